@@ -1,0 +1,241 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { accessSync, constants, rmSync } from 'node:fs';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+const PROGRAMS: readonly string[] = ['gnome-keyring-daemon', 'dbus-daemon', 'dbus-monitor', 'dbus-send', 'secret-tool'];
+const INSTALL = 'apt-get install -y gnome-keyring libsecret-1-0 libsecret-tools dbus';
+const LOGIN_COLLECTION = '/org/freedesktop/secrets/collection/login';
+
+/** What a process needs to reach a keychain of ours and no other. */
+export interface KeychainEnv {
+  DBUS_SESSION_BUS_ADDRESS: string;
+  XDG_RUNTIME_DIR: string;
+  HOME: string;
+}
+
+/** An item as `secret-tool search` shows it. */
+export interface Item {
+  readonly label: string;
+  readonly secret: string | undefined;
+  readonly schema: string;
+  readonly attributes: Readonly<Record<string, string>>;
+}
+
+/** The part of vitest's test context that {@link requireKeychain} needs. */
+export interface Skippable {
+  skip(note?: string): never;
+}
+
+/**
+ * Skips the running test, saying how to install what is missing, where no real keychain can be started;
+ * fails it instead when COFFER_TEST_REQUIRE names `keychain`. Only Linux has a Secret Service.
+ */
+export function requireKeychain(context: Skippable): void {
+  if (process.platform !== 'linux') context.skip('the Secret Service is a thing of Linux');
+  const missing = PROGRAMS.filter((name) => !isInstalled(name));
+  if (missing.length === 0) return;
+  const note = `${missing.join(', ')} missing; install with: ${INSTALL}`;
+  if ((process.env['COFFER_TEST_REQUIRE'] ?? '').split(',').includes('keychain')) throw new Error(note);
+  context.skip(note);
+}
+
+/** A private session bus in a temp folder, with or without something that keeps secrets on it. */
+export class Bus implements AsyncDisposable {
+  readonly directory: string;
+  readonly env: KeychainEnv;
+  readonly #children: ChildProcess[] = [];
+  readonly #emergency = (): void => {
+    for (const child of this.#children) child.kill('SIGKILL');
+    rmSync(this.directory, { recursive: true, force: true });
+  };
+
+  /** Use {@link startBus} or {@link startKeychain}. */
+  constructor(directory: string) {
+    this.directory = directory;
+    this.env = {
+      DBUS_SESSION_BUS_ADDRESS: `unix:path=${join(directory, 'run', 'bus')}`,
+      XDG_RUNTIME_DIR: join(directory, 'run'),
+      HOME: join(directory, 'home'),
+    };
+    process.once('exit', this.#emergency);
+  }
+
+  /** Starts a program on this bus; it ends with the bus at the latest. */
+  spawn(program: string, args: readonly string[], env: Record<string, string> = {}): ChildProcess {
+    const child = spawn(program, args, { env: this.#environment(env), stdio: 'pipe' });
+    // Their complaints go nowhere: a pipe that nobody reads would block them once it is full.
+    child.stderr?.resume();
+    this.#children.push(child);
+    return child;
+  }
+
+  /** Runs `start` and resolves when somebody owns `name` on the bus. */
+  async whenOwned(name: string, start: () => void): Promise<void> {
+    const match = `type='signal',interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='${name}'`;
+    const monitor = this.spawn('dbus-monitor', [match]);
+    // A monitor is told that it has lost its own name, and sees everything from then on.
+    await output(monitor, /member=NameLost/);
+    const owned = output(monitor, new RegExp(`"${name.replaceAll('.', '\\.')}"\\s+string ""\\s+string ":`));
+    start();
+    await owned;
+    await stop(monitor);
+  }
+
+  /** Starts a gnome-keyring, its login collection unlocked by an empty password and made the default. */
+  async startKeyring(): Promise<ChildProcess> {
+    let daemon: ChildProcess | undefined;
+    await this.whenOwned('org.freedesktop.secrets', () => {
+      daemon = this.spawn('gnome-keyring-daemon', ['--foreground', '--unlock', '--components=secrets']);
+      daemon.stdout?.resume();
+      daemon.stdin?.end('\n');
+    });
+    return daemon as ChildProcess;
+  }
+
+  /** Locks the default collection. It cannot be unlocked again without a prompt, and nobody answers one here. */
+  async lockCollection(): Promise<void> {
+    const call = ['/org/freedesktop/secrets', 'org.freedesktop.Secret.Service.Lock'];
+    await run(
+      'dbus-send',
+      ['--session', '--print-reply', '--dest=org.freedesktop.secrets', ...call, `array:objpath:${LOGIN_COLLECTION}`],
+      { env: this.#environment({}) },
+    );
+  }
+
+  /**
+   * Stores a password under keytar's attributes, by another program. The schema is spelled out: without it gnome-keyring 42.1
+   * sometimes keeps none for an item, and keytar does not find that item then.
+   */
+  async storeItem(account: string, secret: string, service = 'coffer'): Promise<void> {
+    const attributes = ['service', service, 'account', account, 'xdg:schema', 'org.freedesktop.Secret.Generic'];
+    await this.#secretTool(['store', `--label=${service}/${account}`, ...attributes], secret);
+  }
+
+  /** Deletes every item of a service, or of one account of it. */
+  async deleteItem(account?: string, service = 'coffer'): Promise<void> {
+    await this.#secretTool(['clear', 'service', service, ...(account === undefined ? [] : ['account', account])]);
+  }
+
+  /** Lists the items of a service with their attributes, as `secret-tool` sees them. */
+  async items(service = 'coffer'): Promise<Item[]> {
+    return parseItems(await this.#secretTool(['search', '--all', 'service', service]));
+  }
+
+  /** Ends whatever runs on the bus and the bus itself, and removes the folder. */
+  async dispose(): Promise<void> {
+    process.off('exit', this.#emergency);
+    await Promise.all(this.#children.map(stop));
+    await rm(this.directory, { recursive: true, force: true });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose();
+  }
+
+  async #secretTool(args: readonly string[], input = ''): Promise<string> {
+    // secret-tool prints an item's attributes on stderr, the rest on stdout: only one pipe keeps them in order.
+    const call = run('sh', ['-c', 'exec secret-tool "$@" 2>&1', 'sh', ...args], { env: this.#environment({}) });
+    call.child.stdin?.end(input);
+    return (await call).stdout;
+  }
+
+  #environment(extra: Record<string, string>): NodeJS.ProcessEnv {
+    return { PATH: process.env['PATH'], LANG: 'C.UTF-8', ...this.env, ...extra };
+  }
+}
+
+/**
+ * Starts a bus that nothing is on. With `activatable`, the services that the system would start on demand
+ * (gnome-keyring among them) are started on this one as well.
+ */
+export async function startBus(options: { activatable?: boolean } = {}): Promise<Bus> {
+  const directory = await mkdtemp(join(tmpdir(), 'coffer-bus-'));
+  const bus = new Bus(directory);
+  await mkdir(bus.env.XDG_RUNTIME_DIR, { mode: 0o700 });
+  await mkdir(bus.env.HOME, { mode: 0o700 });
+  const configuration = join(directory, 'bus.conf');
+  await writeFile(configuration, busConfiguration(bus.env.DBUS_SESSION_BUS_ADDRESS, options.activatable ?? false));
+  const daemon = bus.spawn('dbus-daemon', [`--config-file=${configuration}`, '--nofork', '--print-address']);
+  await output(daemon, /guid=/);
+  return bus;
+}
+
+/** Starts a bus with a real, unlocked, empty gnome-keyring on it. */
+export async function startKeychain(): Promise<Bus> {
+  const bus = await startBus();
+  await bus.startKeyring();
+  return bus;
+}
+
+function isInstalled(program: string): boolean {
+  return (process.env['PATH'] ?? '').split(delimiter).some((folder) => {
+    try {
+      accessSync(join(folder, program), constants.X_OK);
+      return true;
+    } catch {
+      // Not in this folder: the next one may have it.
+      return false;
+    }
+  });
+}
+
+function busConfiguration(address: string, activatable: boolean): string {
+  return `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>session</type>
+  <listen>${address}</listen>
+  <auth>EXTERNAL</auth>
+  ${activatable ? '<standard_session_servicedirs/>' : ''}
+  <policy context="default">
+    <allow send_destination="*" eavesdrop="true"/>
+    <allow eavesdrop="true"/>
+    <allow own="*"/>
+  </policy>
+</busconfig>
+`;
+}
+
+function parseItems(text: string): Item[] {
+  const rows: Record<string, string>[] = [];
+  for (const line of text.split('\n')) {
+    if (/^\[\/.*\]$/.test(line)) rows.push({});
+    const [, name, value] = /^([\w.:]+) = (.*)$/.exec(line) ?? [];
+    const row = rows.at(-1);
+    if (row !== undefined && name !== undefined && value !== undefined) row[name] = value;
+  }
+  return rows.map((fields) => ({
+    label: fields['label'] ?? '',
+    secret: fields['secret'],
+    schema: fields['schema'] ?? '',
+    attributes: Object.fromEntries(
+      Object.entries(fields)
+        .filter(([name]) => name.startsWith('attribute.'))
+        .map(([name, value]) => [name.slice('attribute.'.length), value]),
+    ),
+  }));
+}
+
+/** Resolves once what a child prints matches; rejects when it ends before that. */
+function output(child: ChildProcess, pattern: RegExp): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let text = '';
+    child.stdout?.setEncoding('utf8').on('data', (part: string) => {
+      text += part;
+      if (pattern.test(text)) resolve();
+    });
+    child.once('error', reject);
+    child.once('exit', (code) => reject(new Error(`${child.spawnfile} ended with ${code} before it was ready`)));
+  });
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  child.kill('SIGKILL');
+  await ended;
+}
