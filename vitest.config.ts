@@ -1,0 +1,27 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
+    reporters: ['default', './tools/counts-reporter.ts'],
+    coverage: {
+      provider: 'v8',
+      include: ['src/**/*.ts', 'native-fallback/**/*.ts'],
+      exclude: [
+        // Run on macOS and on Windows only; their suites run in that system's job of the CI workflow.
+        'native-fallback/macos-security.ts',
+        'native-fallback/windows-dpapi.ts',
+      ],
+      reporter: ['text', 'json-summary'],
+      thresholds: {
+        lines: 90,
+        'src/envelope/**': { lines: 100, branches: 100 },
+        'src/keyring/keyring.ts': { lines: 100, branches: 100 },
+      },
+    },
+  },
+});
