@@ -1,0 +1,69 @@
+import { constants, type ZstdOptions, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { MAX_PLAIN, type Segment, tooLarge, unauthentic } from './format.ts';
+
+/**
+ * Packs lines into a segment: zstd level 3 where that is smaller, else the bytes as they are, and then the segment is
+ * a view of `lines`, which must not change until it is sealed. Throws `NOT_SAVED` above 512 MiB.
+ */
+export function packSegment(lines: Uint8Array): Segment {
+  if (lines.length > MAX_PLAIN) throw tooLarge();
+  const packed = zstdCompressSync(lines, { params: { [constants.ZSTD_c_compressionLevel]: 3 } });
+  if (packed.length < lines.length) return { codec: 1, plainLength: lines.length, stored: packed };
+  const stored = Buffer.from(lines.buffer, lines.byteOffset, lines.byteLength);
+  return { codec: 0, plainLength: lines.length, stored };
+}
+
+/**
+ * Gives a segment's lines; of a stored segment they are a view. Never allocates more than the length that the segment
+ * names, which is bounded first. Throws `UNAUTHENTIC` unless exactly that many bytes come out and none are left over.
+ */
+export function unpackSegment(segment: Segment): Buffer {
+  const { codec, plainLength, stored } = segment;
+  if (plainLength > MAX_PLAIN) throw unauthentic('a segment has an impossible length');
+  const lines = codec === 0 ? stored : decompress(stored, plainLength);
+  if (lines.length !== plainLength) throw unauthentic('a segment is not as long as it says');
+  return lines;
+}
+
+/**
+ * Cuts lines into pieces of at most `limit` bytes, at line ends only: a line longer than that is a piece by itself.
+ * The pieces are views of `lines`, in order and without gaps.
+ */
+export function cutSegments(lines: Uint8Array, limit: number = 1024 * 1024): Uint8Array[] {
+  const pieces: Uint8Array[] = [];
+  for (let start = 0; start < lines.length; ) {
+    const end = endOfPiece(lines, start, limit);
+    pieces.push(lines.subarray(start, end));
+    start = end;
+  }
+  return pieces;
+}
+
+function endOfPiece(lines: Uint8Array, start: number, limit: number): number {
+  if (lines.length - start <= limit) return lines.length;
+  const last = lines.subarray(start, start + limit).lastIndexOf(LINE_FEED);
+  if (last !== -1) return start + last + 1;
+  const first = lines.indexOf(LINE_FEED, start + limit);
+  return first === -1 ? lines.length : first + 1;
+}
+
+/** One zstd frame and nothing behind it: node stops after the first without a word, so what it consumed is compared. */
+function decompress(stored: Buffer, plainLength: number): Buffer {
+  const options: ZstdOptions = { maxOutputLength: Math.max(1, plainLength), info: true };
+  let result: Inflated;
+  try {
+    result = zstdDecompressSync(stored, options) as unknown as Inflated;
+  } catch (cause) {
+    throw unauthentic('a segment does not decompress', { cause });
+  }
+  if (result.engine.bytesWritten !== stored.length) throw unauthentic('a segment goes on behind its end');
+  return result.buffer;
+}
+
+/** What zlib's sync calls give under `info: true`; `bytesWritten` counts the input that was used. */
+interface Inflated {
+  readonly buffer: Buffer;
+  readonly engine: { readonly bytesWritten: number };
+}
+
+const LINE_FEED = 10;
