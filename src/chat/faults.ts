@@ -1,0 +1,119 @@
+import { CofferError, isCofferError } from '../errors.ts';
+import { type Endpoint, quote } from './providers.ts';
+
+/**
+ * Says in one line what went wrong with a request, and what to do: `MODEL_REFUSED` (401, 403),
+ * `MODEL_UNKNOWN` (404), `MODEL_LIMITED` (429), `MODEL_UNREACHABLE`, else `MODEL_FAILED`. Of what the
+ * server sent, only numbers and its code word are repeated: its messages, and the SDK's errors, quote
+ * keys and conversations. `begun` tells whether a part of the reply had arrived.
+ */
+export function explain(error: unknown, endpoint: Endpoint, begun: boolean): CofferError {
+  if (isCofferError(error)) return error;
+  const status = statusOf(error);
+  if (status !== undefined) return explainStatus(status, error, endpoint);
+  const cause = networkErrorOf(error);
+  if (begun) return brokenOff(endpoint, cause);
+  if (cause !== undefined || isRequestError(error)) {
+    const reason = cause === undefined ? '' : ` (${cause.code})`;
+    const message = `cannot reach ${endpoint.provider} at ${endpoint.baseURL}${reason}: is it running, is baseURL right`;
+    return new CofferError('MODEL_UNREACHABLE', message, { cause });
+  }
+  return new CofferError('MODEL_FAILED', `${nameOf(endpoint)} sent something that is not a reply`);
+}
+
+/** Says that a reply ended before its end: `MODEL_FAILED`. */
+export function brokenOff(endpoint: Endpoint, cause?: NodeJS.ErrnoException): CofferError {
+  const reason = cause === undefined ? '' : ` (${cause.code})`;
+  const options = cause === undefined ? {} : { cause };
+  return new CofferError('MODEL_FAILED', `the reply of ${nameOf(endpoint)} broke off${reason}: ask again`, options);
+}
+
+/** Says that the reply is no longer wanted: `CANCELLED`. */
+export function cancelled(): CofferError {
+  return new CofferError('CANCELLED', 'the reply was cancelled');
+}
+
+function explainStatus(status: number, error: unknown, endpoint: Endpoint): CofferError {
+  const { provider, model, baseURL, apiKeyEnv } = endpoint;
+  const word = codeWordOf(error);
+  const reason = word === undefined ? `${status}` : `${status}, ${word}`;
+  if (status === 401 || status === 403) {
+    const advice =
+      apiKeyEnv === undefined
+        ? `name the environment variable with its key as apiKeyEnv of ${provider} in the settings`
+        : `check the key in the environment variable ${apiKeyEnv}`;
+    return new CofferError('MODEL_REFUSED', `${provider} refused the request (${reason}): ${advice}`);
+  }
+  if (status === 404 || word === 'model_not_found') {
+    const message = `${provider} at ${baseURL} has no model ${quote(model)} (${reason}): check the name and baseURL`;
+    return new CofferError('MODEL_UNKNOWN', message);
+  }
+  if (status === 429) {
+    return new CofferError(
+      'MODEL_LIMITED',
+      `${provider} takes no more requests for now (${reason}): ${retryOf(error)}`,
+    );
+  }
+  if (status >= 300 && status < 400) {
+    const message = `${provider} at ${baseURL} points elsewhere (${reason}): set baseURL to the address it points to`;
+    return new CofferError('MODEL_FAILED', message);
+  }
+  return new CofferError(
+    'MODEL_FAILED',
+    `${nameOf(endpoint)} failed (${reason}): ask again or choose another with /model`,
+  );
+}
+
+/** The HTTP status: of the response, or of an error event within a stream, which calls it `code` or says it in words. */
+function statusOf(error: unknown): number | undefined {
+  for (const name of ['statusCode', 'status', 'code']) {
+    const value = Number(fieldOf(error, name));
+    if (Number.isInteger(value) && value >= 300 && value < 600) return value;
+  }
+  return wordStatus.get(codeWordOf(error) ?? '');
+}
+
+const wordStatus: ReadonlyMap<string, number> = new Map([
+  ['rate_limit_error', 429],
+  ['rate_limit_exceeded', 429],
+  ['authentication_error', 401],
+  ['invalid_api_key', 401],
+  ['permission_error', 403],
+  ['server_error', 500],
+  ['api_error', 500],
+  ['overloaded_error', 529],
+]);
+
+/** The machine-readable word of an API's error, like `context_length_exceeded`. */
+function codeWordOf(error: unknown): string | undefined {
+  const details = fieldOf(fieldOf(error, 'data'), 'error') ?? fieldOf(error, 'data') ?? error;
+  return [fieldOf(details, 'code'), fieldOf(details, 'type')].find(
+    (word): word is string => typeof word === 'string' && /^[a-z]+(_[a-z]+)+$/.test(word) && word.length <= 40,
+  );
+}
+
+function retryOf(error: unknown): string {
+  const seconds = fieldOf(fieldOf(error, 'responseHeaders'), 'retry-after');
+  return typeof seconds === 'string' && /^\d{1,5}$/.test(seconds) ? `ask again in ${seconds} s` : 'ask again later';
+}
+
+/** The system's or the HTTP client's error at the bottom, which names no more than addresses. */
+function networkErrorOf(error: unknown): NodeJS.ErrnoException | undefined {
+  for (let current = error, depth = 0; current instanceof Error && depth < 8; current = current.cause, depth++) {
+    if (/^(E[A-Z]{3}|UND_ERR_|ERR_|CERT_|DEPTH_|SELF_|UNABLE_)/.test(String(fieldOf(current, 'code')))) return current;
+  }
+  return undefined;
+}
+
+// The SDK's error for a request that got no response has the request's address, and no status.
+function isRequestError(error: unknown): boolean {
+  return error instanceof Error && 'url' in error;
+}
+
+function nameOf({ provider, model }: Endpoint): string {
+  return quote(`${provider}/${model}`);
+}
+
+function fieldOf(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined;
+}

@@ -1,0 +1,22 @@
+import { demoModel } from './demo.ts';
+import { findEndpoint, type ProviderSettings, parseModelName } from './providers.ts';
+import { remoteModel } from './remote.ts';
+import type { ChatModel } from './reply.ts';
+
+export { detectLocal } from './detect.ts';
+export { builtinProviders, type ProviderSettings, parseModelName, providerSchema } from './providers.ts';
+export type { ChatModel, ReplyPart } from './reply.ts';
+
+/**
+ * Gets a model ready by its name, `provider/model`. Nothing is asked of the network before its first
+ * reply. `providers` are those of the settings; keys are read from `env` here, once. Throws
+ * `MODEL_UNKNOWN` (naming what is known), `MODEL_KEY_MISSING` (naming the variable) and
+ * `SETTINGS_INVALID`.
+ */
+export async function openModel(
+  name: string,
+  options: { providers: Readonly<Record<string, ProviderSettings>>; env: NodeJS.ProcessEnv },
+): Promise<ChatModel> {
+  const { provider, model } = parseModelName(name);
+  return provider === 'demo' ? demoModel(model) : remoteModel(findEndpoint(name, options.providers, options.env));
+}

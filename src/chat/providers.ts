@@ -1,0 +1,128 @@
+import { z } from 'zod';
+import { CofferError } from '../errors.ts';
+
+/** What the settings say of a provider. `apiKeyEnv` is the *name* of the environment variable that holds its key. */
+export interface ProviderSettings {
+  /** The protocol it speaks; `openai-compatible` unless it says otherwise. */
+  type?: 'openai-compatible' | 'anthropic' | undefined;
+  /** Where its API begins, the version included: `http://127.0.0.1:11434/v1`. */
+  baseURL?: string | undefined;
+  apiKeyEnv?: string | undefined;
+  /** Tokens its models can take in one request. */
+  contextWindow?: number | undefined;
+}
+
+/** Checks one provider of the settings file; unknown keys are faults. */
+export const providerSchema: z.ZodType<ProviderSettings> = z.strictObject({
+  type: z.enum(['openai-compatible', 'anthropic']).optional(),
+  baseURL: z.string().refine(isBaseURL, 'an http or https address without a user, a query or a fragment').optional(),
+  apiKeyEnv: z
+    .string()
+    .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'the name of an environment variable, not the key itself')
+    .optional(),
+  contextWindow: z.number().int().positive().optional(),
+});
+
+/** The providers that need no settings; settings of the same name override them key by key. */
+export const builtinProviders: Readonly<Record<string, ProviderSettings>> = {
+  ollama: { baseURL: 'http://127.0.0.1:11434/v1' },
+  lmstudio: { baseURL: 'http://127.0.0.1:1234/v1' },
+  llamacpp: { baseURL: 'http://127.0.0.1:8080/v1' },
+  vllm: { baseURL: 'http://127.0.0.1:8000/v1' },
+  openai: { baseURL: 'https://api.openai.com/v1', apiKeyEnv: 'OPENAI_API_KEY' },
+  openrouter: { baseURL: 'https://openrouter.ai/api/v1', apiKeyEnv: 'OPENROUTER_API_KEY' },
+  anthropic: { type: 'anthropic', baseURL: 'https://api.anthropic.com/v1', apiKeyEnv: 'ANTHROPIC_API_KEY' },
+};
+
+/** A provider with everything a request to it needs. */
+export interface Endpoint {
+  provider: string;
+  model: string;
+  type: 'openai-compatible' | 'anthropic';
+  baseURL: string;
+  /** Undefined where the provider needs none, as local servers don't. */
+  apiKey: string | undefined;
+  apiKeyEnv: string | undefined;
+}
+
+/**
+ * Splits `provider/model` at its first slash; the model's part may have more of them. Throws
+ * `MODEL_UNKNOWN` where it is not such a name.
+ */
+export function parseModelName(name: string): { provider: string; model: string } {
+  const [, provider, model] = /^([A-Za-z0-9][A-Za-z0-9._-]*)\/(\P{Cc}*\S\P{Cc}*)$/u.exec(name.trim()) ?? [];
+  if (provider === undefined || model === undefined) {
+    throw new CofferError(
+      'MODEL_UNKNOWN',
+      `${quote(name)} does not name a model; write provider/model, for example ollama/qwen3`,
+    );
+  }
+  return { provider, model };
+}
+
+/**
+ * Finds the endpoint of a model. Throws `MODEL_UNKNOWN` for a provider that neither coffer nor the
+ * settings know, `MODEL_KEY_MISSING` naming the variable where its key is not in `env`, and
+ * `SETTINGS_INVALID` for a provider of the settings without an address.
+ */
+export function findEndpoint(
+  name: string,
+  providers: Readonly<Record<string, ProviderSettings>>,
+  env: NodeJS.ProcessEnv,
+): Endpoint {
+  const { provider, model } = parseModelName(name);
+  const ours = Object.hasOwn(builtinProviders, provider) ? builtinProviders[provider] : undefined;
+  const theirs = Object.hasOwn(providers, provider) ? providers[provider] : undefined;
+  if (ours === undefined && theirs === undefined) {
+    const known = [...new Set(['demo', ...Object.keys(builtinProviders), ...Object.keys(providers)])].sort();
+    throw new CofferError(
+      'MODEL_UNKNOWN',
+      `unknown provider ${provider} in ${quote(name)}; known: ${known.join(', ')}`,
+    );
+  }
+  const baseURL = theirs?.baseURL ?? ours?.baseURL;
+  if (baseURL === undefined || !isBaseURL(baseURL)) {
+    throw new CofferError('SETTINGS_INVALID', `provider ${provider} needs a baseURL in the settings`);
+  }
+  const apiKeyEnv = theirs?.apiKeyEnv ?? ours?.apiKeyEnv;
+  return {
+    provider,
+    model,
+    type: theirs?.type ?? ours?.type ?? 'openai-compatible',
+    baseURL,
+    apiKey: apiKeyEnv === undefined ? undefined : readKey(name, apiKeyEnv, env),
+    apiKeyEnv,
+  };
+}
+
+/** Puts what somebody typed into a message: quoted, control characters escaped, never longer than 80 characters. */
+export function quote(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 79)}…` : text).replace(
+    /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
+// A key with a line break inside would come back in the message of the header that refuses it.
+function readKey(name: string, variable: string, env: NodeJS.ProcessEnv): string {
+  const key = env[variable]?.trim();
+  if (key === undefined || key === '') {
+    throw new CofferError(
+      'MODEL_KEY_MISSING',
+      `${quote(name)} needs an API key in the environment variable ${variable}`,
+    );
+  }
+  if (!/^[\x21-\x7e]+$/.test(key)) {
+    throw new CofferError(
+      'MODEL_KEY_MISSING',
+      `the environment variable ${variable} does not hold an API key: check it`,
+    );
+  }
+  return key;
+}
+
+function isBaseURL(text: string): boolean {
+  const url = URL.parse(text);
+  if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) return false;
+  return `${url.username}${url.password}${url.search}${url.hash}` === '';
+}
