@@ -92,6 +92,17 @@ export function decodeEvents(lines: Uint8Array): Event[] {
   return events;
 }
 
+/**
+ * Adds what was read to what was read before. An event whose id is not above the last one replaces that one and all
+ * behind it: the part of a reply is saved under the id that the whole reply gets.
+ */
+export function mergeEvents(events: Event[], more: readonly Event[]): void {
+  for (const event of more) {
+    while (events.length > 0 && (events.at(-1)?.id ?? 0) >= event.id) events.pop();
+    events.push(event);
+  }
+}
+
 function decodeEvent(text: TextDecoder, line: Uint8Array, row: number): Event {
   try {
     const value = unknownEvent.parse(JSON.parse(text.decode(line)));

@@ -1,0 +1,30 @@
+import { randomBytes } from 'node:crypto';
+import { closeSync, constants, fsyncSync, linkSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { CofferError } from '../errors.ts';
+import { reasonOf } from './reason.ts';
+import { syncDirectory } from './remove.ts';
+
+/**
+ * Keeps a file under another name in `directory` (made 0700 if it is not there) with a note beside it, by a
+ * hard link: the bytes stay as they are whatever replaces the original. Never overwrites what is kept already:
+ * the name gets a random ending. Durable on return. Throws `NOT_SAVED`.
+ */
+export function keepCopy(path: string, directory: string, name: string, note: string): string {
+  const kept = join(directory, `${name}.${randomBytes(4).toString('hex')}`);
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    linkSync(path, kept);
+    const descriptor = openSync(`${kept}.txt`, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
+    try {
+      writeSync(descriptor, note);
+      fsyncSync(descriptor);
+    } finally {
+      closeSync(descriptor);
+    }
+    syncDirectory(directory);
+  } catch (cause) {
+    throw new CofferError('NOT_SAVED', `cannot keep a copy of ${path} in ${directory}: ${reasonOf(cause)}`, { cause });
+  }
+  return kept;
+}

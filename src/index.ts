@@ -1,0 +1,19 @@
+export { CofferError, type ErrorCode, isCofferError } from './errors.ts';
+export type { Answer, Backend, KeychainChoice, Keyring, LookUp, Outcome } from './keyring/keyring.ts';
+export { MemoryKeyring } from './keyring/memory.ts';
+export type {
+  Event,
+  KnownEvent,
+  Message,
+  NewEvent,
+  Parent,
+  Part,
+  Status,
+  UnknownEvent,
+  Usage,
+} from './session/event.ts';
+export { type OpenOptions, openVault } from './session/open-vault.ts';
+export type { Row } from './session/row.ts';
+export type { Session, Unsaved } from './session/session.ts';
+export type { Beginning, Inspection, KeyState, Recorded, Sessions } from './session/sessions.ts';
+export type { State } from './session/state.ts';

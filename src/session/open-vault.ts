@@ -1,0 +1,46 @@
+import { type AskPassphrase, type KeychainChoice, type Keyring, Vault } from '../vault/vault.ts';
+import { Sessions } from './sessions.ts';
+
+/** How to open a vault; all of it has a default. */
+export interface OpenOptions {
+  /** Default: `COFFER_DATA_DIR`, else the platform's place for a program's data. */
+  readonly directory?: string | undefined;
+  /** Where the key is kept: a name as in `COFFER_KEYCHAIN`, which is the default. */
+  readonly keychain?: KeychainChoice | undefined;
+  /** The caller's own home for the key, instead of a keychain. */
+  readonly keyring?: Keyring | undefined;
+  /** False: nothing is saved by itself, only {@link Session.save} and {@link Session.append} write. Default: true. */
+  readonly autosave?: boolean | undefined;
+  /** Asked for a passphrase where one opens or begins the vault; without it nobody is asked. */
+  readonly askPassphrase?: AskPassphrase | undefined;
+  /** Asked once, where no keychain answers and there is no vault yet. */
+  readonly askProtection?: (() => Promise<'passphrase' | 'memory'>) | undefined;
+  /** Default: `process.env`. */
+  readonly env?: NodeJS.ProcessEnv | undefined;
+}
+
+/**
+ * Opens the vault in a directory, by default the one the `coffer` command uses, with its key: at first use one is
+ * made and put into the keychain, once per directory, however many processes come at the same time.
+ * Throws `KEY_*` where the key can't be had, `PASSPHRASE_WRONG`, `NEWER_VERSION`, `NOT_SAVED`.
+ *
+ * @example
+ * ```ts
+ * await using vault = await openVault();
+ * for (const row of await vault.list()) console.log(row.number, row.label, row.messages);
+ * ```
+ */
+export async function openVault(options: OpenOptions = {}): Promise<Sessions> {
+  const sessions = sessionsOf(options);
+  await sessions.unlock();
+  return sessions;
+}
+
+/** The same without asking for the key: that happens when something is to be read or saved, and may be asked again. */
+export function sessionsOf(options: OpenOptions = {}): Sessions {
+  const env = options.env ?? process.env;
+  const choice = options.keychain ?? (env['COFFER_KEYCHAIN'] as KeychainChoice | undefined) ?? 'auto';
+  const { directory, keyring, askPassphrase, askProtection } = options;
+  const vault = new Vault({ directory, keyring, askPassphrase, askProtection, choice, env });
+  return new Sessions(vault, { autosave: options.autosave ?? true });
+}

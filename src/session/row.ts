@@ -1,0 +1,104 @@
+import { type CofferError, isCofferError } from '../errors.ts';
+import { describeHolder, type Holder } from '../vault/lease.ts';
+import type { Torn } from '../vault/open.ts';
+import type { Listed } from '../vault/vault.ts';
+import type { Parent, Status } from './event.ts';
+import { decodeSummary, type Summary } from './summary.ts';
+
+/** One line of the list: a session, a snapshot, or a file that can't be read (then `unreadable` says why). */
+export interface Row {
+  /** Its place in the order used everywhere: `_autosave` first, then newest first; unreadable ones last. */
+  readonly number: number;
+  readonly fileId: string;
+  /** `_autosave` or the id. */
+  readonly label: string;
+  readonly autosave: boolean;
+  readonly kind: Summary['kind'];
+  readonly id: string;
+  readonly uuid: string;
+  readonly name?: string | undefined;
+  readonly title?: string | undefined;
+  /** Milliseconds since 1970. */
+  readonly begun: number;
+  readonly updated: number;
+  readonly directory: string;
+  readonly branch?: string | undefined;
+  readonly model: string;
+  /** Messages of user and assistant. */
+  readonly messages: number;
+  readonly inputTokens: number | null;
+  readonly outputTokens: number | null;
+  /** US dollars; null is "not known". */
+  readonly cost: number | null;
+  readonly status: Status;
+  readonly parent?: Parent | undefined;
+  /** The process that has it open for writing. */
+  readonly held?: Holder | undefined;
+  readonly unreadable?: CofferError | undefined;
+  /** Its last step was torn by a crash; the steps before are good. */
+  readonly torn?: string | undefined;
+}
+
+/** Puts what the vault lists into rows, in the order used everywhere; `autosave` is the file that `_autosave` points at. */
+export function toRows(listed: readonly Listed[], autosave: string | undefined): Row[] {
+  const rows = listed.map((entry) => toRow(entry, entry.fileId === autosave));
+  rows.sort(byOrder);
+  return rows.map((row, index) => ({ ...row, number: index + 1 }));
+}
+
+/** Puts who holds a session into words: `process 4711 since 12:31`. */
+export function heldBy(row: Row): string | undefined {
+  return row.held && describeHolder(row.held);
+}
+
+/** Puts what a crash cost into words. */
+export function describeTorn(torn: Torn): string {
+  return `step ${torn.frame} of its file was cut off by a crash and is lost; the steps before it are all there`;
+}
+
+function toRow(listed: Listed, autosave: boolean): Row {
+  const common = { number: 0, fileId: listed.fileId, autosave, held: listed.held };
+  if ('error' in listed) return unreadableRow(common, listed.changed, listed.error);
+  try {
+    const summary = decodeSummary(listed.head.summary);
+    const torn = listed.head.torn && describeTorn(listed.head.torn);
+    return { ...common, ...summary, label: autosave ? '_autosave' : summary.id, torn };
+  } catch (error) {
+    if (!isCofferError(error, 'UNAUTHENTIC')) throw error;
+    return unreadableRow(common, listed.changed, error);
+  }
+}
+
+function unreadableRow(
+  common: Pick<Row, 'number' | 'fileId' | 'autosave' | 'held'>,
+  changed: number,
+  unreadable: CofferError,
+): Row {
+  const unknown = {
+    uuid: '',
+    begun: 0,
+    directory: '',
+    model: '',
+    messages: 0,
+    inputTokens: null,
+    outputTokens: null,
+    cost: null,
+  };
+  const { fileId } = common;
+  return {
+    ...common,
+    ...unknown,
+    id: fileId,
+    label: fileId,
+    kind: 'session',
+    status: 'failed',
+    updated: Math.trunc(changed),
+    unreadable,
+  };
+}
+
+function byOrder(a: Row, b: Row): number {
+  if (a.unreadable || b.unreadable) return Number(a.unreadable !== undefined) - Number(b.unreadable !== undefined);
+  if (a.autosave !== b.autosave) return a.autosave ? -1 : 1;
+  return b.updated - a.updated || (a.fileId < b.fileId ? -1 : 1);
+}

@@ -1,0 +1,48 @@
+import { CofferError } from '../errors.ts';
+import type { Row } from './row.ts';
+
+/** How many candidates an ambiguous prefix names. */
+const CANDIDATES = 5;
+
+/**
+ * Finds the row that `which` means: a row number, `last`, `_autosave`, an id, a name, or a unique prefix of
+ * an id or a UUID. Digits are a row if that row exists, else a prefix. `shown` is the list that the person
+ * last saw, whose numbers count; `rows` is what there is now.
+ * Throws `SESSION_NOT_FOUND`, and `SESSION_AMBIGUOUS` with the candidates.
+ */
+export function selectRow(which: string, rows: readonly Row[], shown: readonly Row[] = rows): Row {
+  const wanted = which.trim();
+  const byNumber = /^\d+$/.test(wanted) ? shown.find((row) => row.number === Number(wanted)) : undefined;
+  if (byNumber) return present(byNumber, rows, wanted);
+  const named = rows.filter((row) => row.label === wanted || row.id === wanted || row.uuid === wanted);
+  if (named[0]) return named[0];
+  if (wanted === 'last' && rows[0]) return newest(rows);
+  const candidates = unique(
+    rows.filter((row) => row.name === wanted),
+    rows.filter((row) => wanted !== '' && (row.id.startsWith(wanted) || row.uuid.startsWith(wanted.toLowerCase()))),
+  );
+  const [only, second] = candidates;
+  if (only && !second) return only;
+  if (only) {
+    const names = candidates.slice(0, CANDIDATES).map((row) => row.id);
+    if (candidates.length > CANDIDATES) names.push('…');
+    throw new CofferError('SESSION_AMBIGUOUS', `${wanted} could be any of ${candidates.length}: ${names.join(', ')}`);
+  }
+  throw new CofferError('SESSION_NOT_FOUND', `no session ${wanted}; /sessions or coffer sessions lists what there is`);
+}
+
+/** The row as it is now, of a number that was shown before. */
+function present(row: Row, rows: readonly Row[], wanted: string): Row {
+  const now = rows.find((candidate) => candidate.fileId === row.fileId);
+  if (now) return now;
+  throw new CofferError('SESSION_NOT_FOUND', `session ${wanted} of the list, ${row.id}, is gone; list them again`);
+}
+
+function newest(rows: readonly Row[]): Row {
+  return rows.reduce((latest, row) => (row.updated > latest.updated ? row : latest));
+}
+
+/** The names that match, and where none does the prefixes. */
+function unique(named: Row[], prefixed: Row[]): Row[] {
+  return named.length > 0 ? named : prefixed;
+}

@@ -1,0 +1,261 @@
+import { randomUUID } from 'node:crypto';
+import { CofferError, isCofferError } from '../errors.ts';
+import type { FirstStep, Vault, Writable } from '../vault/vault.ts';
+import { type Event, encodeEvents, type NewEvent, type Status } from './event.ts';
+import { checkName, newId } from './snapshot.ts';
+import { emptyState, fold, type State } from './state.ts';
+import { decodeSummary, encodeSummary, type Summary, summarize } from './summary.ts';
+
+/** How a session comes to be: its vault, and what it begins with. */
+export interface SessionOrigin {
+  readonly vault: Vault;
+  /** False where nothing is saved but by {@link Session.save}. */
+  readonly autosave: boolean;
+  readonly events: Event[];
+  /** Where the events are on disk already: the file, its lease and its id. */
+  readonly written?:
+    | (Writable & { readonly id: string; readonly lost: string | undefined; readonly pointed: boolean })
+    | undefined;
+}
+
+/** Since when, and why, steps are not on disk. */
+export interface Unsaved {
+  readonly since: Date;
+  readonly error: CofferError;
+}
+
+/**
+ * A conversation and its events, one sealed file for life.
+ *
+ * @example
+ * ```ts
+ * await using vault = await openVault();
+ * await using session = vault.begin({ directory: process.cwd(), model: 'demo/echo' });
+ * await session.append({ type: 'message', message: { role: 'user', content: 'hello' } });
+ * ```
+ */
+export class Session implements AsyncDisposable {
+  readonly #vault: Vault;
+  readonly #autosave: boolean;
+  readonly #events: Event[];
+  #state: State;
+  #id: string | undefined;
+  #writable: Writable | undefined;
+  /** How many of the events the file has taken over. */
+  #handedOver: number;
+  /** Whether `_autosave` points here. */
+  #pointed = false;
+  #touched = false;
+  #unsaved: Unsaved | undefined;
+  #queue: Promise<void> = Promise.resolve();
+  #ended = false;
+  /** What opening found torn: which step was lost. */
+  readonly lost: string | undefined;
+  /** What a final save adds: the part of a reply that has arrived so far, marked partial. */
+  draft: NewEvent | undefined;
+
+  constructor(origin: SessionOrigin) {
+    this.#vault = origin.vault;
+    this.#autosave = origin.autosave;
+    this.#events = origin.events;
+    this.#state = fold(emptyState, origin.events);
+    this.#writable = origin.written;
+    this.#id = origin.written?.id;
+    this.#handedOver = origin.written ? origin.events.length : 0;
+    this.#pointed = origin.written?.pointed ?? false;
+    this.lost = origin.written?.lost;
+  }
+
+  get uuid(): string {
+    return this.#state.uuid;
+  }
+
+  /** The id people use, from the first save on. */
+  get id(): string | undefined {
+    return this.#id;
+  }
+
+  /** The name of the file it is sealed in, from the first save on. */
+  get fileId(): string | undefined {
+    return this.#writable?.file.fileId;
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  get events(): readonly Event[] {
+    return this.#events;
+  }
+
+  /** Since when steps are not on disk; undefined while all of them are. */
+  get unsaved(): Unsaved | undefined {
+    return this.#unsaved;
+  }
+
+  /**
+   * Adds one step. Durable when it resolves. Throws `NOT_SAVED`, `DURABILITY_UNKNOWN`, `KEY_*`; the events
+   * stay in memory then, and go with the next save.
+   */
+  async append(...events: NewEvent[]): Promise<void> {
+    this.#add(events);
+    await this.#save();
+  }
+
+  /** Adds one step as a chat wants it: what can't be saved is told by {@link unsaved} instead of thrown. */
+  async record(...events: NewEvent[]): Promise<void> {
+    this.#add(events);
+    if (this.#autosave) await this.#saveBestEffort();
+  }
+
+  /** Saves the {@link draft} for now, best effort: the next step replaces it. */
+  async saveDraft(): Promise<void> {
+    if (this.#autosave && this.draft) await this.#saveBestEffort(this.draft);
+  }
+
+  /**
+   * Takes a snapshot: an immutable copy under a name of its own. Durable when it resolves.
+   * Throws `NAME_INVALID`, `NOT_SAVED`, `KEY_*`.
+   */
+  async save(name?: string): Promise<{ id: string; messages: number }> {
+    const checked = name === undefined || name.trim() === '' ? undefined : checkName(name);
+    const state = this.#state;
+    const lines = encodeEvents(this.#events);
+    let id = '';
+    const first: FirstStep = (siblings) => {
+      id = newId(Date.now(), checked, takenIds(siblings()));
+      const summary = summarize(state, { kind: 'snapshot', id, uuid: randomUUID(), name: checked });
+      return { lines, summary: encodeSummary(summary) };
+    };
+    await this.#vault.create(first);
+    return { id, messages: state.messageCount };
+  }
+
+  /**
+   * The final save, synchronously: everything recorded, the {@link draft}, and how it ended. Does nothing the
+   * second time, or where there is nothing to save. Throws `NOT_SAVED`.
+   */
+  finalSave(status: Status = 'cancelled'): void {
+    if (this.#ended || !this.#autosave) return;
+    if (this.draft) this.#add([this.draft]);
+    this.draft = undefined;
+    if (!this.#touched) return;
+    if (this.#state.status !== status) this.#add([{ type: 'status', status }]);
+    if (this.#writable) this.#writable.file.saveSync(this.#step());
+    else this.#writable = this.#vault.createSync((siblings) => this.#firstStep(siblings()));
+    if (!this.#pointed) this.#vault.pointAutosaveSync(this.#writable.file.fileId);
+    this.#ended = true;
+    this.#unsaved = undefined;
+  }
+
+  /** Ends it: records how (where anything was recorded), folds the file into one frame, gives the lease back. Throws as {@link append}. */
+  async close(status: Status = 'completed'): Promise<void> {
+    if (this.#ended) return this.#release();
+    this.#ended = true;
+    try {
+      if (this.#touched && this.#autosave) {
+        if (this.#state.status !== status) this.#add([{ type: 'status', status }]);
+        await this.#save();
+      }
+      await this.#writable?.file.fold();
+    } finally {
+      await this.#release();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #release(): Promise<void> {
+    const lease = this.#writable?.lease;
+    this.#writable = undefined;
+    if (lease) await this.#vault.giveBack(lease);
+  }
+
+  #add(recorded: readonly NewEvent[]): void {
+    if (this.#ended) throw new TypeError('the session is closed');
+    const resumed = !this.#touched && this.#state.status !== 'running';
+    const added = resumed ? [{ type: 'status', status: 'running' } satisfies NewEvent, ...recorded] : recorded;
+    const ts = Date.now();
+    let id = this.#state.lastEvent;
+    const events = added.map((event): Event => ({ id: ++id, ts, ...event }));
+    this.#events.push(...events);
+    this.#state = fold(this.#state, events);
+    this.#touched = true;
+  }
+
+  async #saveBestEffort(draft?: NewEvent): Promise<void> {
+    try {
+      await this.#save(draft);
+    } catch (error) {
+      if (!(error instanceof CofferError)) throw error; // told by `unsaved`, in the status line, until a save succeeds
+    }
+  }
+
+  /** One save after another: the first one makes the file, which the second needs. */
+  #save(draft?: NewEvent): Promise<void> {
+    const saved = this.#queue.then(() => this.#write(draft));
+    const settled = saved.then(
+      () => {
+        this.#unsaved = undefined;
+      },
+      (error: unknown) => {
+        if (error instanceof CofferError) this.#unsaved = { since: this.#unsaved?.since ?? new Date(), error };
+        throw error;
+      },
+    );
+    this.#queue = settled.catch(() => undefined); // whoever asked for that save has its error; the next one must run all the same
+    return settled;
+  }
+
+  async #write(draft?: NewEvent): Promise<void> {
+    if (this.#writable) {
+      await this.#writable.file.save(this.#step(draft));
+    } else {
+      const first: FirstStep = (siblings) => this.#firstStep(siblings());
+      await this.#vault.create(first, (writable) => {
+        this.#writable = writable;
+      });
+    }
+    if (this.#pointed || !this.#writable) return;
+    await this.#vault.pointAutosave(this.#writable.file.fileId);
+    this.#pointed = true;
+  }
+
+  #firstStep(siblings: Iterable<{ summary: Buffer }>): ReturnType<FirstStep> {
+    this.#id = newId(this.#state.begun, undefined, takenIds(siblings));
+    this.#handedOver = 0;
+    return this.#step();
+  }
+
+  #step(draft?: NewEvent): ReturnType<FirstStep> {
+    const lines = encodeEvents(this.#events.slice(this.#handedOver));
+    this.#handedOver = this.#events.length;
+    const summary = encodeSummary(
+      summarize(this.#state, { kind: 'session', id: this.#id ?? '', uuid: this.uuid, name: this.#state.name }),
+    );
+    if (!draft) return { lines, summary };
+    const event: Event = { id: this.#state.lastEvent + 1, ts: Date.now(), ...draft };
+    return { lines, summary, draft: encodeEvents([event]) };
+  }
+}
+
+/** Ids in use among the files that could have one of this minute; one that can't be read has none. */
+function takenIds(siblings: Iterable<{ summary: Buffer }>): Set<string> {
+  const taken = new Set<string>();
+  for (const head of siblings) {
+    const summary = readSummary(head.summary);
+    if (summary) taken.add(summary.id);
+  }
+  return taken;
+}
+
+function readSummary(json: Buffer): Summary | undefined {
+  try {
+    return decodeSummary(json);
+  } catch (error) {
+    if (isCofferError(error, 'UNAUTHENTIC')) return undefined; // the list shows that file as unreadable
+    throw error;
+  }
+}

@@ -1,0 +1,170 @@
+import { randomUUID } from 'node:crypto';
+import { CofferError } from '../errors.ts';
+import type { VaultInspection } from '../vault/inspect.ts';
+import type { Vault } from '../vault/vault.ts';
+import { branchOf } from './branch.ts';
+import { decodeEvents, type Event, mergeEvents, type Parent } from './event.ts';
+import { describeTorn, type Row, toRows } from './row.ts';
+import { selectRow } from './select.ts';
+import { Session } from './session.ts';
+import { emptyState, fold, type State } from './state.ts';
+import { decodeSummary } from './summary.ts';
+
+/** A session read without a lease: every byte of it verified. */
+export interface Recorded {
+  readonly row: Row;
+  readonly events: readonly Event[];
+  readonly state: State;
+}
+
+/** What a new session begins with. The model is named `provider/model`. */
+export interface Beginning {
+  readonly directory: string;
+  readonly model: string;
+}
+
+/** What `coffer doctor` shows of a vault. */
+export interface Inspection extends VaultInspection {
+  readonly key: KeyState;
+  /** Sessions and snapshots, unreadable ones with their reason. Empty where the key can't be had. */
+  readonly rows: readonly Row[];
+}
+
+/** Where the key is: at hand, not asked for yet, or not to be had and why. */
+export type KeyState =
+  | {
+      readonly state: 'ready';
+      readonly keyId: string;
+      readonly backend: string;
+      readonly provider: string;
+      readonly how: 'opened' | 'created' | 'rebuilt';
+    }
+  | { readonly state: 'unavailable'; readonly error: CofferError }
+  | { readonly state: 'unasked' };
+
+/** The sessions of one vault. Opened by {@link openVault}; making it touches nothing on disk. */
+export class Sessions implements AsyncDisposable {
+  readonly #vault: Vault;
+  readonly #autosave: boolean;
+  readonly #open = new Set<Session>();
+  #refusal: CofferError | undefined;
+
+  constructor(vault: Vault, options: { autosave: boolean }) {
+    this.#vault = vault;
+    this.#autosave = options.autosave;
+  }
+
+  /** The vault's directory. */
+  get directory(): string {
+    return this.#vault.directory;
+  }
+
+  /** What is known of the key without asking for it. */
+  get key(): KeyState {
+    const unlocked = this.#vault.unlocked;
+    if (unlocked) {
+      const { key, backend, provider, how } = unlocked;
+      return { state: 'ready', keyId: key.id, backend, provider, how };
+    }
+    return this.#refusal ? { state: 'unavailable', error: this.#refusal } : { state: 'unasked' };
+  }
+
+  /** Comes by the vault key, and at first use makes it. Throws `KEY_*`, `PASSPHRASE_WRONG`; ask again at will. */
+  async unlock(): Promise<void> {
+    try {
+      await this.#vault.unlock();
+    } catch (error) {
+      if (error instanceof CofferError) this.#refusal = error;
+      throw error;
+    }
+  }
+
+  /** Begins a conversation. Writes nothing until its first step. */
+  begin(beginning: Beginning): Session {
+    return this.#begin(beginning, []);
+  }
+
+  /** Lists sessions and snapshots. Throws `KEY_*` where there is something to list and no key. */
+  async list(): Promise<Row[]> {
+    return toRows(await this.#vault.list(), this.#vault.autosaveTarget());
+  }
+
+  /**
+   * Finds what `which` means; numbers are those of `shown`, the list last seen, where one is given.
+   * Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS` with the candidates.
+   */
+  async find(which: string, shown?: readonly Row[]): Promise<Row> {
+    return selectRow(which, await this.list(), shown);
+  }
+
+  /** Reads a whole session without a lease, verified. Throws `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_*`, `SESSION_NOT_FOUND`. */
+  async read(row: Row): Promise<Recorded> {
+    const events: Event[] = [];
+    await this.#vault.read(row.fileId, (lines) => mergeEvents(events, decodeEvents(lines)));
+    return { row, events, state: fold(emptyState, events) };
+  }
+
+  /**
+   * Goes on with a session in its own file; of a snapshot begins a new session whose parent it is.
+   * Throws `SESSION_IN_USE` naming the holder, and what {@link read} throws.
+   */
+  async resume(row: Row): Promise<Session> {
+    if (row.kind === 'snapshot') return this.#resumeSnapshot(row);
+    const events: Event[] = [];
+    const { file, lease, opened } = await this.#vault.resume(row.fileId, (lines) =>
+      mergeEvents(events, decodeEvents(lines)),
+    );
+    const lost = opened.torn && describeTorn(opened.torn);
+    const id = decodeSummary(opened.summary).id;
+    const written = { file, lease, id, lost, pointed: this.#vault.autosaveTarget() === row.fileId };
+    return this.#track(new Session({ vault: this.#vault, autosave: this.#autosave, events, written }));
+  }
+
+  /** Looks at the vault as `coffer doctor` shows it. Changes nothing; asks for the key where there are files to look into. */
+  async inspect(): Promise<Inspection> {
+    const found = await this.#vault.inspect();
+    const rows = await this.list().catch((error: unknown) => {
+      if (!(error instanceof CofferError)) throw error;
+      this.#refusal = error;
+      return [];
+    });
+    return { ...found, key: this.key, rows };
+  }
+
+  /** Removes a session or snapshot for good. Throws `SESSION_IN_USE`, `SESSION_NOT_FOUND`. */
+  async delete(row: Row): Promise<void> {
+    await this.#vault.delete(row.fileId);
+  }
+
+  /** Closes every session still open. Throws what the first failing close threw. */
+  async close(): Promise<void> {
+    const open = [...this.#open];
+    this.#open.clear();
+    for (const session of open) await session.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #resumeSnapshot(row: Row): Promise<Session> {
+    const { events, state } = await this.read(row);
+    const parent = { uuid: row.uuid, id: row.id, reason: 'resumed from a snapshot' };
+    return this.#begin({ directory: state.directory, model: state.model }, [...events], parent);
+  }
+
+  #begin(beginning: Beginning, events: Event[], parent?: Parent): Session {
+    let id = events.at(-1)?.id ?? 0;
+    const ts = Date.now();
+    const branch = branchOf(beginning.directory);
+    events.push({ id: ++id, ts, type: 'begin', uuid: randomUUID(), directory: beginning.directory, branch, parent });
+    events.push({ id: ++id, ts, type: 'model', model: beginning.model });
+    events.push({ id: ++id, ts, type: 'status', status: 'running' });
+    return this.#track(new Session({ vault: this.#vault, autosave: this.#autosave, events }));
+  }
+
+  #track(session: Session): Session {
+    this.#open.add(session);
+    return session;
+  }
+}

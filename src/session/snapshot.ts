@@ -1,0 +1,34 @@
+import { CofferError } from '../errors.ts';
+
+/** The most characters a name may have, after trimming. */
+const NAME_LIMIT = 100;
+
+/** Control characters, line separators, and marks that reverse the direction of what a terminal shows. */
+const FORBIDDEN = /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/u;
+
+/** Gives the name trimmed, as typed otherwise. Throws `NAME_INVALID`. */
+export function checkName(name: string): string {
+  const trimmed = name.trim();
+  const length = [...trimmed].length;
+  if (length === 0) throw new CofferError('NAME_INVALID', 'a name needs at least one character');
+  if (length > NAME_LIMIT) {
+    throw new CofferError('NAME_INVALID', `a name has at most ${NAME_LIMIT} characters, and this one has ${length}`);
+  }
+  if (FORBIDDEN.test(trimmed)) throw new CofferError('NAME_INVALID', 'a name can have no control characters');
+  return trimmed;
+}
+
+/** The id of what began at `time` (local time): `2025-07-04_12-30`, `_name`, and `-2`, `-3`, … if that is taken. */
+export function newId(time: number, name: string | undefined, taken: ReadonlySet<string>): string {
+  const base = name === undefined ? minuteOf(time) : `${minuteOf(time)}_${name}`;
+  for (let id = base, next = 2; ; id = `${base}-${next++}`) {
+    if (!taken.has(id)) return id;
+  }
+}
+
+function minuteOf(time: number): string {
+  const at = new Date(time);
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const day = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+  return `${day}_${two(at.getHours())}-${two(at.getMinutes())}`;
+}

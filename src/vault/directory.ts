@@ -1,0 +1,77 @@
+import { readdirSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { takeLock } from '../files/lock.ts';
+import { makeDirectory } from '../files/paths.ts';
+
+/** How long somebody else may change the set of sessions before we give up. */
+const VAULT_WAIT_MS = 10_000;
+
+/** Where a vault keeps what, and its turn to change the set of sessions. Making the object touches nothing. */
+export class VaultDirectory {
+  readonly root: string;
+  readonly sessions: string;
+  readonly locks: string;
+  readonly vaultLock: string;
+  /** The link to the session that every step overwrites. */
+  readonly autosave: string;
+  #queue: Promise<unknown> = Promise.resolve();
+  #locking = false;
+
+  constructor(root: string) {
+    this.root = root;
+    this.sessions = join(root, 'sessions');
+    this.locks = join(root, 'locks');
+    this.vaultLock = join(this.locks, 'vault');
+    this.autosave = join(this.sessions, '_autosave');
+  }
+
+  /** Whether this process is changing the set of sessions at this moment. */
+  get locking(): boolean {
+    return this.#locking;
+  }
+
+  /** Where a sealed file is. */
+  path(fileId: string): string {
+    return join(this.sessions, fileId);
+  }
+
+  /** The ids of the sealed files, from their names alone. */
+  fileIds(): string[] {
+    try {
+      return readdirSync(this.sessions).filter((name) => /^[0-9a-f]{32}$/.test(name));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+      throw error;
+    }
+  }
+
+  /** The file that `_autosave` points at; undefined where it is no link or not there. */
+  autosaveTarget(): string | undefined {
+    try {
+      return readlinkSync(this.autosave);
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code;
+      if (code === 'ENOENT' || code === 'EINVAL') return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * Runs `work` while no other process, and nothing else in this one, changes the set of sessions.
+   * Throws `VAULT_BUSY`, `NOT_SAVED`, and what `work` throws.
+   */
+  locked<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#queue.then(async () => {
+      await makeDirectory(this.locks);
+      using _lock = await takeLock(this.vaultLock, VAULT_WAIT_MS);
+      this.#locking = true;
+      try {
+        return await work();
+      } finally {
+        this.#locking = false;
+      }
+    });
+    this.#queue = done.catch(() => undefined); // whoever asked has the error; the next one must run all the same
+    return done;
+  }
+}

@@ -1,0 +1,72 @@
+import { lstatSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { CofferError } from '../errors.ts';
+import { readVaultFile, type VaultFile } from './vault-file.ts';
+
+/** A path whose permissions are not what coffer sets. Modes are the low nine bits. */
+export interface LooseMode {
+  readonly path: string;
+  readonly mode: number;
+  readonly expected: number;
+}
+
+/** What the vault's directory looks like from outside, without a key. */
+export interface VaultInspection {
+  readonly directory: string;
+  readonly exists: boolean;
+  readonly vaultFile: VaultFile | undefined;
+  /** Why vault.json can't be read. */
+  readonly vaultFileError: CofferError | undefined;
+  readonly looseModes: readonly LooseMode[];
+  readonly sealedFiles: number;
+  readonly quarantined: number;
+  /** Temporary files that a crash left; the next save of that file removes them. */
+  readonly strayTemps: number;
+}
+
+/** Looks at a vault's directory. Changes nothing. */
+export async function inspectDirectory(directory: string): Promise<VaultInspection> {
+  const looseModes: LooseMode[] = [];
+  const check = (path: string, expected: number): boolean => {
+    const stats = lstatSync(path, { throwIfNoEntry: false });
+    const mode = (stats?.mode ?? 0) & 0o777;
+    const linked = stats?.isSymbolicLink() ?? false;
+    if (stats && !linked && process.platform !== 'win32' && mode !== expected)
+      looseModes.push({ path, mode, expected });
+    return stats !== undefined;
+  };
+  const exists = check(directory, 0o700);
+  check(join(directory, 'vault.json'), 0o600);
+  for (const name of ['sessions', 'locks', 'quarantine']) {
+    check(join(directory, name), 0o700);
+    for (const entry of names(join(directory, name))) check(join(directory, name, entry), 0o600);
+  }
+  const sessions = names(join(directory, 'sessions'));
+  return {
+    directory,
+    exists,
+    ...(await vaultFileOf(directory)),
+    looseModes,
+    sealedFiles: sessions.filter((name) => /^[0-9a-f]{32}$/.test(name)).length,
+    quarantined: names(join(directory, 'quarantine')).filter((name) => !name.endsWith('.txt')).length,
+    strayTemps: sessions.filter((name) => name.endsWith('.tmp')).length,
+  };
+}
+
+async function vaultFileOf(directory: string): Promise<Pick<VaultInspection, 'vaultFile' | 'vaultFileError'>> {
+  try {
+    return { vaultFile: await readVaultFile(directory), vaultFileError: undefined };
+  } catch (error) {
+    if (!(error instanceof CofferError)) throw error;
+    return { vaultFile: undefined, vaultFileError: error };
+  }
+}
+
+function names(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}

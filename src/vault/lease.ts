@@ -1,0 +1,94 @@
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { CofferError } from '../errors.ts';
+import { FileLock } from '../files/lock.ts';
+import { replaceFileSync } from '../files/replace.ts';
+
+/** Who holds a session: for messages only, the kernel lock is what counts. `since` is milliseconds since 1970. */
+export interface Holder {
+  readonly pid: number;
+  readonly since: number;
+}
+
+const holderSchema = z.object({ pid: z.number().int(), since: z.number().int() });
+
+/**
+ * The single-writer claim on a session: a kernel lock that ends with the process, whatever ends it.
+ * Leases must be taken and released under `locks/vault`.
+ */
+export class Lease {
+  readonly #lock: FileLock;
+  readonly #path: string;
+
+  private constructor(lock: FileLock, path: string) {
+    this.#lock = lock;
+    this.#path = path;
+  }
+
+  /** Takes the lease of a session. Throws `SESSION_IN_USE` with who holds it. */
+  static take(locks: string, fileId: string): Lease {
+    const path = join(locks, fileId);
+    const lock = FileLock.tryTake(path);
+    if (!lock) {
+      const holder = readHolder(locks, fileId);
+      throw new CofferError('SESSION_IN_USE', `in use by ${describeHolder(holder)}; close it there or start a new one`);
+    }
+    const holder: Holder = { pid: process.pid, since: Date.now() };
+    replaceFileSync(holderPath(path), [Buffer.from(JSON.stringify(holder))]);
+    return new Lease(lock, path);
+  }
+
+  /** Gives the session back and removes the lock file. */
+  release(): void {
+    this.#lock.release();
+    rmSync(this.#path, { force: true });
+    rmSync(holderPath(this.#path), { force: true });
+  }
+
+  /** Gives the session back without touching the disk, for an end that can't wait for `locks/vault`. */
+  drop(): void {
+    this.#lock.release();
+  }
+}
+
+/** Lists who holds which session, by file id. Call under `locks/vault`. */
+export function heldSessions(locks: string): Map<string, Holder> {
+  const held = new Map<string, Holder>();
+  for (const fileId of leasedNames(locks)) {
+    if (FileLock.isHeld(join(locks, fileId))) held.set(fileId, readHolder(locks, fileId));
+  }
+  return held;
+}
+
+/** Names the sessions that somebody leased and did not give back: held ones, and those of processes that died. */
+export function leasedNames(locks: string): string[] {
+  try {
+    return readdirSync(locks).filter((name) => /^[0-9a-f]{32}$/.test(name));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/** Puts a holder into words. */
+export function describeHolder(holder: Holder): string {
+  if (holder.pid === 0) return 'another process';
+  const since = new Date(holder.since).toTimeString().slice(0, 5);
+  return `process ${holder.pid} since ${since}`;
+}
+
+function holderPath(lockPath: string): string {
+  return `${lockPath}.holder`;
+}
+
+/** What is written there is for messages: where it can't be read, the holder is just not named. */
+function readHolder(locks: string, fileId: string): Holder {
+  try {
+    return holderSchema.parse(JSON.parse(readFileSync(holderPath(join(locks, fileId)), 'utf8')));
+  } catch (error) {
+    if (error instanceof z.ZodError || error instanceof SyntaxError) return { pid: 0, since: 0 };
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { pid: 0, since: 0 };
+    throw error;
+  }
+}

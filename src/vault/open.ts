@@ -1,0 +1,192 @@
+import {
+  decodeFrameHead,
+  decodeHeader,
+  encodeHeader,
+  FRAME_HEAD_LENGTH,
+  type FrameHead,
+  HEADER_LENGTH,
+  type Header,
+  MAX_MESSAGE,
+  type Segment,
+} from '../envelope/format.ts';
+import type { VaultKey } from '../envelope/key.ts';
+import {
+  type Chain,
+  firstLink,
+  headBelongs,
+  nextLink,
+  openFrame,
+  openSummary,
+  SUMMARY_REACH,
+} from '../envelope/seal.ts';
+import { CofferError } from '../errors.ts';
+import { openReader, type Reader } from '../files/read.ts';
+import type { Stamp } from '../files/replace.ts';
+
+/*
+ * Opening never writes. Only a frame behind the first can be torn: its head verifies and the file ends
+ * inside it, or the head itself is cut off or zero. Everything else that does not open is unauthentic.
+ */
+
+/** A step that began to be appended and never became durable: the file is good up to `offset`. */
+export interface Torn {
+  readonly frame: number;
+  readonly offset: number;
+}
+
+/** What a list needs of a sealed file: its last frame's summary (JSON, only its first chunk is verified). */
+export interface Head {
+  readonly header: Header;
+  readonly summary: Buffer;
+  readonly torn: Torn | undefined;
+}
+
+/** A whole sealed file, every frame of it verified. */
+export interface Opened extends Head {
+  readonly segments: readonly Segment[];
+  /** Where the next frame would go on, if nothing is torn. */
+  readonly chain: Chain;
+  /** Bytes of the first frame and of all frames behind it. */
+  readonly firstFrame: number;
+  readonly laterFrames: number;
+  readonly stamp: Stamp;
+}
+
+/**
+ * Opens and verifies a whole sealed file.
+ * Throws `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_OTHER`, `SESSION_NOT_FOUND`.
+ */
+export function openSealedFile(path: string, fileId: string, key: VaultKey): Opened {
+  using reader = open(path, fileId);
+  return explain(fileId, () => {
+    const bytes = reader.at(0, reader.stamp.size);
+    const header = checkHeader(bytes, fileId, key);
+    let chain = firstLink(bytes.subarray(0, HEADER_LENGTH));
+    let summary: Buffer | undefined;
+    let torn: Torn | undefined;
+    let firstFrame = 0;
+    const segments: Segment[] = [];
+    let offset = HEADER_LENGTH;
+    while (offset < bytes.length) {
+      const next = frameAt(bytes.length, offset, chain, key, bytes.subarray(offset, offset + FRAME_HEAD_LENGTH));
+      if ('torn' in next) {
+        torn = next.torn;
+        break;
+      }
+      const opened = openFrame(key, chain, bytes.subarray(offset, next.end));
+      for (const segment of opened.content.segments) segments.push(segment);
+      summary = opened.content.summary;
+      chain = opened.next;
+      if (firstFrame === 0) firstFrame = next.end - offset;
+      offset = next.end;
+    }
+    if (!summary) throw new CofferError('UNAUTHENTIC', 'there is no frame in it');
+    const laterFrames = offset - HEADER_LENGTH - firstFrame;
+    return { header, summary, segments, chain, firstFrame, laterFrames, torn, stamp: reader.stamp };
+  });
+}
+
+/**
+ * Opens only what a list needs: walks the frames by their heads and opens the first chunk of the last one.
+ * Throws as {@link openSealedFile}; what it gives is not the whole file verified.
+ */
+export function openHead(path: string, fileId: string, key: VaultKey): Head {
+  using reader = open(path, fileId);
+  return explain(fileId, () => {
+    const size = reader.stamp.size;
+    const start = reader.at(0, Math.min(size, HEADER_LENGTH + SUMMARY_REACH));
+    const header = checkHeader(start, fileId, key);
+    let chain = firstLink(start.subarray(0, HEADER_LENGTH));
+    let last: { chain: Chain; offset: number; end: number } | undefined;
+    let torn: Torn | undefined;
+    let offset = HEADER_LENGTH;
+    while (offset < size) {
+      const length = Math.min(FRAME_HEAD_LENGTH, size - offset);
+      const head = within(start, offset, length) ?? reader.at(offset, length);
+      const next = frameAt(size, offset, chain, key, head);
+      if ('torn' in next) {
+        torn = next.torn;
+        break;
+      }
+      last = { chain, offset, end: next.end };
+      chain = nextLink(chain, next.head);
+      offset = next.end;
+    }
+    if (!last) throw new CofferError('UNAUTHENTIC', 'there is no frame in it');
+    const reach = Math.min(last.end - last.offset, SUMMARY_REACH);
+    const frame = within(start, last.offset, reach) ?? reader.at(last.offset, reach);
+    return { header, summary: openSummary(key, last.chain, frame), torn };
+  });
+}
+
+/** Reads only the header: whose key, which generation. Throws as {@link openSealedFile} but `KEY_OTHER`. */
+export function readHeader(path: string, fileId: string): Header {
+  using reader = open(path, fileId);
+  return explain(fileId, () => decodeHeader(reader.at(0, Math.min(reader.stamp.size, HEADER_LENGTH))));
+}
+
+/** The header that a sealed file of ours begins with. */
+export function headerOf(fileId: string, keyId: string, generation: bigint): Buffer {
+  return encodeHeader({ kind: 'session', keyId, fileId, generation });
+}
+
+function open(path: string, fileId: string): Reader {
+  try {
+    return openReader(path);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') {
+      throw new CofferError('SESSION_NOT_FOUND', `there is no file ${fileId} in the vault`, { cause });
+    }
+    throw cause;
+  }
+}
+
+/** Puts the file's name before what the envelope says of its bytes. */
+function explain<T>(fileId: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    if (!(cause instanceof CofferError)) throw cause;
+    throw new CofferError(cause.code, `file ${fileId}: ${cause.message}`, { cause });
+  }
+}
+
+function checkHeader(bytes: Buffer, fileId: string, key: VaultKey): Header {
+  const header = decodeHeader(bytes.subarray(0, HEADER_LENGTH));
+  if (header.keyId !== key.id) {
+    throw new CofferError('KEY_OTHER', `needs another key: ${header.keyId}, and this vault's is ${key.id}`);
+  }
+  if (header.fileId !== fileId) throw new CofferError('UNAUTHENTIC', `belongs under another name: ${header.fileId}`);
+  return header;
+}
+
+function frameAt(
+  size: number,
+  offset: number,
+  chain: Chain,
+  key: VaultKey,
+  start: Buffer,
+): { head: FrameHead; end: number } | { torn: Torn } {
+  const torn: Torn = { frame: chain.index, offset };
+  if (chain.index > 0 && (isCutOff(start) || start.every((byte) => byte === 0))) return { torn };
+  const head = decodeFrameHead(start);
+  if (!headBelongs(key, chain, head)) {
+    throw new CofferError('UNAUTHENTIC', `frame ${chain.index} is not what was sealed there`);
+  }
+  const end = offset + 4 + head.length;
+  if (end <= size) return { head, end };
+  if (chain.index > 0) return { torn };
+  throw new CofferError('UNAUTHENTIC', 'it ends inside its first frame');
+}
+
+/** A head that the file ends in; what could not be the start of one (a length no frame has) is no torn head. */
+function isCutOff(start: Buffer): boolean {
+  if (start.length >= FRAME_HEAD_LENGTH) return false;
+  const length = Buffer.alloc(4);
+  start.copy(length, 0, 0, 4);
+  return length.readUInt32BE() <= MAX_MESSAGE;
+}
+
+function within(start: Buffer, offset: number, length: number): Buffer | undefined {
+  return offset + length <= start.length ? start.subarray(offset, offset + length) : undefined;
+}

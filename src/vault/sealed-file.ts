@@ -1,0 +1,176 @@
+import type { VaultKey } from '../envelope/key.ts';
+import { type Chain, firstLink, sealFrame } from '../envelope/seal.ts';
+import { appendFile, appendFileSync } from '../files/append.ts';
+import { replaceFile, replaceFileSync, type Stamp } from '../files/replace.ts';
+import { Body, pack } from './body.ts';
+import { headerOf, type Opened, type Torn } from './open.ts';
+import { quarantineTorn } from './quarantine.ts';
+
+/** From this many plain bytes on a step is appended as a frame of its own instead of rewriting the file. */
+const APPEND_FROM = 128 * 1024;
+
+/** One save: new whole lines (NDJSON), and the summary as it is with them. */
+export interface Step {
+  readonly lines: Uint8Array;
+  readonly summary: Uint8Array;
+  /** Lines that the next save replaces: the part of a reply that has arrived so far. Not kept in memory. */
+  readonly draft?: Uint8Array;
+}
+
+/** Where the file on disk ends and how its frames go on; unknown before the first save and after a failure. */
+interface End {
+  readonly stamp: Stamp;
+  readonly chain: Chain;
+  readonly firstFrame: number;
+  readonly laterFrames: number;
+}
+
+/**
+ * A sealed file open for writing, by the one process that holds its lease.
+ * A save is durable when its promise resolves, never before; saves run one after another.
+ * What a failed save was to write stays in memory and goes with the next one.
+ */
+export class SealedFile {
+  readonly path: string;
+  readonly fileId: string;
+  readonly #key: VaultKey;
+  readonly #body = new Body();
+  #summary: Uint8Array = Buffer.alloc(0);
+  /** Lines that are in the body and not on disk. */
+  #pending: Uint8Array[] = [];
+  #draft: Uint8Array | undefined;
+  #unwritten = false;
+  #generation = 0n;
+  #end: End | undefined;
+  #torn: Torn | undefined;
+  #queue: Promise<void> = Promise.resolve();
+  #inFlight = false;
+  #finals = 0;
+
+  constructor(path: string, fileId: string, key: VaultKey) {
+    this.path = path;
+    this.fileId = fileId;
+    this.#key = key;
+  }
+
+  /** Goes on from what was opened, and hands each segment's plain lines to `onLines`, in order. */
+  adopt(opened: Opened, onLines: (lines: Buffer) => void): void {
+    for (const segment of opened.segments) onLines(this.#body.addSegment(segment));
+    this.#summary = opened.summary;
+    this.#generation = opened.header.generation;
+    this.#torn = opened.torn;
+    if (!opened.torn) this.#end = opened;
+  }
+
+  /** Makes a step durable. Throws `NOT_SAVED`, `DURABILITY_UNKNOWN`; the step stays in memory for the next save. */
+  save(step: Step): Promise<void> {
+    this.#take(step);
+    return this.#enqueue(() => (this.#unwritten ? this.#write() : Promise.resolve()));
+  }
+
+  /** Puts everything into one frame, if it is not. Throws as {@link save}. */
+  fold(): Promise<void> {
+    return this.#enqueue(() => {
+      const folded = this.#end === undefined || this.#end.laterFrames === 0;
+      if (folded && !this.#unwritten) return Promise.resolve();
+      this.#end = undefined;
+      return this.#write();
+    });
+  }
+
+  /**
+   * The final save: as {@link save}, synchronously. What is in flight is overtaken: it can no longer put
+   * an older generation over this one.
+   */
+  saveSync(step: Step): void {
+    this.#take(step);
+    if (!this.#unwritten) return;
+    const end = this.#inFlight ? undefined : this.#appendsTo();
+    if (end) {
+      const frame = this.#sealPending(end);
+      this.#appended(end, frame, appendFileSync(this.path, end.stamp, frame.bytes));
+    } else {
+      const { header, frame } = this.#sealWhole();
+      this.#overwritten(frame, replaceFileSync(this.path, [header, frame.bytes]));
+    }
+    this.#finals++;
+    this.#written();
+  }
+
+  #enqueue(work: () => Promise<void>): Promise<void> {
+    const done = this.#queue.then(work);
+    this.#queue = done.catch(() => undefined); // whoever asked for that save has its error; the next one must run all the same
+    return done;
+  }
+
+  async #write(): Promise<void> {
+    const finals = this.#finals;
+    const overtaken = (): boolean => this.#finals !== finals;
+    const end = this.#appendsTo();
+    this.#end = undefined;
+    this.#inFlight = true;
+    try {
+      if (end) {
+        const frame = this.#sealPending(end);
+        this.#written();
+        this.#appended(end, frame, await appendFile(this.path, end.stamp, frame.bytes));
+      } else {
+        const { header, frame } = this.#sealWhole();
+        this.#written();
+        this.#overwritten(frame, await replaceFile(this.path, [header, frame.bytes], { abandoned: overtaken }));
+      }
+    } catch (error) {
+      if (overtaken()) return; // the final save has made this step durable
+      this.#unwritten = true;
+      throw error;
+    } finally {
+      this.#inFlight = false;
+    }
+  }
+
+  #take(step: Step): void {
+    this.#summary = step.summary;
+    this.#draft = step.draft;
+    this.#unwritten = true;
+    if (step.lines.length === 0) return;
+    this.#body.addLines(step.lines);
+    this.#pending.push(step.lines);
+  }
+
+  #written(): void {
+    this.#pending = [];
+    this.#draft = undefined;
+    this.#unwritten = false;
+  }
+
+  /** The end to append to, where overwriting would cost: in a large file whose later frames are not yet its larger part. */
+  #appendsTo(): End | undefined {
+    const large = this.#body.settled || this.#body.tailLength >= APPEND_FROM;
+    return large && this.#end && this.#end.laterFrames < this.#end.firstFrame ? this.#end : undefined;
+  }
+
+  #sealPending(end: End): SealedFrame {
+    const lines = this.#draft ? [...this.#pending, this.#draft] : this.#pending;
+    return sealFrame(this.#key, end.chain, { summary: Buffer.from(this.#summary), segments: pack(lines) });
+  }
+
+  #sealWhole(): { header: Buffer; frame: SealedFrame } {
+    if (this.#torn) quarantineTorn(this.path, this.fileId, this.#torn);
+    this.#torn = undefined;
+    this.#generation += 1n;
+    const header = headerOf(this.fileId, this.#key.id, this.#generation);
+    const content = { summary: Buffer.from(this.#summary), segments: this.#body.toSegments(this.#draft) };
+    return { header, frame: sealFrame(this.#key, firstLink(header), content) };
+  }
+
+  #overwritten(frame: SealedFrame, stamp: Stamp): void {
+    this.#end = { stamp, chain: frame.next, firstFrame: frame.bytes.length, laterFrames: 0 };
+  }
+
+  #appended(end: End, frame: SealedFrame, stamp: Stamp): void {
+    const laterFrames = end.laterFrames + frame.bytes.length;
+    this.#end = { stamp, chain: frame.next, firstFrame: end.firstFrame, laterFrames };
+  }
+}
+
+type SealedFrame = ReturnType<typeof sealFrame>;

@@ -1,0 +1,259 @@
+import { randomBytes } from 'node:crypto';
+import { statSync } from 'node:fs';
+import type { VaultKey } from '../envelope/key.ts';
+import { unpackSegment } from '../envelope/segment.ts';
+import { CofferError, isCofferError } from '../errors.ts';
+import { FileLock } from '../files/lock.ts';
+import { dataDirectory, makeDirectory } from '../files/paths.ts';
+import { removeFile } from '../files/remove.ts';
+import { pointLink, pointLinkSync, sweepTemps } from '../files/replace.ts';
+import { VaultDirectory } from './directory.ts';
+import { inspectDirectory, type VaultInspection } from './inspect.ts';
+import { type KeyOptions, type Unlocked, unlockVault } from './keys.ts';
+import { type Holder, heldSessions, Lease, leasedNames } from './lease.ts';
+import { type Head, type Opened, openHead, openSealedFile, readHeader } from './open.ts';
+import { SealedFile, type Step } from './sealed-file.ts';
+
+export type { KeychainChoice, Keyring } from '../keyring/keyring.ts';
+export type { AskPassphrase } from './keys.ts';
+
+/** After a keychain that did not answer, the next question waits this long, so that no step waits for each deadline. */
+const TIMEOUT_PAUSE_MS = 30_000;
+
+/** What a vault is opened with. */
+export interface VaultOptions extends Omit<KeyOptions, 'directory' | 'sealedKeyIds' | 'makeDirectory'> {
+  /** Default: `COFFER_DATA_DIR`, else the platform's place for a program's data. */
+  readonly directory?: string | undefined;
+}
+
+/** One sealed file as a list shows it: its head, or why it can't be read. */
+export type Listed = { readonly fileId: string; readonly changed: number; readonly held: Holder | undefined } & (
+  | { readonly head: Head }
+  | { readonly error: CofferError }
+);
+
+/** A sealed file open for writing, with the lease that makes it ours. */
+export interface Writable {
+  readonly file: SealedFile;
+  readonly lease: Lease;
+}
+
+/** What a new sealed file begins with, decided while nobody else can add one. */
+export type FirstStep = (siblings: () => Iterable<Head>) => Step;
+
+/** A directory of sealed files and its `vault.json`. Making the object touches nothing. */
+export class Vault {
+  readonly #place: VaultDirectory;
+  readonly #options: VaultOptions;
+  #unlocked: Unlocked | undefined;
+  #unlocking: Promise<Unlocked> | undefined;
+  #timedOut: { error: CofferError; at: number } | undefined;
+  readonly #heads = new Map<string, { stamp: string; head: Head }>();
+
+  constructor(options: VaultOptions) {
+    this.#place = new VaultDirectory(dataDirectory(options.env, options.directory));
+    this.#options = options;
+  }
+
+  get directory(): string {
+    return this.#place.root;
+  }
+
+  /** Where the key is kept, once {@link unlock} has come by it. */
+  get unlocked(): Unlocked | undefined {
+    return this.#unlocked;
+  }
+
+  /** Comes by the vault key, and at first use makes it. Throws `KEY_*`, `PASSPHRASE_WRONG`, `NOT_SAVED`; ask again at will. */
+  async unlock(): Promise<Unlocked> {
+    if (this.#unlocked) return this.#unlocked;
+    if (this.#timedOut && Date.now() - this.#timedOut.at < TIMEOUT_PAUSE_MS) throw this.#timedOut.error;
+    this.#unlocking ??= unlockVault({
+      ...this.#options,
+      directory: this.directory,
+      sealedKeyIds: () => this.#sealedKeyIds(),
+      makeDirectory: () => makeDirectory(this.directory),
+    });
+    try {
+      this.#unlocked = await this.#unlocking;
+      return this.#unlocked;
+    } catch (error) {
+      if (isCofferError(error, 'KEY_TIMEOUT')) this.#timedOut = { error, at: Date.now() };
+      throw error;
+    } finally {
+      this.#unlocking = undefined;
+    }
+  }
+
+  /**
+   * Makes a new sealed file with its first step. Whoever passes `adopt` gets the file and its lease as soon as
+   * they are there, and keeps them even when the first save fails. Durable when it resolves.
+   * Throws `NOT_SAVED`, `DURABILITY_UNKNOWN`, `VAULT_BUSY`, `KEY_*`.
+   */
+  async create(first: FirstStep, adopt?: (writable: Writable) => void): Promise<void> {
+    const { key } = await this.unlock();
+    await makeDirectory(this.#place.sessions);
+    await this.#place.locked(async () => {
+      const { writable, step } = this.#begin(key, first);
+      adopt?.(writable);
+      try {
+        await writable.file.save(step);
+      } finally {
+        if (!adopt) writable.lease.release();
+      }
+    });
+  }
+
+  /** The same synchronously, for a final save: needs the key to be at hand already. */
+  createSync(first: FirstStep): Writable {
+    if (!this.#unlocked) throw new CofferError('NOT_SAVED', 'the vault key is not at hand');
+    using own = this.#place.locking ? undefined : FileLock.tryTake(this.#place.vaultLock);
+    if (!own && !this.#place.locking)
+      throw new CofferError('NOT_SAVED', 'another process is changing the vault just now');
+    const { writable, step } = this.#begin(this.#unlocked.key, first);
+    writable.file.saveSync(step);
+    return writable;
+  }
+
+  /**
+   * Opens a sealed file for writing: takes its lease, verifies all of it and hands its lines to `onLines`.
+   * Writes nothing to the file. Throws `SESSION_IN_USE`, `SESSION_NOT_FOUND`, `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_*`.
+   */
+  async resume(fileId: string, onLines: (lines: Buffer) => void): Promise<Writable & { opened: Opened }> {
+    const { key } = await this.unlock();
+    return this.#place.locked(async () => {
+      const lease = Lease.take(this.#place.locks, fileId);
+      try {
+        await sweepTemps(this.#place.sessions, fileId);
+        const opened = openSealedFile(this.#place.path(fileId), fileId, key);
+        const file = new SealedFile(this.#place.path(fileId), fileId, key);
+        file.adopt(opened, onLines);
+        return { file, lease, opened };
+      } catch (error) {
+        lease.release();
+        throw error;
+      }
+    });
+  }
+
+  /** Points `_autosave` at a session. Durable when it resolves. */
+  async pointAutosave(fileId: string): Promise<void> {
+    await this.#place.locked(() => pointLink(this.#place.autosave, fileId));
+  }
+
+  /** The same synchronously, for a final save. */
+  pointAutosaveSync(fileId: string): void {
+    pointLinkSync(this.#place.autosave, fileId);
+  }
+
+  /** Opens and verifies a whole sealed file, without a lease, and hands its lines to `onLines`. Throws as {@link resume}. */
+  async read(fileId: string, onLines: (lines: Buffer) => void): Promise<Opened> {
+    const { key } = await this.unlock();
+    const opened = openSealedFile(this.#place.path(fileId), fileId, key);
+    for (const segment of opened.segments) onLines(unpackSegment(segment));
+    return opened;
+  }
+
+  /** Lists the sealed files, unreadable ones with their reason. Asks for no key where there is nothing to list. */
+  async list(): Promise<Listed[]> {
+    const fileIds = this.#place.fileIds();
+    if (fileIds.length === 0) return [];
+    await this.unlock();
+    const held = await this.#held();
+    const listed: Listed[] = [];
+    for (const fileId of fileIds) {
+      const entry = this.#listOne(fileId, held.get(fileId));
+      if (entry) listed.push(entry);
+    }
+    return listed;
+  }
+
+  /** Looks at the directory without a key. Changes nothing. */
+  inspect(): Promise<VaultInspection> {
+    return inspectDirectory(this.directory);
+  }
+
+  /** The file that `_autosave` points at. */
+  autosaveTarget(): string | undefined {
+    return this.#place.autosaveTarget();
+  }
+
+  /** Removes a sealed file for good, and `_autosave` where it pointed there. Throws `SESSION_IN_USE`, `SESSION_NOT_FOUND`. */
+  async delete(fileId: string): Promise<void> {
+    await this.#place.locked(async () => {
+      const lease = Lease.take(this.#place.locks, fileId);
+      try {
+        if (!this.#place.fileIds().includes(fileId)) {
+          throw new CofferError('SESSION_NOT_FOUND', `there is no file ${fileId} in the vault`);
+        }
+        if (this.#place.autosaveTarget() === fileId) removeFile(this.#place.autosave);
+        removeFile(this.#place.path(fileId));
+      } finally {
+        lease.release();
+      }
+    });
+  }
+
+  /** Gives a lease back, and its lock file with it. */
+  async giveBack(lease: Lease): Promise<void> {
+    await this.#place.locked(async () => lease.release());
+  }
+
+  #begin(key: VaultKey, first: FirstStep): { writable: Writable; step: Step } {
+    const fileId = randomBytes(16).toString('hex');
+    const step = first(() => this.#siblings());
+    const lease = Lease.take(this.#place.locks, fileId);
+    return { writable: { file: new SealedFile(this.#place.path(fileId), fileId, key), lease }, step };
+  }
+
+  async #held(): Promise<Map<string, Holder>> {
+    if (leasedNames(this.#place.locks).length === 0) return new Map();
+    return this.#place.locked(async () => heldSessions(this.#place.locks));
+  }
+
+  #listOne(fileId: string, held: Holder | undefined): Listed | undefined {
+    const stats = statSync(this.#place.path(fileId), { throwIfNoEntry: false });
+    if (!stats) return undefined;
+    const entry = { fileId, changed: stats.mtimeMs, held };
+    try {
+      return { ...entry, head: this.#head(fileId, `${stats.ino} ${stats.size} ${stats.mtimeMs}`) };
+    } catch (error) {
+      if (!(error instanceof CofferError)) throw error;
+      return { ...entry, error };
+    }
+  }
+
+  #head(fileId: string, stamp: string): Head {
+    const known = this.#heads.get(fileId);
+    if (known?.stamp === stamp) return known.head;
+    if (!this.#unlocked) throw new CofferError('KEY_NOT_FOUND', 'the vault key is not at hand');
+    const head = openHead(this.#place.path(fileId), fileId, this.#unlocked.key);
+    this.#heads.set(fileId, { stamp, head });
+    return head;
+  }
+
+  /** The heads of the files changed within the last 27 hours: whatever time zone, an id of this minute is among them. */
+  *#siblings(): Generator<Head> {
+    const since = Date.now() - 27 * 3_600_000;
+    for (const fileId of this.#place.fileIds()) {
+      const stats = statSync(this.#place.path(fileId), { throwIfNoEntry: false });
+      if (!stats || stats.mtimeMs < since) continue;
+      const listed = this.#listOne(fileId, undefined);
+      if (listed && 'head' in listed) yield listed.head;
+    }
+  }
+
+  #sealedKeyIds(): string[] | undefined {
+    const fileIds = this.#place.fileIds();
+    if (fileIds.length === 0) return undefined;
+    const keyIds = new Set<string>();
+    for (const fileId of fileIds) {
+      try {
+        keyIds.add(readHeader(this.#place.path(fileId), fileId).keyId);
+      } catch (error) {
+        if (!(error instanceof CofferError)) throw error; // a damaged header names no key; the file itself is listed as unreadable
+      }
+    }
+    return [...keyIds];
+  }
+}
