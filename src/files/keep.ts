@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, constants, fsyncSync, linkSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, fsyncSync, linkSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { CofferError } from '../errors.ts';
+import { makeDirectorySync } from './paths.ts';
 import { reasonOf } from './reason.ts';
 import { syncDirectory } from './remove.ts';
+import { writeAllSync } from './write.ts';
 
 /**
  * Keeps a file under another name in `directory` (made 0700 if it is not there) with a note beside it, by a
@@ -13,11 +15,11 @@ import { syncDirectory } from './remove.ts';
 export function keepCopy(path: string, directory: string, name: string, note: string): string {
   const kept = join(directory, `${name}.${randomBytes(4).toString('hex')}`);
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectorySync(directory);
     linkSync(path, kept);
     const descriptor = openSync(`${kept}.txt`, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
     try {
-      writeSync(descriptor, note);
+      writeAllSync(descriptor, [Buffer.from(note)], 0);
       fsyncSync(descriptor);
     } finally {
       closeSync(descriptor);

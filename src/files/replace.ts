@@ -1,0 +1,276 @@
+import { randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  fsyncSync,
+  fsync as fsyncWithCallback,
+  linkSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  symlinkSync,
+  unlinkSync,
+} from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { CofferError } from '../errors.ts';
+import { isSystemError, notSaved, reasonOf } from './reason.ts';
+import { totalLength, writeAll, writeAllSync } from './write.ts';
+
+export { reasonOf } from './reason.ts';
+
+/** Names one state of one file: its device and inode, and its length in bytes. */
+export interface Stamp {
+  readonly dev: bigint;
+  readonly ino: bigint;
+  readonly size: number;
+}
+
+/** What may stop an overwrite at the last moment. */
+export interface Guard {
+  /** Asked right before the rename, with nothing able to run in between: true when a later save has landed. */
+  readonly abandoned?: () => boolean;
+}
+
+/**
+ * Overwrites `path` (or makes it) with `parts`, one after another. When the promise resolves the new
+ * content is durable under its name, and the file has mode 0600 whatever the umask and whatever was
+ * there before; a symbolic link in its place is replaced, never followed.
+ *
+ * The caller must leave `parts` alone until the promise settles. Throws `NOT_SAVED` when the old copy is
+ * still in place, untouched (the disk is full, the directory is gone, `guard` said abandoned, …), and
+ * `DURABILITY_UNKNOWN` when the new copy is in place and only the flush of its directory failed.
+ */
+export async function replaceFile(path: string, parts: readonly Uint8Array[], guard: Guard = {}): Promise<Stamp> {
+  using place = openPlace(path);
+  const draft = openDraft(place);
+  let stamp: Stamp;
+  try {
+    await writeAll(draft.file, parts, 0);
+    await fsync(draft.file);
+    stamp = finish(draft, parts);
+    if (guard.abandoned?.()) {
+      throw new Error('overtaken by a later save');
+    }
+    // Synchronous, so that it can't land after a final save that ran in between.
+    renameSync(place.temp, path);
+  } catch (error) {
+    throw discard(place, error, draft);
+  }
+  await flush(place);
+  return stamp;
+}
+
+/** Does what {@link replaceFile} does, synchronously: for a signal handler. */
+export function replaceFileSync(path: string, parts: readonly Uint8Array[]): Stamp {
+  using place = openPlace(path);
+  const draft = openDraft(place);
+  let stamp: Stamp;
+  try {
+    writeAllSync(draft.file, parts, 0);
+    fsyncSync(draft.file);
+    stamp = finish(draft, parts);
+    renameSync(place.temp, path);
+  } catch (error) {
+    throw discard(place, error, draft);
+  }
+  flushSync(place);
+  return stamp;
+}
+
+/**
+ * Makes `path` with the content of `parts`, complete and durable from the moment its name exists, or
+ * answers undefined where something has that name already: of several processes exactly one gets a
+ * stamp. The directory is flushed for the losers too, so the winner's file is as durable to them.
+ * Throws like {@link replaceFile}.
+ */
+export async function createFile(path: string, parts: readonly Uint8Array[]): Promise<Stamp | undefined> {
+  using place = openPlace(path);
+  const draft = openDraft(place);
+  let stamp: Stamp | undefined;
+  try {
+    await writeAll(draft.file, parts, 0);
+    await fsync(draft.file);
+    const finished = finish(draft, parts);
+    stamp = linkUnlessThere(place) ? finished : undefined;
+  } catch (error) {
+    throw discard(place, error, draft);
+  }
+  try {
+    unlinkSync(place.temp);
+  } catch (error) {
+    throw durabilityUnknown(place, error);
+  }
+  await flush(place);
+  return stamp;
+}
+
+/**
+ * Points the symbolic link `path` at `target`, whatever the name stood for before. Durable on return.
+ * Throws `NOT_SAVED`, also where the system has no symbolic links (EPERM on Windows without the
+ * privilege), and `DURABILITY_UNKNOWN`.
+ */
+export async function pointLink(path: string, target: string): Promise<void> {
+  using place = openPlace(path);
+  placeLink(place, target);
+  await flush(place);
+}
+
+/** Does what {@link pointLink} does, synchronously. */
+export function pointLinkSync(path: string, target: string): void {
+  using place = openPlace(path);
+  placeLink(place, target);
+  flushSync(place);
+}
+
+/**
+ * Removes what interrupted overwrites of `name` left in `directory` and returns how many there were.
+ * Call it where no other save of that name can be under way (under its lease). Throws `FAILED`.
+ */
+export async function sweepTemps(directory: string, name: string): Promise<number> {
+  try {
+    const temps = readdirSync(directory).filter((entry) => isTempOf(name, entry));
+    for (const temp of temps) {
+      unlinkSync(join(directory, temp));
+    }
+    return temps.length;
+  } catch (cause) {
+    throw new CofferError('FAILED', `cannot clear unfinished saves from ${directory}: ${reasonOf(cause)}`, { cause });
+  }
+}
+
+interface Place extends Disposable {
+  readonly path: string;
+  readonly temp: string;
+  /** An open descriptor of the directory; undefined on Windows, which has no directory fsync. */
+  readonly directory: number | undefined;
+}
+
+interface Draft {
+  readonly file: number;
+  closed: boolean;
+}
+
+// The directory is opened first: behind the rename nothing is left that could fail but its fsync.
+function openPlace(path: string): Place {
+  const temp = join(dirname(path), `.${basename(path)}.${randomBytes(8).toString('hex')}.tmp`);
+  try {
+    const directory = process.platform === 'win32' ? undefined : openSync(dirname(path), constants.O_RDONLY);
+    return { path, temp, directory, [Symbol.dispose]: () => directory !== undefined && closeSync(directory) };
+  } catch (error) {
+    throw unsaved(path, error);
+  }
+}
+
+function openDraft(place: Place): Draft {
+  const draft = { file: createTemp(place), closed: false };
+  try {
+    fchmodSync(draft.file, 0o600);
+  } catch (error) {
+    throw discard(place, error, draft);
+  }
+  return draft;
+}
+
+function createTemp(place: Place): number {
+  try {
+    return openSync(place.temp, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | NO_FOLLOW, 0o600);
+  } catch (error) {
+    throw unsaved(place.path, error);
+  }
+}
+
+function finish(draft: Draft, parts: readonly Uint8Array[]): Stamp {
+  const { dev, ino, size } = fstatSync(draft.file, { bigint: true });
+  if (size !== BigInt(totalLength(parts))) {
+    throw new Error(`${size} of ${totalLength(parts)} bytes arrived`);
+  }
+  close(draft);
+  return { dev, ino, size: Number(size) };
+}
+
+function close(draft: Draft): void {
+  if (!draft.closed) {
+    // Marked first: the descriptor is gone even when its close reports an error.
+    draft.closed = true;
+    closeSync(draft.file);
+  }
+}
+
+function linkUnlessThere(place: Place): boolean {
+  try {
+    linkSync(place.temp, place.path);
+    return true;
+  } catch (error) {
+    if (isSystemError(error, 'EEXIST')) {
+      return false;
+    }
+    throw error;
+  }
+}
+
+function placeLink(place: Place, target: string): void {
+  try {
+    symlinkSync(target, place.temp, 'file');
+  } catch (error) {
+    throw unsaved(place.path, error);
+  }
+  try {
+    renameSync(place.temp, place.path);
+  } catch (error) {
+    throw discard(place, error);
+  }
+}
+
+function discard(place: Place, error: unknown, draft?: Draft): CofferError {
+  const troubles = [
+    draft && troubleOf('closing the unfinished copy failed', () => close(draft)),
+    troubleOf(`${basename(place.temp)} is left behind`, () => unlinkSync(place.temp)),
+  ];
+  return unsaved(place.path, error, ...troubles.filter((trouble) => trouble !== undefined));
+}
+
+function troubleOf(what: string, step: () => void): string | undefined {
+  try {
+    step();
+    return undefined;
+  } catch (error) {
+    return `${what} (${reasonOf(error)})`;
+  }
+}
+
+function unsaved(path: string, error: unknown, ...troubles: string[]): CofferError {
+  return notSaved('cannot write to', path, error, ['what was there is unchanged', ...troubles].join('; '));
+}
+
+async function flush(place: Place): Promise<void> {
+  try {
+    if (place.directory !== undefined) await fsync(place.directory);
+  } catch (error) {
+    throw durabilityUnknown(place, error);
+  }
+}
+
+function flushSync(place: Place): void {
+  try {
+    if (place.directory !== undefined) fsyncSync(place.directory);
+  } catch (error) {
+    throw durabilityUnknown(place, error);
+  }
+}
+
+function durabilityUnknown(place: Place, cause: unknown): CofferError {
+  const message = `${place.path} is written, but its directory is not flushed: ${reasonOf(cause)}; save again`;
+  return new CofferError('DURABILITY_UNKNOWN', message, { cause });
+}
+
+function isTempOf(name: string, entry: string): boolean {
+  return entry.startsWith(`.${name}.`) && /^[0-9a-f]{16}\.tmp$/.test(entry.slice(name.length + 2));
+}
+
+const fsync = promisify(fsyncWithCallback);
+
+// Windows has no such flag; links there need a privilege.
+const NO_FOLLOW = constants.O_NOFOLLOW ?? 0;
