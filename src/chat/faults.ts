@@ -12,20 +12,16 @@ export function explain(error: unknown, endpoint: Endpoint, begun: boolean): Cof
   const status = statusOf(error);
   if (status !== undefined) return explainStatus(status, error, endpoint);
   const cause = networkErrorOf(error);
-  if (begun) return brokenOff(endpoint, cause);
+  const reason = cause === undefined ? '' : ` (${cause.code})`;
+  if (begun) {
+    return new CofferError('MODEL_FAILED', `the reply of ${nameOf(endpoint)} broke off${reason}: ask again`, { cause });
+  }
   if (cause !== undefined || isRequestError(error)) {
-    const reason = cause === undefined ? '' : ` (${cause.code})`;
     const message = `cannot reach ${endpoint.provider} at ${endpoint.baseURL}${reason}: is it running, is baseURL right`;
     return new CofferError('MODEL_UNREACHABLE', message, { cause });
   }
-  return new CofferError('MODEL_FAILED', `${nameOf(endpoint)} sent something that is not a reply`);
-}
-
-/** Says that a reply ended before its end: `MODEL_FAILED`. */
-export function brokenOff(endpoint: Endpoint, cause?: NodeJS.ErrnoException): CofferError {
-  const reason = cause === undefined ? '' : ` (${cause.code})`;
-  const options = cause === undefined ? {} : { cause };
-  return new CofferError('MODEL_FAILED', `the reply of ${nameOf(endpoint)} broke off${reason}: ask again`, options);
+  const message = `what ${endpoint.provider} sent from ${endpoint.baseURL} is not a reply: check baseURL`;
+  return new CofferError('MODEL_FAILED', message);
 }
 
 /** Says that the reply is no longer wanted: `CANCELLED`. */

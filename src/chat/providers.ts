@@ -50,7 +50,7 @@ export interface Endpoint {
  * `MODEL_UNKNOWN` where it is not such a name.
  */
 export function parseModelName(name: string): { provider: string; model: string } {
-  const [, provider, model] = /^([A-Za-z0-9][A-Za-z0-9._-]*)\/(\P{Cc}*\S\P{Cc}*)$/u.exec(name.trim()) ?? [];
+  const [, provider, model] = /^([A-Za-z0-9][A-Za-z0-9._-]*)\/(\P{C}*[^\s\p{C}])$/u.exec(name.trim()) ?? [];
   if (provider === undefined || model === undefined) {
     throw new CofferError(
       'MODEL_UNKNOWN',

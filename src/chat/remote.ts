@@ -1,7 +1,7 @@
 import type { LanguageModel, LanguageModelUsage, ModelMessage, streamText } from 'ai';
 import { CofferError } from '../errors.ts';
 import type { Message, Usage } from '../session/event.ts';
-import { brokenOff, cancelled, explain } from './faults.ts';
+import { cancelled, explain } from './faults.ts';
 import type { Endpoint } from './providers.ts';
 import type { ChatModel, ReplyPart } from './reply.ts';
 
@@ -69,7 +69,7 @@ async function* request(
       return;
     }
   }
-  throw brokenOff(endpoint);
+  throw new Error('the stream ended before the reply did');
 }
 
 async function sdk(): Promise<typeof streamText> {

@@ -42,8 +42,8 @@ export interface Addresses {
 
 /** Starts a model server on a free port of 127.0.0.1. */
 export async function startModelServer(): Promise<ModelServer> {
-  const held = new HeldStreams();
-  const mock = new LLMock({ port: 0, host: '127.0.0.1', chunkSize: 6 });
+  const mock = new LLMock({ port: 0, host: '127.0.0.1', chunkSize: 6, journalMaxEntries: 0 });
+  const held = new HeldStreams(() => mock.getRequests().length);
   mock.mount('/held', held);
   for (const [model, status] of statuses) {
     const error = { message: `no: ${model}`, type: 'scripted', code: model };
@@ -92,10 +92,13 @@ export class ModelServer implements AsyncDisposable, Addresses {
     this.#mock.prependFixture({ match: { userMessage: pattern }, response: { content: reply } });
   }
 
-  /** All requests for a reply so far, in order; those under /held after the others. */
+  /** All requests for a reply so far, in order. */
   get requests(): SeenRequest[] {
-    const seen = this.#mock.getRequests().map(({ path, headers, body }) => ({ path, headers, body }));
-    return [...seen, ...this.#streams.requests];
+    const seen: SeenRequest[] = this.#mock.getRequests().map(({ path, headers, body }) => ({ path, headers, body }));
+    for (const [place, { after, ...request }] of this.#streams.requests.entries()) {
+      seen.splice(after + place, 0, request);
+    }
+    return seen;
   }
 
   /** Lets every held stream that is open send `parts` more parts. */
@@ -126,10 +129,16 @@ export class ModelServer implements AsyncDisposable, Addresses {
 
 /** The streams under /held: a mount of aimock's that writes the two protocols' events itself. */
 class HeldStreams {
-  readonly requests: SeenRequest[] = [];
+  /** With how many requests aimock had seen before each. */
+  readonly requests: (SeenRequest & { after: number })[] = [];
   abandoned = 0;
   readonly #open: Set<HeldStream> = new Set();
   readonly #changes = new EventEmitter().setMaxListeners(0);
+  readonly #seenBefore: () => number;
+
+  constructor(seenBefore: () => number) {
+    this.#seenBefore = seenBefore;
+  }
 
   get sent(): number {
     return Math.max(0, ...[...this.#open].map((stream) => stream.parts));
@@ -171,7 +180,8 @@ class HeldStreams {
 
   async #stream(request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
     const body = (await json(request)) as { model?: string };
-    this.requests.push({ path, headers: request.headers as Record<string, string>, body });
+    const after = this.#seenBefore();
+    this.requests.push({ after, path, headers: request.headers as Record<string, string>, body });
     if (body.model === 'elsewhere') {
       response.writeHead(307, { location: path }).end();
       return;

@@ -1,0 +1,148 @@
+import { describe, expect, it } from 'vitest';
+import { openModel, parseModelName, providerSchema } from '../../src/chat/models.ts';
+import { findEndpoint } from '../../src/chat/providers.ts';
+import { isCofferError } from '../../src/errors.ts';
+
+describe('parseModelName', () => {
+  it.each([
+    ['ollama/qwen3', 'ollama', 'qwen3'],
+    ['openrouter/anthropic/claude-x', 'openrouter', 'anthropic/claude-x'],
+    ['llamacpp//models/a.gguf', 'llamacpp', '/models/a.gguf'],
+    ['  demo/eliza ', 'demo', 'eliza'],
+    ['ollama/qwen3:8b-q4_K_M', 'ollama', 'qwen3:8b-q4_K_M'],
+  ])('splits %j at its first slash', (name, provider, model) => {
+    expect(parseModelName(name)).toEqual({ provider, model });
+  });
+
+  it.each(['', 'gpt-4', '/x', 'ollama/', 'ollama/ ', 'a b/c', '../x/y', 'ollama/a\nb', 'ollama/\u001b[31m'])(
+    'refuses %j, saying what a name looks like',
+    (name) => {
+      expect(() => parseModelName(name)).toThrow(
+        expect.objectContaining({ code: 'MODEL_UNKNOWN', message: expect.stringContaining('provider/model') }),
+      );
+    },
+  );
+
+  it('escapes control characters and cuts what is long in its message', () => {
+    expect(() => parseModelName('\u001b[31m\u202e\u009b')).toThrow('"\\u001b[31m\\u202e\\u009b"');
+    expect(messageOf(() => parseModelName('x'.repeat(5000))).length).toBeLessThan(200);
+  });
+});
+
+describe('findEndpoint', () => {
+  it('lists the known providers, those of the settings among them, where one is unknown', () => {
+    const message = messageOf(() => findEndpoint('nowhere/x', { mine: {} }, {}));
+    expect(message).toBe(
+      'unknown provider nowhere in "nowhere/x"; known: anthropic, demo, llamacpp, lmstudio, mine, ollama, openai, openrouter, vllm',
+    );
+  });
+
+  it.each(['constructor/x', 'toString/x', 'hasOwnProperty/x'])('does not take %s for a provider', (name) => {
+    expect(() => findEndpoint(name, {}, {})).toThrow(expect.objectContaining({ code: 'MODEL_UNKNOWN' }));
+  });
+
+  it.each([
+    ['openai/gpt-x', 'OPENAI_API_KEY'],
+    ['openrouter/anthropic/claude-x', 'OPENROUTER_API_KEY'],
+    ['anthropic/claude-x', 'ANTHROPIC_API_KEY'],
+  ])('names the variable in which %s misses its key', (name, variable) => {
+    for (const env of [{}, { [variable]: '' }, { [variable]: ' \n' }]) {
+      expect(() => findEndpoint(name, {}, env)).toThrow(
+        expect.objectContaining({ code: 'MODEL_KEY_MISSING', message: expect.stringContaining(variable) }),
+      );
+    }
+  });
+
+  it('refuses a key that no header can carry without showing it', () => {
+    const message = messageOf(() => findEndpoint('openai/x', {}, { OPENAI_API_KEY: 'sk-one\nsk-two' }));
+    expect(message).toContain('OPENAI_API_KEY');
+    expect(message).not.toContain('sk-');
+  });
+
+  it('drops the line break at the end of a key', () => {
+    expect(findEndpoint('openai/x', {}, { OPENAI_API_KEY: 'sk-one\n' }).apiKey).toBe('sk-one');
+  });
+
+  it('asks no key for a local server', () => {
+    expect(findEndpoint('ollama/qwen3', {}, {})).toEqual({
+      provider: 'ollama',
+      model: 'qwen3',
+      type: 'openai-compatible',
+      baseURL: 'http://127.0.0.1:11434/v1',
+      apiKey: undefined,
+      apiKeyEnv: undefined,
+    });
+  });
+
+  it('lets the settings override a provider key by key', () => {
+    const providers = { anthropic: { baseURL: 'https://proxy.example/v1' }, ollama: { apiKeyEnv: 'BOX_KEY' } };
+    const env = { ANTHROPIC_API_KEY: 'a', BOX_KEY: 'b' };
+    expect(findEndpoint('anthropic/x', providers, env)).toMatchObject({
+      type: 'anthropic',
+      baseURL: 'https://proxy.example/v1',
+      apiKey: 'a',
+    });
+    expect(findEndpoint('ollama/x', providers, env)).toMatchObject({
+      baseURL: 'http://127.0.0.1:11434/v1',
+      apiKey: 'b',
+    });
+  });
+
+  it.each([{}, { baseURL: 'file:///x' }])('wants an address of a provider of the settings, not %j', (settings) => {
+    expect(() => findEndpoint('mine/x', { mine: settings }, {})).toThrow(
+      expect.objectContaining({ code: 'SETTINGS_INVALID', message: expect.stringContaining('mine') }),
+    );
+  });
+});
+
+describe('providerSchema', () => {
+  it('takes what a provider may have', () => {
+    const settings = {
+      type: 'anthropic',
+      baseURL: 'https://models.example:8443/v1',
+      apiKeyEnv: 'MY_KEY',
+      contextWindow: 200_000,
+    } as const;
+    expect(providerSchema.parse(settings)).toEqual(settings);
+    expect(providerSchema.parse({})).toEqual({});
+  });
+
+  it.each([
+    { type: 'gemini' },
+    { baseURL: 'models.example/v1' },
+    { baseURL: 'file:///etc/passwd' },
+    { baseURL: 'https://user:secret@models.example/v1' },
+    { baseURL: 'https://models.example/v1?key=secret' },
+    { baseURL: 'https://models.example/v1#part' },
+    { apiKeyEnv: 'sk-this-is-a-key' },
+    { contextWindow: 0 },
+    { apiKey: 'sk-1' },
+  ])('refuses %j', (settings) => {
+    expect(providerSchema.safeParse(settings).success).toBe(false);
+  });
+});
+
+describe('openModel', () => {
+  it('rejects with the faults of a name', async () => {
+    const options = { providers: {}, env: {} };
+    await expect(openModel('gpt', options)).rejects.toMatchObject({ code: 'MODEL_UNKNOWN' });
+    await expect(openModel('nowhere/x', options)).rejects.toMatchObject({ code: 'MODEL_UNKNOWN' });
+    await expect(openModel('openai/x', options)).rejects.toMatchObject({ code: 'MODEL_KEY_MISSING' });
+    await expect(openModel('demo/x', options)).rejects.toThrow('there is demo/eliza and demo/echo');
+    await expect(openModel('demo/constructor', options)).rejects.toMatchObject({ code: 'MODEL_UNKNOWN' });
+  });
+
+  it.each(['demo/eliza', 'demo/echo', 'ollama/qwen3'])('gives %s its name', async (name) => {
+    expect((await openModel(name, { providers: {}, env: {} })).name).toBe(name);
+  });
+});
+
+function messageOf(call: () => unknown): string {
+  try {
+    call();
+  } catch (error) {
+    if (isCofferError(error)) return error.message;
+    throw error;
+  }
+  throw new Error('nothing was thrown');
+}
