@@ -1,44 +1,66 @@
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { CofferError, isCofferError } from '../errors.ts';
 import { isSystemError, reasonOf } from './reason.ts';
 import type { Stamp } from './replace.ts';
 
-/** An open file that is read in pieces. An overwrite puts another file under its name: this one goes on reading the old. */
+/** A file open for reading: one state of it, whatever replaces it under its name meanwhile. */
 export interface Reader extends Disposable {
+  /** Which file, and its length when it was opened. */
   readonly stamp: Stamp;
-  /** Reads exactly `length` bytes from `offset` on, into memory that belongs to the caller. Throws `FAILED`. */
+  /**
+   * Reads `length` bytes from `offset` on, into memory that belongs to the caller and is shared with
+   * nothing. Throws `FAILED`, also where the file ends before.
+   */
   at(offset: number, length: number): Buffer;
 }
 
 /**
- * Opens a regular file for reading. Never writes, never follows a symbolic link in its place, never waits on
- * a pipe. Throws the system's own ENOENT where nothing is there, else `FAILED`. The caller disposes of it.
+ * Opens a regular file for reading; the caller disposes of it. Never follows a symbolic link in its place
+ * (on Windows it does: links there need a privilege) and never waits on a pipe. Throws the system's own
+ * ENOENT where nothing is there, else `FAILED`.
  */
 export function openReader(path: string): Reader {
+  const file = orFailed(path, () => openSync(path, READ));
+  const dispose = (): void => closeSync(file);
   try {
-    const descriptor = openSync(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0));
-    const found = fstatSync(descriptor, { bigint: true });
-    if (!found.isFile()) {
-      closeSync(descriptor);
-      throw new CofferError('FAILED', `${path} is not a regular file; move it away`);
-    }
-    return {
-      stamp: { dev: found.dev, ino: found.ino, size: Number(found.size) },
-      at: (offset, length) => readExactly(path, descriptor, offset, length),
-      [Symbol.dispose]: () => closeSync(descriptor),
-    };
+    const stamp = orFailed(path, () => stampOf(path, fstatSync(file, { bigint: true })));
+    const at = (offset: number, length: number): Buffer => orFailed(path, () => readAll(path, file, offset, length));
+    return { stamp, at, [Symbol.dispose]: dispose };
   } catch (error) {
-    if (isCofferError(error) || isSystemError(error, 'ENOENT')) throw error;
+    dispose();
+    throw error;
+  }
+}
+
+function orFailed<T>(path: string, step: () => T): T {
+  try {
+    return step();
+  } catch (error) {
+    if (isCofferError(error) || isSystemError(error, 'ENOENT')) {
+      throw error;
+    }
     throw new CofferError('FAILED', `cannot read ${path}: ${reasonOf(error)}`, { cause: error });
   }
 }
 
-function readExactly(path: string, descriptor: number, offset: number, length: number): Buffer {
+function stampOf(path: string, found: BigIntStats): Stamp {
+  if (!found.isFile()) {
+    throw new CofferError('FAILED', `${path} is not a regular file; move it away`);
+  }
+  return { dev: found.dev, ino: found.ino, size: Number(found.size) };
+}
+
+function readAll(path: string, file: number, offset: number, length: number): Buffer {
   const bytes = Buffer.allocUnsafeSlow(length);
   for (let done = 0; done < length; ) {
-    const got = readSync(descriptor, bytes, done, length - done, offset + done);
-    if (got === 0) throw new CofferError('FAILED', `${path} was cut off while it was read; read it again`);
+    const got = readSync(file, bytes, done, length - done, offset + done);
+    if (got === 0) {
+      throw new CofferError('FAILED', `${path} ends at ${offset + done}, before what is to be read; read it again`);
+    }
     done += got;
   }
   return bytes;
 }
+
+// A link or a pipe in the file's place must neither lead elsewhere nor stop us. Windows has neither flag.
+const READ = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
