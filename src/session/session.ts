@@ -41,6 +41,7 @@ export class Session implements AsyncDisposable {
   #state: State;
   #id: string | undefined;
   #writable: Writable | undefined;
+  #fileId: string | undefined;
   /** How many of the events the file has taken over. */
   #handedOver: number;
   /** Whether `_autosave` points here. */
@@ -61,6 +62,7 @@ export class Session implements AsyncDisposable {
     this.#state = fold(emptyState, origin.events);
     this.#writable = origin.written;
     this.#id = origin.written?.id;
+    this.#fileId = origin.written?.file.fileId;
     this.#handedOver = origin.written ? origin.events.length : 0;
     this.#pointed = origin.written?.pointed ?? false;
     this.lost = origin.written?.lost;
@@ -77,7 +79,7 @@ export class Session implements AsyncDisposable {
 
   /** The name of the file it is sealed in, from the first save on. */
   get fileId(): string | undefined {
-    return this.#writable?.file.fileId;
+    return this.#fileId;
   }
 
   get state(): State {
@@ -143,6 +145,7 @@ export class Session implements AsyncDisposable {
     if (this.#state.status !== status) this.#add([{ type: 'status', status }]);
     if (this.#writable) this.#writable.file.saveSync(this.#step());
     else this.#writable = this.#vault.createSync((siblings) => this.#firstStep(siblings()));
+    this.#fileId = this.#writable.file.fileId;
     if (!this.#pointed) this.#vault.pointAutosaveSync(this.#writable.file.fileId);
     this.#ended = true;
     this.#unsaved = undefined;
@@ -151,12 +154,11 @@ export class Session implements AsyncDisposable {
   /** Ends it: records how (where anything was recorded), folds the file into one frame, gives the lease back. Throws as {@link append}. */
   async close(status: Status = 'completed'): Promise<void> {
     if (this.#ended) return this.#release();
+    const last = this.#touched && this.#autosave;
+    if (last && this.#state.status !== status) this.#add([{ type: 'status', status }]);
     this.#ended = true;
     try {
-      if (this.#touched && this.#autosave) {
-        if (this.#state.status !== status) this.#add([{ type: 'status', status }]);
-        await this.#save();
-      }
+      if (last) await this.#save();
       await this.#writable?.file.fold();
     } finally {
       await this.#release();
@@ -216,6 +218,7 @@ export class Session implements AsyncDisposable {
       const first: FirstStep = (siblings) => this.#firstStep(siblings());
       await this.#vault.create(first, (writable) => {
         this.#writable = writable;
+        this.#fileId = writable.file.fileId;
       });
     }
     if (this.#pointed || !this.#writable) return;

@@ -20,7 +20,7 @@ import {
   SUMMARY_REACH,
 } from '../envelope/seal.ts';
 import { CofferError } from '../errors.ts';
-import { openReader, type Reader } from '../files/read.ts';
+import { openReader, type Reader } from '../files/reader.ts';
 import type { Stamp } from '../files/replace.ts';
 
 /*

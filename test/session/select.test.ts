@@ -1,0 +1,71 @@
+import { describe, expect, it } from 'vitest';
+import type { Row } from '../../src/session/row.ts';
+import { selectRow } from '../../src/session/select.ts';
+
+function row(number: number, id: string, more: Partial<Row> = {}): Row {
+  return {
+    number,
+    fileId: `${number}`.repeat(32),
+    label: id,
+    autosave: false,
+    kind: 'session',
+    id,
+    uuid: `${number}b6682a8-0000-4000-8000-000000000000`,
+    begun: 0,
+    updated: 100 - number,
+    directory: '/',
+    model: 'demo/echo',
+    messages: 1,
+    inputTokens: null,
+    outputTokens: null,
+    cost: null,
+    status: 'completed',
+    ...more,
+  };
+}
+
+const rows = [
+  row(1, '2026-11-20_12-31', { label: '_autosave', autosave: true, updated: 1 }),
+  row(2, '2026-11-20_12-30_fixing-auth-bug', { kind: 'snapshot', name: 'fixing-auth-bug' }),
+  row(3, '2026-11-20_12-30_fixing-auth-bug-2', { kind: 'snapshot', name: 'fixing-auth-bug' }),
+  row(4, '2025-01-01_00-00_only', { kind: 'snapshot', name: 'only' }),
+];
+
+describe('selectRow', () => {
+  it.each([
+    ['1', 1],
+    [' 2 ', 2],
+    ['_autosave', 1],
+    ['last', 2],
+    ['2026-11-20_12-30_fixing-auth-bug', 2],
+    ['2026-11-20_12-30_fixing-auth-bug-2', 3],
+    ['only', 4],
+    ['2025', 4],
+    ['4b6682a8', 4],
+    ['4B66', 4],
+    ['2026-11-20_12-31', 1],
+  ])('takes %s for row %i', (which, number) => {
+    expect(selectRow(which, rows).number).toBe(number);
+  });
+
+  it('refuses an ambiguous prefix with its candidates', () => {
+    expect(() => selectRow('2026-11-20_12-30', rows)).toThrow(
+      '2026-11-20_12-30 could be any of 2: 2026-11-20_12-30_fixing-auth-bug, 2026-11-20_12-30_fixing-auth-bug-2',
+    );
+    expect(() => selectRow('fixing-auth-bug', rows)).toThrow('could be any of 2');
+  });
+
+  it.each(['99', 'nothing', '', '0', '-1'])('finds nothing for "%s"', (which) => {
+    expect(() => selectRow(which, rows)).toThrow(expect.objectContaining({ code: 'SESSION_NOT_FOUND' }));
+  });
+
+  it('takes a number as it was shown, whatever the order is now', () => {
+    const now = [row(1, '2026-11-20_13-00_new'), ...rows.map((old) => ({ ...old, number: old.number + 1 }))];
+    expect(selectRow('2', now, rows).id).toBe('2026-11-20_12-30_fixing-auth-bug');
+    expect(() => selectRow('4', rows.slice(0, 3), rows)).toThrow('is gone');
+  });
+
+  it('finds nothing in an empty vault', () => {
+    expect(() => selectRow('last', [])).toThrow(expect.objectContaining({ code: 'SESSION_NOT_FOUND' }));
+  });
+});

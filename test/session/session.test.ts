@@ -1,0 +1,230 @@
+import { readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { begin, home, reply, texts, user } from '../support/vault.ts';
+
+describe('Session', () => {
+  it('writes nothing until its first step', async () => {
+    const at = home();
+    await using sessions = await at.open();
+    begin(sessions);
+    expect(() => at.files()).toThrow('ENOENT');
+  });
+
+  it('is on disk when append resolves, and everything comes back', async () => {
+    const at = home();
+    const sessions = await at.open();
+    const session = begin(sessions);
+    await session.append(user('first'), reply('second'));
+    await session.append({ type: 'model', model: 'demo/eliza' }, { type: 'name', name: 'umlauts: äöü 🎈' });
+    await session.append({ type: 'usage', model: 'demo/echo', usage: { inputTokens: 3, outputTokens: 4, cost: null } });
+
+    const other = await at.open();
+    const [row] = await other.list();
+    expect(row).toMatchObject({
+      number: 1,
+      label: '_autosave',
+      messages: 2,
+      model: 'demo/eliza',
+      name: 'umlauts: äöü 🎈',
+    });
+    const recorded = await other.read(row!);
+    expect(recorded.events).toEqual(session.events);
+    expect(recorded.state).toEqual(session.state);
+    expect(recorded.state).toMatchObject({ inputTokens: 3, outputTokens: 4, cost: null, directory: '/work/project' });
+    await sessions.close();
+  });
+
+  it('overwrites one file, which _autosave points at', async () => {
+    const at = home();
+    await using sessions = await at.open();
+    const session = begin(sessions);
+    for (let step = 0; step < 5; step++) await session.append(user(`message ${step}`));
+    expect(at.files()).toEqual([session.fileId]);
+    expect(readlinkSync(join(at.directory, 'sessions', '_autosave'))).toBe(session.fileId);
+    expect(readFileSync(at.path(session.fileId!)).readBigUInt64BE(44)).toBe(5n);
+  });
+
+  it('goes on in its own file, with ids that rise across resumes', async () => {
+    const at = home();
+    const first = await at.open();
+    const session = begin(first);
+    await session.append(user('one'));
+    await first.close();
+
+    await using second = await at.open();
+    const resumed = await second.resume(await second.find('1'));
+    await resumed.append(user('two'));
+    expect(texts(resumed)).toEqual(['one', 'two']);
+    expect(at.files()).toHaveLength(1);
+    const ids = resumed.events.map((event) => event.id);
+    expect(ids).toEqual(ids.map((_, index) => index + 1));
+    expect(resumed.uuid).toBe(session.uuid);
+  });
+
+  it('begins a new session whose parent is the snapshot that was resumed', async () => {
+    const at = home();
+    await using sessions = await at.open();
+    const session = begin(sessions);
+    await session.append(user('one'));
+    const { id } = await session.save('before');
+    await session.append(user('two'));
+
+    const resumed = await sessions.resume(await sessions.find(id));
+    await resumed.append(user('three'));
+    expect(texts(resumed)).toEqual(['one', 'three']);
+    expect(resumed.state.parent).toMatchObject({ id });
+    expect(resumed.uuid).not.toBe(session.uuid);
+    expect(await sessions.list()).toHaveLength(3);
+    const snapshot = await sessions.read(await sessions.find(id));
+    expect(texts(snapshot)).toEqual(['one']);
+  });
+
+  it('takes two snapshots of one name in one minute', async () => {
+    const at = home();
+    await using sessions = await at.open();
+    const session = begin(sessions);
+    await session.append(user('one'), reply('two'));
+    const first = await session.save('fixing-auth-bug');
+    const second = await session.save('fixing-auth-bug');
+    expect(first).toEqual({ id: expect.stringMatching(/^\d{4}-\d\d-\d\d_\d\d-\d\d_fixing-auth-bug$/), messages: 2 });
+    expect(second.id).toMatch(/_fixing-auth-bug(-2)?$/);
+    expect(second.id).not.toBe(first.id);
+  });
+
+  it('keeps a name out of the file system', async () => {
+    const at = home();
+    await using sessions = await at.open();
+    const session = begin(sessions);
+    await session.append(user('one'));
+    const { id } = await session.save('../../x/y');
+    expect(id).toMatch(/_\.\.\/\.\.\/x\/y$/);
+    expect(at.files()).toHaveLength(2);
+  });
+
+  it.each([
+    ['nothing but spaces is no name', 'name\u0007', /control characters/],
+    ['a line feed', 'a\nb', /control characters/],
+    ['a mark that reverses text', 'a\u202eb', /control characters/],
+    ['101 characters', 'x'.repeat(101), /at most 100 characters, and this one has 101/],
+  ])('refuses a name with %s', async (_, name, message) => {
+    const at = home();
+    await using sessions = await at.open();
+    const session = begin(sessions);
+    await session.append(user('one'));
+    await expect(session.save(name)).rejects.toThrow(message);
+    expect(at.files()).toHaveLength(1);
+  });
+
+  it('counts 100 characters, not code units', async () => {
+    const at = home();
+    await using sessions = await at.open();
+    const session = begin(sessions);
+    await session.append(user('one'));
+    await expect(session.save('🎈'.repeat(100))).resolves.toMatchObject({ messages: 1 });
+  });
+
+  it('keeps what could not be saved and writes it when the cause is gone', async () => {
+    const at = home();
+    await using sessions = await at.open();
+    const session = begin(sessions);
+    await session.append(user('one'));
+    const directory = join(at.directory, 'sessions');
+    rmSync(directory, { recursive: true });
+    writeFileSync(directory, 'in the way');
+    await session.record(user('two'));
+    expect(session.unsaved?.error.code).toBe('NOT_SAVED');
+    await expect(session.append(user('three'))).rejects.toMatchObject({ code: 'NOT_SAVED' });
+    rmSync(directory);
+    const { mkdirSync } = await import('node:fs');
+    mkdirSync(directory, { mode: 0o700 });
+    await session.record(user('four'));
+    expect(session.unsaved).toBeUndefined();
+    const recorded = await sessions.read((await sessions.list())[0]!);
+    expect(texts(recorded)).toEqual(['one', 'two', 'three', 'four']);
+  });
+
+  it('saves the part of a reply, and the whole reply in its place', async () => {
+    const at = home();
+    await using sessions = await at.open();
+    const session = begin(sessions);
+    await session.append(user('one'));
+    session.draft = { ...reply('hal'), partial: true } as never;
+    await session.saveDraft();
+    const [row] = await sessions.list();
+    expect(texts(await sessions.read(row!))).toEqual(['one', 'hal']);
+    session.draft = undefined;
+    await session.append(reply('half and the rest'));
+    expect(texts(await sessions.read(row!))).toEqual(['one', 'half and the rest']);
+  });
+
+  it('makes a final save of all there is, synchronously, with the part of a reply marked', async () => {
+    const at = home();
+    const sessions = await at.open();
+    const session = begin(sessions);
+    await session.append(user('one'));
+    session.draft = { type: 'message', message: { role: 'assistant', content: 'hal' }, partial: true };
+    session.finalSave();
+    session.finalSave();
+    const other = await at.open();
+    const recorded = await other.read((await other.list())[0]!);
+    expect(texts(recorded)).toEqual(['one', 'hal']);
+    expect(recorded.events.at(-2)).toMatchObject({ type: 'message', partial: true });
+    expect(recorded.state.status).toBe('cancelled');
+  });
+
+  it('overtakes a save in flight with the final one', async () => {
+    const at = home();
+    const sessions = await at.open();
+    const session = begin(sessions);
+    await session.append(user('one'));
+    const inFlight = session.append(user('two'));
+    await Promise.resolve();
+    session.finalSave();
+    await inFlight;
+    const other = await at.open();
+    expect(texts(await other.read((await other.list())[0]!))).toEqual(['one', 'two']);
+  });
+
+  it('saves nothing by itself where autosave is off, but a snapshot when asked', async () => {
+    const at = home();
+    await using sessions = await at.open({ autosave: false });
+    const session = begin(sessions);
+    await session.record(user('one'));
+    session.finalSave();
+    expect(await sessions.list()).toEqual([]);
+    await session.save('asked');
+    expect(await sessions.list()).toMatchObject([{ kind: 'snapshot', name: 'asked', messages: 1 }]);
+  });
+
+  it('appends frames to a large file, and folds them at the end', async () => {
+    const at = home();
+    const sessions = await at.open();
+    const session = begin(sessions);
+    await session.append(user(noise(300_000)));
+    const path = at.path(session.fileId!);
+    const inode = statSync(path).ino;
+    const before = statSync(path).size;
+    for (let step = 0; step < 5; step++) await session.append(user(`small ${step}`));
+    expect(statSync(path).ino).toBe(inode);
+    expect(statSync(path).size).toBeGreaterThan(before);
+    expect(statSync(path).size).toBeLessThan(before + 5 * 2048);
+    expect(texts(await sessions.read((await sessions.list())[0]!))).toHaveLength(6);
+    expect((await sessions.list())[0]).toMatchObject({ messages: 6 });
+    await sessions.close();
+    expect(statSync(path).ino).not.toBe(inode);
+    const other = await at.open();
+    expect(texts(await other.read((await other.list())[0]!)).slice(1)).toEqual(
+      [0, 1, 2, 3, 4].map((n) => `small ${n}`),
+    );
+  });
+});
+
+/** Text that does not compress away. */
+function noise(length: number): string {
+  let state = 1;
+  return Array.from({ length }, () => {
+    state = (state * 48271) % 2147483647;
+    return String.fromCharCode(97 + (state % 26));
+  }).join('');
+}

@@ -1,0 +1,213 @@
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { Answer, Keyring, LookUp, Outcome } from '../../src/keyring/keyring.ts';
+import { MemoryKeyring } from '../../src/keyring/memory.ts';
+import { openVault } from '../../src/session/open-vault.ts';
+import { begin, type Home, home, temporaryFolder, user } from '../support/vault.ts';
+
+/** A keyring that answers everything with one outcome. */
+function answering(outcome: Exclude<Outcome, 'READY'>): Keyring {
+  const answer: Answer & { outcome: typeof outcome } = { outcome, detail: `it said ${outcome}` };
+  return {
+    backend: 'memory',
+    probe: async () => answer,
+    provider: async () => 'test',
+    get: async () => answer,
+    set: async () => answer,
+    delete: async () => answer,
+  };
+}
+
+async function withSession(): Promise<Home> {
+  const at = home();
+  const sessions = await at.open();
+  await begin(sessions).append(user('one'));
+  await sessions.close();
+  return at;
+}
+
+function vaultJson(at: Home): Record<string, unknown> {
+  return JSON.parse(readFileSync(join(at.directory, 'vault.json'), 'utf8'));
+}
+
+const outcomes = ['NOT_FOUND', 'LOCKED', 'DECLINED', 'ABSENT', 'TIMEOUT', 'MISMATCH'] as const;
+
+describe('unlockVault', () => {
+  it('makes one key at first use, and writes no secret', async () => {
+    const at = await withSession();
+    const { key } = vaultJson(at);
+    expect(vaultJson(at)).toEqual({
+      format: 1,
+      key: expect.stringMatching(/^[0-9a-f]{32}$/),
+      backend: 'memory',
+      provider: expect.any(String),
+      slots: [],
+    });
+    const secret = await at.keyring.get(String(key));
+    expect(secret.outcome).toBe('READY');
+    const { secret: bytes } = secret as LookUp & { outcome: 'READY' };
+    const text = readFileSync(join(at.directory, 'vault.json'), 'latin1');
+    for (const form of ['hex', 'base64', 'latin1'] as const) expect(text).not.toContain(bytes.toString(form));
+    expect(statSync(join(at.directory, 'vault.json')).mode & 0o777).toBe(0o600);
+  });
+
+  it.each(outcomes)('names %s, changes nothing and makes no second key', async (outcome) => {
+    const at = await withSession();
+    const file = at.path(at.files()[0]!);
+    const before = [readFileSync(file), readFileSync(join(at.directory, 'vault.json'))];
+    await expect(at.open({ keyring: answering(outcome) })).rejects.toMatchObject({
+      code: `KEY_${outcome}`,
+      message: expect.stringContaining(`it said ${outcome}`),
+    });
+    expect([readFileSync(file), readFileSync(join(at.directory, 'vault.json'))]).toEqual(before);
+  });
+
+  it.each(outcomes)('writes no vault where the first probe says %s', async (outcome) => {
+    const at = home();
+    await expect(at.open({ keyring: answering(outcome) })).rejects.toMatchObject({ code: `KEY_${outcome}` });
+    expect(existsSync(at.directory)).toBe(false);
+  });
+
+  it('believes no keyring that lost what it was given', async () => {
+    const at = home();
+    const memory = new MemoryKeyring();
+    const forgetful: Keyring = {
+      backend: 'memory',
+      probe: () => memory.probe(),
+      provider: () => memory.provider(),
+      get: async () => ({ outcome: 'NOT_FOUND', detail: 'no such item' }),
+      set: async () => ({ outcome: 'READY', detail: 'set' }),
+      delete: (keyId) => memory.delete(keyId),
+    };
+    await expect(at.open({ keyring: forgetful })).rejects.toMatchObject({ code: 'KEY_NOT_FOUND' });
+    expect(existsSync(join(at.directory, 'vault.json'))).toBe(false);
+  });
+
+  it('calls a key that does not give its key id a mismatch', async () => {
+    const at = await withSession();
+    await at.keyring.set(String(vaultJson(at)['key']), Buffer.alloc(32, 7));
+    await expect(at.open()).rejects.toMatchObject({ code: 'KEY_MISMATCH' });
+  });
+
+  it('rebuilds a lost vault.json from the headers and the keychain', async () => {
+    const at = await withSession();
+    const before = vaultJson(at);
+    rmSync(join(at.directory, 'vault.json'));
+    await using sessions = await at.open();
+    expect(sessions.key).toMatchObject({ state: 'ready', how: 'rebuilt' });
+    expect(await sessions.list()).toMatchObject([{ messages: 1 }]);
+    expect(vaultJson(at)).toEqual(before);
+  });
+
+  it('makes no second key where vault.json and the key are lost and files are there', async () => {
+    const at = await withSession();
+    rmSync(join(at.directory, 'vault.json'));
+    await expect(at.open({ keyring: new MemoryKeyring() })).rejects.toMatchObject({
+      code: 'KEY_NOT_FOUND',
+      message: expect.stringContaining('vault.json is missing'),
+    });
+    expect(existsSync(join(at.directory, 'vault.json'))).toBe(false);
+  });
+
+  it('makes no second key where the headers of all files are damaged', async () => {
+    const at = await withSession();
+    rmSync(join(at.directory, 'vault.json'));
+    writeFileSync(at.path(at.files()[0]!), 'damaged');
+    await expect(at.open()).rejects.toMatchObject({ code: 'KEY_NOT_FOUND' });
+    expect(existsSync(join(at.directory, 'vault.json'))).toBe(false);
+  });
+
+  it('ends with one key where many come first at the same time', async () => {
+    const at = home();
+    const all = await Promise.all(Array.from({ length: 8 }, () => at.open()));
+    const ids = new Set(all.map((sessions) => (sessions.key as { keyId: string }).keyId));
+    expect([...ids]).toEqual([vaultJson(at)['key']]);
+  });
+
+  it.each([
+    ['no JSON', '{', 'UNAUTHENTIC', 'it is not JSON'],
+    ['a field of a wrong kind', '{"format":1,"key":3}', 'UNAUTHENTIC', 'its key is not what'],
+    ['a newer format', '{"format":2,"key":3}', 'NEWER_VERSION', 'newer version'],
+    ['nothing', '', 'UNAUTHENTIC', 'it is not JSON'],
+  ])('refuses a vault.json of %s', async (_, text, code, message) => {
+    const at = await withSession();
+    writeFileSync(join(at.directory, 'vault.json'), text);
+    await expect(at.open()).rejects.toMatchObject({ code, message: expect.stringContaining(message) });
+    expect(readFileSync(join(at.directory, 'vault.json'), 'utf8')).toBe(text);
+  });
+});
+
+describe('a passphrase', () => {
+  async function protectedVault(): Promise<{ at: Home; env: NodeJS.ProcessEnv; file: string }> {
+    const at = home();
+    const file = join(temporaryFolder(), 'passphrase');
+    writeFileSync(file, 'correct horse\n');
+    const env = { COFFER_PASSPHRASE_FILE: file };
+    const sessions = await openVault({ directory: at.directory, keychain: 'passphrase', env });
+    await begin(sessions).append(user('one'));
+    await sessions.close();
+    return { at, env, file };
+  }
+
+  it('opens the vault again, from a file and from a person', async () => {
+    const { at, env } = await protectedVault();
+    const fromFile = await openVault({ directory: at.directory, keychain: 'auto', env });
+    expect(await fromFile.list()).toHaveLength(1);
+    const asked = await openVault({ directory: at.directory, env: {}, askPassphrase: async () => 'correct horse' });
+    expect(await asked.list()).toHaveLength(1);
+    expect(vaultJson(at)).toMatchObject({
+      backend: 'passphrase',
+      slots: [{ kind: 'passphrase', algorithm: 'argon2id', memory: 65536, passes: 3 }],
+    });
+  });
+
+  it('refuses a wrong one after three tries', async () => {
+    const { at } = await protectedVault();
+    const attempts: number[] = [];
+    const askPassphrase = async (ask: { attempt: number }): Promise<string> => {
+      attempts.push(ask.attempt);
+      return 'wrong';
+    };
+    await expect(openVault({ directory: at.directory, env: {}, askPassphrase })).rejects.toMatchObject({
+      code: 'PASSPHRASE_WRONG',
+      message: 'wrong passphrase',
+    });
+    expect(attempts).toEqual([1, 2, 3]);
+  });
+
+  it('is asked of nobody where nobody is there', async () => {
+    const { at } = await protectedVault();
+    await expect(openVault({ directory: at.directory, env: {} })).rejects.toMatchObject({ code: 'KEY_ABSENT' });
+  });
+
+  it.each([
+    ['memory', 4 * 1024 * 1024 * 1024],
+    ['memory', 8],
+    ['passes', 4_000_000],
+    ['passes', 0],
+    ['parallelism', 1000],
+  ])('bounds the parameter %s (%i) before it is used', async (field, value) => {
+    const { at, env } = await protectedVault();
+    const json = vaultJson(at) as { slots: Record<string, unknown>[] };
+    json.slots[0]![field] = value;
+    writeFileSync(join(at.directory, 'vault.json'), JSON.stringify(json));
+    await expect(openVault({ directory: at.directory, env })).rejects.toMatchObject({ code: 'KEY_MISMATCH' });
+  });
+
+  it('does not open with parameters that were changed within their bounds', async () => {
+    const { at, env } = await protectedVault();
+    const json = vaultJson(at) as { slots: Record<string, unknown>[] };
+    json.slots[0]!['passes'] = 4;
+    writeFileSync(join(at.directory, 'vault.json'), JSON.stringify(json));
+    await expect(openVault({ directory: at.directory, env })).rejects.toMatchObject({ code: 'PASSPHRASE_WRONG' });
+  });
+});
+
+describe('memory', () => {
+  it('keeps a chat off the disk', async () => {
+    const directory = join(temporaryFolder(), 'data');
+    await expect(openVault({ directory, keychain: 'memory', env: {} })).rejects.toMatchObject({ code: 'KEY_ABSENT' });
+    expect(existsSync(directory)).toBe(false);
+  });
+});

@@ -1,0 +1,76 @@
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { begin, home, texts, user } from '../support/vault.ts';
+
+describe('a lease', () => {
+  it('keeps a second writer out, and names the first', async () => {
+    const at = home();
+    await using first = await at.open();
+    await begin(first).append(user('one'));
+    await using second = await at.open();
+    const [row] = await second.list();
+    expect(row!.held).toMatchObject({ pid: process.pid });
+    await expect(second.resume(row!)).rejects.toMatchObject({
+      code: 'SESSION_IN_USE',
+      message: expect.stringContaining(`process ${process.pid} since`),
+    });
+    await expect(second.delete(row!)).rejects.toMatchObject({ code: 'SESSION_IN_USE' });
+    expect(texts(await second.read(row!))).toEqual(['one']);
+  });
+
+  it('ends with the session, and leaves no lock file', async () => {
+    const at = home();
+    const first = await at.open();
+    const session = begin(first);
+    await session.append(user('one'));
+    const locks = join(at.directory, 'locks');
+    expect(readdirSync(locks).sort()).toEqual([session.fileId, `${session.fileId}.holder`, 'vault'].sort());
+    for (const name of readdirSync(locks)) expect(statSync(join(locks, name)).mode & 0o777).toBe(0o600);
+    await session.close();
+    expect(readdirSync(locks)).toEqual(['vault']);
+    const second = await at.open();
+    const [row] = await second.list();
+    expect(row!.held).toBeUndefined();
+    const resumed = await second.resume(row!);
+    await resumed.append(user('two'));
+    await second.close();
+  });
+
+  it('is held by a thousand sessions of one process at once', async () => {
+    const at = home();
+    await using sessions = await at.open();
+    const open = Array.from({ length: 1000 }, () => begin(sessions));
+    for (const session of open) await session.append(user('one'));
+    for (const session of open) await session.append(user('two'));
+    expect(at.files()).toHaveLength(1000);
+    expect(new Set(open.map((session) => session.id)).size).toBe(1000);
+  }, 120_000);
+});
+
+describe('delete', () => {
+  it('removes the file, and _autosave where it pointed there', async () => {
+    const at = home();
+    await using sessions = await at.open();
+    const session = begin(sessions);
+    await session.append(user('one'));
+    await session.close();
+    await sessions.delete(await sessions.find('_autosave'));
+    expect(readdirSync(join(at.directory, 'sessions'))).toEqual([]);
+    expect(await sessions.list()).toEqual([]);
+  });
+
+  it('leaves a file alone that is not in the vault', async () => {
+    const at = home();
+    await using sessions = await at.open();
+    const session = begin(sessions);
+    await session.append(user('one'));
+    await session.close();
+    const row = await sessions.find('1');
+    const before = readFileSync(at.path(row.fileId));
+    await expect(sessions.delete({ ...row, fileId: '0'.repeat(32) })).rejects.toMatchObject({
+      code: 'SESSION_NOT_FOUND',
+    });
+    expect(readFileSync(at.path(row.fileId))).toEqual(before);
+  });
+});
