@@ -1,28 +1,24 @@
 /** Where local model servers listen unless told otherwise, in the order they are preferred. */
 const usualPorts = { ollama: 11434, lmstudio: 1234, llamacpp: 8080 };
-const DEADLINE = 300;
 const BODY_LIMIT = 1024 * 1024;
 
 /**
  * Looks for a model server on 127.0.0.1 and gives its first chat model as `provider/model`, or
- * undefined. All are asked at once (`GET /v1/models`); among those that answer within 300 ms Ollama
- * goes before LM Studio before llama.cpp. Never rejects. `ports` is for tests.
+ * undefined. All are asked at once (`GET /v1/models`); among those that answer in time (`deadline`
+ * milliseconds, 300 unless given) Ollama goes before LM Studio before llama.cpp. Never rejects.
+ * `ports` replaces the usual ones.
  */
 export async function detectLocal(
-  options: { signal?: AbortSignal; ports?: Partial<Record<keyof typeof usualPorts, number>> } = {},
+  options: { signal?: AbortSignal; ports?: Partial<Record<keyof typeof usualPorts, number>>; deadline?: number } = {},
 ): Promise<string | undefined> {
+  const { signal: given, ports, deadline = 300 } = options;
   const found = new AbortController();
-  const signals = [
-    found.signal,
-    AbortSignal.timeout(DEADLINE),
-    ...(options.signal === undefined ? [] : [options.signal]),
-  ];
-  const signal = AbortSignal.any(signals);
-  const asked = Object.entries({ ...usualPorts, ...options.ports }).map(([provider, port]) =>
-    ask(provider, port, signal),
-  );
+  const over = [found.signal, AbortSignal.timeout(deadline)];
+  const signal = AbortSignal.any(given === undefined ? over : [...over, given]);
+  const rows = Object.entries({ ...usualPorts, ...ports });
+  const answers = rows.map(([provider, port]) => ask(provider, port, signal));
   try {
-    for (const answer of asked) {
+    for (const answer of answers) {
       const name = await answer;
       if (name !== undefined) return name;
     }

@@ -61,7 +61,7 @@ async function* request(
     else if (part.type === 'reasoning-delta' && part.text !== '') yield { type: 'reasoning', text: part.text };
     else if (part.type === 'error') throw part.error;
     else if (part.type === 'abort') signal.throwIfAborted();
-    else if (part.type === 'finish-step') usage = usageOf(part.usage);
+    else if (part.type === 'finish-step') usage = usageOf(part.usage, endpoint.type);
     else if (part.type === 'finish') {
       const reason: string = part.finishReason;
       if (reason === 'interrupted' || reason === 'error') break;
@@ -111,12 +111,12 @@ function saysSomething(message: Message): boolean {
 
 const unknownUsage: Usage = { inputTokens: null, outputTokens: null, cost: null };
 
-function usageOf({ inputTokens, outputTokens, raw }: LanguageModelUsage): Usage {
+function usageOf({ inputTokens, outputTokens, raw }: LanguageModelUsage, type: Endpoint['type']): Usage {
   // The SDK makes 0 of a count that an OpenAI-compatible server leaves out.
-  const left = (name: string): boolean => raw !== undefined && name in raw && raw[name] == null;
+  const given = (name: string): boolean => type === 'anthropic' || raw?.[name] != null;
   return {
-    inputTokens: left('prompt_tokens') ? null : (inputTokens ?? null),
-    outputTokens: left('completion_tokens') ? null : (outputTokens ?? null),
+    inputTokens: given('prompt_tokens') ? (inputTokens ?? null) : null,
+    outputTokens: given('completion_tokens') ? (outputTokens ?? null) : null,
     cost: null,
   };
 }

@@ -2,6 +2,9 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import { afterEach, describe, expect, it } from 'vitest';
 import { detectLocal } from '../../src/chat/models.ts';
 
+// Long enough for any machine, where the answer and not the time is what is looked at.
+const deadline = 20_000;
+
 const servers: Server[] = [];
 afterEach(() => {
   for (const server of servers.splice(0)) {
@@ -17,7 +20,7 @@ describe('detectLocal', () => {
       asked.push([request.method, request.url, request.headers.authorization]);
       response.end(list('qwen3:8b', 'llama4'));
     });
-    expect(await detectLocal({ ports: await only({ ollama: port }) })).toBe('ollama/qwen3:8b');
+    expect(await detectLocal({ deadline, ports: await only({ ollama: port }) })).toBe('ollama/qwen3:8b');
     expect(asked).toEqual([['GET', '/v1/models', undefined]]);
   });
 
@@ -27,13 +30,15 @@ describe('detectLocal', () => {
       lmstudio: await serve(models('b/c')),
       llamacpp: await serve(models('/models/d.gguf')),
     };
-    expect(await detectLocal({ ports })).toBe('ollama/a');
-    expect(await detectLocal({ ports: { ...ports, ollama: await unused() } })).toBe('lmstudio/b/c');
-    expect(await detectLocal({ ports: await only({ llamacpp: ports.llamacpp }) })).toBe('llamacpp//models/d.gguf');
+    expect(await detectLocal({ deadline, ports })).toBe('ollama/a');
+    expect(await detectLocal({ deadline, ports: { ...ports, ollama: await unused() } })).toBe('lmstudio/b/c');
+    expect(await detectLocal({ deadline, ports: await only({ llamacpp: ports.llamacpp }) })).toBe(
+      'llamacpp//models/d.gguf',
+    );
   });
 
   it('finds nothing where nobody listens', async () => {
-    expect(await detectLocal({ ports: await only({}) })).toBeUndefined();
+    expect(await detectLocal({ deadline, ports: await only({}) })).toBeUndefined();
   });
 
   it.each<[string, RequestListener]>([
@@ -48,12 +53,12 @@ describe('detectLocal', () => {
     ['too much', (_, response) => response.end(list('a'.repeat(100), ...Array(20_000).fill('x'.repeat(60))))],
   ])('passes over a server that has %s', async (_, listener) => {
     const ports = await only({ ollama: await serve(listener), lmstudio: await serve(models('b')) });
-    expect(await detectLocal({ ports })).toBe('lmstudio/b');
+    expect(await detectLocal({ deadline, ports })).toBe('lmstudio/b');
   });
 
   it('skips models for embeddings', async () => {
     const port = await serve(models('nomic-embed-text', 'qwen3'));
-    expect(await detectLocal({ ports: await only({ ollama: port }) })).toBe('ollama/qwen3');
+    expect(await detectLocal({ deadline, ports: await only({ ollama: port }) })).toBe('ollama/qwen3');
   });
 
   it('gives up on a server that says nothing, and on one that never ends', async () => {
@@ -73,7 +78,9 @@ describe('detectLocal', () => {
 
   it('ends with its signal', async () => {
     const port = await serve(models('a'));
-    expect(await detectLocal({ ports: await only({ ollama: port }), signal: AbortSignal.abort() })).toBeUndefined();
+    expect(
+      await detectLocal({ deadline, ports: await only({ ollama: port }), signal: AbortSignal.abort() }),
+    ).toBeUndefined();
   });
 });
 

@@ -228,6 +228,27 @@ describe('the key of a provider', () => {
   });
 });
 
+describe('usage', () => {
+  it.each([
+    ['no usage', undefined, null, null],
+    ['null for usage', null, null, null],
+    ['one count alone', { prompt_tokens: 3 }, 3, null],
+    ['null for a count', { prompt_tokens: null, completion_tokens: 4 }, null, 4],
+    ['zeros', { prompt_tokens: 0, completion_tokens: 0 }, 0, 0],
+  ])('is null for what is not known: %s', async (_, usage, inputTokens, outputTokens) => {
+    const choices = [{ index: 0, delta: { content: 'hi' }, finish_reason: 'stop' }];
+    const site = createHttpServer((_, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.end(`data: ${JSON.stringify({ id: 'x', choices, usage })}\n\ndata: [DONE]\n\n`);
+    });
+    await new Promise<void>((resolve) => site.listen(0, '127.0.0.1', resolve));
+    const providers = { mock: { baseURL: `http://127.0.0.1:${portOf(site)}/v1` } };
+    const parts = await all(await openModel('mock/x', { providers, env: {} }), hello);
+    site.close();
+    expect(parts.at(-1)).toMatchObject({ usage: { inputTokens, outputTokens, cost: null } });
+  });
+});
+
 describe('what a request gives away inside the process', () => {
   const channel = tracingChannel('ai:telemetry');
 
