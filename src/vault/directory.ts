@@ -1,7 +1,9 @@
-import { readdirSync, readlinkSync } from 'node:fs';
+import { readdirSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { CofferError } from '../errors.ts';
 import { takeLock } from '../files/lock.ts';
 import { makeDirectory } from '../files/paths.ts';
+import { pointLinkSync } from '../files/replace.ts';
 
 /** How long somebody else may change the set of sessions before we give up. */
 const VAULT_WAIT_MS = 10_000;
@@ -45,14 +47,25 @@ export class VaultDirectory {
     }
   }
 
-  /** The file that `_autosave` points at; undefined where it is no link or not there. */
+  /** The file that `_autosave` points at; without links (Windows, without the privilege) the one saved last. */
   autosaveTarget(): string | undefined {
     try {
       return readlinkSync(this.autosave);
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code;
-      if (code === 'ENOENT' || code === 'EINVAL') return undefined;
-      throw error;
+      if (code !== 'ENOENT' && code !== 'EINVAL') throw error;
+      return process.platform === 'win32' ? this.#savedLast() : undefined;
+    }
+  }
+
+  /** Points `_autosave` at a sealed file. Durable on return. Throws `NOT_SAVED`, `DURABILITY_UNKNOWN`. */
+  pointAutosave(fileId: string): void {
+    try {
+      pointLinkSync(this.autosave, fileId);
+    } catch (error) {
+      const cause = error instanceof CofferError ? (error.cause as NodeJS.ErrnoException | undefined) : undefined;
+      const unprivileged = process.platform === 'win32' && cause?.code === 'EPERM';
+      if (!unprivileged) throw error;
     }
   }
 
@@ -73,5 +86,14 @@ export class VaultDirectory {
     });
     this.#queue = done.catch(() => undefined); // whoever asked has the error; the next one must run all the same
     return done;
+  }
+
+  #savedLast(): string | undefined {
+    let latest: { fileId: string; saved: number } | undefined;
+    for (const fileId of this.fileIds()) {
+      const saved = statSync(this.path(fileId), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+      if (!latest || saved > latest.saved) latest = { fileId, saved };
+    }
+    return latest?.fileId;
   }
 }

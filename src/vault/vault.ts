@@ -6,7 +6,7 @@ import { CofferError, isCofferError } from '../errors.ts';
 import { FileLock } from '../files/lock.ts';
 import { dataDirectory, makeDirectory } from '../files/paths.ts';
 import { removeFile } from '../files/remove.ts';
-import { pointLink, pointLinkSync, sweepTemps } from '../files/replace.ts';
+import { sweepTemps } from '../files/replace.ts';
 import { VaultDirectory } from './directory.ts';
 import { inspectDirectory, type VaultInspection } from './inspect.ts';
 import { type KeyOptions, type Unlocked, unlockVault } from './keys.ts';
@@ -138,12 +138,12 @@ export class Vault {
 
   /** Points `_autosave` at a session. Durable when it resolves. */
   async pointAutosave(fileId: string): Promise<void> {
-    await this.#place.locked(() => pointLink(this.#place.autosave, fileId));
+    await this.#place.locked(async () => this.#place.pointAutosave(fileId));
   }
 
   /** The same synchronously, for a final save. */
   pointAutosaveSync(fileId: string): void {
-    pointLinkSync(this.#place.autosave, fileId);
+    this.#place.pointAutosave(fileId);
   }
 
   /** Opens and verifies a whole sealed file, without a lease, and hands its lines to `onLines`. Throws as {@link resume}. */
