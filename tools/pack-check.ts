@@ -1,0 +1,125 @@
+import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+
+/**
+ * Packs coffer as npm would publish it, installs it in an empty folder and uses it there as a stranger would:
+ * the program, a chat on standard input, an import of the library with its types.
+ */
+const root = join(import.meta.dirname, '..');
+const work = mkdtempSync(join(tmpdir(), 'coffer-pack-'));
+try {
+  const home = install(pack());
+  saysItsVersion(home);
+  chats(home);
+  importsWithTypes(home);
+  process.stdout.write('pack:check: the packed coffer installs, chats and type-checks\n');
+} finally {
+  rmSync(work, { recursive: true, force: true });
+}
+
+function pack(): string {
+  npm(['pack', '--pack-destination', work], root);
+  const name = readdirSync(work).find((file) => file.endsWith('.tgz'));
+  if (name === undefined) throw new Error('npm pack made no package');
+  return join(work, name);
+}
+
+function install(tarball: string): string {
+  const home = join(work, 'stranger');
+  mkdirSync(home);
+  writeFileSync(join(home, 'package.json'), '{ "name": "stranger", "private": true, "type": "module" }\n');
+  npm(['install', '--no-audit', '--no-fund', tarball], home);
+  return home;
+}
+
+function saysItsVersion(home: string): void {
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+  expectIn(coffer(home, ['--version']).stdout, version);
+}
+
+/** Chats with a key handed over in a credential folder, then lists what the chat left, as a second process. */
+function chats(home: string): void {
+  const credentials = join(work, 'credentials');
+  mkdirSync(credentials);
+  writeFileSync(join(credentials, 'coffer-key'), randomBytes(32));
+  const env = { COFFER_KEYCHAIN: 'fd', CREDENTIALS_DIRECTORY: credentials };
+  expectIn(coffer(home, ['--model', 'demo/echo'], env, 'packed and sealed\n').stdout, 'echo: packed and sealed');
+  expectIn(coffer(home, ['sessions'], env).stdout, '_autosave');
+}
+
+function importsWithTypes(home: string): void {
+  const file = join(home, 'use.ts');
+  const lines = [
+    "import { isCofferError, openVault, type Sessions } from 'coffer';",
+    '',
+    'const sessions: Sessions = await openVault({ directory: process.argv[2] as string, keychain: "memory" });',
+    'await sessions.close();',
+    'if (isCofferError(new Error())) throw new TypeError("an Error is no CofferError");',
+    'process.stdout.write("opened " + sessions.directory);',
+  ];
+  writeFileSync(file, `${lines.join('\n')}\n`);
+  const settings = {
+    compilerOptions: {
+      module: 'nodenext',
+      target: 'es2024',
+      lib: ['es2024', 'esnext.disposable'],
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      noEmit: true,
+      types: ['node'],
+      typeRoots: [join(root, 'node_modules/@types')],
+    },
+    files: ['use.ts'],
+  };
+  writeFileSync(join(home, 'tsconfig.json'), JSON.stringify(settings));
+  run('tsc', [join(root, 'node_modules/typescript/bin/tsc'), '-p', home]);
+  expectIn(run('import', [file, join(work, 'library')], { cwd: home, env: quiet() }).stdout, 'opened ');
+}
+
+/** Runs the installed program: by its name on PATH where the system has links for it, by its file on Windows. */
+function coffer(home: string, args: string[], env: NodeJS.ProcessEnv = {}, input = ''): { stdout: string } {
+  const options = { cwd: home, env: { ...quiet(), ...env }, input };
+  if (process.platform === 'win32') {
+    return run('coffer', [join(home, 'node_modules/coffer/dist/src/cli/main.js'), ...args], options);
+  }
+  const path = [join(home, 'node_modules/.bin'), join(process.execPath, '..'), process.env['PATH']].join(delimiter);
+  return run('coffer', args, { ...options, env: { ...options.env, PATH: path } }, 'coffer');
+}
+
+/** An environment in which nothing of this machine's own coffer is read or written. */
+function quiet(): NodeJS.ProcessEnv {
+  return {
+    ...process.env,
+    COFFER_DATA_DIR: join(work, 'data'),
+    COFFER_CONFIG_DIR: join(work, 'config'),
+    COFFER_KEYCHAIN: 'memory',
+  };
+}
+
+function npm(args: string[], cwd: string): void {
+  const cli = process.env['npm_execpath'];
+  if (cli === undefined) throw new Error('run this as `npm run pack:check`, which tells where npm is');
+  run(`npm ${args[0]}`, [cli, ...args], { cwd });
+}
+
+interface RunOptions {
+  cwd?: string;
+  env?: NodeJS.ProcessEnv;
+  input?: string;
+}
+
+function run(name: string, args: string[], options: RunOptions = {}, file = process.execPath): { stdout: string } {
+  const done = spawnSync(file, args, { cwd: root, encoding: 'utf8', timeout: 300_000, ...options });
+  if (done.error !== undefined) throw new Error(`${name} did not run`, { cause: done.error });
+  process.stdout.write(`--- ${name}\n${done.stdout}`);
+  process.stderr.write(done.stderr);
+  if (done.status !== 0) throw new Error(`${name} ended with ${done.status ?? done.signal}`);
+  return done;
+}
+
+function expectIn(text: string, wanted: string): void {
+  if (!text.includes(wanted)) throw new Error(`expected ${JSON.stringify(wanted)} in ${JSON.stringify(text)}`);
+}
