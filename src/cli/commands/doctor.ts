@@ -1,0 +1,99 @@
+import { CofferError, type ErrorCode, isCofferError } from '../../errors.ts';
+import type { Row } from '../../session/row.ts';
+import type { Inspection, Sessions } from '../../session/sessions.ts';
+import { openSessions, type Shell } from '../shell.ts';
+import type { Terminal } from '../terminal.ts';
+
+/**
+ * Shows how the vault is, every sealed file opened from end to end: what is wrong, what it means, what to do.
+ * Changes nothing. Gives the first problem, which is told already.
+ */
+export async function doctor(shell: Shell): Promise<CofferError | undefined> {
+  const { terminal } = shell;
+  const { sessions, input } = await openSessions(shell);
+  try {
+    const found = await sessions.inspect();
+    terminal.say(`vault: ${found.directory}${found.exists ? '' : ' (not there yet, the first chat makes it)'}`);
+    const problems = [
+      found.vaultFileError && tellProblem(terminal, found.vaultFileError),
+      await checkKey(terminal, sessions, found),
+      checkModes(terminal, found),
+      await checkFiles(terminal, sessions, found),
+    ];
+    const first = problems.find((problem) => problem !== undefined);
+    terminal.say(first === undefined ? 'all is well' : 'not all is well');
+    return first;
+  } finally {
+    input.close();
+  }
+}
+
+/** A vault without a key yet is left without one. */
+async function checkKey(terminal: Terminal, sessions: Sessions, found: Inspection): Promise<CofferError | undefined> {
+  const { vaultFile, vaultFileError, sealedFiles } = found;
+  if (vaultFileError !== undefined) return undefined;
+  if (vaultFile === undefined && sealedFiles === 0) {
+    terminal.say('key: none yet');
+    return undefined;
+  }
+  if (vaultFile !== undefined)
+    terminal.say(`key: ${vaultFile.key}, kept by ${vaultFile.backend} (${vaultFile.provider})`);
+  try {
+    await sessions.unlock();
+  } catch (error) {
+    if (!isCofferError(error)) throw error;
+    return tellProblem(terminal, error);
+  }
+  terminal.say('  it is at hand');
+  return undefined;
+}
+
+function checkModes(terminal: Terminal, found: Inspection): CofferError | undefined {
+  if (found.exists)
+    terminal.say(`permissions: ${found.looseModes.length === 0 ? 'nobody else can read it' : 'not as they should be'}`);
+  let first: CofferError | undefined;
+  for (const { path, mode, expected } of found.looseModes) {
+    const is = `${path} has mode ${mode.toString(8)} instead of ${expected.toString(8)}`;
+    first ??= new CofferError('FAILED', is);
+    terminal.say(`  ${is}; chmod ${expected.toString(8)} sets it right`);
+  }
+  return first;
+}
+
+async function checkFiles(terminal: Terminal, sessions: Sessions, found: Inspection): Promise<CofferError | undefined> {
+  terminal.say(`files: ${found.sealedFiles} sealed, ${found.quarantined} in quarantine`);
+  if (found.strayTemps > 0)
+    terminal.say(`  ${found.strayTemps} left by a crash; the next save of their session removes them`);
+  let first: CofferError | undefined;
+  for (const row of found.rows) {
+    const problem = row.unreadable ?? (await readProblem(sessions, row));
+    if (problem !== undefined) tellProblem(terminal, problem);
+    else if (row.torn !== undefined)
+      terminal.say(`  ${row.fileId}: ${row.torn}; the next save of that session repairs it`);
+    first ??= problem;
+  }
+  return first;
+}
+
+/** A list verifies only the first chunk of each file; this reads all of it. */
+async function readProblem(sessions: Sessions, row: Row): Promise<CofferError | undefined> {
+  try {
+    await sessions.read(row);
+    return undefined;
+  } catch (error) {
+    if (!isCofferError(error)) throw error;
+    return error;
+  }
+}
+
+const advice: Partial<Record<ErrorCode, string>> = {
+  UNAUTHENTIC: 'it is damaged or was changed, and is kept as it is; restore it from a backup',
+  NEWER_VERSION: 'update coffer to open it',
+  KEY_OTHER: 'it came from another vault; bring back that key, or move the file to its vault',
+};
+
+function tellProblem(terminal: Terminal, problem: CofferError): CofferError {
+  const what = advice[problem.code];
+  terminal.say(`  ${problem.message}${what === undefined ? '' : `; ${what}`}`);
+  return problem;
+}

@@ -1,0 +1,117 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import module from 'node:module';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
+import type { CofferError, ErrorCode } from '../errors.ts';
+import type { Terminal } from './terminal.ts';
+
+/*
+ * The only file that ends the process, and the only one that knows exit codes. An older Node must be able to read
+ * it, so that it can say what is missing: everything else is imported late.
+ */
+
+/** The oldest Node that has all of coffer's parts in it. */
+const OLDEST: readonly [number, number] = [24, 15];
+
+/** What each code of an error ends the process with. */
+export const exits: Readonly<Record<ErrorCode, number>> = {
+  FAILED: 1,
+  MODEL_FAILED: 1,
+  MODEL_REFUSED: 1,
+  MODEL_LIMITED: 1,
+  MODEL_UNREACHABLE: 1,
+  CANCELLED: 1,
+  USAGE: 2,
+  SETTINGS_INVALID: 2,
+  NAME_INVALID: 2,
+  MODEL_UNKNOWN: 2,
+  MODEL_KEY_MISSING: 2,
+  SESSION_NOT_FOUND: 10,
+  SESSION_AMBIGUOUS: 10,
+  SESSION_IN_USE: 11,
+  VAULT_BUSY: 11,
+  KEY_NOT_FOUND: 12,
+  KEY_LOCKED: 12,
+  KEY_DECLINED: 12,
+  KEY_ABSENT: 12,
+  KEY_TIMEOUT: 12,
+  KEY_MISMATCH: 12,
+  KEY_OTHER: 12,
+  PASSPHRASE_WRONG: 12,
+  UNAUTHENTIC: 13,
+  NEWER_VERSION: 14,
+  NOT_SAVED: 15,
+  DURABILITY_UNKNOWN: 15,
+};
+
+if (import.meta.main !== false) await main();
+
+async function main(): Promise<void> {
+  if (isTooOld(process.versions.node)) {
+    process.stderr.write(`coffer: needs Node ${OLDEST.join('.')} or newer, and this is ${process.versions.node}\n`);
+    process.exit(1);
+  }
+  const [{ Terminal }, { isCofferError }] = await Promise.all([import('./terminal.ts'), import('../errors.ts')]);
+  const terminal = new Terminal();
+  const ending: Ending = { terminal, isCofferError };
+  process.on('uncaughtException', (error) => process.exit(fail(ending, error)));
+  process.exit(await run(ending));
+}
+
+/** What is needed to end with an error, imported late like everything. */
+interface Ending {
+  readonly terminal: Terminal;
+  readonly isCofferError: (error: unknown) => error is CofferError;
+}
+
+/** The only catch: everything that went wrong ends as one line and an exit code. */
+async function run(ending: Ending): Promise<number> {
+  try {
+    const told = await command(ending);
+    await ending.terminal.flush();
+    return told === undefined ? 0 : exits[told.code];
+  } catch (error) {
+    return fail(ending, error);
+  }
+}
+
+async function command({ terminal, isCofferError }: Ending): Promise<CofferError | undefined> {
+  const args = process.argv.slice(2);
+  if (args.includes('--version')) {
+    terminal.say(version());
+    return undefined;
+  }
+  module.enableCompileCache(join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'coffer'));
+  const [{ tameSignals }, program] = await Promise.all([import('./signals.ts'), import('./program.ts')]);
+  tameSignals();
+  const leave = (code: number): never => process.exit(code);
+  const exitOf = (error: unknown): number => (isCofferError(error) ? exits[error.code] : 1);
+  return program.run(args, { terminal, env: process.env, leave, exitOf });
+}
+
+function fail({ terminal, isCofferError }: Ending, error: unknown): number {
+  const message = error instanceof Error ? error.message : String(error);
+  if (process.env['COFFER_DEBUG'] && error instanceof Error)
+    for (const line of (error.stack ?? '').split('\n')) terminal.tell(line);
+  if (!isCofferError(error)) {
+    terminal.fail(`${message}; this is a bug, please report it (COFFER_DEBUG=1 shows where)`);
+    return 1;
+  }
+  terminal.fail(message);
+  if (error.cause instanceof AggregateError) {
+    for (const fault of error.cause.errors) terminal.tell(fault instanceof Error ? fault.message : String(fault));
+  }
+  return exits[error.code];
+}
+
+function isTooOld(version: string): boolean {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  return major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1]);
+}
+
+function version(): string {
+  const path = module.findPackageJSON(import.meta.url) ?? '';
+  return JSON.parse(readFileSync(path, 'utf8')).version;
+}

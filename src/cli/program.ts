@@ -1,0 +1,110 @@
+import { Command, CommanderError, Option } from 'commander';
+import { CofferError } from '../errors.ts';
+import type { Options, Shell } from './shell.ts';
+import { nearest } from './slash/parse.ts';
+import type { Terminal } from './terminal.ts';
+
+/** What is known before the command line is read. */
+export type Surroundings = Omit<Shell, 'options'>;
+
+/**
+ * Runs the command that `args` asks for. Gives the error it ended with where that is told already. Throws `USAGE`, and
+ * what the command throws.
+ */
+export async function run(args: readonly string[], surroundings: Surroundings): Promise<CofferError | undefined> {
+  let told: CofferError | undefined;
+  const program = describeProgram(surroundings, (error) => {
+    told = error;
+  });
+  try {
+    await program.parseAsync(args, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode !== 0) throw usageError(error, program);
+  }
+  return told;
+}
+
+/** Describes the command line: what `--help` shows and the documentation is made of. `onTold` gets what a command ended with. */
+export function describeProgram(surroundings: Surroundings, onTold: (error: CofferError | undefined) => void): Command {
+  const program = new Command('coffer');
+  const shell = (): Shell => ({ ...surroundings, options: program.opts<Options>() });
+  settle(program, surroundings.terminal);
+  program
+    .description('an encrypted local vault for AI chat sessions; without a command, a chat')
+    .option('--data-dir <dir>', 'where the vault is')
+    .option('--model <provider/model>', 'who answers')
+    .option('--path <dir>', 'the directory the conversation is about')
+    .option('--version', 'show the version')
+    .action(async () => {
+      const { chat } = await import('./commands/chat.ts');
+      onTold(await chat(shell()));
+    });
+  program
+    .command('sessions')
+    .description('list saved sessions')
+    .option('--json', 'as a JSON array')
+    .action(async (options: { json?: boolean }) => {
+      const { listSessions } = await import('./commands/sessions.ts');
+      await listSessions(shell(), options);
+    });
+  program
+    .command('resume')
+    .description('go on with a session: a number of the list, an id, a name, last')
+    .argument('<which>')
+    .action(async (which: string) => {
+      const { chat } = await import('./commands/chat.ts');
+      onTold(await chat(shell(), which));
+    });
+  program
+    .command('export')
+    .description('write a session in the clear')
+    .argument('<which>')
+    .addOption(new Option('--format <format>', 'how').choices(['markdown', 'json']).default('markdown'))
+    .option('-o, --output <file>', 'to a new file instead of stdout')
+    .action(async (which: string, options: { format: 'markdown' | 'json'; output?: string }) => {
+      const { exportSession } = await import('./commands/export.ts');
+      await exportSession(shell(), which, options);
+    });
+  program
+    .command('doctor')
+    .description('show how the vault is and what to do')
+    .action(async () => {
+      const { doctor } = await import('./commands/doctor.ts');
+      onTold(await doctor(shell()));
+    });
+  for (const command of program.commands) settle(command, surroundings.terminal);
+  return program;
+}
+
+/** Commander ends no process and writes to no stream here; its titles follow the manners of the terminal. */
+function settle(command: Command, terminal: Terminal): void {
+  const ignore = (): void => undefined;
+  command
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => terminal.write(text), writeErr: ignore, outputError: ignore })
+    .configureHelp({ styleTitle: (title) => title.toLowerCase() })
+    .helpOption('-h, --help', 'show this')
+    .helpCommand(false);
+}
+
+function usageError(error: CommanderError, program: Command): CofferError {
+  const [first] = program.args;
+  if (
+    error.code === 'commander.excessArguments' &&
+    first !== undefined &&
+    program.commands.every((command) => command.name() !== first)
+  ) {
+    const near = nearest(
+      first,
+      program.commands.map((command) => command.name()),
+    );
+    const advice = near === undefined ? 'coffer --help lists them' : `did you mean ${near}?`;
+    return new CofferError('USAGE', `unknown command ${first}; ${advice}`, { cause: error });
+  }
+  const message = error.message
+    .replace(/^error: /, '')
+    .replace(/\.$/, '')
+    .replace(/\n\(Did you mean (.*)\?\)$/, '; did you mean $1?');
+  return new CofferError('USAGE', `${message}; coffer --help shows how`, { cause: error });
+}

@@ -1,0 +1,103 @@
+import { turn } from '../chat/loop.ts';
+import type { CofferError } from '../errors.ts';
+import { type Chat, reasonOf } from './chat.ts';
+import { clock } from './rows.ts';
+import type { Guard } from './signals.ts';
+import { runSlash } from './slash/commands.ts';
+import { parseLine } from './slash/parse.ts';
+
+/** Stands before what a person types. */
+export const PROMPT = '» ';
+
+/**
+ * Reads lines and answers them until the end of input or `/exit`. The first Ctrl+C cancels the reply, or clears the
+ * line; a second one saves and quits. Gives the error of the last reply where nobody was there to see it, else undefined.
+ */
+export async function repl(chat: Chat, guard: Guard): Promise<CofferError | undefined> {
+  const { terminal, input } = chat;
+  let running: AbortController | undefined;
+  let armed = false;
+  let failed: CofferError | undefined;
+  input.onKey = () => {
+    armed = false;
+  };
+  input.onInterrupt = () => {
+    if (armed) return guard.end('SIGINT');
+    armed = true;
+    if (running === undefined) input.clear('ctrl+c again saves and quits');
+    else running.abort();
+  };
+  input.onHangup = () => guard.end('SIGHUP');
+  input.onEnd = () => {
+    if (terminal.interactive) running?.abort();
+  };
+  terminal.onGone = (how) => {
+    if (how === 'hangup') return guard.end('SIGHUP');
+    input.stop();
+    running?.abort();
+  };
+  const tellStatus = statusTeller(chat);
+  for (;;) {
+    const line = await input.next(status(chat) + PROMPT);
+    if (line === undefined) {
+      if (terminal.interactive) terminal.show('\n');
+      break;
+    }
+    const parsed = parseLine(line);
+    if (parsed === undefined) continue;
+    if ('command' in parsed) {
+      if ((await runSlash(chat, parsed)) === 'exit') break;
+    } else {
+      running = new AbortController();
+      failed = await answer(chat, parsed.message, running.signal);
+      running = undefined;
+    }
+    tellStatus();
+  }
+  return terminal.interactive ? undefined : failed;
+}
+
+async function answer(chat: Chat, text: string, signal: AbortSignal): Promise<CofferError | undefined> {
+  const { terminal, session, model, settings } = chat;
+  if (model === undefined) {
+    terminal.tell('no model is there to answer; /model <name> chooses one');
+    return undefined;
+  }
+  const reply = await terminal.startReply();
+  let thinking = false;
+  const events = {
+    onText: (delta: string) => reply.push(delta),
+    onReasoning: () => {
+      if (!thinking && terminal.interactive) terminal.tell('thinking');
+      thinking = true;
+    },
+  };
+  const { maxMessages, saveInterval } = settings;
+  const result = await turn(session, model, text, events, signal, { maxMessages, saveInterval });
+  reply.end();
+  if (result.outcome === 'cancelled')
+    terminal.tell(result.text === '' ? 'cancelled' : 'cancelled; what arrived is kept');
+  if (result.error !== undefined) terminal.tell(result.error.message);
+  return result.error;
+}
+
+/** `NOT SAVED since 12:31: disk full`, and the empty text while everything is saved. */
+function status(chat: Chat): string {
+  return chat.unsaved === undefined ? '' : `${describe(chat.unsaved)} `;
+}
+
+/** Tells once that saving fails, and once that it works again. */
+function statusTeller(chat: Chat): () => void {
+  let told = '';
+  return () => {
+    const { unsaved } = chat;
+    const now = unsaved === undefined ? '' : describe(unsaved);
+    if (now === told) return;
+    chat.terminal.tell(now === '' ? 'saved again' : now);
+    told = now;
+  };
+}
+
+function describe(unsaved: { since: Date; error: CofferError }): string {
+  return `NOT SAVED since ${clock(unsaved.since)}: ${reasonOf(unsaved.error)}`;
+}

@@ -1,0 +1,84 @@
+import type { Sessions } from '../session/sessions.ts';
+import type { Input } from './input.ts';
+import type { Settings } from './settings.ts';
+import type { Terminal } from './terminal.ts';
+
+/** What every command is given. */
+export interface Shell {
+  readonly terminal: Terminal;
+  readonly env: NodeJS.ProcessEnv;
+  readonly options: Options;
+  /** Ends the process at once; only for what comes after a final save. */
+  leave(code: number): void;
+  /** The exit code of an error. */
+  exitOf(error: unknown): number;
+}
+
+/** The options that every command takes. */
+export interface Options {
+  readonly dataDir?: string | undefined;
+  readonly model?: string | undefined;
+  readonly path?: string | undefined;
+}
+
+/** A vault with somebody to ask for its passphrase. */
+export interface Opened {
+  readonly settings: Settings;
+  readonly sessions: Sessions;
+  readonly input: Input;
+  /** From now on nobody is asked any more: a chat that runs is not interrupted by a question. */
+  stopAsking(): void;
+}
+
+/** Reads the settings and opens the vault they mean, without asking for its key yet. Throws `SETTINGS_INVALID`. */
+export async function openSessions(shell: Shell): Promise<Opened> {
+  const { terminal, env, options } = shell;
+  const [{ loadSettings, settingsPath }, { Input }, { sessionsOf }] = await Promise.all([
+    import('./settings.ts'),
+    import('./input.ts'),
+    import('../session/open-vault.ts'),
+  ]);
+  const settings = await loadSettings(await settingsPath(env));
+  const input = new Input(terminal);
+  let asking = terminal.interactive;
+  const sessions = sessionsOf({
+    directory: options.dataDir ?? (env['COFFER_DATA_DIR'] || settings.directory),
+    autosave: settings.autoSave,
+    env,
+    askPassphrase: async (ask) => (asking ? askPassphrase(terminal, input, ask) : undefined),
+    askProtection: async () => (asking ? askProtection(terminal, input) : 'memory'),
+  });
+  const stopAsking = (): void => {
+    asking = false;
+  };
+  return { settings, sessions, input, stopAsking };
+}
+
+async function askPassphrase(
+  terminal: Terminal,
+  input: Input,
+  ask: { purpose: 'open' | 'new'; attempt: number },
+): Promise<string | undefined> {
+  if (ask.purpose === 'open') {
+    if (ask.attempt > 1) terminal.tell('wrong passphrase');
+    return input.ask('passphrase: ', { hidden: true });
+  }
+  for (;;) {
+    const first = await input.ask('new passphrase: ', { hidden: true });
+    if (first === undefined) return undefined;
+    const second = first === '' ? '' : await input.ask('the same again: ', { hidden: true });
+    if (second === undefined) return undefined;
+    if (first !== '' && first === second) return first;
+    terminal.tell(first === '' ? 'a passphrase has at least one character' : 'they are not the same; once more');
+  }
+}
+
+async function askProtection(terminal: Terminal, input: Input): Promise<'passphrase' | 'memory'> {
+  terminal.tell('no keychain answers here, so there is nowhere to keep a key');
+  for (;;) {
+    const answer = await input.ask('protect the vault with a passphrase (p), or keep this chat in memory only (m)? ');
+    const letter = answer?.trim().toLowerCase();
+    if (letter === 'p' || letter === 'passphrase') return 'passphrase';
+    if (letter === undefined || letter === 'm' || letter === 'memory') return 'memory';
+  }
+}

@@ -1,0 +1,71 @@
+import { constants } from 'node:os';
+
+/** What a {@link Guard} does at the end. */
+export interface LastActs {
+  /** The final save: synchronous, idempotent. */
+  save(): void;
+  /** Says what was lost, for an error that `save` threw, and gives the exit code for that. Must not throw. */
+  lost(error: unknown): number;
+  /** Gives the terminal back. Must not throw. */
+  restore(): void;
+  /** Ends the process where raising the signal again does not: process 1 of a container has no default action. */
+  leave(code: number): void;
+}
+
+/** Watches over a chat until it is disposed. */
+export interface Guard extends Disposable {
+  /** Saves, then ends the process by the signal, so that its parent sees it. */
+  end(signal: NodeJS.Signals): void;
+}
+
+/**
+ * Makes the final save however the process ends: SIGINT, SIGTERM, SIGHUP, or `exit` (an uncaught exception comes
+ * to it through main). The handlers stay until the save is done, so a second signal cannot cut it short; what
+ * follows is synchronous up to the signal raised again.
+ */
+export function guard(acts: LastActs): Guard {
+  let done = false;
+  const save = (): number | undefined => {
+    if (done) return undefined;
+    done = true;
+    try {
+      acts.save();
+      return undefined;
+    } catch (error) {
+      return acts.lost(error);
+    }
+  };
+  const end = (signal: NodeJS.Signals): void => {
+    save();
+    acts.restore();
+    dispose();
+    process.kill(process.pid, signal);
+    setImmediate(() => acts.leave(128 + (constants.signals[signal] ?? 0)));
+  };
+  const onExit = (): void => {
+    const code = save();
+    if (code !== undefined) process.exitCode = code;
+  };
+  const dispose = (): void => {
+    for (const signal of endings) process.removeListener(signal, end);
+    process.removeListener('exit', onExit);
+  };
+  for (const signal of endings) process.on(signal, end);
+  process.on('exit', onExit);
+  return { end, [Symbol.dispose]: dispose };
+}
+
+/**
+ * Keeps two signals from doing what Node does by itself: SIGUSR1 opens the inspector, through which anybody of
+ * this user reads the vault key; SIGXFSZ (a file size limit) ends the process before the write can fail.
+ */
+export function tameSignals(): void {
+  process.on('SIGUSR1', ignore);
+  if (process.platform !== 'win32') process.on('SIGXFSZ', ignore);
+}
+
+const endings: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+
+function ignore(): void {
+  return;
+}

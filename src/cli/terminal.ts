@@ -1,0 +1,133 @@
+import { styleText } from 'node:util';
+import { CofferError } from '../errors.ts';
+import { escapeLine, escapeText, TextEscaper } from './escape.ts';
+
+/*
+ * The manners of coffer on a terminal:
+ *
+ * - stdout carries what was asked for (replies, lists, exports), stderr what is said about it
+ * - no capitalised initials, no full stops; one line says what happened, to which thing, what to do now
+ * - nothing is shown before its control characters are written out: no model, file or name drives the terminal
+ * - styles and rendered Markdown only where stdout is a terminal, and not with NO_COLOR or TERM=dumb
+ * - a stream that is gone (EPIPE, EIO) is written to no more, and `onGone` is told once
+ */
+
+/** The three streams of a process. */
+export interface Streams {
+  readonly stdin: NodeJS.ReadStream;
+  readonly stdout: NodeJS.WriteStream;
+  readonly stderr: NodeJS.WriteStream;
+}
+
+/** Shows one reply while it streams. */
+export interface ReplyWriter {
+  push(delta: string): void;
+  /** Shows what was held back and ends the line; does nothing for a reply without text. */
+  end(): void;
+}
+
+/** Every write to a stream goes through here. */
+export class Terminal {
+  readonly streams: Streams;
+  /** Somebody is there to answer: stdin is a terminal, and so is one of the outputs. */
+  readonly interactive: boolean;
+  /** stdout may carry styles. */
+  readonly styled: boolean;
+  /** Called once when an output is gone: `hangup` where it was a terminal. */
+  onGone: ((how: 'closed' | 'hangup') => void) | undefined;
+  readonly #gone = new Set<NodeJS.WriteStream>();
+  #failure: CofferError | undefined;
+
+  constructor(streams: Streams = process, env: NodeJS.ProcessEnv = process.env) {
+    this.streams = streams;
+    const plain = Boolean(env['NO_COLOR']) || env['TERM'] === 'dumb';
+    this.interactive = streams.stdin.isTTY === true && this.ui.isTTY === true;
+    this.styled = streams.stdout.isTTY === true && !plain;
+    for (const stream of [streams.stdout, streams.stderr]) stream.on('error', (error) => this.#lose(stream, error));
+  }
+
+  /** Where a person looks: stdout, or stderr where stdout is not a terminal. */
+  get ui(): NodeJS.WriteStream {
+    return this.streams.stdout.isTTY === true ? this.streams.stdout : this.streams.stderr;
+  }
+
+  /** Writes a line to stdout; `details` follow it, dim, on a terminal only. */
+  say(line: string, details = ''): void {
+    const shown =
+      this.styled && details !== '' ? `  ${styleText('dim', escapeLine(details), { validateStream: false })}` : '';
+    this.#put(this.streams.stdout, `${escapeLine(line)}${shown}\n`);
+  }
+
+  /** Writes a line to stderr: something about what is going on. */
+  tell(line: string): void {
+    this.#put(this.streams.stderr, `${escapeLine(line)}\n`);
+  }
+
+  /** Writes why the program ends to stderr: `coffer: message`. */
+  fail(message: string): void {
+    this.tell(`coffer: ${message}`);
+  }
+
+  /** Writes text of many lines to stdout. */
+  write(text: string): void {
+    this.#put(this.streams.stdout, escapeText(text));
+  }
+
+  /** Writes what readline and the prompt send: it is ours or was typed here, escape sequences and all. */
+  show(text: string): void {
+    this.#put(this.ui, text);
+  }
+
+  /** Begins a reply: rendered on a terminal, as it comes where it is piped. */
+  async startReply(): Promise<ReplyWriter> {
+    const escaper = new TextEscaper();
+    const put = (text: string): void => this.#put(this.streams.stdout, text);
+    const lines = this.styled ? await rendered(put) : plain(put);
+    return {
+      push: (delta) => lines.push(escaper.push(delta)),
+      end: () => {
+        lines.push(escaper.end());
+        lines.end();
+      },
+    };
+  }
+
+  /** Resolves when everything written has left the process. Throws `FAILED` where stdout could not take it. */
+  async flush(): Promise<void> {
+    for (const stream of [this.streams.stdout, this.streams.stderr]) {
+      if (!this.#gone.has(stream)) await new Promise((resolve) => stream.write('', resolve));
+    }
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  #put(stream: NodeJS.WriteStream, text: string): void {
+    if (text !== '' && !this.#gone.has(stream)) stream.write(text);
+  }
+
+  #lose(stream: NodeJS.WriteStream, error: NodeJS.ErrnoException): void {
+    const first = this.#gone.size === 0;
+    this.#gone.add(stream);
+    if (error.code !== 'EPIPE' && error.code !== 'EIO') {
+      this.#failure ??= new CofferError('FAILED', `cannot write the output: ${error.message}`, { cause: error });
+    }
+    if (first) this.onGone?.(error.code === 'EIO' ? 'hangup' : 'closed');
+  }
+}
+
+async function rendered(put: (text: string) => void): Promise<ReplyWriter> {
+  const { MarkdownStream } = await import('./markdown.ts');
+  return new MarkdownStream(put);
+}
+
+function plain(put: (text: string) => void): ReplyWriter {
+  let last = '\n';
+  return {
+    push: (delta) => {
+      put(delta);
+      last = delta.at(-1) ?? last;
+    },
+    end: () => {
+      if (last !== '\n') put('\n');
+    },
+  };
+}
