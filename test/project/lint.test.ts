@@ -41,6 +41,8 @@ const habits: readonly Case[] = [
   ['src/files/old.ts', "import { open } from 'fs';\nexport const a = open;", 'node:'],
   ['src/files/round.ts', "import { b } from './trip.ts';\nexport const a = () => b;", 'cycle'],
   ['src/files/trip.ts', "import { a } from './round.ts';\nexport const b = () => a;", 'cycle'],
+  ['src/vault/lost.ts', 'async function save(): Promise<void> {}\nexport const a = () => {\n  save();\n};', 'floating'],
+  ['src/vault/if.ts', 'async function has(): Promise<void> {}\nexport const a = () => (has() ? 1 : 2);', 'Promise'],
   ['src/files/dev.ts', "import fc from 'fast-check';\nexport const a = fc;", 'fast-check'],
   ['src/files/long.ts', `${'export {};\n'.repeat(301)}`, '300'],
   ['test/only.test.ts', "import { it } from 'vitest';\nit.only('x', () => 1);", 'focus'],
