@@ -1,7 +1,7 @@
 /**
  * Rounds a length up the Padmé way: the mantissa of the length keeps no more bits than its exponent takes to write
- * down, so that a size on disk tells O(log log n) bits of what is inside, for at most 12 % more (under 6 % from
- * 2 KiB on). Lengths are whole numbers from 0 to 2^32 - 1, anything else is a RangeError.
+ * down, so that a size on disk tells O(log log n) bits of what is inside, for under 12 % more (under 6.3 %
+ * from 256 bytes on). Lengths are whole numbers from 0 to 2^32 - 1, anything else is a RangeError.
  * Source: Nikitin et al., "Reducing Metadata Leakage from Encrypted Files and Communication with PURBs", §4.
  */
 export function padme(length: number): number {

@@ -1,0 +1,136 @@
+import { randomBytes } from 'node:crypto';
+import { zstdCompressSync } from 'node:zlib';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { MAX_PLAIN } from '../../src/envelope/format.ts';
+import { cutSegments, packSegment, unpackSegment } from '../../src/envelope/segment.ts';
+import { buffersOf, expectRefusal } from './support.ts';
+
+const compressible = Buffer.from('{"type":"message","role":"user"}\n'.repeat(200));
+
+describe('packSegment', () => {
+  it('comes back as it was, whatever the bytes', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 5000 }), (lines) => {
+        expect(unpackSegment(packSegment(lines))).toEqual(Buffer.from(lines));
+      }),
+    );
+  });
+
+  it('compresses where that is smaller', () => {
+    const segment = packSegment(compressible);
+    expect(segment).toMatchObject({ codec: 1, plainLength: compressible.length });
+    expect(segment.stored.length).toBeLessThan(200);
+  });
+
+  it('stores what does not get smaller, without copying it', () => {
+    const lines = randomBytes(1000);
+    const segment = packSegment(lines);
+    expect(segment).toEqual({ codec: 0, plainLength: 1000, stored: lines });
+    expect(segment.stored.buffer).toBe(lines.buffer);
+  });
+
+  it('refuses more than a segment can hold', () => {
+    expectRefusal(() => packSegment(new Uint8Array(MAX_PLAIN + 1)), 'NOT_SAVED');
+  });
+});
+
+describe('unpackSegment', () => {
+  const { stored } = packSegment(compressible);
+  const plainLength = compressible.length;
+
+  it.each([
+    ['more than came', plainLength + 1],
+    ['less than came', plainLength - 1],
+    ['nothing', 0],
+    ['more than any segment holds', MAX_PLAIN + 1],
+    ['2^32 - 1 bytes', 2 ** 32 - 1],
+  ])('refuses a segment that claims %s', (_, claimed) => {
+    expectRefusal(() => unpackSegment({ codec: 1, plainLength: claimed, stored }));
+    expectRefusal(() => unpackSegment({ codec: 0, plainLength: claimed, stored: compressible }));
+  });
+
+  it('opens what was empty', () => {
+    const packed = zstdCompressSync(Buffer.alloc(0));
+    expect(unpackSegment({ codec: 1, plainLength: 0, stored: packed })).toHaveLength(0);
+    expect(unpackSegment({ codec: 0, plainLength: 0, stored: Buffer.alloc(0) })).toHaveLength(0);
+  });
+
+  it('refuses what is behind the compressed frame: a byte, another frame, an empty frame', () => {
+    for (const more of [Buffer.alloc(1), stored, zstdCompressSync(Buffer.alloc(0))]) {
+      expectRefusal(() => unpackSegment({ codec: 1, plainLength, stored: Buffer.concat([stored, more]) }));
+      expectRefusal(() =>
+        unpackSegment({ codec: 1, plainLength: 2 * plainLength, stored: Buffer.concat([stored, more]) }),
+      );
+    }
+  });
+
+  it('refuses a compressed frame that is cut off anywhere', () => {
+    for (let length = 0; length < stored.length; length++) {
+      expectRefusal(() => unpackSegment({ codec: 1, plainLength, stored: stored.subarray(0, length) }));
+    }
+  });
+
+  it('does not inflate a bomb', () => {
+    const bomb = zstdCompressSync(Buffer.alloc(256 * 1024 * 1024));
+    expect(bomb.length).toBeLessThan(32 * 1024);
+    const grown = buffersOf(() => expectRefusal(() => unpackSegment({ codec: 1, plainLength: 1000, stored: bomb })));
+    expect(grown).toBeLessThan(8 * 1024 * 1024);
+  });
+
+  it('gives bytes or refuses, whatever the segment', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 300 }), fc.nat(2000), (bytes, claimed) => {
+        expectRefusal(() => unpackSegment({ codec: 1, plainLength: claimed, stored: Buffer.from(bytes) }));
+      }),
+    );
+  });
+});
+
+describe('cutSegments', () => {
+  const texts = fc.array(fc.string({ unit: fc.constantFrom('a', '\n', 'ü', '🦊'), maxLength: 40 }), { maxLength: 20 });
+
+  it('loses, adds and moves nothing', () => {
+    fc.assert(
+      fc.property(texts, fc.integer({ min: 1, max: 60 }), (lines, limit) => {
+        const bytes = Buffer.from(lines.join('\n'));
+        expect(Buffer.concat(cutSegments(bytes, limit))).toEqual(bytes);
+      }),
+    );
+  });
+
+  it('cuts at line ends only, and above the limit only what is one line', () => {
+    fc.assert(
+      fc.property(texts, fc.integer({ min: 1, max: 60 }), (lines, limit) => {
+        const pieces = cutSegments(Buffer.from(lines.join('\n')), limit);
+        for (const [index, piece] of pieces.entries()) {
+          expect(piece.length).toBeGreaterThan(0);
+          if (index < pieces.length - 1) expect(piece.at(-1)).toBe(10);
+          if (piece.length > limit) expect(piece.subarray(0, -1)).not.toContain(10);
+        }
+      }),
+    );
+  });
+
+  it('fills every piece as far as lines go', () => {
+    const pieces = cutSegments(Buffer.from('aa\nbb\ncc\ndd\n'), 7);
+    expect(pieces.map(String)).toEqual(['aa\nbb\n', 'cc\ndd\n']);
+  });
+
+  it('keeps a line that is longer than the limit whole, between its neighbours and at the end', () => {
+    const long = 'x'.repeat(50);
+    expect(cutSegments(Buffer.from(`a\n${long}\nb\n`), 10).map(String)).toEqual(['a\n', `${long}\n`, 'b\n']);
+    expect(cutSegments(Buffer.from(`a\n${long}`), 10).map(String)).toEqual(['a\n', long]);
+  });
+
+  it('cuts at a mebibyte unless told otherwise', () => {
+    const lines = Buffer.alloc(3 * 1024 * 1024, 'line\n');
+    const pieces = cutSegments(lines);
+    expect(pieces.map((piece) => piece.length)).toEqual([1048575, 1048575, 1048575, 3]);
+    expect(pieces.at(-1)?.toString()).toBe('lin');
+  });
+
+  it('makes no piece of nothing', () => {
+    expect(cutSegments(Buffer.alloc(0))).toEqual([]);
+  });
+});
