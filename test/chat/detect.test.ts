@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { detectLocal } from '../../src/chat/models.ts';
 
 // Long enough for any machine, where the answer and not the time is what is looked at.
-const deadline = 20_000;
+const deadline = 120_000;
 
 const servers: Server[] = [];
 afterEach(() => {
@@ -49,11 +49,33 @@ describe('detectLocal', () => {
     ['an error', (_, response) => response.writeHead(500).end(list('a'))],
     ['a page', (_, response) => response.end('<h1>welcome</h1>')],
     ['null', (_, response) => response.end('null')],
-    ['a redirect', (_, response) => response.writeHead(302, { location: '/' }).end()],
     ['too much', (_, response) => response.end(list('a'.repeat(100), ...Array(20_000).fill('x'.repeat(60))))],
   ])('passes over a server that has %s', async (_, listener) => {
     const ports = await only({ ollama: await serve(listener), lmstudio: await serve(models('b')) });
     expect(await detectLocal({ deadline, ports })).toBe('lmstudio/b');
+  });
+
+  it('does not follow a server that points elsewhere', async () => {
+    const elsewhere = `http://127.0.0.1:${await serve(models('a'))}/v1/models`;
+    const port = await serve((_, response) => response.writeHead(302, { location: elsewhere }).end());
+    expect(await detectLocal({ deadline, ports: await only({ ollama: port }) })).toBeUndefined();
+  });
+
+  it('hangs up on the others once one has answered', async () => {
+    const hungUp = Promise.withResolvers<void>();
+    const asked = Promise.withResolvers<void>();
+    const ports = await only({
+      ollama: await serve(async (request, response) => {
+        await asked.promise;
+        models('a')(request, response);
+      }),
+      lmstudio: await serve((_, response) => {
+        asked.resolve();
+        response.once('close', () => hungUp.resolve());
+      }),
+    });
+    expect(await detectLocal({ deadline, ports })).toBe('ollama/a');
+    await hungUp.promise;
   });
 
   it('skips models for embeddings', async () => {

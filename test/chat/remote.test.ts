@@ -160,6 +160,15 @@ describe.each(['openai-compatible', 'anthropic'] as const)('a reply over the %s 
     expect(server.requests.length).toBe(before);
   });
 
+  it('is CANCELLED while the server has not said a word', async () => {
+    const cancel = new AbortController();
+    const mute = await listener(() => cancel.abort());
+    const settings = { baseURL: `http://127.0.0.1:${mute.port}/v1` };
+    const error = await failure(await open('x', 'openai', settings), [], cancel.signal);
+    expect(error.code).toBe('CANCELLED');
+    mute.close();
+  });
+
   it('hangs up where the iteration is left early', async () => {
     const hungUp = server.closed(closedStreams + 1);
     for await (const part of (await open('slow', 'held')).reply(hello, new AbortController().signal)) {
@@ -307,11 +316,13 @@ function expectNoSecret(error: CofferError): void {
   expect(error.message).toMatch(/^[^\n]*[^.]$/);
 }
 
-async function listener(): Promise<{ port: number; connections(): number; close(): void }> {
+async function listener(
+  onData: () => void = () => undefined,
+): Promise<{ port: number; connections(): number; close(): void }> {
   let connections = 0;
   const net = createServer((socket) => {
     connections++;
-    socket.destroy();
+    socket.on('data', onData).on('error', () => socket.destroy());
   });
   await new Promise<void>((resolve) => net.listen(0, '127.0.0.1', resolve));
   return { port: portOf(net), connections: () => connections, close: () => net.close() };

@@ -189,9 +189,10 @@ class HeldStreams {
     const stream = new HeldStream(response, path.endsWith('/messages') ? 'anthropic' : 'openai');
     stream.part();
     if (body.model === 'half' || body.model === 'cut' || body.model === 'erring') {
-      // Awaited, so that what was sent has left this process before the connection breaks.
-      await stream.part();
+      stream.part();
       if (body.model === 'erring') stream.fail();
+      // What was sent must have left this process before the connection breaks.
+      await stream.written();
       if (body.model === 'half') response.socket?.destroy();
       else response.end();
       return;
@@ -222,12 +223,13 @@ class HeldStream {
     }
   }
 
-  part(): Promise<void> {
+  part(): void {
     const text = `part ${++this.parts} `;
     if (this.#protocol === 'anthropic') {
-      return this.#send({ type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text } });
+      this.#send({ type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text } });
+    } else {
+      this.#send(chunk([{ index: 0, delta: { role: 'assistant', content: text }, finish_reason: null }]));
     }
-    return this.#send(chunk([{ index: 0, delta: { role: 'assistant', content: text }, finish_reason: null }]));
   }
 
   end(): void {
@@ -248,11 +250,15 @@ class HeldStream {
     this.#send(this.#protocol === 'anthropic' ? { type: 'error', error } : { error });
   }
 
-  #send(event: object): Promise<void> {
-    const name = 'type' in event ? `event: ${event.type}\n` : '';
+  written(): Promise<void> {
     return new Promise((resolve) => {
-      this.response.write(`${name}data: ${JSON.stringify(event)}\n\n`, () => resolve());
+      this.response.write(': written\n\n', () => resolve());
     });
+  }
+
+  #send(event: object): void {
+    const name = 'type' in event ? `event: ${event.type}\n` : '';
+    this.response.write(`${name}data: ${JSON.stringify(event)}\n\n`);
   }
 }
 
