@@ -1,4 +1,4 @@
-import { type BigIntStats, closeSync, constants, fchmodSync, lstatSync, openSync } from 'node:fs';
+import { accessSync, type BigIntStats, closeSync, constants, fchmodSync, lstatSync, openSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -139,6 +139,10 @@ function openUnlessBusy(path: string, sql: string, options: { readOnly?: boolean
   url.searchParams.set('mode', options.readOnly ? 'ro' : 'rw');
   let database: DatabaseSync | undefined;
   try {
+    if (!options.readOnly) {
+      // What it may not write SQLite opens for reading, and answers BEGIN EXCLUSIVE with a shared lock.
+      accessSync(path, constants.W_OK);
+    }
     database = new DatabaseSync(url, { timeout: 0, ...options });
     database.exec(sql);
     return database;

@@ -1,0 +1,100 @@
+import {
+  appendFileSync as growSync,
+  linkSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { appendFile, appendFileSync } from '../../src/files/append.ts';
+import { reasonOf, replaceFile, replaceFileSync, type Stamp } from '../../src/files/replace.ts';
+import { requirePosix, temporaryFolder } from './facilities.ts';
+
+const appends = [
+  { name: 'appendFile', append: appendFile },
+  {
+    name: 'appendFileSync',
+    append: async (path: string, at: Stamp, bytes: Uint8Array) => appendFileSync(path, at, bytes),
+  },
+];
+
+describe.each(appends)('$name', ({ append }) => {
+  it('adds bytes at the end of the same file, again and again', async () => {
+    const path = join(temporaryFolder(), 'session');
+    const first = await replaceFile(path, [Buffer.from('one ')]);
+    const second = await append(path, first, Buffer.from('two '));
+    const third = await append(path, second, Buffer.from('three'));
+    expect(readFileSync(path, 'utf8')).toBe('one two three');
+    expect(third).toEqual({ ...first, size: 13 });
+    expect(statSync(path, { bigint: true }).ino).toBe(first.ino);
+  });
+
+  it('adds more than goes through the event loop at once', async () => {
+    const path = join(temporaryFolder(), 'session');
+    const stamp = await replaceFile(path, [Buffer.from('one ')]);
+    await append(path, stamp, Buffer.alloc(300_000, 'x'));
+    expect(readFileSync(path, 'utf8')).toBe(`one ${'x'.repeat(300_000)}`);
+  });
+
+  it.each([
+    { what: 'longer', change: (path: string) => growSync(path, '!') },
+    { what: 'shorter', change: (path: string) => writeFileSync(path, 'on') },
+    { what: 'another file', change: (path: string) => replaceFileSync(path, [Buffer.from('one ')]) },
+  ])('refuses a file that is $what by now and leaves it alone', async ({ change }) => {
+    const path = join(temporaryFolder(), 'session');
+    const stamp = await replaceFile(path, [Buffer.from('one ')]);
+    change(path);
+    const found = readFileSync(path, 'utf8');
+    const error = await append(path, stamp, Buffer.from('two')).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: 'NOT_SAVED' });
+    expect(reasonOf(error)).toBe('changed by something else');
+    expect(readFileSync(path, 'utf8')).toBe(found);
+  });
+
+  it('refuses where the file is gone, and does not make it', async () => {
+    const path = join(temporaryFolder(), 'session');
+    const stamp = await replaceFile(path, [Buffer.from('one ')]);
+    rmSync(path);
+    const error = await append(path, stamp, Buffer.from('two')).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: 'NOT_SAVED', cause: { code: 'ENOENT' } });
+    expect(() => statSync(path)).toThrow('ENOENT');
+  });
+
+  it('does not follow a symbolic link, even to the very file', async (context) => {
+    requirePosix(context);
+    const path = join(temporaryFolder(), 'session');
+    const stamp = await replaceFile(path, [Buffer.from('one ')]);
+    renameSync(path, `${path}.moved`);
+    symlinkSync(`${path}.moved`, path);
+    const error = await append(path, stamp, Buffer.from('two')).catch((thrown: unknown) => thrown);
+    expect(reasonOf(error)).toBe('a symbolic link is in its place');
+    expect(readFileSync(path, 'utf8')).toBe('one ');
+  });
+});
+
+describe('appendFile, in flight', () => {
+  it('reports NOT_SAVED when its file lost its name before it was done', async (context) => {
+    requirePosix(context);
+    const path = join(temporaryFolder(), 'session');
+    const stamp = await replaceFile(path, [Buffer.from('one ')]);
+    linkSync(path, `${path}.kept`);
+    const pending = appendFile(path, stamp, Buffer.from('two'));
+    replaceFileSync(path, [Buffer.from('final')]);
+    await expect(pending).rejects.toMatchObject({ code: 'NOT_SAVED', cause: { message: 'changed by something else' } });
+    expect(readFileSync(path, 'utf8')).toBe('final');
+    // What it wrote went to the file that nobody will read: without the check it would have been reported as saved.
+    expect(readFileSync(`${path}.kept`, 'utf8')).toBe('one two');
+  });
+
+  it('reports NOT_SAVED when something else wrote behind it', async () => {
+    const path = join(temporaryFolder(), 'session');
+    const stamp = await replaceFile(path, [Buffer.from('one ')]);
+    const pending = appendFile(path, stamp, Buffer.from('two'));
+    growSync(path, '!');
+    await expect(pending).rejects.toMatchObject({ code: 'NOT_SAVED' });
+  });
+});

@@ -1,0 +1,47 @@
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { keepCopy } from '../../src/files/keep.ts';
+import { removeFile } from '../../src/files/remove.ts';
+import { replaceFileSync } from '../../src/files/replace.ts';
+import { requirePosix, temporaryFolder } from './facilities.ts';
+
+describe('keepCopy', () => {
+  it('keeps the bytes under a new name with a note, whatever replaces the original', (context) => {
+    requirePosix(context);
+    const folder = temporaryFolder();
+    const path = join(folder, 'session');
+    writeFileSync(path, 'torn');
+    const kept = keepCopy(path, join(folder, 'quarantine'), 'session', 'why it is here');
+    replaceFileSync(path, [Buffer.from('mended')]);
+    expect(readFileSync(kept, 'utf8')).toBe('torn');
+    expect(readFileSync(`${kept}.txt`, 'utf8')).toBe('why it is here');
+    expect(statSync(join(folder, 'quarantine')).mode & 0o777).toBe(0o700);
+    expect(statSync(`${kept}.txt`).mode & 0o777).toBe(0o600);
+  });
+
+  it('never overwrites what is kept already', () => {
+    const folder = temporaryFolder();
+    const path = join(folder, 'session');
+    writeFileSync(path, 'torn');
+    const names = [1, 2].map(() => keepCopy(path, join(folder, 'quarantine'), 'session', ''));
+    expect(new Set(names).size).toBe(2);
+    expect(readdirSync(join(folder, 'quarantine'))).toHaveLength(4);
+  });
+
+  it('says NOT_SAVED where there is nothing to keep', () => {
+    const folder = temporaryFolder();
+    const keep = (): string => keepCopy(join(folder, 'gone'), join(folder, 'quarantine'), 'gone', '');
+    expect(keep).toThrow(expect.objectContaining({ code: 'NOT_SAVED' }));
+  });
+});
+
+describe('removeFile', () => {
+  it('removes a file and says NOT_SAVED where there is none', () => {
+    const path = join(temporaryFolder(), 'session');
+    writeFileSync(path, '');
+    removeFile(path);
+    expect(() => statSync(path)).toThrow('ENOENT');
+    expect(() => removeFile(path)).toThrow(expect.objectContaining({ code: 'NOT_SAVED' }));
+  });
+});

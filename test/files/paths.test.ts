@@ -1,0 +1,87 @@
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { isAbsolute, join, resolve } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { configDirectory, dataDirectory, makeDirectory } from '../../src/files/paths.ts';
+import { inChild, requirePosix, temporaryFolder } from './facilities.ts';
+
+describe('dataDirectory', () => {
+  it('takes the option before COFFER_DATA_DIR before the system’s place', () => {
+    expect(dataDirectory({ COFFER_DATA_DIR: '/from/env' }, '/from/option')).toBe(resolve('/from/option'));
+    expect(dataDirectory({ COFFER_DATA_DIR: '/from/env' })).toBe(resolve('/from/env'));
+    expect(dataDirectory({})).toMatch(/coffer/);
+    expect(dataDirectory({})).not.toMatch(/nodejs/);
+  });
+
+  it('takes an empty string as not given, and is always absolute', () => {
+    expect(dataDirectory({ COFFER_DATA_DIR: '' }, '')).toBe(dataDirectory({}));
+    expect(dataDirectory({}, 'here')).toBe(resolve('here'));
+    expect(isAbsolute(dataDirectory({}))).toBe(true);
+  });
+});
+
+describe('configDirectory', () => {
+  it('takes COFFER_CONFIG_DIR before the system’s place', () => {
+    expect(configDirectory({ COFFER_CONFIG_DIR: '/from/env' })).toBe(resolve('/from/env'));
+    expect(configDirectory({ COFFER_CONFIG_DIR: '' })).toBe(configDirectory({}));
+    expect(configDirectory({})).toMatch(/coffer/);
+  });
+});
+
+describe('makeDirectory', () => {
+  it.each([0o000, 0o022, 0o777])('makes every missing level with mode 0700 under umask %o', async (umask) => {
+    const folder = temporaryFolder();
+    const { error } = await inChild('makeDirectory', { path: join(folder, 'a', 'b', 'c'), umask });
+    expect(error).toBeUndefined();
+    const modes = ['a', 'a/b', 'a/b/c'].map((level) => statSync(join(folder, level)).mode & 0o777);
+    if (process.platform !== 'win32') expect(modes).toEqual([0o700, 0o700, 0o700]);
+  });
+
+  it('sets one that is there to 0700 and leaves those above it', async (context) => {
+    requirePosix(context);
+    const folder = temporaryFolder();
+    mkdirSync(join(folder, 'above', 'vault'), { recursive: true });
+    chmodSync(join(folder, 'above'), 0o755);
+    chmodSync(join(folder, 'above', 'vault'), 0o755);
+    await makeDirectory(join(folder, 'above', 'vault'));
+    expect(statSync(join(folder, 'above')).mode & 0o777).toBe(0o755);
+    expect(statSync(join(folder, 'above', 'vault')).mode & 0o777).toBe(0o700);
+  });
+
+  it('goes through a link above it', async (context) => {
+    requirePosix(context);
+    const folder = temporaryFolder();
+    mkdirSync(join(folder, 'real'));
+    symlinkSync('real', join(folder, 'link'));
+    await makeDirectory(join(folder, 'link', 'vault'));
+    expect(existsSync(join(folder, 'real', 'vault'))).toBe(true);
+  });
+
+  it('refuses a file, a link and a dangling link in its place', async (context) => {
+    requirePosix(context);
+    const folder = temporaryFolder();
+    mkdirSync(join(folder, 'real'), { mode: 0o755 });
+    writeFileSync(join(folder, 'file'), 'content');
+    symlinkSync('real', join(folder, 'link'));
+    symlinkSync('nowhere', join(folder, 'dangling'));
+    const file = { code: 'FAILED', message: expect.stringContaining('is a file') };
+    const link = { code: 'FAILED', message: expect.stringContaining('is a symbolic link') };
+    await expect(makeDirectory(join(folder, 'file'))).rejects.toMatchObject(file);
+    await expect(makeDirectory(join(folder, 'link'))).rejects.toMatchObject(link);
+    await expect(makeDirectory(`${join(folder, 'link')}/`)).rejects.toMatchObject(link);
+    await expect(makeDirectory(join(folder, 'dangling'))).rejects.toMatchObject(link);
+    expect(readFileSync(join(folder, 'file'), 'utf8')).toBe('content');
+    expect(existsSync(join(folder, 'nowhere'))).toBe(false);
+  });
+
+  it('says NOT_SAVED where the system refuses', async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, 'file'), '');
+    await expect(makeDirectory(join(folder, 'file', 'vault'))).rejects.toMatchObject({ code: 'NOT_SAVED' });
+  });
+
+  it('works when eight processes do it at once', async () => {
+    const path = join(temporaryFolder(), 'a', 'b', 'c');
+    const outcomes = await Promise.all(Array.from({ length: 8 }, () => inChild('makeDirectory', { path })));
+    expect(outcomes.filter(({ error }) => error)).toEqual([]);
+  });
+});
