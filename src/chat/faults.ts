@@ -17,7 +17,8 @@ export function explain(error: unknown, endpoint: Endpoint, begun: boolean): Cof
     return new CofferError('MODEL_FAILED', `the reply of ${nameOf(endpoint)} broke off${reason}: ask again`, { cause });
   }
   if (cause !== undefined || isRequestError(error)) {
-    const message = `cannot reach ${endpoint.provider} at ${endpoint.baseURL}${reason}: is it running, is baseURL right`;
+    const place = `${endpoint.provider} at ${endpoint.baseURL}`;
+    const message = `cannot reach ${place}${reason}: check that it runs and that baseURL is right`;
     return new CofferError('MODEL_UNREACHABLE', message, { cause });
   }
   const message = `what ${endpoint.provider} sent from ${endpoint.baseURL} is not a reply: check baseURL`;
@@ -60,7 +61,7 @@ function explainStatus(status: number, error: unknown, endpoint: Endpoint): Coff
   );
 }
 
-/** The HTTP status: of the response, or of an error event within a stream, which calls it `code` or says it in words. */
+/** The HTTP status: of the response, or of an error event in a stream, which calls it `code` or says it in words. */
 function statusOf(error: unknown): number | undefined {
   for (const name of ['statusCode', 'status', 'code']) {
     const value = Number(fieldOf(error, name));

@@ -102,7 +102,7 @@ async function refuseDownload(requests: readonly { isUrlSupportedByModel: boolea
   });
 }
 
-// A reply cut off while it was still reasoning says nothing that can be sent back; some servers refuse an empty message.
+// Of a reply cut off while it was reasoning nothing can be sent back, and some servers refuse an empty message.
 function saysSomething(message: Message): boolean {
   if (message.role !== 'assistant') return true;
   if (typeof message.content === 'string') return message.content !== '';
