@@ -1,0 +1,180 @@
+import { execFileSync } from 'node:child_process';
+import { chmodSync } from 'node:fs';
+import { appendFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { smallDisk } from '../files/facilities.ts';
+import { conversation, makePlace, type Place } from '../support/coffer.ts';
+import type { Terminal } from '../support/pty.ts';
+
+describe('a chat whose disk is full', () => {
+  it('goes on, says since when nothing is saved, and saves everything when there is room again', async (context) => {
+    const disk = smallDisk(context, '1m');
+    await using place = await makePlace({ data: join(disk.path, 'data') });
+    await expectToGoOn(place, /disk full/, {
+      break: () => fill(disk.path),
+      mend: () => rm(join(disk.path, 'filler')),
+    });
+  });
+
+  it('keeps the steps saved before, and an exit that can save nothing ends with 15 and says what is lost', async (context) => {
+    const disk = smallDisk(context, '1m');
+    await using place = await makePlace({ data: join(disk.path, 'data') });
+    await using chat = await talking(place);
+    await fill(disk.path);
+    await say(chat, 'two');
+    await chat.waitFor(/NOT SAVED since \d\d:\d\d: disk full/);
+    chat.enter('/exit');
+    await chat.waitFor(/lost: 2 messages since \d\d:\d\d: disk full/);
+    expect(await chat.exit).toEqual({ code: 15, signal: null });
+    await rm(join(disk.path, 'filler'));
+    expect(conversation(await place.exported('1'))).toEqual(['user: one', 'assistant: echo: one']);
+  });
+
+  it('ended by a signal says what is lost and is seen ended by it', async (context) => {
+    const disk = smallDisk(context, '1m');
+    await using place = await makePlace({ data: join(disk.path, 'data') });
+    await using chat = await talking(place);
+    await fill(disk.path);
+    await say(chat, 'two');
+    await chat.waitFor(/NOT SAVED since \d\d:\d\d: disk full/);
+    chat.kill('SIGTERM');
+    await chat.waitFor(/lost: 2 messages since \d\d:\d\d: disk full/);
+    expect(await chat.exit).toEqual({ code: null, signal: 'SIGTERM' });
+  });
+
+  it('refuses /save loudly', async (context) => {
+    const disk = smallDisk(context, '1m');
+    await using place = await makePlace({ data: join(disk.path, 'data') });
+    await using chat = await talking(place);
+    await fill(disk.path);
+    chat.enter('/save now');
+    await chat.waitFor(/disk full/);
+    await chat.waitFor(/» /);
+    expect(chat.screen()).not.toContain('session saved');
+    await rm(join(disk.path, 'filler'));
+    chat.enter('/save now');
+    await chat.waitFor(/session saved: \S+_now \(2 messages\)/);
+  });
+});
+
+describe('a chat whose directory becomes read-only', () => {
+  it('goes on, says since when nothing is saved, and saves everything when it is writable again', async (context) => {
+    if (process.platform === 'win32') context.skip('modes are different on Windows');
+    await using place = await makePlace();
+    const lock = readOnly(place.data);
+    onTestFinished(lock.mend);
+    await expectToGoOn(place, /read-only|not permitted|denied/, lock);
+  });
+});
+
+describe('a chat whose directory vanishes', () => {
+  it('goes on, says since when nothing is saved, and saves everything when it is back', async () => {
+    await using place = await makePlace();
+    await expectToGoOn(place, /no such|not there|gone/, {
+      break: () => rename(place.data, `${place.data}.away`),
+      mend: () => rename(`${place.data}.away`, place.data),
+    });
+  });
+
+  it('goes on as well where the sessions alone vanish', async () => {
+    await using place = await makePlace();
+    const sessions = join(place.data, 'sessions');
+    await expectToGoOn(place, /no such|not there|gone/, {
+      break: () => rename(sessions, `${place.data}.sessions`),
+      mend: () => rename(`${place.data}.sessions`, sessions),
+    });
+  });
+
+  it('for good loses no word before the exit says so with 15', async () => {
+    await using place = await makePlace();
+    await using chat = await talking(place);
+    await rm(place.data, { recursive: true });
+    await say(chat, 'two');
+    await chat.waitFor(/NOT SAVED since/);
+    chat.key('ctrl+d');
+    await chat.waitFor(/lost: 2 messages since/);
+    expect(await chat.exit).toEqual({ code: 15, signal: null });
+  });
+});
+
+/** A chat that is saved, then cannot be, then can again; nothing is missing at the end, and only one file is there. */
+async function expectToGoOn(
+  place: Place,
+  reason: RegExp,
+  cause: { break(): void | Promise<void>; mend(): void | Promise<void> },
+): Promise<void> {
+  await using chat = await talking(place);
+  await cause.break();
+  await say(chat, 'two');
+  const [, why = ''] = await chat.waitFor(/NOT SAVED since \d\d:\d\d: (.*)/);
+  expect(why).toMatch(reason);
+  await chat.waitFor(/NOT SAVED since \d\d:\d\d: .*» /);
+  await say(chat, 'three');
+  await chat.waitFor(/NOT SAVED since \d\d:\d\d: .*» /);
+  await cause.mend();
+  await say(chat, 'four');
+  await chat.waitFor(/saved again/);
+  await chat.waitFor(/» /);
+  const shown = chat.screen();
+  chat.kill('SIGKILL');
+  await chat.exit;
+  expect(shown.slice(shown.lastIndexOf('saved again'))).not.toContain('NOT SAVED');
+  const words = ['one', 'two', 'three', 'four'];
+  const wanted = words.flatMap((word) => [`user: ${word}`, `assistant: echo: ${word}`]);
+  expect(conversation(await place.exported('1'))).toEqual(wanted);
+  expect(await place.sessionFiles()).toHaveLength(1);
+  expect((await place.run(['doctor'])).code).toBe(0);
+}
+
+/** A chat on a terminal whose first exchange is saved. */
+async function talking(place: Place): Promise<Terminal> {
+  const chat = place.terminal(['--model', 'demo/echo']);
+  await chat.waitFor(/» /);
+  await say(chat, 'one');
+  await chat.waitFor(/» /);
+  return chat;
+}
+
+async function say(chat: Terminal, word: string): Promise<void> {
+  chat.enter(word);
+  await chat.waitFor(new RegExp(`echo: ${word}`));
+}
+
+/** Takes up every byte that is left. */
+async function fill(directory: string): Promise<void> {
+  const filler = join(directory, 'filler');
+  await writeFile(filler, '');
+  for (const size of [65_536, 4096, 1]) {
+    try {
+      for (;;) await appendFile(filler, Buffer.alloc(size));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+    }
+  }
+}
+
+/**
+ * Makes a directory read-only: by its mode, or for root, whom no mode stops, by a read-only mount of it over itself.
+ * Descriptors that are open stay as they are, as with a disk that turns read-only after an error.
+ */
+function readOnly(directory: string): { break(): void; mend(): void } {
+  if (process.getuid?.() !== 0) {
+    const set = (mode: number) => (): void => {
+      for (const path of [directory, join(directory, 'sessions')]) chmodSync(path, mode);
+    };
+    return { break: set(0o500), mend: set(0o700) };
+  }
+  let mounted = false;
+  return {
+    break() {
+      execFileSync('mount', ['--bind', directory, directory]);
+      mounted = true;
+      execFileSync('mount', ['-o', 'remount,bind,ro', directory]);
+    },
+    mend() {
+      if (mounted) execFileSync('umount', ['-l', directory]);
+      mounted = false;
+    },
+  };
+}

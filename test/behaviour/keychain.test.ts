@@ -1,0 +1,218 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { conversation, makePlace, type Place, type Start } from '../support/coffer.ts';
+import { type Bus, requireKeychain, startBus } from '../support/keychain.ts';
+
+/** A keychain with a vault whose key it keeps, and one session in that vault. */
+interface Kept {
+  place: Place;
+  bus: Bus;
+  daemon: Awaited<ReturnType<Bus['startKeyring']>>;
+  keyId: string;
+}
+
+/** What can be wrong with a keychain: how it comes about, what changes for coffer, and what coffer must call it. */
+const states: readonly {
+  name: string;
+  bring(kept: Kept): Promise<Record<string, string | undefined>>;
+  called: RegExp;
+}[] = [
+  {
+    name: 'locked',
+    async bring({ bus }) {
+      await bus.lockCollection();
+      return {};
+    },
+    called: /locked/,
+  },
+  {
+    name: 'absent: no bus at all',
+    bring: async () => ({ DBUS_SESSION_BUS_ADDRESS: undefined, XDG_RUNTIME_DIR: undefined }),
+    called: /no (session )?bus|no keychain|nothing answers/,
+  },
+  {
+    name: 'absent: a bus that is gone',
+    bring: async ({ place }) => ({ DBUS_SESSION_BUS_ADDRESS: `unix:path=${join(place.temp, 'gone')}` }),
+    called: /no (session )?bus|no keychain|nothing answers/,
+  },
+  {
+    name: 'absent: a bus without a keychain on it',
+    async bring({ daemon }) {
+      const gone = new Promise((resolve) => daemon.once('exit', resolve));
+      daemon.kill('SIGKILL');
+      await gone;
+      return {};
+    },
+    called: /no (Secret Service|keychain|service)|nothing answers/,
+  },
+  {
+    name: 'never answering',
+    async bring({ daemon }) {
+      daemon.kill('SIGSTOP');
+      return {};
+    },
+    called: /(no|not) answer/,
+  },
+  {
+    name: 'locked, and its prompt dismissed',
+    async bring({ bus }) {
+      await bus.lockCollection();
+      return { DISPLAY: ':99' };
+    },
+    called: /dismissed|declined/,
+  },
+  {
+    name: 'without the item',
+    async bring({ bus, keyId }) {
+      await bus.deleteItem(keyId);
+      return {};
+    },
+    called: /no (such )?(item|key)|not found/,
+  },
+  {
+    name: 'with an item that is no key',
+    async bring({ bus, keyId }) {
+      await bus.storeItem(keyId, 'this is no key');
+      return {};
+    },
+    called: /not a (vault )?key|no (vault )?key/,
+  },
+  {
+    name: 'with another key in the item',
+    async bring({ bus, keyId }) {
+      await bus.storeItem(keyId, Buffer.alloc(32, 7).toString('base64'));
+      return {};
+    },
+    called: /another key/,
+  },
+];
+
+describe('a keychain', () => {
+  it.for(states)('$name: named, exit 12, the file untouched, no second key', async ({ bring, called }, context) => {
+    requireKeychain(context);
+    await using kept = await keep();
+    const { place, bus, keyId } = kept;
+    const before = await place.sessionBytes();
+    const start = usual(bus, await bring(kept));
+    for (const args of [['sessions'], ['export', '1'], ['resume', '1']]) {
+      const refused = await place.run(args, { ...start, patience: 8_000 });
+      expect(refused.code).toBe(12);
+      expect(refused.stdout).toBe('');
+      expect(refused.stderr.trim().split('\n')).toHaveLength(1);
+      expect(refused.stderr).toMatch(called);
+      expect(refused.stderr).toContain(keyId);
+    }
+    const chat = await place.run(['--model', 'demo/echo'], { ...start, input: 'in memory\n/sessions\nstill there\n' });
+    expect(chat.stdout).toContain('echo: in memory\n');
+    expect(chat.stdout).toContain('echo: still there\n');
+    expect(chat.stderr).toMatch(/NOT SAVED since \d\d:\d\d: /);
+    expect(chat.stderr).toMatch(called);
+    expect(chat.code).toBe(15);
+    expect(await place.sessionBytes()).toEqual(before);
+    expect(JSON.parse(await readFile(join(place.data, 'vault.json'), 'utf8')).key).toBe(keyId);
+  });
+
+  it('that comes back while a chat runs gets everything saved', async (context) => {
+    requireKeychain(context);
+    await using kept = await keep();
+    const { place, bus, keyId } = kept;
+    const [item] = await bus.items();
+    await bus.deleteItem(keyId);
+    await using chat = place.terminal(['--model', 'demo/echo'], usual(bus));
+    await chat.waitFor(/» /);
+    chat.enter('one');
+    await chat.waitFor(/echo: one/);
+    await chat.waitFor(/NOT SAVED since \d\d:\d\d/);
+    await chat.waitFor(/NOT SAVED since \d\d:\d\d.*» /);
+    expect(await place.sessionFiles()).toHaveLength(1);
+    await bus.storeItem(keyId, item?.secret ?? '');
+    chat.enter('two');
+    await chat.waitFor(/echo: two/);
+    await chat.waitFor(/saved again/);
+    chat.key('ctrl+d');
+    expect(await chat.exit).toEqual({ code: 0, signal: null });
+    const wanted = ['user: one', 'assistant: echo: one', 'user: two', 'assistant: echo: two'];
+    expect(conversation(await place.exported('1', usual(bus)))).toEqual(wanted);
+  });
+
+  it('that is absent at first use leaves nothing on the disk, and says that the chat is in memory', async () => {
+    await using place = await makePlace();
+    const none = { COFFER_KEYCHAIN: 'auto', COFFER_KEY_FD: undefined };
+    const { code, stdout, stderr } = await place.run(['--model', 'demo/echo'], { env: none, input: 'hello\n' });
+    expect(code).toBe(0);
+    expect(stdout).toBe('echo: hello\n');
+    expect(stderr).toMatch(/memory/);
+    expect(await place.sessionFiles().catch(({ code }) => code)).toBe('ENOENT');
+  });
+
+  it('that is locked at first use makes no key and no vault', async (context) => {
+    requireKeychain(context);
+    await using bus = await startBus();
+    await bus.startKeyring();
+    await bus.lockCollection();
+    await using place = await makePlace();
+    const { stdout, stderr } = await place.run(['--model', 'demo/echo'], { ...usual(bus), input: 'hello\n' });
+    expect(stdout).toBe('echo: hello\n');
+    expect(stderr).toMatch(/locked/);
+    expect(await bus.items()).toEqual([]);
+    expect(await readFile(join(place.data, 'vault.json')).catch(({ code }) => code)).toBe('ENOENT');
+  });
+});
+
+describe('a vault whose vault.json is lost', () => {
+  it('opens with the key that its sessions name and the keychain has', async (context) => {
+    requireKeychain(context);
+    await using kept = await keep();
+    const { place, bus, keyId } = kept;
+    const { rm } = await import('node:fs/promises');
+    await rm(join(place.data, 'vault.json'));
+    expect(conversation(await place.exported('1', usual(bus)))).toEqual(['user: hello', 'assistant: echo: hello']);
+    expect(JSON.parse(await readFile(join(place.data, 'vault.json'), 'utf8')).key).toBe(keyId);
+    expect(await bus.items()).toHaveLength(1);
+  });
+
+  it('and whose key is lost as well is refused: no second key is made', async (context) => {
+    requireKeychain(context);
+    await using kept = await keep();
+    const { place, bus } = kept;
+    const { rm } = await import('node:fs/promises');
+    await rm(join(place.data, 'vault.json'));
+    await bus.deleteItem();
+    const before = await place.sessionBytes();
+    expect((await place.run(['sessions'], usual(bus))).code).toBe(12);
+    const chat = await place.run(['--model', 'demo/echo'], { ...usual(bus), input: 'hello\n' });
+    expect(chat.stdout).toBe('echo: hello\n');
+    expect(chat.code).toBe(15);
+    expect(await bus.items()).toEqual([]);
+    expect(await place.sessionBytes()).toEqual(before);
+  });
+});
+
+/** How coffer is started with that keychain and no key of its own. */
+function usual(bus: Bus, changes: Record<string, string | undefined> = {}): Start {
+  const { DBUS_SESSION_BUS_ADDRESS, XDG_RUNTIME_DIR } = bus.env;
+  return {
+    env: { DBUS_SESSION_BUS_ADDRESS, XDG_RUNTIME_DIR, COFFER_KEYCHAIN: 'auto', COFFER_KEY_FD: undefined, ...changes },
+  };
+}
+
+async function keep(): Promise<Kept & AsyncDisposable> {
+  const bus = await startBus();
+  const daemon = await bus.startKeyring();
+  const place = await makePlace();
+  const begun = await place.run(['--model', 'demo/echo'], { ...usual(bus), input: 'hello\n' });
+  expect(begun).toMatchObject({ code: 0, stdout: 'echo: hello\n' });
+  const { key } = JSON.parse(await readFile(join(place.data, 'vault.json'), 'utf8'));
+  expect((await bus.items()).map(({ attributes }) => attributes['account'])).toEqual([key]);
+  return {
+    place,
+    bus,
+    daemon,
+    keyId: key,
+    async [Symbol.asyncDispose]() {
+      await place[Symbol.asyncDispose]();
+      await bus[Symbol.asyncDispose]();
+    },
+  };
+}

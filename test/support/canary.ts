@@ -1,0 +1,144 @@
+import { randomBytes } from 'node:crypto';
+import { lstat, readdir, readFile, readlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { brotliDecompressSync, gunzipSync, inflateRawSync, inflateSync, zstdDecompressSync } from 'node:zlib';
+
+/** Where a text was found: the file, and how it stood there (`hex`, `zstd at 212, then utf8`). */
+export interface Finding {
+  path: string;
+  as: string;
+}
+
+/** The most a stream found by its magic number may grow to; a wrong guess must not fill the memory. */
+const LARGEST = 64 * 1024 * 1024;
+
+/** Up to this size a file is also tried, from every offset, as the formats that have no magic number. */
+const EVERY_OFFSET = 96 * 1024;
+
+/** Makes a text that is nowhere by chance: 24 letters, so that it reads the same in any encoding of text. */
+export function newCanary(): string {
+  return `kanarie${[...randomBytes(17)].map((byte) => String.fromCharCode(97 + (byte % 26))).join('')}`;
+}
+
+/**
+ * Searches whole directories for a text: names of files and folders, targets of links, and the bytes of
+ * every file, as they are and after decompressing whatever in them decompresses. Gives every finding.
+ */
+export async function searchFor(canary: string, directories: readonly string[]): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  for (const directory of directories) await searchDirectory(canary, directory, findings);
+  return findings;
+}
+
+/** Searches bytes, and what in them decompresses, for a text; gives how it stands there. */
+export function searchBytes(canary: string, bytes: Buffer): string[] {
+  const found = searchPlain(canary, bytes);
+  for (const { name, offset, content } of streamsIn(bytes)) {
+    found.push(...searchPlain(canary, content).map((as) => `${name} at ${offset}, then ${as}`));
+    for (const inner of markedStreamsIn(content)) {
+      const path = `${name} at ${offset}, ${inner.name} at ${inner.offset}`;
+      found.push(...searchPlain(canary, inner.content).map((as) => `${path}, then ${as}`));
+    }
+  }
+  return found;
+}
+
+async function searchDirectory(canary: string, directory: string, findings: Finding[]): Promise<void> {
+  for (const name of await readdir(directory)) {
+    const path = join(directory, name);
+    if (name.includes(canary)) findings.push({ path, as: 'its name' });
+    const stats = await lstat(path);
+    if (stats.isDirectory()) await searchDirectory(canary, path, findings);
+    else if (stats.isSymbolicLink()) {
+      if ((await readlink(path)).includes(canary)) findings.push({ path, as: 'its target' });
+    } else if (stats.isFile()) {
+      const found = searchBytes(canary, await readFile(path));
+      findings.push(...found.map((as) => ({ path, as })));
+    }
+  }
+}
+
+function searchPlain(canary: string, bytes: Buffer): string[] {
+  return formsOf(canary)
+    .filter(({ form }) => bytes.includes(form))
+    .map(({ as }) => as);
+}
+
+function formsOf(canary: string): { as: string; form: Buffer }[] {
+  const utf8 = Buffer.from(canary);
+  const utf16 = Buffer.from(canary, 'utf16le');
+  const hex = utf8.toString('hex');
+  return [
+    { as: 'utf8', form: utf8 },
+    { as: 'utf16le', form: utf16 },
+    { as: 'utf16be', form: Buffer.from(utf16).swap16() },
+    { as: 'hex', form: Buffer.from(hex) },
+    { as: 'hex', form: Buffer.from(hex.toUpperCase()) },
+    { as: 'reversed', form: Buffer.from(utf8).reverse() },
+    ...[0, 1, 2].map((shift) => ({ as: 'base64', form: base64Within(utf8, shift) })),
+  ];
+}
+
+/** The digits that a text has in base64 wherever it starts `shift` bytes into a group of three, its neighbours' digits left out. */
+function base64Within(text: Buffer, shift: number): Buffer {
+  const digits = Buffer.concat([Buffer.alloc(shift), text])
+    .toString('base64')
+    .replace(/=+$/, '');
+  const first = Math.ceil((shift * 8) / 6);
+  const last = Math.floor(((shift + text.length) * 8) / 6);
+  return Buffer.from(digits.slice(first, last));
+}
+
+interface Stream {
+  name: string;
+  offset: number;
+  content: Buffer;
+}
+
+function* streamsIn(bytes: Buffer): Generator<Stream> {
+  yield* markedStreamsIn(bytes);
+  if (bytes.length > EVERY_OFFSET) return;
+  for (let offset = 0; offset < bytes.length; offset++) {
+    for (const { name, decompress } of unmarked) {
+      const content = attempt(decompress, bytes.subarray(offset));
+      if (content) yield { name, offset, content };
+    }
+  }
+}
+
+function* markedStreamsIn(bytes: Buffer): Generator<Stream> {
+  for (const { name, magics, decompress } of marked) {
+    for (const magic of magics) {
+      for (let offset = bytes.indexOf(magic); offset !== -1; offset = bytes.indexOf(magic, offset + 1)) {
+        const content = attempt(decompress, bytes.subarray(offset));
+        if (content) yield { name, offset, content };
+      }
+    }
+  }
+}
+
+type Decompress = (bytes: Buffer, options: { maxOutputLength: number }) => Buffer;
+
+const marked: readonly { name: string; magics: readonly Buffer[]; decompress: Decompress }[] = [
+  { name: 'zstd', magics: [Buffer.from('28b52ffd', 'hex')], decompress: zstdDecompressSync },
+  { name: 'gzip', magics: [Buffer.from('1f8b08', 'hex')], decompress: gunzipSync },
+  {
+    name: 'deflate',
+    magics: ['7801', '785e', '789c', '78da'].map((hex) => Buffer.from(hex, 'hex')),
+    decompress: inflateSync,
+  },
+];
+
+const unmarked: readonly { name: string; decompress: Decompress }[] = [
+  { name: 'brotli', decompress: brotliDecompressSync },
+  { name: 'raw deflate', decompress: inflateRawSync },
+];
+
+function attempt(decompress: Decompress, bytes: Buffer): Buffer | undefined {
+  try {
+    return decompress(bytes, { maxOutputLength: LARGEST });
+  } catch {
+    // Not a stream of that kind: most places that could be one are not.
+    return undefined;
+  }
+}

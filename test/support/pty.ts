@@ -1,0 +1,148 @@
+import { constants } from 'node:os';
+import { stripVTControlCharacters } from 'node:util';
+import { type IPty, spawn } from '@lydell/node-pty';
+
+/** How a program ended: its exit code, or the signal that ended it. */
+export interface Ending {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+}
+
+/** The keys tests press, by the name a person would give them. */
+export type Key = 'enter' | 'escape' | 'tab' | 'up' | 'down' | 'ctrl+c' | 'ctrl+d' | 'ctrl+u';
+
+const keys: Record<Key, string> = {
+  enter: '\r',
+  escape: '\x1b',
+  tab: '\t',
+  up: '\x1b[A',
+  down: '\x1b[B',
+  'ctrl+c': '\x03',
+  'ctrl+d': '\x04',
+  'ctrl+u': '\x15',
+};
+
+/** How long a test waits for a line that never comes before it fails with the screen in its message. */
+const PATIENCE = 20_000;
+
+/**
+ * Runs a program on a pseudo-terminal of its own, as a person would see it. Nothing here sleeps: every
+ * wait ends on output, on the program's end, or fails with what the screen showed.
+ */
+export class Terminal implements AsyncDisposable {
+  readonly exit: Promise<Ending>;
+  readonly #pty: IPty;
+  readonly #watchers: Set<() => void> = new Set();
+  #text = '';
+  #seen = 0;
+  #ending: Ending | undefined;
+
+  constructor(file: string, args: readonly string[], options: { cwd: string; env: Record<string, string> }) {
+    this.#pty = spawn(file, [...args], { ...options, name: 'xterm-256color', cols: 120, rows: 40 });
+    this.#pty.onData((data) => {
+      this.#text += data;
+      this.#wake();
+    });
+    this.exit = new Promise((resolve) => {
+      this.#pty.onExit(({ exitCode, signal }) => {
+        this.#ending = signal ? { code: null, signal: signalName(signal) } : { code: exitCode, signal: null };
+        resolve(this.#ending);
+        this.#wake();
+      });
+    });
+  }
+
+  get pid(): number {
+    return this.#pty.pid;
+  }
+
+  /** Types text as it is; {@link enter} ends the line. */
+  type(text: string): void {
+    this.#pty.write(text);
+  }
+
+  /** Types a line and presses enter. */
+  enter(line: string): void {
+    this.#pty.write(`${line}\r`);
+  }
+
+  key(key: Key): void {
+    this.#pty.write(keys[key]);
+  }
+
+  /** Everything shown so far, without the escape sequences. */
+  screen(): string {
+    return plain(this.#text);
+  }
+
+  /**
+   * Resolves as soon as what was shown after the last match fits `pattern`, and takes it as seen.
+   * Rejects with the screen where the program ends first, or nothing comes for {@link PATIENCE} ms.
+   */
+  async waitFor(pattern: RegExp): Promise<RegExpMatchArray> {
+    const { promise, resolve, reject } = Promise.withResolvers<RegExpMatchArray>();
+    const look = (): void => {
+      const screen = this.screen();
+      const found = screen.slice(this.#seen).match(pattern);
+      if (found) {
+        this.#seen += (found.index ?? 0) + found[0].length;
+        resolve(found);
+      } else if (this.#ending) {
+        reject(new Error(`ended (${JSON.stringify(this.#ending)}) before ${pattern} was shown:\n${screen}`));
+      }
+    };
+    const timer = setTimeout(() => reject(new Error(`${pattern} was not shown:\n${this.screen()}`)), PATIENCE);
+    this.#watchers.add(look);
+    look();
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+      this.#watchers.delete(look);
+    }
+  }
+
+  /** Sends the program a signal, as another process would. */
+  kill(signal: NodeJS.Signals): void {
+    process.kill(this.pid, signal);
+  }
+
+  /**
+   * Closes the terminal's window: the program's end of it hangs up, and the kernel sends SIGHUP. A terminal started
+   * after this one holds a copy of the master (node-pty does not mark it close-on-exec), and must have ended before.
+   */
+  hangUp(): void {
+    // node-pty's destroy() sends SIGHUP by itself as well; only the closed master shows what the kernel does.
+    const master = (this.#pty as unknown as { _socket: { destroy(): void } })._socket;
+    master.destroy();
+  }
+
+  /** Ends the program for good where a failed test left it running. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#ending) {
+      this.#pty.kill('SIGKILL');
+    }
+    await this.exit;
+  }
+
+  #wake(): void {
+    for (const look of [...this.#watchers]) {
+      look();
+    }
+  }
+}
+
+/** Takes escape sequences and carriage returns out; a sequence still on its way in is left off the end. */
+function plain(text: string): string {
+  const start = text.lastIndexOf('\u001b');
+  const unfinished = start !== -1 && /^.(?:\[[0-9;?]*)?$/.test(text.slice(start));
+  return stripVTControlCharacters(unfinished ? text.slice(0, start) : text).replaceAll('\r', '');
+}
+
+function signalName(number: number): NodeJS.Signals {
+  const found = Object.entries(constants.signals).find(([, value]) => value === number);
+  if (!found) {
+    throw new RangeError(`no signal has the number ${number}`);
+  }
+  return found[0] as NodeJS.Signals;
+}
