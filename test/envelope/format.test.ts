@@ -236,6 +236,15 @@ describe('content', () => {
     expectRefusal(() => decodeSummary(bytes));
   });
 
+  it('refuses a summary that goes on behind the bytes there are', () => {
+    const bytes = Buffer.alloc(1024);
+    bytes.writeUInt32BE(1020);
+    expect(decodeSummary(bytes)).toHaveLength(1020);
+    bytes.writeUInt32BE(1021);
+    expectRefusal(() => decodeSummary(bytes));
+    for (let length = 0; length < 4; length++) expectRefusal(() => decodeSummary(Buffer.alloc(length)));
+  });
+
   it('refuses to seal more than a file can hold', () => {
     const stored = Buffer.alloc(64 * 1024 * 1024);
     const many = Array.from({ length: 17 }, () => ({ codec: 0 as const, plainLength: stored.length, stored }));

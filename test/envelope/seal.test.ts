@@ -106,7 +106,8 @@ describe('open', () => {
   it('rejects a frame cut off anywhere, with and without its length made to fit', () => {
     for (let length = 0; length < two.length; length++) {
       const frame = Buffer.from(two.subarray(0, length));
-      expectRefusal(() => openFrame(key, file.chains[1]!, frame));
+      const words = length < 60 ? 'ends inside the head' : 'not as long as it says';
+      expectRefusal(() => openFrame(key, file.chains[1]!, frame), 'UNAUTHENTIC', words);
       if (length < 4) continue;
       frame.writeUInt32BE(length - 4);
       expectRefusal(() => openFrame(key, file.chains[1]!, frame));
@@ -115,7 +116,8 @@ describe('open', () => {
 
   it('rejects bytes behind a frame', () => {
     for (const more of [Buffer.alloc(1), Buffer.alloc(60), randomBytes(100), two]) {
-      expectRefusal(() => openFrame(key, file.chains[0]!, Buffer.concat([one, more])));
+      const longer = Buffer.concat([one, more]);
+      expectRefusal(() => openFrame(key, file.chains[0]!, longer), 'UNAUTHENTIC', 'not as long as it says');
     }
   });
 
@@ -205,7 +207,7 @@ describe('openSummary', () => {
 
   it('rejects fewer bytes than that', () => {
     for (const length of [0, 59, 60, 76, SUMMARY_REACH - 1]) {
-      expectRefusal(() => openSummary(key, chain, frame.subarray(0, length)));
+      expectRefusal(() => openSummary(key, chain, frame.subarray(0, length)), 'UNAUTHENTIC', 'it ends inside');
     }
     expectRefusal(() => openSummary(key, file.chains[1]!, two.subarray(0, -1)));
   });

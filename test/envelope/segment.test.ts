@@ -50,6 +50,11 @@ describe('unpackSegment', () => {
     expectRefusal(() => unpackSegment({ codec: 0, plainLength: claimed, stored: compressible }));
   });
 
+  it('refuses a segment above the limit that is exactly as long as it says', () => {
+    const huge = Buffer.from(new ArrayBuffer(MAX_PLAIN + 1));
+    expectRefusal(() => unpackSegment({ codec: 0, plainLength: huge.length, stored: huge }));
+  });
+
   it('opens what was empty', () => {
     const packed = zstdCompressSync(Buffer.alloc(0));
     expect(unpackSegment({ codec: 1, plainLength: 0, stored: packed })).toHaveLength(0);

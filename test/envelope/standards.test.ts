@@ -48,7 +48,7 @@ function usable(records: readonly Record[]): { ours: Record[]; short: Record[]; 
 function report(name: string, ran: string, sorted: ReturnType<typeof usable>): void {
   const { nonces, associated } = sorted;
   console.log(
-    `${name}: ${ran}; left out: ${nonces} with a nonce that is not 96 bits, ${associated} with associated data`,
+    `${name}: ${ran}; left out: ${nonces} with a nonce that is not 96 bits, ${associated} with associated data, which no chunk of ours has`,
   );
 }
 

@@ -129,8 +129,11 @@ export function openFile(key: VaultKey, file: Uint8Array): { header: Header; con
   return { header, contents, events };
 }
 
-/** Expects a CofferError of this code, and a message in the tone of all of them: lower case, one line, no full stop. */
-export function expectRefusal(attempt: () => unknown, code: ErrorCode = 'UNAUTHENTIC'): void {
+/**
+ * Expects a CofferError of this code, and a message in the tone of all of them: lower case, one line, no full stop;
+ * with `words` in it, where two reasons have to be told apart.
+ */
+export function expectRefusal(attempt: () => unknown, code: ErrorCode = 'UNAUTHENTIC', words: string = ''): void {
   let thrown: unknown;
   try {
     attempt();
@@ -140,6 +143,7 @@ export function expectRefusal(attempt: () => unknown, code: ErrorCode = 'UNAUTHE
   expect(thrown).toBeInstanceOf(CofferError);
   expect((thrown as CofferError).code).toBe(code);
   expect((thrown as CofferError).message).toMatch(/^[a-z][^\n]*[^.\n]$/);
+  expect((thrown as CofferError).message).toContain(words);
 }
 
 /** Measures how many bytes of buffers `attempt` leaves behind, before the collector can have them. */
