@@ -36,7 +36,7 @@ export class Input {
   async next(prompt: string): Promise<string | undefined> {
     const readline = this.#open();
     const ready = this.#lines.shift();
-    if (this.#lines.length < WAITING_LINES) readline?.resume();
+    if (!this.#ended && this.#lines.length < WAITING_LINES) readline?.resume();
     if (ready !== undefined) {
       if (this.#terminal.interactive) this.#terminal.show(`${prompt}${ready}\n`);
       return ready;
@@ -87,7 +87,8 @@ export class Input {
     this.#leaving = true;
     if (this.#readline === undefined) return;
     try {
-      if (this.#terminal.interactive) this.#terminal.show(pasteMarks.off);
+      if (this.#terminal.interactive) this.#terminal.show(this.#muted ? pasteMarks.off : `${pasteMarks.off}\n`);
+      this.#muted = true;
       this.#readline.close();
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EIO') throw error; // a terminal that is gone needs no setting back
@@ -148,7 +149,7 @@ export class Input {
     this.#muted = true;
     if (waiting === undefined) this.#lines.push(text);
     else waiting(text);
-    if (!this.#terminal.interactive && this.#lines.length >= WAITING_LINES) this.#readline?.pause();
+    if (!this.#terminal.interactive && !this.#ended && this.#lines.length >= WAITING_LINES) this.#readline?.pause();
   }
 
   #end(failed: boolean): void {

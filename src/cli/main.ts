@@ -83,6 +83,7 @@ async function command({ terminal, isCofferError }: Ending): Promise<CofferError
     terminal.say(version());
     return undefined;
   }
+  process.umask(0o077);
   module.enableCompileCache(join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'coffer'));
   const [{ tameSignals }, program] = await Promise.all([import('./signals.ts'), import('./program.ts')]);
   tameSignals();

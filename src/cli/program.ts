@@ -105,6 +105,7 @@ function usageError(error: CommanderError, program: Command): CofferError {
   const message = error.message
     .replace(/^error: /, '')
     .replace(/\.$/, '')
+    .replace(/\. ([A-Z])/, (_, initial: string) => `; ${initial.toLowerCase()}`)
     .replace(/\n\(Did you mean (.*)\?\)$/, '; did you mean $1?');
   return new CofferError('USAGE', `${message}; coffer --help shows how`, { cause: error });
 }

@@ -39,10 +39,7 @@ export async function repl(chat: Chat, guard: Guard): Promise<CofferError | unde
   const tellStatus = statusTeller(chat);
   for (;;) {
     const line = await input.next(status(chat) + PROMPT);
-    if (line === undefined) {
-      if (terminal.interactive) terminal.show('\n');
-      break;
-    }
+    if (line === undefined) break;
     const parsed = parseLine(line);
     if (parsed === undefined) continue;
     if ('command' in parsed) {

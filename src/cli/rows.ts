@@ -52,7 +52,7 @@ const units: readonly (readonly [string, number])[] = [
 
 function details(row: Row): string {
   if (row.unreadable !== undefined) return "can't be opened";
-  const held = row.held === undefined ? [] : ['in use'];
+  const held = row.held === undefined ? [] : [row.held.pid === process.pid ? 'this one' : 'in use'];
   const words = [row.name, row.title].filter((text) => text !== undefined && !row.label.endsWith(text));
   return [countMessages(row.messages), row.model, ago(row.updated), ...held, ...words].join(', ');
 }

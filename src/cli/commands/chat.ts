@@ -104,7 +104,7 @@ function whereKeyIs(key: KeyState, refusal: CofferError | undefined, env: NodeJS
     return `kept in memory only: ${asked ?? (refusal === undefined ? 'no key yet' : reasonOf(refusal))}`;
   }
   if (key.backend === 'passphrase') return 'key protected by a passphrase';
-  if (key.backend === 'fd' || key.backend === 'memory') return `key from ${key.provider}`;
+  if (key.backend === 'fd' || key.backend === 'memory') return `key from the ${key.provider}`;
   return `key in the keychain (${key.provider})`;
 }
 

@@ -15,11 +15,14 @@ export async function listSessions(shell: Shell, options: { json?: boolean | und
   }
 }
 
-function toJson({ begun, updated, unreadable, ...row }: Row): object {
+function toJson(row: Row): object {
+  const { number, label, autosave, kind, id, uuid, fileId, name, title, directory, branch, model, messages } = row;
+  const { inputTokens, outputTokens, cost, status, parent, held, torn, unreadable } = row;
   return {
-    ...row,
-    begun: begun === 0 ? null : new Date(begun).toISOString(),
-    updated: new Date(updated).toISOString(),
-    ...(unreadable && { unreadable: { code: unreadable.code, message: unreadable.message } }),
+    ...{ number, label, autosave, kind, id, uuid, fileId, name, title },
+    begun: row.begun === 0 ? null : new Date(row.begun).toISOString(),
+    updated: new Date(row.updated).toISOString(),
+    ...{ directory, branch, model, messages, inputTokens, outputTokens, cost, status, parent, held, torn },
+    unreadable: unreadable && { code: unreadable.code, message: unreadable.message },
   };
 }

@@ -1,0 +1,79 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { escapeJson, escapeLine, escapeText, TextEscaper } from '../../src/cli/escape.ts';
+
+/** What a terminal acts on instead of showing it. */
+const driving = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/;
+
+const wild: fc.Arbitrary<string> = fc.string({
+  unit: fc.constantFrom(
+    'a',
+    'ä',
+    '😀',
+    '\u001b',
+    '\u009b',
+    ']',
+    '0;x',
+    '\u0007',
+    '\r',
+    '\n',
+    '\t',
+    '\u202e',
+    '\ud83d',
+    '\ude00',
+    '\u007f',
+  ),
+});
+
+describe('escapeLine', () => {
+  it.each([
+    ['an escape sequence', '\u001b[2J\u001b]0;title\u0007', '\\x1b[2J\\x1b]0;title\\x07'],
+    ['the eight-bit form of one', '\u009b2J', '\\x9b2J'],
+    ['line feeds and tabs', 'a\nb\tc\rd', 'a\\nb\\tc\\rd'],
+    ['marks that turn text around', 'a\u202eb\u2066c\u2028d', 'a\\u202eb\\u2066c\\u2028d'],
+    ['a delete', 'a\u007f', 'a\\x7f'],
+  ])('writes out %s', (_, text, shown) => {
+    expect(escapeLine(text)).toBe(shown);
+  });
+
+  it('leaves what people write as it is', () => {
+    const text = 'Grüße, 日本語, 👩‍👩‍👧, שלום, a\\b';
+    expect(escapeLine(text)).toBe(text);
+  });
+
+  it('shows no character that drives a terminal', () => {
+    fc.assert(fc.property(wild, (text) => !driving.test(escapeLine(text)) && !/[\n\t]/.test(escapeLine(text))));
+  });
+});
+
+describe('escapeText', () => {
+  it('keeps line feeds and tabs, and nothing else', () => {
+    expect(escapeText('a\r\nb\n\tc\u001b[1m\rd')).toBe('a\nb\n\tc\\x1b[1m\\rd');
+    fc.assert(fc.property(wild, (text) => !driving.test(escapeText(text))));
+  });
+});
+
+describe('TextEscaper', () => {
+  it('escapes pieces as it does the whole, wherever they are cut', () => {
+    fc.assert(
+      fc.property(wild, fc.array(fc.nat(40)), (text, cuts) => {
+        const escaper = new TextEscaper();
+        const places = [0, ...cuts.filter((cut) => cut < text.length).sort((a, b) => a - b), text.length];
+        const pieces = places.slice(1).map((end, at) => escaper.push(text.slice(places[at], end)));
+        expect(pieces.join('') + escaper.end()).toBe(escapeText(text));
+      }),
+    );
+  });
+});
+
+describe('escapeJson', () => {
+  it('is read back exactly, and drives no terminal', () => {
+    fc.assert(
+      fc.property(wild, (text) => {
+        const json = escapeJson({ text });
+        expect(JSON.parse(json)).toEqual({ text });
+        expect(json.replaceAll('\n', '')).not.toMatch(driving);
+      }),
+    );
+  });
+});

@@ -1,0 +1,100 @@
+import { stripVTControlCharacters } from 'node:util';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { MarkdownStream } from '../../src/cli/markdown.ts';
+
+/** Renders a text that arrives in pieces of `size` characters. */
+function render(text: string, size: number = text.length): string {
+  let shown = '';
+  const stream = new MarkdownStream((piece) => {
+    shown += piece;
+  });
+  for (let at = 0; at < text.length; at += size) stream.push(text.slice(at, at + size));
+  stream.end();
+  return shown;
+}
+
+/** What is shown of a text before its end came. */
+function shownSoFar(text: string): string {
+  let shown = '';
+  const stream = new MarkdownStream((piece) => {
+    shown += piece;
+  });
+  for (const character of text) stream.push(character);
+  return stripVTControlCharacters(shown);
+}
+
+const bold = (text: string): string => `\u001b[1m${text}\u001b[22m`;
+const cyan = (text: string): string => `\u001b[36m${text}\u001b[39m`;
+const dim = (text: string): string => `\u001b[2m${text}\u001b[22m`;
+
+describe('MarkdownStream', () => {
+  it.each([
+    ['emphasis', 'a **b** and *c*, ~~d~~', `a ${bold('b')} and \u001b[3mc\u001b[23m, \u001b[9md\u001b[29m\n`],
+    ['code in a line', 'say `x**y**`', `say ${cyan('x**y**')}\n`],
+    ['headings', '# One\n\ntext', `${bold('One')}\n\ntext\n`],
+    ['lists, nested and ordered', '- **a**\n- b\n  - c\n\n3. d\n4. e', `• ${bold('a')}\n• b\n  • c\n\n3. d\n4. e\n`],
+    ['lists with gaps', '- a\n\n- b\n\n  more', '• a\n• b\n  more\n'],
+    ['tasks', '- [x] done\n- [ ] open', '• [x] done\n• [ ] open\n'],
+    ['code', '```js\nlet a;\n\nb();\n```', `${cyan('let a;')}\n${cyan('')}\n${cyan('b();')}\n`],
+    ['quotes', '> a\n> b', `${dim('│ ')}a\n${dim('│ ')}b\n`],
+    ['tables', '| a | b |\n|---|---|\n| **long** | c |', `${bold('a     b')}\n${bold('long')}  c\n`],
+    ['rules', 'a\n\n---\n\nb', `a\n\n${dim('────────')}\n\nb\n`],
+    ['where a link leads', '[here](https://evil.example)', `here ${dim('(https://evil.example)')}\n`],
+    ['an address once', 'see https://a.example/b_c', 'see https://a.example/b_c\n'],
+    ['an image by its address', '![cat](https://a.example/c)', `cat ${dim('(https://a.example/c)')}\n`],
+    ['escaped marks and line breaks', '1\\. a\\\nb', '1. a\nb\n'],
+    ['HTML as it is', '<b>x</b>', '<b>x</b>\n'],
+  ])('renders %s', (_, text, shown) => {
+    expect(render(text)).toBe(shown);
+    for (const size of [1, 2, 5]) expect(render(text, size)).toBe(shown);
+  });
+
+  it('shows words, items and lines of code before the reply ends', () => {
+    expect(shownSoFar('Hello there, wor')).toBe('Hello there, wor');
+    expect(shownSoFar('It is **bold** so')).toBe('It is bold so');
+    expect(shownSoFar('It is **bo')).toBe('It is');
+    expect(shownSoFar('- one\n- two\n- thr')).toBe('• one\n• two');
+    expect(shownSoFar('```\none\ntwo\nthr')).toBe('one\ntwo');
+  });
+
+  it('does not take back what it showed when it turns out to be something else', () => {
+    expect(stripVTControlCharacters(render('Title\n=====\ntext', 1))).toBe('Title\n=====\ntext\n');
+    expect(stripVTControlCharacters(render('Name | Age\n---|---\nx | 1', 1))).toBe('Name | Age\n---|---\nx | 1\n');
+  });
+
+  it('shows nothing for a reply without text', () => {
+    expect(render('')).toBe('');
+    expect(render('\n\n', 1)).toBe('');
+  });
+
+  it('loses no letter, however the text is cut', () => {
+    const unit = fc.constantFrom(
+      'a',
+      'b ',
+      'C',
+      '*',
+      '**',
+      '`',
+      '\n',
+      '\n\n',
+      '- ',
+      '1. ',
+      '# ',
+      '> ',
+      '| ',
+      '```\n',
+      '_',
+      '  ',
+      '===',
+      '[x](y)',
+    );
+    fc.assert(
+      fc.property(fc.string({ unit, maxLength: 40 }), fc.integer({ min: 1, max: 9 }), (text, size) => {
+        const letters = (shown: string): string => stripVTControlCharacters(shown).replace(/[^abC]/g, '');
+        expect(letters(render(text, size))).toBe(letters(text));
+      }),
+      { numRuns: 1000 },
+    );
+  });
+});

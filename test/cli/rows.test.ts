@@ -1,0 +1,105 @@
+import { describe, expect, it } from 'vitest';
+import { ago, clock, countMessages, lastSession, showRows } from '../../src/cli/rows.ts';
+import { CofferError } from '../../src/errors.ts';
+import type { Row } from '../../src/session/row.ts';
+import { FakeTerminal } from './fake-terminal.ts';
+
+function row(changes: Partial<Row>): Row {
+  const id = `2025-07-04_12-3${changes.number ?? 0}`;
+  return {
+    ...{ number: 1, fileId: 'f'.repeat(32), label: id, autosave: false, kind: 'session', id, uuid: '', begun: 0 },
+    ...{ updated: Date.now(), directory: '/', model: 'demo/echo', messages: 2 },
+    ...{ inputTokens: null, outputTokens: null, cost: null, status: 'completed' },
+    ...changes,
+  };
+}
+
+describe('showRows', () => {
+  it('prints exactly the labels where it is piped', async () => {
+    const fake = new FakeTerminal();
+    showRows(
+      fake.terminal,
+      [row({ label: '_autosave', title: 'secret' }), row({ number: 2, held: { pid: 1, since: 0 } })],
+      '/resume',
+    );
+    await fake.terminal.flush();
+    expect(fake.out).toBe(
+      'saved sessions (2):\n  1) _autosave\n  2) 2025-07-04_12-32\nuse /resume <id or number> to restore\n',
+    );
+    expect(fake.err).toBe('');
+  });
+
+  it('adds details on a terminal, and no escape sequence of a name', async () => {
+    const fake = new FakeTerminal({ tty: true });
+    const held = { pid: process.pid + 1, since: 0 };
+    showRows(
+      fake.terminal,
+      [
+        row({ title: 'so\u001b[2Jmething', name: 'mine', held }),
+        row({ number: 10, held: { ...held, pid: process.pid } }),
+      ],
+      '/resume',
+    );
+    await fake.terminal.flush();
+    expect(fake.out).toContain(
+      '  \u001b[2m2 messages, demo/echo, just now, in use, mine, so\\x1b[2Jmething\u001b[22m\n',
+    );
+    expect(fake.out).toContain(
+      ' 10) 2025-07-04_12-310  \u001b[2m2 messages, demo/echo, just now, this one\u001b[22m\n',
+    );
+  });
+
+  it('says which one can not be opened, and which lost a step', async () => {
+    const fake = new FakeTerminal();
+    const unreadable = new CofferError('UNAUTHENTIC', 'file ff: broken');
+    showRows(fake.terminal, [row({ torn: 'step 3 is lost' }), row({ number: 2, unreadable })], '/resume');
+    await fake.terminal.flush();
+    expect(fake.err).toBe("1: step 3 is lost\n2 can't be opened: file ff: broken\n");
+  });
+
+  it('says that there is none', async () => {
+    const fake = new FakeTerminal();
+    showRows(fake.terminal, [], '/resume');
+    await fake.terminal.flush();
+    expect(fake.out).toBe('no saved sessions yet\n');
+  });
+});
+
+describe('lastSession', () => {
+  it('is the newest that nobody holds, that can be opened, and that is no snapshot', () => {
+    const newest = row({ number: 1, updated: 5, held: { pid: 1, since: 0 } });
+    const snapshot = row({ number: 2, updated: 4, kind: 'snapshot' });
+    const broken = row({ number: 5, updated: 6, unreadable: new CofferError('UNAUTHENTIC', 'broken') });
+    const rows = [newest, snapshot, row({ number: 3, updated: 2 }), row({ number: 4, updated: 3 }), broken];
+    expect(lastSession(rows)?.number).toBe(4);
+    expect(lastSession([newest, snapshot, broken])).toBeUndefined();
+  });
+});
+
+describe('ago', () => {
+  it.each([
+    [0, 'just now'],
+    [59, 'just now'],
+    [60, '1 minute ago'],
+    [3599, '59 minutes ago'],
+    [3600, '1 hour ago'],
+    [86_400 * 2, '2 days ago'],
+    [86_400 * 40, '1 month ago'],
+    [86_400 * 800, '2 years ago'],
+    [-10, 'just now'],
+  ])('of %i seconds is %s', (seconds, words) => {
+    expect(ago(1_000_000_000_000 - seconds * 1000, 1_000_000_000_000)).toBe(words);
+  });
+});
+
+describe('countMessages', () => {
+  it('counts one as one', () => {
+    expect([0, 1, 2].map(countMessages)).toEqual(['0 messages', '1 message', '2 messages']);
+  });
+});
+
+describe('clock', () => {
+  it('is local time to the minute', () => {
+    expect(clock(new Date(2025, 6, 4, 2, 5))).toBe('02:05');
+  });
+});
