@@ -1,40 +1,93 @@
-/**
- * What a look-up, a write or a probe of a key's home can end in.
- *
- * - `READY`: it answered, and what was asked for is there (for a write: was written)
- * - `NOT_FOUND`: it answered, is unlocked, and there is no such item
- * - `LOCKED`: it answered, and needs an unlock that nobody gave
- * - `DECLINED`: somebody dismissed the unlock prompt, or the system forbade the access
- * - `ABSENT`: nothing answers there: no bus, no service, no addon, no descriptor
- * - `TIMEOUT`: no answer within the deadline
- * - `MISMATCH`: an item is there, but it is not a vault key
- */
-export type Outcome = 'READY' | 'NOT_FOUND' | 'LOCKED' | 'DECLINED' | 'ABSENT' | 'TIMEOUT' | 'MISMATCH';
+import { CofferError } from '../errors.ts';
+import { NATIVE, type NativeBackend, NativeKeyring } from './fallback.ts';
+import { FdKeyring } from './fd.ts';
+import { KeytarKeyring } from './keytar.ts';
+import type { Answer, Backend, Keyring } from './outcomes.ts';
+import { patienceFor } from './patience.ts';
 
-/** The homes a vault key can have; the name is recorded in vault.json. */
-export type Backend = 'keytar' | 'secret-service' | 'security' | 'dpapi' | 'fd' | 'passphrase' | 'memory';
+export type { Answer, Backend, Keyring, LookUp, Outcome } from './outcomes.ts';
 
-/** How something ended, with one lower-case phrase for people (`the login keychain is locked`). Never a secret. */
-export interface Answer {
-  readonly outcome: Outcome;
-  readonly detail: string;
+/** What COFFER_KEYCHAIN may say: let coffer choose, or one backend and no other. */
+export type KeychainChoice = 'auto' | Backend;
+
+/** Everything COFFER_KEYCHAIN may say. */
+export const KEYCHAIN_CHOICES: readonly KeychainChoice[] = [
+  'auto',
+  'keytar',
+  'secret-service',
+  'security',
+  'dpapi',
+  'passphrase',
+  'fd',
+  'memory',
+];
+
+/** What the choice of a keyring depends on. */
+export interface ChoiceOptions {
+  readonly choice: KeychainChoice;
+  /** The backend in vault.json, where there is a vault. */
+  readonly recorded?: Backend;
+  readonly env: NodeJS.ProcessEnv;
 }
 
-/** A look-up: with `READY` comes the secret, 32 bytes owned by the caller. */
-export type LookUp = { readonly outcome: 'READY'; readonly secret: Buffer } | (Answer & { readonly outcome: Exclude<Outcome, 'READY'> });
+/** Makes the keyring of a backend that is one; `passphrase` and `memory` are for the caller. */
+export type KeyringMaker = (backend: Exclude<Backend, 'passphrase' | 'memory'>) => Keyring;
 
 /**
- * Where a vault key is kept. Implementations must answer every state they can meet with an outcome,
- * must not reject but for a programmer's mistake, must answer within their deadline, and must never
- * report `READY` for a write they did not make. Whether a secret belongs to a key id is the vault's to check.
+ * Chooses where the vault key is kept. A forced backend is taken as it is, whatever it will answer; `auto` takes the first that is not
+ * `ABSENT`, in the order of {@link candidates}: a locked keychain is an answer, and another one in its place would have no key.
+ * `none` says why nothing was there; the caller goes on with a passphrase or in memory. Throws `USAGE` for a choice that is none.
  */
-export interface Keyring {
-  readonly backend: Backend;
-  /** Asks, without prompting and without reading an item, whether a key could be kept here now. */
-  probe(): Promise<Answer>;
-  /** The name of what answers there, for vault.json and messages: `gnome-keyring`, `macOS Keychain`. */
-  provider(): Promise<string>;
-  get(keyId: string): Promise<LookUp>;
-  set(keyId: string, secret: Uint8Array): Promise<Answer>;
-  delete(keyId: string): Promise<Answer>;
+export async function chooseKeyring(
+  options: ChoiceOptions,
+  make: KeyringMaker = makerFor(options.env),
+): Promise<{ keyring: Keyring } | { none: Answer }> {
+  const { choice, recorded, env } = options;
+  if (!KEYCHAIN_CHOICES.includes(choice)) {
+    throw new CofferError('USAGE', `no such keychain; COFFER_KEYCHAIN may be ${KEYCHAIN_CHOICES.join(', ')}`);
+  }
+  if (choice === 'passphrase' || choice === 'memory') return { none: forTheCaller(choice, 'COFFER_KEYCHAIN asks for') };
+  if (choice !== 'auto') return { keyring: make(choice) };
+  if (recorded === 'passphrase' || recorded === 'memory') return { none: forTheCaller(recorded, 'this vault has') };
+  let none: Answer = { outcome: 'ABSENT', detail: 'this system has no keychain that coffer knows' };
+  for (const backend of candidates(recorded, FdKeyring.isGiven(env))) {
+    const keyring = make(backend);
+    const answer = await keyring.probe();
+    if (answer.outcome !== 'ABSENT') return { keyring };
+    none = answer;
+  }
+  return { none };
+}
+
+/**
+ * Lists what `auto` tries, in order: keytar, the system's keychain without the addon, a key that was brought along. A vault
+ * on record stays with its home; where that is the keychain both ways to it lead to the same item, but on Windows. Pure.
+ */
+export function candidates(
+  recorded: Backend | undefined,
+  isKeyGiven: boolean,
+  platform: NodeJS.Platform = process.platform,
+): Exclude<Backend, 'passphrase' | 'memory'>[] {
+  if (recorded === 'fd') return ['fd'];
+  const given = isKeyGiven ? (['fd'] as const) : [];
+  const native = NATIVE[platform];
+  const ways: ('keytar' | NativeBackend)[] = native === undefined ? ['keytar'] : ['keytar', native];
+  if (recorded === undefined) return [...ways, ...given];
+  const isSameItem = platform !== 'win32';
+  const others = isSameItem ? ways.filter((way) => way !== recorded) : [];
+  return [...ways.filter((way) => way === recorded), ...others, ...given];
+}
+
+function makerFor(env: NodeJS.ProcessEnv): KeyringMaker {
+  const patience = patienceFor(env);
+  return (backend) => {
+    if (backend === 'keytar') return new KeytarKeyring({ env, patience });
+    if (backend === 'fd') return new FdKeyring(env);
+    return new NativeKeyring(backend, env, patience);
+  };
+}
+
+function forTheCaller(backend: 'passphrase' | 'memory', why: string): Answer {
+  const what = backend === 'passphrase' ? 'a passphrase, not a keychain' : 'memory only, not a keychain';
+  return { outcome: 'ABSENT', detail: `${why} ${what}` };
 }

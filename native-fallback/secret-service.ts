@@ -1,0 +1,182 @@
+import { readFile } from 'node:fs/promises';
+import type { Answer, Found, ItemName, Refusal } from './answer.ts';
+import { asBusError, BUS, Bus, BusError } from './dbus.ts';
+import type { Variant } from './dbus-wire.ts';
+import {
+  askState,
+  attributesOf,
+  COLLECTION_INTERFACE,
+  DISMISSED,
+  failureAnswer,
+  NO_OBJECT,
+  NOT_FOUND,
+  objectPath,
+  probeAnswer,
+  readRefusal,
+  SECRETS,
+  SERVICE_INTERFACE,
+  SERVICE_PATH,
+  type State,
+  writeRefusal,
+} from './secret-state.ts';
+
+/** How a conversation with the Secret Service goes; times are in milliseconds. */
+export interface Terms {
+  /** DBUS_SESSION_BUS_ADDRESS and XDG_RUNTIME_DIR are read. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Whether somebody is there to answer an unlock prompt. */
+  readonly mayPrompt: boolean;
+  /** For the state of the service. */
+  readonly state: number;
+  /** For everything, the state included. */
+  readonly whole: number;
+}
+
+const SERVICE = { destination: SECRETS, path: SERVICE_PATH, interface: SERVICE_INTERFACE };
+const ITEM_INTERFACE = 'org.freedesktop.Secret.Item';
+const PROMPT_INTERFACE = 'org.freedesktop.Secret.Prompt';
+
+/** Asks for the state of the service and of one item, without a prompt. */
+export function inspect(terms: Terms, item: ItemName): Promise<State | Refusal> {
+  return converse(terms, (bus) => askState(bus, item));
+}
+
+/** Asks, without a prompt, whether an item could be kept now. */
+export async function probe(terms: Terms, item: ItemName): Promise<Answer> {
+  const state = await inspect(terms, item);
+  return 'outcome' in state ? state : probeAnswer(state);
+}
+
+/** Reads the text of an item. */
+export function read(terms: Terms, item: ItemName): Promise<Found> {
+  return converse(terms, async (bus): Promise<Found> => {
+    const found = await openItem(bus, terms, item);
+    return 'outcome' in found ? found : { outcome: 'READY', text: await secretOf(bus, found.path) };
+  });
+}
+
+/** Writes an item's text, in the place of one of that name, and reads it back: `READY` means that it is there. */
+export function write(terms: Terms, item: ItemName, text: string): Promise<Answer> {
+  return converse(terms, async (bus): Promise<Answer> => {
+    const state = await stateOn(bus, terms, item);
+    const refusal = writeRefusal(state, terms.mayPrompt);
+    if (refusal) return refusal;
+    if (state.isLocked && !(await unlock(bus, [state.collection as string]))) return DISMISSED;
+    const path = await create(bus, state.collection as string, item, text);
+    if (path === undefined) return DISMISSED;
+    if ((await secretOf(bus, path)) === text) return { outcome: 'READY', detail: 'the keychain keeps it' };
+    return { outcome: 'DECLINED', detail: 'the keychain took the key and does not give it back' };
+  });
+}
+
+/** Deletes an item. */
+export function remove(terms: Terms, item: ItemName): Promise<Answer> {
+  return converse(terms, async (bus): Promise<Answer> => {
+    const found = await openItem(bus, terms, item);
+    if ('outcome' in found) return found;
+    const [prompt] = await bus.call({ destination: SECRETS, path: found.path, interface: ITEM_INTERFACE }, 'Delete');
+    return (await isAllowed(bus, prompt)) ? { outcome: 'READY', detail: 'deleted' } : DISMISSED;
+  });
+}
+
+/** Names the program that answers as the Secret Service; `Secret Service` where that cannot be told. */
+export async function providerName(terms: Terms): Promise<string> {
+  const found = await converse(terms, async (bus) => {
+    const [pid] = await bus.call(BUS, 'GetConnectionUnixProcessID', 's', SECRETS);
+    return { pid: Number(pid) };
+  });
+  if ('outcome' in found) return 'Secret Service';
+  try {
+    const program = (await readFile(`/proc/${found.pid}/comm`, 'utf8')).trim();
+    return PROVIDERS.find(([pattern]) => pattern.test(program))?.[1] ?? 'Secret Service';
+  } catch {
+    // The name is for people only: a service in another container, or one that has ended, has none to tell.
+    return 'Secret Service';
+  }
+}
+
+/** The kernel cuts the names of programs at 15 characters. */
+const PROVIDERS: readonly [RegExp, string][] = [
+  [/^gnome-keyring/, 'gnome-keyring'],
+  [/^(ksecretd|kwalletd)/, 'KWallet'],
+  [/^keepassxc/, 'KeePassXC'],
+];
+
+/** Runs one conversation on a connection of its own; whatever goes wrong in it becomes an answer. */
+async function converse<T>(terms: Terms, talk: (bus: Bus) => Promise<T>): Promise<T | Refusal> {
+  try {
+    using bus = await Bus.connect(terms.env, terms.state);
+    return await talk(bus);
+  } catch (error) {
+    return failureAnswer(asBusError(error));
+  }
+}
+
+/** The state, in its own time; then the rest of the time begins. */
+async function stateOn(bus: Bus, terms: Terms, item: ItemName): Promise<State> {
+  const state = await askState(bus, item);
+  bus.within(terms.whole - terms.state);
+  return state;
+}
+
+/** Finds the item and unlocks it where somebody can be asked to. */
+async function openItem(bus: Bus, terms: Terms, item: ItemName): Promise<{ path: string } | Refusal> {
+  const state = await stateOn(bus, terms, item);
+  const refusal = readRefusal(state, terms.mayPrompt);
+  if (refusal) return refusal;
+  const [open] = state.open;
+  if (open !== undefined) return { path: open };
+  const locked = state.shut.length > 0 ? state.shut : [state.collection as string];
+  if (!(await unlock(bus, locked))) return DISMISSED;
+  const [path] = (await askState(bus, item)).open;
+  return path === undefined ? NOT_FOUND : { path };
+}
+
+async function unlock(bus: Bus, objects: readonly string[]): Promise<boolean> {
+  const [, prompt] = await bus.call(SERVICE, 'Unlock', 'ao', objects);
+  return isAllowed(bus, prompt);
+}
+
+async function isAllowed(bus: Bus, prompt: unknown): Promise<boolean> {
+  return prompt === NO_OBJECT || (await answered(bus, objectPath(prompt))) !== undefined;
+}
+
+/** Shows a prompt and gives what it came to; undefined where it was dismissed. The service drops it when we hang up. */
+async function answered(bus: Bus, prompt: string): Promise<Variant | undefined> {
+  const { came } = await bus.subscribe(prompt, PROMPT_INTERFACE, 'Completed');
+  await bus.call({ destination: SECRETS, path: prompt, interface: PROMPT_INTERFACE }, 'Prompt', 's', '');
+  const [dismissed, result] = await came;
+  return dismissed === false ? (result as Variant) : undefined;
+}
+
+async function create(bus: Bus, collection: string, item: ItemName, text: string): Promise<string | undefined> {
+  const target = { destination: SECRETS, path: collection, interface: COLLECTION_INTERFACE };
+  const properties = [
+    [`${ITEM_INTERFACE}.Label`, { signature: 's', value: `${item.service}/${item.account}` }],
+    [`${ITEM_INTERFACE}.Attributes`, { signature: 'a{ss}', value: attributesOf(item) }],
+  ];
+  const secret = [await openSession(bus), Buffer.alloc(0), Buffer.from(text), 'text/plain'];
+  const [path, prompt] = await bus.call(target, 'CreateItem', 'a{sv}(oayays)b', properties, secret, true);
+  const made = prompt === NO_OBJECT ? path : (await answered(bus, objectPath(prompt)))?.value;
+  return made === undefined || made === NO_OBJECT ? undefined : objectPath(made);
+}
+
+async function secretOf(bus: Bus, path: string): Promise<string> {
+  const session = await openSession(bus);
+  const [secret] = await bus.call({ destination: SECRETS, path, interface: ITEM_INTERFACE }, 'GetSecret', 'o', session);
+  const value = Array.isArray(secret) ? secret[2] : undefined;
+  if (!Buffer.isBuffer(value)) throw new BusError('absent', 'the keychain gives a secret of no known form');
+  const text = value.toString('utf8');
+  value.fill(0);
+  return text;
+}
+
+/**
+ * Opens a session in which secrets travel `plain`. The bus is a private unix socket of this user: whoever can listen there
+ * is this user, and can ask the service for the secret as well. libsecret's Diffie-Hellman is not authenticated, so it keeps out
+ * nobody else; and it would need a cipher outside the one file that may use one.
+ */
+async function openSession(bus: Bus): Promise<string> {
+  const [, session] = await bus.call(SERVICE, 'OpenSession', 'sv', 'plain', { signature: 's', value: '' });
+  return objectPath(session);
+}

@@ -1,0 +1,141 @@
+import { join } from 'node:path';
+import * as security from '../../native-fallback/macos-security.ts';
+import * as secretService from '../../native-fallback/secret-service.ts';
+import * as dpapi from '../../native-fallback/windows-dpapi.ts';
+import {
+  type Answer,
+  decodeSecret,
+  encodeSecret,
+  type Found,
+  type Keyring,
+  type LookUp,
+  requireKeyId,
+  SERVICE,
+} from './outcomes.ts';
+import type { Patience } from './patience.ts';
+
+export { inspect, providerName } from '../../native-fallback/secret-service.ts';
+export {
+  DISMISSED,
+  LOCKED,
+  NOT_FOUND,
+  probeAnswer,
+  readRefusal,
+  type State,
+  writeRefusal,
+} from '../../native-fallback/secret-state.ts';
+
+/** The keychains that are reached without the addon. */
+export type NativeBackend = 'secret-service' | 'security' | 'dpapi';
+
+/** The keychain that each system has. */
+export const NATIVE: Readonly<Partial<Record<NodeJS.Platform, NativeBackend>>> = {
+  linux: 'secret-service',
+  darwin: 'security',
+  win32: 'dpapi',
+};
+
+interface Item {
+  readonly service: string;
+  readonly account: string;
+}
+
+/** What a file of native-fallback does, its terms settled. */
+interface Native {
+  probe(): Promise<Answer>;
+  provider(): Promise<string>;
+  read(item: Item): Promise<Found>;
+  write(item: Item, text: string): Promise<Answer>;
+  remove(item: Item): Promise<Answer>;
+}
+
+/**
+ * The keychain of the system, reached without the addon: the same item, under the same attributes, that keytar keeps
+ * (on Windows a file of its own, sealed for the user by DPAPI: keytar's items can't be reached from PowerShell).
+ * On another system it answers `ABSENT`.
+ */
+export class NativeKeyring implements Keyring {
+  readonly backend: NativeBackend;
+  readonly #native: Native | undefined;
+
+  constructor(
+    backend: NativeBackend,
+    env: NodeJS.ProcessEnv,
+    patience: Patience,
+    platform: NodeJS.Platform = process.platform,
+  ) {
+    this.backend = backend;
+    this.#native = NATIVE[platform] === backend ? MAKERS[backend](env, patience) : undefined;
+  }
+
+  async probe(): Promise<Answer> {
+    return this.#native?.probe() ?? this.#elsewhere();
+  }
+
+  async provider(): Promise<string> {
+    return this.#native?.provider() ?? this.backend;
+  }
+
+  async get(keyId: string): Promise<LookUp> {
+    requireKeyId(keyId);
+    return this.#native ? decodeSecret(await this.#native.read(itemOf(keyId))) : this.#elsewhere();
+  }
+
+  async set(keyId: string, secret: Uint8Array): Promise<Answer> {
+    requireKeyId(keyId);
+    const text = encodeSecret(secret);
+    return this.#native?.write(itemOf(keyId), text) ?? this.#elsewhere();
+  }
+
+  async delete(keyId: string): Promise<Answer> {
+    requireKeyId(keyId);
+    return this.#native?.remove(itemOf(keyId)) ?? this.#elsewhere();
+  }
+
+  #elsewhere(): Answer & { outcome: 'ABSENT' } {
+    return { outcome: 'ABSENT', detail: `${this.backend} is not a keychain of this system` };
+  }
+}
+
+/** The item that a key is kept as. */
+export function itemOf(keyId: string): Item {
+  return { service: SERVICE, account: keyId };
+}
+
+const MAKERS: Record<NativeBackend, (env: NodeJS.ProcessEnv, patience: Patience) => Native> = {
+  'secret-service': (env, patience) => {
+    const terms = { env, ...patience };
+    return {
+      probe: () => secretService.probe(terms, itemOf('')),
+      provider: () => secretService.providerName(terms),
+      read: (item) => secretService.read(terms, item),
+      write: (item, text) => secretService.write(terms, item, text),
+      remove: (item) => secretService.remove(terms, item),
+    };
+  },
+  security: (_, patience) => {
+    const terms = { milliseconds: patience.whole };
+    return {
+      probe: () => security.probe(terms),
+      provider: async () => 'macOS Keychain',
+      read: (item) => security.read(terms, item),
+      write: (item, text) => security.write(terms, item, text),
+      remove: (item) => security.remove(terms, item),
+    };
+  },
+  dpapi: (env, patience) => {
+    const terms = { env, directory: blobDirectory(env), milliseconds: patience.whole };
+    return {
+      probe: () => dpapi.probe(terms),
+      provider: async () => 'Windows DPAPI',
+      read: (item) => dpapi.read(terms, item),
+      write: (item, text) => dpapi.write(terms, item, text),
+      remove: (item) => dpapi.remove(terms, item),
+    };
+  },
+};
+
+/** Where the sealed files of DPAPI lie: in the configuration folder, apart from the vault, so that no backup has both. */
+function blobDirectory(env: NodeJS.ProcessEnv): string {
+  return join(env['COFFER_CONFIG_DIR'] ?? join(env['APPDATA'] ?? '', 'coffer', 'Config'), 'keys');
+}
