@@ -104,15 +104,19 @@ export class Session implements AsyncDisposable {
     await this.#save();
   }
 
-  /** Adds one step as a chat wants it: what can't be saved is told by {@link unsaved} instead of thrown. */
+  /**
+   * Adds one step as a chat wants it: what can't be saved is told by {@link unsaved} instead of thrown. Does nothing
+   * once the session has ended: a reply may still be arriving when the final save is made.
+   */
   async record(...events: NewEvent[]): Promise<void> {
+    if (this.#ended) return;
     this.#add(events);
     if (this.#autosave) await this.#saveBestEffort();
   }
 
   /** Saves the {@link draft} for now, best effort: the next step replaces it. */
   async saveDraft(): Promise<void> {
-    if (this.#autosave && this.draft) await this.#saveBestEffort(this.draft);
+    if (this.#autosave && this.draft && !this.#ended) await this.#saveBestEffort(this.draft);
   }
 
   /**
