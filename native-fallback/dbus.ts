@@ -102,7 +102,7 @@ export class Bus implements Disposable {
   /** Moves the deadline: from now on so many milliseconds. */
   within(milliseconds: number): void {
     clearTimeout(this.#deadline);
-    this.#deadline = setTimeout(() => this.#fail('late', 'no answer in time'), milliseconds);
+    this.#deadline = setTimeout(() => this.#fail('late', 'the keychain does not answer'), milliseconds);
   }
 
   /** Calls a method and gives the values of its reply. Rejects with a {@link BusError}. */

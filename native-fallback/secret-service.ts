@@ -17,6 +17,7 @@ import {
   SERVICE_INTERFACE,
   SERVICE_PATH,
   type State,
+  UNANSWERED,
   writeRefusal,
 } from './secret-state.ts';
 
@@ -145,7 +146,9 @@ async function isAllowed(bus: Bus, prompt: unknown): Promise<boolean> {
 async function answered(bus: Bus, prompt: string): Promise<Variant | undefined> {
   const { came } = await bus.subscribe(prompt, PROMPT_INTERFACE, 'Completed');
   await bus.call({ destination: SECRETS, path: prompt, interface: PROMPT_INTERFACE }, 'Prompt', 's', '');
-  const [dismissed, result] = await came;
+  const [dismissed, result] = await came.catch((error: unknown) => {
+    throw asBusError(error).kind === 'late' ? new BusError('late', UNANSWERED.detail) : error;
+  });
   return dismissed === false ? (result as Variant) : undefined;
 }
 

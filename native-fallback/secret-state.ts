@@ -77,7 +77,7 @@ export function readRefusal(state: State, mayPrompt: boolean): Refusal | undefin
 
 /** What the failure of a conversation with the bus means. Pure. */
 export function failureAnswer(error: BusError): Refusal {
-  if (error.kind === 'late') return { outcome: 'TIMEOUT', detail: 'the keychain does not answer' };
+  if (error.kind === 'late') return { outcome: 'TIMEOUT', detail: error.message };
   if (error.kind === 'absent') return { outcome: 'ABSENT', detail: error.message };
   // A name on the bus is made of these characters; anything else in it is not repeated to people.
   const name = error.errorName.replace(/[^\w.]/g, '').slice(0, 120);
@@ -94,6 +94,7 @@ export function objectPath(value: unknown): string {
 export const NO_COLLECTION: Refusal = { outcome: 'ABSENT', detail: 'the keychain has no default collection' };
 export const LOCKED: Refusal = { outcome: 'LOCKED', detail: 'the keychain is locked' };
 export const DISMISSED: Refusal = { outcome: 'DECLINED', detail: 'the unlock prompt was dismissed' };
+export const UNANSWERED: Refusal = { outcome: 'TIMEOUT', detail: 'nobody answered the unlock prompt' };
 export const NOT_FOUND: Refusal = { outcome: 'NOT_FOUND', detail: 'the keychain has no such key' };
 
 const NOT_UNDERSTOOD = 'what answers as the keychain cannot be understood';

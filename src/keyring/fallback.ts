@@ -22,6 +22,7 @@ export {
   probeAnswer,
   readRefusal,
   type State,
+  UNANSWERED,
   writeRefusal,
 } from '../../native-fallback/secret-state.ts';
 

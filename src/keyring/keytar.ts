@@ -10,6 +10,7 @@ import {
   providerName,
   readRefusal,
   type State,
+  UNANSWERED,
   writeRefusal,
 } from './fallback.ts';
 import {
@@ -53,15 +54,16 @@ export class KeytarKeyring implements Keyring {
     this.#platform = options.platform ?? process.platform;
   }
 
-  /** Asks for the state, and whether the addon loads; the broker that told so is kept for what comes next. */
+  /** Asks for the state, and whether the addon loads; a broker that told so is kept for what comes next. */
   async probe(): Promise<Answer> {
     const broker = this.#start();
-    this.#broker = broker;
-    const [hello, state] = await Promise.all([broker.ready(this.#options.patience.state), this.#inspect('')]);
-    const answer =
-      failureOf(hello) ?? (state === undefined ? ADDON_READY : 'outcome' in state ? state : probeAnswer(state));
-    if (answer.outcome !== 'READY') broker.kill();
-    return answer;
+    const state = await this.#inspect('');
+    const answer = state === undefined ? ADDON_READY : 'outcome' in state ? state : probeAnswer(state);
+    const isReached = state === undefined || !('outcome' in state);
+    const failure = isReached ? failureOf(await broker.ready(this.#options.patience.whole)) : undefined;
+    if (answer.outcome === 'READY' && !failure) this.#broker = broker;
+    else broker.kill();
+    return failure ?? answer;
   }
 
   async provider(): Promise<string> {
@@ -112,6 +114,7 @@ export class KeytarKeyring implements Keyring {
     }
     const reply = await broker.ask({ operation, ...itemOf(keyId), secret }, whole - (performance.now() - start));
     if ('value' in reply) return reply;
+    if ('late' in reply && state !== undefined && !('outcome' in state) && isShut(state)) return UNANSWERED;
     return failureOf(reply) ?? (await this.#whyError(keyId, 'error' in reply ? reply.error : ''));
   }
 
@@ -186,9 +189,12 @@ const ERRORS: readonly [RegExp, readonly [Refusal['outcome'], string]][] = [
 
 /** Still locked after the addon tried: the prompt was dismissed, or nobody was there to see one. */
 function unlockRefusal(state: State, mayPrompt: boolean): Refusal | undefined {
-  const isShut = state.open.length === 0 && (state.shut.length > 0 || state.isLocked);
-  if (!isShut) return undefined;
+  if (!isShut(state)) return undefined;
   return mayPrompt ? DISMISSED : LOCKED;
+}
+
+function isShut(state: State): boolean {
+  return state.open.length === 0 && (state.shut.length > 0 || state.isLocked);
 }
 
 const ADDON_READY: Answer = { outcome: 'READY', detail: 'the keytar addon is loaded' };

@@ -4,10 +4,13 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
+import { Bus as Connection } from '../../native-fallback/dbus.ts';
 
 const run = promisify(execFile);
 const PROGRAMS: readonly string[] = ['gnome-keyring-daemon', 'dbus-daemon', 'dbus-monitor', 'dbus-send', 'secret-tool'];
 const INSTALL = 'apt-get install -y gnome-keyring libsecret-1-0 libsecret-tools dbus';
+/** In milliseconds; a real keychain takes two. */
+const PATIENCE = 20_000;
 const LOGIN_COLLECTION = '/org/freedesktop/secrets/collection/login';
 
 /** What a process needs to reach a keychain of ours and no other. */
@@ -96,14 +99,22 @@ export class Bus implements AsyncDisposable {
     return daemon as ChildProcess;
   }
 
-  /** Locks the default collection. It cannot be unlocked again without a prompt, and nobody answers one here. */
+  /** Locks the default collection. What asks for an unlock gets a prompt that is dismissed at once, as no program shows it. */
   async lockCollection(): Promise<void> {
-    const call = ['/org/freedesktop/secrets', 'org.freedesktop.Secret.Service.Lock'];
-    await run(
-      'dbus-send',
-      ['--session', '--print-reply', '--dest=org.freedesktop.secrets', ...call, `array:objpath:${LOGIN_COLLECTION}`],
-      { env: this.#environment({}) },
-    );
+    using bus = await Connection.connect({ ...this.env }, PATIENCE);
+    const service = { destination: 'org.freedesktop.secrets', path: '/org/freedesktop/secrets' };
+    await bus.call({ ...service, interface: 'org.freedesktop.Secret.Service' }, 'Lock', 'ao', [LOGIN_COLLECTION]);
+  }
+
+  /** Unlocks it again, past every prompt, as a login does: by the password, which is an empty line. */
+  async unlockCollection(): Promise<void> {
+    using bus = await Connection.connect({ ...this.env }, PATIENCE);
+    const service = { destination: 'org.freedesktop.secrets', path: '/org/freedesktop/secrets' };
+    const open = { ...service, interface: 'org.freedesktop.Secret.Service' };
+    const [, session] = await bus.call(open, 'OpenSession', 'sv', 'plain', { signature: 's', value: '' });
+    const unlock = { ...service, interface: 'org.gnome.keyring.InternalUnsupportedGuiltRiddenInterface' };
+    const password = [session, Buffer.alloc(0), Buffer.from('\n'), 'text/plain'];
+    await bus.call(unlock, 'UnlockWithMasterPassword', 'o(oayays)', LOGIN_COLLECTION, password);
   }
 
   /**

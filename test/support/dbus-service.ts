@@ -1,0 +1,83 @@
+import { connect, type Socket } from 'node:net';
+import { decodeMessage, encodeMessage, type Message, messageLength } from '../../native-fallback/dbus-wire.ts';
+import type { KeychainEnv } from './keychain.ts';
+
+/** What a stand-in says to a call: the values of a reply, an error's name, or nothing at all. */
+export type Said =
+  | { readonly signature: string; readonly body: readonly unknown[] }
+  | { readonly error: string }
+  | 'silence';
+
+/** A stand-in on a private bus: it owns a name and answers calls as it is told. */
+export interface StandIn extends Disposable {
+  /** The members that were called, in order. */
+  readonly calls: readonly Message[];
+  /** Sends a signal to everybody. */
+  emit(path: string, name: string, member: string, signature: string, body: readonly unknown[]): void;
+}
+
+/** Puts a program on the bus that owns `name` and never answers. */
+export function startSilent(env: KeychainEnv, name = 'org.freedesktop.secrets'): Promise<StandIn> {
+  return startStandIn(env, name, () => 'silence');
+}
+
+/**
+ * Puts the program on the bus that gnome-keyring asks to show prompts: it accepts none and declines none, as where nobody looks at
+ * the screen.
+ */
+export function startSilentPrompter(env: KeychainEnv): Promise<StandIn> {
+  return startSilent(env, 'org.gnome.keyring.SystemPrompter');
+}
+
+/** Puts a program on the bus that owns `name` and answers by `answer`. Ready when the promise resolves. */
+export async function startStandIn(env: KeychainEnv, name: string, answer: (call: Message) => Said): Promise<StandIn> {
+  const socket = await openSocket(env.DBUS_SESSION_BUS_ADDRESS.replace('unix:path=', ''));
+  const bus = { destination: 'org.freedesktop.DBus', path: '/org/freedesktop/DBus', interface: 'org.freedesktop.DBus' };
+  const calls: Message[] = [];
+  let serial = 0;
+  const send = (message: Omit<Message, 'serial'>): void => {
+    serial += 1;
+    socket.write(encodeMessage({ serial, ...message }));
+  };
+  const owned = Promise.withResolvers<void>();
+  readMessages(socket, (message) => {
+    if (message.type === 2 && message.replySerial === 2) owned.resolve();
+    if (message.type !== 1) return;
+    calls.push(message);
+    const said = answer(message);
+    if (said === 'silence') return;
+    const to = { replySerial: message.serial, destination: message.sender as string };
+    send('error' in said ? { type: 3, errorName: said.error, ...to } : { type: 2, ...said, ...to });
+  });
+  send({ type: 1, ...bus, member: 'Hello' });
+  send({ type: 1, ...bus, member: 'RequestName', signature: 'su', body: [name, 0] });
+  await owned.promise;
+  return {
+    calls,
+    emit: (path, from, member, signature, body) => send({ type: 4, path, interface: from, member, signature, body }),
+    [Symbol.dispose]: () => socket.destroy(),
+  };
+}
+
+function openSocket(path: string): Promise<Socket> {
+  const socket = connect({ path });
+  return new Promise((resolve, reject) => {
+    socket.once('error', reject);
+    socket.write(`\0AUTH EXTERNAL ${Buffer.from(String(process.getuid?.())).toString('hex')}\r\n`);
+    socket.once('data', () => {
+      socket.write('BEGIN\r\n');
+      resolve(socket);
+    });
+  });
+}
+
+function readMessages(socket: Socket, take: (message: Message) => void): void {
+  let received: Buffer = Buffer.alloc(0);
+  socket.on('data', (part: Buffer) => {
+    received = Buffer.concat([received, part]);
+    for (let length = messageLength(received); length && length <= received.length; length = messageLength(received)) {
+      take(decodeMessage(received.subarray(0, length)));
+      received = received.subarray(length);
+    }
+  });
+}
