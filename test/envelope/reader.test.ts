@@ -47,7 +47,7 @@ function expectRefused(answer: Answer): void {
   expect(answer.status).toBe(1);
 }
 
-describe('docs/read_vault.py', () => {
+describe('docs/read_vault.py', { timeout: 120_000 }, () => {
   const key = VaultKey.generate();
   const hex = key.bytes().toString('hex');
   const lines = [
@@ -138,8 +138,19 @@ describe('docs/read_vault.py', () => {
       expectRefused(read(changed, hex));
     }
     for (const length of [0, 40, 52, 100, 112, 10_000, first - 1]) expectRefused(read(bytes.subarray(0, length), hex));
-    expectRefused(read(Buffer.concat([bytes, randomBytes(70)]), hex));
+    for (const more of [randomBytes(70), Buffer.alloc(20, 0xff)]) {
+      expectRefused(read(Buffer.concat([bytes, more]), hex));
+    }
     expectRefused(read(Buffer.concat([file.header, file.frames[1]!]), hex));
+  });
+
+  it('refuses a file of one frame whose head is changed anywhere', (context) => {
+    requirePython(context);
+    for (const offset of [52, 55, 56, 79, 80, 111]) {
+      const changed = Buffer.from(bytes.subarray(0, 52 + file.frames[0]!.length));
+      changed[offset]! ^= 1;
+      expectRefused(read(changed, hex));
+    }
   });
 
   it('leaves a step out that was never finished, and says so', (context) => {

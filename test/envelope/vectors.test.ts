@@ -1,11 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { decodeFrameHead, encodeHeader, HEADER_LENGTH } from '../../src/envelope/format.ts';
-import { VaultKey } from '../../src/envelope/key.ts';
-import { firstLink, sealFrame } from '../../src/envelope/seal.ts';
+import { hkdfExpand, VaultKey } from '../../src/envelope/key.ts';
+import { firstLink, nextLink, sealFrame } from '../../src/envelope/seal.ts';
 import {
   expectRefusal,
   openFile,
@@ -77,6 +77,42 @@ describe('fixed vectors', () => {
   it.each(refused)('%s is refused, although it was sealed with the key', (_, vector) => {
     const key = VaultKey.from(Buffer.from(vector.key, 'hex'));
     expectRefusal(() => openFile(key, Buffer.from(vector.file, 'base64')), vector.refused);
+  });
+
+  it('include the worked example of docs/format.md, value by value', () => {
+    const page = readFileSync(join(import.meta.dirname, '../../docs/format.md'), 'utf8');
+    const vector = new Map(opened).get('stored-segment')!;
+    const key = VaultKey.from(Buffer.from(vector.key, 'hex'));
+    const file = Buffer.from(vector.file, 'base64');
+    const head = decodeFrameHead(file.subarray(HEADER_LENGTH));
+    const first = firstLink(file.subarray(0, HEADER_LENGTH));
+    const label = Buffer.from('c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0');
+    const context = [Buffer.from('coffer/v1/frame\0'), first.link, Buffer.alloc(8), file.subarray(52, 56)];
+    const output = hkdfExpand('sha512', key.frameKey, Buffer.concat([label, head.salt, ...context]), 76);
+    for (const [what, bytes] of Object.entries({
+      key: key.bytes(),
+      keyId: Buffer.from(key.id, 'hex'),
+      frameKey: key.frameKey.export(),
+      magic: file.subarray(0, 8),
+      fileId: file.subarray(28, 44),
+      generation: file.subarray(44, 52),
+      firstLink: first.link,
+      length: file.subarray(52, 56),
+      salt: head.salt,
+      commitment: head.commitment,
+      label: context[0]!,
+      chunkKey: output.subarray(0, 32),
+      nonce: output.subarray(32, 44),
+      chunk: file.subarray(112, 128),
+      tag: file.subarray(-16),
+      nextLink: nextLink(first, head).link,
+    })) {
+      expect.soft(page, what).toContain(`\`${bytes.toString('hex')}\``);
+    }
+    expect(page).toContain(vector.frames[0]!.summary);
+    expect(page).toContain(vector.frames[0]!.events.trimEnd());
+    const { slot } = JSON.parse(readFileSync(join(VECTORS, 'slot.json'), 'utf8'));
+    for (const field of [slot.salt, slot.wrapped]) expect(page).toContain(field);
   });
 
   it('can be made again', (context) => {

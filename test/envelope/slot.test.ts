@@ -1,0 +1,31 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { unwrapWithPassphrase } from '../../src/vault/slots.ts';
+import type { PassphraseSlot } from '../../src/vault/vault-file.ts';
+import { VECTORS } from './support.ts';
+
+interface SlotVector {
+  readonly passphrase: string;
+  readonly key: string;
+  readonly keyId: string;
+  readonly slot: PassphraseSlot;
+}
+
+const vector: SlotVector = JSON.parse(readFileSync(join(VECTORS, 'slot.json'), 'utf8'));
+
+describe('key slot', () => {
+  it('opens as docs/format.md says, when another implementation wrapped it', async () => {
+    const { keyId, slot, passphrase } = vector;
+    const key = await unwrapWithPassphrase(keyId, slot, passphrase);
+    expect(key.bytes().toString('hex')).toBe(vector.key);
+    expect(passphrase).not.toBe(passphrase.normalize('NFC'));
+  });
+
+  it('does not open for another key id or with another salt', async () => {
+    const { keyId, slot, passphrase } = vector;
+    await expect(unwrapWithPassphrase('0'.repeat(32), slot, passphrase)).rejects.toThrow('wrong passphrase');
+    const salt = Buffer.alloc(16).toString('base64');
+    await expect(unwrapWithPassphrase(keyId, { ...slot, salt }, passphrase)).rejects.toThrow('wrong passphrase');
+  });
+});
