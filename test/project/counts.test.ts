@@ -1,0 +1,64 @@
+import { execFile } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+const root = join(import.meta.dirname, '../..');
+let folder: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'coffer-counts-'));
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'), 'junction');
+});
+
+afterEach(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+describe('the last line of a test run', () => {
+  it('counts what passed, failed and was skipped', async () => {
+    const text =
+      "it('a', () => {});\nit('b', () => {});\nit('c', () => { throw new Error(); });\nit('d', (t) => t.skip());";
+    const { line, file, code } = await run({ 'some.test.ts': text });
+    expect(line).toBe('2 passed, 1 failed, 1 skipped');
+    expect(file).toBe(`${line}\n`);
+    expect(code).not.toBe(0);
+  });
+
+  it('counts a file that does not load as a failure', async () => {
+    const { line } = await run({ 'good.test.ts': "it('a', () => {});", 'bad.test.ts': 'throw new Error();' });
+    expect(line).toBe('1 passed, 1 failed');
+  });
+
+  it('counts an error that no test caught as a failure', async () => {
+    const text = "it('a', async () => {\n  void Promise.reject(new Error());\n  await new Promise(setImmediate);\n});";
+    const { line } = await run({ 'some.test.ts': text });
+    expect(line).toBe('1 passed, 1 failed');
+  });
+
+  it('says that nothing ran, and ends with an error', async () => {
+    const { line, code } = await run({});
+    expect(line).toBe('0 passed, 0 failed');
+    expect(code).not.toBe(0);
+  });
+});
+
+/** Runs test files of a folder of their own with our reporter alone. */
+async function run(files: Record<string, string>): Promise<{ line: string; file: string; code: number }> {
+  for (const [name, text] of Object.entries(files)) {
+    writeFileSync(join(folder, name), `import { it } from 'vitest';\n${text}\n`);
+  }
+  const counts = join(folder, 'counts');
+  const reporter = join(root, 'tools/counts-reporter.ts');
+  const vitest = join(root, 'node_modules/vitest/vitest.mjs');
+  const args = [vitest, 'run', '--root', folder, '--reporter', reporter];
+  const env = { ...process.env, COFFER_TEST_COUNTS: counts };
+  return new Promise((resolve) => {
+    execFile(process.execPath, args, { cwd: folder, env }, (error, stdout) => {
+      const code = typeof error?.code === 'number' ? error.code : 0;
+      const file = existsSync(counts) ? readFileSync(counts, 'utf8') : '';
+      resolve({ line: stdout.trimEnd().split('\n').at(-1) ?? '', file, code });
+    });
+  });
+}
