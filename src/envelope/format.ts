@@ -13,7 +13,6 @@ export const FRAME_HEAD_LENGTH = 60;
 /** Bytes of a message before its chunks: salt and commitment. */
 export const MESSAGE_HEAD_LENGTH = 56;
 export const SALT_LENGTH = 24;
-export const COMMITMENT_LENGTH = 32;
 /** Plain bytes of every chunk but the last, which is shorter. */
 export const CHUNK = 16384;
 /** Bytes that sealing adds to a chunk: the GCM tag. */
