@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type CofferError, openVault, type Row, type Sessions } from '../../src/index.ts';
-import { makePlace, type Place } from '../support/coffer.ts';
+import { type Listed, makePlace, type Place } from '../support/coffer.ts';
 
 /** Where the parts of a sealed file with one small frame begin; docs/format.md has the offsets. */
 const offsets = {
@@ -92,55 +93,108 @@ describe('a sealed file opened through the library', () => {
   }
 });
 
-describe('a damaged session file', () => {
-  it.each([
-    ['the magic', offsets.magic + 1, 13],
-    ['the version', offsets.version, 14],
-    ['the kind', offsets.kind, 13],
-    ['the flags', offsets.flags, 14],
-    ['the flags, second byte', offsets.flags + 1, 14],
-    ['the key id', offsets.keyId + 5, 12],
-    ['the file id', offsets.fileId + 5, 13],
-    ['the generation', offsets.generation + 7, 13],
-    ['the length of the frame', offsets.frame + 3, 13],
-    ['the salt', offsets.frame + 10, 13],
-    ['the commitment', offsets.frame + 40, 13],
-    ['a chunk', offsets.chunk + 100, 13],
-    ['the tag', -1, 13],
-  ])('with a byte of %s changed: one line names it, it is kept, the other stays usable', async (_, offset, code) => {
-    await using place = await makePlace();
-    await expectRefused(place, code, (bytes) => {
-      const at = offset < 0 ? bytes.length + offset : offset;
-      bytes[at] = (bytes[at] ?? 0) ^ 0x40;
-      return bytes;
-    });
+/** What somebody did to a file, and the exit code of a command that needs it. */
+const damages: readonly { name: string; code: number; change(bytes: Buffer): Buffer }[] = [
+  { name: 'a byte of the magic changed', code: 13, change: flipping(offsets.magic + 1) },
+  { name: 'a byte of the version changed', code: 14, change: flipping(offsets.version) },
+  { name: 'a byte of the kind changed', code: 13, change: flipping(offsets.kind) },
+  { name: 'a byte of the flags changed', code: 14, change: flipping(offsets.flags) },
+  { name: 'the other byte of the flags changed', code: 14, change: flipping(offsets.flags + 1) },
+  { name: 'a byte of the key id changed', code: 12, change: flipping(offsets.keyId + 5) },
+  { name: 'a byte of the file id changed', code: 13, change: flipping(offsets.fileId + 5) },
+  { name: 'a byte of the generation changed', code: 13, change: flipping(offsets.generation + 7) },
+  { name: 'a byte of the length of its frame changed', code: 13, change: flipping(offsets.frame + 3) },
+  { name: 'a byte of the salt changed', code: 13, change: flipping(offsets.frame + 10) },
+  { name: 'a byte of the commitment changed', code: 13, change: flipping(offsets.frame + 40) },
+  { name: 'a byte of a chunk changed', code: 13, change: flipping(offsets.chunk + 100) },
+  { name: 'a byte of the tag changed', code: 13, change: flipping(-1) },
+  { name: 'nothing left in it', code: 13, change: (bytes) => bytes.subarray(0, 0) },
+  { name: 'a cut inside the header', code: 13, change: (bytes) => bytes.subarray(0, 40) },
+  { name: 'a cut behind the header', code: 13, change: (bytes) => bytes.subarray(0, offsets.frame) },
+  { name: 'a cut inside the head of its frame', code: 13, change: (bytes) => bytes.subarray(0, 100) },
+  { name: 'a cut inside its chunk', code: 13, change: (bytes) => bytes.subarray(0, 3000) },
+  { name: 'its last byte cut off', code: 13, change: (bytes) => bytes.subarray(0, -1) },
+  { name: 'a line behind it', code: 13, change: (bytes) => Buffer.concat([bytes, Buffer.from('appended\n')]) },
+];
+
+describe('a session file with', () => {
+  let place: Place;
+  let ids: string[];
+  let other: Listed;
+  let damaged: Map<string, Buffer>;
+
+  beforeAll(async () => {
+    place = await makePlace();
+    await manySessions(place, damages.length + 1);
+    const rows = await place.listed();
+    other = rows.at(-1) as Listed;
+    ids = rows.slice(0, -1).map(({ fileId }) => fileId);
+    for (const [at, { change }] of damages.entries()) {
+      const path = place.sessionFile(ids[at] ?? '');
+      await writeFile(path, change(await readFile(path)));
+    }
+    damaged = await place.sessionBytes();
+    damaged.delete(other.fileId);
   });
 
-  it.each([
-    ['emptied', (bytes: Buffer) => bytes.subarray(0, 0)],
-    ['cut off inside the header', (bytes: Buffer) => bytes.subarray(0, 40)],
-    ['cut off behind the header', (bytes: Buffer) => bytes.subarray(0, offsets.frame)],
-    ['cut off inside the head of its frame', (bytes: Buffer) => bytes.subarray(0, 100)],
-    ['cut off inside its chunk', (bytes: Buffer) => bytes.subarray(0, 3000)],
-    ['cut off by one byte', (bytes: Buffer) => bytes.subarray(0, -1)],
-    ['with a line behind it', (bytes: Buffer) => Buffer.concat([bytes, Buffer.from('appended by somebody\n')])],
-  ])('%s: one line names it, it is kept, the other stays usable', async (_, change) => {
-    await using place = await makePlace();
-    await expectRefused(place, 13, change);
+  afterAll(() => place[Symbol.asyncDispose]());
+
+  it.each(damages.map(({ name, code }, at) => ({ name, code, at })))(
+    '$name: $code, one line naming it',
+    async ({ code, at }) => {
+      const fileId = ids[at] ?? '';
+      const refused = await place.run(['export', fileId]);
+      expect(refused).toMatchObject({ code, stdout: '' });
+      expect(refused.stderr.trim().split('\n')).toHaveLength(1);
+      expect(refused.stderr).toContain(fileId);
+    },
+  );
+
+  it.each(['a byte of the version changed', 'a byte of the key id changed', 'a byte of a chunk changed'])(
+    '%s is not resumed either',
+    async (wanted) => {
+      const at = damages.findIndex(({ name }) => name === wanted);
+      const refused = await place.run(['resume', ids[at] ?? ''], { input: 'never said\n' });
+      expect(refused).toMatchObject({ code: damages[at]?.code, stdout: '' });
+      expect(refused.stderr).toContain(ids[at]);
+    },
+  );
+
+  it('any of that is told once each by sessions and doctor', async () => {
+    const listed = await place.run(['sessions']);
+    expect(listed.code).toBe(0);
+    expect(listed.stdout).toContain(`saved sessions (${damages.length + 1}):`);
+    const checked = await place.run(['doctor']);
+    expect([12, 13, 14]).toContain(checked.code);
+    for (const fileId of ids) {
+      expect(linesNaming(listed.stderr, fileId)).toHaveLength(1);
+      expect(linesNaming(checked.stdout, fileId)).toHaveLength(1);
+    }
   });
 
-  it('under the name of another: both are refused, both are kept, and back in place both open', async () => {
+  it('any of that leaves the chat running and the others usable, and is kept as it is', async () => {
+    const tries = ids.map((fileId) => `/resume ${fileId}\nafter ${fileId}\n`).join('');
+    const input = `here\n${tries}/resume ${other.id}\nand there\n/save kept\n`;
+    const chat = await place.run(['--model', 'demo/echo'], { input });
+    expect(chat.code).toBe(0);
+    for (const fileId of ids) {
+      expect(linesNaming(chat.stderr, fileId)).toHaveLength(1);
+      expect(chat.stdout).toContain(`echo: after ${fileId}\n`);
+    }
+    expect(chat.stdout).toMatch(/resumed session \S+ \(2 messages, demo\/echo\)\necho: and there\nsession saved: /);
+    const after = await place.sessionBytes();
+    for (const [fileId, bytes] of damaged) expect(after.get(fileId)).toEqual(bytes);
+  });
+});
+
+describe('two session files', () => {
+  it('that exchanged their names are both refused and kept, and open when they are back in place', async () => {
     await using place = await makePlace();
-    const [one, two] = await twoSessions(place);
-    const exchange = async (): Promise<void> => {
-      const aside = `${place.sessionFile(one)}.aside`;
-      await rename(place.sessionFile(one), aside);
-      await rename(place.sessionFile(two), place.sessionFile(one));
-      await rename(aside, place.sessionFile(two));
-    };
-    await exchange();
+    await manySessions(place, 2);
+    const [one, two] = (await place.listed()) as [Listed, Listed];
+    await exchange(place, one.fileId, two.fileId);
     const before = await place.sessionBytes();
-    for (const fileId of [one, two]) {
+    for (const { fileId } of [one, two]) {
       const refused = await place.run(['export', fileId]);
       expect(refused.code).toBe(13);
       expect(linesNaming(refused.stderr, fileId)).toHaveLength(1);
@@ -148,50 +202,32 @@ describe('a damaged session file', () => {
     const chat = await place.run(['--model', 'demo/echo'], { input: 'still here\n' });
     expect(chat).toMatchObject({ code: 0, stdout: 'echo: still here\n' });
     const after = await place.sessionBytes();
-    for (const [name, bytes] of before) expect(after.get(name)).toEqual(bytes);
-    await exchange();
-    expect((await place.run(['export', one])).code).toBe(0);
-    expect((await place.run(['export', two])).code).toBe(0);
+    for (const [fileId, bytes] of before) expect(after.get(fileId)).toEqual(bytes);
+    await exchange(place, one.fileId, two.fileId);
+    expect((await place.run(['export', one.id])).code).toBe(0);
+    expect((await place.run(['export', two.id])).code).toBe(0);
   });
 });
 
-/** Damages one of two sessions and goes through everything that meets it. */
-async function expectRefused(place: Place, code: number, change: (bytes: Buffer) => Buffer): Promise<void> {
-  const [damaged, other] = await twoSessions(place);
-  const bytes = change(await readFile(place.sessionFile(damaged)));
-  await writeFile(place.sessionFile(damaged), bytes);
-
-  for (const command of ['export', 'resume']) {
-    const refused = await place.run([command, damaged]);
-    expect(refused.code).toBe(code);
-    expect(refused.stderr.trim().split('\n')).toHaveLength(1);
-    expect(refused.stderr).toContain(damaged);
-  }
-  const listed = await place.run(['sessions']);
-  expect(listed.code).toBe(0);
-  const checked = await place.run(['doctor']);
-  expect(checked.code).toBe(code);
-  expect(linesNaming(checked.stdout, damaged)).toHaveLength(1);
-
-  expect((await place.run(['export', other])).stdout).toContain('echo: second');
-  const input = `here\n/resume ${damaged}\nstill here\n/resume ${other}\nand there\n`;
-  const chat = await place.run(['--model', 'demo/echo'], { input });
-  expect(chat.code).toBe(0);
-  expect(linesNaming(chat.stderr, damaged).length).toBeGreaterThan(0);
-  expect(chat.stdout).toMatch(
-    /echo: here\necho: still here\nresumed session .* \(2 messages, demo\/echo\)\necho: and there\n/,
-  );
-  expect(await readFile(place.sessionFile(damaged))).toEqual(bytes);
+/** Makes sessions with one exchange each. */
+async function manySessions(place: Place, count: number): Promise<void> {
+  const words = Array.from({ length: count }, (_, at) => `word ${at}\n`);
+  expect((await place.run(['--model', 'demo/echo'], { input: words.join('/new\n') })).code).toBe(0);
 }
 
-/** The file ids of two sessions with one exchange each. */
-async function twoSessions(place: Place): Promise<[string, string]> {
-  const ids: string[] = [];
-  for (const word of ['first', 'second']) {
-    expect((await place.run(['--model', 'demo/echo'], { input: `${word}\n` })).code).toBe(0);
-    ids.push(...(await place.sessionFiles()).filter((name) => !ids.includes(name)));
-  }
-  return ids as [string, string];
+async function exchange(place: Place, one: string, two: string): Promise<void> {
+  const aside = join(place.root, 'aside');
+  await rename(place.sessionFile(one), aside);
+  await rename(place.sessionFile(two), place.sessionFile(one));
+  await rename(aside, place.sessionFile(two));
+}
+
+function flipping(offset: number): (bytes: Buffer) => Buffer {
+  return (bytes) => {
+    const at = offset < 0 ? bytes.length + offset : offset;
+    bytes[at] = (bytes[at] ?? 0) ^ 0x40;
+    return bytes;
+  };
 }
 
 function linesNaming(text: string, fileId: string): string[] {

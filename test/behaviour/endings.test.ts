@@ -42,26 +42,13 @@ const endings: readonly {
   { name: 'a closed terminal', end: (chat) => chat.hangUp(), seen: { code: null, signal: 'SIGHUP' } },
 ];
 
-describe.each([
-  ['as plain text', { NO_COLOR: '1' }],
-  ['rendered', {}],
-] as const)('the end of a chat while a reply streams %s', (_, env) => {
+describe('the end of a chat while a reply streams', () => {
   it.each(endings)('by $name: saved, the part marked, and the same ending seen', async ({ end, seen }) => {
-    await using server = await startModelServer();
-    await using place = await makePlace({ settings: { providers: { held: { baseURL: server.held } } } });
-    await using chat = await streaming(place, server, env);
-    await end(chat);
-    expect(await chat.exit).toEqual(seen);
+    await expectSaved(end, seen, { NO_COLOR: '1' });
+  });
 
-    const [file] = await place.sessionFiles();
-    const exported = await place.exported('1');
-    expect(conversation(exported)).toEqual(['user: tell me', 'assistant (partial): part 1 part 2']);
-    const statuses = exported.events.filter(({ type }) => type === 'status').map(({ status }) => status);
-    expect(statuses.at(-1)).not.toBe('running');
-
-    const resumed = await place.run([], { input: '/resume 1\n' });
-    expect(resumed.stdout).toContain('resumed session _autosave (2 messages, held/steady)');
-    expect(await place.sessionFiles()).toEqual([file]);
+  it('is the same where the reply is rendered', async () => {
+    await expectSaved((chat) => chat.kill('SIGTERM'), { code: null, signal: 'SIGTERM' }, {});
   });
 });
 
@@ -101,11 +88,35 @@ describe('the end of a chat at the prompt', () => {
     await chat.waitFor(/» /);
     chat.enter('sent');
     await chat.waitFor(/echo: sent/);
+    await chat.waitFor(/» /);
     chat.key('ctrl+d');
     expect(await chat.exit).toEqual({ code: 0, signal: null });
     expect(conversation(await place.exported('1'))).toEqual(['user: sent', 'assistant: echo: sent']);
   });
 });
+
+/** Ends a chat in the middle of a reply: what had come is saved and marked, and the session can be gone on with. */
+async function expectSaved(
+  end: (chat: Terminal) => void | Promise<void>,
+  seen: Ending,
+  env: Record<string, string>,
+): Promise<void> {
+  await using server = await startModelServer();
+  await using place = await makePlace({ settings: { providers: { held: { baseURL: server.held } } } });
+  await using chat = await streaming(place, server, env);
+  await end(chat);
+  expect(await chat.exit).toEqual(seen);
+
+  const files = await place.sessionFiles();
+  const exported = await place.exported('1');
+  expect(conversation(exported)).toEqual(['user: tell me', 'assistant (partial): part 1 part 2']);
+  const statuses = exported.events.filter(({ type }) => type === 'status').map(({ status }) => status);
+  expect(statuses.at(-1)).not.toBe('running');
+
+  const resumed = await place.run([], { input: '/resume 1\n' });
+  expect(resumed.stdout).toContain('resumed session _autosave (2 messages, held/steady)');
+  expect(await place.sessionFiles()).toEqual(files);
+}
 
 /** A chat in whose reply two parts have come, as far as the person sees. */
 async function streaming(place: Place, server: ModelServer, env: Record<string, string>): Promise<Terminal> {

@@ -29,7 +29,6 @@ describe('permissions', () => {
     await place.run(['--model', 'demo/echo'], { input: 'one\n' });
     const [name = ''] = await place.sessionFiles();
     await chmod(place.sessionFile(name), 0o644);
-    await chmod(place.data, 0o755);
     const checked = await place.run(['doctor']);
     expect(checked.code).not.toBe(0);
     expect(checked.stdout).toContain(place.sessionFile(name));

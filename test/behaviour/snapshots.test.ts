@@ -19,7 +19,7 @@ describe('/save', () => {
   it('without a name takes one named by its time, and names it again as that minute', async () => {
     await using place = await makePlace();
     const { stdout } = await save(place, '', '   ');
-    const ids = [...stdout.matchAll(/^session saved: (\d{4}-\d\d-\d\d_\d\d-\d\d(?:-2)?) \(2 messages\)$/gm)].map(
+    const ids = [...stdout.matchAll(/^session saved: (\d{4}-\d\d-\d\d_\d\d-\d\d(?:-\d)?) \(2 messages\)$/gm)].map(
       ([, id]) => id,
     );
     expect(new Set(ids).size).toBe(2);
@@ -39,29 +39,53 @@ describe('/save', () => {
 });
 
 describe('the name of a snapshot', () => {
-  it.each([
-    ['of one character', 'x'],
-    ['of 100 characters', 'n'.repeat(100)],
-    ['of 100 emoji', '🦊'.repeat(100)],
-    ['with emoji', 'fix 🦊👩‍👩‍👧‍👦 done'],
-    ['with umlauts', 'Größe ändern, süß'],
-    ['that climbs', '../x'],
-    ['that climbs far', '../../../../tmp/coffer-was-here'],
-    ['with a slash', 'a/b'],
-    ['that looks like an option', '--force'],
-    ['that is the alias of another', '_autosave'],
-    ['with spaces around it', '   trimmed   '],
-  ])('%s comes back as typed', async (_, name) => {
+  const good = [
+    'x',
+    'n'.repeat(100),
+    '🦊'.repeat(100),
+    'fix 🦊👩‍👩‍👧‍👦 done',
+    'Größe ändern, süß',
+    '../x',
+    '../../../../tmp/coffer-was-here',
+    'a/b',
+    '/etc/passwd',
+    '--force',
+    '_autosave',
+    '.',
+    '   trimmed   ',
+  ];
+
+  it('comes back as typed, and no file is named by it', async () => {
     await using place = await makePlace();
-    const { stdout, code } = await save(place, name);
+    const { stdout, code } = await save(place, ...good);
     expect(code).toBe(0);
-    expect(stdout).toMatch(/^session saved: /m);
-    const snapshot = (await place.listed()).find(({ kind }) => kind === 'snapshot');
-    expect(snapshot?.name).toBe(name.trim());
-    expect(snapshot?.id).toMatch(new RegExp(`^\\d{4}-\\d\\d-\\d\\d_\\d\\d-\\d\\d_${RegExp.escape(name.trim())}$`, 'u'));
-    expect((await place.exported(snapshot?.id ?? '')).events.length).toBeGreaterThan(0);
-    await expectOnlySealedNames(place);
+    const saved = [...stdout.matchAll(/^session saved: (.*) \(2 messages\)$/gm)].map(([, id]) => id);
+    const rows = (await place.listed()).filter(({ kind }) => kind === 'snapshot');
+    const names = good.map((name) => name.trim());
+    expect(rows.map(({ name }) => name).sort()).toEqual([...names].sort());
+    expect(rows.map(({ id }) => id).sort()).toEqual(saved.sort());
+    for (const { id, name } of rows) {
+      expect(id.slice(0, 17)).toMatch(/^\d{4}-\d\d-\d\d_\d\d-\d\d_$/);
+      expect(id.slice(17)).toBe(name);
+    }
+    const known = /^(?:vault\.json|seen|sessions|locks|sessions\/(?:[0-9a-f]{32}|_autosave)|locks\/[0-9a-z.]+)$/;
+    const there = await readdir(place.data, { recursive: true });
+    expect(there.filter((name) => !known.test(name))).toEqual([]);
+    expect((await readdir(place.root)).sort()).toEqual(['config', 'credentials', 'data', 'home', 'project', 'temp']);
+    expect(await readdir(place.project)).toEqual([]);
   });
+
+  it.each(['🦊'.repeat(100), 'Größe ändern, süß', '../x', 'a/b', '--force'])(
+    '%s is what it is resumed by',
+    async (name) => {
+      await using place = await makePlace();
+      await save(place, name);
+      const resumed = await place.run([], { input: `/resume ${name}\n` });
+      expect(resumed.stdout).toMatch(/^resumed session \d{4}-\d\d-\d\d_\d\d-\d\d_/);
+      expect(resumed.stdout).toContain(`_${name} (2 messages, demo/echo)`);
+      expect((await place.run(['export', '--format', 'json', '--', name])).code).toBe(0);
+    },
+  );
 
   it.each([
     ['of 101 characters', 'n'.repeat(101)],
@@ -73,11 +97,10 @@ describe('the name of a snapshot', () => {
   ])('%s is refused in one line, and nothing is written', async (_, name) => {
     await using place = await makePlace();
     const { stdout, stderr } = await save(place, name);
-    expect(stdout).not.toContain('session saved');
+    expect(stdout).toBe('echo: hello\necho: afterwards\n');
     expect(stderr.split('\n').filter((line) => line.includes('name'))).toHaveLength(1);
     expect(stderr.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\u202e]/u);
     expect((await place.listed()).map(({ kind }) => kind)).toEqual(['session']);
-    expect(stdout).toContain('echo: afterwards');
   });
 });
 
@@ -85,14 +108,4 @@ describe('the name of a snapshot', () => {
 function save(place: Place, ...names: string[]): Promise<Result> {
   const commands = names.map((name) => `/save ${name}\n`).join('');
   return place.run(['--model', 'demo/echo'], { input: `hello\n${commands}afterwards\n` });
-}
-
-/** In the data directory and around it stands nothing but what coffer puts there. */
-async function expectOnlySealedNames(place: Place): Promise<void> {
-  const names = await readdir(place.data, { recursive: true });
-  const known =
-    /^(?:vault\.json|index|seen|sessions|locks|quarantine|sessions\/(?:[0-9a-f]{32}|_autosave)|locks\/\S+)$/;
-  expect(names.filter((name) => !known.test(name))).toEqual([]);
-  const around = await readdir(place.root);
-  expect(around.sort()).toEqual(['config', 'credentials', 'data', 'home', 'project', 'temp']);
 }

@@ -75,7 +75,7 @@ describe('damage in a later frame that is not its cut-off end', () => {
     const { fileId, ends } = await appended(place, ['first', 'second', 'third']);
     const bytes = damage(await readFile(place.sessionFile(fileId)), ends);
     await writeFile(place.sessionFile(fileId), bytes);
-    const refused = await place.run(['resume', fileId], { input: 'more\n' });
+    const refused = await place.run(['resume', '1'], { input: 'more\n' });
     expect(refused.code).toBe(13);
     expect(refused.stderr).toContain(fileId);
     expect(await readFile(place.sessionFile(fileId))).toEqual(bytes);

@@ -152,7 +152,10 @@ export class Place implements AsyncDisposable {
 
   /** The session files there are, by name, sorted; leaves out the link. */
   async sessionFiles(): Promise<string[]> {
-    const names = await readdir(join(this.data, 'sessions'));
+    const names = await readdir(join(this.data, 'sessions')).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return [];
+      throw error;
+    });
     return names.filter((name) => /^[0-9a-f]{32}$/.test(name)).sort();
   }
 
