@@ -53,9 +53,10 @@ function chats(home: string): void {
 function importsWithTypes(home: string): void {
   const file = join(home, 'use.ts');
   const lines = [
-    "import { isCofferError, openVault, type Sessions } from 'coffer';",
+    "import { isCofferError, MemoryKeyring, openVault, type Sessions } from 'coffer';",
     '',
-    'const sessions: Sessions = await openVault({ directory: process.argv[2] as string, keychain: "memory" });',
+    'const directory = process.argv[2] as string;',
+    'const sessions: Sessions = await openVault({ directory, keyring: new MemoryKeyring() });',
     'await sessions.close();',
     'if (isCofferError(new Error())) throw new TypeError("an Error is no CofferError");',
     'process.stdout.write("opened " + sessions.directory);',
