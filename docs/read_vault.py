@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
 """Prints the events in a coffer file, one JSON object a line; docs/format.md explains every byte.
 usage: read_vault.py KEYFILE FILE   (KEYFILE: the vault key as 64 hex digits or base64; - is standard input)"""
-import base64, hashlib, hmac, re, struct, sys, zstandard  # Debian: python3-zstandard python3-cryptography
+import base64, hashlib, hmac, json, re, struct, sys, zstandard  # Debian: python3-zstandard python3-cryptography
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256, SHA512
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
 def need(truth, otherwise):
     if not truth: raise ValueError(otherwise)
-
 def open_message(key, context, message, size):
     label = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0"
     secret = HKDFExpand(SHA512(), 76, label + message[:24] + context).derive(key)
@@ -55,6 +54,7 @@ try:
     text = (sys.stdin.read() if sys.argv[1] == "-" else open(sys.argv[1]).read()).strip()
     secret = bytes.fromhex(text) if re.fullmatch("[0-9a-fA-F]{64}", text) else base64.b64decode(text, validate=True)
     need(len(secret) == 32, "no vault key in the key file")
-    sys.stdout.buffer.write(b"".join(events(secret, open(sys.argv[2], "rb").read())))
+    lines = b"".join(events(secret, open(sys.argv[2], "rb").read())).splitlines(keepends=True)
+    sys.stdout.buffer.write(b"".join({json.loads(line)["id"]: line for line in lines}.values()))  # the later of one id counts
 except Exception as error:  # whatever it is, nothing was printed: one line, and not a traceback with plaintext in it
     sys.exit(f"read_vault: {str(error) or 'not what was sealed here with this key'}")

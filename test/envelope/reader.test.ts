@@ -52,8 +52,8 @@ describe('docs/read_vault.py', { timeout: 120_000 }, () => {
   const hex = key.bytes().toString('hex');
   const lines = [
     `{"id":1,"text":"${randomBytes(40_000).toString('base64')}"}\n`,
-    `${'{"id":2}\n'.repeat(500)}`,
-    'ü🦊\n',
+    Array.from({ length: 500 }, (_, index) => `{"id":${index + 2}}\n`).join(''),
+    '{"id":502,"text":"ü🦊"}\n',
   ];
   const file = new SealedFile(key, lines.map(contentOf));
   const bytes = Buffer.concat([file.header, ...file.frames]);
