@@ -1,4 +1,4 @@
-import { type Answer, encodeSecret, type Keyring, type LookUp } from './outcomes.ts';
+import { type Answer, encodeSecret, type Keyring, type LookUp, requireKeyId } from './outcomes.ts';
 
 /** Keeps keys in this process and nowhere else. They are gone when it ends. */
 export class MemoryKeyring implements Keyring {
@@ -14,16 +14,19 @@ export class MemoryKeyring implements Keyring {
   }
 
   async get(keyId: string): Promise<LookUp> {
+    requireKeyId(keyId);
     const secret = this.#secrets.get(keyId);
     return secret ? { outcome: 'READY', secret: Buffer.from(secret) } : NOT_HERE;
   }
 
   async set(keyId: string, secret: Uint8Array): Promise<Answer> {
+    requireKeyId(keyId);
     this.#secrets.set(keyId, Buffer.from(encodeSecret(secret), 'base64'));
     return { outcome: 'READY', detail: 'kept in this process' };
   }
 
   async delete(keyId: string): Promise<Answer> {
+    requireKeyId(keyId);
     this.#secrets.get(keyId)?.fill(0);
     return this.#secrets.delete(keyId) ? { outcome: 'READY', detail: 'deleted' } : NOT_HERE;
   }

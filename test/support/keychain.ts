@@ -88,11 +88,15 @@ export class Bus implements AsyncDisposable {
     await stop(monitor);
   }
 
-  /** Starts a gnome-keyring, its login collection unlocked by an empty password and made the default. */
-  async startKeyring(): Promise<ChildProcess> {
+  /**
+   * Starts a gnome-keyring, its login collection unlocked by an empty line as password and made the default;
+   * unless `isLoggedIn`, it has no collection but the one of the session.
+   */
+  async startKeyring(options: { isLoggedIn?: boolean } = {}): Promise<ChildProcess> {
+    const unlock = (options.isLoggedIn ?? true) ? ['--unlock'] : [];
     let daemon: ChildProcess | undefined;
     await this.whenOwned('org.freedesktop.secrets', () => {
-      daemon = this.spawn('gnome-keyring-daemon', ['--foreground', '--unlock', '--components=secrets']);
+      daemon = this.spawn('gnome-keyring-daemon', ['--foreground', '--components=secrets', ...unlock]);
       daemon.stdout?.resume();
       daemon.stdin?.end('\n');
     });

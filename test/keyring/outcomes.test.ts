@@ -1,0 +1,120 @@
+import { describe, expect, it } from 'vitest';
+import { errorAnswer, failureOf } from '../../src/keyring/keytar.ts';
+import { decodeSecret, encodeSecret, requireKeyId } from '../../src/keyring/outcomes.ts';
+import { ATTENDED, patienceFor, UNATTENDED } from '../../src/keyring/patience.ts';
+
+const SECRET = Buffer.from(Array.from({ length: 32 }, (_, index) => index * 8));
+
+describe('decodeSecret', () => {
+  it.each(['', '\n', '\r\n'])('takes base64 with %j after it', (end) => {
+    const found = decodeSecret({ outcome: 'READY', text: `${SECRET.toString('base64')}${end}` });
+    expect(found).toEqual({ outcome: 'READY', secret: SECRET });
+  });
+
+  it.each([
+    '',
+    '\n',
+    'not a key',
+    `${SECRET.toString('base64')}\n\n`,
+    ` ${SECRET.toString('base64')}`,
+    SECRET.toString('base64').replace('=', ''),
+    SECRET.toString('base64url'),
+    SECRET.toString('hex'),
+    SECRET.subarray(1).toString('base64'),
+    Buffer.concat([SECRET, SECRET]).toString('base64'),
+  ])('answers MISMATCH for %j', (text) => {
+    expect(decodeSecret({ outcome: 'READY', text })).toMatchObject({ outcome: 'MISMATCH' });
+  });
+
+  it('says that an item is empty', () => {
+    expect(decodeSecret({ outcome: 'READY', text: '' })).toEqual({ outcome: 'MISMATCH', detail: 'the item is empty' });
+  });
+
+  it('hands any other outcome on', () => {
+    const answer = { outcome: 'LOCKED', detail: 'the keychain is locked' } as const;
+    expect(decodeSecret(answer)).toBe(answer);
+  });
+});
+
+describe('encodeSecret', () => {
+  it('writes base64, of 32 bytes only', () => {
+    expect(encodeSecret(SECRET)).toBe(SECRET.toString('base64'));
+    expect(() => encodeSecret(SECRET.subarray(1))).toThrow(RangeError);
+    expect(() => encodeSecret(Buffer.alloc(33))).toThrow(RangeError);
+  });
+});
+
+describe('requireKeyId', () => {
+  it.each([
+    '',
+    'a'.repeat(31),
+    'a'.repeat(33),
+    'A'.repeat(32),
+    `${'a'.repeat(31)}\n`,
+    '../../../../../../../../etc/passwd',
+  ])('refuses %j', (keyId) => expect(() => requireKeyId(keyId)).toThrow(RangeError));
+
+  it('takes 32 hex digits', () => {
+    expect(() => requireKeyId('0123456789abcdef0123456789abcdef')).not.toThrow();
+  });
+});
+
+describe('failureOf', () => {
+  it('tells a broker without the addon, a late one and a dead one apart', () => {
+    expect(failureOf({ absent: true })?.outcome).toBe('ABSENT');
+    expect(failureOf({ late: true })?.outcome).toBe('TIMEOUT');
+    expect(failureOf({ died: 'it ended with SIGSEGV' })).toEqual({
+      outcome: 'ABSENT',
+      detail: 'the keychain broker does not run: it ended with SIGSEGV',
+    });
+  });
+
+  it('leaves a value and an error to others', () => {
+    expect(failureOf({ value: null })).toBeUndefined();
+    expect(failureOf({ error: 'x' })).toBeUndefined();
+  });
+});
+
+describe('errorAnswer', () => {
+  it.each([
+    ['User interaction is not allowed.', 'LOCKED'],
+    ['Cannot create an item in a locked collection', 'LOCKED'],
+    ['User canceled the operation.', 'DECLINED'],
+    ['The user name or passphrase you entered is not correct.', 'DECLINED'],
+    ['Timeout was reached', 'TIMEOUT'],
+    ['Cannot autolaunch D-Bus without X11 $DISPLAY', 'ABSENT'],
+    ['The name org.freedesktop.secrets was not provided by any .service files', 'ABSENT'],
+    ['', 'DECLINED'],
+  ])('reads %j as %s', (message, outcome) => {
+    expect(errorAnswer(message)).toMatchObject({ outcome });
+  });
+
+  it('repeats no control characters and no more than a line', () => {
+    const { detail } = errorAnswer(`\u001b[2Jgone\n${'x'.repeat(500)}`);
+    expect(detail).toMatch(/^[\x20-\x7e]{1,260}$/);
+  });
+});
+
+describe('patienceFor', () => {
+  const display = { DISPLAY: ':0' };
+  it.each([
+    ['a terminal and a display', display, true, 'linux', ATTENDED],
+    ['a terminal and a wayland display', { WAYLAND_DISPLAY: 'wayland-0' }, true, 'linux', ATTENDED],
+    ['a terminal of macOS', {}, true, 'darwin', ATTENDED],
+    ['a terminal of Windows', {}, true, 'win32', ATTENDED],
+    ['no display', {}, true, 'linux', UNATTENDED],
+    ['an empty display', { DISPLAY: '' }, true, 'linux', UNATTENDED],
+    ['no terminal', display, false, 'linux', UNATTENDED],
+    ['a connection by SSH', { ...display, SSH_CONNECTION: 'a' }, true, 'linux', UNATTENDED],
+    ['a terminal by SSH', { ...display, SSH_TTY: '/dev/pts/1' }, true, 'darwin', UNATTENDED],
+    ['CI', { ...display, CI: 'true' }, true, 'linux', UNATTENDED],
+  ] as const)('knows %s', (_, env, terminal, platform, expected) => {
+    expect(patienceFor(env, terminal, platform)).toBe(expected);
+  });
+
+  it('stays under three seconds where nobody is there, with two probes and a state before a look-up', () => {
+    expect(UNATTENDED.mayPrompt).toBe(false);
+    expect(3 * UNATTENDED.state).toBeLessThan(3_000);
+    expect(UNATTENDED.state + UNATTENDED.whole).toBeLessThan(3_000);
+  });
+});

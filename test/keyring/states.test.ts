@@ -1,0 +1,217 @@
+import { randomBytes } from 'node:crypto';
+import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it, type TestContext } from 'vitest';
+import { NativeKeyring } from '../../src/keyring/fallback.ts';
+import type { Answer, Keyring, LookUp } from '../../src/keyring/keyring.ts';
+import { KeytarKeyring } from '../../src/keyring/keytar.ts';
+import type { Patience } from '../../src/keyring/patience.ts';
+import { startSilent, startSilentPrompter, startStandIn } from '../support/dbus-service.ts';
+import { type Bus, requireKeychain, startBus, startKeychain } from '../support/keychain.ts';
+import { ROOMY, ROOMY_ATTENDED } from '../support/patience.ts';
+
+const KEY_ID = '00112233445566778899aabbccddeeff';
+const SECRET = randomBytes(32);
+
+/** Long enough for a keychain that answers, short enough to wait for one that does not. */
+const BRIEF: Patience = { mayPrompt: false, state: 700, whole: 1_500 };
+const BRIEF_ATTENDED: Patience = { ...BRIEF, mayPrompt: true };
+
+type Make = (env: NodeJS.ProcessEnv, patience: Patience) => Keyring;
+const MAKERS: readonly [string, Make][] = [
+  ['keytar', (env, patience) => new KeytarKeyring({ env, patience })],
+  ['secret-service', (env, patience) => new NativeKeyring('secret-service', env, patience)],
+];
+
+describe.each(MAKERS)('%s', (_, make) => {
+  it('answers LOCKED where the collection is locked and nobody is there', async (context) => {
+    await using keychain = await lockedKeychain(context);
+    const keyring = make(envOf(keychain), ROOMY);
+    expect(await asked(keyring)).toEqual({ probe: 'LOCKED', get: 'LOCKED', set: 'LOCKED', delete: 'LOCKED' });
+  });
+
+  it('answers LOCKED for a key that it cannot see in a locked collection', async (context) => {
+    await using keychain = await lockedKeychain(context);
+    const keyring = make(envOf(keychain), ROOMY);
+    expect(outcomeOf(await keyring.get('f'.repeat(32)))).toBe('LOCKED');
+  });
+
+  it('finds the key again once the collection is unlocked', async (context) => {
+    await using keychain = await lockedKeychain(context);
+    const keyring = make(envOf(keychain), ROOMY);
+    expect(outcomeOf(await keyring.get(KEY_ID))).toBe('LOCKED');
+    await keychain.unlockCollection();
+    expect(await keyring.get(KEY_ID)).toEqual({ outcome: 'READY', secret: SECRET });
+  });
+
+  it('answers DECLINED where somebody is there and the prompt is dismissed', async (context) => {
+    // gnome-keyring finds no program that shows prompts on this bus, and takes that for a dismissal.
+    await using keychain = await lockedKeychain(context);
+    const keyring = make(envOf(keychain), ROOMY_ATTENDED);
+    const expected = { probe: 'LOCKED', get: 'DECLINED', set: 'DECLINED', delete: 'DECLINED' };
+    expect(await asked(keyring)).toEqual(expected);
+  });
+
+  it('answers TIMEOUT where nobody answers the prompt', async (context) => {
+    await using keychain = await lockedKeychain(context);
+    using prompter = await startSilentPrompter(keychain.env);
+    const answer = await make(envOf(keychain), BRIEF_ATTENDED).get(KEY_ID);
+    expect(answer).toEqual({ outcome: 'TIMEOUT', detail: 'nobody answered the unlock prompt' });
+    expect(prompter.calls.map(({ member }) => member)).toContain('BeginPrompting');
+  });
+
+  it('shows no prompt where nobody is there', async (context) => {
+    await using keychain = await lockedKeychain(context);
+    using prompter = await startSilentPrompter(keychain.env);
+    await asked(make(envOf(keychain), ROOMY));
+    expect(prompter.calls).toEqual([]);
+  });
+
+  it('answers ABSENT where there is no bus', async (context) => {
+    requireKeychain(context);
+    const keyring = make({ PATH: process.env['PATH'] }, ROOMY);
+    expect(await asked(keyring)).toEqual(everything('ABSENT'));
+    expect((await keyring.probe()).detail).toBe('there is no session bus');
+  });
+
+  it('answers ABSENT where the address of the bus is stale', async (context) => {
+    requireKeychain(context);
+    const keychain = await startKeychain();
+    const env = envOf(keychain);
+    await keychain.dispose();
+    expect(await asked(make(env, ROOMY))).toEqual(everything('ABSENT'));
+  });
+
+  it('answers ABSENT where nothing on the bus keeps secrets', async (context) => {
+    requireKeychain(context);
+    await using bus = await startBus();
+    const keyring = make(envOf(bus), ROOMY);
+    expect(await asked(keyring)).toEqual(everything('ABSENT'));
+    expect((await keyring.probe()).detail).toBe('no keychain is on the session bus');
+  });
+
+  it('answers ABSENT where new items have no collection, NOT_FOUND for an old one', async (context) => {
+    requireKeychain(context);
+    await using bus = await startBus();
+    await bus.startKeyring({ isLoggedIn: false });
+    const keyring = make(envOf(bus), ROOMY);
+    const expected = { probe: 'ABSENT', get: 'NOT_FOUND', set: 'ABSENT', delete: 'NOT_FOUND' };
+    expect(await asked(keyring)).toEqual(expected);
+  });
+
+  it('answers TIMEOUT where the service never answers', async (context) => {
+    requireKeychain(context);
+    await using bus = await startBus();
+    using _service = await startSilent(bus.env);
+    expect(await asked(make(envOf(bus), BRIEF))).toEqual(everything('TIMEOUT'));
+  });
+
+  it('answers TIMEOUT where the service tells its state and then falls silent', async (context) => {
+    requireKeychain(context);
+    await using bus = await startBus();
+    using _service = await startStandIn(bus.env, 'org.freedesktop.secrets', stateOnly);
+    const keyring = make(envOf(bus), BRIEF);
+    expect(outcomeOf(await keyring.probe())).toBe('READY');
+    expect(outcomeOf(await keyring.get(KEY_ID))).toBe('TIMEOUT');
+    expect(outcomeOf(await keyring.set(KEY_ID, SECRET))).toBe('TIMEOUT');
+  });
+
+  it('starts the service where the bus can', async (context) => {
+    requireKeychain(context);
+    await using bus = await startBus({ activatable: true });
+    // Started on demand it has no collection yet; it is there, though.
+    const answer = await make(envOf(bus), ROOMY).probe();
+    expect(answer).toEqual({ outcome: 'ABSENT', detail: 'the keychain has no default collection' });
+  });
+
+  it('answers NOT_FOUND for an item that was deleted', async (context) => {
+    requireKeychain(context);
+    await using keychain = await startKeychain();
+    const keyring = make(envOf(keychain), ROOMY);
+    await keyring.set(KEY_ID, SECRET);
+    await keychain.deleteItem(KEY_ID);
+    expect(outcomeOf(await keyring.get(KEY_ID))).toBe('NOT_FOUND');
+  });
+
+  it.for([
+    ['empty', '', 'MISMATCH'],
+    ['a few words', 'not a key at all', 'MISMATCH'],
+    ['a shorter key', Buffer.alloc(31, 7).toString('base64'), 'MISMATCH'],
+    ['a longer key', Buffer.alloc(33, 7).toString('base64'), 'MISMATCH'],
+    ['a key with something before it', ` ${SECRET.toString('base64')}`, 'MISMATCH'],
+    ['hex', SECRET.toString('hex'), 'MISMATCH'],
+    ['a key and a newline', `${SECRET.toString('base64')}\n`, 'READY'],
+  ] as const)('answers an item that is %s', async ([, text, outcome], context) => {
+    requireKeychain(context);
+    await using keychain = await startKeychain();
+    await keychain.storeItem(KEY_ID, text);
+    const found = await make(envOf(keychain), ROOMY).get(KEY_ID);
+    expect(found).toMatchObject(outcome === 'READY' ? { outcome, secret: SECRET } : { outcome });
+  });
+
+  it('puts a key in the place of a corrupt item', async (context) => {
+    requireKeychain(context);
+    await using keychain = await startKeychain();
+    await keychain.storeItem(KEY_ID, 'not a key at all');
+    const keyring = make(envOf(keychain), ROOMY);
+    expect(outcomeOf(await keyring.set(KEY_ID, SECRET))).toBe('READY');
+    expect(await keyring.get(KEY_ID)).toEqual({ outcome: 'READY', secret: SECRET });
+    expect(await keychain.items()).toHaveLength(1);
+  });
+});
+
+describe('keytar without its addon', () => {
+  it('answers ABSENT, and the choice goes on to the service itself', async (context) => {
+    requireKeychain(context);
+    await using keychain = await startKeychain();
+    const directory = await mkdtemp(join(tmpdir(), 'coffer-broker-'));
+    // The broker as it is, where no node_modules is in sight.
+    await copyFile(new URL('../../src/keyring/broker.ts', import.meta.url), join(directory, 'broker.ts'));
+    await writeFile(join(directory, 'package.json'), '{"type":"module"}');
+    const broker = join(directory, 'broker.ts');
+    const keyring = new KeytarKeyring({ env: envOf(keychain), patience: ROOMY, broker });
+    await keychain.storeItem(KEY_ID, SECRET.toString('base64'));
+    expect(await asked(keyring)).toEqual(everything('ABSENT'));
+    await rm(directory, { recursive: true });
+  });
+});
+
+async function lockedKeychain(context: TestContext): Promise<Bus> {
+  requireKeychain(context);
+  const keychain = await startKeychain();
+  await keychain.storeItem(KEY_ID, SECRET.toString('base64'));
+  await keychain.lockCollection();
+  return keychain;
+}
+
+/** The stand-in has an unlocked collection and every item one asks for; what is more, it never says. */
+function stateOnly({ member }: { member?: string }): ReturnType<Parameters<typeof startStandIn>[2]> {
+  if (member === 'ReadAlias') return { signature: 'o', body: ['/c'] };
+  if (member === 'SearchItems') return { signature: 'aoao', body: [['/c/1'], []] };
+  if (member === 'Get') return { signature: 'v', body: [{ signature: 'b', value: false }] };
+  return 'silence';
+}
+
+type Asked = Record<'probe' | 'get' | 'set' | 'delete', string>;
+
+async function asked(keyring: Keyring): Promise<Asked> {
+  return {
+    probe: outcomeOf(await keyring.probe()),
+    get: outcomeOf(await keyring.get(KEY_ID)),
+    set: outcomeOf(await keyring.set(KEY_ID, SECRET)),
+    delete: outcomeOf(await keyring.delete(KEY_ID)),
+  };
+}
+
+function everything(outcome: string): Asked {
+  return { probe: outcome, get: outcome, set: outcome, delete: outcome };
+}
+
+function outcomeOf(answer: Answer | LookUp): string {
+  return answer.outcome;
+}
+
+function envOf(bus: Bus): NodeJS.ProcessEnv {
+  return { PATH: process.env['PATH'], ...bus.env };
+}
