@@ -47,7 +47,9 @@ export class Session implements AsyncDisposable {
   /** Whether `_autosave` points here. */
   #pointed = false;
   #touched = false;
-  #unsaved: Unsaved | undefined;
+  /** How many of the events are on disk. */
+  #durable: number;
+  #failure: CofferError | undefined;
   #queue: Promise<void> = Promise.resolve();
   #ended = false;
   /** What opening found torn: which step was lost. */
@@ -64,6 +66,7 @@ export class Session implements AsyncDisposable {
     this.#id = origin.written?.id;
     this.#fileId = origin.written?.file.fileId;
     this.#handedOver = origin.written ? origin.events.length : 0;
+    this.#durable = this.#handedOver;
     this.#pointed = origin.written?.pointed ?? false;
     this.lost = origin.written?.lost;
   }
@@ -92,7 +95,8 @@ export class Session implements AsyncDisposable {
 
   /** Since when steps are not on disk; undefined while all of them are. */
   get unsaved(): Unsaved | undefined {
-    return this.#unsaved;
+    if (!this.#failure) return undefined;
+    return { since: new Date(this.#events[this.#durable]?.ts ?? Date.now()), error: this.#failure };
   }
 
   /**
@@ -152,7 +156,7 @@ export class Session implements AsyncDisposable {
     this.#fileId = this.#writable.file.fileId;
     if (!this.#pointed) this.#vault.pointAutosaveSync(this.#writable.file.fileId);
     this.#ended = true;
-    this.#unsaved = undefined;
+    this.#failure = undefined;
   }
 
   /** Ends it: records how (where anything was recorded), folds the file into one frame, gives the lease back. Throws as {@link append}. */
@@ -204,10 +208,10 @@ export class Session implements AsyncDisposable {
     const saved = this.#queue.then(() => this.#write(draft));
     const settled = saved.then(
       () => {
-        this.#unsaved = undefined;
+        this.#failure = undefined;
       },
       (error: unknown) => {
-        if (error instanceof CofferError) this.#unsaved = { since: this.#unsaved?.since ?? new Date(), error };
+        if (error instanceof CofferError) this.#failure = error;
         throw error;
       },
     );
@@ -225,6 +229,7 @@ export class Session implements AsyncDisposable {
         this.#fileId = writable.file.fileId;
       });
     }
+    this.#durable = this.#handedOver;
     if (this.#pointed || !this.#writable) return;
     await this.#vault.pointAutosave(this.#writable.file.fileId);
     this.#pointed = true;
