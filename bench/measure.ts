@@ -1,0 +1,60 @@
+import { setTimeout as pause } from 'node:timers/promises';
+
+/** Something to measure. */
+export interface Task {
+  readonly name: string;
+  /** Does it once and gives how long that took, in milliseconds; what it prepares before and clears up after is not counted. */
+  run(): Promise<number> | number;
+}
+
+/** What many runs came to, in milliseconds. */
+export interface Spread {
+  readonly runs: number;
+  readonly median: number;
+  readonly p10: number;
+  readonly p90: number;
+}
+
+/** Every task is run so often before anything counts: caches are filled and code is compiled then. */
+const WARM_UP = 3;
+
+/**
+ * Runs every task once a round, in a new random order each time and with a pause of one millisecond between two, so that
+ * whatever slows the machine down for a while slows all of them down. Gives each task's spread, by its name.
+ */
+export async function interleave(tasks: readonly Task[], rounds: number): Promise<ReadonlyMap<string, Spread>> {
+  const times = new Map<string, number[]>(tasks.map((task) => [task.name, []]));
+  for (let round = -WARM_UP; round < rounds; round++) {
+    for (const task of shuffled(tasks)) {
+      await pause(1);
+      const time = await task.run();
+      if (round >= 0) times.get(task.name)?.push(time);
+    }
+  }
+  return new Map([...times].map(([name, taken]) => [name, spreadOf(taken)]));
+}
+
+function shuffled<T>(items: readonly T[]): T[] {
+  return items
+    .map((item) => ({ item, place: Math.random() }))
+    .sort((a, b) => a.place - b.place)
+    .map(({ item }) => item);
+}
+
+function spreadOf(times: readonly number[]): Spread {
+  const sorted = [...times].sort((a, b) => a - b);
+  return {
+    runs: sorted.length,
+    median: quantile(sorted, 0.5),
+    p10: quantile(sorted, 0.1),
+    p90: quantile(sorted, 0.9),
+  };
+}
+
+/** Between two values the straight line. */
+function quantile(sorted: readonly number[], part: number): number {
+  const at = part * (sorted.length - 1);
+  const below = sorted[Math.floor(at)] ?? Number.NaN;
+  const above = sorted[Math.ceil(at)] ?? below;
+  return below + (above - below) * (at - Math.floor(at));
+}
