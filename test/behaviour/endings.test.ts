@@ -52,6 +52,32 @@ describe('the end of a chat while a reply streams', () => {
   });
 });
 
+describe('the end of a chat without a terminal', () => {
+  it('by the end of input lets the reply finish, saves and ends with 0', async () => {
+    await using server = await startModelServer();
+    await using place = await makePlace({ settings: { providers: { held: { baseURL: server.held } } } });
+    const run = place.run(['--model', 'held/steady'], { input: 'tell me\n' });
+    await server.streaming();
+    server.release();
+    server.finish();
+    expect(await run).toMatchObject({ code: 0, stdout: 'part 1 part 2 \n' });
+    expect(conversation(await place.exported('1'))).toEqual(['user: tell me', 'assistant: part 1 part 2']);
+  });
+
+  it.each(['SIGTERM', 'SIGHUP', 'SIGINT'] as const)('by %s while a reply streams saves the part', async (signal) => {
+    await using server = await startModelServer();
+    await using place = await makePlace({ settings: { providers: { held: { baseURL: server.held } } } });
+    const run = place.run(['--model', 'held/steady'], {
+      input: 'tell me\nnever said\n',
+      onOutput: (text, child) => {
+        if (text.includes('part 1')) child.kill(signal);
+      },
+    });
+    expect(await run).toMatchObject({ code: null, signal, stderr: expect.not.stringContaining('lost') });
+    expect(conversation(await place.exported('1'))).toEqual(['user: tell me', 'assistant (partial): part 1']);
+  });
+});
+
 describe('the end of a chat at the prompt', () => {
   it.each([
     ['SIGTERM', (chat: Terminal) => chat.kill('SIGTERM'), { code: null, signal: 'SIGTERM' }],

@@ -57,6 +57,8 @@ export interface Start {
   patience?: number;
   /** The umask to run under, as the shell writes it. */
   umask?: string;
+  /** Told everything that came on standard output so far, whenever more comes. */
+  onOutput?: (text: string, child: ChildProcess) => void;
   /** Where the sources are; this repository unless told. */
   sources?: string;
 }
@@ -131,7 +133,12 @@ export class Place implements AsyncDisposable {
     const timer = setTimeout(() => child.kill('SIGKILL'), start.patience ?? PATIENCE);
     give(child.stdio[3] as Writable, this.key);
     give(child.stdin, start.input ?? '');
-    const [stdout, stderr, ending] = await Promise.all([text(child.stdout), text(child.stderr), ended]);
+    let stdout = '';
+    child.stdout.setEncoding('utf8').on('data', (more: string) => {
+      stdout += more;
+      start.onOutput?.(stdout, child);
+    });
+    const [stderr, ending] = await Promise.all([text(child.stderr), ended]);
     clearTimeout(timer);
     this.#running.delete(child);
     if (ending.signal === 'SIGKILL') throw new Error(`coffer ${args.join(' ')} hangs; so far:\n${stdout}\n${stderr}`);
