@@ -196,6 +196,11 @@ export class Session implements AsyncDisposable {
   }
 
   async #saveBestEffort(draft?: NewEvent): Promise<void> {
+    const refusal = this.#writable ? undefined : this.#vault.recentRefusal;
+    if (refusal) {
+      this.#failure = refusal;
+      return;
+    }
     try {
       await this.#save(draft);
     } catch (error) {

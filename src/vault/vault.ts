@@ -17,8 +17,8 @@ import { SealedFile, type Step } from './sealed-file.ts';
 export type { KeychainChoice, Keyring } from '../keyring/keyring.ts';
 export type { AskPassphrase } from './keys.ts';
 
-/** After a keychain that did not answer, the next question waits this long, so that no step waits for each deadline. */
-const TIMEOUT_PAUSE_MS = 30_000;
+/** How long a keychain that gave no answer, or a person who declined, is not asked again by itself. */
+const REFUSAL_MS = 30_000;
 
 /** What a vault is opened with. */
 export interface VaultOptions extends Omit<KeyOptions, 'directory' | 'sealedKeyIds' | 'makeDirectory'> {
@@ -47,7 +47,7 @@ export class Vault {
   readonly #options: VaultOptions;
   #unlocked: Unlocked | undefined;
   #unlocking: Promise<Unlocked> | undefined;
-  #timedOut: { error: CofferError; at: number } | undefined;
+  #refused: { error: CofferError; at: number } | undefined;
   readonly #heads = new Map<string, { stamp: string; head: Head }>();
 
   constructor(options: VaultOptions) {
@@ -64,10 +64,14 @@ export class Vault {
     return this.#unlocked;
   }
 
+  /** Why the key was not given a moment ago: what nobody asked for should not ask again, or wait for a deadline again. */
+  get recentRefusal(): CofferError | undefined {
+    return this.#refused && Date.now() - this.#refused.at < REFUSAL_MS ? this.#refused.error : undefined;
+  }
+
   /** Comes by the vault key, and at first use makes it. Throws `KEY_*`, `PASSPHRASE_WRONG`, `NOT_SAVED`; ask again at will. */
   async unlock(): Promise<Unlocked> {
     if (this.#unlocked) return this.#unlocked;
-    if (this.#timedOut && Date.now() - this.#timedOut.at < TIMEOUT_PAUSE_MS) throw this.#timedOut.error;
     this.#unlocking ??= unlockVault({
       ...this.#options,
       directory: this.directory,
@@ -78,7 +82,7 @@ export class Vault {
       this.#unlocked = await this.#unlocking;
       return this.#unlocked;
     } catch (error) {
-      if (isCofferError(error, 'KEY_TIMEOUT')) this.#timedOut = { error, at: Date.now() };
+      if (isCofferError(error, 'KEY_TIMEOUT', 'KEY_DECLINED')) this.#refused = { error, at: Date.now() };
       throw error;
     } finally {
       this.#unlocking = undefined;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Answer, Keyring, LookUp, Outcome } from '../../src/keyring/keyring.ts';
 import { MemoryKeyring } from '../../src/keyring/memory.ts';
-import { openVault } from '../../src/session/open-vault.ts';
+import { openVault, sessionsOf } from '../../src/session/open-vault.ts';
 import { begin, type Home, home, temporaryFolder, user } from '../support/vault.ts';
 
 /** A keyring that answers everything with one outcome. */
@@ -136,6 +136,34 @@ describe('unlockVault', () => {
     await expect(at.open()).rejects.toMatchObject({ code, message: expect.stringContaining(message) });
     expect(readFileSync(join(at.directory, 'vault.json'), 'utf8')).toBe(text);
   });
+});
+
+describe('a keychain that refuses while a chat runs', () => {
+  it.each(['TIMEOUT', 'DECLINED'] as const)(
+    'is not asked again at every step after %s, but by who asks for it',
+    async (outcome) => {
+      const at = await withSession();
+      const refusing = answering(outcome);
+      let asked = 0;
+      const keyring: Keyring = {
+        ...refusing,
+        get: (keyId) => {
+          asked++;
+          return refusing.get(keyId);
+        },
+      };
+      await using sessions = sessionsOf({ directory: at.directory, keyring, env: {} });
+      const session = begin(sessions);
+      for (let step = 0; step < 5; step++) await session.record(user('x'));
+      expect(asked).toBe(1);
+      expect(session.unsaved?.error.code).toBe(`KEY_${outcome}`);
+      await expect(session.save()).rejects.toMatchObject({ code: `KEY_${outcome}` });
+      expect(asked).toBe(2);
+      keyring.get = (keyId) => at.keyring.get(keyId);
+      await session.append(user('y'));
+      expect(session.unsaved).toBeUndefined();
+    },
+  );
 });
 
 describe('a passphrase', () => {
