@@ -90,6 +90,8 @@ export class Bus implements Disposable {
       bus.#socket.write(`\0AUTH EXTERNAL ${uid}\r\n`);
       await bus.#authenticated.promise;
       bus.#isOpen = true;
+      // Whatever came in one piece with the last line of the authentication waits to be read.
+      bus.#take(Buffer.alloc(0));
       bus.#socket.write('BEGIN\r\n');
       await bus.call(BUS, 'Hello');
       return bus;

@@ -12,6 +12,8 @@ export type Said =
 export interface StandIn extends Disposable {
   /** The members that were called, in order. */
   readonly calls: readonly Message[];
+  /** Resolves when a member is called, or has been. */
+  called(member: string): Promise<void>;
   /** Sends a signal to everybody. */
   emit(path: string, name: string, member: string, signature: string, body: readonly unknown[]): void;
 }
@@ -39,11 +41,13 @@ export async function startStandIn(env: KeychainEnv, name: string, answer: (call
     serial += 1;
     socket.write(encodeMessage({ serial, ...message }));
   };
+  const waiting = new Map<string, () => void>();
   const owned = Promise.withResolvers<void>();
   readMessages(socket, (message) => {
     if (message.type === 2 && message.replySerial === 2) owned.resolve();
     if (message.type !== 1) return;
     calls.push(message);
+    waiting.get(message.member ?? '')?.();
     const said = answer(message);
     if (said === 'silence') return;
     const to = { replySerial: message.serial, destination: message.sender as string };
@@ -54,6 +58,10 @@ export async function startStandIn(env: KeychainEnv, name: string, answer: (call
   await owned.promise;
   return {
     calls,
+    called: (member) => {
+      if (calls.some((call) => call.member === member)) return Promise.resolve();
+      return new Promise((resolve) => waiting.set(member, resolve));
+    },
     emit: (path, from, member, signature, body) => send({ type: 4, path, interface: from, member, signature, body }),
     [Symbol.dispose]: () => socket.destroy(),
   };

@@ -1,0 +1,150 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { BUS, Bus, type BusError, socketPaths } from '../../native-fallback/dbus.ts';
+import { startStandIn } from '../support/dbus-service.ts';
+import { requireKeychain, startBus } from '../support/keychain.ts';
+
+const PATIENCE = 15_000;
+
+describe('socketPaths', () => {
+  it.each([
+    ['unix:path=/run/user/0/bus', ['/run/user/0/bus']],
+    ['unix:path=/run/user/0/bus,guid=0123', ['/run/user/0/bus']],
+    ['unix:abstract=/tmp/dbus-x,guid=1', ['\0/tmp/dbus-x']],
+    ['unix:path=/a%20b%c3%a4', ['/a bä']],
+    ['unix:path=/a:b=c', ['/a:b=c']],
+    ['tcp:host=localhost,port=1;unix:path=/a;unix:path=/b', ['/a', '/b']],
+    ['autolaunch:', []],
+    ['unix:runtime=yes', []],
+    ['nonsense', []],
+  ])('reads %j', (address, expected) => {
+    expect(socketPaths({ DBUS_SESSION_BUS_ADDRESS: address, XDG_RUNTIME_DIR: '/r' })).toEqual(expected);
+  });
+
+  it('looks in the runtime directory where no address is given, and nowhere without it', () => {
+    expect(socketPaths({ XDG_RUNTIME_DIR: '/r' })).toEqual(['/r/bus']);
+    expect(socketPaths({ DBUS_SESSION_BUS_ADDRESS: '' })).toEqual([]);
+  });
+});
+
+describe('Bus', () => {
+  it('talks to a real bus, by the first address that answers', async (context) => {
+    requireKeychain(context);
+    await using bus = await startBus();
+    const address = `unix:path=/no/such/bus;${bus.env.DBUS_SESSION_BUS_ADDRESS}`;
+    using connection = await Bus.connect({ DBUS_SESSION_BUS_ADDRESS: address }, PATIENCE);
+    const [names] = await connection.call(BUS, 'ListNames');
+    expect(names).toContain('org.freedesktop.DBus');
+  });
+
+  it('finds the bus of the runtime directory', async (context) => {
+    requireKeychain(context);
+    await using bus = await startBus();
+    using connection = await Bus.connect({ XDG_RUNTIME_DIR: bus.env.XDG_RUNTIME_DIR }, PATIENCE);
+    expect(await connection.call(BUS, 'GetId')).toHaveLength(1);
+  });
+
+  it('gives an error that was the answer, by its name', async (context) => {
+    requireKeychain(context);
+    await using bus = await startBus();
+    using connection = await Bus.connect({ ...bus.env }, PATIENCE);
+    const answer = connection.call(BUS, 'GetNameOwner', 's', 'no.such.name');
+    await expect(answer).rejects.toMatchObject({
+      kind: 'refused',
+      errorName: 'org.freedesktop.DBus.Error.NameHasNoOwner',
+    });
+  });
+
+  it('takes the answers of calls that run at once', async (context) => {
+    requireKeychain(context);
+    await using bus = await startBus();
+    using _one = await startStandIn(bus.env, 'a.b', ({ member }) => ({ signature: 's', body: [member] }));
+    using connection = await Bus.connect({ ...bus.env }, PATIENCE);
+    const target = { destination: 'a.b', path: '/', interface: 'a.b' };
+    const members = Array.from({ length: 50 }, (_, index) => `M${index}`);
+    const answers = await Promise.all(members.map((member) => connection.call(target, member)));
+    expect(answers).toEqual(members.map((member) => [member]));
+  });
+
+  it('waits for a signal of the path that it asked for', async (context) => {
+    requireKeychain(context);
+    await using bus = await startBus();
+    using one = await startStandIn(bus.env, 'a.b', () => 'silence');
+    using connection = await Bus.connect({ ...bus.env }, PATIENCE);
+    const { came } = await connection.subscribe('/prompt/1', 'a.b', 'Completed');
+    one.emit('/prompt/2', 'a.b', 'Completed', 's', ['another']);
+    one.emit('/prompt/1', 'a.b', 'Started', 's', ['another']);
+    one.emit('/prompt/1', 'a.b', 'Completed', 's', ['ours']);
+    expect(await came).toEqual(['ours']);
+  });
+
+  it('answers whoever calls it, so that nobody waits', async (context) => {
+    requireKeychain(context);
+    await using bus = await startBus();
+    using connection = await Bus.connect({ ...bus.env }, PATIENCE);
+    using other = await Bus.connect({ ...bus.env }, PATIENCE);
+    const [names] = (await connection.call(BUS, 'ListNames')) as [string[]];
+    const answers = names
+      .filter((name) => name.startsWith(':'))
+      .map((destination) =>
+        other
+          .call({ destination, path: '/', interface: 'a.b' }, 'Anything')
+          .catch((error: BusError) => error.errorName),
+      );
+    expect(await Promise.race(answers)).toBe('org.freedesktop.DBus.Error.UnknownMethod');
+  });
+
+  it('rejects what is pending, and what comes after, when it is closed', async (context) => {
+    requireKeychain(context);
+    await using bus = await startBus();
+    using _one = await startStandIn(bus.env, 'a.b', () => 'silence');
+    const connection = await Bus.connect({ ...bus.env }, PATIENCE);
+    const { came } = await connection.subscribe('/', 'a.b', 'Never');
+    const pending = connection.call({ destination: 'a.b', path: '/', interface: 'a.b' }, 'Never');
+    connection.close();
+    await expect(pending).rejects.toMatchObject({ kind: 'absent' });
+    await expect(came).rejects.toMatchObject({ kind: 'absent' });
+    await expect(connection.call(BUS, 'GetId')).rejects.toMatchObject({ kind: 'absent' });
+  });
+
+  it.each([
+    ['refuses this user', (socket: Socket) => socket.write('REJECTED EXTERNAL\r\n')],
+    ['hangs up at once', (socket: Socket) => socket.destroy()],
+    ['sends a line without end', (socket: Socket) => socket.write('x'.repeat(10_000))],
+    ['speaks something else', (socket: Socket) => socket.write('HTTP/1.1 400 Bad Request\r\n\r\n')],
+    ['authenticates and sends garbage', (socket: Socket) => socket.write(`OK 0123\r\n${'garbage '.repeat(100)}`)],
+    ['authenticates and hangs up', (socket: Socket) => socket.end('OK 0123\r\n')],
+  ])('finds no bus where the server %s', async (_, greet) => {
+    const address = await serve(greet);
+    await expect(Bus.connect({ DBUS_SESSION_BUS_ADDRESS: address }, PATIENCE)).rejects.toMatchObject({
+      kind: 'absent',
+    });
+  });
+
+  it('is late where the server says nothing', async () => {
+    const address = await serve(() => undefined);
+    const connected = Bus.connect({ DBUS_SESSION_BUS_ADDRESS: address }, 100);
+    await expect(connected).rejects.toMatchObject({ kind: 'late' });
+  });
+});
+
+async function serve(greet: (socket: Socket) => unknown): Promise<string> {
+  const directory = mkdtempSync(join(tmpdir(), 'coffer-dbus-'));
+  const path = join(directory, 'bus');
+  const open = new Set<Socket>();
+  const server: Server = createServer((socket) => {
+    open.add(socket);
+    socket.on('error', () => open.delete(socket));
+    socket.once('data', () => greet(socket));
+  });
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  onTestFinished(() => {
+    for (const socket of open) socket.destroy();
+    server.close();
+    rmSync(directory, { recursive: true, force: true });
+  });
+  return `unix:path=${path}`;
+}
