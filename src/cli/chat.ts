@@ -31,6 +31,8 @@ export class Chat {
   readonly #parts: ChatParts;
   #session: Session;
   #model: ChatModel | undefined;
+  /** How many messages were in the conversation when all of it was on the disk. */
+  #saved = 0;
 
   constructor(parts: ChatParts, model: ChatModel) {
     this.terminal = parts.terminal;
@@ -63,9 +65,12 @@ export class Chat {
     return this.#parts.inMemory && this.sessions.key.state !== 'ready';
   }
 
-  /** Since when steps that should be on the disk are not. */
-  get unsaved(): Unsaved | undefined {
-    return this.inMemory ? undefined : this.#session.unsaved;
+  /** Looks since when steps that should be on the disk are not, and keeps in mind how far all of them are. */
+  checkSaved(): Unsaved | undefined {
+    if (this.inMemory) return undefined;
+    const { unsaved, state } = this.#session;
+    if (unsaved === undefined) this.#saved = state.messageCount;
+    return unsaved;
   }
 
   /** Ends the conversation and begins another. Gives the id of the one before, where it has one; throws `NOT_SAVED` to keep it. */
@@ -73,6 +78,7 @@ export class Chat {
     await this.#mayLeave();
     const before = this.#session;
     this.#session = this.#begin(this.#model?.name ?? before.state.model);
+    this.#saved = 0;
     await this.#closeBefore(before);
     return before.id;
   }
@@ -92,6 +98,7 @@ export class Chat {
     this.#session = await this.sessions.resume(row);
     await this.#closeBefore(before);
     const { state, lost } = this.#session;
+    this.#saved = state.messageCount;
     this.terminal.say(`resumed session ${row.label} (${countMessages(state.messageCount)}, ${state.model})`);
     if (lost !== undefined) this.terminal.tell(lost);
     await this.#restoreModel(state.model);
@@ -110,35 +117,32 @@ export class Chat {
   /** Saves and closes the conversation at the end of the chat. Throws `NOT_SAVED` saying what is lost. */
   async close(): Promise<void> {
     if (this.inMemory) return;
-    const session = this.#session;
-    const since = session.unsaved?.since;
+    const unsaved = this.checkSaved();
     try {
-      await session.close();
+      await this.#session.close();
     } catch (error) {
-      throw this.lost(error, since);
+      throw this.#lost(error, unsaved);
     }
   }
 
   /** The final save of a process that ends now. Synchronous. Throws `NOT_SAVED` saying what is lost. */
   finalSave(): void {
     if (this.inMemory) return;
-    const since = this.#session.unsaved?.since;
+    const unsaved = this.checkSaved();
     try {
       this.#session.finalSave();
     } catch (error) {
-      throw this.lost(error, since);
+      throw this.#lost(error, unsaved);
     }
   }
 
-  /** Puts what a failed last save cost into words. */
-  lost(error: unknown, since: Date | undefined): unknown {
+  #lost(error: unknown, unsaved: Unsaved | undefined): unknown {
     if (!isCofferError(error)) return error;
-    const messages = this.#session.events.filter(
-      (event) => event.type === 'message' && event.ts >= (since?.getTime() ?? Infinity),
-    );
-    const what =
-      since === undefined ? 'the end of the last step' : `${countMessages(messages.length)} since ${clock(since)}`;
-    return new CofferError('NOT_SAVED', `not saved, lost: ${what}: ${reasonOf(error)}`, { cause: error });
+    const count = this.#session.state.messageCount - this.#saved;
+    const what = count === 0 ? 'how the conversation ended' : countMessages(count);
+    const since = unsaved === undefined ? '' : ` since ${clock(unsaved.since)}`;
+    const message = `not saved, lost: ${what}${since}: ${reasonOf(error)}`;
+    return new CofferError('NOT_SAVED', message, { cause: error });
   }
 
   get #isBlank(): boolean {
@@ -151,7 +155,7 @@ export class Chat {
 
   /** Steps that are nowhere but here are not dropped without a word. */
   async #mayLeave(): Promise<void> {
-    const { unsaved } = this;
+    const unsaved = this.checkSaved();
     if (unsaved === undefined) return;
     const question = `this conversation is not saved since ${clock(unsaved.since)}; drop what is not? [y/N] `;
     const answer = this.terminal.interactive ? await this.input.ask(question) : undefined;

@@ -80,14 +80,15 @@ async function answer(chat: Chat, text: string, signal: AbortSignal): Promise<Co
 
 /** `NOT SAVED since 12:31: disk full`, and the empty text while everything is saved. */
 function status(chat: Chat): string {
-  return chat.unsaved === undefined ? '' : `${describe(chat.unsaved)} `;
+  const unsaved = chat.checkSaved();
+  return unsaved === undefined ? '' : `${describe(unsaved)} `;
 }
 
 /** Tells once that saving fails, and once that it works again. */
 function statusTeller(chat: Chat): () => void {
   let told = '';
   return () => {
-    const { unsaved } = chat;
+    const unsaved = chat.checkSaved();
     const now = unsaved === undefined ? '' : describe(unsaved);
     if (now === told) return;
     chat.terminal.tell(now === '' ? 'saved again' : now);

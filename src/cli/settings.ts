@@ -61,8 +61,10 @@ async function readText(path: string): Promise<string | undefined> {
   } catch (error) {
     const { code, errno } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') return undefined;
-    const why = errno === undefined ? String(error) : getSystemErrorMessage(errno);
-    throw new CofferError('SETTINGS_INVALID', `${path} can't be read: ${why}`, { cause: error });
+    if (errno === undefined) throw error;
+    throw new CofferError('SETTINGS_INVALID', `${path} can't be read: ${getSystemErrorMessage(errno)}`, {
+      cause: error,
+    });
   }
 }
 

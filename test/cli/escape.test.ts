@@ -2,8 +2,15 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { escapeJson, escapeLine, escapeText, TextEscaper } from '../../src/cli/escape.ts';
 
-/** What a terminal acts on instead of showing it. */
-const driving = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/;
+/** Tells whether a text has what a terminal acts on instead of showing it; line feeds and tabs may stay. */
+function drives(text: string): boolean {
+  return [...text].some((character) => {
+    const code = character.codePointAt(0) ?? 0;
+    const control = code < 0x20 || (code >= 0x7f && code < 0xa0);
+    const turns = (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
+    return (control || turns) && character !== '\n' && character !== '\t';
+  });
+}
 
 const wild: fc.Arbitrary<string> = fc.string({
   unit: fc.constantFrom(
@@ -42,14 +49,14 @@ describe('escapeLine', () => {
   });
 
   it('shows no character that drives a terminal', () => {
-    fc.assert(fc.property(wild, (text) => !driving.test(escapeLine(text)) && !/[\n\t]/.test(escapeLine(text))));
+    fc.assert(fc.property(wild, (text) => !drives(escapeLine(text)) && !/[\n\t]/.test(escapeLine(text))));
   });
 });
 
 describe('escapeText', () => {
   it('keeps line feeds and tabs, and nothing else', () => {
     expect(escapeText('a\r\nb\n\tc\u001b[1m\rd')).toBe('a\nb\n\tc\\x1b[1m\\rd');
-    fc.assert(fc.property(wild, (text) => !driving.test(escapeText(text))));
+    fc.assert(fc.property(wild, (text) => !drives(escapeText(text))));
   });
 });
 
@@ -72,7 +79,7 @@ describe('escapeJson', () => {
       fc.property(wild, (text) => {
         const json = escapeJson({ text });
         expect(JSON.parse(json)).toEqual({ text });
-        expect(json.replaceAll('\n', '')).not.toMatch(driving);
+        expect(drives(json)).toBe(false);
       }),
     );
   });

@@ -25,6 +25,7 @@ export async function chat(shell: Shell, which?: string): Promise<CofferError | 
     const name =
       options.model ?? (resumes ? 'demo/eliza' : (settings.model ?? (await defaultModel(shell, settings, input))));
     const model = await openModel(name, { providers: settings.providers, env });
+    if (which !== undefined) await sessions.find(which);
     const refusal = await unlock(sessions, resumes);
     stopAsking();
     const inMemory = refusal !== undefined && (await isMemoryChat(sessions, refusal, env));

@@ -45,8 +45,8 @@ async function createPlain(path: string, text: string): Promise<void> {
   } catch (cause) {
     const { code, errno } = cause as NodeJS.ErrnoException;
     if (code === 'EEXIST') throw new CofferError('FAILED', `${path} is there already; give another name`, { cause });
-    const why = errno === undefined ? String(cause) : getSystemErrorMessage(errno);
-    throw new CofferError('FAILED', `cannot write ${path}: ${why}`, { cause });
+    if (errno === undefined) throw cause;
+    throw new CofferError('FAILED', `cannot write ${path}: ${getSystemErrorMessage(errno)}`, { cause });
   }
 }
 
