@@ -1,5 +1,5 @@
 import { type CofferError, isCofferError } from '../errors.ts';
-import { describeHolder, type Holder } from '../vault/lease.ts';
+import type { Holder } from '../vault/lease.ts';
 import type { Torn } from '../vault/open.ts';
 import type { Listed } from '../vault/vault.ts';
 import type { Parent, Status } from './event.ts';
@@ -44,11 +44,6 @@ export function toRows(listed: readonly Listed[], autosave: string | undefined):
   const rows = listed.map((entry) => toRow(entry, entry.fileId === autosave));
   rows.sort(byOrder);
   return rows.map((row, index) => ({ ...row, number: index + 1 }));
-}
-
-/** Puts who holds a session into words: `process 4711 since 12:31`. */
-export function heldBy(row: Row): string | undefined {
-  return row.held && describeHolder(row.held);
 }
 
 /** Puts what a crash cost into words. */

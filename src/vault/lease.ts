@@ -34,9 +34,15 @@ export class Lease {
       const holder = readHolder(locks, fileId);
       throw new CofferError('SESSION_IN_USE', `in use by ${describeHolder(holder)}; close it there or start a new one`);
     }
+    const lease = new Lease(lock, path);
     const holder: Holder = { pid: process.pid, since: Date.now() };
-    replaceFileSync(holderPath(path), [Buffer.from(JSON.stringify(holder))]);
-    return new Lease(lock, path);
+    try {
+      replaceFileSync(holderPath(path), [Buffer.from(JSON.stringify(holder))]);
+    } catch (error) {
+      lease.release();
+      throw error;
+    }
+    return lease;
   }
 
   /** Gives the session back and removes the lock file. */
@@ -44,11 +50,6 @@ export class Lease {
     this.#lock.release();
     rmSync(this.#path, { force: true });
     rmSync(holderPath(this.#path), { force: true });
-  }
-
-  /** Gives the session back without touching the disk, for an end that can't wait for `locks/vault`. */
-  drop(): void {
-    this.#lock.release();
   }
 }
 
@@ -71,8 +72,7 @@ export function leasedNames(locks: string): string[] {
   }
 }
 
-/** Puts a holder into words. */
-export function describeHolder(holder: Holder): string {
+function describeHolder(holder: Holder): string {
   if (holder.pid === 0) return 'another process';
   const since = new Date(holder.since).toTimeString().slice(0, 5);
   return `process ${holder.pid} since ${since}`;

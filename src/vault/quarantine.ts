@@ -2,11 +2,6 @@ import { dirname, join } from 'node:path';
 import { keepCopy } from '../files/keep.ts';
 import type { Torn } from './open.ts';
 
-/** The directory of a vault's sealed files, and its neighbours. */
-export function quarantineDirectory(sealedFile: string): string {
-  return join(dirname(dirname(sealedFile)), 'quarantine');
-}
-
 /**
  * Keeps a file whose last step is torn, under another name and with a note, before the good part
  * replaces it. Durable when it returns. Throws `NOT_SAVED`.
@@ -15,5 +10,5 @@ export function quarantineTorn(path: string, fileId: string, torn: Torn): void {
   const note =
     `frame ${torn.frame} of ${fileId}, from byte ${torn.offset} on, was being written when the machine or the ` +
     'process stopped; the frames before it went on as that session, and this is the file as it was found\n';
-  keepCopy(path, quarantineDirectory(path), `${fileId}.torn`, note);
+  keepCopy(path, join(dirname(dirname(path)), 'quarantine'), `${fileId}.torn`, note);
 }
