@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync } from 'node:fs';
-import { appendFile, rename, rm, writeFile } from 'node:fs/promises';
+import { appendFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { smallDisk } from '../files/facilities.ts';
 import { conversation, makePlace, type Place } from '../support/coffer.ts';
 import type { Terminal } from '../support/pty.ts';
@@ -43,6 +43,31 @@ describe('a chat whose disk is full', () => {
     expect(await chat.exit).toEqual({ code: null, signal: 'SIGTERM' });
   });
 
+  it('from its first word on saves all of it in one file when there is room, and leaves no lock behind', async (context) => {
+    const disk = smallDisk(context, '1m');
+    await using place = await makePlace({ data: join(disk.path, 'data') });
+    expect((await place.run(['--model', 'demo/echo'], { input: 'earlier\n' })).code).toBe(0);
+    await fill(disk.path);
+    await using chat = place.terminal(['--model', 'demo/echo']);
+    await chat.waitFor(/» /);
+    for (const word of ['one', 'two']) {
+      await say(chat, word);
+      await chat.waitFor(/NOT SAVED since \d\d:\d\d: disk full » /);
+    }
+    await rm(join(disk.path, 'filler'));
+    await say(chat, 'three');
+    await chat.waitFor(/saved again/);
+    await chat.waitFor(/» /);
+    const files = [...(await place.sessionFiles()), '_autosave'];
+    expect((await readdir(join(place.data, 'sessions'))).sort()).toEqual(files.sort());
+    chat.key('ctrl+d');
+    expect(await chat.exit).toEqual({ code: 0, signal: null });
+    const wanted = ['one', 'two', 'three'].flatMap((word) => [`user: ${word}`, `assistant: echo: ${word}`]);
+    expect(conversation(await place.exported('1'))).toEqual(wanted);
+    expect(await place.sessionFiles()).toHaveLength(2);
+    expect(await readdir(join(place.data, 'locks'))).toEqual(['vault']);
+  });
+
   it('refuses /save loudly', async (context) => {
     const disk = smallDisk(context, '1m');
     await using place = await makePlace({ data: join(disk.path, 'data') });
@@ -62,9 +87,29 @@ describe('a chat whose directory becomes read-only', () => {
   it('goes on, says since when nothing is saved, and saves everything when it is writable again', async (context) => {
     if (process.platform === 'win32') context.skip('modes are different on Windows');
     await using place = await makePlace();
-    const lock = readOnly(place.data);
-    onTestFinished(lock.mend);
-    await expectToGoOn(place, /read-only|not permitted|denied/, lock);
+    let lock: Disposable | undefined;
+    await expectToGoOn(place, /read-only|not permitted|denied/, {
+      break() {
+        lock = readOnly(place.data);
+      },
+      mend: () => lock?.[Symbol.dispose](),
+    });
+  });
+});
+
+describe('a vault on a read-only disk', () => {
+  it('can be listed, read and checked, and a chat says that nothing is saved', async (context) => {
+    if (process.platform === 'win32') context.skip('modes are different on Windows');
+    await using place = await makePlace();
+    expect((await place.run(['--model', 'demo/echo'], { input: 'hello\n' })).code).toBe(0);
+    using _ = readOnly(place.data);
+    expect((await place.run(['sessions'])).stdout).toContain('saved sessions (1):');
+    expect(conversation(await place.exported('1'))).toEqual(['user: hello', 'assistant: echo: hello']);
+    expect((await place.run(['resume', '1'], { input: 'more\n' })).code).toBe(15);
+    const chat = await place.run(['--model', 'demo/echo'], { input: 'one\n/save now\n' });
+    expect(chat).toMatchObject({ code: 15, stdout: 'echo: one\n' });
+    expect(chat.stderr).toMatch(/NOT SAVED since \d\d:\d\d: (read-only|permission)/);
+    expect(chat.stderr).toMatch(/lost: 2 messages since/);
   });
 });
 
@@ -155,26 +200,18 @@ async function fill(directory: string): Promise<void> {
 }
 
 /**
- * Makes a directory read-only: by its mode, or for root, whom no mode stops, by a read-only mount of it over itself.
- * Descriptors that are open stay as they are, as with a disk that turns read-only after an error.
+ * Makes a directory read-only until disposed of: by its mode, or for root, whom no mode stops, by a read-only mount of it
+ * over itself. Descriptors that are open stay as they are, as with a disk that turns read-only after an error.
  */
-function readOnly(directory: string): { break(): void; mend(): void } {
-  if (process.getuid?.() !== 0) {
-    const set = (mode: number) => (): void => {
-      for (const path of [directory, join(directory, 'sessions')]) chmodSync(path, mode);
-    };
-    return { break: set(0o500), mend: set(0o700) };
+function readOnly(directory: string): Disposable {
+  if (process.getuid?.() === 0) {
+    execFileSync('mount', ['--bind', directory, directory]);
+    execFileSync('mount', ['-o', 'remount,bind,ro', directory]);
+    return { [Symbol.dispose]: () => void execFileSync('umount', ['-l', directory]) };
   }
-  let mounted = false;
-  return {
-    break() {
-      execFileSync('mount', ['--bind', directory, directory]);
-      mounted = true;
-      execFileSync('mount', ['-o', 'remount,bind,ro', directory]);
-    },
-    mend() {
-      if (mounted) execFileSync('umount', ['-l', directory]);
-      mounted = false;
-    },
+  const set = (mode: number): void => {
+    for (const path of [directory, join(directory, 'sessions'), join(directory, 'locks')]) chmodSync(path, mode);
   };
+  set(0o500);
+  return { [Symbol.dispose]: () => set(0o700) };
 }

@@ -5,14 +5,14 @@ import { requirePosix } from '../files/facilities.ts';
 import { makePlace, type Place } from '../support/coffer.ts';
 
 describe('permissions', () => {
-  it('are 0600 and 0700 under umask 0', async (context) => {
+  it.for(['0', '0777'])('are 0600 and 0700 under umask %s', async (umask, context) => {
     requirePosix(context);
     await using place = await makePlace();
     const input = 'one\n/save a snapshot\n/new\ntwo\n/resume 2\nthree\n';
-    expect((await place.run(['--model', 'demo/echo'], { umask: '0', input })).code).toBe(0);
+    expect((await place.run(['--model', 'demo/echo'], { umask, input })).code).toBe(0);
     expect(await place.sessionFiles()).toHaveLength(3);
     expect(await tooOpen(place)).toEqual([]);
-    expect((await place.run(['doctor'], { umask: '0' })).code).toBe(0);
+    expect((await place.run(['doctor'], { umask })).code).toBe(0);
   });
 
   it('of an export to a file are 0600 under umask 0', async (context) => {
