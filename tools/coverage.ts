@@ -62,8 +62,10 @@ export default coverage;
 function readScripts(directory: string): Map<string, Profiler.ScriptCoverage[]> {
   const seen = new Map<string, Set<string>>();
   for (const name of existsSync(directory) ? readdirSync(directory) : []) {
-    const report = JSON.parse(readFileSync(join(directory, name), 'utf8')) as { result: Profiler.ScriptCoverage[] };
-    for (const { url, functions } of report.result) {
+    const text = readFileSync(join(directory, name), 'utf8');
+    // A child that was killed while it wrote its report leaves a part of it.
+    if (!/"timestamp":[\d.]+\}$/.test(text)) continue;
+    for (const { url, functions } of (JSON.parse(text) as { result: Profiler.ScriptCoverage[] }).result) {
       const alike = JSON.stringify(functions, (key, value) => (key === 'count' ? Math.min(value, 1) : value));
       seen.set(url, (seen.get(url) ?? new Set()).add(alike));
     }

@@ -68,8 +68,9 @@ export class Child implements AsyncDisposable {
   constructor(verb: Verb, request: Request, launcher: readonly string[] = []) {
     const script = join(import.meta.dirname, 'child.ts');
     const [command = '', ...args] = [...launcher, process.execPath, script, verb, JSON.stringify(request)];
-    // One thread in the pool, so that the order of system calls is the same every time.
-    const env = { ...process.env, UV_THREADPOOL_SIZE: '1' };
+    // One thread in the pool, so that the order of system calls is the same every time; no coverage report at the
+    // end, as it would be more of them.
+    const env = { ...process.env, UV_THREADPOOL_SIZE: '1', NODE_V8_COVERAGE: undefined };
     this.process = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], env });
     this.#lines = createInterface({ input: this.process.stdout! });
     this.#iterator = this.#lines[Symbol.asyncIterator]();

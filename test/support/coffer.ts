@@ -149,9 +149,11 @@ export class Place implements AsyncDisposable {
   terminal(args: readonly string[] = [], start: Start = {}): Terminal {
     // A terminal gives no descriptor but 0 to 2: the shell opens the third and becomes the program.
     const command = ['-c', 'exec 3<"$0"; exec "$@"', join(this.credentials, 'coffer-key')];
+    // Node hands this on to children by itself, the terminal does not.
+    const coverage = process.env['NODE_V8_COVERAGE'];
     const terminal = new Terminal('/bin/sh', [...command, process.execPath, program(start), ...args], {
       cwd: start.cwd ?? this.project,
-      env: merge(this.env, start.env),
+      env: merge({ ...this.env, ...(coverage && { NODE_V8_COVERAGE: coverage }) }, start.env),
     });
     this.#running.add(terminal);
     return terminal;
