@@ -24,10 +24,7 @@ export interface Guard extends Disposable {
  * follows is synchronous up to the signal raised again.
  */
 export function guard(acts: LastActs): Guard {
-  let done = false;
   const save = (): number | undefined => {
-    if (done) return undefined;
-    done = true;
     try {
       acts.save();
       return undefined;

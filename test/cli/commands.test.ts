@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { chmod, lstat, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -91,7 +92,10 @@ describe('export', () => {
     const { events, ...about } = JSON.parse(json.out);
     expect(events).toContainEqual(expect.objectContaining({ type: 'message', message: { role: 'user', content } }));
     expect(about).toMatchObject({ kind: 'session', model: 'demo/echo', messages: 1, directory: folder });
-    expect((await coffer('export', '1')).out).toContain('a\\x1b[2J\\x9b\\u202e\n');
+    const shown = 'a\\x1b[2J\\x9b\\u202e\n';
+    expect((await coffer('export', '1')).out).toContain(shown);
+    await coffer('export', '1', '-o', join(folder, 'out.md'));
+    expect(await readFile(join(folder, 'out.md'), 'utf8')).toContain(shown);
   });
 
   it('makes a file that only this user can read, and follows no link', async () => {
@@ -122,7 +126,8 @@ describe('doctor', () => {
 
   it('reads every file to its end, and says of each that can not be opened why and what to do', async () => {
     const good = await record(hello);
-    const bad = await record(hello);
+    const long = randomBytes(40_000).toString('base64');
+    const bad = await record({ type: 'message', message: { role: 'user', content: long } });
     const newer = await record(hello);
     const change = async (name: string, at: number): Promise<Buffer> => {
       const path = join(folder, 'vault/sessions', name);

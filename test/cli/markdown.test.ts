@@ -54,6 +54,7 @@ describe('MarkdownStream', () => {
     expect(shownSoFar('Hello there, wor')).toBe('Hello there, wor');
     expect(shownSoFar('It is **bold** so')).toBe('It is bold so');
     expect(shownSoFar('It is **bo')).toBe('It is');
+    expect(shownSoFar('It *is `not` done')).toBe('It');
     expect(shownSoFar('- one\n- two\n- thr')).toBe('• one\n• two');
     expect(shownSoFar('```\none\ntwo\nthr')).toBe('one\ntwo');
   });

@@ -98,8 +98,8 @@ describe('a chat on a terminal', () => {
     await fake.waitFor(/cancelled; what arrived is kept\n.*» $/s);
     fake.type('/model demo/echo\r');
     await fake.waitFor(/model: demo\/echo.*» $/s);
-    fake.type('/resume 1\r');
-    await fake.waitFor(/this is session _autosave already|no session/);
+    fake.type('/resume _autosave\r');
+    await fake.waitFor(/this is session _autosave already/);
     fake.type(CTRL_D);
     expect((await ended).code).toBe(0);
     const exported = new FakeTerminal();
@@ -263,6 +263,15 @@ describe('a chat whose key is nowhere', () => {
     expect(ended.code).toBe(0);
     expect(fake.out).toBe('echo: hello\nnew conversation\nno saved sessions yet\n');
     expect(fake.err).toMatch(/^demo\/echo, kept in memory only: COFFER_KEYCHAIN=memory\n.+COFFER_KEYCHAIN=memory.*\n$/);
+    expect(await readdir(folder)).not.toContain('vault');
+  });
+
+  it('is not taken for one in memory where a key was meant to be there', async () => {
+    await writeFile(join(folder, 'coffer-key'), 'nonsense');
+    const fake = new FakeTerminal();
+    fake.stdin.end('hello\n');
+    expect((await runHere(fake, ['--model', 'demo/echo'], env)).code).toBe(15);
+    expect(fake.err).toMatch(/NOT SAVED since .*\ncoffer: not saved, lost: 2 messages/);
     expect(await readdir(folder)).not.toContain('vault');
   });
 
