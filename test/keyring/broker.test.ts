@@ -137,12 +137,14 @@ describe('the broker', () => {
     await gone(broker);
   });
 
-  it('lets a process end that has started one and asks nothing', async (context) => {
+  it('keeps no process from ending that has started one and asks nothing', async (context) => {
     requireKeychain(context);
     await using bus = await startBus();
     const script = `
       import { BrokerProcess } from ${JSON.stringify(sourceOf('broker-process.ts'))};
-      new BrokerProcess(${JSON.stringify(new URL(sourceOf('broker.ts')).pathname)}, process.env);`;
+      const before = process.getActiveResourcesInfo().length;
+      new BrokerProcess(${JSON.stringify(new URL(sourceOf('broker.ts')).pathname)}, process.env);
+      process.exitCode = process.getActiveResourcesInfo().length - before;`;
     const asking = spawn(process.execPath, ['--input-type=module', '-'], {
       env: envOf(bus),
       stdio: ['pipe', 'inherit', 'inherit'],

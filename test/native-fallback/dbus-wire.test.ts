@@ -100,7 +100,6 @@ describe('a D-Bus message', () => {
   });
 
   it.each([
-    ['a struct of nothing, a million times', 'a()'],
     ['a struct that does not end', '(s'],
     ['a signature nested too deep', `${'a'.repeat(40)}s`],
     ['a type that we do not take', 'h'],
@@ -114,6 +113,16 @@ describe('a D-Bus message', () => {
       bytes.subarray(at + 3),
     ]);
     expect(() => decodeMessage(changed)).toThrow(RangeError);
+  });
+
+  it('refuses an array of structs of nothing, which would never end', () => {
+    const bytes = encodeMessage({
+      ...CALL,
+      signature: 'v',
+      body: [{ signature: 'aau', value: [[1, 2, 3, 4, 5, 6], [7]] }],
+    });
+    bytes.write('a()', bytes.lastIndexOf('aau'));
+    expect(() => decodeMessage(bytes)).toThrow('a struct of nothing');
   });
 
   it('refuses variants inside variants without end', () => {
