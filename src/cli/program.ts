@@ -25,8 +25,8 @@ export async function run(args: readonly string[], surroundings: Surroundings): 
   return told;
 }
 
-/** Describes the command line: what `--help` shows and the documentation is made of. `onTold` gets what a command ended with. */
-export function describeProgram(surroundings: Surroundings, onTold: (error: CofferError | undefined) => void): Command {
+/** The command line, as `--help` shows it. `onTold` gets what a command ended with. */
+function describeProgram(surroundings: Surroundings, onTold: (error: CofferError | undefined) => void): Command {
   const program = new Command('coffer');
   const shell = (): Shell => ({ ...surroundings, options: program.opts<Options>() });
   settle(program, surroundings.terminal);

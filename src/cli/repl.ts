@@ -7,7 +7,7 @@ import { runSlash } from './slash/commands.ts';
 import { parseLine } from './slash/parse.ts';
 
 /** Stands before what a person types. */
-export const PROMPT = '» ';
+const PROMPT = '» ';
 
 /**
  * Reads lines and answers them until the end of input or `/exit`. The first Ctrl+C cancels the reply, or clears the

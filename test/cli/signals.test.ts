@@ -1,7 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+
+const guarded = fileURLToPath(new URL('./guarded.ts', import.meta.url));
 
 interface Ended {
   code: number | null;
@@ -11,7 +13,7 @@ interface Ended {
 
 /** Runs guarded.ts; sends it `signals` as soon as it is ready. */
 async function run(how: string, ...signals: NodeJS.Signals[]): Promise<Ended> {
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'guarded.ts'), how], {
+  const child = spawn(process.execPath, [guarded, how], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let said = '';
