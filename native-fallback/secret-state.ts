@@ -91,7 +91,7 @@ export function objectPath(value: unknown): string {
   throw new BusError('absent', NOT_UNDERSTOOD);
 }
 
-export const NO_COLLECTION: Refusal = { outcome: 'ABSENT', detail: 'the keychain has no default collection' };
+const NO_COLLECTION: Refusal = { outcome: 'ABSENT', detail: 'the keychain has no default collection' };
 export const LOCKED: Refusal = { outcome: 'LOCKED', detail: 'the keychain is locked' };
 export const DISMISSED: Refusal = { outcome: 'DECLINED', detail: 'the unlock prompt was dismissed' };
 export const UNANSWERED: Refusal = { outcome: 'TIMEOUT', detail: 'nobody answered the unlock prompt' };

@@ -20,7 +20,7 @@ export type BrokerOutcome = BrokerReply | { readonly late: true } | { readonly d
 /** A reply is one short line: what is longer comes from something else. */
 const REPLY_LIMIT = 64 * 1024;
 
-/** A broker that was started and is not asked ends after so many milliseconds. */
+/** A broker at rest ends after so many milliseconds. */
 const IDLE = 5_000;
 
 /** What a keychain needs of our environment; everything else, other programs' secrets among it, is kept from the child. */
@@ -49,10 +49,10 @@ const PASSED_ON: ReadonlySet<string> = new Set([
  */
 export class BrokerProcess {
   readonly #child: ChildProcess;
-  readonly #idle: NodeJS.Timeout;
   readonly #lines: string[] = [];
   #received = '';
   #died: string | undefined;
+  #idle: NodeJS.Timeout | undefined;
   #wake: (() => void) | undefined;
   #hello: Promise<BrokerOutcome> | undefined;
 
@@ -69,12 +69,22 @@ export class BrokerProcess {
     this.#child.stdout?.setEncoding('utf8').on('data', (part: string) => this.#take(part));
     // Nobody waits for an idle broker: a request has a timer of its own that keeps this process up.
     for (const handle of [this.#child, this.#child.stdin, this.#child.stdout]) unref(handle);
-    this.#idle = setTimeout(() => this.kill(), IDLE).unref();
   }
 
   /** Whether it can still be asked. */
   get isAlive(): boolean {
     return this.#died === undefined;
+  }
+
+  /** Lets it wait for a request that may come; it ends where none does. */
+  rest(): void {
+    this.#idle = setTimeout(() => this.kill(), IDLE).unref();
+  }
+
+  /** Takes it out of its rest, and tells whether it can still be asked. */
+  claim(): boolean {
+    clearTimeout(this.#idle);
+    return this.isAlive;
   }
 
   /** The process id, for tests that look at what it was started with. */
@@ -90,7 +100,6 @@ export class BrokerProcess {
 
   /** Asks, once; the broker is gone afterwards, whatever it answered. */
   async ask(request: BrokerRequest, milliseconds: number): Promise<BrokerOutcome> {
-    clearTimeout(this.#idle);
     const before = performance.now();
     const hello = await this.ready(milliseconds);
     if (!('value' in hello)) return this.#last(hello);

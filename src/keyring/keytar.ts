@@ -56,12 +56,12 @@ export class KeytarKeyring implements Keyring {
 
   /** Asks for the state, and whether the addon loads; a broker that told so is kept for what comes next. */
   async probe(): Promise<Answer> {
-    const broker = this.#start();
+    const broker = this.#take();
     const state = await this.#inspect('');
     const answer = state === undefined ? ADDON_READY : 'outcome' in state ? state : probeAnswer(state);
     const isReached = state === undefined || !('outcome' in state);
     const failure = isReached ? failureOf(await broker.ready(this.#options.patience.whole)) : undefined;
-    if (answer.outcome === 'READY' && !failure) this.#broker = broker;
+    if (answer.outcome === 'READY' && !failure) this.#keep(broker);
     else broker.kill();
     return failure ?? answer;
   }
@@ -145,7 +145,13 @@ export class KeytarKeyring implements Keyring {
   #take(): BrokerProcess {
     const waiting = this.#broker;
     this.#broker = undefined;
-    return waiting?.isAlive ? waiting : this.#start();
+    return waiting?.claim() ? waiting : this.#start();
+  }
+
+  #keep(broker: BrokerProcess): void {
+    this.#broker?.kill();
+    this.#broker = broker;
+    broker.rest();
   }
 
   #start(): BrokerProcess {

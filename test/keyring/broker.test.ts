@@ -101,10 +101,35 @@ describe('the broker', () => {
     const onBroker = (): void => void started++;
     const keyring = new KeytarKeyring({ env: envOf(keychain), patience: ROOMY, onBroker });
     await keyring.probe();
+    await keyring.probe();
     expect((await keyring.get(KEY_ID)).outcome).toBe('READY');
     expect(started).toBe(1);
     expect((await keyring.get(KEY_ID)).outcome).toBe('READY');
     expect(started).toBe(2);
+  });
+
+  it('is started anew where the one of the probe has ended meanwhile', async (context) => {
+    requireKeychain(context);
+    await using keychain = await startKeychain();
+    await keychain.storeItem(KEY_ID, randomBytes(32).toString('base64'));
+    const brokers: BrokerProcess[] = [];
+    const onBroker = (broker: BrokerProcess): void => void brokers.push(broker);
+    const keyring = new KeytarKeyring({ env: envOf(keychain), patience: ROOMY, onBroker });
+    await keyring.probe();
+    brokers[0]?.kill();
+    expect((await keyring.get(KEY_ID)).outcome).toBe('READY');
+    expect(brokers).toHaveLength(2);
+  });
+
+  it('is one, where two probes run at once', async (context) => {
+    requireKeychain(context);
+    await using keychain = await startKeychain();
+    const brokers: BrokerProcess[] = [];
+    const onBroker = (broker: BrokerProcess): void => void brokers.push(broker);
+    const keyring = new KeytarKeyring({ env: envOf(keychain), patience: ROOMY, onBroker });
+    await Promise.all([keyring.probe(), keyring.probe()]);
+    expect(brokers.filter(({ isAlive }) => isAlive)).toHaveLength(1);
+    for (const broker of brokers) broker.kill();
   });
 
   it('is killed while it waits for a prompt, and the parent stays well', async (context) => {
