@@ -185,8 +185,12 @@ export class Chat {
   }
 }
 
-/** The reason in an error's message, fit for a status line: `disk full` of `cannot write /x: disk full; nothing changed`. */
+/**
+ * The reason in an error's message, fit for a status line: `disk full` of `cannot write /x: disk full; nothing changed`,
+ * `the bus is gone: ENOENT` of `no key can be kept: the bus is gone: ENOENT; start it`.
+ */
 export function reasonOf(error: CofferError): string {
   const [what = ''] = error.message.split('; ');
-  return what.slice(what.lastIndexOf(': ') + 1).trim();
+  const at = error.code.startsWith('KEY_') ? what.indexOf(': ') : what.lastIndexOf(': ');
+  return at === -1 ? what : what.slice(at + 2);
 }
