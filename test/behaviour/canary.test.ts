@@ -1,10 +1,13 @@
 import { cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { requirePosix } from '../files/facilities.ts';
 import { newCanary, searchFor } from '../support/canary.ts';
 import { makePlace, type Place, type Start } from '../support/coffer.ts';
 
 const repository = join(import.meta.dirname, '..', '..');
+
+beforeEach(requirePosix);
 
 describe('a text typed in a chat, as a name and in a path', () => {
   it('stands nowhere in the data, configuration, temporary or home directory', async () => {

@@ -1,9 +1,12 @@
-import { describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { requirePosix } from '../files/facilities.ts';
 import { conversation, makePlace, type Place } from '../support/coffer.ts';
 import { type ModelServer, startModelServer } from '../support/model-server.ts';
 import type { Terminal } from '../support/pty.ts';
 
 const turns = [1, 2, 3, 4, 5];
+
+beforeEach(requirePosix);
 
 describe('kill -9 while a reply streams', () => {
   it('loses no acknowledged message, and /resume 1 goes on in the same file with the same model', async () => {

@@ -1,7 +1,10 @@
-import { describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { requirePosix } from '../files/facilities.ts';
 import { conversation, makePlace, type Place } from '../support/coffer.ts';
 import { type ModelServer, startModelServer } from '../support/model-server.ts';
 import type { Ending, Terminal } from '../support/pty.ts';
+
+beforeEach(requirePosix);
 
 /** Ways a chat can end while a reply streams, and how the parent process must see it end. */
 const endings: readonly {

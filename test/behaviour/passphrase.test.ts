@@ -1,9 +1,12 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { requirePosix } from '../files/facilities.ts';
 import { conversation, makePlace, type Place, type Start } from '../support/coffer.ts';
 
 describe('a vault under a passphrase', () => {
+  beforeEach(requirePosix);
+
   it('is made and opened without a terminal by COFFER_PASSPHRASE_FILE', async () => {
     await using place = await makePlace();
     await make(place);
@@ -54,7 +57,8 @@ describe('a vault under a passphrase', () => {
     expect(asked.screen()).not.toContain('Größe');
   });
 
-  it('is offered on a terminal where no keychain answers, and opens again', async () => {
+  it('is offered on a terminal where no keychain answers, and opens again', async (context) => {
+    if (process.platform !== 'linux') context.skip('only Linux can be without a keychain');
     await using place = await makePlace();
     const none = { COFFER_KEYCHAIN: 'auto', COFFER_KEY_FD: undefined };
     await using chat = place.terminal(['--model', 'demo/echo'], { env: none });

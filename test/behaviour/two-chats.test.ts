@@ -1,6 +1,9 @@
-import { describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { requirePosix } from '../files/facilities.ts';
 import { conversation, makePlace, type Place } from '../support/coffer.ts';
 import type { Terminal } from '../support/pty.ts';
+
+beforeEach(requirePosix);
 
 describe('two chats at once in one vault', () => {
   it('are two sessions, both resumable afterwards', async () => {
