@@ -8,7 +8,7 @@ import { FdKeyring } from '../../src/keyring/fd.ts';
 import type { Keyring } from '../../src/keyring/keyring.ts';
 import { KeytarKeyring } from '../../src/keyring/keytar.ts';
 import { MemoryKeyring } from '../../src/keyring/memory.ts';
-import { keyringSuite, readOnlyKeyringSuite, type Subject } from '../suites/keyring.ts';
+import { KEY_IDS, keyringSuite, readOnlyKeyringSuite, type Subject } from '../suites/keyring.ts';
 import { requireKeychain, startKeychain } from '../support/keychain.ts';
 import { ROOMY } from '../support/patience.ts';
 
@@ -40,10 +40,27 @@ readOnlyKeyringSuite('fd, by a credential', broughtKey, async () => {
 
 function onKeychain(make: (env: NodeJS.ProcessEnv) => Keyring): (context: TestContext) => Promise<Subject> {
   return async (context) => {
-    if (process.platform !== 'linux') return subject(make(process.env), () => undefined);
+    if (process.platform !== 'linux') return onThisSystem(make);
     requireKeychain(context);
     const keychain = await startKeychain();
     return { keyring: make({ ...process.env, ...keychain.env }), [Symbol.asyncDispose]: () => keychain.dispose() };
+  };
+}
+
+/** A keychain that outlives the test: it must not have our keys before and after. */
+async function onThisSystem(make: (env: NodeJS.ProcessEnv) => Keyring): Promise<Subject> {
+  const directory = mkdtempSync(join(tmpdir(), 'coffer-config-'));
+  const keyring = make({ ...process.env, COFFER_CONFIG_DIR: directory });
+  const empty = async (): Promise<void> => {
+    for (const keyId of KEY_IDS) await keyring.delete(keyId);
+  };
+  await empty();
+  return {
+    keyring,
+    async [Symbol.asyncDispose]() {
+      await empty();
+      rmSync(directory, { recursive: true });
+    },
   };
 }
 

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { FdKeyring } from '../../src/keyring/fd.ts';
+import { requireUnix } from '../support/keychain.ts';
 
 // 0x0a at the end: raw, it must not be taken for a newline.
 const SECRET = Buffer.from([...randomBytes(31), 0x0a]);
@@ -75,14 +76,16 @@ describe('FdKeyring', () => {
     expect((await keyring.get()).outcome).toBe('READY');
   });
 
-  it('takes a key from a pipe, in pieces', async () => {
+  it('takes a key from a pipe, in pieces', async (context) => {
+    requireUnix(context);
     const reader = readerOf();
     const pipe = reader.stdio[3] as NodeJS.WritableStream;
     pipe.write(HEX.slice(0, 10), () => pipe.end(HEX.slice(10)));
     expect(await said(reader)).toBe(`READY ${HEX}`);
   });
 
-  it('takes no more from a pipe than a key can be', async () => {
+  it('takes no more from a pipe than a key can be', async (context) => {
+    requireUnix(context);
     const reader = readerOf();
     const pipe = reader.stdio[3] as NodeJS.WritableStream;
     pipe.on('error', () => 'the reader has hung up, as it should');
@@ -90,7 +93,8 @@ describe('FdKeyring', () => {
     expect(await said(reader)).toBe('MISMATCH what was brought is not a vault key');
   });
 
-  it('waits for no pipe for ever', async () => {
+  it('waits for no pipe for ever', async (context) => {
+    requireUnix(context);
     const reader = readerOf();
     expect(await said(reader)).toBe('TIMEOUT descriptor 3 is held open and gives no key');
   });

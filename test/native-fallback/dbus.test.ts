@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { BUS, Bus, type BusError, socketPaths } from '../../native-fallback/dbus.ts';
 import { startStandIn } from '../support/dbus-service.ts';
-import { requireKeychain, startBus } from '../support/keychain.ts';
+import { requireKeychain, requireUnix, startBus } from '../support/keychain.ts';
 
 const PATIENCE = 15_000;
 
@@ -110,21 +110,23 @@ describe('Bus', () => {
     await expect(connection.call(BUS, 'GetId')).rejects.toMatchObject({ kind: 'absent' });
   });
 
-  it.each([
+  it.for([
     ['refuses this user', (socket: Socket) => socket.write('REJECTED EXTERNAL\r\n')],
     ['hangs up at once', (socket: Socket) => socket.destroy()],
     ['sends a line without end', (socket: Socket) => socket.write('x'.repeat(10_000))],
     ['speaks something else', (socket: Socket) => socket.write('HTTP/1.1 400 Bad Request\r\n\r\n')],
     ['authenticates and sends garbage', (socket: Socket) => socket.write(`OK 0123\r\n${'garbage '.repeat(100)}`)],
     ['authenticates and hangs up', (socket: Socket) => socket.end('OK 0123\r\n')],
-  ])('finds no bus where the server %s', async (_, greet) => {
+  ] as const)('finds no bus where the server %s', async ([, greet], context) => {
+    requireUnix(context);
     const address = await serve(greet);
     await expect(Bus.connect({ DBUS_SESSION_BUS_ADDRESS: address }, PATIENCE)).rejects.toMatchObject({
       kind: 'absent',
     });
   });
 
-  it('is late where the server says nothing', async () => {
+  it('is late where the server says nothing', async (context) => {
+    requireUnix(context);
     const address = await serve(() => undefined);
     const connected = Bus.connect({ DBUS_SESSION_BUS_ADDRESS: address }, 100);
     await expect(connected).rejects.toMatchObject({ kind: 'late' });

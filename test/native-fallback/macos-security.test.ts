@@ -13,6 +13,7 @@ import {
   type SecurityTerms,
   write,
 } from '../../native-fallback/macos-security.ts';
+import { requireUnix } from '../support/keychain.ts';
 
 const ITEM = { service: 'coffer', account: '00112233445566778899aabbccddeeff' };
 const NODE = '/usr/local/bin/node';
@@ -76,7 +77,8 @@ describe('readingOf', () => {
 });
 
 describe('security, by a stand-in', () => {
-  it('keeps, replaces, gives and loses an item', async () => {
+  it('keeps, replaces, gives and loses an item', async (context) => {
+    requireUnix(context);
     const terms = standIn(KEEPER);
     expect(await probe(terms)).toMatchObject({ outcome: 'READY' });
     expect(await read(terms, ITEM)).toMatchObject({ outcome: 'NOT_FOUND' });
@@ -87,20 +89,23 @@ describe('security, by a stand-in', () => {
     expect(await remove(terms, ITEM)).toMatchObject({ outcome: 'NOT_FOUND' });
   });
 
-  it('claims no write that stored nothing', async () => {
+  it('claims no write that stored nothing', async (context) => {
+    requireUnix(context);
     expect(await write(standIn('process.stdin.resume(); console.log("")'), ITEM, 'one')).toMatchObject({
       outcome: 'DECLINED',
     });
   });
 
-  it('hands on why nothing was written, and why it does not read back', async () => {
+  it('hands on why nothing was written, and why it does not read back', async (context) => {
+    requireUnix(context);
     expect(await write(standIn('process.exitCode = 36'), ITEM, 'one')).toMatchObject({ outcome: 'LOCKED' });
     const forgets = standIn(`${KEEPER}; if (command.startsWith('find')) process.exitCode = 44;`);
     expect(await write(forgets, ITEM, 'one')).toMatchObject({ outcome: 'NOT_FOUND' });
     expect(await probe(standIn('process.exitCode = 37'))).toMatchObject({ outcome: 'ABSENT' });
   });
 
-  it('is killed when it is late, and absent when it is not there', async () => {
+  it('is killed when it is late, and absent when it is not there', async (context) => {
+    requireUnix(context);
     const late = { ...standIn('setInterval(() => undefined, 1000)'), milliseconds: 300 };
     expect(await read(late, ITEM)).toMatchObject({ outcome: 'TIMEOUT' });
     expect(await read({ ...late, executable: '/no/such/security' }, ITEM)).toMatchObject({ outcome: 'ABSENT' });

@@ -14,6 +14,7 @@ import {
   remove,
   write,
 } from '../../native-fallback/windows-dpapi.ts';
+import { requireUnix } from '../support/keychain.ts';
 
 const ITEM = { service: 'coffer', account: '00112233445566778899aabbccddeeff' };
 
@@ -57,7 +58,7 @@ describe('readingOf', () => {
 
 describe('blobPath', () => {
   it('takes no account that leads elsewhere', () => {
-    expect(blobPath('/keys', ITEM)).toBe(`/keys/${ITEM.account}.dpapi`);
+    expect(blobPath('/keys', ITEM)).toBe(join('/keys', `${ITEM.account}.dpapi`));
     for (const account of ['', '../x', 'a/b', 'a\\b', 'x'.repeat(65)]) {
       expect(() => blobPath('/keys', { ...ITEM, account })).toThrow(RangeError);
     }
@@ -65,7 +66,8 @@ describe('blobPath', () => {
 });
 
 describe('DPAPI, by a stand-in', () => {
-  it('keeps, replaces, gives and loses an item, in a file of the user alone', async () => {
+  it('keeps, replaces, gives and loses an item, in a file of the user alone', async (context) => {
+    requireUnix(context);
     const terms = standIn(SEALER);
     expect(await probe(terms)).toMatchObject({ outcome: 'READY' });
     expect(await read(terms, ITEM)).toMatchObject({ outcome: 'NOT_FOUND' });
@@ -80,7 +82,8 @@ describe('DPAPI, by a stand-in', () => {
     expect(await remove(terms, ITEM)).toMatchObject({ outcome: 'NOT_FOUND' });
   });
 
-  it('opens no file that was sealed for another key', async () => {
+  it('opens no file that was sealed for another key', async (context) => {
+    requireUnix(context);
     const terms = standIn(SEALER);
     const other = { ...ITEM, account: 'ff112233445566778899aabbccddeeff' };
     await write(terms, ITEM, 'one');
@@ -88,21 +91,24 @@ describe('DPAPI, by a stand-in', () => {
     expect(await read(terms, other)).toMatchObject({ outcome: 'DECLINED' });
   });
 
-  it('claims no write that reads back as something else, or not at all', async () => {
+  it('claims no write that reads back as something else, or not at all', async (context) => {
+    requireUnix(context);
     expect(await write(standIn('console.log("AAEC")'), ITEM, 'one')).toMatchObject({ outcome: 'DECLINED' });
     const sealsOnly = `${SEALER}; if (script.includes('Unprotect')) process.exitCode = 1`;
     expect(await write(standIn(sealsOnly), ITEM, 'one')).toMatchObject({ outcome: 'DECLINED' });
     expect(await write(standIn('process.exitCode = 1'), ITEM, 'one')).toMatchObject({ outcome: 'DECLINED' });
   });
 
-  it('answers MISMATCH for a file that is too large to be ours', async () => {
+  it('answers MISMATCH for a file that is too large to be ours', async (context) => {
+    requireUnix(context);
     const terms = standIn(SEALER);
     mkdirSync(terms.directory);
     writeFileSync(blobPath(terms.directory, ITEM), Buffer.alloc(17 * 1024));
     expect(await read(terms, ITEM)).toMatchObject({ outcome: 'MISMATCH' });
   });
 
-  it('says why a file cannot be read or written, and leaves no other behind', async () => {
+  it('says why a file cannot be read or written, and leaves no other behind', async (context) => {
+    requireUnix(context);
     const terms = standIn(SEALER);
     mkdirSync(blobPath(terms.directory, ITEM), { recursive: true });
     expect(await read(terms, ITEM)).toMatchObject({ outcome: 'DECLINED', detail: expect.stringMatching(/EISDIR$/) });
@@ -111,7 +117,8 @@ describe('DPAPI, by a stand-in', () => {
     expect(readdirSync(terms.directory)).toEqual([`${ITEM.account}.dpapi`]);
   });
 
-  it('is absent where PowerShell is not there', async () => {
+  it('is absent where PowerShell is not there', async (context) => {
+    requireUnix(context);
     const { executable: _, ...terms } = standIn(SEALER);
     expect(await probe(terms)).toMatchObject({ outcome: 'ABSENT' });
     expect(await write(terms, ITEM, 'one')).toMatchObject({ outcome: 'ABSENT' });

@@ -10,8 +10,10 @@ export interface Subject extends AsyncDisposable {
 /** Makes a fresh keyring that keeps nothing yet; may skip the test. */
 export type SetUp = (context: TestContext) => Promise<Subject>;
 
-const KEY_ID = '00112233445566778899aabbccddeeff';
-const OTHER_ID = 'ffeeddccbbaa99887766554433221100';
+/** The keys that the suites set: a keychain that outlives a test must lose them before and after. */
+export const KEY_IDS: readonly string[] = ['00112233445566778899aabbccddeeff', 'ffeeddccbbaa99887766554433221100'];
+
+const [KEY_ID, OTHER_ID] = KEY_IDS as [string, string];
 
 /** What every keyring that takes a key must do, wherever it keeps it. */
 export function keyringSuite(name: string, setUp: SetUp): void {

@@ -46,6 +46,11 @@ export function requireKeychain(context: Skippable): void {
   context.skip(note);
 }
 
+/** Skips the running test where there are no unix sockets, scripts that run by their first line, and modes of files. */
+export function requireUnix(context: Skippable): void {
+  if (process.platform === 'win32') context.skip('this is about Unix');
+}
+
 /** A private session bus in a temp folder, with or without something that keeps secrets on it. */
 export class Bus implements AsyncDisposable {
   readonly directory: string;
