@@ -102,7 +102,7 @@ describe('a vault on a read-only disk', () => {
   it('can be listed, read and checked, and a chat says that nothing is saved', async (context) => {
     await using place = await makePlace();
     expect((await place.run(['--model', 'demo/echo'], { input: 'hello\n' })).code).toBe(0);
-    using _ = readOnly(context, place.data);
+    using _ = readOnlyDisk(context, place.data);
     expect((await place.run(['sessions'])).stdout).toContain('saved sessions (1):');
     expect(conversation(await place.exported('1'))).toEqual(['user: hello', 'assistant: echo: hello']);
     expect((await place.run(['resume', '1'], { input: 'more\n' })).code).toBe(15);
@@ -199,21 +199,24 @@ async function fill(directory: string): Promise<void> {
   }
 }
 
-/**
- * Makes a directory read-only until disposed of: by its mode, or for root, whom no mode stops, by a read-only mount of it
- * over itself. Descriptors that are open stay as they are, as with a disk that turns read-only after an error.
- */
+/** Makes a directory read-only until disposed of, by its mode, or where that stops nobody as {@link readOnlyDisk}. */
 function readOnly(context: Skippable, directory: string): Disposable {
-  if (process.getuid?.() === 0) {
-    if (spawnSync('mount', ['--bind', directory, directory]).status !== 0) {
-      context.skip('root may write anywhere and may not mount here; run with: su nobody -s /bin/sh -c "npm test"');
-    }
-    execFileSync('mount', ['-o', 'remount,bind,ro', directory]);
-    return { [Symbol.dispose]: () => void execFileSync('umount', ['-l', directory]) };
-  }
+  if (process.getuid?.() === 0) return readOnlyDisk(context, directory);
   const set = (mode: number): void => {
     for (const path of [directory, join(directory, 'sessions'), join(directory, 'locks')]) chmodSync(path, mode);
   };
   set(0o500);
   return { [Symbol.dispose]: () => set(0o700) };
+}
+
+/**
+ * Makes a directory read-only until disposed of, by a read-only mount of it over itself; skips where mounting is not
+ * allowed. Descriptors that are open stay as they are, as with a disk that turns read-only after an error.
+ */
+function readOnlyDisk(context: Skippable, directory: string): Disposable {
+  if (process.platform !== 'linux' || spawnSync('mount', ['--bind', directory, directory]).status !== 0) {
+    context.skip('a read-only disk needs root and the right to mount; run with: sudo env "PATH=$PATH" npm test');
+  }
+  execFileSync('mount', ['-o', 'remount,bind,ro', directory]);
+  return { [Symbol.dispose]: () => void execFileSync('umount', ['-l', directory]) };
 }
