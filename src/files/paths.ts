@@ -14,11 +14,6 @@ export function dataDirectory(env: NodeJS.ProcessEnv, override?: string): string
   return resolve(override || env['COFFER_DATA_DIR'] || envPaths('coffer', { suffix: '' }).data);
 }
 
-/** Says where the settings are: `COFFER_CONFIG_DIR` before the system's own place for them. Always absolute. */
-export function configDirectory(env: NodeJS.ProcessEnv): string {
-  return resolve(env['COFFER_CONFIG_DIR'] || envPaths('coffer', { suffix: '' }).config);
-}
-
 /**
  * Makes a directory and what is missing above it, every new level with mode 0700 from the start whatever
  * the umask, its entry flushed to disk; one of ours that is there already is set to 0700. Throws `FAILED`

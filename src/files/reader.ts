@@ -1,4 +1,4 @@
-import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { type BigIntStats, closeSync, constants, fstatSync, openSync, readdirSync, readSync } from 'node:fs';
 import { CofferError, isCofferError } from '../errors.ts';
 import { isSystemError, reasonOf } from './reason.ts';
 import type { Stamp } from './replace.ts';
@@ -29,6 +29,16 @@ export function openReader(path: string): Reader {
   } catch (error) {
     dispose();
     throw error;
+  }
+}
+
+/** Lists the names in a directory; none where it is not there. Throws `FAILED` where it can't be read. */
+export function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT')) return [];
+    throw new CofferError('FAILED', `cannot list ${directory}: ${reasonOf(error)}`, { cause: error });
   }
 }
 

@@ -126,12 +126,15 @@ export function pointLinkSync(path: string, target: string): void {
 }
 
 /**
- * Removes what interrupted overwrites of `name` left in `directory` and returns how many there were.
- * Call it where no other save of that name can be under way (under its lease). Throws `FAILED`.
+ * Removes what interrupted overwrites left in `directory` of the names that `isIdle` allows, and returns how many there
+ * were. No save of such a name may be under way: that is for the caller to know. Throws `FAILED`.
  */
-export async function sweepTemps(directory: string, name: string): Promise<number> {
+export function sweepTemps(directory: string, isIdle: (name: string) => boolean): number {
   try {
-    const temps = readdirSync(directory).filter((entry) => isTempOf(name, entry));
+    const temps = readdirSync(directory).filter((entry) => {
+      const name = tempOf(entry);
+      return name !== undefined && isIdle(name);
+    });
     for (const temp of temps) {
       unlinkSync(join(directory, temp));
     }
@@ -266,8 +269,9 @@ function durabilityUnknown(place: Place, cause: unknown): CofferError {
   return new CofferError('DURABILITY_UNKNOWN', message, { cause });
 }
 
-function isTempOf(name: string, entry: string): boolean {
-  return entry.startsWith(`.${name}.`) && /^[0-9a-f]{16}\.tmp$/.test(entry.slice(name.length + 2));
+/** The name whose overwrite a temporary file belongs to. */
+function tempOf(entry: string): string | undefined {
+  return /^\.(.+)\.[0-9a-f]{16}\.tmp$/.exec(entry)?.[1];
 }
 
 const fsync = promisify(fsyncWithCallback);

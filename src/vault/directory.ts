@@ -1,9 +1,11 @@
-import { readdirSync, readlinkSync, statSync } from 'node:fs';
+import { lstatSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { CofferError } from '../errors.ts';
-import { takeLock } from '../files/lock.ts';
+import { FileLock, takeLock } from '../files/lock.ts';
 import { makeDirectory } from '../files/paths.ts';
-import { pointLinkSync } from '../files/replace.ts';
+import { namesIn } from '../files/reader.ts';
+import { pointLinkSync, sweepTemps } from '../files/replace.ts';
+import { isFileId } from './lease.ts';
 
 /** How long somebody else may change the set of sessions before we give up. */
 const VAULT_WAIT_MS = 10_000;
@@ -37,14 +39,17 @@ export class VaultDirectory {
     return join(this.sessions, fileId);
   }
 
-  /** The ids of the sealed files, from their names alone. */
+  /** The ids of the sealed files, from their names alone. Throws `FAILED` where the directory can't be read. */
   fileIds(): string[] {
-    try {
-      return readdirSync(this.sessions).filter((name) => /^[0-9a-f]{32}$/.test(name));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-      throw error;
-    }
+    return namesIn(this.sessions).filter(isFileId);
+  }
+
+  /**
+   * Removes what saves that never ended left behind, of sessions that nobody holds, and of `own`, which this process
+   * holds and is not saving. Call under `locks/vault`. Throws `FAILED`.
+   */
+  sweepTemps(own?: string): void {
+    sweepTemps(this.sessions, (name) => isFileId(name) && (name === own || !FileLock.isHeld(join(this.locks, name))));
   }
 
   /** The file that `_autosave` points at; without links (Windows, without the privilege) the one saved last. */
@@ -91,7 +96,7 @@ export class VaultDirectory {
   #savedLast(): string | undefined {
     let latest: { fileId: string; saved: number } | undefined;
     for (const fileId of this.fileIds()) {
-      const saved = statSync(this.path(fileId), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+      const saved = lstatSync(this.path(fileId), { throwIfNoEntry: false })?.mtimeMs ?? 0;
       if (!latest || saved > latest.saved) latest = { fileId, saved };
     }
     return latest?.fileId;

@@ -1,6 +1,8 @@
-import { lstatSync, readdirSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import { CofferError } from '../errors.ts';
+import { namesIn } from '../files/reader.ts';
+import { isFileId } from './lease.ts';
 import { readVaultFile, type VaultFile } from './vault-file.ts';
 
 /** A path whose permissions are not what coffer sets. Modes are the low nine bits. */
@@ -39,34 +41,25 @@ export async function inspectDirectory(directory: string): Promise<VaultInspecti
   check(join(directory, 'vault.json'), 0o600);
   for (const name of ['sessions', 'locks', 'quarantine']) {
     check(join(directory, name), 0o700);
-    for (const entry of names(join(directory, name))) check(join(directory, name, entry), 0o600);
+    for (const entry of namesIn(join(directory, name))) check(join(directory, name, entry), 0o600);
   }
-  const sessions = names(join(directory, 'sessions'));
+  const sessions = namesIn(join(directory, 'sessions'));
   return {
     directory,
     exists,
     ...(await vaultFileOf(directory)),
     looseModes,
-    sealedFiles: sessions.filter((name) => /^[0-9a-f]{32}$/.test(name)).length,
-    quarantined: names(join(directory, 'quarantine')).filter((name) => !name.endsWith('.txt')).length,
+    sealedFiles: sessions.filter(isFileId).length,
+    quarantined: namesIn(join(directory, 'quarantine')).filter((name) => !name.endsWith('.txt')).length,
     strayTemps: sessions.filter((name) => name.endsWith('.tmp')).length,
   };
 }
 
 async function vaultFileOf(directory: string): Promise<Pick<VaultInspection, 'vaultFile' | 'vaultFileError'>> {
   try {
-    return { vaultFile: await readVaultFile(directory), vaultFileError: undefined };
+    return { vaultFile: readVaultFile(directory), vaultFileError: undefined };
   } catch (error) {
     if (!(error instanceof CofferError)) throw error;
     return { vaultFile: undefined, vaultFileError: error };
-  }
-}
-
-function names(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
   }
 }

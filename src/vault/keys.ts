@@ -52,7 +52,7 @@ export async function unlockVault(options: KeyOptions): Promise<Unlocked> {
   if (options.choice === 'memory' && !options.keyring) {
     throw new CofferError('KEY_ABSENT', 'this chat is kept in memory only, as COFFER_KEYCHAIN=memory asks for');
   }
-  const file = await readVaultFile(options.directory);
+  const file = readVaultFile(options.directory);
   if (file) return openExisting(options, file);
   const keyIds = options.sealedKeyIds();
   return keyIds ? rebuild(options, keyIds) : firstUse(options);
@@ -197,7 +197,7 @@ async function settle(
   await options.makeDirectory();
   const won = await createVaultFile(options.directory, { format: 1, key: key.id, ...kept });
   if (won) return { key, backend: kept.backend, provider: kept.provider, how: 'created' };
-  const winner = await readVaultFile(options.directory);
+  const winner = readVaultFile(options.directory);
   if (!winner) throw new CofferError('VAULT_BUSY', `${vaultFilePath(options.directory)} came and went; try again`);
   return openExisting(options, winner);
 }

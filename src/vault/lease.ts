@@ -1,8 +1,9 @@
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { CofferError } from '../errors.ts';
 import { FileLock } from '../files/lock.ts';
+import { namesIn } from '../files/reader.ts';
 import { replaceFileSync } from '../files/replace.ts';
 
 /** Who holds a session: for messages only, the kernel lock is what counts. `since` is milliseconds since 1970. */
@@ -64,12 +65,12 @@ export function heldSessions(locks: string): Map<string, Holder> {
 
 /** Names the sessions that somebody leased and did not give back: held ones, and those of processes that died. */
 export function leasedNames(locks: string): string[] {
-  try {
-    return readdirSync(locks).filter((name) => /^[0-9a-f]{32}$/.test(name));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
+  return namesIn(locks).filter(isFileId);
+}
+
+/** Tells whether a name is a file id: 32 hex digits. */
+export function isFileId(name: string): boolean {
+  return /^[0-9a-f]{32}$/.test(name);
 }
 
 function describeHolder(holder: Holder): string {

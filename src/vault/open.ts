@@ -19,7 +19,7 @@ import {
   openSummary,
   SUMMARY_REACH,
 } from '../envelope/seal.ts';
-import { CofferError } from '../errors.ts';
+import { CofferError, isCofferError } from '../errors.ts';
 import { openReader, type Reader } from '../files/reader.ts';
 import type { Stamp } from '../files/replace.ts';
 
@@ -137,8 +137,17 @@ function open(path: string, fileId: string): Reader {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') {
       throw new CofferError('SESSION_NOT_FOUND', `there is no file ${fileId} in the vault`, { cause });
     }
+    if (isNoFile(cause))
+      throw new CofferError('UNAUTHENTIC', `file ${fileId}: something else is in its place`, { cause });
     throw cause;
   }
+}
+
+/** A link, a directory, a pipe; what only can't be read at the moment says nothing of the file. */
+function isNoFile(error: unknown): boolean {
+  if (!isCofferError(error, 'FAILED')) return false;
+  const cause = error.cause as NodeJS.ErrnoException | undefined;
+  return cause === undefined || cause.code === 'ELOOP';
 }
 
 /** Puts the file's name before what the envelope says of its bytes. */

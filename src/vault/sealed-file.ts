@@ -1,7 +1,8 @@
+import { dirname } from 'node:path';
 import type { VaultKey } from '../envelope/key.ts';
 import { type Chain, firstLink, sealFrame } from '../envelope/seal.ts';
 import { appendFile, appendFileSync } from '../files/append.ts';
-import { replaceFile, replaceFileSync, type Stamp } from '../files/replace.ts';
+import { replaceFile, replaceFileSync, type Stamp, sweepTemps } from '../files/replace.ts';
 import { Body, pack } from './body.ts';
 import { headerOf, type Opened, type Torn } from './open.ts';
 import { quarantineTorn } from './quarantine.ts';
@@ -95,6 +96,7 @@ export class SealedFile {
     }
     this.#finals++;
     this.#written();
+    if (this.#inFlight) sweepTemps(dirname(this.path), (name) => name === this.fileId);
   }
 
   #enqueue(work: () => Promise<void>): Promise<void> {

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { CofferError } from '../errors.ts';
-import { readWhole } from '../files/read.ts';
+import { openReader } from '../files/reader.ts';
 import { createFile } from '../files/replace.ts';
 import type { Backend } from '../keyring/keyring.ts';
 
@@ -36,15 +36,10 @@ const LIMIT = 64 * 1024;
  * Reads `vault.json`; undefined where there is none.
  * Throws `NEWER_VERSION`, and `UNAUTHENTIC` where it is not what coffer writes.
  */
-export async function readVaultFile(directory: string): Promise<VaultFile | undefined> {
+export function readVaultFile(directory: string): VaultFile | undefined {
   const path = vaultFilePath(directory);
-  let text: string;
-  try {
-    text = (await readWhole(path, LIMIT)).bytes.toString('utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
+  const text = readText(path);
+  if (text === undefined) return undefined;
   const value = parse(path, text);
   const format = z.looseObject({ format: z.number().int() }).safeParse(value);
   if (format.success && format.data.format > 1) {
@@ -70,6 +65,18 @@ export function vaultFilePath(directory: string): string {
   return join(directory, 'vault.json');
 }
 
+function readText(path: string): string | undefined {
+  try {
+    using reader = openReader(path);
+    const { size } = reader.stamp;
+    if (size > LIMIT) throw damaged(path, `it has ${size} bytes`);
+    return reader.at(0, size).toString('utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
 function parse(path: string, text: string): unknown {
   try {
     return JSON.parse(text);
@@ -78,7 +85,7 @@ function parse(path: string, text: string): unknown {
   }
 }
 
-function damaged(path: string, what: string, cause: unknown): CofferError {
+function damaged(path: string, what: string, cause?: unknown): CofferError {
   const advice = 'restore it from a backup, or move it away and coffer looks for the key that the sessions name';
   return new CofferError('UNAUTHENTIC', `${path} is damaged: ${what}; ${advice}`, { cause });
 }

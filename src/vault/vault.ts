@@ -1,12 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { statSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import type { VaultKey } from '../envelope/key.ts';
 import { unpackSegment } from '../envelope/segment.ts';
 import { CofferError, isCofferError } from '../errors.ts';
 import { FileLock } from '../files/lock.ts';
 import { dataDirectory, makeDirectory } from '../files/paths.ts';
 import { removeFile } from '../files/remove.ts';
-import { sweepTemps } from '../files/replace.ts';
 import { VaultDirectory } from './directory.ts';
 import { inspectDirectory, type VaultInspection } from './inspect.ts';
 import { type KeyOptions, type Unlocked, unlockVault } from './keys.ts';
@@ -98,6 +97,7 @@ export class Vault {
     const { key } = await this.unlock();
     await makeDirectory(this.#place.sessions);
     await this.#place.locked(async () => {
+      this.#place.sweepTemps();
       const { writable, step } = this.#begin(key, first);
       adopt?.(writable);
       try {
@@ -128,7 +128,7 @@ export class Vault {
     return this.#place.locked(async () => {
       const lease = Lease.take(this.#place.locks, fileId);
       try {
-        await sweepTemps(this.#place.sessions, fileId);
+        this.#place.sweepTemps(fileId);
         const opened = openSealedFile(this.#place.path(fileId), fileId, key);
         const file = new SealedFile(this.#place.path(fileId), fileId, key);
         file.adopt(opened, onLines);
@@ -216,7 +216,7 @@ export class Vault {
   }
 
   #listOne(fileId: string, held: Holder | undefined): Listed | undefined {
-    const stats = statSync(this.#place.path(fileId), { throwIfNoEntry: false });
+    const stats = lstatSync(this.#place.path(fileId), { throwIfNoEntry: false });
     if (!stats) return undefined;
     const entry = { fileId, changed: stats.mtimeMs, held };
     try {
@@ -240,7 +240,7 @@ export class Vault {
   *#siblings(): Generator<Head> {
     const since = Date.now() - 27 * 3_600_000;
     for (const fileId of this.#place.fileIds()) {
-      const stats = statSync(this.#place.path(fileId), { throwIfNoEntry: false });
+      const stats = lstatSync(this.#place.path(fileId), { throwIfNoEntry: false });
       if (!stats || stats.mtimeMs < since) continue;
       const listed = this.#listOne(fileId, undefined);
       if (listed && 'head' in listed) yield listed.head;

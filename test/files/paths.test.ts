@@ -1,7 +1,7 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { configDirectory, dataDirectory, makeDirectory } from '../../src/files/paths.ts';
+import { dataDirectory, makeDirectory } from '../../src/files/paths.ts';
 import { inChild, requirePosix, temporaryFolder } from './facilities.ts';
 
 describe('dataDirectory', () => {
@@ -16,14 +16,6 @@ describe('dataDirectory', () => {
     expect(dataDirectory({ COFFER_DATA_DIR: '' }, '')).toBe(dataDirectory({}));
     expect(dataDirectory({}, 'here')).toBe(resolve('here'));
     expect(isAbsolute(dataDirectory({}))).toBe(true);
-  });
-});
-
-describe('configDirectory', () => {
-  it('takes COFFER_CONFIG_DIR before the system’s place', () => {
-    expect(configDirectory({ COFFER_CONFIG_DIR: '/from/env' })).toBe(resolve('/from/env'));
-    expect(configDirectory({ COFFER_CONFIG_DIR: '' })).toBe(configDirectory({}));
-    expect(configDirectory({})).toMatch(/coffer/);
   });
 });
 

@@ -1,9 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { readWhole } from '../../src/files/read.ts';
-import { openReader } from '../../src/files/reader.ts';
+import { namesIn, openReader } from '../../src/files/reader.ts';
 import { replaceFileSync } from '../../src/files/replace.ts';
 import { requirePosix, temporaryFolder } from './facilities.ts';
 
@@ -59,28 +58,13 @@ describe('openReader', () => {
   });
 });
 
-describe('readWhole', () => {
-  it('reads everything and says which file it was', async () => {
-    const path = join(temporaryFolder(), 'session');
-    const content = Buffer.alloc(200_000, 'content ');
-    writeFileSync(path, content);
-    const { bytes, stamp } = await readWhole(path);
-    const { dev, ino } = statSync(path, { bigint: true });
-    expect(bytes.equals(content)).toBe(true);
-    expect(stamp).toEqual({ dev, ino, size: 200_000 });
-  });
-
-  it('reads a file of exactly the limit and says FAILED for a longer one', async () => {
-    const path = join(temporaryFolder(), 'session');
-    writeFileSync(path, '12345');
-    expect((await readWhole(path, 5)).bytes.toString()).toBe('12345');
-    await expect(readWhole(path, 4)).rejects.toMatchObject({ code: 'FAILED' });
-  });
-
-  it('passes ENOENT through as it is, and says FAILED for a directory', async () => {
+describe('namesIn', () => {
+  it('lists a directory, gives nothing where there is none, and says FAILED where a file is in its place', () => {
     const folder = temporaryFolder();
-    mkdirSync(join(folder, 'directory'));
-    await expect(readWhole(join(folder, 'gone'))).rejects.toMatchObject({ code: 'ENOENT' });
-    await expect(readWhole(join(folder, 'directory'))).rejects.toMatchObject({ code: 'FAILED' });
+    writeFileSync(join(folder, 'a'), '');
+    expect(namesIn(folder)).toEqual(['a']);
+    expect(namesIn(join(folder, 'gone'))).toEqual([]);
+    const failed = { code: 'FAILED', message: expect.stringContaining('cannot list') };
+    expect(() => namesIn(join(folder, 'a'))).toThrow(expect.objectContaining(failed));
   });
 });

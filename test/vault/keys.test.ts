@@ -130,6 +130,7 @@ describe('unlockVault', () => {
     ['a field of a wrong kind', '{"format":1,"key":3}', 'UNAUTHENTIC', 'its key is not what'],
     ['a newer format', '{"format":2,"key":3}', 'NEWER_VERSION', 'newer version'],
     ['nothing', '', 'UNAUTHENTIC', 'it is not JSON'],
+    ['far too much', ' '.repeat(70_000), 'UNAUTHENTIC', 'it has 70000 bytes'],
   ])('refuses a vault.json of %s', async (_, text, code, message) => {
     const at = await withSession();
     writeFileSync(join(at.directory, 'vault.json'), text);

@@ -1,9 +1,12 @@
+import { execFileSync } from 'node:child_process';
 import {
   appendFileSync,
   copyFileSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
@@ -101,6 +104,21 @@ describe('openSealedFile', () => {
     const rows = await (await at.open()).list();
     expect(rows.map((row) => row.unreadable?.code)).toEqual(['UNAUTHENTIC', 'UNAUTHENTIC']);
     expect(rows[0]!.unreadable?.message).toContain('belongs under another name');
+  });
+
+  it.each([
+    ['a link', (path: string) => symlinkSync('/etc/hostname', path)],
+    ['a link to nothing', (path: string) => symlinkSync('/nowhere', path)],
+    ['a directory', (path: string) => mkdirSync(path)],
+    ['a pipe', (path: string) => execFileSync('mkfifo', [path])],
+  ])("lists %s in a file's place as unreadable, and opens it never", async (_, make) => {
+    const { at } = await small();
+    make(join(at.directory, 'sessions', 'a'.repeat(32)));
+    await using sessions = await at.open();
+    const rows = await sessions.list();
+    expect(rows.map((row) => row.unreadable?.code)).toEqual([undefined, 'UNAUTHENTIC']);
+    await expect(sessions.resume(rows[1]!)).rejects.toMatchObject({ code: 'UNAUTHENTIC' });
+    expect(texts(await sessions.read(rows[0]!))).toEqual(['one', 'two']);
   });
 
   it('keeps other sessions usable beside an unreadable one, which is listed last', async () => {
