@@ -31,8 +31,6 @@ export class Chat {
   readonly #parts: ChatParts;
   #session: Session;
   #model: ChatModel | undefined;
-  /** How many messages were in the conversation when all of it was on the disk. */
-  #saved = 0;
 
   constructor(parts: ChatParts, model: ChatModel) {
     this.terminal = parts.terminal;
@@ -65,12 +63,9 @@ export class Chat {
     return this.#parts.inMemory && this.sessions.key.state !== 'ready';
   }
 
-  /** Looks since when steps that should be on the disk are not, and keeps in mind how far all of them are. */
-  checkSaved(): Unsaved | undefined {
-    if (this.inMemory) return undefined;
-    const { unsaved, state } = this.#session;
-    if (unsaved === undefined) this.#saved = state.messageCount;
-    return unsaved;
+  /** Since when steps that should be on the disk are not. */
+  get unsaved(): Unsaved | undefined {
+    return this.inMemory ? undefined : this.#session.unsaved;
   }
 
   /** Ends the conversation and begins another. Gives the id of the one before, where it has one; throws `NOT_SAVED` to keep it. */
@@ -78,7 +73,6 @@ export class Chat {
     await this.#mayLeave();
     const before = this.#session;
     this.#session = this.#begin(this.#model?.name ?? before.state.model);
-    this.#saved = 0;
     await this.#closeBefore(before);
     return before.id;
   }
@@ -98,7 +92,6 @@ export class Chat {
     this.#session = await this.sessions.resume(row);
     await this.#closeBefore(before);
     const { state, lost } = this.#session;
-    this.#saved = state.messageCount;
     this.terminal.say(`resumed session ${row.label} (${countMessages(state.messageCount)}, ${state.model})`);
     if (lost !== undefined) this.terminal.tell(lost);
     await this.#restoreModel(state.model);
@@ -117,31 +110,29 @@ export class Chat {
   /** Saves and closes the conversation at the end of the chat. Throws `NOT_SAVED` saying what is lost. */
   async close(): Promise<void> {
     if (this.inMemory) return;
-    const unsaved = this.checkSaved();
     try {
       await this.#session.close();
     } catch (error) {
-      throw this.#lost(error, unsaved);
+      throw this.#lost(error);
     }
   }
 
   /** The final save of a process that ends now. Synchronous. Throws `NOT_SAVED` saying what is lost. */
   finalSave(): void {
     if (this.inMemory) return;
-    const unsaved = this.checkSaved();
     try {
       this.#session.finalSave();
     } catch (error) {
-      throw this.#lost(error, unsaved);
+      throw this.#lost(error);
     }
   }
 
-  #lost(error: unknown, unsaved: Unsaved | undefined): unknown {
+  #lost(error: unknown): unknown {
     if (!isCofferError(error)) return error;
-    const count = this.#session.state.messageCount - this.#saved;
-    const what = count === 0 ? 'how the conversation ended' : countMessages(count);
-    const since = unsaved === undefined ? '' : ` since ${clock(unsaved.since)}`;
-    const message = `not saved, lost: ${what}${since}: ${reasonOf(error)}`;
+    const { unsaved } = this.#session;
+    const messages =
+      unsaved && unsaved.messages > 0 && `${countMessages(unsaved.messages)} since ${clock(unsaved.since)}`;
+    const message = `not saved, lost: ${messages || 'how the conversation ended'}: ${reasonOf(error)}`;
     return new CofferError('NOT_SAVED', message, { cause: error });
   }
 
@@ -155,7 +146,7 @@ export class Chat {
 
   /** Steps that are nowhere but here are not dropped without a word. */
   async #mayLeave(): Promise<void> {
-    const unsaved = this.checkSaved();
+    const { unsaved } = this;
     if (unsaved === undefined) return;
     const question = `this conversation is not saved since ${clock(unsaved.since)}; drop what is not? [y/N] `;
     const answer = this.terminal.interactive ? await this.input.ask(question) : undefined;

@@ -80,7 +80,7 @@ async function answer(chat: Chat, text: string, signal: AbortSignal): Promise<Co
 
 /** `NOT SAVED since 12:31: disk full`, and the empty text while everything is saved. */
 function status(chat: Chat): string {
-  const unsaved = chat.checkSaved();
+  const { unsaved } = chat;
   return unsaved === undefined ? '' : `${describe(unsaved)} `;
 }
 
@@ -88,7 +88,7 @@ function status(chat: Chat): string {
 function statusTeller(chat: Chat): () => void {
   let told = '';
   return () => {
-    const unsaved = chat.checkSaved();
+    const { unsaved } = chat;
     const now = unsaved === undefined ? '' : describe(unsaved);
     if (now === told) return;
     chat.terminal.tell(now === '' ? 'saved again' : now);

@@ -14,7 +14,7 @@ export function selectRow(which: string, rows: readonly Row[], shown: readonly R
   const wanted = which.trim();
   const byNumber = /^\d+$/.test(wanted) ? shown.find((row) => row.number === Number(wanted)) : undefined;
   if (byNumber) return present(byNumber, rows, wanted);
-  const named = rows.filter((row) => row.label === wanted || row.id === wanted || row.uuid === wanted);
+  const named = rows.filter((row) => [row.label, row.id, row.uuid, row.fileId].includes(wanted));
   if (named[0]) return named[0];
   if (wanted === 'last' && rows[0]) return newest(rows);
   const candidates = unique(

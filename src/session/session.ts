@@ -21,6 +21,8 @@ export interface SessionOrigin {
 /** Since when, and why, steps are not on disk. */
 export interface Unsaved {
   readonly since: Date;
+  /** How many messages of user and assistant that concerns. */
+  readonly messages: number;
   readonly error: CofferError;
 }
 
@@ -96,7 +98,9 @@ export class Session implements AsyncDisposable {
   /** Since when steps are not on disk; undefined while all of them are. */
   get unsaved(): Unsaved | undefined {
     if (!this.#failure) return undefined;
-    return { since: new Date(this.#events[this.#durable]?.ts ?? Date.now()), error: this.#failure };
+    const events = this.#events.slice(this.#durable);
+    const { messageCount: messages } = fold(emptyState, events);
+    return { since: new Date(events[0]?.ts ?? Date.now()), messages, error: this.#failure };
   }
 
   /**
@@ -151,12 +155,22 @@ export class Session implements AsyncDisposable {
     this.draft = undefined;
     if (!this.#touched) return;
     if (this.#state.status !== status) this.#add([{ type: 'status', status }]);
-    if (this.#writable) this.#writable.file.saveSync(this.#step());
-    else this.#writable = this.#vault.createSync((siblings) => this.#firstStep(siblings()));
-    this.#fileId = this.#writable.file.fileId;
-    if (!this.#pointed) this.#vault.pointAutosaveSync(this.#writable.file.fileId);
+    try {
+      this.#writeSync();
+    } catch (error) {
+      if (error instanceof CofferError) this.#failure = error;
+      throw error;
+    }
     this.#ended = true;
     this.#failure = undefined;
+  }
+
+  #writeSync(): void {
+    if (this.#writable) this.#writable.file.saveSync(this.#step());
+    else this.#writable = this.#vault.createSync((siblings) => this.#firstStep(siblings()));
+    this.#durable = this.#handedOver;
+    this.#fileId = this.#writable.file.fileId;
+    if (!this.#pointed) this.#vault.pointAutosaveSync(this.#fileId);
   }
 
   /** Ends it: records how (where anything was recorded), folds the file into one frame, gives the lease back. Throws as {@link append}. */
@@ -164,11 +178,11 @@ export class Session implements AsyncDisposable {
     if (this.#ended) return this.#release();
     const last = this.#touched && this.#autosave;
     if (last && this.#state.status !== status) this.#add([{ type: 'status', status }]);
-    this.#ended = true;
     try {
       if (last) await this.#save();
       await this.#writable?.file.fold();
     } finally {
+      this.#ended = true;
       await this.#release();
     }
   }

@@ -116,7 +116,7 @@ export class Sessions implements AsyncDisposable {
     );
     const lost = opened.torn && describeTorn(opened.torn);
     const id = decodeSummary(opened.summary).id;
-    const written = { file, lease, id, lost, pointed: this.#vault.autosaveTarget() === row.fileId };
+    const written = { file, lease, id, lost, pointed: await this.#point(row.fileId) };
     return this.#track(new Session({ vault: this.#vault, autosave: this.#autosave, events, written }));
   }
 
@@ -145,6 +145,17 @@ export class Sessions implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /** Tells whether `_autosave` could be pointed at a session; if not, its first save tries again, and tells. */
+  async #point(fileId: string): Promise<boolean> {
+    try {
+      await this.#vault.pointAutosave(fileId);
+      return true;
+    } catch (error) {
+      if (!(error instanceof CofferError)) throw error;
+      return false;
+    }
   }
 
   async #resumeSnapshot(row: Row): Promise<Session> {

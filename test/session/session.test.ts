@@ -1,7 +1,7 @@
-import { readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { begin, home, reply, texts, user } from '../support/vault.ts';
+import { begin, type Home, home, reply, texts, user } from '../support/vault.ts';
 
 describe('Session', () => {
   it('writes nothing until its first step', async () => {
@@ -186,6 +186,62 @@ describe('Session', () => {
     expect(texts(await other.read((await other.list())[0]!))).toEqual(['one', 'two']);
   });
 
+  it('leaves nothing unfinished behind where the final save overtakes one in flight', async () => {
+    for (let trial = 0; trial < 10; trial++) {
+      const at = home();
+      const sessions = await at.open();
+      const session = begin(sessions);
+      await session.append(user('one'));
+      const inFlight = session.append(user('two'));
+      await Promise.resolve();
+      await Promise.resolve();
+      const before = unfinished(at);
+      session.finalSave();
+      if (trial === 0) expect(before).toHaveLength(1);
+      expect(unfinished(at)).toEqual([]);
+      await inFlight;
+    }
+  });
+
+  it('makes the final save of a session that is being closed', async () => {
+    const at = home();
+    const sessions = await at.open();
+    const session = begin(sessions);
+    await session.append(user('one'));
+    const closing = session.close();
+    session.finalSave();
+    await closing;
+    const other = await at.open();
+    const recorded = await other.read((await other.list())[0]!);
+    expect(texts(recorded)).toEqual(['one']);
+    expect(recorded.state.status).toBe('cancelled');
+  });
+
+  it('removes what a crash left unfinished when the next conversation begins, but nothing of one that is live', async () => {
+    const at = home();
+    await using sessions = await at.open();
+    const live = begin(sessions);
+    await live.append(user('one'));
+    const folder = join(at.directory, 'sessions');
+    const own = `.${live.fileId}.0123456789abcdef.tmp`;
+    for (const name of [own, `.${'a'.repeat(32)}.0123456789abcdef.tmp`]) writeFileSync(join(folder, name), 'left');
+    await begin(sessions).append(user('two'));
+    expect(unfinished(at)).toEqual([own]);
+  });
+
+  it('points _autosave at the session that is resumed', async () => {
+    const at = home();
+    const sessions = await at.open();
+    const [older, newer] = [begin(sessions), begin(sessions)];
+    await older.append(user('one'));
+    await newer.append(user('two'));
+    await sessions.close();
+    await using again = await at.open();
+    await again.resume(await again.find(older.fileId!));
+    expect(readlinkSync(join(at.directory, 'sessions', '_autosave'))).toBe(older.fileId);
+    expect((await again.list())[0]).toMatchObject({ label: '_autosave', fileId: older.fileId });
+  });
+
   it('saves nothing by itself where autosave is off, but a snapshot when asked', async () => {
     const at = home();
     await using sessions = await at.open({ autosave: false });
@@ -219,6 +275,11 @@ describe('Session', () => {
     );
   });
 });
+
+/** The temporary files that saves have left. */
+function unfinished(at: Home): string[] {
+  return readdirSync(join(at.directory, 'sessions')).filter((name) => name.endsWith('.tmp'));
+}
 
 /** Text that does not compress away. */
 function noise(length: number): string {
