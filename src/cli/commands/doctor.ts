@@ -92,8 +92,9 @@ const advice: Partial<Record<ErrorCode, string>> = {
   KEY_OTHER: 'it came from another vault; bring back that key, or move the file to its vault',
 };
 
+/** Tells a problem and what to do, where its message does not say so already. */
 function tellProblem(terminal: Terminal, problem: CofferError): CofferError {
-  const what = advice[problem.code];
+  const what = problem.message.includes('; ') ? undefined : advice[problem.code];
   terminal.say(`  ${problem.message}${what === undefined ? '' : `; ${what}`}`);
   return problem;
 }
