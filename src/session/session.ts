@@ -165,14 +165,6 @@ export class Session implements AsyncDisposable {
     this.#failure = undefined;
   }
 
-  #writeSync(): void {
-    if (this.#writable) this.#writable.file.saveSync(this.#step());
-    else this.#writable = this.#vault.createSync((siblings) => this.#firstStep(siblings()));
-    this.#durable = this.#handedOver;
-    this.#fileId = this.#writable.file.fileId;
-    if (!this.#pointed) this.#vault.pointAutosaveSync(this.#fileId);
-  }
-
   /** Ends it: records how (where anything was recorded), folds the file into one frame, gives the lease back. Throws as {@link append}. */
   async close(status: Status = 'completed'): Promise<void> {
     if (this.#ended) return this.#release();
@@ -252,6 +244,14 @@ export class Session implements AsyncDisposable {
     if (this.#pointed || !this.#writable) return;
     await this.#vault.pointAutosave(this.#writable.file.fileId);
     this.#pointed = true;
+  }
+
+  #writeSync(): void {
+    if (this.#writable) this.#writable.file.saveSync(this.#step());
+    else this.#writable = this.#vault.createSync((siblings) => this.#firstStep(siblings()));
+    this.#durable = this.#handedOver;
+    this.#fileId = this.#writable.file.fileId;
+    if (!this.#pointed) this.#vault.pointAutosaveSync(this.#fileId);
   }
 
   #firstStep(siblings: Iterable<{ summary: Buffer }>): ReturnType<FirstStep> {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { lstatSync } from 'node:fs';
+import { lstatSync, type Stats } from 'node:fs';
 import type { VaultKey } from '../envelope/key.ts';
 import { unpackSegment } from '../envelope/segment.ts';
 import { CofferError, isCofferError } from '../errors.ts';
@@ -18,6 +18,9 @@ export type { AskPassphrase } from './keys.ts';
 
 /** How long a keychain that gave no answer, or a person who declined, is not asked again by itself. */
 const REFUSAL_MS = 30_000;
+
+/** A file changed less than this ago may change again under the same stamp: clocks of file systems tick that slowly. */
+const SETTLED_MS = 100;
 
 /** What a vault is opened with. */
 export interface VaultOptions extends Omit<KeyOptions, 'directory' | 'sealedKeyIds' | 'makeDirectory'> {
@@ -220,19 +223,20 @@ export class Vault {
     if (!stats) return undefined;
     const entry = { fileId, changed: stats.mtimeMs, held };
     try {
-      return { ...entry, head: this.#head(fileId, `${stats.ino} ${stats.size} ${stats.mtimeMs}`) };
+      return { ...entry, head: this.#head(fileId, stats) };
     } catch (error) {
       if (!(error instanceof CofferError)) throw error;
       return { ...entry, error };
     }
   }
 
-  #head(fileId: string, stamp: string): Head {
+  #head(fileId: string, stats: Stats): Head {
+    const stamp = `${stats.ino} ${stats.size} ${stats.mtimeMs}`;
     const known = this.#heads.get(fileId);
     if (known?.stamp === stamp) return known.head;
     if (!this.#unlocked) throw new CofferError('KEY_NOT_FOUND', 'the vault key is not at hand');
     const head = openHead(this.#place.path(fileId), fileId, this.#unlocked.key);
-    this.#heads.set(fileId, { stamp, head });
+    if (Date.now() - stats.mtimeMs > SETTLED_MS) this.#heads.set(fileId, { stamp, head });
     return head;
   }
 
