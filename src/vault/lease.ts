@@ -1,10 +1,10 @@
-import { readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { CofferError } from '../errors.ts';
 import { FileLock } from '../files/lock.ts';
 import { namesIn } from '../files/reader.ts';
-import { replaceFileSync } from '../files/replace.ts';
+import { reasonOf } from '../files/reason.ts';
 
 /** Who holds a session: for messages only, the kernel lock is what counts. `since` is milliseconds since 1970. */
 export interface Holder {
@@ -36,12 +36,11 @@ export class Lease {
       throw new CofferError('SESSION_IN_USE', `in use by ${describeHolder(holder)}; close it there or start a new one`);
     }
     const lease = new Lease(lock, path);
-    const holder: Holder = { pid: process.pid, since: Date.now() };
     try {
-      replaceFileSync(holderPath(path), [Buffer.from(JSON.stringify(holder))]);
-    } catch (error) {
+      writeHolder(path);
+    } catch (cause) {
       lease.release();
-      throw error;
+      throw new CofferError('NOT_SAVED', `cannot write down who holds ${fileId}: ${reasonOf(cause)}`, { cause });
     }
     return lease;
   }
@@ -77,6 +76,13 @@ function describeHolder(holder: Holder): string {
   if (holder.pid === 0) return 'another process';
   const since = new Date(holder.since).toTimeString().slice(0, 5);
   return `process ${holder.pid} since ${since}`;
+}
+
+/** Not flushed: it is for messages, and means nothing once this process has ended. */
+function writeHolder(lockPath: string): void {
+  const holder: Holder = { pid: process.pid, since: Date.now() };
+  rmSync(holderPath(lockPath), { force: true });
+  writeFileSync(holderPath(lockPath), JSON.stringify(holder), { flag: 'wx', mode: 0o600 });
 }
 
 function holderPath(lockPath: string): string {
