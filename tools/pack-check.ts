@@ -59,7 +59,7 @@ function importsWithTypes(home: string): void {
     'const sessions: Sessions = await openVault({ directory, keyring: new MemoryKeyring() });',
     'await sessions.close();',
     'if (isCofferError(new Error())) throw new TypeError("an Error is no CofferError");',
-    'process.stdout.write("opened " + sessions.directory);',
+    'process.stdout.write("opened " + sessions.directory + "\\n");',
   ];
   writeFileSync(file, `${lines.join('\n')}\n`);
   const settings = {
