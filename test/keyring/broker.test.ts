@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { BrokerProcess, trimmed } from '../../src/keyring/broker-process.ts';
 import { KeytarKeyring } from '../../src/keyring/keytar.ts';
 import { startSilentPrompter } from '../support/dbus-service.ts';
@@ -156,6 +156,7 @@ describe('the broker', () => {
     });
     asking.stdin?.end(script);
     const broker = Number(await firstLine(asking));
+    onTestFinished(() => killed(broker));
     await prompter.called('BeginPrompting');
     expect(existsSync(`/proc/${broker}`)).toBe(true);
     asking.kill('SIGKILL');
@@ -174,6 +175,7 @@ describe('the broker', () => {
       env: envOf(bus),
       stdio: ['pipe', 'inherit', 'inherit'],
     });
+    onTestFinished(() => void asking.kill('SIGKILL'));
     await finished(asking, script);
   });
 
@@ -273,6 +275,11 @@ function firstLine(child: ChildProcess): Promise<string> {
     child.stdout?.once('data', (part: Buffer) => resolve(part.toString()));
     child.once('exit', () => reject(new Error('it ended without a word')));
   });
+}
+
+/** Ends a process that should be gone already: a test that fails leaves none behind. */
+function killed(pid: number): void {
+  if (existsSync(`/proc/${pid}`)) process.kill(pid, 'SIGKILL');
 }
 
 /** Resolves when a process is gone that is no child of ours: the kernel tells only its parent, so one has to look. */
