@@ -55,8 +55,20 @@ describe('selectRow', () => {
     expect(() => selectRow('fixing-auth-bug', rows)).toThrow('could be any of 2');
   });
 
-  it.each(['99', 'nothing', '', '0', '-1'])('finds nothing for "%s"', (which) => {
+  it.each(['99', 'nothing', '', '0', '-1', '5', '202'])('finds nothing for "%s"', (which) => {
     expect(() => selectRow(which, rows)).toThrow(expect.objectContaining({ code: 'SESSION_NOT_FOUND' }));
+  });
+
+  it('takes a wrong row number for no prefix of a UUID', () => {
+    const unlucky = [row(1, '2026-11-20_12-31', { uuid: '99b6682a-0000-4000-8000-000000000000' })];
+    expect(() => selectRow('99', unlucky)).toThrow(expect.objectContaining({ code: 'SESSION_NOT_FOUND' }));
+    expect(selectRow('99b', unlucky).number).toBe(1);
+  });
+
+  it('takes fewer than four characters for no part of a UUID', () => {
+    const hit = [row(1, '2026-11-20_12-31', { uuid: '99aa0000-0000-4000-8000-000000000000' })];
+    expect(() => selectRow('99', hit)).toThrow(expect.objectContaining({ code: 'SESSION_NOT_FOUND' }));
+    expect(selectRow('99aa', hit).number).toBe(1);
   });
 
   it('takes a number as it was shown, whatever the order is now', () => {
