@@ -1,17 +1,14 @@
 import { CofferError } from '../errors.ts';
 import type { Row } from './row.ts';
 
-/** From so many characters on a prefix of a UUID counts: a number that is no row must not hit one by chance. */
-const UUID_PREFIX = 4;
-
 /** How many candidates an ambiguous prefix names. */
 const CANDIDATES = 5;
 
 /**
  * Finds the row that `which` means: a row number, `last`, `_autosave`, an id, a name, or a unique prefix of
  * an id or a UUID. Digits are a row if that row exists, else, from four digits on, a prefix: a wrong row number must
- * not meet a UUID that happens to begin so. `shown` is the list that the person
- * last saw, whose numbers count; `rows` is what there is now.
+ * not meet a UUID that happens to begin so. `shown` is the list that the person last saw, whose numbers count; `rows`
+ * is what there is now.
  * Throws `SESSION_NOT_FOUND`, and `SESSION_AMBIGUOUS` with the candidates.
  */
 export function selectRow(which: string, rows: readonly Row[], shown: readonly Row[] = rows): Row {
@@ -34,10 +31,6 @@ export function selectRow(which: string, rows: readonly Row[], shown: readonly R
     throw new CofferError('SESSION_AMBIGUOUS', `${wanted} could be any of ${candidates.length}: ${names.join(', ')}`);
   }
   throw new CofferError('SESSION_NOT_FOUND', `no session ${wanted}; /sessions or coffer sessions lists what there is`);
-}
-
-function isUuidPrefix(uuid: string, wanted: string): boolean {
-  return wanted.length >= UUID_PREFIX && uuid.startsWith(wanted.toLowerCase());
 }
 
 /** The row as it is now, of a number that was shown before. */

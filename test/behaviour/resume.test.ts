@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { conversation, makePlace, type Place } from '../support/coffer.ts';
 
+/** What every id of today begins with. */
+const year = new Date().getFullYear();
+
 describe('/resume of what is not there', () => {
   it.each([
     ['a number that no row has', '99', /no session 99\b/],
@@ -8,7 +11,8 @@ describe('/resume of what is not there', () => {
     ['zero', '0', /no session 0\b/],
     ['a negative number', '-1', /no session -1\b/],
     ['a path', '../../etc/passwd', /no session \.\.\/\.\.\/etc\/passwd/],
-    ['an ambiguous prefix', '20', /20 could be any of 4: .*_one/],
+    ['a number that ids begin with', '20', /no session 20;/],
+    ['an ambiguous prefix', `${year}-`, /^\d+- could be any of 4: .*_one/],
     ['a name that two have', 'twin', /twin could be any of 2: \S+_twin\S*, \S+_twin\S*/],
   ])('%s is one clear line, and the present conversation goes on untouched', async (name, which, line) => {
     await using place = await makePlace();
@@ -32,15 +36,18 @@ describe('/resume of what is not there', () => {
     for (const [file, bytes] of others) expect(after.get(file)).toEqual(bytes);
   });
 
-  it.each([['99'], ['nothing'], ['20']])('coffer resume %s ends with 10 and starts no chat', async (which) => {
-    await using place = await makePlace();
-    await prepare(place, ['one', 'two']);
-    const { code, stdout, stderr } = await place.run(['resume', which], { input: 'never said\n' });
-    expect(code).toBe(10);
-    expect(stdout).toBe('');
-    expect(stderr.trim().split('\n')).toHaveLength(1);
-    expect(await place.sessionFiles()).toHaveLength(3);
-  });
+  it.each([['99'], ['nothing'], ['20'], [`${year}-`]])(
+    'coffer resume %s ends with 10 and starts no chat',
+    async (which) => {
+      await using place = await makePlace();
+      await prepare(place, ['one', 'two']);
+      const { code, stdout, stderr } = await place.run(['resume', which], { input: 'never said\n' });
+      expect(code).toBe(10);
+      expect(stdout).toBe('');
+      expect(stderr.trim().split('\n')).toHaveLength(1);
+      expect(await place.sessionFiles()).toHaveLength(3);
+    },
+  );
 });
 
 /** One session, and a snapshot of it under each name. */

@@ -65,12 +65,6 @@ describe('selectRow', () => {
     expect(selectRow('99b', unlucky).number).toBe(1);
   });
 
-  it('takes fewer than four characters for no part of a UUID', () => {
-    const hit = [row(1, '2026-11-20_12-31', { uuid: '99aa0000-0000-4000-8000-000000000000' })];
-    expect(() => selectRow('99', hit)).toThrow(expect.objectContaining({ code: 'SESSION_NOT_FOUND' }));
-    expect(selectRow('99aa', hit).number).toBe(1);
-  });
-
   it('takes a number as it was shown, whatever the order is now', () => {
     const now = [row(1, '2026-11-20_13-00_new'), ...rows.map((old) => ({ ...old, number: old.number + 1 }))];
     expect(selectRow('2', now, rows).id).toBe('2026-11-20_12-30_fixing-auth-bug');
