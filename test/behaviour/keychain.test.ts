@@ -19,6 +19,8 @@ const states: readonly {
   name: string;
   bring(kept: Kept): Promise<Record<string, string | undefined>>;
   called: RegExp;
+  /** How many items of ours the keychain must have in the end, where it can still be asked. */
+  items?: number;
 }[] = [
   {
     name: 'locked',
@@ -27,6 +29,7 @@ const states: readonly {
       return {};
     },
     called: /the keychain is locked/,
+    items: 1,
   },
   {
     name: 'absent: no bus at all',
@@ -63,6 +66,7 @@ const states: readonly {
       return {};
     },
     called: /no (such )?(item|key)|not found/,
+    items: 0,
   },
   {
     name: 'with an item that is no key',
@@ -71,6 +75,7 @@ const states: readonly {
       return {};
     },
     called: /not a (vault )?key|no (vault )?key/,
+    items: 1,
   },
   {
     name: 'with another key in the item',
@@ -79,33 +84,41 @@ const states: readonly {
       return {};
     },
     called: /another key/,
+    items: 1,
   },
 ];
 
 describe('a keychain', () => {
-  it.for(states)('$name: named, exit 12, the file untouched, no second key', async ({ bring, called }, context) => {
-    requireKeychain(context);
-    await using kept = await keep();
-    const { place, bus, keyId } = kept;
-    const before = await place.sessionBytes();
-    const start = usual(bus, await bring(kept));
-    for (const args of [['sessions'], ['export', '1'], ['resume', '1']]) {
-      const refused = await place.run(args, { ...start, patience: 8_000 });
-      expect(refused.code).toBe(12);
-      expect(refused.stdout).toBe('');
-      expect(refused.stderr.trim().split('\n')).toHaveLength(1);
-      expect(refused.stderr).toMatch(called);
-      expect(refused.stderr).toContain(keyId);
-    }
-    const chat = await place.run(['--model', 'demo/echo'], { ...start, input: 'in memory\n/sessions\nstill there\n' });
-    expect(chat.stdout).toContain('echo: in memory\n');
-    expect(chat.stdout).toContain('echo: still there\n');
-    expect(chat.stderr).toMatch(/NOT SAVED since \d\d:\d\d: /);
-    expect(chat.stderr).toMatch(called);
-    expect(chat.code).toBe(15);
-    expect(await place.sessionBytes()).toEqual(before);
-    expect(JSON.parse(await readFile(join(place.data, 'vault.json'), 'utf8')).key).toBe(keyId);
-  });
+  it.for(states)(
+    '$name: named, exit 12, the file untouched, no second key',
+    async ({ bring, called, items }, context) => {
+      requireKeychain(context);
+      await using kept = await keep();
+      const { place, bus, keyId } = kept;
+      const before = await place.sessionBytes();
+      const start = usual(bus, await bring(kept));
+      for (const args of [['sessions'], ['export', '1'], ['resume', '1']]) {
+        const refused = await place.run(args, { ...start, patience: 8_000 });
+        expect(refused.code).toBe(12);
+        expect(refused.stdout).toBe('');
+        expect(refused.stderr.trim().split('\n')).toHaveLength(1);
+        expect(refused.stderr).toMatch(called);
+        expect(refused.stderr).toContain(keyId);
+      }
+      const chat = await place.run(['--model', 'demo/echo'], {
+        ...start,
+        input: 'in memory\n/sessions\nstill there\n',
+      });
+      expect(chat.stdout).toContain('echo: in memory\n');
+      expect(chat.stdout).toContain('echo: still there\n');
+      expect(chat.stderr).toMatch(/NOT SAVED since \d\d:\d\d: /);
+      expect(chat.stderr).toMatch(called);
+      expect(chat.code).toBe(15);
+      expect(await place.sessionBytes()).toEqual(before);
+      expect(JSON.parse(await readFile(join(place.data, 'vault.json'), 'utf8')).key).toBe(keyId);
+      if (items !== undefined) expect(await bus.items()).toHaveLength(items);
+    },
+  );
 
   it('whose prompt is dismissed is named so, and the chat goes on', async (context) => {
     requireKeychain(context);
