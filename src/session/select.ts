@@ -1,14 +1,17 @@
 import { CofferError } from '../errors.ts';
 import type { Row } from './row.ts';
 
+/** From so many characters on a prefix of a UUID counts: a number that is no row must not hit one by chance. */
+const UUID_PREFIX = 4;
+
 /** How many candidates an ambiguous prefix names. */
 const CANDIDATES = 5;
 
 /**
  * Finds the row that `which` means: a row number, `last`, `_autosave`, an id, a name, or a unique prefix of
- * an id or a UUID. Digits are a row if that row exists, else, from four digits on, a prefix: a wrong row number must
- * not meet a UUID that happens to begin so. `shown` is the list that the person last saw, whose numbers count; `rows`
- * is what there is now.
+ * an id or a UUID. Digits are a row if that row exists, else, from four digits on, a prefix: a wrong row number does not
+ * mean the one session there is. `shown` is the list that the person last saw, whose numbers count; `rows` is what there
+ * is now.
  * Throws `SESSION_NOT_FOUND`, and `SESSION_AMBIGUOUS` with the candidates.
  */
 export function selectRow(which: string, rows: readonly Row[], shown: readonly Row[] = rows): Row {
@@ -21,7 +24,7 @@ export function selectRow(which: string, rows: readonly Row[], shown: readonly R
   const isPrefix = !/^\d{0,3}$/.test(wanted);
   const candidates = unique(
     rows.filter((row) => row.name === wanted),
-    rows.filter((row) => isPrefix && (row.id.startsWith(wanted) || row.uuid.startsWith(wanted.toLowerCase()))),
+    rows.filter((row) => isPrefix && (row.id.startsWith(wanted) || isUuidPrefix(row.uuid, wanted))),
   );
   const [only, second] = candidates;
   if (only && !second) return only;
@@ -31,6 +34,10 @@ export function selectRow(which: string, rows: readonly Row[], shown: readonly R
     throw new CofferError('SESSION_AMBIGUOUS', `${wanted} could be any of ${candidates.length}: ${names.join(', ')}`);
   }
   throw new CofferError('SESSION_NOT_FOUND', `no session ${wanted}; /sessions or coffer sessions lists what there is`);
+}
+
+function isUuidPrefix(uuid: string, wanted: string): boolean {
+  return wanted.length >= UUID_PREFIX && uuid.startsWith(wanted.toLowerCase());
 }
 
 /** The row as it is now, of a number that was shown before. */
