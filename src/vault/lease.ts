@@ -1,18 +1,16 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { z } from 'zod';
 import { CofferError } from '../errors.ts';
 import { FileLock } from '../files/lock.ts';
 import { namesIn } from '../files/reader.ts';
 import { reasonOf } from '../files/reason.ts';
+import { isInteger, wrongField } from './fields.ts';
 
 /** Who holds a session: for messages only, the kernel lock is what counts. `since` is milliseconds since 1970. */
 export interface Holder {
   readonly pid: number;
   readonly since: number;
 }
-
-const holderSchema = z.object({ pid: z.number().int(), since: z.number().int() });
 
 /**
  * The single-writer claim on a session: a kernel lock that ends with the process, whatever ends it.
@@ -92,10 +90,12 @@ function holderPath(lockPath: string): string {
 /** What is written there is for messages: where it can't be read, the holder is just not named. */
 function readHolder(locks: string, fileId: string): Holder {
   try {
-    return holderSchema.parse(JSON.parse(readFileSync(holderPath(join(locks, fileId)), 'utf8')));
+    const value: unknown = JSON.parse(readFileSync(holderPath(join(locks, fileId)), 'utf8'));
+    return wrongField(value, { pid: isInteger, since: isInteger }) === undefined ? (value as Holder) : NOBODY;
   } catch (error) {
-    if (error instanceof z.ZodError || error instanceof SyntaxError) return { pid: 0, since: 0 };
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { pid: 0, since: 0 };
+    if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === 'ENOENT') return NOBODY;
     throw error;
   }
 }
+
+const NOBODY: Holder = { pid: 0, since: 0 };

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
-import { z } from 'zod';
 import { CofferError } from '../errors.ts';
 import { openReader } from '../files/reader.ts';
 import { createFile } from '../files/replace.ts';
 import type { Backend } from '../keyring/keyring.ts';
+import { type Check, isInteger, isText, oneOf, optional, wrongField } from './fields.ts';
 
 /** The vault key wrapped for a second way in. Binary fields are base64. */
 export interface PassphraseSlot {
@@ -41,14 +41,12 @@ export function readVaultFile(directory: string): VaultFile | undefined {
   const text = readText(path);
   if (text === undefined) return undefined;
   const value = parse(path, text);
-  const format = z.looseObject({ format: z.number().int() }).safeParse(value);
-  if (format.success && format.data.format > 1) {
+  if (isNewer(value)) {
     throw new CofferError('NEWER_VERSION', `${path} was made by a newer version of coffer; update coffer to open it`);
   }
-  const file = vaultFileSchema.safeParse(value);
-  if (file.success) return file.data;
-  const where = file.error.issues[0]?.path.join('.') ?? '';
-  throw damaged(path, where ? `its ${where} is not what coffer writes` : 'it is not what coffer writes', file.error);
+  const wrong = wrongField(value, vaultFileChecks);
+  if (wrong === undefined) return withKnownSlots(value as VaultFile);
+  throw damaged(path, wrong ? `its ${wrong} is not what coffer writes` : 'it is not what coffer writes');
 }
 
 /**
@@ -85,31 +83,44 @@ function parse(path: string, text: string): unknown {
   }
 }
 
+/** A slot's parameters are authenticated as they stand: what is not one of them does not belong there. */
+function withKnownSlots(file: VaultFile): VaultFile {
+  const slots = file.slots.map(({ kind, algorithm, memory, passes, parallelism, salt, wrapped }) => {
+    return { kind, algorithm, memory, passes, parallelism, salt, wrapped };
+  });
+  return { ...file, slots };
+}
+
+function isNewer(value: unknown): boolean {
+  return wrongField(value, { format: (format) => isInteger(format) && format > 1 }) === undefined;
+}
+
 function damaged(path: string, what: string, cause?: unknown): CofferError {
   const advice = 'restore it from a backup, or move it away and coffer looks for the key that the sessions name';
   return new CofferError('UNAUTHENTIC', `${path} is damaged: ${what}; ${advice}`, { cause });
 }
 
-const keyId = z.string().regex(/^[0-9a-f]{32}$/);
-const base64 = z.base64();
+const isKeyId: Check = (value) => isText(value) && /^[0-9a-f]{32}$/.test(value);
+const isBase64: Check = (value) => isText(value) && Buffer.from(value, 'base64').toString('base64') === value;
 
-const vaultFileSchema = z.looseObject({
-  format: z.literal(1),
-  key: keyId,
-  retiring: keyId.optional(),
-  backend: z.enum(['keytar', 'secret-service', 'security', 'dpapi', 'fd', 'passphrase', 'memory']),
-  provider: z.string().max(200),
-  slots: z
-    .array(
-      z.object({
-        kind: z.literal('passphrase'),
-        algorithm: z.literal('argon2id'),
-        memory: z.number().int(),
-        passes: z.number().int(),
-        parallelism: z.number().int(),
-        salt: base64,
-        wrapped: base64,
-      }),
-    )
-    .max(16),
-});
+const slotChecks: Readonly<Record<keyof PassphraseSlot, Check>> = {
+  kind: oneOf('passphrase'),
+  algorithm: oneOf('argon2id'),
+  memory: isInteger,
+  passes: isInteger,
+  parallelism: isInteger,
+  salt: isBase64,
+  wrapped: isBase64,
+};
+
+const areSlots: Check = (value) =>
+  Array.isArray(value) && value.length <= 16 && value.every((slot) => wrongField(slot, slotChecks) === undefined);
+
+const vaultFileChecks: Readonly<Record<keyof VaultFile, Check>> = {
+  format: oneOf(1),
+  key: isKeyId,
+  retiring: optional(isKeyId),
+  backend: oneOf('keytar', 'secret-service', 'security', 'dpapi', 'fd', 'passphrase', 'memory'),
+  provider: (value) => isText(value) && value.length <= 200,
+  slots: areSlots,
+};

@@ -1,0 +1,87 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { readVaultFile } from '../../src/vault/vault-file.ts';
+import { temporaryFolder } from '../support/vault.ts';
+
+const slot = {
+  kind: 'passphrase',
+  algorithm: 'argon2id',
+  memory: 65_536,
+  passes: 3,
+  parallelism: 1,
+  salt: 'AAAAAAAAAAAAAAAAAAAAAA==',
+  wrapped: 'AAAA',
+};
+const file = { format: 1, key: 'a'.repeat(32), backend: 'passphrase', provider: 'passphrase', slots: [slot] };
+
+describe('readVaultFile', () => {
+  it('gives what is written there, and undefined where nothing is', () => {
+    expect(readVaultFile(temporaryFolder())).toBeUndefined();
+    const retiring = { ...file, retiring: 'b'.repeat(32) };
+    expect(readVaultFile(folderWith(retiring))).toEqual(retiring);
+  });
+
+  it('keeps fields that a newer coffer of this format wrote, but for those of a slot', () => {
+    const newer = { ...file, hint: 'a cat', slots: [{ ...slot, colour: 'red' }] };
+    expect(readVaultFile(folderWith(newer))).toEqual({ ...file, hint: 'a cat' });
+  });
+
+  it.each<[string, unknown]>([
+    ['format', 0],
+    ['format', '1'],
+    ['format', 1.5],
+    ['key', 'A'.repeat(32)],
+    ['key', 'a'.repeat(31)],
+    ['retiring', null],
+    ['retiring', 'x'],
+    ['backend', 'cloud'],
+    ['provider', 'p'.repeat(201)],
+    ['provider', undefined],
+    ['slots', {}],
+    ['slots', [null]],
+    ['slots', [[]]],
+    ['slots', Array.from({ length: 17 }, () => slot)],
+    ['slots', [{ ...slot, kind: 'pin' }]],
+    ['slots', [{ ...slot, algorithm: 'md5' }]],
+    ['slots', [{ ...slot, memory: '65536' }]],
+    ['slots', [{ ...slot, passes: 2.5 }]],
+    ['slots', [{ ...slot, parallelism: 2 ** 53 }]],
+    ['slots', [{ ...slot, salt: 'AAA' }]],
+    ['slots', [{ ...slot, wrapped: 'not base64!' }]],
+    ['slots', [{ ...slot, wrapped: undefined }]],
+  ])('refuses another %s: %j', (name, value) => {
+    expect(() => readVaultFile(folderWith({ ...file, [name]: value }))).toThrow(
+      expect.objectContaining({
+        code: 'UNAUTHENTIC',
+        message: expect.stringContaining(`its ${name} is not what coffer writes`),
+      }),
+    );
+  });
+
+  it.each([[null], [[]], [1], ['text']])('refuses what is no object: %j', (value) => {
+    expect(() => readVaultFile(folderWith(value))).toThrow(
+      expect.objectContaining({
+        code: 'UNAUTHENTIC',
+        message: expect.stringContaining('damaged: it is not what coffer writes'),
+      }),
+    );
+  });
+
+  it('takes no field from the prototype', () => {
+    const inherited = JSON.stringify({ format: 1 }).replace('{', `{"__proto__":${JSON.stringify(file)},`);
+    expect(() => readVaultFile(folderWith(inherited, String))).toThrow(
+      expect.objectContaining({ code: 'UNAUTHENTIC' }),
+    );
+  });
+
+  it('tells a newer format from damage', () => {
+    expect(() => readVaultFile(folderWith({ format: 2 }))).toThrow(expect.objectContaining({ code: 'NEWER_VERSION' }));
+  });
+});
+
+function folderWith(value: unknown, write: (value: unknown) => string = JSON.stringify): string {
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, 'vault.json'), write(value));
+  return folder;
+}
