@@ -2,7 +2,7 @@ import { CofferError } from '../errors.ts';
 import { NATIVE, type NativeBackend, NativeKeyring } from './fallback.ts';
 import { FdKeyring } from './fd.ts';
 import { KeytarKeyring } from './keytar.ts';
-import type { Answer, Backend, Keyring } from './outcomes.ts';
+import type { Answer, Backend, Keyring, LookUp, Refusal } from './outcomes.ts';
 import { patienceFor } from './patience.ts';
 
 export type { Answer, Backend, Keyring, LookUp, Outcome } from './outcomes.ts';
@@ -42,21 +42,37 @@ export async function chooseKeyring(
   options: ChoiceOptions,
   make: KeyringMaker = makerFor(options.env),
 ): Promise<{ keyring: Keyring } | { none: Answer }> {
-  const { choice, recorded, env } = options;
-  if (!KEYCHAIN_CHOICES.includes(choice)) {
-    throw new CofferError('USAGE', `no such keychain; COFFER_KEYCHAIN may be ${KEYCHAIN_CHOICES.join(', ')}`);
-  }
-  if (choice === 'passphrase' || choice === 'memory') return { none: forTheCaller(choice, 'COFFER_KEYCHAIN asks for') };
-  if (choice !== 'auto') return { keyring: make(choice) };
-  if (recorded === 'passphrase' || recorded === 'memory') return { none: forTheCaller(recorded, 'this vault has') };
-  let none: Answer = { outcome: 'ABSENT', detail: 'this system has no keychain that coffer knows' };
-  for (const backend of candidates(recorded, FdKeyring.isGiven(env))) {
+  const eligible = eligibleFor(options);
+  if ('outcome' in eligible) return { none: eligible };
+  const [forced] = eligible;
+  if (options.choice !== 'auto' && forced) return { keyring: make(forced) };
+  let none: Answer = NO_KEYCHAIN;
+  for (const backend of eligible) {
     const keyring = make(backend);
     const answer = await keyring.probe();
     if (answer.outcome !== 'ABSENT') return { keyring };
     none = answer;
   }
   return { none };
+}
+
+/**
+ * Looks a key up where {@link chooseKeyring} would, in the same order, without probing before: each keyring is asked once, and the first
+ * that is not `ABSENT` has the answer. The last one's where all are. Throws `USAGE` for a choice that is none.
+ */
+export async function lookUpKey(
+  keyId: string,
+  options: ChoiceOptions,
+  make: KeyringMaker = makerFor(options.env),
+): Promise<LookUp> {
+  const eligible = eligibleFor(options);
+  if ('outcome' in eligible) return eligible;
+  let found: LookUp = NO_KEYCHAIN;
+  for (const backend of eligible) {
+    found = await make(backend).get(keyId);
+    if (found.outcome !== 'ABSENT') return found;
+  }
+  return found;
 }
 
 /**
@@ -78,6 +94,19 @@ export function candidates(
   return [...ways.filter((way) => way === recorded), ...others, ...given];
 }
 
+/** The backends that may be asked, in order; an answer where none is to be asked. */
+function eligibleFor({ choice, recorded, env }: ChoiceOptions): Exclude<Backend, 'passphrase' | 'memory'>[] | Refusal {
+  if (!KEYCHAIN_CHOICES.includes(choice)) {
+    throw new CofferError('USAGE', `no such keychain; COFFER_KEYCHAIN may be ${KEYCHAIN_CHOICES.join(', ')}`);
+  }
+  if (choice === 'passphrase' || choice === 'memory') return forTheCaller(choice, 'COFFER_KEYCHAIN asks for');
+  if (choice !== 'auto') return [choice];
+  if (recorded === 'passphrase' || recorded === 'memory') return forTheCaller(recorded, 'this vault has');
+  return candidates(recorded, FdKeyring.isGiven(env));
+}
+
+const NO_KEYCHAIN: Refusal = { outcome: 'ABSENT', detail: 'this system has no keychain that coffer knows' };
+
 function makerFor(env: NodeJS.ProcessEnv): KeyringMaker {
   const patience = patienceFor(env);
   return (backend) => {
@@ -87,7 +116,7 @@ function makerFor(env: NodeJS.ProcessEnv): KeyringMaker {
   };
 }
 
-function forTheCaller(backend: 'passphrase' | 'memory', why: string): Answer {
+function forTheCaller(backend: 'passphrase' | 'memory', why: string): Refusal {
   const what = backend === 'passphrase' ? 'a passphrase, not a keychain' : 'memory only, not a keychain';
   return { outcome: 'ABSENT', detail: `${why} ${what}` };
 }

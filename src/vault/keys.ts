@@ -3,10 +3,12 @@ import { CofferError, type ErrorCode, isCofferError } from '../errors.ts';
 import {
   type Answer,
   type Backend,
+  type ChoiceOptions,
   chooseKeyring,
   type KeychainChoice,
   type Keyring,
   type LookUp,
+  lookUpKey,
   type Outcome,
 } from '../keyring/keyring.ts';
 import { readPassphraseFile } from '../keyring/passphrase.ts';
@@ -100,9 +102,7 @@ async function openSlot(
 
 /** The key with that id, or why it can't be had. */
 async function lookUp(options: KeyOptions, keyId: string, recorded?: Backend): Promise<VaultKey | CofferError> {
-  const chosen = await choose(options, recorded);
-  if ('none' in chosen) return refused(chosen.none, keyId);
-  const found = await chosen.keyring.get(keyId);
+  const found = await (options.keyring?.get(keyId) ?? lookUpKey(keyId, choiceOf(options, recorded)));
   if (found.outcome !== 'READY') return refused(found, keyId);
   return toKey(found, keyId) ?? refused({ outcome: 'MISMATCH', detail: 'another key is kept under its name' }, keyId);
 }
@@ -202,10 +202,12 @@ async function settle(
   return openExisting(options, winner);
 }
 
-async function choose(options: KeyOptions, recorded?: Backend): Promise<{ keyring: Keyring } | { none: Answer }> {
-  if (options.keyring) return { keyring: options.keyring };
-  const hint = recorded ? { recorded } : {};
-  return chooseKeyring({ choice: options.choice, env: options.env, ...hint });
+async function choose(options: KeyOptions): Promise<{ keyring: Keyring } | { none: Answer }> {
+  return options.keyring ? { keyring: options.keyring } : chooseKeyring(choiceOf(options));
+}
+
+function choiceOf({ choice, env }: KeyOptions, recorded?: Backend): ChoiceOptions {
+  return recorded ? { choice, env, recorded } : { choice, env };
 }
 
 const refusals: Record<Exclude<Outcome, 'READY'>, { code: ErrorCode; advice: string }> = {
