@@ -96,20 +96,18 @@ export function openHead(path: string, fileId: string, key: VaultKey): Head {
     const size = reader.stamp.size;
     const start = reader.at(0, Math.min(size, HEADER_LENGTH + SUMMARY_REACH));
     const header = checkHeader(start, fileId, key);
-    let chain = firstLink(start.subarray(0, HEADER_LENGTH));
-    let last: { chain: Chain; offset: number; end: number } | undefined;
+    let last: { chain: Chain; head: FrameHead; offset: number; end: number } | undefined;
     let torn: Torn | undefined;
     let offset = HEADER_LENGTH;
     while (offset < size) {
+      const chain = last ? nextLink(last.chain, last.head) : firstLink(start.subarray(0, HEADER_LENGTH));
       const length = Math.min(FRAME_HEAD_LENGTH, size - offset);
-      const head = within(start, offset, length) ?? reader.at(offset, length);
-      const next = frameAt(size, offset, chain, key, head);
+      const next = frameAt(size, offset, chain, key, within(start, offset, length) ?? reader.at(offset, length));
       if ('torn' in next) {
         torn = next.torn;
         break;
       }
-      last = { chain, offset, end: next.end };
-      chain = nextLink(chain, next.head);
+      last = { chain, head: next.head, offset, end: next.end };
       offset = next.end;
     }
     if (!last) throw new CofferError('UNAUTHENTIC', 'there is no frame in it');
@@ -179,10 +177,11 @@ function frameAt(
   const torn: Torn = { frame: chain.index, offset };
   if (chain.index > 0 && (isCutOff(start) || start.every((byte) => byte === 0))) return { torn };
   const head = decodeFrameHead(start);
-  if (!headBelongs(key, chain, head)) {
+  const end = offset + 4 + head.length;
+  // The frame that ends where the file does is opened in any case, and opening it checks its head.
+  if (end !== size && !headBelongs(key, chain, head)) {
     throw new CofferError('UNAUTHENTIC', `frame ${chain.index} is not what was sealed there`);
   }
-  const end = offset + 4 + head.length;
   if (end <= size) return { head, end };
   if (chain.index > 0) return { torn };
   throw new CofferError('UNAUTHENTIC', 'it ends inside its first frame');
