@@ -159,6 +159,10 @@ export class Bus implements AsyncDisposable {
   async #secretTool(args: readonly string[], input = ''): Promise<string> {
     // secret-tool prints an item's attributes on stderr, the rest on stdout: only one pipe keeps them in order.
     const call = run('sh', ['-c', 'exec secret-tool "$@" 2>&1', 'sh', ...args], { env: this.#environment({}) });
+    // A search reads nothing and may have ended by now.
+    call.child.stdin?.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+    });
     call.child.stdin?.end(input);
     return (await call).stdout;
   }
