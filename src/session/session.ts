@@ -163,6 +163,7 @@ export class Session implements AsyncDisposable {
     }
     this.#ended = true;
     this.#failure = undefined;
+    if (this.#writable) this.#vault.giveBackSync(this.#writable.lease);
   }
 
   /** Ends it: records how (where anything was recorded), folds the file into one frame, gives the lease back. Throws as {@link append}. */

@@ -29,11 +29,6 @@ export class VaultDirectory {
     this.autosave = join(this.sessions, '_autosave');
   }
 
-  /** Whether this process is changing the set of sessions at this moment. */
-  get locking(): boolean {
-    return this.#locking;
-  }
-
   /** Where a sealed file is. */
   path(fileId: string): string {
     return join(this.sessions, fileId);
@@ -72,6 +67,11 @@ export class VaultDirectory {
       const unprivileged = process.platform === 'win32' && cause?.code === 'EPERM';
       if (!unprivileged) throw error;
     }
+  }
+
+  /** The turn to change the set of sessions, if it is free or this process has it already; for an end that can't wait. */
+  tryTurn(): Disposable | undefined {
+    return this.#locking ? { [Symbol.dispose]: () => undefined } : FileLock.tryTake(this.vaultLock);
   }
 
   /**

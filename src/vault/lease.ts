@@ -19,6 +19,7 @@ export interface Holder {
 export class Lease {
   readonly #lock: FileLock;
   readonly #path: string;
+  #released = false;
 
   private constructor(lock: FileLock, path: string) {
     this.#lock = lock;
@@ -43,11 +44,12 @@ export class Lease {
     return lease;
   }
 
-  /** Gives the session back and removes the lock file. */
+  /** Gives the session back and removes the lock file. Does nothing the second time: the file may be another's by then. */
   release(): void {
+    if (this.#released) return;
+    this.#released = true;
     this.#lock.release();
-    rmSync(this.#path, { force: true });
-    rmSync(holderPath(this.#path), { force: true });
+    removeLease(this.#path);
   }
 }
 
@@ -60,6 +62,14 @@ export function heldSessions(locks: string): Map<string, Holder> {
   return held;
 }
 
+/** Removes the lock files that processes left which did not live to give their leases back. Call under `locks/vault`. */
+export function sweepLeases(locks: string): void {
+  for (const fileId of leasedNames(locks)) {
+    const path = join(locks, fileId);
+    if (!FileLock.isHeld(path)) removeLease(path);
+  }
+}
+
 /** Names the sessions that somebody leased and did not give back: held ones, and those of processes that died. */
 export function leasedNames(locks: string): string[] {
   return namesIn(locks).filter(isFileId);
@@ -68,6 +78,11 @@ export function leasedNames(locks: string): string[] {
 /** Tells whether a name is a file id: 32 hex digits. */
 export function isFileId(name: string): boolean {
   return /^[0-9a-f]{32}$/.test(name);
+}
+
+function removeLease(lockPath: string): void {
+  rmSync(lockPath, { force: true });
+  rmSync(holderPath(lockPath), { force: true });
 }
 
 function describeHolder(holder: Holder): string {

@@ -3,13 +3,12 @@ import { lstatSync, type Stats } from 'node:fs';
 import type { VaultKey } from '../envelope/key.ts';
 import { unpackSegment } from '../envelope/segment.ts';
 import { CofferError, isCofferError } from '../errors.ts';
-import { FileLock } from '../files/lock.ts';
 import { dataDirectory, makeDirectory } from '../files/paths.ts';
 import { removeFile } from '../files/remove.ts';
 import { VaultDirectory } from './directory.ts';
 import { inspectDirectory, type VaultInspection } from './inspect.ts';
 import { type KeyOptions, type Unlocked, unlockVault } from './keys.ts';
-import { type Holder, heldSessions, Lease, leasedNames } from './lease.ts';
+import { type Holder, heldSessions, Lease, leasedNames, sweepLeases } from './lease.ts';
 import { type Head, type Opened, openHead, openSealedFile, readHeader } from './open.ts';
 import { SealedFile, type Step } from './sealed-file.ts';
 
@@ -101,6 +100,7 @@ export class Vault {
     await makeDirectory(this.#place.sessions);
     await this.#place.locked(async () => {
       this.#place.sweepTemps();
+      sweepLeases(this.#place.locks);
       const { writable, step } = this.#begin(key, first);
       adopt?.(writable);
       try {
@@ -114,9 +114,8 @@ export class Vault {
   /** The same synchronously, for a final save: needs the key to be at hand already. */
   createSync(first: FirstStep): Writable {
     if (!this.#unlocked) throw new CofferError('NOT_SAVED', 'the vault key is not at hand');
-    using own = this.#place.locking ? undefined : FileLock.tryTake(this.#place.vaultLock);
-    if (!own && !this.#place.locking)
-      throw new CofferError('NOT_SAVED', 'another process is changing the vault just now');
+    using turn = this.#place.tryTurn();
+    if (!turn) throw new CofferError('NOT_SAVED', 'another process is changing the vault just now');
     const { writable, step } = this.#begin(this.#unlocked.key, first);
     writable.file.saveSync(step);
     return writable;
@@ -204,6 +203,12 @@ export class Vault {
   /** Gives a lease back, and its lock file with it. */
   async giveBack(lease: Lease): Promise<void> {
     await this.#place.locked(async () => lease.release());
+  }
+
+  /** The same for a process that ends now. Where another has its turn, the kernel ends the lease, and the next `create` sweeps. */
+  giveBackSync(lease: Lease): void {
+    using turn = this.#place.tryTurn();
+    if (turn) lease.release();
   }
 
   #begin(key: VaultKey, first: FirstStep): { writable: Writable; step: Step } {

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { begin, home, texts, user } from '../support/vault.ts';
@@ -35,6 +35,27 @@ describe('a lease', () => {
     const resumed = await second.resume(row!);
     await resumed.append(user('two'));
     await second.close();
+  });
+
+  it('ends with the final save as well, and where a process died with the next conversation', async () => {
+    const at = home();
+    const sessions = await at.open();
+    const session = begin(sessions);
+    await session.append(user('one'));
+    const locks = join(at.directory, 'locks');
+    session.finalSave();
+    expect(readdirSync(locks)).toEqual(['vault']);
+    await using second = await at.open();
+    await second.resume(await second.find('1'));
+    const taken = readdirSync(locks);
+    await session.close();
+    expect(readdirSync(locks)).toEqual(taken);
+    await second.close();
+    for (const name of ['a'.repeat(32), `${'a'.repeat(32)}.holder`]) writeFileSync(join(locks, name), '');
+    const live = begin(sessions);
+    await live.append(user('two'));
+    expect(readdirSync(locks).sort()).toEqual([live.fileId, `${live.fileId}.holder`, 'vault'].sort());
+    await sessions.close();
   });
 
   it('is held by a thousand sessions of one process at once', async () => {
