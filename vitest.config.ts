@@ -12,11 +12,6 @@ const config: ViteUserConfig = defineConfig({
       provider: 'custom',
       customProviderModule: './tools/coverage.ts',
       include: ['src/**/*.ts', 'native-fallback/**/*.ts'],
-      exclude: [
-        // Run on macOS and on Windows only; their suites run in that system's job of the CI workflow.
-        'native-fallback/macos-security.ts',
-        'native-fallback/windows-dpapi.ts',
-      ],
       reporter: ['text'],
       reportOnFailure: true,
       thresholds: {
