@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { closeSync, constants, fsyncSync, linkSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { CofferError } from '../errors.ts';
-import { makeDirectorySync } from './paths.ts';
+import { makeDirectory } from './paths.ts';
 import { reasonOf } from './reason.ts';
 import { syncDirectory } from './remove.ts';
 import { writeAllSync } from './write.ts';
@@ -15,7 +15,7 @@ import { writeAllSync } from './write.ts';
 export function keepCopy(path: string, directory: string, name: string, note: string): string {
   const kept = join(directory, `${name}.${randomBytes(4).toString('hex')}`);
   try {
-    makeDirectorySync(directory);
+    makeDirectory(directory);
     linkSync(path, kept);
     const descriptor = openSync(`${kept}.txt`, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
     try {

@@ -19,12 +19,7 @@ export function dataDirectory(env: NodeJS.ProcessEnv, override?: string): string
  * the umask, its entry flushed to disk; one of ours that is there already is set to 0700. Throws `FAILED`
  * where a file or a symbolic link has the name, `NOT_SAVED` where the system refuses.
  */
-export async function makeDirectory(path: string): Promise<void> {
-  makeDirectorySync(path);
-}
-
-/** Does what {@link makeDirectory} does, synchronously. */
-export function makeDirectorySync(path: string): void {
+export function makeDirectory(path: string): void {
   const directory = resolve(path);
   try {
     missingLevels(directory).forEach(makeLevel);

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { CofferError, isCofferError } from '../errors.ts';
+import { CofferError } from '../errors.ts';
 import type { FirstStep, Vault, Writable } from '../vault/vault.ts';
 import { type Event, encodeEvents, type NewEvent, type Status } from './event.ts';
-import { checkName, newId } from './snapshot.ts';
+import { checkName, newId, takenIds } from './snapshot.ts';
 import { emptyState, fold, type State } from './state.ts';
-import { decodeSummary, encodeSummary, type Summary, summarize } from './summary.ts';
+import { encodeSummary, summarize } from './summary.ts';
 
 /** How a session comes to be: its vault, and what it begins with. */
 export interface SessionOrigin {
@@ -235,16 +235,27 @@ export class Session implements AsyncDisposable {
     if (this.#writable) {
       await this.#writable.file.save(this.#step(draft));
     } else {
-      const first: FirstStep = (siblings) => this.#firstStep(siblings());
-      await this.#vault.create(first, (writable) => {
-        this.#writable = writable;
-        this.#fileId = writable.file.fileId;
-      });
+      await this.#create();
     }
     this.#durable = this.#handedOver;
     if (this.#pointed || !this.#writable) return;
     await this.#vault.pointAutosave(this.#writable.file.fileId);
     this.#pointed = true;
+  }
+
+  async #create(): Promise<void> {
+    const first: FirstStep = (siblings) => {
+      if (this.#ended) throw new CofferError('NOT_SAVED', 'overtaken by the final save');
+      return this.#firstStep(siblings());
+    };
+    try {
+      await this.#vault.create(first, (writable) => {
+        this.#writable = writable;
+        this.#fileId = writable.file.fileId;
+      });
+    } catch (error) {
+      if (!this.#ended) throw error; // else the final save has made this step durable, in a file of its own
+    }
   }
 
   #writeSync(): void {
@@ -270,24 +281,5 @@ export class Session implements AsyncDisposable {
     if (!draft) return { lines, summary };
     const event: Event = { id: this.#state.lastEvent + 1, ts: Date.now(), ...draft };
     return { lines, summary, draft: encodeEvents([event]) };
-  }
-}
-
-/** Ids in use among the files that could have one of this minute; one that can't be read has none. */
-function takenIds(siblings: Iterable<{ summary: Buffer }>): Set<string> {
-  const taken = new Set<string>();
-  for (const head of siblings) {
-    const summary = readSummary(head.summary);
-    if (summary) taken.add(summary.id);
-  }
-  return taken;
-}
-
-function readSummary(json: Buffer): Summary | undefined {
-  try {
-    return decodeSummary(json);
-  } catch (error) {
-    if (isCofferError(error, 'UNAUTHENTIC')) return undefined; // the list shows that file as unreadable
-    throw error;
   }
 }

@@ -1,4 +1,5 @@
-import { CofferError } from '../errors.ts';
+import { CofferError, isCofferError } from '../errors.ts';
+import { decodeSummary, type Summary } from './summary.ts';
 
 /** The most characters a name may have, after trimming. */
 const NAME_LIMIT = 100;
@@ -23,6 +24,25 @@ export function newId(time: number, name: string | undefined, taken: ReadonlySet
   const base = name === undefined ? minuteOf(time) : `${minuteOf(time)}_${name}`;
   for (let id = base, next = 2; ; id = `${base}-${next++}`) {
     if (!taken.has(id)) return id;
+  }
+}
+
+/** Ids in use among the files that could have one of this minute; one that can't be read has none. */
+export function takenIds(siblings: Iterable<{ summary: Buffer }>): Set<string> {
+  const taken = new Set<string>();
+  for (const head of siblings) {
+    const summary = readSummary(head.summary);
+    if (summary) taken.add(summary.id);
+  }
+  return taken;
+}
+
+function readSummary(json: Buffer): Summary | undefined {
+  try {
+    return decodeSummary(json);
+  } catch (error) {
+    if (isCofferError(error, 'UNAUTHENTIC')) return undefined; // the list shows that file as unreadable
+    throw error;
   }
 }
 

@@ -71,7 +71,9 @@ export class VaultDirectory {
 
   /** The turn to change the set of sessions, if it is free or this process has it already; for an end that can't wait. */
   tryTurn(): Disposable | undefined {
-    return this.#locking ? { [Symbol.dispose]: () => undefined } : FileLock.tryTake(this.vaultLock);
+    if (this.#locking) return { [Symbol.dispose]: () => undefined };
+    makeDirectory(this.locks);
+    return FileLock.tryTake(this.vaultLock);
   }
 
   /**
@@ -80,7 +82,7 @@ export class VaultDirectory {
    */
   locked<T>(work: () => Promise<T>): Promise<T> {
     const done = this.#queue.then(async () => {
-      await makeDirectory(this.locks);
+      makeDirectory(this.locks);
       using _lock = await takeLock(this.vaultLock, VAULT_WAIT_MS);
       this.#locking = true;
       try {

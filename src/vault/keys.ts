@@ -34,7 +34,7 @@ export interface KeyOptions {
   /** The key ids that the headers of the sealed files name; undefined where there is no sealed file. */
   readonly sealedKeyIds: () => readonly string[] | undefined;
   /** Makes the vault's directory, 0700. */
-  readonly makeDirectory: () => Promise<void>;
+  readonly makeDirectory: () => void;
 }
 
 /** The vault key, and where it is kept. */
@@ -194,7 +194,7 @@ async function settle(
   key: VaultKey,
   kept: Pick<VaultFile, 'backend' | 'provider' | 'slots'>,
 ): Promise<Unlocked> {
-  await options.makeDirectory();
+  options.makeDirectory();
   const won = await createVaultFile(options.directory, { format: 1, key: key.id, ...kept });
   if (won) return { key, backend: kept.backend, provider: kept.provider, how: 'created' };
   const winner = readVaultFile(options.directory);

@@ -97,11 +97,10 @@ export class Vault {
    */
   async create(first: FirstStep, adopt?: (writable: Writable) => void): Promise<void> {
     const { key } = await this.unlock();
-    await makeDirectory(this.#place.sessions);
     await this.#place.locked(async () => {
+      const { writable, step } = this.#begin(key, first);
       this.#place.sweepTemps();
       sweepLeases(this.#place.locks);
-      const { writable, step } = this.#begin(key, first);
       adopt?.(writable);
       try {
         await writable.file.save(step);
@@ -212,6 +211,7 @@ export class Vault {
   }
 
   #begin(key: VaultKey, first: FirstStep): { writable: Writable; step: Step } {
+    makeDirectory(this.#place.sessions);
     const fileId = randomBytes(16).toString('hex');
     const step = first(() => this.#siblings());
     const lease = Lease.take(this.#place.locks, fileId);

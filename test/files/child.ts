@@ -62,7 +62,7 @@ const verbs: Record<Verb, (request: Request) => unknown> = {
   append: ({ path, size, fill }) => appendFile(path, stampOf(path), Buffer.alloc(size ?? 0, fill)),
   appendSync: ({ path, size, fill }) => appendFileSync(path, stampOf(path), Buffer.alloc(size ?? 0, fill)),
   pointLink: ({ path, fill }) => pointLink(path, fill ?? ''),
-  makeDirectory: ({ path }) => makeDirectory(path),
+  makeDirectory: async ({ path }) => makeDirectory(path),
   // The writers that must fail the tests ours pass.
   inPlace: ({ path, size, fill }) => writeFileSync(path, Buffer.alloc(size ?? 0, fill)),
   unflushed: ({ path, size, fill }) => {

@@ -1,6 +1,8 @@
 import { readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { FileLock } from '../../src/files/lock.ts';
+import { sessionsOf } from '../../src/session/open-vault.ts';
 import { begin, type Home, home, reply, texts, user } from '../support/vault.ts';
 
 describe('Session', () => {
@@ -184,6 +186,54 @@ describe('Session', () => {
     await inFlight;
     const other = await at.open();
     expect(texts(await other.read((await other.list())[0]!))).toEqual(['one', 'two']);
+  });
+
+  it('makes a final save of a conversation whose first save waits for its turn', async () => {
+    const at = home();
+    const sessions = await at.open();
+    const session = begin(sessions);
+    const first = session.append(user('one'));
+    expect(session.fileId).toBeUndefined();
+    expect(() => session.finalSave()).not.toThrow();
+    const [row] = await (await at.open()).list();
+    expect(row).toMatchObject({ label: '_autosave', messages: 1, status: 'cancelled' });
+    await first;
+    expect(at.files()).toEqual([session.fileId]);
+  });
+
+  it('says that a final save could not be made while another process has its turn', async () => {
+    const at = home();
+    const sessions = await at.open();
+    await begin(sessions).append(user('one'));
+    const session = begin(sessions);
+    using _turn = FileLock.tryTake(join(at.directory, 'locks', 'vault'));
+    session.draft = user('two');
+    expect(() => session.finalSave()).toThrow(expect.objectContaining({ code: 'NOT_SAVED' }));
+    expect(session.unsaved).toMatchObject({ messages: 1, error: { code: 'NOT_SAVED' } });
+  });
+
+  it('says that a final save could not be made where the key was never at hand', async () => {
+    const at = home();
+    const sessions = sessionsOf({ directory: at.directory, keyring: at.keyring, env: {} });
+    const session = begin(sessions);
+    session.draft = user('one');
+    expect(() => session.finalSave()).toThrow(expect.objectContaining({ code: 'NOT_SAVED' }));
+  });
+
+  it('keeps a conversation of several mebibytes whole, over steps, folds and resumes', async () => {
+    const at = home();
+    const said: string[] = [];
+    for (let round = 0; round < 3; round++) {
+      await using sessions = await at.open();
+      const session = round === 0 ? begin(sessions) : await sessions.resume(await sessions.find('1'));
+      for (let step = 0; step < 12; step++) {
+        said.push(`${round} ${step} ${noise(120_000)}`);
+        await session.append(user(said.at(-1)!));
+      }
+    }
+    const other = await at.open();
+    expect(texts(await other.read((await other.list())[0]!))).toEqual(said);
+    expect(at.files()).toHaveLength(1);
   });
 
   it('leaves nothing unfinished behind where the final save overtakes one in flight', async () => {
