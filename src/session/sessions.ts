@@ -3,7 +3,7 @@ import { CofferError } from '../errors.ts';
 import type { VaultInspection } from '../vault/inspect.ts';
 import type { Vault } from '../vault/vault.ts';
 import { branchOf } from './branch.ts';
-import { decodeEvents, type Event, mergeEvents, type Parent } from './event.ts';
+import { type Event, mergeEvents, type Parent } from './event.ts';
 import { describeTorn, type Row, toRows } from './row.ts';
 import { selectRow } from './select.ts';
 import { Session } from './session.ts';
@@ -99,6 +99,7 @@ export class Sessions implements AsyncDisposable {
 
   /** Reads a whole session without a lease, verified. Throws `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_*`, `SESSION_NOT_FOUND`. */
   async read(row: Row): Promise<Recorded> {
+    const { decodeEvents } = await import('./event-schema.ts');
     const events: Event[] = [];
     await this.#vault.read(row.fileId, (lines) => mergeEvents(events, decodeEvents(lines)));
     return { row, events, state: fold(emptyState, events) };
@@ -110,6 +111,7 @@ export class Sessions implements AsyncDisposable {
    */
   async resume(row: Row): Promise<Session> {
     if (row.kind === 'snapshot') return this.#resumeSnapshot(row);
+    const { decodeEvents } = await import('./event-schema.ts');
     const events: Event[] = [];
     const { file, lease, opened } = await this.#vault.resume(row.fileId, (lines) =>
       mergeEvents(events, decodeEvents(lines)),

@@ -1,6 +1,6 @@
 import { TextDecoder } from 'node:util';
-import { z } from 'zod';
 import { CofferError } from '../errors.ts';
+import { type Check, isInteger, isText, oneOf, optional, wrongField } from '../vault/fields.ts';
 import type { Parent, Status } from './event.ts';
 import type { State } from './state.ts';
 
@@ -58,11 +58,22 @@ export function encodeSummary(summary: Summary): Buffer {
 
 /** Reads a summary back. Throws `UNAUTHENTIC` where it is not one. */
 export function decodeSummary(json: Uint8Array): Summary {
+  const value = parse(json);
+  const wrong = wrongField(value, summaryChecks);
+  if (wrong === undefined) return value as Summary;
+  throw unauthentic(new TypeError(`its ${wrong || 'form'} is something else`));
+}
+
+function parse(json: Uint8Array): unknown {
   try {
-    return summarySchema.parse(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(json)));
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(json));
   } catch (cause) {
-    throw new CofferError('UNAUTHENTIC', 'the summary is not one coffer writes', { cause });
+    throw unauthentic(cause);
   }
+}
+
+function unauthentic(cause: unknown): CofferError {
+  return new CofferError('UNAUTHENTIC', 'the summary is not one coffer writes', { cause });
 }
 
 function clip(text: string): string {
@@ -71,26 +82,27 @@ function clip(text: string): string {
   return clipped;
 }
 
-const count = z.number().int().nonnegative();
-const known = z.number().nonnegative().nullable();
+const isCount: Check = (value) => isInteger(value) && value >= 0;
+const isAmount: Check = (value) => value === null || (Number.isFinite(value) && (value as number) >= 0);
+const isParent: Check = (value) => wrongField(value, { uuid: isText, id: isText, reason: isText }) === undefined;
 
-const summarySchema = z.looseObject({
-  kind: z.enum(['session', 'snapshot']),
-  id: z.string(),
-  uuid: z.string(),
-  name: z.string().optional(),
-  title: z.string().optional(),
-  begun: count,
-  updated: count,
-  directory: z.string(),
-  branch: z.string().optional(),
-  model: z.string(),
-  messages: count,
-  inputTokens: known,
-  outputTokens: known,
-  cost: known,
-  status: z.enum(['running', 'completed', 'cancelled', 'failed']),
-  parent: z.looseObject({ uuid: z.string(), id: z.string(), reason: z.string() }).optional(),
-  firstEvent: count,
-  lastEvent: count,
-});
+const summaryChecks: Readonly<Record<keyof Summary, Check>> = {
+  kind: oneOf('session', 'snapshot'),
+  id: isText,
+  uuid: isText,
+  name: optional(isText),
+  title: optional(isText),
+  begun: isCount,
+  updated: isCount,
+  directory: isText,
+  branch: optional(isText),
+  model: isText,
+  messages: isCount,
+  inputTokens: isAmount,
+  outputTokens: isAmount,
+  cost: isAmount,
+  status: oneOf('running', 'completed', 'cancelled', 'failed'),
+  parent: optional(isParent),
+  firstEvent: isCount,
+  lastEvent: isCount,
+};

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decodeEvents, type Event, encodeEvents, isKnown, mergeEvents } from '../../src/session/event.ts';
+import { type Event, encodeEvents, isKnown, mergeEvents } from '../../src/session/event.ts';
+import { decodeEvents } from '../../src/session/event-schema.ts';
 import { emptyState, fold } from '../../src/session/state.ts';
 
 const begin = { id: 1, ts: 5, type: 'begin', uuid: '00000000-0000-4000-8000-000000000000', directory: '/x' };

@@ -1,0 +1,100 @@
+import { TextDecoder } from 'node:util';
+import { z } from 'zod';
+import { CofferError } from '../errors.ts';
+import { type Event, isKnown, type KnownEvent } from './event.ts';
+
+/**
+ * Reads NDJSON events back. Throws `UNAUTHENTIC` where a line is not an event: whatever was sealed
+ * by us is one, so it can't be believed.
+ */
+export function decodeEvents(lines: Uint8Array): Event[] {
+  const text = new TextDecoder('utf-8', { fatal: true });
+  const events: Event[] = [];
+  for (let start = 0, row = 1; start < lines.length; row++) {
+    const found = lines.indexOf(10, start);
+    const end = found === -1 ? lines.length : found;
+    events.push(decodeEvent(text, lines.subarray(start, end), row));
+    start = end + 1;
+  }
+  return events;
+}
+
+function decodeEvent(text: TextDecoder, line: Uint8Array, row: number): Event {
+  try {
+    const value = unknownEvent.parse(JSON.parse(text.decode(line)));
+    return isKnown(value) ? (knownEvent.parse(value) as KnownEvent) : value;
+  } catch (cause) {
+    throw new CofferError('UNAUTHENTIC', `event ${row} of the session is not one coffer writes`, { cause });
+  }
+}
+
+const count = z.number().int().nonnegative();
+const textPart = z.looseObject({ type: z.literal('text'), text: z.string() });
+const reasoningPart = z.looseObject({ type: z.literal('reasoning'), text: z.string() });
+const filePart = z.looseObject({
+  type: z.literal('file'),
+  mediaType: z.string(),
+  data: z.string(),
+  filename: z.string().optional(),
+});
+const toolCallPart = z.looseObject({
+  type: z.literal('tool-call'),
+  toolCallId: z.string(),
+  toolName: z.string(),
+  input: z.unknown(),
+});
+const toolResultPart = z.looseObject({
+  type: z.literal('tool-result'),
+  toolCallId: z.string(),
+  toolName: z.string(),
+  output: z.unknown(),
+});
+
+const message = z.discriminatedUnion('role', [
+  z.looseObject({ role: z.literal('system'), content: z.string() }),
+  z.looseObject({ role: z.literal('user'), content: z.union([z.string(), z.array(z.union([textPart, filePart]))]) }),
+  z.looseObject({
+    role: z.literal('assistant'),
+    content: z.union([z.string(), z.array(z.union([textPart, reasoningPart, filePart, toolCallPart]))]),
+  }),
+  z.looseObject({ role: z.literal('tool'), content: z.array(toolResultPart) }),
+]);
+
+const usage = z.looseObject({
+  inputTokens: count.nullable(),
+  outputTokens: count.nullable(),
+  cost: z.number().nonnegative().nullable(),
+});
+
+const parent = z.looseObject({ uuid: z.string(), id: z.string(), reason: z.string() });
+const place = { id: z.number().int().positive(), ts: count };
+
+const knownEvent = z.discriminatedUnion('type', [
+  z.looseObject({
+    ...place,
+    type: z.literal('begin'),
+    uuid: z.uuid(),
+    directory: z.string(),
+    branch: z.string().optional(),
+    parent: parent.optional(),
+  }),
+  z.looseObject({
+    ...place,
+    type: z.literal('message'),
+    message,
+    model: z.string().optional(),
+    partial: z.literal(true).optional(),
+  }),
+  z.looseObject({ ...place, type: z.literal('usage'), model: z.string(), usage }),
+  z.looseObject({ ...place, type: z.literal('model'), model: z.string() }),
+  z.looseObject({ ...place, type: z.literal('name'), name: z.string() }),
+  z.looseObject({
+    ...place,
+    type: z.literal('status'),
+    status: z.enum(['running', 'completed', 'cancelled', 'failed']),
+    reason: z.string().optional(),
+  }),
+  z.looseObject({ ...place, type: z.literal('error'), code: z.string(), message: z.string() }),
+]);
+
+const unknownEvent = z.looseObject({ ...place, type: z.string() });
