@@ -1,3 +1,4 @@
+import { isCofferError } from '../errors.ts';
 import type { Sessions } from '../session/sessions.ts';
 import type { Input } from './input.ts';
 import type { Settings } from './settings.ts';
@@ -33,16 +34,15 @@ export interface Opened {
 /** Reads the settings and opens the vault they mean, without asking for its key yet. Throws `SETTINGS_INVALID`. */
 export async function openSessions(shell: Shell): Promise<Opened> {
   const { terminal, env, options } = shell;
-  const [{ loadSettings, settingsPath }, { Input }, { sessionsOf }] = await Promise.all([
-    import('./settings.ts'),
-    import('./input.ts'),
-    import('../session/open-vault.ts'),
-  ]);
+  const { loadSettings, settingsPath } = await import('./settings.ts');
   const settings = await loadSettings(await settingsPath(env));
+  const directory = options.dataDir ?? (env['COFFER_DATA_DIR'] || settings.directory);
+  await anticipate(env, directory);
+  const [{ Input }, { sessionsOf }] = await Promise.all([import('./input.ts'), import('../session/open-vault.ts')]);
   const input = new Input(terminal);
   let asking = terminal.interactive;
   const sessions = sessionsOf({
-    directory: options.dataDir ?? (env['COFFER_DATA_DIR'] || settings.directory),
+    directory,
     autosave: settings.autoSave,
     env,
     askPassphrase: async (ask) => (asking ? askPassphrase(terminal, input, ask) : undefined),
@@ -52,6 +52,15 @@ export async function openSessions(shell: Shell): Promise<Opened> {
     asking = false;
   };
   return { settings, sessions, input, stopAsking };
+}
+
+async function anticipate(env: NodeJS.ProcessEnv, directory: string | undefined): Promise<void> {
+  const { anticipateKey } = await import('../vault/anticipate.ts');
+  try {
+    anticipateKey(env, directory);
+  } catch (error) {
+    if (!isCofferError(error)) throw error; // a vault.json that can't be read is told by whoever needs it, in its own words
+  }
 }
 
 async function askPassphrase(

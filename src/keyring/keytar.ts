@@ -1,5 +1,5 @@
-import { fileURLToPath } from 'node:url';
 import { type BrokerOutcome, BrokerProcess, type BrokerRequest } from './broker-process.ts';
+import { startBroker } from './broker-start.ts';
 import {
   DISMISSED,
   inspect,
@@ -23,9 +23,6 @@ import {
   requireKeyId,
 } from './outcomes.ts';
 import type { Patience } from './patience.ts';
-
-/** The broker beside this file: `broker.ts` in the sources, `broker.js` in a build. */
-const BROKER = fileURLToPath(new URL(`./broker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url));
 
 /** How a {@link KeytarKeyring} goes about it. */
 export interface KeytarOptions {
@@ -155,7 +152,8 @@ export class KeytarKeyring implements Keyring {
   }
 
   #start(): BrokerProcess {
-    const broker = new BrokerProcess(this.#options.broker ?? BROKER, this.#options.env);
+    const { broker: script, env } = this.#options;
+    const broker = script === undefined ? startBroker(env) : new BrokerProcess(script, env);
     this.#options.onBroker?.(broker);
     return broker;
   }
