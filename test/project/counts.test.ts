@@ -26,6 +26,14 @@ describe('the last line of a test run', () => {
     expect(code).not.toBe(0);
   });
 
+  it('comes behind what was skipped, by name under the reason', async () => {
+    const text =
+      "it('a', (t) => t.skip('install b'));\nit('c', (t) => t.skip('install b'));\nit('d', (t) => t.skip());";
+    const { before } = await run({ 'some.test.ts': text });
+    expect(before).toContain('skipped, install b\n  some.test.ts: a\n  some.test.ts: c\n');
+    expect(before).toContain('skipped, without a reason\n  some.test.ts: d\n');
+  });
+
   it('counts a file that does not load as a failure', async () => {
     const { line } = await run({ 'good.test.ts': "it('a', () => {});", 'bad.test.ts': 'throw new Error();' });
     expect(line).toBe('1 passed, 1 failed');
@@ -45,7 +53,9 @@ describe('the last line of a test run', () => {
 });
 
 /** Runs test files of a folder of their own with our reporter alone. */
-async function run(files: Record<string, string>): Promise<{ line: string; file: string; code: number }> {
+async function run(
+  files: Record<string, string>,
+): Promise<{ line: string; before: string; file: string; code: number }> {
   for (const [name, text] of Object.entries(files)) {
     writeFileSync(join(folder, name), `import { it } from 'vitest';\n${text}\n`);
   }
@@ -58,7 +68,7 @@ async function run(files: Record<string, string>): Promise<{ line: string; file:
     execFile(process.execPath, args, { cwd: folder, env }, (error, stdout) => {
       const code = typeof error?.code === 'number' ? error.code : 0;
       const file = existsSync(counts) ? readFileSync(counts, 'utf8') : '';
-      resolve({ line: stdout.trimEnd().split('\n').at(-1) ?? '', file, code });
+      resolve({ line: stdout.trimEnd().split('\n').at(-1) ?? '', before: stdout, file, code });
     });
   });
 }
