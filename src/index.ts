@@ -17,3 +17,4 @@ export type { Row } from './session/row.ts';
 export type { Session, Unsaved } from './session/session.ts';
 export type { Beginning, Inspection, KeyState, Recorded, Sessions } from './session/sessions.ts';
 export type { State } from './session/state.ts';
+export type { Summary } from './session/summary.ts';

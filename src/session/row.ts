@@ -2,36 +2,17 @@ import { type CofferError, isCofferError } from '../errors.ts';
 import type { Holder } from '../vault/lease.ts';
 import type { Torn } from '../vault/open.ts';
 import type { Listed } from '../vault/vault.ts';
-import type { Parent, Status } from './event.ts';
-import { decodeSummary, type Summary } from './summary.ts';
+import { emptyState } from './state.ts';
+import { decodeSummary, type Summary, summarize } from './summary.ts';
 
 /** One line of the list: a session, a snapshot, or a file that can't be read (then `unreadable` says why). */
-export interface Row {
+export interface Row extends Summary {
   /** Its place in the order used everywhere: `_autosave` first, then newest first; unreadable ones last. */
   readonly number: number;
   readonly fileId: string;
   /** `_autosave` or the id. */
   readonly label: string;
   readonly autosave: boolean;
-  readonly kind: Summary['kind'];
-  readonly id: string;
-  readonly uuid: string;
-  readonly name?: string | undefined;
-  readonly title?: string | undefined;
-  /** Milliseconds since 1970. */
-  readonly begun: number;
-  readonly updated: number;
-  readonly directory: string;
-  readonly branch?: string | undefined;
-  readonly model: string;
-  /** Messages of user and assistant. */
-  readonly messages: number;
-  readonly inputTokens: number | null;
-  readonly outputTokens: number | null;
-  /** US dollars; null is "not known". */
-  readonly cost: number | null;
-  readonly status: Status;
-  readonly parent?: Parent | undefined;
   /** The process that has it open for writing. */
   readonly held?: Holder | undefined;
   readonly unreadable?: CofferError | undefined;
@@ -57,7 +38,7 @@ function toRow(listed: Listed, autosave: boolean): Row {
   try {
     const summary = decodeSummary(listed.head.summary);
     const torn = listed.head.torn && describeTorn(listed.head.torn);
-    return { ...common, ...summary, label: autosave ? '_autosave' : summary.id, torn };
+    return { ...summary, ...common, label: autosave ? '_autosave' : summary.id, torn };
   } catch (error) {
     if (!isCofferError(error, 'UNAUTHENTIC')) throw error;
     return unreadableRow(common, listed.changed, error);
@@ -69,27 +50,10 @@ function unreadableRow(
   changed: number,
   unreadable: CofferError,
 ): Row {
-  const unknown = {
-    uuid: '',
-    begun: 0,
-    directory: '',
-    model: '',
-    messages: 0,
-    inputTokens: null,
-    outputTokens: null,
-    cost: null,
-  };
   const { fileId } = common;
-  return {
-    ...common,
-    ...unknown,
-    id: fileId,
-    label: fileId,
-    kind: 'session',
-    status: 'failed',
-    updated: Math.trunc(changed),
-    unreadable,
-  };
+  const of = { kind: 'session', id: fileId, uuid: '', name: undefined } as const;
+  const unknown = summarize({ ...emptyState, status: 'failed', updated: Math.trunc(changed) }, of);
+  return { ...unknown, ...common, label: fileId, unreadable };
 }
 
 function byOrder(a: Row, b: Row): number {

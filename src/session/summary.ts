@@ -12,14 +12,17 @@ export interface Summary {
   readonly uuid: string;
   readonly name?: string | undefined;
   readonly title?: string | undefined;
+  /** Milliseconds since 1970. */
   readonly begun: number;
   readonly updated: number;
   readonly directory: string;
   readonly branch?: string | undefined;
   readonly model: string;
+  /** Messages of user and assistant. */
   readonly messages: number;
   readonly inputTokens: number | null;
   readonly outputTokens: number | null;
+  /** US dollars; null is "not known". */
   readonly cost: number | null;
   readonly status: Status;
   readonly parent?: Parent | undefined;

@@ -33,6 +33,8 @@ export interface KeyOptions {
   readonly askProtection?: (() => Promise<'passphrase' | 'memory'>) | undefined;
   /** The key ids that the headers of the sealed files name; undefined where there is no sealed file. */
   readonly sealedKeyIds: () => readonly string[] | undefined;
+  /** A fresh key; the same one every time, so that a first use tried again after a time-out leaves one item in the keychain. */
+  readonly newKey: () => VaultKey;
   /** Makes the vault's directory, 0700. */
   readonly makeDirectory: () => void;
 }
@@ -146,7 +148,7 @@ async function firstUse(options: KeyOptions): Promise<Unlocked> {
     given.secret.fill(0);
     return settle(options, key, { backend: 'fd', provider: await keyring.provider(), slots: [] });
   }
-  const key = VaultKey.generate();
+  const key = options.newKey();
   await keep(keyring, key);
   const unlocked = await settle(options, key, {
     backend: keyring.backend,
@@ -183,7 +185,7 @@ async function firstUseWithout(options: KeyOptions, none: Answer): Promise<Unloc
     ? await readPassphraseFile(path)
     : await options.askPassphrase?.({ purpose: 'new', attempt: 1 });
   if (passphrase === undefined) throw refused({ outcome: 'ABSENT', detail: 'no passphrase was given' });
-  const key = VaultKey.generate();
+  const key = options.newKey();
   const slots = [await wrapForPassphrase(key, passphrase)];
   return settle(options, key, { backend: 'passphrase', provider: 'passphrase', slots });
 }

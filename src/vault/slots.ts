@@ -20,7 +20,7 @@ export async function wrapForPassphrase(key: VaultKey, passphrase: string): Prom
  */
 export async function unwrapWithPassphrase(keyId: string, slot: PassphraseSlot, passphrase: string): Promise<VaultKey> {
   const { wrapped, ...parameters } = slot;
-  const slotKey = await deriveSlotKey(passphrase, parameters as SlotParameters);
+  const slotKey = await deriveSlotKey(passphrase, parameters);
   const secret = open();
   const key = secret.length === 32 ? VaultKey.from(secret) : undefined;
   secret.fill(0);
@@ -29,7 +29,7 @@ export async function unwrapWithPassphrase(keyId: string, slot: PassphraseSlot, 
 
   function open(): Buffer {
     try {
-      return openMessage(slotKey, slotContext(keyId, parameters as SlotParameters), Buffer.from(wrapped, 'base64'));
+      return openMessage(slotKey, slotContext(keyId, parameters), Buffer.from(wrapped, 'base64'));
     } catch (cause) {
       if (!isCofferError(cause, 'UNAUTHENTIC')) throw cause;
       throw new CofferError('PASSPHRASE_WRONG', 'wrong passphrase', { cause });

@@ -3,17 +3,12 @@ import { CofferError } from '../errors.ts';
 import { openReader } from '../files/reader.ts';
 import { createFile } from '../files/replace.ts';
 import type { Backend } from '../keyring/keyring.ts';
+import type { SlotParameters } from '../keyring/passphrase.ts';
 import { type Check, isInteger, isText, oneOf, optional, wrongField } from './fields.ts';
 
-/** The vault key wrapped for a second way in. Binary fields are base64. */
-export interface PassphraseSlot {
-  readonly kind: 'passphrase';
-  readonly algorithm: 'argon2id';
-  /** KiB */
-  readonly memory: number;
-  readonly passes: number;
-  readonly parallelism: number;
-  readonly salt: string;
+/** The vault key wrapped for a second way in. */
+export interface PassphraseSlot extends SlotParameters {
+  /** base64 */
   readonly wrapped: string;
 }
 

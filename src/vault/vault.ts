@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { lstatSync, type Stats } from 'node:fs';
-import type { VaultKey } from '../envelope/key.ts';
+import { VaultKey } from '../envelope/key.ts';
 import { unpackSegment } from '../envelope/segment.ts';
 import { CofferError, isCofferError } from '../errors.ts';
 import { dataDirectory, makeDirectory } from '../files/paths.ts';
@@ -22,7 +22,7 @@ const REFUSAL_MS = 30_000;
 const SETTLED_MS = 100;
 
 /** What a vault is opened with. */
-export interface VaultOptions extends Omit<KeyOptions, 'directory' | 'sealedKeyIds' | 'makeDirectory'> {
+export interface VaultOptions extends Omit<KeyOptions, 'directory' | 'sealedKeyIds' | 'newKey' | 'makeDirectory'> {
   /** Default: `COFFER_DATA_DIR`, else the platform's place for a program's data. */
   readonly directory?: string | undefined;
 }
@@ -47,6 +47,7 @@ export class Vault {
   readonly #place: VaultDirectory;
   readonly #options: VaultOptions;
   #unlocked: Unlocked | undefined;
+  #newKey: VaultKey | undefined;
   #unlocking: Promise<Unlocked> | undefined;
   #refused: { error: CofferError; at: number } | undefined;
   readonly #heads = new Map<string, { stamp: string; head: Head }>();
@@ -77,6 +78,10 @@ export class Vault {
       ...this.#options,
       directory: this.directory,
       sealedKeyIds: () => this.#sealedKeyIds(),
+      newKey: () => {
+        this.#newKey ??= VaultKey.generate();
+        return this.#newKey;
+      },
       makeDirectory: () => makeDirectory(this.directory),
     });
     try {

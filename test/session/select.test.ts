@@ -20,6 +20,8 @@ function row(number: number, id: string, more: Partial<Row> = {}): Row {
     outputTokens: null,
     cost: null,
     status: 'completed',
+    firstEvent: 1,
+    lastEvent: 1,
     ...more,
   };
 }

@@ -84,6 +84,27 @@ describe('unlockVault', () => {
     expect(existsSync(join(at.directory, 'vault.json'))).toBe(false);
   });
 
+  it('tries a first use that timed out again with the same key', async () => {
+    const at = home();
+    const kept: string[] = [];
+    const slow: Keyring = {
+      backend: 'memory',
+      probe: () => at.keyring.probe(),
+      provider: () => at.keyring.provider(),
+      get: (keyId) => at.keyring.get(keyId),
+      delete: (keyId) => at.keyring.delete(keyId),
+      set: async (keyId, secret) => {
+        kept.push(keyId);
+        const answer = await at.keyring.set(keyId, secret);
+        return kept.length === 1 ? { outcome: 'TIMEOUT', detail: 'it took too long' } : answer;
+      },
+    };
+    const sessions = sessionsOf({ directory: at.directory, keyring: slow, env: {} });
+    await expect(sessions.unlock()).rejects.toMatchObject({ code: 'KEY_TIMEOUT' });
+    await sessions.unlock();
+    expect(kept).toEqual([vaultJson(at)['key'], vaultJson(at)['key']]);
+  });
+
   it('calls a key that does not give its key id a mismatch', async () => {
     const at = await withSession();
     await at.keyring.set(String(vaultJson(at)['key']), Buffer.alloc(32, 7));
