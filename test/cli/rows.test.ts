@@ -9,7 +9,7 @@ function row(changes: Partial<Row>): Row {
   return {
     ...{ number: 1, fileId: 'f'.repeat(32), label: id, autosave: false, kind: 'session', id, uuid: '', begun: 0 },
     ...{ updated: Date.now(), directory: '/', model: 'demo/echo', messages: 2 },
-    ...{ inputTokens: null, outputTokens: null, cost: null, status: 'completed' },
+    ...{ inputTokens: null, outputTokens: null, cost: null, status: 'completed', firstEvent: 1, lastEvent: 1 },
     ...changes,
   };
 }
