@@ -1,4 +1,4 @@
-import { constants, type ZstdOptions, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { MAX_PLAIN, type Segment, tooLarge, unauthentic } from './format.ts';
 
 /**
@@ -47,23 +47,38 @@ function endOfPiece(lines: Uint8Array, start: number, limit: number): number {
   return first === -1 ? lines.length : first + 1;
 }
 
-/** One zstd frame and nothing behind it: node stops after the first without a word, so what it consumed is compared. */
+/** One zstd frame and nothing behind it: some versions of Node stop after the first without a word, others go on. */
 function decompress(stored: Buffer, plainLength: number): Buffer {
-  const options: ZstdOptions = { maxOutputLength: Math.max(1, plainLength), info: true };
-  let result: Inflated;
+  let end: number;
+  let lines: Buffer;
   try {
-    result = zstdDecompressSync(stored, options) as unknown as Inflated;
+    end = endOfZstdFrame(stored);
+    lines = zstdDecompressSync(stored, { maxOutputLength: Math.max(1, plainLength) });
   } catch (cause) {
     throw unauthentic('a segment does not decompress', { cause });
   }
-  if (result.engine.bytesWritten !== stored.length) throw unauthentic('a segment goes on behind its end');
-  return result.buffer;
+  if (end !== stored.length) throw unauthentic('a segment goes on behind its end');
+  return lines;
 }
 
-/** What zlib's sync calls give under `info: true`; `bytesWritten` counts the input that was used. */
-interface Inflated {
-  readonly buffer: Buffer;
-  readonly engine: { readonly bytesWritten: number };
+/** Where the zstd frame at the start of some bytes ends (RFC 8878, section 3.1.1). Throws RangeError where they end before. */
+function endOfZstdFrame(bytes: Buffer): number {
+  if (bytes.readUInt32LE(0) !== ZSTD_MAGIC) throw new RangeError('no zstd frame');
+  const descriptor = bytes.readUInt8(4);
+  const isSingle = (descriptor >> 5) & 1;
+  const sizeFlag = descriptor >> 6;
+  const dictionary = (1 << (descriptor & 3)) >> 1;
+  const contentSize = sizeFlag === 0 ? isSingle : 1 << sizeFlag;
+  const checksum = (descriptor & 4) === 0 ? 0 : 4;
+  let offset = 5 + (1 - isSingle) + dictionary + contentSize;
+  for (let isLast = 0; isLast === 0; ) {
+    const header = bytes.readUIntLE(offset, 3);
+    const isRepeated = ((header >> 1) & 3) === 1;
+    offset += 3 + (isRepeated ? 1 : header >> 3);
+    isLast = header & 1;
+  }
+  return offset + checksum;
 }
 
+const ZSTD_MAGIC = 0xfd2fb528;
 const LINE_FEED = 10;

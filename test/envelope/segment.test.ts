@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { zstdCompressSync } from 'node:zlib';
+import { constants, zstdCompressSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { MAX_PLAIN } from '../../src/envelope/format.ts';
+import { MAX_PLAIN, type Segment } from '../../src/envelope/format.ts';
 import { cutSegments, packSegment, unpackSegment } from '../../src/envelope/segment.ts';
 import { buffersOf, expectRefusal } from './support.ts';
 
@@ -68,6 +68,35 @@ describe('unpackSegment', () => {
         unpackSegment({ codec: 1, plainLength: 2 * plainLength, stored: Buffer.concat([stored, more]) }),
       );
     }
+  });
+
+  it('finds the end of every form that a zstd frame has', () => {
+    const random = randomBytes(200_000);
+    const forms = [
+      Buffer.alloc(0),
+      Buffer.from('a'),
+      Buffer.alloc(300_000),
+      random,
+      Buffer.concat([random, Buffer.alloc(200_000)]),
+    ];
+    for (const plain of forms) {
+      for (const [checksum, size] of [
+        [0, 0],
+        [1, 1],
+        [0, 1],
+        [1, 0],
+      ] as const) {
+        const params = { [constants.ZSTD_c_checksumFlag]: checksum, [constants.ZSTD_c_contentSizeFlag]: size };
+        const packed = zstdCompressSync(plain, { params });
+        const segment: Segment = { codec: 1, plainLength: plain.length, stored: packed };
+        expect(unpackSegment(segment).equals(plain)).toBe(true);
+        expectRefusal(() => unpackSegment({ ...segment, stored: Buffer.concat([packed, Buffer.alloc(1)]) }));
+      }
+    }
+  });
+
+  it('refuses what is no zstd frame', () => {
+    expectRefusal(() => unpackSegment({ codec: 1, plainLength: 8, stored: Buffer.alloc(64, 'no frame') }));
   });
 
   it('refuses a compressed frame that is cut off anywhere', () => {
