@@ -22,8 +22,9 @@ export interface Row extends Summary {
 
 /** Puts what the vault lists into rows, in the order used everywhere; `autosave` is the file that `_autosave` points at. */
 export function toRows(listed: readonly Listed[], autosave: string | undefined): Row[] {
+  const changed = new Map(listed.map((entry) => [entry.fileId, entry.changed]));
   const rows = listed.map((entry) => toRow(entry, entry.fileId === autosave));
-  rows.sort(byOrder);
+  rows.sort((a, b) => byOrder(a, b) || (changed.get(b.fileId) ?? 0) - (changed.get(a.fileId) ?? 0));
   return rows.map((row, index) => ({ ...row, number: index + 1 }));
 }
 
@@ -56,8 +57,9 @@ function unreadableRow(
   return { ...unknown, ...common, label: fileId, unreadable };
 }
 
+/** Two snapshots of the same moment are told apart by when their files were written. */
 function byOrder(a: Row, b: Row): number {
   if (a.unreadable || b.unreadable) return Number(a.unreadable !== undefined) - Number(b.unreadable !== undefined);
   if (a.autosave !== b.autosave) return a.autosave ? -1 : 1;
-  return b.updated - a.updated || (a.fileId < b.fileId ? -1 : 1);
+  return b.updated - a.updated;
 }

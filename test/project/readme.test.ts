@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
@@ -16,69 +16,115 @@ function blocks(language: string): string[] {
 
 /** One thing that a dialogue shows or does. */
 type Move =
-  | { does: 'start'; args: string[] }
-  | { does: 'type'; line: string }
-  | { does: 'kill' }
+  | { does: 'start'; args: string[]; env: Record<string, string> }
+  | { does: 'type'; before: string; line: string }
+  | { does: 'kill' | 'leave' | 'lose' | 'bring back' }
+  | { does: 'set'; settings: string }
+  | { does: 'end'; code: number }
   | { does: 'show'; shown: string };
 
-/** Reads a dialogue: `$ coffer …` starts, `» …` types, `Killed` kills, ctrl+d ends each, and everything else is what must be seen. */
+/** Reads a dialogue line by line; what is no command, no typing and no remark in parentheses must be seen as it stands. */
 function moves(block: string): Move[] {
-  const found: Move[] = [];
-  for (const line of block.split('\n')) {
-    const last = found.at(-1);
-    if (line.startsWith('$ coffer')) found.push({ does: 'start', args: line.split(' ').slice(2) });
-    else if (line === '» ^D') continue;
-    else if (line.startsWith('» ')) found.push({ does: 'type', line: line.slice(2) });
-    else if (line === 'Killed') found.push({ does: 'kill' });
-    else if (last?.does === 'show') last.shown += `\n${line}`;
-    else if (line !== '') found.push({ does: 'show', shown: line });
-  }
-  return found;
+  const lines = block.trimEnd().split('\n');
+  return lines.flatMap((line, at): Move[] => {
+    const start = /^\$ ((?:\w+=\S+ )*)coffer(.*)$/.exec(line);
+    if (start) return [{ does: 'start', env: assignments(start[1] ?? ''), args: (start[2] ?? '').split(' ').slice(1) }];
+    if (line === '$ echo $?') return [{ does: 'end', code: Number(lines[at + 1]) }];
+    if (lines[at - 1] === '$ echo $?' || line === '') return [];
+    if (line === 'Killed') return [{ does: 'kill' }];
+    if (line === '(in another terminal)') return [{ does: 'leave' }];
+    if (line === '(the data directory goes away)') return [{ does: 'lose' }];
+    if (line === '(it is back)') return [{ does: 'bring back' }];
+    const settings = /^\(settings\.json is (.*)\)$/.exec(line);
+    if (settings) return [{ does: 'set', settings: settings[1] ?? '' }];
+    if (line === '» ^D') return [];
+    const typed = /^(.*)» (.+)$/.exec(line);
+    if (typed) return [{ does: 'type', before: `${typed[1]}»`, line: typed[2] ?? '' }];
+    if (!/^(.*passphrase|the same again):$/.test(line)) return [{ does: 'show', shown: line }];
+    return [{ does: 'type', before: line, line: lines[at + 1] === 'wrong passphrase' ? 'wrong' : 'correct horse' }];
+  });
 }
 
-/** What is shown as a pattern: spaces as the terminal breaks them, ids and the home of the key as they are here. */
+function assignments(text: string): Record<string, string> {
+  return Object.fromEntries([...text.matchAll(/(\w+)=(\S+)/g)].map(([, name = '', value = '']) => [name, value]));
+}
+
+/** What is shown as a pattern: spaces as the terminal breaks them, ids, times, processes and the home of the key as they are here. */
 function pattern(shown: string): RegExp {
   const words = shown
     .trim()
     .split(/\s+/)
     .map((word) =>
-      word
-        .replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
-        .replace(/\d{4}-\d\d-\d\d_\d\d-\d\d/, '\\d{4}-\\d\\d-\\d\\d_\\d\\d-\\d\\d(-\\d+)?'),
+      RegExp.escape(word)
+        .replace(/^.*\/settings\\\.json$/, '\\S+settings\\.json')
+        .replace(
+          /(?:\d|\\x3\d){4}(?:-|\\x2d)\d\d(?:-|\\x2d)\d\d_\d\d(?:-|\\x2d)\d\d/,
+          '\\d{4}-\\d\\d-\\d\\d_\\d\\d-\\d\\d(-\\d+)?',
+        )
+        .replace(/^(?:\d|\\x3\d)\d(?::|\\x3a)\d\d/, '\\d\\d:\\d\\d')
+        .replace(/^(?:4|\\x34)711$/, '\\d+'),
     );
-  return new RegExp(
-    words.join('\\s+').replace('in\\s+the\\s+keychain\\s+\\(gnome-keyring\\)', 'from the inherited descriptor'),
-  );
+  const home = ['in', 'the', 'keychain', '(gnome-keyring)'].map((word) => RegExp.escape(word)).join('\\s+');
+  return new RegExp(words.join('\\s+').replace(home, 'from\\s+the\\s+inherited\\s+descriptor'));
 }
 
-async function play(place: Place, dialogue: Move[]): Promise<void> {
+async function play(place: Place, dialogue: readonly Move[]): Promise<void> {
+  const left: Terminal[] = [];
   let terminal: Terminal | undefined;
-  for (const move of dialogue) {
-    if (move.does === 'start') terminal = place.terminal(move.args);
-    if (!terminal) throw new Error('the dialogue does not begin with $ coffer');
+  let isPrompted = false;
+  for (const [at, move] of dialogue.entries()) {
+    if (move.does === 'set') writeFileSync(join(place.config, 'settings.json'), move.settings);
+    if (move.does === 'start') {
+      if (terminal && !left.includes(terminal)) await leave(terminal);
+      terminal = place.terminal(move.args, { env: move.env });
+    }
+    if (!terminal) continue;
+    if (move.does === 'leave') left.push(terminal);
+    if (move.does === 'lose' || move.does === 'bring back') {
+      await waitForPrompt(terminal, dialogue[at + 1]);
+      isPrompted = true;
+    }
+    if (move.does === 'lose') renameSync(place.data, `${place.data}.away`);
+    if (move.does === 'bring back') {
+      rmSync(place.data, { recursive: true, force: true });
+      renameSync(`${place.data}.away`, place.data);
+    }
     if (move.does === 'show') await terminal.waitFor(pattern(move.shown));
+    if (move.does === 'end') expect(await terminal.exit).toEqual({ code: move.code, signal: null });
     if (move.does === 'kill') {
       await terminal.waitFor(/» /);
       terminal.kill('SIGKILL');
       expect(await terminal.exit).toEqual({ code: null, signal: 'SIGKILL' });
     }
     if (move.does === 'type') {
-      await terminal.waitFor(/» $/);
+      if (!isPrompted) await waitForPrompt(terminal, move);
+      isPrompted = false;
       terminal.enter(move.line);
     }
   }
-  await terminal?.waitFor(/» $/);
-  terminal?.key('ctrl+d');
-  expect(await terminal?.exit).toEqual({ code: 0, signal: null });
+  for (const open of new Set([...left, ...(terminal ? [terminal] : [])])) await leave(open);
+}
+
+async function waitForPrompt(terminal: Terminal, typing: Move | undefined): Promise<void> {
+  if (typing?.does !== 'type') throw new Error('nothing is typed at that prompt');
+  await terminal.waitFor(new RegExp(`${pattern(typing.before).source} $`));
+}
+
+/** Ends a chat that still runs, at its prompt. */
+async function leave(terminal: Terminal): Promise<void> {
+  if (terminal.ending) return;
+  await terminal.waitFor(/» $/);
+  terminal.key('ctrl+d');
+  expect(await terminal.exit).toEqual({ code: 0, signal: null });
 }
 
 describe('README', () => {
   const dialogues = blocks('console');
 
   it('shows dialogues that happen as they stand', async () => {
-    await using place = await makePlace();
-    expect(dialogues).toHaveLength(3);
+    expect(dialogues).toHaveLength(8);
     const [crash = '', first = '', piped = ''] = dialogues;
+    await using place = await makePlace();
     await play(place, moves(crash));
     await play(place, moves(first));
     const [command = '', ...shown] = piped.trimEnd().split('\n');
@@ -87,15 +133,17 @@ describe('README', () => {
     expect({ stdout: stdout.trimEnd().split('\n'), code }).toEqual({ stdout: shown, code: 0 });
   });
 
+  it.each(dialogues.slice(3))('shows what happens when something goes wrong: %#', async (dialogue) => {
+    await using place = await makePlace();
+    await play(place, moves(dialogue));
+  });
+
   it('would notice a dialogue that does not happen', async () => {
     await using place = await makePlace();
-    const wrong: Move[] = [
-      { does: 'start', args: ['--model', 'demo/echo'] },
-      { does: 'type', line: 'hello' },
-      { does: 'show', shown: 'echo: goodbye' },
-    ];
-    const played = play(place, [...wrong.slice(0, 2), { does: 'type', line: '/exit' }, ...wrong.slice(2)]);
-    await expect(played).rejects.toThrow('before');
+    const wrong = moves('$ coffer --model demo/echo\n» hello\n» /exit\necho: goodbye\n');
+    await expect(play(place, wrong)).rejects.toThrow('before');
+    const code = moves('$ coffer resume 99\n$ echo $?\n11\n');
+    await expect(play(place, code)).rejects.toThrow();
   });
 
   it('has an example of the library that runs, in at most fifteen lines', async () => {

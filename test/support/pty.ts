@@ -52,6 +52,11 @@ export class Terminal implements AsyncDisposable {
     });
   }
 
+  /** How the program ended, if it has. */
+  get ending(): Ending | undefined {
+    return this.#ending;
+  }
+
   get pid(): number {
     return this.#pty.pid;
   }
