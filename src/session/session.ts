@@ -249,10 +249,7 @@ export class Session implements AsyncDisposable {
       return this.#firstStep(siblings());
     };
     try {
-      await this.#vault.create(first, (writable) => {
-        this.#writable = writable;
-        this.#fileId = writable.file.fileId;
-      });
+      await this.#vault.create(first, (writable) => this.#adopt(writable));
     } catch (error) {
       if (!this.#ended) throw error; // else the final save has made this step durable, in a file of its own
     }
@@ -260,15 +257,24 @@ export class Session implements AsyncDisposable {
 
   #writeSync(): void {
     if (this.#writable) this.#writable.file.saveSync(this.#step());
-    else this.#writable = this.#vault.createSync((siblings) => this.#firstStep(siblings()));
+    else {
+      this.#vault.createSync(
+        (siblings) => this.#firstStep(siblings()),
+        (writable) => this.#adopt(writable),
+      );
+    }
     this.#durable = this.#handedOver;
-    this.#fileId = this.#writable.file.fileId;
-    if (!this.#pointed) this.#vault.pointAutosaveSync(this.#fileId);
+    if (!this.#pointed && this.#fileId !== undefined) this.#vault.pointAutosaveSync(this.#fileId);
+  }
+
+  /** From here on the file has what is recorded, saved or not. */
+  #adopt(writable: Writable): void {
+    this.#writable = writable;
+    this.#fileId = writable.file.fileId;
   }
 
   #firstStep(siblings: Iterable<{ summary: Buffer }>): ReturnType<FirstStep> {
     this.#id = newId(this.#state.begun, undefined, takenIds(siblings));
-    this.#handedOver = 0;
     return this.#step();
   }
 

@@ -118,8 +118,8 @@ function toKey(found: LookUp & { outcome: 'READY' }, keyId: string): VaultKey | 
 /** vault.json is gone, sealed files are not: their headers name the key, the keychain may have it. */
 async function rebuild(options: KeyOptions, keyIds: readonly string[]): Promise<Unlocked> {
   const refusals: CofferError[] = [];
+  const chosen = await choose(options);
   for (const keyId of keyIds) {
-    const chosen = await choose(options);
     const found = await lookUp(options, keyId);
     if (found instanceof VaultKey && 'keyring' in chosen) {
       const { backend } = chosen.keyring;

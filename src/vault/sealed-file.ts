@@ -18,7 +18,7 @@ export interface Step {
   readonly draft?: Uint8Array;
 }
 
-/** Where the file on disk ends and how its frames go on; unknown before the first save and after a failure. */
+/** Where the file on disk ends and how its frames go on; unknown before the first save, while one is in flight, and after a failure. */
 interface End {
   readonly stamp: Stamp;
   readonly chain: Chain;
@@ -86,7 +86,7 @@ export class SealedFile {
   saveSync(step: Step): void {
     this.#take(step);
     if (!this.#unwritten) return;
-    const end = this.#inFlight ? undefined : this.#appendsTo();
+    const end = this.#appendsTo();
     if (end) {
       const frame = this.#sealPending(end);
       this.#appended(end, frame, appendFileSync(this.path, end.stamp, frame.bytes));
@@ -141,7 +141,6 @@ export class SealedFile {
 
   #written(): void {
     this.#pending = [];
-    this.#draft = undefined;
     this.#unwritten = false;
   }
 

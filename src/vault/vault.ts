@@ -104,8 +104,6 @@ export class Vault {
     const { key } = await this.unlock();
     await this.#place.locked(async () => {
       const { writable, step } = this.#begin(key, first);
-      this.#place.sweepTemps();
-      sweepLeases(this.#place.locks);
       adopt?.(writable);
       try {
         await writable.file.save(step);
@@ -116,13 +114,13 @@ export class Vault {
   }
 
   /** The same synchronously, for a final save: needs the key to be at hand already. */
-  createSync(first: FirstStep): Writable {
+  createSync(first: FirstStep, adopt: (writable: Writable) => void): void {
     if (!this.#unlocked) throw new CofferError('NOT_SAVED', 'the vault key is not at hand');
     using turn = this.#place.tryTurn();
     if (!turn) throw new CofferError('NOT_SAVED', 'another process is changing the vault just now');
     const { writable, step } = this.#begin(this.#unlocked.key, first);
+    adopt(writable);
     writable.file.saveSync(step);
-    return writable;
   }
 
   /**
@@ -172,8 +170,8 @@ export class Vault {
     const held = await this.#held();
     const listed: Listed[] = [];
     for (const fileId of fileIds) {
-      const entry = this.#listOne(fileId, held.get(fileId));
-      if (entry) listed.push(entry);
+      const stats = this.#stats(fileId);
+      if (stats) listed.push(this.#listOne(fileId, stats, held.get(fileId)));
     }
     return listed;
   }
@@ -217,10 +215,17 @@ export class Vault {
 
   #begin(key: VaultKey, first: FirstStep): { writable: Writable; step: Step } {
     makeDirectory(this.#place.sessions);
+    this.#place.sweepTemps();
+    sweepLeases(this.#place.locks);
     const fileId = randomBytes(16).toString('hex');
-    const step = first(() => this.#siblings());
     const lease = Lease.take(this.#place.locks, fileId);
-    return { writable: { file: new SealedFile(this.#place.path(fileId), fileId, key), lease }, step };
+    try {
+      const file = new SealedFile(this.#place.path(fileId), fileId, key);
+      return { writable: { file, lease }, step: first(() => this.#siblings()) };
+    } catch (error) {
+      lease.release();
+      throw error;
+    }
   }
 
   async #held(): Promise<Map<string, Holder>> {
@@ -228,9 +233,12 @@ export class Vault {
     return this.#place.locked(async () => heldSessions(this.#place.locks));
   }
 
-  #listOne(fileId: string, held: Holder | undefined): Listed | undefined {
-    const stats = lstatSync(this.#place.path(fileId), { throwIfNoEntry: false });
-    if (!stats) return undefined;
+  /** Undefined where the file went away since it was listed. */
+  #stats(fileId: string): Stats | undefined {
+    return lstatSync(this.#place.path(fileId), { throwIfNoEntry: false });
+  }
+
+  #listOne(fileId: string, stats: Stats, held?: Holder): Listed {
     const entry = { fileId, changed: stats.mtimeMs, held };
     try {
       return { ...entry, head: this.#head(fileId, stats) };
@@ -254,10 +262,10 @@ export class Vault {
   *#siblings(): Generator<Head> {
     const since = Date.now() - 27 * 3_600_000;
     for (const fileId of this.#place.fileIds()) {
-      const stats = lstatSync(this.#place.path(fileId), { throwIfNoEntry: false });
+      const stats = this.#stats(fileId);
       if (!stats || stats.mtimeMs < since) continue;
-      const listed = this.#listOne(fileId, undefined);
-      if (listed && 'head' in listed) yield listed.head;
+      const listed = this.#listOne(fileId, stats);
+      if ('head' in listed) yield listed.head;
     }
   }
 

@@ -27,6 +27,15 @@ describe('toRows', () => {
     }
   });
 
+  it('lets no field of a newer version stand for its own', () => {
+    const base = listed('a', 1, 1) as Listed & { head: { summary: Buffer } };
+    const summary = Buffer.from(
+      JSON.stringify({ ...JSON.parse(String(base.head.summary)), fileId: 'x', held: 'y', number: 9 }),
+    );
+    const [row] = toRows([{ ...base, head: { header, summary, torn: undefined } }], undefined);
+    expect(row).toMatchObject({ fileId: 'a'.repeat(32), number: 1, held: undefined });
+  });
+
   it('lists as unreadable what has no summary of ours', () => {
     const head = { header, summary: Buffer.from('{}'), torn: undefined };
     const [row] = toRows([{ fileId: 'f'.repeat(32), changed: 7.5, held: undefined, head }], undefined);

@@ -141,9 +141,28 @@ describe('unlockVault', () => {
 
   it('ends with one key where many come first at the same time', async () => {
     const at = home();
-    const all = await Promise.all(Array.from({ length: 8 }, () => at.open()));
+    const made = new Set<string>();
+    const kept = new Set<string>();
+    const counting: Keyring = {
+      backend: 'memory',
+      probe: () => at.keyring.probe(),
+      provider: () => at.keyring.provider(),
+      get: (keyId) => at.keyring.get(keyId),
+      set: (keyId, secret) => {
+        made.add(keyId);
+        kept.add(keyId);
+        return at.keyring.set(keyId, secret);
+      },
+      delete: (keyId) => {
+        kept.delete(keyId);
+        return at.keyring.delete(keyId);
+      },
+    };
+    const all = await Promise.all(Array.from({ length: 8 }, () => at.open({ keyring: counting })));
     const ids = new Set(all.map((sessions) => (sessions.key as { keyId: string }).keyId));
     expect([...ids]).toEqual([vaultJson(at)['key']]);
+    expect(made.size).toBeGreaterThan(1);
+    expect([...kept]).toEqual([...ids]);
   });
 
   it.each([

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { begin, crashed, type Home, home, reply, user } from '../support/vault.ts';
 
@@ -19,6 +19,29 @@ describe('a listed session', () => {
       expect([offset, await listedWith(at, path, flipped(bytes, offset))]).toEqual([offset, 'unreadable']);
     }
     expect(await listedWith(at, path, bytes)).toBe('readable');
+  });
+
+  it('is read again where it changed within a tick of the clock, its place, size and time as they were', async () => {
+    const at = home();
+    const sessions = await at.open();
+    const session = begin(sessions);
+    await session.append(user('one'));
+    const path = at.path(session.fileId!);
+    const before = readFileSync(path);
+    await session.append(user('two'));
+    const after = readFileSync(path);
+    await sessions.close();
+    expect(after.length).toBe(before.length);
+    await using again = await at.open();
+    const now = new Date();
+    for (const [bytes, messages] of [
+      [before, 1],
+      [after, 2],
+    ] as const) {
+      writeFileSync(path, bytes);
+      utimesSync(path, now, now);
+      expect(await again.list()).toMatchObject([{ messages }]);
+    }
   });
 
   it('is unreadable with any byte changed of the head of any frame', async () => {

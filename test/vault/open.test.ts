@@ -89,6 +89,19 @@ describe('openSealedFile', () => {
     expect(await codeOf(at)).toEqual({ listed: 'UNAUTHENTIC', read: 'UNAUTHENTIC' });
   });
 
+  it('takes a few bytes behind the last frame for a torn head only where they could begin one', async () => {
+    const { at, path, bytes } = await small();
+    for (const [more, code] of [
+      ['x', 'UNAUTHENTIC'],
+      ['xxxxxxxxxx', 'UNAUTHENTIC'],
+      ['\u0000\u0000\u0010', 'readable'],
+      ['\u0000\u0000\u0010\u0000abcdef', 'readable'],
+    ] as const) {
+      writeFileSync(path, Buffer.concat([bytes, Buffer.from(more)]));
+      expect([more, (await codeOf(at)).read]).toEqual([more, code]);
+    }
+  });
+
   it('rejects two files whose names were exchanged', async () => {
     const at = home();
     const sessions = await at.open();

@@ -1,0 +1,83 @@
+import { appendFileSync, mkdirSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { VaultKey } from '../../src/envelope/key.ts';
+import { openSealedFile } from '../../src/vault/open.ts';
+import { SealedFile, type Step } from '../../src/vault/sealed-file.ts';
+import { temporaryFolder } from '../support/vault.ts';
+
+const fileId = 'f'.repeat(32);
+const key = VaultKey.generate();
+
+function step(line: string): Step {
+  return { lines: Buffer.from(`${line}\n`), summary: Buffer.from('{}') };
+}
+
+/** What is on disk, by a reader of its own. */
+function linesOf(path: string): string[] {
+  const lines: string[] = [];
+  const read = new SealedFile(path, fileId, key);
+  read.adopt(openSealedFile(path, fileId, key), (more) => lines.push(...more.toString().trimEnd().split('\n')));
+  return lines;
+}
+
+describe('SealedFile', () => {
+  it('reports every save that failed, also one that waited behind another', async () => {
+    const folder = join(temporaryFolder(), 'sessions');
+    const file = new SealedFile(join(folder, fileId), fileId, key);
+    const [first, second] = await Promise.allSettled([file.save(step('one')), file.save(step('two'))]);
+    expect(first).toMatchObject({ status: 'rejected', reason: { code: 'NOT_SAVED' } });
+    expect(second).toMatchObject({ status: 'rejected', reason: { code: 'NOT_SAVED' } });
+    mkdirSync(folder);
+    await file.fold();
+    expect(linesOf(join(folder, fileId))).toEqual(['one', 'two']);
+  });
+
+  it('makes one write of saves that wait for the same one', async () => {
+    const path = join(temporaryFolder(), fileId);
+    const file = new SealedFile(path, fileId, key);
+    await Promise.all(['one', 'two', 'three'].map((line) => file.save(step(line))));
+    expect(linesOf(path)).toEqual(['one', 'two', 'three']);
+    expect(openSealedFile(path, fileId, key).header.generation).toBe(1n);
+  });
+
+  it('appends nothing behind what is not its own, and overwrites with the next save', async () => {
+    const path = join(temporaryFolder(), fileId);
+    const file = new SealedFile(path, fileId, key);
+    const long = 'x'.repeat(200_000);
+    await file.save(step(long));
+    await file.save(step('appended'));
+    const { ino } = statSync(path);
+    appendFileSync(path, 'somebody else');
+    await expect(file.save(step('refused'))).rejects.toMatchObject({ code: 'NOT_SAVED' });
+    await file.save(step('next'));
+    expect(statSync(path).ino).not.toBe(ino);
+    expect(linesOf(path)).toEqual([long, 'appended', 'refused', 'next']);
+  });
+
+  it('overwrites where its file is gone', async () => {
+    const path = join(temporaryFolder(), fileId);
+    const file = new SealedFile(path, fileId, key);
+    await file.save(step('x'.repeat(200_000)));
+    rmSync(path);
+    await expect(file.save(step('refused'))).rejects.toMatchObject({ code: 'NOT_SAVED' });
+    file.saveSync(step('last'));
+    expect(linesOf(path).slice(1)).toEqual(['refused', 'last']);
+  });
+
+  it('appends in a final save where nothing is in flight, and overwrites where something is', async () => {
+    const path = join(temporaryFolder(), fileId);
+    const file = new SealedFile(path, fileId, key);
+    await file.save(step('x'.repeat(200_000)));
+    const { ino } = statSync(path);
+    file.saveSync(step('appended'));
+    expect(statSync(path).ino).toBe(ino);
+    const inFlight = file.save(step('in flight'));
+    await Promise.resolve();
+    await Promise.resolve();
+    file.saveSync(step('last'));
+    await inFlight;
+    expect(statSync(path).ino).not.toBe(ino);
+    expect(linesOf(path).slice(1)).toEqual(['appended', 'in flight', 'last']);
+  });
+});
