@@ -1,24 +1,16 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, lstat, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, lstat, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { NewEvent } from '../../src/session/event.ts';
 import { sessionsOf } from '../../src/session/open-vault.ts';
-import { FakeTerminal, runHere } from './fake-terminal.ts';
+import { FakeTerminal, makeFolder, runHere } from './fake-terminal.ts';
 
 let folder: string;
 let env: Record<string, string>;
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'coffer-commands-'));
-  await writeFile(join(folder, 'coffer-key'), 'a'.repeat(64), { mode: 0o600 });
-  env = {
-    COFFER_DATA_DIR: join(folder, 'vault'),
-    COFFER_CONFIG_DIR: folder,
-    COFFER_KEYCHAIN: 'fd',
-    CREDENTIALS_DIRECTORY: folder,
-  };
+  ({ folder, env } = await makeFolder());
 });
 afterEach(() => rm(folder, { recursive: true }));
 

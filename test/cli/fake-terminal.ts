@@ -1,3 +1,6 @@
+import { mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { stripVTControlCharacters } from 'node:util';
 import { exits } from '../../src/cli/main.ts';
@@ -7,6 +10,19 @@ import type { CofferError } from '../../src/errors.ts';
 
 /** How long a wait may last before it fails with what was shown. */
 const PATIENCE = 10_000;
+
+/** A folder for one test, and the environment in which coffer keeps everything there, the vault key a credential in it. */
+export async function makeFolder(): Promise<{ folder: string; env: Record<string, string> }> {
+  const folder = await mkdtemp(join(tmpdir(), 'coffer-cli-'));
+  await writeFile(join(folder, 'coffer-key'), 'a'.repeat(64), { mode: 0o600 });
+  const env = {
+    COFFER_DATA_DIR: join(folder, 'vault'),
+    COFFER_CONFIG_DIR: folder,
+    COFFER_KEYCHAIN: 'fd',
+    CREDENTIALS_DIRECTORY: folder,
+  };
+  return { folder, env };
+}
 
 /** Streams in this process that look like pipes, or like a terminal 80 columns wide. */
 export class FakeTerminal {

@@ -1,10 +1,9 @@
-import { mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type ModelServer, startModelServer } from '../support/model-server.ts';
-import { FakeTerminal, runHere } from './fake-terminal.ts';
+import { FakeTerminal, makeFolder, runHere } from './fake-terminal.ts';
 
 const CTRL_C = '\u0003';
 const CTRL_D = '\u0004';
@@ -13,14 +12,7 @@ let folder: string;
 let env: Record<string, string>;
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'coffer-repl-'));
-  await writeFile(join(folder, 'coffer-key'), 'a'.repeat(64), { mode: 0o600 });
-  env = {
-    COFFER_DATA_DIR: join(folder, 'vault'),
-    COFFER_CONFIG_DIR: folder,
-    COFFER_KEYCHAIN: 'fd',
-    CREDENTIALS_DIRECTORY: folder,
-  };
+  ({ folder, env } = await makeFolder());
 });
 afterEach(() => rm(folder, { recursive: true }));
 

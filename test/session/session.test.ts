@@ -203,6 +203,7 @@ describe('Session', () => {
       const [row] = await (await at.open()).list();
       expect([moment, row]).toMatchObject([moment, { label: '_autosave', messages: 1, status: 'cancelled' }]);
       expect([moment, at.files()]).toEqual([moment, [session.fileId]]);
+      if (!refused) expect([moment, readdirSync(join(at.directory, 'locks'))]).toEqual([moment, ['vault']]);
       expect(texts(await sessions.read((await sessions.list())[0]!))).toEqual(['one']);
     }
     expect(refusals.length).toBeLessThan(4);
