@@ -1,0 +1,40 @@
+import { openVault } from '../../src/session/open-vault.ts';
+import type { Found, FoundFile } from './driven.ts';
+
+/*
+ * A fresh process that looks at what a fault left behind: opens the vault and every sealed file in it from end to end, and
+ * prints one line of JSON. With `go-on` it then resumes what `_autosave` points at (or begins a session), saves a step and
+ * closes: what a person does next. COFFER_DATA_DIR and COFFER_KEYCHAIN as for coffer itself.
+ */
+
+const found: Found = { files: [] };
+try {
+  await using vault = await openVault();
+  found.key = vault.key.state === 'ready' ? vault.key.keyId : undefined;
+  for (const row of await vault.list()) {
+    const { fileId, label, kind, torn, unreadable } = row;
+    const file: FoundFile = { fileId, label, kind, torn, error: unreadable?.code, texts: [] };
+    found.files.push(file);
+    if (unreadable) continue;
+    try {
+      const { state } = await vault.read(row);
+      file.texts = state.messages.map(({ content }) =>
+        typeof content === 'string' ? (content.split(' ')[0] ?? '') : '',
+      );
+    } catch (error) {
+      file.error = String((error as NodeJS.ErrnoException).code ?? error);
+    }
+  }
+  if (process.argv.includes('go-on')) {
+    const rows = await vault.list();
+    const last = rows.find((row) => row.autosave && !row.unreadable);
+    const session = last ? await vault.resume(last) : vault.begin({ directory: '/work/project', model: 'demo/echo' });
+    await session.append({ type: 'message', message: { role: 'user', content: 'went-on' } });
+    await session.close();
+    found.wentOn = session.fileId;
+  }
+} catch (error) {
+  const { code, message } = error as NodeJS.ErrnoException;
+  found.error = { code: String(code ?? 'BUG'), message };
+}
+process.stdout.write(`${JSON.stringify(found)}\n`);

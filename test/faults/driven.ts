@@ -1,0 +1,102 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
+
+/** What a driver is asked: one line of JSON on its stdin. */
+export interface Asked {
+  readonly do: 'open' | 'begin' | 'step' | 'record' | 'snapshot' | 'finalSave' | 'resume' | 'close' | 'list';
+  /** The step's text (one word: what `check` gives back), a snapshot's name, or which session to resume. */
+  readonly text?: string;
+  /** Pads a step to so many bytes that do not compress. */
+  readonly size?: number;
+}
+
+/** What it answers; undefined where it ended before it could. */
+export interface Answer {
+  readonly ok: boolean;
+  readonly error?: { readonly code?: string; readonly message: string; readonly stack?: string };
+  readonly fileId?: string;
+  readonly id?: string;
+  readonly lost?: string;
+  readonly unsaved?: { readonly code: string; readonly message: string };
+}
+
+/** One sealed file as a fresh process finds it; `texts` are the first words of its messages. */
+export interface FoundFile {
+  readonly fileId: string;
+  readonly label: string;
+  readonly kind: string;
+  readonly torn?: string | undefined;
+  error?: string | undefined;
+  texts: readonly string[];
+}
+
+/** What a fresh process finds in a vault. */
+export interface Found {
+  key?: string | undefined;
+  readonly files: FoundFile[];
+  wentOn?: string | undefined;
+  error?: { readonly code: string; readonly message: string };
+}
+
+/** A process that drives the vault, and whatever happens to it. */
+export class Driver implements AsyncDisposable {
+  readonly child: ChildProcess;
+  readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  readonly #lines: AsyncIterator<string>;
+
+  private constructor(child: ChildProcess) {
+    this.child = child;
+    this.ended = new Promise((resolve) => child.once('close', (code, signal) => resolve({ code, signal })));
+    this.#lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
+    child.stdin?.on('error', () => undefined); // it was killed before it could read: `ask` answers undefined then
+  }
+
+  /** Starts one. `env` is all of its environment but PATH; `wrap` a program that runs it, as `prlimit --nofile=20`. */
+  static async start(env: NodeJS.ProcessEnv, options: { wrap?: readonly string[] } = {}): Promise<Driver> {
+    const command = [...(options.wrap ?? []), process.execPath, join(import.meta.dirname, 'driver.ts')];
+    const child = spawn(command[0]!, command.slice(1), {
+      env: { PATH: process.env['PATH'], ...env },
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    const driver = new Driver(child);
+    await driver.#answer();
+    return driver;
+  }
+
+  get pid(): number {
+    return this.child.pid!;
+  }
+
+  /** Asks for one thing, and resolves with its answer; undefined where the process ended without one. */
+  async ask(asked: Asked): Promise<Answer | undefined> {
+    this.child.stdin?.write(`${JSON.stringify(asked)}\n`);
+    return this.#answer();
+  }
+
+  /** Ends it as a crash does, if it has not ended. */
+  async kill(): Promise<void> {
+    this.child.kill('SIGKILL');
+    await this.ended;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+  }
+
+  async #answer(): Promise<Answer | undefined> {
+    const { value, done } = await this.#lines.next();
+    return done === true ? undefined : (JSON.parse(value) as Answer);
+  }
+}
+
+/** Lets a fresh process look at a vault; with `goOn` it also resumes, saves a step and closes. */
+export async function check(env: NodeJS.ProcessEnv, options: { goOn?: boolean } = {}): Promise<Found> {
+  const args = [join(import.meta.dirname, 'check.ts'), ...(options.goOn ? ['go-on'] : [])];
+  const { stdout } = await promisify(execFile)(process.execPath, args, {
+    env: { PATH: process.env['PATH'], ...env },
+    maxBuffer: 2 ** 28,
+  });
+  return JSON.parse(stdout) as Found;
+}

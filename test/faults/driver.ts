@@ -1,0 +1,80 @@
+import { createInterface } from 'node:readline';
+import type { NewEvent } from '../../src/session/event.ts';
+import { openVault } from '../../src/session/open-vault.ts';
+import type { Session } from '../../src/session/session.ts';
+import type { Sessions } from '../../src/session/sessions.ts';
+import type { Asked } from './driven.ts';
+
+/*
+ * The vault in a process of its own, to be killed, stopped and starved: does what each line of stdin asks, and answers with a
+ * line of JSON when that is durable, or why it is not. COFFER_DATA_DIR says which vault, COFFER_KEYCHAIN where its key is.
+ */
+
+let vault: Sessions;
+let session: Session;
+
+const verbs: Record<Asked['do'], (asked: Asked) => Promise<object | undefined>> = {
+  open: async () => {
+    vault = await openVault();
+    return vault.key;
+  },
+  begin: async () => {
+    session = vault.begin({ directory: '/work/project', model: 'demo/echo' });
+    return undefined;
+  },
+  /** Makes one step durable; its text is padded with noise to `size` bytes. */
+  step: async ({ text = '', size = 0 }) => {
+    const event: NewEvent = { type: 'message', message: { role: 'user', content: padded(text, size) } };
+    await session.append(event);
+    return { fileId: session.fileId, id: session.id };
+  },
+  /** The same as a chat does it: never throws, `unsaved` tells. */
+  record: async ({ text = '', size = 0 }) => {
+    await session.record({ type: 'message', message: { role: 'user', content: padded(text, size) } });
+    const { unsaved } = session;
+    return { fileId: session.fileId, unsaved: unsaved && { code: unsaved.error.code, message: unsaved.error.message } };
+  },
+  snapshot: async ({ text }) => session.save(text),
+  finalSave: async () => {
+    session.finalSave();
+    return undefined;
+  },
+  resume: async ({ text = '' }) => {
+    session = await vault.resume(await vault.find(text));
+    return { fileId: session.fileId, lost: session.lost };
+  },
+  close: async () => {
+    await session.close();
+    return undefined;
+  },
+  list: async () => ({
+    rows: (await vault.list()).map(({ fileId, label, unreadable }) => [fileId, label, unreadable?.code]),
+  }),
+};
+
+/** Text that does not compress, so that a size is a size on disk as well; the same for the same text. */
+function padded(text: string, size: number): string {
+  let state = 2_166_136_261;
+  for (const byte of Buffer.from(text)) state = Math.imul(state ^ byte, 16_777_619);
+  const noise = Buffer.alloc(Math.max(0, Math.ceil(((size - text.length) * 3) / 4)));
+  for (let index = 0; index < noise.length; index++) {
+    state = Math.imul(state ^ (state >>> 15), 2_246_822_519) + 0x9e37_79b9;
+    noise[index] = state >>> 24;
+  }
+  return `${text} ${noise.toString('base64')}`;
+}
+
+say({ ready: process.pid });
+for await (const line of createInterface({ input: process.stdin })) {
+  const asked = JSON.parse(line) as Asked;
+  try {
+    say({ ok: true, ...(await verbs[asked.do](asked)) });
+  } catch (error) {
+    const { code, message, stack } = error as NodeJS.ErrnoException;
+    say({ ok: false, error: { code, message, stack } });
+  }
+}
+
+function say(answer: object): void {
+  process.stdout.write(`${JSON.stringify(answer)}\n`);
+}

@@ -1,0 +1,61 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { cpus, release, totalmem } from 'node:os';
+import { join } from 'node:path';
+import type { Campaign, Figures } from './campaign.ts';
+
+/** A campaign that was run, with what it found. */
+export interface Run {
+  readonly campaign: Campaign;
+  readonly figures: Figures;
+  readonly seconds: number;
+}
+
+const DOCUMENT = join(import.meta.dirname, '..', '..', 'docs', 'durability.md');
+const MARKS = ['<!-- faults: begin -->', '<!-- faults: end -->'] as const;
+
+/** Puts what a campaign found into one line. */
+export function lineOf({ name }: Campaign, figures: Figures): string {
+  const { cases, lost, accepted, controls, notes } = figures;
+  const believed = accepted === undefined ? [] : [`${accepted} accepted`];
+  const caught = controls.map((control) => `${control.name} caught in ${control.caught} of ${control.cases}`);
+  return `${name}: ${[`${cases} cases`, `${lost} lost`, ...believed, ...notes, ...caught].join(', ')}`;
+}
+
+/** Says what is not as promised: broken promises, and controls whose fault the campaign did not see. */
+export function faultsIn({ name }: Campaign, figures: Figures): string[] {
+  const { cases, lost, accepted = 0, controls, failures } = figures;
+  const blind = controls.filter(({ caught }) => caught === 0);
+  return [
+    ...(cases === 0 ? ['nothing was tried'] : []),
+    ...(controls.length === 0 ? ['there is no negative control'] : []),
+    ...(lost > 0 && failures.length === 0 ? [`${lost} lost`] : []),
+    ...(accepted > 0 && failures.length === 0 ? [`${accepted} accepted`] : []),
+    ...blind.map((control) => `${control.name} was not caught in ${control.cases} cases`),
+    ...failures,
+  ].map((fault) => `${name}: ${fault}`);
+}
+
+/** Makes the table of a whole run, in Markdown. */
+export function report(runs: readonly Run[]): string {
+  const rows = runs.map(({ campaign, figures }) => {
+    const { cases, lost, accepted, controls, notes } = figures;
+    const caught = controls.map((control) => `${control.name}: ${control.caught} of ${control.cases}`);
+    const cells = [campaign.name, cases, lost, accepted ?? '', caught.join('; '), notes.join('; ')];
+    return `| ${cells.join(' | ')} |`;
+  });
+  const head = ['campaign', 'cases', 'lost', 'accepted', 'negative control caught', 'also'];
+  return [`| ${head.join(' | ')} |`, `|${'---|'.repeat(head.length)}`, ...rows].join('\n');
+}
+
+/** Puts the table, the date and the machine between the marks of docs/durability.md. */
+export function writeReport(runs: readonly Run[]): void {
+  const text = readFileSync(DOCUMENT, 'utf8');
+  const [before, rest] = text.split(MARKS[0]);
+  const after = rest?.split(MARKS[1])[1];
+  if (before === undefined || after === undefined) throw new Error(`${DOCUMENT} has no place for the table`);
+  const memory = Math.round(totalmem() / 2 ** 30);
+  const seconds = runs.reduce((sum, run) => sum + run.seconds, 0);
+  const machine = `Linux ${release()}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, ${memory} GiB, Node ${process.version}`;
+  const when = `Run on ${new Date().toISOString().slice(0, 10)} in ${Math.round(seconds / 60)} minutes: ${machine}.`;
+  writeFileSync(DOCUMENT, `${before}${MARKS[0]}\n${when}\n\n${report(runs)}\n${MARKS[1]}${after}`);
+}
