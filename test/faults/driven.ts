@@ -5,11 +5,25 @@ import { promisify } from 'node:util';
 
 /** What a driver is asked: one line of JSON on its stdin. */
 export interface Asked {
-  readonly do: 'open' | 'begin' | 'step' | 'record' | 'snapshot' | 'finalSave' | 'resume' | 'close' | 'list';
+  readonly do:
+    | 'wake'
+    | 'broker'
+    | 'vault'
+    | 'open'
+    | 'begin'
+    | 'step'
+    | 'record'
+    | 'snapshot'
+    | 'finalSave'
+    | 'resume'
+    | 'close'
+    | 'list';
   /** The step's text (one word: what `check` gives back), a snapshot's name, or which session to resume. */
   readonly text?: string;
   /** Pads a step to so many bytes that do not compress. */
   readonly size?: number;
+  /** Makes a step of two messages: the text, and a reply that begins with `<text>-reply`. A step is there wholly or not at all. */
+  readonly reply?: boolean;
 }
 
 /** What it answers; undefined where it ended before it could. */
@@ -18,6 +32,8 @@ export interface Answer {
   readonly error?: { readonly code?: string; readonly message: string; readonly stack?: string };
   readonly fileId?: string;
   readonly id?: string;
+  /** Of the broker that was started. */
+  readonly pid?: number;
   readonly lost?: string;
   readonly unsaved?: { readonly code: string; readonly message: string };
 }

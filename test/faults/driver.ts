@@ -1,6 +1,8 @@
+import { stat } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
+import { startBrokerEarly } from '../../src/keyring/broker-start.ts';
 import type { NewEvent } from '../../src/session/event.ts';
-import { openVault } from '../../src/session/open-vault.ts';
+import { openVault, sessionsOf } from '../../src/session/open-vault.ts';
 import type { Session } from '../../src/session/session.ts';
 import type { Sessions } from '../../src/session/sessions.ts';
 import type { Asked } from './driven.ts';
@@ -14,6 +16,18 @@ let vault: Sessions;
 let session: Session;
 
 const verbs: Record<Asked['do'], (asked: Asked) => Promise<object | undefined>> = {
+  /** Makes the pool's thread exist, so that a tracer finds it. */
+  wake: async () => {
+    await stat('.');
+    return undefined;
+  },
+  /** Starts the keychain's broker, as the chat does while it loads, and tells which process that is. */
+  broker: async () => ({ pid: startBrokerEarly(process.env).pid }),
+  /** The vault as the chat has it: the key is asked for when something is to be saved. */
+  vault: async () => {
+    vault = sessionsOf();
+    return undefined;
+  },
   open: async () => {
     vault = await openVault();
     return vault.key;
@@ -23,14 +37,13 @@ const verbs: Record<Asked['do'], (asked: Asked) => Promise<object | undefined>> 
     return undefined;
   },
   /** Makes one step durable; its text is padded with noise to `size` bytes. */
-  step: async ({ text = '', size = 0 }) => {
-    const event: NewEvent = { type: 'message', message: { role: 'user', content: padded(text, size) } };
-    await session.append(event);
+  step: async (asked) => {
+    await session.append(...eventsOf(asked));
     return { fileId: session.fileId, id: session.id };
   },
   /** The same as a chat does it: never throws, `unsaved` tells. */
-  record: async ({ text = '', size = 0 }) => {
-    await session.record({ type: 'message', message: { role: 'user', content: padded(text, size) } });
+  record: async (asked) => {
+    await session.record(...eventsOf(asked));
     const { unsaved } = session;
     return { fileId: session.fileId, unsaved: unsaved && { code: unsaved.error.code, message: unsaved.error.message } };
   },
@@ -52,6 +65,12 @@ const verbs: Record<Asked['do'], (asked: Asked) => Promise<object | undefined>> 
   }),
 };
 
+function eventsOf({ text = '', size = 0, reply }: Asked): NewEvent[] {
+  const event: NewEvent = { type: 'message', message: { role: 'user', content: padded(text, size) } };
+  if (!reply) return [event];
+  return [event, { type: 'message', message: { role: 'assistant', content: `${text}-reply to ${text}` } }];
+}
+
 /** Text that does not compress, so that a size is a size on disk as well; the same for the same text. */
 function padded(text: string, size: number): string {
   let state = 2_166_136_261;
@@ -64,6 +83,8 @@ function padded(text: string, size: number): string {
   return `${text} ${noise.toString('base64')}`;
 }
 
+// Without a handler a file size limit ends Node before the system call can answer EFBIG.
+process.on('SIGXFSZ', () => undefined);
 say({ ready: process.pid });
 for await (const line of createInterface({ input: process.stdin })) {
   const asked = JSON.parse(line) as Asked;
