@@ -1,19 +1,17 @@
 import { VaultKey } from '../envelope/key.ts';
-import { CofferError, type ErrorCode, isCofferError } from '../errors.ts';
-import {
-  type Answer,
-  type Backend,
-  type ChoiceOptions,
-  chooseKeyring,
-  type KeychainChoice,
-  type Keyring,
-  type LookUp,
-  lookUpKey,
-  type Outcome,
-} from '../keyring/keyring.ts';
+import { CofferError, isCofferError } from '../errors.ts';
+import type { Answer, Backend } from '../keyring/keyring.ts';
 import { readPassphraseFile } from '../keyring/passphrase.ts';
+import { chooseHome, dropKey, type HomeOptions, keepKey, lookUp, refused } from './key-home.ts';
 import { unwrapWithPassphrase, wrapForPassphrase } from './slots.ts';
-import { createVaultFile, readVaultFile, type VaultFile, vaultFilePath } from './vault-file.ts';
+import {
+  createVaultFile,
+  type KeySlot,
+  type PassphraseSlot,
+  readVaultFile,
+  type VaultFile,
+  vaultFilePath,
+} from './vault-file.ts';
 
 /** How many times a person may try a passphrase. */
 const TRIES = 3;
@@ -22,12 +20,8 @@ const TRIES = 3;
 export type AskPassphrase = (ask: { purpose: 'open' | 'new'; attempt: number }) => Promise<string | undefined>;
 
 /** What a vault needs to know to come by its key. */
-export interface KeyOptions {
+export interface KeyOptions extends HomeOptions {
   readonly directory: string;
-  /** The caller's own home for the key, instead of `choice`. */
-  readonly keyring?: Keyring | undefined;
-  readonly choice: KeychainChoice;
-  readonly env: NodeJS.ProcessEnv;
   readonly askPassphrase?: AskPassphrase | undefined;
   /** Asked once, where no keychain answers and there is no vault yet. */
   readonly askProtection?: (() => Promise<'passphrase' | 'memory'>) | undefined;
@@ -42,6 +36,8 @@ export interface KeyOptions {
 /** The vault key, and where it is kept. */
 export interface Unlocked {
   readonly key: VaultKey;
+  /** The key that an unfinished rotation is replacing, where it can still be had: some files need it. */
+  readonly retiring?: VaultKey | undefined;
   readonly backend: Backend;
   readonly provider: string;
   /** `created`: made just now; `rebuilt`: vault.json was lost and has been written anew, without its key slots. */
@@ -63,19 +59,26 @@ export async function unlockVault(options: KeyOptions): Promise<Unlocked> {
 }
 
 async function openExisting(options: KeyOptions, file: VaultFile): Promise<Unlocked> {
-  const slot = file.slots[0];
   const opened = { backend: file.backend, provider: file.provider, how: 'opened' } as const;
   let refusal: CofferError | undefined;
   if (file.backend !== 'passphrase' && options.choice !== 'passphrase') {
     const found = await lookUp(options, file.key, file.backend);
-    if (found instanceof VaultKey) return { key: found, ...opened };
+    if (found instanceof VaultKey) return { key: found, retiring: await lookUpRetiring(options, file), ...opened };
     refusal = found;
   }
-  if (slot) {
-    const key = await openSlot(options, file, slot);
-    if (key) return { key, ...opened, backend: 'passphrase', provider: 'passphrase' };
-  }
-  throw refusal ?? new CofferError('KEY_ABSENT', withoutPassphrase(slot !== undefined));
+  const keys = await openSlots(options, file);
+  if (keys) return { ...keys, ...opened, backend: 'passphrase', provider: 'passphrase' };
+  throw refusal ?? new CofferError('KEY_ABSENT', withoutPassphrase(passphraseSlots(file.slots).length > 0));
+}
+
+/** What can't be had any more is not needed by anybody who can have the key: its files are listed as needing another key. */
+async function lookUpRetiring(options: KeyOptions, { retiring, backend }: VaultFile): Promise<VaultKey | undefined> {
+  const found = retiring === undefined ? undefined : await lookUp(options, retiring, backend);
+  return found instanceof VaultKey ? found : undefined;
+}
+
+function passphraseSlots(slots: readonly KeySlot[] = []): PassphraseSlot[] {
+  return slots.filter((slot) => slot.kind === 'passphrase');
 }
 
 function withoutPassphrase(hasSlot: boolean): string {
@@ -83,18 +86,19 @@ function withoutPassphrase(hasSlot: boolean): string {
   return 'this vault is protected by a passphrase and nobody is there to give it; use a terminal or COFFER_PASSPHRASE_FILE';
 }
 
-async function openSlot(
+/** Opens a slot with a passphrase from a file, or with one that somebody is asked for. */
+async function openSlots(
   options: KeyOptions,
   file: VaultFile,
-  slot: VaultFile['slots'][number],
-): Promise<VaultKey | undefined> {
+): Promise<Pick<Unlocked, 'key' | 'retiring'> | undefined> {
+  if (passphraseSlots(file.slots).length === 0) return undefined;
   const path = options.env['COFFER_PASSPHRASE_FILE'];
-  if (path) return unwrapWithPassphrase(file.key, slot, await readPassphraseFile(path));
+  if (path) return tryPassphrase(file, await readPassphraseFile(path));
   for (let attempt = 1; options.askPassphrase; attempt++) {
     const passphrase = await options.askPassphrase({ purpose: 'open', attempt });
     if (passphrase === undefined) return undefined;
     try {
-      return await unwrapWithPassphrase(file.key, slot, passphrase);
+      return await tryPassphrase(file, passphrase);
     } catch (error) {
       if (!isCofferError(error, 'PASSPHRASE_WRONG') || attempt === TRIES) throw error;
     }
@@ -102,23 +106,35 @@ async function openSlot(
   return undefined;
 }
 
-/** The key with that id, or why it can't be had. */
-async function lookUp(options: KeyOptions, keyId: string, recorded?: Backend): Promise<VaultKey | CofferError> {
-  const found = await (options.keyring?.get(keyId) ?? lookUpKey(keyId, choiceOf(options, recorded)));
-  if (found.outcome !== 'READY') return refused(found, keyId);
-  return toKey(found, keyId) ?? refused({ outcome: 'MISMATCH', detail: 'another key is kept under its name' }, keyId);
+/** A rotation wraps both keys for the same passphrase. */
+async function tryPassphrase(file: VaultFile, passphrase: string): Promise<Pick<Unlocked, 'key' | 'retiring'>> {
+  const key = await openFirst(file.key, file.slots, passphrase);
+  if (!key) throw new CofferError('PASSPHRASE_WRONG', 'wrong passphrase');
+  const { retiring } = file;
+  const old = retiring === undefined ? undefined : await openFirst(retiring, file.retiringSlots, passphrase);
+  return { key, retiring: old };
 }
 
-function toKey(found: LookUp & { outcome: 'READY' }, keyId: string): VaultKey | undefined {
-  const key = VaultKey.from(found.secret);
-  found.secret.fill(0);
-  return key.id === keyId ? key : undefined;
+/** The key that a passphrase opens; undefined where it is none of theirs. */
+async function openFirst(
+  keyId: string,
+  slots: readonly KeySlot[] | undefined,
+  passphrase: string,
+): Promise<VaultKey | undefined> {
+  for (const slot of passphraseSlots(slots)) {
+    try {
+      return await unwrapWithPassphrase(keyId, slot, passphrase);
+    } catch (error) {
+      if (!isCofferError(error, 'PASSPHRASE_WRONG')) throw error;
+    }
+  }
+  return undefined;
 }
 
 /** vault.json is gone, sealed files are not: their headers name the key, the keychain may have it. */
 async function rebuild(options: KeyOptions, keyIds: readonly string[]): Promise<Unlocked> {
   const refusals: CofferError[] = [];
-  const chosen = await choose(options);
+  const chosen = await chooseHome(options);
   for (const keyId of keyIds) {
     const found = await lookUp(options, keyId);
     if (found instanceof VaultKey && 'keyring' in chosen) {
@@ -136,7 +152,7 @@ async function rebuild(options: KeyOptions, keyIds: readonly string[]): Promise<
 }
 
 async function firstUse(options: KeyOptions): Promise<Unlocked> {
-  const chosen = await choose(options);
+  const chosen = await chooseHome(options);
   if ('none' in chosen) return firstUseWithout(options, chosen.none);
   const { keyring } = chosen;
   const state = await keyring.probe();
@@ -149,31 +165,14 @@ async function firstUse(options: KeyOptions): Promise<Unlocked> {
     return settle(options, key, { backend: 'fd', provider: await keyring.provider(), slots: [] });
   }
   const key = options.newKey();
-  await keep(keyring, key);
+  await keepKey(keyring, key);
   const unlocked = await settle(options, key, {
     backend: keyring.backend,
     provider: await keyring.provider(),
     slots: [],
   });
-  if (unlocked.key.id !== key.id) await dropLoser(keyring, key.id);
+  if (unlocked.key.id !== key.id) await dropKey(keyring, key.id);
   return unlocked;
-}
-
-/** Sets the key and reads it back: some keychains report a write that they did not make. */
-async function keep(keyring: Keyring, key: VaultKey): Promise<void> {
-  const secret = key.bytes();
-  const answer = await keyring.set(key.id, secret);
-  secret.fill(0);
-  if (answer.outcome !== 'READY') throw refused(answer, key.id);
-  const back = await keyring.get(key.id);
-  if (back.outcome !== 'READY') throw refused(back, key.id);
-  if (!toKey(back, key.id))
-    throw refused({ outcome: 'MISMATCH', detail: 'it gave back another key than was set' }, key.id);
-}
-
-async function dropLoser(keyring: Keyring, keyId: string): Promise<void> {
-  const answer = await keyring.delete(keyId);
-  if (answer.outcome !== 'READY' && answer.outcome !== 'NOT_FOUND') throw refused(answer, keyId);
 }
 
 async function firstUseWithout(options: KeyOptions, none: Answer): Promise<Unlocked> {
@@ -202,27 +201,4 @@ async function settle(
   const winner = readVaultFile(options.directory);
   if (!winner) throw new CofferError('VAULT_BUSY', `${vaultFilePath(options.directory)} came and went; try again`);
   return openExisting(options, winner);
-}
-
-async function choose(options: KeyOptions): Promise<{ keyring: Keyring } | { none: Answer }> {
-  return options.keyring ? { keyring: options.keyring } : chooseKeyring(choiceOf(options));
-}
-
-function choiceOf({ choice, env }: KeyOptions, recorded?: Backend): ChoiceOptions {
-  return recorded ? { choice, env, recorded } : { choice, env };
-}
-
-const refusals: Record<Exclude<Outcome, 'READY'>, { code: ErrorCode; advice: string }> = {
-  NOT_FOUND: { code: 'KEY_NOT_FOUND', advice: 'restore the keychain that had it, or recover from a copy' },
-  LOCKED: { code: 'KEY_LOCKED', advice: 'unlock it and try again' },
-  DECLINED: { code: 'KEY_DECLINED', advice: 'allow the access and try again' },
-  ABSENT: { code: 'KEY_ABSENT', advice: 'start it, or use a passphrase' },
-  TIMEOUT: { code: 'KEY_TIMEOUT', advice: 'see whether it waits for an answer, and try again' },
-  MISMATCH: { code: 'KEY_MISMATCH', advice: 'restore the keychain item from a backup' },
-};
-
-function refused(answer: Answer, keyId?: string): CofferError {
-  const { code, advice } = refusals[answer.outcome as Exclude<Outcome, 'READY'>];
-  const what = keyId ? `key ${keyId} can't be had` : 'no key can be kept';
-  return new CofferError(code, `${what}: ${answer.detail}; ${advice}`);
 }

@@ -1,11 +1,12 @@
+import { basename } from 'node:path';
 import {
   decodeFrameHead,
   decodeHeader,
-  encodeHeader,
   FRAME_HEAD_LENGTH,
   type FrameHead,
   HEADER_LENGTH,
   type Header,
+  type Kind,
   MAX_MESSAGE,
   type Segment,
 } from '../envelope/format.ts';
@@ -43,6 +44,8 @@ export interface Head {
 
 /** A whole sealed file, every frame of it verified. */
 export interface Opened extends Head {
+  /** The key it is sealed with: the vault's, or while a rotation goes on the retiring one. */
+  readonly key: VaultKey;
   readonly segments: readonly Segment[];
   /** Where the next frame would go on, if nothing is torn. */
   readonly chain: Chain;
@@ -52,15 +55,28 @@ export interface Opened extends Head {
   readonly stamp: Stamp;
 }
 
+/** What a sealed file must be, besides genuine. */
+export interface Expected {
+  readonly kind: Kind;
+  /** Undefined where its name says nothing of it. */
+  readonly fileId: string | undefined;
+}
+
 /**
- * Opens and verifies a whole sealed file.
+ * Opens and verifies a whole sealed file of a session, sealed with `key` or with the `retiring` one.
  * Throws `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_OTHER`, `SESSION_NOT_FOUND`.
  */
-export function openSealedFile(path: string, fileId: string, key: VaultKey): Opened {
-  using reader = open(path, fileId);
-  return explain(fileId, () => {
+export function openSealedFile(path: string, fileId: string, key: VaultKey, retiring?: VaultKey): Opened {
+  return openExpected(path, { kind: 'session', fileId }, key, retiring);
+}
+
+/** The same for a sealed file of any kind and name. */
+export function openExpected(path: string, expected: Expected, vaultKey: VaultKey, retiring?: VaultKey): Opened {
+  const name = expected.fileId ?? basename(path);
+  using reader = open(path, name);
+  return explain(name, () => {
     const bytes = reader.at(0, reader.stamp.size);
-    const header = checkHeader(bytes, fileId, key);
+    const { header, key } = checkHeader(bytes, expected, vaultKey, retiring);
     let chain = firstLink(bytes.subarray(0, HEADER_LENGTH));
     let summary: Buffer | undefined;
     let torn: Torn | undefined;
@@ -82,7 +98,7 @@ export function openSealedFile(path: string, fileId: string, key: VaultKey): Ope
     }
     if (!summary) throw new CofferError('UNAUTHENTIC', 'there is no frame in it');
     const laterFrames = offset - HEADER_LENGTH - firstFrame;
-    return { header, summary, segments, chain, firstFrame, laterFrames, torn, stamp: reader.stamp };
+    return { header, key, summary, segments, chain, firstFrame, laterFrames, torn, stamp: reader.stamp };
   });
 }
 
@@ -90,12 +106,12 @@ export function openSealedFile(path: string, fileId: string, key: VaultKey): Ope
  * Opens only what a list needs: walks the frames by their heads and opens the first chunk of the last one.
  * Throws as {@link openSealedFile}; what it gives is not the whole file verified.
  */
-export function openHead(path: string, fileId: string, key: VaultKey): Head {
+export function openHead(path: string, fileId: string, vaultKey: VaultKey, retiring?: VaultKey): Head {
   using reader = open(path, fileId);
   return explain(fileId, () => {
     const size = reader.stamp.size;
     const start = reader.at(0, Math.min(size, HEADER_LENGTH + SUMMARY_REACH));
-    const header = checkHeader(start, fileId, key);
+    const { header, key } = checkHeader(start, { kind: 'session', fileId }, vaultKey, retiring);
     let last: { chain: Chain; head: FrameHead; offset: number; end: number } | undefined;
     let torn: Torn | undefined;
     let offset = HEADER_LENGTH;
@@ -121,11 +137,6 @@ export function openHead(path: string, fileId: string, key: VaultKey): Head {
 export function readHeader(path: string, fileId: string): Header {
   using reader = open(path, fileId);
   return explain(fileId, () => decodeHeader(reader.at(0, Math.min(reader.stamp.size, HEADER_LENGTH))));
-}
-
-/** The header that a sealed file of ours begins with. */
-export function headerOf(fileId: string, keyId: string, generation: bigint): Buffer {
-  return encodeHeader({ kind: 'session', keyId, fileId, generation });
 }
 
 function open(path: string, fileId: string): Reader {
@@ -158,13 +169,22 @@ function explain<T>(fileId: string, read: () => T): T {
   }
 }
 
-function checkHeader(bytes: Buffer, fileId: string, key: VaultKey): Header {
+function checkHeader(
+  bytes: Buffer,
+  { kind, fileId }: Expected,
+  vaultKey: VaultKey,
+  retiring: VaultKey | undefined,
+): { header: Header; key: VaultKey } {
   const header = decodeHeader(bytes.subarray(0, HEADER_LENGTH));
-  if (header.keyId !== key.id) {
-    throw new CofferError('KEY_OTHER', `needs another key: ${header.keyId}, and this vault's is ${key.id}`);
+  const key = [vaultKey, retiring].find((candidate) => candidate?.id === header.keyId);
+  if (!key) {
+    throw new CofferError('KEY_OTHER', `needs another key: ${header.keyId}, and this vault's is ${vaultKey.id}`);
   }
-  if (header.fileId !== fileId) throw new CofferError('UNAUTHENTIC', `belongs under another name: ${header.fileId}`);
-  return header;
+  if (header.kind !== kind) throw new CofferError('UNAUTHENTIC', `it is no file of a ${kind}: ${header.kind}`);
+  if (fileId !== undefined && header.fileId !== fileId) {
+    throw new CofferError('UNAUTHENTIC', `belongs under another name: ${header.fileId}`);
+  }
+  return { header, key };
 }
 
 function frameAt(

@@ -1,10 +1,11 @@
 import { dirname } from 'node:path';
+import { encodeHeader } from '../envelope/format.ts';
 import type { VaultKey } from '../envelope/key.ts';
 import { type Chain, firstLink, sealFrame } from '../envelope/seal.ts';
 import { appendFile, appendFileSync } from '../files/append.ts';
 import { replaceFile, replaceFileSync, type Stamp, sweepTemps } from '../files/replace.ts';
 import { Body, pack } from './body.ts';
-import { headerOf, type Opened, type Torn } from './open.ts';
+import type { Opened, Torn } from './open.ts';
 import { quarantineTorn } from './quarantine.ts';
 
 /** From this many plain bytes on a step is appended as a frame of its own instead of rewriting the file. */
@@ -16,6 +17,15 @@ export interface Step {
   readonly summary: Uint8Array;
   /** Lines that the next save replaces: the part of a reply that has arrived so far. Not kept in memory. */
   readonly draft?: Uint8Array;
+}
+
+/** How far a sealed file had come when it was last looked at. */
+export interface Mark {
+  readonly generation: bigint;
+  /** How many frames it had. */
+  readonly frames: number;
+  /** H(n) of the last of them, 32 bytes. */
+  readonly link: Buffer;
 }
 
 /** Where the file on disk ends and how its frames go on; unknown before the first save, while one is in flight, and after a failure. */
@@ -54,13 +64,23 @@ export class SealedFile {
     this.#key = key;
   }
 
-  /** Goes on from what was opened, and hands each segment's plain lines to `onLines`, in order. */
-  adopt(opened: Opened, onLines: (lines: Buffer) => void): void {
+  /**
+   * Goes on from what was opened, and hands each segment's plain lines to `onLines`, in order. `marked` is the generation
+   * that was seen of this file: where what was opened is older, or sealed with a retiring key, the next save overwrites.
+   */
+  adopt(opened: Opened, onLines: (lines: Buffer) => void, marked = 0n): void {
     for (const segment of opened.segments) onLines(this.#body.addSegment(segment));
     this.#summary = opened.summary;
-    this.#generation = opened.header.generation;
+    const { generation } = opened.header;
+    this.#generation = generation > marked ? generation : marked;
     this.#torn = opened.torn;
-    if (!opened.torn) this.#end = opened;
+    if (!opened.torn && generation >= marked && opened.key.id === this.#key.id) this.#end = opened;
+  }
+
+  /** How far the file on disk has come, for the marks against rollback; undefined where that is not known, as after a failure. */
+  get mark(): Mark | undefined {
+    const chain = this.#end?.chain;
+    return chain && { generation: this.#generation, frames: chain.index, link: chain.link };
   }
 
   /** Makes a step durable. Throws `NOT_SAVED`, `DURABILITY_UNKNOWN`; the step stays in memory for the next save. */
@@ -159,7 +179,8 @@ export class SealedFile {
     if (this.#torn) quarantineTorn(this.path, this.fileId, this.#torn);
     this.#torn = undefined;
     this.#generation += 1n;
-    const header = headerOf(this.fileId, this.#key.id, this.#generation);
+    const { fileId } = this;
+    const header = encodeHeader({ kind: 'session', keyId: this.#key.id, fileId, generation: this.#generation });
     const content = { summary: Buffer.from(this.#summary), segments: this.#body.toSegments(this.#draft) };
     return { header, frame: sealFrame(this.#key, firstLink(header), content) };
   }

@@ -1,28 +1,46 @@
 import { join } from 'node:path';
 import { CofferError } from '../errors.ts';
 import { openReader } from '../files/reader.ts';
-import { createFile } from '../files/replace.ts';
+import { createFile, replaceFile } from '../files/replace.ts';
 import type { Backend } from '../keyring/keyring.ts';
 import type { SlotParameters } from '../keyring/passphrase.ts';
 import { type Check, isInteger, isText, oneOf, optional, wrongField } from './fields.ts';
 
-/** The vault key wrapped for a second way in. */
+/** The vault key wrapped for a passphrase. */
 export interface PassphraseSlot extends SlotParameters {
   /** base64 */
   readonly wrapped: string;
 }
+
+/** The vault key wrapped for a recovery code. */
+export interface RecoverySlot {
+  readonly kind: 'recovery';
+  readonly algorithm: 'hkdf-sha256';
+  /** base64, 16 bytes */
+  readonly salt: string;
+  /** base64 */
+  readonly wrapped: string;
+}
+
+/** The vault key wrapped for a second way in. */
+export type KeySlot = PassphraseSlot | RecoverySlot;
 
 /** vault.json: whose key the vault has and where that is kept. No secret in the clear. */
 export interface VaultFile {
   readonly format: 1;
   /** Key id, 32 hex digits. */
   readonly key: string;
-  /** The key that a rotation is replacing. */
+  /** The key that a rotation is replacing: files that it has not come to are still sealed with it. */
   readonly retiring?: string | undefined;
+  /** The slots of the retiring key, until it is dropped. */
+  readonly retiringSlots?: readonly KeySlot[] | undefined;
   readonly backend: Backend;
   readonly provider: string;
-  readonly slots: readonly PassphraseSlot[];
+  readonly slots: readonly KeySlot[];
 }
+
+/** How many key slots a vault has at most. */
+export const MAX_SLOTS = 16;
 
 /** vault.json is small: what is larger than this is not ours. */
 const LIMIT = 64 * 1024;
@@ -49,13 +67,24 @@ export function readVaultFile(directory: string): VaultFile | undefined {
  * Gives false to those that did not. Throws `NOT_SAVED`, `DURABILITY_UNKNOWN`.
  */
 export async function createVaultFile(directory: string, file: VaultFile): Promise<boolean> {
-  const text = `${JSON.stringify(file, undefined, 2)}\n`;
-  return (await createFile(vaultFilePath(directory), [Buffer.from(text)])) !== undefined;
+  return (await createFile(vaultFilePath(directory), [encode(file)])) !== undefined;
+}
+
+/**
+ * Overwrites `vault.json`. Durable when it resolves. Call under `locks/vault`, with what was read under it.
+ * Throws `NOT_SAVED`, `DURABILITY_UNKNOWN`.
+ */
+export async function replaceVaultFile(directory: string, file: VaultFile): Promise<void> {
+  await replaceFile(vaultFilePath(directory), [encode(file)]);
 }
 
 /** Where a vault keeps its `vault.json`. */
 export function vaultFilePath(directory: string): string {
   return join(directory, 'vault.json');
+}
+
+function encode(file: VaultFile): Buffer {
+  return Buffer.from(`${JSON.stringify(file, undefined, 2)}\n`);
 }
 
 function readText(path: string): string | undefined {
@@ -80,10 +109,16 @@ function parse(path: string, text: string): unknown {
 
 /** A slot's parameters are authenticated as they stand: what is not one of them does not belong there. */
 function withKnownSlots(file: VaultFile): VaultFile {
-  const slots = file.slots.map(({ kind, algorithm, memory, passes, parallelism, salt, wrapped }) => {
-    return { kind, algorithm, memory, passes, parallelism, salt, wrapped };
-  });
-  return { ...file, slots };
+  const { retiringSlots } = file;
+  const slots = file.slots.map(knownSlot);
+  return { ...file, slots, ...(retiringSlots && { retiringSlots: retiringSlots.map(knownSlot) }) };
+}
+
+function knownSlot(slot: KeySlot): KeySlot {
+  const { kind, salt, wrapped } = slot;
+  if (kind === 'recovery') return { kind, algorithm: slot.algorithm, salt, wrapped };
+  const { algorithm, memory, passes, parallelism } = slot;
+  return { kind, algorithm, memory, passes, parallelism, salt, wrapped };
 }
 
 function isNewer(value: unknown): boolean {
@@ -98,7 +133,14 @@ function damaged(path: string, what: string, cause?: unknown): CofferError {
 const isKeyId: Check = (value) => isText(value) && /^[0-9a-f]{32}$/.test(value);
 const isBase64: Check = (value) => isText(value) && Buffer.from(value, 'base64').toString('base64') === value;
 
-const slotChecks: Readonly<Record<keyof PassphraseSlot, Check>> = {
+const recoveryChecks: Readonly<Record<keyof RecoverySlot, Check>> = {
+  kind: oneOf('recovery'),
+  algorithm: oneOf('hkdf-sha256'),
+  salt: isBase64,
+  wrapped: isBase64,
+};
+
+const passphraseChecks: Readonly<Record<keyof PassphraseSlot, Check>> = {
   kind: oneOf('passphrase'),
   algorithm: oneOf('argon2id'),
   memory: isInteger,
@@ -108,13 +150,16 @@ const slotChecks: Readonly<Record<keyof PassphraseSlot, Check>> = {
   wrapped: isBase64,
 };
 
-const areSlots: Check = (value) =>
-  Array.isArray(value) && value.length <= 16 && value.every((slot) => wrongField(slot, slotChecks) === undefined);
+const isSlot: Check = (value) =>
+  [passphraseChecks, recoveryChecks].some((checks) => wrongField(value, checks) === undefined);
+
+const areSlots: Check = (value) => Array.isArray(value) && value.length <= MAX_SLOTS && value.every(isSlot);
 
 const vaultFileChecks: Readonly<Record<keyof VaultFile, Check>> = {
   format: oneOf(1),
   key: isKeyId,
   retiring: optional(isKeyId),
+  retiringSlots: optional(areSlots),
   backend: oneOf('keytar', 'secret-service', 'security', 'dpapi', 'fd', 'passphrase', 'memory'),
   provider: (value) => isText(value) && value.length <= 200,
   slots: areSlots,

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { lstatSync, type Stats } from 'node:fs';
 import { VaultKey } from '../envelope/key.ts';
 import { unpackSegment } from '../envelope/segment.ts';
 import { CofferError, isCofferError } from '../errors.ts';
@@ -8,30 +7,24 @@ import { removeFile } from '../files/remove.ts';
 import { VaultDirectory } from './directory.ts';
 import { inspectDirectory, type VaultInspection } from './inspect.ts';
 import { type KeyOptions, type Unlocked, unlockVault } from './keys.ts';
-import { type Holder, heldSessions, Lease, leasedNames, sweepLeases } from './lease.ts';
-import { type Head, type Opened, openHead, openSealedFile, readHeader } from './open.ts';
+import { Lease, sweepLeases } from './lease.ts';
+import { type Listed, Listing } from './listing.ts';
+import { type Head, type Opened, openSealedFile, readHeader } from './open.ts';
 import { SealedFile, type Step } from './sealed-file.ts';
+import { readVaultFile } from './vault-file.ts';
 
 export type { KeychainChoice, Keyring } from '../keyring/keyring.ts';
 export type { AskPassphrase } from './keys.ts';
+export type { Listed } from './listing.ts';
 
 /** How long a keychain that gave no answer, or a person who declined, is not asked again by itself. */
 const REFUSAL_MS = 30_000;
-
-/** A file changed less than this ago may change again under the same stamp: clocks of file systems tick that slowly. */
-const SETTLED_MS = 100;
 
 /** What a vault is opened with. */
 export interface VaultOptions extends Omit<KeyOptions, 'directory' | 'sealedKeyIds' | 'newKey' | 'makeDirectory'> {
   /** Default: `COFFER_DATA_DIR`, else the platform's place for a program's data. */
   readonly directory?: string | undefined;
 }
-
-/** One sealed file as a list shows it: its head, or why it can't be read. */
-export type Listed = { readonly fileId: string; readonly changed: number; readonly held: Holder | undefined } & (
-  | { readonly head: Head }
-  | { readonly error: CofferError }
-);
 
 /** A sealed file open for writing, with the lease that makes it ours. */
 export interface Writable {
@@ -50,11 +43,12 @@ export class Vault {
   #newKey: VaultKey | undefined;
   #unlocking: Promise<Unlocked> | undefined;
   #refused: { error: CofferError; at: number } | undefined;
-  readonly #heads = new Map<string, { stamp: string; head: Head }>();
+  readonly #listing: Listing;
 
   constructor(options: VaultOptions) {
     this.#place = new VaultDirectory(dataDirectory(options.env, options.directory));
     this.#options = options;
+    this.#listing = new Listing(this.#place);
   }
 
   get directory(): string {
@@ -73,7 +67,7 @@ export class Vault {
 
   /** Comes by the vault key, and at first use makes it. Throws `KEY_*`, `PASSPHRASE_WRONG`, `NOT_SAVED`; ask again at will. */
   async unlock(): Promise<Unlocked> {
-    if (this.#unlocked) return this.#unlocked;
+    if (this.#unlocked && !this.#isReplaced(this.#unlocked)) return this.#unlocked;
     this.#unlocking ??= unlockVault({
       ...this.#options,
       directory: this.directory,
@@ -101,9 +95,8 @@ export class Vault {
    * Throws `NOT_SAVED`, `DURABILITY_UNKNOWN`, `VAULT_BUSY`, `KEY_*`.
    */
   async create(first: FirstStep, adopt?: (writable: Writable) => void): Promise<void> {
-    const { key } = await this.unlock();
-    await this.#place.locked(async () => {
-      const { writable, step } = this.#begin(key, first);
+    await this.#withKeys(async (unlocked) => {
+      const { writable, step } = this.#begin(unlocked, first);
       adopt?.(writable);
       try {
         await writable.file.save(step);
@@ -118,7 +111,9 @@ export class Vault {
     if (!this.#unlocked) throw new CofferError('NOT_SAVED', 'the vault key is not at hand');
     using turn = this.#place.tryTurn();
     if (!turn) throw new CofferError('NOT_SAVED', 'another process is changing the vault just now');
-    const { writable, step } = this.#begin(this.#unlocked.key, first);
+    if (this.#isReplaced(this.#unlocked))
+      throw new CofferError('NOT_SAVED', 'the key of the vault was rotated meanwhile');
+    const { writable, step } = this.#begin(this.#unlocked, first);
     adopt(writable);
     writable.file.saveSync(step);
   }
@@ -128,12 +123,11 @@ export class Vault {
    * Writes nothing to the file. Throws `SESSION_IN_USE`, `SESSION_NOT_FOUND`, `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_*`.
    */
   async resume(fileId: string, onLines: (lines: Buffer) => void): Promise<Writable & { opened: Opened }> {
-    const { key } = await this.unlock();
-    return this.#place.locked(async () => {
+    return this.#withKeys(async ({ key, retiring }) => {
       const lease = Lease.take(this.#place.locks, fileId);
       try {
         this.#place.sweepTemps(fileId);
-        const opened = openSealedFile(this.#place.path(fileId), fileId, key);
+        const opened = openSealedFile(this.#place.path(fileId), fileId, key, retiring);
         const file = new SealedFile(this.#place.path(fileId), fileId, key);
         file.adopt(opened, onLines);
         return { file, lease, opened };
@@ -156,24 +150,16 @@ export class Vault {
 
   /** Opens and verifies a whole sealed file, without a lease, and hands its lines to `onLines`. Throws as {@link resume}. */
   async read(fileId: string, onLines: (lines: Buffer) => void): Promise<Opened> {
-    const { key } = await this.unlock();
-    const opened = openSealedFile(this.#place.path(fileId), fileId, key);
+    const { key, retiring } = await this.unlock();
+    const opened = openSealedFile(this.#place.path(fileId), fileId, key, retiring);
     for (const segment of opened.segments) onLines(unpackSegment(segment));
     return opened;
   }
 
   /** Lists the sealed files, unreadable ones with their reason. Asks for no key where there is nothing to list. */
   async list(): Promise<Listed[]> {
-    const fileIds = this.#place.fileIds();
-    if (fileIds.length === 0) return [];
-    await this.unlock();
-    const held = await this.#held();
-    const listed: Listed[] = [];
-    for (const fileId of fileIds) {
-      const stats = this.#stats(fileId);
-      if (stats) listed.push(this.#listOne(fileId, stats, held.get(fileId)));
-    }
-    return listed;
+    if (this.#place.fileIds().length === 0) return [];
+    return this.#listing.list(await this.unlock());
   }
 
   /** Looks at the directory without a key. Changes nothing. */
@@ -213,59 +199,40 @@ export class Vault {
     if (turn) lease.release();
   }
 
-  #begin(key: VaultKey, first: FirstStep): { writable: Writable; step: Step } {
+  /** Runs `work` under `locks/vault` with the keys that are on record then: a rotation may have come in between. */
+  async #withKeys<T>(work: (unlocked: Unlocked) => Promise<T>): Promise<T> {
+    for (;;) {
+      const unlocked = await this.unlock();
+      const done = await this.#place.locked(async () =>
+        this.#isReplaced(unlocked) ? undefined : { value: await work(unlocked) },
+      );
+      if (done) return done.value;
+    }
+  }
+
+  /** Tells whether vault.json names other keys by now. While it can't be read, what was opened goes on being used. */
+  #isReplaced({ key, retiring }: Unlocked): boolean {
+    try {
+      const file = readVaultFile(this.directory);
+      return file !== undefined && (file.key !== key.id || (retiring !== undefined && file.retiring !== retiring.id));
+    } catch (error) {
+      if (!isCofferError(error)) throw error;
+      return false;
+    }
+  }
+
+  #begin(unlocked: Unlocked, first: FirstStep): { writable: Writable; step: Step } {
     makeDirectory(this.#place.sessions);
     this.#place.sweepTemps();
     sweepLeases(this.#place.locks);
     const fileId = randomBytes(16).toString('hex');
     const lease = Lease.take(this.#place.locks, fileId);
     try {
-      const file = new SealedFile(this.#place.path(fileId), fileId, key);
-      return { writable: { file, lease }, step: first(() => this.#siblings()) };
+      const file = new SealedFile(this.#place.path(fileId), fileId, unlocked.key);
+      return { writable: { file, lease }, step: first(() => this.#listing.siblings(unlocked)) };
     } catch (error) {
       lease.release();
       throw error;
-    }
-  }
-
-  async #held(): Promise<Map<string, Holder>> {
-    if (leasedNames(this.#place.locks).length === 0) return new Map();
-    return this.#place.locked(async () => heldSessions(this.#place.locks));
-  }
-
-  /** Undefined where the file went away since it was listed. */
-  #stats(fileId: string): Stats | undefined {
-    return lstatSync(this.#place.path(fileId), { throwIfNoEntry: false });
-  }
-
-  #listOne(fileId: string, stats: Stats, held?: Holder): Listed {
-    const entry = { fileId, changed: stats.mtimeMs, held };
-    try {
-      return { ...entry, head: this.#head(fileId, stats) };
-    } catch (error) {
-      if (!(error instanceof CofferError)) throw error;
-      return { ...entry, error };
-    }
-  }
-
-  #head(fileId: string, stats: Stats): Head {
-    const stamp = `${stats.ino} ${stats.size} ${stats.mtimeMs}`;
-    const known = this.#heads.get(fileId);
-    if (known?.stamp === stamp) return known.head;
-    if (!this.#unlocked) throw new CofferError('KEY_NOT_FOUND', 'the vault key is not at hand');
-    const head = openHead(this.#place.path(fileId), fileId, this.#unlocked.key);
-    if (Date.now() - stats.mtimeMs > SETTLED_MS) this.#heads.set(fileId, { stamp, head });
-    return head;
-  }
-
-  /** The heads of the files changed within the last 27 hours: whatever time zone, an id of this minute is among them. */
-  *#siblings(): Generator<Head> {
-    const since = Date.now() - 27 * 3_600_000;
-    for (const fileId of this.#place.fileIds()) {
-      const stats = this.#stats(fileId);
-      if (!stats || stats.mtimeMs < since) continue;
-      const listed = this.#listOne(fileId, stats);
-      if ('head' in listed) yield listed.head;
     }
   }
 

@@ -1,0 +1,76 @@
+import { lstatSync, type Stats } from 'node:fs';
+import { CofferError } from '../errors.ts';
+import type { VaultDirectory } from './directory.ts';
+import type { Unlocked } from './keys.ts';
+import { type Holder, heldSessions, leasedNames } from './lease.ts';
+import { type Head, openHead } from './open.ts';
+
+/** A file changed less than this ago may change again under the same stamp: clocks of file systems tick that slowly. */
+const SETTLED_MS = 100;
+
+/** One sealed file as a list shows it: its head, or why it can't be read. */
+export type Listed = { readonly fileId: string; readonly changed: number; readonly held: Holder | undefined } & (
+  | { readonly head: Head }
+  | { readonly error: CofferError }
+);
+
+/** The heads of a vault's sealed files; those that did not change since they were read are not read again. */
+export class Listing {
+  readonly #place: VaultDirectory;
+  readonly #heads = new Map<string, { stamp: string; head: Head }>();
+
+  constructor(place: VaultDirectory) {
+    this.#place = place;
+  }
+
+  /** Lists the sealed files, unreadable ones with their reason. */
+  async list(keys: Unlocked): Promise<Listed[]> {
+    const held = await this.#held();
+    const listed: Listed[] = [];
+    for (const fileId of this.#place.fileIds()) {
+      const stats = this.#stats(fileId);
+      if (stats) listed.push(this.#listOne(keys, fileId, stats, held.get(fileId)));
+    }
+    return listed;
+  }
+
+  /** The heads of the files changed within the last 27 hours: whatever time zone, an id of this minute is among them. */
+  *siblings(keys: Unlocked): Generator<Head> {
+    const since = Date.now() - 27 * 3_600_000;
+    for (const fileId of this.#place.fileIds()) {
+      const stats = this.#stats(fileId);
+      if (!stats || stats.mtimeMs < since) continue;
+      const listed = this.#listOne(keys, fileId, stats);
+      if ('head' in listed) yield listed.head;
+    }
+  }
+
+  async #held(): Promise<Map<string, Holder>> {
+    if (leasedNames(this.#place.locks).length === 0) return new Map();
+    return this.#place.locked(async () => heldSessions(this.#place.locks));
+  }
+
+  /** Undefined where the file went away since it was listed. */
+  #stats(fileId: string): Stats | undefined {
+    return lstatSync(this.#place.path(fileId), { throwIfNoEntry: false });
+  }
+
+  #listOne(keys: Unlocked, fileId: string, stats: Stats, held?: Holder): Listed {
+    const entry = { fileId, changed: stats.mtimeMs, held };
+    try {
+      return { ...entry, head: this.#head(keys, fileId, stats) };
+    } catch (error) {
+      if (!(error instanceof CofferError)) throw error;
+      return { ...entry, error };
+    }
+  }
+
+  #head({ key, retiring }: Unlocked, fileId: string, stats: Stats): Head {
+    const stamp = `${stats.ino} ${stats.size} ${stats.mtimeMs}`;
+    const known = this.#heads.get(fileId);
+    if (known?.stamp === stamp) return known.head;
+    const head = openHead(this.#place.path(fileId), fileId, key, retiring);
+    if (Date.now() - stats.mtimeMs > SETTLED_MS) this.#heads.set(fileId, { stamp, head });
+    return head;
+  }
+}
