@@ -36,6 +36,9 @@ export interface Answer {
   readonly pid?: number;
   readonly lost?: string;
   readonly unsaved?: { readonly code: string; readonly message: string };
+  /** When it took that up and when it was done, by `clock`. */
+  readonly began: number;
+  readonly done: number;
 }
 
 /** One sealed file as a fresh process finds it; `texts` are the first words of its messages. */
@@ -69,9 +72,13 @@ export class Driver implements AsyncDisposable {
     child.stdin?.on('error', () => undefined); // it was killed before it could read: `ask` answers undefined then
   }
 
-  /** Starts one. `env` is all of its environment but PATH; `wrap` a program that runs it, as `prlimit --nofile=20`. */
-  static async start(env: NodeJS.ProcessEnv, options: { wrap?: readonly string[] } = {}): Promise<Driver> {
-    const command = [...(options.wrap ?? []), process.execPath, join(import.meta.dirname, 'driver.ts')];
+  /** Starts one. `env` is all of its environment but PATH; `wrap` a program that runs it, as `prlimit --nofile=20`; `script` another driver. */
+  static async start(
+    env: NodeJS.ProcessEnv,
+    options: { wrap?: readonly string[]; script?: string } = {},
+  ): Promise<Driver> {
+    const { wrap = [], script = 'driver.ts' } = options;
+    const command = [...wrap, process.execPath, join(import.meta.dirname, script)];
     const child = spawn(command[0]!, command.slice(1), {
       env: { PATH: process.env['PATH'], ...env },
       stdio: ['pipe', 'pipe', 'inherit'],

@@ -5,6 +5,7 @@ import type { NewEvent } from '../../src/session/event.ts';
 import { openVault, sessionsOf } from '../../src/session/open-vault.ts';
 import type { Session } from '../../src/session/session.ts';
 import type { Sessions } from '../../src/session/sessions.ts';
+import { clock } from './clock.ts';
 import type { Asked } from './driven.ts';
 
 /*
@@ -87,12 +88,13 @@ function padded(text: string, size: number): string {
 process.on('SIGXFSZ', () => undefined);
 say({ ready: process.pid });
 for await (const line of createInterface({ input: process.stdin })) {
+  const began = clock();
   const asked = JSON.parse(line) as Asked;
   try {
-    say({ ok: true, ...(await verbs[asked.do](asked)) });
+    say({ ok: true, ...(await verbs[asked.do](asked)), began, done: clock() });
   } catch (error) {
     const { code, message, stack } = error as NodeJS.ErrnoException;
-    say({ ok: false, error: { code, message, stack } });
+    say({ ok: false, error: { code, message, stack }, began, done: clock() });
   }
 }
 
