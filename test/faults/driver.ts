@@ -22,8 +22,12 @@ const verbs: Record<Asked['do'], (asked: Asked) => Promise<object | undefined>> 
     await stat('.');
     return undefined;
   },
-  /** Starts the keychain's broker, as the chat does while it loads, and tells which process that is. */
-  broker: async () => ({ pid: startBrokerEarly(process.env).pid }),
+  /** Starts the keychain's broker as the chat does while it loads, waits until it is ready, and tells which process that is. */
+  broker: async () => {
+    const broker = startBrokerEarly(process.env);
+    await broker.ready(10_000);
+    return { pid: broker.pid };
+  },
   /** The vault as the chat has it: the key is asked for when something is to be saved. */
   vault: async () => {
     vault = sessionsOf();
