@@ -15,6 +15,7 @@ export class VaultDirectory {
   readonly root: string;
   readonly sessions: string;
   readonly locks: string;
+  readonly quarantine: string;
   readonly vaultLock: string;
   /** The link to the session that every step overwrites. */
   readonly autosave: string;
@@ -25,6 +26,7 @@ export class VaultDirectory {
     this.root = root;
     this.sessions = join(root, 'sessions');
     this.locks = join(root, 'locks');
+    this.quarantine = join(root, 'quarantine');
     this.vaultLock = join(this.locks, 'vault');
     this.autosave = join(this.sessions, '_autosave');
   }

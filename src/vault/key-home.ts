@@ -20,9 +20,12 @@ export interface HomeOptions {
   readonly env: NodeJS.ProcessEnv;
 }
 
-/** Chooses the keyring that a new key goes to; `none` says why there is none. Throws `USAGE`. */
-export async function chooseHome(options: HomeOptions): Promise<{ keyring: Keyring } | { none: Answer }> {
-  return options.keyring ? { keyring: options.keyring } : chooseKeyring(choiceOf(options));
+/** Chooses the keyring that a new key goes to, of a vault on record the one it has; `none` says why there is none. Throws `USAGE`. */
+export async function chooseHome(
+  options: HomeOptions,
+  recorded?: Backend,
+): Promise<{ keyring: Keyring } | { none: Answer }> {
+  return options.keyring ? { keyring: options.keyring } : chooseKeyring(choiceOf(options, recorded));
 }
 
 /** The key with that id, or why it can't be had. */

@@ -85,7 +85,8 @@ function removeLease(lockPath: string): void {
   rmSync(holderPath(lockPath), { force: true });
 }
 
-function describeHolder(holder: Holder): string {
+/** Names a holder, for people. */
+export function describeHolder(holder: Holder): string {
   if (holder.pid === 0) return 'another process';
   const since = new Date(holder.since).toTimeString().slice(0, 5);
   return `process ${holder.pid} since ${since}`;

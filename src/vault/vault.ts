@@ -10,6 +10,7 @@ import { type KeyOptions, type Unlocked, unlockVault } from './keys.ts';
 import { Lease, sweepLeases } from './lease.ts';
 import { type Listed, Listing } from './listing.ts';
 import { type Head, type Opened, openSealedFile, readHeader } from './open.ts';
+import { finishRotation, type OnProgress, type Rotated, type RotateOptions, rotate } from './rotate.ts';
 import { SealedFile, type Step } from './sealed-file.ts';
 import { readVaultFile } from './vault-file.ts';
 
@@ -188,6 +189,19 @@ export class Vault {
     });
   }
 
+  /** Gives the vault a new key and seals everything with it. Throws as {@link rotate}. */
+  async rotate(options: RotateOptions): Promise<Rotated> {
+    const unlocked = await this.unlock();
+    return this.#rotated(unlocked, await rotate(this.#place, unlocked, { ...this.#options, ...options }));
+  }
+
+  /** Goes on with a rotation that was interrupted; undefined where there is none. Throws as {@link finishRotation}. */
+  async finishRotation(onProgress?: OnProgress): Promise<Rotated | undefined> {
+    const unlocked = await this.unlock();
+    const rotated = await finishRotation(this.#place, unlocked, { ...this.#options, onProgress });
+    return rotated && this.#rotated(unlocked, rotated);
+  }
+
   /** Gives a lease back, and its lock file with it. */
   async giveBack(lease: Lease): Promise<void> {
     await this.#place.locked(async () => lease.release());
@@ -197,6 +211,11 @@ export class Vault {
   giveBackSync(lease: Lease): void {
     using turn = this.#place.tryTurn();
     if (turn) lease.release();
+  }
+
+  #rotated({ backend, provider }: Unlocked, rotated: Rotated): Rotated {
+    this.#unlocked = { backend, provider, how: 'opened', ...rotated.keys };
+    return rotated;
   }
 
   /** Runs `work` under `locks/vault` with the keys that are on record then: a rotation may have come in between. */

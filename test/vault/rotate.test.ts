@@ -1,0 +1,240 @@
+import { copyFileSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { VaultKey } from '../../src/envelope/key.ts';
+import type { Keyring } from '../../src/keyring/keyring.ts';
+import type { MemoryKeyring } from '../../src/keyring/memory.ts';
+import { readHeader } from '../../src/vault/open.ts';
+import type { Rotated } from '../../src/vault/rotate.ts';
+import { Vault } from '../../src/vault/vault.ts';
+import type { KeySlot, VaultFile } from '../../src/vault/vault-file.ts';
+import { begin, crashed, type Home, home, texts, user } from '../support/vault.ts';
+
+/** A vault with a session of two steps, one that appends, and a snapshot. */
+async function furnished(): Promise<Home> {
+  const at = home();
+  const sessions = await at.open();
+  const small = begin(sessions);
+  await small.append(user('one'));
+  await small.append(user('two'));
+  await small.save('kept');
+  const large = begin(sessions);
+  await large.append(user('x'.repeat(200_000)));
+  await large.append(user('behind'));
+  await sessions.close();
+  return at;
+}
+
+function vaultOf(at: Home, keyring: Keyring = at.keyring): Vault {
+  return new Vault({ directory: at.directory, keyring, choice: 'auto', env: {} });
+}
+
+function rotate(at: Home, keyring?: Keyring): Promise<Rotated> {
+  return vaultOf(at, keyring).rotate({ rewrap: async () => [] });
+}
+
+function record(at: Home): VaultFile {
+  return JSON.parse(readFileSync(join(at.directory, 'vault.json'), 'utf8')) as VaultFile;
+}
+
+function keyIds(at: Home): Set<string> {
+  return new Set(at.files().map((name) => readHeader(at.path(name), name).keyId));
+}
+
+async function contents(at: Home): Promise<unknown[]> {
+  const sessions = await at.open();
+  const rows = await sessions.list();
+  return Promise.all(rows.map(async (row) => [row.id, row.kind, texts(await sessions.read(row))]));
+}
+
+/** A keyring that fails from its n-th change on, as if the process had ended there. */
+function endingAt(keyring: MemoryKeyring, left: { changes: number }): Keyring {
+  const count = (): void => {
+    left.changes -= 1;
+    if (left.changes < 0) throw new Error('the end');
+  };
+  return {
+    backend: 'memory',
+    probe: () => keyring.probe(),
+    provider: () => keyring.provider(),
+    get: (keyId) => keyring.get(keyId),
+    set: async (keyId, secret) => {
+      count();
+      return keyring.set(keyId, secret);
+    },
+    delete: async (keyId) => {
+      count();
+      return keyring.delete(keyId);
+    },
+  };
+}
+
+describe('rotate', () => {
+  it('seals everything with a new key, drops the old one, and keeps every word', async () => {
+    const at = await furnished();
+    const before = await contents(at);
+    const old = record(at).key;
+    const rotated = await rotate(at);
+    const { key, ...others } = record(at);
+    expect(key).not.toBe(old);
+    expect(others).not.toHaveProperty('retiring');
+    expect(keyIds(at)).toEqual(new Set([key]));
+    expect(rotated).toMatchObject({ from: old, to: key, resealed: 3, remaining: [], oldSlots: [] });
+    expect(await at.keyring.get(old)).toMatchObject({ outcome: 'NOT_FOUND' });
+    expect(await at.keyring.get(key)).toMatchObject({ outcome: 'READY' });
+    expect(await contents(at)).toEqual(before);
+  });
+
+  it('raises each generation by one and leaves the modes as they are', async () => {
+    const at = await furnished();
+    const generations = (): Map<string, bigint> =>
+      new Map(at.files().map((name) => [name, readHeader(at.path(name), name).generation]));
+    const before = generations();
+    await rotate(at);
+    expect(generations()).toEqual(new Map([...before].map(([name, generation]) => [name, generation + 1n])));
+    for (const name of at.files()) expect(statSync(at.path(name)).mode & 0o777).toBe(0o600);
+  });
+
+  it('is refused while a session is held, naming who holds it, and changes nothing', async () => {
+    const at = await furnished();
+    await using sessions = await at.open();
+    await begin(sessions).append(user('held'));
+    const before = record(at);
+    await expect(rotate(at)).rejects.toMatchObject({
+      code: 'SESSION_IN_USE',
+      message: expect.stringContaining(`process ${process.pid} since`),
+    });
+    expect(record(at)).toEqual(before);
+    expect(keyIds(at)).toEqual(new Set([before.key]));
+  });
+
+  it('is refused where a file was made by a newer version, and changes nothing', async () => {
+    const at = await furnished();
+    const [name = ''] = at.files();
+    const bytes = readFileSync(at.path(name));
+    bytes[8] = 2;
+    writeFileSync(at.path(name), bytes);
+    const before = record(at);
+    await expect(rotate(at)).rejects.toMatchObject({ code: 'NEWER_VERSION', message: expect.stringContaining(name) });
+    expect(record(at)).toEqual(before);
+    expect(readFileSync(at.path(name))).toEqual(bytes);
+  });
+
+  it('reseals what is in quarantine', async () => {
+    const at = await furnished();
+    const [name = ''] = at.files();
+    const kept = join(at.directory, 'quarantine', `${name}.torn.0a0a0a0a`);
+    mkdirSync(join(at.directory, 'quarantine'), { recursive: true });
+    copyFileSync(at.path(name), kept);
+    writeFileSync(`${kept}.txt`, 'a note\n');
+    await rotate(at);
+    expect(readHeader(kept, name).keyId).toBe(record(at).key);
+    expect(readFileSync(`${kept}.txt`, 'utf8')).toBe('a note\n');
+  });
+
+  it('reseals a torn session without its torn end', async () => {
+    const at = home();
+    await using sessions = await at.open();
+    const session = begin(sessions);
+    await session.append(user('x'.repeat(200_000)));
+    await session.append(user('whole'));
+    await session.append(user('torn'));
+    const dead = crashed(at);
+    const [name = ''] = dead.files();
+    truncateSync(dead.path(name), statSync(dead.path(name)).size - 10);
+    expect(await rotate(dead)).toMatchObject({ resealed: 1, remaining: [] });
+    const [[, , said] = []] = (await contents(dead)) as [string, string, string[]][];
+    expect(said?.at(-1)).toBe('whole');
+  });
+
+  it('keeps the old key while a file that does not open needs it, and says which', async () => {
+    const at = await furnished();
+    const [name = ''] = at.files();
+    const bytes = readFileSync(at.path(name));
+    bytes[bytes.length - 1]! ^= 1;
+    writeFileSync(at.path(name), bytes);
+    const old = record(at).key;
+    const rotated = await rotate(at);
+    expect(rotated.remaining).toMatchObject([{ path: at.path(name), error: { code: 'UNAUTHENTIC' } }]);
+    expect(record(at)).toMatchObject({ key: rotated.to, retiring: old });
+    expect(await at.keyring.get(old)).toMatchObject({ outcome: 'READY' });
+    expect(readFileSync(at.path(name))).toEqual(bytes);
+    await (await at.open()).delete((await (await at.open()).list()).find(({ fileId }) => fileId === name)!);
+    expect(await vaultOf(at).finishRotation()).toMatchObject({ resealed: 0, remaining: [] });
+    expect(record(at)).not.toHaveProperty('retiring');
+    expect(await at.keyring.get(old)).toMatchObject({ outcome: 'NOT_FOUND' });
+  });
+
+  it('passes by a file of another vault', async () => {
+    const at = await furnished();
+    const other = await furnished();
+    const [foreign = ''] = other.files();
+    copyFileSync(other.path(foreign), at.path(foreign));
+    const bytes = readFileSync(at.path(foreign));
+    const rotated = await rotate(at);
+    expect(rotated).toMatchObject({ resealed: 3, remaining: [] });
+    expect(readFileSync(at.path(foreign))).toEqual(bytes);
+  });
+
+  it('goes on, after an end before the old key is dropped, and needs no second key', async () => {
+    const at = await furnished();
+    const before = await contents(at);
+    const old = record(at).key;
+    await expect(rotate(at, endingAt(at.keyring, { changes: 1 }))).rejects.toThrow('the end');
+    expect(record(at)).toMatchObject({ retiring: old });
+    expect(await contents(at)).toEqual(before);
+    expect(await vaultOf(at).finishRotation()).toMatchObject({ from: old, remaining: [] });
+    expect(record(at)).not.toHaveProperty('retiring');
+    expect(await contents(at)).toEqual(before);
+  });
+
+  it('leaves the vault with its old key where the new one can not be kept', async () => {
+    const at = await furnished();
+    const before = record(at);
+    await expect(rotate(at, endingAt(at.keyring, { changes: 0 }))).rejects.toThrow('the end');
+    expect(record(at)).toEqual(before);
+  });
+
+  it('has everything open half-way, and a save takes the new key', async () => {
+    const at = await furnished();
+    const old = new Map(at.files().map((name) => [name, readFileSync(at.path(name))]));
+    const before = await contents(at);
+    await expect(rotate(at, endingAt(at.keyring, { changes: 1 }))).rejects.toThrow('the end');
+    // As if it had ended before it came to any of these.
+    for (const [name, bytes] of old) writeFileSync(at.path(name), bytes);
+    expect(keyIds(at)).toEqual(new Set([record(at).retiring]));
+    expect(await contents(at)).toEqual(before);
+    const sessions = await at.open();
+    const session = await sessions.resume((await sessions.list())[0]!);
+    await session.append(user('more'));
+    expect(readHeader(at.path(session.fileId!), session.fileId!).keyId).toBe(record(at).key);
+    await sessions.close();
+    expect(await vaultOf(at).finishRotation()).toMatchObject({ resealed: 2, remaining: [] });
+    expect(keyIds(at)).toEqual(new Set([record(at).key]));
+  });
+
+  it('gives another process that has the vault open the new key at its next step', async () => {
+    const at = await furnished();
+    const sessions = await at.open();
+    expect(await sessions.list()).toHaveLength(3);
+    await rotate(at);
+    const session = begin(sessions);
+    await session.append(user('after'));
+    expect(keyIds(at)).toEqual(new Set([record(at).key]));
+    await sessions.close();
+    expect((await contents(at)).length).toBe(4);
+  });
+
+  it('asks for slots before anything is changed, and is told which key they are for', async () => {
+    const at = await furnished();
+    const before = record(at);
+    const asked: [VaultFile, VaultKey][] = [];
+    const rewrap = async (file: VaultFile, key: VaultKey): Promise<readonly KeySlot[]> => {
+      asked.push([file, key]);
+      expect(record(at)).toEqual(before);
+      return [];
+    };
+    const { to } = await vaultOf(at).rotate({ rewrap });
+    expect(asked).toMatchObject([[before, { id: to }]]);
+  });
+});
