@@ -40,6 +40,7 @@ export const exits: Readonly<Record<ErrorCode, number>> = {
   KEY_MISMATCH: 12,
   KEY_OTHER: 12,
   PASSPHRASE_WRONG: 12,
+  RECOVERY_CODE_WRONG: 12,
   UNAUTHENTIC: 13,
   NEWER_VERSION: 14,
   NOT_SAVED: 15,

@@ -3,7 +3,7 @@ import { CofferError, isCofferError } from '../errors.ts';
 import type { Answer, Backend } from '../keyring/keyring.ts';
 import { readPassphraseFile } from '../keyring/passphrase.ts';
 import { chooseHome, dropKey, type HomeOptions, keepKey, lookUp, refused } from './key-home.ts';
-import { unwrapWithPassphrase, wrapForPassphrase } from './slots.ts';
+import { tryPassphrase, wrapForPassphrase } from './slots.ts';
 import {
   createVaultFile,
   type KeySlot,
@@ -93,12 +93,12 @@ async function openSlots(
 ): Promise<Pick<Unlocked, 'key' | 'retiring'> | undefined> {
   if (passphraseSlots(file.slots).length === 0) return undefined;
   const path = options.env['COFFER_PASSPHRASE_FILE'];
-  if (path) return tryPassphrase(file, await readPassphraseFile(path));
+  if (path) return openWith(file, await readPassphraseFile(path));
   for (let attempt = 1; options.askPassphrase; attempt++) {
     const passphrase = await options.askPassphrase({ purpose: 'open', attempt });
     if (passphrase === undefined) return undefined;
     try {
-      return await tryPassphrase(file, passphrase);
+      return await openWith(file, passphrase);
     } catch (error) {
       if (!isCofferError(error, 'PASSPHRASE_WRONG') || attempt === TRIES) throw error;
     }
@@ -107,28 +107,12 @@ async function openSlots(
 }
 
 /** A rotation wraps both keys for the same passphrase. */
-async function tryPassphrase(file: VaultFile, passphrase: string): Promise<Pick<Unlocked, 'key' | 'retiring'>> {
-  const key = await openFirst(file.key, file.slots, passphrase);
+async function openWith(file: VaultFile, passphrase: string): Promise<Pick<Unlocked, 'key' | 'retiring'>> {
+  const key = await tryPassphrase(file.key, file.slots, passphrase);
   if (!key) throw new CofferError('PASSPHRASE_WRONG', 'wrong passphrase');
   const { retiring } = file;
-  const old = retiring === undefined ? undefined : await openFirst(retiring, file.retiringSlots, passphrase);
+  const old = retiring === undefined ? undefined : await tryPassphrase(retiring, file.retiringSlots, passphrase);
   return { key, retiring: old };
-}
-
-/** The key that a passphrase opens; undefined where it is none of theirs. */
-async function openFirst(
-  keyId: string,
-  slots: readonly KeySlot[] | undefined,
-  passphrase: string,
-): Promise<VaultKey | undefined> {
-  for (const slot of passphraseSlots(slots)) {
-    try {
-      return await unwrapWithPassphrase(keyId, slot, passphrase);
-    } catch (error) {
-      if (!isCofferError(error, 'PASSPHRASE_WRONG')) throw error;
-    }
-  }
-  return undefined;
 }
 
 /** vault.json is gone, sealed files are not: their headers name the key, the keychain may have it. */

@@ -1,9 +1,10 @@
 import { join } from 'node:path';
-import { CofferError } from '../errors.ts';
+import { CofferError, isCofferError } from '../errors.ts';
 import { openReader } from '../files/reader.ts';
 import { createFile, replaceFile } from '../files/replace.ts';
 import type { Backend } from '../keyring/keyring.ts';
 import type { SlotParameters } from '../keyring/passphrase.ts';
+import type { RecoveryParameters } from '../keyring/recovery-code.ts';
 import { type Check, isInteger, isText, oneOf, optional, wrongField } from './fields.ts';
 
 /** The vault key wrapped for a passphrase. */
@@ -13,11 +14,7 @@ export interface PassphraseSlot extends SlotParameters {
 }
 
 /** The vault key wrapped for a recovery code. */
-export interface RecoverySlot {
-  readonly kind: 'recovery';
-  readonly algorithm: 'hkdf-sha256';
-  /** base64, 16 bytes */
-  readonly salt: string;
+export interface RecoverySlot extends RecoveryParameters {
   /** base64 */
   readonly wrapped: string;
 }
@@ -67,7 +64,13 @@ export function readVaultFile(directory: string): VaultFile | undefined {
  * Gives false to those that did not. Throws `NOT_SAVED`, `DURABILITY_UNKNOWN`.
  */
 export async function createVaultFile(directory: string, file: VaultFile): Promise<boolean> {
-  return (await createFile(vaultFilePath(directory), [encode(file)])) !== undefined;
+  try {
+    return (await createFile(vaultFilePath(directory), [encode(file)])) !== undefined;
+  } catch (error) {
+    // The winner may have changed its file already, and swept ours from beside it.
+    if (isCofferError(error, 'NOT_SAVED') && readVaultFile(directory)) return false;
+    throw error;
+  }
 }
 
 /**
