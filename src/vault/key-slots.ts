@@ -177,7 +177,6 @@ function requireSlot({ slots }: VaultFile, id: string): KeySlot {
 }
 
 /** Names a slot. */
-export /** Names a slot. */
 export function rowOf({ salt, kind }: KeySlot): SlotRow {
   return { id: Buffer.from(salt, 'base64').subarray(0, 4).toString('hex'), kind };
 }

@@ -19,12 +19,14 @@ const TRIES = 3;
  */
 export type AskSecret = (problem: CofferError | undefined) => Promise<string | undefined>;
 
-/** What a recovery needs besides the vault. */
-export interface RecoverOptions extends HomeOptions {
+/** Who is asked in a recovery. */
+export interface RecoverAsks {
   readonly askSecret: AskSecret;
   /** Asked for a new passphrase where no keychain answers. */
   readonly askPassphrase?: AskPassphrase | undefined;
 }
+
+type RecoverOptions = HomeOptions & RecoverAsks;
 
 /** What a recovery came to. */
 export interface Recovered {
