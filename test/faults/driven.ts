@@ -17,6 +17,7 @@ export interface Asked {
     | 'finalSave'
     | 'resume'
     | 'close'
+    | 'rotate'
     | 'list';
   /** The step's text (one word: what `check` gives back), a snapshot's name, or which session to resume. */
   readonly text?: string;

@@ -65,6 +65,12 @@ const verbs: Record<Asked['do'], (asked: Asked) => Promise<object | undefined>> 
     await session.close();
     return undefined;
   },
+  /** Gives the vault a new key; slots fall away. */
+  rotate: async () => {
+    const nobody = { passphrase: async () => undefined, confirmCode: async () => undefined, onDropped: () => undefined };
+    const { from, to, resealed, remaining } = await vault.rotateKey(nobody);
+    return { from, to, resealed, remaining: remaining.length };
+  },
   list: async () => ({
     rows: (await vault.list()).map(({ fileId, label, unreadable }) => [fileId, label, unreadable?.code]),
   }),
