@@ -32,13 +32,17 @@ export class Input {
     this.#terminal = terminal;
   }
 
-  /** Gives the next line, without its line feed; undefined at the end of input. Shows `prompt` on a terminal. */
-  async next(prompt: string): Promise<string | undefined> {
+  /**
+   * Gives the next line, without its line feed; undefined at the end of input. Shows `prompt` on a terminal, and behind it what was
+   * typed ahead, unless that is `hidden`.
+   */
+  async next(prompt: string, options: { hidden?: boolean } = {}): Promise<string | undefined> {
     const readline = this.#open();
     const ready = this.#lines.shift();
     if (!this.#ended && this.#lines.length < WAITING_LINES) readline?.resume();
     if (ready !== undefined) {
-      if (this.#terminal.interactive) this.#terminal.show(`${prompt}${ready}\n`);
+      // A hidden one ends its line in `ask`.
+      if (this.#terminal.interactive) this.#terminal.show(options.hidden === true ? prompt : `${prompt}${ready}\n`);
       return ready;
     }
     if (this.#ended) return undefined;
@@ -52,11 +56,13 @@ export class Input {
   async ask(question: string, options: { hidden?: boolean } = {}): Promise<string | undefined> {
     const readline = this.#open();
     const before = [...historyOf(readline)];
-    const answer = this.next(question);
+    const answer = this.next(question, options);
     if (options.hidden === true) this.#muted = true;
     const given = await answer;
     if (options.hidden === true && !this.#ended) this.#terminal.show('\n');
-    historyOf(readline).splice(0, Number.POSITIVE_INFINITY, ...before);
+    // What was typed ahead is in the history already.
+    const kept = options.hidden === true ? before.filter((line) => line !== given) : before;
+    historyOf(readline).splice(0, Number.POSITIVE_INFINITY, ...kept);
     return given;
   }
 

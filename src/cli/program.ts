@@ -1,5 +1,6 @@
 import { Command, CommanderError, Option } from 'commander';
 import { CofferError } from '../errors.ts';
+import { describeKey } from './key-program.ts';
 import type { Options, Shell } from './shell.ts';
 import { nearest } from './slash/parse.ts';
 import type { Terminal } from './terminal.ts';
@@ -73,7 +74,16 @@ function describeProgram(surroundings: Surroundings, onTold: (error: CofferError
       const { doctor } = await import('./commands/doctor.ts');
       onTold(await doctor(shell()));
     });
-  for (const command of program.commands) settle(command, surroundings.terminal);
+  describeKey(program, shell);
+  program
+    .command('recover')
+    .description('open a vault that was copied here, by a recovery code or a passphrase')
+    .action(async () => {
+      const { recover } = await import('./commands/recover.ts');
+      await recover(shell());
+    });
+  for (const command of program.commands.flatMap((each) => [each, ...each.commands]))
+    settle(command, surroundings.terminal);
   return program;
 }
 
@@ -102,8 +112,16 @@ function usageError(error: CommanderError, program: Command): CofferError {
     const advice = near === undefined ? 'coffer --help lists them' : `did you mean ${near}?`;
     return new CofferError('USAGE', `unknown command ${first}; ${advice}`, { cause: error });
   }
+  if (error.code === 'commander.help') {
+    const names = program.commands.find((command) => command.name() === first)?.commands ?? [];
+    const message = `${first} needs to know what: ${names.map((command) => command.name()).join(', ')}`;
+    return new CofferError('USAGE', `${message}; coffer ${first} --help says more`, { cause: error });
+  }
   const message = error.message
     .replace(/^error: /, '')
+    // What stands there too much may be a secret.
+    .replace(/( but got \d+): .*$/s, '$1')
+    .replace(/^(unknown option '[^'=]*)=.*'/s, "$1'")
     .replace(/\.$/, '')
     .replace(/\. ([A-Z])/, (_, initial: string) => `; ${initial.toLowerCase()}`)
     .replace(/\n\(Did you mean (.*)\?\)$/, '; did you mean $1?');

@@ -63,7 +63,8 @@ async function anticipate(env: NodeJS.ProcessEnv, directory: string | undefined)
   }
 }
 
-async function askPassphrase(
+/** Asks for a passphrase, for a new one twice; undefined at the end of input. */
+export async function askPassphrase(
   terminal: Terminal,
   input: Input,
   ask: { purpose: 'open' | 'new'; attempt: number },
@@ -80,6 +81,14 @@ async function askPassphrase(
     if (first !== '' && first === second) return first;
     terminal.tell(first === '' ? 'a passphrase has at least one character' : 'they are not the same; once more');
   }
+}
+
+/**
+ * The first line of a stdin that is no terminal. Undefined at its end, and where it is a terminal without an output to ask on: what
+ * is typed there would be seen.
+ */
+export async function firstLine({ terminal }: Shell, input: Input): Promise<string | undefined> {
+  return terminal.streams.stdin.isTTY === true ? undefined : input.next('');
 }
 
 async function askProtection(terminal: Terminal, input: Input): Promise<'passphrase' | 'memory'> {

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { CofferError } from '../errors.ts';
 import type { VaultInspection } from '../vault/inspect.ts';
+import type { KeySlots } from '../vault/key-slots.ts';
+import type { RecoverAsks, Recovered } from '../vault/recover.ts';
 import type { Vault } from '../vault/vault.ts';
 import { branchOf } from './branch.ts';
 import { type Event, mergeEvents, type Parent } from './event.ts';
@@ -77,6 +79,19 @@ export class Sessions implements AsyncDisposable {
       if (error instanceof CofferError) this.#refusal = error;
       throw error;
     }
+  }
+
+  /** The ways in to the vault besides the home of its key: passphrases and recovery codes. */
+  get slots(): KeySlots {
+    return this.#vault.keys;
+  }
+
+  /**
+   * Brings the key of a vault that was copied here to this machine, by a recovery code or a passphrase. Changes nothing where the
+   * key is at hand. Throws `RECOVERY_CODE_WRONG`, `PASSPHRASE_WRONG`, `KEY_*`, `FAILED` where there is no vault, `NOT_SAVED`.
+   */
+  recover(asks: RecoverAsks): Promise<Recovered> {
+    return this.#vault.recover(asks);
   }
 
   /** Begins a conversation. Writes nothing until its first step. */

@@ -6,10 +6,12 @@ import { dataDirectory, makeDirectory } from '../files/paths.ts';
 import { removeFile } from '../files/remove.ts';
 import { VaultDirectory } from './directory.ts';
 import { inspectDirectory, type VaultInspection } from './inspect.ts';
+import { KeySlots } from './key-slots.ts';
 import { type KeyOptions, type Unlocked, unlockVault } from './keys.ts';
 import { Lease, sweepLeases } from './lease.ts';
 import { type Listed, Listing } from './listing.ts';
 import { type Head, type Opened, openSealedFile, readHeader } from './open.ts';
+import { type RecoverAsks, type Recovered, recoverVault } from './recover.ts';
 import { finishRotation, type OnProgress, type Rotated, type RotateOptions, rotate } from './rotate.ts';
 import { SealedFile, type Step } from './sealed-file.ts';
 import { readVaultFile } from './vault-file.ts';
@@ -88,6 +90,18 @@ export class Vault {
     } finally {
       this.#unlocking = undefined;
     }
+  }
+
+  /** The ways in to the vault besides the home of its key. */
+  get keys(): KeySlots {
+    return new KeySlots(this.#place, this.#options, () => this.unlock());
+  }
+
+  /** Brings the key of a copied vault to this machine. Throws as {@link recoverVault}. */
+  async recover(asks: RecoverAsks): Promise<Recovered> {
+    const recovered = await recoverVault(this.#place, { ...this.#options, ...asks });
+    this.#unlocked = recovered.unlocked;
+    return recovered;
   }
 
   /**
