@@ -18,8 +18,10 @@ export interface Asked {
     | 'resume'
     | 'close'
     | 'rotate'
+    | 'addSlot'
+    | 'removeSlot'
     | 'list';
-  /** The step's text (one word: what `check` gives back), a snapshot's name, or which session to resume. */
+  /** The step's text (one word: what `check` gives back), a snapshot's name, which session to resume, a passphrase or a slot. */
   readonly text?: string;
   /** Pads a step to so many bytes that do not compress. */
   readonly size?: number;

@@ -71,6 +71,10 @@ const verbs: Record<Asked['do'], (asked: Asked) => Promise<object | undefined>> 
     const { from, to, resealed, remaining } = await vault.rotateKey(nobody);
     return { from, to, resealed, remaining: remaining.length };
   },
+  /** Adds a passphrase, and answers with the id of its slot. */
+  addSlot: async ({ text = 'a passphrase' }) => vault.slots.addPassphrase(text),
+  /** Removes the slot that `text` names. */
+  removeSlot: async ({ text = '' }) => vault.slots.remove(text),
   list: async () => ({
     rows: (await vault.list()).map(({ fileId, label, unreadable }) => [fileId, label, unreadable?.code]),
   }),
