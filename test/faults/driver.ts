@@ -67,7 +67,11 @@ const verbs: Record<Asked['do'], (asked: Asked) => Promise<object | undefined>> 
   },
   /** Gives the vault a new key; slots fall away. */
   rotate: async () => {
-    const nobody = { passphrase: async () => undefined, confirmCode: async () => undefined, onDropped: () => undefined };
+    const nobody = {
+      passphrase: async () => undefined,
+      confirmCode: async () => undefined,
+      onDropped: () => undefined,
+    };
     const { from, to, resealed, remaining } = await vault.rotateKey(nobody);
     return { from, to, resealed, remaining: remaining.length };
   },
