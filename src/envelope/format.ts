@@ -24,6 +24,9 @@ export const MAX_SUMMARY: number = 12 * 1024;
 /** The longest segment, in plain bytes: 512 MiB, where V8's strings end. */
 export const MAX_PLAIN: number = 2 ** 29;
 
+/** Bytes of a segment before what is stored: codec and both lengths. */
+export const SEGMENT_HEAD_LENGTH = 9;
+
 /** What a sealed file holds. */
 export type Kind = 'session' | 'index' | 'seen';
 
@@ -94,6 +97,16 @@ export function decodeHeader(bytes: Uint8Array): Header {
   return { kind, keyId, fileId, generation: view.readBigUInt64BE(44) };
 }
 
+/**
+ * Writes the header that the file of a session must have begun with, over what stands at the start of `bytes`: of that only
+ * the generation is kept, and the file id where none is given. Whether it was so is for a frame's commitment to say.
+ */
+export function presumeHeader(bytes: Uint8Array, keyId: string, fileId?: string): Buffer {
+  const view = viewOf(bytes);
+  const generation = view.readBigUInt64BE(44);
+  return encodeHeader({ kind: 'session', keyId, fileId: fileId ?? view.toString('hex', 28, 44), generation });
+}
+
 /** Writes the length field that a frame begins with. */
 export function encodeLength(length: number): Buffer {
   const bytes = Buffer.allocUnsafe(4);
@@ -149,12 +162,9 @@ export function encodeContent(content: Content, floor: number): Buffer[] {
  * Throws `UNAUTHENTIC` unless every length fits and what is behind the body is exactly the padding, all of it zero.
  */
 export function decodeContent(plain: Buffer, floor: number): Content {
-  const summary = decodeSummary(plain);
-  const start = 4 + summary.length + 8;
-  if (plain.length < start) throw unauthentic('a frame ends before its body');
-  const bodyLength = plain.readBigUInt64BE(start - 8);
+  const { summary, start, bodyLength } = decodeStart(plain);
   if (bodyLength > plain.length - start) throw unauthentic('a frame ends inside its body');
-  const end = start + Number(bodyLength);
+  const end = start + bodyLength;
   const padding = plain.subarray(end);
   if (plain.length !== paddedLength(end, floor) || !padding.equals(Buffer.alloc(padding.length))) {
     throw unauthentic('a frame is not padded as coffer does');
@@ -162,11 +172,33 @@ export function decodeContent(plain: Buffer, floor: number): Content {
   return { summary, segments: decodeBody(plain.subarray(start, end)) };
 }
 
+/**
+ * Reads what stands before the body of a frame's plaintext, of which the first chunk is enough: the summary, where the body
+ * starts, and its length, which nothing bounds yet. Throws `UNAUTHENTIC`.
+ */
+export function decodeStart(plain: Buffer): { summary: Buffer; start: number; bodyLength: number } {
+  const summary = decodeSummary(plain);
+  const start = 4 + summary.length + 8;
+  if (plain.length < start) throw unauthentic('a frame ends before its body');
+  return { summary, start, bodyLength: Number(plain.readBigUInt64BE(start - 8)) };
+}
+
 /** Reads the summary at the start of a frame's plaintext, of which the first chunk is enough. Throws `UNAUTHENTIC`. */
 export function decodeSummary(plain: Buffer): Buffer {
   const length = plain.length < 4 ? Number.POSITIVE_INFINITY : plain.readUInt32BE(0);
   if (length > Math.min(MAX_SUMMARY, plain.length - 4)) throw unauthentic('a summary has an impossible length');
   return plain.subarray(4, 4 + length);
+}
+
+/** Reads the head of a segment at the start of `bytes`; undefined where no segment that fits into them has such a head. */
+export function decodeSegmentHead(bytes: Buffer): (Omit<Segment, 'stored'> & { storedLength: number }) | undefined {
+  if (bytes.length < SEGMENT_HEAD_LENGTH) return undefined;
+  const codec = bytes[0];
+  const storedLength = bytes.readUInt32BE(1);
+  const plainLength = bytes.readUInt32BE(5);
+  if (codec !== 0 && codec !== 1) return undefined;
+  const fits = storedLength <= bytes.length - SEGMENT_HEAD_LENGTH && plainLength <= MAX_PLAIN;
+  return fits ? { codec, storedLength, plainLength } : undefined;
 }
 
 /** Says that bytes can't be believed; the caller names the file. */
@@ -222,4 +254,3 @@ function viewOf(bytes: Uint8Array): Buffer {
 const MAGIC = Buffer.from('89434f460d0a1a0a', 'hex');
 const VERSION = 1;
 const KINDS: readonly Kind[] = ['session', 'index', 'seen'];
-const SEGMENT_HEAD_LENGTH = 9;

@@ -75,6 +75,20 @@ export function headBelongs(key: VaultKey, chain: Chain, head: FrameHead): boole
   return isSame(derived.commitment, head.commitment);
 }
 
+/** Derives what the chunks of the frame at `chain` are sealed with, and the commitment its head must have. Checks nothing. */
+export function frameSecrets(key: VaultKey, chain: Chain, head: Pick<FrameHead, 'length' | 'salt'>): Secrets {
+  return derive(key.frameKey, head.salt, contextOf(chain, head.length));
+}
+
+/**
+ * Opens chunk `index` of a frame by itself; `sealed` is the chunk with its tag, and all of what stands in its place.
+ * Throws `UNAUTHENTIC` for whatever was not sealed with these secrets as that very chunk.
+ */
+export function openChunkAt(secrets: Secrets, index: number, sealed: Buffer): Buffer {
+  const end = sealed.length - TAG;
+  return openChunk(secrets.key, nonceOf(secrets.nonce, index), sealed.subarray(0, end), sealed.subarray(end));
+}
+
 /**
  * Opens only the first chunk of the frame at `chain`, for its summary; `start` is the frame's first
  * {@link SUMMARY_REACH} bytes or more, or all of it. What is behind that chunk must not be called verified.
@@ -210,7 +224,8 @@ function* chunksOf(pieces: readonly Uint8Array[]): Generator<Uint8Array[]> {
   yield chunk;
 }
 
-interface Secrets {
+/** What one message is sealed with, derived from its key, salt and context. */
+export interface Secrets {
   readonly key: KeyObject;
   readonly nonce: Buffer;
   readonly commitment: Buffer;

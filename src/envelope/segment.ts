@@ -1,6 +1,9 @@
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { MAX_PLAIN, type Segment, tooLarge, unauthentic } from './format.ts';
 
+/** The four bytes that every zstd frame begins with. They are not UTF-8, so that no stored events have them. */
+export const ZSTD_START: Buffer = Buffer.from('28b52ffd', 'hex');
+
 /**
  * Packs lines into a segment: zstd level 3 where that is smaller, else the bytes as they are, and then the segment is
  * a view of `lines`, which must not change until it is sealed. Throws `NOT_SAVED` above 512 MiB.
@@ -63,7 +66,7 @@ function decompress(stored: Buffer, plainLength: number): Buffer {
 
 /** Where the zstd frame at the start of some bytes ends (RFC 8878, section 3.1.1). Throws RangeError where they end before. */
 function endOfZstdFrame(bytes: Buffer): number {
-  if (bytes.readUInt32LE(0) !== ZSTD_MAGIC) throw new RangeError('no zstd frame');
+  if (!bytes.subarray(0, 4).equals(ZSTD_START)) throw new RangeError('no zstd frame');
   const descriptor = bytes.readUInt8(4);
   const isSingle = (descriptor >> 5) & 1;
   const sizeFlag = descriptor >> 6;
@@ -80,5 +83,4 @@ function endOfZstdFrame(bytes: Buffer): number {
   return offset + checksum;
 }
 
-const ZSTD_MAGIC = 0xfd2fb528;
 const LINE_FEED = 10;
