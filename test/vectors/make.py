@@ -44,9 +44,9 @@ def expand(hash_type, prk, info, length):
     return output[:length]
 
 
-def hkdf_sha256(key, info, length):
-    """RFC 5869 with an empty salt, which stands for as many zeros as the hash has bytes."""
-    return expand(hashes.SHA256, mac(hashes.SHA256, bytes(32), key), info, length)
+def hkdf_sha256(key, info, length, salt=bytes(32)):
+    """RFC 5869; an empty salt stands for as many zeros as the hash has bytes."""
+    return expand(hashes.SHA256, mac(hashes.SHA256, salt, key), info, length)
 
 
 def message(input_key, context, salt, plain):
@@ -235,6 +235,26 @@ def bad():
     yield "floor-of-later-frames", file.refused("a first frame with the floor of the later ones")
 
 
+def base32(number, digits):
+    """Five bits a digit, the highest first; no I, L, O and U."""
+    return "".join("0123456789ABCDEFGHJKMNPQRSTVWXYZ"[number >> 5 * n & 31] for n in reversed(range(digits)))
+
+
+def recovery_slot():
+    """vault.json's key slot for a recovery code."""
+    key, secret, salt = fixed("recovery key", 32), fixed("recovery code", 20), fixed("recovery salt", 16)
+    check = hashlib.sha256(b"coffer/v1/recovery-code-check\x00" + secret).digest()
+    digits = base32(int.from_bytes(secret, "big"), 32) + base32(int.from_bytes(check[:3], "big") >> 4, 4)
+    parameters = {"kind": "recovery", "algorithm": "hkdf-sha256", "salt": base64.b64encode(salt).decode()}
+    key_id = hkdf_sha256(key, b"coffer/v1/key-id", 16)
+    slot_key = hkdf_sha256(secret, b"coffer/v1/recovery-code", 32, salt)
+    canonical = json.dumps(parameters, sort_keys=True, separators=(",", ":")).encode()
+    wrapped = message(slot_key, b"coffer/v1/key-slot\x00" + key_id + canonical, fixed("recovery message", 24), key)
+    return {"code": "-".join(digits[n:n + 4] for n in range(0, 36, 4)), "secret": secret.hex(), "slotKey": slot_key.hex(),
+            "key": key.hex(), "keyId": key_id.hex(),
+            "slot": {**parameters, "wrapped": base64.b64encode(wrapped).decode()}}
+
+
 def write(folder, name, vector):
     text = json.dumps(vector, indent=2, ensure_ascii=False) + "\n"
     (folder / f"{name}.json").write_text(text, encoding="utf-8")
@@ -252,6 +272,7 @@ def main():
         write(opened, name, vector)
     for name, vector in bad():
         write(refused, name, vector)
+    write(Path(sys.argv[1]), "recovery-slot", recovery_slot())
 
 
 main()
