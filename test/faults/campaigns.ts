@@ -1,4 +1,6 @@
 import type { Campaign } from './campaign.ts';
+import { campaign as firstUse } from './first-use.ts';
+import { campaign as writers } from './writers.ts';
 
 /** Every campaign, in the order of the table. */
-export const campaigns: readonly Campaign[] = [];
+export const campaigns: readonly Campaign[] = [writers, firstUse];

@@ -1,0 +1,51 @@
+import { createInterface } from 'node:readline';
+import { isCofferError } from '../../src/errors.ts';
+import { sessionsOf } from '../../src/session/open-vault.ts';
+import type { Sessions } from '../../src/session/sessions.ts';
+import type { Used } from './first-use.ts';
+
+/*
+ * One of the processes that come to a vault for the first time: for each directory that is named on a line of stdin it comes by the
+ * key, saves one step and answers with a line of JSON. `read <directory>` is for who comes later: says what is there.
+ */
+
+/** How often a process asks a busy keychain again, as a chat does at every step. */
+const PATIENCE = 5;
+
+process.stdout.write('ready\n');
+for await (const line of createInterface({ input: process.stdin })) {
+  const [, verb, directory] = /^(use|read) (.*)$/.exec(line) ?? [];
+  await using vault = sessionsOf({ directory });
+  const used: Used = { again: 0 };
+  try {
+    await (verb === 'use' ? use(vault, used) : read(vault, used));
+  } catch (error) {
+    used.error = String(error);
+  }
+  process.stdout.write(`${JSON.stringify(used)}\n`);
+}
+
+async function use(vault: Sessions, used: Used): Promise<void> {
+  while (vault.key.state !== 'ready') {
+    try {
+      await vault.unlock();
+    } catch (error) {
+      if (!isCofferError(error, 'KEY_TIMEOUT') || ++used.again > PATIENCE) throw error;
+    }
+  }
+  used.key = vault.key.keyId;
+  used.how = vault.key.how;
+  const session = vault.begin({ directory: '/work/project', model: 'demo/echo' });
+  await session.append({ type: 'message', message: { role: 'user', content: `by ${process.pid}` } });
+  await session.close();
+}
+
+async function read(vault: Sessions, used: Used): Promise<void> {
+  await vault.unlock();
+  used.key = vault.key.state === 'ready' ? vault.key.keyId : undefined;
+  used.texts = [];
+  for (const row of await vault.list()) {
+    const { state } = await vault.read(row);
+    used.texts.push(...state.messages.map(({ content }) => String(content)));
+  }
+}
