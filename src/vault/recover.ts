@@ -61,7 +61,7 @@ interface Kept extends Pick<VaultFile, 'backend' | 'provider'> {
 export async function recoverVault(place: VaultDirectory, options: RecoverOptions): Promise<Recovered> {
   if (options.choice === 'memory' && !options.keyring)
     throw new CofferError('KEY_ABSENT', 'COFFER_KEYCHAIN=memory keeps no key; leave it out to recover the vault');
-  const file = requireVaultFile(place.root);
+  const file = requireCopy(place);
   const atHand = await lookUpBoth(options, file);
   if (atHand) return { unlocked: atHand, by: 'at hand', isPassphraseNew: false };
   requireSlots(file);
@@ -78,6 +78,16 @@ export async function recoverVault(place: VaultDirectory, options: RecoverOption
     isPassphraseNew: kept.slot !== undefined,
     missing: retiring ? undefined : file.retiring,
   };
+}
+
+function requireCopy(place: VaultDirectory): VaultFile {
+  try {
+    return requireVaultFile(place.root);
+  } catch (error) {
+    if (!isCofferError(error, 'FAILED') || place.fileIds().length === 0) throw error;
+    const what = `${place.root} has sealed files and no vault.json, which has the recovery codes and passphrases`;
+    throw new CofferError('KEY_NOT_FOUND', `${what}; copy it here too`);
+  }
 }
 
 /** The keys, where all of them can be had without being asked for. */
