@@ -42,6 +42,7 @@ export const exits: Readonly<Record<ErrorCode, number>> = {
   PASSPHRASE_WRONG: 12,
   RECOVERY_CODE_WRONG: 12,
   UNAUTHENTIC: 13,
+  ROLLED_BACK: 13,
   NEWER_VERSION: 14,
   NOT_SAVED: 15,
   DURABILITY_UNKNOWN: 15,

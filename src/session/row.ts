@@ -1,6 +1,7 @@
 import { type CofferError, isCofferError } from '../errors.ts';
 import type { Holder } from '../vault/lease.ts';
 import type { Torn } from '../vault/open.ts';
+import { describeRollback } from '../vault/rollback.ts';
 import type { Listed } from '../vault/vault.ts';
 import { emptyState } from './state.ts';
 import { decodeSummary, type Summary, summarize } from './summary.ts';
@@ -18,6 +19,8 @@ export interface Row extends Summary {
   readonly unreadable?: CofferError | undefined;
   /** Its last step was torn by a crash; the steps before are good. */
   readonly torn?: string | undefined;
+  /** It is not as coffer saw it last: what was seen and what is there. It is resumed only by who accepts that. */
+  readonly rolledBack?: string | undefined;
 }
 
 /** Puts what the vault lists into rows, in the order used everywhere; `autosave` is the file that `_autosave` points at. */
@@ -39,7 +42,8 @@ function toRow(listed: Listed, autosave: boolean): Row {
   try {
     const summary = decodeSummary(listed.head.summary);
     const torn = listed.head.torn && describeTorn(listed.head.torn);
-    return { ...summary, ...common, label: autosave ? '_autosave' : summary.id, torn };
+    const rolledBack = listed.rollback && describeRollback(listed.rollback);
+    return { ...summary, ...common, label: autosave ? '_autosave' : summary.id, torn, rolledBack };
   } catch (error) {
     if (!isCofferError(error, 'UNAUTHENTIC')) throw error;
     return unreadableRow(common, listed.changed, error);

@@ -141,7 +141,7 @@ export class Session implements AsyncDisposable {
       const summary = summarize(state, { kind: 'snapshot', id, uuid: randomUUID(), name: checked });
       return { lines, summary: encodeSummary(summary) };
     };
-    await this.#vault.create(first);
+    await this.#vault.snapshot(first, this.#writable?.file);
     return { id, messages: state.messageCount };
   }
 
@@ -163,7 +163,7 @@ export class Session implements AsyncDisposable {
     }
     this.#ended = true;
     this.#failure = undefined;
-    if (this.#writable) this.#vault.giveBackSync(this.#writable.lease);
+    if (this.#writable) this.#vault.giveBackSync(this.#writable);
   }
 
   /** Ends it: records how (where anything was recorded), folds the file into one frame, gives the lease back. Throws as {@link append}. */
@@ -185,9 +185,9 @@ export class Session implements AsyncDisposable {
   }
 
   async #release(): Promise<void> {
-    const lease = this.#writable?.lease;
+    const writable = this.#writable;
     this.#writable = undefined;
-    if (lease) await this.#vault.giveBack(lease);
+    if (writable) await this.#vault.giveBack(writable);
   }
 
   #add(recorded: readonly NewEvent[]): void {

@@ -4,6 +4,7 @@ import { CofferError } from '../errors.ts';
 import { FileLock, takeLock } from '../files/lock.ts';
 import { makeDirectory } from '../files/paths.ts';
 import { namesIn } from '../files/reader.ts';
+import { removeFile } from '../files/remove.ts';
 import { pointLinkSync, sweepTemps } from '../files/replace.ts';
 import { isFileId } from './lease.ts';
 
@@ -16,6 +17,8 @@ export class VaultDirectory {
   readonly sessions: string;
   readonly locks: string;
   readonly quarantine: string;
+  /** The marks against rollback. */
+  readonly seen: string;
   readonly vaultLock: string;
   /** The link to the session that every step overwrites. */
   readonly autosave: string;
@@ -27,6 +30,7 @@ export class VaultDirectory {
     this.sessions = join(root, 'sessions');
     this.locks = join(root, 'locks');
     this.quarantine = join(root, 'quarantine');
+    this.seen = join(root, 'seen');
     this.vaultLock = join(this.locks, 'vault');
     this.autosave = join(this.sessions, '_autosave');
   }
@@ -36,16 +40,26 @@ export class VaultDirectory {
     return join(this.sessions, fileId);
   }
 
+  /** Tells whether anything has the name of `seen`, without opening it; what can't even be looked at counts as there. */
+  get hasSeen(): boolean {
+    try {
+      return lstatSync(this.seen, { throwIfNoEntry: false }) !== undefined;
+    } catch {
+      return true; // opening it says why
+    }
+  }
+
   /** The ids of the sealed files, from their names alone. Throws `FAILED` where the directory can't be read. */
   fileIds(): string[] {
     return namesIn(this.sessions).filter(isFileId);
   }
 
   /**
-   * Removes what saves that never ended left behind, of sessions that nobody holds, and of `own`, which this process
-   * holds and is not saving. Call under `locks/vault`. Throws `FAILED`.
+   * Removes what saves that never ended left behind: of `seen`, of sessions that nobody holds, and of `own`, which this
+   * process holds and is not saving. Call under `locks/vault`. Throws `FAILED`.
    */
   sweepTemps(own?: string): void {
+    sweepTemps(this.root, (name) => name === 'seen');
     sweepTemps(this.sessions, (name) => isFileId(name) && (name === own || !FileLock.isHeld(join(this.locks, name))));
   }
 
@@ -69,6 +83,13 @@ export class VaultDirectory {
       const unprivileged = process.platform === 'win32' && cause?.code === 'EPERM';
       if (!unprivileged) throw error;
     }
+  }
+
+  /** Removes a sealed file for good, and `_autosave` where it pointed there. Durable on return. Throws `NOT_SAVED`. */
+  remove(fileId: string): void {
+    const isLinked = lstatSync(this.autosave, { throwIfNoEntry: false }) !== undefined;
+    if (isLinked && this.autosaveTarget() === fileId) removeFile(this.autosave);
+    removeFile(this.path(fileId));
   }
 
   /** The turn to change the set of sessions, if it is free or this process has it already; for an end that can't wait. */

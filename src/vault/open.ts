@@ -40,6 +40,8 @@ export interface Head {
   readonly header: Header;
   readonly summary: Buffer;
   readonly torn: Torn | undefined;
+  /** H(n) of every frame, in order: what a mark against rollback is compared with. */
+  readonly links: readonly Buffer[];
 }
 
 /** A whole sealed file, every frame of it verified. */
@@ -60,6 +62,8 @@ export interface Expected {
   readonly kind: Kind;
   /** Undefined where its name says nothing of it. */
   readonly fileId: string | undefined;
+  /** The most bytes it may have; nothing is read of a larger one. */
+  readonly limit?: number;
 }
 
 /**
@@ -75,13 +79,17 @@ export function openExpected(path: string, expected: Expected, vaultKey: VaultKe
   const name = expected.fileId ?? basename(path);
   using reader = open(path, name);
   return explain(name, () => {
-    const bytes = reader.at(0, reader.stamp.size);
+    const { size } = reader.stamp;
+    if (size > (expected.limit ?? size))
+      throw new CofferError('UNAUTHENTIC', `it is larger than coffer makes it: ${size} bytes`);
+    const bytes = reader.at(0, size);
     const { header, key } = checkHeader(bytes, expected, vaultKey, retiring);
     let chain = firstLink(bytes.subarray(0, HEADER_LENGTH));
     let summary: Buffer | undefined;
     let torn: Torn | undefined;
     let firstFrame = 0;
     const segments: Segment[] = [];
+    const links: Buffer[] = [];
     let offset = HEADER_LENGTH;
     while (offset < bytes.length) {
       const next = frameAt(bytes.length, offset, chain, key, bytes.subarray(offset, offset + FRAME_HEAD_LENGTH));
@@ -93,12 +101,13 @@ export function openExpected(path: string, expected: Expected, vaultKey: VaultKe
       for (const segment of opened.content.segments) segments.push(segment);
       summary = opened.content.summary;
       chain = opened.next;
+      links.push(chain.link);
       if (firstFrame === 0) firstFrame = next.end - offset;
       offset = next.end;
     }
     if (!summary) throw new CofferError('UNAUTHENTIC', 'there is no frame in it');
     const laterFrames = offset - HEADER_LENGTH - firstFrame;
-    return { header, key, summary, segments, chain, firstFrame, laterFrames, torn, stamp: reader.stamp };
+    return { header, key, summary, segments, chain, links, firstFrame, laterFrames, torn, stamp: reader.stamp };
   });
 }
 
@@ -112,24 +121,27 @@ export function openHead(path: string, fileId: string, vaultKey: VaultKey, retir
     const size = reader.stamp.size;
     const start = reader.at(0, Math.min(size, HEADER_LENGTH + SUMMARY_REACH));
     const { header, key } = checkHeader(start, { kind: 'session', fileId }, vaultKey, retiring);
-    let last: { chain: Chain; head: FrameHead; offset: number; end: number } | undefined;
+    let last: { chain: Chain; offset: number; end: number } | undefined;
+    let chain = firstLink(start.subarray(0, HEADER_LENGTH));
     let torn: Torn | undefined;
+    const links: Buffer[] = [];
     let offset = HEADER_LENGTH;
     while (offset < size) {
-      const chain = last ? nextLink(last.chain, last.head) : firstLink(start.subarray(0, HEADER_LENGTH));
       const length = Math.min(FRAME_HEAD_LENGTH, size - offset);
       const next = frameAt(size, offset, chain, key, within(start, offset, length) ?? reader.at(offset, length));
       if ('torn' in next) {
         torn = next.torn;
         break;
       }
-      last = { chain, head: next.head, offset, end: next.end };
+      last = { chain, offset, end: next.end };
+      chain = nextLink(chain, next.head);
+      links.push(chain.link);
       offset = next.end;
     }
     if (!last) throw new CofferError('UNAUTHENTIC', 'there is no frame in it');
     const reach = Math.min(last.end - last.offset, SUMMARY_REACH);
     const frame = within(start, last.offset, reach) ?? reader.at(last.offset, reach);
-    return { header, summary: openSummary(key, last.chain, frame), torn };
+    return { header, summary: openSummary(key, last.chain, frame), torn, links };
   });
 }
 
@@ -137,6 +149,19 @@ export function openHead(path: string, fileId: string, vaultKey: VaultKey, retir
 export function readHeader(path: string, fileId: string): Header {
   using reader = open(path, fileId);
   return explain(fileId, () => decodeHeader(reader.at(0, Math.min(reader.stamp.size, HEADER_LENGTH))));
+}
+
+/** The ids of the keys that sealed files name, from their headers alone. A damaged header names none. */
+export function keyIdsOf(paths: readonly string[]): string[] {
+  const keyIds = new Set<string>();
+  for (const path of paths) {
+    try {
+      keyIds.add(readHeader(path, basename(path)).keyId);
+    } catch (error) {
+      if (!isCofferError(error)) throw error; // the file itself is listed as unreadable
+    }
+  }
+  return [...keyIds];
 }
 
 function open(path: string, fileId: string): Reader {
@@ -152,11 +177,11 @@ function open(path: string, fileId: string): Reader {
   }
 }
 
-/** A link, a directory, a pipe; what only can't be read at the moment says nothing of the file. */
+/** A link, a directory, a pipe, a socket; what only can't be read at the moment says nothing of the file. */
 function isNoFile(error: unknown): boolean {
   if (!isCofferError(error, 'FAILED')) return false;
   const cause = error.cause as NodeJS.ErrnoException | undefined;
-  return cause === undefined || cause.code === 'ELOOP';
+  return cause === undefined || cause.code === 'ELOOP' || cause.code === 'ENXIO';
 }
 
 /** Puts the file's name before what the envelope says of its bytes. */

@@ -52,6 +52,8 @@ export class SealedFile {
   #draft: Uint8Array | undefined;
   #unwritten = false;
   #generation = 0n;
+  /** What is on disk was made durable here; of what was only opened that is not known. */
+  #flushed = false;
   #end: End | undefined;
   #torn: Torn | undefined;
   #queue: Promise<void> = Promise.resolve();
@@ -65,21 +67,25 @@ export class SealedFile {
   }
 
   /**
-   * Goes on from what was opened, and hands each segment's plain lines to `onLines`, in order. `marked` is the generation
-   * that was seen of this file: where what was opened is older, or sealed with a retiring key, the next save overwrites.
+   * Goes on from what was opened, and hands each segment's plain lines to `onLines`, in order. `marked` is given where that is
+   * not what was seen of this file, and is the generation that was: the next save overwrites then, and is later than both. It
+   * overwrites too what is sealed with a retiring key.
    */
-  adopt(opened: Opened, onLines: (lines: Buffer) => void, marked = 0n): void {
+  adopt(opened: Opened, onLines: (lines: Buffer) => void, marked?: bigint): void {
     for (const segment of opened.segments) onLines(this.#body.addSegment(segment));
     this.#summary = opened.summary;
     const { generation } = opened.header;
-    this.#generation = generation > marked ? generation : marked;
+    this.#generation = marked !== undefined && marked > generation ? marked : generation;
     this.#torn = opened.torn;
-    if (!opened.torn && generation >= marked && opened.key.id === this.#key.id) this.#end = opened;
+    if (!opened.torn && marked === undefined && opened.key.id === this.#key.id) this.#end = opened;
   }
 
-  /** How far the file on disk has come, for the marks against rollback; undefined where that is not known, as after a failure. */
+  /**
+   * How far the file on disk has come, for the marks against rollback. Undefined where that is not known to be durable: before
+   * the first save made here, while one is in flight, and after a failure.
+   */
   get mark(): Mark | undefined {
-    const chain = this.#end?.chain;
+    const chain = this.#flushed ? this.#end?.chain : undefined;
     return chain && { generation: this.#generation, frames: chain.index, link: chain.link };
   }
 
@@ -107,6 +113,7 @@ export class SealedFile {
     this.#take(step);
     if (!this.#unwritten) return;
     const end = this.#appendsTo();
+    this.#end = undefined;
     if (end) {
       const frame = this.#sealPending(end);
       this.#appended(end, frame, appendFileSync(this.path, end.stamp, frame.bytes));
@@ -135,11 +142,13 @@ export class SealedFile {
       if (end) {
         const frame = this.#sealPending(end);
         this.#written();
-        this.#appended(end, frame, await appendFile(this.path, end.stamp, frame.bytes));
+        const stamp = await appendFile(this.path, end.stamp, frame.bytes);
+        if (!overtaken()) this.#appended(end, frame, stamp);
       } else {
         const { header, frame } = this.#sealWhole();
         this.#written();
-        this.#overwritten(frame, await replaceFile(this.path, [header, frame.bytes], { abandoned: overtaken }));
+        const stamp = await replaceFile(this.path, [header, frame.bytes], { abandoned: overtaken });
+        if (!overtaken()) this.#overwritten(frame, stamp);
       }
     } catch (error) {
       if (overtaken()) return; // the final save has made this step durable
@@ -187,11 +196,13 @@ export class SealedFile {
 
   #overwritten(frame: SealedFrame, stamp: Stamp): void {
     this.#end = { stamp, chain: frame.next, firstFrame: frame.bytes.length, laterFrames: 0 };
+    this.#flushed = true;
   }
 
   #appended(end: End, frame: SealedFrame, stamp: Stamp): void {
     const laterFrames = end.laterFrames + frame.bytes.length;
     this.#end = { stamp, chain: frame.next, firstFrame: end.firstFrame, laterFrames };
+    this.#flushed = true;
   }
 }
 

@@ -1,30 +1,27 @@
 import { randomBytes } from 'node:crypto';
-import { VaultKey } from '../envelope/key.ts';
 import { unpackSegment } from '../envelope/segment.ts';
-import { CofferError, isCofferError } from '../errors.ts';
+import { CofferError } from '../errors.ts';
 import { dataDirectory, makeDirectory } from '../files/paths.ts';
-import { removeFile } from '../files/remove.ts';
 import { VaultDirectory } from './directory.ts';
 import { inspectDirectory, type VaultInspection } from './inspect.ts';
 import { KeySlots } from './key-slots.ts';
-import { type KeyOptions, type Unlocked, unlockVault } from './keys.ts';
+import type { Unlocked } from './keys.ts';
 import { Lease, sweepLeases } from './lease.ts';
-import { type Listed, Listing } from './listing.ts';
-import { type Head, type Opened, openSealedFile, readHeader } from './open.ts';
+import { type Listed, Listing, type SeenReport } from './listing.ts';
+import { type Head, type Opened, openSealedFile } from './open.ts';
 import { type RecoverAsks, type Recovered, recoverVault } from './recover.ts';
+import { describeRollback, type Rollback, refuseRolledBack, rollbackOf } from './rollback.ts';
 import { finishRotation, type OnProgress, type Rotated, type RotateOptions, rotate } from './rotate.ts';
 import { SealedFile, type Step } from './sealed-file.ts';
-import { readVaultFile } from './vault-file.ts';
+import { Seen } from './seen.ts';
+import { Unlocking, type UnlockOptions } from './unlocking.ts';
 
 export type { KeychainChoice, Keyring } from '../keyring/keyring.ts';
 export type { AskPassphrase } from './keys.ts';
-export type { Listed } from './listing.ts';
-
-/** How long a keychain that gave no answer, or a person who declined, is not asked again by itself. */
-const REFUSAL_MS = 30_000;
+export type { Listed, SeenReport } from './listing.ts';
 
 /** What a vault is opened with. */
-export interface VaultOptions extends Omit<KeyOptions, 'directory' | 'sealedKeyIds' | 'newKey' | 'makeDirectory'> {
+export interface VaultOptions extends UnlockOptions {
   /** Default: `COFFER_DATA_DIR`, else the platform's place for a program's data. */
   readonly directory?: string | undefined;
 }
@@ -42,16 +39,17 @@ export type FirstStep = (siblings: () => Iterable<Head>) => Step;
 export class Vault {
   readonly #place: VaultDirectory;
   readonly #options: VaultOptions;
-  #unlocked: Unlocked | undefined;
-  #newKey: VaultKey | undefined;
-  #unlocking: Promise<Unlocked> | undefined;
-  #refused: { error: CofferError; at: number } | undefined;
+  readonly #keys: Unlocking;
+  readonly #seen: Seen;
   readonly #listing: Listing;
+  #seenReport: SeenReport | undefined;
 
   constructor(options: VaultOptions) {
     this.#place = new VaultDirectory(dataDirectory(options.env, options.directory));
     this.#options = options;
-    this.#listing = new Listing(this.#place);
+    this.#keys = new Unlocking(this.#place, options);
+    this.#seen = new Seen(this.#place);
+    this.#listing = new Listing(this.#place, this.#seen);
   }
 
   get directory(): string {
@@ -60,36 +58,27 @@ export class Vault {
 
   /** Where the key is kept, once {@link unlock} has come by it. */
   get unlocked(): Unlocked | undefined {
-    return this.#unlocked;
+    return this.#keys.current;
   }
 
   /** Why the key was not given a moment ago: what nobody asked for should not ask again, or wait for a deadline again. */
   get recentRefusal(): CofferError | undefined {
-    return this.#refused && Date.now() - this.#refused.at < REFUSAL_MS ? this.#refused.error : undefined;
+    return this.#keys.recentRefusal;
+  }
+
+  /** What the last {@link list} found of the marks against rollback. */
+  get seen(): SeenReport | undefined {
+    return this.#seenReport;
+  }
+
+  /** Why marks against rollback could not be written when that was last tried; what they were of is saved all the same. */
+  get unmarked(): CofferError | undefined {
+    return this.#seen.trouble;
   }
 
   /** Comes by the vault key, and at first use makes it. Throws `KEY_*`, `PASSPHRASE_WRONG`, `NOT_SAVED`; ask again at will. */
-  async unlock(): Promise<Unlocked> {
-    if (this.#unlocked && !this.#isReplaced(this.#unlocked)) return this.#unlocked;
-    this.#unlocking ??= unlockVault({
-      ...this.#options,
-      directory: this.directory,
-      sealedKeyIds: () => this.#sealedKeyIds(),
-      newKey: () => {
-        this.#newKey ??= VaultKey.generate();
-        return this.#newKey;
-      },
-      makeDirectory: () => makeDirectory(this.directory),
-    });
-    try {
-      this.#unlocked = await this.#unlocking;
-      return this.#unlocked;
-    } catch (error) {
-      if (isCofferError(error, 'KEY_TIMEOUT', 'KEY_DECLINED')) this.#refused = { error, at: Date.now() };
-      throw error;
-    } finally {
-      this.#unlocking = undefined;
-    }
+  unlock(): Promise<Unlocked> {
+    return this.#keys.unlock();
   }
 
   /** The ways in to the vault besides the home of its key. */
@@ -100,7 +89,7 @@ export class Vault {
   /** Brings the key of a copied vault to this machine. Throws as {@link recoverVault}. */
   async recover(asks: RecoverAsks): Promise<Recovered> {
     const recovered = await recoverVault(this.#place, { ...this.#options, ...asks });
-    this.#unlocked = recovered.unlocked;
+    this.#keys.current = recovered.unlocked;
     return recovered;
   }
 
@@ -109,42 +98,57 @@ export class Vault {
    * they are there, and keeps them even when the first save fails. Durable when it resolves.
    * Throws `NOT_SAVED`, `DURABILITY_UNKNOWN`, `VAULT_BUSY`, `KEY_*`.
    */
-  async create(first: FirstStep, adopt?: (writable: Writable) => void): Promise<void> {
-    await this.#withKeys(async (unlocked) => {
+  async create(first: FirstStep, adopt: (writable: Writable) => void): Promise<void> {
+    await this.#keys.locked(async (unlocked) => {
       const { writable, step } = this.#begin(unlocked, first);
-      adopt?.(writable);
+      adopt(writable);
+      await writable.file.save(step);
+    });
+  }
+
+  /** The same of a file that stays as it is: it is marked at once, and with it the file `beside` it, which it is taken of. */
+  async snapshot(first: FirstStep, beside?: SealedFile): Promise<void> {
+    await this.#keys.locked(async (unlocked) => {
+      const { writable, step } = this.#begin(unlocked, first);
       try {
         await writable.file.save(step);
+        this.#seen.mark(unlocked, [writable.file, beside]);
       } finally {
-        if (!adopt) writable.lease.release();
+        writable.lease.release();
       }
     });
   }
 
   /** The same synchronously, for a final save: needs the key to be at hand already. */
   createSync(first: FirstStep, adopt: (writable: Writable) => void): void {
-    if (!this.#unlocked) throw new CofferError('NOT_SAVED', 'the vault key is not at hand');
+    if (!this.#keys.current) throw new CofferError('NOT_SAVED', 'the vault key is not at hand');
     using turn = this.#place.tryTurn();
     if (!turn) throw new CofferError('NOT_SAVED', 'another process is changing the vault just now');
-    if (this.#isReplaced(this.#unlocked))
+    if (this.#keys.isReplaced(this.#keys.current))
       throw new CofferError('NOT_SAVED', 'the key of the vault was rotated meanwhile');
-    const { writable, step } = this.#begin(this.#unlocked, first);
+    const { writable, step } = this.#begin(this.#keys.current, first);
     adopt(writable);
     writable.file.saveSync(step);
   }
 
   /**
    * Opens a sealed file for writing: takes its lease, verifies all of it and hands its lines to `onLines`.
-   * Writes nothing to the file. Throws `SESSION_IN_USE`, `SESSION_NOT_FOUND`, `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_*`.
+   * Writes nothing to the file. Throws `SESSION_IN_USE`, `SESSION_NOT_FOUND`, `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_*`, and
+   * `ROLLED_BACK` where it is not as it was seen, unless `acceptOlder`.
    */
-  async resume(fileId: string, onLines: (lines: Buffer) => void): Promise<Writable & { opened: Opened }> {
-    return this.#withKeys(async ({ key, retiring }) => {
+  async resume(
+    fileId: string,
+    onLines: (lines: Buffer) => void,
+    acceptOlder = false,
+  ): Promise<Writable & { opened: Opened }> {
+    return this.#keys.locked(async (unlocked) => {
       const lease = Lease.take(this.#place.locks, fileId);
       try {
         this.#place.sweepTemps(fileId);
-        const opened = openSealedFile(this.#place.path(fileId), fileId, key, retiring);
-        const file = new SealedFile(this.#place.path(fileId), fileId, key);
-        file.adopt(opened, onLines);
+        const { opened, rollback } = this.#openFile(unlocked, fileId);
+        if (rollback && !acceptOlder) throw refuseRolledBack(fileId, describeRollback(rollback));
+        const file = new SealedFile(this.#place.path(fileId), fileId, unlocked.key);
+        file.adopt(opened, onLines, rollback?.seen.generation);
         return { file, lease, opened };
       } catch (error) {
         lease.release();
@@ -163,18 +167,23 @@ export class Vault {
     this.#place.pointAutosave(fileId);
   }
 
-  /** Opens and verifies a whole sealed file, without a lease, and hands its lines to `onLines`. Throws as {@link resume}. */
-  async read(fileId: string, onLines: (lines: Buffer) => void): Promise<Opened> {
-    const { key, retiring } = await this.unlock();
-    const opened = openSealedFile(this.#place.path(fileId), fileId, key, retiring);
+  /**
+   * Opens and verifies a whole sealed file, without a lease, and hands its lines to `onLines`. One that is not as it was seen is
+   * read all the same, and `rollback` says so. Throws as {@link resume} else.
+   */
+  async read(fileId: string, onLines: (lines: Buffer) => void): Promise<Opened & { rollback: Rollback | undefined }> {
+    const { opened, rollback } = this.#openFile(await this.unlock(), fileId);
     for (const segment of opened.segments) onLines(unpackSegment(segment));
-    return opened;
+    return { ...opened, rollback };
   }
 
-  /** Lists the sealed files, unreadable ones with their reason. Asks for no key where there is nothing to list. */
+  /** Lists the sealed files, unreadable ones with their reason. Asks for no key where nothing is there and nothing was. */
   async list(): Promise<Listed[]> {
-    if (this.#place.fileIds().length === 0) return [];
-    return this.#listing.list(await this.unlock());
+    this.#seenReport = undefined;
+    if (this.#place.fileIds().length === 0 && !this.#place.hasSeen) return [];
+    const { listed, seen } = await this.#listing.list(await this.unlock());
+    this.#seenReport = seen;
+    return listed;
   }
 
   /** Looks at the directory without a key. Changes nothing. */
@@ -189,14 +198,16 @@ export class Vault {
 
   /** Removes a sealed file for good, and `_autosave` where it pointed there. Throws `SESSION_IN_USE`, `SESSION_NOT_FOUND`. */
   async delete(fileId: string): Promise<void> {
-    await this.#place.locked(async () => {
+    await this.#keys.locked(async (unlocked) => {
       const lease = Lease.take(this.#place.locks, fileId);
       try {
         if (!this.#place.fileIds().includes(fileId)) {
           throw new CofferError('SESSION_NOT_FOUND', `there is no file ${fileId} in the vault`);
         }
-        if (this.#place.autosaveTarget() === fileId) removeFile(this.#place.autosave);
-        removeFile(this.#place.path(fileId));
+        // The mark first: a crash in between leaves a file without one, which is no alarm. A full disk may take that only afterwards.
+        this.#seen.drop(unlocked, [fileId]);
+        this.#place.remove(fileId);
+        if (this.#seen.trouble) this.#seen.drop(unlocked, [fileId]);
       } finally {
         lease.release();
       }
@@ -216,48 +227,47 @@ export class Vault {
     return rotated && this.#rotated(unlocked, rotated);
   }
 
-  /** Gives a lease back, and its lock file with it. */
-  async giveBack(lease: Lease): Promise<void> {
-    await this.#place.locked(async () => lease.release());
+  /** Takes note that files are gone which something else removed: they are reported no more. Throws `KEY_*`, `VAULT_BUSY`. */
+  async forget(fileIds: readonly string[]): Promise<void> {
+    await this.#keys.locked(async (unlocked) => this.#seen.drop(unlocked, fileIds));
   }
 
-  /** The same for a process that ends now. Where another has its turn, the kernel ends the lease, and the next `create` sweeps. */
-  giveBackSync(lease: Lease): void {
+  /** Marks how far a file has come and gives its lease back, and its lock file with it. */
+  async giveBack({ file, lease }: Writable): Promise<void> {
+    await this.#place.locked(async () => {
+      if (this.#keys.current) this.#seen.mark(this.#keys.current, [file]);
+      lease.release();
+    });
+  }
+
+  /**
+   * The same for a process that ends now. Where another has its turn, the kernel ends the lease, and the next `create` sweeps;
+   * the mark stays where it was: it may be behind its file, only never before it.
+   */
+  giveBackSync({ file, lease }: Writable): void {
     using turn = this.#place.tryTurn();
-    if (turn) lease.release();
+    if (!turn) return;
+    if (this.#keys.current) this.#seen.mark(this.#keys.current, [file]);
+    lease.release();
   }
 
   #rotated({ backend, provider }: Unlocked, rotated: Rotated): Rotated {
-    this.#unlocked = { backend, provider, how: 'opened', ...rotated.keys };
+    this.#keys.current = { backend, provider, how: 'opened', ...rotated.keys };
     return rotated;
   }
 
-  /** Runs `work` under `locks/vault` with the keys that are on record then: a rotation may have come in between. */
-  async #withKeys<T>(work: (unlocked: Unlocked) => Promise<T>): Promise<T> {
-    for (;;) {
-      const unlocked = await this.unlock();
-      const done = await this.#place.locked(async () =>
-        this.#isReplaced(unlocked) ? undefined : { value: await work(unlocked) },
-      );
-      if (done) return done.value;
-    }
-  }
-
-  /** Tells whether vault.json names other keys by now. While it can't be read, what was opened goes on being used. */
-  #isReplaced({ key, retiring }: Unlocked): boolean {
-    try {
-      const file = readVaultFile(this.directory);
-      return file !== undefined && (file.key !== key.id || (retiring !== undefined && file.retiring !== retiring.id));
-    } catch (error) {
-      if (!isCofferError(error)) throw error;
-      return false;
-    }
+  /** The mark is read before the file: a save that another process makes in between must not look older than its mark. */
+  #openFile(unlocked: Unlocked, fileId: string): { opened: Opened; rollback: Rollback | undefined } {
+    const { marks } = this.#seen.read(unlocked);
+    const opened = openSealedFile(this.#place.path(fileId), fileId, unlocked.key, unlocked.retiring);
+    return { opened, rollback: rollbackOf(marks.get(fileId), opened) };
   }
 
   #begin(unlocked: Unlocked, first: FirstStep): { writable: Writable; step: Step } {
     makeDirectory(this.#place.sessions);
     this.#place.sweepTemps();
     sweepLeases(this.#place.locks);
+    this.#seen.ensure(unlocked);
     const fileId = randomBytes(16).toString('hex');
     const lease = Lease.take(this.#place.locks, fileId);
     try {
@@ -267,19 +277,5 @@ export class Vault {
       lease.release();
       throw error;
     }
-  }
-
-  #sealedKeyIds(): string[] | undefined {
-    const fileIds = this.#place.fileIds();
-    if (fileIds.length === 0) return undefined;
-    const keyIds = new Set<string>();
-    for (const fileId of fileIds) {
-      try {
-        keyIds.add(readHeader(this.#place.path(fileId), fileId).keyId);
-      } catch (error) {
-        if (!(error instanceof CofferError)) throw error; // a damaged header names no key; the file itself is listed as unreadable
-      }
-    }
-    return [...keyIds];
   }
 }

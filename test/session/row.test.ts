@@ -9,7 +9,7 @@ const header = { kind: 'session', keyId: '0'.repeat(32), fileId: '0'.repeat(32),
 
 function listed(id: string, updated: number, changed: number): Listed {
   const summary = encodeSummary(summarize({ ...emptyState, updated }, { kind: 'snapshot', id, uuid: id, name: id }));
-  return { fileId: id.repeat(32), changed, held: undefined, head: { header, summary, torn: undefined } };
+  return { fileId: id.repeat(32), changed, held: undefined, head: { header, summary, torn: undefined, links: [] } };
 }
 
 function unreadable(id: string): Listed {
@@ -32,12 +32,12 @@ describe('toRows', () => {
     const summary = Buffer.from(
       JSON.stringify({ ...JSON.parse(String(base.head.summary)), fileId: 'x', held: 'y', number: 9 }),
     );
-    const [row] = toRows([{ ...base, head: { header, summary, torn: undefined } }], undefined);
+    const [row] = toRows([{ ...base, head: { header, summary, torn: undefined, links: [] } }], undefined);
     expect(row).toMatchObject({ fileId: 'a'.repeat(32), number: 1, held: undefined });
   });
 
   it('lists as unreadable what has no summary of ours', () => {
-    const head = { header, summary: Buffer.from('{}'), torn: undefined };
+    const head = { header, summary: Buffer.from('{}'), torn: undefined, links: [] };
     const [row] = toRows([{ fileId: 'f'.repeat(32), changed: 7.5, held: undefined, head }], undefined);
     expect(row).toMatchObject({ id: 'f'.repeat(32), updated: 7, unreadable: { code: 'UNAUTHENTIC' } });
   });

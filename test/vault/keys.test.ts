@@ -135,6 +135,7 @@ describe('unlockVault', () => {
     const at = await withSession();
     rmSync(join(at.directory, 'vault.json'));
     writeFileSync(at.path(at.files()[0]!), 'damaged');
+    writeFileSync(join(at.directory, 'seen'), 'damaged too');
     await expect(at.open()).rejects.toMatchObject({ code: 'KEY_NOT_FOUND' });
     expect(existsSync(join(at.directory, 'vault.json'))).toBe(false);
   });
