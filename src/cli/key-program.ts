@@ -1,8 +1,12 @@
 import type { Command } from 'commander';
+import type { CofferError } from '../errors.ts';
 import type { Shell } from './shell.ts';
 
-/** Adds `coffer key` and what it does to the command line. */
-export function describeKey(program: Command, shell: () => Shell): void {
+/** Gets what a command ended with, where that is told already. */
+type OnTold = (error: CofferError | undefined) => void;
+
+/** Adds `coffer key`, what it does, and `coffer purge` to the command line. */
+export function describeKey(program: Command, shell: () => Shell, onTold: OnTold): void {
   const key = program.command('key').description('the ways in to the vault besides the keychain');
   key
     .command('recovery-code')
@@ -33,5 +37,23 @@ export function describeKey(program: Command, shell: () => Shell): void {
     .action(async (slot: string) => {
       const { removeSlot } = await import('./commands/key.ts');
       await removeSlot(shell(), slot);
+    });
+  key
+    .command('rotate')
+    .description('give the vault a new key and seal everything with it')
+    .option('--drop-slots', 'where nobody is there to answer: slots fall away')
+    .action(async (options: { dropSlots?: boolean }) => {
+      const { rotateKey } = await import('./commands/rotate.ts');
+      onTold(await rotateKey(shell(), options));
+    });
+  program
+    .command('purge')
+    .description("delete sessions or snapshots and rotate the key, so that what they left can't be read")
+    .argument('<which...>')
+    .option('--yes', 'without asking')
+    .option('--drop-slots', 'where nobody is there to answer: slots fall away')
+    .action(async (wanted: string[], options: { yes?: boolean; dropSlots?: boolean }) => {
+      const { purge } = await import('./commands/purge.ts');
+      onTold(await purge(shell(), wanted, options));
     });
 }

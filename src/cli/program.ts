@@ -68,13 +68,21 @@ function describeProgram(surroundings: Surroundings, onTold: (error: CofferError
       await exportSession(shell(), which, options);
     });
   program
+    .command('salvage')
+    .description('bring back what can be read of a damaged file, as a new session')
+    .argument('<file>', 'a row or id of the list, a name in quarantine, a path')
+    .action(async (file: string) => {
+      const { salvage } = await import('./commands/salvage.ts');
+      await salvage(shell(), file);
+    });
+  program
     .command('doctor')
     .description('show how the vault is and what to do')
     .action(async () => {
       const { doctor } = await import('./commands/doctor.ts');
       onTold(await doctor(shell()));
     });
-  describeKey(program, shell);
+  describeKey(program, shell, onTold);
   program
     .command('recover')
     .description('open a vault that was copied here, by a recovery code or a passphrase')

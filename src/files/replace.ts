@@ -140,6 +140,7 @@ export function sweepTemps(directory: string, isIdle: (name: string) => boolean)
     }
     return temps.length;
   } catch (cause) {
+    if (isSystemError(cause, 'ENOENT')) return 0; // there is no such directory yet, or another process has swept it
     throw new CofferError('FAILED', `cannot clear unfinished saves from ${directory}: ${reasonOf(cause)}`, { cause });
   }
 }

@@ -1,3 +1,4 @@
+import { isCofferError } from '../errors.ts';
 import { type AskPassphrase, type KeychainChoice, type Keyring, Vault } from '../vault/vault.ts';
 import { Sessions } from './sessions.ts';
 
@@ -22,6 +23,7 @@ export interface OpenOptions {
 /**
  * Opens the vault in a directory, by default the one the `coffer` command uses, with its key: at first use one is
  * made and put into the keychain, once per directory, however many processes come at the same time.
+ * A rotation of the key that was interrupted is brought to its end.
  * Throws `KEY_*` where the key can't be had, `PASSPHRASE_WRONG`, `NEWER_VERSION`, `NOT_SAVED`.
  *
  * @example
@@ -33,7 +35,17 @@ export interface OpenOptions {
 export async function openVault(options: OpenOptions = {}): Promise<Sessions> {
   const sessions = sessionsOf(options);
   await sessions.unlock();
+  await goOnRotating(sessions);
   return sessions;
+}
+
+/** A rotation that can't go on now, because a session is held or the disk is full, goes on at the next start: until then both keys open. */
+async function goOnRotating(sessions: Sessions): Promise<void> {
+  try {
+    await sessions.finishRotation();
+  } catch (error) {
+    if (!isCofferError(error)) throw error;
+  }
 }
 
 /** The same without asking for the key: that happens when something is to be read or saved, and may be asked again. */

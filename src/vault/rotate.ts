@@ -5,15 +5,18 @@ import { VaultKey } from '../envelope/key.ts';
 import { firstLink, sealFrame } from '../envelope/seal.ts';
 import { CofferError, isCofferError } from '../errors.ts';
 import { namesIn } from '../files/reader.ts';
-import { replaceFile } from '../files/replace.ts';
+import { replaceFile, sweepTemps } from '../files/replace.ts';
 import type { Keyring } from '../keyring/keyring.ts';
+import { readPassphraseFile } from '../keyring/passphrase.ts';
 import type { VaultDirectory } from './directory.ts';
 import { chooseHome, dropKey, type HomeOptions, keepKey, refused } from './key-home.ts';
+import { rowOf, type SlotRow } from './key-slots.ts';
 import type { Unlocked } from './keys.ts';
 import { describeHolder, heldSessions } from './lease.ts';
 import { openExpected, readHeader } from './open.ts';
+import { type Rewrapping, rewrapSlots } from './rewrap.ts';
 import type { Mark } from './sealed-file.ts';
-import { type KeySlot, readVaultFile, replaceVaultFile, type VaultFile } from './vault-file.ts';
+import { readVaultFile, replaceVaultFile, type VaultFile } from './vault-file.ts';
 
 /*
  * A rotation gives the vault a new key and seals everything anew. The order is what makes it safe to be killed at any instant:
@@ -26,8 +29,10 @@ export type OnProgress = (done: number, total: number) => void;
 
 /** What a rotation needs besides the vault. */
 export interface RotateOptions {
-  /** Makes the slots of the new key; asks whoever has to be asked. Runs before anything is changed. */
-  readonly rewrap: (file: VaultFile, key: VaultKey) => Promise<readonly KeySlot[]>;
+  /** Asked for what the slots of the new key need, before anything is changed. */
+  readonly asked: Rewrapping;
+  /** File ids to remove before everything else is resealed: what they leave on the disk needs the old key. */
+  readonly remove?: readonly string[] | undefined;
   readonly onProgress?: OnProgress | undefined;
 }
 
@@ -44,8 +49,10 @@ export interface Rotated {
   readonly resealed: number;
   /** Files that still need the old key, which is kept because of them. Empty: the old key is gone. */
   readonly remaining: readonly Remaining[];
+  /** What is kept in quarantine, all of it sealed with the new key where it opens. */
+  readonly quarantined: readonly string[];
   /** The slots of the old key: each opens the copies of the vault that were made before. */
-  readonly oldSlots: readonly KeySlot[];
+  readonly oldSlots: readonly SlotRow[];
   readonly keys: Pick<Unlocked, 'key' | 'retiring'>;
   readonly marks: ReadonlyMap<string, Mark>;
 }
@@ -63,7 +70,7 @@ export async function rotate(
   const before = recordOf(place, unlocked.key);
   const keyring = await keyringOf(before, options);
   const key = VaultKey.generate();
-  const slots = await options.rewrap(before, key);
+  const slots = await rewrapSlots(before, key, withPassphraseFile(options));
   if (!keyring && !slots.some(({ kind }) => kind === 'passphrase')) {
     throw new CofferError('KEY_ABSENT', 'a vault without a keychain keeps a passphrase; nothing is changed');
   }
@@ -72,6 +79,7 @@ export async function rotate(
     if (JSON.stringify(recordOf(place, unlocked.key)) !== JSON.stringify(before)) {
       throw new CofferError('VAULT_BUSY', 'the key slots were changed meanwhile; nothing is rotated, try again');
     }
+    for (const fileId of options.remove ?? []) place.remove(fileId);
     await record(
       place,
       keyring,
@@ -98,6 +106,15 @@ export async function finishRotation(
     requireRotatable(place);
     return reseal(place, await keyringOf(file, options), unlocked, options.onProgress);
   });
+}
+
+/** A passphrase that a file gives is tried before anybody is asked. */
+function withPassphraseFile({ asked, env }: RotateOptions & HomeOptions): Rewrapping {
+  const path = env['COFFER_PASSPHRASE_FILE'];
+  if (!path) return asked;
+  const passphrase: Rewrapping['passphrase'] = (slot, attempt) =>
+    attempt === 1 ? readPassphraseFile(path) : asked.passphrase(slot, attempt - 1);
+  return { ...asked, passphrase };
 }
 
 /** vault.json, which must name the key that we have. */
@@ -163,6 +180,7 @@ async function reseal(
   const marks = new Map<string, Mark>();
   const remaining: Remaining[] = [];
   place.sweepTemps();
+  sweepTemps(place.root, () => true);
   const paths = sealedPaths(place).filter((path) => mayCarry(path, from));
   for (const [index, path] of paths.entries()) {
     onProgress(index, paths.length);
@@ -176,7 +194,9 @@ async function reseal(
   }
   onProgress(paths.length, paths.length);
   const resealed = paths.length - remaining.length;
-  const rotated = { from, to: file.key, resealed, remaining, oldSlots: file.retiringSlots ?? [], marks };
+  const oldSlots = (file.retiringSlots ?? []).map(rowOf);
+  const quarantined = quarantinedPaths(place);
+  const rotated = { from, to: file.key, resealed, remaining, quarantined, oldSlots, marks };
   if (remaining.length > 0 || sealedPaths(place).some((path) => mayCarry(path, from))) return { ...rotated, keys };
   // In this order: where the end comes in between, vault.json still names the key, and the next start finds it gone.
   if (keyring) await dropKey(keyring, from);
@@ -201,14 +221,18 @@ async function resealFile(
 
 /** Every sealed file of the vault, the session saved last behind the others: where there are no links it must stay the youngest. */
 function sealedPaths(place: VaultDirectory): string[] {
-  const quarantined = namesIn(place.quarantine).filter((name) => !name.endsWith('.txt'));
   const sessions = place.fileIds().map((fileId) => place.path(fileId));
   const saved = new Map(sessions.map((path) => [path, lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0]));
   return [
     ...sessions.sort((a, b) => (saved.get(a) ?? 0) - (saved.get(b) ?? 0)),
-    ...quarantined.map((name) => join(place.quarantine, name)),
+    ...quarantinedPaths(place),
     ...['seen', 'index'].map((name) => join(place.root, name)).filter((path) => existsSync(path)),
   ];
+}
+
+function quarantinedPaths({ quarantine }: VaultDirectory): string[] {
+  const kept = namesIn(quarantine).filter((name) => !name.endsWith('.txt'));
+  return kept.map((name) => join(quarantine, name));
 }
 
 /** Tells whether a file's header names the key, or can't be read well enough to say that it does not. */

@@ -1,13 +1,16 @@
 import { copyFileSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { VaultKey } from '../../src/envelope/key.ts';
 import type { Keyring } from '../../src/keyring/keyring.ts';
 import type { MemoryKeyring } from '../../src/keyring/memory.ts';
+import { openVault, sessionsOf } from '../../src/session/open-vault.ts';
+import type { Sessions } from '../../src/session/sessions.ts';
+import type { SlotRow } from '../../src/vault/key-slots.ts';
 import { readHeader } from '../../src/vault/open.ts';
+import type { Rewrapping } from '../../src/vault/rewrap.ts';
 import type { Rotated } from '../../src/vault/rotate.ts';
 import { Vault } from '../../src/vault/vault.ts';
-import type { KeySlot, VaultFile } from '../../src/vault/vault-file.ts';
+import type { VaultFile } from '../../src/vault/vault-file.ts';
 import { begin, crashed, type Home, home, texts, user } from '../support/vault.ts';
 
 /** A vault with a session of two steps, one that appends, and a snapshot. */
@@ -25,12 +28,16 @@ async function furnished(): Promise<Home> {
   return at;
 }
 
+function unfinished({ directory, keyring }: Home): Sessions {
+  return sessionsOf({ directory, keyring, env: {} });
+}
+
 function vaultOf(at: Home, keyring: Keyring = at.keyring): Vault {
   return new Vault({ directory: at.directory, keyring, choice: 'auto', env: {} });
 }
 
 function rotate(at: Home, keyring?: Keyring): Promise<Rotated> {
-  return vaultOf(at, keyring).rotate({ rewrap: async () => [] });
+  return vaultOf(at, keyring).rotate({ asked: NOBODY });
 }
 
 function record(at: Home): VaultFile {
@@ -41,8 +48,9 @@ function keyIds(at: Home): Set<string> {
   return new Set(at.files().map((name) => readHeader(at.path(name), name).keyId));
 }
 
+/** Reads everything, and leaves a rotation that was interrupted as it is. */
 async function contents(at: Home): Promise<unknown[]> {
-  const sessions = await at.open();
+  const sessions = unfinished(at);
   const rows = await sessions.list();
   return Promise.all(rows.map(async (row) => [row.id, row.kind, texts(await sessions.read(row))]));
 }
@@ -79,7 +87,7 @@ describe('rotate', () => {
     expect(key).not.toBe(old);
     expect(others).not.toHaveProperty('retiring');
     expect(keyIds(at)).toEqual(new Set([key]));
-    expect(rotated).toMatchObject({ from: old, to: key, resealed: 3, remaining: [], oldSlots: [] });
+    expect(rotated).toMatchObject({ from: old, to: key, resealed: 4, remaining: [], oldSlots: [] });
     expect(await at.keyring.get(old)).toMatchObject({ outcome: 'NOT_FOUND' });
     expect(await at.keyring.get(key)).toMatchObject({ outcome: 'READY' });
     expect(await contents(at)).toEqual(before);
@@ -142,7 +150,7 @@ describe('rotate', () => {
     const dead = crashed(at);
     const [name = ''] = dead.files();
     truncateSync(dead.path(name), statSync(dead.path(name)).size - 10);
-    expect(await rotate(dead)).toMatchObject({ resealed: 1, remaining: [] });
+    expect(await rotate(dead)).toMatchObject({ resealed: 2, remaining: [] });
     const [[, , said] = []] = (await contents(dead)) as [string, string, string[]][];
     expect(said?.at(-1)).toBe('whole');
   });
@@ -172,7 +180,7 @@ describe('rotate', () => {
     copyFileSync(other.path(foreign), at.path(foreign));
     const bytes = readFileSync(at.path(foreign));
     const rotated = await rotate(at);
-    expect(rotated).toMatchObject({ resealed: 3, remaining: [] });
+    expect(rotated).toMatchObject({ resealed: 4, remaining: [] });
     expect(readFileSync(at.path(foreign))).toEqual(bytes);
   });
 
@@ -186,6 +194,19 @@ describe('rotate', () => {
     expect(await vaultOf(at).finishRotation()).toMatchObject({ from: old, remaining: [] });
     expect(record(at)).not.toHaveProperty('retiring');
     expect(await contents(at)).toEqual(before);
+  });
+
+  it('goes on by itself where the vault is opened, and where a session is held the next time', async () => {
+    const at = await furnished();
+    await expect(rotate(at, endingAt(at.keyring, { changes: 1 }))).rejects.toThrow('the end');
+    const holder = unfinished(at);
+    const session = begin(holder);
+    await session.append(user('held'));
+    await (await at.open()).close();
+    expect(record(at)).toHaveProperty('retiring');
+    await holder.close();
+    await (await at.open()).close();
+    expect(record(at)).not.toHaveProperty('retiring');
   });
 
   it('leaves the vault with its old key where the new one can not be kept', async () => {
@@ -204,7 +225,7 @@ describe('rotate', () => {
     for (const [name, bytes] of old) writeFileSync(at.path(name), bytes);
     expect(keyIds(at)).toEqual(new Set([record(at).retiring]));
     expect(await contents(at)).toEqual(before);
-    const sessions = await at.open();
+    const sessions = unfinished(at);
     const session = await sessions.resume((await sessions.list())[0]!);
     await session.append(user('more'));
     expect(readHeader(at.path(session.fileId!), session.fileId!).keyId).toBe(record(at).key);
@@ -225,16 +246,81 @@ describe('rotate', () => {
     expect((await contents(at)).length).toBe(4);
   });
 
-  it('asks for slots before anything is changed, and is told which key they are for', async () => {
+  it('asks for each passphrase before anything is changed, and has the slots made anew', async () => {
     const at = await furnished();
+    await using sessions = await at.open();
+    await sessions.slots.addPassphrase('first secret');
+    await sessions.slots.addPassphrase('second secret');
     const before = record(at);
-    const asked: [VaultFile, VaultKey][] = [];
-    const rewrap = async (file: VaultFile, key: VaultKey): Promise<readonly KeySlot[]> => {
-      asked.push([file, key]);
+    const slotsBefore = sessions.slots.list().slots;
+    const given = ['wrong', 'first secret', undefined];
+    const dropped: SlotRow[] = [];
+    const passphrase = async (slot: SlotRow, attempt: number): Promise<string | undefined> => {
       expect(record(at)).toEqual(before);
-      return [];
+      expect([slot.kind, attempt]).toEqual(['passphrase', given.length === 2 ? 2 : 1]);
+      return given.shift();
     };
-    const { to } = await vaultOf(at).rotate({ rewrap });
-    expect(asked).toMatchObject([[before, { id: to }]]);
+    const rotated = await vaultOf(at).rotate({
+      asked: { ...NOBODY, passphrase, onDropped: (slot) => dropped.push(slot) },
+    });
+    expect(dropped).toMatchObject([{ kind: 'passphrase' }]);
+    expect(record(at).slots).toHaveLength(1);
+    expect(rotated.oldSlots).toEqual(slotsBefore);
+    const opened = await openVault({
+      directory: at.directory,
+      keychain: 'passphrase',
+      env: {},
+      askPassphrase: async () => 'first secret',
+    });
+    expect(opened.key).toMatchObject({ keyId: rotated.to });
+  });
+
+  it('makes a new recovery code for the old ones, and lets them fall away where nobody types it back', async () => {
+    const at = await furnished();
+    await using sessions = await at.open();
+    await sessions.slots.addRecoveryCode(async (code) => code);
+    await sessions.slots.addRecoveryCode(async (code) => code);
+    const shown: string[] = [];
+    const confirmCode = async (code: string): Promise<string> => {
+      shown.push(code);
+      return code;
+    };
+    await vaultOf(at).rotate({ asked: { ...NOBODY, confirmCode } });
+    expect(record(at).slots).toMatchObject([{ kind: 'recovery' }]);
+    expect(shown).toHaveLength(1);
+    const dropped: SlotRow[] = [];
+    await vaultOf(at).rotate({ asked: { ...NOBODY, onDropped: (slot) => dropped.push(slot) } });
+    expect(record(at).slots).toEqual([]);
+    expect(dropped).toMatchObject([{ kind: 'recovery' }]);
+  });
+
+  it('never leaves a vault without a keychain without a passphrase', async () => {
+    const at = home();
+    const open = (): Vault =>
+      new Vault({ directory: at.directory, choice: 'passphrase', env: {}, askPassphrase: async () => 'a secret' });
+    await open().unlock();
+    const before = record(at);
+    await expect(open().rotate({ asked: NOBODY })).rejects.toMatchObject({ code: 'KEY_ABSENT' });
+    expect(record(at)).toEqual(before);
+    await open().rotate({ asked: { ...NOBODY, passphrase: async () => 'a secret' } });
+    expect(record(at).key).not.toBe(before.key);
+    expect(record(at).slots).toHaveLength(1);
+    expect((await open().unlock()).key.id).toBe(record(at).key);
+  });
+
+  it('removes what is to be purged before it seals the rest', async () => {
+    const at = await furnished();
+    const sessions = await at.open();
+    const [first, ...others] = await sessions.list();
+    await sessions.rotateKey(NOBODY, { remove: [first!] });
+    expect(at.files()).not.toContain(first!.fileId);
+    expect((await sessions.list()).map(({ id }) => id)).toEqual(others.map(({ id }) => id));
+    await sessions.close();
   });
 });
+
+const NOBODY: Rewrapping = {
+  passphrase: async () => undefined,
+  confirmCode: async () => undefined,
+  onDropped: () => undefined,
+};

@@ -27,6 +27,7 @@ export async function chat(shell: Shell, which?: string): Promise<CofferError | 
     const model = await openModel(name, { providers: settings.providers, env });
     if (which !== undefined) await sessions.find(which);
     const refusal = await unlock(sessions, resumes);
+    if (refusal === undefined && sessions.slots.list().retiring !== undefined) await goOnRotating(shell, sessions);
     stopAsking();
     const inMemory = refusal !== undefined && (await isMemoryChat(sessions, refusal, env));
     const chat = new Chat({ terminal, input, sessions, settings, env, directory, inMemory }, model);
@@ -85,6 +86,18 @@ async function unlock(sessions: Sessions, needed: boolean): Promise<CofferError 
     const bearable = isCofferError(error) && (error.code.startsWith('KEY_') || bearableCodes.has(error.code));
     if (needed || !bearable) throw error;
     return error;
+  }
+}
+
+/** A rotation that can't come to its end now goes on at the next start: until then both keys open the vault. */
+async function goOnRotating(shell: Shell, sessions: Sessions): Promise<void> {
+  const { finishRotation, tellRotated } = await import('./rotate.ts');
+  try {
+    const finished = await finishRotation(shell, sessions);
+    if (finished) tellRotated(shell, sessions, finished, (line) => shell.terminal.tell(line));
+  } catch (error) {
+    if (!isCofferError(error)) throw error;
+    shell.terminal.tell(`the rotation of the key is not finished: ${error.message}`);
   }
 }
 
