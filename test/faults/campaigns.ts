@@ -1,6 +1,7 @@
 import type { Campaign } from './campaign.ts';
 import { campaign as firstUse } from './first-use.ts';
+import { campaign as keychain } from './keychain-states.ts';
 import { campaign as writers } from './writers.ts';
 
 /** Every campaign, in the order of the table. */
-export const campaigns: readonly Campaign[] = [writers, firstUse];
+export const campaigns: readonly Campaign[] = [writers, firstUse, keychain];

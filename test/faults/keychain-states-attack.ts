@@ -1,0 +1,252 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { State } from './keychain-states-table.ts';
+import { type Ran, sealedFiles, type World } from './keychain-states-world.ts';
+
+/** What an attack found. */
+export interface Tally {
+  cases: number;
+  /** Sessions that were reported as saved and are gone. */
+  lostSessions: number;
+  /** Keys in the keychain that nobody needed, and vaults that name another key than before. */
+  secondKeys: number;
+  /** First uses that were killed, and the items that they left in the keychain under a name that no vault has. */
+  kills: number;
+  orphans: number;
+  /** Programs on PATH that were called. */
+  trapped: number;
+  /** Places where others could see a key. */
+  leaks: number;
+  /** Runs that did not end by themselves. */
+  hung: number;
+  /** Programs that were started under watch. */
+  started: number;
+  /** Runs that were made again, as a busy machine let the keychain miss the deadline. */
+  again: number;
+  readonly failures: string[];
+}
+
+export function newTally(): Tally {
+  const figures = { cases: 0, lostSessions: 0, secondKeys: 0, orphans: 0, trapped: 0, leaks: 0, hung: 0, started: 0 };
+  return { ...figures, kills: 0, again: 0, failures: [] };
+}
+
+/** How often a run is made again where the keychain was late and its state is no reason to be. */
+const TRIES = 4;
+
+/** Puts a program through one state: it lists, exports, chats and begins a vault, and then everything must be as it was. */
+export async function attack(state: State, world: World, tally: Tally): Promise<void> {
+  const blame = new Blame(state.name, world, tally);
+  await begin(world, blame);
+  const whole = await world.items();
+  await state.bring(world);
+  const keyId = await world.keyId();
+  const named = await vaultFile(world);
+  const left = await shown(world, whole);
+  await read(state, world, blame);
+  await chat(state, world, blame);
+  const own = await firstUse(state, world, blame);
+  await judge(state, world, blame, { keyId, named, left, own });
+}
+
+/** Says what is wrong, and in which state. */
+export class Blame {
+  readonly name: string;
+  readonly world: World;
+  readonly tally: Tally;
+
+  constructor(name: string, world: World, tally: Tally) {
+    this.name = name;
+    this.world = world;
+    this.tally = tally;
+  }
+
+  /** A failure unless `fine`, with what was seen. */
+  unless(fine: boolean, what: string, seen: unknown = ''): boolean {
+    if (!fine) this.tally.failures.push(`${this.name}: ${what}${seen === '' ? '' : `: ${JSON.stringify(seen)}`}`);
+    return fine;
+  }
+
+  /** Runs the program, again where the keychain was late by no fault of the state. */
+  async run(run: () => Promise<Ran>, isLateRight = false): Promise<Ran> {
+    this.tally.cases++;
+    for (let attempt = 1; ; attempt++) {
+      const ran = await run();
+      if (ran.signal === 'SIGKILL') this.tally.hung++;
+      if (isLateRight || attempt === TRIES || !/the keychain does not answer/.test(ran.stderr)) return ran;
+      this.tally.again++;
+    }
+  }
+}
+
+/** First use, in peace: a vault with a session, and its key in the keychain. */
+export async function begin(world: World, blame: Blame): Promise<void> {
+  const ran = await blame.run(() => world.run(CHAT, { input: 'before it all\n' }));
+  if (!blame.unless(ran.code === 0 && ran.stdout === 'echo: before it all\n', 'the vault can not be begun', ran)) {
+    throw new Error(`${blame.name}: ${ran.stderr}`);
+  }
+  world.acknowledged.add('before');
+  await world.items();
+}
+
+/** A chat with a model that repeats what it is told. */
+export const CHAT: readonly string[] = ['--model', 'demo/echo'];
+
+async function read(state: State, world: World, blame: Blame): Promise<void> {
+  const before = world.untouched();
+  for (const args of [['sessions'], ['export', '1', '--format', 'json']]) {
+    const what = `coffer ${args[0]}`;
+    const ran = await blame.run(() => start(state, world, args), isLate(state));
+    if (state.refused === undefined) {
+      blame.unless(
+        ran.code === 0 && /saved sessions \(1\)|before it all/.test(ran.stdout),
+        `${what} does not work`,
+        ran,
+      );
+      continue;
+    }
+    const lines = ran.stderr.trim().split('\n');
+    blame.unless(ran.code === 12, `${what} does not end with 12`, ran);
+    blame.unless(ran.stdout === '' && lines.length === 1, `${what} says more than one line`, ran);
+    blame.unless(state.refused.test(ran.stderr), `${what} does not name the state`, ran.stderr);
+    blame.unless(ran.stderr.includes((await world.keyId()) ?? 'a key'), `${what} does not name the key`, ran.stderr);
+  }
+  blame.unless(world.untouched() === before, 'a command that only reads changed the vault');
+}
+
+async function chat(state: State, world: World, blame: Blame): Promise<void> {
+  const before = world.untouched();
+  const [files, named] = [await sealedFiles(world.place.data), await vaultFile(world)];
+  const ran = await blame.run(() => converse(state, world), isLate(state));
+  const said = `${ran.stdout}${ran.stderr}`;
+  blame.unless(said.includes('echo: meanwhile') && said.includes('echo: stillthere'), 'the chat does not live', ran);
+  acknowledge(world, ran, ['meanwhile', 'stillthere']);
+  blame.unless((await vaultFile(world)) === named, 'a chat changed vault.json');
+  if (state.refused === undefined) {
+    blame.unless(ran.code === 0 && !/NOT SAVED|memory/.test(ran.stderr), 'a chat is not saved', ran);
+    const now = await sealedFiles(world.place.data);
+    blame.unless(now.length === files.length + 1, 'a chat made no session of its own', now);
+    return;
+  }
+  blame.unless(ran.code === 15, 'a chat that lost something does not end with 15', ran);
+  blame.unless(/NOT SAVED since \d\d:\d\d: /.test(ran.stderr), 'a chat does not say that it is not saved', ran.stderr);
+  blame.unless(
+    /not saved, lost: 4 messages since \d\d:\d\d: /.test(ran.stderr),
+    'it is not said what is lost',
+    ran.stderr,
+  );
+  blame.unless(state.refused.test(ran.stderr), 'a chat does not name the state', ran.stderr);
+  blame.unless(world.untouched() === before, 'a chat that could not be saved changed the vault');
+}
+
+/** Gives the key of the vault that was begun, where one was. */
+async function firstUse(state: State, world: World, blame: Blame): Promise<string | undefined> {
+  const data = join(world.place.root, 'another');
+  const ran = await blame.run(() => world.run(CHAT, { data, input: 'elsewhere\n' }), isLate(state));
+  blame.unless(ran.stdout === 'echo: elsewhere\n', 'a chat of a first use does not live', ran);
+  const keyId = await world.keyId(data);
+  const expected = { vault: 0, memory: 0, told: 15 }[state.first];
+  blame.unless(ran.code === expected, `a first use does not end with ${expected}`, ran);
+  blame.unless((keyId !== undefined) === (state.first === 'vault'), 'a first use made a vault, or did not', ran);
+  if (state.first === 'memory')
+    blame.unless(/kept in memory only/.test(ran.stderr), 'it is not said to be in memory', ran);
+  if (state.first === 'told')
+    blame.unless(/not saved, lost: 2 messages/.test(ran.stderr), 'it is not said to be lost', ran);
+  if (state.first === 'vault') return keyId;
+  blame.unless((await sealedFiles(data)).length === 0, 'a first use without a key left sealed files');
+  return undefined;
+}
+
+interface Before {
+  readonly keyId: string | undefined;
+  readonly named: string | undefined;
+  readonly left: readonly string[];
+  /** The key of another vault that was begun meanwhile. */
+  readonly own: string | undefined;
+}
+
+/** Counts the keys, puts the state right, and looks for everything that was acknowledged. */
+async function judge(state: State, world: World, blame: Blame, before: Before): Promise<void> {
+  const { tally } = blame;
+  await state.reach?.(world);
+  await judgeKeys(state, world, blame, before);
+  await state.restore?.(world);
+  await judgeSessions(world, blame);
+  await judgeSecrets(world, blame);
+  tally.started += world.started;
+}
+
+async function judgeKeys(state: State, world: World, blame: Blame, before: Before): Promise<void> {
+  const items = await world.items();
+  if (world.met !== undefined) items.push(...(await world.items(world.met)));
+  const added = items.filter((item) => !before.left.includes(item));
+  const foreign = added.filter((item) => !item.startsWith(`${before.own}=`));
+  blame.tally.secondKeys += foreign.length;
+  const accounts = foreign.map((item) => item.split('=')[0]);
+  blame.unless(foreign.length === 0, 'keys were set beside those that are needed', accounts);
+  blame.unless(state.first !== 'vault' || added.length > foreign.length, 'a first use keeps its key elsewhere');
+  const gone = before.left.filter((item) => !items.includes(item));
+  blame.unless(gone.length === 0, 'items are gone from the keychain', gone.length);
+  const isSame = (await world.keyId()) === before.keyId && (await vaultFile(world)) === before.named;
+  if (!blame.unless(isSame, 'vault.json is not what it was')) blame.tally.secondKeys++;
+}
+
+/** The items as the state leaves them: those that are locked show no text, and keep the one they had. */
+async function shown(world: World, whole: readonly string[]): Promise<string[]> {
+  const items = await world.items();
+  return items.map((item) => {
+    const [account] = item.split('=');
+    return item === `${account}=undefined` ? (whole.find((one) => one.startsWith(`${account}=`)) ?? item) : item;
+  });
+}
+
+/** A fresh process must open everything that was reported as saved. */
+export async function judgeSessions(world: World, blame: Blame): Promise<void> {
+  let found = await world.program.opened(world.env);
+  for (let attempt = 1; attempt < TRIES && /KEY_TIMEOUT/.test(found.error ?? ''); attempt++) {
+    blame.tally.again++;
+    found = await world.program.opened(world.env);
+  }
+  const lost = [...world.acknowledged].filter((word) => !found.texts.includes(word));
+  blame.tally.lostSessions += lost.length;
+  blame.unless(lost.length === 0, 'what was saved is lost', { lost, error: found.error });
+}
+
+/** Nobody else may have seen a key, and nobody else may have been asked for one. */
+export async function judgeSecrets(world: World, blame: Blame): Promise<void> {
+  const [leaks, trapped] = [await world.leaks(), await world.trapped()];
+  blame.tally.leaks += leaks.length;
+  blame.tally.trapped += trapped.length;
+  blame.unless(leaks.length === 0, 'a key can be seen', leaks);
+  blame.unless(trapped.length === 0, 'a program on PATH was called', trapped);
+}
+
+/** What ended with 0, and did not say that it is in memory only, was reported as saved. */
+export function acknowledge(world: World, ran: Ran, words: readonly string[]): void {
+  if (ran.code === 0 && !/memory only/.test(ran.stderr)) for (const word of words) world.acknowledged.add(word);
+}
+
+function start(state: State, world: World, args: readonly string[]): Promise<Ran> {
+  return state.attended ? world.runOnTerminal(args, async () => undefined) : world.run(args);
+}
+
+async function converse(state: State, world: World): Promise<Ran> {
+  if (!state.attended) return world.run(CHAT, { input: 'meanwhile typed\nstillthere typed\n' });
+  return world.runOnTerminal(CHAT, async (terminal) => {
+    for (const word of ['meanwhile', 'stillthere']) {
+      await terminal.waitFor(/» /);
+      terminal.enter(`${word} typed`);
+      await terminal.waitFor(new RegExp(`echo: ${word} typed`));
+    }
+    await terminal.waitFor(/» /);
+    terminal.key('ctrl+d');
+  });
+}
+
+function isLate(state: State): boolean {
+  return state.refused?.test('the keychain does not answer') ?? false;
+}
+
+function vaultFile({ place }: World): Promise<string | undefined> {
+  return readFile(join(place.data, 'vault.json'), 'utf8').catch(() => undefined); // none yet: that is the answer
+}

@@ -1,0 +1,254 @@
+import { cp, link, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { startBus, startKeychain } from '../support/keychain.ts';
+import * as dbus from './keychain-states-dbus.ts';
+import { REPOSITORY, type World } from './keychain-states-world.ts';
+
+/** What can be wrong with a keychain, and what is right then. */
+export interface State {
+  /** One of the eighteen, and which kind of it where there are several. */
+  readonly name: string;
+  /** What a vault that is there is refused with; it opens and saves as ever where there is nothing to refuse. */
+  readonly refused?: RegExp;
+  /**
+   * What a first use in an empty directory comes to: a vault of its own; a chat that is told to be in memory only, and nothing was
+   * promised; a chat whose loss is told at the end, as a keychain is there and does not serve.
+   */
+  readonly first: 'vault' | 'memory' | 'told';
+  /** Somebody sits before a screen and could answer a prompt. */
+  readonly attended?: true;
+  bring(world: World): Promise<void>;
+  /** Lets the keychain answer again, so that its items can be counted. */
+  reach?(world: World): Promise<void>;
+  /** Puts the item right again. */
+  restore?(world: World): Promise<void>;
+}
+
+const lockedAway = {
+  bring: (world: World) => world.bus.lockCollection(),
+  reach: (world: World) => world.bus.unlockCollection(),
+};
+
+/** All of them but those that are moments of a run: see keychain-states-moments.ts. */
+export const states: readonly State[] = [
+  { name: 'locked collection', refused: /the keychain is locked/, first: 'told', ...lockedAway },
+  lockedItem(),
+  {
+    name: 'prompt dismissed',
+    refused: /the unlock prompt was dismissed/,
+    // Whether a key could be kept is asked without a prompt.
+    first: 'told',
+    attended: true,
+    bring: async (world) => {
+      // No program shows prompts on this bus, which gnome-keyring takes for a dismissal.
+      world.changes = { DISPLAY: ':99' };
+      await world.bus.lockCollection();
+    },
+    reach: lockedAway.reach,
+  },
+  elsewhere('no bus', /there is no session bus/, 'memory', async () => ({
+    DBUS_SESSION_BUS_ADDRESS: undefined,
+    XDG_RUNTIME_DIR: undefined,
+  })),
+  elsewhere(
+    'stale bus address: no such socket',
+    /the session bus cannot be reached: ENOENT/,
+    'memory',
+    async (world) => ({
+      DBUS_SESSION_BUS_ADDRESS: `unix:path=${join(world.bus.directory, 'gone')}`,
+    }),
+  ),
+  elsewhere('stale bus address: nobody listens', /cannot be reached: ECONNREFUSED/, 'memory', async (world) => ({
+    DBUS_SESSION_BUS_ADDRESS: `unix:path=${await leaveSocket(join(world.bus.directory, 'left'))}`,
+  })),
+  elsewhere('no service', /no keychain is on the session bus/, 'memory', async (world) =>
+    addressOf(world.owns(await startBus())),
+  ),
+  elsewhere('service never starts: it hangs', /the keychain does not answer/, 'told', (world) =>
+    promised(world, 'exec sleep 600'),
+  ),
+  elsewhere('service never starts: it ends', /the keychain does not work/, 'memory', (world) =>
+    promised(world, 'exit 3'),
+  ),
+  elsewhere('no default collection: nor any other', /the keychain has no such key/, 'memory', async (world) => {
+    world.met = world.owns(await startBus());
+    await world.met.startKeyring({ isLoggedIn: false });
+    return addressOf(world.met);
+  }),
+  {
+    name: 'no default collection: the item is in another one',
+    first: 'memory',
+    bring: async (world) => {
+      const [account, secret] = await theItem(world);
+      world.met = world.owns(await startBus());
+      await world.met.startKeyring({ isLoggedIn: false });
+      await dbus.createItem(world.met, await dbus.makeCollection(world.met), account, Buffer.from(secret));
+      world.changes = addressOf(world.met);
+    },
+  },
+  item('item deleted', /the keychain has no such key/, ({ bus }, account) => bus.deleteItem(account)),
+  item('item corrupt: words', /not a vault key/, ({ bus }, account) => bus.storeItem(account, 'these are words')),
+  item('item corrupt: half a key', /not a vault key/, ({ bus }, account, secret) =>
+    bus.storeItem(account, secret.slice(0, 22)),
+  ),
+  item('item corrupt: another key', /another key is kept under its name/, ({ bus }, account) =>
+    bus.storeItem(account, Buffer.alloc(32, 7).toString('base64')),
+  ),
+  item('item corrupt: no text', /not a (vault key|text)/, ({ bus }, account) =>
+    dbus.createItem(bus, LOGIN, account, Buffer.from('ff00fe01c080', 'hex')),
+  ),
+  item('item empty', /the item is (empty|not a text)/, ({ bus }, account) => bus.storeItem(account, '')),
+  item('item with a newline', undefined, ({ bus }, account, secret) => bus.storeItem(account, `${secret}\n`)),
+  item('item with a newline: as Windows ends lines', undefined, ({ bus }, account, secret) =>
+    bus.storeItem(account, `${secret}\r\n`),
+  ),
+  recorded('provider changed: vault.json names another', { provider: 'KWallet' }),
+  recorded('provider changed: the vault was made without the addon', { backend: 'secret-service' }),
+  recorded('provider changed: the vault was made on a Mac', { backend: 'security', provider: 'macOS Keychain' }),
+  elsewhere(
+    'provider changed: another Secret Service answers',
+    /the keychain has no such key/,
+    'vault',
+    async (world) => {
+      world.met = world.owns(await startKeychain());
+      return addressOf(world.met);
+    },
+  ),
+  withoutAddon('it is missing', async (keytar) => rm(keytar, { recursive: true })),
+  withoutAddon('it is cut off', async (keytar) => {
+    const addon = join(keytar, 'build', 'Release', 'keytar.node');
+    const bytes = await readFile(addon);
+    await rm(join(keytar, 'prebuilds'), { recursive: true });
+    await writeFile(addon, bytes.subarray(0, bytes.length / 2));
+  }),
+  withoutAddon('it crashes', (keytar) =>
+    writeFile(join(keytar, 'lib', 'keytar.js'), "process.kill(process.pid, 'SIGSEGV');"),
+  ),
+  // Every run has the traps on PATH; here nothing else is wrong, and a key from them would be believed.
+  { name: 'fake security on PATH', first: 'vault', bring: async () => undefined },
+];
+
+const LOGIN = '/org/freedesktop/secrets/collection/login';
+
+function lockedItem(): State {
+  let other = '';
+  return {
+    name: 'locked item',
+    refused: /the keychain is locked/,
+    first: 'vault',
+    bring: async (world) => {
+      const [account, secret] = await theItem(world);
+      other = await dbus.makeCollection(world.bus);
+      await world.bus.deleteItem(account);
+      await dbus.createItem(world.bus, other, account, Buffer.from(secret));
+      await dbus.lockCollection(world.bus, other);
+    },
+    reach: ({ bus }) => dbus.unlockCollection(bus, other),
+  };
+}
+
+/** The keychain is as it was, and not the one that the program meets. */
+function elsewhere(
+  name: string,
+  refused: RegExp,
+  first: State['first'],
+  changes: (world: World) => Promise<World['changes']>,
+): State {
+  return {
+    name,
+    refused,
+    first,
+    bring: async (world) => {
+      world.changes = await changes(world);
+    },
+    reach: async (world) => {
+      world.changes = {};
+    },
+  };
+}
+
+/** The keychain answers, and what it has is not what was put there. */
+function item(
+  name: string,
+  refused: RegExp | undefined,
+  spoil: (world: World, account: string, secret: string) => Promise<void>,
+): State {
+  let kept: readonly [string, string];
+  return {
+    name,
+    ...(refused && { refused }),
+    first: 'vault',
+    bring: async (world) => {
+      kept = await theItem(world);
+      await spoil(world, ...kept);
+    },
+    restore: ({ bus }) => bus.storeItem(...kept),
+  };
+}
+
+/** The same key in the same keychain, and vault.json tells of it otherwise. */
+function recorded(name: string, changes: { backend?: string; provider?: string }): State {
+  return {
+    name,
+    first: 'vault',
+    bring: async ({ place }) => {
+      const path = join(place.data, 'vault.json');
+      await writeFile(path, JSON.stringify({ ...JSON.parse(await readFile(path, 'utf8')), ...changes }));
+    },
+  };
+}
+
+/** A copy of the program whose addon does not load: everything works, past it. */
+function withoutAddon(how: string, spoil: (keytar: string) => Promise<void>): State {
+  return {
+    name: `addon not loadable: ${how}`,
+    first: 'vault',
+    bring: async (world) => {
+      const copy = join(world.bus.directory, 'copy');
+      for (const name of ['src', 'native-fallback', 'package.json']) {
+        await cp(join(REPOSITORY, name), join(copy, name), { recursive: true });
+      }
+      await linkModules(join(REPOSITORY, 'node_modules'), join(copy, 'node_modules'));
+      await spoil(join(copy, 'node_modules', 'keytar'));
+      world.sources = copy;
+    },
+    reach: async (world) => {
+      world.sources = REPOSITORY;
+    },
+  };
+}
+
+/** Every package is a link but keytar, which is a copy to be spoiled. */
+async function linkModules(from: string, to: string): Promise<void> {
+  await mkdir(to);
+  for (const name of await readdir(from)) {
+    if (name !== 'keytar' && !name.startsWith('.')) await symlink(join(from, name), join(to, name));
+  }
+  await cp(join(from, 'keytar'), join(to, 'keytar'), { recursive: true });
+}
+
+async function theItem({ bus }: World): Promise<readonly [string, string]> {
+  const [item, ...others] = await bus.items();
+  if (item?.secret === undefined || others.length > 0) throw new Error('there is not one item in the keychain');
+  return [item.attributes['account'] ?? '', item.secret];
+}
+
+function addressOf({ env }: World['bus']): World['changes'] {
+  const { DBUS_SESSION_BUS_ADDRESS, XDG_RUNTIME_DIR } = env;
+  return { DBUS_SESSION_BUS_ADDRESS, XDG_RUNTIME_DIR };
+}
+
+async function promised(world: World, script: string): Promise<World['changes']> {
+  return addressOf(world.owns(await dbus.startPromisingBus(script)).bus);
+}
+
+/** A socket in the file system that nobody listens on any more. */
+async function leaveSocket(path: string): Promise<string> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(`${path}-bound`, resolve));
+  // Closing removes the name that was bound; another name of the same socket stays.
+  await link(`${path}-bound`, path);
+  await new Promise((resolve) => server.close(resolve));
+  return path;
+}

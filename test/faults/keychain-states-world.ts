@@ -1,0 +1,237 @@
+import { spawn } from 'node:child_process';
+import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { makePlace, type Place } from '../support/coffer.ts';
+import { type Bus, startKeychain } from '../support/keychain.ts';
+import { type Ending, Terminal } from '../support/pty.ts';
+import { listItems } from './keychain-states-dbus.ts';
+import { filesWith, fingerprint, formsOf, kill, strays } from './keychain-states-scan.ts';
+
+/** A program put through the states: coffer, or one that goes about its key wrongly and takes the same arguments. */
+export interface Program {
+  /** The script below the folder of the sources, and what comes before the arguments of every run. */
+  readonly command: readonly [string, ...string[]];
+  /** The first words of all messages that a fresh process can open, or why it can't open any. */
+  opened(env: NodeJS.ProcessEnv): Promise<{ texts: readonly string[]; error?: string | undefined }>;
+}
+
+/** A program that ran to its end; on a terminal all it said is in `stderr`, and `stdout` is empty. */
+export interface Ran extends Ending {
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** How a run differs from the usual. */
+export interface RunOptions {
+  readonly input?: string;
+  /** Another script than the program's. */
+  readonly script?: string;
+  /** Another data directory than the vault's. */
+  readonly data?: string;
+  /** strace's own words: `link,linkat:signal=KILL:when=1`. */
+  readonly inject?: string;
+  /** After so many milliseconds the program counts as hanging. */
+  readonly patience?: number;
+}
+
+export const REPOSITORY: string = join(import.meta.dirname, '..', '..');
+
+/** Nothing here takes half as long on a slow machine. */
+const PATIENCE = 40_000;
+
+/** What a wrong program might ask for the key, or be started by, if it looked on PATH. */
+const TRAPPED: readonly string[] = ['security', 'secret-tool', 'keyctl', 'node', 'powershell', 'powershell.exe'];
+
+/**
+ * A machine with a real keychain, a vault whose key is in it, and a program that uses both; every run is watched by strace for what
+ * it starts, with which arguments and environment. PATH begins with programs that hand out a key of their own and leave a note that
+ * they were called.
+ */
+export class World implements AsyncDisposable {
+  readonly bus: Bus;
+  readonly place: Place;
+  readonly program: Program;
+  /** The keychain that the program meets instead of that of the bus, where there is one. */
+  met: Bus | undefined;
+  /** What the state changes in the environment; undefined takes a variable out. */
+  changes: Record<string, string | undefined> = {};
+  /** Where the program is: the repository, or a copy of it. */
+  sources: string = REPOSITORY;
+  /** First words of messages that were reported as saved. */
+  readonly acknowledged: Set<string> = new Set();
+  /** The text of every item that was ever seen in the keychain. */
+  readonly secrets: Set<string> = new Set();
+  readonly #owned: AsyncDisposable[] = [];
+  readonly #said: { readonly where: string; readonly text: string }[] = [];
+  #runs = 0;
+  /** How many programs all runs started, themselves included. */
+  started = 0;
+
+  private constructor(bus: Bus, place: Place, program: Program) {
+    this.bus = bus;
+    this.place = place;
+    this.program = program;
+  }
+
+  /** Makes one, with nothing in the vault and the keychain. */
+  static async make(program: Program): Promise<World> {
+    const bus = await startKeychain();
+    const world = new World(bus, await makePlace(), program);
+    await mkdir(world.#traps);
+    const note = `#!/bin/sh\necho "$0 $*" >> '${world.#trapNotes}'\necho '${Buffer.alloc(32, 9).toString('base64')}'\n`;
+    for (const name of TRAPPED) {
+      await writeFile(join(world.#traps, name), note);
+      await chmod(join(world.#traps, name), 0o755);
+    }
+    return world;
+  }
+
+  /** All of the environment that the program gets. */
+  get env(): Record<string, string> {
+    const { DBUS_SESSION_BUS_ADDRESS, XDG_RUNTIME_DIR } = this.bus.env;
+    const path = [this.#traps, this.place.env['PATH']].join(delimiter);
+    const keychain = { DBUS_SESSION_BUS_ADDRESS, XDG_RUNTIME_DIR, COFFER_KEYCHAIN: 'auto', COFFER_KEY_FD: undefined };
+    const merged = Object.entries({ ...this.place.env, ...keychain, PATH: path, ...this.changes });
+    return Object.fromEntries(merged.filter((entry): entry is [string, string] => entry[1] !== undefined));
+  }
+
+  get #traps(): string {
+    return join(this.place.root, 'traps');
+  }
+
+  get #trapNotes(): string {
+    return join(this.place.root, 'trapped');
+  }
+
+  /** Leaves something for the world to clean up at its end, last come first. */
+  owns<T extends AsyncDisposable>(resource: T): T {
+    this.#owned.push(resource);
+    return resource;
+  }
+
+  /** Runs the program to its end on pipes, and every process it started to theirs. A null code and SIGKILL say that it hung. */
+  async run(args: readonly string[], options: RunOptions = {}): Promise<Ran> {
+    const { trace, command } = this.#command(args, options);
+    const child = spawn(command[0]!, command.slice(1), {
+      cwd: this.place.project,
+      env: this.#envFor(options),
+      stdio: 'pipe',
+    });
+    const ended = new Promise<Ending>((resolve) => child.once('close', (code, signal) => resolve({ code, signal })));
+    const timer = setTimeout(() => this.#killAll(child.pid!), options.patience ?? PATIENCE);
+    child.stdin.on('error', () => undefined); // it may end without reading all that was typed
+    child.stdin.end(options.input ?? '');
+    const [stdout, stderr, ending] = await Promise.all([text(child.stdout), text(child.stderr), ended]);
+    clearTimeout(timer);
+    await this.#note(trace, args, stdout, stderr);
+    return { ...ending, stdout, stderr };
+  }
+
+  /** The same on a terminal, where `talk` does what a person does; its failure is the caller's. */
+  async runOnTerminal(
+    args: readonly string[],
+    talk: (terminal: Terminal, program: () => Promise<number>) => Promise<void>,
+    options: RunOptions = {},
+  ): Promise<Ran> {
+    const { trace, command } = this.#command(args, options);
+    await using terminal = new Terminal(command[0]!, command.slice(1), {
+      cwd: this.place.project,
+      env: this.#envFor(options),
+    });
+    const timer = setTimeout(() => this.#killAll(terminal.pid), options.patience ?? PATIENCE);
+    try {
+      await talk(terminal, () => childOf(terminal.pid));
+      const ending = await terminal.exit;
+      await this.#note(trace, args, '', terminal.screen());
+      return { ...ending, stdout: '', stderr: terminal.screen() };
+    } finally {
+      clearTimeout(timer);
+      if (!terminal.ending) this.#killAll(terminal.pid);
+    }
+  }
+
+  /** The items of ours in a keychain, as `account=text`; their texts are secrets from then on. */
+  async items(bus: Bus = this.bus): Promise<string[]> {
+    const items = await listItems(bus);
+    for (const item of items) this.secrets.add(item.slice(item.indexOf('=') + 1).trim());
+    return items;
+  }
+
+  /** The key that vault.json names; undefined where there is none. */
+  async keyId(data: string = this.place.data): Promise<string | undefined> {
+    const json = await readFile(join(data, 'vault.json'), 'utf8').catch(() => undefined); // none yet: that is the answer
+    return json === undefined ? undefined : JSON.parse(json).key;
+  }
+
+  /** Every file of the vault, with all that tells whether it was touched. */
+  untouched(): string {
+    return fingerprint(this.place.data);
+  }
+
+  /** The calls that reached a program on PATH. */
+  async trapped(): Promise<string[]> {
+    const notes = await readFile(this.#trapNotes, 'utf8').catch(() => ''); // none was called
+    return notes.split('\n').filter((line) => line !== '');
+  }
+
+  /** Where a secret of the keychain can be seen by others: command lines, environments, output, files. */
+  async leaks(): Promise<string[]> {
+    const leaks: string[] = [];
+    const forms = [...this.secrets].filter((secret) => secret.length > 16).flatMap(formsOf);
+    for (const { where, text } of this.#said) {
+      if (forms.some((form) => text.includes(form))) leaks.push(where);
+    }
+    return [...leaks, ...filesWith([this.place.root, this.bus.directory], forms)];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const pid of strays(this.place.root)) kill(pid);
+    for (const owned of this.#owned.reverse()) await owned[Symbol.asyncDispose]();
+    await this.place[Symbol.asyncDispose]();
+    await this.bus[Symbol.asyncDispose]();
+  }
+
+  #envFor({ data }: RunOptions): Record<string, string> {
+    return data === undefined ? this.env : { ...this.env, COFFER_DATA_DIR: data };
+  }
+
+  /** strace ends when the last process that it follows has ended. */
+  #command(args: readonly string[], { script, inject }: RunOptions): { trace: string; command: readonly string[] } {
+    const trace = join(this.bus.directory, `trace-${++this.#runs}`);
+    const watch = ['-f', '-qq', '-v', '-s', '65536', '-e', 'signal=none', '-o', trace];
+    // The quick way, which stops a program at nothing else, injects no signals.
+    const calls =
+      inject === undefined
+        ? ['--seccomp-bpf', '-e', 'trace=execve,execveat']
+        : ['-e', `trace=execve,execveat,${inject.split(':')[0]}`, '-e', `inject=${inject}`];
+    const [own, ...before] = script === undefined ? this.program.command : [script];
+    const program = [process.execPath, join(this.sources, own), ...before, ...args];
+    return { trace, command: ['strace', ...watch, ...calls, ...program] };
+  }
+
+  /** Ends a run that hangs: strace, and whatever it followed. */
+  #killAll(strace: number): void {
+    kill(strace);
+    for (const pid of strays(this.place.root)) kill(pid);
+  }
+
+  async #note(trace: string, args: readonly string[], stdout: string, stderr: string): Promise<void> {
+    const run = `run ${this.#runs} (${args.join(' ')})`;
+    const traced = await readFile(trace, 'utf8');
+    this.started += traced.split('\n').filter((line) => / execve(at)?\(.* = 0$/.test(line)).length;
+    this.#said.push({ where: `the command lines and environments of ${run}`, text: traced });
+    this.#said.push({ where: `the output of ${run}`, text: stdout + stderr });
+  }
+}
+
+/** The names of the sealed files of a vault. */
+export async function sealedFiles(data: string): Promise<string[]> {
+  const names = await readdir(join(data, 'sessions')).catch(() => []); // no folder, no files
+  return names.filter((name) => /^[0-9a-f]{32}$/.test(name)).sort();
+}
+
+/** The program that strace runs. */
+async function childOf(strace: number): Promise<number> {
+  return Number.parseInt(await readFile(`/proc/${strace}/task/${strace}/children`, 'utf8'), 10);
+}

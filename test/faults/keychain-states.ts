@@ -1,0 +1,155 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { Campaign, Control } from './campaign.ts';
+import { check } from './driven.ts';
+import { attack, Blame, begin, newTally, type Tally } from './keychain-states-attack.ts';
+import { lockBeforeSomebody, moments } from './keychain-states-moments.ts';
+import { type State, states } from './keychain-states-table.ts';
+import { type Program, World } from './keychain-states-world.ts';
+
+/** How many worlds are attacked at a time, besides those in which somebody does not answer a prompt. */
+const LANES = 2;
+
+/** Every state a keychain can be in, and every moment that it gets there, met by a list, an export, a chat and a first use. */
+export const campaign: Campaign = {
+  name: 'the keychain',
+  needs: ['gnome-keyring-daemon', 'dbus-daemon', 'dbus-monitor', 'secret-tool', 'strace'],
+  async run(_folder, tell) {
+    const tally = newTally();
+    const pass = (name: string, work: (world: World, blame: Blame) => Promise<void>) => async (): Promise<void> => {
+      tell(name);
+      await inWorld(coffer, name, tally, work);
+    };
+    const waiting = moments.filter(({ idle }) => idle).map((moment) => pass(moment.name, moment.pass));
+    const busy = moments.filter(({ idle }) => !idle).map((moment) => pass(moment.name, moment.pass));
+    const standing = states.map((state) => pass(state.name, (world) => attack(state, world, tally)));
+    const tried = controls.map(() => ({ caught: 0, cases: 0 }));
+    const wrong = controls.flatMap((control, index) =>
+      control.attacks.map((work) => () => tryControl(control, work, tried[index]!)),
+    );
+    await Promise.all([...waiting.map((work) => work()), inLanes([...standing, ...busy, ...wrong])]);
+    const names = [...states, ...moments].map(({ name }) => name);
+    return {
+      cases: tally.cases,
+      lost: tally.lostSessions + tally.secondKeys,
+      controls: controls.map(({ name }, index): Control => ({ name, ...tried[index]! })),
+      notes: [
+        `${new Set(names.map((name) => name.split(':')[0])).size} states in ${names.length} kinds`,
+        `second keys ${tally.secondKeys}`,
+        `keys seen by others ${tally.leaks}, in ${tally.started} programs that were started`,
+        `programs on PATH called ${tally.trapped}`,
+        `hung ${tally.hung}`,
+        `unused items left by ${tally.kills} killed first uses ${tally.orphans}`,
+        `runs made again ${tally.again}`,
+      ],
+      failures: tally.failures,
+    };
+  },
+};
+
+const coffer: Program = {
+  command: [join('src', 'cli', 'main.ts')],
+  opened: async (env) => {
+    const { files, error } = await check(env);
+    return { texts: files.flatMap(({ texts }) => texts), error: error?.code };
+  },
+};
+
+type Work = (world: World, blame: Blame, tally: Tally) => Promise<void>;
+
+/** A wrong program, the attacks it goes through, and what shows its fault. */
+interface WrongWay {
+  readonly name: string;
+  readonly way: 'another-key' | 'on-path' | 'in-arguments';
+  readonly attacks: readonly Work[];
+  isCaught(tally: Tally): boolean;
+}
+
+const controls: readonly WrongWay[] = [
+  {
+    name: 'get, null, set another key',
+    way: 'another-key',
+    attacks: [
+      'locked collection',
+      'locked item',
+      'no bus',
+      'stale bus address: no such socket',
+      'no service',
+      'no default collection: nor any other',
+      'item deleted',
+      'item corrupt: words',
+      'item empty',
+      'provider changed: another Secret Service answers',
+    ].map(through),
+    isCaught: ({ lostSessions, secondKeys }) => lostSessions + secondKeys > 0,
+  },
+  {
+    name: 'asking for the key in its own process',
+    way: 'another-key',
+    attacks: [
+      async (world, blame) => {
+        await begin(world, blame);
+        using _prompter = await lockBeforeSomebody(world);
+        await blame.run(() => world.run(['sessions'], { patience: 15_000 }));
+      },
+    ],
+    isCaught: ({ hung }) => hung > 0,
+  },
+  {
+    name: 'a key from a program on PATH',
+    way: 'on-path',
+    attacks: ['fake security on PATH', 'locked collection'].map(through),
+    isCaught: ({ trapped }) => trapped > 0,
+  },
+  {
+    name: 'a key in an argument',
+    way: 'in-arguments',
+    attacks: ['fake security on PATH'].map(through),
+    isCaught: ({ leaks }) => leaks > 0,
+  },
+];
+
+function through(name: string): Work {
+  const state = states.find((one): one is State => one.name === name);
+  if (state === undefined) throw new TypeError(`there is no state ${name}`);
+  return (world, _, tally) => attack(state, world, tally);
+}
+
+async function tryControl(control: WrongWay, work: Work, tried: { caught: number; cases: number }): Promise<void> {
+  const tally = newTally();
+  const script = join('test', 'faults', 'wrong-keychain.ts');
+  const program: Program = {
+    command: [script, control.way],
+    opened: async (env) => {
+      const args = [join(import.meta.dirname, 'wrong-keychain.ts'), control.way, 'opened'];
+      return JSON.parse((await promisify(execFile)(process.execPath, args, { env })).stdout);
+    },
+  };
+  await inWorld(program, control.name, tally, (world, blame) => work(world, blame, tally));
+  tried.cases++;
+  if (control.isCaught(tally)) tried.caught++;
+}
+
+/** Makes a world and lets it be attacked; what goes wrong with that is a failure of its own. */
+async function inWorld(
+  program: Program,
+  name: string,
+  tally: Tally,
+  work: (world: World, blame: Blame) => Promise<void>,
+): Promise<void> {
+  await using world = await World.make(program);
+  try {
+    await work(world, new Blame(name, world, tally));
+  } catch (error) {
+    tally.failures.push(`${name}: broke off: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+async function inLanes(tasks: readonly (() => Promise<void>)[]): Promise<void> {
+  const left = [...tasks];
+  const lane = async (): Promise<void> => {
+    for (let task = left.shift(); task !== undefined; task = left.shift()) await task();
+  };
+  await Promise.all(Array.from({ length: LANES }, lane));
+}
