@@ -1,0 +1,158 @@
+import { randomUUID } from 'node:crypto';
+import { resolve } from 'node:path';
+import { CofferError, isCofferError } from '../errors.ts';
+import { isThere, locateFile, type SalvagedFile, salvageFile, sealedPath } from '../vault/salvage.ts';
+import type { Vault } from '../vault/vault.ts';
+import { type Event, encodeEvents, mergeEvents, type NewEvent } from './event.ts';
+import type { Row } from './row.ts';
+import { newId, takenIds } from './snapshot.ts';
+import { emptyState, fold } from './state.ts';
+import { decodeSummary, encodeSummary, type Summary, summarize } from './summary.ts';
+
+/** Events that are lost, by their ids in the damaged file; `last` is undefined where nobody knows how many there were. */
+export interface Lost {
+  readonly first: number;
+  readonly last: number | undefined;
+}
+
+/** What came back of a damaged file. */
+export interface Salvage {
+  /** The id of the new session. */
+  readonly id: string;
+  /** Messages of user and assistant that came back, and how many there were, where that is known. */
+  readonly messages: number;
+  readonly before: number | undefined;
+  readonly lost: readonly Lost[];
+  /** Where the damaged file is, and stays. */
+  readonly path: string;
+}
+
+/**
+ * Brings back what verifies of a damaged file as a new session, whose parent it is; `which` is a path, a file id, a name in
+ * quarantine, or what `find` finds. The damaged file stays as it is. Durable when it resolves.
+ * Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `UNAUTHENTIC` where nothing verifies, `FAILED` where nothing is damaged,
+ * `KEY_*`, `NEWER_VERSION`, `NOT_SAVED`.
+ */
+export async function salvageSession(
+  vault: Vault,
+  which: string,
+  find: (which: string) => Promise<Row>,
+): Promise<Salvage> {
+  const file = await salvageFile(vault, await pathOf(vault, which, find));
+  const { decodeEvents } = await import('./event-schema.ts');
+  const { events, lost } = gather(file, decodeEvents);
+  if (file.opens && lost.length === 0) {
+    throw new CofferError('FAILED', `${file.fileId} is not damaged; coffer resume ${file.fileId} goes on with it`);
+  }
+  const before = file.isLast ? summaryOf(file)?.messages : undefined;
+  const begun = beginAgain(file, withNotes(events, lost));
+  const state = fold(emptyState, begun);
+  let id = '';
+  await vault.snapshot((siblings) => {
+    id = newId(Date.now(), undefined, takenIds(siblings()));
+    const { uuid, name } = state;
+    return {
+      lines: encodeEvents(begun),
+      summary: encodeSummary(summarize(state, { kind: 'session', id, uuid, name })),
+    };
+  });
+  return { id, messages: state.messageCount, before, lost, path: file.path };
+}
+
+/** Puts what is lost into words. */
+export function describeLost({ first, last }: Lost): string {
+  if (last === undefined) return `what came from event ${first} on is lost`;
+  return first === last ? `event ${first} is lost` : `events ${first} to ${last} are lost`;
+}
+
+async function pathOf(vault: Vault, which: string, find: (which: string) => Promise<Row>): Promise<string> {
+  const located = locateFile(vault.directory, which);
+  if (located !== undefined) return located;
+  try {
+    return sealedPath(vault.directory, (await find(which)).fileId);
+  } catch (error) {
+    if (isCofferError(error, 'SESSION_NOT_FOUND') && isThere(which)) return resolve(which);
+    throw error;
+  }
+}
+
+/** Reads the events around the holes, and names those that must have been in them: ids rise by one. */
+function gather(
+  file: SalvagedFile,
+  decodeEvents: (lines: Uint8Array) => Event[],
+): { events: Event[]; lost: readonly Lost[] } {
+  const events: Event[] = [];
+  /** The id of the last event before each hole. */
+  const holes: number[] = [];
+  for (const lines of file.lines) {
+    const more = lines && tryDecode(lines, decodeEvents);
+    if (more) mergeEvents(events, more);
+    else holes.push(events.at(-1)?.id ?? 0);
+  }
+  const last = events.at(-1)?.id;
+  if (last === undefined) throw new CofferError('UNAUTHENTIC', `file ${file.fileId}: not one event in it verifies`);
+  let previous = 0;
+  const lost: Lost[] = [];
+  for (const { id } of events) {
+    const isHole = holes.some((hole) => hole >= previous && hole < id);
+    if (id > previous + 1 && isHole) lost.push({ first: previous + 1, last: id - 1 });
+    previous = id;
+  }
+  const end = file.isLast ? (summaryOf(file)?.lastEvent ?? 0) : undefined;
+  if (holes.some((hole) => hole >= last) && (end ?? last + 1) > last) lost.push({ first: last + 1, last: end });
+  return { events, lost };
+}
+
+/** What is sealed and yet no events is as good as lost. */
+function tryDecode(lines: Uint8Array, decodeEvents: (lines: Uint8Array) => Event[]): Event[] | undefined {
+  try {
+    return decodeEvents(lines);
+  } catch (error) {
+    if (!isCofferError(error, 'UNAUTHENTIC')) throw error;
+    return undefined;
+  }
+}
+
+/** The events with a note in every place where some are lost. */
+function withNotes(events: readonly Event[], lost: readonly Lost[]): Event[] {
+  const gaps = [...lost];
+  const noteOf = (gap: Lost): Event => {
+    const message = `${describeLost(gap)}: the file was damaged`;
+    return { id: gap.first, ts: Date.now(), type: 'error', code: 'UNAUTHENTIC', message };
+  };
+  const noted = events.flatMap((event): Event[] => {
+    const isBehind = gaps[0] !== undefined && gaps[0].first < event.id;
+    return isBehind ? [...gaps.splice(0, 1).map(noteOf), event] : [event];
+  });
+  return [...noted, ...gaps.map(noteOf)];
+}
+
+/** Makes the events those of a session of its own, numbered anew, as it was left; what its last summary knows is put back. */
+function beginAgain(file: SalvagedFile, found: readonly Event[]): Event[] {
+  const ts = Date.now();
+  const before = fold(emptyState, found);
+  const summary = summaryOf(file);
+  const directory = before.directory || (summary?.directory ?? '');
+  const branch = before.directory === '' ? summary?.branch : before.branch;
+  const parent = {
+    uuid: before.uuid || (summary?.uuid ?? ''),
+    id: summary?.id ?? file.fileId,
+    reason: `salvaged from ${file.fileId}`,
+  };
+  const added: NewEvent[] = [{ type: 'begin', uuid: randomUUID(), directory, branch, parent }];
+  if (summary && summary.model !== '' && before.model === '') added.push({ type: 'model', model: summary.model });
+  const isNamed = summary?.kind === 'session' && summary.name !== undefined && before.name === undefined;
+  if (isNamed && summary.name !== undefined) added.push({ type: 'name', name: summary.name });
+  if (summary && file.isLast && before.status !== summary.status)
+    added.push({ type: 'status', status: summary.status });
+  return [...found, ...added].map((event, index): Event => ({ ts, ...event, id: index + 1 }));
+}
+
+function summaryOf(file: SalvagedFile): Summary | undefined {
+  try {
+    return file.summary && decodeSummary(file.summary);
+  } catch (error) {
+    if (!isCofferError(error, 'UNAUTHENTIC')) throw error;
+    return undefined; // a summary is a convenience here: the events say nearly all of it
+  }
+}
