@@ -15,6 +15,6 @@ export type {
 export { type OpenOptions, openVault } from './session/open-vault.ts';
 export type { Row } from './session/row.ts';
 export type { Session, Unsaved } from './session/session.ts';
-export type { Beginning, Inspection, KeyState, Recorded, Sessions } from './session/sessions.ts';
+export type { Beginning, Inspection, KeyState, Recorded, SeenReport, Sessions } from './session/sessions.ts';
 export type { State } from './session/state.ts';
 export type { Summary } from './session/summary.ts';

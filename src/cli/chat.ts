@@ -78,10 +78,11 @@ export class Chat {
   }
 
   /**
-   * Goes on with another session, and with its model. The present one is untouched where that can't be done.
-   * Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `SESSION_IN_USE`, `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_*`, `NOT_SAVED`.
+   * Goes on with another session, and with its model; with one that is not as it was seen only where that is accepted, or somebody
+   * is there to say yes. The present one is untouched where that can't be done. Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`,
+   * `SESSION_IN_USE`, `UNAUTHENTIC`, `ROLLED_BACK`, `NEWER_VERSION`, `KEY_*`, `NOT_SAVED`.
    */
-  async resume(which: string): Promise<void> {
+  async resume(which: string, accepted: { acceptOlder?: boolean } = {}): Promise<void> {
     const row = await this.sessions.find(which, this.shown);
     if (row.fileId === this.#session.fileId) {
       this.terminal.say(`this is session ${row.label} already`);
@@ -89,7 +90,7 @@ export class Chat {
     }
     await this.#mayLeave();
     const before = this.#session;
-    this.#session = await this.sessions.resume(row);
+    this.#session = await this.#reopen(row, accepted.acceptOlder === true);
     await this.#closeBefore(before);
     const { state, lost } = this.#session;
     this.terminal.say(`resumed session ${row.label} (${countMessages(state.messageCount)}, ${state.model})`);
@@ -115,6 +116,13 @@ export class Chat {
     } catch (error) {
       throw this.#lost(error);
     }
+    this.tellUnmarked();
+  }
+
+  /** Everything is saved, but an older copy of it put back would not be noticed: that is no failure, and not kept quiet either. */
+  tellUnmarked(): void {
+    const { unmarked } = this.sessions;
+    if (unmarked !== undefined) this.terminal.tell(`saved, but ${unmarked.message}`);
   }
 
   /** The final save of a process that ends now. Synchronous. Throws `NOT_SAVED` saying what is lost. */
@@ -134,6 +142,18 @@ export class Chat {
       unsaved && unsaved.messages > 0 && `${countMessages(unsaved.messages)} since ${clock(unsaved.since)}`;
     const message = `not saved, lost: ${messages || 'how the conversation ended'}: ${reasonOf(error)}`;
     return new CofferError('NOT_SAVED', message, { cause: error });
+  }
+
+  async #reopen(row: Row, acceptOlder: boolean): Promise<Session> {
+    try {
+      return await this.sessions.resume(row, { acceptOlder });
+    } catch (error) {
+      if (!isCofferError(error, 'ROLLED_BACK') || !this.terminal.interactive) throw error;
+      this.terminal.tell(error.message);
+      const answer = await this.input.ask('go on from what is there? what was saved after it stays lost [y/N] ');
+      if (!/^y(es)?$/i.test(answer?.trim() ?? '')) throw error;
+      return this.sessions.resume(row, { acceptOlder: true });
+    }
   }
 
   get #isBlank(): boolean {
@@ -161,7 +181,9 @@ export class Chat {
     } catch (error) {
       if (!isCofferError(error)) throw error;
       this.terminal.tell(`the conversation before was left without its last step: ${error.message}`);
+      return;
     }
+    this.tellUnmarked();
   }
 
   async #restoreModel(name: string): Promise<void> {

@@ -45,7 +45,8 @@ function describeProgram(surroundings: Surroundings, onTold: (error: CofferError
     .command('sessions')
     .description('list saved sessions')
     .option('--json', 'as a JSON array')
-    .action(async (options: { json?: boolean }) => {
+    .option('--accept-removed', 'report files that something else removed for the last time')
+    .action(async (options: { json?: boolean; acceptRemoved?: boolean }) => {
       const { listSessions } = await import('./commands/sessions.ts');
       await listSessions(shell(), options);
     });
@@ -53,9 +54,10 @@ function describeProgram(surroundings: Surroundings, onTold: (error: CofferError
     .command('resume')
     .description('go on with a session: a number of the list, an id, a name, last')
     .argument('<which>')
-    .action(async (which: string) => {
+    .option('--accept-older', 'go on from an older copy that was put back')
+    .action(async (which: string, options: { acceptOlder?: boolean }) => {
       const { chat } = await import('./commands/chat.ts');
-      onTold(await chat(shell(), which));
+      onTold(await chat(shell(), which, options));
     });
   program
     .command('export')

@@ -1,19 +1,41 @@
 import type { Row } from '../session/row.ts';
+import type { SeenReport } from '../session/sessions.ts';
 import type { Terminal } from './terminal.ts';
 
-/** Shows the list: exactly the labels, with details behind them on a terminal. `resume` is how one is restored from here. */
-export function showRows(terminal: Terminal, rows: readonly Row[], resume: string): void {
-  if (rows.length === 0) {
-    terminal.say('no saved sessions yet');
-    return;
-  }
-  terminal.say(`saved sessions (${rows.length}):`);
-  for (const row of rows) terminal.say(`${String(row.number).padStart(3)}) ${row.label}`, details(row));
-  terminal.say(`use ${resume} <id or number> to restore`);
+/**
+ * Shows the list: exactly the labels, with details behind them on a terminal, and tells what is wrong with it, `seen` included.
+ * `resume` is how one is restored from here.
+ */
+export function showRows(terminal: Terminal, rows: readonly Row[], resume: string, seen?: SeenReport): void {
+  if (rows.length === 0) terminal.say('no saved sessions yet');
+  else sayRows(terminal, rows, resume);
   for (const row of rows) {
     if (row.unreadable !== undefined) terminal.tell(`${row.number} can't be opened: ${row.unreadable.message}`);
     else if (row.torn !== undefined) terminal.tell(`${row.number}: ${row.torn}`);
+    if (row.rolledBack !== undefined) terminal.tell(`${row.number}: ${row.rolledBack}`);
   }
+  for (const line of describeSeen(seen)) terminal.tell(line);
+}
+
+/** What is wrong with the marks against rollback, what it means and what to do: a line for each. */
+export function describeSeen(seen: SeenReport | undefined): string[] {
+  if (seen === undefined) return [];
+  const removed = seen.removed.map(
+    (fileId) =>
+      `${fileId} was removed by something other than coffer; restore it, or coffer sessions --accept-removed takes note of it`,
+  );
+  const until = "until then an older copy of a session put back can't be noticed";
+  if (seen.state === 'missing') return [`seen is missing; the next chat or snapshot writes it anew, ${until}`];
+  if (seen.error === undefined) return removed;
+  const { code, message } = seen.error;
+  if (code === 'UNAUTHENTIC') return [`${message}; the next save keeps it in quarantine and begins another, ${until}`];
+  return [`${message}; it is left as it is, ${until.replace('until then', 'and as long as it is')}`];
+}
+
+function sayRows(terminal: Terminal, rows: readonly Row[], resume: string): void {
+  terminal.say(`saved sessions (${rows.length}):`);
+  for (const row of rows) terminal.say(`${String(row.number).padStart(3)}) ${row.label}`, details(row));
+  terminal.say(`use ${resume} <id or number> to restore`);
 }
 
 /** The session to go on with: the newest that no process holds. Snapshots are asked for by name. */
@@ -53,6 +75,7 @@ const units: readonly (readonly [string, number])[] = [
 function details(row: Row): string {
   if (row.unreadable !== undefined) return "can't be opened";
   const held = row.held === undefined ? [] : [row.held.pid === process.pid ? 'this one' : 'in use'];
+  if (row.rolledBack !== undefined) held.push('not as it was seen');
   const words = [row.name, row.title].filter((text) => text !== undefined && !row.label.endsWith(text));
   return [countMessages(row.messages), row.model, ago(row.updated), ...held, ...words].join(', ');
 }

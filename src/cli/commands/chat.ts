@@ -5,7 +5,7 @@ import type { KeyState, Sessions } from '../../session/sessions.ts';
 import { Chat, reasonOf } from '../chat.ts';
 import type { Input } from '../input.ts';
 import { repl } from '../repl.ts';
-import { ago, countMessages, lastSession } from '../rows.ts';
+import { ago, countMessages, describeSeen, lastSession } from '../rows.ts';
 import type { Settings } from '../settings.ts';
 import { openSessions, type Shell } from '../shell.ts';
 import { guard } from '../signals.ts';
@@ -15,7 +15,11 @@ import { guard } from '../signals.ts';
  * Gives the error of a reply that nobody saw fail. Throws `USAGE`, `MODEL_*`, `SETTINGS_INVALID`, `PASSPHRASE_WRONG`,
  * `NOT_SAVED` where the last save failed, and with `which` what resuming throws.
  */
-export async function chat(shell: Shell, which?: string): Promise<CofferError | undefined> {
+export async function chat(
+  shell: Shell,
+  which?: string,
+  accepted: { acceptOlder?: boolean } = {},
+): Promise<CofferError | undefined> {
   const { terminal, env, options } = shell;
   const resumes = which !== undefined;
   const directory = await workDirectory(options.path);
@@ -40,7 +44,7 @@ export async function chat(shell: Shell, which?: string): Promise<CofferError | 
       restore: () => input.close(),
       leave: shell.leave,
     });
-    if (which !== undefined) await chat.resume(which);
+    if (which !== undefined) await chat.resume(which, accepted);
     if (resumes && options.model !== undefined) await chat.choose(options.model);
     terminal.tell(`${chat.model?.name ?? 'no model'}, ${whereKeyIs(sessions.key, refusal, env)}`);
     if (!resumes && refusal === undefined) await tellLast(chat);
@@ -126,8 +130,10 @@ function whereKeyIs(key: KeyState, refusal: CofferError | undefined, env: NodeJS
 async function tellLast(chat: Chat): Promise<void> {
   const rows = await chat.sessions.list();
   chat.shown = rows;
+  for (const line of describeSeen(chat.sessions.seen)) chat.terminal.tell(line);
   const last = lastSession(rows);
   if (last === undefined) return;
   const what = `${last.label}, ${countMessages(last.messages)}, ${ago(last.updated)}`;
-  chat.terminal.tell(`last session: ${what}; /resume ${last.number} continues it`);
+  const advice = last.rolledBack ?? `/resume ${last.number} continues it`;
+  chat.terminal.tell(`last session: ${what}; ${advice}`);
 }

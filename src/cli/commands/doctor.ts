@@ -1,6 +1,7 @@
 import { CofferError, type ErrorCode, isCofferError } from '../../errors.ts';
 import type { Row } from '../../session/row.ts';
 import type { Inspection, Sessions } from '../../session/sessions.ts';
+import { describeSeen } from '../rows.ts';
 import { openSessions, type Shell } from '../shell.ts';
 import type { Terminal } from '../terminal.ts';
 
@@ -19,6 +20,7 @@ export async function doctor(shell: Shell): Promise<CofferError | undefined> {
       await checkKey(terminal, sessions, found),
       checkModes(terminal, found),
       await checkFiles(terminal, sessions, found),
+      checkSeen(terminal, found),
     ];
     const first = problems.find((problem) => problem !== undefined);
     terminal.say(first === undefined ? 'all is well' : 'not all is well');
@@ -70,10 +72,22 @@ async function checkFiles(terminal: Terminal, sessions: Sessions, found: Inspect
     if (problem !== undefined) tellProblem(terminal, problem);
     else if (row.torn !== undefined)
       terminal.say(`  ${row.fileId}: ${row.torn}; the next save of that session repairs it`);
-    first ??= problem;
+    if (row.rolledBack !== undefined) terminal.say(`  ${row.fileId}: ${row.rolledBack}; ${rolledBackAdvice}`);
+    first ??= problem ?? (row.rolledBack === undefined ? undefined : new CofferError('ROLLED_BACK', row.rolledBack));
   }
   return first;
 }
+
+/** The marks against rollback. */
+function checkSeen(terminal: Terminal, { seen }: Inspection): CofferError | undefined {
+  const lines = describeSeen(seen);
+  for (const line of lines) terminal.say(`  ${line}`);
+  if (lines[0] === undefined) return undefined;
+  return new CofferError(seen?.error?.code ?? (seen?.state === 'missing' ? 'FAILED' : 'ROLLED_BACK'), lines[0]);
+}
+
+const rolledBackAdvice =
+  'restore the newer one from a backup, or coffer resume --accept-older goes on from what is there; coffer export reads it';
 
 /** A list verifies only the first chunk of each file; this reads all of it. */
 async function readProblem(sessions: Sessions, row: Row): Promise<CofferError | undefined> {

@@ -32,7 +32,9 @@ export async function exportSession(shell: Shell, which: string, options: Export
       await createPlain(path, text);
       terminal.tell(`${path} is plaintext: whoever reads it reads the conversation`);
     }
-    if (recorded.row.torn !== undefined) terminal.tell(recorded.row.torn);
+    const { torn, rolledBack } = recorded.row;
+    if (torn !== undefined) terminal.tell(torn);
+    if (rolledBack !== undefined) terminal.tell(`not as it was seen: ${rolledBack}`);
   } finally {
     input.close();
   }

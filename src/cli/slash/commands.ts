@@ -33,7 +33,7 @@ const sessions: SlashCommand = {
   about: 'lists saved sessions',
   async run(chat) {
     chat.shown = await chat.sessions.list();
-    showRows(chat.terminal, chat.shown, '/resume');
+    showRows(chat.terminal, chat.shown, '/resume', chat.sessions.seen);
   },
 };
 
@@ -55,6 +55,7 @@ const commands: ReadonlyMap<string, SlashCommand> = new Map<string, SlashCommand
       async run(chat, argument) {
         const { id, messages } = await chat.session.save(argument === '' ? undefined : argument);
         chat.terminal.say(`session saved: ${id} (${countMessages(messages)})`);
+        chat.tellUnmarked();
       },
     },
   ],
