@@ -1,5 +1,5 @@
 import { existsSync, lstatSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { encodeHeader } from '../envelope/format.ts';
 import { VaultKey } from '../envelope/key.ts';
 import { firstLink, sealFrame } from '../envelope/seal.ts';
@@ -15,7 +15,9 @@ import type { Unlocked } from './keys.ts';
 import { describeHolder, heldSessions } from './lease.ts';
 import { openExpected, readHeader } from './open.ts';
 import { type Rewrapping, rewrapSlots } from './rewrap.ts';
+import { describeRollback, refuseRolledBack, rollbackOf } from './rollback.ts';
 import type { Mark } from './sealed-file.ts';
+import type { Seen } from './seen.ts';
 import { readVaultFile, replaceVaultFile, type VaultFile } from './vault-file.ts';
 
 /*
@@ -54,7 +56,6 @@ export interface Rotated {
   /** The slots of the old key: each opens the copies of the vault that were made before. */
   readonly oldSlots: readonly SlotRow[];
   readonly keys: Pick<Unlocked, 'key' | 'retiring'>;
-  readonly marks: ReadonlyMap<string, Mark>;
 }
 
 /**
@@ -63,6 +64,7 @@ export interface Rotated {
  */
 export async function rotate(
   place: VaultDirectory,
+  seen: Seen,
   unlocked: Unlocked,
   options: RotateOptions & HomeOptions,
 ): Promise<Rotated> {
@@ -79,6 +81,7 @@ export async function rotate(
     if (JSON.stringify(recordOf(place, unlocked.key)) !== JSON.stringify(before)) {
       throw new CofferError('VAULT_BUSY', 'the key slots were changed meanwhile; nothing is rotated, try again');
     }
+    seen.drop(unlocked, options.remove ?? []);
     for (const fileId of options.remove ?? []) place.remove(fileId);
     await record(
       place,
@@ -86,7 +89,7 @@ export async function rotate(
       { ...before, key: key.id, retiring: before.key, slots, retiringSlots: before.slots },
       key,
     );
-    return reseal(place, keyring, { key, retiring: unlocked.key }, options.onProgress);
+    return reseal(place, seen, keyring, { key, retiring: unlocked.key }, options.onProgress);
   });
 }
 
@@ -96,6 +99,7 @@ export async function rotate(
  */
 export async function finishRotation(
   place: VaultDirectory,
+  seen: Seen,
   unlocked: Unlocked,
   options: Pick<RotateOptions, 'onProgress'> & HomeOptions,
 ): Promise<Rotated | undefined> {
@@ -104,7 +108,7 @@ export async function finishRotation(
     const file = recordOf(place, unlocked.key);
     if (file.retiring === undefined) return undefined;
     requireRotatable(place);
-    return reseal(place, await keyringOf(file, options), unlocked, options.onProgress);
+    return reseal(place, seen, await keyringOf(file, options), unlocked, options.onProgress);
   });
 }
 
@@ -130,7 +134,7 @@ async function keyringOf(file: VaultFile, options: HomeOptions): Promise<Keyring
   if (file.backend === 'fd') {
     const message =
       'the key of this vault is brought along by a descriptor or credential, where coffer can put no new one';
-    throw new CofferError('KEY_ABSENT', `${message}; put it into a keychain with coffer recover first`);
+    throw new CofferError('KEY_ABSENT', `${message}; nothing is changed`);
   }
   const chosen = await chooseHome(options, file.backend);
   if ('none' in chosen) throw refused(chosen.none, file.key);
@@ -171,21 +175,23 @@ async function record(
 
 async function reseal(
   place: VaultDirectory,
+  seen: Seen,
   keyring: Keyring | undefined,
   keys: Pick<Unlocked, 'key' | 'retiring'>,
   onProgress: OnProgress = () => undefined,
 ): Promise<Rotated> {
   const file = recordOf(place, keys.key);
   const from = file.retiring ?? '';
+  const known = seen.read(keys).marks;
   const marks = new Map<string, Mark>();
   const remaining: Remaining[] = [];
   place.sweepTemps();
   sweepTemps(place.root, () => true);
-  const paths = sealedPaths(place).filter((path) => mayCarry(path, from));
+  const paths = sealedPaths(place).filter((path) => path !== place.seen && mayCarry(path, from));
   for (const [index, path] of paths.entries()) {
     onProgress(index, paths.length);
     try {
-      const { fileId, mark } = await resealFile(path, keys);
+      const { fileId, mark } = await resealFile(path, keys, known.get(basename(path)));
       if (path === place.path(fileId)) marks.set(fileId, mark);
     } catch (error) {
       if (!isCofferError(error) || isCofferError(error, 'NOT_SAVED', 'DURABILITY_UNKNOWN')) throw error;
@@ -194,9 +200,10 @@ async function reseal(
   }
   onProgress(paths.length, paths.length);
   const resealed = paths.length - remaining.length;
+  seen.record(keys, marks);
   const oldSlots = (file.retiringSlots ?? []).map(rowOf);
   const quarantined = quarantinedPaths(place);
-  const rotated = { from, to: file.key, resealed, remaining, quarantined, oldSlots, marks };
+  const rotated = { from, to: file.key, resealed, remaining, quarantined, oldSlots };
   if (remaining.length > 0 || sealedPaths(place).some((path) => mayCarry(path, from))) return { ...rotated, keys };
   // In this order: where the end comes in between, vault.json still names the key, and the next start finds it gone.
   if (keyring) await dropKey(keyring, from);
@@ -205,13 +212,19 @@ async function reseal(
   return { ...rotated, keys: { key: keys.key } };
 }
 
-/** Seals one file with the new key, in its place. What a crash tore off it could not be read any more: it is left out. */
+/**
+ * Seals one file with the new key, in its place. What a crash tore off it could not be read any more: it is left out. A file that is
+ * not as it was seen is refused: with its new generation nobody would notice any more.
+ */
 async function resealFile(
   path: string,
   { key, retiring }: Pick<Unlocked, 'key' | 'retiring'>,
+  seen: Mark | undefined,
 ): Promise<{ fileId: string; mark: Mark }> {
   const { kind, fileId } = readHeader(path, path);
   const opened = openExpected(path, { kind, fileId }, key, retiring);
+  const rollback = rollbackOf(seen, opened);
+  if (rollback) throw refuseRolledBack(fileId, describeRollback(rollback));
   const generation = opened.header.generation + 1n;
   const header = encodeHeader({ kind, keyId: key.id, fileId, generation });
   const { bytes, next } = sealFrame(key, firstLink(header), opened);
@@ -226,7 +239,7 @@ function sealedPaths(place: VaultDirectory): string[] {
   return [
     ...sessions.sort((a, b) => (saved.get(a) ?? 0) - (saved.get(b) ?? 0)),
     ...quarantinedPaths(place),
-    ...['seen', 'index'].map((name) => join(place.root, name)).filter((path) => existsSync(path)),
+    ...[place.seen, join(place.root, 'index')].filter((path) => existsSync(path)),
   ];
 }
 

@@ -9,9 +9,9 @@ import type { Unlocked } from './keys.ts';
 import { Lease, sweepLeases } from './lease.ts';
 import { type Listed, Listing, type SeenReport } from './listing.ts';
 import { type Head, type Opened, openSealedFile } from './open.ts';
-import { type RecoverAsks, type Recovered, recoverVault } from './recover.ts';
+import type { RecoverAsks, Recovered } from './recover.ts';
 import { describeRollback, type Rollback, refuseRolledBack, rollbackOf } from './rollback.ts';
-import { finishRotation, type OnProgress, type Rotated, type RotateOptions, rotate } from './rotate.ts';
+import type { OnProgress, Rotated, RotateOptions } from './rotate.ts';
 import { SealedFile, type Step } from './sealed-file.ts';
 import { Seen } from './seen.ts';
 import { Unlocking, type UnlockOptions } from './unlocking.ts';
@@ -88,6 +88,7 @@ export class Vault {
 
   /** Brings the key of a copied vault to this machine. Throws as {@link recoverVault}. */
   async recover(asks: RecoverAsks): Promise<Recovered> {
+    const { recoverVault } = await import('./recover.ts');
     const recovered = await recoverVault(this.#place, { ...this.#options, ...asks });
     this.#keys.current = recovered.unlocked;
     return recovered;
@@ -217,13 +218,16 @@ export class Vault {
   /** Gives the vault a new key and seals everything with it. Throws as {@link rotate}. */
   async rotate(options: RotateOptions): Promise<Rotated> {
     const unlocked = await this.unlock();
-    return this.#rotated(unlocked, await rotate(this.#place, unlocked, { ...this.#options, ...options }));
+    const { rotate } = await import('./rotate.ts');
+    const rotated = await rotate(this.#place, this.#seen, unlocked, { ...this.#options, ...options });
+    return this.#rotated(unlocked, rotated);
   }
 
   /** Goes on with a rotation that was interrupted; undefined where there is none. Throws as {@link finishRotation}. */
   async finishRotation(onProgress?: OnProgress): Promise<Rotated | undefined> {
     const unlocked = await this.unlock();
-    const rotated = await finishRotation(this.#place, unlocked, { ...this.#options, onProgress });
+    const { finishRotation } = await import('./rotate.ts');
+    const rotated = await finishRotation(this.#place, this.#seen, unlocked, { ...this.#options, onProgress });
     return rotated && this.#rotated(unlocked, rotated);
   }
 

@@ -87,7 +87,7 @@ describe('rotate', () => {
     expect(key).not.toBe(old);
     expect(others).not.toHaveProperty('retiring');
     expect(keyIds(at)).toEqual(new Set([key]));
-    expect(rotated).toMatchObject({ from: old, to: key, resealed: 4, remaining: [], oldSlots: [] });
+    expect(rotated).toMatchObject({ from: old, to: key, resealed: 3, remaining: [], oldSlots: [] });
     expect(await at.keyring.get(old)).toMatchObject({ outcome: 'NOT_FOUND' });
     expect(await at.keyring.get(key)).toMatchObject({ outcome: 'READY' });
     expect(await contents(at)).toEqual(before);
@@ -150,7 +150,7 @@ describe('rotate', () => {
     const dead = crashed(at);
     const [name = ''] = dead.files();
     truncateSync(dead.path(name), statSync(dead.path(name)).size - 10);
-    expect(await rotate(dead)).toMatchObject({ resealed: 2, remaining: [] });
+    expect(await rotate(dead)).toMatchObject({ resealed: 1, remaining: [] });
     const [[, , said] = []] = (await contents(dead)) as [string, string, string[]][];
     expect(said?.at(-1)).toBe('whole');
   });
@@ -173,6 +173,35 @@ describe('rotate', () => {
     expect(await at.keyring.get(old)).toMatchObject({ outcome: 'NOT_FOUND' });
   });
 
+  it('does not seal an older copy anew, which nobody would notice any more', async () => {
+    const at = home();
+    const sessions = await at.open();
+    const session = begin(sessions);
+    await session.append(user('one'));
+    const path = at.path(session.fileId!);
+    const older = readFileSync(path);
+    await session.append(user('two'));
+    await sessions.close();
+    writeFileSync(path, older);
+    const rotated = await rotate(at);
+    expect(rotated.remaining).toMatchObject([{ path, error: { code: 'ROLLED_BACK' } }]);
+    expect(readFileSync(path)).toEqual(older);
+    const again = unfinished(at);
+    expect(await again.list()).toMatchObject([{ rolledBack: expect.stringContaining('older copy') }]);
+    const accepted = await again.resume((await again.list())[0]!, { acceptOlder: true });
+    await accepted.append(user('going on'));
+    await again.close();
+    expect(await vaultOf(at).finishRotation()).toMatchObject({ remaining: [] });
+    expect(await unfinished(at).list()).not.toMatchObject([{ rolledBack: expect.anything() }]);
+  });
+
+  it('raises no alarm of its own', async () => {
+    const at = await furnished();
+    await rotate(at);
+    await rotate(at);
+    for (const row of await unfinished(at).list()) expect(row).not.toHaveProperty('rolledBack', expect.anything());
+  });
+
   it('passes by a file of another vault', async () => {
     const at = await furnished();
     const other = await furnished();
@@ -180,7 +209,7 @@ describe('rotate', () => {
     copyFileSync(other.path(foreign), at.path(foreign));
     const bytes = readFileSync(at.path(foreign));
     const rotated = await rotate(at);
-    expect(rotated).toMatchObject({ resealed: 4, remaining: [] });
+    expect(rotated).toMatchObject({ resealed: 3, remaining: [] });
     expect(readFileSync(at.path(foreign))).toEqual(bytes);
   });
 
@@ -218,11 +247,12 @@ describe('rotate', () => {
 
   it('has everything open half-way, and a save takes the new key', async () => {
     const at = await furnished();
-    const old = new Map(at.files().map((name) => [name, readFileSync(at.path(name))]));
+    const paths = [join(at.directory, 'seen'), ...at.files().map((name) => at.path(name))];
+    const old = new Map(paths.map((path) => [path, readFileSync(path)]));
     const before = await contents(at);
     await expect(rotate(at, endingAt(at.keyring, { changes: 1 }))).rejects.toThrow('the end');
     // As if it had ended before it came to any of these.
-    for (const [name, bytes] of old) writeFileSync(at.path(name), bytes);
+    for (const [path, bytes] of old) writeFileSync(path, bytes);
     expect(keyIds(at)).toEqual(new Set([record(at).retiring]));
     expect(await contents(at)).toEqual(before);
     const sessions = unfinished(at);
