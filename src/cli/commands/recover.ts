@@ -44,7 +44,7 @@ function tellRecovered(terminal: Terminal, { by, unlocked, isPassphraseNew, miss
   } else if (isKept) terminal.say(`the key is in the keychain of this machine now (${unlocked.provider})`);
   else {
     const what = isPassphraseNew ? 'the new passphrase' : 'that passphrase';
-    terminal.say(`no keychain answers here; the vault opens with ${what} from now on`);
+    terminal.say(`the vault opens with ${what} from now on, and not from a keychain`);
   }
   if (missing !== undefined)
     terminal.tell(`a rotation was not finished: files that still need key ${missing} open only where it began`);
