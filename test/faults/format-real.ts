@@ -1,0 +1,90 @@
+import { closeSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { unpackSegment } from '../../src/envelope/segment.ts';
+import { openHead, openSealedFile } from '../../src/vault/open.ts';
+import { key } from './format-attacks.ts';
+import { type Attack, isReadByList, type Seen, seenOf } from './format-base.ts';
+
+/** What coffer's two openers make of a file. */
+export interface Outcome {
+  readonly seen: Seen | Error;
+  /** How the quick look at it contradicts the whole opening; undefined where it does not. */
+  readonly contradiction: string | undefined;
+  /** The list shows it although it does not open: the damage is where the list does not look. */
+  readonly listed: boolean;
+}
+
+/** Coffer's own opener, on real files in the sessions' folder of a vault. */
+export class RealOpener implements Disposable {
+  readonly #sessions: string;
+  /** Kept open: a file cut to nothing and written anew a hundred thousand times is what ext4 waits for the disk with. */
+  readonly #files = new Map<string, { file: number; size: number }>();
+
+  constructor(folder: string) {
+    this.#sessions = join(folder, 'vault', 'sessions');
+    mkdirSync(this.#sessions, { recursive: true, mode: 0o700 });
+  }
+
+  /** Puts the attack in place and opens it, whole and as a list does. */
+  open(attack: Attack): Outcome {
+    const path = join(this.#sessions, attack.fileId);
+    this.#put(path, attack.bytes);
+    const seen = caught(() => openWhole(path, attack.fileId));
+    const head = caught(() => openHead(path, attack.fileId, key));
+    return { seen, ...compare(attack, seen, head) };
+  }
+
+  [Symbol.dispose](): void {
+    for (const { file } of this.#files.values()) closeSync(file);
+  }
+
+  #put(path: string, bytes: Buffer): void {
+    const open = this.#files.get(path) ?? { file: openSync(path, 'w', 0o600), size: 0 };
+    this.#files.set(path, open);
+    for (let done = 0; done < bytes.length; ) done += writeSync(open.file, bytes, done, bytes.length - done, done);
+    if (bytes.length < open.size) ftruncateSync(open.file, bytes.length);
+    open.size = bytes.length;
+  }
+}
+
+/** Opens a whole file and unpacks all its segments, as whoever reads or resumes a session does. */
+export function openWhole(path: string, fileId: string): Seen {
+  const { chain, summary, segments, torn } = openSealedFile(path, fileId, key);
+  return seenOf(chain.index, summary, segments.map(unpackSegment), torn !== undefined);
+}
+
+/** Gives what a step gives, or what it throws. */
+export function caught<T>(step: () => T): T | Error {
+  try {
+    return step();
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
+}
+
+function compare(
+  { base, at }: Attack,
+  seen: Seen | Error,
+  head: ReturnType<typeof openHead> | Error,
+): Omit<Outcome, 'seen'> {
+  if (seen instanceof Error) {
+    if (head instanceof Error) return { contradiction: codeDiffers(seen, head), listed: false };
+    if (base && !base.states.some(({ summary }) => summary === head.summary.toString('latin1'))) {
+      return { contradiction: 'the list shows a summary that nobody sealed', listed: true };
+    }
+    const isSeen = base && at !== undefined && isReadByList(base, at);
+    return { contradiction: isSeen ? 'the list looks at the damage and does not see it' : undefined, listed: true };
+  }
+  if (head instanceof Error) return { contradiction: `it opens, and the list says ${head.message}`, listed: false };
+  const isSame = head.summary.toString('latin1') === seen.summary && (head.torn !== undefined) === seen.torn;
+  return { contradiction: isSame ? undefined : 'the list shows something else', listed: true };
+}
+
+function codeDiffers(whole: Error, head: Error): string | undefined {
+  const [a, b] = [codeOf(whole), codeOf(head)];
+  return a === b ? undefined : `opening it says ${a}, and the list ${b}`;
+}
+
+function codeOf(error: Error): string {
+  return 'code' in error ? String(error.code) : error.name;
+}
