@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   appendFileSync,
   copyFileSync,
@@ -23,6 +23,12 @@ async function small(): Promise<{ at: Home; path: string; bytes: Buffer }> {
   const path = at.path(session.fileId!);
   await session.close();
   return { at, path, bytes: readFileSync(path) };
+}
+
+/** Leaves a socket that nobody listens at, as a process does that is killed. */
+function leaveSocket(path: string): void {
+  const script = "require('net').createServer().listen(process.argv[1], () => process.kill(process.pid, 'SIGKILL'))";
+  spawnSync(process.execPath, ['-e', script, path]);
 }
 
 /** A vault with one session of several frames, its last step `last`, and where that frame begins. */
@@ -124,6 +130,7 @@ describe('openSealedFile', () => {
     ['a link to nothing', (path: string) => symlinkSync('/nowhere', path)],
     ['a directory', (path: string) => mkdirSync(path)],
     ['a pipe', (path: string) => execFileSync('mkfifo', [path])],
+    ['a socket', leaveSocket],
   ])("lists %s in a file's place as unreadable, and opens it never", async (_, make) => {
     const { at } = await small();
     make(join(at.directory, 'sessions', 'a'.repeat(32)));
