@@ -1,0 +1,452 @@
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { encodeHeader } from '../../src/envelope/format.ts';
+import { VaultKey } from '../../src/envelope/key.ts';
+import { firstLink, sealFrame } from '../../src/envelope/seal.ts';
+import { packSegment } from '../../src/envelope/segment.ts';
+import { FileLock } from '../../src/files/lock.ts';
+import type { Row } from '../../src/session/row.ts';
+import type { Session } from '../../src/session/session.ts';
+import type { Sessions } from '../../src/session/sessions.ts';
+import { VaultDirectory } from '../../src/vault/directory.ts';
+import { type Opened, openSealedFile, readHeader } from '../../src/vault/open.ts';
+import type { Mark } from '../../src/vault/sealed-file.ts';
+import { type Marks, Seen } from '../../src/vault/seen.ts';
+import { readVaultFile } from '../../src/vault/vault-file.ts';
+import { begin, crashed, type Home, home, reply, texts, user } from '../support/vault.ts';
+
+const large = 'a line of a session that is too large to rewrite at every step\n'.repeat(4000);
+
+describe('seen', () => {
+  it('is there before the first file of a vault, so that a process killed then leaves no alarm', async () => {
+    const at = home();
+    await using sessions = await at.open();
+    await begin(sessions).append(user('one'));
+    const left = crashed(at);
+    expect((await marksOf(left)).marks.size).toBe(0);
+    await using other = await left.open();
+    expect(await other.list()).toMatchObject([{ rolledBack: undefined }]);
+    expect(other.seen).toEqual({ state: 'good', removed: [] });
+  });
+
+  it('is not written by a step', async () => {
+    const at = home();
+    await using sessions = await at.open();
+    const session = begin(sessions);
+    await session.append(user('one'));
+    const before = readFileSync(seenOf(at));
+    await session.append(user('two'), reply('three'));
+    await session.append(user(large));
+    await session.append(user('four'));
+    expect(readFileSync(seenOf(at))).toEqual(before);
+  });
+
+  it('marks a session when it is closed, and keeps its own file id through overwrites', async () => {
+    const at = home();
+    await using sessions = await at.open();
+    const session = begin(sessions);
+    await session.append(user('one'));
+    const first = (await marksOf(at)).header;
+    await session.append(user('two'));
+    await session.close();
+    const { header, marks } = await marksOf(at);
+    expect(header).toMatchObject({ kind: 'seen', fileId: first?.fileId, generation: (first?.generation ?? 0n) + 1n });
+    expect(marks.get(session.fileId!)).toMatchObject({
+      generation: headerOf(at, session.fileId!).generation,
+      frames: 1,
+    });
+    expect(statSync(seenOf(at)).mode & 0o777).toBe(0o600);
+  });
+
+  it('marks a snapshot, and the session that it is taken of with all its frames', async () => {
+    const at = home();
+    await using sessions = await at.open();
+    const session = begin(sessions);
+    for (const text of [large, 'two', 'three']) await session.append(user(text));
+    await session.save('kept');
+    const { marks } = await marksOf(at);
+    const snapshot = at.files().find((name) => name !== session.fileId);
+    expect(marks.get(snapshot!)).toMatchObject({ generation: 1n, frames: 1 });
+    expect(marks.get(session.fileId!)).toMatchObject({ generation: 1n, frames: 3 });
+  });
+
+  it('marks a final save, and leaves that where another process has its turn', async () => {
+    const at = home();
+    const sessions = await at.open();
+    const [one, two] = [begin(sessions), begin(sessions)];
+    for (const session of [one, two]) await session.append(user('one'));
+    one.finalSave();
+    expect([...(await marksOf(at)).marks.keys()]).toEqual([one.fileId]);
+    using _turn = FileLock.tryTake(join(at.directory, 'locks', 'vault'));
+    two.finalSave();
+    expect([...(await marksOf(at)).marks.keys()]).toEqual([one.fileId]);
+  });
+
+  it('is written only where something is new', async () => {
+    const at = home();
+    const fileId = await written(at, 'one');
+    const before = readFileSync(seenOf(at));
+    await using sessions = await at.open();
+    await (await sessions.resume(await sessions.find('last'))).close();
+    const mark = (await marksOf(at)).marks.get(fileId)!;
+    const seen = new Seen(new VaultDirectory(at.directory));
+    seen.record(
+      { key: await keyOf(at) },
+      new Map([[fileId, { ...mark, generation: mark.generation - 1n, frames: 9 }]]),
+    );
+    expect(readFileSync(seenOf(at))).toEqual(before);
+    seen.record({ key: await keyOf(at) }, new Map([[fileId, { ...mark, frames: 2 }]]));
+    expect((await marksOf(at)).marks.get(fileId)).toEqual({ ...mark, frames: 2 });
+  });
+
+  it('loses no mark of several that write at once', async () => {
+    const at = home();
+    const vaults = await Promise.all(Array.from({ length: 4 }, () => at.open()));
+    const open: Session[] = [];
+    for (const vault of vaults) {
+      for (let count = 0; count < 3; count++) {
+        const session = begin(vault);
+        await session.append(user('one'));
+        open.push(session);
+      }
+    }
+    await Promise.all(open.map((session) => session.close()));
+    expect([...(await marksOf(at)).marks.keys()].sort()).toEqual(at.files().sort());
+  });
+
+  it('is read with a retiring key, and written with the new one', async () => {
+    const at = home();
+    const fileId = await written(at, 'one');
+    const old = await keyOf(at);
+    const key = VaultKey.generate();
+    const seen = new Seen(new VaultDirectory(at.directory));
+    const { marks } = seen.read({ key, retiring: old });
+    expect([...marks.keys()]).toEqual([fileId]);
+    seen.record({ key, retiring: old }, new Map());
+    expect(seen.trouble).toBeUndefined();
+    expect(seen.read({ key })).toMatchObject({ header: { keyId: key.id }, marks });
+  });
+
+  it('keeps a vault from a second key where it is the only sealed file left', async () => {
+    const at = home();
+    const fileId = await written(at, 'one');
+    const { key } = readVaultFile(at.directory)!;
+    unlinkSync(at.path(fileId));
+    rmSync(join(at.directory, 'vault.json'));
+    await using sessions = await at.open();
+    expect(sessions.key).toMatchObject({ keyId: key, how: 'rebuilt' });
+  });
+});
+
+describe('a seen that is', () => {
+  it('missing is reported, and begun anew from the files as they are by the next new session', async () => {
+    const at = home();
+    const fileId = await written(at, 'one');
+    const older = readFileSync(at.path(fileId));
+    await resumed(at, 'two');
+    rmSync(seenOf(at));
+    const sessions = await at.open();
+    await sessions.list();
+    expect(sessions.seen).toEqual({ state: 'missing', removed: [] });
+    const held = begin(sessions);
+    await held.append(user('three'));
+    await sessions.list();
+    expect(sessions.seen).toEqual({ state: 'good', removed: [] });
+    expect([...(await marksOf(at)).marks.keys()]).toEqual([fileId]);
+    writeFileSync(at.path(fileId), older);
+    expect(await rowOf(sessions, fileId)).toMatchObject({ rolledBack: expect.stringContaining('older copy') });
+    await sessions.close();
+  });
+
+  it.each<[string, (bytes: Buffer) => Buffer]>([
+    ['flipped in one bit', (bytes) => flipped(bytes, bytes.length - 20)],
+    ['cut off', (bytes) => bytes.subarray(0, 80)],
+    ['empty', () => Buffer.alloc(0)],
+  ])('%s is reported, and kept in quarantine by the next write', async (_, change) => {
+    const at = home();
+    const fileId = await written(at, 'one');
+    const bytes = change(readFileSync(seenOf(at)));
+    writeFileSync(seenOf(at), bytes);
+    const sessions = await at.open();
+    expect(await sessions.list()).toMatchObject([{ rolledBack: undefined }]);
+    expect(sessions.seen).toMatchObject({ state: 'unreadable', error: { code: 'UNAUTHENTIC' } });
+    expect(readFileSync(seenOf(at))).toEqual(bytes);
+    await begin(sessions).save('kept');
+    expect(sessions.unmarked).toBeUndefined();
+    await sessions.list();
+    expect(sessions.seen).toEqual({ state: 'good', removed: [] });
+    expect((await marksOf(at)).marks.has(fileId)).toBe(true);
+    const [kept, note] = readdirSync(join(at.directory, 'quarantine')).sort();
+    expect(kept).toMatch(/^seen\.damaged\./);
+    expect(note).toBe(`${kept}.txt`);
+    expect(readFileSync(join(at.directory, 'quarantine', kept!))).toEqual(bytes);
+  });
+
+  it.each<[string, string, (bytes: Buffer) => Buffer]>([
+    ['made by a newer version', 'NEWER_VERSION', (bytes) => flipped(bytes, 8)],
+    ['sealed with another key', 'KEY_OTHER', (bytes) => flipped(bytes, 13)],
+  ])('%s is reported and left as it is, while saves go on', async (_, code, change) => {
+    const at = home();
+    await written(at, 'one');
+    const bytes = change(readFileSync(seenOf(at)));
+    writeFileSync(seenOf(at), bytes);
+    const sessions = await at.open();
+    await sessions.list();
+    expect(sessions.seen).toMatchObject({ state: 'unreadable', error: { code } });
+    const session = begin(sessions);
+    await session.append(user('two'));
+    await session.save('kept');
+    await session.close();
+    expect(sessions.unmarked).toMatchObject({ code });
+    expect(readFileSync(seenOf(at))).toEqual(bytes);
+    expect(await sessions.list()).toHaveLength(3);
+  });
+
+  it('a directory makes no save fail, and is told', async () => {
+    const at = home();
+    await written(at, 'one');
+    rmSync(seenOf(at));
+    mkdirSync(seenOf(at));
+    await using sessions = await at.open();
+    const session = begin(sessions);
+    await session.append(user('two'));
+    await session.close();
+    expect(session.unsaved).toBeUndefined();
+    expect(sessions.unmarked).toMatchObject({ code: 'NOT_SAVED' });
+    expect(await sessions.list()).toHaveLength(2);
+  });
+
+  it.each<[string, string]>([
+    ['a line that is no JSON', 'nonsense\n'],
+    ['a mark without a link', JSON.stringify({ file: 'a'.repeat(32), generation: '1', frames: 1 })],
+    ['a generation above 64 bits', line({ generation: '18446744073709551616' })],
+    ['a generation that is a number', line({ generation: 1 })],
+    ['no frames', line({ frames: 0 })],
+    ['a file id that is a path', line({ file: `../${'a'.repeat(29)}` })],
+    ['a short link', line({ link: 'ab' })],
+  ])('genuine and has %s is not believed', async (_, text) => {
+    const at = home();
+    await written(at, 'one');
+    const key = await keyOf(at);
+    const header = encodeHeader({ kind: 'seen', keyId: key.id, fileId: 'b'.repeat(32), generation: 7n });
+    const content = { summary: Buffer.from('{}'), segments: [packSegment(Buffer.from(text))] };
+    writeFileSync(seenOf(at), Buffer.concat([header, sealFrame(key, firstLink(header), content).bytes]));
+    expect(await marksOf(at)).toMatchObject({ error: { code: 'UNAUTHENTIC' } });
+  });
+
+  it('genuine has all the fields that coffer writes', async () => {
+    const at = home();
+    await written(at, 'one');
+    const key = await keyOf(at);
+    const header = encodeHeader({ kind: 'seen', keyId: key.id, fileId: 'b'.repeat(32), generation: 7n });
+    const content = { summary: Buffer.from('{}'), segments: [packSegment(Buffer.from(line({})))] };
+    writeFileSync(seenOf(at), Buffer.concat([header, sealFrame(key, firstLink(header), content).bytes]));
+    const mark: Mark = { generation: 1n, frames: 1, link: Buffer.alloc(32, 0xcc) };
+    expect((await marksOf(at)).marks).toEqual(new Map([['a'.repeat(32), mark]]));
+  });
+});
+
+describe('a sealed file', () => {
+  it('of an older generation is refused, read on request, and the newest again once accepted and saved', async () => {
+    const at = home();
+    const fileId = await written(at, 'one');
+    const older = readFileSync(at.path(fileId));
+    await resumed(at, 'two');
+    const { generation } = headerOf(at, fileId);
+    writeFileSync(at.path(fileId), older);
+
+    await using sessions = await at.open();
+    const row = await rowOf(sessions, fileId);
+    const phrase = `generation ${headerOf(at, fileId).generation} is there, and ${generation} was seen`;
+    expect(row.rolledBack).toContain(phrase);
+    await expect(sessions.resume(row)).rejects.toMatchObject({
+      code: 'ROLLED_BACK',
+      message: expect.stringContaining(phrase),
+    });
+    const recorded = await sessions.read({ ...row, rolledBack: undefined });
+    expect(recorded.row.rolledBack).toContain(phrase);
+    expect(texts(recorded)).toEqual(['one']);
+
+    await (await sessions.resume(row, { acceptOlder: true })).close();
+    expect((await rowOf(sessions, fileId)).rolledBack).toContain(phrase);
+
+    const session = await sessions.resume(row, { acceptOlder: true });
+    await session.append(user('three'));
+    expect(headerOf(at, fileId).generation).toBe(generation + 1n);
+    expect((await rowOf(sessions, fileId)).rolledBack).toBeUndefined();
+    await session.close();
+    expect(texts(await sessions.read(await rowOf(sessions, fileId)))).toEqual(['one', 'three']);
+  });
+
+  it('later than its mark is no alarm', async () => {
+    const at = home();
+    const fileId = await written(at, 'one');
+    const sessions = await at.open();
+    const session = await sessions.resume(await rowOf(sessions, fileId));
+    await session.append(user('two'));
+    await using other = await crashed(at).open();
+    const row = await rowOf(other, fileId);
+    expect(row.rolledBack).toBeUndefined();
+    expect(texts(await other.resume(row))).toEqual(['one', 'two']);
+    await sessions.close();
+  });
+
+  it('cut off at a frame is noticed up to its mark, and not behind it', async () => {
+    const at = home();
+    const sessions = await at.open();
+    const session = begin(sessions);
+    const path = (): string => at.path(session.fileId!);
+    await session.append(user(large));
+    await session.append(user('two'));
+    const two = readFileSync(path());
+    await session.append(user('three'));
+    const three = readFileSync(path());
+    await session.save('marks three frames of it');
+    await session.append(user('four'));
+    const left = crashed(at);
+    await sessions.close();
+
+    writeFileSync(left.path(session.fileId!), three);
+    await using other = await left.open();
+    expect((await rowOf(other, session.fileId!)).rolledBack).toBeUndefined();
+    writeFileSync(left.path(session.fileId!), two);
+    const row = await rowOf(other, session.fileId!);
+    expect(row.rolledBack).toBe('steps were cut off its end: 2 of its frames are there, and 3 were seen');
+    await expect(other.resume(row)).rejects.toMatchObject({ code: 'ROLLED_BACK' });
+
+    const resumedAs = await other.resume(row, { acceptOlder: true });
+    await resumedAs.append(user('five'));
+    expect(headerOf(left, session.fileId!).generation).toBe(2n);
+    expect((await rowOf(other, session.fileId!)).rolledBack).toBeUndefined();
+  });
+
+  it('of the same generation from another copy of the vault is noticed', async () => {
+    const at = home();
+    const fileId = await written(at, 'one');
+    const twin = crashed(at);
+    await resumed(at, 'two here');
+    await resumed(twin, 'two there');
+    expect(headerOf(twin, fileId)).toEqual(headerOf(at, fileId));
+    copyFileSync(twin.path(fileId), at.path(fileId));
+    await using sessions = await at.open();
+    const row = await rowOf(sessions, fileId);
+    expect(row.rolledBack).toMatch(/another file was put in its place/);
+    const session = await sessions.resume(row, { acceptOlder: true });
+    await session.append(user('three'));
+    await session.close();
+    expect((await rowOf(sessions, fileId)).rolledBack).toBeUndefined();
+  });
+
+  it('of a snapshot is held to its mark as well', async () => {
+    const at = home();
+    await using sessions = await at.open();
+    const session = begin(sessions);
+    await session.append(user('one'));
+    await session.save('kept');
+    const { fileId } = (await sessions.list()).find(({ kind }) => kind === 'snapshot')!;
+    const { summary, segments } = await contentOf(at, fileId);
+    const key = await keyOf(at);
+    const header = encodeHeader({ kind: 'session', keyId: key.id, fileId, generation: 1n });
+    writeFileSync(
+      at.path(fileId),
+      Buffer.concat([header, sealFrame(key, firstLink(header), { summary, segments }).bytes]),
+    );
+    const row = await rowOf(sessions, fileId);
+    expect(row).toMatchObject({ kind: 'snapshot', rolledBack: expect.stringContaining('another file') });
+    await expect(sessions.resume(row)).rejects.toMatchObject({ code: 'ROLLED_BACK' });
+    expect(texts(await sessions.resume(row, { acceptOlder: true }))).toEqual(['one']);
+  });
+
+  it('that something else removed is reported until that is taken note of', async () => {
+    const at = home();
+    const kept = await written(at, 'one');
+    const gone = await written(at, 'two');
+    unlinkSync(at.path(gone));
+    await using sessions = await at.open();
+    expect(await sessions.list()).toHaveLength(1);
+    expect(sessions.seen).toEqual({ state: 'good', removed: [gone] });
+    unlinkSync(at.path(kept));
+    await sessions.list();
+    expect(sessions.seen?.removed.toSorted()).toEqual([kept, gone].sort());
+    await sessions.forget([kept, gone]);
+    await sessions.list();
+    expect(sessions.seen).toEqual({ state: 'good', removed: [] });
+  });
+
+  it('that coffer deletes takes its mark with it', async () => {
+    const at = home();
+    const fileId = await written(at, 'one');
+    await using sessions = await at.open();
+    await sessions.delete(await rowOf(sessions, fileId));
+    expect((await marksOf(at)).marks.size).toBe(0);
+    expect(await sessions.list()).toEqual([]);
+    expect(sessions.seen).toEqual({ state: 'good', removed: [] });
+    expect(existsSync(seenOf(at))).toBe(true);
+  });
+});
+
+/** Begins a session with one step and closes it. Gives its file id. */
+async function written(at: Home, text: string): Promise<string> {
+  await using sessions = await at.open();
+  const session = begin(sessions);
+  await session.append(user(text));
+  await session.close();
+  return session.fileId!;
+}
+
+/** Goes on with the session that was saved last, by one step, and closes it. */
+async function resumed(at: Home, text: string): Promise<void> {
+  await using sessions = await at.open();
+  const session = await sessions.resume(await sessions.find('last'));
+  await session.append(user(text));
+  await session.close();
+}
+
+async function rowOf(sessions: Sessions, fileId: string): Promise<Row> {
+  return (await sessions.list()).find((row) => row.fileId === fileId)!;
+}
+
+function seenOf(at: Home): string {
+  return join(at.directory, 'seen');
+}
+
+function headerOf(at: Home, fileId: string): ReturnType<typeof readHeader> {
+  return readHeader(at.path(fileId), fileId);
+}
+
+async function keyOf(at: Home): Promise<VaultKey> {
+  const found = await at.keyring.get(readVaultFile(at.directory)!.key);
+  if (found.outcome !== 'READY') throw new Error(found.outcome);
+  return VaultKey.from(found.secret);
+}
+
+async function marksOf(at: Home): Promise<Marks> {
+  return new Seen(new VaultDirectory(at.directory)).read({ key: await keyOf(at) });
+}
+
+async function contentOf(at: Home, fileId: string): Promise<Pick<Opened, 'summary' | 'segments'>> {
+  return openSealedFile(at.path(fileId), fileId, await keyOf(at));
+}
+
+function flipped(bytes: Buffer, offset: number): Buffer {
+  const changed = Buffer.from(bytes);
+  changed[offset]! ^= 1;
+  return changed;
+}
+
+/** A line of seen as coffer writes it, but for the changes. */
+function line(changes: object): string {
+  const mark = { file: 'a'.repeat(32), generation: '1', frames: 1, link: 'c'.repeat(64), ...changes };
+  return `${JSON.stringify(mark)}\n`;
+}
