@@ -97,9 +97,11 @@ async function appended(place: Place, steps: readonly string[]): Promise<{ fileI
     ends.push((await readFile(path)).length);
   }
   const crashed = await readFile(path);
+  const seen = await readFile(join(place.data, 'seen'));
   const fileId = session.fileId ?? '';
   await session.close();
   await writeFile(path, crashed);
+  await writeFile(join(place.data, 'seen'), seen);
   expect(ends).toEqual([...ends].sort((a, b) => a - b));
   expect(new Set(ends).size).toBe(steps.length + 1);
   return { fileId, ends };

@@ -65,6 +65,56 @@ describe('SealedFile', () => {
     expect(linesOf(path).slice(1)).toEqual(['refused', 'last']);
   });
 
+  it('knows how far it has come on the disk from its own saves alone, and not after a failure', async () => {
+    const folder = join(temporaryFolder(), 'sessions');
+    const file = new SealedFile(join(folder, fileId), fileId, key);
+    expect(file.mark).toBeUndefined();
+    mkdirSync(folder);
+    await file.save(step('x'.repeat(200_000)));
+    expect(file.mark).toMatchObject({ generation: 1n, frames: 1 });
+    const saved = file.save(step('two'));
+    await Promise.resolve();
+    expect(file.mark).toBeUndefined();
+    await saved;
+    const { header, links } = openSealedFile(file.path, fileId, key);
+    expect(file.mark).toEqual({ generation: header.generation, frames: 2, link: links[1] });
+    rmSync(folder, { recursive: true });
+    await expect(file.save(step('three'))).rejects.toMatchObject({ code: 'NOT_SAVED' });
+    expect(file.mark).toBeUndefined();
+    expect(() => file.saveSync(step('four'))).toThrow(expect.objectContaining({ code: 'NOT_SAVED' }));
+    expect(file.mark).toBeUndefined();
+    mkdirSync(folder);
+    file.saveSync(step('five'));
+    expect(file.mark).toMatchObject({ frames: 1 });
+  });
+
+  it('does not call durable what it only opened', async () => {
+    const path = join(temporaryFolder(), fileId);
+    const first = new SealedFile(path, fileId, key);
+    await first.save(step('one'));
+    const second = new SealedFile(path, fileId, key);
+    second.adopt(openSealedFile(path, fileId, key), () => undefined);
+    await second.fold();
+    expect(second.mark).toBeUndefined();
+    await second.save(step('two'));
+    expect(second.mark).toMatchObject({ generation: 2n, frames: 1 });
+  });
+
+  it('overwrites what is not as it was seen, with a generation behind both', async () => {
+    const path = join(temporaryFolder(), fileId);
+    const first = new SealedFile(path, fileId, key);
+    await first.save(step('x'.repeat(200_000)));
+    for (const [marked, next] of [
+      [1n, 2n],
+      [7n, 8n],
+    ] as const) {
+      const file = new SealedFile(path, fileId, key);
+      file.adopt(openSealedFile(path, fileId, key), () => undefined, marked);
+      await file.save(step('more'));
+      expect(openSealedFile(path, fileId, key)).toMatchObject({ header: { generation: next }, laterFrames: 0 });
+    }
+  });
+
   it('appends in a final save where nothing is in flight, and overwrites where something is', async () => {
     const path = join(temporaryFolder(), fileId);
     const file = new SealedFile(path, fileId, key);
