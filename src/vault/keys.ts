@@ -58,6 +58,12 @@ export async function unlockVault(options: KeyOptions): Promise<Unlocked> {
   return keyIds ? rebuild(options, keyIds) : firstUse(options);
 }
 
+/** Takes a key out of the keychain that was made for this vault, where another process was first. Throws `KEY_*`. */
+export async function dropLoser(options: HomeOptions, keyId: string): Promise<void> {
+  const chosen = await chooseHome(options);
+  if ('keyring' in chosen) await dropKey(chosen.keyring, keyId);
+}
+
 async function openExisting(options: KeyOptions, file: VaultFile): Promise<Unlocked> {
   const opened = { backend: file.backend, provider: file.provider, how: 'opened' } as const;
   let refusal: CofferError | undefined;
@@ -150,13 +156,7 @@ async function firstUse(options: KeyOptions): Promise<Unlocked> {
   }
   const key = options.newKey();
   await keepKey(keyring, key);
-  const unlocked = await settle(options, key, {
-    backend: keyring.backend,
-    provider: await keyring.provider(),
-    slots: [],
-  });
-  if (unlocked.key.id !== key.id) await dropKey(keyring, key.id);
-  return unlocked;
+  return settle(options, key, { backend: keyring.backend, provider: await keyring.provider(), slots: [] });
 }
 
 async function firstUseWithout(options: KeyOptions, none: Answer): Promise<Unlocked> {

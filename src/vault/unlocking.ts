@@ -2,7 +2,7 @@ import { VaultKey } from '../envelope/key.ts';
 import { type CofferError, isCofferError } from '../errors.ts';
 import { makeDirectory } from '../files/paths.ts';
 import type { VaultDirectory } from './directory.ts';
-import { type KeyOptions, type Unlocked, unlockVault } from './keys.ts';
+import { dropLoser, type KeyOptions, type Unlocked, unlockVault } from './keys.ts';
 import { keyIdsOf } from './open.ts';
 import { readVaultFile } from './vault-file.ts';
 
@@ -35,16 +35,7 @@ export class Unlocking {
   /** Comes by the vault key, and at first use makes it. Throws `KEY_*`, `PASSPHRASE_WRONG`, `NOT_SAVED`; ask again at will. */
   async unlock(): Promise<Unlocked> {
     if (this.current && !this.isReplaced(this.current)) return this.current;
-    this.#asking ??= unlockVault({
-      ...this.#options,
-      directory: this.#place.root,
-      sealedKeyIds: () => this.#sealedKeyIds(),
-      newKey: () => {
-        this.#newKey ??= VaultKey.generate();
-        return this.#newKey;
-      },
-      makeDirectory: () => makeDirectory(this.#place.root),
-    });
+    this.#asking ??= this.#ask();
     try {
       this.current = await this.#asking;
       return this.current;
@@ -75,6 +66,35 @@ export class Unlocking {
         this.isReplaced(unlocked) ? undefined : { value: await work(unlocked) },
       );
       if (done) return done.value;
+    }
+  }
+
+  async #ask(): Promise<Unlocked> {
+    const unlocked = await unlockVault({
+      ...this.#options,
+      directory: this.#place.root,
+      sealedKeyIds: () => this.#sealedKeyIds(),
+      newKey: () => {
+        this.#newKey ??= VaultKey.generate();
+        return this.#newKey;
+      },
+      makeDirectory: () => makeDirectory(this.#place.root),
+    });
+    await this.#dropLoser(unlocked);
+    return unlocked;
+  }
+
+  /** Where another process was first, maybe after our own first use had timed out, the key that we made is nobody's. */
+  async #dropLoser({ key }: Unlocked): Promise<void> {
+    const made = this.#newKey?.id;
+    if (made === undefined || made === readVaultFile(this.#place.root)?.retiring) return;
+    try {
+      if (made !== key.id) await dropLoser(this.#options, made);
+      this.#newKey = undefined;
+    } catch (error) {
+      // A keychain that is too slow is asked again; one that refuses must not keep us from the key that we have.
+      if (!isCofferError(error, 'KEY_TIMEOUT')) this.#newKey = undefined;
+      throw error;
     }
   }
 

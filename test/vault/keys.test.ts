@@ -31,6 +31,7 @@ function vaultJson(at: Home): Record<string, unknown> {
   return JSON.parse(readFileSync(join(at.directory, 'vault.json'), 'utf8'));
 }
 
+const TOO_LATE = { outcome: 'TIMEOUT', detail: 'it took too long' } as const;
 const outcomes = ['NOT_FOUND', 'LOCKED', 'DECLINED', 'ABSENT', 'TIMEOUT', 'MISMATCH'] as const;
 
 describe('unlockVault', () => {
@@ -104,6 +105,44 @@ describe('unlockVault', () => {
     await sessions.unlock();
     expect(kept).toEqual([vaultJson(at)['key'], vaultJson(at)['key']]);
   });
+
+  it.each(['set', 'get', 'delete'] as const)(
+    'leaves no item behind where another process is first while its %s times out',
+    async (late) => {
+      const at = home();
+      const other = home(at.directory, at.keyring);
+      const kept: string[] = [];
+      let slow = true;
+      /** Does what is asked, but says so too late; meanwhile the other process makes the vault. */
+      const answer = async <T extends { outcome: Outcome }>(
+        call: typeof late,
+        asked: Promise<T>,
+      ): Promise<T | typeof TOO_LATE> => {
+        const given = await asked;
+        if (call === late || call === 'set') await (await other.open()).close();
+        if (call !== late || !slow) return given;
+        slow = false;
+        return TOO_LATE;
+      };
+      const keyring: Keyring = {
+        backend: 'memory',
+        probe: () => at.keyring.probe(),
+        provider: () => at.keyring.provider(),
+        get: (keyId) => answer('get', at.keyring.get(keyId)),
+        delete: (keyId) => answer('delete', slow ? Promise.resolve(TOO_LATE) : at.keyring.delete(keyId)),
+        set: (keyId, secret) => {
+          kept.push(keyId);
+          return answer('set', at.keyring.set(keyId, secret));
+        },
+      };
+      const sessions = sessionsOf({ directory: at.directory, keyring, env: {} });
+      await expect(sessions.unlock()).rejects.toMatchObject({ code: 'KEY_TIMEOUT' });
+      await sessions.unlock();
+      expect(sessions.key).toMatchObject({ keyId: vaultJson(at)['key'], how: 'opened' });
+      expect(kept).toEqual([expect.not.stringMatching(String(vaultJson(at)['key']))]);
+      expect(await at.keyring.get(kept[0]!)).toMatchObject({ outcome: 'NOT_FOUND' });
+    },
+  );
 
   it('calls a key that does not give its key id a mismatch', async () => {
     const at = await withSession();
