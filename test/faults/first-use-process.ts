@@ -37,6 +37,7 @@ async function use(vault: Sessions, used: Used): Promise<void> {
   used.how = vault.key.how;
   const session = vault.begin({ directory: '/work/project', model: 'demo/echo' });
   await session.append({ type: 'message', message: { role: 'user', content: `by ${process.pid}` } });
+  used.saved = true;
   await session.close();
 }
 
