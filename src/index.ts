@@ -12,9 +12,10 @@ export type {
   UnknownEvent,
   Usage,
 } from './session/event.ts';
-export { type OpenOptions, openVault } from './session/open-vault.ts';
+export { type OpenOptions, openVault, recoverVault } from './session/open-vault.ts';
 export type { Row } from './session/row.ts';
 export type { Session, Unsaved } from './session/session.ts';
 export type { Beginning, Inspection, KeyState, Recorded, SeenReport, Sessions } from './session/sessions.ts';
 export type { State } from './session/state.ts';
 export type { Summary } from './session/summary.ts';
+export type { KeySlots, SlotRow, WaysIn } from './vault/key-slots.ts';

@@ -1,4 +1,5 @@
 import { isCofferError } from '../errors.ts';
+import type { AskSecret } from '../vault/recover.ts';
 import { type AskPassphrase, type KeychainChoice, type Keyring, Vault } from '../vault/vault.ts';
 import { Sessions } from './sessions.ts';
 
@@ -36,6 +37,17 @@ export async function openVault(options: OpenOptions = {}): Promise<Sessions> {
   const sessions = sessionsOf(options);
   await sessions.unlock();
   await goOnRotating(sessions);
+  return sessions;
+}
+
+/**
+ * Opens a vault that was copied here from another machine: asks for a recovery code or a passphrase, and puts the key into the
+ * keychain of this machine. Where the key is at hand it asks for nothing. Throws `RECOVERY_CODE_WRONG`, `PASSPHRASE_WRONG`,
+ * `KEY_*`, `FAILED` where there is no vault, `NOT_SAVED`.
+ */
+export async function recoverVault(options: OpenOptions & { askSecret: AskSecret }): Promise<Sessions> {
+  const sessions = sessionsOf(options);
+  await sessions.recover({ askSecret: options.askSecret });
   return sessions;
 }
 

@@ -65,7 +65,7 @@ function choiceOf({ choice, env }: HomeOptions, recorded?: Backend): ChoiceOptio
 }
 
 const refusals: Record<Exclude<Outcome, 'READY'>, { code: ErrorCode; advice: string }> = {
-  NOT_FOUND: { code: 'KEY_NOT_FOUND', advice: 'restore the keychain that had it, or recover from a copy' },
+  NOT_FOUND: { code: 'KEY_NOT_FOUND', advice: 'restore the keychain that had it, or coffer recover' },
   LOCKED: { code: 'KEY_LOCKED', advice: 'unlock it and try again' },
   DECLINED: { code: 'KEY_DECLINED', advice: 'allow the access and try again' },
   ABSENT: { code: 'KEY_ABSENT', advice: 'start it, or use a passphrase' },

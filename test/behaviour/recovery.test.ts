@@ -11,6 +11,8 @@ import { type Bus, requireKeychain, startKeychain } from '../support/keychain.ts
 
 const main = join(import.meta.dirname, '../../src/cli/main.ts');
 
+const HINT = 'no recovery code: coffer key recovery-code makes one';
+
 /** A machine: folders of its own, and a keychain of its own. */
 class Machine implements AsyncDisposable {
   readonly place: Place;
@@ -53,6 +55,7 @@ async function withCode(): Promise<{ at: Machine; code: string; screen: string }
   const { place, usual } = at;
   const chat = await place.run(['--model', 'demo/echo'], { ...usual, input: 'hello\n' });
   expect(chat).toMatchObject({ code: 0, stdout: 'echo: hello\n' });
+  expect((await place.run(['doctor'], usual)).stdout).toContain(HINT);
   await using asked = place.terminal(['key', 'recovery-code'], usual);
   const [code] = await asked.waitFor(/(?:[0-9A-Z]{4}-){8}[0-9A-Z]{4}/);
   await asked.waitFor(/type it back: /);
@@ -123,7 +126,9 @@ describe('a vault copied to another machine', { timeout: 180_000 }, () => {
       'user: again',
       'assistant: echo: again',
     ]);
-    expect((await place.run(['doctor'], usual)).stdout).toContain('all is well');
+    const { stdout } = await place.run(['doctor'], usual);
+    expect(stdout).toContain('all is well');
+    expect(stdout).not.toContain(HINT);
     const again = await place.run(['recover'], { ...usual, input: `${code}\n` });
     expect(again).toMatchObject({ code: 0, stdout: expect.stringContaining('nothing was changed') });
     expect((await old.place.run(['sessions'], old.usual)).stdout).toContain('saved sessions (1):');

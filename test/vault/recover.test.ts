@@ -6,7 +6,7 @@ import type { CofferError } from '../../src/errors.ts';
 import type { Keyring, Outcome } from '../../src/keyring/keyring.ts';
 import { MemoryKeyring } from '../../src/keyring/memory.ts';
 import { RecoveryCode } from '../../src/keyring/recovery-code.ts';
-import { type OpenOptions, openVault, sessionsOf } from '../../src/session/open-vault.ts';
+import { type OpenOptions, openVault, recoverVault, sessionsOf } from '../../src/session/open-vault.ts';
 import { wrapForRecoveryCode } from '../../src/vault/slots.ts';
 import type { VaultFile } from '../../src/vault/vault-file.ts';
 import { begin, temporaryFolder, user } from '../support/vault.ts';
@@ -85,6 +85,13 @@ describe('recoverVault', () => {
     await using sessions = await openVault({ directory: copy.directory, keyring, env: {} });
     expect(await sessions.list()).toHaveLength(1);
     expect(read(copy).slots).toHaveLength(1);
+  });
+
+  it('is in the library as well', async () => {
+    const copy = await copied({ code: true });
+    const options = { directory: copy.directory, keyring: new MemoryKeyring(), env: {} };
+    await using sessions = await recoverVault({ ...options, askSecret: async () => copy.code });
+    expect(sessions.key).toMatchObject({ state: 'ready', keyId: read(copy).key });
   });
 
   it('does the same by a passphrase, and records where the key is now', async () => {

@@ -47,7 +47,15 @@ async function checkKey(terminal: Terminal, sessions: Sessions, found: Inspectio
     return tellProblem(terminal, error);
   }
   terminal.say('  it is at hand');
+  if (vaultFile !== undefined && needsCode(vaultFile)) {
+    terminal.say('  no recovery code: coffer key recovery-code makes one');
+  }
   return undefined;
+}
+
+/** A key that is passed in is kept by whoever passes it. */
+function needsCode({ backend, slots }: NonNullable<Inspection['vaultFile']>): boolean {
+  return backend !== 'fd' && slots.every(({ kind }) => kind !== 'recovery');
 }
 
 function checkModes(terminal: Terminal, found: Inspection): CofferError | undefined {
