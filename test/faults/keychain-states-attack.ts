@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { State } from './keychain-states-table.ts';
 import { type Ran, sealedFiles, type World } from './keychain-states-world.ts';
@@ -21,22 +21,20 @@ export interface Tally {
   hung: number;
   /** Programs that were started under watch. */
   started: number;
-  /** Runs that were made again, as a busy machine let the keychain miss the deadline. */
-  again: number;
   readonly failures: string[];
 }
 
+/** Nothing found yet. */
 export function newTally(): Tally {
-  const figures = { cases: 0, lostSessions: 0, secondKeys: 0, orphans: 0, trapped: 0, leaks: 0, hung: 0, started: 0 };
-  return { ...figures, kills: 0, again: 0, failures: [] };
+  const sessions = { cases: 0, lostSessions: 0, secondKeys: 0, kills: 0, orphans: 0 };
+  return { ...sessions, trapped: 0, leaks: 0, hung: 0, started: 0, failures: [] };
 }
 
-/** How often a run is made again where the keychain was late and its state is no reason to be. */
-const TRIES = 4;
+/** What a busy machine makes of any state: it has to be tried again, in a new world. */
+export const LATE: RegExp = /the keychain does not answer|KEY_TIMEOUT/;
 
 /** Puts a program through one state: it lists, exports, chats and begins a vault, and then everything must be as it was. */
-export async function attack(state: State, world: World, tally: Tally): Promise<void> {
-  const blame = new Blame(state.name, world, tally);
+export async function attack(state: State, world: World, blame: Blame): Promise<void> {
   await begin(world, blame);
   const whole = await world.items();
   await state.bring(world);
@@ -45,8 +43,17 @@ export async function attack(state: State, world: World, tally: Tally): Promise<
   const left = await shown(world, whole);
   await read(state, world, blame);
   await chat(state, world, blame);
+  await chatWithoutRecord(state, world, blame, keyId);
   const own = await firstUse(state, world, blame);
   await judge(state, world, blame, { keyId, named, left, own });
+}
+
+/** Adds what was found in one world to what was found before. */
+export function add(sum: Tally, one: Tally): void {
+  sum.failures.push(...one.failures);
+  for (const name of Object.keys(one) as (keyof Tally)[]) {
+    if (name !== 'failures') sum[name] += one[name];
+  }
 }
 
 /** Says what is wrong, and in which state. */
@@ -67,15 +74,13 @@ export class Blame {
     return fine;
   }
 
-  /** Runs the program, again where the keychain was late by no fault of the state. */
+  /** Runs the program; throws what fits {@link LATE} where the keychain was late by no fault of the state. */
   async run(run: () => Promise<Ran>, isLateRight = false): Promise<Ran> {
     this.tally.cases++;
-    for (let attempt = 1; ; attempt++) {
-      const ran = await run();
-      if (ran.signal === 'SIGKILL') this.tally.hung++;
-      if (isLateRight || attempt === TRIES || !/the keychain does not answer/.test(ran.stderr)) return ran;
-      this.tally.again++;
-    }
+    const ran = await run();
+    if (ran.signal === 'SIGKILL') this.tally.hung++;
+    if (!isLateRight && LATE.test(ran.stderr)) throw new Error(`${this.name}: ${ran.stderr}`);
+    return ran;
   }
 }
 
@@ -139,6 +144,28 @@ async function chat(state: State, world: World, blame: Blame): Promise<void> {
   blame.unless(world.untouched() === before, 'a chat that could not be saved changed the vault');
 }
 
+/** vault.json is gone as well: what the sealed files name is the only key there may be. */
+async function chatWithoutRecord(state: State, world: World, blame: Blame, keyId: string | undefined): Promise<void> {
+  const path = join(world.place.data, 'vault.json');
+  const away = join(world.place.temp, 'vault.json');
+  if ((await world.keyId()) === undefined) return; // what took it away is a failure already
+  await rename(path, away);
+  const before = world.untouched();
+  const ran = await blame.run(() => world.run(CHAT, { input: 'unrecorded typed\n' }), isLate(state));
+  blame.unless(ran.stdout === 'echo: unrecorded typed\n', 'a chat without vault.json does not live', ran);
+  acknowledge(world, ran, ['unrecorded']);
+  if (state.refused === undefined && state.first === 'vault') {
+    blame.unless(ran.code === 0 && (await world.keyId()) === keyId, 'vault.json is not made again', ran);
+  } else {
+    blame.unless(ran.code === 15, 'a chat without vault.json and key does not end with 15', ran);
+    blame.unless(world.untouched() === before, 'a chat without vault.json and key changed the vault');
+  }
+  const made = await world.keyId();
+  if (!blame.unless(made === undefined || made === keyId, 'another key was made for the vault'))
+    blame.tally.secondKeys++;
+  await rename(away, path);
+}
+
 /** Gives the key of the vault that was begun, where one was. */
 async function firstUse(state: State, world: World, blame: Blame): Promise<string | undefined> {
   const data = join(world.place.root, 'another');
@@ -187,8 +214,8 @@ async function judgeKeys(state: State, world: World, blame: Blame, before: Befor
   blame.unless(state.first !== 'vault' || added.length > foreign.length, 'a first use keeps its key elsewhere');
   const gone = before.left.filter((item) => !items.includes(item));
   blame.unless(gone.length === 0, 'items are gone from the keychain', gone.length);
-  const isSame = (await world.keyId()) === before.keyId && (await vaultFile(world)) === before.named;
-  if (!blame.unless(isSame, 'vault.json is not what it was')) blame.tally.secondKeys++;
+  blame.unless((await vaultFile(world)) === before.named, 'vault.json is not what it was');
+  if ((await world.keyId()) !== before.keyId) blame.tally.secondKeys++;
 }
 
 /** The items as the state leaves them: those that are locked show no text, and keep the one they had. */
@@ -202,11 +229,8 @@ async function shown(world: World, whole: readonly string[]): Promise<string[]> 
 
 /** A fresh process must open everything that was reported as saved. */
 export async function judgeSessions(world: World, blame: Blame): Promise<void> {
-  let found = await world.program.opened(world.env);
-  for (let attempt = 1; attempt < TRIES && /KEY_TIMEOUT/.test(found.error ?? ''); attempt++) {
-    blame.tally.again++;
-    found = await world.program.opened(world.env);
-  }
+  const found = await world.program.opened(world.env);
+  if (LATE.test(found.error ?? '')) throw new Error(`${blame.name}: ${found.error}`);
   const lost = [...world.acknowledged].filter((word) => !found.texts.includes(word));
   blame.tally.lostSessions += lost.length;
   blame.unless(lost.length === 0, 'what was saved is lost', { lost, error: found.error });
@@ -222,7 +246,7 @@ export async function judgeSecrets(world: World, blame: Blame): Promise<void> {
 }
 
 /** What ended with 0, and did not say that it is in memory only, was reported as saved. */
-export function acknowledge(world: World, ran: Ran, words: readonly string[]): void {
+function acknowledge(world: World, ran: Ran, words: readonly string[]): void {
   if (ran.code === 0 && !/memory only/.test(ran.stderr)) for (const word of words) world.acknowledged.add(word);
 }
 

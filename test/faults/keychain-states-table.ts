@@ -228,10 +228,11 @@ async function linkModules(from: string, to: string): Promise<void> {
   await cp(join(from, 'keytar'), join(to, 'keytar'), { recursive: true });
 }
 
-async function theItem({ bus }: World): Promise<readonly [string, string]> {
-  const [item, ...others] = await bus.items();
-  if (item?.secret === undefined || others.length > 0) throw new Error('there is not one item in the keychain');
-  return [item.attributes['account'] ?? '', item.secret];
+async function theItem(world: World): Promise<readonly [string, string]> {
+  const [item, ...others] = await world.items();
+  if (item === undefined || others.length > 0) throw new Error('there is not one item in the keychain');
+  const at = item.indexOf('=');
+  return [item.slice(0, at), item.slice(at + 1)];
 }
 
 function addressOf({ env }: World['bus']): World['changes'] {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Campaign, Control } from './campaign.ts';
 import { check } from './driven.ts';
-import { attack, Blame, begin, newTally, type Tally } from './keychain-states-attack.ts';
+import { add, attack, Blame, begin, LATE, newTally, type Tally } from './keychain-states-attack.ts';
 import { lockBeforeSomebody, moments } from './keychain-states-moments.ts';
 import { type State, states } from './keychain-states-table.ts';
 import { type Program, World } from './keychain-states-world.ts';
@@ -11,19 +11,23 @@ import { type Program, World } from './keychain-states-world.ts';
 /** How many worlds are attacked at a time, besides those in which somebody does not answer a prompt. */
 const LANES = 2;
 
+/** How often a state is tried again for a keychain that was late. */
+const TRIES = 4;
+
 /** Every state a keychain can be in, and every moment that it gets there, met by a list, an export, a chat and a first use. */
 export const campaign: Campaign = {
   name: 'the keychain',
   needs: ['gnome-keyring-daemon', 'dbus-daemon', 'dbus-monitor', 'secret-tool', 'strace'],
   async run(_folder, tell) {
     const tally = newTally();
+    let again = 0;
     const pass = (name: string, work: (world: World, blame: Blame) => Promise<void>) => async (): Promise<void> => {
       tell(name);
-      await inWorld(coffer, name, tally, work);
+      again += await inWorld(coffer, name, tally, work);
     };
     const waiting = moments.filter(({ idle }) => idle).map((moment) => pass(moment.name, moment.pass));
     const busy = moments.filter(({ idle }) => !idle).map((moment) => pass(moment.name, moment.pass));
-    const standing = states.map((state) => pass(state.name, (world) => attack(state, world, tally)));
+    const standing = states.map((state) => pass(state.name, (world, blame) => attack(state, world, blame)));
     const tried = controls.map(() => ({ caught: 0, cases: 0 }));
     const wrong = controls.flatMap((control, index) =>
       control.attacks.map((work) => () => tryControl(control, work, tried[index]!)),
@@ -41,7 +45,7 @@ export const campaign: Campaign = {
         `programs on PATH called ${tally.trapped}`,
         `hung ${tally.hung}`,
         `unused items left by ${tally.kills} killed first uses ${tally.orphans}`,
-        `runs made again ${tally.again}`,
+        `worlds made again for a late keychain ${again}`,
       ],
       failures: tally.failures,
     };
@@ -56,7 +60,7 @@ const coffer: Program = {
   },
 };
 
-type Work = (world: World, blame: Blame, tally: Tally) => Promise<void>;
+type Work = (world: World, blame: Blame) => Promise<void>;
 
 /** A wrong program, the attacks it goes through, and what shows its fault. */
 interface WrongWay {
@@ -113,7 +117,7 @@ const controls: readonly WrongWay[] = [
 function through(name: string): Work {
   const state = states.find((one): one is State => one.name === name);
   if (state === undefined) throw new TypeError(`there is no state ${name}`);
-  return (world, _, tally) => attack(state, world, tally);
+  return (world, blame) => attack(state, world, blame);
 }
 
 async function tryControl(control: WrongWay, work: Work, tried: { caught: number; cases: number }): Promise<void> {
@@ -126,23 +130,44 @@ async function tryControl(control: WrongWay, work: Work, tried: { caught: number
       return JSON.parse((await promisify(execFile)(process.execPath, args, { env })).stdout);
     },
   };
-  await inWorld(program, control.name, tally, (world, blame) => work(world, blame, tally));
+  await inWorld(program, control.name, tally, work);
   tried.cases++;
   if (control.isCaught(tally)) tried.caught++;
 }
 
-/** Makes a world and lets it be attacked; what goes wrong with that is a failure of its own. */
+/**
+ * Makes a world and lets it be attacked; what goes wrong with that is a failure of its own. Where the keychain was late, as on a
+ * machine that has more to do, another world is made: gives how many were.
+ */
 async function inWorld(
+  program: Program,
+  name: string,
+  sum: Tally,
+  work: (world: World, blame: Blame) => Promise<void>,
+): Promise<number> {
+  for (let again = 0; ; again++) {
+    const tally = newTally();
+    const late = await inOneWorld(program, name, tally, work);
+    if (late && again < TRIES) continue;
+    add(sum, tally);
+    return again;
+  }
+}
+
+async function inOneWorld(
   program: Program,
   name: string,
   tally: Tally,
   work: (world: World, blame: Blame) => Promise<void>,
-): Promise<void> {
+): Promise<boolean> {
   await using world = await World.make(program);
   try {
     await work(world, new Blame(name, world, tally));
+    return false;
   } catch (error) {
-    tally.failures.push(`${name}: broke off: ${error instanceof Error ? error.message : String(error)}`);
+    const message = error instanceof Error ? error.message : String(error);
+    tally.failures.push(`${name}: broke off: ${message}`);
+    return LATE.test(message);
   }
 }
 
