@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { ago, clock, countMessages, lastSession, showRows } from '../../src/cli/rows.ts';
-import { CofferError } from '../../src/errors.ts';
+import { ago, clock, countMessages, describeSeen, lastSession, showRows } from '../../src/cli/rows.ts';
+import { CofferError, type ErrorCode } from '../../src/errors.ts';
 import type { Row } from '../../src/session/row.ts';
+import type { SeenReport } from '../../src/session/sessions.ts';
 import { FakeTerminal } from './fake-terminal.ts';
 
 function row(changes: Partial<Row>): Row {
@@ -57,11 +58,54 @@ describe('showRows', () => {
     expect(fake.err).toBe("1: step 3 is lost\n2 can't be opened: file ff: broken\n");
   });
 
+  it('says which one is not as it was seen, in its row and below', async () => {
+    const fake = new FakeTerminal({ tty: true });
+    showRows(fake.terminal, [row({ rolledBack: 'an older copy was put back' })], '/resume');
+    await fake.terminal.flush();
+    expect(fake.out).toContain('just now, not as it was seen');
+    expect(fake.err).toBe('1: an older copy was put back\n');
+  });
+
+  it('says what is wrong with the marks against rollback, also where no row is left', async () => {
+    const fake = new FakeTerminal();
+    const fileId = 'a'.repeat(32);
+    showRows(fake.terminal, [], '/resume', { state: 'good', removed: [fileId] });
+    await fake.terminal.flush();
+    expect(fake.out).toBe('no saved sessions yet\n');
+    expect(fake.err).toMatch(new RegExp(`^${fileId} was removed by something other than coffer; .*\\n$`));
+  });
+
   it('says that there is none', async () => {
     const fake = new FakeTerminal();
     showRows(fake.terminal, [], '/resume');
     await fake.terminal.flush();
     expect(fake.out).toBe('no saved sessions yet\n');
+  });
+});
+
+describe('describeSeen', () => {
+  const unreadable = (code: ErrorCode): SeenReport => ({
+    ...{ state: 'unreadable', removed: [], error: new CofferError(code, 'file seen: broken') },
+  });
+
+  it.each<[string, SeenReport | undefined, RegExp[]]>([
+    ['is not known', undefined, []],
+    ['is as it should be', { state: 'good', removed: [] }, []],
+    ['has nothing to mark yet', { state: 'none', removed: [] }, []],
+    [
+      'is missing',
+      { state: 'missing', removed: [] },
+      [/^seen is missing; the next chat or snapshot writes it anew, until/],
+    ],
+    ['is damaged', unreadable('UNAUTHENTIC'), [/^file seen: broken; the next save keeps it in quarantine/]],
+    [
+      'needs another key',
+      unreadable('KEY_OTHER'),
+      [/^file seen: broken; it is left as it is, and as long as it is an older/],
+    ],
+    ['misses two files', { state: 'good', removed: ['a', 'b'] }, [/^a was removed/, /^b was removed/]],
+  ])('of a file that %s', (_, seen, lines) => {
+    expect(describeSeen(seen)).toEqual(lines.map((line) => expect.stringMatching(line)));
   });
 });
 
