@@ -1,10 +1,12 @@
+import { isKnown } from '../../src/session/event.ts';
 import { openVault } from '../../src/session/open-vault.ts';
+import { textOf } from '../../src/session/state.ts';
 import type { Found, FoundFile } from './driven.ts';
 
 /*
  * A fresh process that looks at what a fault left behind: opens the vault and every sealed file in it from end to end, and
  * prints one line of JSON. With `go-on` it then resumes what `_autosave` points at (or begins a session), saves a step and
- * closes: what a person does next. COFFER_DATA_DIR and COFFER_KEYCHAIN as for coffer itself.
+ * closes: what a person does next; with `anew` it begins another. COFFER_DATA_DIR and COFFER_KEYCHAIN as for coffer itself.
  */
 
 const found: Found = { files: [] };
@@ -17,10 +19,13 @@ try {
     found.files.push(file);
     if (unreadable) continue;
     try {
-      const { state } = await vault.read(row);
+      const { events, state } = await vault.read(row);
       file.texts = state.messages.map(({ content }) =>
         typeof content === 'string' ? (content.split(' ')[0] ?? '') : '',
       );
+      file.partial = events.flatMap((event) => {
+        return isKnown(event) && event.type === 'message' && event.partial ? [textOf(event.message)] : [];
+      });
     } catch (error) {
       file.error = String((error as NodeJS.ErrnoException).code ?? error);
     }
@@ -32,6 +37,11 @@ try {
     await session.append({ type: 'message', message: { role: 'user', content: 'went-on' } });
     await session.close();
     found.wentOn = session.fileId;
+  }
+  if (process.argv.includes('anew')) {
+    const session = vault.begin({ directory: '/work/project', model: 'demo/echo' });
+    await session.append({ type: 'message', message: { role: 'user', content: 'anew' } });
+    await session.close();
   }
 } catch (error) {
   const { code, message } = error as NodeJS.ErrnoException;

@@ -52,6 +52,8 @@ export interface FoundFile {
   readonly torn?: string | undefined;
   error?: string | undefined;
   texts: readonly string[];
+  /** The replies that are marked as cut short. */
+  partial?: readonly string[];
 }
 
 /** What a fresh process finds in a vault. */
@@ -117,9 +119,13 @@ export class Driver implements AsyncDisposable {
   }
 }
 
-/** Lets a fresh process look at a vault; with `goOn` it also resumes, saves a step and closes. */
-export async function check(env: NodeJS.ProcessEnv, options: { goOn?: boolean } = {}): Promise<Found> {
-  const args = [join(import.meta.dirname, 'check.ts'), ...(options.goOn ? ['go-on'] : [])];
+/** Lets a fresh process look at a vault; with `goOn` it also resumes, saves a step and closes, with `anew` begins another session. */
+export async function check(env: NodeJS.ProcessEnv, options: { goOn?: boolean; anew?: boolean } = {}): Promise<Found> {
+  const args = [
+    join(import.meta.dirname, 'check.ts'),
+    ...(options.goOn ? ['go-on'] : []),
+    ...(options.anew ? ['anew'] : []),
+  ];
   const { stdout } = await promisify(execFile)(process.execPath, args, {
     env: { PATH: process.env['PATH'], ...env },
     maxBuffer: 2 ** 28,

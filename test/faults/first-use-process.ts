@@ -10,7 +10,7 @@ import type { Used } from './first-use.ts';
  */
 
 /** How often a process asks a busy keychain again, as a chat does at every step. */
-const PATIENCE = 5;
+const PATIENCE = 30;
 
 process.stdout.write('ready\n');
 for await (const line of createInterface({ input: process.stdin })) {

@@ -1,0 +1,63 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+
+/** How long a flush is held; whatever ends the chat must come within that time. */
+const HELD_MS = 1000;
+
+/**
+ * Holds the next flush of a process for a second, so that something can happen to it while a save is under way. It must be made before the
+ * process gets its terminal: what is started later has a copy of the terminal's master, which could not be closed any more.
+ */
+export class Hold implements AsyncDisposable {
+  readonly #strace: ChildProcess;
+  readonly #ended: Promise<unknown>;
+  readonly #watchers = new Set<() => void>();
+  #text = '';
+  #attached = false;
+
+  constructor() {
+    const inject = `inject=fsync,fdatasync:delay_enter=${HELD_MS * 1000}:when=1`;
+    const args = ['strace', '-f', '-e', 'trace=fsync,fdatasync', '-e', 'signal=none', '-e', inject, '-p'];
+    const waiting = ['-c', 'read -r pid && exec "$@" "$pid"', 'sh', ...args];
+    this.#strace = spawn('sh', waiting, { stdio: ['pipe', 'ignore', 'pipe'] });
+    this.#ended = once(this.#strace, 'close').then(() => this.#wake());
+    this.#strace.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.#text += text;
+      this.#wake();
+    });
+  }
+
+  /** Attaches to a process: from now on the first flush of each of its threads is held. */
+  async attach(pid: number): Promise<void> {
+    this.#attached = true;
+    this.#strace.stdin?.write(`${pid}\n`);
+    await this.#until(/attached/);
+  }
+
+  /** Resolves when a save has come as far as its flush. */
+  async reached(): Promise<void> {
+    await this.#until(/f(?:data)?sync\(/);
+  }
+
+  /** Whether a flush was reached and has been let go by now. */
+  get isOver(): boolean {
+    return this.#attached && /f(?:data)?sync[^\n]*= /.test(this.#text);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#strace.kill();
+    await this.#ended;
+  }
+
+  async #until(pattern: RegExp): Promise<void> {
+    while (!pattern.test(this.#text)) {
+      if (this.#strace.exitCode !== null) throw new Error(`strace ended before ${pattern}: ${this.#text}`);
+      await new Promise<void>((resolve) => this.#watchers.add(resolve));
+    }
+  }
+
+  #wake(): void {
+    for (const watcher of this.#watchers) watcher();
+    this.#watchers.clear();
+  }
+}
