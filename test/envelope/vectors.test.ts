@@ -59,6 +59,7 @@ describe('fixed vectors', () => {
       'newer-events',
       'no-padding',
       'one-frame',
+      'seen-file',
       'stored-segment',
       'three-frames',
       'zstd-segment',

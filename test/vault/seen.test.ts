@@ -20,11 +20,15 @@ import type { Row } from '../../src/session/row.ts';
 import type { Session } from '../../src/session/session.ts';
 import type { Sessions } from '../../src/session/sessions.ts';
 import { VaultDirectory } from '../../src/vault/directory.ts';
-import { type Opened, openSealedFile, readHeader } from '../../src/vault/open.ts';
+import { type Opened, openHead, openSealedFile, readHeader } from '../../src/vault/open.ts';
+import { rollbackOf } from '../../src/vault/rollback.ts';
 import type { Mark } from '../../src/vault/sealed-file.ts';
 import { type Marks, Seen } from '../../src/vault/seen.ts';
 import { readVaultFile } from '../../src/vault/vault-file.ts';
-import { begin, crashed, type Home, home, reply, texts, user } from '../support/vault.ts';
+import { begin, crashed, type Home, home, reply, temporaryFolder, texts, user } from '../support/vault.ts';
+
+/** The fields of a vector that are used here. */
+type Vector = Record<'key' | 'fileId' | 'file', string>;
 
 const large = 'a line of a session that is too large to rewrite at every step\n'.repeat(4000);
 
@@ -243,6 +247,26 @@ describe('a seen that is', () => {
     const content = { summary: Buffer.from('{}'), segments: [packSegment(Buffer.from(text))] };
     writeFileSync(seenOf(at), Buffer.concat([header, sealFrame(key, firstLink(header), content).bytes]));
     expect(await marksOf(at)).toMatchObject({ error: { code: 'UNAUTHENTIC' } });
+  });
+
+  it('made by another program from docs/format.md is read, and marks the file that it names', () => {
+    const [seen, three] = ['seen-file', 'three-frames'].map(
+      (name) =>
+        JSON.parse(readFileSync(join(import.meta.dirname, '../vectors/opened', `${name}.json`), 'utf8')) as Vector,
+    ) as [Vector, Vector];
+    const directory = temporaryFolder();
+    writeFileSync(join(directory, 'seen'), Buffer.from(seen.file, 'base64'));
+    writeFileSync(join(directory, three.fileId), Buffer.from(three.file, 'base64'));
+    const key = VaultKey.from(Buffer.from(seen.key, 'hex'));
+    const { header, marks } = new Seen(new VaultDirectory(directory)).read({ key });
+    expect(header).toMatchObject({ kind: 'seen', fileId: seen.fileId, generation: 12n });
+    expect([...marks.values()].map(({ generation }) => generation)).toEqual([7n, 2n ** 64n - 1n]);
+    const head = openHead(join(directory, three.fileId), three.fileId, VaultKey.from(Buffer.from(three.key, 'hex')));
+    expect(head.links).toHaveLength(3);
+    expect(rollbackOf(marks.get(three.fileId), head)).toBeUndefined();
+    expect(rollbackOf(marks.get(three.fileId), { ...head, links: head.links.slice(0, 1) })).toMatchObject({
+      how: 'cut',
+    });
   });
 
   it('genuine has all the fields that coffer writes', async () => {

@@ -159,15 +159,22 @@ def talk(first, last):
 SUMMARY = {"id": "2026-11-20_14-30", "model": "demo/echo", "messages": 2}
 
 
+def mark(file):
+    line = json.dumps({"file": file.file_id.hex(), "generation": str(file.generation), "frames": len(file.frames),
+                       "link": file.link.hex()}, separators=(",", ":"))
+    return line.encode() + b"\n"
+
+
 def good():
     yield File("one-frame").add(SUMMARY, (1, begin(1) + talk(2, 40))).vector(
         "one frame, one zstd segment: the session as an overwrite leaves it")
 
-    yield (File("three-frames", generation=7)
-           .add(SUMMARY, (1, begin(1) + talk(2, 30)), (0, said(30, "user", "and one more, stored")))
-           .add({**SUMMARY, "messages": 31}, (0, said(31, "assistant", "appended")))
-           .add({**SUMMARY, "messages": 33}, (0, said(32, "user", "")), (1, talk(33, 80)))
-           .vector("an overwrite and two appended steps; the later frames have the floor of 1024"))
+    three = (File("three-frames", generation=7)
+             .add(SUMMARY, (1, begin(1) + talk(2, 30)), (0, said(30, "user", "and one more, stored")))
+             .add({**SUMMARY, "messages": 31}, (0, said(31, "assistant", "appended"))))
+    marks = mark(three)
+    three.add({**SUMMARY, "messages": 33}, (0, said(32, "user", "")), (1, talk(33, 80)))
+    yield three.vector("an overwrite and two appended steps; the later frames have the floor of 1024")
 
     yield File("empty-body").add(SUMMARY).vector("a summary and a body of no segments")
 
@@ -193,6 +200,10 @@ def good():
         "an event type and a field this version does not know, and text beyond ASCII")
 
     yield File("index-file", kind=2, generation=2**64 - 1).add({}).vector("kind 2 and the greatest generation")
+
+    marks += mark(File("index-file", generation=2**64 - 1).add({}))
+    yield File("seen-file", kind=3, generation=12).add({}, (1, marks)).vector(
+        "kind 3: a mark behind the second frame of three-frames, and one of the greatest generation")
 
 
 def bad():
@@ -267,7 +278,7 @@ def main():
     for folder in (opened, refused):
         folder.mkdir(parents=True, exist_ok=True)
     names = ["one-frame", "three-frames", "empty-body", "stored-segment", "zstd-segment", "multi-chunk",
-             "chunk-boundary", "no-padding", "newer-events", "index-file"]
+             "chunk-boundary", "no-padding", "newer-events", "index-file", "seen-file"]
     for name, vector in zip(names, good(), strict=True):
         write(opened, name, vector)
     for name, vector in bad():
