@@ -8,7 +8,7 @@ import { chooseHome, type HomeOptions, keepKey, lookUp, refused } from './key-ho
 import { changeVaultFile, requireRoom, requireVaultFile } from './key-slots.ts';
 import type { AskPassphrase, Unlocked } from './keys.ts';
 import { tryPassphrase, tryRecoveryCode, wrapForPassphrase } from './slots.ts';
-import { type PassphraseSlot, replaceVaultFile, type VaultFile } from './vault-file.ts';
+import { type PassphraseSlot, readVaultFile, replaceVaultFile, type VaultFile } from './vault-file.ts';
 
 /** How many times a person may try. */
 const TRIES = 3;
@@ -70,24 +70,23 @@ export async function recoverVault(place: VaultDirectory, options: RecoverOption
   const keys = await openWithSecret(file, options);
   const kept = 'keyring' in chosen ? await keepIn(chosen.keyring, keys) : await keepUnder(keys, options);
   const { key, retiring, by } = keys;
-  const isRecorded = kept.backend === 'passphrase' && file.backend === 'passphrase' && !kept.slot;
-  if (!isRecorded) await changeVaultFile(place, (now) => record(place.root, now, file, kept));
+  const isNew = kept.backend !== file.backend || kept.provider !== file.provider || kept.slot !== undefined;
+  // A copy that can't be written, as on a mounted backup, opens all the same where it names this keychain already.
+  if (isNew) await changeVaultFile(place, (now) => record(place.root, now, file, kept));
+  else requireSame(requireVaultFile(place.root), file);
   return {
     unlocked: { key, retiring, backend: kept.backend, provider: kept.provider, how: 'opened' },
-    by: isRecorded ? 'at hand' : by,
+    by: isNew || kept.backend !== 'passphrase' ? by : 'at hand',
     isPassphraseNew: kept.slot !== undefined,
     missing: retiring ? undefined : file.retiring,
   };
 }
 
 function requireCopy(place: VaultDirectory): VaultFile {
-  try {
-    return requireVaultFile(place.root);
-  } catch (error) {
-    if (!isCofferError(error, 'FAILED') || place.fileIds().length === 0) throw error;
-    const what = `${place.root} has sealed files and no vault.json, which has the recovery codes and passphrases`;
-    throw new CofferError('KEY_NOT_FOUND', `${what}; copy it here too`);
-  }
+  const file = readVaultFile(place.root);
+  if (file || place.fileIds().length === 0) return requireVaultFile(place.root);
+  const what = `${place.root} has sealed files and no vault.json, which has the recovery codes and passphrases`;
+  throw new CofferError('KEY_NOT_FOUND', `${what}; copy it here too`);
 }
 
 /** The keys, where all of them can be had without being asked for. */
@@ -187,9 +186,13 @@ async function keepUnder({ key, retiring, by }: Keys, options: RecoverOptions): 
   return { ...kept, slot, retiringSlot: retiring && (await wrapForPassphrase(retiring, passphrase)) };
 }
 
+function requireSame(now: VaultFile, before: VaultFile): void {
+  if (now.key === before.key && now.retiring === before.retiring) return;
+  throw new CofferError('VAULT_BUSY', 'the key was rotated meanwhile; try again');
+}
+
 async function record(directory: string, now: VaultFile, before: VaultFile, kept: Kept): Promise<void> {
-  if (now.key !== before.key || now.retiring !== before.retiring)
-    throw new CofferError('VAULT_BUSY', 'the key was rotated meanwhile; try again');
+  requireSame(now, before);
   const { backend, provider, slot, retiringSlot } = kept;
   if (slot) requireRoom(now.slots);
   if (retiringSlot) requireRoom(now.retiringSlots ?? []);

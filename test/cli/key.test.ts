@@ -1,6 +1,8 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { lstatSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { requirePosix } from '../files/facilities.ts';
 import { FakeTerminal, makeFolder, runHere } from './fake-terminal.ts';
 
 let folder: string;
@@ -91,6 +93,32 @@ describe('coffer key', () => {
     const list = new FakeTerminal();
     expect((await runHere(list, ['key', 'list'], env)).code).toBe(0);
     expect(list.out).toContain(`  it is replacing ${retiring}; coffer key rotate goes on with that\n`);
+  });
+});
+
+describe('a vault.json that is not one', () => {
+  it.for<[string, (path: string) => void, number]>([
+    ['of a newer version', (path) => writeFileSync(path, '{"format":2}'), 14],
+    ['damaged', (path) => writeFileSync(path, '{"format":1'), 13],
+    ['a link', (path) => symlinkSync('/etc/hostname', path), 1],
+    ['a directory', (path) => mkdirSync(path), 1],
+    ['a FIFO', (path) => execFileSync('mkfifo', [path]), 1],
+  ])('ends every command in one line, nothing changed: %s', async ([, put, code], context) => {
+    requirePosix(context);
+    const path = join(folder, 'vault/vault.json');
+    rmSync(path);
+    put(path);
+    const before = lstatSync(path);
+    const commands = [['key', 'list'], ['key', 'add-passphrase'], ['key', 'remove', '01234567'], ['recover']];
+    for (const args of commands) {
+      const fake = new FakeTerminal();
+      fake.stdin.end('correct horse\n');
+      expect((await runHere(fake, args, env)).code).toBe(code);
+      expect(fake.shown).toMatch(/^coffer: .*vault\.json.*\n$/);
+    }
+    const terminal = new FakeTerminal({ tty: true });
+    expect((await runHere(terminal, ['key', 'recovery-code'], env)).code).toBe(code);
+    expect(lstatSync(path)).toMatchObject({ ino: before.ino, mode: before.mode, mtimeMs: before.mtimeMs });
   });
 });
 

@@ -1,4 +1,5 @@
-import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { VaultKey } from '../../src/envelope/key.ts';
@@ -9,6 +10,7 @@ import { RecoveryCode } from '../../src/keyring/recovery-code.ts';
 import { type OpenOptions, openVault, recoverVault, sessionsOf } from '../../src/session/open-vault.ts';
 import { wrapForRecoveryCode } from '../../src/vault/slots.ts';
 import type { VaultFile } from '../../src/vault/vault-file.ts';
+import { requirePosix } from '../files/facilities.ts';
 import { begin, temporaryFolder, user } from '../support/vault.ts';
 
 /** A vault that was made elsewhere: its directory is here, its keychain is not. */
@@ -175,6 +177,31 @@ describe('recoverVault', () => {
   });
 });
 
+describe('a recovery while something else goes on', () => {
+  it('does not take a key that was rotated meanwhile for the one of the vault', async () => {
+    for (const backend of ['memory', 'fd'] as const) {
+      const copy = await copied({ code: true });
+      const keyring = new MemoryKeyring();
+      write(copy, { ...read(copy), backend, provider: await keyring.provider() });
+      const rotated = { ...read(copy), key: 'a'.repeat(32) };
+      const sessions = sessionsOf({ directory: copy.directory, keyring, env: {} });
+      const askSecret = async (): Promise<string> => {
+        write(copy, rotated);
+        return copy.code;
+      };
+      await expect(sessions.recover({ askSecret })).rejects.toMatchObject({ code: 'VAULT_BUSY' });
+      expect(read(copy)).toEqual(rotated);
+    }
+  });
+
+  it('writes nothing where vault.json names this keychain already', async () => {
+    const copy = await copied({ code: true });
+    const before = statSync(join(copy.directory, 'vault.json'));
+    expect(await recover(copy, [copy.code], { keyring: new MemoryKeyring() })).toMatchObject({ by: 'recovery code' });
+    expect(statSync(join(copy.directory, 'vault.json')).ino).toBe(before.ino);
+  });
+});
+
 describe('a secret that opens nothing', () => {
   it('is named, and asked for three times', async () => {
     const copy = await copied({ code: true });
@@ -244,6 +271,22 @@ describe('a recovery that can not be', () => {
     rmSync(copy.directory, { recursive: true });
     expect(await nothing()).toMatchObject({ code: 'FAILED', message: expect.stringContaining('there is no vault') });
     expect(existsSync(copy.directory)).toBe(false);
+  });
+
+  it.for<[string, (path: string) => void]>([
+    ['a link', (path) => symlinkSync('/etc/hostname', path)],
+    ['a directory', (path) => mkdirSync(path)],
+    ['a FIFO', (path) => execFileSync('mkfifo', [path])],
+  ])('says that %s is in the place of vault.json', async ([, put], context) => {
+    requirePosix(context);
+    const copy = await copied({ code: true });
+    const path = join(copy.directory, 'vault.json');
+    rmSync(path);
+    put(path);
+    await expect(recover(copy, [copy.code], { keyring: new MemoryKeyring() })).rejects.toMatchObject({
+      code: 'FAILED',
+      message: expect.stringMatching(/vault.json.*(symbolic link|not a regular file)/),
+    });
   });
 
   it.each<Exclude<Outcome, 'READY'>>(['LOCKED', 'DECLINED', 'TIMEOUT'])(
