@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { unpackSegment } from '../envelope/segment.ts';
-import { CofferError } from '../errors.ts';
+import { CofferError, isCofferError } from '../errors.ts';
 import { dataDirectory, makeDirectory } from '../files/paths.ts';
 import { VaultDirectory } from './directory.ts';
 import { inspectDirectory, type VaultInspection } from './inspect.ts';
@@ -86,8 +86,9 @@ export class Vault {
     return new KeySlots(this.#place, this.#options, () => this.unlock());
   }
 
-  /** Brings the key of a copied vault to this machine. Throws as {@link recoverVault}. */
+  /** Brings the key of a copied vault to this machine. Throws as `recoverVault` does. */
   async recover(asks: RecoverAsks): Promise<Recovered> {
+    const { recoverVault } = await import('./recover.ts');
     const { recoverVault } = await import('./recover.ts');
     const recovered = await recoverVault(this.#place, { ...this.#options, ...asks });
     this.#keys.current = recovered.unlocked;
@@ -229,6 +230,16 @@ export class Vault {
     const { finishRotation } = await import('./rotate.ts');
     const rotated = await finishRotation(this.#place, this.#seen, unlocked, { ...this.#options, onProgress });
     return rotated && this.#rotated(unlocked, rotated);
+  }
+
+  /** Marks how far a file has come, unless another process has its turn: a step does not wait for that, nor fail for it. */
+  markNow(file: SealedFile): void {
+    try {
+      using turn = this.#place.tryTurn();
+      if (turn && this.#keys.current) this.#seen.mark(this.#keys.current, [file]);
+    } catch (error) {
+      if (!isCofferError(error)) throw error; // a turn that can't be had leaves the mark where it was, behind the file
+    }
   }
 
   /** Takes note that files are gone which something else removed: they are reported no more. Throws `KEY_*`, `VAULT_BUSY`. */
