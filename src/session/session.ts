@@ -233,7 +233,9 @@ export class Session implements AsyncDisposable {
 
   async #write(draft?: NewEvent): Promise<void> {
     if (this.#writable) {
-      await this.#writable.file.save(this.#step(draft));
+      const { file } = this.#writable;
+      await file.save(this.#step(draft));
+      if (file.folded) this.#vault.markNow(file);
     } else {
       await this.#create();
     }

@@ -38,7 +38,7 @@ export async function inspectDirectory(directory: string): Promise<VaultInspecti
     return stats !== undefined;
   };
   const exists = check(directory, 0o700);
-  check(join(directory, 'vault.json'), 0o600);
+  for (const name of ['vault.json', 'seen']) check(join(directory, name), 0o600);
   for (const name of ['sessions', 'locks', 'quarantine']) {
     check(join(directory, name), 0o700);
     for (const entry of namesIn(join(directory, name))) check(join(directory, name, entry), 0o600);

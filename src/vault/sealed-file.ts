@@ -54,6 +54,7 @@ export class SealedFile {
   #generation = 0n;
   /** What is on disk was made durable here; of what was only opened that is not known. */
   #flushed = false;
+  #folded = false;
   #end: End | undefined;
   #torn: Torn | undefined;
   #queue: Promise<void> = Promise.resolve();
@@ -69,7 +70,8 @@ export class SealedFile {
   /**
    * Goes on from what was opened, and hands each segment's plain lines to `onLines`, in order. `marked` is given where that is
    * not what was seen of this file, and is the generation that was: the next save overwrites then, and is later than both. It
-   * overwrites too what is sealed with a retiring key.
+   * overwrites too what is sealed with a retiring key, and a file that nobody folded at the end: a flush of its last frames may
+   * have failed, and nothing must be appended behind what failed.
    */
   adopt(opened: Opened, onLines: (lines: Buffer) => void, marked?: bigint): void {
     for (const segment of opened.segments) onLines(this.#body.addSegment(segment));
@@ -77,7 +79,8 @@ export class SealedFile {
     const { generation } = opened.header;
     this.#generation = marked !== undefined && marked > generation ? marked : generation;
     this.#torn = opened.torn;
-    if (!opened.torn && marked === undefined && opened.key.id === this.#key.id) this.#end = opened;
+    const isFolded = !opened.torn && opened.laterFrames === 0;
+    if (isFolded && marked === undefined && opened.key.id === this.#key.id) this.#end = opened;
   }
 
   /**
@@ -87,6 +90,11 @@ export class SealedFile {
   get mark(): Mark | undefined {
     const chain = this.#flushed ? this.#end?.chain : undefined;
     return chain && { generation: this.#generation, frames: chain.index, link: chain.link };
+  }
+
+  /** Whether the last save put appended frames into one: the moment to mark how far the file has come. */
+  get folded(): boolean {
+    return this.#folded;
   }
 
   /** Makes a step durable. Throws `NOT_SAVED`, `DURABILITY_UNKNOWN`; the step stays in memory for the next save. */
@@ -136,7 +144,9 @@ export class SealedFile {
     const finals = this.#finals;
     const overtaken = (): boolean => this.#finals !== finals;
     const end = this.#appendsTo();
+    const folds = !end && this.#end !== undefined && this.#end.laterFrames > 0;
     this.#end = undefined;
+    this.#folded = false;
     this.#inFlight = true;
     try {
       if (end) {
@@ -148,7 +158,9 @@ export class SealedFile {
         const { header, frame } = this.#sealWhole();
         this.#written();
         const stamp = await replaceFile(this.path, [header, frame.bytes], { abandoned: overtaken });
-        if (!overtaken()) this.#overwritten(frame, stamp);
+        if (overtaken()) return;
+        this.#overwritten(frame, stamp);
+        this.#folded = folds;
       }
     } catch (error) {
       if (overtaken()) return; // the final save has made this step durable

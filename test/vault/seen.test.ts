@@ -97,6 +97,25 @@ describe('seen', () => {
     expect([...(await marksOf(at)).marks.keys()]).toEqual([one.fileId]);
   });
 
+  it('marks a large session when its frames are put into one, without waiting for a turn', async () => {
+    const at = home();
+    await using sessions = await at.open();
+    const session = begin(sessions);
+    await session.append(user(large));
+    const generation = (): bigint => headerOf(at, session.fileId!).generation;
+    const fold = async (): Promise<void> => {
+      const before = generation();
+      for (let count = 0; generation() === before && count < 100; count++) await session.append(user(`step ${count}`));
+      expect(generation()).toBe(before + 1n);
+    };
+    expect((await marksOf(at)).marks.size).toBe(0);
+    await fold();
+    expect((await marksOf(at)).marks.get(session.fileId!)).toMatchObject({ generation: 2n, frames: 1 });
+    using _turn = FileLock.tryTake(join(at.directory, 'locks', 'vault'));
+    await fold();
+    expect((await marksOf(at)).marks.get(session.fileId!)).toMatchObject({ generation: 2n });
+  });
+
   it('is written only where something is new', async () => {
     const at = home();
     const fileId = await written(at, 'one');
