@@ -89,7 +89,6 @@ export class Vault {
   /** Brings the key of a copied vault to this machine. Throws as `recoverVault` does. */
   async recover(asks: RecoverAsks): Promise<Recovered> {
     const { recoverVault } = await import('./recover.ts');
-    const { recoverVault } = await import('./recover.ts');
     const recovered = await recoverVault(this.#place, { ...this.#options, ...asks });
     this.#keys.current = recovered.unlocked;
     return recovered;
