@@ -41,13 +41,13 @@ const toolCallPart = z.looseObject({
   type: z.literal('tool-call'),
   toolCallId: z.string(),
   toolName: z.string(),
-  input: z.unknown(),
+  input: z.unknown().optional(),
 });
 const toolResultPart = z.looseObject({
   type: z.literal('tool-result'),
   toolCallId: z.string(),
   toolName: z.string(),
-  output: z.unknown(),
+  output: z.unknown().optional(),
 });
 
 const message = z.discriminatedUnion('role', [

@@ -30,6 +30,16 @@ describe('decodeEvents', () => {
     expect(decodeEvents(encodeEvents(events))).toEqual(events);
   });
 
+  it('reads a tool that was called with nothing and gave nothing: JSON leaves undefined out', () => {
+    const call = { type: 'tool-call', toolCallId: 'c', toolName: 'now', input: undefined } as const;
+    const result = { type: 'tool-result', toolCallId: 'c', toolName: 'now', output: undefined } as const;
+    const events: Event[] = [
+      { id: 1, ts: 1, type: 'message', message: { role: 'assistant', content: [call] } },
+      { id: 2, ts: 1, type: 'message', message: { role: 'tool', content: [result] } },
+    ];
+    expect(decodeEvents(encodeEvents(events))).toEqual(events);
+  });
+
   it.each([
     ['no JSON', '{'],
     ['no id', '{"ts":1,"type":"name","name":"x"}'],
