@@ -1,14 +1,4 @@
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  unlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { encodeHeader } from '../../src/envelope/format.ts';
@@ -16,16 +6,15 @@ import { VaultKey } from '../../src/envelope/key.ts';
 import { firstLink, sealFrame } from '../../src/envelope/seal.ts';
 import { packSegment } from '../../src/envelope/segment.ts';
 import { FileLock } from '../../src/files/lock.ts';
-import type { Row } from '../../src/session/row.ts';
 import type { Session } from '../../src/session/session.ts';
-import type { Sessions } from '../../src/session/sessions.ts';
 import { VaultDirectory } from '../../src/vault/directory.ts';
-import { type Opened, openHead, openSealedFile, readHeader } from '../../src/vault/open.ts';
+import { openHead } from '../../src/vault/open.ts';
 import { rollbackOf } from '../../src/vault/rollback.ts';
 import type { Mark } from '../../src/vault/sealed-file.ts';
-import { type Marks, Seen } from '../../src/vault/seen.ts';
+import { Seen } from '../../src/vault/seen.ts';
 import { readVaultFile } from '../../src/vault/vault-file.ts';
-import { begin, crashed, type Home, home, reply, temporaryFolder, texts, user } from '../support/vault.ts';
+import { headerOf, keyOf, marksOf, resumed, rowOf, seenOf, written } from '../support/marks.ts';
+import { begin, crashed, home, reply, temporaryFolder, user } from '../support/vault.ts';
 
 /** The fields of a vector that are used here. */
 type Vector = Record<'key' | 'fileId' | 'file', string>;
@@ -299,188 +288,6 @@ describe('a seen that is', () => {
     expect((await marksOf(at)).marks).toEqual(new Map([['a'.repeat(32), mark]]));
   });
 });
-
-describe('a sealed file', () => {
-  it('of an older generation is refused, read on request, and the newest again once accepted and saved', async () => {
-    const at = home();
-    const fileId = await written(at, 'one');
-    const older = readFileSync(at.path(fileId));
-    await resumed(at, 'two');
-    const { generation } = headerOf(at, fileId);
-    writeFileSync(at.path(fileId), older);
-
-    await using sessions = await at.open();
-    const row = await rowOf(sessions, fileId);
-    const phrase = `generation ${headerOf(at, fileId).generation} is there, and ${generation} was seen`;
-    expect(row.rolledBack).toContain(phrase);
-    await expect(sessions.resume(row)).rejects.toMatchObject({
-      code: 'ROLLED_BACK',
-      message: expect.stringContaining(phrase),
-    });
-    const recorded = await sessions.read({ ...row, rolledBack: undefined });
-    expect(recorded.row.rolledBack).toContain(phrase);
-    expect(texts(recorded)).toEqual(['one']);
-
-    await (await sessions.resume(row, { acceptOlder: true })).close();
-    expect((await rowOf(sessions, fileId)).rolledBack).toContain(phrase);
-
-    const session = await sessions.resume(row, { acceptOlder: true });
-    await session.append(user('three'));
-    expect(headerOf(at, fileId).generation).toBe(generation + 1n);
-    expect((await rowOf(sessions, fileId)).rolledBack).toBeUndefined();
-    await session.close();
-    expect(texts(await sessions.read(await rowOf(sessions, fileId)))).toEqual(['one', 'three']);
-  });
-
-  it('later than its mark is no alarm', async () => {
-    const at = home();
-    const fileId = await written(at, 'one');
-    const sessions = await at.open();
-    const session = await sessions.resume(await rowOf(sessions, fileId));
-    await session.append(user('two'));
-    await using other = await crashed(at).open();
-    const row = await rowOf(other, fileId);
-    expect(row.rolledBack).toBeUndefined();
-    expect(texts(await other.resume(row))).toEqual(['one', 'two']);
-    await sessions.close();
-  });
-
-  it('cut off at a frame is noticed up to its mark, and not behind it', async () => {
-    const at = home();
-    const sessions = await at.open();
-    const session = begin(sessions);
-    const path = (): string => at.path(session.fileId!);
-    await session.append(user(large));
-    await session.append(user('two'));
-    const two = readFileSync(path());
-    await session.append(user('three'));
-    const three = readFileSync(path());
-    await session.save('marks three frames of it');
-    await session.append(user('four'));
-    const left = crashed(at);
-    await sessions.close();
-
-    writeFileSync(left.path(session.fileId!), three);
-    await using other = await left.open();
-    expect((await rowOf(other, session.fileId!)).rolledBack).toBeUndefined();
-    writeFileSync(left.path(session.fileId!), two);
-    const row = await rowOf(other, session.fileId!);
-    expect(row.rolledBack).toBe('steps were cut off its end: 2 of its frames are there, and 3 were seen');
-    await expect(other.resume(row)).rejects.toMatchObject({ code: 'ROLLED_BACK' });
-
-    const resumedAs = await other.resume(row, { acceptOlder: true });
-    await resumedAs.append(user('five'));
-    expect(headerOf(left, session.fileId!).generation).toBe(2n);
-    expect((await rowOf(other, session.fileId!)).rolledBack).toBeUndefined();
-  });
-
-  it('of the same generation from another copy of the vault is noticed', async () => {
-    const at = home();
-    const fileId = await written(at, 'one');
-    const twin = crashed(at);
-    await resumed(at, 'two here');
-    await resumed(twin, 'two there');
-    expect(headerOf(twin, fileId)).toEqual(headerOf(at, fileId));
-    copyFileSync(twin.path(fileId), at.path(fileId));
-    await using sessions = await at.open();
-    const row = await rowOf(sessions, fileId);
-    expect(row.rolledBack).toMatch(/another file was put in its place/);
-    const session = await sessions.resume(row, { acceptOlder: true });
-    await session.append(user('three'));
-    await session.close();
-    expect((await rowOf(sessions, fileId)).rolledBack).toBeUndefined();
-  });
-
-  it('of a snapshot is held to its mark as well', async () => {
-    const at = home();
-    await using sessions = await at.open();
-    const session = begin(sessions);
-    await session.append(user('one'));
-    await session.save('kept');
-    const { fileId } = (await sessions.list()).find(({ kind }) => kind === 'snapshot')!;
-    const { summary, segments } = await contentOf(at, fileId);
-    const key = await keyOf(at);
-    const header = encodeHeader({ kind: 'session', keyId: key.id, fileId, generation: 1n });
-    writeFileSync(
-      at.path(fileId),
-      Buffer.concat([header, sealFrame(key, firstLink(header), { summary, segments }).bytes]),
-    );
-    const row = await rowOf(sessions, fileId);
-    expect(row).toMatchObject({ kind: 'snapshot', rolledBack: expect.stringContaining('another file') });
-    await expect(sessions.resume(row)).rejects.toMatchObject({ code: 'ROLLED_BACK' });
-    expect(texts(await sessions.resume(row, { acceptOlder: true }))).toEqual(['one']);
-  });
-
-  it('that something else removed is reported until that is taken note of', async () => {
-    const at = home();
-    const kept = await written(at, 'one');
-    const gone = await written(at, 'two');
-    unlinkSync(at.path(gone));
-    await using sessions = await at.open();
-    expect(await sessions.list()).toHaveLength(1);
-    expect(sessions.seen).toEqual({ state: 'good', removed: [gone] });
-    unlinkSync(at.path(kept));
-    await sessions.list();
-    expect(sessions.seen?.removed.toSorted()).toEqual([kept, gone].sort());
-    await sessions.forget([kept, gone]);
-    await sessions.list();
-    expect(sessions.seen).toEqual({ state: 'good', removed: [] });
-  });
-
-  it('that coffer deletes takes its mark with it', async () => {
-    const at = home();
-    const fileId = await written(at, 'one');
-    await using sessions = await at.open();
-    await sessions.delete(await rowOf(sessions, fileId));
-    expect((await marksOf(at)).marks.size).toBe(0);
-    expect(await sessions.list()).toEqual([]);
-    expect(sessions.seen).toEqual({ state: 'good', removed: [] });
-    expect(existsSync(seenOf(at))).toBe(true);
-  });
-});
-
-/** Begins a session with one step and closes it. Gives its file id. */
-async function written(at: Home, text: string): Promise<string> {
-  await using sessions = await at.open();
-  const session = begin(sessions);
-  await session.append(user(text));
-  await session.close();
-  return session.fileId!;
-}
-
-/** Goes on with the session that was saved last, by one step, and closes it. */
-async function resumed(at: Home, text: string): Promise<void> {
-  await using sessions = await at.open();
-  const session = await sessions.resume(await sessions.find('last'));
-  await session.append(user(text));
-  await session.close();
-}
-
-async function rowOf(sessions: Sessions, fileId: string): Promise<Row> {
-  return (await sessions.list()).find((row) => row.fileId === fileId)!;
-}
-
-function seenOf(at: Home): string {
-  return join(at.directory, 'seen');
-}
-
-function headerOf(at: Home, fileId: string): ReturnType<typeof readHeader> {
-  return readHeader(at.path(fileId), fileId);
-}
-
-async function keyOf(at: Home): Promise<VaultKey> {
-  const found = await at.keyring.get(readVaultFile(at.directory)!.key);
-  if (found.outcome !== 'READY') throw new Error(found.outcome);
-  return VaultKey.from(found.secret);
-}
-
-async function marksOf(at: Home): Promise<Marks> {
-  return new Seen(new VaultDirectory(at.directory)).read({ key: await keyOf(at) });
-}
-
-async function contentOf(at: Home, fileId: string): Promise<Pick<Opened, 'summary' | 'segments'>> {
-  return openSealedFile(at.path(fileId), fileId, await keyOf(at));
-}
 
 function flipped(bytes: Buffer, offset: number): Buffer {
   const changed = Buffer.from(bytes);

@@ -1,0 +1,53 @@
+import { join } from 'node:path';
+import { VaultKey } from '../../src/envelope/key.ts';
+import type { Row } from '../../src/session/row.ts';
+import type { Sessions } from '../../src/session/sessions.ts';
+import { VaultDirectory } from '../../src/vault/directory.ts';
+import { readHeader } from '../../src/vault/open.ts';
+import { type Marks, Seen } from '../../src/vault/seen.ts';
+import { readVaultFile } from '../../src/vault/vault-file.ts';
+import { begin, type Home, user } from './vault.ts';
+
+/** Begins a session with one step and closes it. Gives its file id. */
+export async function written(at: Home, text: string): Promise<string> {
+  await using sessions = await at.open();
+  const session = begin(sessions);
+  await session.append(user(text));
+  await session.close();
+  return session.fileId!;
+}
+
+/** Goes on with the session that was saved last, by one step, and closes it. */
+export async function resumed(at: Home, text: string): Promise<void> {
+  await using sessions = await at.open();
+  const session = await sessions.resume(await sessions.find('last'));
+  await session.append(user(text));
+  await session.close();
+}
+
+/** The row of a file. */
+export async function rowOf(sessions: Sessions, fileId: string): Promise<Row> {
+  return (await sessions.list()).find((row) => row.fileId === fileId)!;
+}
+
+/** Where the marks against rollback are. */
+export function seenOf(at: Home): string {
+  return join(at.directory, 'seen');
+}
+
+/** The header of a sealed file. */
+export function headerOf(at: Home, fileId: string): ReturnType<typeof readHeader> {
+  return readHeader(at.path(fileId), fileId);
+}
+
+/** The vault key. */
+export async function keyOf(at: Home): Promise<VaultKey> {
+  const found = await at.keyring.get(readVaultFile(at.directory)!.key);
+  if (found.outcome !== 'READY') throw new Error(found.outcome);
+  return VaultKey.from(found.secret);
+}
+
+/** The marks as a fresh process reads them. */
+export async function marksOf(at: Home): Promise<Marks> {
+  return new Seen(new VaultDirectory(at.directory)).read({ key: await keyOf(at) });
+}
