@@ -303,7 +303,9 @@ describe('a recovery that can not be', () => {
         delete: async () => answer,
       };
       const before = readFileSync(join(copy.directory, 'vault.json'));
-      await expect(recover(copy, [copy.code], { keyring })).rejects.toMatchObject({ code: `KEY_${outcome}` });
+      const sessions = sessionsOf({ directory: copy.directory, keyring, env: {} });
+      const askSecret = (): Promise<string> => Promise.reject(new Error('asked'));
+      await expect(sessions.recover({ askSecret })).rejects.toMatchObject({ code: `KEY_${outcome}` });
       expect(readFileSync(join(copy.directory, 'vault.json'))).toEqual(before);
     },
   );
@@ -331,6 +333,18 @@ describe('a recovery that can not be', () => {
     writeFileSync(join(folder, 'coffer-key'), Buffer.alloc(32, 7), { mode: 0o600 });
     const options: OpenOptions = { keychain: 'fd', env: { CREDENTIALS_DIRECTORY: folder } };
     await expect(recover(copy, [copy.code], options)).rejects.toMatchObject({ code: 'KEY_DECLINED' });
+  });
+
+  it('adds no slot where there is no room for one', async () => {
+    const copy = await copied({ code: true });
+    const file = read(copy);
+    const full = { ...file, slots: Array.from({ length: 16 }, () => file.slots[0]) };
+    write(copy, full);
+    await expect(recover(copy, [copy.code], noKeychain)).rejects.toMatchObject({
+      code: 'FAILED',
+      message: expect.stringContaining('16 key slots'),
+    });
+    expect(read(copy)).toEqual(full);
   });
 
   it('keeps nothing in memory, and needs somebody to give a passphrase', async () => {

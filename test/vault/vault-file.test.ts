@@ -1,7 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { readVaultFile } from '../../src/vault/vault-file.ts';
+import { sweepTemps } from '../../src/files/replace.ts';
+import { createVaultFile, readVaultFile, type VaultFile } from '../../src/vault/vault-file.ts';
 import { temporaryFolder } from '../support/vault.ts';
 
 const slot = {
@@ -85,3 +86,21 @@ function folderWith(value: unknown, write: (value: unknown) => string = JSON.str
   writeFileSync(join(folder, 'vault.json'), write(value));
   return folder;
 }
+
+describe('createVaultFile', () => {
+  it('loses to a file that came first, though its own was swept from beside it', async () => {
+    const directory = temporaryFolder();
+    const lost = createVaultFile(directory, file as VaultFile);
+    writeFileSync(join(directory, 'vault.json'), JSON.stringify({ ...file, key: 'b'.repeat(32) }));
+    expect(sweepTemps(directory, (name) => name === 'vault.json')).toBe(1);
+    expect(await lost).toBe(false);
+    expect(readVaultFile(directory)).toMatchObject({ key: 'b'.repeat(32) });
+  });
+
+  it('says so where it could not be made and none came first', async () => {
+    const directory = temporaryFolder();
+    const failed = createVaultFile(directory, file as VaultFile);
+    sweepTemps(directory, () => true);
+    await expect(failed).rejects.toMatchObject({ code: 'NOT_SAVED' });
+  });
+});
