@@ -181,6 +181,23 @@ describe('a seen that is', () => {
     await sessions.close();
   });
 
+  it('begun anew leaves out what is in use, and counts first frames only of what may be in the air', async () => {
+    const at = home();
+    const [one, two] = [await at.open(), await at.open()];
+    const held = begin(one);
+    await held.append(user('one'));
+    const ended = begin(one);
+    for (const text of [large, 'two', 'three']) await ended.append(user(text));
+    ended.finalSave();
+    rmSync(seenOf(at));
+    await begin(two).save('kept');
+    const { marks } = await marksOf(at);
+    expect(marks.has(held.fileId!)).toBe(false);
+    expect(marks.get(ended.fileId!)).toMatchObject({ generation: 1n, frames: 1 });
+    await one.close();
+    expect((await marksOf(at)).marks.has(held.fileId!)).toBe(true);
+  });
+
   it.each<[string, (bytes: Buffer) => Buffer]>([
     ['flipped in one bit', (bytes) => flipped(bytes, bytes.length - 20)],
     ['cut off', (bytes) => bytes.subarray(0, 80)],
