@@ -1,0 +1,255 @@
+import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
+import {
+  closeSync,
+  copyFileSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statSync,
+  watch,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
+import { type DeviceState, Recording, type StateBuilder } from './block-device-states.ts';
+
+const run = promisify(execFile);
+
+/** What recorded devices need on PATH. */
+export const DEVICE_NEEDS: readonly string[] = [
+  'root',
+  'nbdkit',
+  'nbdfuse',
+  'fusermount3',
+  'losetup',
+  'mount',
+  'umount',
+  'mountpoint',
+  'mkfs.ext4',
+];
+
+/** The smallest journal that ext4 makes with 4 KiB blocks is 4 MiB. */
+const SIZE = 32 * 1024 * 1024;
+
+/**
+ * Things that must be undone in any case, the last one first: when the campaign is through with them, when it fails, and
+ * when the process is told to end in the middle.
+ */
+export class Undo implements AsyncDisposable {
+  readonly #steps: (readonly [string, ...string[]])[] = [];
+  readonly #emergency = (): void => {
+    for (const [program, ...args] of this.#steps.splice(0).reverse()) spawnSync(program, args);
+  };
+  readonly #stop = (): void => process.exit(1);
+
+  constructor() {
+    process.once('exit', this.#emergency);
+    process.once('SIGINT', this.#stop).once('SIGTERM', this.#stop);
+  }
+
+  /** Names the command that undoes what was just done. */
+  add(...command: readonly [string, ...string[]]): void {
+    this.#steps.push(command);
+  }
+
+  /** Undoes everything. Throws the first error, after the rest has been undone all the same. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    process.off('exit', this.#emergency).off('SIGINT', this.#stop).off('SIGTERM', this.#stop);
+    const errors: unknown[] = [];
+    for (const [program, ...args] of this.#steps.splice(0).reverse()) {
+      await run(program, args).catch((error: unknown) => errors.push(error));
+    }
+    if (errors.length > 0) throw errors[0];
+  }
+}
+
+/** Mounts a tmpfs at a new folder, so that what happens there costs no disk. */
+export async function mountRam(folder: string, undo: Undo, options = 'mode=0700'): Promise<string> {
+  mkdirSync(folder);
+  await run('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', folder]);
+  undo.add('umount', folder);
+  return folder;
+}
+
+/** Makes an empty ext4 in a file: blocks of 4 KiB as everywhere, nothing left to be initialised later. */
+export async function makeExt4(image: string): Promise<void> {
+  const options = ['-E', 'lazy_itable_init=0,lazy_journal_init=0,nodiscard', '-J', 'size=4', '-m', '0'];
+  await run('truncate', ['-s', String(SIZE), image]);
+  await run('mkfs.ext4', ['-q', '-F', '-b', '4096', ...options, image]);
+}
+
+/** Attaches a file as a block device. */
+export async function attachLoop(file: string, undo: Undo): Promise<string> {
+  const { stdout } = await run('losetup', ['--find', '--show', file]);
+  const device = stdout.trim();
+  undo.add('losetup', '--detach', device);
+  return device;
+}
+
+/**
+ * A mounted ext4 on a device that records every write and every flush with its data: an nbdkit behind a FUSE file behind a
+ * loop device, whose flushes arrive as the fsync of that file.
+ */
+export class RecordedDevice implements AsyncDisposable {
+  /** Where it is mounted. */
+  readonly root: string;
+  readonly #folder: string;
+  readonly #undo: Undo;
+  readonly #server: ChildProcess;
+
+  private constructor(folder: string, undo: Undo, server: ChildProcess) {
+    this.root = join(folder, 'root');
+    this.#folder = folder;
+    this.#undo = undo;
+    this.#server = server;
+  }
+
+  /** Makes one in a new folder, and mounts it. */
+  static async start(folder: string): Promise<RecordedDevice> {
+    mkdirSync(folder);
+    const [image, before, file] = ['image', 'before', 'device'].map((name) => join(folder, name)) as [
+      string,
+      string,
+      string,
+    ];
+    await makeExt4(image);
+    copyFileSync(image, before);
+    const undo = new Undo();
+    try {
+      const server = await serve(folder, file, undo);
+      const device = new RecordedDevice(folder, undo, server);
+      const loop = await attachLoop(file, undo);
+      mkdirSync(device.root);
+      await run('mount', ['-t', 'ext4', loop, device.root]);
+      undo.add('umount', device.root);
+      return device;
+    } catch (error) {
+      await undo[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** How much has been recorded by now: a place in the log, in bytes. */
+  get position(): number {
+    return statSync(join(this.#folder, 'log')).size;
+  }
+
+  /** Everything recorded so far. */
+  recording(): Recording {
+    return new Recording(readFileSync(join(this.#folder, 'before')), readFileSync(join(this.#folder, 'log')));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const ended = new Promise((resolve) => this.#server.once('exit', resolve));
+    await this.#undo[Symbol.asyncDispose]();
+    await ended;
+  }
+}
+
+/** Starts the recorder, and resolves when its device can be used. */
+async function serve(folder: string, file: string, undo: Undo): Promise<ChildProcess> {
+  writeFileSync(file, '');
+  const plugin = join(import.meta.dirname, 'recorder.py');
+  const settings = [`image=${join(folder, 'image')}`, `log=${join(folder, 'log')}`];
+  const ready = watch(folder);
+  const server = spawn(
+    'nbdfuse',
+    ['--pidfile', join(folder, 'ready'), file, '[', 'nbdkit', 'python', plugin, ...settings, ']'],
+    { stdio: ['ignore', 'ignore', 'inherit'] },
+  );
+  undo.add('fusermount3', '-u', file);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      ready.on('change', (_, name) => name === 'ready' && resolve());
+      server.once('error', reject);
+      server.once('exit', (code) => reject(new Error(`nbdfuse ended with ${code} before it was ready`)));
+    });
+  } finally {
+    ready.close();
+  }
+  return server;
+}
+
+/** A device on which one state after another of a recording is built and mounted. */
+export class StateDevice implements AsyncDisposable {
+  /** Where the states are mounted. */
+  readonly root: string;
+  readonly #image: string;
+  readonly #loop: string;
+  readonly #shell = new Shell();
+
+  private constructor(folder: string, loop: string) {
+    this.root = join(folder, 'root');
+    this.#image = join(folder, 'state');
+    this.#loop = loop;
+  }
+
+  /** Makes one in a new folder; `undo` takes it away again. */
+  static async attach(folder: string, undo: Undo): Promise<StateDevice> {
+    mkdirSync(folder);
+    const image = join(folder, 'state');
+    await run('truncate', ['-s', String(SIZE), image]);
+    const device = new StateDevice(folder, await attachLoop(image, undo));
+    mkdirSync(device.root);
+    // Nothing is there to be unmounted but where the campaign ends in the middle of a state.
+    undo.add('sh', '-c', 'if mountpoint -q "$1"; then umount "$1"; fi', 'sh', device.root);
+    return device;
+  }
+
+  /** Builds a state, mounts it as after a power cut, lets `look` at it, and unmounts it. Rejects where it can't be mounted. */
+  async mounted<T>(builder: StateBuilder, state: DeviceState, look: (root: string) => Promise<T>): Promise<T> {
+    const image = openSync(this.#image, 'r+');
+    try {
+      ftruncateSync(image, 0);
+      ftruncateSync(image, SIZE);
+      for (const { offset, data } of builder.build(state)) writeWhole(image, data, offset);
+    } finally {
+      closeSync(image);
+    }
+    await this.#shell.run('mount', '-t', 'ext4', this.#loop, this.root);
+    try {
+      return await look(this.root);
+    } finally {
+      await this.#shell.run('umount', this.root);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#shell[Symbol.asyncDispose]();
+  }
+}
+
+/** A small process that starts programs: starting them from one with hundreds of megabytes costs ten times as much. */
+class Shell implements AsyncDisposable {
+  readonly #child: ChildProcess;
+  readonly #lines: AsyncIterator<string>;
+
+  constructor() {
+    const loop =
+      'while IFS= read -r line; do if out=$(eval "$line" 2>&1); then echo; else echo "failed: $out" | tr "\\n" " "; echo; fi; done';
+    this.#child = spawn('sh', ['-c', loop], { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.#lines = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]();
+  }
+
+  /** Runs a program, and rejects with what it printed where it fails. */
+  async run(...command: readonly string[]): Promise<void> {
+    const line = command.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
+    this.#child.stdin?.write(`${line} </dev/null\n`);
+    const { value } = await this.#lines.next();
+    if (value !== '') throw new Error(`${command.join(' ')}: ${value}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const ended = new Promise((resolve) => this.#child.once('exit', resolve));
+    this.#child.stdin?.end();
+    await ended;
+  }
+}
+
+function writeWhole(file: number, data: Buffer, offset: number): void {
+  const taken = writeSync(file, data, 0, data.length, offset);
+  if (taken !== data.length) throw new Error(`only ${taken} of ${data.length} bytes of a state could be written`);
+}

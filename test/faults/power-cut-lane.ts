@@ -1,0 +1,111 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { StateDevice, type Undo } from './block-device.ts';
+import { type DeviceState, describe, type Recording, StateBuilder } from './block-device-states.ts';
+import type { Seen, ToSee } from './power-cut-checker.ts';
+import { WENT_ON } from './power-cut-checker.ts';
+import type { History, Verdict } from './power-cut-history.ts';
+import { environment, type Key, loggedIn, vaultOn } from './power-cut-home.ts';
+
+/** One state, looked at. */
+export interface Tried extends Verdict {
+  /** Whether a file ended in a torn step. */
+  readonly torn: boolean;
+}
+
+/** A device for states and a process that looks at them; several work at the same time. */
+export class Lane implements AsyncDisposable {
+  readonly #device: StateDevice;
+  readonly #eye: Eye;
+
+  private constructor(device: StateDevice, eye: Eye) {
+    this.#device = device;
+    this.#eye = eye;
+  }
+
+  static async open(folder: string, undo: Undo): Promise<Lane> {
+    return new Lane(await StateDevice.attach(folder, undo), new Eye());
+  }
+
+  /** Tries states of a recording, in the order of time; in every fourth a person goes on. */
+  async try(
+    recording: Recording,
+    states: readonly DeviceState[],
+    history: History,
+    key: Key,
+    on: (tried: Tried) => void,
+  ): Promise<void> {
+    const builder = new StateBuilder(recording);
+    for (const [index, state] of states.entries()) {
+      const seen = await this.#device
+        .mounted(builder, state, (root) => this.#eye.look(root, key, index % 4 === 0))
+        .catch((error: unknown) => new Error(`is no file system any more: ${String(error)}`));
+      on(judged(seen, state, history));
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#eye[Symbol.asyncDispose]();
+    await this.#device[Symbol.asyncDispose]();
+  }
+}
+
+/** Holds what was seen against the history, and adds to every fault in which state it was. */
+function judged(seen: Seen | Error, state: DeviceState, history: History): Tried {
+  if (seen instanceof Error) {
+    const none: Verdict = history.judge(
+      { files: [], strays: [], error: { code: 'DISK', message: seen.message } },
+      state.until,
+    );
+    return { ...none, torn: false, faults: none.faults.map((fault) => `${fault}; ${describe(state)}`) };
+  }
+  const verdict = judgeBoth(seen, history, state.until);
+  const faults = verdict.faults.map((fault) => `${fault}; ${describe(state)}`);
+  return { ...verdict, faults, torn: seen.found.files.some(({ torn }) => torn) };
+}
+
+/** Judges what was there, and what was there after somebody had gone on. */
+export function judgeBoth({ found, after }: Seen, history: History, until: number): Verdict {
+  const verdict = history.judge(found, until);
+  if (!after) return verdict;
+  const later = history.judge(after, until, [WENT_ON]);
+  const faults = later.faults.map((fault) => `once somebody had gone on: ${fault}`);
+  if (!after.files.some(({ texts }) => texts.at(-1) === WENT_ON)) faults.push('going on left no step');
+  if (after.strays.length > 0) faults.push(`going on left ${after.strays.join(' ')}`);
+  return {
+    lost: Math.max(verdict.lost, later.lost),
+    accepted: Math.max(verdict.accepted, later.accepted),
+    faults: [...verdict.faults, ...faults],
+  };
+}
+
+/** A process of its own that opens vaults and tells what is in them. */
+export class Eye implements AsyncDisposable {
+  readonly #child: ChildProcess;
+  readonly #lines: AsyncIterator<string>;
+
+  constructor() {
+    const env = { PATH: process.env['PATH'] };
+    const script = join(import.meta.dirname, 'power-cut-checker.ts');
+    this.#child = spawn(process.execPath, [script], { env, stdio: ['pipe', 'pipe', 'inherit'] });
+    this.#lines = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]();
+  }
+
+  /** Looks at the vault on a mounted file system. */
+  async look(root: string, key: Key, goOn: boolean): Promise<Seen> {
+    return loggedIn(key, root, async () => {
+      const toSee: ToSee = { directory: vaultOn(root), env: environment(key, root, true), goOn };
+      this.#child.stdin?.write(`${JSON.stringify(toSee)}\n`);
+      const { value, done } = await this.#lines.next();
+      if (done === true) throw new Error('the process that looks at vaults has ended');
+      return JSON.parse(value) as Seen;
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const ended = new Promise((resolve) => this.#child.once('exit', resolve));
+    this.#child.stdin?.end();
+    await ended;
+  }
+}

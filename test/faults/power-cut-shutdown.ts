@@ -1,0 +1,134 @@
+import { execFile } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { attachLoop, Undo } from './block-device.ts';
+import { History, type Verdict } from './power-cut-history.ts';
+import { environment, type Key, vaultOn } from './power-cut-home.ts';
+import { Eye, judgeBoth } from './power-cut-lane.ts';
+import { type Protocol, protocols } from './power-cut-protocols.ts';
+
+/*
+ * A second witness of the same, which shares nothing with the recorded device: the file system itself is told to stop at once,
+ * right after an acknowledgement, and to forget whatever it has not written.
+ */
+
+const run = promisify(execFile);
+
+/** The smallest that mkfs.xfs makes is 300 MB; the files are sparse. */
+const KINDS = [
+  { kind: 'ext4', size: '64M', make: ['mkfs.ext4', '-q', '-F'] },
+  { kind: 'xfs', size: '300M', make: ['mkfs.xfs', '-q', '-f'] },
+] as const;
+
+/** How many acknowledgements of each protocol are followed by a shutdown, each in a vault of its own. */
+const MOMENTS = 6;
+
+/** What the shutdowns left, and how many there were. */
+export interface Shutdowns extends Verdict {
+  cases: number;
+  /** In how many of them something was wrong. */
+  bad: number;
+}
+
+/** Shuts ext4 and xfs down right after acknowledgements of these protocols. */
+export async function shutdowns(
+  folder: string,
+  key: Key,
+  names: readonly Protocol['name'][],
+  wrong: NodeJS.ProcessEnv = {},
+): Promise<Shutdowns> {
+  mkdirSync(folder);
+  const chosen = protocols.filter(({ name }) => names.includes(name));
+  const found = await Promise.all(
+    KINDS.map(async (system) => {
+      const total: Shutdowns = { cases: 0, bad: 0, lost: 0, accepted: 0, faults: [] };
+      await using eye = new Eye();
+      await using undo = new Undo();
+      const disk = await Disk.make(folder, system, undo);
+      for (const protocol of chosen) {
+        for (let moment = 1; moment <= MOMENTS; moment++) {
+          const verdict = await disk.shutDown(protocol, moment, key, eye, wrong);
+          total.cases++;
+          total.bad += Math.min(1, verdict.faults.length);
+          total.lost += verdict.lost;
+          total.accepted += verdict.accepted;
+          const where = `${protocol.name}: ${system.kind} shut down after acknowledgement ${moment}`;
+          total.faults.push(...verdict.faults.map((fault) => `${where}: ${fault}`));
+        }
+      }
+      return total;
+    }),
+  );
+  return found.reduce((sum, each) => ({
+    cases: sum.cases + each.cases,
+    bad: sum.bad + each.bad,
+    lost: sum.lost + each.lost,
+    accepted: sum.accepted + each.accepted,
+    faults: [...sum.faults, ...each.faults],
+  }));
+}
+
+/** A file system that is shut down, and comes back as after a power cut. */
+class Disk {
+  readonly #loop: string;
+  readonly #kind: string;
+  readonly #root: string;
+  #people = 0;
+
+  private constructor(loop: string, kind: string, root: string) {
+    this.#loop = loop;
+    this.#kind = kind;
+    this.#root = root;
+  }
+
+  static async make(folder: string, { kind, size, make }: (typeof KINDS)[number], undo: Undo): Promise<Disk> {
+    const image = join(folder, `${kind}.img`);
+    await run('truncate', ['-s', size, image]);
+    await run(make[0], [...make.slice(1), image]);
+    const disk = new Disk(await attachLoop(image, undo), kind, join(folder, kind));
+    mkdirSync(disk.#root);
+    undo.add('sh', '-c', 'if mountpoint -q "$1"; then umount "$1"; fi', 'sh', disk.#root);
+    await disk.#mount();
+    return disk;
+  }
+
+  /** Drives a protocol in a new vault up to an acknowledgement, and looks at what is left of it. */
+  async shutDown(
+    protocol: Protocol,
+    moment: number,
+    key: Key,
+    eye: Eye,
+    wrong: NodeJS.ProcessEnv = {},
+  ): Promise<Verdict> {
+    const root = join(this.#root, `person-${++this.#people}`);
+    mkdirSync(join(vaultOn(root), '..'), { recursive: true, mode: 0o700 });
+    let begun = false;
+    let left = moment;
+    let now = 0;
+    const history = new History(
+      () => ++now,
+      async () => {
+        if (!begun || --left > 0) return;
+        await run('xfs_io', ['-x', '-c', 'shutdown', this.#root]);
+        throw STOPPED;
+      },
+    );
+    const begin = (): void => {
+      begun = true;
+    };
+    const env = { ...environment(key, root), ...wrong };
+    const ended = await protocol.drive({ root: this.#root, history, env, begin }).catch((error: unknown) => error);
+    if (ended !== STOPPED) throw ended ?? new Error(`${protocol.name} has no acknowledgement ${moment}`);
+    await run('umount', [this.#root]);
+    await this.#mount();
+    return judgeBoth(await eye.look(root, key, true), history, now);
+  }
+
+  async #mount(): Promise<void> {
+    await run('mount', ['-t', this.#kind, this.#loop, this.#root]);
+  }
+}
+
+/** Ends a drive in the middle. */
+const STOPPED = new Error('the file system was shut down');

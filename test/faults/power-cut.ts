@@ -1,0 +1,180 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { startBus } from '../support/keychain.ts';
+import { DEVICE_NEEDS, mountRam, RecordedDevice, Undo } from './block-device.ts';
+import type { Recording } from './block-device-states.ts';
+import type { Campaign, Control, Figures } from './campaign.ts';
+import { History } from './power-cut-history.ts';
+import { environment, type Key, loggedIn, makeCredentials, vaultOn } from './power-cut-home.ts';
+import { Lane, type Tried } from './power-cut-lane.ts';
+import { type Protocol, protocols } from './power-cut-protocols.ts';
+import { type Shutdowns, shutdowns } from './power-cut-shutdown.ts';
+import { wrongWay } from './wrong-saves.ts';
+import { unflushed } from './wrong-writers.ts';
+
+/** States of one protocol, and of one control. */
+const STATES = 600;
+const CONTROL_STATES = 200;
+const SEED = 3;
+/** So many failures of one protocol are told; the rest are counted. */
+const TOLD = 5;
+
+/** The power goes at any moment of any save: a recorded block device, and what of its unflushed writes may have arrived. */
+export const campaign: Campaign = {
+  name: 'power cut',
+  needs: [...DEVICE_NEEDS, 'gnome-keyring-daemon', 'dbus-daemon', 'dbus-monitor', 'xfs_io', 'mkfs.xfs'],
+  run: async (folder, tell) => {
+    await using undo = new Undo();
+    const ram = await mountRam(join(folder, 'ram'), undo);
+    await using attack = await Attack.prepare(ram, undo);
+    const results: Result[] = [];
+    for (const protocol of protocols) {
+      const result = await attack.on(protocol, STATES);
+      results.push(result);
+      tell(`${protocol.name}: ${result.states} states, ${result.lost} lost, ${result.faults.length} faults`);
+    }
+    const controls: Control[] = [];
+    for (const { name, protocol, env } of WRONG) {
+      const chosen = protocols.find((each) => each.name === protocol)!;
+      const { states, bad } = await attack.on(chosen, CONTROL_STATES, env);
+      controls.push({ name, cases: states, caught: bad });
+      tell(`${name}: caught in ${bad} of ${states} states`);
+    }
+    const reached = protocols.filter(({ keychain }) => !keychain).map(({ name }) => name);
+    const stopped = await shutdowns(join(ram, 'stopped'), attack.credentials, reached);
+    tell(`shutdowns: ${stopped.cases} cases, ${stopped.lost} lost, ${stopped.faults.length} faults`);
+    const caught = await shutdowns(join(ram, 'unflushed'), attack.credentials, ['overwrite'], NO_DIRECTORY);
+    controls.push({ name: 'no fsync of the directory (shutdown)', cases: caught.cases, caught: caught.bad });
+    return figuresOf(results, stopped, controls);
+  },
+};
+
+interface Wrong {
+  readonly name: string;
+  readonly protocol: Protocol['name'];
+  /** What makes the driver do it. */
+  readonly env: NodeJS.ProcessEnv;
+}
+
+const NO_DIRECTORY = unflushed('directories');
+
+const WRONG: readonly Wrong[] = [
+  { name: 'no fsync (overwrite)', protocol: 'overwrite', env: unflushed('everything') },
+  { name: 'no fdatasync (append)', protocol: 'append', env: unflushed('files') },
+  { name: "no fsync of the file (new session's link)", protocol: "new session's link", env: unflushed('files') },
+  { name: 'no fsync of the directory (overwrite)', protocol: 'overwrite', env: NO_DIRECTORY },
+  { name: 'write-file-atomic (overwrite)', protocol: 'overwrite', env: wrongWay('atomic-package') },
+];
+
+interface Result {
+  readonly protocol: Protocol;
+  readonly states: number;
+  /** In how many of them something was wrong. */
+  readonly bad: number;
+  readonly lost: number;
+  readonly accepted: number;
+  readonly torn: number;
+  readonly faults: readonly string[];
+  /** Flushes that reached the device during each save of the protocol's own, as a median. */
+  readonly flushes: number;
+}
+
+/** Two lanes, and the keys of the vaults under attack. */
+class Attack implements AsyncDisposable {
+  readonly #folder: string;
+  readonly #lanes: readonly Lane[];
+  readonly credentials: Key;
+  #devices = 0;
+
+  private constructor(folder: string, lanes: readonly Lane[]) {
+    this.#folder = folder;
+    this.#lanes = lanes;
+    this.credentials = makeCredentials(join(folder, 'credentials'));
+  }
+
+  static async prepare(folder: string, undo: Undo): Promise<Attack> {
+    const lanes = [await Lane.open(join(folder, 'lane-1'), undo), await Lane.open(join(folder, 'lane-2'), undo)];
+    return new Attack(folder, lanes);
+  }
+
+  /** Drives a protocol on recorded devices and tries states of what they recorded. */
+  async on(protocol: Protocol, count: number, wrong: NodeJS.ProcessEnv = {}): Promise<Result> {
+    const tried: Tried[] = [];
+    const flushes: number[] = [];
+    for (let round = 0; round < protocol.rounds; round++) {
+      const { recording, history, from } = await this.#record(protocol, wrong);
+      const states = recording.states(from, Math.ceil(count / protocol.rounds), SEED + round);
+      for (const { what, asked, acknowledged } of history.saves) {
+        const isOwn = asked >= from && what.startsWith(protocol.own);
+        if (isOwn) flushes.push(recording.flushesBetween(asked, acknowledged));
+      }
+      await Promise.all(
+        this.#lanes.map(async (lane, index) => {
+          await using bus = protocol.keychain ? await startBus() : undefined;
+          const own = states.filter((_, number) => number % this.#lanes.length === index);
+          await lane.try(recording, own, history, bus ? { bus } : this.credentials, (one) => tried.push(one));
+        }),
+      );
+    }
+    const sum = (of: (one: Tried) => number): number => tried.reduce((total, one) => total + of(one), 0);
+    return {
+      protocol,
+      states: tried.length,
+      bad: sum(({ faults }) => Math.min(1, faults.length)),
+      lost: sum(({ lost }) => lost),
+      accepted: sum(({ accepted }) => accepted),
+      torn: sum(({ torn }) => Number(torn)),
+      faults: tried.flatMap(({ faults }) => faults).map((fault) => `${protocol.name}: ${fault}`),
+      flushes: median(flushes),
+    };
+  }
+
+  async #record(
+    protocol: Protocol,
+    wrong: NodeJS.ProcessEnv = {},
+  ): Promise<{ recording: Recording; history: History; from: number }> {
+    await using device = await RecordedDevice.start(join(this.#folder, `device-${++this.#devices}`));
+    const { root } = device;
+    mkdirSync(join(vaultOn(root), '..'), { recursive: true, mode: 0o700 });
+    await using bus = protocol.keychain ? await startBus() : undefined;
+    const key = bus ? { bus } : this.credentials;
+    const history = new History(() => device.position);
+    let from = 0;
+    const begin = (): void => {
+      from = device.position;
+    };
+    const env = { ...environment(key, root), ...wrong };
+    await loggedIn(key, root, () => protocol.drive({ root, history, env, begin }));
+    return { recording: device.recording(), history, from };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#lanes.map((lane) => lane[Symbol.asyncDispose]()));
+  }
+}
+
+function figuresOf(results: readonly Result[], stopped: Shutdowns, controls: readonly Control[]): Figures {
+  const sum = (of: (result: Result) => number): number => results.reduce((total, result) => total + of(result), 0);
+  const broken = results.flatMap(({ protocol, states, faults }) => [
+    ...faults.slice(0, TOLD),
+    ...(faults.length > TOLD ? [`${protocol.name}: ${faults.length - TOLD} more faults`] : []),
+    ...(states < 400 ? [`${protocol.name}: only ${states} states`] : []),
+  ]);
+  return {
+    cases: sum(({ states }) => states) + stopped.cases,
+    lost: sum(({ lost }) => lost) + stopped.lost,
+    accepted: sum(({ accepted }) => accepted) + stopped.accepted,
+    controls,
+    notes: [
+      `states per protocol: ${results.map(({ protocol, states }) => `${protocol.name} ${states}`).join(', ')}`,
+      `ext4 and xfs shut down after acknowledgements ${stopped.cases}`,
+      `torn tails ${sum(({ torn }) => torn)}`,
+      `flushes per save: ${results.map(({ protocol, flushes }) => `${protocol.name} ${flushes}`).join(', ')}`,
+    ],
+    failures: [...broken, ...stopped.faults],
+  };
+}
+
+function median(numbers: readonly number[]): number {
+  return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? 0;
+}

@@ -1,0 +1,38 @@
+import fs from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
+
+/*
+ * Loaded before the driver (`node --import`), this lets flushes succeed that were never made; all the rest of the vault stays as
+ * it is. COFFER_UNFLUSHED says which ones.
+ */
+
+/** What can be left unflushed. */
+export type Unflushed = 'everything' | 'files' | 'directories';
+
+/** The environment of a driver that leaves it unflushed. */
+export function unflushed(what: Unflushed): NodeJS.ProcessEnv {
+  return { COFFER_UNFLUSHED: what, NODE_OPTIONS: `--import=${import.meta.filename}` };
+}
+
+const what = process.env['COFFER_UNFLUSHED'];
+if (what !== undefined) skipFlushes((isDirectory) => what === 'everything' || isDirectory === (what === 'directories'));
+
+function skipFlushes(isSkipped: (isDirectory: boolean) => boolean): void {
+  const { fsync, fsyncSync, fdatasync, fdatasyncSync, fstatSync } = fs;
+  const skips = (descriptor: number): boolean => isSkipped(fstatSync(descriptor).isDirectory());
+  const later =
+    (flush: typeof fsync) =>
+    (descriptor: number, done: fs.NoParamCallback): void =>
+      skips(descriptor) ? void setImmediate(done, null) : flush(descriptor, done);
+  const now =
+    (flush: typeof fsyncSync) =>
+    (descriptor: number): void =>
+      skips(descriptor) ? undefined : flush(descriptor);
+  Object.assign(fs, {
+    fsync: later(fsync),
+    fdatasync: later(fdatasync),
+    fsyncSync: now(fsyncSync),
+    fdatasyncSync: now(fdatasyncSync),
+  });
+  syncBuiltinESMExports();
+}
