@@ -7,6 +7,9 @@ import { reasonOf } from './reason.ts';
 import { syncDirectory } from './remove.ts';
 import { writeAllSync } from './write.ts';
 
+/** What the name of a note ends in, behind the name of the file that it is about. */
+export const NOTE_SUFFIX = '.txt';
+
 /**
  * Keeps a file under another name in `directory` (made 0700 if it is not there) with a note beside it, by a
  * hard link: the bytes stay as they are whatever replaces the original. Never overwrites what is kept already:
@@ -17,7 +20,11 @@ export function keepCopy(path: string, directory: string, name: string, note: st
   try {
     makeDirectory(directory);
     linkSync(path, kept);
-    const descriptor = openSync(`${kept}.txt`, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
+    const descriptor = openSync(
+      `${kept}${NOTE_SUFFIX}`,
+      constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL,
+      0o600,
+    );
     try {
       writeAllSync(descriptor, [Buffer.from(note)], 0);
       fsyncSync(descriptor);

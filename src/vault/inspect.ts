@@ -1,8 +1,10 @@
 import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import { CofferError } from '../errors.ts';
+import { type FileSystems, networkFileSystem } from '../files/network.ts';
 import { namesIn } from '../files/reader.ts';
 import { isFileId } from './lease.ts';
+import { type Kept, keptIn } from './quarantine.ts';
 import { readVaultFile, type VaultFile } from './vault-file.ts';
 
 /** A path whose permissions are not what coffer sets. Modes are the low nine bits. */
@@ -21,7 +23,11 @@ export interface VaultInspection {
   readonly vaultFileError: CofferError | undefined;
   readonly looseModes: readonly LooseMode[];
   readonly sealedFiles: number;
-  readonly quarantined: number;
+  readonly quarantined: readonly Kept[];
+  /** What is in the directory and not coffer's, by paths within it. */
+  readonly strangers: readonly string[];
+  /** The network file system that the directory is on. */
+  readonly network: string | undefined;
   /** Temporary files that a crash left; the next save of that file removes them. */
   readonly strayTemps: number;
 }
@@ -50,10 +56,38 @@ export async function inspectDirectory(directory: string): Promise<VaultInspecti
     ...(await vaultFileOf(directory)),
     looseModes,
     sealedFiles: sessions.filter(isFileId).length,
-    quarantined: namesIn(join(directory, 'quarantine')).filter((name) => !name.endsWith('.txt')).length,
+    quarantined: keptIn(join(directory, 'quarantine')),
+    strangers: strangersIn(directory),
+    network: networkFileSystem(directory),
     strayTemps: sessions.filter((name) => name.endsWith('.tmp')).length,
   };
 }
+
+/** Says what may go wrong with a vault in that directory, where it is on a network file system. `systems` is for tests only. */
+export function networkWarning(directory: string, systems?: FileSystems): string | undefined {
+  const network = networkFileSystem(directory, systems);
+  if (network === undefined) return undefined;
+  const what = 'a lease may not keep another machine out, and what is flushed may not be on a disk';
+  return `${directory} is on a network file system (${network}): ${what}; never use it from two machines at once`;
+}
+
+function strangersIn(directory: string): string[] {
+  const isOwn: [string, (name: string) => boolean][] = [
+    ['', (name) => ROOT.has(name) || isTemp(name)],
+    ['sessions', (name) => isFileId(name) || name === '_autosave' || isTemp(name)],
+    ['locks', (name) => name === 'vault' || isFileId(name.replace(/\.holder$/, ''))],
+  ];
+  return isOwn.flatMap(([folder, own]) => {
+    const names = namesIn(join(directory, folder)).filter((name) => !own(name));
+    return names.sort().map((name) => join(folder, name));
+  });
+}
+
+function isTemp(name: string): boolean {
+  return /^\..+\.tmp$/.test(name);
+}
+
+const ROOT: ReadonlySet<string> = new Set(['vault.json', 'sessions', 'index', 'seen', 'locks', 'quarantine']);
 
 async function vaultFileOf(directory: string): Promise<Pick<VaultInspection, 'vaultFile' | 'vaultFileError'>> {
   try {

@@ -46,6 +46,9 @@ export async function chat(
     });
     if (which !== undefined) await chat.resume(which, accepted);
     if (resumes && options.model !== undefined) await chat.choose(options.model);
+    const { networkWarning } = await import('../../vault/inspect.ts');
+    const warning = inMemory ? undefined : networkWarning(sessions.directory);
+    if (warning !== undefined) terminal.tell(warning);
     terminal.tell(`${chat.model?.name ?? 'no model'}, ${whereKeyIs(sessions.key, refusal, env)}`);
     if (!resumes && refusal === undefined) await tellLast(chat);
     const failed = await repl(chat, watch);

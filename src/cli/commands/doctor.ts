@@ -1,6 +1,7 @@
 import { CofferError, type ErrorCode, isCofferError } from '../../errors.ts';
 import type { Row } from '../../session/row.ts';
 import type { Inspection, Sessions } from '../../session/sessions.ts';
+import { networkWarning } from '../../vault/inspect.ts';
 import { describeSeen } from '../rows.ts';
 import { openSessions, type Shell } from '../shell.ts';
 import type { Terminal } from '../terminal.ts';
@@ -15,6 +16,9 @@ export async function doctor(shell: Shell): Promise<CofferError | undefined> {
   try {
     const found = await sessions.inspect();
     terminal.say(`vault: ${found.directory}${found.exists ? '' : ' (not there yet, the first chat makes it)'}`);
+    const warning = found.network === undefined ? undefined : networkWarning(found.directory);
+    if (warning !== undefined) terminal.say(`  ${warning}`);
+    tellStrangers(terminal, found);
     const problems = [
       found.vaultFileError && tellProblem(terminal, found.vaultFileError),
       await checkKey(terminal, sessions, found),
@@ -22,6 +26,7 @@ export async function doctor(shell: Shell): Promise<CofferError | undefined> {
       await checkFiles(terminal, sessions, found),
       checkSeen(terminal, found),
     ];
+    tellQuarantine(terminal, found);
     const first = problems.find((problem) => problem !== undefined);
     terminal.say(first === undefined ? 'all is well' : 'not all is well');
     return first;
@@ -47,6 +52,9 @@ async function checkKey(terminal: Terminal, sessions: Sessions, found: Inspectio
     return tellProblem(terminal, error);
   }
   terminal.say('  it is at hand');
+  if (vaultFile?.retiring !== undefined) {
+    terminal.say('  a rotation of the key was begun and not finished; coffer key rotate goes on with it');
+  }
   if (vaultFile !== undefined && needsCode(vaultFile)) {
     terminal.say('  no recovery code: coffer key recovery-code makes one');
   }
@@ -71,13 +79,13 @@ function checkModes(terminal: Terminal, found: Inspection): CofferError | undefi
 }
 
 async function checkFiles(terminal: Terminal, sessions: Sessions, found: Inspection): Promise<CofferError | undefined> {
-  terminal.say(`files: ${found.sealedFiles} sealed, ${found.quarantined} in quarantine`);
+  terminal.say(`files: ${found.sealedFiles} sealed, ${found.quarantined.length} in quarantine`);
   if (found.strayTemps > 0)
     terminal.say(`  ${found.strayTemps} left by a crash; the next save of their session removes them`);
   let first: CofferError | undefined;
   for (const row of found.rows) {
     const problem = row.unreadable ?? (await readProblem(sessions, row));
-    if (problem !== undefined) tellProblem(terminal, problem);
+    if (problem !== undefined) tellProblem(terminal, problem, row.fileId);
     else if (row.torn !== undefined)
       terminal.say(`  ${row.fileId}: ${row.torn}; the next save of that session repairs it`);
     if (row.rolledBack !== undefined) terminal.say(`  ${row.fileId}: ${row.rolledBack}; ${rolledBackAdvice}`);
@@ -97,6 +105,26 @@ function checkSeen(terminal: Terminal, { seen }: Inspection): CofferError | unde
 const rolledBackAdvice =
   'restore the newer one from a backup, or coffer resume --accept-older goes on from what is there; coffer export reads it';
 
+/** What is kept for the person to decide on: nothing of it is wrong with the vault as it is. */
+function tellQuarantine(terminal: Terminal, { quarantined }: Inspection): void {
+  if (quarantined.length === 0) return;
+  terminal.say('quarantine:');
+  for (const { name, note } of quarantined) terminal.say(`  ${name}: ${note ?? 'there is no note beside it'}`);
+  terminal.say(
+    '  coffer salvage <name> brings back the session in one; remove a file and its note by hand once not needed',
+  );
+}
+
+function tellStrangers(terminal: Terminal, { strangers }: Inspection): void {
+  if (strangers.length === 0) return;
+  const more = strangers.length > STRANGERS ? ', …' : '';
+  const names = strangers.slice(0, STRANGERS).join(', ');
+  terminal.say(`  not made by coffer, and left alone: ${names}${more}`);
+}
+
+/** How many things that are not coffer's are named. */
+const STRANGERS = 10;
+
 /** A list verifies only the first chunk of each file; this reads all of it. */
 async function readProblem(sessions: Sessions, row: Row): Promise<CofferError | undefined> {
   try {
@@ -108,15 +136,17 @@ async function readProblem(sessions: Sessions, row: Row): Promise<CofferError | 
   }
 }
 
-const advice: Partial<Record<ErrorCode, string>> = {
-  UNAUTHENTIC: 'it is damaged or was changed, and is kept as it is; restore it from a backup',
-  NEWER_VERSION: 'update coffer to open it',
-  KEY_OTHER: 'it came from another vault; bring back that key, or move the file to its vault',
-};
+function adviceOn(code: ErrorCode, fileId: string): string | undefined {
+  if (code === 'NEWER_VERSION') return 'update coffer to open it';
+  if (code === 'KEY_OTHER') return 'it came from another vault; bring back that key, or move the file to its vault';
+  if (code !== 'UNAUTHENTIC') return undefined;
+  const salvage = fileId === '' ? '' : `coffer salvage ${fileId} brings back what verifies, or `;
+  return `it is damaged or was changed, and is kept as it is; ${salvage}restore it from a backup`;
+}
 
 /** Tells a problem and what to do, where its message does not say so already. */
-function tellProblem(terminal: Terminal, problem: CofferError): CofferError {
-  const what = problem.message.includes('; ') ? undefined : advice[problem.code];
+function tellProblem(terminal: Terminal, problem: CofferError, fileId = ''): CofferError {
+  const what = problem.message.includes('; ') ? undefined : adviceOn(problem.code, fileId);
   terminal.say(`  ${problem.message}${what === undefined ? '' : `; ${what}`}`);
   return problem;
 }

@@ -1,0 +1,111 @@
+import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { sessionsOf } from '../../src/session/open-vault.ts';
+import { networkWarning } from '../../src/vault/inspect.ts';
+import { FakeTerminal, makeFolder, runHere } from './fake-terminal.ts';
+
+let folder: string;
+let vault: string;
+let env: Record<string, string>;
+let fileId: string;
+
+beforeEach(async () => {
+  ({ folder, env } = await makeFolder());
+  vault = join(folder, 'vault');
+  await using sessions = sessionsOf({ env });
+  await using session = sessions.begin({ directory: folder, model: 'demo/echo' });
+  await session.append({ type: 'message', message: { role: 'user', content: 'hello' } });
+  fileId = session.fileId ?? '';
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+async function doctor(): Promise<{ code: number; out: string; err: string }> {
+  const fake = new FakeTerminal();
+  const { code } = await runHere(fake, ['doctor'], env);
+  return { code, out: fake.out, err: fake.err };
+}
+
+function write(path: string, text: string): void {
+  writeFileSync(join(vault, path), text, { mode: 0o600 });
+}
+
+function change(edit: (file: Record<string, unknown>) => void): void {
+  const file = JSON.parse(readFileSync(join(vault, 'vault.json'), 'utf8')) as Record<string, unknown>;
+  edit(file);
+  write('vault.json', JSON.stringify(file));
+}
+
+describe('doctor', () => {
+  it('says of a vault that is well nothing else', async () => {
+    const { code, out, err } = await doctor();
+    expect(out).toMatch(/\nall is well\n$/);
+    expect(out).not.toMatch(/quarantine:|not made by coffer|rotation|network/);
+    expect([code, err]).toEqual([0, '']);
+  });
+
+  it('tells of a rotation that was not finished', async () => {
+    change((file) => {
+      file['retiring'] = 'a'.repeat(32);
+    });
+    expect((await doctor()).out).toContain(
+      '  a rotation of the key was begun and not finished; coffer key rotate goes on with it\n',
+    );
+  });
+
+  it('lists what is in quarantine with its note, and says what to do', async () => {
+    mkdirSync(join(vault, 'quarantine'), { mode: 0o700 });
+    write('quarantine/b.torn.01020304', 'kept');
+    write('quarantine/b.torn.01020304.txt', 'frame 3 was being written\nand \u001b[31mthis is it\n');
+    write('quarantine/a.torn.01020304', 'kept');
+    write('quarantine/c.torn.01020304', 'kept');
+    symlinkSync(join(folder, 'coffer-key'), join(vault, 'quarantine/c.torn.01020304.txt'));
+    const { code, out } = await doctor();
+    expect(out).toContain(
+      [
+        'files: 1 sealed, 3 in quarantine',
+        'quarantine:',
+        '  a.torn.01020304: there is no note beside it',
+        '  b.torn.01020304: frame 3 was being written; and \\x1b[31mthis is it',
+        '  c.torn.01020304: there is no note beside it',
+        '  coffer salvage <name> brings back the session in one; remove a file and its note by hand once not needed',
+        'all is well\n',
+      ].join('\n'),
+    );
+    expect(out).not.toContain('a'.repeat(64));
+    expect(code).toBe(0);
+  });
+
+  it('names what is not coffer’s, and leaves it alone', async () => {
+    write('letter.odt', '');
+    write('.vault.json.0123456789abcdef.tmp', '');
+    write('sessions/notes.txt', '');
+    write(`sessions/.${fileId}.0123456789abcdef.tmp`, '');
+    write('locks/key', '');
+    const { code, out } = await doctor();
+    expect(out).toContain('  not made by coffer, and left alone: letter.odt, sessions/notes.txt, locks/key\n');
+    expect(code).toBe(0);
+    for (let index = 0; index < 10; index++) write(`x${index}`, '');
+    expect((await doctor()).out).toContain('letter.odt, x0, x1, x2, x3, x4, x5, x6, x7, x8, …\n');
+  });
+
+  it('says of a file that can not be read how to salvage it', async () => {
+    const path = join(vault, 'sessions', fileId);
+    const bytes = readFileSync(path);
+    bytes[300]! ^= 1;
+    writeFileSync(path, bytes);
+    const { code, out } = await doctor();
+    expect(out).toContain(`; coffer salvage ${fileId} brings back what verifies, or restore it from a backup\n`);
+    expect(code).toBe(13);
+  });
+});
+
+describe('the warning of a network file system', () => {
+  it.runIf(process.platform === 'linux')('names it, and says what can go wrong', () => {
+    const systems = { type: () => 0x6969, device: () => 0n, mounts: () => '' };
+    expect(networkWarning('/tmp', systems)).toBe(
+      '/tmp is on a network file system (nfs): a lease may not keep another machine out, and what is flushed may not be on a disk; never use it from two machines at once',
+    );
+    expect(networkWarning('/tmp', { ...systems, type: () => 0xef53 })).toBeUndefined();
+  });
+});
