@@ -1,20 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type StandIn, startStandIn } from '../support/dbus-service.ts';
-import type { Ending, Terminal } from '../support/pty.ts';
 import { type Blame, begin, CHAT, judgeSecrets, judgeSessions } from './keychain-states-attack.ts';
-import { type Ran, sealedFiles, type World } from './keychain-states-world.ts';
-
-/** A state that comes and goes while a program runs, or that a person leaves open. */
-export interface Moment {
-  readonly name: string;
-  /** It mostly waits. */
-  readonly idle?: true;
-  pass(world: World, blame: Blame): Promise<void>;
-}
-
-/** Longer than two prompts that nobody answers stay open. */
-const TWO_PROMPTS = 160_000;
+import { chatUnanswered, interrupt, listUnanswered } from './keychain-states-prompts.ts';
+import { converse, isEndedBy, type Moment, say, settle } from './keychain-states-sitting.ts';
+import { sealedFiles, type World } from './keychain-states-world.ts';
 
 /** The moments among the eighteen states. */
 export const moments: readonly Moment[] = [
@@ -30,6 +19,8 @@ export const moments: readonly Moment[] = [
   { name: 'locked in mid-session: begun locked, and unlocked', pass: unlockedLater },
   { name: 'locked in mid-session: begun locked, unlocked before the end', pass: unlockedAtTheEnd },
   { name: 'locked in mid-session: begun locked, ended by a signal', pass: endedWithoutTheKey },
+  { name: 'no service: begun without, and it came', pass: serviceLater },
+  { name: 'service never starts: stopped, and it went on before the end', pass: answeredAtTheEnd },
   { name: 'fake security on PATH: as on a Mac', pass: asOnMac },
   ...(
     [
@@ -42,54 +33,6 @@ export const moments: readonly Moment[] = [
     pass: (world: World, blame: Blame) => killed(world, blame, inject, orphans),
   })),
 ];
-
-async function listUnanswered(world: World, blame: Blame): Promise<void> {
-  await begin(world, blame);
-  using prompter = await lockBeforeSomebody(world);
-  const before = world.untouched();
-  const ran = await blame.run(() =>
-    world.runOnTerminal(['sessions'], () => prompter.called('BeginPrompting'), { patience: TWO_PROMPTS }),
-  );
-  blame.unless(ran.code === 12, 'it does not end with 12', ran);
-  blame.unless(
-    /^coffer: key \w+ can't be had: nobody answered the unlock prompt.*$/.test(ran.stderr.trim()),
-    'not one line',
-    ran,
-  );
-  blame.unless(world.untouched() === before, 'a command that failed changed the vault');
-  await settle(world, blame);
-}
-
-async function chatUnanswered(world: World, blame: Blame): Promise<void> {
-  await begin(world, blame);
-  using _prompter = await lockBeforeSomebody(world);
-  const before = world.untouched();
-  const talk = async (terminal: Terminal): Promise<void> => {
-    await shown(terminal, /» /);
-    await say(terminal, 'meanwhile');
-    await terminal.waitFor(/NOT SAVED since \d\d:\d\d: nobody answered the unlock prompt » /);
-    terminal.key('ctrl+d');
-  };
-  const ran = await blame.run(() => world.runOnTerminal(CHAT, talk, { patience: TWO_PROMPTS }));
-  blame.unless(ran.code === 15 && /not saved, lost: 2 messages/.test(ran.stderr), 'it does not end with 15', ran);
-  blame.unless(world.untouched() === before, 'a chat that could not be saved changed the vault');
-  await settle(world, blame);
-}
-
-/** Who does not wait for the prompt's end need not. */
-async function interrupt(args: readonly string[], world: World, blame: Blame): Promise<void> {
-  await begin(world, blame);
-  using prompter = await lockBeforeSomebody(world);
-  const before = world.untouched();
-  const talk = async (terminal: Terminal): Promise<void> => {
-    await prompter.called('BeginPrompting');
-    terminal.key('ctrl+c');
-  };
-  const ran = await blame.run(() => world.runOnTerminal(args, talk, { patience: TWO_PROMPTS }));
-  blame.unless(isEndedBy(ran, 'SIGINT'), 'ctrl+c does not end it', ran);
-  blame.unless(world.untouched() === before, 'it changed the vault');
-  await settle(world, blame);
-}
 
 async function lockedLater(world: World, blame: Blame): Promise<void> {
   await begin(world, blame);
@@ -177,6 +120,39 @@ async function endedWithoutTheKey(world: World, blame: Blame): Promise<void> {
   await settle(world, blame);
 }
 
+async function serviceLater(world: World, blame: Blame): Promise<void> {
+  await begin(world, blame);
+  await world.endKeyring();
+  const ran = await converse(world, blame, async (terminal) => {
+    await terminal.waitFor(/» /);
+    await say(terminal, 'one');
+    await terminal.waitFor(/NOT SAVED since \d\d:\d\d: no keychain is on the session bus » /);
+    await world.startKeyring();
+    await say(terminal, 'two');
+    await terminal.waitFor(/saved again/);
+    terminal.key('ctrl+d');
+  });
+  blame.unless(ran.code === 0, 'it does not end with 0', ran);
+  for (const word of ['one', 'two']) world.acknowledged.add(word);
+  await settle(world, blame);
+}
+
+/** A keychain that gave no answer is not asked again by every step, but it is at the end. */
+async function answeredAtTheEnd(world: World, blame: Blame): Promise<void> {
+  await begin(world, blame);
+  world.keyring.kill('SIGSTOP');
+  const ran = await converse(world, blame, async (terminal) => {
+    await terminal.waitFor(/» /);
+    await say(terminal, 'one');
+    await terminal.waitFor(/NOT SAVED since \d\d:\d\d: the keychain does not answer » /);
+    world.keyring.kill('SIGCONT');
+    terminal.key('ctrl+d');
+  });
+  blame.unless(ran.code === 0, 'it does not end with 0', ran);
+  world.acknowledged.add('one');
+  await settle(world, blame);
+}
+
 /** Killed at a system call of the first use; the next start must work, with one key. */
 async function killed(world: World, blame: Blame, inject: string, orphans: number): Promise<void> {
   blame.tally.cases++;
@@ -215,58 +191,4 @@ async function keysIn({ place }: World): Promise<string[]> {
   const files = await sealedFiles(place.data);
   const ids = files.map(async (name) => (await readFile(place.sessionFile(name))).toString('hex', 12, 28));
   return [...new Set(await Promise.all(ids))];
-}
-
-/**
- * Somebody sits before the screen and sees a prompt, which nobody answers: the program that shows prompts says that it does, and no
- * more. (One that does not even say that counts as a dismissal after 25 seconds.)
- */
-export async function lockBeforeSomebody(world: World): Promise<StandIn> {
-  await world.bus.lockCollection();
-  world.changes = { DISPLAY: ':99' };
-  return startStandIn(world.bus.env, 'org.gnome.keyring.SystemPrompter', ({ member }) =>
-    member === 'BeginPrompting' ? { signature: '', body: [] } : 'silence',
-  );
-}
-
-/** Unlocks, and looks for everything: the sessions, the one key, and who saw it. */
-async function settle(world: World, blame: Blame): Promise<void> {
-  await world.bus.unlockCollection();
-  world.changes = {};
-  const items = (await world.items()).length;
-  blame.tally.secondKeys += items - 1;
-  blame.unless(items === 1, 'there is not one key in the keychain', items);
-  await judgeSessions(world, blame);
-  await judgeSecrets(world, blame);
-  blame.tally.started += world.started;
-}
-
-function converse(
-  world: World,
-  blame: Blame,
-  talk: (terminal: Terminal, program: () => Promise<number>) => Promise<void>,
-): Promise<Ran> {
-  blame.tally.cases++;
-  return world.runOnTerminal(CHAT, talk);
-}
-
-async function say(terminal: Terminal, word: string): Promise<void> {
-  terminal.enter(`${word} typed`);
-  await terminal.waitFor(new RegExp(`echo: ${word} typed`));
-}
-
-/** Waits longer than a terminal does by itself. */
-async function shown(terminal: Terminal, pattern: RegExp): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      await terminal.waitFor(pattern);
-      return;
-    } catch (error) {
-      if (attempt === 5 || terminal.ending) throw error; // else it is only late, as it must be here
-    }
-  }
-}
-
-function isEndedBy({ code, signal }: Ending, wanted: NodeJS.Signals): boolean {
-  return signal === wanted || code === { SIGINT: 130, SIGTERM: 143 }[wanted as string];
 }

@@ -1,6 +1,7 @@
 import { cp, link, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { type Said, startStandIn } from '../support/dbus-service.ts';
 import { startBus, startKeychain } from '../support/keychain.ts';
 import * as dbus from './keychain-states-dbus.ts';
 import { REPOSITORY, type World } from './keychain-states-world.ts';
@@ -115,6 +116,12 @@ export const states: readonly State[] = [
       return addressOf(world.met);
     },
   ),
+  elsewhere('provider changed: another one, which keeps nothing', /the keychain has no such key/, 'told', (world) =>
+    standIn(world, { CreateItem: { signature: 'oo', body: ['/c/1', '/'] } }),
+  ),
+  elsewhere('locked item: as a provider has it that locks each', /the keychain is locked/, 'told', (world) =>
+    standIn(world, { SearchItems: { signature: 'aoao', body: [[], ['/c/1']] } }),
+  ),
   withoutAddon('it is missing', async (keytar) => rm(keytar, { recursive: true })),
   withoutAddon('it is cut off', async (keytar) => {
     const addon = join(keytar, 'build', 'Release', 'keytar.node');
@@ -125,6 +132,19 @@ export const states: readonly State[] = [
   withoutAddon('it crashes', (keytar) =>
     writeFile(join(keytar, 'lib', 'keytar.js'), "process.kill(process.pid, 'SIGSEGV');"),
   ),
+  {
+    name: 'addon not loadable: and no other way is allowed',
+    refused: /the keytar addon cannot be loaded/,
+    first: 'memory',
+    bring: async (world) => {
+      world.changes = { COFFER_KEYCHAIN: 'keytar' };
+      await bringCopy(world, (keytar) => rm(keytar, { recursive: true }));
+    },
+    reach: async (world) => {
+      world.changes = {};
+      world.sources = REPOSITORY;
+    },
+  },
   // Every run has the traps on PATH; here nothing else is wrong, and a key from them would be believed.
   { name: 'fake security on PATH', first: 'vault', bring: async () => undefined },
 ];
@@ -204,19 +224,21 @@ function withoutAddon(how: string, spoil: (keytar: string) => Promise<void>): St
   return {
     name: `addon not loadable: ${how}`,
     first: 'vault',
-    bring: async (world) => {
-      const copy = join(world.bus.directory, 'copy');
-      for (const name of ['src', 'native-fallback', 'package.json']) {
-        await cp(join(REPOSITORY, name), join(copy, name), { recursive: true });
-      }
-      await linkModules(join(REPOSITORY, 'node_modules'), join(copy, 'node_modules'));
-      await spoil(join(copy, 'node_modules', 'keytar'));
-      world.sources = copy;
-    },
+    bring: (world) => bringCopy(world, spoil),
     reach: async (world) => {
       world.sources = REPOSITORY;
     },
   };
+}
+
+async function bringCopy(world: World, spoil: (keytar: string) => Promise<void>): Promise<void> {
+  const copy = join(world.bus.directory, 'copy');
+  for (const name of ['src', 'native-fallback', 'package.json']) {
+    await cp(join(REPOSITORY, name), join(copy, name), { recursive: true });
+  }
+  await linkModules(join(REPOSITORY, 'node_modules'), join(copy, 'node_modules'));
+  await spoil(join(copy, 'node_modules', 'keytar'));
+  world.sources = copy;
 }
 
 /** Every package is a link but keytar, which is a copy to be spoiled. */
@@ -242,6 +264,26 @@ function addressOf({ env }: World['bus']): World['changes'] {
 
 async function promised(world: World, script: string): Promise<World['changes']> {
   return addressOf(world.owns(await dbus.startPromisingBus(script)).bus);
+}
+
+/** A Secret Service of ours, unlocked and empty but for what it is told to say otherwise. It refuses to take anything. */
+async function standIn(world: World, otherwise: Readonly<Record<string, Said>>): Promise<World['changes']> {
+  const bus = world.owns(await startBus());
+  const answers: Readonly<Record<string, Said>> = {
+    ReadAlias: { signature: 'o', body: ['/c'] },
+    SearchItems: { signature: 'aoao', body: [[], []] },
+    Get: { signature: 'v', body: [{ signature: 'b', value: false }] },
+    OpenSession: { signature: 'vo', body: [{ signature: 's', value: '' }, '/session/1'] },
+    Unlock: { signature: 'aoo', body: [[], '/'] },
+    ...otherwise,
+  };
+  const refusal: Said = { error: 'org.freedesktop.DBus.Error.AccessDenied' };
+  const service = await startStandIn(bus.env, 'org.freedesktop.secrets', ({ member, body }) => {
+    const plain = member !== 'OpenSession' || body?.[0] === 'plain';
+    return (plain ? answers[member ?? ''] : undefined) ?? refusal;
+  });
+  world.owns({ [Symbol.asyncDispose]: async () => service[Symbol.dispose]() });
+  return addressOf(bus);
 }
 
 /** A socket in the file system that nobody listens on any more. */

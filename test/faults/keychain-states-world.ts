@@ -1,9 +1,10 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { makePlace, type Place } from '../support/coffer.ts';
-import { type Bus, startKeychain } from '../support/keychain.ts';
+import { type Bus, startBus } from '../support/keychain.ts';
 import { type Ending, Terminal } from '../support/pty.ts';
 import { listItems } from './keychain-states-dbus.ts';
 import { filesWith, fingerprint, formsOf, kill, strays } from './keychain-states-scan.ts';
@@ -68,16 +69,20 @@ export class World implements AsyncDisposable {
   /** How many programs all runs started, themselves included. */
   started = 0;
 
-  private constructor(bus: Bus, place: Place, program: Program) {
+  /** What keeps the secrets on the bus. */
+  keyring: ChildProcess;
+
+  private constructor(bus: Bus, keyring: ChildProcess, place: Place, program: Program) {
     this.bus = bus;
+    this.keyring = keyring;
     this.place = place;
     this.program = program;
   }
 
   /** Makes one, with nothing in the vault and the keychain. */
   static async make(program: Program): Promise<World> {
-    const bus = await startKeychain();
-    const world = new World(bus, await makePlace(), program);
+    const bus = await startBus();
+    const world = new World(bus, await bus.startKeyring(), await makePlace(), program);
     await mkdir(world.#traps);
     const note = `#!/bin/sh\necho "$0 $*" >> '${world.#trapNotes}'\necho '${Buffer.alloc(32, 9).toString('base64')}'\n`;
     for (const name of TRAPPED) {
@@ -102,6 +107,18 @@ export class World implements AsyncDisposable {
 
   get #trapNotes(): string {
     return join(this.place.root, 'trapped');
+  }
+
+  /** Ends the keychain; it is off the bus then. */
+  async endKeyring(): Promise<void> {
+    const ended = once(this.keyring, 'exit');
+    this.keyring.kill('SIGKILL');
+    await ended;
+  }
+
+  /** Starts it again, with all that it had. */
+  async startKeyring(): Promise<void> {
+    this.keyring = await this.bus.startKeyring();
   }
 
   /** Leaves something for the world to clean up at its end, last come first. */

@@ -4,7 +4,8 @@ import { promisify } from 'node:util';
 import type { Campaign, Control } from './campaign.ts';
 import { check } from './driven.ts';
 import { add, attack, Blame, begin, LATE, newTally, type Tally } from './keychain-states-attack.ts';
-import { lockBeforeSomebody, moments } from './keychain-states-moments.ts';
+import { moments } from './keychain-states-moments.ts';
+import { lockBeforeSomebody } from './keychain-states-sitting.ts';
 import { type State, states } from './keychain-states-table.ts';
 import { type Program, World } from './keychain-states-world.ts';
 
