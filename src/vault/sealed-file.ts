@@ -70,8 +70,7 @@ export class SealedFile {
   /**
    * Goes on from what was opened, and hands each segment's plain lines to `onLines`, in order. `marked` is given where that is
    * not what was seen of this file, and is the generation that was: the next save overwrites then, and is later than both. It
-   * overwrites too what is sealed with a retiring key, and a file that nobody folded at the end: a flush of its last frames may
-   * have failed, and nothing must be appended behind what failed.
+   * overwrites too what is sealed with a retiring key.
    */
   adopt(opened: Opened, onLines: (lines: Buffer) => void, marked?: bigint): void {
     for (const segment of opened.segments) onLines(this.#body.addSegment(segment));
@@ -79,8 +78,7 @@ export class SealedFile {
     const { generation } = opened.header;
     this.#generation = marked !== undefined && marked > generation ? marked : generation;
     this.#torn = opened.torn;
-    const isFolded = !opened.torn && opened.laterFrames === 0;
-    if (isFolded && marked === undefined && opened.key.id === this.#key.id) this.#end = opened;
+    if (!opened.torn && marked === undefined && opened.key.id === this.#key.id) this.#end = opened;
   }
 
   /**
@@ -187,8 +185,11 @@ export class SealedFile {
 
   /** The end to append to, where overwriting would cost: in a large file whose later frames are not yet its larger part. */
   #appendsTo(): End | undefined {
+    const end = this.#end;
     const large = this.#body.settled || this.#body.tailLength >= APPEND_FROM;
-    return large && this.#end && this.#end.laterFrames < this.#end.firstFrame ? this.#end : undefined;
+    // Frames that another process appended and did not fold: a flush of them may have failed, and nothing goes behind what failed.
+    const unsure = !this.#flushed && end !== undefined && end.laterFrames > 0;
+    return large && end && !unsure && end.laterFrames < end.firstFrame ? end : undefined;
   }
 
   #sealPending(end: End): SealedFrame {
