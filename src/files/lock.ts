@@ -125,7 +125,12 @@ function makeLockFile(path: string): BigIntStats {
 
 // By its name alone: opening a lock file and closing it again would drop the lock.
 function lockFileAt(path: string): BigIntStats | undefined {
-  const found = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  let found: BigIntStats | undefined;
+  try {
+    found = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  } catch (error) {
+    throw unlockable(path, error);
+  }
   if (found && (!found.isFile() || found.size !== 0n)) {
     throw new CofferError('FAILED', `${path} is not a lock file; move it away`);
   }

@@ -1,5 +1,15 @@
-import { type BigIntStats, closeSync, constants, fstatSync, openSync, readdirSync, readSync } from 'node:fs';
+import {
+  type BigIntStats,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readSync,
+  type Stats,
+} from 'node:fs';
 import { CofferError, isCofferError } from '../errors.ts';
+import { closeUnwritten } from './close.ts';
 import { isSystemError, reasonOf } from './reason.ts';
 import type { Stamp } from './replace.ts';
 
@@ -21,7 +31,7 @@ export interface Reader extends Disposable {
  */
 export function openReader(path: string): Reader {
   const file = orFailed(path, () => openSync(path, READ));
-  const dispose = (): void => closeSync(file);
+  const dispose = (): void => closeUnwritten(file);
   try {
     const stamp = orFailed(path, () => stampOf(path, fstatSync(file, { bigint: true })));
     const at = (offset: number, length: number): Buffer => orFailed(path, () => readAll(path, file, offset, length));
@@ -30,6 +40,11 @@ export function openReader(path: string): Reader {
     dispose();
     throw error;
   }
+}
+
+/** Looks at what has a name, never through a link; undefined where nothing has it. Throws `FAILED` where that can't be told. */
+export function statsOf(path: string): Stats | undefined {
+  return orFailed(path, () => lstatSync(path, { throwIfNoEntry: false }));
 }
 
 /** Lists the names in a directory; none where it is not there. Throws `FAILED` where it can't be read. */

@@ -15,7 +15,8 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { CofferError } from '../errors.ts';
+import { CofferError, isCofferError } from '../errors.ts';
+import { closeUnwritten } from './close.ts';
 import { isSystemError, notSaved, reasonOf } from './reason.ts';
 import { totalLength, writeAll, writeAllSync } from './write.ts';
 
@@ -101,7 +102,8 @@ export async function createFile(path: string, parts: readonly Uint8Array[]): Pr
   try {
     unlinkSync(place.temp);
   } catch (error) {
-    throw durabilityUnknown(place, error);
+    // Who was first may have swept it already.
+    if (!isSystemError(error, 'ENOENT')) throw durabilityUnknown(place, error);
   }
   await flush(place);
   return stamp;
@@ -120,9 +122,13 @@ export async function pointLink(path: string, target: string): Promise<void> {
 
 /** Does what {@link pointLink} does, synchronously. */
 export function pointLinkSync(path: string, target: string): void {
-  using place = openPlace(path);
-  placeLink(place, target);
-  flushSync(place);
+  try {
+    pointOnce(path, target);
+  } catch (error) {
+    // Another process has swept the temporary name, which it took for a dead one's; under a new name it does so no more.
+    if (!isCofferError(error, 'NOT_SAVED') || !isSystemError(error.cause, 'ENOENT')) throw error;
+    pointOnce(path, target);
+  }
 }
 
 /**
@@ -162,7 +168,7 @@ function openPlace(path: string): Place {
   const temp = join(dirname(path), `.${basename(path)}.${randomBytes(8).toString('hex')}.tmp`);
   try {
     const directory = process.platform === 'win32' ? undefined : openSync(dirname(path), constants.O_RDONLY);
-    return { path, temp, directory, [Symbol.dispose]: () => directory !== undefined && closeSync(directory) };
+    return { path, temp, directory, [Symbol.dispose]: () => directory !== undefined && closeUnwritten(directory) };
   } catch (error) {
     throw unsaved(path, error);
   }
@@ -213,6 +219,12 @@ function linkUnlessThere(place: Place): boolean {
     }
     throw error;
   }
+}
+
+function pointOnce(path: string, target: string): void {
+  using place = openPlace(path);
+  placeLink(place, target);
+  flushSync(place);
 }
 
 function placeLink(place: Place, target: string): void {

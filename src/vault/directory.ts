@@ -1,9 +1,10 @@
-import { lstatSync, readlinkSync } from 'node:fs';
+import { readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { CofferError } from '../errors.ts';
 import { FileLock, takeLock } from '../files/lock.ts';
 import { makeDirectory } from '../files/paths.ts';
-import { namesIn } from '../files/reader.ts';
+import { namesIn, statsOf } from '../files/reader.ts';
+import { isSystemError, reasonOf } from '../files/reason.ts';
 import { removeFile } from '../files/remove.ts';
 import { pointLinkSync, sweepTemps } from '../files/replace.ts';
 import { isFileId } from './lease.ts';
@@ -43,7 +44,7 @@ export class VaultDirectory {
   /** Tells whether anything has the name of `seen`, without opening it; what can't even be looked at counts as there. */
   get hasSeen(): boolean {
     try {
-      return lstatSync(this.seen, { throwIfNoEntry: false }) !== undefined;
+      return statsOf(this.seen) !== undefined;
     } catch {
       return true; // opening it says why
     }
@@ -55,12 +56,13 @@ export class VaultDirectory {
   }
 
   /**
-   * Removes what saves that never ended left behind: of `seen`, of sessions that nobody holds, and of `own`, which this
-   * process holds and is not saving. Call under `locks/vault`. Throws `FAILED`.
+   * Removes what saves that never ended left behind: of `seen`, `vault.json` and `_autosave`, of sessions that nobody holds,
+   * and of `own`, which this process holds and is not saving. Call under `locks/vault`. Throws `FAILED`.
    */
   sweepTemps(own?: string): void {
-    sweepTemps(this.root, (name) => name === 'seen');
-    sweepTemps(this.sessions, (name) => isFileId(name) && (name === own || !FileLock.isHeld(join(this.locks, name))));
+    sweepTemps(this.root, (name) => name === 'seen' || name === 'vault.json');
+    const isIdle = (fileId: string): boolean => fileId === own || !FileLock.isHeld(join(this.locks, fileId));
+    sweepTemps(this.sessions, (name) => name === '_autosave' || (isFileId(name) && isIdle(name)));
   }
 
   /** The file that `_autosave` points at; without links (Windows, without the privilege) the one saved last. */
@@ -68,8 +70,9 @@ export class VaultDirectory {
     try {
       return readlinkSync(this.autosave);
     } catch (error) {
-      const code = (error as NodeJS.ErrnoException).code;
-      if (code !== 'ENOENT' && code !== 'EINVAL') throw error;
+      if (!isSystemError(error, 'ENOENT', 'EINVAL')) {
+        throw new CofferError('FAILED', `cannot read ${this.autosave}: ${reasonOf(error)}`, { cause: error });
+      }
       return process.platform === 'win32' ? this.#savedLast() : undefined;
     }
   }
@@ -87,7 +90,7 @@ export class VaultDirectory {
 
   /** Removes a sealed file for good, and `_autosave` where it pointed there. Durable on return. Throws `NOT_SAVED`. */
   remove(fileId: string): void {
-    const isLinked = lstatSync(this.autosave, { throwIfNoEntry: false }) !== undefined;
+    const isLinked = statsOf(this.autosave) !== undefined;
     if (isLinked && this.autosaveTarget() === fileId) removeFile(this.autosave);
     removeFile(this.path(fileId));
   }
@@ -121,7 +124,7 @@ export class VaultDirectory {
   #savedLast(): string | undefined {
     let latest: { fileId: string; saved: number } | undefined;
     for (const fileId of this.fileIds()) {
-      const saved = lstatSync(this.path(fileId), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+      const saved = statsOf(this.path(fileId))?.mtimeMs ?? 0;
       if (!latest || saved > latest.saved) latest = { fileId, saved };
     }
     return latest?.fileId;

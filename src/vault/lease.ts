@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { CofferError } from '../errors.ts';
 import { FileLock } from '../files/lock.ts';
 import { namesIn } from '../files/reader.ts';
-import { reasonOf } from '../files/reason.ts';
+import { isSystemError, reasonOf } from '../files/reason.ts';
 import { isInteger, wrongField } from './fields.ts';
 
 /** Who holds a session: for messages only, the kernel lock is what counts. `since` is milliseconds since 1970. */
@@ -44,6 +44,12 @@ export class Lease {
     return lease;
   }
 
+  /** Gives the session back, if it has not been, and leaves the lock file to whoever sweeps: for want of a turn to remove it in. */
+  abandon(): void {
+    this.#released = true;
+    this.#lock.release();
+  }
+
   /** Gives the session back and removes the lock file. Does nothing the second time: the file may be another's by then. */
   release(): void {
     if (this.#released) return;
@@ -81,8 +87,13 @@ export function isFileId(name: string): boolean {
 }
 
 function removeLease(lockPath: string): void {
-  rmSync(lockPath, { force: true });
-  rmSync(holderPath(lockPath), { force: true });
+  for (const path of [lockPath, holderPath(lockPath)]) {
+    try {
+      rmSync(path, { force: true });
+    } catch {
+      // That nobody holds it is what counts; whoever begins the next session tries again.
+    }
+  }
 }
 
 /** Names a holder, for people. */
@@ -109,7 +120,7 @@ function readHolder(locks: string, fileId: string): Holder {
     const value: unknown = JSON.parse(readFileSync(holderPath(join(locks, fileId)), 'utf8'));
     return wrongField(value, { pid: isInteger, since: isInteger }) === undefined ? (value as Holder) : NOBODY;
   } catch (error) {
-    if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === 'ENOENT') return NOBODY;
+    if (error instanceof SyntaxError || isSystemError(error)) return NOBODY;
     throw error;
   }
 }

@@ -1,5 +1,6 @@
-import { lstatSync, type Stats } from 'node:fs';
+import type { Stats } from 'node:fs';
 import { CofferError } from '../errors.ts';
+import { statsOf } from '../files/reader.ts';
 import type { VaultDirectory } from './directory.ts';
 import type { Unlocked } from './keys.ts';
 import { type Holder, heldSessions, leasedNames } from './lease.ts';
@@ -80,7 +81,7 @@ export class Listing {
 
   /** Undefined where the file went away since it was listed. */
   #stats(fileId: string): Stats | undefined {
-    return lstatSync(this.#place.path(fileId), { throwIfNoEntry: false });
+    return statsOf(this.#place.path(fileId));
   }
 
   #listOne(keys: Unlocked, fileId: string, stats: Stats, held?: Holder): Listed {

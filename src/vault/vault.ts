@@ -246,12 +246,16 @@ export class Vault {
     await this.#keys.locked(async (unlocked) => this.#seen.drop(unlocked, fileIds));
   }
 
-  /** Marks how far a file has come and gives its lease back, and its lock file with it. */
+  /** Marks how far a file has come and gives its lease back, and its lock file with it, which stays where there is no turn. */
   async giveBack({ file, lease }: Writable): Promise<void> {
-    await this.#place.locked(async () => {
-      if (this.#keys.current) this.#seen.mark(this.#keys.current, [file]);
-      lease.release();
-    });
+    try {
+      await this.#place.locked(async () => {
+        if (this.#keys.current) this.#seen.mark(this.#keys.current, [file]);
+        lease.release();
+      });
+    } finally {
+      lease.abandon();
+    }
   }
 
   /**

@@ -6,7 +6,14 @@ import { appendFile, appendFileSync } from '../../src/files/append.ts';
 import { FileLock, takeLock } from '../../src/files/lock.ts';
 import { makeDirectory } from '../../src/files/paths.ts';
 import { openReader } from '../../src/files/reader.ts';
-import { createFile, pointLink, reasonOf, replaceFile, replaceFileSync } from '../../src/files/replace.ts';
+import {
+  createFile,
+  pointLink,
+  pointLinkSync,
+  reasonOf,
+  replaceFile,
+  replaceFileSync,
+} from '../../src/files/replace.ts';
 
 /*
  * A process of its own for a test: does one thing, prints one line of JSON, ends.
@@ -30,6 +37,7 @@ export type Verb =
   | 'append'
   | 'appendSync'
   | 'pointLink'
+  | 'pointLinkSync'
   | 'makeDirectory'
   | 'inPlace'
   | 'unflushed'
@@ -62,6 +70,7 @@ const verbs: Record<Verb, (request: Request) => unknown> = {
   append: ({ path, size, fill }) => appendFile(path, stampOf(path), Buffer.alloc(size ?? 0, fill)),
   appendSync: ({ path, size, fill }) => appendFileSync(path, stampOf(path), Buffer.alloc(size ?? 0, fill)),
   pointLink: ({ path, fill }) => pointLink(path, fill ?? ''),
+  pointLinkSync: ({ path, fill }) => pointLinkSync(path, fill ?? ''),
   makeDirectory: async ({ path }) => makeDirectory(path),
   // The writers that must fail the tests ours pass.
   inPlace: ({ path, size, fill }) => writeFileSync(path, Buffer.alloc(size ?? 0, fill)),

@@ -17,6 +17,13 @@ describe('FileLock', () => {
     expect(await inChild('tryTake', { path })).toEqual({ value: true });
   });
 
+  it('says NOT_SAVED where it can’t be told whether it is held', (context) => {
+    requirePosix(context);
+    const loop = join(temporaryFolder(), 'loop');
+    symlinkSync('loop', loop);
+    expect(() => FileLock.isHeld(join(loop, 'lock'))).toThrow(expect.objectContaining({ code: 'NOT_SAVED' }));
+  });
+
   it('is free at once when its holder is killed', async () => {
     const path = join(temporaryFolder(), 'lock');
     await using holder = new Child('hold', { path });

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { namesIn, openReader } from '../../src/files/reader.ts';
+import { namesIn, openReader, statsOf } from '../../src/files/reader.ts';
 import { replaceFileSync } from '../../src/files/replace.ts';
 import { requirePosix, temporaryFolder } from './facilities.ts';
 
@@ -66,5 +66,22 @@ describe('namesIn', () => {
     expect(namesIn(join(folder, 'gone'))).toEqual([]);
     const failed = { code: 'FAILED', message: expect.stringContaining('cannot list') };
     expect(() => namesIn(join(folder, 'a'))).toThrow(expect.objectContaining(failed));
+  });
+});
+
+describe('statsOf', () => {
+  it('looks at what has a name, at a link itself, and knows when nothing has it', (context) => {
+    requirePosix(context);
+    const folder = temporaryFolder();
+    symlinkSync('nowhere', join(folder, 'link'));
+    expect(statsOf(join(folder, 'link'))?.isSymbolicLink()).toBe(true);
+    expect(statsOf(join(folder, 'nothing'))).toBeUndefined();
+  });
+
+  it('says FAILED where that can’t be told', (context) => {
+    requirePosix(context);
+    const loop = join(temporaryFolder(), 'loop');
+    symlinkSync('loop', loop);
+    expect(() => statsOf(join(loop, 'session'))).toThrow(expect.objectContaining({ code: 'FAILED' }));
   });
 });

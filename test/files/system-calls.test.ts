@@ -113,6 +113,17 @@ describe.each(['replace', 'replaceSync'] as const)('%s, when a system call fails
     expect(readdirSync(folder)).toEqual(['session']);
   });
 
+  it('is done although the close of the directory fails', async (context) => {
+    requireStrace(context);
+    const { path, folder } = oldFile();
+    const { outcome, calls } = await traced(verb, { path, size: NEW.length, fill: NEW }, ['close:error=EIO:when=2']);
+    expect(calls.filter(({ name }) => name === 'close')[1]).toMatchObject({
+      args: expect.stringContaining(`${folder}>`),
+    });
+    expect(outcome?.error).toBeUndefined();
+    expect(readFileSync(path, 'utf8')).toBe(NEW);
+  });
+
   it('names the temp where it can’t be removed, and is swept later', async (context) => {
     requireStrace(context);
     const { path, folder } = oldFile();
