@@ -2,9 +2,10 @@ import type { Campaign } from './campaign.ts';
 import { campaign as exits } from './exits.ts';
 import { campaign as firstUse } from './first-use.ts';
 import { campaign as format } from './format.ts';
+import { campaign as fuzz } from './fuzz.ts';
 import { campaign as keychain } from './keychain-states.ts';
 import { campaign as powerCut } from './power-cut.ts';
 import { campaign as writers } from './writers.ts';
 
 /** Every campaign, in the order of the table. */
-export const campaigns: readonly Campaign[] = [powerCut, writers, firstUse, exits, format, keychain];
+export const campaigns: readonly Campaign[] = [powerCut, writers, firstUse, exits, format, fuzz, keychain];

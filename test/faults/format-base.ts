@@ -19,14 +19,6 @@ export interface Said {
   readonly lines: Buffer;
 }
 
-/** A way of sealing and opening: coffer's own, or a wrong one. */
-export interface Opener {
-  /** Seals wherever the wrong way differs there too; default: as the format says. */
-  readonly seal?: { readonly chained: boolean };
-  /** Gives what it believes of these bytes under this name; throws where it refuses them. */
-  open(bytes: Buffer, fileId: string): Seen;
-}
-
 /** A file that is genuine, to be damaged. */
 export interface Base {
   readonly name: string;

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
+import { greatestAddressSpace } from './address-space.ts';
 import type { Control } from './campaign.ts';
 import { type Bases, basesOf, frameLengths, key } from './format-attacks.ts';
 import type { Attack } from './format-base.ts';
@@ -46,13 +46,6 @@ interface Growth {
   readonly leaps: readonly { readonly what: string; readonly grown: number }[];
 }
 
-/** The most address space this process ever had, in MiB. */
-function peak(): number {
-  const [, kibibytes] = /VmPeak:\s+(\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
-  if (kibibytes === undefined) throw new Error('the kernel does not say how much address space there is');
-  return Math.ceil(Number(kibibytes) / 1024);
-}
-
 function* lies({ three }: Bases): Generator<Attack> {
   yield* frameLengths(three);
   yield* lyingLengths();
@@ -62,12 +55,12 @@ function* lies({ three }: Bases): Generator<Attack> {
 function measure(open: (attack: Attack) => unknown): Growth {
   const bases = basesOf(true);
   open({ what: 'warm up', bytes: bases.long.bytes, fileId: bases.long.fileId });
-  const before = peak();
+  const before = greatestAddressSpace();
   const leaps: { what: string; grown: number }[] = [];
   let [cases, last] = [0, before];
   for (const attack of lies(bases)) {
     caught(() => open(attack));
-    const now = peak();
+    const now = greatestAddressSpace();
     if (now - last > BOUND_MIB) leaps.push({ what: attack.what, grown: now - last });
     last = now;
     cases++;

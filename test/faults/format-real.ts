@@ -14,11 +14,31 @@ export interface Outcome {
   readonly listed: boolean;
 }
 
+/** A file that is written over and over, kept open: one cut to nothing and written anew is what ext4 waits for the disk with. */
+export class PlaceFile implements Disposable {
+  readonly #file: number;
+  #size = 0;
+
+  constructor(path: string) {
+    this.#file = openSync(path, 'w', 0o600);
+  }
+
+  /** Puts these bytes there, and no others. */
+  put(bytes: Buffer): void {
+    for (let done = 0; done < bytes.length; ) done += writeSync(this.#file, bytes, done, bytes.length - done, done);
+    if (bytes.length < this.#size) ftruncateSync(this.#file, bytes.length);
+    this.#size = bytes.length;
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.#file);
+  }
+}
+
 /** Coffer's own opener, on real files in the sessions' folder of a vault. */
 export class RealOpener implements Disposable {
   readonly #sessions: string;
-  /** Kept open: a file cut to nothing and written anew a hundred thousand times is what ext4 waits for the disk with. */
-  readonly #files = new Map<string, { file: number; size: number }>();
+  readonly #files = new Map<string, PlaceFile>();
 
   constructor(folder: string) {
     this.#sessions = join(folder, 'vault', 'sessions');
@@ -28,27 +48,21 @@ export class RealOpener implements Disposable {
   /** Puts the attack in place and opens it, whole and as a list does. */
   open(attack: Attack): Outcome {
     const path = join(this.#sessions, attack.fileId);
-    this.#put(path, attack.bytes);
+    const file = this.#files.get(path) ?? new PlaceFile(path);
+    this.#files.set(path, file);
+    file.put(attack.bytes);
     const seen = caught(() => openWhole(path, attack.fileId));
     const head = caught(() => openHead(path, attack.fileId, key));
     return { seen, ...compare(attack, seen, head) };
   }
 
   [Symbol.dispose](): void {
-    for (const { file } of this.#files.values()) closeSync(file);
-  }
-
-  #put(path: string, bytes: Buffer): void {
-    const open = this.#files.get(path) ?? { file: openSync(path, 'w', 0o600), size: 0 };
-    this.#files.set(path, open);
-    for (let done = 0; done < bytes.length; ) done += writeSync(open.file, bytes, done, bytes.length - done, done);
-    if (bytes.length < open.size) ftruncateSync(open.file, bytes.length);
-    open.size = bytes.length;
+    for (const file of this.#files.values()) file[Symbol.dispose]();
   }
 }
 
 /** Opens a whole file and unpacks all its segments, as whoever reads or resumes a session does. */
-export function openWhole(path: string, fileId: string): Seen {
+function openWhole(path: string, fileId: string): Seen {
   const { chain, summary, segments, torn } = openSealedFile(path, fileId, key);
   return seenOf(chain.index, summary, segments.map(unpackSegment), torn !== undefined);
 }

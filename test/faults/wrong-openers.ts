@@ -118,7 +118,7 @@ function decode(plain: Buffer, index: number, flaws: Flaws): { summary: Buffer; 
 
 /** What a reader does that trusts a length: it needs no page of it, and nothing but its address space grows. */
 function makeRoom(length: number): void {
-  room = Buffer.allocUnsafeSlow(length);
+  room[0] = Buffer.allocUnsafeSlow(length);
 }
 
 function refusal(what: string): CofferError {
@@ -126,4 +126,4 @@ function refusal(what: string): CofferError {
 }
 
 /** Kept until the next one, as a reader keeps what it fills. */
-export let room: Buffer | undefined;
+const room: Buffer[] = [];

@@ -1,0 +1,93 @@
+import { addressSpace, greatestAddressSpace } from './address-space.ts';
+import { Chance } from './chance.ts';
+import type { Coverage } from './fuzz-coverage.ts';
+import { mutate } from './fuzz-mutate.ts';
+
+/** Something that takes bytes, and how it is told that it took them wrongly. */
+export interface Target {
+  readonly name: string;
+  /** Whether its inputs are lines of JSON. */
+  readonly isText: boolean;
+  readonly seeds: readonly Buffer[];
+  /** Tries one input; gives what is wrong with how it was taken. What it throws is wrong as well. */
+  run(input: Buffer): string | undefined;
+}
+
+/** How a target is run. */
+export interface Fuzzing {
+  readonly seed: number;
+  readonly count: number;
+  readonly coverage?: Coverage;
+  /** Called before every input, with it: for whoever looks at a process that died or hangs. */
+  before(input: Buffer, index: number): void;
+  /** Called now and then: it still runs. */
+  alive(index: number): void;
+  /** Called with every input that was taken wrongly. */
+  found(fault: string, input: Buffer, index: number): void;
+}
+
+/** What a target was given. */
+export interface Fuzzed {
+  readonly cases: number;
+  readonly corpus: readonly Buffer[];
+}
+
+/** So many inputs run between two looks at what they reached; where that is something new, they run again one by one. */
+const BATCH = 256;
+/** More address space than this at once is not for an input of a few kilobytes; V8 itself takes some now and then. */
+const BOUND_MIB = 96;
+/** The same for what a batch has given back already. */
+const BATCH_MIB = 320;
+
+/** Gives a target its seeds and then `count` inputs made of them and of what reached something new. The same seed, the same inputs. */
+export function fuzz(target: Target, fuzzing: Fuzzing): Fuzzed {
+  const { coverage, count } = fuzzing;
+  const chance = new Chance(fuzzing.seed);
+  const corpus = [...target.seeds];
+  for (const input of target.seeds) attempt(target, input, fuzzing, -1);
+  coverage?.isFresh(true);
+  let before = greatestAddressSpace();
+  for (let index = 0; index < count; index += BATCH) {
+    const batch = Array.from({ length: Math.min(BATCH, count - index) }, () =>
+      mutate(chance, chance.of(corpus) ?? Buffer.alloc(0), corpus, target.isText),
+    );
+    for (const [at, input] of batch.entries()) attempt(target, input, fuzzing, index + at);
+    if (coverage?.isFresh(false)) corpus.push(...whatReached(target, batch, coverage));
+    const grown = greatestAddressSpace() - before;
+    if (grown > BATCH_MIB) fuzzing.found(`a batch from here on took ${grown} MiB of address space`, batch[0]!, index);
+    before += grown;
+    fuzzing.alive(index);
+  }
+  return { cases: count, corpus: corpus.slice(target.seeds.length) };
+}
+
+function attempt(target: Target, input: Buffer, fuzzing: Fuzzing, index: number): void {
+  fuzzing.before(input, index);
+  const before = addressSpace();
+  const fault = faultOf(target, input);
+  const grown = addressSpace() - before;
+  if (fault !== undefined) fuzzing.found(fault, input, index);
+  else if (grown > BOUND_MIB) fuzzing.found(`it took ${grown} MiB of address space`, input, index);
+}
+
+/** Tries one input, and gives what is wrong with how it was taken. */
+export function faultOf(target: Target, input: Buffer): string | undefined {
+  try {
+    return target.run(Buffer.from(input));
+  } catch (error) {
+    return error instanceof Error ? `${error.name}: ${error.message}` : `it threw ${String(error)}`;
+  }
+}
+
+/** The inputs of a batch that together reach all that it reached; found by halves, because a look costs more than an input. */
+function whatReached(target: Target, batch: readonly Buffer[], coverage: Coverage): Buffer[] {
+  if (batch.length < 2) {
+    for (const input of batch) faultOf(target, input);
+    return coverage.isFresh(true) ? [...batch] : [];
+  }
+  const middle = batch.length >> 1;
+  return [batch.slice(0, middle), batch.slice(middle)].flatMap((half) => {
+    for (const input of half) faultOf(target, input);
+    return coverage.isFresh(false) ? whatReached(target, half, coverage) : [];
+  });
+}

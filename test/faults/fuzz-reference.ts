@@ -1,0 +1,198 @@
+import { zstdDecompressSync } from 'node:zlib';
+import { paddingOf } from './malicious.ts';
+
+/*
+ * What docs/format.md says, once more and slowly: the second opinion that tells whether coffer took an input rightly. Nothing of it
+ * comes from src.
+ */
+
+/** What the plaintext of a frame says. */
+export interface Reading {
+  readonly summary: Buffer;
+  readonly lines: readonly Buffer[];
+}
+
+/** Reads the plaintext of a frame; undefined where a reader must refuse it. */
+export function readPlain(plain: Buffer, floor: number): Reading | undefined {
+  if (plain.length < 12) return undefined;
+  const summaryLength = plain.readUInt32BE(0);
+  if (summaryLength > 12_288 || summaryLength > plain.length - 12) return undefined;
+  const start = 12 + summaryLength;
+  const bodyLength = plain.readBigUInt64BE(start - 8);
+  if (bodyLength > BigInt(plain.length - start)) return undefined;
+  const end = start + Number(bodyLength);
+  const padding = plain.subarray(end);
+  if (padding.length !== paddingOf(end, floor) || padding.some((byte) => byte !== 0)) return undefined;
+  const lines = readBody(plain.subarray(start, end));
+  return lines && { summary: plain.subarray(4, 4 + summaryLength), lines };
+}
+
+function readBody(body: Buffer): Buffer[] | undefined {
+  const all: Buffer[] = [];
+  for (let rest = body; rest.length > 0; ) {
+    if (rest.length < 9) return undefined;
+    const [codec, stored, plain] = [rest[0], rest.readUInt32BE(1), rest.readUInt32BE(5)];
+    if (stored > rest.length - 9) return undefined;
+    const lines = readSegment(codec ?? 255, rest.subarray(9, 9 + stored), plain);
+    if (!lines) return undefined;
+    all.push(lines);
+    rest = rest.subarray(9 + stored);
+  }
+  return all;
+}
+
+/** Gives the lines of a segment; undefined where a reader must refuse it. */
+export function readSegment(codec: number, stored: Buffer, plainLength: number): Buffer | undefined {
+  if (plainLength > 2 ** 29) return undefined;
+  if (codec === 0) return stored.length === plainLength ? stored : undefined;
+  if (codec !== 1 || stored.length < 4 || stored.readUInt32LE(0) !== 0xfd2fb528) return undefined;
+  const lines = decompressed(stored, plainLength);
+  if (lines?.length !== plainLength) return undefined;
+  return isOneFrame(stored, plainLength) ? lines : undefined;
+}
+
+/** One zstd frame and nothing behind it: whatever is cut off it, it does not decompress any more. */
+function isOneFrame(stored: Buffer, plainLength: number): boolean {
+  const name = stored.toString('latin1');
+  const known = frames.get(name);
+  if (known !== undefined) return known;
+  let length = stored.length - 1;
+  while (length > 4 && !decompressed(stored.subarray(0, length), plainLength)) length--;
+  if (frames.size > 1000) frames.clear();
+  frames.set(name, length <= 4);
+  return length <= 4;
+}
+
+/** What was found out before: most inputs leave the zstd in them as it was. */
+const frames = new Map<string, boolean>();
+
+function decompressed(stored: Buffer, most: number): Buffer | undefined {
+  try {
+    return zstdDecompressSync(stored, { maxOutputLength: Math.max(1, most) });
+  } catch {
+    return undefined; // which is the answer: it does not decompress
+  }
+}
+
+type Test = (value: unknown) => boolean;
+
+const text: Test = (value) => typeof value === 'string';
+const count: Test = (value) => Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 2 ** 53 - 1;
+const amount: Test = (value) =>
+  value === null || (typeof value === 'number' && value >= 0 && value < Number.POSITIVE_INFINITY);
+const missingOr =
+  (test: Test): Test =>
+  (value) =>
+    value === undefined || test(value);
+const one =
+  (...values: readonly unknown[]): Test =>
+  (value) =>
+    values.some((allowed) => allowed === value);
+const list =
+  (test: Test): Test =>
+  (value) =>
+    Array.isArray(value) && value.every(test);
+
+/** The test of an object by the fields it must have; others may be there. */
+function fields(tests: Readonly<Record<string, Test>>): Test {
+  return (value) => {
+    if (value === null || typeof value !== 'object' || Array.isArray(value)) return false;
+    return Object.entries(tests).every(([name, test]) =>
+      test(Object.hasOwn(value, name) ? (value as Record<string, unknown>)[name] : undefined),
+    );
+  };
+}
+
+const parent = fields({ uuid: text, id: text, reason: text });
+const status = one('running', 'completed', 'cancelled', 'failed');
+
+/** Tells whether a value is a summary. */
+export const isSummary: Test = fields({
+  kind: one('session', 'snapshot'),
+  id: text,
+  uuid: text,
+  name: missingOr(text),
+  title: missingOr(text),
+  begun: count,
+  updated: count,
+  directory: text,
+  branch: missingOr(text),
+  model: text,
+  messages: count,
+  inputTokens: amount,
+  outputTokens: amount,
+  cost: amount,
+  status,
+  parent: missingOr(parent),
+  firstEvent: count,
+  lastEvent: count,
+});
+
+const place = { id: (value: unknown): boolean => count(value) && value !== 0, ts: count, type: text };
+const textPart = fields({ type: one('text'), text });
+const reasoning = fields({ type: one('reasoning'), text });
+const file = fields({ type: one('file'), mediaType: text, data: text, filename: missingOr(text) });
+const call = fields({ type: one('tool-call'), toolCallId: text, toolName: text });
+const result = fields({ type: one('tool-result'), toolCallId: text, toolName: text });
+const parts = (...some: readonly Test[]): Test => list((value) => some.some((test) => test(value)));
+const tokens: Test = (value) => value === null || count(value);
+
+const message: Test = (value) =>
+  [
+    fields({ role: one('system'), content: text }),
+    fields({ role: one('user'), content: (content) => text(content) || parts(textPart, file)(content) }),
+    fields({
+      role: one('assistant'),
+      content: (content) => text(content) || parts(textPart, reasoning, file, call)(content),
+    }),
+    fields({ role: one('tool'), content: parts(result) }),
+  ].some((test) => test(value));
+
+const eventTypes: ReadonlyMap<unknown, Test> = new Map([
+  ['begin', fields({ uuid: text, directory: text, branch: missingOr(text), parent: missingOr(parent) })],
+  ['message', fields({ message, model: missingOr(text), partial: missingOr(one(true)) })],
+  ['usage', fields({ model: text, usage: fields({ inputTokens: tokens, outputTokens: tokens, cost: amount }) })],
+  ['model', fields({ model: text })],
+  ['name', fields({ name: text })],
+  ['status', fields({ status, reason: missingOr(text) })],
+  ['error', fields({ code: text, message: text })],
+]);
+
+/** Tells whether a value is an event; of a type that is not known it is one by its place alone. */
+export const isEvent: Test = (value) => {
+  if (!fields(place)(value)) return false;
+  const known = eventTypes.get((value as { type: unknown }).type);
+  return known === undefined || known(value);
+};
+
+const keyId: Test = (value) => text(value) && /^[0-9a-f]{32}$/.test(String(value));
+const base64: Test = (value) => text(value) && btoaOf(String(value)) === value;
+const passphrase = {
+  kind: one('passphrase'),
+  algorithm: one('argon2id'),
+  memory: Number.isInteger,
+  passes: Number.isInteger,
+};
+const slot: Test = (value) =>
+  fields({ ...passphrase, parallelism: Number.isInteger, salt: base64, wrapped: base64 })(value) ||
+  fields({ kind: one('recovery'), algorithm: one('hkdf-sha256'), salt: base64, wrapped: base64 })(value);
+const slots: Test = (value) => list(slot)(value) && (value as unknown[]).length <= 16;
+
+/** Tells whether a value is what a vault.json may say. */
+export const isVaultFile: Test = fields({
+  format: one(1),
+  key: keyId,
+  retiring: missingOr(keyId),
+  retiringSlots: missingOr(slots),
+  backend: one('keytar', 'secret-service', 'security', 'dpapi', 'fd', 'passphrase', 'memory'),
+  provider: (value) => text(value) && String(value).length <= 200,
+  slots,
+});
+
+function btoaOf(base64Text: string): string | undefined {
+  try {
+    return btoa(atob(base64Text));
+  } catch {
+    return undefined; // which is the answer: it is no base64
+  }
+}

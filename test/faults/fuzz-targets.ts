@@ -1,0 +1,257 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import {
+  decodeFrameHead,
+  decodeHeader,
+  encodeHeader,
+  messageLengthOf,
+  plainLengthOf,
+} from '../../src/envelope/format.ts';
+import { unpackSegment } from '../../src/envelope/segment.ts';
+import { CofferError, type ErrorCode } from '../../src/errors.ts';
+import { type Event, encodeEvents, mergeEvents } from '../../src/session/event.ts';
+import { decodeEvents } from '../../src/session/event-schema.ts';
+import { emptyState, fold } from '../../src/session/state.ts';
+import { decodeSummary, encodeSummary, type Summary } from '../../src/session/summary.ts';
+import { readVaultFile, type VaultFile } from '../../src/vault/vault-file.ts';
+import { basesOf, key } from './format-attacks.ts';
+import { judge, seenOf } from './format-base.ts';
+import { PlaceFile, RealOpener } from './format-real.ts';
+import type { Target } from './fuzz-loop.ts';
+import { isEvent, isSummary, isVaultFile, readPlain, readSegment } from './fuzz-reference.ts';
+import type { Seeds } from './fuzz-seeds.ts';
+import { fileIdNamed, floorAt, headerWith, linkBehind, linkOf, paddingOf, plainOf, sealPlain } from './malicious.ts';
+
+/*
+ * What is given bytes, each with what must hold for every input: it is taken exactly where the second opinion takes it, and with the
+ * same content; where it is not taken, the error is one that is documented.
+ */
+
+/** Where the decoders under attack can be replaced by wrong ones. */
+export interface Decoders {
+  readonly segment: (codec: number, stored: Buffer, plainLength: number) => Buffer;
+  readonly summary: (json: Buffer) => Summary;
+  readonly events: (lines: Buffer) => Event[];
+}
+
+/** Coffer's own. */
+export const ownDecoders: Decoders = {
+  segment: (codec, stored, plainLength) => {
+    if (codec !== 0 && codec !== 1) throw new CofferError('UNAUTHENTIC', 'the decoder of a body refuses it');
+    return unpackSegment({ codec, stored, plainLength });
+  },
+  summary: decodeSummary,
+  events: decodeEvents,
+};
+
+/** All targets; `folder` is for those that read files. */
+export function targetsIn(folder: string, seeds: Seeds, decoders: Decoders = ownDecoders): Target[] {
+  return [
+    file(folder, seeds),
+    content(folder, seeds),
+    { name: 'heads', isText: false, seeds: seeds('heads'), run: heads },
+    { name: 'segment', isText: false, seeds: seeds('segment'), run: (input) => segment(decoders, input) },
+    { name: 'summary', isText: true, seeds: seeds('summary'), run: (input) => summary(decoders, input) },
+    { name: 'events', isText: true, seeds: seeds('events'), run: (input) => events(decoders, input) },
+    vaultFile(folder, seeds),
+  ];
+}
+
+/** A whole sealed file, from somebody who has not got the key. */
+function file(folder: string, seeds: Seeds): Target {
+  const opener = new RealOpener(join(folder, 'file'));
+  const { one, three, others } = basesOf(true);
+  const bases = [one, three, ...others.filter((base) => base.key.id === key.id)];
+  const codes: ErrorCode[] = ['UNAUTHENTIC', 'NEWER_VERSION', 'KEY_OTHER'];
+  const run = (bytes: Buffer): string | undefined => {
+    const { seen, contradiction } = opener.open({ what: '', bytes, fileId: one.fileId });
+    if (contradiction) return contradiction;
+    if (bases.some((base) => base.bytes.equals(bytes))) return undefined;
+    const verdicts = bases.map((base) => judge({ what: '', bytes, fileId: base.fileId, base, codes }, seen));
+    return verdicts.find(({ verdict }) => verdict !== 'accepted') ? faultIn(verdicts) : 'a forgery is accepted';
+  };
+  return { name: 'file', isText: false, seeds: [...bases.map((base) => base.bytes), ...seeds('file')], run };
+}
+
+function faultIn(verdicts: readonly { verdict: string; why: string }[]): string | undefined {
+  return verdicts.find(({ verdict }) => verdict === 'misreported')?.why;
+}
+
+/** The plaintext of a frame, sealed with the key: byte 0 says in which frame, and how it is padded. */
+function content(folder: string, seeds: Seeds): Target {
+  const opener = new RealOpener(join(folder, 'content'));
+  const fileId = fileIdNamed('ours');
+  const header = headerWith(key, fileId);
+  const first = linkOf(header);
+  const honest = sealPlain(key, first, plainOf({}, floorAt(0)));
+  const run = (input: Buffer): string | undefined => {
+    const index = (input[0] ?? 0) & 1;
+    const floor = floorAt(index);
+    const plain = padded(input.subarray(1), floor, (input[0] ?? 0) >> 1);
+    const chain = index === 0 ? first : linkBehind(first, honest);
+    const frames = [...(index === 0 ? [] : [honest]), sealPlain(key, chain, plain)];
+    const bytes = Buffer.concat([header, ...frames]);
+    const { seen, contradiction } = opener.open({ what: '', bytes, fileId });
+    const expected = readPlain(plain, floor);
+    if (seen instanceof Error) {
+      const code = refusal(seen, ['UNAUTHENTIC']);
+      if (code) return code;
+      return expected ? `it refuses what is right: ${seen.message}` : contradiction;
+    }
+    if (!expected) return 'it takes what must be refused';
+    const right = seenOf(frames.length, expected.summary, expected.lines, false);
+    return isDeepStrictEqual(seen, right) ? contradiction : 'it reads something else';
+  };
+  return { name: 'content', isText: false, seeds: seeds('content'), run };
+}
+
+/** Pads as it must be, or in one of the ways it must not be. */
+function padded(used: Buffer, floor: number, way: number): Buffer {
+  const right = used.length < 2 ? floor : paddingOf(used.length, floor);
+  const padding = Buffer.alloc(
+    [right, right, right, right, right + 1, Math.max(0, right - 1), 0, right][way % 8] ?? right,
+  );
+  if (way % 8 === 7 && padding.length > 0) padding[padding.length - 1] = 1;
+  return Buffer.concat([used, padding]);
+}
+
+/** Header and head of a frame, without a key: whatever is read gives the same bytes again. */
+function heads(input: Buffer): string | undefined {
+  const header = attempt(() => decodeHeader(input));
+  const head = attempt(() => decodeFrameHead(input));
+  const wrong = refusal(header, ['UNAUTHENTIC', 'NEWER_VERSION']) ?? refusal(head, ['UNAUTHENTIC']);
+  if (wrong) return wrong;
+  if (!(header instanceof Error) && !encodeHeader(header).equals(input.subarray(0, 52)))
+    return 'a header reads as another';
+  if (head instanceof Error) return undefined;
+  const { length } = head;
+  return length === input.readUInt32BE(0) && messageLengthOf(plainLengthOf(length)) === length
+    ? undefined
+    : 'a wrong length';
+}
+
+/** One segment: a codec, its plain length and what is stored. */
+function segment({ segment: unpack }: Decoders, input: Buffer): string | undefined {
+  if (input.length < 5) return undefined;
+  const [codec, plainLength, stored] = [input[0]!, input.readUInt32BE(1), input.subarray(5)];
+  const lines = attempt(() => unpack(codec, stored, plainLength));
+  const expected = readSegment(codec, stored, plainLength);
+  if (lines instanceof Error)
+    return refusal(lines, ['UNAUTHENTIC']) ?? (expected ? 'it refuses what is right' : undefined);
+  if (!expected) return 'it takes what must be refused';
+  return lines.equals(expected) ? undefined : 'it gives something else';
+}
+
+function summary({ summary: decode }: Decoders, input: Buffer): string | undefined {
+  const decoded = attempt(() => decode(input));
+  const expected = parsed(input);
+  if (decoded instanceof Error) {
+    return refusal(decoded, ['UNAUTHENTIC']) ?? (isSummary(expected) ? 'it refuses a summary' : undefined);
+  }
+  if (!isSummary(expected)) return 'it takes what is no summary';
+  if (!isDeepStrictEqual(decoded, expected)) return 'it reads something else';
+  return isSame(decode(encodeSummary(decoded)), decoded) ? undefined : 'written again, it is another';
+}
+
+function events({ events: decode }: Decoders, input: Buffer): string | undefined {
+  const decoded = attempt(() => decode(input));
+  const lines = linesOf(input);
+  const expected = lines.map(parsed);
+  if (decoded instanceof Error) {
+    return refusal(decoded, ['UNAUTHENTIC']) ?? (expected.every(isStrictEvent) ? 'it refuses events' : undefined);
+  }
+  if (!expected.every(isEvent)) return 'it takes what is no event';
+  if (!isSame(decoded, expected)) return 'it reads something else';
+  const merged: Event[] = [];
+  mergeEvents(merged, decoded);
+  if (merged.some((event, index) => index > 0 && event.id <= merged[index - 1]!.id)) return 'ids do not rise';
+  fold(emptyState, merged);
+  return isSame(decode(encodeEvents(decoded)), decoded) ? undefined : 'written again, they are others';
+}
+
+/**
+ * The same as JSON has it, where -0 is 0 and what is too large for a double is null: no writer of ours writes either. The order of fields
+ * means nothing, and a field called `__proto__` is not kept, on purpose.
+ */
+function isSame(one: unknown, other: unknown): boolean {
+  return isDeepStrictEqual(plain(one), plain(other));
+}
+
+function plain(value: unknown): unknown {
+  return JSON.parse(JSON.stringify(value), (name, inner: unknown) => (name === '__proto__' ? undefined : inner));
+}
+
+/** An event whose `begin` has a UUID as RFC 9562 has them; whether others are refused is not said anywhere. */
+function isStrictEvent(value: unknown): boolean {
+  if (!isEvent(value)) return false;
+  const { type, uuid } = value as { type: string; uuid?: string };
+  return type !== 'begin' || /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/.test(uuid ?? '');
+}
+
+function vaultFile(folder: string, seeds: Seeds): Target {
+  const directory = join(folder, 'vault-file');
+  mkdirSync(directory, { recursive: true });
+  const place = new PlaceFile(join(directory, 'vault.json'));
+  const read = (bytes: Buffer): VaultFile | undefined | Error => {
+    place.put(bytes);
+    return attempt(() => readVaultFile(directory));
+  };
+  const run = (input: Buffer): string | undefined => {
+    const found = read(input);
+    const expected = parsedLoosely(input);
+    if (found === undefined) return 'it sees no vault.json';
+    if (found instanceof Error) {
+      const code = refusal(found, ['UNAUTHENTIC', 'NEWER_VERSION']);
+      return code ?? (isVaultFile(expected) ? 'it refuses what is right' : undefined);
+    }
+    if (!isVaultFile(expected)) return 'it takes what is no vault.json';
+    const again = read(Buffer.from(JSON.stringify(found)));
+    return isDeepStrictEqual(again, found) ? undefined : 'written again, it is another';
+  };
+  return { name: 'vault.json', isText: true, seeds: seeds('vault.json'), run };
+}
+
+function attempt<T>(step: () => T): T | Error {
+  try {
+    return step();
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    return error;
+  }
+}
+
+/** What is wrong with an error: it is none of ours, or of a code that is not documented there. */
+function refusal(outcome: unknown, codes: readonly ErrorCode[]): string | undefined {
+  if (!(outcome instanceof Error)) return undefined;
+  if (!(outcome instanceof CofferError)) return `${outcome.name}: ${outcome.message}`;
+  return codes.includes(outcome.code) ? undefined : `${outcome.code}: ${outcome.message}`;
+}
+
+function linesOf(input: Buffer): Buffer[] {
+  const lines: Buffer[] = [];
+  for (let start = 0; start < input.length; ) {
+    const end = input.indexOf('\n', start);
+    lines.push(input.subarray(start, end === -1 ? input.length : end));
+    start = end === -1 ? input.length : end + 1;
+  }
+  return lines;
+}
+
+/** The value of JSON in UTF-8; undefined, which JSON has no word for, where it is none. */
+function parsed(json: Buffer): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(json));
+  } catch {
+    return undefined;
+  }
+}
+
+/** The same where bytes that are no UTF-8 are taken for U+FFFD. */
+function parsedLoosely(json: Buffer): unknown {
+  try {
+    return JSON.parse(json.toString('utf8'));
+  } catch {
+    return undefined;
+  }
+}

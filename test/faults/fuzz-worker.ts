@@ -1,0 +1,59 @@
+import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { Coverage } from './fuzz-coverage.ts';
+import { fuzz, type Target } from './fuzz-loop.ts';
+import type { Asked, Told } from './fuzz-process.ts';
+
+/*
+ * One target under one seed, in a process of its own that may hang or die of it. Says on stdout that it lives, what it found and when
+ * it is done, one line of JSON each; the input that it is at stands in the file `input` of its folder.
+ */
+
+/** Findings beyond these are counted and not kept. */
+const KEPT = 5;
+
+if (process.argv[1] === import.meta.filename) {
+  const asked = JSON.parse(process.argv[2] ?? '') as Asked;
+  Error.stackTraceLimit = 0; // most inputs are refused, and nobody looks at where
+  mkdirSync(asked.folder, { recursive: true });
+  using coverage = new Coverage((url) => url.includes('/src/'));
+  const target = await targetOf(asked);
+  const input = openSync(join(asked.folder, 'input'), 'w');
+  tell({ alive: -1 });
+  let found = 0;
+  const { cases, corpus } = fuzz(target, {
+    seed: asked.seed,
+    count: asked.count,
+    coverage,
+    before: (bytes) => {
+      const length = Buffer.alloc(4);
+      length.writeUInt32BE(bytes.length);
+      writeSync(input, Buffer.concat([length, bytes]), 0, 4 + bytes.length, 0);
+    },
+    alive: (index) => tell({ alive: index }),
+    found: (fault, bytes, index) => {
+      found++;
+      if (found > KEPT) return;
+      const path = join(asked.folder, `found-${found}`);
+      writeFileSync(path, bytes);
+      tell({ fault: { what: fault, index, path } });
+    },
+  });
+  closeSync(input);
+  tell({ done: { cases, found, corpus: corpus.map((bytes) => bytes.toString('base64')) } });
+}
+
+/** The target that is asked for, with the wrong decoders where those are. Loaded late, so that its coverage is counted from the start. */
+async function targetOf({ folder, target, wrong }: Asked): Promise<Target> {
+  const { ownDecoders, targetsIn } = await import('./fuzz-targets.ts');
+  const { seeds } = await import('./fuzz-seeds.ts');
+  const { wrongDecoders } = await import('./fuzz-wrong.ts');
+  const decoders = { ...ownDecoders, ...(wrong === undefined ? {} : wrongDecoders[wrong]?.decoders) };
+  const found = targetsIn(folder, seeds, decoders).find(({ name }) => name === target);
+  if (!found) throw new Error(`no target ${target}`);
+  return found;
+}
+
+function tell(told: Told): void {
+  writeSync(1, `${JSON.stringify(told)}\n`);
+}

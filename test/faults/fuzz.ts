@@ -1,0 +1,100 @@
+import { createHash } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Campaign, Control, Figures } from './campaign.ts';
+import { faultOf } from './fuzz-loop.ts';
+import { type Asked, type Ended, fuzzApart } from './fuzz-process.ts';
+import { CORPUS, seeds } from './fuzz-seeds.ts';
+import { targetsIn } from './fuzz-targets.ts';
+import { wrongDecoders } from './fuzz-wrong.ts';
+
+/*
+ * COFFER_FUZZ_SEED repeats a run, COFFER_FUZZ_INPUTS makes it longer, COFFER_FUZZ_INPUT=target:file tries one input, and with
+ * COFFER_FUZZ_KEEP=1 small inputs that reached something new are kept in test/faults/corpus.
+ */
+
+/** Inputs that each target gets of a million. The real work is behind the authentication, which a mutation never gets past. */
+const SHARES: readonly (readonly [string, number])[] = [
+  ['content', 75_000],
+  ['content', 75_000],
+  ['file', 120_000],
+  ['events', 90_000],
+  ['events', 90_000],
+  ['segment', 150_000],
+  ['summary', 200_000],
+  ['vault.json', 100_000],
+  ['heads', 100_000],
+];
+const MILLION = 1_000_000;
+/** How long a process may say nothing, in milliseconds: some 256 inputs, on a machine that is busy. */
+const PATIENCE = 30_000;
+const CONTROL_PATIENCE = 15_000;
+/** Inputs that find the planted faults. */
+const CONTROL_INPUTS = 10_000;
+/** Inputs longer than this are not kept. */
+const SMALL = 600;
+
+/** Random inputs for everything that reads bytes. */
+export const campaign: Campaign = { name: 'fuzzing', needs: [], run };
+
+async function run(folder: string, tell: (line: string) => void): Promise<Figures> {
+  const one = process.env['COFFER_FUZZ_INPUT'];
+  if (one) return again(folder, one);
+  const { COFFER_FUZZ_SEED: given, COFFER_FUZZ_INPUTS: wanted } = process.env;
+  const seed = given === undefined ? Date.now() % 2 ** 31 : Number(given);
+  const factor = Number(wanted ?? MILLION) / MILLION;
+  const jobs = SHARES.map(([target, share], index): Asked => {
+    const place = join(folder, `job-${index}`);
+    return { folder: place, target, seed: seed + index, count: Math.round(share * factor) };
+  });
+  const ended = await inPairs(jobs, async (asked) => {
+    const found = await fuzzApart(asked, PATIENCE);
+    tell(`${asked.target}: ${found.cases} inputs, ${found.corpus.length} of them reached something new`);
+    if (process.env['COFFER_FUZZ_KEEP'] === '1') keep(asked.target, found.corpus);
+    return found;
+  });
+  const controls = await inPairs(Object.entries(wrongDecoders), async ([name, { target }], index): Promise<Control> => {
+    const asked = { folder: join(folder, `control-${index}`), target, seed, count: CONTROL_INPUTS, wrong: name };
+    const { found, cases } = await fuzzApart(asked, CONTROL_PATIENCE);
+    return { name, caught: found, cases: Math.max(found, cases) };
+  });
+  const total = (of: (one: Ended) => number): number => ended.reduce((sum, found) => sum + of(found), 0);
+  return {
+    cases: total(({ cases }) => cases),
+    lost: 0,
+    accepted: total(({ found }) => found),
+    controls,
+    notes: [`seed ${seed}`, `inputs that reached something new: ${total(({ corpus }) => corpus.length)}`],
+    failures: ended.flatMap(({ faults }) => faults),
+  };
+}
+
+/** Tries one input once more, for whoever looks for the fault. */
+function again(folder: string, asked: string): Figures {
+  const at = asked.indexOf(':');
+  const target = targetsIn(folder, seeds).find(({ name }) => name === asked.slice(0, at));
+  if (!target) throw new Error(`COFFER_FUZZ_INPUT is target:file, not ${asked}`);
+  const fault = faultOf(target, readFileSync(asked.slice(at + 1)));
+  const failures = fault === undefined ? [] : [`${target.name}: ${fault}`];
+  const controls = [{ name: 'none, it is one input', caught: 1, cases: 1 }];
+  return { cases: 1, lost: 0, accepted: failures.length, controls, notes: [], failures };
+}
+
+/** Two at a time, in order; the machine has two cores. */
+async function inPairs<A, B>(all: readonly A[], work: (one: A, index: number) => Promise<B>): Promise<B[]> {
+  const results: B[] = [];
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    for (let index = next++; index < all.length; index = next++) results[index] = await work(all[index]!, index);
+  };
+  await Promise.all([lane(), lane()]);
+  return results;
+}
+
+function keep(target: string, corpus: readonly Buffer[]): void {
+  const folder = join(CORPUS, target);
+  mkdirSync(folder, { recursive: true });
+  for (const bytes of corpus.filter(({ length }) => length <= SMALL)) {
+    writeFileSync(join(folder, createHash('sha256').update(bytes).digest('hex').slice(0, 12)), bytes);
+  }
+}
