@@ -1,0 +1,226 @@
+import { execFile, spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { describe, expect, it, type TestContext } from 'vitest';
+import { openVault } from '../../src/index.ts';
+import { Driver } from '../faults/driven.ts';
+import { makePlace, type Place } from '../support/coffer.ts';
+import { requireKeychain, startKeychain } from '../support/keychain.ts';
+
+/** How many steps a session of the writer has: enough to be overwritten first, then appended to, and folded. */
+const STEPS = 120;
+
+/** What was there before a copy began. */
+interface Before {
+  /** How many steps of each session were acknowledged, by its name. */
+  readonly acknowledged: ReadonlyMap<string, number>;
+  /** The names in `sessions`. */
+  readonly files: readonly string[];
+}
+
+/** Skips the running test where a program is missing; fails it instead where CI has promised to have everything. */
+function requireProgram(context: TestContext, program: string): void {
+  if (process.platform !== 'linux') context.skip('backups were only tried on Linux');
+  if (spawnSync('sh', ['-c', `command -v ${program}`]).status === 0) return;
+  const note = `${program} missing; install with: apt-get install -y ${program}`;
+  if ((process.env['COFFER_TEST_REQUIRE'] ?? '').split(',').includes('keychain')) throw new Error(note);
+  context.skip(note);
+}
+
+/** A process that writes one session after the other into a vault, with a snapshot now and then, until it is disposed of. */
+class Writer implements AsyncDisposable {
+  readonly acknowledged: Map<string, number> = new Map();
+  readonly #sessions: string;
+  readonly #driver: Driver;
+  readonly #done: Promise<void>;
+  #stopped = false;
+
+  private constructor(driver: Driver, sessions: string) {
+    this.#sessions = sessions;
+    this.#driver = driver;
+    this.#done = this.#write();
+  }
+
+  static async start(place: Place): Promise<Writer> {
+    const driver = await Driver.start({ ...place.libraryEnv, COFFER_DATA_DIR: place.data });
+    await driver.ask({ do: 'open' });
+    return new Writer(driver, join(place.data, 'sessions'));
+  }
+
+  /** What is there by now: whatever copy begins after this must have it. */
+  get now(): Before {
+    return { acknowledged: new Map(this.acknowledged), files: readdirSync(this.#sessions) };
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#done;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#driver[Symbol.asyncDispose]();
+    await this.#done.catch(() => undefined); // it was killed in the middle of a step, or the test has failed with that already
+  }
+
+  async #write(): Promise<void> {
+    for (let round = 0; !this.#stopped; round++) {
+      await this.#ask({ do: 'begin' });
+      for (let step = 0; step < STEPS && !this.#stopped; step++) {
+        await this.#ask({ do: 'step', text: `r${round}-${step}`, size: 3000 });
+        this.acknowledged.set(`r${round}`, step + 1);
+        if (step % 25 === 24) await this.#ask({ do: 'snapshot', text: `s${round}-${step}` });
+      }
+      await this.#ask({ do: 'close' });
+    }
+  }
+
+  async #ask(asked: Parameters<Driver['ask']>[0]): Promise<void> {
+    const answer = await this.#driver.ask(asked);
+    if (answer?.ok !== true) throw new Error(`${asked.do} ${asked.text ?? ''}: ${JSON.stringify(answer)}`);
+  }
+}
+
+/** Everything that is wrong with a copy: a step missing that was acknowledged before it began, a file that does not open, a false alarm. */
+async function faultsIn(directory: string, env: NodeJS.ProcessEnv, before: Before): Promise<string[]> {
+  const faults: string[] = [];
+  const found = new Map<string, number>();
+  await using vault = await openVault({ directory, env });
+  for (const row of await vault.list()) {
+    if (row.unreadable) {
+      faults.push(`${row.fileId} is unreadable: ${row.unreadable.message}`);
+      continue;
+    }
+    if (row.rolledBack) faults.push(`${row.id} is called rolled back: ${row.rolledBack}`);
+    const { state } = await vault.read(row);
+    const words = state.messages.map(({ content }) => String(content).split(' ')[0] ?? '');
+    const round = words[0]?.split('-')[0] ?? '';
+    words.forEach((word, step) => {
+      if (word !== `${round}-${step}`) faults.push(`${row.id}: ${word} stands where ${round}-${step} belongs`);
+    });
+    if (row.kind === 'session') found.set(round, words.length);
+  }
+  const { seen } = vault;
+  if (seen?.state !== 'good') faults.push(`seen is ${seen?.state}`);
+  // A copy may list the files, and read `seen` when one more has been made: that one is rightly said to be missing.
+  const missing = seen?.removed.filter((fileId) => before.files.includes(fileId)) ?? [];
+  if (missing.length > 0) faults.push(`files are missing: ${missing.join(', ')}`);
+  for (const [round, steps] of before.acknowledged) {
+    if ((found.get(round) ?? 0) < steps) faults.push(`${round} has ${found.get(round)} steps of ${steps}`);
+  }
+  return faults;
+}
+
+const run = promisify(execFile);
+
+/** What rsync says where a file was gone when it came to read it, as the temporary ones of saves are. */
+const VANISHED = 24;
+
+async function rsync(from: string, to: string): Promise<void> {
+  try {
+    await run('rsync', ['--archive', '--delete', `${from}/`, `${to}/`]);
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== VANISHED) throw error;
+  }
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+}
+
+describe('a vault copied while a chat writes', { timeout: 180_000 }, () => {
+  it('by rsync, over and over, opens elsewhere and lacks nothing that was reported saved before', async (context) => {
+    requireProgram(context, 'rsync');
+    await using place = await makePlace();
+    await using writer = await Writer.start(place);
+    await until(() => writer.acknowledged.size > 0);
+    const mirror = join(place.root, 'mirror');
+    const copies: { path: string; before: Before }[] = [];
+    for (let number = 0; number < 30 || (writer.acknowledged.get('r1') ?? 0) < STEPS; number++) {
+      const before = writer.now;
+      await rsync(place.data, mirror);
+      const path = join(place.root, `copy-${number}`);
+      cpSync(mirror, path, { recursive: true, verbatimSymlinks: true });
+      copies.push({ path, before });
+    }
+    await writer.stop();
+    const faults: string[] = [];
+    for (const { path, before } of copies) {
+      for (const fault of await faultsIn(path, place.libraryEnv, before)) faults.push(`${path}: ${fault}`);
+    }
+    expect(faults).toEqual([]);
+    expect(copies.some(({ before }) => before.acknowledged.get('r0') === STEPS)).toBe(true);
+  });
+
+  it('by restic opens where it is restored, and on a new machine by its recovery code', async (context) => {
+    requireProgram(context, 'restic');
+    requireKeychain(context);
+    await using place = await makePlace();
+    let code = '';
+    {
+      await using vault = await openVault({ directory: place.data, env: place.libraryEnv });
+      await vault.slots.addRecoveryCode(async (shown) => {
+        code = shown;
+        return shown;
+      });
+    }
+    await using writer = await Writer.start(place);
+    const repository = join(place.root, 'restic');
+    const env = {
+      PATH: process.env['PATH'],
+      HOME: place.home,
+      RESTIC_PASSWORD: 'a backup',
+      RESTIC_REPOSITORY: repository,
+    };
+    const restic = (...args: string[]): Promise<unknown> => run('restic', ['--no-cache', '--quiet', ...args], { env });
+    await restic('init');
+    const copies: { path: string; before: Before }[] = [];
+    for (let number = 0; number < 3; number++) {
+      const enough = 40 * (number + 1);
+      await until(() => [...writer.acknowledged.values()].reduce((sum, steps) => sum + steps, 0) >= enough);
+      const before = writer.now;
+      await restic('backup', place.data);
+      const target = join(place.root, `restored-${number}`);
+      await restic('restore', 'latest', '--target', target);
+      copies.push({ path: join(target, place.data), before });
+    }
+    await writer.stop();
+    for (const { path, before } of copies) {
+      const there = join(place.root, 'there');
+      cpSync(path, there, { recursive: true, verbatimSymlinks: true });
+      expect(await faultsIn(there, place.libraryEnv, before)).toEqual([]);
+      rmSync(there, { recursive: true });
+    }
+
+    await using bus = await startKeychain();
+    await using fresh = await makePlace();
+    const { path, before } = copies.at(-1)!;
+    cpSync(path, fresh.data, { recursive: true, verbatimSymlinks: true });
+    const { DBUS_SESSION_BUS_ADDRESS, XDG_RUNTIME_DIR } = bus.env;
+    const keychain = { DBUS_SESSION_BUS_ADDRESS, XDG_RUNTIME_DIR, COFFER_KEYCHAIN: 'auto', COFFER_KEY_FD: undefined };
+    expect((await fresh.run(['sessions'], { env: keychain })).code).toBe(12);
+    const recovered = await fresh.run(['recover'], { env: keychain, input: `${code}\n` });
+    expect(recovered.stdout).toMatch(/(\d+) of \1 sessions and snapshots open/);
+    expect(recovered.code).toBe(0);
+    const there = { HOME: fresh.home, DBUS_SESSION_BUS_ADDRESS, XDG_RUNTIME_DIR };
+    expect(await faultsIn(fresh.data, there, before)).toEqual([]);
+  });
+
+  it('would be found to lack a step, a file, or the frame of a step', async () => {
+    await using place = await makePlace();
+    await using writer = await Writer.start(place);
+    await until(() => (writer.acknowledged.get('r0') ?? 0) >= 60);
+    const older = join(place.root, 'older');
+    cpSync(place.data, older, { recursive: true, verbatimSymlinks: true });
+    const before = writer.now;
+    await until(() => (writer.acknowledged.get('r0') ?? 0) >= (before.acknowledged.get('r0') ?? 0) + 5);
+    await writer.stop();
+    const after = writer.now;
+    expect(await faultsIn(place.data, place.libraryEnv, after)).toEqual([]);
+    expect(await faultsIn(older, place.libraryEnv, after)).not.toEqual([]);
+    const empty = join(place.root, 'empty');
+    mkdirSync(empty, { mode: 0o700 });
+    cpSync(join(older, 'vault.json'), join(empty, 'vault.json'));
+    expect(await faultsIn(empty, place.libraryEnv, before)).not.toEqual([]);
+  });
+});
