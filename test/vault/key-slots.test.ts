@@ -111,6 +111,24 @@ describe('addPassphrase', () => {
     expect(read(at)).toEqual(file);
   });
 
+  it('changes nothing where a rotation begins while a code is typed back', async () => {
+    const at = await withSession();
+    await using sessions = await at.open();
+    const before = read(at);
+    for (const rotated of [
+      { ...before, retiring: 'a'.repeat(32) },
+      { ...before, key: 'b'.repeat(32) },
+    ]) {
+      const confirm = async (code: string): Promise<string> => {
+        write(at, rotated);
+        return code;
+      };
+      await expect(sessions.slots.addRecoveryCode(confirm)).rejects.toMatchObject({ code: 'VAULT_BUSY' });
+      expect(read(at)).toEqual(rotated);
+      write(at, before);
+    }
+  });
+
   it('removes what a change that was killed left beside vault.json', async () => {
     const at = await withSession();
     const stray = join(at.directory, '.vault.json.0123456789abcdef.tmp');
