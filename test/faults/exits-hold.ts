@@ -13,7 +13,9 @@ export class Hold implements AsyncDisposable {
   readonly #ended: Promise<unknown>;
   readonly #watchers = new Set<() => void>();
   #text = '';
-  #attached = false;
+  #pid: number | undefined;
+  /** The thread whose flush is held. */
+  #held: string | undefined;
 
   constructor() {
     const inject = `inject=fsync,fdatasync:delay_enter=${HELD_MS * 1000}:when=1`;
@@ -29,19 +31,25 @@ export class Hold implements AsyncDisposable {
 
   /** Attaches to a process: from now on the first flush of each of its threads is held. */
   async attach(pid: number): Promise<void> {
-    this.#attached = true;
+    this.#pid = pid;
     this.#strace.stdin?.write(`${pid}\n`);
     await this.#until(/attached/);
   }
 
-  /** Resolves when a save has come as far as its flush. */
-  async reached(): Promise<void> {
-    await this.#until(/f(?:data)?sync\(/);
+  /**
+   * Resolves when a flush is held: in the pool, where the process goes on meanwhile, or on its main thread, where it stands still
+   * (a folder that is made is flushed there).
+   */
+  async reached(where: 'pool' | 'main' = 'pool'): Promise<void> {
+    const thread = where === 'main' ? String(this.#pid) : `(?!${this.#pid}\\b)\\d+`;
+    const [, held = ''] = await this.#until(new RegExp(`\\[pid +(${thread})\\] f(?:data)?sync\\(`));
+    this.#held = held;
   }
 
   /** Whether a flush was reached and has been let go by now. */
   get isOver(): boolean {
-    return this.#attached && /f(?:data)?sync[^\n]*= /.test(this.#text);
+    if (this.#held === undefined) return false;
+    return new RegExp(`\\[pid +${this.#held}\\] (?:<\\.\\.\\. )?f(?:data)?sync[^\\n]*= `).test(this.#text);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -49,8 +57,10 @@ export class Hold implements AsyncDisposable {
     await this.#ended;
   }
 
-  async #until(pattern: RegExp): Promise<void> {
-    while (!pattern.test(this.#text)) {
+  async #until(pattern: RegExp): Promise<RegExpExecArray> {
+    for (;;) {
+      const found = pattern.exec(this.#text);
+      if (found) return found;
       if (this.#strace.exitCode !== null) throw new Error(`strace ended before ${pattern}: ${this.#text}`);
       await new Promise<void>((resolve) => this.#watchers.add(resolve));
     }

@@ -51,6 +51,12 @@ export const moments: readonly Moment[] = [
     reach: stream,
   },
   {
+    name: 'making the folder of the first save',
+    kept: ['one'],
+    args: echo,
+    reach: (scene) => holding(scene, () => scene.chat.enter('one'), 'main'),
+  },
+  {
     name: 'saving for the first time',
     kept: ['one'],
     args: echo,
@@ -127,8 +133,8 @@ async function stream({ chat, server }: Scene): Promise<void> {
   await chat.waitFor(chat instanceof Piped ? /part 2/ : /part 1 part/);
 }
 
-async function holding({ chat, hold }: Scene, save: () => void): Promise<void> {
+async function holding({ chat, hold }: Scene, save: () => void, where?: 'main'): Promise<void> {
   await hold.attach(chat.pid);
   save();
-  await hold.reached();
+  await hold.reached(where);
 }

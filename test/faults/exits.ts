@@ -5,6 +5,7 @@ import { type Moment, moments } from './exits-moments.ts';
 
 /** So many chats at a time. */
 const LANES = 2;
+const CONTROL_TIMES = 3;
 
 /** Every exit: each way a chat can end, at each moment. */
 export const campaign: Campaign = {
@@ -14,8 +15,8 @@ export const campaign: Campaign = {
     const cases = moments.flatMap((moment) => ways.filter((way) => fits(moment, way)).map((way) => ({ moment, way })));
     const results = await runAll(cases, undefined, tell);
     const controls = [
-      await control('a save that is not waited for', 'raise', tell),
-      await control('handlers that are gone at the second signal', 'once', tell),
+      await control('a save that nobody waits for', 'raise', cases.filter(isHurried), tell),
+      await control('handlers for one signal only', 'once', cases.filter(isTwice), tell),
     ];
     return {
       cases: results.length,
@@ -38,6 +39,16 @@ interface Case {
 /** Where the input has ended there is nobody who types. */
 function fits(moment: Moment, way: Way): boolean {
   return !moment.closing || (way.on === 'terminal' && !way.name.startsWith('Ctrl'));
+}
+
+/** An end by one signal while something is not on disk yet. */
+function isHurried({ moment, way }: Case): boolean {
+  const unsaved = ['streaming', 'saving for the first time', 'overwriting'].includes(moment.name);
+  return unsaved && ['SIGINT', 'SIGTERM', 'SIGHUP'].includes(way.name);
+}
+
+function isTwice({ way }: Case): boolean {
+  return way.name.startsWith('SIGTERM twice');
 }
 
 type Result = Outcome & { readonly name: string };
@@ -67,16 +78,18 @@ async function runAll(
   return results;
 }
 
-/** The same program with another guard: where it streams or saves, something must be lost. */
-async function control(name: string, wrongExit: string, tell: (line: string) => void): Promise<Control> {
-  const at = moments.filter((moment) =>
-    ['streaming', 'saving for the first time', 'overwriting'].includes(moment.name),
-  );
-  const by = ways.filter((way) => way.seen.signal !== null && way.name !== 'the terminal closed');
-  const results = await runAll(
-    at.flatMap((moment) => by.map((way) => ({ moment, way }))),
-    wrongExit,
-    tell,
-  );
-  return { name, caught: results.filter(({ lost }) => lost.length > 0).length, cases: results.length };
+/** The same program with another guard: something must be lost. */
+async function control(
+  name: string,
+  wrongExit: 'raise' | 'once',
+  cases: readonly Case[],
+  tell: (line: string) => void,
+): Promise<Control> {
+  const results: Result[] = [];
+  const caught = (): number => results.filter(({ lost }) => lost.length > 0).length;
+  // On a busy machine two signals may come as one.
+  for (let time = 0; time < CONTROL_TIMES && caught() === 0; time++) {
+    results.push(...(await runAll(cases, wrongExit, tell)));
+  }
+  return { name, caught: caught(), cases: results.length };
 }
