@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import { encodeHeader, type Header, type Segment } from '../envelope/format.ts';
 import { firstLink, sealFrame } from '../envelope/seal.ts';
@@ -26,6 +27,9 @@ import type { Mark, SealedFile } from './sealed-file.ts';
 /** The most bytes that `seen` has, as lines and as a file: some 400,000 marks. */
 const LIMIT = 64 * 1024 * 1024;
 
+/** A file changed less than this ago may change again under the same stamp: clocks of file systems tick that slowly. */
+const SETTLED_MS = 100;
+
 /** The keys that a vault's files may be sealed with. */
 type Keys = Pick<Unlocked, 'key' | 'retiring'>;
 
@@ -40,6 +44,7 @@ export interface Marks {
 export class Seen {
   readonly #place: VaultDirectory;
   #trouble: CofferError | undefined;
+  #known: { stamp: string; found: Marks } | undefined;
 
   constructor(place: VaultDirectory) {
     this.#place = place;
@@ -53,8 +58,27 @@ export class Seen {
     return this.#trouble;
   }
 
-  /** Reads the marks; what is wrong with the file is given, not thrown. */
-  read({ key, retiring }: Keys): Marks {
+  /** Reads the marks, where they may have changed since; what is wrong with the file is given, not thrown. */
+  read(keys: Keys): Marks {
+    const stamp = this.#stamp(keys);
+    if (stamp !== undefined && stamp === this.#known?.stamp) return this.#known.found;
+    const found = this.#open(keys);
+    this.#known = stamp !== undefined && found.header ? { stamp, found } : undefined;
+    return found;
+  }
+
+  /** Tells one state of the file and its keys from all others; undefined where it may change again under the same stamp. */
+  #stamp({ key, retiring }: Keys): string | undefined {
+    try {
+      const stats = lstatSync(this.#place.seen, { throwIfNoEntry: false });
+      if (!stats || Date.now() - stats.ctimeMs <= SETTLED_MS) return undefined;
+      return [stats.ino, stats.size, stats.mtimeMs, stats.ctimeMs, key.id, retiring?.id].join(' ');
+    } catch {
+      return undefined; // opening it says why
+    }
+  }
+
+  #open({ key, retiring }: Keys): Marks {
     try {
       const opened = openExpected(this.#place.seen, { kind: 'seen', fileId: undefined, limit: LIMIT }, key, retiring);
       if (opened.torn || opened.links.length !== 1) throw damaged('it has more than one frame');

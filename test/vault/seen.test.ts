@@ -1,6 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { encodeHeader } from '../../src/envelope/format.ts';
 import { VaultKey } from '../../src/envelope/key.ts';
 import { firstLink, sealFrame } from '../../src/envelope/seal.ts';
@@ -120,6 +120,23 @@ describe('seen', () => {
     expect(readFileSync(seenOf(at))).toEqual(before);
     seen.record({ key: await keyOf(at) }, new Map([[fileId, { ...mark, frames: 2 }]]));
     expect((await marksOf(at)).marks.get(fileId)).toEqual({ ...mark, frames: 2 });
+  });
+
+  it('is read once as long as it stays the same, and again with other keys', async () => {
+    const at = home();
+    await written(at, 'one');
+    const seen = new Seen(new VaultDirectory(at.directory));
+    const key = await keyOf(at);
+    const young = seen.read({ key });
+    expect(seen.read({ key })).not.toBe(young);
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 1000 });
+    onTestFinished(() => void vi.useRealTimers());
+    const settled = seen.read({ key });
+    expect(settled).toEqual(young);
+    expect(seen.read({ key })).toBe(settled);
+    expect(seen.read({ key: VaultKey.generate() })).toMatchObject({ error: { code: 'KEY_OTHER' } });
+    seen.drop({ key }, at.files());
+    expect(seen.read({ key }).marks.size).toBe(0);
   });
 
   it('loses no mark of several that write at once', async () => {
