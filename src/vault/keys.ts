@@ -134,6 +134,7 @@ async function rebuild(options: KeyOptions, keyIds: readonly string[]): Promise<
       return { key: found, backend, provider, how: 'rebuilt' };
     }
     if (found instanceof CofferError) refusals.push(found);
+    else if ('none' in chosen) refusals.push(refused(chosen.none, keyId));
   }
   const cause = refusals[0] ?? new CofferError('KEY_NOT_FOUND', 'none of the files names a key');
   const path = vaultFilePath(options.directory);

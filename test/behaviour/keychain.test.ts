@@ -1,6 +1,7 @@
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { createItem, makeCollection } from '../faults/keychain-states-dbus.ts';
 import { conversation, makePlace, type Place, type Start } from '../support/coffer.ts';
 import { type Bus, requireKeychain, startBus } from '../support/keychain.ts';
 
@@ -213,6 +214,19 @@ describe('a vault whose vault.json is lost', () => {
     expect(conversation(await place.exported('1', usual(bus)))).toEqual(['user: hello', 'assistant: echo: hello']);
     expect(JSON.parse(await readFile(join(place.data, 'vault.json'), 'utf8')).key).toBe(keyId);
     expect(await bus.items()).toHaveLength(1);
+  });
+
+  it('is refused by its reason where the keychain has the key and no place for another', async (context) => {
+    requireKeychain(context);
+    await using kept = await keep();
+    const { place, keyId, secret } = kept;
+    await rm(join(place.data, 'vault.json'));
+    await using bus = await startBus();
+    await bus.startKeyring({ isLoggedIn: false });
+    await createItem(bus, await makeCollection(bus), keyId, Buffer.from(secret));
+    const { code, stderr } = await place.run(['sessions'], usual(bus));
+    expect(code).toBe(12);
+    expect(stderr).toContain(`key ${keyId} can't be had: the keychain has no default collection`);
   });
 
   it('and whose key is lost as well is refused: no second key is made', async (context) => {
