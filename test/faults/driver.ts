@@ -75,8 +75,9 @@ const verbs: Record<Asked['do'], (asked: Asked) => Promise<object | undefined>> 
     const { from, to, resealed, remaining } = await vault.rotateKey(nobody);
     return { from, to, resealed, remaining: remaining.length };
   },
-  /** Adds a passphrase, and answers with the id of its slot. */
-  addSlot: async ({ text = 'a passphrase' }) => vault.slots.addPassphrase(text),
+  /** Adds a passphrase, or where there is none a recovery code, which nobody learns; answers with the id of its slot. */
+  addSlot: async ({ text }) =>
+    text === undefined ? vault.slots.addRecoveryCode(async (code) => code) : vault.slots.addPassphrase(text),
   /** Removes the slot that `text` names. */
   removeSlot: async ({ text = '' }) => vault.slots.remove(text),
   list: async () => ({

@@ -1,0 +1,77 @@
+import { rmSync } from 'node:fs';
+import { CHANGING, type Point, pointsIn, pointsOfAll, readLog, Tracer, threadsOf } from './strace.ts';
+import { type Broken, lookAfter } from './strace-look.ts';
+import { mustBeOk, type Place, type Prepared } from './strace-saves.ts';
+
+/*
+ * A save is killed at the entry of each of these calls, which is after the one before it: nothing else can happen between two of
+ * them that anybody else could see. Left out are the calls that only look (stat, read, getdents), those that touch nothing but the
+ * process's own memory and timers, and the locks (fcntl), which end with the process wherever it is killed.
+ */
+
+/** A save and the environment of the process that makes it: empty, or one that makes it in a wrong way. */
+export interface Target {
+  readonly prepared: Prepared;
+  readonly wrong: NodeJS.ProcessEnv;
+}
+
+/** What became of one case. */
+export interface Attacked {
+  /** False where the call was not made this time: what a thread writes to wake another depends on who is faster. */
+  readonly isReached: boolean;
+  readonly broken: readonly Broken[];
+  readonly orphans: number;
+}
+
+/** How often a thread may wake another one more often than in the dry run: that shifts its writes. */
+const SPARE = 2;
+
+/** Makes the save once, undisturbed, and gives every call to be killed at. */
+export async function pointsOf({ prepared, wrong }: Target, place: Place): Promise<Point[]> {
+  const { home, driver, ledger, broker } = await prepared.case(place, wrong);
+  await using _ended = driver;
+  const log = `${home.directory}.log`;
+  const threads = threadsOf(driver.pid);
+  const tracer = await Tracer.attach(broker ?? driver.pid, { calls: CHANGING, log, follow: true });
+  for (const asked of prepared.save.attacked) mustBeOk(asked, await ledger.ask(driver, asked));
+  await tracer.detach();
+  if (broker !== undefined) return pointsOfAll(readLog(log));
+  const points = pointsIn(readLog(log), threads);
+  const writes = (['main', 'pool'] as const).map((role) =>
+    points.findLast((at) => at.role === role && at.name === 'write'),
+  );
+  const spare = writes.flatMap((last) =>
+    last ? Array.from({ length: SPARE }, (_, index) => ({ ...last, nth: last.nth + index + 1, what: 'one more' })) : [],
+  );
+  return [...points, ...spare];
+}
+
+/** Kills one process at one call and looks at what is left. */
+export async function attack({ prepared, wrong }: Target, point: Point, place: Place): Promise<Attacked> {
+  const { home, driver, ledger, broker } = await prepared.case(place, wrong);
+  const log = `${home.directory}.log`;
+  const tid = point.role === 'all' ? broker! : threadsOf(driver.pid)[point.role];
+  const inject = `${point.name}:signal=KILL:when=${point.nth}`;
+  const tracer = await Tracer.attach(tid, { calls: [point.name], inject, log, follow: point.role === 'all' });
+  let isAlive = true;
+  for (const asked of prepared.save.attacked) {
+    if (!isAlive) break;
+    isAlive = (await ledger.ask(driver, asked)) !== undefined;
+  }
+  await tracer.detach();
+  await driver.kill();
+  const isReached = point.role === 'all' ? reached(log, point) : !isAlive;
+  const { broken, orphans } = await lookAfter(home, ledger, place.bus);
+  const changed = prepared.save.also?.(home.directory, prepared.original) ?? [];
+  rmSync(home.directory, { recursive: true, force: true });
+  rmSync(log, { force: true });
+  return {
+    isReached,
+    broken: [...broken, ...changed.map((what) => ({ breach: 'not as it was', what }) as const)],
+    orphans,
+  };
+}
+
+function reached(log: string, { nth }: Point): boolean {
+  return pointsOfAll(readLog(log)).some((made) => made.nth === nth);
+}

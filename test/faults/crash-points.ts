@@ -1,0 +1,111 @@
+import { join } from 'node:path';
+import type { Campaign, Control, Figures } from './campaign.ts';
+import { attack, pointsOf, type Target } from './crash-points-attack.ts';
+import type { Point } from './strace.ts';
+import { saves } from './strace-kinds.ts';
+import type { Breach } from './strace-look.ts';
+import { Prepared } from './strace-saves.ts';
+import { shareOut, type Worker, withWorkers } from './strace-workers.ts';
+import { wrongWay } from './wrong-saves.ts';
+
+/** Kills a process at the entry of every system call of one save of each kind; fresh processes look at what is left. */
+export const campaign: Campaign = {
+  name: 'every crash point',
+  needs: ['root', 'strace', 'gnome-keyring-daemon', 'dbus-daemon', 'secret-tool'],
+  run: (folder, tell) => withWorkers(folder, (workers) => attackAll(workers, folder, tell)),
+};
+
+/** The wrong ways, each with the kind of save that it is put in the place of. */
+const CONTROLS: readonly { readonly name: string; readonly way: string; readonly of: string }[] = [
+  { name: 'overwriting in place', way: 'in-place', of: 'overwrite' },
+  { name: 'get-then-set key creation, vault.json in place', way: 'key-in-place', of: 'first save' },
+];
+
+/** One row of the attack: a kind of save or a control, and what its cases came to. */
+interface Row extends Target {
+  readonly name: string;
+  readonly isControl: boolean;
+  points: readonly Point[];
+  cases: number;
+  caught: number;
+}
+
+interface Sums {
+  readonly breaches: Map<Breach, number>;
+  readonly failures: string[];
+  orphans: number;
+  unreached: number;
+}
+
+async function attackAll(workers: readonly Worker[], folder: string, tell: (line: string) => void): Promise<Figures> {
+  const rows = await rowsIn(workers[0]!, folder);
+  const sums: Sums = { breaches: new Map(), failures: [], orphans: 0, unreached: 0 };
+  const cases = rows.flatMap((row) => row.points.map((point) => ({ row, point })));
+  tell(`${cases.length} calls in ${rows.length} kinds of saves`);
+  await shareOut(workers, cases, ({ row, point }, worker) => attackPoint(row, point, worker, sums));
+  return figuresOf(rows, sums);
+}
+
+/** Makes the vault before each kind of save, and finds the calls that it makes. */
+async function rowsIn(worker: Worker, folder: string): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const [index, save] of saves.entries()) {
+    const prepared = await Prepared.make(save, join(folder, `save-${index}`), worker.placeOf(save));
+    const row = { prepared, cases: 0, caught: 0 };
+    rows.push({ ...row, name: save.name, isControl: false, wrong: {}, points: [] });
+    for (const { name, way, of } of CONTROLS) {
+      if (of === save.name) rows.push({ ...row, name, isControl: true, wrong: wrongWay(way), points: [] });
+    }
+  }
+  for (const row of rows) {
+    const points = await pointsOf(row, worker.placeOf(row.prepared.save));
+    // A control of many calls needs no more than those that concern the vault.
+    const isShort = !row.isControl || points.length < 40;
+    row.points = isShort ? points : points.filter(({ what }) => what.includes(folder));
+  }
+  return rows;
+}
+
+async function attackPoint(row: Row, point: Point, worker: Worker, sums: Sums): Promise<void> {
+  const { isReached, broken, orphans } = await attack(row, point, worker.placeOf(row.prepared.save));
+  if (!isReached) {
+    sums.unreached++;
+    return;
+  }
+  row.cases++;
+  if (row.isControl) {
+    if (broken.length > 0) row.caught++;
+    return;
+  }
+  sums.orphans += orphans;
+  for (const { breach, what } of broken) {
+    sums.breaches.set(breach, (sums.breaches.get(breach) ?? 0) + 1);
+    const at = `${point.role} at ${point.name} ${point.nth} (${point.what})`;
+    sums.failures.push(`${row.name}, killed in ${at}: ${breach}: ${what}`);
+  }
+}
+
+function figuresOf(rows: readonly Row[], { breaches, failures, orphans, unreached }: Sums): Figures {
+  const kinds = rows.filter(({ isControl }) => !isControl);
+  const blank = kinds.filter(({ cases }) => cases === 0).map(({ name }) => `${name}: no call was killed at`);
+  const controls: Control[] = rows
+    .filter(({ isControl }) => isControl)
+    .map(({ name, caught, cases }) => ({ name, caught, cases }));
+  const count = (breach: Breach): number => breaches.get(breach) ?? 0;
+  const notes = [
+    kinds.map(({ name, cases }) => `${name} ${cases}`).join(', '),
+    `unreadable files ${count('unreadable')}`,
+    `halves of steps ${count('half a step')}`,
+    `stray temps ${count('stray temp')}`,
+    `second keys ${count('second key')}`,
+    `keychain items without a vault ${orphans}`,
+    `calls not made again ${unreached}`,
+  ];
+  return {
+    cases: kinds.reduce((sum, { cases }) => sum + cases, 0),
+    lost: count('lost'),
+    controls,
+    notes,
+    failures: [...blank, ...failures],
+  };
+}

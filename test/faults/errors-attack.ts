@@ -1,0 +1,195 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, lstatSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Answer, Asked } from './driven.ts';
+import { type Errno, errorsOf, isFlush } from './errors-possible.ts';
+import { CHANGING, LOOKING, type Point, pointsIn, readLog, Tracer, threadsOf } from './strace.ts';
+import type { Save } from './strace-kinds.ts';
+import { type Broken, lookAfter, lookAt } from './strace-look.ts';
+import { type Case, copyVault, type Home, type Ledger, mustBeOk, type Place, type Prepared } from './strace-saves.ts';
+
+/** A save, and the environment of the process that makes it: empty, or one that makes it in a wrong way. */
+export interface Target {
+  readonly prepared: Prepared;
+  readonly wrong: NodeJS.ProcessEnv;
+}
+
+/** One error of one call; or every write that would make a file longer than so many bytes is cut short there. */
+export type Fault = { readonly point: Point; readonly error: Errno } | { readonly limit: number };
+
+/** What became of one case. */
+export interface Attacked {
+  /** False where the call was not made this time. */
+  readonly isReached: boolean;
+  /** Whether the process said that it could not save. */
+  readonly isReported: boolean;
+  readonly broken: readonly Broken[];
+}
+
+/** Lengths that cut a save short: in vault.json and the header, in a small frame, in a large one. */
+const LIMITS = [20, 2_000, 100_000];
+
+/** The codes by which a save says that it failed; anything else is an error that slipped through. */
+const CODES: readonly string[] = ['NOT_SAVED', 'DURABILITY_UNKNOWN', 'VAULT_BUSY', 'FAILED'];
+
+/**
+ * Makes the save once, undisturbed, and gives every error that each of its calls on the vault could end with. What `known` has, the
+ * errors of the calls that kinds of saves before this one make on the same things, comes in once: there every call gets the first
+ * of its errors alone.
+ */
+export async function faultsOf({ prepared, wrong }: Target, place: Place, known: Set<string>): Promise<Fault[]> {
+  const { home, driver, ledger } = await prepared.case(place, wrong);
+  await using _ended = driver;
+  const log = `${home.directory}.log`;
+  const threads = threadsOf(driver.pid);
+  const tracer = await Tracer.attach(driver.pid, { calls: [...CHANGING, ...LOOKING], log, follow: true });
+  for (const asked of attackedIn(prepared)) mustBeOk(asked, await ledger.ask(driver, asked));
+  await tracer.detach();
+  const points = pointsIn(readLog(log), threads).filter(({ what }) => what.includes(home.directory));
+  const met: string[] = [];
+  const errors = points.flatMap((point) =>
+    errorsOf(point).flatMap((error, index) => {
+      const kind = `${point.name} ${error} ${point.what.replaceAll(/[0-9a-f]{16,32}|case-\d+|save-\d+|^\d+/g, '')}`;
+      met.push(kind);
+      return index > 0 && known.has(kind) ? [] : [{ point, error }];
+    }),
+  );
+  for (const kind of met) known.add(kind);
+  return [...errors, ...LIMITS.map((limit) => ({ limit }))];
+}
+
+/**
+ * Lets one call fail in one process, looks at what a crash would leave there, lets the same process save again without the fault,
+ * and looks once more.
+ */
+export async function attack({ prepared, wrong }: Target, fault: Fault, place: Place): Promise<Attacked> {
+  const one = await prepared.case(place, wrong);
+  await using _ended = one.driver;
+  const { home, driver, ledger } = one;
+  const { isInjected, answers } = await suffer(one, fault, attackedIn(prepared));
+  const isReported = answers.some(isRefusal);
+  const isFlushLost = isInjected && 'point' in fault && isFlush(fault.point);
+  const broken = badlyTold(answers);
+  if (isFlushLost && !isReported)
+    broken.push({ breach: 'not told', what: 'a flush failed, and it is said to be durable' });
+
+  broken.push(...(await lookAtCopy(home, ledger)));
+
+  const before = inodeIn(home.directory);
+  const next = await askAll(one, nextIn(prepared));
+  for (const answer of next.filter(isRefusal)) {
+    broken.push({ breach: 'cannot go on', what: `the next save, without the fault: ${wordsOf(answer)}` });
+  }
+  if (
+    isFlushLost &&
+    mustMove(prepared.save, fault.point) &&
+    before !== undefined &&
+    before === inodeIn(home.directory)
+  ) {
+    broken.push({ breach: 'same file', what: 'the save after a flush that failed went to the same file' });
+  }
+  await driver.kill();
+  const { broken: afterwards } = await lookAfter(home, ledger);
+  broken.push(...afterwards, ...wrongModes(home.directory));
+  rmSync(home.directory, { recursive: true, force: true });
+  const isReached = isInjected || isReported || broken.length > 0;
+  return { isReached, isReported, broken };
+}
+
+/**
+ * Tells whether the next save has to go to a new file. A snapshot is none of the session's file; who resumes a session flushes its
+ * directory once more before anything is appended, so that there only the flush of the file itself is lost for good.
+ */
+function mustMove({ next }: Save, { what }: Point): boolean {
+  const isResumed = next.some((asked) => asked.do === 'resume');
+  return next.some((asked) => asked.do === 'step') && (!isResumed || !what.endsWith('/sessions>'));
+}
+
+/** Asks for the save under the fault; afterwards the fault is gone. */
+async function suffer(
+  one: Case,
+  fault: Fault,
+  asks: readonly Asked[],
+): Promise<{ isInjected: boolean; answers: (Answer | undefined)[] }> {
+  const { pid } = one.driver;
+  if ('limit' in fault) {
+    execFileSync('prlimit', ['--pid', String(pid), `--fsize=${fault.limit}:`]);
+    const answers = await askAll(one, asks);
+    if (answers.at(-1)) execFileSync('prlimit', ['--pid', String(pid), '--fsize=unlimited:']);
+    return { isInjected: false, answers };
+  }
+  const { name, nth, role } = fault.point;
+  const log = `${one.home.directory}.log`;
+  const inject = `${name}:error=${fault.error}:when=${nth}`;
+  const tracer = await Tracer.attach(threadsOf(pid)[role as 'main' | 'pool'], { calls: [name], inject, log });
+  const answers = await askAll(one, asks);
+  await tracer.detach();
+  const isInjected = readFileSync(log, 'utf8').includes('(INJECTED)');
+  rmSync(log);
+  return { isInjected, answers };
+}
+
+async function askAll({ driver, ledger }: Case, asks: readonly Asked[]): Promise<(Answer | undefined)[]> {
+  const answers: (Answer | undefined)[] = [];
+  for (const asked of asks) {
+    answers.push(await ledger.ask(driver, asked));
+    if (!answers.at(-1)) break;
+  }
+  return answers;
+}
+
+/** The save as a chat makes it: what can't be saved is told by `unsaved`. */
+function attackedIn({ save }: Prepared): Asked[] {
+  return save.attacked.map(asChat);
+}
+
+function nextIn({ save }: Prepared): Asked[] {
+  return save.next.map(asChat);
+}
+
+function asChat(asked: Asked): Asked {
+  if (asked.do === 'open') return { do: 'vault' };
+  return asked.do === 'step' ? { ...asked, do: 'record' } : asked;
+}
+
+function isRefusal(answer: Answer | undefined): boolean {
+  return !answer?.ok || answer.unsaved !== undefined;
+}
+
+function wordsOf(answer: Answer | undefined): string {
+  if (!answer) return 'the process is dead';
+  const { code, message } = answer.error ?? answer.unsaved ?? { code: 'ok', message: '' };
+  return `${code} ${message}`;
+}
+
+function badlyTold(answers: readonly (Answer | undefined)[]): Broken[] {
+  return answers
+    .filter((answer) => isRefusal(answer) && !CODES.some((code) => wordsOf(answer).startsWith(`${code} `)))
+    .map((answer) => ({ breach: 'not told', what: wordsOf(answer) }));
+}
+
+/** What a fresh process would find if this one were killed now. */
+async function lookAtCopy(home: Home, ledger: Ledger): Promise<readonly Broken[]> {
+  if (!existsSync(home.directory)) return [];
+  const directory = `${home.directory}-then`;
+  copyVault(home.directory, directory);
+  const broken = await lookAt({ directory, env: { ...home.env, COFFER_DATA_DIR: directory } }, ledger);
+  rmSync(directory, { recursive: true });
+  return broken;
+}
+
+/** The file that `_autosave` points at. */
+function inodeIn(directory: string): bigint | undefined {
+  return statSync(join(directory, 'sessions', '_autosave'), { bigint: true, throwIfNoEntry: false })?.ino;
+}
+
+function wrongModes(directory: string): Broken[] {
+  const sessions = join(directory, 'sessions');
+  return [join(directory, 'vault.json'), ...readdirSync(sessions).map((name) => join(sessions, name))]
+    .map((path) => ({ path, stats: lstatSync(path) }))
+    .filter(({ stats }) => stats.isFile() && (stats.mode & 0o777) !== 0o600)
+    .map(({ path, stats }) => ({
+      breach: 'not as it was',
+      what: `${path} has mode ${(stats.mode & 0o777).toString(8)}`,
+    }));
+}

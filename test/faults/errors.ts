@@ -1,0 +1,114 @@
+import { join } from 'node:path';
+import type { Campaign, Control, Figures } from './campaign.ts';
+import { attack, type Fault, faultsOf, type Target } from './errors-attack.ts';
+import { saves } from './strace-kinds.ts';
+import type { Breach } from './strace-look.ts';
+import { Prepared } from './strace-saves.ts';
+import { shareOut, type Worker, withWorkers } from './strace-workers.ts';
+import { wrongWay } from './wrong-saves.ts';
+
+/** Lets every system call of one save of each kind fail in every way it can: the process lives, tells, and saves again. */
+export const campaign: Campaign = {
+  name: 'errors',
+  needs: ['root', 'strace', 'prlimit', 'gnome-keyring-daemon', 'dbus-daemon', 'secret-tool'],
+  run: (folder, tell) => withWorkers(folder, (workers) => attackAll(workers, folder, tell)),
+};
+
+const KINDS: readonly string[] = ['first save', 'overwrite', 'append', 'fold', 'snapshot', "a new session's link"];
+
+/** The wrong ways, each with the kind of save that it is put in the place of. */
+const CONTROLS: readonly { readonly name: string; readonly way: string; readonly of: string }[] = [
+  { name: 'flushes unchecked', way: 'unchecked', of: 'overwrite' },
+  { name: 'overwriting in place', way: 'in-place', of: 'overwrite' },
+  { name: 'write-file-atomic', way: 'atomic-package', of: 'overwrite' },
+  { name: 'flushing again', way: 'flush-again', of: 'append' },
+];
+
+/** A kind of save or a control, and what its cases came to. */
+interface Row extends Target {
+  readonly name: string;
+  readonly isControl: boolean;
+  faults: readonly Fault[];
+  cases: number;
+  reported: number;
+  caught: number;
+}
+
+interface Sums {
+  readonly breaches: Map<Breach, number>;
+  readonly failures: string[];
+  unreached: number;
+}
+
+async function attackAll(workers: readonly Worker[], folder: string, tell: (line: string) => void): Promise<Figures> {
+  const rows = await rowsIn(workers[0]!, folder);
+  const cases = rows.flatMap((row) => row.faults.map((fault) => ({ row, fault })));
+  tell(`${cases.length} errors in ${rows.length} kinds of saves`);
+  const sums: Sums = { breaches: new Map(), failures: [], unreached: 0 };
+  await shareOut(workers, cases, ({ row, fault }, worker) => attackOnce(row, fault, worker, sums));
+  return figuresOf(rows, sums);
+}
+
+/** Makes the vault before each kind of save, and finds what can fail in it. */
+async function rowsIn(worker: Worker, folder: string): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const [index, kind] of saves.filter(({ name }) => KINDS.includes(name)).entries()) {
+    // How the keychain fails is another campaign; here the key comes from a file, which is faster.
+    const save = { ...kind, isKeyed: false };
+    const prepared = await Prepared.make(save, join(folder, `save-${index}`), worker.placeOf(save));
+    const row = { prepared, faults: [], cases: 0, reported: 0, caught: 0 };
+    rows.push({ ...row, name: save.name, isControl: false, wrong: {} });
+    for (const { name, way, of } of CONTROLS) {
+      if (of === save.name) rows.push({ ...row, name, isControl: true, wrong: wrongWay(way) });
+    }
+  }
+  const known = new Set<string>();
+  for (const row of rows) {
+    row.faults = await faultsOf(row, worker.placeOf(row.prepared.save), row.isControl ? new Set() : known);
+  }
+  return rows;
+}
+
+async function attackOnce(row: Row, fault: Fault, worker: Worker, sums: Sums): Promise<void> {
+  const { isReached, isReported, broken } = await attack(row, fault, worker.placeOf(row.prepared.save));
+  if (!isReached) {
+    if ('point' in fault) sums.unreached++; // a limit that a save stays below hinders nothing
+    return;
+  }
+  row.cases++;
+  if (isReported) row.reported++;
+  if (row.isControl) {
+    if (broken.length > 0) row.caught++;
+    return;
+  }
+  for (const { breach, what } of broken) {
+    sums.breaches.set(breach, (sums.breaches.get(breach) ?? 0) + 1);
+    sums.failures.push(`${row.name}, ${wordsFor(fault)}: ${breach}: ${what}`);
+  }
+}
+
+function wordsFor(fault: Fault): string {
+  if ('limit' in fault) return `files limited to ${fault.limit} bytes`;
+  const { role, name, nth, what } = fault.point;
+  return `${fault.error} in ${role} at ${name} ${nth} (${what})`;
+}
+
+function figuresOf(rows: readonly Row[], { breaches, failures, unreached }: Sums): Figures {
+  const kinds = rows.filter(({ isControl }) => !isControl);
+  const blank = kinds.filter(({ cases }) => cases === 0).map(({ name }) => `${name}: nothing could fail`);
+  const controls: Control[] = rows
+    .filter(({ isControl }) => isControl)
+    .map(({ name, caught, cases }) => ({ name, caught, cases }));
+  const count = (breach: Breach): number => breaches.get(breach) ?? 0;
+  const reported = kinds.reduce((sum, row) => sum + row.reported, 0);
+  const cases = kinds.reduce((sum, row) => sum + row.cases, 0);
+  const notes = [
+    kinds.map((row) => `${row.name} ${row.cases}`).join(', '),
+    `told ${reported}, no harm done ${cases - reported}`,
+    `badly told ${count('not told')}`,
+    `unreadable files ${count('unreadable')}`,
+    `saved to the same file after a failed flush ${count('same file')}`,
+    `calls not made again ${unreached}`,
+  ];
+  return { cases, lost: count('lost'), controls, notes, failures: [...blank, ...failures] };
+}

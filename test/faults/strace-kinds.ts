@@ -1,0 +1,177 @@
+import { readdirSync, readFileSync, statSync, truncateSync } from 'node:fs';
+import { join } from 'node:path';
+import { keepCopy } from '../../src/files/keep.ts';
+import type { Asked } from './driven.ts';
+
+/*
+ * The kinds of saves that are attacked at every system call: what is there before, what brings a process right before the save,
+ * and the save. A new kind is one more entry of `saves`.
+ */
+
+/** One kind of save. */
+export interface Save {
+  readonly name: string;
+  /** Whether the key is in a real keychain; else it comes from a credential file, which is faster. */
+  readonly isKeyed: boolean;
+  /** What is done once, to make the vault that every case gets a copy of; nothing where there is no vault yet. */
+  readonly before: readonly Asked[];
+  /** Damages that vault, as a crash did before: the steps that are no longer to be expected. */
+  readonly damage?: (directory: string) => readonly string[];
+  /** What the process under attack does first, undisturbed. */
+  readonly ready: readonly Asked[];
+  /** The save. */
+  readonly attacked: readonly Asked[];
+  /** What the same process saves next, where it lives on after an error. */
+  readonly next: readonly Asked[];
+  /** Looks for more that must be as it was; `original` is the vault before. Gives what is not. */
+  readonly also?: (directory: string, original: string) => string[];
+}
+
+/** Sizes above which a session is appended to, and a write goes by the pool. */
+const LARGE = 300_000;
+const POOLED = 100_000;
+
+const begin: readonly Asked[] = [{ do: 'open' }, { do: 'begin' }];
+const resume: readonly Asked[] = [{ do: 'open' }, { do: 'resume', text: '_autosave' }];
+const small: readonly Asked[] = [...begin, step('one'), { do: 'close' }];
+const large: readonly Asked[] = [...begin, step('one', LARGE), { do: 'close' }];
+
+/** Every kind of save there is. */
+export const saves: readonly Save[] = [
+  {
+    name: 'first save',
+    isKeyed: true,
+    before: [],
+    ready: [],
+    attacked: [...begin, step('two')],
+    next: [step('three')],
+  },
+  {
+    name: 'first save, by the broker',
+    isKeyed: true,
+    before: [],
+    ready: [{ do: 'broker' }],
+    attacked: [...begin, step('two')],
+    next: [step('three')],
+  },
+  { name: 'overwrite', isKeyed: false, before: small, ready: resume, attacked: [step('two')], next: [step('three')] },
+  {
+    name: 'append',
+    isKeyed: false,
+    before: large,
+    ready: [...resume, step('two')],
+    attacked: [step('three', POOLED)],
+    next: [step('four')],
+  },
+  {
+    name: 'fold',
+    isKeyed: false,
+    before: large,
+    ready: [...resume, step('two')],
+    attacked: [{ do: 'close' }],
+    next: [{ do: 'resume', text: '_autosave' }, step('three')],
+  },
+  {
+    name: "a new session's link",
+    isKeyed: false,
+    before: small,
+    ready: begin,
+    attacked: [step('two')],
+    next: [step('three')],
+  },
+  {
+    name: 'snapshot',
+    isKeyed: false,
+    before: small,
+    ready: resume,
+    attacked: [{ do: 'snapshot', text: 'kept' }],
+    next: [{ do: 'snapshot', text: 'kept' }],
+  },
+  {
+    name: 'torn-tail repair',
+    isKeyed: false,
+    before: [...large, ...resume, step('torn')],
+    damage: tearLastFrame,
+    ready: resume,
+    attacked: [step('two')],
+    next: [step('three')],
+    also: isTornKept,
+  },
+  {
+    name: 'final save',
+    isKeyed: false,
+    before: small,
+    ready: [...resume, step('two')],
+    attacked: [{ do: 'finalSave' }],
+    next: [{ do: 'finalSave' }],
+  },
+  {
+    name: 'recovery-slot write',
+    isKeyed: false,
+    before: [...small, { do: 'addSlot' }],
+    ready: [{ do: 'open' }],
+    attacked: [{ do: 'addSlot' }],
+    next: [{ do: 'addSlot' }],
+    also: areSlotsKept,
+  },
+  {
+    name: 'key rotation',
+    isKeyed: true,
+    before: [...begin, step('one'), { do: 'snapshot', text: 'kept' }, { do: 'close' }],
+    damage: quarantineOne,
+    ready: [{ do: 'open' }],
+    attacked: [{ do: 'rotate' }],
+    next: [{ do: 'rotate' }],
+  },
+];
+
+/** A step of two messages, which are there both or not at all. */
+function step(text: string, size?: number): Asked {
+  return { do: 'step', text, reply: true, ...(size === undefined ? {} : { size }) };
+}
+
+/** Cuts the last bytes off the file that was appended to last. */
+function tearLastFrame(directory: string): readonly string[] {
+  const path = largestFile(directory);
+  truncateSync(path, statSync(path).size - 100);
+  return ['torn'];
+}
+
+/** Puts a file into quarantine, which a rotation has to seal with the new key as well. */
+function quarantineOne(directory: string): readonly string[] {
+  keepCopy(largestFile(directory), join(directory, 'quarantine'), 'kept', 'put there by a test');
+  return [];
+}
+
+/** The slots that were there must be there, whatever became of the new one. */
+function areSlotsKept(directory: string, original: string): string[] {
+  const [slots = [], before = []] = [directory, original].map(slotsIn);
+  const gone = before.filter((slot) => !slots.includes(slot));
+  if (gone.length > 0 || slots.length > before.length + 1) return [`${before.length} slots became ${slots.length}`];
+  return [];
+}
+
+function slotsIn(directory: string): string[] {
+  const { slots } = JSON.parse(readFileSync(join(directory, 'vault.json'), 'utf8')) as { slots: unknown[] };
+  return slots.map((slot) => JSON.stringify(slot));
+}
+
+/** The file as it was found must be in its place still, or in quarantine with a note. */
+function isTornKept(directory: string, original: string): string[] {
+  const torn = readFileSync(largestFile(original));
+  if (readFileSync(largestFile(directory)).equals(torn)) return [];
+  const quarantine = join(directory, 'quarantine');
+  const kept = readdirSync(quarantine).filter((name) => !name.endsWith('.txt'));
+  const isKept = kept.some(
+    (name) => readFileSync(join(quarantine, name)).equals(torn) && statSync(join(quarantine, `${name}.txt`)).size > 0,
+  );
+  return isKept ? [] : ['the torn file is not in quarantine with a note'];
+}
+
+function largestFile(directory: string): string {
+  const sessions = join(directory, 'sessions');
+  const paths = readdirSync(sessions)
+    .filter((name) => /^[0-9a-f]{32}$/.test(name))
+    .map((name) => join(sessions, name));
+  return paths.toSorted((a, b) => statSync(b).size - statSync(a).size)[0]!;
+}

@@ -1,0 +1,157 @@
+import { lstatSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { decodeHeader, HEADER_LENGTH } from '../../src/envelope/format.ts';
+import { isCofferError } from '../../src/errors.ts';
+import type { Bus } from '../support/keychain.ts';
+import { check, type Found } from './driven.ts';
+import type { Home, Ledger } from './strace-saves.ts';
+
+/** What a promise was broken by. */
+export type Breach =
+  | 'lost'
+  | 'unreadable'
+  | 'half a step'
+  | 'stray temp'
+  | 'second key'
+  | 'not as it was'
+  | 'cannot go on'
+  | 'not told'
+  | 'same file';
+
+/** One broken promise, for people. */
+export interface Broken {
+  readonly breach: Breach;
+  readonly what: string;
+}
+
+/** What fresh processes find in a vault after a fault. */
+export interface Looked {
+  readonly broken: readonly Broken[];
+  /** Items of keys in the keychain that no vault.json names: not a danger, but litter. */
+  readonly orphans: number;
+}
+
+/**
+ * Lets a fresh process open a vault and go on, and another one open it again: everything acknowledged must be there both times,
+ * every other step wholly or not at all, and afterwards no temporary file and no second key.
+ */
+export async function lookAfter(home: Home, ledger: Ledger, bus?: Bus): Promise<Looked> {
+  const first = await opened(home, { goOn: true });
+  const named = keysNamed(home.directory);
+  const again = await opened(home, {});
+  const broken = [...stepsIn(first, ledger), ...stepsIn(again, ledger)];
+  if (first.wentOn === undefined || !textsOf(again).includes(WENT_ON)) {
+    broken.push({ breach: 'cannot go on', what: first.error?.message ?? 'the step that went on is not there' });
+  }
+  broken.push(...tempsIn(home.directory));
+  const { key, retiring } = vaultFileIn(home.directory);
+  const others = [...new Set([...named, retiring])].filter((named) => named !== undefined && named !== key);
+  if (others.length > 0) {
+    broken.push({ breach: 'second key', what: `vault.json names ${key}, and there is ${others.join(', ')}` });
+  }
+  const kept = (await bus?.items())?.map(({ attributes }) => attributes['account'] ?? '');
+  if (kept && key !== undefined && !kept.includes(key)) {
+    broken.push({ breach: 'second key', what: `vault.json names ${key}, which the keychain does not have` });
+  }
+  return { broken, orphans: kept?.filter((account) => account !== key).length ?? 0 };
+}
+
+/** The same for a vault that nobody goes on with: only what is there, and how. */
+export async function lookAt(home: Home, ledger: Ledger): Promise<readonly Broken[]> {
+  return stepsIn(await opened(home, {}), ledger);
+}
+
+/** Lists the temporary files in a vault. */
+export function tempsIn(directory: string): Broken[] {
+  return ['', 'sessions', 'quarantine', 'locks']
+    .flatMap((folder) => namesIn(join(directory, folder)).map((name) => join(folder, name)))
+    .filter((name) => name.endsWith('.tmp'))
+    .map((what) => ({ breach: 'stray temp', what }));
+}
+
+const WENT_ON = 'went-on';
+const TRIES = 5;
+
+/** Where the keychain takes longer than a command waits for it, as on a busy machine, the person tries again: so do we, a few times. */
+async function opened({ env }: Home, options: { goOn?: boolean }): Promise<Found> {
+  let found: Found = { files: [] };
+  for (let attempt = 0; attempt < TRIES; attempt++) {
+    try {
+      found = await check(env, options);
+    } catch (error) {
+      return { files: [], error: { code: 'DIED', message: String(error) } };
+    }
+    if (found.error?.code !== 'KEY_TIMEOUT') break;
+  }
+  return found;
+}
+
+/** What one fresh process found, against what the parent knows. */
+function stepsIn(found: Found, ledger: Ledger): Broken[] {
+  const broken: Broken[] = [];
+  if (found.error) broken.push({ breach: 'unreadable', what: `the vault: ${found.error.code} ${found.error.message}` });
+  for (const { label, kind, texts, error } of found.files) {
+    if (error) broken.push({ breach: 'unreadable', what: `${kind} ${label}: ${error}` });
+    broken.push(...halves(label, texts, ledger));
+    if (kind === 'snapshot') broken.push(...missing(`snapshot ${label}`, texts, ledger));
+  }
+  return [...broken, ...missing('the vault', textsOf(found), ledger)];
+}
+
+/** Steps of which one message is there without the other, or in another order than they were made, or that nobody made. */
+function halves(label: string, texts: readonly string[], ledger: Ledger): Broken[] {
+  const steps = [...ledger.tried].flatMap((text) => [text, `${text}-reply`]);
+  const expected = steps.filter((text) => texts.includes(text) || texts.includes(partnerOf(text)));
+  const found = texts.filter((text) => text !== WENT_ON);
+  if (found.join() === expected.join()) return [];
+  return [{ breach: 'half a step', what: `${label} has ${found.join()}, not ${expected.join()}` }];
+}
+
+function partnerOf(text: string): string {
+  return text.endsWith('-reply') ? text.slice(0, -'-reply'.length) : `${text}-reply`;
+}
+
+function missing(where: string, texts: readonly string[], { acknowledged }: Ledger): Broken[] {
+  return [...acknowledged]
+    .filter((text) => !texts.includes(text))
+    .map((text) => ({ breach: 'lost', what: `${text} is not in ${where}` }));
+}
+
+function textsOf({ files }: Found): string[] {
+  return files.flatMap(({ texts }) => texts);
+}
+
+/** The ids of the keys that the headers of all sealed files name, wherever in the vault they are. */
+function keysNamed(directory: string): string[] {
+  const paths = ['', 'sessions', 'quarantine'].flatMap((folder) =>
+    namesIn(join(directory, folder)).map((name) => join(directory, folder, name)),
+  );
+  const keys = new Set<string>();
+  for (const path of paths) {
+    if (!lstatSync(path).isFile()) continue;
+    try {
+      keys.add(decodeHeader(readFileSync(path).subarray(0, HEADER_LENGTH)).keyId);
+    } catch (error) {
+      if (!isCofferError(error)) throw error; // no sealed file, or a damaged one: that is for the process that opened the vault to say
+    }
+  }
+  return [...keys];
+}
+
+function vaultFileIn(directory: string): { key?: string; retiring?: string } {
+  try {
+    return JSON.parse(readFileSync(join(directory, 'vault.json'), 'utf8')) as { key?: string; retiring?: string };
+  } catch {
+    // Missing or damaged: the process that opened the vault has said so.
+    return {};
+  }
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    // Not every vault has every folder.
+    return [];
+  }
+}

@@ -1,0 +1,128 @@
+import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Bus, Item } from '../support/keychain.ts';
+import { type Answer, type Asked, Driver } from './driven.ts';
+import type { Save } from './strace-kinds.ts';
+
+/* The vault before each kind of save, a copy of it for every case, and what the parent knows of it. */
+
+/** A vault and its key, and where its processes find them. */
+export interface Home {
+  readonly directory: string;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+/** What the parent knows of a vault: the steps that were acknowledged, and those that were tried and were not. */
+export class Ledger {
+  readonly acknowledged: Set<string> = new Set<string>();
+  readonly tried: Set<string> = new Set<string>();
+
+  /** Asks for one thing and writes down what becomes of it; undefined where the process ended before it answered. */
+  async ask(driver: Driver, asked: Asked): Promise<Answer | undefined> {
+    if (isStep(asked)) this.tried.add(asked.text!);
+    const answer = await driver.ask(asked);
+    if (answer?.ok && !answer.unsaved && isStep(asked)) {
+      // A step is saved with everything that was not before it.
+      if (asked.do === 'record') for (const text of this.tried) this.acknowledged.add(text);
+      else this.acknowledged.add(asked.text!);
+    }
+    return answer;
+  }
+
+  copy(): Ledger {
+    const copy = new Ledger();
+    for (const text of this.acknowledged) copy.acknowledged.add(text);
+    for (const text of this.tried) copy.tried.add(text);
+    return copy;
+  }
+}
+
+/** Where a worker's processes find the key: in the environment, and where there is a keychain, on a bus of its own. */
+export interface Place {
+  readonly env: NodeJS.ProcessEnv;
+  readonly bus?: Bus | undefined;
+}
+
+/** One case, with a driver that stands right before the save. */
+export interface Case {
+  readonly home: Home;
+  readonly driver: Driver;
+  readonly ledger: Ledger;
+  /** The keychain's broker, where it was started by itself. */
+  readonly broker: number | undefined;
+}
+
+/** The vault before one kind of save, and a copy of it for each case. */
+export class Prepared {
+  readonly save: Save;
+  readonly original: string;
+  readonly #folder: string;
+  readonly #ledger = new Ledger();
+  #items: readonly Item[] = [];
+  #cases = 0;
+
+  private constructor(save: Save, folder: string) {
+    this.save = save;
+    this.original = join(folder, 'original');
+    this.#folder = folder;
+  }
+
+  /** Makes the vault that there is before the save. */
+  static async make(save: Save, folder: string, place: Place): Promise<Prepared> {
+    mkdirSync(folder, { recursive: true });
+    const prepared = new Prepared(save, folder);
+    await clear(place);
+    if (save.before.length > 0) {
+      await using driver = await Driver.start({ ...place.env, COFFER_DATA_DIR: prepared.original });
+      for (const asked of save.before) mustBeOk(asked, await prepared.#ledger.ask(driver, asked));
+    }
+    for (const text of save.damage?.(prepared.original) ?? []) {
+      prepared.#ledger.acknowledged.delete(text);
+      prepared.#ledger.tried.delete(text);
+    }
+    prepared.#items = (await place.bus?.items()) ?? [];
+    return prepared;
+  }
+
+  /** Makes a case. `wrong` is what only the process under attack has in its environment. */
+  async case(place: Place, wrong: NodeJS.ProcessEnv = {}): Promise<Case> {
+    const directory = join(this.#folder, `case-${++this.#cases}`);
+    if (this.save.before.length > 0) copyVault(this.original, directory);
+    await clear(place);
+    for (const { attributes, secret } of this.#items) await place.bus?.storeItem(attributes['account']!, secret!);
+    const home: Home = { directory, env: { ...place.env, COFFER_DATA_DIR: directory } };
+    const driver = await Driver.start({ ...home.env, ...wrong, UV_THREADPOOL_SIZE: '1' });
+    const ledger = this.#ledger.copy();
+    let broker: number | undefined;
+    for (const asked of [{ do: 'wake' } as const, ...this.save.ready]) {
+      broker = mustBeOk(asked, await ledger.ask(driver, asked)).pid ?? broker;
+    }
+    return { home, driver, ledger, broker };
+  }
+}
+
+/** Copies a vault as a crash at this moment would leave it: with the links, the modes and the locks that nobody holds. */
+export function copyVault(from: string, to: string): void {
+  cpSync(from, to, { recursive: true, verbatimSymlinks: true, preserveTimestamps: true });
+}
+
+/** Makes a key in a credential file, and says how a process comes by it. */
+export function credential(folder: string): NodeJS.ProcessEnv {
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, 'coffer-key'), Buffer.alloc(32, 7), { mode: 0o600 });
+  return { COFFER_KEYCHAIN: 'fd', CREDENTIALS_DIRECTORY: folder };
+}
+
+async function clear({ bus }: Place): Promise<void> {
+  if (bus && (await bus.items()).length > 0) await bus.deleteItem();
+}
+
+function isStep({ do: verb }: Asked): boolean {
+  return verb === 'step' || verb === 'record';
+}
+
+/** Throws where something that nobody attacks went wrong. */
+export function mustBeOk(asked: Asked, answer: Answer | undefined): Answer {
+  if (!answer?.ok || answer.unsaved) throw new Error(`${JSON.stringify(asked)}: ${JSON.stringify(answer)}`);
+  return answer;
+}

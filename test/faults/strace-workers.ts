@@ -1,0 +1,45 @@
+import { join } from 'node:path';
+import { startKeychain } from '../support/keychain.ts';
+import type { Save } from './strace-kinds.ts';
+import { credential, type Place } from './strace-saves.ts';
+
+/** How many cases run at a time: there are two cores. */
+const WORKERS = 2;
+
+/** Where one worker's processes find the key, for saves with a keychain and for those without. */
+export interface Worker {
+  placeOf(save: Save): Place;
+}
+
+/** Starts the workers, each with a keychain of its own, runs `work` with them, and ends what they started. */
+export async function withWorkers<T>(folder: string, work: (workers: readonly Worker[]) => Promise<T>): Promise<T> {
+  await using stack = new AsyncDisposableStack();
+  const compiled = { NODE_COMPILE_CACHE: join(folder, 'compiled') };
+  const workers: Worker[] = [];
+  for (let index = 0; index < WORKERS; index++) {
+    const bus = stack.use(await startKeychain());
+    const keyed: Place = { env: { ...bus.env, ...compiled }, bus };
+    const given: Place = { env: { ...credential(join(folder, `key-${index}`)), ...compiled } };
+    workers.push({ placeOf: (save) => (save.isKeyed ? keyed : given) });
+  }
+  return await work(workers);
+}
+
+/** Gives every case to the next worker that is free. What one of them throws ends it all, when the others are done. */
+export async function shareOut<C>(
+  workers: readonly Worker[],
+  cases: readonly C[],
+  run: (one: C, worker: Worker) => Promise<void>,
+): Promise<void> {
+  const waiting = [...cases];
+  const done = await Promise.allSettled(
+    workers.map(async (worker) => {
+      try {
+        for (let one = waiting.shift(); one !== undefined; one = waiting.shift()) await run(one, worker);
+      } finally {
+        waiting.length = 0;
+      }
+    }),
+  );
+  for (const one of done) if (one.status === 'rejected') throw one.reason;
+}

@@ -1,0 +1,24 @@
+import { closeSync, constants, fdatasync, openSync } from 'node:fs';
+import { promisify } from 'node:util';
+import type { Stamp } from '../../src/files/replace.ts';
+import { writeAll } from '../../src/files/write.ts';
+import { told } from './wrong-saves-told.ts';
+
+/* Appends, and where the flush fails, flushes again on the same descriptor: the second time the system says that all is well. */
+
+export * from '../../src/files/append.ts';
+
+const flush = promisify(fdatasync);
+
+/** Takes the place of coffer's own. */
+export function appendFile(path: string, at: Stamp, bytes: Uint8Array): Promise<Stamp> {
+  return told(path, async () => {
+    const file = openSync(path, constants.O_WRONLY);
+    try {
+      await writeAll(file, [bytes], at.size);
+      await flush(file).catch(() => flush(file));
+    } finally {
+      closeSync(file);
+    }
+  });
+}

@@ -1,0 +1,23 @@
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { chooseKeyring } from '../../src/keyring/keyring.ts';
+import { type KeyOptions, unlockVault as right, type Unlocked } from '../../src/vault/keys.ts';
+
+/* Looks for a key and, where there is none, puts one on record and then into the keychain: get, then set, nothing in between. */
+
+export * from '../../src/vault/keys.ts';
+
+/** Takes the place of coffer's own. */
+export async function unlockVault(options: KeyOptions): Promise<Unlocked> {
+  const path = join(options.directory, 'vault.json');
+  const chosen = await chooseKeyring({ choice: options.choice, env: options.env });
+  if (existsSync(path) || 'none' in chosen) return right(options);
+  const { keyring } = chosen;
+  const { backend } = keyring;
+  const provider = await keyring.provider();
+  const key = options.newKey();
+  options.makeDirectory();
+  writeFileSync(path, JSON.stringify({ format: 1, key: key.id, backend, provider, slots: [] }), { mode: 0o600 });
+  await keyring.set(key.id, key.bytes());
+  return { key, backend, provider, how: 'created' };
+}
