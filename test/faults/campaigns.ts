@@ -1,4 +1,6 @@
 import type { Campaign } from './campaign.ts';
+import { campaign as crashPoints } from './crash-points.ts';
+import { campaign as errors } from './errors.ts';
 import { campaign as exits } from './exits.ts';
 import { campaign as firstUse } from './first-use.ts';
 import { campaign as format } from './format.ts';
@@ -8,4 +10,14 @@ import { campaign as powerCut } from './power-cut.ts';
 import { campaign as writers } from './writers.ts';
 
 /** Every campaign, in the order of the table. */
-export const campaigns: readonly Campaign[] = [powerCut, writers, firstUse, exits, format, fuzz, keychain];
+export const campaigns: readonly Campaign[] = [
+  crashPoints,
+  powerCut,
+  errors,
+  writers,
+  firstUse,
+  exits,
+  format,
+  fuzz,
+  keychain,
+];
