@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, constants, fsyncSync, linkSync, openSync } from 'node:fs';
+import { closeSync, constants, fsyncSync, linkSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { CofferError } from '../errors.ts';
 import { makeDirectory } from './paths.ts';
@@ -13,27 +13,33 @@ export const NOTE_SUFFIX = '.txt';
 /**
  * Keeps a file under another name in `directory` (made 0700 if it is not there) with a note beside it, by a
  * hard link: the bytes stay as they are whatever replaces the original. Never overwrites what is kept already:
- * the name gets a random ending. Durable on return. Throws `NOT_SAVED`.
+ * the name gets a random ending. Durable on return. Throws `NOT_SAVED`, and has kept nothing then.
  */
 export function keepCopy(path: string, directory: string, name: string, note: string): string {
   const kept = join(directory, `${name}.${randomBytes(4).toString('hex')}`);
   try {
     makeDirectory(directory);
     linkSync(path, kept);
-    const descriptor = openSync(
-      `${kept}${NOTE_SUFFIX}`,
-      constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL,
-      0o600,
-    );
     try {
-      writeAllSync(descriptor, [Buffer.from(note)], 0);
-      fsyncSync(descriptor);
-    } finally {
-      closeSync(descriptor);
+      writeNote(`${kept}${NOTE_SUFFIX}`, note);
+      syncDirectory(directory);
+    } catch (error) {
+      // Whoever asked will ask again, on a full disk at every step: each try would leave one more copy.
+      for (const half of [kept, `${kept}${NOTE_SUFFIX}`]) rmSync(half, { force: true });
+      throw error;
     }
-    syncDirectory(directory);
   } catch (cause) {
     throw new CofferError('NOT_SAVED', `cannot keep a copy of ${path} in ${directory}: ${reasonOf(cause)}`, { cause });
   }
   return kept;
+}
+
+function writeNote(path: string, note: string): void {
+  const descriptor = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
+  try {
+    writeAllSync(descriptor, [Buffer.from(note)], 0);
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
 }

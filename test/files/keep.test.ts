@@ -29,6 +29,19 @@ describe('keepCopy', () => {
     expect(readdirSync(join(folder, 'quarantine'))).toHaveLength(4);
   });
 
+  it('keeps nothing where the note can not be written', (context) => {
+    requirePosix(context);
+    const folder = temporaryFolder();
+    const path = join(folder, 'session');
+    writeFileSync(path, 'torn');
+    // With what is added to it, the longest that a name may be; the ending of a note is too much.
+    const name = 's'.repeat(255 - '.01234567'.length);
+    const keep = (): string => keepCopy(path, join(folder, 'quarantine'), name, 'why it is here');
+    expect(keep).toThrow(expect.objectContaining({ code: 'NOT_SAVED' }));
+    expect(readdirSync(join(folder, 'quarantine'))).toEqual([]);
+    expect(readFileSync(path, 'utf8')).toBe('torn');
+  });
+
   it('says NOT_SAVED where there is nothing to keep', () => {
     const folder = temporaryFolder();
     const keep = (): string => keepCopy(join(folder, 'gone'), join(folder, 'quarantine'), 'gone', '');
