@@ -66,7 +66,7 @@ type Work = (world: World, blame: Blame) => Promise<void>;
 /** A wrong program, the attacks it goes through, and what shows its fault. */
 interface WrongWay {
   readonly name: string;
-  readonly way: 'another-key' | 'on-path' | 'in-arguments';
+  readonly way: 'another-key' | 'on-path' | 'in-a-file' | 'in-arguments';
   readonly attacks: readonly Work[];
   isCaught(tally: Tally): boolean;
 }
@@ -110,6 +110,12 @@ const controls: readonly WrongWay[] = [
   {
     name: 'a key in an argument',
     way: 'in-arguments',
+    attacks: ['fake security on PATH'].map(through),
+    isCaught: ({ leaks }) => leaks > 0,
+  },
+  {
+    name: 'a key in a temporary file',
+    way: 'in-a-file',
     attacks: ['fake security on PATH'].map(through),
     isCaught: ({ leaks }) => leaks > 0,
   },

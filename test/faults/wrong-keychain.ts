@@ -10,6 +10,7 @@ import { createInterface } from 'node:readline';
  *
  *   another-key   keytar in its own process; where that gives nothing, or throws, a new key is made and set
  *   on-path       the key comes from whatever is called secret-tool on PATH
+ *   in-a-file     a new key goes to secret-tool by a file that is left there
  *   in-arguments  a new key is an argument of a program on its way to the keychain
  */
 
@@ -77,7 +78,8 @@ function keyByProgram(): Buffer {
     const another = randomBytes(32);
     const text = another.toString('base64');
     const store = [tool, 'store', '--label=key', ...item];
-    if (way === 'on-path') execFileSync(tool, store.slice(1), { input: text });
+    if (way === 'in-a-file') writeFileSync(join(process.env['TMPDIR']!, 'key'), text);
+    if (way !== 'in-arguments') execFileSync(tool, store.slice(1), { input: text });
     else execFileSync('/bin/sh', ['-c', 'key=$1; shift; printf %s "$key" | "$@"', 'sh', text, ...store]);
     return another;
   }
