@@ -133,6 +133,7 @@ export class Chat {
     } catch (error) {
       throw this.#lost(error);
     }
+    this.tellUnmarked();
   }
 
   #lost(error: unknown): unknown {
