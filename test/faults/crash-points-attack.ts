@@ -1,7 +1,8 @@
 import { rmSync } from 'node:fs';
+import type { Answer } from './driven.ts';
 import { CHANGING, type Point, pointsIn, pointsOfAll, readLog, Tracer, threadsOf } from './strace.ts';
 import { type Broken, lookAfter } from './strace-look.ts';
-import { mustBeOk, type Place, type Prepared } from './strace-saves.ts';
+import { isLate, type Place, type Prepared, TRIES } from './strace-saves.ts';
 
 /*
  * A save is killed at the entry of each of these calls, which is after the one before it: nothing else can happen between two of
@@ -27,15 +28,28 @@ export interface Attacked {
 const SPARE = 2;
 
 /** Makes the save once, undisturbed, and gives every call to be killed at. */
-export async function pointsOf({ prepared, wrong }: Target, place: Place): Promise<Point[]> {
+export async function pointsOf(target: Target, place: Place): Promise<Point[]> {
+  for (let attempt = 1; ; attempt++) {
+    const { points, answers } = await dryRun(target, place);
+    if (answers.every((answer) => answer?.ok)) return points;
+    // A save that a late keychain held up makes other calls than one that it did not.
+    if (attempt === TRIES || !answers.some(isLate)) throw new Error(`a dry run failed: ${JSON.stringify(answers)}`);
+  }
+}
+
+async function dryRun(
+  { prepared, wrong }: Target,
+  place: Place,
+): Promise<{ points: Point[]; answers: (Answer | undefined)[] }> {
   const { home, driver, ledger, broker } = await prepared.case(place, wrong);
   await using _ended = driver;
   const log = `${home.directory}.log`;
   const threads = threadsOf(driver.pid);
   const tracer = await Tracer.attach(broker ?? driver.pid, { calls: CHANGING, log, follow: true });
-  for (const asked of prepared.save.attacked) mustBeOk(asked, await ledger.ask(driver, asked));
+  const answers: (Answer | undefined)[] = [];
+  for (const asked of prepared.save.attacked) answers.push(await ledger.ask(driver, asked));
   await tracer.detach();
-  if (broker !== undefined) return pointsOfAll(readLog(log));
+  if (broker !== undefined) return { points: pointsOfAll(readLog(log)), answers };
   const points = pointsIn(readLog(log), threads);
   const writes = (['main', 'pool'] as const).map((role) =>
     points.findLast((at) => at.role === role && at.name === 'write'),
@@ -43,7 +57,7 @@ export async function pointsOf({ prepared, wrong }: Target, place: Place): Promi
   const spare = writes.flatMap((last) =>
     last ? Array.from({ length: SPARE }, (_, index) => ({ ...last, nth: last.nth + index + 1, what: 'one more' })) : [],
   );
-  return [...points, ...spare];
+  return { points: [...points, ...spare], answers };
 }
 
 /** Kills one process at one call and looks at what is left. */

@@ -42,7 +42,7 @@ async function attackAll(workers: readonly Worker[], folder: string, tell: (line
   const sums: Sums = { breaches: new Map(), failures: [], orphans: 0, unreached: 0 };
   const cases = rows.flatMap((row) => row.points.map((point) => ({ row, point })));
   tell(`${cases.length} calls in ${rows.length} kinds of saves`);
-  await shareOut(workers, cases, ({ row, point }, worker) => attackPoint(row, point, worker, sums));
+  await shareOut(workers, cases, ({ row, point }, worker) => attackPoint(row, point, worker, sums), tell);
   return figuresOf(rows, sums);
 }
 

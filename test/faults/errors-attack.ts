@@ -6,7 +6,7 @@ import { type Errno, errorsOf, isFlush } from './errors-possible.ts';
 import { CHANGING, LOOKING, type Point, pointsIn, readLog, Tracer, threadsOf } from './strace.ts';
 import type { Save } from './strace-kinds.ts';
 import { type Broken, lookAfter, lookAt } from './strace-look.ts';
-import { type Case, copyVault, type Home, type Ledger, mustBeOk, type Place, type Prepared } from './strace-saves.ts';
+import { type Case, copyVault, type Home, type Ledger, type Place, type Prepared } from './strace-saves.ts';
 
 /** A save, and the environment of the process that makes it: empty, or one that makes it in a wrong way. */
 export interface Target {
@@ -33,9 +33,10 @@ const LIMITS = [20, 2_000, 100_000];
 const CODES: readonly string[] = ['NOT_SAVED', 'DURABILITY_UNKNOWN', 'VAULT_BUSY', 'FAILED'];
 
 /**
- * Makes the save once, undisturbed, and gives every error that each of its calls on the vault could end with. What `known` has, the
- * errors of the calls that kinds of saves before this one make on the same things, comes in once: there every call gets the first
- * of its errors alone.
+ * Makes the save once, undisturbed, and gives every call on the vault with what it could end with. A call that changes something
+ * gets the first of its errors in any case, and another one where the same call on the same thing has not had that, here or in a kind
+ * of save before: which error it is makes a difference in what is said. A call that only looks gets each of them where no kind of
+ * save before has looked the same way as often. `known` is what was given.
  */
 export async function faultsOf({ prepared, wrong }: Target, place: Place, known: Set<string>): Promise<Fault[]> {
   const { home, driver, ledger } = await prepared.case(place, wrong);
@@ -43,19 +44,30 @@ export async function faultsOf({ prepared, wrong }: Target, place: Place, known:
   const log = `${home.directory}.log`;
   const threads = threadsOf(driver.pid);
   const tracer = await Tracer.attach(driver.pid, { calls: [...CHANGING, ...LOOKING], log, follow: true });
-  for (const asked of attackedIn(prepared)) mustBeOk(asked, await ledger.ask(driver, asked));
+  for (const asked of attackedIn(prepared)) await ledger.insist(driver, asked);
   await tracer.detach();
   const points = pointsIn(readLog(log), threads).filter(({ what }) => what.includes(home.directory));
-  const met: string[] = [];
-  const errors = points.flatMap((point) =>
-    errorsOf(point).flatMap((error, index) => {
-      const kind = `${point.name} ${error} ${point.what.replaceAll(/[0-9a-f]{16,32}|case-\d+|save-\d+|^\d+/g, '')}`;
-      met.push(kind);
-      return index > 0 && known.has(kind) ? [] : [{ point, error }];
-    }),
-  );
-  for (const kind of met) known.add(kind);
+  const times = new Map<string, number>();
+  const errors = points.flatMap((point) => {
+    const call = `${point.name} ${thingIn(point, home.directory)}`;
+    const time = (times.get(call) ?? 0) + 1;
+    times.set(call, time);
+    const isLook = LOOKING.some((name) => name.replace('?', '') === point.name);
+    return errorsOf(point).flatMap((error, index) => {
+      const kind = `${error} ${call} ${isLook ? time : ''}`;
+      if ((index > 0 || isLook) && known.has(kind)) return [];
+      known.add(kind);
+      return [{ point, error }];
+    });
+  });
   return [...errors, ...LIMITS.map((limit) => ({ limit }))];
+}
+
+/** What of the vault a call is about, whichever session that is. */
+function thingIn({ what }: Point, directory: string): string {
+  const [, path = ''] = what.split(directory);
+  const [name] = path.split(/[">]/);
+  return `${name?.replaceAll(/[0-9a-f]{16,}/g, '*')} ${/O_CREAT|O_WRONLY|O_RDWR/.exec(what) ?? ''}`;
 }
 
 /**

@@ -4,7 +4,7 @@ import { decodeHeader, HEADER_LENGTH } from '../../src/envelope/format.ts';
 import { isCofferError } from '../../src/errors.ts';
 import type { Bus } from '../support/keychain.ts';
 import { check, type Found } from './driven.ts';
-import type { Home, Ledger } from './strace-saves.ts';
+import { type Home, type Ledger, TRIES } from './strace-saves.ts';
 
 /** What a promise was broken by. */
 export type Breach =
@@ -62,7 +62,7 @@ export async function lookAt(home: Home, ledger: Ledger): Promise<readonly Broke
 }
 
 /** Lists the temporary files in a vault. */
-export function tempsIn(directory: string): Broken[] {
+function tempsIn(directory: string): Broken[] {
   return ['', 'sessions', 'quarantine', 'locks']
     .flatMap((folder) => namesIn(join(directory, folder)).map((name) => join(folder, name)))
     .filter((name) => name.endsWith('.tmp'))
@@ -70,7 +70,6 @@ export function tempsIn(directory: string): Broken[] {
 }
 
 const WENT_ON = 'went-on';
-const TRIES = 5;
 
 /** Where the keychain takes longer than a command waits for it, as on a busy machine, the person tries again: so do we, a few times. */
 async function opened({ env }: Home, options: { goOn?: boolean }): Promise<Found> {

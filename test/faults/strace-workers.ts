@@ -25,17 +25,21 @@ export async function withWorkers<T>(folder: string, work: (workers: readonly Wo
   return await work(workers);
 }
 
-/** Gives every case to the next worker that is free. What one of them throws ends it all, when the others are done. */
+/** Gives every case to the next worker that is free, and tells how far that is. What one of them throws ends it all, when the others are done. */
 export async function shareOut<C>(
   workers: readonly Worker[],
   cases: readonly C[],
   run: (one: C, worker: Worker) => Promise<void>,
+  tell: (line: string) => void,
 ): Promise<void> {
   const waiting = [...cases];
   const done = await Promise.allSettled(
     workers.map(async (worker) => {
       try {
-        for (let one = waiting.shift(); one !== undefined; one = waiting.shift()) await run(one, worker);
+        for (let one = waiting.shift(); one !== undefined; one = waiting.shift()) {
+          await run(one, worker);
+          if (waiting.length % 50 === 0) tell(`${cases.length - waiting.length} of ${cases.length}`);
+        }
       } finally {
         waiting.length = 0;
       }
