@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Blame, begin, CHAT, judgeSecrets, judgeSessions } from './keychain-states-attack.ts';
-import { chatUnanswered, interrupt, listUnanswered } from './keychain-states-prompts.ts';
+import { chatUnanswered, interrupt, interruptTheEnd, listUnanswered } from './keychain-states-prompts.ts';
 import { converse, isEndedBy, type Moment, say, settle } from './keychain-states-sitting.ts';
 import { sealedFiles, type World } from './keychain-states-world.ts';
 
@@ -14,6 +14,7 @@ export const moments: readonly Moment[] = [
     pass: (world, blame) => interrupt(['sessions'], world, blame),
   },
   { name: 'prompt unanswered: ctrl+c while a chat waits', pass: (world, blame) => interrupt(CHAT, world, blame) },
+  { name: 'prompt unanswered: ctrl+c while the end of a chat waits', pass: interruptTheEnd },
   { name: 'locked in mid-session: begun unlocked, killed', pass: lockedLater },
   { name: 'locked in mid-session: begun unlocked, ended by a signal', pass: endedWithTheKey },
   { name: 'locked in mid-session: begun locked, and unlocked', pass: unlockedLater },

@@ -55,3 +55,28 @@ export async function interrupt(args: readonly string[], world: World, blame: Bl
   blame.unless(world.untouched() === before, 'it changed the vault');
   await settle(world, blame);
 }
+
+/** The same at the end of a chat, whose final try to save asks once more. */
+export async function interruptTheEnd(world: World, blame: Blame): Promise<void> {
+  await begin(world, blame);
+  await world.bus.lockCollection();
+  world.changes = { DISPLAY: ':99' };
+  const before = world.untouched();
+  const ran = await blame.run(() =>
+    world.runOnTerminal(CHAT, async (terminal) => {
+      await terminal.waitFor(/» /);
+      await say(terminal, 'meanwhile');
+      await terminal.waitFor(/NOT SAVED since \d\d:\d\d: the unlock prompt was dismissed » /);
+      // From now on prompts are shown, and this one stays open.
+      using prompter = await lockBeforeSomebody(world);
+      terminal.key('ctrl+d');
+      await prompter.called('BeginPrompting');
+      for (let presses = 0; presses < 2; presses++) terminal.key('ctrl+c');
+      await terminal.exit;
+    }),
+  );
+  blame.unless(isEndedBy(ran, 'SIGINT'), 'ctrl+c does not end it', ran);
+  blame.unless(/not saved, lost: 2 messages/.test(ran.stderr), 'it is not said what is lost', ran.stderr);
+  blame.unless(world.untouched() === before, 'it changed the vault');
+  await settle(world, blame);
+}
