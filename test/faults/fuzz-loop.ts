@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { addressSpace, greatestAddressSpace } from './address-space.ts';
 import { Chance } from './chance.ts';
 import type { Coverage } from './fuzz-coverage.ts';
@@ -38,9 +39,11 @@ const BATCH = 256;
 const BOUND_MIB = 96;
 /** The same for what a batch has given back already. */
 const BATCH_MIB = 320;
+/** More memory than this in all means that something is never given back. */
+const MEMORY_MIB = 1024;
 
 /** Gives a target its seeds and then `count` inputs made of them and of what reached something new. The same seed, the same inputs. */
-export function fuzz(target: Target, fuzzing: Fuzzing): Fuzzed {
+export async function fuzz(target: Target, fuzzing: Fuzzing): Promise<Fuzzed> {
   const { coverage, count } = fuzzing;
   const chance = new Chance(fuzzing.seed);
   const corpus = [...target.seeds];
@@ -56,7 +59,13 @@ export function fuzz(target: Target, fuzzing: Fuzzing): Fuzzed {
     const grown = greatestAddressSpace() - before;
     if (grown > BATCH_MIB) fuzzing.found(`a batch from here on took ${grown} MiB of address space`, batch[0]!, index);
     before += grown;
+    const memory = process.memoryUsage.rss() / 2 ** 20;
+    if (memory > MEMORY_MIB) {
+      fuzzing.found(`the process grew to ${Math.round(memory)} MiB`, batch[0]!, index);
+      return { cases: index, corpus: corpus.slice(target.seeds.length) };
+    }
     fuzzing.alive(index);
+    await setImmediate(); // zlib gives its contexts back only when the event loop comes round
   }
   return { cases: count, corpus: corpus.slice(target.seeds.length) };
 }

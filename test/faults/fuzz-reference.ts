@@ -46,25 +46,25 @@ export function readSegment(codec: number, stored: Buffer, plainLength: number):
   if (plainLength > 2 ** 29) return undefined;
   if (codec === 0) return stored.length === plainLength ? stored : undefined;
   if (codec !== 1 || stored.length < 4 || stored.readUInt32LE(0) !== 0xfd2fb528) return undefined;
-  const lines = decompressed(stored, plainLength);
-  if (lines?.length !== plainLength) return undefined;
-  return isOneFrame(stored, plainLength) ? lines : undefined;
-}
-
-/** One zstd frame and nothing behind it: whatever is cut off it, it does not decompress any more. */
-function isOneFrame(stored: Buffer, plainLength: number): boolean {
-  const name = stored.toString('latin1');
-  const known = frames.get(name);
-  if (known !== undefined) return known;
-  let length = stored.length - 1;
-  while (length > 4 && !decompressed(stored.subarray(0, length), plainLength)) length--;
-  if (frames.size > 1000) frames.clear();
-  frames.set(name, length <= 4);
-  return length <= 4;
+  const name = `${plainLength} ${stored.toString('latin1')}`;
+  const lines = frames.has(name) ? frames.get(name) : readFrame(stored, plainLength);
+  if (frames.size > 500) frames.clear();
+  frames.set(name, lines);
+  return lines;
 }
 
 /** What was found out before: most inputs leave the zstd in them as it was. */
-const frames = new Map<string, boolean>();
+const frames = new Map<string, Buffer | undefined>();
+
+/** One zstd frame and nothing behind it: whatever is cut off it, it does not decompress any more. */
+function readFrame(stored: Buffer, plainLength: number): Buffer | undefined {
+  const lines = decompressed(stored, plainLength);
+  if (lines?.length !== plainLength) return undefined;
+  for (let length = stored.length - 1; length > 4; length--) {
+    if (decompressed(stored.subarray(0, length), plainLength)) return undefined;
+  }
+  return lines;
+}
 
 function decompressed(stored: Buffer, most: number): Buffer | undefined {
   try {

@@ -21,7 +21,7 @@ if (process.argv[1] === import.meta.filename) {
   const input = openSync(join(asked.folder, 'input'), 'w');
   tell({ alive: -1 });
   let found = 0;
-  const { cases, corpus } = fuzz(target, {
+  const { cases, corpus } = await fuzz(target, {
     seed: asked.seed,
     count: asked.count,
     coverage,
