@@ -14,8 +14,10 @@ try {
   await using vault = await openVault();
   found.key = vault.key.state === 'ready' ? vault.key.keyId : undefined;
   for (const row of await vault.list()) {
-    const { fileId, label, kind, torn, unreadable } = row;
-    const file: FoundFile = { fileId, label, kind, torn, error: unreadable?.code, texts: [] };
+    const { fileId, label, kind, torn, unreadable, rolledBack } = row;
+    // Nobody puts older copies back here: an alarm is a false one, and as bad as a file that does not open.
+    const error = unreadable?.code ?? (rolledBack === undefined ? undefined : 'ROLLED_BACK');
+    const file: FoundFile = { fileId, label, kind, torn, error, texts: [] };
     found.files.push(file);
     if (unreadable) continue;
     try {
