@@ -1,8 +1,9 @@
-import { lstatSync } from 'node:fs';
+import { lstatSync, type Stats, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { CofferError } from '../errors.ts';
 import { type FileSystems, networkFileSystem } from '../files/network.ts';
 import { namesIn } from '../files/reader.ts';
+import { reasonOf } from '../files/reason.ts';
 import { isFileId } from './lease.ts';
 import { type Kept, keptIn } from './quarantine.ts';
 import { readVaultFile, type VaultFile } from './vault-file.ts';
@@ -14,6 +15,13 @@ export interface LooseMode {
   readonly expected: number;
 }
 
+/** A path with something else than a file or a directory of coffer's: a link, a pipe. */
+export interface Misplaced {
+  readonly path: string;
+  /** `a symbolic link` */
+  readonly is: string;
+}
+
 /** What the vault's directory looks like from outside, without a key. */
 export interface VaultInspection {
   readonly directory: string;
@@ -22,6 +30,7 @@ export interface VaultInspection {
   /** Why vault.json can't be read. */
   readonly vaultFileError: CofferError | undefined;
   readonly looseModes: readonly LooseMode[];
+  readonly misplaced: readonly Misplaced[];
   readonly sealedFiles: number;
   readonly quarantined: readonly Kept[];
   /** What is in the directory and not coffer's, by paths within it. */
@@ -32,35 +41,69 @@ export interface VaultInspection {
   readonly strayTemps: number;
 }
 
-/** Looks at a vault's directory. Changes nothing. */
+/** Looks at a vault's directory. Changes nothing. Throws `FAILED` where it is no directory or can't be looked at. */
 export async function inspectDirectory(directory: string): Promise<VaultInspection> {
-  const looseModes: LooseMode[] = [];
-  const check = (path: string, expected: number): boolean => {
-    const stats = lstatSync(path, { throwIfNoEntry: false });
-    const mode = (stats?.mode ?? 0) & 0o777;
-    const linked = stats?.isSymbolicLink() ?? false;
-    if (stats && !linked && process.platform !== 'win32' && mode !== expected)
-      looseModes.push({ path, mode, expected });
-    return stats !== undefined;
-  };
-  const exists = check(directory, 0o700);
-  for (const name of ['vault.json', 'seen']) check(join(directory, name), 0o600);
-  for (const name of ['sessions', 'locks', 'quarantine']) {
-    check(join(directory, name), 0o700);
-    for (const entry of namesIn(join(directory, name))) check(join(directory, name, entry), 0o600);
-  }
-  const sessions = namesIn(join(directory, 'sessions'));
+  const look = new Look();
+  const exists = statsOf(directory, true) !== undefined;
+  look.check(directory, 'directory', true);
+  if (look.misplaced[0]) throw new CofferError('FAILED', `${directory} is ${look.misplaced[0].is}, and no directory`);
+  for (const name of FILES) look.check(join(directory, name), 'file');
+  const names = FOLDERS.map((folder) => look.names(join(directory, folder)));
+  const [sessions = [], , quarantine = []] = names;
   return {
     directory,
     exists,
     ...(await vaultFileOf(directory)),
-    looseModes,
+    looseModes: look.looseModes,
+    misplaced: look.misplaced,
     sealedFiles: sessions.filter(isFileId).length,
-    quarantined: keptIn(join(directory, 'quarantine')),
-    strangers: strangersIn(directory),
-    network: networkFileSystem(directory),
+    quarantined: quarantine.length === 0 ? [] : keptIn(join(directory, 'quarantine')),
+    strangers: strangersIn(directory, names),
     strayTemps: sessions.filter((name) => name.endsWith('.tmp')).length,
+    network: networkFileSystem(directory),
   };
+}
+
+/** Goes through a vault's files and folders without opening one. */
+class Look {
+  readonly looseModes: LooseMode[] = [];
+  readonly misplaced: Misplaced[] = [];
+
+  /** Tells whether there is one of that kind, and notes what is wrong with it. The vault itself may be a link. */
+  check(path: string, kind: 'file' | 'directory', follow = false): boolean {
+    const stats = statsOf(path, follow);
+    if (stats === undefined) return false;
+    if (kind === 'file' ? !stats.isFile() : !stats.isDirectory()) {
+      this.misplaced.push({ path, is: kindOf(stats) });
+      return false;
+    }
+    const mode = stats.mode & 0o777;
+    const expected = kind === 'file' ? 0o600 : 0o700;
+    if (process.platform !== 'win32' && mode !== expected) this.looseModes.push({ path, mode, expected });
+    return true;
+  }
+
+  /** The names in a folder of the vault; none where something else is in its place. */
+  names(folder: string): string[] {
+    if (!this.check(folder, 'directory')) return [];
+    const names = namesIn(folder);
+    for (const name of names.filter((name) => name !== '_autosave')) this.check(join(folder, name), 'file');
+    return names;
+  }
+}
+
+function statsOf(path: string, follow: boolean): Stats | undefined {
+  try {
+    return (follow ? statSync : lstatSync)(path, { throwIfNoEntry: false });
+  } catch (cause) {
+    throw new CofferError('FAILED', `cannot look at ${path}: ${reasonOf(cause)}`, { cause });
+  }
+}
+
+function kindOf(stats: Stats): string {
+  if (stats.isSymbolicLink()) return 'a symbolic link';
+  if (stats.isDirectory()) return 'a directory';
+  return stats.isFile() ? 'a file' : 'a pipe or a device';
 }
 
 /** Says what may go wrong with a vault in that directory, where it is on a network file system. `systems` is for tests only. */
@@ -71,23 +114,24 @@ export function networkWarning(directory: string, systems?: FileSystems): string
   return `${directory} is on a network file system (${network}): ${what}; never use it from two machines at once`;
 }
 
-function strangersIn(directory: string): string[] {
-  const isOwn: [string, (name: string) => boolean][] = [
-    ['', (name) => ROOT.has(name) || isTemp(name)],
-    ['sessions', (name) => isFileId(name) || name === '_autosave' || isTemp(name)],
-    ['locks', (name) => name === 'vault' || isFileId(name.replace(/\.holder$/, ''))],
+/** What has no name that coffer gives; `names` are those in its folders. */
+function strangersIn(directory: string, names: readonly string[][]): string[] {
+  const [sessions = [], locks = []] = names;
+  const strange: [string, string[]][] = [
+    ['', namesIn(directory).filter((name) => !OURS.has(name) && !isTemp(name))],
+    ['sessions', sessions.filter((name) => !isFileId(name) && name !== '_autosave' && !isTemp(name))],
+    ['locks', locks.filter((name) => name !== 'vault' && !isFileId(name.replace(/\.holder$/, '')))],
   ];
-  return isOwn.flatMap(([folder, own]) => {
-    const names = namesIn(join(directory, folder)).filter((name) => !own(name));
-    return names.sort().map((name) => join(folder, name));
-  });
+  return strange.flatMap(([folder, found]) => found.sort().map((name) => join(folder, name)));
 }
 
 function isTemp(name: string): boolean {
   return /^\..+\.tmp$/.test(name);
 }
 
-const ROOT: ReadonlySet<string> = new Set(['vault.json', 'sessions', 'index', 'seen', 'locks', 'quarantine']);
+const FILES = ['vault.json', 'index', 'seen'] as const;
+const FOLDERS = ['sessions', 'locks', 'quarantine'] as const;
+const OURS: ReadonlySet<string> = new Set([...FILES, ...FOLDERS]);
 
 async function vaultFileOf(directory: string): Promise<Pick<VaultInspection, 'vaultFile' | 'vaultFileError'>> {
   try {

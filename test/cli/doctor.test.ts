@@ -63,17 +63,18 @@ describe('doctor', () => {
     const { code, out } = await doctor();
     expect(out).toContain(
       [
+        `  ${join(vault, 'quarantine/c.torn.01020304.txt')} is a symbolic link; move it away`,
         'files: 1 sealed, 3 in quarantine',
         'quarantine:',
         '  a.torn.01020304: there is no note beside it',
         '  b.torn.01020304: frame 3 was being written; and \\x1b[31mthis is it',
         '  c.torn.01020304: there is no note beside it',
         '  coffer salvage <name> brings back the session in one; remove a file and its note by hand once not needed',
-        'all is well\n',
+        'not all is well\n',
       ].join('\n'),
     );
     expect(out).not.toContain('a'.repeat(64));
-    expect(code).toBe(0);
+    expect(code).toBe(1);
   });
 
   it('names what is not coffer’s, and leaves it alone', async () => {

@@ -1,3 +1,4 @@
+import { relative } from 'node:path';
 import { CofferError, type ErrorCode, isCofferError } from '../../errors.ts';
 import type { Row } from '../../session/row.ts';
 import type { Inspection, Sessions } from '../../session/sessions.ts';
@@ -23,6 +24,7 @@ export async function doctor(shell: Shell): Promise<CofferError | undefined> {
       found.vaultFileError && tellProblem(terminal, found.vaultFileError),
       await checkKey(terminal, sessions, found),
       checkModes(terminal, found),
+      checkPlaces(terminal, found),
       await checkFiles(terminal, sessions, found),
       checkSeen(terminal, found),
     ];
@@ -76,6 +78,16 @@ function checkModes(terminal: Terminal, found: Inspection): CofferError | undefi
     terminal.say(`  ${is}; chmod ${expected.toString(8)} sets it right`);
   }
   return first;
+}
+
+/** Files that can't be opened for that are told with their rows, and so is `seen`. */
+function checkPlaces(terminal: Terminal, { directory, misplaced }: Inspection): CofferError | undefined {
+  const told = misplaced.filter(
+    ({ path }) => !/sessions.[0-9a-f]{32}$|seen$|vault\.json$/.test(relative(directory, path)),
+  );
+  const problems = told.map(({ path, is }) => new CofferError('FAILED', `${path} is ${is}; move it away`));
+  for (const problem of problems) terminal.say(`  ${problem.message}`);
+  return problems[0];
 }
 
 async function checkFiles(terminal: Terminal, sessions: Sessions, found: Inspection): Promise<CofferError | undefined> {

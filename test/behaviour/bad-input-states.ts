@@ -1,0 +1,154 @@
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+
+/** The sealed file that the commands are about. */
+const SESSION = 'sessions/<session>';
+
+/** A vault, and the session in it that the commands are about. */
+export interface Subject {
+  /** A folder around the vault. */
+  readonly root: string;
+  readonly vault: string;
+  readonly fileId: string;
+  /** The id of its key slot. */
+  readonly slot: string;
+}
+
+/** Something else in the place of a file or a folder. */
+interface Put {
+  readonly what: string;
+  on(path: string): (subject: Subject) => void;
+}
+
+const linked: Put = { what: 'a link', on: (path) => (subject) => link(subject, path) };
+const asDirectory: Put = { what: 'a directory', on: (path) => (subject) => mkdirSync(emptied(pathOf(subject, path))) };
+const asPipe: Put = { what: 'a pipe', on: (path) => (subject) => pipe(emptied(pathOf(subject, path))) };
+const asFile: Put = {
+  what: 'a file',
+  on: (path) => (subject) => writeFileSync(emptied(pathOf(subject, path)), 'a file', { mode: 0o600 }),
+};
+
+/** What somebody has made of a vault, and how the commands end on it where that is not as on a good one. */
+export interface State {
+  readonly name: string;
+  apply(subject: Subject): void;
+  readonly codes: Readonly<Record<string, number>>;
+}
+
+/** How the commands end on a vault that is as it should be: its key comes from a credential, which no rotation can change. */
+export const usual: Readonly<Record<string, number>> = {
+  ...{ chat: 0, sessions: 0, resume: 0, export: 0, doctor: 0, salvage: 1, recover: 0, purge: 12 },
+  ...{ 'key list': 0, 'key recovery-code': 2, 'key add-passphrase': 0, 'key remove': 0, 'key rotate': 12 },
+};
+
+const keys = { 'key list': 1, 'key add-passphrase': 1, 'key remove': 1, 'key rotate': 1, recover: 1, purge: 1 };
+const nowhere = { resume: 10, export: 10, salvage: 10, ...keys };
+const noFile = { resume: 13, export: 13, doctor: 13 };
+const noLock = { resume: 1, doctor: 1, 'key add-passphrase': 1, 'key remove': 1, 'key rotate': 1, purge: 1 };
+const noList = { chat: 1, sessions: 1, resume: 1, export: 1, doctor: 1, 'key rotate': 1, purge: 1 };
+
+function all(code: number): Record<string, number> {
+  return { ...Object.fromEntries(Object.keys(usual).map((name) => [name, code])), 'key recovery-code': 2 };
+}
+
+export const states: readonly State[] = [
+  { name: 'as it should be', apply: () => undefined, codes: {} },
+  { name: 'that is not there', apply: ({ vault }) => rmSync(vault, { recursive: true }), codes: nowhere },
+  { name: 'that is an empty folder', apply: ({ vault }) => mkdirSync(emptied(vault), { mode: 0o700 }), codes: nowhere },
+  {
+    name: 'with a vault.json of a newer version',
+    apply: (subject) =>
+      edit(subject, 'vault.json', (bytes) => Buffer.from(`${bytes}`.replace('"format": 1', '"format": 2'))),
+    codes: all(14),
+  },
+  {
+    name: 'with nonsense as vault.json',
+    apply: (subject) => edit(subject, 'vault.json', () => Buffer.from('nonsense')),
+    codes: all(13),
+  },
+  {
+    name: 'with a session of a newer version',
+    apply: (subject) => edit(subject, SESSION, (bytes) => bytes.fill(2, 8, 9).fill(7, 60)),
+    codes: { resume: 14, export: 14, doctor: 14, salvage: 14, 'key rotate': 14, purge: 14 },
+  },
+  {
+    name: 'with a session of another vault',
+    apply: (subject) => edit(subject, SESSION, (bytes) => bytes.fill(2, 12, 28).fill(7, 60)),
+    codes: { resume: 12, export: 12, doctor: 12, salvage: 12 },
+  },
+  ...[linked, asDirectory, asPipe].flatMap((put) => [
+    { name: `with ${put.what} as vault.json`, apply: put.on('vault.json'), codes: all(1) },
+    { name: `with ${put.what} as seen`, apply: put.on('seen'), codes: { doctor: 13 } },
+    { name: `with ${put.what} as a session`, apply: put.on(SESSION), codes: noFile },
+    { name: `with ${put.what} as the lock of the vault`, apply: put.on('locks/vault'), codes: { chat: 15, ...noLock } },
+  ]),
+  { name: 'with a link as sessions', apply: linked.on('sessions'), codes: { chat: 15, doctor: 1 } },
+  { name: 'with a link as locks', apply: linked.on('locks'), codes: { chat: 15, ...noLock } },
+  { name: 'with a link as quarantine', apply: linked.on('quarantine'), codes: { doctor: 1 } },
+  { name: 'with a file as sessions', apply: asFile.on('sessions'), codes: noList },
+  { name: 'with a file as locks', apply: asFile.on('locks'), codes: { ...noLock, ...noList } },
+  {
+    name: 'with a file as quarantine',
+    apply: asFile.on('quarantine'),
+    codes: { doctor: 1, 'key rotate': 1, purge: 1 },
+  },
+  { name: 'that a link leads to', apply: linked.on(''), codes: {} },
+  { name: 'that is a file', apply: asFile.on(''), codes: all(1) },
+  { name: 'that is a pipe', apply: asPipe.on(''), codes: all(1) },
+];
+
+/** Everything below a folder, and the folder: what it is, its mode, when it was changed, what is in it. */
+export function digest(root: string): string[] {
+  const rows: string[] = [];
+  for (const name of ['.', ...readdirSync(root, { recursive: true, encoding: 'utf8' })].sort()) {
+    const path = join(root, name);
+    const stats = lstatSync(path, { bigint: true });
+    // Leases come and go in there, whatever becomes of what they were taken for.
+    const changed = name.endsWith('locks') && stats.isDirectory() ? '' : stats.mtimeNs;
+    let content = '';
+    if (stats.isFile()) content = createHash('sha256').update(readFileSync(path)).digest('hex');
+    if (stats.isSymbolicLink()) content = readlinkSync(path);
+    rows.push(`${name} ${stats.mode.toString(8)} ${stats.uid} ${changed} ${content}`);
+  }
+  return rows;
+}
+
+function pathOf({ vault, fileId }: Subject, path: string): string {
+  return join(vault, path.replace('<session>', fileId));
+}
+
+/** The path, with nothing there any more. */
+function emptied(path: string): string {
+  rmSync(path, { recursive: true, force: true });
+  return path;
+}
+
+function edit(subject: Subject, path: string, change: (bytes: Buffer) => Buffer): void {
+  const at = pathOf(subject, path);
+  writeFileSync(at, change(readFileSync(at)));
+}
+
+/** The thing itself is where the link leads, so that it would work if it were followed. */
+function link(subject: Subject, path: string): void {
+  const at = pathOf(subject, path);
+  const target = join(subject.root, 'elsewhere');
+  if (lstatSync(at, { throwIfNoEntry: false })) renameSync(at, target);
+  else mkdirSync(target, { mode: 0o700 });
+  symlinkSync(target, at);
+}
+
+function pipe(path: string): void {
+  if (spawnSync('mkfifo', ['-m', '600', path]).status !== 0) throw new Error(`mkfifo ${path} failed`);
+}
