@@ -82,7 +82,9 @@ async function readTexts(
 ): Promise<{ texts: string[]; error?: string }> {
   try {
     const { state } = await vault.read(row);
-    return { texts: state.messages.map(({ content }) => String(content).split(' ')[0] ?? '') };
+    const texts = state.messages.map(({ content }) => String(content).split(' ')[0] ?? '');
+    // Nobody puts older copies back here: an alarm is a false one.
+    return row.rolledBack === undefined ? { texts } : { texts, error: 'ROLLED_BACK' };
   } catch (error) {
     return { texts: [], error: String((error as NodeJS.ErrnoException).code ?? error) };
   }
