@@ -1,5 +1,6 @@
 import type { Campaign } from './campaign.ts';
 import { campaign as crashPoints } from './crash-points.ts';
+import { campaign as diskFull } from './disk-full.ts';
 import { campaign as errors } from './errors.ts';
 import { campaign as exits } from './exits.ts';
 import { campaign as firstUse } from './first-use.ts';
@@ -14,6 +15,7 @@ export const campaigns: readonly Campaign[] = [
   crashPoints,
   powerCut,
   errors,
+  diskFull,
   writers,
   firstUse,
   exits,

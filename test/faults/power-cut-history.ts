@@ -53,7 +53,9 @@ export class History {
     const step: Step = { text, asked: this.#place(), acknowledged: Number.POSITIVE_INFINITY };
     line.steps.push(step);
     line.name = await save();
-    step.acknowledged = this.#place();
+    // What earlier saves could not write goes with the first one that can.
+    const now = this.#place();
+    for (const one of line.steps) one.acknowledged = Math.min(one.acknowledged, now);
     await this.#acknowledged?.();
   }
 
@@ -109,7 +111,7 @@ export class History {
     }
     for (const { fileId, texts, error } of left) {
       if (error) verdict.faults.push(`${fileId} can't be read: ${error}`);
-      else if (texts.join() !== wentOn.join()) {
+      else if (texts.join() !== wentOn.join() && !known.some((line) => mayBe(line, texts))) {
         verdict.accepted += texts.length;
         verdict.faults.push(`${fileId} was never begun, and holds ${texts.join(' ') || 'nothing'}`);
       }
@@ -136,6 +138,11 @@ export class History {
     verdict.lost++;
     verdict.faults.push(`_autosave names ${seen.autosave}, and ${sessions[last]?.name} was begun last`);
   }
+}
+
+/** Tells whether a file can be of a session or snapshot whose name nobody was told, because its first save was refused. */
+function mayBe({ name, steps }: Line, texts: readonly string[]): boolean {
+  return name === undefined && texts.every((text, index) => text === steps[index]?.text);
 }
 
 function toSave({ text, asked, acknowledged }: Step): { what: string; asked: Place; acknowledged: Place } {

@@ -1,0 +1,176 @@
+import { mkdirSync, rmSync } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DEVICE_NEEDS, mountRam, Undo } from './block-device.ts';
+import type { Campaign, Control, Figures } from './campaign.ts';
+import { SmallDisk, SYSTEMS, type System } from './disk-full-disk.ts';
+import { type Kind, kinds, type Refusal, type Scene } from './disk-full-saves.ts';
+import { History, type Verdict } from './power-cut-history.ts';
+import { environment, type Key, makeCredentials, vaultOn } from './power-cut-home.ts';
+import { Eye } from './power-cut-lane.ts';
+import { wrongWay } from './wrong-saves.ts';
+
+/** How much is free when a save is asked for, in KiB. */
+const FREE = [0, 4, 8, 16, 40, 100, 250, 600, 1_500];
+/** Disks that are filled at the same time. */
+const LANES = 2;
+
+/** The disk is full at the moment of a save: what was there must stay, and whoever asked must be told. */
+export const campaign: Campaign = {
+  name: 'disk full',
+  needs: [...DEVICE_NEEDS, 'mkfs.xfs', 'fallocate'],
+  run: async (folder, tell) => {
+    await using undo = new Undo();
+    const ram = await mountRam(join(folder, 'ram'), undo);
+    const key = makeCredentials(join(ram, 'credentials'));
+    const jobs = SYSTEMS.flatMap((system) => kinds.map((kind): Job => ({ system, kind, env: {} })));
+    const cases = await inLanes(ram, key, jobs, tell);
+    const controls: Control[] = [];
+    for (const [name, env] of WRONG) {
+      const wrong = kinds.filter((kind) => kind.name === 'overwrite');
+      const attacked = await inLanes(
+        ram,
+        key,
+        SYSTEMS.flatMap((system) => wrong.map((kind): Job => ({ system, kind, env }))),
+        tell,
+      );
+      controls.push({ name, cases: attacked.length, caught: attacked.filter(({ lost }) => lost > 0).length });
+    }
+    return figuresOf(cases, controls);
+  },
+};
+
+const WRONG: readonly (readonly [string, NodeJS.ProcessEnv])[] = [
+  ['write-file-atomic', wrongWay('atomic-package')],
+  ['writing in place', wrongWay('in-place')],
+];
+
+/** One kind of save on one kind of disk. */
+interface Job {
+  readonly system: System;
+  readonly kind: Kind;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+interface Case extends Verdict {
+  readonly refused: boolean;
+}
+
+async function inLanes(folder: string, key: Key, jobs: readonly Job[], tell: (line: string) => void): Promise<Case[]> {
+  const waiting = [...jobs];
+  const cases: Case[] = [];
+  const lane = async (): Promise<void> => {
+    await using eye = new Eye();
+    for (let job = waiting.shift(); job; job = waiting.shift()) {
+      const found = await attack(folder, key, job, eye);
+      cases.push(...found);
+      const faults = found.flatMap((one) => one.faults).length;
+      tell(`${job.kind.name} on ${job.system}: ${found.length} cases, ${faults} faults`);
+    }
+  };
+  await Promise.all(Array.from({ length: LANES }, lane));
+  return cases;
+}
+
+let disks = 0;
+
+/** Makes every case of a job, on a disk of its own. */
+async function attack(folder: string, key: Key, { system, kind, env }: Job, eye: Eye): Promise<Case[]> {
+  await using undo = new Undo();
+  const disk = await SmallDisk.make(join(folder, `disk-${++disks}`), system, undo);
+  const cases: Case[] = [];
+  for (const [before, added] of kind.sizes) {
+    for (const free of kind.anew ? FREE.map((one) => [one]) : [FREE]) {
+      const person = join(disk.root, 'person');
+      mkdirSync(join(vaultOn(person), '..'), { recursive: true, mode: 0o700 });
+      {
+        await using processes = new AsyncDisposableStack();
+        let now = 0;
+        const history = new History(() => ++now);
+        const scene: Scene = { env: { ...environment(key, person), ...env }, history, processes };
+        const what = `${kind.name} of ${added} bytes to ${before} on ${system}`;
+        cases.push(...(await fill(disk, { scene, kind, before, added, free, person, key, eye, what })));
+      }
+      rmSync(person, { recursive: true });
+    }
+  }
+  return cases;
+}
+
+interface Filling {
+  readonly scene: Scene;
+  readonly kind: Kind;
+  readonly before: number;
+  readonly added: number;
+  readonly free: readonly number[];
+  readonly person: string;
+  readonly key: Key;
+  readonly eye: Eye;
+  readonly what: string;
+}
+
+/** Lets the same save find less and more room, and looks at the vault each time: while the disk is full, and after. */
+async function fill(disk: SmallDisk, filling: Filling): Promise<Case[]> {
+  const { scene, kind, before, added, person, key, eye, what } = filling;
+  const ready = await kind.ready(scene, before, added);
+  const cases: Case[] = [];
+  for (const free of filling.free) {
+    await ready.prepare?.();
+    disk.fill(free * 1024);
+    const refusal = await ready.save(`with-${free}`);
+    const verdict: Verdict = { lost: 0, accepted: 0, faults: wrongIn(refusal) };
+    // Before its first save there is nothing to be looked at, and whoever looks would make the vault.
+    const isThere = scene.history.saves.some(({ acknowledged }) => acknowledged !== Number.POSITIVE_INFINITY);
+    if (isThere) await add(verdict, scene.history, 'while the disk was full', eye, person, key);
+    disk.empty();
+    const second = await ready.save(`after-${free}`);
+    if (second) verdict.faults.push(`with room again it was not saved: ${second.message}`);
+    await add(verdict, scene.history, 'with room again', eye, person, key);
+    if (kind.name === 'torn-tail repair') verdict.faults.push(...(await quarantineOf(person)));
+    const faults = verdict.faults.map((fault) => `${what}, ${free} KiB free: ${fault}`);
+    cases.push({ ...verdict, faults, refused: refusal !== undefined });
+  }
+  return cases;
+}
+
+/** A refusal must be one that the status line can show. */
+function wrongIn(refusal: Refusal): string[] {
+  if (!refusal || refusal.code === 'NOT_SAVED' || refusal.code === 'DURABILITY_UNKNOWN') return [];
+  return [`was told as ${refusal.code ?? 'no error of coffer'}: ${refusal.message}`];
+}
+
+async function add(
+  verdict: Verdict,
+  history: History,
+  when: string,
+  eye: Eye,
+  person: string,
+  key: Key,
+): Promise<void> {
+  const { found } = await eye.look(person, key, false);
+  const seen = history.judge(found, Number.MAX_SAFE_INTEGER);
+  verdict.lost += seen.lost;
+  verdict.accepted += seen.accepted;
+  verdict.faults.push(...seen.faults.map((fault) => `${when}: ${fault}`));
+  if (found.strays.length > 0) verdict.faults.push(`${when}: ${found.strays.join(' ')} is left behind`);
+}
+
+/** The torn file must be kept once, with a note that says why. */
+async function quarantineOf(person: string): Promise<string[]> {
+  const folder = join(vaultOn(person), 'quarantine');
+  const names = (await readdir(folder)).sort();
+  const sizes = await Promise.all(names.map(async (name) => (await stat(join(folder, name))).size));
+  const isGood = names.length === 2 && names[1] === `${names[0]}.txt` && !sizes.includes(0);
+  return isGood ? [] : [`the quarantine holds ${names.map((name, index) => `${name} (${sizes[index]})`).join(', ')}`];
+}
+
+function figuresOf(cases: readonly Case[], controls: readonly Control[]): Figures {
+  return {
+    cases: cases.length,
+    lost: cases.reduce((sum, { lost }) => sum + lost, 0),
+    accepted: cases.reduce((sum, { accepted }) => sum + accepted, 0),
+    controls,
+    notes: [`saves refused for want of room ${cases.filter(({ refused }) => refused).length}`],
+    failures: cases.flatMap(({ faults }) => faults),
+  };
+}
