@@ -48,6 +48,7 @@ async function dryRun(
   const tracer = await Tracer.attach(broker ?? driver.pid, { calls: CHANGING, log, follow: true });
   const answers: (Answer | undefined)[] = [];
   for (const asked of prepared.save.attacked) answers.push(await ledger.ask(driver, asked));
+  await driver.kill();
   await tracer.detach();
   if (broker !== undefined) return { points: pointsOfAll(readLog(log)), answers };
   const points = pointsIn(readLog(log), threads);
@@ -72,8 +73,8 @@ export async function attack({ prepared, wrong }: Target, point: Point, place: P
     if (!isAlive) break;
     isAlive = (await ledger.ask(driver, asked)) !== undefined;
   }
-  await tracer.detach();
   await driver.kill();
+  await tracer.detach();
   const isReached = point.role === 'all' ? reached(log, point) : !isAlive;
   const { broken, orphans } = await lookAfter(home, ledger, place.bus);
   const changed = prepared.save.also?.(home.directory, prepared.original) ?? [];

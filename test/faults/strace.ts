@@ -58,6 +58,9 @@ export const LOOKING: readonly string[] = [
   ...['read', 'readv', 'pread64', 'preadv', 'getdents64', '?readlink', 'readlinkat', 'lseek'],
 ];
 
+/** How long a tracer may take to let go, in milliseconds. */
+const PATIENCE = 5_000;
+
 /** A strace that is attached to a thread, or with `follow` to a process. */
 export class Tracer implements AsyncDisposable {
   readonly #child: ChildProcess;
@@ -89,10 +92,15 @@ export class Tracer implements AsyncDisposable {
     return tracer;
   }
 
-  /** Lets the thread go: from here on nothing is injected. */
+  /**
+   * Lets the thread go: from here on nothing is injected. strace waits for ever for a child of its process that ended and that
+   * nobody has looked after: it is ended then, with everything written down already.
+   */
   async detach(): Promise<void> {
     this.#child.kill('SIGTERM');
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), PATIENCE);
     await this.#ended;
+    clearTimeout(timer);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
