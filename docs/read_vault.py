@@ -55,6 +55,6 @@ try:
     secret = bytes.fromhex(text) if re.fullmatch("[0-9a-fA-F]{64}", text) else base64.b64decode(text, validate=True)
     need(len(secret) == 32, "no vault key in the key file")
     lines = b"".join(events(secret, open(sys.argv[2], "rb").read())).splitlines(keepends=True)
-    sys.stdout.buffer.write(b"".join({json.loads(line)["id"]: line for line in lines}.values()))  # the later of one id counts
+    sys.stdout.buffer.write(b"".join({json.loads(line).get("id", line): line for line in lines}.values()))  # the later of one id counts
 except Exception as error:  # whatever it is, nothing was printed: one line, and not a traceback with plaintext in it
     sys.exit(f"read_vault: {str(error) or 'not what was sealed here with this key'}")

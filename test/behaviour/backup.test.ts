@@ -116,9 +116,10 @@ const run = promisify(execFile);
 /** What rsync says where a file was gone when it came to read it, as the temporary ones of saves are. */
 const VANISHED = 24;
 
+/** Times are compared to the nanosecond: two saves within a second may have the same padded size. */
 async function rsync(from: string, to: string): Promise<void> {
   try {
-    await run('rsync', ['--archive', '--delete', `${from}/`, `${to}/`]);
+    await run('rsync', ['--archive', '--delete', '--modify-window=-1', `${from}/`, `${to}/`]);
   } catch (error) {
     if ((error as { code?: unknown }).code !== VANISHED) throw error;
   }
