@@ -1,3 +1,4 @@
+import { isCofferError } from '../errors.ts';
 import {
   CHUNK,
   decodeFrameHead,
@@ -139,10 +140,17 @@ function asTheyStand(rest: Buffer): FrameHead[] {
 
 /** The head in those bytes, if a frame can have it. */
 function possible(start: Buffer): FrameHead[] {
+  const head = ifSealed(() => decodeFrameHead(start));
+  return head ? [head] : [];
+}
+
+/** What `open` gives; undefined where that is not what was sealed. */
+function ifSealed<T>(open: () => T): T | undefined {
   try {
-    return [decodeFrameHead(start)];
-  } catch {
-    return []; // no frame has such a length
+    return open();
+  } catch (error) {
+    if (!isCofferError(error, 'UNAUTHENTIC')) throw error;
+    return undefined;
   }
 }
 
@@ -172,37 +180,22 @@ function openChunks(secrets: Secrets, head: FrameHead, rest: Buffer): Chunks {
   for (let from = 0; from < sealed.length; from += CHUNK + TAG) {
     const index = isOpen.length;
     // One that the file ends in stays closed: its tag is not where the chunk would end.
-    const chunk = tryChunk(secrets, index, sealed.subarray(from, from + CHUNK + TAG));
+    const chunk = ifSealed(() => openChunkAt(secrets, index, sealed.subarray(from, from + CHUNK + TAG)));
     chunk?.copy(plain, index * CHUNK);
     isOpen.push(chunk !== undefined);
   }
   return { plain, isOpen };
 }
 
-function tryChunk(secrets: Secrets, index: number, sealed: Buffer): Buffer | undefined {
-  try {
-    return openChunkAt(secrets, index, sealed);
-  } catch {
-    return undefined; // a hole
-  }
-}
-
 function openPieces(secrets: Secrets, head: FrameHead, rest: Buffer): SalvagedFrame {
   const { plain, isOpen } = openChunks(secrets, head, rest);
-  const start = isOpen[0] ? tryStart(plain.subarray(0, CHUNK)) : undefined;
+  // What is sealed and yet no start leaves the segments, which may still tell where they are.
+  const start = isOpen[0] ? ifSealed(() => decodeStart(plain.subarray(0, CHUNK))) : undefined;
   const segments = new Walk(plain, isOpen, start).segments();
   const sealedHead = Buffer.concat([encodeLength(head.length), head.salt, head.commitment]);
   const isWhole = rest.length >= 4 + head.length && !isOpen.includes(false) && !segments.includes(undefined);
   const intact = isWhole && sealedHead.equals(rest.subarray(0, FRAME_HEAD_LENGTH));
   return { summary: start?.summary, segments, intact };
-}
-
-function tryStart(plain: Buffer): ReturnType<typeof decodeStart> | undefined {
-  try {
-    return decodeStart(plain);
-  } catch {
-    return undefined; // sealed, but not by coffer: the segments may still tell where they are
-  }
 }
 
 /** The way through a frame's body, around its holes. */
@@ -249,12 +242,7 @@ class Walk {
     const to = from + head.storedLength;
     if (!this.#isVerified(from, to)) return undefined;
     const segment = { codec: head.codec, plainLength: head.plainLength, stored: this.#plain.subarray(from, to) };
-    try {
-      unpackSegment(segment);
-      return segment;
-    } catch {
-      return undefined; // it only looked like a segment
-    }
+    return ifSealed(() => unpackSegment(segment)) && segment;
   }
 
   /** Tells whether a segment may end there: the body does, or another head follows, or a hole. */
