@@ -5,9 +5,10 @@ import { type Broken, lookAfter } from './strace-look.ts';
 import { isLate, type Place, type Prepared, TRIES } from './strace-saves.ts';
 
 /*
- * A save is killed at the entry of each of these calls, which is after the one before it: nothing else can happen between two of
- * them that anybody else could see. Left out are the calls that only look (stat, read, getdents), those that touch nothing but the
- * process's own memory and timers, and the locks (fcntl), which end with the process wherever it is killed.
+ * A save is killed at the entry of every call that could change something, which is after the one before it: nothing happens between
+ * two of them that anybody else could see. Left out are the calls that only look (stat, read, getdents, an open for reading and the
+ * close of what is not the vault's), those that wake another thread of the same process or touch nothing but its memory and timers,
+ * and the locks (fcntl), which end with the process wherever it is killed.
  */
 
 /** A save and the environment of the process that makes it: empty, or one that makes it in a wrong way. */
@@ -24,8 +25,8 @@ export interface Attacked {
   readonly orphans: number;
 }
 
-/** How often a thread may wake another one more often than in the dry run: that shifts its writes. */
-const SPARE = 2;
+/** How often a thread may wake another one less or more often than in the dry run: that shifts the number of its writes. */
+const SHIFT = [-1, 0, 1, 2];
 
 /** Makes the save once, undisturbed, and gives every call to be killed at. */
 export async function pointsOf(target: Target, place: Place): Promise<Point[]> {
@@ -50,15 +51,25 @@ async function dryRun(
   for (const asked of prepared.save.attacked) answers.push(await ledger.ask(driver, asked));
   await driver.kill();
   await tracer.detach();
-  if (broker !== undefined) return { points: pointsOfAll(readLog(log)), answers };
-  const points = pointsIn(readLog(log), threads);
-  const writes = (['main', 'pool'] as const).map((role) =>
-    points.findLast((at) => at.role === role && at.name === 'write'),
-  );
-  const spare = writes.flatMap((last) =>
-    last ? Array.from({ length: SPARE }, (_, index) => ({ ...last, nth: last.nth + index + 1, what: 'one more' })) : [],
-  );
-  return { points: [...points, ...spare], answers };
+  const points = broker === undefined ? pointsIn(readLog(log), threads) : pointsOfAll(readLog(log));
+  return { points: withShifts(points.filter((point) => couldChange(point, home.directory))), answers };
+}
+
+function couldChange({ name, what }: Point, directory: string): boolean {
+  if (name.startsWith('open')) return /O_CREAT|O_WRONLY|O_RDWR|O_TRUNC/.test(what);
+  if (name === 'close') return what.includes(directory);
+  return name !== 'write' || !/^\d+<(anon_inode:\[eventfd\]|pipe:.*)>/.test(what);
+}
+
+function withShifts(points: readonly Point[]): Point[] {
+  const all = new Map<string, Point>();
+  for (const point of points) {
+    for (const shift of point.name === 'write' ? SHIFT : [0]) {
+      const key = `${point.role} ${point.name} ${point.nth + shift}`;
+      if (point.nth + shift > 0 && (shift === 0 || !all.has(key))) all.set(key, { ...point, nth: point.nth + shift });
+    }
+  }
+  return [...all.values()];
 }
 
 /** Kills one process at one call and looks at what is left. */
