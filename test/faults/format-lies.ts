@@ -39,6 +39,12 @@ export function* lyingLengths(): Generator<Attack> {
   for (const length of longer.filter((one) => one < SUMMARY.length || one > 4096 - 12)) {
     yield* everywhere(`summary length ${length}`, { summary: SUMMARY, summaryLength: length, body: HONEST });
   }
+  for (const length of [12_289, 16_000, 16_384, 70_000]) {
+    yield* everywhere(`a summary of ${length} bytes, all of them there`, {
+      summary: Buffer.alloc(length, ' '),
+      body: HONEST,
+    });
+  }
   const bodies = [...longer, 2 ** 32, 2 ** 53 - 1, HONEST.length - 1, HONEST.length + 1].map(BigInt);
   for (const length of [...bodies, 2n ** 53n, 2n ** 53n + 1n, 2n ** 63n, 2n ** 64n - 1n]) {
     if (length !== BigInt(HONEST.length)) {

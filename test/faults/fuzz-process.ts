@@ -45,7 +45,7 @@ export async function fuzzApart(asked: Asked, patience: number): Promise<Ended> 
   child.stderr.on('data', (chunk: Buffer) => {
     said += chunk.toString();
   });
-  let [last, hangs] = [-1, false];
+  let hangs = false;
   const giveUp = (): void => {
     hangs = true;
     child.kill('SIGKILL');
@@ -57,7 +57,6 @@ export async function fuzzApart(asked: Asked, patience: number): Promise<Ended> 
     clearTimeout(watchdog);
     watchdog = setTimeout(giveUp, patience);
     const told = JSON.parse(line) as Told;
-    if (told.alive !== undefined) last = told.alive;
     if (told.fault) faults.push(describe(asked, `input ${told.fault.index}: ${told.fault.what}`, told.fault.path));
     done = told.done ?? done;
   }
@@ -73,17 +72,18 @@ export async function fuzzApart(asked: Asked, patience: number): Promise<Ended> 
   const how = hangs
     ? `hangs for ${patience / 1000} s`
     : `ended with ${ending}: ${said.trim().split('\n').at(-1) ?? ''}`;
-  faults.push(describe(asked, `behind input ${last}: ${how}`, current(asked.folder)));
-  return { cases: Math.max(0, last), found: faults.length, corpus: [], faults };
+  const last = current(asked.folder);
+  faults.push(describe(asked, `input ${last.index}: it ${how}`, last.path));
+  return { cases: last.index + 1, found: faults.length, corpus: [], faults };
 }
 
-/** The input that a process was at when it ended. */
-function current(folder: string): string {
-  const path = join(folder, 'input');
-  const bytes = existsSync(path) ? readFileSync(path) : Buffer.alloc(4);
-  const kept = join(folder, 'found-last');
-  writeFileSync(kept, bytes.subarray(4, 4 + (bytes.length < 4 ? 0 : bytes.readUInt32BE(0))));
-  return kept;
+/** The input that a process was at when it ended; seeds are before input 0. */
+function current(folder: string): { index: number; path: string } {
+  const bytes = existsSync(join(folder, 'input')) ? readFileSync(join(folder, 'input')) : Buffer.alloc(0);
+  const path = join(folder, 'found-last');
+  const isThere = bytes.length >= 8;
+  writeFileSync(path, isThere ? bytes.subarray(8, 8 + bytes.readUInt32BE(4)) : '');
+  return { index: isThere ? bytes.readInt32BE(0) : -1, path };
 }
 
 function describe(asked: Asked, what: string, path: string): string {

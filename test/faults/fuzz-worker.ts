@@ -25,10 +25,11 @@ if (process.argv[1] === import.meta.filename) {
     seed: asked.seed,
     count: asked.count,
     coverage,
-    before: (bytes) => {
-      const length = Buffer.alloc(4);
-      length.writeUInt32BE(bytes.length);
-      writeSync(input, Buffer.concat([length, bytes]), 0, 4 + bytes.length, 0);
+    before: (bytes, index) => {
+      const head = Buffer.alloc(8);
+      head.writeInt32BE(index, 0);
+      head.writeUInt32BE(bytes.length, 4);
+      writeSync(input, Buffer.concat([head, bytes]), 0, 8 + bytes.length, 0);
     },
     alive: (index) => tell({ alive: index }),
     found: (fault, bytes, index) => {
@@ -46,10 +47,10 @@ if (process.argv[1] === import.meta.filename) {
 /** The target that is asked for, with the wrong decoders where those are. Loaded late, so that its coverage is counted from the start. */
 async function targetOf({ folder, target, wrong }: Asked): Promise<Target> {
   const { ownDecoders, targetsIn } = await import('./fuzz-targets.ts');
-  const { seeds } = await import('./fuzz-seeds.ts');
+  const { ownSeeds, seeds } = await import('./fuzz-seeds.ts');
   const { wrongDecoders } = await import('./fuzz-wrong.ts');
   const decoders = { ...ownDecoders, ...(wrong === undefined ? {} : wrongDecoders[wrong]?.decoders) };
-  const found = targetsIn(folder, seeds, decoders).find(({ name }) => name === target);
+  const found = targetsIn(folder, wrong === undefined ? seeds : ownSeeds, decoders).find(({ name }) => name === target);
   if (!found) throw new Error(`no target ${target}`);
   return found;
 }

@@ -15,15 +15,15 @@ import { wrongDecoders } from './fuzz-wrong.ts';
 
 /** Inputs that each target gets of a million. The real work is behind the authentication, which a mutation never gets past. */
 const SHARES: readonly (readonly [string, number])[] = [
-  ['content', 75_000],
-  ['content', 75_000],
+  ['content', 60_000],
+  ['content', 60_000],
   ['file', 120_000],
   ['events', 90_000],
   ['events', 90_000],
   ['segment', 150_000],
   ['summary', 200_000],
   ['vault.json', 100_000],
-  ['heads', 100_000],
+  ['heads', 130_000],
 ];
 const MILLION = 1_000_000;
 /** How long a process may say nothing, in milliseconds: some 256 inputs, on a machine that is busy. */
