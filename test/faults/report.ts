@@ -10,7 +10,7 @@ export interface Run {
   readonly seconds: number;
 }
 
-const DOCUMENT = join(import.meta.dirname, '..', '..', 'docs', 'durability.md');
+const REPOSITORY = join(import.meta.dirname, '..', '..');
 const MARKS = ['<!-- faults: begin -->', '<!-- faults: end -->'] as const;
 
 /** Puts what a campaign found into one line. */
@@ -47,15 +47,23 @@ export function report(runs: readonly Run[]): string {
   return [`| ${head.join(' | ')} |`, `|${'---|'.repeat(head.length)}`, ...rows].join('\n');
 }
 
-/** Puts the table, the date and the machine between the marks of docs/durability.md. */
+/** Puts the table into docs/durability.md and its sums into SECURITY.md, each between its marks, with the date and the machine. */
 export function writeReport(runs: readonly Run[]): void {
-  const text = readFileSync(DOCUMENT, 'utf8');
-  const [before, rest] = text.split(MARKS[0]);
-  const after = rest?.split(MARKS[1])[1];
-  if (before === undefined || after === undefined) throw new Error(`${DOCUMENT} has no place for the table`);
   const memory = Math.round(totalmem() / 2 ** 30);
   const seconds = runs.reduce((sum, run) => sum + run.seconds, 0);
   const machine = `Linux ${release()}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, ${memory} GiB, Node ${process.version}`;
   const when = `Run on ${new Date().toISOString().slice(0, 10)} in ${Math.round(seconds / 60)} minutes: ${machine}.`;
-  writeFileSync(DOCUMENT, `${before}${MARKS[0]}\n${when}\n\n${report(runs)}\n${MARKS[1]}${after}`);
+  const sums = runs.map(({ campaign, figures: { cases, lost, accepted } }) => {
+    const believed = accepted === undefined ? '' : `, ${accepted} accepted`;
+    return `- ${campaign.name}: ${cases} cases, ${lost} lost${believed}`;
+  });
+  writeBetweenMarks(join(REPOSITORY, 'docs', 'durability.md'), `${when}\n\n${report(runs)}`);
+  writeBetweenMarks(join(REPOSITORY, 'SECURITY.md'), `${when}\n\n${sums.join('\n')}`);
+}
+
+function writeBetweenMarks(document: string, text: string): void {
+  const [before, rest] = readFileSync(document, 'utf8').split(MARKS[0]);
+  const after = rest?.split(MARKS[1])[1];
+  if (before === undefined || after === undefined) throw new Error(`${document} has no place for the figures`);
+  writeFileSync(document, `${before}${MARKS[0]}\n${text}\n${MARKS[1]}${after}`);
 }
