@@ -39,6 +39,8 @@ export interface Answer {
   readonly pid?: number;
   readonly lost?: string;
   readonly unsaved?: { readonly code: string; readonly message: string };
+  /** Why the marks against rollback could not be written, where all else is saved. */
+  readonly unmarked?: string;
   /** When it took that up and when it was done, by `clock`. */
   readonly began: number;
   readonly done: number;

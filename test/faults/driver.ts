@@ -13,7 +13,7 @@ import type { Asked } from './driven.ts';
  * line of JSON when that is durable, or why it is not. COFFER_DATA_DIR says which vault, COFFER_KEYCHAIN where its key is.
  */
 
-let vault: Sessions;
+let vault!: Sessions;
 let session: Session;
 
 const verbs: Record<Asked['do'], (asked: Asked) => Promise<object | undefined>> = {
@@ -110,7 +110,8 @@ for await (const line of createInterface({ input: process.stdin })) {
   const began = clock();
   const asked = JSON.parse(line) as Asked;
   try {
-    say({ ok: true, ...(await verbs[asked.do](asked)), began, done: clock() });
+    const answer = await verbs[asked.do](asked);
+    say({ ok: true, ...answer, unmarked: vault?.unmarked?.code, began, done: clock() });
   } catch (error) {
     const { code, message, stack } = error as NodeJS.ErrnoException;
     say({ ok: false, error: { code, message, stack }, began, done: clock() });

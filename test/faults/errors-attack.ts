@@ -78,9 +78,11 @@ export async function attack({ prepared, wrong }: Target, fault: Fault, place: P
   const one = await prepared.case(place, wrong);
   await using _ended = one.driver;
   const { home, driver, ledger } = one;
-  const { isInjected, answers } = await suffer(one, fault, attackedIn(prepared));
+  const { isInjected, isElsewhere, answers } = await suffer(one, fault, attackedIn(prepared));
+  if (isElsewhere) return { isReached: false, isReported: false, broken: [] };
   const isReported = answers.some(isRefusal);
-  const isFlushLost = isInjected && 'point' in fault && isFlush(fault.point);
+  const isUnmarked = answers.some((answer) => answer?.unmarked !== undefined);
+  const isFlushLost = isInjected && 'point' in fault && isFlush(fault.point) && !isUnmarked;
   const broken = badlyTold(answers);
   if (isFlushLost && !isReported)
     broken.push({ breach: 'not told', what: 'a flush failed, and it is said to be durable' });
@@ -105,7 +107,7 @@ export async function attack({ prepared, wrong }: Target, fault: Fault, place: P
   broken.push(...afterwards, ...wrongModes(home.directory));
   rmSync(home.directory, { recursive: true, force: true });
   const isReached = isInjected || isReported || broken.length > 0;
-  return { isReached, isReported, broken };
+  return { isReached, isReported: isReported || isUnmarked, broken };
 }
 
 /**
@@ -122,13 +124,13 @@ async function suffer(
   one: Case,
   fault: Fault,
   asks: readonly Asked[],
-): Promise<{ isInjected: boolean; answers: (Answer | undefined)[] }> {
+): Promise<{ isInjected: boolean; isElsewhere: boolean; answers: (Answer | undefined)[] }> {
   const { pid } = one.driver;
   if ('limit' in fault) {
     execFileSync('prlimit', ['--pid', String(pid), `--fsize=${fault.limit}:`]);
     const answers = await askAll(one, asks);
     if (answers.at(-1)) execFileSync('prlimit', ['--pid', String(pid), '--fsize=unlimited:']);
-    return { isInjected: false, answers };
+    return { isInjected: false, isElsewhere: false, answers };
   }
   const { name, nth, role } = fault.point;
   const log = `${one.home.directory}.log`;
@@ -136,9 +138,13 @@ async function suffer(
   const tracer = await Tracer.attach(threadsOf(pid)[role as 'main' | 'pool'], { calls: [name], inject, log });
   const answers = await askAll(one, asks);
   await tracer.detach();
-  const isInjected = readFileSync(log, 'utf8').includes('(INJECTED)');
+  const hit = readFileSync(log, 'utf8')
+    .split('\n')
+    .find((line) => line.includes('(INJECTED)'));
   rmSync(log);
-  return { isInjected, answers };
+  // How often a thread is woken by a write of its own differs: another write may have been hit, which is none of the vault's.
+  const isElsewhere = hit !== undefined && !hit.includes(one.home.directory);
+  return { isInjected: hit !== undefined, isElsewhere, answers };
 }
 
 async function askAll({ driver, ledger }: Case, asks: readonly Asked[]): Promise<(Answer | undefined)[]> {
