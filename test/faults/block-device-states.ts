@@ -76,8 +76,9 @@ export class Recording {
   }
 
   /**
-   * Up to `count` different states after a cut at or behind `from`, in the order of time: after every flush nothing more, every
-   * beginning of what followed, torn sectors, and random parts of it. The same for the same recording and `seed`.
+   * Up to `count` states after a cut at or behind `from`, in the order of time, no two of them with the same sectors: after every
+   * flush nothing more, every beginning of what followed, torn sectors, and random parts of it. The same for the same recording
+   * and `seed`.
    */
   states(from: number, count: number, seed: number): DeviceState[] {
     const chance = new Chance(seed);
@@ -133,7 +134,9 @@ export class Recording {
     const { offset, data } = this.writes[number]!;
     const sectors = Array.from({ length: data.length / SECTOR }, (_, sector) => sector);
     const some = sectors.filter((sector) => offset + sector * SECTOR < BLOCK || chance.percent(50));
-    return new Map([...arrived, [number, some] as const].sort(([a], [b]) => a - b));
+    const torn = new Map([...arrived, [number, some.length < sectors.length ? some : 'whole'] as const]);
+    if (some.length === 0) torn.delete(number);
+    return new Map([...torn].sort(([a], [b]) => a - b));
   }
 }
 
