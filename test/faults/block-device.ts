@@ -41,7 +41,11 @@ const SIZE = 32 * 1024 * 1024;
 export class Undo implements AsyncDisposable {
   readonly #steps: (readonly [string, ...string[]])[] = [];
   readonly #emergency = (): void => {
-    for (const [program, ...args] of this.#steps.splice(0).reverse()) spawnSync(program, args);
+    for (const [program, ...args] of this.#steps.splice(0).reverse()) {
+      // What this process has started may still live: then the mount goes when the last of them does.
+      const isDone = spawnSync(program, args).status === 0;
+      if (!isDone && program !== 'losetup') spawnSync('umount', ['--lazy', args.at(-1)!]);
+    }
   };
   readonly #stop = (): void => process.exit(1);
 
