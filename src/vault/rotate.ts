@@ -70,6 +70,10 @@ export async function rotate(
 ): Promise<Rotated> {
   await place.locked(async () => requireRotatable(place));
   const before = recordOf(place, unlocked.key);
+  if (before.retiring !== undefined) {
+    const message = `the rotation before is not finished, and key ${before.retiring} is still needed`;
+    throw new CofferError('VAULT_BUSY', `${message}; coffer key rotate goes on with it`);
+  }
   const keyring = await keyringOf(before, options);
   const key = VaultKey.generate();
   const slots = await rewrapSlots(before, key, withPassphraseFile(options));

@@ -172,6 +172,23 @@ describe('coffer purge', () => {
     expect(await headers(kept)).toEqual(new Set([(await record(kept)).key]));
   });
 
+  it('ends a rotation first that the purged file had stopped', async (context) => {
+    requireKeychain(context);
+    await using kept = await keep();
+    const { place, start } = kept;
+    const [name = ''] = await place.sessionFiles();
+    const bytes = await readFile(place.sessionFile(name));
+    bytes[bytes.length - 1]! ^= 1;
+    await writeFile(place.sessionFile(name), bytes);
+    expect((await place.run(['key', 'rotate'], start)).code).toBe(13);
+    const purged = await place.run(['purge', name, '--yes'], start);
+    expect(purged.code).toBe(0);
+    expect(purged.stderr).toContain('which does not open');
+    expect(await place.sessionFiles()).toHaveLength(2);
+    expect(await keysInKeychain(kept)).toEqual([(await record(kept)).key]);
+    expect(await record(kept)).not.toHaveProperty('retiring');
+  });
+
   it('is confirmed by a word on a terminal', async (context) => {
     requireKeychain(context);
     await using kept = await keep();

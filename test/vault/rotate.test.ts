@@ -167,6 +167,8 @@ describe('rotate', () => {
     expect(record(at)).toMatchObject({ key: rotated.to, retiring: old });
     expect(await at.keyring.get(old)).toMatchObject({ outcome: 'READY' });
     expect(readFileSync(at.path(name))).toEqual(bytes);
+    await expect(rotate(at)).rejects.toMatchObject({ code: 'VAULT_BUSY', message: expect.stringContaining(old) });
+    expect(record(at)).toMatchObject({ key: rotated.to, retiring: old });
     await (await at.open()).delete((await (await at.open()).list()).find(({ fileId }) => fileId === name)!);
     expect(await vaultOf(at).finishRotation()).toMatchObject({ resealed: 0, remaining: [] });
     expect(record(at)).not.toHaveProperty('retiring');

@@ -2,6 +2,7 @@ import { basename } from 'node:path';
 import { CofferError } from '../../errors.ts';
 import { copiesOf } from '../../session/copies.ts';
 import type { Row } from '../../session/row.ts';
+import type { Sessions } from '../../session/sessions.ts';
 import { countMessages } from '../rows.ts';
 import { openSessions, type Shell } from '../shell.ts';
 import { finishRotation, type RotateOptions, requireAnswers, rotateWith, tellRotated } from './rotate.ts';
@@ -36,8 +37,10 @@ export async function purge(
       if (answer?.trim() !== 'purge') throw new CofferError('CANCELLED', 'nothing is deleted');
     }
     const copies = await copiesOf(sessions, doomed, all);
-    await finishRotation(shell, sessions);
-    const rotated = await rotateWith(shell, sessions, input, doomed);
+    const isRotating = sessions.slots.list().retiring !== undefined;
+    const unfinished = isRotating && (await endRotation(shell, sessions, doomed));
+    if (unfinished) return unfinished;
+    const rotated = await rotateWith(shell, sessions, input, isRotating ? [] : doomed);
     const problem = tellRotated(shell, sessions, rotated);
     for (const row of copies)
       terminal.tell(`it has words of what was purged: ${describe(row)}; coffer purge ${row.id}`);
@@ -47,6 +50,13 @@ export async function purge(
   } finally {
     input.close();
   }
+}
+
+/** A rotation that was interrupted ends first, without what is to be purged: that may be what it could not reseal. Gives what still is. */
+async function endRotation(shell: Shell, sessions: Sessions, doomed: readonly Row[]): Promise<CofferError | undefined> {
+  for (const row of doomed) await sessions.delete(row);
+  const rotated = await finishRotation(shell, sessions);
+  return rotated && rotated.remaining.length > 0 ? tellRotated(shell, sessions, rotated) : undefined;
 }
 
 function describe(row: Row): string {
