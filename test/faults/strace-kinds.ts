@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync, truncateSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { keepCopy } from '../../src/files/keep.ts';
 import type { Asked } from './driven.ts';
@@ -161,6 +161,7 @@ function isTornKept(directory: string, original: string): string[] {
   const torn = readFileSync(largestFile(original));
   if (readFileSync(largestFile(directory)).equals(torn)) return [];
   const quarantine = join(directory, 'quarantine');
+  if (!existsSync(quarantine)) return ['there is no quarantine'];
   const kept = readdirSync(quarantine).filter((name) => !name.endsWith('.txt'));
   const isKept = kept.some(
     (name) => readFileSync(join(quarantine, name)).equals(torn) && statSync(join(quarantine, `${name}.txt`)).size > 0,
