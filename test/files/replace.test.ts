@@ -236,8 +236,13 @@ describe('sweepTemps', () => {
   });
 
   it('says FAILED where it can’t look', () => {
-    const gone = join(temporaryFolder(), 'gone');
-    expect(() => sweepTemps(gone, () => true)).toThrow(expect.objectContaining({ code: 'FAILED' }));
+    const file = join(temporaryFolder(), 'file');
+    writeFileSync(file, '');
+    expect(() => sweepTemps(file, () => true)).toThrow(expect.objectContaining({ code: 'FAILED' }));
+  });
+
+  it('has nothing to do where there is no directory yet', () => {
+    expect(sweepTemps(join(temporaryFolder(), 'gone'), () => true)).toBe(0);
   });
 });
 
