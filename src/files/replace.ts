@@ -133,7 +133,7 @@ export function pointLinkSync(path: string, target: string): void {
 
 /**
  * Removes what interrupted overwrites left in `directory` of the names that `isIdle` allows, and returns how many there
- * were. No save of such a name may be under way: that is for the caller to know. Throws `FAILED`.
+ * were; none where there is no directory. No save of such a name may be under way: that is for the caller to know. Throws `FAILED`.
  */
 export function sweepTemps(directory: string, isIdle: (name: string) => boolean): number {
   try {
