@@ -87,7 +87,7 @@ export async function attack({ prepared, wrong }: Target, point: Point, place: P
   await driver.kill();
   await tracer.detach();
   const isReached = point.role === 'all' ? reached(log, point) : !isAlive;
-  const { broken, orphans } = await lookAfter(home, ledger, place.bus);
+  const { broken, orphans } = await lookAfter(home, ledger, { bus: place.bus });
   const changed = prepared.save.also?.(home.directory, prepared.original) ?? [];
   rmSync(home.directory, { recursive: true, force: true });
   rmSync(log, { force: true });

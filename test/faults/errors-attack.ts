@@ -103,7 +103,7 @@ export async function attack({ prepared, wrong }: Target, fault: Fault, place: P
     broken.push({ breach: 'same file', what: 'the save after a flush that failed went to the same file' });
   }
   await driver.kill();
-  const { broken: afterwards } = await lookAfter(home, ledger);
+  const { broken: afterwards } = await lookAfter(home, ledger, { isOnce: true });
   broken.push(...afterwards, ...wrongModes(home.directory));
   rmSync(home.directory, { recursive: true, force: true });
   const isReached = isInjected || isReported || broken.length > 0;

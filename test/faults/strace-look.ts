@@ -33,14 +33,18 @@ export interface Looked {
 
 /**
  * Lets a fresh process open a vault and go on, and another one open it again: everything acknowledged must be there both times,
- * every other step wholly or not at all, and afterwards no temporary file and no second key.
+ * every other step wholly or not at all, and afterwards no temporary file and no second key. With `isOnce` nobody opens it again.
  */
-export async function lookAfter(home: Home, ledger: Ledger, bus?: Bus): Promise<Looked> {
+export async function lookAfter(
+  home: Home,
+  ledger: Ledger,
+  { bus, isOnce = false }: { bus?: Bus | undefined; isOnce?: boolean } = {},
+): Promise<Looked> {
   const first = await opened(home, { goOn: true });
   const named = keysNamed(home.directory);
-  const again = await opened(home, {});
-  const broken = [...stepsIn(first, ledger), ...stepsIn(again, ledger)];
-  if (first.wentOn === undefined || !textsOf(again).includes(WENT_ON)) {
+  const again = isOnce ? undefined : await opened(home, {});
+  const broken = [...stepsIn(first, ledger), ...(again ? stepsIn(again, ledger) : [])];
+  if (first.wentOn === undefined || (again && !textsOf(again).includes(WENT_ON))) {
     broken.push({ breach: 'cannot go on', what: first.error?.message ?? 'the step that went on is not there' });
   }
   broken.push(...tempsIn(home.directory));
