@@ -105,6 +105,8 @@ function padded(text: string, size: number): string {
 
 // Without a handler a file size limit ends Node before the system call can answer EFBIG.
 process.on('SIGXFSZ', () => undefined);
+// An injected error may hit an answer instead of the vault: who asked finds this process ended.
+process.stdout.on('error', () => process.exit(1));
 say({ ready: process.pid });
 for await (const line of createInterface({ input: process.stdin })) {
   const began = clock();
