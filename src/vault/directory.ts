@@ -88,6 +88,15 @@ export class VaultDirectory {
     }
   }
 
+  /** Looks whether {@link remove} could remove it, before anything is done about that. Throws `SESSION_NOT_FOUND`, `FAILED`. */
+  requireRemovable(fileId: string): void {
+    if (!this.fileIds().includes(fileId)) {
+      throw new CofferError('SESSION_NOT_FOUND', `there is no file ${fileId} in the vault`);
+    }
+    if (!statsOf(this.path(fileId))?.isDirectory()) return;
+    throw new CofferError('FAILED', `${this.path(fileId)} is a directory, and none of coffer's; move it away`);
+  }
+
   /** Removes a sealed file for good, and `_autosave` where it pointed there. Durable on return. Throws `NOT_SAVED`. */
   remove(fileId: string): void {
     const isLinked = statsOf(this.autosave) !== undefined;

@@ -85,8 +85,10 @@ export async function rotate(
     if (JSON.stringify(recordOf(place, unlocked.key)) !== JSON.stringify(before)) {
       throw new CofferError('VAULT_BUSY', 'the key slots were changed meanwhile; nothing is rotated, try again');
     }
-    seen.drop(unlocked, options.remove ?? []);
-    for (const fileId of options.remove ?? []) place.remove(fileId);
+    const { remove = [] } = options;
+    for (const fileId of remove) place.requireRemovable(fileId);
+    seen.drop(unlocked, remove);
+    for (const fileId of remove) place.remove(fileId);
     await record(
       place,
       keyring,

@@ -202,9 +202,7 @@ export class Vault {
     await this.#keys.locked(async (unlocked) => {
       const lease = Lease.take(this.#place.locks, fileId);
       try {
-        if (!this.#place.fileIds().includes(fileId)) {
-          throw new CofferError('SESSION_NOT_FOUND', `there is no file ${fileId} in the vault`);
-        }
+        this.#place.requireRemovable(fileId);
         // The mark first: a crash in between leaves a file without one, which is no alarm. A full disk may take that only afterwards.
         this.#seen.drop(unlocked, [fileId]);
         this.#place.remove(fileId);
