@@ -29,8 +29,11 @@ export interface Attacked {
 /** Lengths that cut a save short: in vault.json and the header, in a small frame, in a large one. */
 const LIMITS = [20, 2_000, 100_000];
 
-/** The codes by which a save says that it failed; anything else is an error that slipped through. */
-const CODES: readonly string[] = ['NOT_SAVED', 'DURABILITY_UNKNOWN', 'VAULT_BUSY', 'FAILED'];
+/**
+ * The codes by which a save says that it failed; anything else is an error that slipped through. (`KEY_NOT_FOUND`: where it can't be
+ * told whether there is a vault already, no key is made.)
+ */
+const CODES: readonly string[] = ['NOT_SAVED', 'DURABILITY_UNKNOWN', 'VAULT_BUSY', 'FAILED', 'KEY_NOT_FOUND'];
 
 /**
  * Makes the save once, undisturbed, and gives every call on the vault with what it could end with. A call that changes something
