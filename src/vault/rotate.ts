@@ -192,7 +192,7 @@ async function reseal(
   const marks = new Map<string, Mark>();
   const remaining: Remaining[] = [];
   place.sweepTemps();
-  sweepTemps(place.root, () => true);
+  for (const directory of [place.root, place.quarantine]) sweepTemps(directory, () => true);
   const paths = sealedPaths(place).filter((path) => path !== place.seen && mayCarry(path, from));
   for (const [index, path] of paths.entries()) {
     onProgress(index, paths.length);

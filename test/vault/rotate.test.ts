@@ -1,4 +1,4 @@
-import { copyFileSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Keyring } from '../../src/keyring/keyring.ts';
@@ -135,7 +135,10 @@ describe('rotate', () => {
     mkdirSync(join(at.directory, 'quarantine'), { recursive: true });
     copyFileSync(at.path(name), kept);
     writeFileSync(`${kept}.txt`, 'a note\n');
+    const temp = join(at.directory, 'quarantine', `.${name}.torn.0a0a0a0a.0123456789abcdef.tmp`);
+    copyFileSync(at.path(name), temp); // what a rotation leaves there that was killed
     await rotate(at);
+    expect(existsSync(temp)).toBe(false);
     expect(readHeader(kept, name).keyId).toBe(record(at).key);
     expect(readFileSync(`${kept}.txt`, 'utf8')).toBe('a note\n');
   });
