@@ -7,7 +7,6 @@ import type { Campaign, Figures } from './campaign.ts';
 export interface Run {
   readonly campaign: Campaign;
   readonly figures: Figures;
-  readonly seconds: number;
 }
 
 const REPOSITORY = join(import.meta.dirname, '..', '..');
@@ -48,9 +47,8 @@ export function report(runs: readonly Run[]): string {
 }
 
 /** Puts the table into docs/durability.md and its sums into SECURITY.md, each between its marks, with the date and the machine. */
-export function writeReport(runs: readonly Run[]): void {
+export function writeReport(runs: readonly Run[], seconds: number): void {
   const memory = Math.round(totalmem() / 2 ** 30);
-  const seconds = runs.reduce((sum, run) => sum + run.seconds, 0);
   const machine = `Linux ${release()}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, ${memory} GiB, Node ${process.version}`;
   const when = `Run on ${new Date().toISOString().slice(0, 10)} in ${Math.round(seconds / 60)} minutes: ${machine}.`;
   const sums = runs.map(({ campaign, figures: { cases, lost, accepted } }) => {
