@@ -163,9 +163,10 @@ function isTornKept(directory: string, original: string): string[] {
   const quarantine = join(directory, 'quarantine');
   if (!existsSync(quarantine)) return ['there is no quarantine'];
   const kept = readdirSync(quarantine).filter((name) => !name.endsWith('.txt'));
-  const isKept = kept.some(
-    (name) => readFileSync(join(quarantine, name)).equals(torn) && statSync(join(quarantine, `${name}.txt`)).size > 0,
-  );
+  // A process killed between a copy and its note leaves the copy alone; the next repair keeps another.
+  const isNoted = (name: string): boolean =>
+    (statSync(join(quarantine, `${name}.txt`), { throwIfNoEntry: false })?.size ?? 0) > 0;
+  const isKept = kept.some((name) => readFileSync(join(quarantine, name)).equals(torn) && isNoted(name));
   return isKept ? [] : ['the torn file is not in quarantine with a note'];
 }
 
