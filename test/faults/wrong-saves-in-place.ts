@@ -1,12 +1,20 @@
-import { writeFileSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
 import type { Stamp } from '../../src/files/replace.ts';
 import { told } from './wrong-saves-told.ts';
 
-/* Overwrites the file where it is, as most programs do: between the truncation and the last write there is no session. */
+/* Overwrites the file where it is, piece by piece as a stream does: between the truncation and the last write there is no session. */
+
+const PIECE = 1024;
 
 export * from '../../src/files/replace.ts';
 
 /** Takes the place of coffer's own. */
 export function replaceFile(path: string, parts: readonly Uint8Array[]): Promise<Stamp> {
-  return told(path, async () => writeFileSync(path, Buffer.concat(parts), { mode: 0o600, flush: true }));
+  return told(path, async () => {
+    const bytes = Buffer.concat(parts);
+    const file = openSync(path, 'w', 0o600);
+    for (let at = 0; at < bytes.length; at += PIECE) writeSync(file, bytes, at, Math.min(PIECE, bytes.length - at), at);
+    fsyncSync(file);
+    closeSync(file);
+  });
 }

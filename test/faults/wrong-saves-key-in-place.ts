@@ -1,4 +1,4 @@
-import { existsSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { chooseKeyring } from '../../src/keyring/keyring.ts';
 import { type KeyOptions, unlockVault as right, type Unlocked } from '../../src/vault/keys.ts';
@@ -17,7 +17,10 @@ export async function unlockVault(options: KeyOptions): Promise<Unlocked> {
   const provider = await keyring.provider();
   const key = options.newKey();
   options.makeDirectory();
-  writeFileSync(path, JSON.stringify({ format: 1, key: key.id, backend, provider, slots: [] }), { mode: 0o600 });
+  const file = openSync(path, 'w', 0o600);
+  for (const line of JSON.stringify({ format: 1, key: key.id, backend, provider, slots: [] }, undefined, 2).split(/^/m))
+    writeSync(file, line);
+  closeSync(file);
   await keyring.set(key.id, key.bytes());
   return { key, backend, provider, how: 'created' };
 }
