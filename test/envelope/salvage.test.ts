@@ -1,5 +1,6 @@
-import { createHash } from 'node:crypto';
-import { describe, expect, it } from 'vitest';
+import crypto, { createHash } from 'node:crypto';
+import { syncBuiltinESMExports } from 'node:module';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import {
   type Content,
   decodeSegmentHead,
@@ -298,6 +299,20 @@ describe('salvage', () => {
     for (let bit = 0; bit < (HEADER_LENGTH + FRAME_HEAD_LENGTH) * 8; bit++) {
       expect(idsOf(tryOut(flip(bytes, bit))), `bit ${bit}`).toEqual([1, 2]);
     }
+  });
+
+  it('takes an error that says nothing of the bytes for no damage', () => {
+    const { createDecipheriv } = crypto;
+    onTestFinished(() => {
+      crypto.createDecipheriv = createDecipheriv;
+      syncBuiltinESMExports();
+    });
+    crypto.createDecipheriv = () => {
+      throw new TypeError('a bug');
+    };
+    syncBuiltinESMExports();
+    const bytes = bytesOf(new SealedFile(key, [contentOf('{"id":1}\n')]));
+    expect(() => salvage(bytes, [key], [])).toThrow('a bug');
   });
 
   const content = folded(40, 4000, 20_000);
