@@ -56,7 +56,7 @@ async function rowsIn(worker: Worker, folder: string): Promise<Row[]> {
   for (const [index, name] of KINDS.entries()) {
     const kind = saves.find((one) => one.name === name)!;
     // How the keychain fails is another campaign; here the key comes from a file, which is faster.
-    const save = { ...kind, isKeyed: false };
+    const save = { ...kind, isKeyed: false } as const;
     const prepared = await Prepared.make(save, join(folder, `save-${index}`), worker.placeOf(save));
     const row = { prepared, faults: [], cases: 0, reported: 0, caught: 0 };
     rows.push({ ...row, name, isControl: false, wrong: {} });

@@ -11,8 +11,8 @@ import type { Asked } from './driven.ts';
 /** One kind of save. */
 export interface Save {
   readonly name: string;
-  /** Whether the key is in a real keychain; else it comes from a credential file, which is faster. */
-  readonly isKeyed: boolean;
+  /** False where the key comes from a credential file, which is faster; else a real keychain has it. */
+  readonly isKeyed?: false;
   /** What is done once, to make the vault that every case gets a copy of; nothing where there is no vault yet. */
   readonly before: readonly Asked[];
   /** Damages that vault, as a crash did before: the steps that are no longer to be expected. */
@@ -40,7 +40,6 @@ const large: readonly Asked[] = [...begin, step('one', LARGE), { do: 'close' }];
 export const saves: readonly Save[] = [
   {
     name: 'first save',
-    isKeyed: true,
     before: [],
     ready: [],
     attacked: [...begin, step('two')],
@@ -48,16 +47,14 @@ export const saves: readonly Save[] = [
   },
   {
     name: 'first save, by the broker',
-    isKeyed: true,
     before: [],
     ready: [{ do: 'broker' }],
     attacked: [...begin, step('two')],
     next: [step('three')],
   },
-  { name: 'overwrite', isKeyed: false, before: small, ready: resume, attacked: [step('two')], next: [step('three')] },
+  { name: 'overwrite', before: small, ready: resume, attacked: [step('two')], next: [step('three')] },
   {
     name: 'append',
-    isKeyed: false,
     before: large,
     ready: [...resume, step('two')],
     attacked: [step('three', POOLED)],
@@ -65,7 +62,6 @@ export const saves: readonly Save[] = [
   },
   {
     name: 'fold',
-    isKeyed: false,
     before: large,
     ready: [...resume, step('two')],
     attacked: [{ do: 'close' }],
@@ -73,7 +69,6 @@ export const saves: readonly Save[] = [
   },
   {
     name: "a new session's link",
-    isKeyed: false,
     before: small,
     ready: begin,
     attacked: [step('two')],
@@ -81,7 +76,6 @@ export const saves: readonly Save[] = [
   },
   {
     name: 'snapshot',
-    isKeyed: false,
     before: small,
     ready: resume,
     attacked: [{ do: 'snapshot', text: 'kept' }],
@@ -89,7 +83,6 @@ export const saves: readonly Save[] = [
   },
   {
     name: 'torn-tail repair',
-    isKeyed: false,
     before: [...large, ...resume, step('torn')],
     damage: tearLastFrame,
     ready: resume,
@@ -99,7 +92,6 @@ export const saves: readonly Save[] = [
   },
   {
     name: 'final save',
-    isKeyed: false,
     before: small,
     ready: [...resume, step('two')],
     attacked: [{ do: 'finalSave' }],
@@ -107,7 +99,6 @@ export const saves: readonly Save[] = [
   },
   {
     name: 'recovery-slot write',
-    isKeyed: false,
     before: [...small, { do: 'addSlot' }],
     ready: [{ do: 'open' }],
     attacked: [{ do: 'addSlot' }],
@@ -116,7 +107,6 @@ export const saves: readonly Save[] = [
   },
   {
     name: 'key rotation',
-    isKeyed: true,
     before: [...begin, step('one'), { do: 'snapshot', text: 'kept' }, { do: 'close' }],
     damage: quarantineOne,
     ready: [{ do: 'open' }],

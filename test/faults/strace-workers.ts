@@ -20,7 +20,7 @@ export async function withWorkers<T>(folder: string, work: (workers: readonly Wo
     const bus = stack.use(await startKeychain());
     const keyed: Place = { env: { ...bus.env, ...compiled }, bus };
     const given: Place = { env: { ...credential(join(folder, `key-${index}`)), ...compiled } };
-    workers.push({ placeOf: (save) => (save.isKeyed ? keyed : given) });
+    workers.push({ placeOf: (save) => (save.isKeyed === false ? given : keyed) });
   }
   return await work(workers);
 }
