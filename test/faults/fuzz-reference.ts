@@ -170,11 +170,11 @@ const base64: Test = (value) => text(value) && btoaOf(String(value)) === value;
 const passphrase = {
   kind: one('passphrase'),
   algorithm: one('argon2id'),
-  memory: Number.isInteger,
-  passes: Number.isInteger,
+  memory: Number.isSafeInteger,
+  passes: Number.isSafeInteger,
 };
 const slot: Test = (value) =>
-  fields({ ...passphrase, parallelism: Number.isInteger, salt: base64, wrapped: base64 })(value) ||
+  fields({ ...passphrase, parallelism: Number.isSafeInteger, salt: base64, wrapped: base64 })(value) ||
   fields({ kind: one('recovery'), algorithm: one('hkdf-sha256'), salt: base64, wrapped: base64 })(value);
 const slots: Test = (value) => list(slot)(value) && (value as unknown[]).length <= 16;
 
