@@ -1,4 +1,5 @@
 import { closeSync } from 'node:fs';
+import { isSystemError } from './reason.ts';
 
 /**
  * Closes a descriptor that nothing was written through. Never throws: the descriptor is gone even when its close reports an error,
@@ -7,7 +8,8 @@ import { closeSync } from 'node:fs';
 export function closeUnwritten(descriptor: number): void {
   try {
     closeSync(descriptor);
-  } catch {
-    // What was read has been read, what was flushed is flushed.
+  } catch (error) {
+    // What was read has been read, what was flushed is flushed. Anything but the system's own answer is a bug.
+    if (!isSystemError(error)) throw error;
   }
 }

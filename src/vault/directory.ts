@@ -1,6 +1,6 @@
 import { readlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { CofferError } from '../errors.ts';
+import { CofferError, isCofferError } from '../errors.ts';
 import { FileLock, takeLock } from '../files/lock.ts';
 import { makeDirectory } from '../files/paths.ts';
 import { namesIn, statsOf } from '../files/reader.ts';
@@ -45,7 +45,8 @@ export class VaultDirectory {
   get hasSeen(): boolean {
     try {
       return statsOf(this.seen) !== undefined;
-    } catch {
+    } catch (error) {
+      if (!isCofferError(error)) throw error;
       return true; // opening it says why
     }
   }

@@ -35,8 +35,8 @@ export interface VaultInspection {
   readonly quarantined: readonly Kept[];
   /** What is in the directory and not coffer's, by paths within it. */
   readonly strangers: readonly string[];
-  /** The network file system that the directory is on. */
-  readonly network: string | undefined;
+  /** What may go wrong because the directory is on a network file system. */
+  readonly networkWarning: string | undefined;
   /** Temporary files that a crash left; the next save of that file removes them. */
   readonly strayTemps: number;
 }
@@ -60,7 +60,7 @@ export async function inspectDirectory(directory: string): Promise<VaultInspecti
     quarantined: quarantine.length === 0 ? [] : keptIn(join(directory, 'quarantine')),
     strangers: strangersIn(directory, names),
     strayTemps: sessions.filter((name) => name.endsWith('.tmp')).length,
-    network: networkFileSystem(directory),
+    networkWarning: networkWarning(directory),
   };
 }
 

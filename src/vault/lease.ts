@@ -90,8 +90,9 @@ function removeLease(lockPath: string): void {
   for (const path of [lockPath, holderPath(lockPath)]) {
     try {
       rmSync(path, { force: true });
-    } catch {
+    } catch (error) {
       // That nobody holds it is what counts; whoever begins the next session tries again.
+      if (!isSystemError(error)) throw error;
     }
   }
 }

@@ -17,8 +17,14 @@ export interface Kept {
 
 /** Lists what is kept in a quarantine, each with its note. Throws `FAILED` where the directory can't be read. */
 export function keptIn(directory: string): Kept[] {
-  const names = namesIn(directory).filter((name) => !name.endsWith(NOTE_SUFFIX));
-  return names.sort().map((name) => ({ name, note: readNote(join(directory, `${name}${NOTE_SUFFIX}`)) }));
+  return keptNames(directory)
+    .sort()
+    .map((name) => ({ name, note: readNote(join(directory, `${name}${NOTE_SUFFIX}`)) }));
+}
+
+/** The names of the files in a quarantine, without their notes. Throws `FAILED`. */
+export function keptNames(directory: string): string[] {
+  return namesIn(directory).filter((name) => !name.endsWith(NOTE_SUFFIX));
 }
 
 function readNote(path: string): string | undefined {

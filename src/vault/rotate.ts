@@ -1,10 +1,9 @@
-import { existsSync, lstatSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { encodeHeader } from '../envelope/format.ts';
+import { encodeHeader, type Header } from '../envelope/format.ts';
 import { VaultKey } from '../envelope/key.ts';
 import { firstLink, sealFrame } from '../envelope/seal.ts';
 import { CofferError, isCofferError } from '../errors.ts';
-import { namesIn } from '../files/reader.ts';
+import { statsOf } from '../files/reader.ts';
 import { replaceFile, sweepTemps } from '../files/replace.ts';
 import type { Keyring } from '../keyring/keyring.ts';
 import { readPassphraseFile } from '../keyring/passphrase.ts';
@@ -14,6 +13,7 @@ import { rowOf, type SlotRow } from './key-slots.ts';
 import type { Unlocked } from './keys.ts';
 import { describeHolder, heldSessions } from './lease.ts';
 import { openExpected, readHeader } from './open.ts';
+import { keptNames } from './quarantine.ts';
 import { type Rewrapping, rewrapSlots } from './rewrap.ts';
 import { describeRollback, refuseRolledBack, rollbackOf } from './rollback.ts';
 import type { Mark } from './sealed-file.ts';
@@ -158,8 +158,8 @@ function requireRotatable(place: VaultDirectory): void {
     );
   }
   for (const path of sealedPaths(place)) {
-    const error = headerError(path);
-    if (error?.code === 'NEWER_VERSION') throw error;
+    const header = headerOf(path);
+    if (isCofferError(header, 'NEWER_VERSION')) throw header;
   }
 }
 
@@ -241,33 +241,28 @@ async function resealFile(
 /** Every sealed file of the vault, the session saved last behind the others: where there are no links it must stay the youngest. */
 function sealedPaths(place: VaultDirectory): string[] {
   const sessions = place.fileIds().map((fileId) => place.path(fileId));
-  const saved = new Map(sessions.map((path) => [path, lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0]));
+  const saved = new Map(sessions.map((path) => [path, statsOf(path)?.mtimeMs ?? 0]));
   return [
     ...sessions.sort((a, b) => (saved.get(a) ?? 0) - (saved.get(b) ?? 0)),
     ...quarantinedPaths(place),
-    ...[place.seen, join(place.root, 'index')].filter((path) => existsSync(path)),
+    ...[place.seen, join(place.root, 'index')].filter((path) => statsOf(path) !== undefined),
   ];
 }
 
 function quarantinedPaths({ quarantine }: VaultDirectory): string[] {
-  const kept = namesIn(quarantine).filter((name) => !name.endsWith('.txt'));
-  return kept.map((name) => join(quarantine, name));
+  return keptNames(quarantine).map((name) => join(quarantine, name));
 }
 
 /** Tells whether a file's header names the key, or can't be read well enough to say that it does not. */
 function mayCarry(path: string, keyId: string): boolean {
-  try {
-    return readHeader(path, path).keyId === keyId;
-  } catch (error) {
-    if (!isCofferError(error)) throw error;
-    return error.code !== 'UNAUTHENTIC'; // no header of ours: it names no key
-  }
+  const header = headerOf(path);
+  // What has no header of ours names no key.
+  return isCofferError(header) ? header.code !== 'UNAUTHENTIC' : header.keyId === keyId;
 }
 
-function headerError(path: string): CofferError | undefined {
+function headerOf(path: string): Header | CofferError {
   try {
-    readHeader(path, path);
-    return undefined;
+    return readHeader(path, path);
   } catch (error) {
     if (!isCofferError(error)) throw error;
     return error;

@@ -73,7 +73,8 @@ export class Seen {
       const stats = lstatSync(this.#place.seen, { throwIfNoEntry: false });
       if (!stats || Date.now() - stats.ctimeMs <= SETTLED_MS) return undefined;
       return [stats.ino, stats.size, stats.mtimeMs, stats.ctimeMs, key.id, retiring?.id].join(' ');
-    } catch {
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
       return undefined; // opening it says why
     }
   }

@@ -2,7 +2,6 @@ import { relative } from 'node:path';
 import { CofferError, type ErrorCode, isCofferError } from '../../errors.ts';
 import type { Row } from '../../session/row.ts';
 import type { Inspection, Sessions } from '../../session/sessions.ts';
-import { networkWarning } from '../../vault/inspect.ts';
 import { describeSeen } from '../rows.ts';
 import { openSessions, type Shell } from '../shell.ts';
 import type { Terminal } from '../terminal.ts';
@@ -17,8 +16,7 @@ export async function doctor(shell: Shell): Promise<CofferError | undefined> {
   try {
     const found = await sessions.inspect();
     terminal.say(`vault: ${found.directory}${found.exists ? '' : ' (not there yet, the first chat makes it)'}`);
-    const warning = found.network === undefined ? undefined : networkWarning(found.directory);
-    if (warning !== undefined) terminal.say(`  ${warning}`);
+    if (found.networkWarning !== undefined) terminal.say(`  ${found.networkWarning}`);
     tellStrangers(terminal, found);
     const problems = [
       found.vaultFileError && tellProblem(terminal, found.vaultFileError),
