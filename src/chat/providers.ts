@@ -10,6 +10,14 @@ export interface ProviderSettings {
   apiKeyEnv?: string | undefined;
   /** Tokens its models can take in one request. */
   contextWindow?: number | undefined;
+  /** What its models cost, by the model's name. */
+  prices?: Readonly<Record<string, Price>> | undefined;
+}
+
+/** US dollars per million tokens. */
+export interface Price {
+  readonly input: number;
+  readonly output: number;
 }
 
 /** Checks one provider of the settings file; unknown keys are faults. */
@@ -21,6 +29,7 @@ export const providerSchema: z.ZodType<ProviderSettings> = z.strictObject({
     .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'the name of an environment variable, not the key itself')
     .optional(),
   contextWindow: z.number().int().positive().optional(),
+  prices: z.record(z.string(), z.strictObject({ input: z.number().min(0), output: z.number().min(0) })).optional(),
 });
 
 /** The providers that need no settings; settings of the same name override them key by key. */
