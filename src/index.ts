@@ -2,20 +2,24 @@ export { CofferError, type ErrorCode, isCofferError } from './errors.ts';
 export type { Answer, Backend, KeychainChoice, Keyring, LookUp, Outcome } from './keyring/keyring.ts';
 export { MemoryKeyring } from './keyring/memory.ts';
 export type {
+  Approval,
   Event,
   KnownEvent,
   Message,
   NewEvent,
   Parent,
   Part,
+  Project,
   Status,
   UnknownEvent,
   Usage,
 } from './session/event.ts';
 export { type OpenOptions, openVault, recoverVault } from './session/open-vault.ts';
+export type { Unsaved } from './session/origin.ts';
 export type { Row } from './session/row.ts';
-export type { Session, Unsaved } from './session/session.ts';
-export type { Beginning, Inspection, KeyState, Recorded, SeenReport, Sessions } from './session/sessions.ts';
+export type { Session } from './session/session.ts';
+export type { Sessions } from './session/sessions.ts';
+export type { Beginning, Inspection, KeyState, Recorded, SeenReport } from './session/shapes.ts';
 export type { State } from './session/state.ts';
 export type { Summary } from './session/summary.ts';
 export type { KeySlots, SlotRow, WaysIn } from './vault/key-slots.ts';

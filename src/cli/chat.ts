@@ -1,7 +1,8 @@
 import type { ChatModel, ProviderSettings } from '../chat/models.ts';
 import { CofferError, isCofferError } from '../errors.ts';
+import type { Unsaved } from '../session/origin.ts';
 import type { Row } from '../session/row.ts';
-import type { Session, Unsaved } from '../session/session.ts';
+import type { Session } from '../session/session.ts';
 import type { Sessions } from '../session/sessions.ts';
 import type { Input } from './input.ts';
 import { clock, countMessages } from './rows.ts';

@@ -54,7 +54,15 @@ function hex(code: number, digits: number): string {
 
 /** Writes JSON in which every control character is an escape of JSON's own: a parser gives back exactly what was there. */
 export function escapeJson(value: unknown): string {
-  const json = JSON.stringify(value, undefined, 2);
+  return escapeControls(JSON.stringify(value, undefined, 2));
+}
+
+/** {@link escapeJson} in one line. */
+export function escapeJsonLine(value: unknown): string {
+  return escapeControls(JSON.stringify(value));
+}
+
+function escapeControls(json: string): string {
   return json.replace(
     /[\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g,
     (character) => `\\u${hex(character.charCodeAt(0), 4)}`,

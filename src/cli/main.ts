@@ -22,12 +22,16 @@ export const exits: Readonly<Record<ErrorCode, number>> = {
   MODEL_REFUSED: 1,
   MODEL_LIMITED: 1,
   MODEL_UNREACHABLE: 1,
+  LIMIT_REACHED: 1,
+  IMPORT_INVALID: 1,
   CANCELLED: 1,
   USAGE: 2,
   SETTINGS_INVALID: 2,
   NAME_INVALID: 2,
   MODEL_UNKNOWN: 2,
   MODEL_KEY_MISSING: 2,
+  MODEL_ELSEWHERE: 2,
+  INCOGNITO: 2,
   SESSION_NOT_FOUND: 10,
   SESSION_AMBIGUOUS: 10,
   SESSION_IN_USE: 11,
@@ -87,6 +91,7 @@ async function command({ terminal, isCofferError }: Ending): Promise<CofferError
   }
   process.umask(0o077);
   module.enableCompileCache(join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'coffer'));
+  terminal.json = args.includes('--json');
   const [{ tameSignals }, program] = await Promise.all([import('./signals.ts'), import('./program.ts')]);
   tameSignals();
   const leave = (code: number): never => process.exit(code);
@@ -96,6 +101,10 @@ async function command({ terminal, isCofferError }: Ending): Promise<CofferError
 
 function fail({ terminal, isCofferError }: Ending, error: unknown): number {
   const message = error instanceof Error ? error.message : String(error);
+  if (terminal.json && isCofferError(error)) {
+    terminal.failJson(error, exits[error.code]);
+    return exits[error.code];
+  }
   if (process.env['COFFER_DEBUG'] && error instanceof Error)
     for (const line of (error.stack ?? '').split('\n')) terminal.tell(line);
   if (!isCofferError(error)) {

@@ -1,9 +1,31 @@
-import { Command, CommanderError, Option } from 'commander';
+import { Command, CommanderError } from 'commander';
 import { CofferError } from '../errors.ts';
-import { describeKey } from './key-program.ts';
+import { describeContext } from './program/context.ts';
+import type { Describe } from './program/describe.ts';
+import { describeFinding } from './program/finding.ts';
+import { describeHelp } from './program/help.ts';
+import { describeKeeping } from './program/keeping.ts';
+import { describeKey } from './program/key.ts';
+import { describePrivacy } from './program/privacy.ts';
+import { describeSeeing } from './program/seeing.ts';
+import { describeSettings } from './program/settings.ts';
+import { describeVault } from './program/vault.ts';
 import type { Options, Shell } from './shell.ts';
 import { nearest } from './slash/parse.ts';
 import type { Terminal } from './terminal.ts';
+
+/** The commands, in the order in which help shows them. */
+const groups: readonly Describe[] = [
+  describeFinding,
+  describeKeeping,
+  describeSeeing,
+  describeContext,
+  describePrivacy,
+  describeSettings,
+  describeVault,
+  describeKey,
+  describeHelp,
+];
 
 /** What is known before the command line is read. */
 export type Surroundings = Omit<Shell, 'options'>;
@@ -41,57 +63,7 @@ function describeProgram(surroundings: Surroundings, onTold: (error: CofferError
       const { chat } = await import('./commands/chat.ts');
       onTold(await chat(shell()));
     });
-  program
-    .command('sessions')
-    .description('list saved sessions')
-    .option('--json', 'as a JSON array')
-    .option('--accept-removed', 'report files that something else removed for the last time')
-    .action(async (options: { json?: boolean; acceptRemoved?: boolean }) => {
-      const { listSessions } = await import('./commands/sessions.ts');
-      await listSessions(shell(), options);
-    });
-  program
-    .command('resume')
-    .description('go on with a session: a number of the list, an id, a name, last')
-    .argument('<which>')
-    .option('--accept-older', 'go on from an older copy that was put back')
-    .action(async (which: string, options: { acceptOlder?: boolean }) => {
-      const { chat } = await import('./commands/chat.ts');
-      onTold(await chat(shell(), which, options));
-    });
-  program
-    .command('export')
-    .description('write a session in the clear')
-    .argument('<which>')
-    .addOption(new Option('--format <format>', 'how').choices(['markdown', 'json']).default('markdown'))
-    .option('-o, --output <file>', 'to a new file instead of stdout')
-    .action(async (which: string, options: { format: 'markdown' | 'json'; output?: string }) => {
-      const { exportSession } = await import('./commands/export.ts');
-      await exportSession(shell(), which, options);
-    });
-  program
-    .command('salvage')
-    .description('bring back what can be read of a damaged file, as a new session')
-    .argument('<file>', 'a row or id of the list, a name in quarantine, a path')
-    .action(async (file: string) => {
-      const { salvage } = await import('./commands/salvage.ts');
-      await salvage(shell(), file);
-    });
-  program
-    .command('doctor')
-    .description('show how the vault is and what to do')
-    .action(async () => {
-      const { doctor } = await import('./commands/doctor.ts');
-      onTold(await doctor(shell()));
-    });
-  describeKey(program, shell, onTold);
-  program
-    .command('recover')
-    .description('open a vault that was copied here, by a recovery code or a passphrase')
-    .action(async () => {
-      const { recover } = await import('./commands/recover.ts');
-      await recover(shell());
-    });
+  for (const describe of groups) describe(program, { shell, onTold });
   for (const command of program.commands.flatMap((each) => [each, ...each.commands]))
     settle(command, surroundings.terminal);
   return program;

@@ -1,5 +1,5 @@
 import type { Row } from '../session/row.ts';
-import type { SeenReport } from '../session/sessions.ts';
+import type { SeenReport } from '../session/shapes.ts';
 import type { Terminal } from './terminal.ts';
 
 /**
@@ -36,12 +36,6 @@ function sayRows(terminal: Terminal, rows: readonly Row[], resume: string): void
   terminal.say(`saved sessions (${rows.length}):`);
   for (const row of rows) terminal.say(`${String(row.number).padStart(3)}) ${row.label}`, details(row));
   terminal.say(`use ${resume} <id or number> to restore`);
-}
-
-/** The session to go on with: the newest that no process holds. Snapshots are asked for by name. */
-export function lastSession(rows: readonly Row[]): Row | undefined {
-  const free = rows.filter((row) => row.kind === 'session' && row.held === undefined && row.unreadable === undefined);
-  return free.sort((a, b) => b.updated - a.updated)[0];
 }
 
 /** `12 messages`, `1 message`. */

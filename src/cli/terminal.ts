@@ -1,6 +1,6 @@
 import { styleText } from 'node:util';
 import { CofferError } from '../errors.ts';
-import { escapeLine, escapeText, TextEscaper } from './escape.ts';
+import { escapeJsonLine, escapeLine, escapeText, TextEscaper } from './escape.ts';
 
 /*
  * The manners of coffer on a terminal:
@@ -35,6 +35,8 @@ export class Terminal {
   readonly styled: boolean;
   /** Called once when an output is gone: `hangup` where it was a terminal. */
   onGone: ((how: 'closed' | 'hangup') => void) | undefined;
+  /** What is told on stderr is JSON, a line each: a program reads along. */
+  json = false;
   readonly #gone = new Set<NodeJS.WriteStream>();
   #failure: CofferError | undefined;
 
@@ -60,7 +62,13 @@ export class Terminal {
 
   /** Writes a line to stderr: something about what is going on. */
   tell(line: string): void {
-    this.#put(this.streams.stderr, `${escapeLine(line)}\n`);
+    this.#put(this.streams.stderr, `${this.json ? escapeJsonLine({ note: line }) : escapeLine(line)}\n`);
+  }
+
+  /** Writes why the program ends to stderr as JSON: `{"error":{"code","exit","message"}}`, with `faults` where there are several. */
+  failJson({ code, message, cause }: CofferError, exit: number): void {
+    const faults = cause instanceof AggregateError ? cause.errors.map(({ message }: Error) => message) : undefined;
+    this.#put(this.streams.stderr, `${escapeJsonLine({ error: { code, exit, message, faults } })}\n`);
   }
 
   /** Writes why the program ends to stderr: `coffer: message`. */

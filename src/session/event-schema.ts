@@ -50,6 +50,8 @@ const toolResultPart = z.looseObject({
   output: z.unknown().optional(),
 });
 
+const toolCall = { toolCallId: z.string(), toolName: z.string() };
+
 const message = z.discriminatedUnion('role', [
   z.looseObject({ role: z.literal('system'), content: z.string() }),
   z.looseObject({ role: z.literal('user'), content: z.union([z.string(), z.array(z.union([textPart, filePart]))]) }),
@@ -66,6 +68,7 @@ const usage = z.looseObject({
   cost: z.number().nonnegative().nullable(),
 });
 
+const project = z.looseObject({ first: z.string().optional(), remote: z.string().optional(), path: z.string() });
 const parent = z.looseObject({ uuid: z.string(), id: z.string(), reason: z.string() });
 const place = { id: z.number().int().positive(), ts: count };
 
@@ -76,6 +79,8 @@ const knownEvent = z.discriminatedUnion('type', [
     uuid: z.uuid(),
     directory: z.string(),
     branch: z.string().optional(),
+    worktree: z.string().optional(),
+    project: project.optional(),
     parent: parent.optional(),
   }),
   z.looseObject({
@@ -88,6 +93,9 @@ const knownEvent = z.discriminatedUnion('type', [
   z.looseObject({ ...place, type: z.literal('usage'), model: z.string(), usage }),
   z.looseObject({ ...place, type: z.literal('model'), model: z.string() }),
   z.looseObject({ ...place, type: z.literal('name'), name: z.string() }),
+  z.looseObject({ ...place, type: z.literal('pin'), pinned: z.boolean() }),
+  z.looseObject({ ...place, type: z.literal('archive'), archived: z.boolean() }),
+  z.looseObject({ ...place, type: z.literal('tags'), tags: z.array(z.string()) }),
   z.looseObject({
     ...place,
     type: z.literal('status'),
@@ -95,6 +103,45 @@ const knownEvent = z.discriminatedUnion('type', [
     reason: z.string().optional(),
   }),
   z.looseObject({ ...place, type: z.literal('error'), code: z.string(), message: z.string() }),
+  z.looseObject({ ...place, type: z.literal('tool-start'), ...toolCall }),
+  z.looseObject({
+    ...place,
+    type: z.literal('tool-end'),
+    ...toolCall,
+    outcome: z.enum(['completed', 'failed', 'denied', 'cancelled']),
+    bytes: count,
+  }),
+  z.looseObject({
+    ...place,
+    type: z.literal('approval-asked'),
+    toolCallId: z.string(),
+    rule: z.string(),
+    about: z.string(),
+  }),
+  z.looseObject({
+    ...place,
+    type: z.literal('approval-answered'),
+    toolCallId: z.string(),
+    rule: z.string(),
+    answer: z.enum(['once', 'session', 'deny', 'always']),
+    by: z.enum(['person', 'rule', 'nobody']),
+  }),
+  z.looseObject({
+    ...place,
+    type: z.literal('permission'),
+    rule: z.string(),
+    decision: z.enum(['allow', 'deny', 'revoke']),
+  }),
+  z.looseObject({ ...place, type: z.literal('context-warning'), tokens: count, window: count }),
+  z.looseObject({
+    ...place,
+    type: z.literal('compaction'),
+    summary: z.string(),
+    through: count,
+    model: z.string(),
+  }),
+  z.looseObject({ ...place, type: z.literal('rewind'), to: count }),
+  z.looseObject({ ...place, type: z.literal('child'), uuid: z.string(), reason: z.string() }),
 ]);
 
 const unknownEvent = z.looseObject({ ...place, type: z.string() });

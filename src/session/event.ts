@@ -36,16 +36,69 @@ export interface Parent {
   reason: string;
 }
 
+/**
+ * What a directory is known by wherever it lies: the commit its repository began with (40 or 64 hex digits), the address it is
+ * fetched from, and the path within its work tree (`''` at its top).
+ */
+export interface Project {
+  first?: string | undefined;
+  remote?: string | undefined;
+  path: string;
+}
+
+/** How a person, a rule, or the want of both decided on a tool call. `always` denies it from now on. */
+export type Approval = 'once' | 'session' | 'deny' | 'always';
+
 /** What happened, without its place: the input of an append. Models are named `provider/model`. */
 export type NewEvent =
-  | { type: 'begin'; uuid: string; directory: string; branch?: string | undefined; parent?: Parent | undefined }
+  /** What stands before it in a fork or an import is the parent's. */
+  | {
+      type: 'begin';
+      uuid: string;
+      directory: string;
+      branch?: string | undefined;
+      worktree?: string | undefined;
+      project?: Project | undefined;
+      parent?: Parent | undefined;
+    }
   /** `partial` marks a reply that was cut short; `model` is who wrote it. */
   | { type: 'message'; message: Message; model?: string | undefined; partial?: true | undefined }
   | { type: 'usage'; model: string; usage: Usage }
   | { type: 'model'; model: string }
   | { type: 'name'; name: string }
+  | { type: 'pin'; pinned: boolean }
+  | { type: 'archive'; archived: boolean }
+  /** All of them, in order. */
+  | { type: 'tags'; tags: string[] }
   | { type: 'status'; status: Status; reason?: string | undefined }
-  | { type: 'error'; code: string; message: string };
+  | { type: 'error'; code: string; message: string }
+  | { type: 'tool-start'; toolCallId: string; toolName: string }
+  /** `bytes` is the length of the result. */
+  | {
+      type: 'tool-end';
+      toolCallId: string;
+      toolName: string;
+      outcome: 'completed' | 'failed' | 'denied' | 'cancelled';
+      bytes: number;
+    }
+  | { type: 'approval-asked'; toolCallId: string; rule: string; about: string }
+  | {
+      type: 'approval-answered';
+      toolCallId: string;
+      rule: string;
+      answer: Approval;
+      by: 'person' | 'rule' | 'nobody';
+    }
+  /** A rule of this session about what tools may do; see `chat/permissions.ts`. */
+  | { type: 'permission'; rule: string; decision: 'allow' | 'deny' | 'revoke' }
+  /** The context for the model is `tokens` long, of `window` it may have. */
+  | { type: 'context-warning'; tokens: number; window: number }
+  /** For the model alone, `summary` stands in place of the messages of events up to `through`. */
+  | { type: 'compaction'; summary: string; through: number; model: string }
+  /** The conversation goes on behind event `to`; what came after it stays in the record. */
+  | { type: 'rewind'; to: number }
+  /** Another session goes on from this one. */
+  | { type: 'child'; uuid: string; reason: string };
 
 /** An event's place: `id` rises by one within a session, across resumes; `ts` is milliseconds since 1970. */
 export interface Place {
@@ -89,6 +142,18 @@ const knownTypes: Readonly<Record<NewEvent['type'], true>> = {
   usage: true,
   model: true,
   name: true,
+  pin: true,
+  archive: true,
+  tags: true,
   status: true,
   error: true,
+  'tool-start': true,
+  'tool-end': true,
+  'approval-asked': true,
+  'approval-answered': true,
+  permission: true,
+  'context-warning': true,
+  compaction: true,
+  rewind: true,
+  child: true,
 };

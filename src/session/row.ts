@@ -3,11 +3,14 @@ import type { Holder } from '../vault/lease.ts';
 import type { Torn } from '../vault/open.ts';
 import { describeRollback } from '../vault/rollback.ts';
 import type { Listed } from '../vault/vault.ts';
+import type { Status } from './event.ts';
 import { emptyState } from './state.ts';
 import { decodeSummary, type Summary, summarize } from './summary.ts';
 
 /** One line of the list: a session, a snapshot, or a file that can't be read (then `unreadable` says why). */
-export interface Row extends Summary {
+export interface Row extends Omit<Summary, 'status'> {
+  /** `interrupted`: it was running, and the process that held it is gone. */
+  readonly status: Status | 'interrupted';
   /** Its place in the order used everywhere: `_autosave` first, then newest first; unreadable ones last. */
   readonly number: number;
   readonly fileId: string;
@@ -43,11 +46,18 @@ function toRow(listed: Listed, autosave: boolean): Row {
     const summary = decodeSummary(listed.head.summary);
     const torn = listed.head.torn && describeTorn(listed.head.torn);
     const rolledBack = listed.rollback && describeRollback(listed.rollback);
-    return { ...summary, ...common, label: autosave ? '_autosave' : summary.id, torn, rolledBack };
+    const label = autosave ? '_autosave' : summary.id;
+    return { ...summary, ...common, status: statusOf(summary, listed.held), label, torn, rolledBack };
   } catch (error) {
     if (!isCofferError(error, 'UNAUTHENTIC')) throw error;
     return unreadableRow(common, listed.changed, error);
   }
+}
+
+/** A snapshot does not run, and neither does a session that no process holds. */
+function statusOf({ kind, status }: Summary, held: Holder | undefined): Row['status'] {
+  if (status !== 'running' || held !== undefined) return status;
+  return kind === 'snapshot' ? 'completed' : 'interrupted';
 }
 
 function unreadableRow(

@@ -139,13 +139,19 @@ function beginAgain(file: SalvagedFile, found: readonly Event[]): Event[] {
     id: summary?.id ?? file.fileId,
     reason: `salvaged from ${file.fileId}`,
   };
-  const added: NewEvent[] = [{ type: 'begin', uuid: randomUUID(), directory, branch, parent }];
+  const { worktree, project } = before;
+  const begin: NewEvent = { type: 'begin', uuid: randomUUID(), directory, branch, worktree, project, parent };
+  const added: NewEvent[] = [];
   if (summary && summary.model !== '' && before.model === '') added.push({ type: 'model', model: summary.model });
   const isNamed = summary?.kind === 'session' && summary.name !== undefined && before.name === undefined;
   if (isNamed && summary.name !== undefined) added.push({ type: 'name', name: summary.name });
   if (summary && file.isLast && before.status !== summary.status)
     added.push({ type: 'status', status: summary.status });
-  return [...found, ...added].map((event, index): Event => ({ ts, ...event, id: index + 1 }));
+  // Behind where the damaged one began, or the note that this is lost: what it counted from there on is counted on.
+  const at =
+    found.findLastIndex((event) => event.type === 'begin') + 1 || found.findIndex(({ type }) => type !== 'error');
+  const events = [...found.slice(0, at), begin, ...found.slice(at), ...added];
+  return events.map((event, index): Event => ({ ts, ...event, id: index + 1 }));
 }
 
 function summaryOf(file: SalvagedFile): Summary | undefined {

@@ -9,7 +9,7 @@ const CANDIDATES = 5;
 
 /**
  * Finds the row that `which` means: a row number, `last`, `_autosave`, an id, a name, or a unique prefix of
- * an id or a UUID. Digits are a row if that row exists, else, from four digits on, a prefix: a wrong row number does not
+ * an id or a UUID. `last` is the newest session that no process holds. Digits are a row if that row exists, else, from four digits on, a prefix: a wrong row number does not
  * mean the one session there is. `shown` is the list that the person last saw, whose numbers count; `rows` is what there
  * is now.
  * Throws `SESSION_NOT_FOUND`, and `SESSION_AMBIGUOUS` with the candidates.
@@ -20,7 +20,7 @@ export function selectRow(which: string, rows: readonly Row[], shown: readonly R
   if (byNumber) return present(byNumber, rows, wanted);
   const named = rows.filter((row) => [row.label, row.id, row.uuid, row.fileId].includes(wanted));
   if (named[0]) return named[0];
-  if (wanted === 'last' && rows[0]) return newest(rows);
+  if (wanted === 'last' && rows[0]) return lastSession(rows) ?? newest(rows);
   const isPrefix = !/^\d{0,3}$/.test(wanted);
   const candidates = unique(
     rows.filter((row) => row.name === wanted),
@@ -38,6 +38,12 @@ export function selectRow(which: string, rows: readonly Row[], shown: readonly R
 
 function isUuidPrefix(uuid: string, wanted: string): boolean {
   return wanted.length >= UUID_PREFIX && uuid.startsWith(wanted.toLowerCase());
+}
+
+/** The session to go on with: the newest that no process holds. Snapshots are asked for by name. */
+export function lastSession(rows: readonly Row[]): Row | undefined {
+  const free = rows.filter((row) => row.kind === 'session' && row.held === undefined && row.unreadable === undefined);
+  return free[0] && newest(free);
 }
 
 /** The row as it is now, of a number that was shown before. */

@@ -1,30 +1,10 @@
-import { randomUUID } from 'node:crypto';
 import { CofferError } from '../errors.ts';
 import type { FirstStep, Vault, Writable } from '../vault/vault.ts';
 import { type Event, encodeEvents, type NewEvent, type Status } from './event.ts';
-import { checkName, newId, takenIds } from './snapshot.ts';
-import { emptyState, fold, type State } from './state.ts';
+import type { SessionOrigin, Unsaved } from './origin.ts';
+import { newId, takenIds, takeSnapshot } from './snapshot.ts';
+import { emptyState, fold, isRemark, type State } from './state.ts';
 import { encodeSummary, summarize } from './summary.ts';
-
-/** How a session comes to be: its vault, and what it begins with. */
-export interface SessionOrigin {
-  readonly vault: Vault;
-  /** False where nothing is saved but by {@link Session.save}. */
-  readonly autosave: boolean;
-  readonly events: Event[];
-  /** Where the events are on disk already: the file, its lease and its id. */
-  readonly written?:
-    | (Writable & { readonly id: string; readonly lost: string | undefined; readonly pointed: boolean })
-    | undefined;
-}
-
-/** Since when, and why, steps are not on disk. */
-export interface Unsaved {
-  readonly since: Date;
-  /** How many messages of user and assistant that concerns. */
-  readonly messages: number;
-  readonly error: CofferError;
-}
 
 /**
  * A conversation and its events, one sealed file for life.
@@ -39,7 +19,7 @@ export interface Unsaved {
 export class Session implements AsyncDisposable {
   readonly #vault: Vault;
   readonly #autosave: boolean;
-  readonly #events: Event[];
+  #events: Event[];
   #state: State;
   #id: string | undefined;
   #writable: Writable | undefined;
@@ -48,7 +28,10 @@ export class Session implements AsyncDisposable {
   #handedOver: number;
   /** Whether `_autosave` points here. */
   #pointed = false;
+  /** Something was recorded here, and something of the conversation itself. */
   #touched = false;
+  #live = false;
+  readonly #isResumed: boolean;
   /** How many of the events are on disk. */
   #durable: number;
   #failure: CofferError | undefined;
@@ -70,6 +53,7 @@ export class Session implements AsyncDisposable {
     this.#handedOver = origin.written ? origin.events.length : 0;
     this.#durable = this.#handedOver;
     this.#pointed = origin.written?.pointed ?? false;
+    this.#isResumed = origin.written !== undefined;
     this.lost = origin.written?.lost;
   }
 
@@ -122,6 +106,25 @@ export class Session implements AsyncDisposable {
     if (this.#autosave) await this.#saveBestEffort();
   }
 
+  /**
+   * Puts other events in place of those recorded, and the file with them: what they no longer have is gone from it. Durable
+   * when it resolves. Throws as {@link append}.
+   */
+  async rewrite(events: readonly Event[]): Promise<void> {
+    if (this.#ended) throw new TypeError('the session is closed');
+    await this.#queue;
+    this.#events = [...events];
+    this.#state = fold(emptyState, events);
+    this.#touched = true;
+    const { file } = this.#writable ?? {};
+    if (file === undefined) return;
+    this.#handedOver = 0;
+    const step = this.#step();
+    await this.#settle(this.#queue.then(() => file.rewrite(step)));
+    this.#durable = this.#handedOver;
+    this.#vault.markNow(file);
+  }
+
   /** Saves the {@link draft} for now, best effort: the next step replaces it. */
   async saveDraft(): Promise<void> {
     if (this.#autosave && this.draft && !this.#ended) await this.#saveBestEffort(this.draft);
@@ -132,17 +135,7 @@ export class Session implements AsyncDisposable {
    * Throws `NAME_INVALID`, `NOT_SAVED`, `KEY_*`.
    */
   async save(name?: string): Promise<{ id: string; messages: number }> {
-    const checked = name === undefined || name.trim() === '' ? undefined : checkName(name);
-    const state = this.#state;
-    const lines = encodeEvents(this.#events);
-    let id = '';
-    const first: FirstStep = (siblings) => {
-      id = newId(Date.now(), checked, takenIds(siblings()));
-      const summary = summarize(state, { kind: 'snapshot', id, uuid: randomUUID(), name: checked });
-      return { lines, summary: encodeSummary(summary) };
-    };
-    await this.#vault.snapshot(first, this.#writable?.file);
-    return { id, messages: state.messageCount };
+    return takeSnapshot(this.#vault, this, { name, beside: this.#writable?.file });
   }
 
   /**
@@ -154,7 +147,7 @@ export class Session implements AsyncDisposable {
     if (this.draft) this.#add([this.draft]);
     this.draft = undefined;
     if (!this.#touched) return;
-    if (this.#state.status !== status) this.#add([{ type: 'status', status }]);
+    if (this.#live && this.#state.status !== status) this.#add([{ type: 'status', status }]);
     try {
       this.#writeSync();
     } catch (error) {
@@ -170,7 +163,7 @@ export class Session implements AsyncDisposable {
   async close(status: Status = 'completed'): Promise<void> {
     if (this.#ended) return this.#release();
     const last = this.#touched && this.#autosave;
-    if (last && this.#state.status !== status) this.#add([{ type: 'status', status }]);
+    if (last && this.#live && this.#state.status !== status) this.#add([{ type: 'status', status }]);
     try {
       if (last) await this.#save();
       await this.#writable?.file.fold();
@@ -192,14 +185,24 @@ export class Session implements AsyncDisposable {
 
   #add(recorded: readonly NewEvent[]): void {
     if (this.#ended) throw new TypeError('the session is closed');
-    const resumed = !this.#touched && this.#state.status !== 'running';
-    const added = resumed ? [{ type: 'status', status: 'running' } satisfies NewEvent, ...recorded] : recorded;
+    const goesOn = !this.#live && !recorded.every(isRemark);
+    const added = goesOn ? [...this.#goingOn(), ...recorded] : recorded;
+    this.#live ||= goesOn;
     const ts = Date.now();
     let id = this.#state.lastEvent;
     const events = added.map((event): Event => ({ id: ++id, ts, ...event }));
     this.#events.push(...events);
     this.#state = fold(this.#state, events);
     this.#touched = true;
+  }
+
+  /** What a resumed session begins with. One that is running still, and that nobody held, was ended by a crash. */
+  #goingOn(): NewEvent[] {
+    if (!this.#isResumed) return [];
+    const running: NewEvent = { type: 'status', status: 'running' };
+    return this.#state.status === 'running'
+      ? [{ type: 'status', status: 'failed', reason: 'interrupted' }, running]
+      : [running];
   }
 
   async #saveBestEffort(draft?: NewEvent): Promise<void> {
@@ -217,7 +220,10 @@ export class Session implements AsyncDisposable {
 
   /** One save after another: the first one makes the file, which the second needs. */
   #save(draft?: NewEvent): Promise<void> {
-    const saved = this.#queue.then(() => this.#write(draft));
+    return this.#settle(this.#queue.then(() => this.#write(draft)));
+  }
+
+  #settle(saved: Promise<void>): Promise<void> {
     const settled = saved.then(
       () => {
         this.#failure = undefined;

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { CofferError } from '../errors.ts';
-import type { VaultInspection } from '../vault/inspect.ts';
 import type { KeySlots } from '../vault/key-slots.ts';
 import type { RecoverAsks, Recovered } from '../vault/recover.ts';
 import type { Rewrapping } from '../vault/rewrap.ts';
@@ -8,49 +7,15 @@ import { describeRollback, refuseRolledBack } from '../vault/rollback.ts';
 import type { OnProgress, Rotated } from '../vault/rotate.ts';
 import type { SeenReport, Vault } from '../vault/vault.ts';
 import { branchOf } from './branch.ts';
-import { type Event, mergeEvents, type Parent } from './event.ts';
+import { type Event, mergeEvents, type NewEvent } from './event.ts';
+import { cutAfter } from './fork.ts';
 import { describeTorn, type Row, toRows } from './row.ts';
 import type { Salvage } from './salvage.ts';
 import { selectRow } from './select.ts';
 import { Session } from './session.ts';
-import { emptyState, fold, type State } from './state.ts';
+import type { Beginning, Inspection, KeyState, Recorded } from './shapes.ts';
+import { emptyState, fold } from './state.ts';
 import { decodeSummary } from './summary.ts';
-
-export type { SeenReport } from '../vault/vault.ts';
-
-/** A session read without a lease: every byte of it verified. Whether it is as coffer saw it last, `row.rolledBack` says. */
-export interface Recorded {
-  readonly row: Row;
-  readonly events: readonly Event[];
-  readonly state: State;
-}
-
-/** What a new session begins with. The model is named `provider/model`. */
-export interface Beginning {
-  readonly directory: string;
-  readonly model: string;
-}
-
-/** What `coffer doctor` shows of a vault. */
-export interface Inspection extends VaultInspection {
-  readonly key: KeyState;
-  /** Sessions and snapshots, unreadable ones with their reason. Empty where the key can't be had. */
-  readonly rows: readonly Row[];
-  /** The marks against rollback; undefined where there are none yet, or the key can't be had. */
-  readonly seen: SeenReport | undefined;
-}
-
-/** Where the key is: at hand, not asked for yet, or not to be had and why. */
-export type KeyState =
-  | {
-      readonly state: 'ready';
-      readonly keyId: string;
-      readonly backend: string;
-      readonly provider: string;
-      readonly how: 'opened' | 'created' | 'rebuilt';
-    }
-  | { readonly state: 'unavailable'; readonly error: CofferError }
-  | { readonly state: 'unasked' };
 
 /** The sessions of one vault. Opened by {@link openVault}; making it touches nothing on disk. */
 export class Sessions implements AsyncDisposable {
@@ -114,7 +79,47 @@ export class Sessions implements AsyncDisposable {
 
   /** Begins a conversation. Writes nothing until its first step. */
   begin(beginning: Beginning): Session {
-    return this.#begin(beginning, []);
+    const { directory, model, worktree, project, permissions = {}, after } = beginning;
+    const branch = beginning.branch ?? branchOf(directory);
+    const uuid = randomUUID();
+    const begun: NewEvent[] = [
+      { type: 'begin', uuid, directory, branch, worktree, project, parent: after?.parent },
+      { type: 'model', model },
+      ...Object.entries(permissions).map(([rule, decision]): NewEvent => ({ type: 'permission', rule, decision })),
+      { type: 'status', status: 'running' },
+    ];
+    const ts = Date.now();
+    let id = after?.events.at(-1)?.id ?? 0;
+    const events = [...(after?.events ?? []), ...begun.map((event): Event => ({ id: ++id, ts, ...event }))];
+    return this.#track(new Session({ vault: this.#vault, autosave: this.#autosave, events }));
+  }
+
+  /**
+   * Begins a session that goes on from another one's first `prompts` prompts, all of them unless told; the other one stays as it is,
+   * and may be open elsewhere. Throws what {@link read} throws, `ROLLED_BACK` unless `acceptOlder`, `USAGE` where it has fewer prompts.
+   */
+  async fork(row: Row, options: { prompts?: number | undefined; acceptOlder?: boolean } = {}): Promise<Session> {
+    const { events, state, row: now } = await this.read(row);
+    if (now.rolledBack !== undefined && options.acceptOlder !== true)
+      throw refuseRolledBack(row.fileId, now.rolledBack);
+    const { directory, model, branch, worktree, project } = state;
+    const isSnapshot = row.kind === 'snapshot';
+    const cut = cutAfter(events, options.prompts);
+    const reason = isSnapshot ? 'resumed from a snapshot' : `forked after prompt ${cut.prompts}`;
+    const parent = { uuid: row.uuid, id: row.id, reason };
+    return this.begin({ directory, model, branch, worktree, project, after: { events: cut.events, parent } });
+  }
+
+  /**
+   * Changes a session that is not being chatted on: opens it, lets `work` record what it does, and closes it. `_autosave` stays where it
+   * points. Throws as {@link resume}, and `FAILED` for a snapshot, which never changes.
+   */
+  async change<T>(row: Row, work: (session: Session) => Promise<T>): Promise<T> {
+    if (row.kind === 'snapshot') {
+      throw new CofferError('FAILED', `${row.id} is a snapshot, and stays as it is; resume it to go on from it`);
+    }
+    await using session = await this.#reopen(row, { acceptOlder: false, point: false });
+    return await work(session);
   }
 
   /** Lists sessions and snapshots. Throws `KEY_*` where there is something to list and no key. */
@@ -145,18 +150,8 @@ export class Sessions implements AsyncDisposable {
    * unless `acceptOlder`: the next save makes what is there the newest then.
    */
   async resume(row: Row, { acceptOlder = false }: { acceptOlder?: boolean } = {}): Promise<Session> {
-    if (row.kind === 'snapshot') return this.#resumeSnapshot(row, acceptOlder);
-    const { decodeEvents } = await import('./event-schema.ts');
-    const events: Event[] = [];
-    const { file, lease, opened } = await this.#vault.resume(
-      row.fileId,
-      (lines) => mergeEvents(events, decodeEvents(lines)),
-      acceptOlder,
-    );
-    const lost = opened.torn && describeTorn(opened.torn);
-    const id = decodeSummary(opened.summary).id;
-    const written = { file, lease, id, lost, pointed: await this.#point(row.fileId) };
-    return this.#track(new Session({ vault: this.#vault, autosave: this.#autosave, events, written }));
+    if (row.kind === 'snapshot') return this.fork(row, { acceptOlder });
+    return this.#reopen(row, { acceptOlder, point: true });
   }
 
   /**
@@ -228,21 +223,18 @@ export class Sessions implements AsyncDisposable {
     }
   }
 
-  async #resumeSnapshot(row: Row, acceptOlder: boolean): Promise<Session> {
-    const { events, state, row: now } = await this.read(row);
-    if (now.rolledBack !== undefined && !acceptOlder) throw refuseRolledBack(row.fileId, now.rolledBack);
-    const parent = { uuid: row.uuid, id: row.id, reason: 'resumed from a snapshot' };
-    return this.#begin({ directory: state.directory, model: state.model }, [...events], parent);
-  }
-
-  #begin(beginning: Beginning, events: Event[], parent?: Parent): Session {
-    let id = events.at(-1)?.id ?? 0;
-    const ts = Date.now();
-    const branch = branchOf(beginning.directory);
-    events.push({ id: ++id, ts, type: 'begin', uuid: randomUUID(), directory: beginning.directory, branch, parent });
-    events.push({ id: ++id, ts, type: 'model', model: beginning.model });
-    events.push({ id: ++id, ts, type: 'status', status: 'running' });
-    return this.#track(new Session({ vault: this.#vault, autosave: this.#autosave, events }));
+  async #reopen(row: Row, { acceptOlder, point }: { acceptOlder: boolean; point: boolean }): Promise<Session> {
+    const { decodeEvents } = await import('./event-schema.ts');
+    const events: Event[] = [];
+    const { file, lease, opened } = await this.#vault.resume(
+      row.fileId,
+      (lines) => mergeEvents(events, decodeEvents(lines)),
+      acceptOlder,
+    );
+    const lost = opened.torn && describeTorn(opened.torn);
+    const id = decodeSummary(opened.summary).id;
+    const written = { file, lease, id, lost, pointed: !point || (await this.#point(row.fileId)) };
+    return this.#track(new Session({ vault: this.#vault, autosave: this.#autosave, events, written }));
   }
 
   #track(session: Session): Session {

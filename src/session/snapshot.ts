@@ -1,11 +1,34 @@
+import { randomUUID } from 'node:crypto';
 import { CofferError, isCofferError } from '../errors.ts';
-import { decodeSummary, type Summary } from './summary.ts';
+import type { SealedFile } from '../vault/sealed-file.ts';
+import type { FirstStep, Vault } from '../vault/vault.ts';
+import { type Event, encodeEvents } from './event.ts';
+import type { State } from './state.ts';
+import { decodeSummary, encodeSummary, type Summary, summarize } from './summary.ts';
 
 /** The most characters a name may have, after trimming. */
 const NAME_LIMIT = 100;
 
 /** Control characters, line separators, and marks that reverse the direction of what a terminal shows. */
 const FORBIDDEN = /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/u;
+
+/** Takes an immutable copy of a conversation; `beside` is its file, where it has one. Throws `NAME_INVALID`, `NOT_SAVED`, `KEY_*`. */
+export async function takeSnapshot(
+  vault: Vault,
+  of: { readonly state: State; readonly events: readonly Event[] },
+  as: { readonly name: string | undefined; readonly beside?: SealedFile | undefined },
+): Promise<{ id: string; messages: number }> {
+  const { state } = of;
+  const name = as.name === undefined || as.name.trim() === '' ? undefined : checkName(as.name);
+  const lines = encodeEvents(of.events);
+  let id = '';
+  const first: FirstStep = (siblings) => {
+    id = newId(Date.now(), name, takenIds(siblings()));
+    return { lines, summary: encodeSummary(summarize(state, { kind: 'snapshot', id, uuid: randomUUID(), name })) };
+  };
+  await vault.snapshot(first, as.beside);
+  return { id, messages: state.messageCount };
+}
 
 /** Gives the name trimmed, as typed otherwise. Throws `NAME_INVALID`. */
 export function checkName(name: string): string {

@@ -1,26 +1,44 @@
-import { type Event, isKnown, type Message, type Parent, type Status } from './event.ts';
+import { type Event, isKnown, type KnownEvent, type Message, type Parent, type Project, type Status } from './event.ts';
 
-/** What a session is at the moment: a fold over its events. */
+/** What a session is at the moment: a fold over its events. Counts and usage are its own, without what a parent did. */
 export interface State {
   readonly uuid: string;
   /** The directory it was begun in. */
   readonly directory: string;
   readonly branch: string | undefined;
+  readonly worktree: string | undefined;
+  readonly project: Project | undefined;
   readonly parent: Parent | undefined;
   /** `provider/model`, as chosen last. */
   readonly model: string;
   readonly name: string | undefined;
-  /** The first words of the conversation, at most 80 characters. */
+  /** The first words of the first exchange, at most 80 characters. */
   readonly title: string | undefined;
+  readonly pinned: boolean;
+  readonly archived: boolean;
+  readonly tags: readonly string[];
+  /** The conversation as it stands, without what was taken back. */
   readonly messages: readonly Message[];
+  /** The id of each message's event. */
+  readonly messageEvents: readonly number[];
   /** Messages of user and assistant. */
   readonly messageCount: number;
+  /** Prompts that were answered to their end. */
+  readonly tasks: number;
+  readonly toolCalls: number;
   readonly inputTokens: number | null;
   readonly outputTokens: number | null;
   /** US dollars; null is "not known". */
   readonly cost: number | null;
+  /** Tokens of the last request and its reply: what the next one begins with; null is "not known". */
+  readonly contextTokens: number | null;
+  /** What stands for the model in place of the messages of events up to `through`. */
+  readonly compaction: { readonly summary: string; readonly through: number } | undefined;
+  /** What tools may do, by rule. */
+  readonly permissions: Readonly<Record<string, 'allow' | 'deny'>>;
   readonly status: Status;
-  /** Milliseconds since 1970. */
+  readonly statusReason: string | undefined;
+  /** Milliseconds since 1970; `updated` is when the conversation last went on. */
   readonly begun: number;
   readonly updated: number;
   readonly firstEvent: number;
@@ -32,73 +50,159 @@ export const emptyState: State = {
   uuid: '',
   directory: '',
   branch: undefined,
+  worktree: undefined,
+  project: undefined,
   parent: undefined,
   model: '',
   name: undefined,
   title: undefined,
+  pinned: false,
+  archived: false,
+  tags: [],
   messages: [],
+  messageEvents: [],
   messageCount: 0,
+  tasks: 0,
+  toolCalls: 0,
   inputTokens: null,
   outputTokens: null,
   cost: null,
+  contextTokens: null,
+  compaction: undefined,
+  permissions: {},
   status: 'running',
+  statusReason: undefined,
   begun: 0,
   updated: 0,
   firstEvent: 0,
   lastEvent: 0,
 };
 
+/** What says something about a session and is no part of the conversation: it does not make it newer, or running. */
+const remarks: ReadonlySet<string> = new Set(['name', 'pin', 'archive', 'tags', 'permission', 'child']);
+
+/** Tells whether an event says something about a session and is no part of the conversation. */
+export function isRemark(event: { readonly type: string }): boolean {
+  return remarks.has(event.type);
+}
+
 /**
- * Folds events in order into a state. The list of messages of `state` is extended in place where it
+ * Folds events in order into a state. The lists of messages of `state` are changed in place where it
  * came from an earlier fold, so that a step costs the same however long the conversation is.
  */
 export function fold(state: State, events: Iterable<Event>): State {
-  const next: Writable<State> = { ...state };
-  const messages = state === emptyState ? [] : (state.messages as Message[]);
-  next.messages = messages;
+  const isFirst = state === emptyState;
+  const messages = isFirst ? [] : (state.messages as Message[]);
+  const messageEvents = isFirst ? [] : (state.messageEvents as number[]);
+  const next: Writable<State> = { ...state, messages, messageEvents };
   for (const event of events) {
     if (next.firstEvent === 0) next.firstEvent = event.id;
     next.lastEvent = event.id;
-    next.updated = event.ts;
-    if (isKnown(event)) apply(next, messages, event);
+    if (!isRemark(event)) next.updated = event.ts;
+    if (isKnown(event)) apply(next, event);
   }
   return next;
 }
 
-type Writable<T> = { -readonly [K in keyof T]: T[K] };
+type Mutable<T> = T extends readonly (infer E)[] ? E[] : T;
+type Writable<T> = { -readonly [K in keyof T]: K extends 'messages' | 'messageEvents' ? Mutable<T[K]> : T[K] };
 
-function apply(state: Writable<State>, messages: Message[], event: Extract<Event, { type: string }>): void {
-  if (!isKnown(event)) return;
+function apply(state: Writable<State>, event: KnownEvent): void {
   switch (event.type) {
     case 'begin':
-      state.uuid = event.uuid;
-      state.directory = event.directory;
-      state.branch = event.branch;
-      state.parent = event.parent;
-      state.begun = event.ts;
+      begin(state, event);
       return;
     case 'message':
-      messages.push(event.message);
-      if (event.message.role === 'user' || event.message.role === 'assistant') state.messageCount++;
-      if (event.message.role === 'user') state.title ??= titleOf(event.message);
+      addMessage(state, event);
       return;
-    case 'usage':
-      state.inputTokens = add(state.inputTokens, event.usage.inputTokens);
-      state.outputTokens = add(state.outputTokens, event.usage.outputTokens);
-      state.cost = add(state.cost, event.usage.cost);
+    case 'usage': {
+      const { inputTokens, outputTokens, cost } = event.usage;
+      state.inputTokens = add(state.inputTokens, inputTokens);
+      state.outputTokens = add(state.outputTokens, outputTokens);
+      state.cost = add(state.cost, cost);
+      state.contextTokens = inputTokens === null ? null : inputTokens + (outputTokens ?? 0);
       return;
+    }
     case 'model':
       state.model = event.model;
       return;
     case 'name':
       state.name = event.name;
       return;
+    case 'pin':
+      state.pinned = event.pinned;
+      return;
+    case 'archive':
+      state.archived = event.archived;
+      return;
+    case 'tags':
+      state.tags = event.tags;
+      return;
     case 'status':
       state.status = event.status;
+      state.statusReason = event.reason;
       return;
-    case 'error':
+    case 'tool-start':
+      state.toolCalls++;
       return;
+    case 'permission': {
+      const { [event.rule]: _, ...others } = state.permissions;
+      state.permissions = event.decision === 'revoke' ? others : { ...others, [event.rule]: event.decision };
+      return;
+    }
+    case 'compaction':
+      state.compaction = { summary: event.summary, through: event.through };
+      state.contextTokens = null;
+      return;
+    case 'rewind':
+      rewind(state, event.to);
+      return;
+    default:
   }
+}
+
+/** What was counted before belongs to the parent, and so do its marks and its name; the conversation goes on. */
+function begin(state: Writable<State>, event: Extract<KnownEvent, { type: 'begin' }>): void {
+  const { model, messages, messageEvents, messageCount, title, compaction, contextTokens, permissions } = state;
+  const { firstEvent, lastEvent, updated } = state;
+  Object.assign(state, emptyState, { model, messages, messageEvents, messageCount, title, compaction, contextTokens });
+  Object.assign(state, { permissions, firstEvent, lastEvent, updated });
+  state.uuid = event.uuid;
+  state.directory = event.directory;
+  state.branch = event.branch;
+  state.worktree = event.worktree;
+  state.project = event.project;
+  state.parent = event.parent;
+  state.begun = event.ts;
+}
+
+function addMessage(state: Writable<State>, event: Extract<KnownEvent, { type: 'message' }>): void {
+  const { message } = event;
+  state.messages.push(message);
+  state.messageEvents.push(event.id);
+  if (!isCounted(message)) return;
+  state.messageCount++;
+  state.title ??= titleOf(message);
+  if (message.role === 'assistant' && event.partial !== true && !callsTools(message)) state.tasks++;
+}
+
+/** What was answered stays counted: it was done, and paid for. */
+function rewind(state: Writable<State>, to: number): void {
+  while ((state.messageEvents.at(-1) ?? 0) > to) {
+    state.messageEvents.pop();
+    const cut = state.messages.pop();
+    if (cut !== undefined && isCounted(cut)) state.messageCount--;
+  }
+  if (state.compaction !== undefined && state.compaction.through > to) state.compaction = undefined;
+  state.contextTokens = null;
+}
+
+function isCounted({ role }: Message): boolean {
+  return role === 'user' || role === 'assistant';
+}
+
+function callsTools(message: Message): boolean {
+  return typeof message.content !== 'string' && message.content.some((part) => part.type === 'tool-call');
 }
 
 function titleOf(message: Message): string | undefined {

@@ -1,7 +1,7 @@
 import { TextDecoder } from 'node:util';
 import { CofferError } from '../errors.ts';
 import { type Check, isInteger, isText, oneOf, optional, wrongField } from '../vault/fields.ts';
-import type { Parent, Status } from './event.ts';
+import type { Parent, Project, Status } from './event.ts';
 import type { State } from './state.ts';
 
 /** What a list needs of a session or snapshot; sealed in front of every frame's body. */
@@ -17,9 +17,18 @@ export interface Summary {
   readonly updated: number;
   readonly directory: string;
   readonly branch?: string | undefined;
+  readonly worktree?: string | undefined;
+  readonly project?: Project | undefined;
   readonly model: string;
   /** Messages of user and assistant. */
   readonly messages: number;
+  /** Prompts answered to their end, and calls of tools; undefined where an earlier version wrote it. */
+  readonly tasks?: number | undefined;
+  readonly toolCalls?: number | undefined;
+  /** True, or not there. */
+  readonly pinned?: boolean | undefined;
+  readonly archived?: boolean | undefined;
+  readonly tags?: readonly string[] | undefined;
   readonly inputTokens: number | null;
   readonly outputTokens: number | null;
   /** US dollars; null is "not known". */
@@ -30,8 +39,8 @@ export interface Summary {
   readonly lastEvent: number;
 }
 
-/** How many bytes of a path or model name go into a summary, which has to fit a frame's first chunk. */
-const TEXT_LIMIT = 2048;
+/** How many bytes of JSON a path or model name takes in a summary, which has to fit a frame's first chunk. */
+const TEXT_LIMIT = 1024;
 
 /** Derives a summary from a state. */
 export function summarize(state: State, of: Pick<Summary, 'kind' | 'id' | 'uuid' | 'name'>): Summary {
@@ -41,9 +50,16 @@ export function summarize(state: State, of: Pick<Summary, 'kind' | 'id' | 'uuid'
     begun: state.begun,
     updated: state.updated,
     directory: clip(state.directory),
-    branch: state.branch === undefined ? undefined : clip(state.branch),
+    branch: clip(state.branch),
+    worktree: clip(state.worktree),
+    project: state.project && { ...state.project, remote: clip(state.project.remote), path: clip(state.project.path) },
     model: clip(state.model),
     messages: state.messageCount,
+    tasks: state.tasks,
+    toolCalls: state.toolCalls,
+    pinned: state.pinned || undefined,
+    archived: state.archived || undefined,
+    tags: state.tags.length === 0 ? undefined : state.tags,
     inputTokens: state.inputTokens,
     outputTokens: state.outputTokens,
     cost: state.cost,
@@ -79,15 +95,22 @@ function unauthentic(cause: unknown): CofferError {
   return new CofferError('UNAUTHENTIC', 'the summary is not one coffer writes', { cause });
 }
 
-function clip(text: string): string {
+function clip<T extends string | undefined>(text: T): T;
+function clip(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
   let clipped = text.slice(0, TEXT_LIMIT);
-  while (Buffer.byteLength(clipped) > TEXT_LIMIT) clipped = clipped.slice(0, -1);
+  while (Buffer.byteLength(JSON.stringify(clipped)) > TEXT_LIMIT) clipped = clipped.slice(0, -1);
   return clipped;
 }
 
 const isCount: Check = (value) => isInteger(value) && value >= 0;
 const isAmount: Check = (value) => value === null || (Number.isFinite(value) && (value as number) >= 0);
 const isParent: Check = (value) => wrongField(value, { uuid: isText, id: isText, reason: isText }) === undefined;
+
+const isProject: Check = (value) =>
+  wrongField(value, { first: optional(isText), remote: optional(isText), path: isText }) === undefined;
+const isTexts: Check = (value) => Array.isArray(value) && value.every(isText);
+const isFlag: Check = (value) => typeof value === 'boolean';
 
 const summaryChecks: Readonly<Record<keyof Summary, Check>> = {
   kind: oneOf('session', 'snapshot'),
@@ -99,8 +122,15 @@ const summaryChecks: Readonly<Record<keyof Summary, Check>> = {
   updated: isCount,
   directory: isText,
   branch: optional(isText),
+  worktree: optional(isText),
+  project: optional(isProject),
   model: isText,
   messages: isCount,
+  tasks: optional(isCount),
+  toolCalls: optional(isCount),
+  pinned: optional(isFlag),
+  archived: optional(isFlag),
+  tags: optional(isTexts),
   inputTokens: isAmount,
   outputTokens: isAmount,
   cost: isAmount,

@@ -45,7 +45,7 @@ export class SealedFile {
   readonly path: string;
   readonly fileId: string;
   readonly #key: VaultKey;
-  readonly #body = new Body();
+  #body = new Body();
   #summary: Uint8Array = Buffer.alloc(0);
   /** Lines that are in the body and not on disk. */
   #pending: Uint8Array[] = [];
@@ -99,6 +99,17 @@ export class SealedFile {
   save(step: Step): Promise<void> {
     this.#take(step);
     return this.#enqueue(() => (this.#unwritten ? this.#write() : Promise.resolve()));
+  }
+
+  /** Puts a step in place of all that was there: an overwrite, so that nothing of it stays in the file. Throws as {@link save}. */
+  rewrite(step: Step): Promise<void> {
+    this.#body = new Body();
+    this.#pending = [];
+    this.#take(step);
+    return this.#enqueue(() => {
+      this.#end = undefined;
+      return this.#write();
+    });
   }
 
   /** Puts everything into one frame, if it is not. Throws as {@link save}. */

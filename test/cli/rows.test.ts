@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { ago, clock, countMessages, describeSeen, lastSession, showRows } from '../../src/cli/rows.ts';
+import { ago, clock, countMessages, describeSeen, showRows } from '../../src/cli/rows.ts';
 import { CofferError, type ErrorCode } from '../../src/errors.ts';
 import type { Row } from '../../src/session/row.ts';
-import type { SeenReport } from '../../src/session/sessions.ts';
+import { lastSession } from '../../src/session/select.ts';
+import type { SeenReport } from '../../src/session/shapes.ts';
 import { FakeTerminal } from './fake-terminal.ts';
 
 function row(changes: Partial<Row>): Row {

@@ -5,7 +5,8 @@ import { describe, expect, it } from 'vitest';
 import { isKnown } from '../../src/session/event.ts';
 import { sessionsOf } from '../../src/session/open-vault.ts';
 import { describeLost } from '../../src/session/salvage.ts';
-import type { Recorded, Sessions } from '../../src/session/sessions.ts';
+import type { Sessions } from '../../src/session/sessions.ts';
+import type { Recorded } from '../../src/session/shapes.ts';
 import { begin, type Home, home, reply, temporaryFolder, texts, user } from '../support/vault.ts';
 
 /** Text of about `size` bytes that does not compress. */

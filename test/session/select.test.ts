@@ -38,7 +38,7 @@ describe('selectRow', () => {
     ['1', 1],
     [' 2 ', 2],
     ['_autosave', 1],
-    ['last', 2],
+    ['last', 1],
     ['2026-11-20_12-30_fixing-auth-bug', 2],
     ['2026-11-20_12-30_fixing-auth-bug-2', 3],
     ['only', 4],

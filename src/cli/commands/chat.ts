@@ -1,11 +1,13 @@
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { CofferError, isCofferError } from '../../errors.ts';
-import type { KeyState, Sessions } from '../../session/sessions.ts';
+import { lastSession } from '../../session/select.ts';
+import type { Sessions } from '../../session/sessions.ts';
+import type { KeyState } from '../../session/shapes.ts';
 import { Chat, reasonOf } from '../chat.ts';
 import type { Input } from '../input.ts';
 import { repl } from '../repl.ts';
-import { ago, countMessages, describeSeen, lastSession } from '../rows.ts';
+import { ago, countMessages, describeSeen } from '../rows.ts';
 import type { Settings } from '../settings.ts';
 import { openSessions, type Shell } from '../shell.ts';
 import { guard } from '../signals.ts';

@@ -1,7 +1,8 @@
 import { relative } from 'node:path';
 import { CofferError, type ErrorCode, isCofferError } from '../../errors.ts';
 import type { Row } from '../../session/row.ts';
-import type { Inspection, Sessions } from '../../session/sessions.ts';
+import type { Sessions } from '../../session/sessions.ts';
+import type { Inspection } from '../../session/shapes.ts';
 import { describeSeen } from '../rows.ts';
 import { openSessions, type Shell } from '../shell.ts';
 import type { Terminal } from '../terminal.ts';

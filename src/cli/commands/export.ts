@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { getSystemErrorMessage } from 'node:util';
 import { CofferError } from '../../errors.ts';
 import { type Event, isKnown, type Message } from '../../session/event.ts';
-import type { Recorded } from '../../session/sessions.ts';
+import type { Recorded } from '../../session/shapes.ts';
 import { escapeJson, escapeLine, escapeText } from '../escape.ts';
 import { openSessions, type Shell } from '../shell.ts';
 

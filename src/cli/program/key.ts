@@ -1,25 +1,20 @@
-import type { Command } from 'commander';
-import type { CofferError } from '../errors.ts';
-import type { Shell } from './shell.ts';
-
-/** Gets what a command ended with, where that is told already. */
-type OnTold = (error: CofferError | undefined) => void;
+import type { Describe } from './describe.ts';
 
 /** Adds `coffer key`, what it does, and `coffer purge` to the command line. */
-export function describeKey(program: Command, shell: () => Shell, onTold: OnTold): void {
+export const describeKey: Describe = (program, { shell, onTold }) => {
   const key = program.command('key').description('the ways in to the vault besides the keychain');
   key
     .command('recovery-code')
     .description('make a code to write down, which opens the vault on any machine')
     .action(async () => {
-      const { makeRecoveryCode } = await import('./commands/key.ts');
+      const { makeRecoveryCode } = await import('../commands/key.ts');
       await makeRecoveryCode(shell());
     });
   key
     .command('add-passphrase')
     .description('add a passphrase: asked for, or the first line of standard input')
     .action(async () => {
-      const { addPassphrase } = await import('./commands/key.ts');
+      const { addPassphrase } = await import('../commands/key.ts');
       await addPassphrase(shell());
     });
   key
@@ -27,7 +22,7 @@ export function describeKey(program: Command, shell: () => Shell, onTold: OnTold
     .description('show where the key is and what else opens the vault')
     .option('--json', 'as a JSON object')
     .action(async (options: { json?: boolean }) => {
-      const { listSlots } = await import('./commands/key.ts');
+      const { listSlots } = await import('../commands/key.ts');
       await listSlots(shell(), options);
     });
   key
@@ -35,7 +30,7 @@ export function describeKey(program: Command, shell: () => Shell, onTold: OnTold
     .description('remove a passphrase or a recovery code, but never the last way in')
     .argument('<slot>', 'as coffer key list shows it')
     .action(async (slot: string) => {
-      const { removeSlot } = await import('./commands/key.ts');
+      const { removeSlot } = await import('../commands/key.ts');
       await removeSlot(shell(), slot);
     });
   key
@@ -43,7 +38,7 @@ export function describeKey(program: Command, shell: () => Shell, onTold: OnTold
     .description('give the vault a new key and seal everything with it')
     .option('--drop-slots', 'where nobody is there to answer: slots fall away')
     .action(async (options: { dropSlots?: boolean }) => {
-      const { rotateKey } = await import('./commands/rotate.ts');
+      const { rotateKey } = await import('../commands/rotate.ts');
       onTold(await rotateKey(shell(), options));
     });
   program
@@ -53,7 +48,7 @@ export function describeKey(program: Command, shell: () => Shell, onTold: OnTold
     .option('--yes', 'without asking')
     .option('--drop-slots', 'where nobody is there to answer: slots fall away')
     .action(async (wanted: string[], options: { yes?: boolean; dropSlots?: boolean }) => {
-      const { purge } = await import('./commands/purge.ts');
+      const { purge } = await import('../commands/purge.ts');
       onTold(await purge(shell(), wanted, options));
     });
-}
+};

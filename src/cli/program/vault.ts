@@ -1,0 +1,30 @@
+import { type Describe, example } from './describe.ts';
+
+/** Looks after the vault itself. */
+export const describeVault: Describe = (program, { shell, onTold }) => {
+  const doctor = program
+    .command('doctor')
+    .description('show how the vault is and what to do')
+    .action(async () => {
+      const { doctor } = await import('../commands/doctor.ts');
+      onTold(await doctor(shell()));
+    });
+  example(doctor, 'coffer doctor');
+  const salvage = program
+    .command('salvage')
+    .description('bring back what can be read of a damaged file, as a new session')
+    .argument('<file>', 'a row or id of the list, a name in quarantine, a path')
+    .action(async (file: string) => {
+      const { salvage } = await import('../commands/salvage.ts');
+      await salvage(shell(), file);
+    });
+  example(salvage, 'coffer salvage 3');
+  const recover = program
+    .command('recover')
+    .description('open a vault that was copied here, by a recovery code or a passphrase')
+    .action(async () => {
+      const { recover } = await import('../commands/recover.ts');
+      await recover(shell());
+    });
+  example(recover, 'coffer recover');
+};

@@ -1,0 +1,49 @@
+import { z } from 'zod';
+
+/*
+ * The shapes of what `--json` prints, for docs/cli.md and for tests: no command imports them, so that none waits for zod.
+ */
+
+const count = z.int().nonnegative();
+const amount = z.number().nonnegative().nullable();
+const time = z.iso.datetime();
+
+/** What every command prints on stderr with `--json` when it fails. */
+export const errorSchema: z.ZodType = z.strictObject({
+  error: z.strictObject({
+    code: z.string(),
+    exit: count,
+    message: z.string(),
+    faults: z.array(z.string()).optional(),
+  }),
+});
+
+/** What `coffer sessions --json` prints. */
+export const sessionsSchema: z.ZodType = z.array(
+  z.strictObject({
+    number: count,
+    label: z.string(),
+    autosave: z.boolean(),
+    kind: z.enum(['session', 'snapshot']),
+    id: z.string(),
+    uuid: z.string(),
+    fileId: z.string(),
+    name: z.string().optional(),
+    title: z.string().optional(),
+    begun: time.nullable(),
+    updated: time,
+    directory: z.string(),
+    branch: z.string().optional(),
+    model: z.string(),
+    messages: count,
+    inputTokens: count.nullable(),
+    outputTokens: count.nullable(),
+    cost: amount,
+    status: z.enum(['running', 'completed', 'cancelled', 'failed', 'interrupted']),
+    parent: z.strictObject({ uuid: z.string(), id: z.string(), reason: z.string() }).optional(),
+    held: z.strictObject({ pid: count, since: count }).optional(),
+    torn: z.string().optional(),
+    rolledBack: z.string().optional(),
+    unreadable: z.strictObject({ code: z.string(), message: z.string() }).optional(),
+  }),
+);

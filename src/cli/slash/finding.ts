@@ -1,0 +1,66 @@
+import type { Chat } from '../chat.ts';
+import { countMessages, showRows } from '../rows.ts';
+import type { SlashCommand, SlashCommands } from './slash.ts';
+
+const sessions: SlashCommand = {
+  usage: '',
+  about: 'lists saved sessions',
+  async run(chat) {
+    chat.shown = await chat.sessions.list();
+    showRows(chat.terminal, chat.shown, '/resume', chat.sessions.seen);
+  },
+};
+
+const reset: SlashCommand = {
+  usage: '',
+  about: 'ends this conversation and begins another; this one stays resumable',
+  async run(chat) {
+    const before = await chat.reset();
+    chat.terminal.say(before === undefined ? 'new conversation' : `new conversation; /resume ${before} goes back`);
+  },
+};
+
+/** Saves, finds and goes on. */
+export const findingCommands: SlashCommands = {
+  '/save': {
+    usage: '[name]',
+    about: 'takes a snapshot, named by time and name',
+    async run(chat, argument) {
+      const { id, messages } = await chat.session.save(argument === '' ? undefined : argument);
+      chat.terminal.say(`session saved: ${id} (${countMessages(messages)})`);
+      chat.tellUnmarked();
+    },
+  },
+  '/sessions': sessions,
+  '/history': { ...sessions, about: 'the same as /sessions' },
+  '/resume': {
+    usage: '<which>',
+    about: 'goes on with a session: a number of the list, an id, a name, last',
+    async run(chat, argument) {
+      if (argument === '') await sessions.run(chat, '');
+      else await chat.resume(argument);
+    },
+  },
+  '/reset': reset,
+  '/new': { ...reset, about: 'the same as /reset' },
+  '/model': {
+    usage: '[name]',
+    about: 'shows the model, or lets another one answer: provider/model',
+    async run(chat, argument) {
+      if (argument === '') await showModel(chat);
+      else await chooseModel(chat, argument);
+    },
+  },
+};
+
+async function showModel(chat: Chat): Promise<void> {
+  const { builtinProviders } = await import('../../chat/models.ts');
+  const known = new Set(['demo', ...Object.keys(builtinProviders), ...Object.keys(chat.providers)]);
+  chat.terminal.say(`model: ${chat.model?.name ?? 'none'}`);
+  chat.terminal.say(`known providers: ${[...known].sort().join(', ')}`);
+}
+
+async function chooseModel(chat: Chat, name: string): Promise<void> {
+  await chat.choose(name);
+  chat.terminal.say(`model: ${chat.model?.name}`);
+}

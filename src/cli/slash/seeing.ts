@@ -1,0 +1,4 @@
+import type { SlashCommands } from './slash.ts';
+
+/** Shows what a session is. */
+export const seeingCommands: SlashCommands = {};
