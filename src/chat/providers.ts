@@ -104,6 +104,19 @@ export function findEndpoint(
   };
 }
 
+/**
+ * Tells whether what is said to a model stays on this machine: the embedded ones, and those whose address is a loopback one. Undefined
+ * for a name that is no model's, or of a provider that nobody knows.
+ */
+export function isLocalModel(name: string, providers: Readonly<Record<string, ProviderSettings>>): boolean | undefined {
+  const provider = name.split('/')[0] ?? '';
+  if (provider === 'demo') return true;
+  const ours = Object.hasOwn(builtinProviders, provider) ? builtinProviders[provider] : undefined;
+  const theirs = Object.hasOwn(providers, provider) ? providers[provider] : undefined;
+  const host = URL.parse(theirs?.baseURL ?? ours?.baseURL ?? '')?.hostname;
+  return host === undefined ? undefined : /^(localhost|.+\.localhost|127(\.\d+){3}|\[::1\])$/.test(host);
+}
+
 /** Puts what somebody typed into a message: quoted, control characters escaped, never longer than 80 characters. */
 export function quote(text: string): string {
   return JSON.stringify(text.length > 80 ? `${text.slice(0, 79)}…` : text).replace(
