@@ -28,10 +28,9 @@ export class Session implements AsyncDisposable {
   #handedOver: number;
   /** Whether `_autosave` points here. */
   #pointed = false;
-  /** Something was recorded here, and something of the conversation itself. */
+  /** Something was recorded here; the conversation was begun here or went on. */
   #touched = false;
-  #live = false;
-  readonly #isResumed: boolean;
+  #live: boolean;
   /** How many of the events are on disk. */
   #durable: number;
   #failure: CofferError | undefined;
@@ -53,7 +52,7 @@ export class Session implements AsyncDisposable {
     this.#handedOver = origin.written ? origin.events.length : 0;
     this.#durable = this.#handedOver;
     this.#pointed = origin.written?.pointed ?? false;
-    this.#isResumed = origin.written !== undefined;
+    this.#live = origin.written === undefined;
     this.lost = origin.written?.lost;
   }
 
@@ -198,7 +197,6 @@ export class Session implements AsyncDisposable {
 
   /** What a resumed session begins with. One that is running still, and that nobody held, was ended by a crash. */
   #goingOn(): NewEvent[] {
-    if (!this.#isResumed) return [];
     const running: NewEvent = { type: 'status', status: 'running' };
     return this.#state.status === 'running'
       ? [{ type: 'status', status: 'failed', reason: 'interrupted' }, running]

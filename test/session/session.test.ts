@@ -370,3 +370,25 @@ function noise(length: number): string {
     return String.fromCharCode(97 + (state % 26));
   }).join('');
 }
+
+describe('a session that was only said something about', () => {
+  it('ends as completed where it was begun here', async () => {
+    const at = home();
+    const sessions = await at.open();
+    const session = begin(sessions);
+    await session.append({ type: 'name', name: 'later' });
+    await sessions.close();
+    expect(await (await at.open()).list()).toMatchObject([{ name: 'later', status: 'completed' }]);
+  });
+
+  it('stays as it was where it was opened for that', async () => {
+    const at = home();
+    await using sessions = await at.open();
+    const session = begin(sessions);
+    await session.append(user('one'));
+    await session.close('cancelled');
+    const [row] = await sessions.list();
+    await sessions.change(row!, (opened) => opened.append({ type: 'pin', pinned: true }));
+    expect(await sessions.list()).toMatchObject([{ pinned: true, status: 'cancelled', updated: row!.updated }]);
+  });
+});
