@@ -1,38 +1,40 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { getSystemErrorMessage } from 'node:util';
-import type { ProviderSettings } from '../chat/providers.ts';
+import { join, resolve } from 'node:path';
 import { CofferError } from '../errors.ts';
+import { invalidSettings, readSettingsFile } from './settings-file.ts';
+import {
+  defaultSettings,
+  type KeyName,
+  keyNames,
+  keyOf,
+  type Settings,
+  variableOf,
+  withValues,
+} from './settings-keys.ts';
 
-/** What `settings.json` may say. Times are milliseconds where their name does not say days. */
-export interface Settings {
-  /** `provider/model` for new chats. */
-  readonly model?: string | undefined;
-  /** Providers beside the built-in ones, or instead of one of the same name. */
-  readonly providers: Readonly<Record<string, ProviderSettings>>;
-  /** Whether a model server on this machine is looked for and offered. */
-  readonly detectLocal: boolean;
-  /** False: nothing is saved by itself, `/save` works. */
-  readonly autoSave: boolean;
-  /** While a reply streams, the part so far is saved this often. */
-  readonly saveInterval: number;
-  /** How many of the newest messages go to the model. The record on disk is never cut. */
-  readonly maxMessages: number;
-  /** Retention by count and by age: off unless they are set. */
-  readonly maxSessions?: number | undefined;
-  readonly retentionDays?: number | undefined;
-  /** Where the vault is, unless COFFER_DATA_DIR or --data-dir says. */
+export { defaultSettings, type KeyName, type Settings } from './settings-keys.ts';
+
+/** The file in which a project may set a few settings for whoever works in its directory. */
+export const PROJECT_FILE = '.coffer.json';
+
+/** What may say something beside the settings file. */
+export interface Surroundings {
+  readonly env?: NodeJS.ProcessEnv | undefined;
+  readonly options?: { readonly model?: string | undefined; readonly dataDir?: string | undefined } | undefined;
+  /** Where the project's file is looked for; nowhere unless told. */
   readonly directory?: string | undefined;
 }
 
-/** What holds where the file says nothing. */
-export const defaultSettings: Settings = {
-  providers: {},
-  detectLocal: true,
-  autoSave: true,
-  saveInterval: 30_000,
-  maxMessages: 1000,
-};
+/** Where a value comes from: what says it, and which flag, variable or file that is. */
+export interface Source {
+  readonly source: 'flag' | 'environment' | 'project' | 'file' | 'default';
+  readonly from?: string;
+}
+
+/** The settings, and where each comes from. */
+export interface Sourced {
+  readonly settings: Settings;
+  readonly sources: Readonly<Record<KeyName, Source>>;
+}
 
 /** Where the settings are: `COFFER_CONFIG_DIR`, else the platform's place for a program's configuration. */
 export async function settingsPath(env: NodeJS.ProcessEnv): Promise<string> {
@@ -43,44 +45,133 @@ export async function settingsPath(env: NodeJS.ProcessEnv): Promise<string> {
 }
 
 /**
- * Reads the settings; where there is no file, the defaults hold. Throws `SETTINGS_INVALID`: its message names the
- * file, its cause is an AggregateError with one line for every fault.
+ * Reads the settings: a flag goes before the environment, that before the project's file, that before the settings file, that
+ * before the default. Throws `SETTINGS_INVALID`: its message names the file or the variable; where a file has faults, its cause is
+ * an AggregateError with one line for each.
  */
-export async function loadSettings(path: string): Promise<Settings> {
-  const text = await readText(path);
-  if (text === undefined) return defaultSettings;
-  const [{ findFaults }, value] = await Promise.all([import('./settings-schema.ts'), parse(path, text)]);
-  const faults = findFaults(value);
-  if (faults.length > 0) throw invalid(path, faults);
-  return { ...defaultSettings, ...(value as Partial<Settings>) };
+export async function loadSettings(path: string, around: Surroundings = {}): Promise<Settings> {
+  return (await loadSettingsWithSources(path, around)).settings;
 }
 
-async function readText(path: string): Promise<string | undefined> {
-  try {
-    return (await readFile(path, 'utf8')).replace(/^\ufeff/, '');
-  } catch (error) {
-    const { code, errno } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return undefined;
-    if (errno === undefined) throw error;
-    throw new CofferError('SETTINGS_INVALID', `${path} can't be read: ${getSystemErrorMessage(errno)}`, {
-      cause: error,
-    });
+/** {@link loadSettings}, and says where each value comes from. Throws as it does. */
+export async function loadSettingsWithSources(path: string, around: Surroundings = {}): Promise<Sourced> {
+  const layers = new Layers();
+  layers.take(await fromFile(path));
+  layers.narrow(await fromProject(around.directory));
+  layers.take(await fromEnvironment(around.env ?? {}));
+  const { model, dataDir } = around.options ?? {};
+  if (model) layers.take([['model', model, { source: 'flag', from: '--model' }]]);
+  if (dataDir) layers.take([['directory', dataDir, { source: 'flag', from: '--data-dir' }]]);
+  return layers.result();
+}
+
+type Said = readonly [KeyName, unknown, Source];
+
+/** What holds so far; each layer goes before those that were there. */
+class Layers {
+  readonly #values: Map<KeyName, unknown>;
+  readonly #sources: Map<KeyName, Source>;
+
+  constructor() {
+    this.#values = new Map(keyNames.map((name) => [name, settingOf(defaultSettings, name)]));
+    this.#sources = new Map(keyNames.map((name) => [name, { source: 'default' }]));
+  }
+
+  take(layer: readonly Said[]): void {
+    for (const [name, value, source] of layer) {
+      this.#values.set(name, value);
+      this.#sources.set(name, source);
+    }
+  }
+
+  /** Takes of a project's file what narrows: a lower number, more rules. */
+  narrow(layer: readonly Said[]): void {
+    for (const [name, value, source] of layer) {
+      const now = this.#values.get(name);
+      const { project } = keyOf(name);
+      if (project === 'any value' || (project === 'only lower' && Number(value) < Number(now))) {
+        this.take([[name, value, source]]);
+      } else if (project === 'only more') this.#add(name, now as readonly string[], value as readonly string[], source);
+    }
+  }
+
+  result(): Sourced {
+    const said = [...this.#values].filter(([, value]) => value !== undefined);
+    return {
+      settings: withValues(said),
+      sources: Object.fromEntries(this.#sources) as Record<KeyName, Source>,
+    };
+  }
+
+  #add(name: KeyName, now: readonly string[], more: readonly string[], source: Source): void {
+    const added = more.filter((rule) => !now.includes(rule));
+    if (added.length === 0) return;
+    const before = this.#sources.get(name)?.from;
+    const from = [...(before === undefined ? [] : [before]), source.from].join(' and ');
+    this.take([[name, [...now, ...added], { ...source, from }]]);
   }
 }
 
-async function parse(path: string, text: string): Promise<unknown> {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error;
-    const { findJsonFault } = await import('./json-fault.ts');
-    const fault = findJsonFault(text);
-    throw invalid(path, [`not JSON from line ${fault?.line ?? 1}, column ${fault?.column ?? 1}`]);
-  }
+/** The value of a key. */
+export function settingOf(settings: Settings, name: KeyName): unknown {
+  if (name === 'permissions.allow') return settings.permissions.allow;
+  return name === 'permissions.deny' ? settings.permissions.deny : settings[name];
 }
 
-function invalid(path: string, faults: readonly string[]): CofferError {
-  const cause = new AggregateError(faults.map((fault) => new Error(`settings: ${fault}`)));
-  const count = faults.length === 1 ? 'a fault' : `${faults.length} faults`;
-  return new CofferError('SETTINGS_INVALID', `${path} has ${count}`, { cause });
+async function fromFile(path: string): Promise<Said[]> {
+  const read = await readSettingsFile(path, 'own');
+  if (read === undefined) return [];
+  const { findFaults } = await import('./settings-schema.ts');
+  const faults = findFaults(read.value);
+  if (faults.length > 0) throw invalidSettings(path, faults);
+  return saidBy(read.value, { source: 'file', from: path });
+}
+
+async function fromProject(directory: string | undefined): Promise<Said[]> {
+  if (directory === undefined) return [];
+  const path = join(resolve(directory), PROJECT_FILE);
+  const read = await readSettingsFile(path, 'project');
+  if (read === undefined) return [];
+  const { findFaults, findForbidden, projectKeys } = await import('./settings-schema.ts');
+  const forbidden = findForbidden(read.value);
+  if (forbidden.length > 0) {
+    throw new CofferError(
+      'SETTINGS_INVALID',
+      `${path} sets ${forbidden.join(', ')}, and only your own settings may; a project may set ${projectKeys.join(', ')}`,
+    );
+  }
+  const faults = findFaults(read.value);
+  if (faults.length > 0) throw invalidSettings(path, faults);
+  return saidBy(read.value, { source: 'project', from: path });
+}
+
+/** A variable that is empty counts as not set. What COFFER_DATA_DIR says is taken as it is: a path need not be absolute there. */
+async function fromEnvironment(env: NodeJS.ProcessEnv): Promise<Said[]> {
+  const said: Said[] = [];
+  for (const name of keyNames) {
+    const variable = variableOf(name);
+    const text = variable === undefined ? undefined : env[variable];
+    if (variable === undefined || text === undefined || text === '') continue;
+    const value = name === 'directory' ? text : await readVariable(name, variable, text);
+    said.push([name, value, { source: 'environment', from: variable }]);
+  }
+  return said;
+}
+
+async function readVariable(name: KeyName, variable: string, text: string): Promise<unknown> {
+  const { readValue, show } = await import('./settings-schema.ts');
+  const read = readValue(name, text);
+  if (read !== undefined) return read.value;
+  const message = `the environment variable ${variable} is ${show(text)}, may be ${keyOf(name).may}`;
+  throw new CofferError('SETTINGS_INVALID', message);
+}
+
+/** What a file without faults says. */
+function saidBy(value: unknown, source: Source): Said[] {
+  const settings = value as Settings;
+  const complete = { ...settings, permissions: settings.permissions ?? {} };
+  return keyNames.flatMap((name) => {
+    const said = settingOf(complete, name);
+    return said === undefined ? [] : [[name, said, source] as const];
+  });
 }
