@@ -1,6 +1,7 @@
 import type { ChatModel, ProviderSettings } from '../chat/models.ts';
 import { CofferError, isCofferError } from '../errors.ts';
 import type { Unsaved } from '../session/origin.ts';
+import type { Surroundings } from '../session/project.ts';
 import type { Row } from '../session/row.ts';
 import type { Session } from '../session/session.ts';
 import type { Sessions } from '../session/sessions.ts';
@@ -16,10 +17,16 @@ export interface ChatParts {
   readonly sessions: Sessions;
   readonly settings: Settings;
   readonly env: NodeJS.ProcessEnv;
-  /** The directory that new conversations are about. */
-  readonly directory: string;
+  /** The directory that new conversations are about, and what git says of it. */
+  readonly surroundings: Surroundings;
   /** The person keeps this chat in memory: there is no vault, and nothing was promised. */
   readonly inMemory: boolean;
+  /** Nothing of this chat is kept, and nothing else is opened. */
+  readonly incognito?: boolean | undefined;
+  /** Only the reply is asked for: what is said about the session belongs to stderr. */
+  readonly prompted?: boolean | undefined;
+  /** A conversation may go to another machine without asking. */
+  readonly maySend?: boolean | undefined;
 }
 
 /** The chat on this terminal: one conversation at a time, and the model that answers. */
@@ -29,6 +36,7 @@ export class Chat {
   readonly sessions: Sessions;
   /** The list last shown here: the numbers people type are its rows. */
   shown: readonly Row[] | undefined;
+  readonly incognito: boolean;
   readonly #parts: ChatParts;
   #session: Session;
   #model: ChatModel | undefined;
@@ -37,6 +45,7 @@ export class Chat {
     this.terminal = parts.terminal;
     this.input = parts.input;
     this.sessions = parts.sessions;
+    this.incognito = parts.incognito === true;
     this.#parts = parts;
     this.#model = model;
     this.#session = this.#begin(model.name);
@@ -49,6 +58,15 @@ export class Chat {
   /** Who answers; undefined where the model of a resumed conversation is not to be had. */
   get model(): ChatModel | undefined {
     return this.#model;
+  }
+
+  /** The directory of this chat, and what git says of it. */
+  get surroundings(): Surroundings {
+    return this.#parts.surroundings;
+  }
+
+  get env(): NodeJS.ProcessEnv {
+    return this.#parts.env;
   }
 
   get settings(): Settings {
@@ -69,13 +87,20 @@ export class Chat {
     return this.inMemory ? undefined : this.#session.unsaved;
   }
 
-  /** Ends the conversation and begins another. Gives the id of the one before, where it has one; throws `NOT_SAVED` to keep it. */
-  async reset(): Promise<string | undefined> {
-    await this.#mayLeave();
-    const before = this.#session;
-    this.#session = this.#begin(this.#model?.name ?? before.state.model);
-    await this.#closeBefore(before);
+  /**
+   * Ends the conversation and begins another, with what tools were granted where `keeps` says so. Gives the id of the one before, where it
+   * has one; throws `NOT_SAVED` to keep it.
+   */
+  async reset({ keeps }: { keeps: boolean }): Promise<string | undefined> {
+    const { model, permissions } = this.#session.state;
+    const before = await this.#leave(async () => this.#begin(this.#model?.name ?? model, keeps ? permissions : {}));
     return before.id;
+  }
+
+  /** Ends the conversation and goes on with another session, which is its own from here on. Throws `NOT_SAVED` to keep the one before. */
+  async goTo(session: Session): Promise<void> {
+    await this.#leave(async () => session);
+    await this.#restoreModel(session.state.model);
   }
 
   /**
@@ -89,21 +114,23 @@ export class Chat {
       this.terminal.say(`this is session ${row.label} already`);
       return;
     }
-    await this.#mayLeave();
-    const before = this.#session;
-    this.#session = await this.#reopen(row, accepted.acceptOlder === true);
-    await this.#closeBefore(before);
+    const before = await this.#leave(() => this.#reopen(row, accepted.acceptOlder === true));
+    if (this.#session === before) return;
     const { state, lost } = this.#session;
-    this.terminal.say(`resumed session ${row.label} (${countMessages(state.messageCount)}, ${state.model})`);
+    const resumed = `resumed session ${row.label} (${countMessages(state.messageCount)}, ${state.model})`;
+    if (this.#parts.prompted) this.terminal.tell(resumed);
+    else this.terminal.say(resumed);
     if (lost !== undefined) this.terminal.tell(lost);
     await this.#restoreModel(state.model);
   }
 
-  /** Lets another model answer from now on. Throws `MODEL_UNKNOWN`, `MODEL_KEY_MISSING`, `SETTINGS_INVALID`. */
+  /** Lets another model answer from now on. Throws `MODEL_UNKNOWN`, `MODEL_KEY_MISSING`, `MODEL_ELSEWHERE`, `SETTINGS_INVALID`. */
   async choose(name: string): Promise<void> {
     const { openModel } = await import('../chat/models.ts');
-    this.#model = await openModel(name, { providers: this.providers, env: this.#parts.env });
-    const chosen = this.#model.name;
+    const model = await openModel(name, { providers: this.providers, env: this.env });
+    await this.#requireMaySend(model.name);
+    this.#model = model;
+    const chosen = model.name;
     if (this.#session.state.model === chosen) return;
     if (this.#isBlank) this.#session = this.#begin(chosen);
     else await this.#session.record({ type: 'model', model: chosen });
@@ -111,7 +138,7 @@ export class Chat {
 
   /** Saves and closes the conversation at the end of the chat. Throws `NOT_SAVED` saying what is lost. */
   async close(): Promise<void> {
-    if (this.inMemory) return;
+    if (this.inMemory || this.incognito) return;
     try {
       await this.#session.close();
     } catch (error) {
@@ -128,7 +155,7 @@ export class Chat {
 
   /** The final save of a process that ends now. Synchronous. Throws `NOT_SAVED` saying what is lost. */
   finalSave(): void {
-    if (this.inMemory) return;
+    if (this.inMemory || this.incognito) return;
     try {
       this.#session.finalSave();
     } catch (error) {
@@ -146,24 +173,58 @@ export class Chat {
     return new CofferError('NOT_SAVED', message, { cause: error });
   }
 
-  async #reopen(row: Row, acceptOlder: boolean): Promise<Session> {
+  /** The session to go on with; undefined where somebody would rather read it, or leave it. */
+  async #reopen(row: Row, acceptOlder: boolean): Promise<Session | undefined> {
     try {
       return await this.sessions.resume(row, { acceptOlder });
     } catch (error) {
-      if (!isCofferError(error, 'ROLLED_BACK') || !this.terminal.interactive) throw error;
+      const offered = isCofferError(error, 'ROLLED_BACK', 'SESSION_IN_USE');
+      if (!offered || !this.terminal.interactive) throw error;
       this.terminal.tell(error.message);
-      const answer = await this.input.ask('go on from what is there? what was saved after it stays lost [y/N] ');
-      if (!/^y(es)?$/i.test(answer?.trim() ?? '')) throw error;
-      return this.sessions.resume(row, { acceptOlder: true });
+      return error.code === 'ROLLED_BACK' ? this.#acceptOlder(row, error) : this.#aside(row, acceptOlder);
     }
+  }
+
+  async #acceptOlder(row: Row, error: CofferError): Promise<Session> {
+    const answer = await this.input.ask('go on from what is there? what was saved after it stays lost [y/N] ');
+    if (!/^y(es)?$/i.test(answer?.trim() ?? '')) throw error;
+    return this.sessions.resume(row, { acceptOlder: true });
+  }
+
+  /** Of a session that another process has, one can have a copy, or read it. */
+  async #aside(row: Row, acceptOlder: boolean): Promise<Session | undefined> {
+    const answer = await this.input.ask('go on in a [f]ork of it, [r]ead it only, or [N]either? ');
+    if (/^f(ork)?$/i.test(answer?.trim() ?? '')) return this.sessions.fork(row, { acceptOlder });
+    if (/^r(ead)?$/i.test(answer?.trim() ?? '')) {
+      const { showConversation } = await import('./conversation.ts');
+      await showConversation(this.terminal, await this.sessions.read(row));
+    }
+    return undefined;
   }
 
   get #isBlank(): boolean {
     return this.#session.id === undefined && this.#session.state.messageCount === 0;
   }
 
-  #begin(model: string): Session {
-    return this.sessions.begin({ directory: this.#parts.directory, model });
+  #begin(model: string, permissions?: Session['state']['permissions']): Session {
+    return this.sessions.begin({ ...this.surroundings, model, permissions });
+  }
+
+  async #requireMaySend(to: string): Promise<void> {
+    const { terminal, input, settings } = this;
+    const { requireMaySend } = await import('./elsewhere.ts');
+    await requireMaySend(this.#session.state, to, { terminal, input, settings, yes: this.#parts.maySend === true });
+  }
+
+  /** Goes over to the session that `next` gives, and closes the one before, which it gives. */
+  async #leave(next: () => Promise<Session | undefined>): Promise<Session> {
+    await this.#mayLeave();
+    const before = this.#session;
+    const session = await next();
+    if (session === undefined) return before;
+    this.#session = session;
+    await this.#closeBefore(before);
+    return before;
   }
 
   /** Steps that are nowhere but here are not dropped without a word. */

@@ -90,7 +90,9 @@ async function command({ terminal, isCofferError }: Ending): Promise<CofferError
     return undefined;
   }
   process.umask(0o077);
-  module.enableCompileCache(join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'coffer'));
+  // Nothing is written of an incognito chat: not even which parts of coffer were loaded, and when.
+  if (!args.includes('--incognito'))
+    module.enableCompileCache(join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'coffer'));
   terminal.json = args.includes('--json');
   const [{ tameSignals }, program] = await Promise.all([import('./signals.ts'), import('./program.ts')]);
   tameSignals();

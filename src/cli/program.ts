@@ -1,7 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { CofferError } from '../errors.ts';
 import { describeContext } from './program/context.ts';
-import type { Describe } from './program/describe.ts';
+import { type Describe, example } from './program/describe.ts';
 import { describeFinding } from './program/finding.ts';
 import { describeHelp } from './program/help.ts';
 import { describeKeeping } from './program/keeping.ts';
@@ -58,11 +58,25 @@ function describeProgram(surroundings: Surroundings, onTold: (error: CofferError
     .option('--data-dir <dir>', 'where the vault is')
     .option('--model <provider/model>', 'who answers')
     .option('--path <dir>', 'the directory the conversation is about')
+    .option('-c, --continue', 'go on with the newest session of this directory')
+    .option('-r, --resume [which]', 'go on with a session, with the last one unless told which')
+    .option('-a, --attach <which>', 'the same, by a number of -l or the beginning of an id')
+    .option('--no-resume', 'begin a new conversation, whatever the setting autoResume says')
+    .option('-l, --list', 'list the sessions of this directory')
+    .option('-p, --prompt <text>', 'one turn, printed, then the end; - reads it from standard input')
+    .option('--incognito', 'keep nothing of this chat')
+    .option('--yes', 'a conversation may be sent to another machine without asking')
     .option('--version', 'show the version')
     .action(async () => {
-      const { chat } = await import('./commands/chat.ts');
-      onTold(await chat(shell()));
+      const { list } = program.opts<Options>();
+      if (list === true) {
+        const { listSessions: listHere } = await import('./commands/sessions.ts');
+        return listHere(shell(), {});
+      }
+      const { chat, requestOf } = await import('./commands/chat.ts');
+      onTold(await chat(shell(), requestOf(program.opts())));
     });
+  example(program, 'coffer', 'coffer -c', 'coffer -p "what is in this folder?" --model ollama/qwen3');
   for (const describe of groups) describe(program, { shell, onTold });
   for (const command of program.commands.flatMap((each) => [each, ...each.commands]))
     settle(command, surroundings.terminal);

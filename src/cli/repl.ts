@@ -54,6 +54,21 @@ export async function repl(chat: Chat, guard: Guard): Promise<CofferError | unde
   return terminal.interactive ? undefined : failed;
 }
 
+/**
+ * Takes one turn: the reply goes to stdout, all else to stderr. Ctrl+C cancels it. Gives the error it failed with; a
+ * cancelled one is told, and no error.
+ */
+export async function runPrompt(chat: Chat, guard: Guard, text: string): Promise<CofferError | undefined> {
+  const { terminal, input } = chat;
+  const running = new AbortController();
+  input.onInterrupt = () => (running.signal.aborted ? guard.end('SIGINT') : running.abort());
+  input.onHangup = () => guard.end('SIGHUP');
+  terminal.onGone = (how) => (how === 'hangup' ? guard.end('SIGHUP') : running.abort());
+  const failed = await answer(chat, text, running.signal);
+  statusTeller(chat)();
+  return failed;
+}
+
 async function answer(chat: Chat, text: string, signal: AbortSignal): Promise<CofferError | undefined> {
   const { terminal, session, model, settings } = chat;
   if (model === undefined) {
@@ -78,8 +93,9 @@ async function answer(chat: Chat, text: string, signal: AbortSignal): Promise<Co
   return result.error;
 }
 
-/** `NOT SAVED since 12:31: disk full`, and the empty text while everything is saved. */
+/** `incognito`, or `NOT SAVED since 12:31: disk full`, and the empty text while everything is saved. */
 function status(chat: Chat): string {
+  if (chat.incognito) return 'incognito ';
   const { unsaved } = chat;
   return unsaved === undefined ? '' : `${describe(unsaved)} `;
 }

@@ -20,6 +20,18 @@ export interface Options {
   readonly dataDir?: string | undefined;
   readonly model?: string | undefined;
   readonly path?: string | undefined;
+  /** Keep nothing of this chat. */
+  readonly incognito?: boolean | undefined;
+  /** Go on with the newest session of this directory. */
+  readonly continue?: boolean | undefined;
+  /** Which session to go on with; true for the last one, false to begin a new one whatever the settings say. */
+  readonly resume?: string | boolean | undefined;
+  readonly attach?: string | undefined;
+  readonly list?: boolean | undefined;
+  /** One turn with these words, then the end; `-` stands for standard input. */
+  readonly prompt?: string | undefined;
+  /** A conversation may be sent to another machine without asking. */
+  readonly yes?: boolean | undefined;
 }
 
 /** A vault with somebody to ask for its passphrase. */
@@ -35,15 +47,17 @@ export interface Opened {
 export async function openSessions(shell: Shell): Promise<Opened> {
   const { terminal, env, options } = shell;
   const { loadSettings, settingsPath } = await import('./settings.ts');
-  const settings = await loadSettings(await settingsPath(env));
-  const directory = options.dataDir ?? (env['COFFER_DATA_DIR'] || settings.directory);
-  await anticipate(env, directory);
+  const settings = await loadSettings(await settingsPath(env), { env, options, directory: options.path ?? '.' });
+  const { directory } = settings;
+  const { incognito } = options;
+  if (incognito !== true) await anticipate(env, directory);
   const [{ Input }, { sessionsOf }] = await Promise.all([import('./input.ts'), import('../session/open-vault.ts')]);
   const input = new Input(terminal);
   let asking = terminal.interactive;
   const sessions = sessionsOf({
     directory,
     autosave: settings.autoSave,
+    incognito,
     env,
     askPassphrase: async (ask) => (asking ? askPassphrase(terminal, input, ask) : undefined),
     askProtection: async () => (asking ? askProtection(terminal, input) : 'memory'),

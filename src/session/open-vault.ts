@@ -1,4 +1,4 @@
-import { isCofferError } from '../errors.ts';
+import { CofferError, isCofferError } from '../errors.ts';
 import type { AskSecret } from '../vault/recover.ts';
 import { type AskPassphrase, type KeychainChoice, type Keyring, Vault } from '../vault/vault.ts';
 import { Sessions } from './sessions.ts';
@@ -13,6 +13,8 @@ export interface OpenOptions {
   readonly keyring?: Keyring | undefined;
   /** False: nothing is saved by itself, only {@link Session.save} and {@link Session.append} write. Default: true. */
   readonly autosave?: boolean | undefined;
+  /** True: conversations stay in memory, nothing is read from the vault or written to it, and its key is not asked for. */
+  readonly incognito?: boolean | undefined;
   /** Asked for a passphrase where one opens or begins the vault; without it nobody is asked. */
   readonly askPassphrase?: AskPassphrase | undefined;
   /** Asked once, where no keychain answers and there is no vault yet. */
@@ -65,6 +67,12 @@ export function sessionsOf(options: OpenOptions = {}): Sessions {
   const env = options.env ?? process.env;
   const choice = options.keychain ?? (env['COFFER_KEYCHAIN'] as KeychainChoice | undefined) ?? 'auto';
   const { directory, keyring, askPassphrase, askProtection } = options;
-  const vault = new Vault({ directory, keyring, askPassphrase, askProtection, choice, env });
-  return new Sessions(vault, { autosave: options.autosave ?? true });
+  const refusal = options.incognito
+    ? new CofferError(
+        'INCOGNITO',
+        'this chat is incognito: it keeps nothing and opens nothing; start one without --incognito',
+      )
+    : undefined;
+  const vault = new Vault({ directory, keyring, askPassphrase, askProtection, choice, env, refusal });
+  return new Sessions(vault, { autosave: !refusal && (options.autosave ?? true) });
 }

@@ -10,7 +10,10 @@ import { readVaultFile } from './vault-file.ts';
 const REFUSAL_MS = 30_000;
 
 /** How to come by a vault's key, but for what the vault's directory says itself. */
-export type UnlockOptions = Omit<KeyOptions, 'directory' | 'sealedKeyIds' | 'newKey' | 'makeDirectory'>;
+export interface UnlockOptions extends Omit<KeyOptions, 'directory' | 'sealedKeyIds' | 'newKey' | 'makeDirectory'> {
+  /** Why nothing is to be read or written here: thrown instead of a key, so that neither can be. */
+  readonly refusal?: CofferError | undefined;
+}
 
 /** The keys of one vault in this process: asked for once, and again when vault.json names others. */
 export class Unlocking {
@@ -34,6 +37,7 @@ export class Unlocking {
 
   /** Comes by the vault key, and at first use makes it. Throws `KEY_*`, `PASSPHRASE_WRONG`, `NOT_SAVED`; ask again at will. */
   async unlock(): Promise<Unlocked> {
+    if (this.#options.refusal) throw this.#options.refusal;
     if (this.current && !this.isReplaced(this.current)) return this.current;
     this.#asking ??= this.#ask();
     try {

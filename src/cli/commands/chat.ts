@@ -1,42 +1,82 @@
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { CofferError, isCofferError } from '../../errors.ts';
+import type { Surroundings } from '../../session/project.ts';
+import type { Row } from '../../session/row.ts';
 import { lastSession } from '../../session/select.ts';
 import type { Sessions } from '../../session/sessions.ts';
 import type { KeyState } from '../../session/shapes.ts';
+import { emptyState } from '../../session/state.ts';
 import { Chat, reasonOf } from '../chat.ts';
 import type { Input } from '../input.ts';
-import { repl } from '../repl.ts';
+import { repl, runPrompt } from '../repl.ts';
 import { ago, countMessages, describeSeen } from '../rows.ts';
 import type { Settings } from '../settings.ts';
-import { openSessions, type Shell } from '../shell.ts';
+import { type Options, openSessions, type Shell } from '../shell.ts';
 import { guard } from '../signals.ts';
+import type { Terminal } from '../terminal.ts';
+
+/** What a chat is to begin with. */
+export interface ChatRequest {
+  /** The session to go on with; its errors end the command then. */
+  readonly which?: string | undefined;
+  /** The newest session of this directory, and an error where there is none. */
+  readonly here?: boolean | undefined;
+  /** A new conversation, whatever the settings say. */
+  readonly anew?: boolean | undefined;
+  readonly acceptOlder?: boolean | undefined;
+  /** One turn with these words, then the end; `-` stands for standard input. */
+  readonly prompt?: string | undefined;
+}
+
+/** What the options on the command line ask for. Throws `USAGE` where they ask for two things. */
+export function requestOf(options: Options): ChatRequest {
+  const { continue: here, resume, attach, incognito, prompt } = options;
+  const asked = [here, resume === false ? undefined : resume, attach].filter((option) => option !== undefined);
+  if (asked.length > 1) throw new CofferError('USAGE', 'only one of --continue, --resume and --attach can be');
+  if (asked.length > 0 && incognito === true) {
+    throw new CofferError('USAGE', 'an incognito chat begins anew; leave out which session to go on with');
+  }
+  const which = attach ?? (resume === true ? 'last' : resume || undefined);
+  return { which, here, prompt, anew: resume === false || incognito };
+}
 
 /**
- * Chats until the end of input. With `which`, goes on with that session; its errors end the command then.
- * Gives the error of a reply that nobody saw fail. Throws `USAGE`, `MODEL_*`, `SETTINGS_INVALID`, `PASSPHRASE_WRONG`,
- * `NOT_SAVED` where the last save failed, and with `which` what resuming throws.
+ * Chats until the end of input, or takes the one turn of `request.prompt`. Gives the error of a reply that nobody saw fail. Throws
+ * `USAGE`, `MODEL_*`, `SETTINGS_INVALID`, `PASSPHRASE_WRONG`, `NOT_SAVED` where the last save failed, and what resuming throws where a
+ * session was asked for.
  */
-export async function chat(
-  shell: Shell,
-  which?: string,
-  accepted: { acceptOlder?: boolean } = {},
-): Promise<CofferError | undefined> {
+export async function chat(shell: Shell, request: ChatRequest): Promise<CofferError | undefined> {
   const { terminal, env, options } = shell;
-  const resumes = which !== undefined;
+  const incognito = options.incognito === true;
   const directory = await workDirectory(options.path);
   const { settings, sessions, input, stopAsking } = await openSessions(shell);
   try {
+    const { surroundingsOf } = await import('../../session/project.ts');
+    const surroundings = await surroundingsOf(directory);
+    const which = await targetOf(shell, { request, settings, sessions, surroundings });
+    const resumes = which !== undefined;
+    const asks = !resumes && request.prompt === undefined;
     const { openModel } = await import('../../chat/models.ts');
-    const name =
-      options.model ?? (resumes ? 'demo/eliza' : (settings.model ?? (await defaultModel(shell, settings, input))));
-    const model = await openModel(name, { providers: settings.providers, env });
+    const chosen = resumes
+      ? undefined
+      : (settings.model ?? (asks ? await localModel(shell, settings, input) : undefined));
+    const model = await openModel(chosen ?? 'demo/eliza', { providers: settings.providers, env });
+    const { requireMaySend } = await import('../elsewhere.ts');
+    await requireMaySend(emptyState, model.name, { settings, terminal, input, yes: true });
     if (which !== undefined) await sessions.find(which);
-    const refusal = await unlock(sessions, resumes);
-    if (refusal === undefined && sessions.slots.list().retiring !== undefined) await goOnRotating(shell, sessions);
+    const refusal = incognito ? undefined : await unlock(sessions, resumes);
+    if (!incognito && refusal === undefined && sessions.slots.list().retiring !== undefined)
+      await goOnRotating(shell, sessions);
     stopAsking();
     const inMemory = refusal !== undefined && (await isMemoryChat(sessions, refusal, env));
-    const chat = new Chat({ terminal, input, sessions, settings, env, directory, inMemory }, model);
+    const maySend = options.yes === true;
+    const prompted = request.prompt !== undefined;
+    const chat = new Chat(
+      { terminal, input, sessions, settings, env, surroundings, inMemory, incognito, prompted, maySend },
+      model,
+    );
     using watch = guard({
       save: () => chat.finalSave(),
       lost: (error) => {
@@ -46,19 +86,76 @@ export async function chat(
       restore: () => input.close(),
       leave: shell.leave,
     });
-    if (which !== undefined) await chat.resume(which, accepted);
+    if (which !== undefined) await chat.resume(which, { acceptOlder: request.acceptOlder === true });
     if (resumes && options.model !== undefined) await chat.choose(options.model);
-    const { networkWarning } = await import('../../vault/inspect.ts');
-    const warning = inMemory ? undefined : networkWarning(sessions.directory);
-    if (warning !== undefined) terminal.tell(warning);
-    terminal.tell(`${chat.model?.name ?? 'no model'}, ${whereKeyIs(sessions.key, refusal, env)}`);
-    if (!resumes && refusal === undefined) await tellLast(chat);
-    const failed = await repl(chat, watch);
+    await tellStart(chat, { refusal, resumes: resumes || request.prompt !== undefined });
+    const failed =
+      request.prompt === undefined
+        ? await repl(chat, watch)
+        : await runPrompt(chat, watch, await promptOf(request.prompt, terminal));
     await chat.close();
     return failed;
   } finally {
     input.close();
   }
+}
+
+/** The session to go on with, where one is asked for or the settings say so. Throws `SESSION_NOT_FOUND`. */
+async function targetOf(
+  { terminal }: Shell,
+  from: { request: ChatRequest; settings: Settings; sessions: Sessions; surroundings: Surroundings },
+): Promise<string | undefined> {
+  const { request, settings, sessions, surroundings } = from;
+  if (request.which !== undefined) return request.which;
+  const isAutomatic = request.here !== true;
+  if (isAutomatic && (request.anew === true || !settings.autoResume)) return undefined;
+  const { isOf } = await import('../../session/project.ts');
+  const rows = await listed(sessions, isAutomatic);
+  const last = lastSession(rows.filter((row) => !row.archived && isOf(row, surroundings)));
+  if (last !== undefined) {
+    if (isAutomatic) terminal.tell(`going on with ${last.label} by itself (autoResume); --no-resume begins a new one`);
+    return last.id;
+  }
+  if (isAutomatic) return undefined;
+  throw new CofferError(
+    'SESSION_NOT_FOUND',
+    `no session of ${surroundings.directory} that is free; coffer -l lists them, coffer begins one`,
+  );
+}
+
+/** What there is; where nobody asked for a session, a key that can't be had is told by the chat itself. */
+async function listed(sessions: Sessions, isAutomatic: boolean): Promise<Row[]> {
+  try {
+    return await sessions.list();
+  } catch (error) {
+    if (!isAutomatic || !isCofferError(error)) throw error;
+    return [];
+  }
+}
+
+/** The words of `--prompt`, from standard input where they are `-`. Throws `USAGE` where there are none. */
+async function promptOf(prompt: string, { streams }: Terminal): Promise<string> {
+  const words = prompt === '-' ? await text(streams.stdin) : prompt;
+  if (words.trim() === '') throw new CofferError('USAGE', 'a prompt needs at least one word; -p TEXT gives it');
+  return words.trimEnd();
+}
+
+/** Says who answers, where the key is, and what could be gone on with. */
+async function tellStart(
+  chat: Chat,
+  { refusal, resumes }: { refusal: CofferError | undefined; resumes: boolean },
+): Promise<void> {
+  const { terminal, sessions, env } = chat;
+  const who = chat.model?.name ?? 'no model';
+  if (chat.incognito) {
+    terminal.tell(`${who}, incognito: nothing of this chat is kept`);
+    return;
+  }
+  const { networkWarning } = await import('../../vault/inspect.ts');
+  const warning = chat.inMemory ? undefined : networkWarning(sessions.directory);
+  if (warning !== undefined) terminal.tell(warning);
+  terminal.tell(`${who}, ${whereKeyIs(sessions.key, refusal, env)}`);
+  if (!resumes && refusal === undefined) await tellLast(chat);
 }
 
 /** The directory that a conversation is about. Throws `USAGE` where there is no such directory. */
@@ -75,15 +172,15 @@ async function workDirectory(path: string | undefined): Promise<string> {
   return directory;
 }
 
-/** The embedded model, unless a server on this machine answers and the person wants it. */
-async function defaultModel(shell: Shell, settings: Settings, input: Input): Promise<string> {
-  if (!shell.terminal.interactive || !settings.detectLocal) return 'demo/eliza';
+/** The model of a server on this machine, where one answers and the person wants it. */
+async function localModel(shell: Shell, settings: Settings, input: Input): Promise<string | undefined> {
+  if (!shell.terminal.interactive || !settings.detectLocal) return undefined;
   const { builtinProviders, detectLocal, parseModelName } = await import('../../chat/models.ts');
   const found = await detectLocal();
-  if (found === undefined) return 'demo/eliza';
+  if (found === undefined) return undefined;
   const address = URL.parse(builtinProviders[parseModelName(found).provider]?.baseURL ?? '')?.host ?? '127.0.0.1';
   const answer = await input.ask(`${found} answers at ${address}; use it? [Y/n] `);
-  return /^(y(es)?)?$/i.test(answer?.trim() ?? 'n') ? found : 'demo/eliza';
+  return /^(y(es)?)?$/i.test(answer?.trim() ?? 'n') ? found : undefined;
 }
 
 /** Comes by the key; a chat goes on in memory without it, and gives why. */

@@ -20,7 +20,8 @@ export const describeFinding: Describe = (program, { shell, onTold }) => {
     .option('--accept-older', 'go on from an older copy that was put back')
     .action(async (which: string, options: { acceptOlder?: boolean }) => {
       const { chat } = await import('../commands/chat.ts');
-      onTold(await chat(shell(), which, options));
+      const { prompt } = shell().options;
+      onTold(await chat(shell(), { which, prompt, acceptOlder: options.acceptOlder }));
     });
-  example(resume, 'coffer resume 1', 'coffer resume fixing-auth-bug');
+  example(resume, 'coffer resume 1', 'coffer resume fixing-auth-bug --model ollama/qwen3 --prompt "and now?"');
 };

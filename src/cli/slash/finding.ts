@@ -11,14 +11,10 @@ const sessions: SlashCommand = {
   },
 };
 
-const reset: SlashCommand = {
-  usage: '',
-  about: 'ends this conversation and begins another; this one stays resumable',
-  async run(chat) {
-    const before = await chat.reset();
-    chat.terminal.say(before === undefined ? 'new conversation' : `new conversation; /resume ${before} goes back`);
-  },
-};
+async function begin(chat: Chat, keeps: boolean): Promise<void> {
+  const before = await chat.reset({ keeps });
+  chat.terminal.say(before === undefined ? 'new conversation' : `new conversation; /resume ${before} goes back`);
+}
 
 /** Saves, finds and goes on. */
 export const findingCommands: SlashCommands = {
@@ -41,8 +37,16 @@ export const findingCommands: SlashCommands = {
       else await chat.resume(argument);
     },
   },
-  '/reset': reset,
-  '/new': { ...reset, about: 'the same as /reset' },
+  '/reset': {
+    usage: '',
+    about: 'ends this conversation and begins another with the same model and permissions; this one stays resumable',
+    run: (chat) => begin(chat, true),
+  },
+  '/new': {
+    usage: '',
+    about: 'the same without the permissions',
+    run: (chat) => begin(chat, false),
+  },
   '/model': {
     usage: '[name]',
     about: 'shows the model, or lets another one answer: provider/model',
