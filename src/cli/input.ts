@@ -1,9 +1,12 @@
 import { createInterface, type Interface, type Key } from 'node:readline';
-import { Writable } from 'node:stream';
+import { type Keys, Lent, type Press, Screen, untilSignal } from './input-streams.ts';
 import type { Terminal } from './terminal.ts';
 
 /** How many lines may wait before a pipe is held up. */
 const WAITING_LINES = 100;
+
+/** For how many milliseconds an Esc may be the beginning of another key; Node's own half a second is felt. */
+const ESCAPE_TIME = 100;
 
 /**
  * The lines of stdin, in order: typed ahead, pasted or piped. One readline serves questions and prompts alike,
@@ -18,9 +21,21 @@ export class Input {
   onEnd: (() => void) | undefined;
   /** The terminal is gone. */
   onHangup: () => void = () => this.#raise('SIGHUP');
+  /** What Ctrl+X and then a key say at the prompt, by the name of the key: a line. What is being typed stands at the next prompt. */
+  chords: Readonly<Record<string, string>> = {};
   readonly #terminal: Terminal;
   #readline: Interface | undefined;
+  /** Gives a key to readline. */
+  #type: (...press: Press) => void = () => undefined;
   #muted = true;
+  /** The prompt waits for a line, and no question. */
+  #prompting = false;
+  /** Ctrl+X was pressed: the next key may complete a chord. */
+  #chord = false;
+  /** What was being typed when a chord came, until the next prompt; and keys since then that nobody was there to read. */
+  #aside: { readonly text: string; readonly cursor: number } | undefined;
+  #held: Press[] = [];
+  #lent: Lent | undefined;
   #lines: string[] = [];
   #waiting: ((line: string | undefined) => void) | undefined;
   #pasted: string[] = [];
@@ -38,6 +53,15 @@ export class Input {
    */
   async next(prompt: string, options: { hidden?: boolean } = {}): Promise<string | undefined> {
     const readline = this.#open();
+    this.#takeUp(readline);
+    const answer = this.#read(prompt, options);
+    this.#prompting = this.#waiting !== undefined;
+    this.#release((press) => this.#type(...press));
+    return answer;
+  }
+
+  async #read(prompt: string, options: { hidden?: boolean }): Promise<string | undefined> {
+    const readline = this.#readline;
     const ready = this.#lines.shift();
     if (!this.#ended && this.#lines.length < WAITING_LINES) readline?.resume();
     if (ready !== undefined) {
@@ -48,7 +72,7 @@ export class Input {
     if (this.#ended) return undefined;
     const { promise, resolve } = Promise.withResolvers<string | undefined>();
     this.#waiting = resolve;
-    if (readline !== undefined && this.#terminal.interactive) this.#prompt(readline, prompt);
+    if (readline !== undefined && this.#terminal.interactive) this.#prompt(readline, prompt, options.hidden === true);
     return promise;
   }
 
@@ -56,8 +80,8 @@ export class Input {
   async ask(question: string, options: { hidden?: boolean } = {}): Promise<string | undefined> {
     const readline = this.#open();
     const before = [...historyOf(readline)];
-    const answer = this.next(question, options);
-    if (options.hidden === true) this.#muted = true;
+    const answer = this.#read(question, options);
+    this.#release((press) => this.#type(...press));
     const given = await answer;
     if (options.hidden === true && !this.#ended) this.#terminal.show('\n');
     // What was typed ahead is in the history already.
@@ -66,15 +90,38 @@ export class Input {
     return given;
   }
 
+  /**
+   * Lends the terminal to `work`, which draws on `stdout` and hears the keys on `stdin` until it is done: the prompt hears none, and what
+   * stood there stands there again. What was drawn is wiped then. `signal` aborts when nobody is there any more.
+   * Throws a TypeError without a terminal, and while a line is waited for.
+   */
+  async lend<T>(work: (stdin: Keys, stdout: Screen, signal: AbortSignal) => Promise<T>): Promise<T> {
+    if (!this.#terminal.interactive) throw new TypeError('there is no terminal to lend');
+    if (this.#waiting !== undefined || this.#lent !== undefined) throw new TypeError('the terminal is in use');
+    this.#open()?.resume();
+    const lent = new Lent(this.#terminal);
+    this.#lent = lent;
+    using _ = untilSignal((signal) => this.#raise(signal));
+    try {
+      if (this.#ended) lent.abandon();
+      const done = work(lent.stdin, lent.stdout, lent.signal);
+      this.#release((press) => lent.press(press, false));
+      return await done;
+    } finally {
+      this.#lent = undefined;
+      lent.giveBack();
+    }
+  }
+
   /** Drops what is typed so far, shows `notice` under it, and prompts anew. */
   clear(notice: string): void {
     const readline = this.#readline;
     if (readline === undefined) return;
     this.#pasted = [];
+    this.#held = [];
     const muted = this.#muted;
     this.#muted = true;
-    readline.write(null, { ctrl: true, name: 'e' });
-    readline.write(null, { ctrl: true, name: 'u' });
+    emptyLine(readline);
     this.#muted = muted;
     this.#terminal.show('\n');
     this.#terminal.tell(notice);
@@ -92,7 +139,9 @@ export class Input {
   close(): void {
     this.#leaving = true;
     if (this.#readline === undefined) return;
+    this.#terminal.streams.stdin.off('keypress', this.#onPress);
     try {
+      this.#lent?.abandon();
       if (this.#terminal.interactive) this.#terminal.show(this.#muted ? pasteMarks.off : `${pasteMarks.off}\n`);
       this.#muted = true;
       this.#readline.close();
@@ -106,15 +155,21 @@ export class Input {
     const { stdin } = this.#terminal.streams;
     const terminal = this.#terminal.interactive;
     stdin.on('error', () => this.#end(true));
-    if (terminal) stdin.prependListener('keypress', (_, key: Key) => this.#key(key));
-    const output = terminal ? new Gate(this.#terminal, () => !this.#muted) : undefined;
+    const others = stdin.listeners('keypress');
+    const show = (text: string): void => {
+      // Shut while a reply streams: what is typed ahead is kept and not echoed into it.
+      if (!this.#muted) this.#terminal.show(text);
+    };
+    const output = terminal ? new Screen(this.#terminal, show) : undefined;
     const readline = createInterface({
       input: stdin,
       ...(output && { output }),
       terminal,
       historySize: terminal ? 1000 : 0,
       crlfDelay: Number.POSITIVE_INFINITY,
+      escapeCodeTimeout: ESCAPE_TIME,
     });
+    if (terminal) this.#takeKeys(others);
     readline.on('line', (line) => this.#line(line));
     readline.on('close', () => this.#end(false));
     readline.on('error', () => this.#end(true));
@@ -124,22 +179,75 @@ export class Input {
     return readline;
   }
 
-  /** What was typed ahead while the prompt was away stands behind it again. */
-  #prompt(readline: Interface, prompt: string): void {
-    this.#muted = false;
+  /** What was typed ahead while the prompt was away stands behind it again, unless the answer is `hidden`. */
+  #prompt(readline: Interface, prompt: string, hidden: boolean): void {
+    this.#muted = hidden;
     (readline as Interface & { prevRows?: number }).prevRows = 0;
     readline.setPrompt(prompt);
+    if (hidden) this.#terminal.show(prompt);
     readline.prompt(true);
   }
 
-  #key(key: Key | undefined): void {
-    if (key?.name === 'paste-start') this.#pasting = true;
-    else if (key?.name === 'paste-end') this.#pasting = false;
-    if (key?.ctrl === true && key.name === 'd') this.#leaving = true;
-    else if (key?.ctrl !== true || key.name !== 'c') {
+  /** Stands between the keys and readline, which is the one that listens to them beside `others`. */
+  #takeKeys(others: readonly unknown[]): void {
+    const { stdin } = this.#terminal.streams;
+    const own = stdin.listeners('keypress').find((listener) => !others.includes(listener)) as (...press: Press) => void;
+    stdin.off('keypress', own);
+    stdin.on('keypress', this.#onPress);
+    this.#type = own;
+  }
+
+  readonly #onPress = (text: string | undefined, key: Key = {}): void => {
+    if (key.name === 'paste-start') this.#pasting = true;
+    else if (key.name === 'paste-end') this.#pasting = false;
+    const interrupt = key.ctrl === true && key.name === 'c';
+    if (this.#lent !== undefined) this.#lent.press([text, key], this.#pasting);
+    else if (this.#aside !== undefined && this.#waiting === undefined && !interrupt) this.#held.push([text, key]);
+    else this.#key(text, key, interrupt);
+  };
+
+  #key(text: string | undefined, key: Key, interrupt: boolean): void {
+    if (key.ctrl === true && key.name === 'd') this.#leaving = true;
+    else if (!interrupt) {
       this.#leaving = false;
       this.onKey?.();
     }
+    if (!this.#isChord(key)) this.#type(text, key);
+  }
+
+  /** Whether a key belongs to a chord; the last one of a chord answers the prompt. A key that makes no chord is one as ever. */
+  #isChord(key: Key): boolean {
+    const line = this.#chord && key.meta !== true ? this.chords[key.name ?? ''] : undefined;
+    const begins = key.ctrl === true && key.name === 'x' && this.#prompting && !this.#pasting;
+    this.#chord = begins;
+    if (line === undefined) return begins;
+    this.#putAside();
+    this.#muted = true;
+    this.#answer(line);
+    return true;
+  }
+
+  /** Takes the prompt off the screen, and what stands behind it. */
+  #putAside(): void {
+    const readline = this.#readline;
+    if (readline === undefined) return;
+    this.#aside = { text: readline.line, cursor: readline.cursor };
+    emptyLine(readline);
+    const { rows } = readline.getCursorPos();
+    this.#terminal.show(`${rows > 0 ? `\u001b[${rows}A` : ''}\r\u001b[J`);
+  }
+
+  /** What was put aside stands in the line again. */
+  #takeUp(readline: Interface | undefined): void {
+    const aside = this.#aside;
+    if (readline === undefined || aside === undefined) return;
+    this.#aside = undefined;
+    readline.write(aside.text);
+    while (readline.cursor > aside.cursor) readline.write(null, { name: 'left' });
+  }
+
+  #release(to: (press: Press) => void): void {
+    for (const press of this.#held.splice(0)) to(press);
   }
 
   /** Lines of one paste are one message, sent by the Enter behind it. */
@@ -150,21 +258,26 @@ export class Input {
     }
     const text = [...this.#pasted, line].join('\n');
     this.#pasted = [];
+    this.#muted = true;
+    if (this.#waiting === undefined) this.#lines.push(text);
+    else this.#answer(text);
+    if (!this.#terminal.interactive && !this.#ended && this.#lines.length >= WAITING_LINES) this.#readline?.pause();
+  }
+
+  #answer(line: string | undefined): void {
     const waiting = this.#waiting;
     this.#waiting = undefined;
-    this.#muted = true;
-    if (waiting === undefined) this.#lines.push(text);
-    else waiting(text);
-    if (!this.#terminal.interactive && !this.#ended && this.#lines.length >= WAITING_LINES) this.#readline?.pause();
+    this.#prompting = false;
+    waiting?.(line);
   }
 
   #end(failed: boolean): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#lent?.abandon();
     if (this.#terminal.interactive && (failed || !this.#leaving)) this.onHangup();
     else this.onEnd?.();
-    this.#waiting?.(undefined);
-    this.#waiting = undefined;
+    this.#answer(undefined);
   }
 
   #raise(signal: NodeJS.Signals): void {
@@ -176,31 +289,9 @@ export class Input {
 /** A terminal that understands them says where a paste begins and ends. */
 const pasteMarks = { on: '\u001b[?2004h', off: '\u001b[?2004l' };
 
-/** Shut while a reply streams: what is typed ahead is kept and not echoed into it. */
-class Gate extends Writable {
-  readonly isTTY = true;
-  readonly #terminal: Terminal;
-  readonly #isOpen: () => boolean;
-
-  constructor(terminal: Terminal, isOpen: () => boolean) {
-    super({ decodeStrings: false });
-    this.#terminal = terminal;
-    this.#isOpen = isOpen;
-    terminal.ui.on('resize', () => this.emit('resize'));
-  }
-
-  get columns(): number {
-    return this.#terminal.ui.columns;
-  }
-
-  get rows(): number {
-    return this.#terminal.ui.rows;
-  }
-
-  override _write(chunk: string, _encoding: string, done: () => void): void {
-    if (this.#isOpen()) this.#terminal.show(chunk);
-    done();
-  }
+function emptyLine(readline: Interface): void {
+  readline.write(null, { ctrl: true, name: 'e' });
+  readline.write(null, { ctrl: true, name: 'u' });
 }
 
 function historyOf(readline: Interface | undefined): string[] {

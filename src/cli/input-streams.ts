@@ -1,0 +1,165 @@
+import type { Key } from 'node:readline';
+import { Readable, Writable } from 'node:stream';
+import type { Terminal } from './terminal.ts';
+
+/** A key as readline decodes it: what it types, if anything, and its name. */
+export type Press = readonly [text: string | undefined, key: Key];
+
+/** A stream for what draws on the terminal: its size is the terminal's, and what is written goes to `show`. */
+export class Screen extends Writable {
+  readonly isTTY = true;
+  readonly #terminal: Terminal;
+  readonly #show: (text: string) => void;
+  readonly #onResize = (): void => {
+    this.emit('resize');
+  };
+
+  constructor(terminal: Terminal, show: (text: string) => void) {
+    super({ decodeStrings: false });
+    this.#terminal = terminal;
+    this.#show = show;
+    terminal.ui.on('resize', this.#onResize);
+  }
+
+  get columns(): number {
+    return this.#terminal.ui.columns;
+  }
+
+  get rows(): number {
+    return this.#terminal.ui.rows;
+  }
+
+  override _write(chunk: string, _encoding: string, done: () => void): void {
+    this.#show(chunk);
+    done();
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#terminal.ui.off('resize', this.#onResize);
+    done(error);
+  }
+}
+
+/** A stream of keys that were decoded already. It is raw as long as the real one is: switching it changes nothing. */
+export class Keys extends Readable {
+  readonly isTTY = true;
+
+  setRawMode(): this {
+    return this;
+  }
+
+  override _read(): void {
+    // keys come as events
+  }
+}
+
+/**
+ * The terminal as it is lent to a list that is chosen from: the keys such a list understands, and a screen from which
+ * {@link Lent.giveBack} wipes what was drawn. The list may hide the cursor; whatever happens, it is shown again.
+ */
+export class Lent {
+  readonly stdin: Keys = new Keys();
+  readonly stdout: Screen;
+  readonly #terminal: Terminal;
+  readonly #ended = new AbortController();
+  /** The row the cursor is in, counted from where drawing began. */
+  #row = 0;
+  #hidden = false;
+
+  constructor(terminal: Terminal) {
+    this.#terminal = terminal;
+    this.stdout = new Screen(terminal, (text) => this.#draw(text));
+    process.once('exit', this.#showCursor);
+  }
+
+  /** Aborted when nobody is there any more to choose. */
+  get signal(): AbortSignal {
+    return this.#ended.signal;
+  }
+
+  /** Hands a key on; `pasting` says that nobody pressed it. */
+  press(press: Press, pasting: boolean): void {
+    for (const understood of translate(press, pasting)) this.stdin.emit('keypress', ...understood);
+  }
+
+  /** Tells the list that nobody is there any more, and shows the cursor at once: the process may be about to end. */
+  abandon(): void {
+    this.#ended.abort();
+    this.#showCursor();
+  }
+
+  /** Wipes what was drawn. */
+  giveBack(): void {
+    process.off('exit', this.#showCursor);
+    this.#showCursor();
+    this.stdout.destroy();
+    this.#terminal.show(`${this.#row > 0 ? `\u001b[${this.#row}A` : ''}\r\u001b[J`);
+  }
+
+  readonly #showCursor = (): void => {
+    if (this.#hidden) this.#terminal.show('\u001b[?25h');
+    this.#hidden = false;
+  };
+
+  #draw(text: string): void {
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences are what is looked for
+    for (const [found, count, way] of text.matchAll(/\n|\u001b\[(\d*)([AB])|\u001b\[\?25[hl]/g)) {
+      if (found === '\n') this.#row++;
+      else if (way === undefined) this.#hidden = found.endsWith('l');
+      else this.#row = Math.max(0, this.#row + Number(count || 1) * (way === 'A' ? -1 : 1));
+    }
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: the same
+    this.#terminal.show(this.#terminal.styled ? text : text.replace(/\u001b\[[\d;]*m/g, ''));
+  }
+}
+
+/** Where nobody else sees to it, `restore` gets a signal that would end the process and leave the terminal as it is. */
+export function untilSignal(restore: (signal: NodeJS.Signals) => void): Disposable {
+  const free = (['SIGINT', 'SIGTERM', 'SIGHUP'] as const).filter((signal) => process.listenerCount(signal) === 0);
+  for (const signal of free) process.once(signal, restore);
+  return {
+    [Symbol.dispose]: () => {
+      for (const signal of free) process.off(signal, restore);
+    },
+  };
+}
+
+/** How many lines Page Up and Page Down move. */
+const PAGE = 10;
+
+/** What a list understands of a key. Ctrl+C and Ctrl+D leave it as Esc does, and a paste chooses nothing. */
+function translate([text, key]: Press, pasting: boolean): readonly Press[] {
+  const name = key.name ?? '';
+  if (pasting) return name === 'return' || name === 'enter' ? [typed(' ')] : printable(text, key);
+  if (key.ctrl === true) return withCtrl.get(name) ?? [];
+  if (name === 'escape') return [plain('escape')];
+  if (key.meta === true) return [];
+  if (name === 'pageup' || name === 'pagedown') return Array(PAGE).fill(plain(name === 'pageup' ? 'up' : 'down'));
+  if (name === 'enter') return [plain('return')];
+  if (name === 'up' || name === 'down' || name === 'return' || name === 'backspace') return [plain(name)];
+  return printable(text, key);
+}
+
+function printable(text: string | undefined, key: Key): readonly Press[] {
+  return text === undefined || key.ctrl === true || /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(text) ? [] : [typed(text)];
+}
+
+function plain(name: string): Press {
+  return [undefined, { name, sequence: '' }];
+}
+
+function typed(text: string): Press {
+  return [text, { ...(text === ' ' && { name: 'space' }), sequence: text }];
+}
+
+const withCtrl: ReadonlyMap<string, readonly Press[]> = new Map([
+  ['c', [plain('escape')]],
+  ['d', [plain('escape')]],
+  ['g', [plain('escape')]],
+  ['j', [plain('return')]],
+  ['n', [plain('down')]],
+  ['p', [plain('up')]],
+  ['h', [plain('backspace')]],
+  ['u', [[undefined, { name: 'u', ctrl: true, sequence: '' }]]],
+  ['w', [[undefined, { name: 'w', ctrl: true, sequence: '' }]]],
+]);
