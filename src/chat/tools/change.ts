@@ -1,0 +1,93 @@
+import { randomBytes } from 'node:crypto';
+import { constants, type Stats } from 'node:fs';
+import { type FileHandle, lstat, mkdir, open, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { CofferError } from '../../errors.ts';
+import { Closed } from './closed.ts';
+import { diffOf } from './diff.ts';
+import { locate, openDirectory, openFile, reach, refuseOther, ruleFor, type Spot } from './place.ts';
+import type { Place, Plan } from './tool.ts';
+
+/** What is at `spot`; undefined where nothing is. Throws `FAILED` for what is no file, is closed, or is longer than a call may give. */
+export async function present(spot: Spot, place: Place): Promise<Buffer | undefined> {
+  if (spot.found === undefined) return undefined;
+  refuseOther(spot.found, spot.shown);
+  await using handle = await openFile(spot, await Closed.in(place));
+  const { size } = await handle.stat();
+  if (size <= place.maxToolOutput) return await handle.readFile();
+  throw new CofferError(
+    'FAILED',
+    `${spot.shown} has ${size} bytes, which is more than the ${place.maxToolOutput} a tool may handle`,
+  );
+}
+
+/**
+ * Plans that the file at `spot` gets other contents. The diff is against what is there now, and what was approved is what is done: where the file
+ * has changed since, nothing is.
+ */
+export async function planChange(spot: Spot, before: Buffer | undefined, after: string, place: Place): Promise<Plan> {
+  const { text, summary } = await diffOf(spot.shown, before, after);
+  return {
+    rule: ruleFor('write', spot),
+    path: spot.path,
+    about: `${before === undefined ? 'create' : 'change'} ${spot.shown} (${summary})`,
+    detail: text,
+    async run() {
+      const now = await locate(spot.path, place);
+      const same = now.path === spot.path && sameBytes(await present(now, place), before);
+      if (!same)
+        throw new CofferError(
+          'FAILED',
+          `${spot.shown} has changed since its diff was made; nothing was written, read it again`,
+        );
+      await replace(now, after, place);
+      return { text: `${before === undefined ? 'created' : 'changed'} ${spot.shown} (${summary})\n`, failed: false };
+    },
+  };
+}
+
+/**
+ * Puts a text where a file is or will be: whole, under another name first, so that nobody sees half of it. A file keeps its mode and owner, a new one
+ * gets what the umask leaves. The directory is reached by its descriptor, so that nothing put in its place is written to.
+ */
+async function replace(spot: Spot, text: string, place: Place): Promise<void> {
+  const parent = dirname(spot.path);
+  await mkdir(parent, { recursive: true });
+  const closed = await Closed.in(place);
+  await using directory = await openDirectory({ path: parent, shown: spot.shown }, closed);
+  await closed.refuse(spot.path, spot.shown);
+  const at = reach(directory, parent);
+  const temporary = join(at, `.${basename(spot.path)}.${randomBytes(8).toString('hex')}.tmp`);
+  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW = 0 } = constants;
+  try {
+    await using handle = await open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o666);
+    await handle.writeFile(text);
+    if (spot.found) await takeOver(spot.found, handle);
+    await handle.sync();
+    const target = join(at, basename(spot.path));
+    const there = await lstat(target).catch(() => undefined); // whatever keeps us from looking keeps the rename from working
+    if (there) refuseOther(there, spot.shown);
+    await rename(temporary, target);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+async function takeOver(found: Stats, handle: FileHandle): Promise<void> {
+  if (process.platform === 'win32') return;
+  const own = await handle.stat();
+  if (own.uid !== found.uid || own.gid !== found.gid) {
+    try {
+      await handle.chown(found.uid, found.gid);
+    } catch (error) {
+      // Only root gives files away: somebody else's file that we may write becomes ours then, as with any editor.
+      if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error;
+    }
+  }
+  await handle.chmod(found.mode & 0o7777);
+}
+
+function sameBytes(a: Buffer | undefined, b: Buffer | undefined): boolean {
+  return a === undefined || b === undefined ? a === b : a.equals(b);
+}

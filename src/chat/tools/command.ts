@@ -1,0 +1,79 @@
+import { realpath } from 'node:fs/promises';
+import { z } from 'zod';
+import { CofferError } from '../../errors.ts';
+import { Closed } from './closed.ts';
+import { commandEnv, type Launch, plainLaunch } from './launch.ts';
+import { type Ended, runProgram } from './program.ts';
+import { busIsOnNetwork, findSandbox, sandboxLaunch } from './sandbox.ts';
+import { defineTool, type Outcome, type Place, type Tool } from './tool.ts';
+
+/** Runs a command line. */
+export const runCommand: Tool = defineTool({
+  name: 'run_command',
+  description:
+    'Runs a command line with /bin/sh in the working directory and gives what it prints and how it ended. It has no terminal and no input. Everything it started ends with it. Where it runs in a sandbox it can write in the working directory and /tmp alone, and reaches no network unless network is true and the person allows that.',
+  input: z.strictObject({
+    command: z
+      .string()
+      .regex(/^[^\0]*\S[^\0]*$/)
+      .describe('the command line'),
+    network: z.boolean().optional().describe('whether it needs the network'),
+    timeout: z.number().positive().optional().describe('seconds after which it is ended'),
+  }),
+  async plan({ command, network = false, timeout }, place) {
+    const directory = await realpath(place.directory);
+    const closed = await Closed.in(place);
+    await closed.refuse(directory, 'the working directory');
+    const sandbox = place.sandbox === 'off' ? 'it is switched off' : await findSandbox(place.env, directory);
+    const limit = Math.min(place.commandTimeout, timeout === undefined ? Number.POSITIVE_INFINITY : timeout * 1000);
+    if (typeof sandbox === 'string' && place.sandbox === 'required') {
+      throw new CofferError('FAILED', `no command is run without a sandbox, and there is none: ${sandbox}`);
+    }
+    const sandboxed = typeof sandbox !== 'string';
+    return {
+      rule: `${network ? 'network' : 'command'}:${command}`,
+      about: `run ${firstLine(command)}${network ? ' (with network)' : ''}`,
+      detail: `${command}\n\n${sandboxed ? describeSandbox(network, place) : describeNone(sandbox)}`,
+      sandboxed,
+      async run(signal) {
+        const launch: Launch = sandboxed
+          ? await sandboxLaunch(sandbox, command, { place, directory, network })
+          : plainLaunch(command, directory, commandEnv(place.env));
+        const ended = await runProgram(launch, { limit, most: place.maxToolOutput }, signal);
+        return describe(ended, limit, place);
+      },
+    };
+  },
+});
+
+function firstLine(command: string): string {
+  const [first = '', ...more] = command.trim().split('\n');
+  const cut = first.length > 200 ? `${first.slice(0, 199)}…` : first;
+  return more.length === 0 ? cut : `${cut} … (${more.length + 1} lines)`;
+}
+
+function describeSandbox(network: boolean, { env }: Place): string {
+  const bus = network && busIsOnNetwork(env) ? ', and by it the session bus with your keychain' : '';
+  const reach = network ? `the network is open to it${bus}` : 'no network';
+  return `runs in a sandbox: writes in the working directory and a /tmp of its own only, ${reach}, coffer's files hidden`;
+}
+
+function describeNone(why: string): string {
+  return `runs without a sandbox (${why}): it can do whatever you can, the network included, whether it was asked for or not`;
+}
+
+function describe(ended: Ended, limit: number, place: Place): Outcome {
+  const text = ended.output.toString();
+  const gap = text === '' || text.endsWith('\n') ? '' : '\n';
+  const seconds = `${limit / 1000} s`;
+  const how = {
+    exited: `exit status ${ended.status}`,
+    signalled: `ended by ${ended.signal}`,
+    timeout: `ended after ${seconds}, the most it may run`,
+    flooded: `ended after ${place.maxToolOutput} bytes of output, the most there may be`,
+    cancelled: 'cancelled by the person',
+    failed: `nothing was run: ${ended.fault}`,
+  }[ended.how];
+  const failed = ended.how !== 'exited' || ended.status !== 0;
+  return { text: `${text}${gap}[${how}]\n`, failed, ...(ended.how === 'cancelled' ? { cancelled: true } : {}) };
+}

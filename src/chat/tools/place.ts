@@ -1,0 +1,132 @@
+import { constants, type Stats } from 'node:fs';
+import { type FileHandle, lstat, open, readlink, realpath, stat } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { basename, dirname, join, relative, resolve } from 'node:path';
+import { CofferError } from '../../errors.ts';
+import { isWithin } from '../permissions.ts';
+import { Closed } from './closed.ts';
+import type { Place } from './tool.ts';
+
+/** A real path, and how it is shown. */
+export interface NamedPath {
+  /** Where nothing is there yet, the path of what it would be. */
+  readonly path: string;
+  /** Relative to the working directory where it is in it. */
+  readonly shown: string;
+}
+
+/** A path a model named, and where that really is. */
+export interface Spot extends NamedPath {
+  readonly inside: boolean;
+  /** What is there; undefined where nothing is. */
+  readonly found: Stats | undefined;
+}
+
+/**
+ * Finds out where a path leads: links followed, as far as it exists. Throws `FAILED` where that is closed to tools, or where the
+ * last part is a link to nothing, and what the system answers.
+ */
+export async function locate(path: string, place: Place): Promise<Spot> {
+  const directory = await realpath(place.directory);
+  const named = resolve(directory, expand(path, place));
+  const real = await realPath(named);
+  await (await Closed.in(place)).refuse(real, path);
+  const inside = isWithin(directory, real);
+  const shown = inside ? relative(directory, real) || '.' : real;
+  return { path: real, shown, inside, found: await lstat(real).catch(nothingThere) };
+}
+
+/** The rule that is asked for a file at `spot`, or for the directory it is: alone inside the working directory, else with its directory. */
+export function ruleFor(kind: 'read' | 'write', { inside, path, found }: Spot): string {
+  if (inside) return kind;
+  return `${kind}:${found?.isDirectory() ? path : dirname(path)}`;
+}
+
+/** The real path of the deepest part of `path` that exists, and the rest of it. Throws `FAILED` for a link to nothing. */
+export async function realPath(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || path === dirname(path)) throw error;
+  }
+  const found = await lstat(path).catch(nothingThere);
+  if (found?.isSymbolicLink()) throw new CofferError('FAILED', `${path} is a symbolic link to nothing`);
+  return join(await realPath(dirname(path)), basename(path));
+}
+
+/**
+ * Opens the regular file at `spot` for reading. What was put in its place since it was looked at, anything but a regular file, and what is
+ * closed to tools are refused with `FAILED`; nothing that blocks or acts when it is opened ever is.
+ */
+export async function openFile(spot: NamedPath, closed: Closed): Promise<FileHandle> {
+  const before = await lstat(spot.path);
+  refuseOther(before, spot.shown);
+  const { O_RDONLY, O_NONBLOCK = 0, O_NOFOLLOW = 0, O_NOCTTY = 0 } = constants;
+  const handle = await open(spot.path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY);
+  try {
+    refuseOther(await handle.stat(), spot.shown);
+    await refuseMoved(handle, spot, closed);
+    return handle;
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+/** Opens the directory at `path`, which has to be that directory still: what is done by way of the descriptor can't be led elsewhere. */
+export async function openDirectory(spot: NamedPath, closed: Closed): Promise<FileHandle> {
+  const { O_RDONLY, O_DIRECTORY = 0, O_NOFOLLOW = 0 } = constants;
+  const handle = await open(spot.path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  try {
+    await refuseMoved(handle, spot, closed);
+    return handle;
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+/** The name under which an open directory is reached whatever happens to its path; the path itself where the system has none. */
+export function reach(handle: FileHandle, path: string): string {
+  return process.platform === 'linux' ? `/proc/self/fd/${handle.fd}` : path;
+}
+
+/** Throws `FAILED` for what is not a regular file. */
+export function refuseOther(found: Stats, shown: string): void {
+  if (found.isFile()) return;
+  throw new CofferError('FAILED', `${shown} is ${kindOf(found)}, not a regular file`);
+}
+
+/** A link, or a directory on the way, may have been exchanged after the path was looked at: what is open must be what was meant. */
+async function refuseMoved(handle: FileHandle, spot: NamedPath, closed: Closed): Promise<void> {
+  const [opened, named] = await Promise.all([whereIs(handle), realpath(spot.path)]);
+  const [here, there] = await Promise.all([handle.stat({ bigint: true }), stat(spot.path, { bigint: true })]);
+  const same =
+    (opened ?? spot.path) === spot.path && named === spot.path && here.dev === there.dev && here.ino === there.ino;
+  if (!same)
+    throw new CofferError('FAILED', `${spot.shown} was exchanged for something else while it was being opened`);
+  await closed.refuse(spot.path, spot.shown);
+}
+
+/** The path of what is open, as Linux tells it. */
+async function whereIs(handle: FileHandle): Promise<string | undefined> {
+  if (process.platform !== 'linux') return undefined;
+  return await readlink(`/proc/self/fd/${handle.fd}`);
+}
+
+function expand(path: string, place: Place): string {
+  if (path !== '~' && !path.startsWith('~/')) return path;
+  return join(place.env['HOME'] || homedir(), path.slice(1));
+}
+
+function kindOf(found: Stats): string {
+  if (found.isDirectory()) return 'a directory';
+  if (found.isSymbolicLink()) return 'a symbolic link';
+  if (found.isFIFO()) return 'a pipe';
+  if (found.isSocket()) return 'a socket';
+  return 'a device';
+}
+
+function nothingThere(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT') throw error;
+}

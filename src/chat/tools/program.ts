@@ -1,0 +1,136 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import type { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Launch } from './launch.ts';
+
+/** How a program ended, and what it printed until then. */
+export interface Ended {
+  readonly how: 'exited' | 'signalled' | 'timeout' | 'flooded' | 'cancelled' | 'failed';
+  readonly output: Buffer;
+  readonly status?: number;
+  readonly signal?: string;
+  /** Why it could not be started. */
+  readonly fault?: string;
+}
+
+/** Between asking a process group to end and making it, in milliseconds. */
+const GRACE = 2000;
+
+/**
+ * Runs a program in a session and process group of its own, with /dev/null as its input, and gives what it printed. It is ended after
+ * `limit` milliseconds, after `most` bytes of output, and when `signal` is aborted. When it resolves nothing of the group runs any more,
+ * however the program ended: what it left behind is asked to end, and made to after a moment.
+ */
+export async function runProgram(
+  launch: Launch,
+  { limit, most }: { limit: number; most: number },
+  signal: AbortSignal,
+): Promise<Ended> {
+  const { file, args, directory: cwd, env } = launch;
+  const watched: ['pipe'] | [] = launch.watched ? ['pipe'] : [];
+  const child = spawn(file, args, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe', ...watched] });
+  const stopped = Promise.withResolvers<'timeout' | 'flooded' | 'cancelled'>();
+  const output = new Output(most, () => stopped.resolve('flooded'));
+  const complaints = new Output(4096, () => undefined);
+  (child.stdout as Readable).on('data', (bytes: Buffer) => output.add(bytes));
+  (child.stderr as Readable).on('data', (bytes: Buffer) => complaints.add(bytes));
+  const exited = new Promise<'exited'>((resolve) => child.once('exit', () => resolve('exited')));
+  const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  const fault = new Promise<Error>((resolve) => child.once('error', resolve));
+  const timer = setTimeout(() => stopped.resolve('timeout'), limit);
+  const cancel = (): void => stopped.resolve('cancelled');
+  signal.addEventListener('abort', cancel, { once: true });
+  if (signal.aborted) cancel();
+  try {
+    const how = await Promise.race([fault, exited, stopped.promise]);
+    if (how instanceof Error) return { how: 'failed', output: Buffer.alloc(0), fault: how.message };
+    await endGroup(child, launch.watched ? 1 : 0);
+    await exited;
+    child.stdio[3]?.destroy();
+    // A process that has left the group may hold the other pipes open for as long as it likes.
+    await Promise.race([closed, sleep(GRACE, undefined, { ref: false })]);
+    if (how !== 'exited') return { how, output: output.bytes };
+    if (output.isFull) return { how: 'flooded', output: output.bytes };
+    return { ...endingOf(child, launch, complaints.bytes.toString()), output: output.bytes };
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', cancel);
+    for (const stream of child.stdio) stream?.destroy();
+  }
+}
+
+/** What a program prints, as much as may be kept. */
+class Output {
+  readonly #most: number;
+  readonly #full: () => void;
+  readonly #parts: Buffer[] = [];
+  #size = 0;
+  isFull = false;
+
+  constructor(most: number, full: () => void) {
+    this.#most = most;
+    this.#full = full;
+  }
+
+  get bytes(): Buffer {
+    return Buffer.concat(this.#parts);
+  }
+
+  add(bytes: Buffer): void {
+    const kept = bytes.subarray(0, this.#most - this.#size);
+    this.#size += kept.length;
+    if (kept.length > 0) this.#parts.push(kept);
+    if (kept.length === bytes.length) return;
+    this.isFull = true;
+    this.#full();
+  }
+}
+
+/** Ends the process group of `child`, all but `watchers` of it asked to first. */
+async function endGroup(child: ChildProcess, watchers: number): Promise<void> {
+  const group = child.pid as number;
+  signalGroup(group, 'SIGTERM');
+  const late = performance.now() + GRACE;
+  while (performance.now() < late && (isRunning(child) || living(group) > watchers)) await sleep(10);
+  signalGroup(group, 'SIGKILL');
+}
+
+function isRunning({ exitCode, signalCode }: ChildProcess): boolean {
+  return exitCode === null && signalCode === null;
+}
+
+function signalGroup(group: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-group, signal);
+  } catch (error) {
+    // Nobody is left in it, or only what runs as somebody else, whom we can't end.
+    if (!['ESRCH', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  }
+}
+
+/** How many processes of a group run, the dead that nobody has buried left out; 0 where the system does not tell. */
+function living(group: number): number {
+  if (process.platform !== 'linux') return 0;
+  return readdirSync('/proc').filter((name) => /^\d+$/.test(name) && isLiving(name, group)).length;
+}
+
+function isLiving(pid: string, group: number): boolean {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    const [state, , own] = text.slice(text.lastIndexOf(')') + 2).split(' ');
+    return Number(own) === group && state !== 'Z' && state !== 'X';
+  } catch {
+    // It has ended since it was listed.
+    return false;
+  }
+}
+
+/** The command's own errors are in its output: what comes on the other pipe is the sandbox's, which ran nothing then. */
+function endingOf({ exitCode, signalCode }: ChildProcess, launch: Launch, complaints: string): Omit<Ended, 'output'> {
+  if (signalCode !== null) return { how: 'signalled', signal: signalCode };
+  if (!launch.watched && exitCode !== 0 && complaints !== '') {
+    return { how: 'failed', fault: `the sandbox could not be made: ${complaints.trim()}` };
+  }
+  return { how: 'exited', status: exitCode ?? 0 };
+}

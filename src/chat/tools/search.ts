@@ -1,0 +1,126 @@
+import { basename, matchesGlob, relative } from 'node:path';
+import { z } from 'zod';
+import { CofferError, isCofferError } from '../../errors.ts';
+import { Closed } from './closed.ts';
+import { locate, type NamedPath, openFile, ruleFor } from './place.ts';
+import { isBinary } from './read.ts';
+import { defineTool, type Place, pathInput, type Tool } from './tool.ts';
+import { walk } from './walk.ts';
+
+/** Looks for a text in files. */
+export const searchFiles: Tool = defineTool({
+  name: 'search_files',
+  description:
+    'Looks for a text in the files of a directory and all below, the working directory unless told, and gives each line that has it as path:line: text. The text is taken as it is, it is not a pattern. With glob looks in files of such names only (*.ts, src/**/*.md). Passes over .git, node_modules and what is no text.',
+  input: z.strictObject({
+    text: z.string().min(1),
+    path: pathInput.optional(),
+    glob: z.string().min(1).optional(),
+  }),
+  async plan({ text, path = '.', glob }, place) {
+    const spot = await locate(path, place);
+    if (spot.found === undefined) throw new CofferError('FAILED', `there is no file or directory ${spot.shown}`);
+    const isFile = spot.found.isFile();
+    if (!isFile && !spot.found.isDirectory()) throw new CofferError('FAILED', `${spot.shown} is no file or directory`);
+    return {
+      rule: ruleFor('read', spot),
+      path: spot.path,
+      about: `search ${spot.shown}${glob === undefined ? '' : ` (${glob})`} for ${JSON.stringify(text)}`,
+      async run(signal) {
+        const search = new Search(text, place, await Closed.in(place));
+        if (isFile) await search.look(spot);
+        else {
+          for await (const entry of walk(spot, place, { deep: true, closed: search.closed }, signal)) {
+            if (entry.kind !== 'file' || !isMeant(relative(spot.path, entry.path), glob)) continue;
+            await search.look(entry);
+            if (search.isFull) break;
+          }
+        }
+        return { text: search.found, failed: false };
+      },
+    };
+  },
+});
+
+/** A glob without a slash is about names, as in every other tool. */
+function isMeant(path: string, glob: string | undefined): boolean {
+  if (glob === undefined) return true;
+  return matchesGlob(glob.includes('/') ? path : basename(path), glob);
+}
+
+/** A line of which more than this is there is shown around what was looked for. */
+const LINE = 400;
+
+/** A larger file is not looked into: it would be held in memory as a whole. */
+const LARGEST = 64 * 1024 * 1024;
+
+class Search {
+  readonly closed: Closed;
+  readonly #text: string;
+  readonly #most: number;
+  readonly #lines: string[] = [];
+  #size = 0;
+  #passed = 0;
+  isFull = false;
+
+  constructor(text: string, place: Place, closed: Closed) {
+    this.#text = text;
+    this.#most = place.maxToolOutput;
+    this.closed = closed;
+  }
+
+  get found(): string {
+    const rest = this.isFull ? '[there is more]\n' : '';
+    const passed = this.#passed === 0 ? '' : `[files that could not be looked into: ${this.#passed}]\n`;
+    return `${this.#lines.join('') || '[nothing found]\n'}${rest}${passed}`;
+  }
+
+  async look(file: NamedPath): Promise<void> {
+    const text = await this.#read(file);
+    if (text === undefined) return;
+    let line = 1;
+    for (let at = 0, seen = 0; ; ) {
+      const found = text.indexOf(this.#text, at);
+      if (found === -1) return;
+      for (let end = text.indexOf('\n', seen); end !== -1 && end < found; end = text.indexOf('\n', seen)) {
+        line++;
+        seen = end + 1;
+      }
+      const next = text.indexOf('\n', found);
+      this.#add(
+        `${file.shown}:${line}: ${this.#shorten(text.slice(seen, next === -1 ? undefined : next), found - seen)}\n`,
+      );
+      if (this.isFull || next === -1) return;
+      at = next + 1;
+    }
+  }
+
+  #add(line: string): void {
+    this.#size += Buffer.byteLength(line);
+    if (this.#size > this.#most) this.isFull = true;
+    else this.#lines.push(line);
+  }
+
+  #shorten(line: string, at: number): string {
+    if (line.length <= LINE) return line.replace(/\r$/, '');
+    const start = Math.max(0, at - LINE / 4);
+    return `${start > 0 ? '…' : ''}${line.slice(start, start + LINE)}${start + LINE < line.length ? '…' : ''}`;
+  }
+
+  /** The text of a file; undefined for what has none, counted where that is not its own doing. */
+  async #read(file: NamedPath): Promise<string | undefined> {
+    try {
+      await using handle = await openFile(file, this.closed);
+      if ((await handle.stat()).size > LARGEST) {
+        this.#passed++;
+        return undefined;
+      }
+      const bytes = await handle.readFile();
+      return isBinary(bytes) ? undefined : bytes.toString();
+    } catch (error) {
+      if (!isCofferError(error) && (error as NodeJS.ErrnoException).syscall === undefined) throw error;
+      this.#passed++;
+      return undefined;
+    }
+  }
+}

@@ -1,0 +1,16 @@
+import { z } from 'zod';
+import { planChange, present } from './change.ts';
+import { locate } from './place.ts';
+import { defineTool, pathInput, type Tool } from './tool.ts';
+
+/** Writes a file, whole. */
+export const writeFile: Tool = defineTool({
+  name: 'write_file',
+  description:
+    'Writes a text file, in place of what it has where it is there already; makes the directories it lies in. To change a part of a file use edit_file.',
+  input: z.strictObject({ path: pathInput, content: z.string() }),
+  async plan({ path, content }, place) {
+    const spot = await locate(path, place);
+    return await planChange(spot, await present(spot, place), content, place);
+  },
+});
