@@ -33,6 +33,8 @@ export class Terminal {
   readonly interactive: boolean;
   /** stdout may carry styles. */
   readonly styled: boolean;
+  /** The cursor can't be moved: TERM=dumb. */
+  readonly dumb: boolean;
   /** Called once when an output is gone: `hangup` where it was a terminal. */
   onGone: ((how: 'closed' | 'hangup') => void) | undefined;
   /** What is told on stderr is JSON, a line each: a program reads along. */
@@ -42,7 +44,8 @@ export class Terminal {
 
   constructor(streams: Streams = process, env: NodeJS.ProcessEnv = process.env) {
     this.streams = streams;
-    const plain = Boolean(env['NO_COLOR']) || env['TERM'] === 'dumb';
+    this.dumb = env['TERM'] === 'dumb';
+    const plain = Boolean(env['NO_COLOR']) || this.dumb;
     this.interactive = streams.stdin.isTTY === true && this.ui.isTTY === true;
     this.styled = streams.stdout.isTTY === true && !plain;
     for (const stream of [streams.stdout, streams.stderr]) stream.on('error', (error) => this.#lose(stream, error));

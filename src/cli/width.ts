@@ -1,0 +1,37 @@
+/*
+ * How wide text is on a terminal. In doubt it is taken for wider: a line cut too early is better than one that wraps where nobody
+ * counted with it.
+ */
+
+/** How many columns a text without control characters takes. */
+export function widthOf(text: string): number {
+  let width = 0;
+  for (const { segment } of segmenter.segment(text)) width += columnsOf(segment);
+  return width;
+}
+
+/** Cuts a text to so many columns, with `…` where something is missing. */
+export function cut(text: string, columns: number): string {
+  // No character takes more code units than this on a screen that can be read; what is far longer is not measured to its end.
+  const start = text.length > columns * 20 ? text.slice(0, columns * 20).toWellFormed() : text;
+  let width = 0;
+  let fitting = 0;
+  for (const { segment, index } of segmenter.segment(start)) {
+    width += columnsOf(segment);
+    if (width > columns) return columns < 1 ? '' : `${start.slice(0, fitting)}…`;
+    if (width < columns) fitting = index + segment.length;
+  }
+  return start === text ? text : `${start.slice(0, fitting)}…`;
+}
+
+function columnsOf(character: string): number {
+  if (/^[\x20-\x7e]$/.test(character)) return 1;
+  if (/^[\p{Mn}\p{Me}\p{Cf}]*$/u.test(character)) return 0;
+  return wide.test(character) ? 2 : [...character].filter((part) => !/[\p{Mn}\p{Me}\p{Cf}]/u.test(part)).length;
+}
+
+const segmenter: Intl.Segmenter = new Intl.Segmenter('en', { granularity: 'grapheme' });
+
+/** East Asian wide and full-width characters (UAX #11), and emoji. */
+const wide: RegExp =
+  /[\u1100-\u115f\u231a\u231b\u2329\u232a\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97c\uac00-\ud7a3\uf900-\ufaff\ufe10-\ufe19\ufe30-\ufe6f\uff01-\uff60\uffe0-\uffe6\u{16fe0}-\u{18cff}\u{1b000}-\u{1b2ff}\u{1f200}-\u{1f2ff}\u{20000}-\u{3fffd}]|\p{Extended_Pictographic}|\p{Regional_Indicator}/u;
