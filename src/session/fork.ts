@@ -1,5 +1,6 @@
 import { CofferError } from '../errors.ts';
-import { type Event, isKnown } from './event.ts';
+import { type Event, isKnown, type NewEvent } from './event.ts';
+import type { Beginning } from './shapes.ts';
 import { emptyState, fold, type State, textOf } from './state.ts';
 
 /** One prompt of a conversation as it stands. */
@@ -26,8 +27,7 @@ export function promptsOf({ messages, messageEvents }: State): Prompt[] {
 export function endOf(state: State, prompts: number): number {
   const all = promptsOf(state);
   if (!Number.isInteger(prompts) || prompts < 0 || prompts > all.length) {
-    const range = all.length === 0 ? 'it has no prompt yet' : `its prompts are numbered 1 to ${all.length}`;
-    throw new CofferError('USAGE', `there is no prompt ${prompts} in this conversation; ${range}`);
+    throw noSuchPrompt(prompts, all.length);
   }
   const next = all[prompts];
   return next === undefined ? state.lastEvent : next.event - 1;
@@ -41,11 +41,74 @@ export function cutAfter(events: readonly Event[], prompts?: number): { events: 
   return { events: standing(events).filter(({ id }) => id <= end), prompts: count };
 }
 
+/** What a fork begins with, and how many of how many prompts it has. */
+export interface Fork {
+  readonly beginning: Beginning;
+  readonly prompts: number;
+  readonly of: number;
+  /** What the one it goes on from records of it, once the fork has a UUID. */
+  readonly reason: string;
+}
+
+/**
+ * Plans a session that goes on from the first `prompts` prompts of another, all of them unless told. Throws `USAGE` where that has
+ * fewer, or none at all.
+ */
+export function forkOf(
+  from: { readonly events: readonly Event[]; readonly state: State },
+  parent: { readonly uuid: string; readonly id: string },
+  prompts?: number,
+): Fork {
+  const { directory, model, branch, worktree, project } = from.state;
+  const of = promptsOf(from.state).length;
+  if (of === 0) throw new CofferError('USAGE', 'this conversation has no prompt yet; there is nothing to fork');
+  if (prompts === 0) throw noSuchPrompt(0, of);
+  const cut = cutAfter(from.events, prompts);
+  const reason = `forked after prompt ${cut.prompts}`;
+  const after = { events: cut.events, parent: { uuid: parent.uuid, id: parent.id, reason } };
+  return { beginning: { directory, model, branch, worktree, project, after }, prompts: cut.prompts, of, reason };
+}
+
+/** What going back comes to. */
+export interface Rewind {
+  /** Undefined where nothing comes after that prompt. */
+  readonly event: NewEvent | undefined;
+  readonly prompts: number;
+  readonly of: number;
+  /** How many messages of user and assistant are taken back. */
+  readonly cut: number;
+}
+
+/** Plans to take back what comes after the first `prompts` prompts and their answers; the last prompt unless told. Throws `USAGE`. */
+export function rewindOf(state: State, prompts?: number): Rewind {
+  const of = promptsOf(state).length;
+  if (of === 0) throw new CofferError('USAGE', 'this conversation has no prompt yet; there is nothing to take back');
+  const kept = prompts ?? of - 1;
+  const to = endOf(state, kept);
+  const event: NewEvent = { type: 'rewind', to };
+  const place = { id: state.lastEvent + 1, ts: state.updated };
+  const copy = { ...state, messages: [...state.messages], messageEvents: [...state.messageEvents] };
+  const cut = state.messageCount - fold(copy, [{ ...event, ...place }]).messageCount;
+  return { event: cut === 0 ? undefined : event, prompts: kept, of, cut };
+}
+
+function noSuchPrompt(prompts: number, of: number): CofferError {
+  const range = of === 0 ? 'it has no prompt yet' : `its prompts are numbered 1 to ${of}`;
+  return new CofferError('USAGE', `there is no prompt ${prompts} in this conversation; ${range}`);
+}
+
+/** The events without what was taken back: what `fold` leaves out of a state is left out here. */
 function standing(events: readonly Event[]): Event[] {
-  const kept: Event[] = [];
+  let kept: Event[] = [];
   for (const event of events) {
-    if (isKnown(event) && event.type === 'rewind') while ((kept.at(-1)?.id ?? 0) > event.to) kept.pop();
+    if (isKnown(event) && event.type === 'rewind') kept = kept.filter((before) => outlasts(before, event.to));
     else kept.push(event);
   }
   return kept;
+}
+
+function outlasts(event: Event, to: number): boolean {
+  if (event.id <= to) return true;
+  if (!isKnown(event)) return false;
+  return event.type === 'permission' || (event.type === 'compaction' && event.through <= to);
 }

@@ -1,0 +1,105 @@
+import { describe, expect, it } from 'vitest';
+import type { Event, NewEvent } from '../../src/session/event.ts';
+import { cutAfter, endOf, forkOf, promptsOf, rewindOf } from '../../src/session/fork.ts';
+import { emptyState, fold } from '../../src/session/state.ts';
+import { reply, user } from '../support/vault.ts';
+
+const parent = { uuid: 'parent', id: '2025-07-04_12-30' };
+
+/** A conversation of three prompts and their answers, and what is added. */
+function conversation(...more: NewEvent[]): Event[] {
+  const begun: NewEvent[] = [
+    { type: 'begin', uuid: 'a', directory: '/work/project' },
+    { type: 'model', model: 'demo/echo' },
+  ];
+  const said = ['one', 'two', 'three'].flatMap((word) => [user(word), reply(`echo: ${word}`)]);
+  return [...begun, ...said, ...more].map((event, at): Event => ({ id: at + 1, ts: 1000 + at, ...event }));
+}
+
+function texts(events: readonly Event[]): unknown[] {
+  return fold(emptyState, events).messages.map(({ content }) => content);
+}
+
+function plan(events: readonly Event[], prompts?: number): ReturnType<typeof forkOf> {
+  return forkOf({ events, state: fold(emptyState, events) }, parent, prompts);
+}
+
+describe('a fork', () => {
+  it('has the prompts it is told, with their answers', () => {
+    const { beginning, prompts, of, reason } = plan(conversation(), 2);
+    expect({ prompts, of, reason }).toEqual({ prompts: 2, of: 3, reason: 'forked after prompt 2' });
+    expect(texts(beginning.after!.events)).toEqual(['one', 'echo: one', 'two', 'echo: two']);
+    expect(beginning).toMatchObject({ directory: '/work/project', model: 'demo/echo' });
+    expect(beginning.after!.parent).toEqual({ ...parent, reason });
+  });
+
+  it('has all of them unless told', () => {
+    const { beginning, prompts } = plan(conversation());
+    expect(prompts).toBe(3);
+    expect(beginning.after!.events).toEqual(conversation());
+  });
+
+  it('has nothing of what was taken back, and what the conversation kept of it', () => {
+    const events = conversation(
+      { type: 'permission', rule: 'write', decision: 'deny' },
+      { type: 'compaction', summary: 'one was said', through: 4, model: 'demo/echo' },
+      { type: 'error', code: 'FAILED', message: 'three was too much' },
+      { type: 'rewind', to: 6 },
+      user('four'),
+    );
+    const { beginning } = plan(events);
+    const copied = beginning.after!.events;
+    expect(texts(copied)).toEqual(['one', 'echo: one', 'two', 'echo: two', 'four']);
+    expect(JSON.stringify(copied)).not.toContain('three');
+    const [state, before] = [fold(emptyState, copied), fold(emptyState, events)];
+    expect(state.permissions).toEqual({ write: 'deny' });
+    expect(state.compaction).toEqual({ summary: 'one was said', through: 4 });
+    expect(state.messages).toEqual(before.messages);
+    expect(state.compaction).toEqual(before.compaction);
+  });
+
+  it.each([0, 4, -1, 1.5, Number.NaN])('of prompt %d is none, and the range is named', (prompts) => {
+    expect(() => plan(conversation(), prompts)).toThrow(
+      `there is no prompt ${prompts} in this conversation; its prompts are numbered 1 to 3`,
+    );
+  });
+
+  it('of a conversation without a prompt is none', () => {
+    expect(() => plan(conversation().slice(0, 2))).toThrow('no prompt yet');
+  });
+});
+
+describe('going back', () => {
+  it('takes back the last prompt and its answer unless told', () => {
+    const state = fold(emptyState, conversation());
+    expect(rewindOf(state)).toEqual({ event: { type: 'rewind', to: 6 }, prompts: 2, of: 3, cut: 2 });
+    expect(state.messages).toHaveLength(6);
+  });
+
+  it('takes back everything with 0', () => {
+    const events = conversation();
+    const { event, cut } = rewindOf(fold(emptyState, events), 0);
+    expect(cut).toBe(6);
+    expect(texts([...events, { id: 9, ts: 9, ...event! }])).toEqual([]);
+  });
+
+  it('counts the prompts of the conversation as it stands', () => {
+    const events = conversation({ type: 'rewind', to: 6 }, user('four'), reply('echo: four'));
+    const state = fold(emptyState, events);
+    expect(promptsOf(state).map(({ number, text }) => `${number} ${text}`)).toEqual(['1 one', '2 two', '3 four']);
+    const again = fold(emptyState, [...events, { id: 20, ts: 20, ...rewindOf(state, 2).event! }]);
+    expect(again.messages.map(({ content }) => content)).toEqual(['one', 'echo: one', 'two', 'echo: two']);
+    expect(cutAfter([...events, { id: 20, ts: 20, ...rewindOf(state, 1).event! }]).events.at(-1)?.id).toBe(4);
+  });
+
+  it('does nothing where nothing comes after', () => {
+    expect(rewindOf(fold(emptyState, conversation()), 3)).toEqual({ event: undefined, prompts: 3, of: 3, cut: 0 });
+  });
+
+  it('goes to no prompt there is not', () => {
+    const state = fold(emptyState, conversation());
+    for (const prompts of [4, -1, 0.5, Number.NaN]) expect(() => rewindOf(state, prompts)).toThrow('numbered 1 to 3');
+    expect(() => rewindOf(fold(emptyState, []))).toThrow('nothing to take back');
+    expect(() => endOf(fold(emptyState, []), 1)).toThrow('it has no prompt yet');
+  });
+});
