@@ -9,7 +9,9 @@ export interface Cut {
   /** At most so many rows; all of them unless given. */
   readonly limit?: number | undefined;
   /** How many archived ones were left out. */
-  readonly archived?: number | undefined;
+  readonly archived: number;
+  /** How many rows there are at all. */
+  readonly of: number;
   /** What shows all of it from here. */
   readonly all: string;
 }
@@ -24,14 +26,14 @@ export const USUAL_LIMIT = 20;
 export function showRows(terminal: Terminal, rows: readonly Row[], resume: string, seen?: SeenReport, cut?: Cut): void {
   const shown = rows.slice(0, cut?.limit);
   if (rows.length > 0) sayRows(terminal, rows.length, shown, resume);
-  else terminal.say((cut?.archived ?? 0) > 0 ? 'no other saved sessions' : 'no saved sessions yet');
+  else terminal.say((cut?.of ?? 0) > 0 ? 'no saved session fits' : 'no saved sessions yet');
   if (cut !== undefined) tellCut(terminal, rows.length - shown.length, cut);
   tellTroubles(terminal, rows);
   for (const line of describeSeen(seen)) terminal.tell(line);
 }
 
 /** Tells how many rows are not shown. */
-export function tellCut(terminal: Terminal, more: number, { archived = 0, all }: Cut): void {
+export function tellCut(terminal: Terminal, more: number, { archived, all }: Cut): void {
   if (more > 0) terminal.tell(`… ${more} more; ${all} lists them`);
   if (archived > 0) terminal.tell(`${archived} archived not shown; ${all} lists ${archived === 1 ? 'it' : 'them'} too`);
 }

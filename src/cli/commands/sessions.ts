@@ -1,49 +1,124 @@
+import { resolve } from 'node:path';
+import { type Filter, filterRows, parseCount, parseSinceHours, parseStatuses } from '../../session/filter.ts';
+import { isOf, surroundingsOf } from '../../session/project.ts';
 import type { Row } from '../../session/row.ts';
+import { wantedText } from '../../session/search.ts';
 import type { Sessions } from '../../session/sessions.ts';
 import { escapeJson } from '../escape.ts';
-import { describeSeen, showRows } from '../rows.ts';
+import { toJson } from '../row-json.ts';
+import {
+  ago,
+  type Cut,
+  countTasks,
+  describeSeen,
+  numbered,
+  showRows,
+  tellCut,
+  tellTroubles,
+  USUAL_LIMIT,
+} from '../rows.ts';
 import { openSessions, type Shell } from '../shell.ts';
 import type { Terminal } from '../terminal.ts';
 
-/** How to list. */
+/** How to list, as it was typed. */
 export interface ListOptions {
   readonly json?: boolean | undefined;
   /** Files that something else removed are reported for the last time. */
   readonly acceptRemoved?: boolean | undefined;
+  readonly limit?: string | undefined;
+  readonly status?: string | undefined;
+  readonly sinceHours?: string | undefined;
+  /** Only sessions with this text in them. */
+  readonly search?: string | undefined;
+  /** Only sessions of this directory. */
+  readonly here?: boolean | undefined;
+  /** Archived ones too, and however many there are. */
+  readonly all?: boolean | undefined;
 }
 
-/** Lists sessions and snapshots, as rows or as a JSON array. Throws `KEY_*` where there is something to list and no key. */
+/**
+ * Lists sessions and snapshots, as rows or as a JSON array, those that the options leave. Throws `USAGE` where an option makes no
+ * sense, and `KEY_*` where there is something to list and no key.
+ */
 export async function listSessions(shell: Shell, options: ListOptions): Promise<void> {
   const { terminal } = shell;
+  const limit = limitOf(options);
+  const wanted = options.search === undefined ? undefined : wantedText(options.search);
+  const filter = await filterOf(shell, options);
   const { sessions, input } = await openSessions(shell);
   try {
-    const rows = await sessions.list();
+    const all = await sessions.list();
     const { seen } = sessions;
-    if (options.json !== true) showRows(terminal, rows, 'coffer resume', seen);
-    else {
-      terminal.write(`${escapeJson(rows.map(toJson))}\n`);
-      for (const line of describeSeen(seen)) terminal.tell(line);
+    const { rows, archived } = filterRows(all, filter);
+    const cut: Cut = { limit, archived, of: all.length, all: '--all' };
+    const broken = all.filter((row) => row.unreadable !== undefined && !rows.includes(row));
+    if (wanted !== undefined) {
+      const { showFound } = await import('./search.ts');
+      const { search: text = '', json } = options;
+      await showFound(terminal, sessions, [...rows, ...broken], { wanted, text, cut, json });
+    } else {
+      if (options.json === true) writeJson(terminal, rows, cut);
+      else showRows(terminal, rows, 'coffer resume', undefined, cut);
+      tellTroubles(terminal, broken);
     }
+    for (const line of describeSeen(seen)) terminal.tell(line);
     if (options.acceptRemoved === true && seen !== undefined) await acceptRemoved(terminal, sessions, seen.removed);
   } finally {
     input.close();
   }
 }
 
+/** Lists the sessions of this directory with their names, task counts and times, numbered as everywhere. Throws `KEY_*`. */
+export async function listHere(shell: Shell): Promise<void> {
+  const { terminal } = shell;
+  const directory = resolve(shell.options.path ?? '.');
+  const here = await surroundingsOf(directory);
+  const { sessions, input } = await openSessions(shell);
+  try {
+    const rows = (await sessions.list()).filter((row) => row.unreadable === undefined && isOf(row, here));
+    if (rows.length === 0) terminal.say(`no saved sessions of ${directory} yet`);
+    else terminal.say(`sessions of ${directory} (${rows.length}):`);
+    for (const row of rows) terminal.say(`${numbered(row)} ${hereLine(row)}`);
+    if (rows.length > 0) terminal.say('use coffer -a <number or id> to go on with one');
+    tellTroubles(terminal, rows);
+  } finally {
+    input.close();
+  }
+}
+
+function hereLine(row: Row): string {
+  const { name, title, id, kind, tasks, held, status, archived } = row;
+  const kinds = kind === 'snapshot' ? ['snapshot'] : [];
+  const counted = tasks === undefined ? [] : [countTasks(tasks)];
+  const marks = held !== undefined ? ['in use'] : status === 'interrupted' ? ['interrupted'] : [];
+  const kept = archived === true ? ['archived'] : [];
+  return [name ?? title ?? id, ...kinds, ...counted, ago(row.updated), ...marks, ...kept].join(', ');
+}
+
+/** A program gets all rows where it does not say how many: it does not scroll. */
+function limitOf({ limit, all, json }: ListOptions): number | undefined {
+  if (limit !== undefined) return parseCount('--limit', limit);
+  return all === true || json === true ? undefined : USUAL_LIMIT;
+}
+
+async function filterOf(shell: Shell, options: ListOptions): Promise<Filter> {
+  const { status, sinceHours, here, all } = options;
+  return {
+    statuses: status === undefined ? undefined : parseStatuses(status),
+    since: sinceHours === undefined ? undefined : parseSinceHours(sinceHours),
+    here: here === true ? await surroundingsOf(resolve(shell.options.path ?? '.')) : undefined,
+    archived: all,
+  };
+}
+
+function writeJson(terminal: Terminal, rows: readonly Row[], cut: Cut): void {
+  const shown = rows.slice(0, cut.limit);
+  terminal.write(`${escapeJson(shown.map(toJson))}\n`);
+  tellCut(terminal, rows.length - shown.length, cut);
+}
+
 async function acceptRemoved(terminal: Terminal, sessions: Sessions, removed: readonly string[]): Promise<void> {
   if (removed.length > 0) await sessions.forget(removed);
   if (sessions.unmarked !== undefined) throw sessions.unmarked;
   terminal.tell(removed.length === 0 ? 'no file is missing' : `taken note of: ${removed.length} gone`);
-}
-
-function toJson(row: Row): object {
-  const { number, label, autosave, kind, id, uuid, fileId, name, title, directory, branch, model, messages } = row;
-  const { inputTokens, outputTokens, cost, status, parent, held, torn, rolledBack, unreadable } = row;
-  return {
-    ...{ number, label, autosave, kind, id, uuid, fileId, name, title },
-    begun: row.begun === 0 ? null : new Date(row.begun).toISOString(),
-    updated: new Date(row.updated).toISOString(),
-    ...{ directory, branch, model, messages, inputTokens, outputTokens, cost, status, parent, held, torn, rolledBack },
-    unreadable: unreadable && { code: unreadable.code, message: unreadable.message },
-  };
 }
