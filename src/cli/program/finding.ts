@@ -1,18 +1,11 @@
 import type { Describe } from './describe.ts';
 import { example } from './describe.ts';
+import { describeListing } from './listing.ts';
 
 /** Finds sessions and goes on with them. */
-export const describeFinding: Describe = (program, { shell, onTold }) => {
-  const list = program
-    .command('sessions')
-    .description('list saved sessions')
-    .option('--json', 'as a JSON array')
-    .option('--accept-removed', 'report files that something else removed for the last time')
-    .action(async (options: { json?: boolean; acceptRemoved?: boolean }) => {
-      const { listSessions } = await import('../commands/sessions.ts');
-      await listSessions(shell(), options);
-    });
-  example(list, 'coffer sessions');
+export const describeFinding: Describe = (program, given) => {
+  const { shell, onTold } = given;
+  describeListing(program, given);
   const resume = program
     .command('resume')
     .description('go on with a session: a number of the list, an id, a name, last')
