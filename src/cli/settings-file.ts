@@ -7,6 +7,12 @@ import { CofferError } from '../errors.ts';
 /** No settings are longer, in bytes. */
 const MAX_LENGTH = 1_048_576;
 
+/** No settings have more levels. */
+const MAX_DEPTH = 64;
+
+/** The fault of those that have. */
+export const tooDeep: string = `nested deeper than ${MAX_DEPTH} levels`;
+
 /** Whose file it is: one's own may be a link and must be safe from others, a project's is read where it stands. */
 export type Owner = 'own' | 'project';
 
@@ -41,16 +47,17 @@ export async function readSettingsBytes(path: string, owner: Owner | 'anybody'):
   }
 }
 
-/** Reads text as JSON. Throws `SETTINGS_INVALID` with line and column. */
+/** Reads text as JSON. Throws `SETTINGS_INVALID`, with line and column where it is none. */
 export async function parseSettings(path: string, text: string): Promise<unknown> {
+  let value: unknown;
   try {
-    return JSON.parse(text);
+    value = JSON.parse(text);
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
-    const { findJsonFault } = await import('./json-fault.ts');
-    const fault = findJsonFault(text);
-    throw invalidSettings(path, [`not JSON from line ${fault?.line ?? 1}, column ${fault?.column ?? 1}`]);
+    throw invalidSettings(path, [await describeJsonFault(text)]);
   }
+  if (isTooDeep(value)) throw invalidSettings(path, [tooDeep]);
+  return value;
 }
 
 /** The error of a file with those faults: each is a line of its own. */
@@ -76,6 +83,27 @@ async function openFile(path: string, owner: Owner | 'anybody'): Promise<FileHan
     }
     throw unreadable(path, error);
   }
+}
+
+async function describeJsonFault(text: string): Promise<string> {
+  const { findJsonFault } = await import('./json-fault.ts');
+  try {
+    const fault = findJsonFault(text);
+    return `not JSON from line ${fault?.line ?? 1}, column ${fault?.column ?? 1}`;
+  } catch (error) {
+    if (error instanceof RangeError) return tooDeep; // it goes into each level by a call
+    throw error;
+  }
+}
+
+/** Tells whether a value has more levels than any settings: whoever checks or shows it goes into each by a call. */
+export function isTooDeep(value: unknown): boolean {
+  let level = [value];
+  for (let depth = 0; depth <= MAX_DEPTH; depth++) {
+    level = level.flatMap((each) => (typeof each === 'object' && each !== null ? Object.values(each) : []));
+    if (level.length === 0) return false;
+  }
+  return true;
 }
 
 async function isLink(path: string): Promise<boolean> {

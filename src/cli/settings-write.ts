@@ -4,7 +4,14 @@ import { getSystemErrorMessage } from 'node:util';
 import { CofferError } from '../errors.ts';
 import { type FileLock, takeLock } from '../vault/turn.ts';
 import { findKey, isObject, removeAt, setAt, splitKey, unknownKey } from './settings-dotted.ts';
-import { invalidSettings, parseSettings, readSettingsBytes, readSettingsText } from './settings-file.ts';
+import {
+  invalidSettings,
+  isTooDeep,
+  parseSettings,
+  readSettingsBytes,
+  readSettingsText,
+  tooDeep,
+} from './settings-file.ts';
 import { isKeyName } from './settings-keys.ts';
 import { findFaults, topKeys } from './settings-schema.ts';
 import { looksLikeKey } from './settings-secret.ts';
@@ -18,6 +25,7 @@ const PATIENCE = 2000;
  * them, `NOT_SAVED`; the file is as it was then.
  */
 export async function setSetting(path: string, key: string, value: unknown): Promise<void> {
+  if (isTooDeep(value)) throw new CofferError('SETTINGS_INVALID', `${key} is ${tooDeep}; nothing is changed`);
   refuseSecrets(key, value);
   using _turn = await takeSettings(path);
   const { text, settings } = await readForChange(path);

@@ -1,4 +1,3 @@
-import { CofferError } from '../../errors.ts';
 import { escapeJson } from '../escape.ts';
 import { loadSettingsWithSources, type Source, type Sourced, settingOf, settingsPath } from '../settings.ts';
 import { findKey, isObject, splitKey, valueAt } from '../settings-dotted.ts';
@@ -110,7 +109,7 @@ function readText(text: string): unknown {
     return JSON.parse(text);
   } catch (error) {
     if (error instanceof SyntaxError) return text;
-    throw new CofferError('USAGE', 'the value is nested too deep for a setting', { cause: error });
+    throw error;
   }
 }
 
