@@ -15,5 +15,5 @@ export type Describe = (program: Command, given: Given) => void;
 
 /** Shows how a command is used, at the end of its help. */
 export function example(command: Command, ...lines: readonly string[]): Command {
-  return command.addHelpText('after', `\nfor example:\n${lines.map((line) => `  ${line}\n`).join('')}`);
+  return command.addHelpText('after', `\nfor example:\n${lines.map((line) => `  ${line}`).join('\n')}`);
 }
