@@ -97,10 +97,14 @@ export class Chat {
     return before.id;
   }
 
-  /** Ends the conversation and goes on with another session, which is its own from here on. Throws `NOT_SAVED` to keep the one before. */
-  async goTo(session: Session): Promise<void> {
-    await this.#leave(async () => session);
-    await this.#restoreModel(session.state.model);
+  /**
+   * Ends the conversation and goes on with the session that `next` begins, and with its model. Throws `NOT_SAVED` to keep the one
+   * before, and what `next` throws.
+   */
+  async goTo(next: (before: Session) => Promise<Session>): Promise<void> {
+    const before = this.#session;
+    await this.#leave(() => next(before));
+    await this.#restoreModel(this.#session.state.model);
   }
 
   /**

@@ -30,11 +30,11 @@ export const findingCommands: SlashCommands = {
   '/sessions': sessions,
   '/history': { ...sessions, about: 'the same as /sessions' },
   '/resume': {
-    usage: '<which>',
-    about: 'goes on with a session: a number of the list, an id, a name, last',
+    usage: '[which]',
+    about: 'goes on with a session: a number of the list, an id, a name, last; alone, one chosen from the list (ctrl+x l)',
     async run(chat, argument) {
-      if (argument === '') await sessions.run(chat, '');
-      else await chat.resume(argument);
+      const which = argument === '' ? await pickWhich(chat) : argument;
+      if (which !== undefined) await chat.resume(which);
     },
   },
   '/reset': {
@@ -56,6 +56,17 @@ export const findingCommands: SlashCommands = {
     },
   },
 };
+
+/** Lets somebody choose a session; without a terminal it prints the list. */
+async function pickWhich(chat: Chat): Promise<string | undefined> {
+  if (!chat.terminal.interactive) {
+    await sessions.run(chat, '');
+    return undefined;
+  }
+  const { pickSession } = await import('../picker.ts');
+  const row = await pickSession(chat.terminal, chat.input, await chat.sessions.list());
+  return row?.fileId;
+}
 
 async function showModel(chat: Chat): Promise<void> {
   const { builtinProviders } = await import('../../chat/models.ts');
