@@ -45,7 +45,7 @@ export async function pick<T>(
   const rows = choices.map((choice) => new Drawn(terminal, choice));
   const chosen = await input.lend((stdin, stdout, signal) =>
     autocomplete<Drawn<T>>({
-      message: escapeLine(options.question),
+      message: `${escapeLine(options.question)} (esc leaves)`,
       options: rows,
       filter: (text, row) => (row as Drawn<T>).matches(text),
       validate: (row) => (row instanceof Drawn && !row.disabled ? undefined : 'nothing here can be chosen'),
