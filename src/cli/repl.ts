@@ -18,6 +18,7 @@ export async function repl(chat: Chat, guard: Guard): Promise<CofferError | unde
   let running: AbortController | undefined;
   let armed = false;
   let failed: CofferError | undefined;
+  input.chords = { l: '/resume' };
   input.onKey = () => {
     armed = false;
   };
