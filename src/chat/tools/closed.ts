@@ -1,5 +1,5 @@
 import { readdir, realpath, stat, statfs } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { CofferError } from '../../errors.ts';
 import { isWithin } from '../permissions.ts';
 import type { Place } from './tool.ts';
@@ -22,7 +22,7 @@ export class Closed {
 
   /** Looks up what is closed in a place. */
   static async in(place: Place): Promise<Closed> {
-    const paths = await Promise.all(place.protected.map(existing));
+    const paths = await Promise.all(place.protected.map((path) => existing(resolve(path))));
     const identities = (await Promise.all(paths.map(identitiesIn))).flat();
     return new Closed(paths, new Set(identities));
   }

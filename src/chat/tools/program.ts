@@ -94,6 +94,7 @@ async function endGroup(child: ChildProcess, watchers: number): Promise<void> {
   const late = performance.now() + GRACE;
   while (performance.now() < late && (isRunning(child) || living(group) > watchers)) await sleep(10);
   signalGroup(group, 'SIGKILL');
+  while (performance.now() < late + GRACE && living(group) > 0) await sleep(1);
 }
 
 function isRunning({ exitCode, signalCode }: ChildProcess): boolean {

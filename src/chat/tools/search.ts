@@ -28,11 +28,11 @@ export const searchFiles: Tool = defineTool({
       about: `search ${spot.shown}${glob === undefined ? '' : ` (${glob})`} for ${JSON.stringify(text)}`,
       async run(signal) {
         const search = new Search(text, place, await Closed.in(place));
-        if (isFile) await search.look(spot);
+        if (isFile) search.lookIn(spot, await search.read(spot));
         else {
           for await (const entry of walk(spot, place, { deep: true, closed: search.closed }, signal)) {
             if (entry.kind !== 'file' || !isMeant(relative(spot.path, entry.path), glob)) continue;
-            await search.look(entry);
+            await search.lookAt(entry);
             if (search.isFull) break;
           }
         }
@@ -75,9 +75,17 @@ class Search {
     return `${this.#lines.join('') || '[nothing found]\n'}${rest}${passed}`;
   }
 
-  async look(file: NamedPath): Promise<void> {
-    const text = await this.#read(file);
-    if (text === undefined) return;
+  /** Looks into one of many files; what can't be read is counted. */
+  async lookAt(file: NamedPath): Promise<void> {
+    try {
+      this.lookIn(file, await this.read(file));
+    } catch (error) {
+      if (!isCofferError(error) && (error as NodeJS.ErrnoException).syscall === undefined) throw error;
+      this.#passed++;
+    }
+  }
+
+  lookIn(file: NamedPath, text: string): void {
     let line = 1;
     for (let at = 0, seen = 0; ; ) {
       const found = text.indexOf(this.#text, at);
@@ -107,20 +115,13 @@ class Search {
     return `${start > 0 ? '…' : ''}${line.slice(start, start + LINE)}${start + LINE < line.length ? '…' : ''}`;
   }
 
-  /** The text of a file; undefined for what has none, counted where that is not its own doing. */
-  async #read(file: NamedPath): Promise<string | undefined> {
-    try {
-      await using handle = await openFile(file, this.closed);
-      if ((await handle.stat()).size > LARGEST) {
-        this.#passed++;
-        return undefined;
-      }
-      const bytes = await handle.readFile();
-      return isBinary(bytes) ? undefined : bytes.toString();
-    } catch (error) {
-      if (!isCofferError(error) && (error as NodeJS.ErrnoException).syscall === undefined) throw error;
-      this.#passed++;
-      return undefined;
+  /** The text of a file, empty for what has none. Throws as {@link openFile}, and `FAILED` for what is too large. */
+  async read(file: NamedPath): Promise<string> {
+    await using handle = await openFile(file, this.closed);
+    if ((await handle.stat()).size > LARGEST) {
+      throw new CofferError('FAILED', `${file.shown} is too large to be searched`);
     }
+    const bytes = await handle.readFile();
+    return isBinary(bytes) ? '' : bytes.toString();
   }
 }

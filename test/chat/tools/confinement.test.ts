@@ -1,0 +1,372 @@
+import { execFileSync } from 'node:child_process';
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { requireUnix } from '../../support/keychain.ts';
+import { requireRoot, type World, world } from './support.ts';
+
+/** Every tool that takes a path, with an input for one. */
+const tools: readonly [name: string, input: (path: string) => object][] = [
+  ['read_file', (path) => ({ path })],
+  ['search_files', (path) => ({ path, text: 'secret' })],
+  ['list_files', (path) => ({ path })],
+  ['write_file', (path) => ({ path, content: 'changed' })],
+  ['edit_file', (path) => ({ path, old_text: 'secret', new_text: 'changed' })],
+];
+const onFiles = tools.filter(([name]) => name !== 'list_files');
+
+/** The rule a call asks a person for; undefined where it asks for none. */
+async function ruleOf(at: World, name: string, input: object): Promise<string | undefined> {
+  let rule: string | undefined;
+  await at.call(name, input, {
+    permissions: { allow: [], deny: [] },
+    approve: async (request) => {
+      rule = request.rule;
+      return 'deny';
+    },
+  });
+  return rule;
+}
+
+describe('a path inside the working directory', () => {
+  it.each([
+    ['read_file', { path: 'sub/a' }, 'read'],
+    ['read_file', { path: 'sub/../sub/a' }, 'read'],
+    ['read_file', { path: 'link' }, 'read'],
+    ['list_files', {}, 'read'],
+    ['search_files', { text: 'x' }, 'read'],
+    ['write_file', { path: 'sub/new/b', content: '' }, 'write'],
+    ['edit_file', { path: 'sub/a', old_text: 'x', new_text: 'y' }, 'write'],
+  ])('asks %s %j for %s alone', async (name, input, rule) => {
+    const at = world();
+    at.put('project/sub/a', 'x');
+    symlinkSync('sub/a', join(at.project, 'link'));
+    expect(await ruleOf(at, name, input)).toBe(rule);
+  });
+
+  it('is inside where the working directory itself was named by a link', async () => {
+    const at = world();
+    at.put('project/a', 'text');
+    symlinkSync(at.project, join(at.root, 'link'));
+    const done = await at.call(
+      'read_file',
+      { path: 'a' },
+      {
+        place: { directory: join(at.root, 'link') },
+        permissions: { allow: ['read'], deny: [] },
+      },
+    );
+    expect(done.text).toBe('text');
+  });
+});
+
+describe('a path outside the working directory', () => {
+  it.each([
+    ['by ..', '../outside/secret'],
+    ['absolute', '/outside/secret'],
+    ['by a link to it', 'file-link'],
+    ['by a link to its directory', 'dir-link/secret'],
+    ['by a link to a link', 'chain'],
+  ])('asks for its real directory: %s', async (_, path) => {
+    const at = world();
+    at.put('outside/secret', 'secret');
+    symlinkSync(join(at.outside, 'secret'), join(at.project, 'file-link'));
+    symlinkSync(at.outside, join(at.project, 'dir-link'));
+    symlinkSync('file-link', join(at.project, 'chain'));
+    const real = path.startsWith('/') ? join(at.root, path) : path;
+    expect(await ruleOf(at, 'read_file', { path: real })).toBe(`read:${at.outside}`);
+    expect(await ruleOf(at, 'write_file', { path: real, content: '' })).toBe(`write:${at.outside}`);
+  });
+
+  it('asks for a directory by its own path', async () => {
+    const at = world();
+    expect(await ruleOf(at, 'list_files', { path: '../outside' })).toBe(`read:${at.outside}`);
+    expect(await ruleOf(at, 'search_files', { path: '../outside', text: 'x' })).toBe(`read:${at.outside}`);
+    expect(await ruleOf(at, 'write_file', { path: '../outside/new/deep', content: '' })).toBe(
+      `write:${join(at.outside, 'new')}`,
+    );
+  });
+
+  it('is read where it is allowed, by whatever link the rule names it, and no further', async () => {
+    const at = world();
+    at.put('outside/a', 'text');
+    symlinkSync(at.outside, join(at.root, 'link'));
+    const permissions = { allow: [`read:${join(at.root, 'link')}`], deny: [] };
+    expect((await at.call('read_file', { path: '../outside/a' }, { permissions })).text).toBe('text');
+    expect((await at.call('list_files', { path: '..' }, { permissions })).outcome).toBe('denied');
+  });
+
+  it('is denied where a rule names it by a link', async () => {
+    const at = world();
+    at.put('project/keys/a', 'text');
+    symlinkSync(join(at.project, 'keys'), join(at.root, 'link'));
+    const deny = [`read:${join(at.root, 'link')}`];
+    const ruled = { path: 'keys/a' };
+    expect((await at.call('read_file', ruled, { permissions: { allow: ['read'], deny } })).outcome).toBe('denied');
+    const session = { [deny[0]!]: 'deny', read: 'allow' } as const;
+    expect((await at.call('read_file', ruled, { session })).outcome).toBe('denied');
+  });
+
+  it('is not reached by a link to nothing', async () => {
+    const at = world();
+    symlinkSync(join(at.outside, 'new'), join(at.project, 'link'));
+    const done = await at.call('write_file', { path: 'link', content: 'x' });
+    expect(done).toMatchObject({
+      outcome: 'failed',
+      text: expect.stringMatching(/link is a symbolic link to nothing/),
+    });
+    expect(readdirSync(at.outside)).toEqual([]);
+  });
+});
+
+/** Allows the call, after something else has been put where it leads. */
+async function exchanged(at: World, name: string, input: object, exchange: () => void): Promise<string> {
+  const done = await at.call(name, input, {
+    permissions: { allow: [], deny: [] },
+    approve: async () => {
+      exchange();
+      return 'once';
+    },
+  });
+  expect(done.outcome).toBe('failed');
+  return done.text;
+}
+
+describe('what is exchanged after it was allowed', () => {
+  it.each(onFiles)('is not followed by %s: a file that becomes a link out of the directory', async (name, input) => {
+    const at = world();
+    const path = at.put('project/a', 'secret inside');
+    const secret = at.put('outside/secret', 'secret');
+    const text = await exchanged(at, name, input('a'), () => {
+      rmSync(path);
+      symlinkSync(secret, path);
+    });
+    expect(text).not.toContain('secret\n');
+    expect(readFileSync(secret, 'utf8')).toBe('secret');
+  });
+
+  it.each(tools)('is not followed by %s: a directory that becomes a link out of the directory', async (name, input) => {
+    const at = world();
+    at.put('project/sub/a', 'secret inside');
+    const secret = at.put('outside/a', 'secret');
+    const text = await exchanged(at, name, input(name === 'list_files' ? 'sub' : 'sub/a'), () => {
+      renameSync(join(at.project, 'sub'), join(at.project, 'gone'));
+      symlinkSync(at.outside, join(at.project, 'sub'));
+    });
+    expect(text).not.toContain('a\n');
+    expect(readFileSync(secret, 'utf8')).toBe('secret');
+    expect(readdirSync(at.outside)).toEqual(['a']);
+  });
+
+  it('is not written to: the place of a new file', async () => {
+    const at = world();
+    mkdirSync(join(at.project, 'sub'));
+    await exchanged(at, 'write_file', { path: 'sub/new', content: 'x' }, () => {
+      rmSync(join(at.project, 'sub'), { recursive: true });
+      symlinkSync(at.outside, join(at.project, 'sub'));
+    });
+    expect(readdirSync(at.outside)).toEqual([]);
+  });
+
+  it('is not read: a directory that coffer’s was moved to', async () => {
+    const at = world();
+    at.put('project/sub/seen', 'secret inside');
+    at.put('data/seen', 'secret');
+    const text = await exchanged(at, 'read_file', { path: 'sub/seen' }, () => {
+      rmSync(join(at.project, 'sub'), { recursive: true });
+      renameSync(at.data, join(at.project, 'sub'));
+      symlinkSync(join(at.project, 'sub'), at.data);
+    });
+    expect(text).toMatch(/closed to tools/);
+  });
+});
+
+describe('what is coffer’s', () => {
+  const ways: readonly [name: string, make: (at: World) => string][] = [
+    ['by its path', (at) => join(at.data, 'seen')],
+    ['by ..', () => '../data/seen'],
+    [
+      'by a link to the file',
+      (at) => {
+        symlinkSync(join(at.data, 'seen'), join(at.project, 'link'));
+        return 'link';
+      },
+    ],
+    [
+      'by a link to the directory',
+      (at) => {
+        symlinkSync(at.data, join(at.project, 'link'));
+        return 'link/seen';
+      },
+    ],
+    [
+      'by a link to a directory above',
+      (at) => {
+        symlinkSync(at.root, join(at.project, 'link'));
+        return 'link/data/seen';
+      },
+    ],
+    [
+      'by another name of the file',
+      (at) => {
+        linkSync(join(at.data, 'seen'), join(at.project, 'hard'));
+        return 'hard';
+      },
+    ],
+  ];
+
+  describe.each(ways)('%s', (_, make) => {
+    it.each(onFiles)('is closed to %s, whatever is allowed', async (name, input) => {
+      const at = world();
+      const kept = at.put('data/seen', 'secret');
+      const done = await at.call(name, input(make(at)));
+      expect(done).toMatchObject({
+        outcome: 'failed',
+        text: expect.stringMatching(/closed to tools: it is coffer's own/),
+      });
+      expect(readFileSync(kept, 'utf8')).toBe('secret');
+    });
+  });
+
+  it.each(tools)('is closed to %s where it lies in the working directory', async (name, input) => {
+    const at = world();
+    at.put('project/data/seen', 'secret');
+    const place = { protected: [join(at.project, 'data')] };
+    const done = await at.call(name, input(name === 'list_files' ? 'data' : 'data/seen'), { place });
+    expect(done.text).toMatch(/closed to tools/);
+  });
+
+  it.each(tools)('is closed to %s where the working directory lies in it', async (name, input) => {
+    const at = world();
+    at.put('data/work/a', 'secret');
+    const done = await at.call(name, input(name === 'list_files' ? '.' : 'a'), {
+      place: { directory: join(at.data, 'work') },
+    });
+    expect(done.text).toMatch(/closed to tools/);
+  });
+
+  it('takes no new file, not even where it does not exist yet', async () => {
+    const at = world();
+    for (const path of ['../data/new', '../data/new/deep']) {
+      expect((await at.call('write_file', { path, content: 'x' })).text).toMatch(/closed to tools/);
+    }
+    rmSync(at.data, { recursive: true });
+    expect((await at.call('write_file', { path: '../data/settings.json', content: '{}' })).text).toMatch(
+      /closed to tools/,
+    );
+    expect(existsSync(at.data)).toBe(false);
+  });
+
+  it('is closed where what is protected was named by a link, or is one file', async () => {
+    const at = world();
+    at.put('data/seen', 'secret');
+    const word = at.put('outside/passphrase', 'secret');
+    at.put('outside/other', 'other');
+    symlinkSync(at.data, join(at.root, 'link'));
+    const place = { protected: [join(at.root, 'link'), word] };
+    expect((await at.call('read_file', { path: '../data/seen' }, { place })).text).toMatch(/closed to tools/);
+    expect((await at.call('read_file', { path: word }, { place })).text).toMatch(/closed to tools/);
+    expect((await at.call('read_file', { path: '../outside/other' }, { place })).text).toBe('other');
+  });
+
+  it.each(['data', 'data/sessions'])('is closed where %s is mounted elsewhere too', async (mounted) => {
+    const at = world();
+    if (process.geteuid?.() !== 0) return;
+    at.put('data/sessions/3f', 'secret');
+    const other = join(at.project, 'other');
+    mkdirSync(other);
+    if (!mount(['--bind', join(at.root, mounted), other], other)) return;
+    const path = mounted === 'data' ? 'other/sessions/3f' : 'other/3f';
+    expect((await at.call('read_file', { path })).text).toMatch(/closed to tools/);
+    expect((await at.call('search_files', { text: 'secret' })).text).not.toContain('3f');
+  });
+});
+
+/** Mounts something until the end of the test; false where that is not allowed, which the caller has asked before. */
+function mount(args: string[], at: string): boolean {
+  execFileSync('mount', args);
+  onTestFinished(() => void execFileSync('umount', ['-l', at]));
+  return true;
+}
+
+describe('what is no file on a disk', () => {
+  it.each([
+    '/proc/self/environ',
+    `/proc/${process.pid}/environ`,
+    '/dev/zero',
+    '/dev/tty',
+    '/sys/kernel/uevent_seqnum',
+    'link/self/environ',
+    '../project/link/1/environ',
+  ])('is closed, whatever is allowed: %s', async (path) => {
+    const at = world();
+    symlinkSync('/proc', join(at.project, 'link'));
+    for (const [name, input] of tools) {
+      expect((await at.call(name, input(path))).outcome).toBe('failed');
+    }
+  });
+
+  it('is closed under another mount of it', async (context) => {
+    requireRoot(context);
+    const at = world();
+    const other = join(at.project, 'processes');
+    mkdirSync(other);
+    mount(['-t', 'proc', 'proc', other], other);
+    expect((await at.call('read_file', { path: 'processes/self/environ' })).text).toMatch(/made up by the system/);
+    expect((await at.call('list_files', { recursive: true })).text).toBe('[the directory is empty]\n');
+  });
+
+  it.each(onFiles)('is not opened by %s: a pipe, which would wait for ever', async (name, input) => {
+    const at = world();
+    execFileSync('mkfifo', [join(at.project, 'pipe')]);
+    expect((await at.call(name, input('pipe'))).text).toMatch(/pipe is (a pipe|no file or directory)/);
+    expect((await at.call('search_files', { text: 'x' })).text).toBe('[nothing found]\n');
+  });
+
+  it('is not opened where it takes the place of a file after that was allowed', async () => {
+    const at = world();
+    const path = at.put('project/a', 'x');
+    const text = await exchanged(at, 'read_file', { path: 'a' }, () => {
+      rmSync(path);
+      execFileSync('mkfifo', [path]);
+    });
+    expect(text).toBe('a is a pipe, not a regular file');
+  });
+
+  it('is not opened: a device in the working directory', async (context) => {
+    requireRoot(context);
+    const at = world();
+    execFileSync('mknod', [join(at.project, 'zero'), 'c', '1', '5']);
+    expect((await at.call('read_file', { path: 'zero' })).text).toBe('zero is a device, not a regular file');
+    expect((await at.call('write_file', { path: 'zero', content: 'x' })).text).toBe(
+      'zero is a device, not a regular file',
+    );
+  });
+
+  it('is not opened: a socket', async (context) => {
+    requireUnix(context);
+    const at = world();
+    const server = createServer().listen(join(at.project, 'socket'));
+    onTestFinished(() => void server.close());
+    await new Promise((resolve) => server.once('listening', resolve));
+    expect((await at.call('read_file', { path: 'socket' })).text).toBe('socket is a socket, not a regular file');
+  });
+});
+
+it('a home is where HOME says', async () => {
+  const at = world();
+  writeFileSync(join(at.outside, 'a'), 'text');
+  const place = { env: { HOME: at.outside } };
+  expect((await at.call('read_file', { path: '~/a' }, { place })).text).toBe('text');
+});

@@ -1,0 +1,131 @@
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { TestContext } from 'vitest';
+import type { PermissionSettings } from '../../../src/chat/permissions.ts';
+import type { Place } from '../../../src/chat/tools/tool.ts';
+import { type Approve, ToolBox } from '../../../src/chat/tools/toolbox.ts';
+import type { NewEvent } from '../../../src/session/event.ts';
+import { temporaryFolder } from '../../support/vault.ts';
+import { Recorder } from '../recorder.ts';
+
+/** What came of a call, and what was recorded of it. */
+export interface Done {
+  readonly outcome: string;
+  readonly text: string;
+  readonly type: string;
+  readonly steps: NewEvent[][];
+  readonly recorder: Recorder;
+}
+
+/** A working directory, a directory beside it, and one that is coffer's, all of them real. */
+export interface World {
+  readonly root: string;
+  readonly project: string;
+  readonly outside: string;
+  readonly data: string;
+  /** Writes a file below `root`, its directory as well, and gives its path. */
+  put(path: string, content?: string | Buffer): string;
+  call(toolName: string, input: unknown, options?: CallOptions): Promise<Done>;
+}
+
+/** What a call may be told; everything is allowed unless there are rules or somebody to ask. */
+export interface CallOptions {
+  readonly place?: Partial<Place>;
+  readonly permissions?: PermissionSettings;
+  readonly session?: Record<string, 'allow' | 'deny'>;
+  readonly approve?: Approve;
+  readonly signal?: AbortSignal;
+  readonly recorder?: Recorder;
+}
+
+/** Rules that let every call through that is not closed for good. */
+export const everything: PermissionSettings = {
+  allow: ['read', 'write', 'command', 'network', 'read:/', 'write:/'],
+  deny: [],
+};
+
+/** Makes a world for one test. Commands run without a sandbox unless the place says something else. */
+export function world(): World {
+  const root = realpathSync(temporaryFolder());
+  const [project, outside, data] = ['project', 'outside', 'data'].map((name) => join(root, name)) as [
+    string,
+    string,
+    string,
+  ];
+  for (const path of [project, outside, data]) mkdirSync(path);
+  return {
+    ...{ root, project, outside, data },
+    put(path, content = '') {
+      const full = join(root, path);
+      mkdirSync(join(full, '..'), { recursive: true });
+      writeFileSync(full, content);
+      return full;
+    },
+    async call(toolName, input, options = {}) {
+      const place: Place = {
+        directory: project,
+        protected: [data],
+        env: process.env,
+        commandTimeout: 20_000,
+        maxToolOutput: 1024 * 1024,
+        sandbox: 'off',
+        ...options.place,
+      };
+      const box = new ToolBox({ place, permissions: options.permissions ?? everything });
+      const recorder = options.recorder ?? new Recorder();
+      for (const [rule, decision] of Object.entries(options.session ?? {})) {
+        await recorder.record({ type: 'permission', rule, decision });
+      }
+      const before = recorder.steps.length;
+      const signal = options.signal ?? new AbortController().signal;
+      await box.run({ toolCallId: 'call-1', toolName, input }, recorder, options.approve, signal);
+      return { ...resultIn(recorder.steps), steps: recorder.steps.slice(before), recorder };
+    },
+  };
+}
+
+/** The result of the last call. */
+export function resultIn(steps: readonly NewEvent[][]): Pick<Done, 'outcome' | 'text' | 'type'> {
+  const [end, message] = steps.at(-1) ?? [];
+  if (end?.type !== 'tool-end' || message?.type !== 'message')
+    throw new Error('the last step is not the end of a call');
+  const [part] = message.message.content as { output: { type: string; value: string } }[];
+  return { outcome: end.outcome, text: part?.output.value ?? '', type: part?.output.type ?? '' };
+}
+
+/** Skips the running test where bubblewrap is missing or may not work; fails it instead where CI has promised to have everything. */
+export function requireSandbox(context: TestContext): void {
+  if (process.platform !== 'linux') context.skip('bubblewrap is for Linux');
+  const works = spawnSync('bwrap', ['--unshare-all', '--ro-bind', '/', '/', '--proc', '/proc', 'true']).status === 0;
+  if (works) return;
+  const note = 'bwrap missing or not allowed to work; install with: apt-get install -y bubblewrap';
+  if ((process.env['COFFER_TEST_REQUIRE'] ?? '').split(',').includes('keychain')) throw new Error(note);
+  context.skip(note);
+}
+
+/** Skips the running test where it needs what root alone may do. */
+export function requireRoot(context: TestContext): void {
+  if (process.platform === 'linux' && process.geteuid?.() === 0) return;
+  context.skip('mounts and devices need root; run with: sudo env "PATH=$PATH" npm test');
+}
+
+/** The processes whose command line has a text in it, the dead left out. */
+export function running(text: string): number[] {
+  const ids = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid);
+  return ids.filter((id) => commandLine(id).includes(text)).map(Number);
+}
+
+/** Resolves once that is so; a test that waits in vain ends by its time limit. */
+export async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+function commandLine(id: string): string {
+  try {
+    return readFileSync(`/proc/${id}/cmdline`, 'latin1');
+  } catch {
+    // It has ended since it was listed.
+    return '';
+  }
+}
