@@ -4,7 +4,7 @@ import type { Message } from '../session/event.ts';
 import { textOf } from '../session/state.ts';
 import { cancelled } from './faults.ts';
 import { quote } from './providers.ts';
-import type { ChatModel } from './reply.ts';
+import { type ChatModel, DEFAULT_WINDOW } from './reply.ts';
 
 /**
  * Gives an embedded partner, which needs no network: `eliza`, a small script that is kind and short,
@@ -19,6 +19,8 @@ export function demoModel(model: string): ChatModel {
   }
   return {
     name: `demo/${model}`,
+    isLocal: true,
+    contextWindow: DEFAULT_WINDOW,
     async *reply(messages, signal) {
       for (const word of answer(messages).match(/\S*\s*/g) ?? []) {
         // One turn of the event loop a word, so that Ctrl+C gets in between.

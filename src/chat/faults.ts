@@ -10,7 +10,11 @@ import { type Endpoint, quote } from './providers.ts';
 export function explain(error: unknown, endpoint: Endpoint, begun: boolean): CofferError {
   if (isCofferError(error)) return error;
   const status = statusOf(error);
-  if (status !== undefined) return explainStatus(status, error, endpoint);
+  if (status !== undefined) {
+    const fault = explainStatus(status, error, endpoint);
+    if (toolRefusal.test(String(fieldOf(error, 'responseBody')))) toolRefusals.add(fault);
+    return fault;
+  }
   const cause = networkErrorOf(error);
   const reason = cause === undefined ? '' : ` (${cause.code})`;
   if (begun) {
@@ -25,10 +29,21 @@ export function explain(error: unknown, endpoint: Endpoint, begun: boolean): Cof
   return new CofferError('MODEL_FAILED', message);
 }
 
+/** Tells whether a fault of {@link explain} came of a model that takes no tools: it may answer without them. */
+export function refusesTools(fault: CofferError): boolean {
+  return toolRefusals.has(fault);
+}
+
 /** Says that the reply is no longer wanted: `CANCELLED`. */
 export function cancelled(): CofferError {
   return new CofferError('CANCELLED', 'the reply was cancelled');
 }
+
+const toolRefusals = new WeakSet<CofferError>();
+
+/** No server has a code word for it; these are the words of Ollama, vLLM, LM Studio and OpenRouter. */
+const toolRefusal =
+  /(?:not|n't|that) support\w* (?:\w+ ){0,3}tool|tools? (?:\w+ ){0,2}(?:is|are) not (?:supported|enabled)/i;
 
 function explainStatus(status: number, error: unknown, endpoint: Endpoint): CofferError {
   const { provider, model, baseURL, apiKeyEnv } = endpoint;

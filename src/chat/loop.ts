@@ -1,20 +1,35 @@
 import { CofferError, isCofferError } from '../errors.ts';
-import type { Message, NewEvent, Usage } from '../session/event.ts';
-import type { Session } from '../session/session.ts';
-import type { ChatModel, ReplyPart } from './reply.ts';
+import { type Arrived, ArrivingReply, type Call, faultOf, type ReplySession } from './arriving.ts';
+import { type CallEnd, denied, runCalls } from './calls.ts';
+import { type Compacted, compact, isOver } from './compact.ts';
+import { contextOf, tokensOf } from './context.ts';
+import { refusesTools } from './faults.ts';
+import type { ChatModel, OfferedTool } from './reply.ts';
+import type { Approve, ToolBox } from './tools/toolbox.ts';
+
+export type { Call } from './arriving.ts';
+export type { CallEnd } from './calls.ts';
+export type { Approve } from './tools/toolbox.ts';
 
 /** Told what arrives, in order. What these throw ends the turn as it is: recorded like a break, then thrown on. */
 export interface TurnEvents {
   onText(delta: string): void;
   onReasoning?(delta: string): void;
+  /** A whole reply has arrived; where it calls tools, they are run next, and another one follows. */
+  onReplyEnd?(): void;
+  onCall?(call: Call): void;
+  onCallEnd?(end: CallEnd): void;
+  /** The model takes no tools: it is asked without them from now on. */
+  onToolsRefused?(): void;
+  /** The context is over the share of the window that was set; a compaction comes next. */
+  onContextWarning?(context: { tokens: number; window: number }): void;
+  onCompacted?(compacted: Compacted): void;
+  /** The summary failed, and the turn goes on without. */
+  onCompactionFailed?(error: CofferError): void;
 }
 
-/** How a turn ended. `text` is what arrived of the reply; `error` is there where it failed. */
-export interface TurnResult {
-  outcome: 'completed' | 'cancelled' | 'failed';
-  text: string;
-  error?: CofferError;
-}
+/** How a turn ended. `text` is what arrived of the last reply; `error` is there where it failed. */
+export type TurnResult = Pick<Arrived, 'outcome' | 'text' | 'error'>;
 
 /** What a turn may be told beside its words. */
 export interface TurnOptions {
@@ -22,18 +37,32 @@ export interface TurnOptions {
   maxMessages?: number | undefined;
   /** Milliseconds between two saves of a reply that is still arriving; 30,000 unless given. */
   saveInterval?: number | undefined;
+  /** What the model may call. */
+  tools?: Pick<ToolBox, 'definitions' | 'run'> | undefined;
+  /** Asks a person; without it nobody is there. */
+  approve?: Approve | undefined;
+  /** How often the model is asked at most; 128 unless given. */
+  maxTurns?: number | undefined;
+  /** How many tools are run at most; 200 unless given. */
+  maxToolCalls?: number | undefined;
+  /** The share of the window from which on older messages are summarised; never, unless given. */
+  autoCompactAt?: number | false | undefined;
+  /** How many of the newest messages a summary leaves as they are; 50 unless given. */
+  keepMessages?: number | undefined;
 }
 
 /** What a turn needs of a session. */
-export type TurnSession = Pick<Session, 'record' | 'saveDraft' | 'draft' | 'state'>;
+export type TurnSession = ReplySession;
 
 /**
  * Takes one turn: records what the user says as a step, asks the model, and records the reply and what
- * it used as a second step. While the reply arrives, `session.draft` is what a final save would add.
+ * it used as a second step. Where the reply calls tools, they are run, each a step, and the model is asked again with the results: every call
+ * has one, whether it was run, denied or cancelled. While a reply arrives, `session.draft` is what a final save would add.
  * A reply that breaks or is cancelled by `signal` is recorded as far as it came, marked `partial`, a
- * break with its `error` event beside it; where nothing came, no message is recorded. Resolves for
+ * break with its `error` event beside it; where nothing came, no message is recorded. At a limit the calls that are left are denied and the turn
+ * ends with `LIMIT_REACHED`. Once in a turn a context that has grown too long is compacted before it is sent. Resolves for
  * every outcome of the model's; steps that could not be saved are told by `session.unsaved`. Throws
- * RangeError for `maxMessages` or `saveInterval` below 1.
+ * RangeError for an option below 1.
  */
 export async function turn(
   session: TurnSession,
@@ -43,110 +72,119 @@ export async function turn(
   signal: AbortSignal,
   options: TurnOptions = {},
 ): Promise<TurnResult> {
-  const { maxMessages = Number.POSITIVE_INFINITY, saveInterval = 30_000 } = options;
-  if (!(maxMessages >= 1)) throw new RangeError('maxMessages is at least 1');
-  if (!(saveInterval >= 1)) throw new RangeError('saveInterval is at least 1 ms');
+  checkOptions(options);
+  const { maxTurns = 128, maxToolCalls = 200 } = options;
   await session.record({ type: 'message', message: { role: 'user', content: text } });
+  let warned = false;
+  for (let asked = 1, called = 0; ; asked++) {
+    if (!warned && isOver(session.state, model, options.autoCompactAt)) {
+      warned = true;
+      await makeRoom(session, model, events, signal, options.keepMessages);
+    }
+    const { calls, ...result } = await ask(session, model, events, signal, options);
+    if (calls.length === 0) return result;
+    events.onReplyEnd?.();
+    const room = asked < maxTurns ? maxToolCalls - called : 0;
+    await runCalls(session, calls.slice(0, room), callOptions(events, options), signal);
+    called += calls.length;
+    if (calls.length > room) {
+      const limit = asked < maxTurns ? ([maxToolCalls, 'calls of tools', 'maxToolCalls'] as const) : undefined;
+      return await endAtLimit(session, calls.slice(room), limit ?? [maxTurns, 'requests', 'maxTurns'], result.text);
+    }
+    if (signal.aborted) return { outcome: 'cancelled', text: result.text };
+  }
+}
+
+function checkOptions(options: TurnOptions): void {
+  const { saveInterval = 30_000 } = options;
+  for (const name of ['maxMessages', 'maxTurns', 'maxToolCalls', 'keepMessages'] as const) {
+    const value = options[name] ?? 1;
+    if (!(value >= 1)) throw new RangeError(`${name} is at least 1`);
+  }
+  if (!(saveInterval >= 1)) throw new RangeError('saveInterval is at least 1 ms');
+}
+
+/** Asks for one reply, and where the model takes no tools, once more without them. */
+async function ask(
+  session: TurnSession,
+  model: ChatModel,
+  events: TurnEvents,
+  signal: AbortSignal,
+  options: TurnOptions,
+): Promise<Arrived> {
+  const { maxMessages, saveInterval = 30_000 } = options;
+  const tools = withoutTools.has(model) ? undefined : options.tools?.definitions;
   const arriving = new ArrivingReply(session, model.name, saveInterval);
+  const messages = contextOf(session.state, { maxMessages, tools: tools !== undefined });
   try {
-    for await (const part of model.reply(newest(session.state.messages, maxMessages), signal)) {
+    for await (const part of replyOf(model, messages, signal, tools)) {
       arriving.take(part);
       if (part.type === 'text') events.onText(part.text);
       if (part.type === 'reasoning') events.onReasoning?.(part.text);
     }
   } catch (error) {
     if (signal.aborted && isCofferError(error, 'CANCELLED')) return await arriving.breakOff('cancelled');
-    if (isCofferError(error)) return await arriving.breakOff('failed', error);
+    if (isCofferError(error)) {
+      if (tools === undefined || !arriving.isEmpty || !refusesTools(error))
+        return await arriving.breakOff('failed', error);
+      withoutTools.add(model);
+      events.onToolsRefused?.();
+      return await ask(session, model, events, signal, options);
+    }
     await arriving.breakOff('failed');
     throw error;
   }
   return await arriving.complete();
 }
 
-/** The newest messages, beginning with one of the user's as every protocol wants it, and the system's before them. */
-function newest(messages: readonly Message[], count: number): Message[] {
-  const others = messages.filter(({ role }) => role !== 'system');
-  const sent = others.slice(-Math.min(count, others.length));
-  const first = sent.findIndex(({ role }) => role === 'user');
-  return [...messages.filter(({ role }) => role === 'system'), ...sent.slice(first)];
+/** Those that have said so: it is not tried again at every request. */
+const withoutTools = new WeakSet<ChatModel>();
+
+function replyOf(
+  model: ChatModel,
+  messages: ReturnType<typeof contextOf>,
+  signal: AbortSignal,
+  tools: readonly OfferedTool[] | undefined,
+): ReturnType<ChatModel['reply']> {
+  return tools === undefined ? model.reply(messages, signal) : model.reply(messages, signal, tools);
 }
 
-/** A reply on its way into a session: the draft first, saved at intervals, then the step it becomes. */
-class ArrivingReply {
-  text = '';
-  #reasoning = '';
-  #usage: Usage | undefined;
-  readonly #session: TurnSession;
-  readonly #model: string;
-  readonly #interval: number;
-  #timer: NodeJS.Timeout | undefined;
-  #savedAt = Date.now();
-  #saving: Promise<void> | undefined;
-
-  constructor(session: TurnSession, model: string, interval: number) {
-    this.#session = session;
-    this.#model = model;
-    this.#interval = interval;
-  }
-
-  get #empty(): boolean {
-    return this.text === '' && this.#reasoning === '';
-  }
-
-  take(part: ReplyPart): void {
-    if (part.type === 'finish') {
-      this.#usage = part.usage;
-      return;
-    }
-    if (part.type === 'text') this.text += part.text;
-    else this.#reasoning += part.text;
-    this.#session.draft = { ...this.#message(), partial: true };
-    this.#timer ??= setTimeout(() => this.#saveDraft(), Math.max(0, this.#savedAt + this.#interval - Date.now()));
-  }
-
-  async complete(): Promise<TurnResult> {
-    const used = this.#usage === undefined ? [] : [{ type: 'usage', model: this.#model, usage: this.#usage } as const];
-    if (this.#empty) {
-      const advice = 'ask again or choose another with /model';
-      const error = new CofferError('MODEL_FAILED', `${this.#model} sent an empty reply: ${advice}`);
-      await this.#record([...used, faultOf(error)]);
-      return { outcome: 'failed', text: '', error };
-    }
-    await this.#record([this.#message(), ...used]);
-    return { outcome: 'completed', text: this.text };
-  }
-
-  async breakOff(outcome: 'cancelled' | 'failed', error?: CofferError): Promise<TurnResult> {
-    const said = this.#empty ? [] : [{ ...this.#message(), partial: true } as const];
-    const fault = error === undefined ? [] : [faultOf(error)];
-    await this.#record([...said, ...fault]);
-    return { outcome, text: this.text, ...(error === undefined ? {} : { error }) };
-  }
-
-  // No turn of the event loop between the draft's end and the record: a final save finds one of them, never both.
-  async #record(events: NewEvent[]): Promise<void> {
-    clearTimeout(this.#timer);
-    this.#session.draft = undefined;
-    if (events.length > 0) await this.#session.record(...events);
-    await this.#saving;
-  }
-
-  #saveDraft(): void {
-    this.#saving = this.#session.saveDraft().finally(() => {
-      this.#savedAt = Date.now();
-      this.#timer = undefined;
-    });
-  }
-
-  #message(): Extract<NewEvent, { type: 'message' }> {
-    const { text } = this;
-    const thought = this.#reasoning === '' ? [] : [{ type: 'reasoning', text: this.#reasoning } as const];
-    const said = text === '' ? [] : [{ type: 'text', text } as const];
-    const content = thought.length === 0 ? text : [...thought, ...said];
-    return { type: 'message', message: { role: 'assistant', content }, model: this.#model };
-  }
+function callOptions(events: TurnEvents, { tools, approve }: TurnOptions): Parameters<typeof runCalls>[2] {
+  return {
+    tools,
+    approve,
+    onCall: (call) => events.onCall?.(call),
+    onCallEnd: (end) => events.onCallEnd?.(end),
+  };
 }
 
-function faultOf({ code, message }: CofferError): NewEvent {
-  return { type: 'error', code, message };
+async function endAtLimit(
+  session: TurnSession,
+  rest: readonly Call[],
+  [most, of, setting]: readonly [number, string, string],
+  text: string,
+): Promise<TurnResult> {
+  const limit = `one turn has at most ${most} ${of} (${setting})`;
+  const error = new CofferError('LIMIT_REACHED', `${limit}, and this one ends here: say whether to go on`);
+  await session.record(...rest.flatMap((call) => denied(call, limit)), faultOf(error));
+  return { outcome: 'failed', text, error };
+}
+
+/** Says that the context is long, and compacts it; where that fails the turn goes on with what there is. */
+async function makeRoom(
+  session: TurnSession,
+  model: ChatModel,
+  events: TurnEvents,
+  signal: AbortSignal,
+  keepMessages: number | undefined,
+): Promise<void> {
+  const context = { tokens: tokensOf(session.state), window: model.contextWindow };
+  await session.record({ type: 'context-warning', ...context });
+  events.onContextWarning?.(context);
+  try {
+    events.onCompacted?.(await compact(session, model, { keepMessages, signal }));
+  } catch (error) {
+    if (!isCofferError(error)) throw error;
+    if (!signal.aborted) events.onCompactionFailed?.(error);
+  }
 }

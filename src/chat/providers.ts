@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { CofferError } from '../errors.ts';
+import { DEFAULT_WINDOW } from './reply.ts';
 
 /** What the settings say of a provider. `apiKeyEnv` is the *name* of the environment variable that holds its key. */
 export interface ProviderSettings {
@@ -8,7 +9,7 @@ export interface ProviderSettings {
   /** Where its API begins, the version included: `http://127.0.0.1:11434/v1`. */
   baseURL?: string | undefined;
   apiKeyEnv?: string | undefined;
-  /** Tokens its models can take in one request. */
+  /** Tokens its models can take in one request; {@link DEFAULT_WINDOW} unless it says otherwise. */
   contextWindow?: number | undefined;
   /** What its models cost, by the model's name. */
   prices?: Readonly<Record<string, Price>> | undefined;
@@ -52,6 +53,11 @@ export interface Endpoint {
   /** Undefined where the provider needs none, as local servers don't. */
   apiKey: string | undefined;
   apiKeyEnv: string | undefined;
+  /** It is on this machine. */
+  isLocal: boolean;
+  contextWindow: number;
+  /** Undefined where nobody said what the model costs. */
+  price: Price | undefined;
 }
 
 /**
@@ -94,6 +100,7 @@ export function findEndpoint(
     throw new CofferError('SETTINGS_INVALID', `provider ${provider} needs a baseURL in the settings`);
   }
   const apiKeyEnv = theirs?.apiKeyEnv ?? ours?.apiKeyEnv;
+  const prices = theirs?.prices ?? {};
   return {
     provider,
     model,
@@ -101,6 +108,9 @@ export function findEndpoint(
     baseURL,
     apiKey: apiKeyEnv === undefined ? undefined : readKey(name, apiKeyEnv, env),
     apiKeyEnv,
+    isLocal: isLoopback(baseURL),
+    contextWindow: theirs?.contextWindow ?? DEFAULT_WINDOW,
+    price: Object.hasOwn(prices, model) ? prices[model] : undefined,
   };
 }
 
@@ -113,8 +123,14 @@ export function isLocalModel(name: string, providers: Readonly<Record<string, Pr
   if (provider === 'demo') return true;
   const ours = Object.hasOwn(builtinProviders, provider) ? builtinProviders[provider] : undefined;
   const theirs = Object.hasOwn(providers, provider) ? providers[provider] : undefined;
-  const host = URL.parse(theirs?.baseURL ?? ours?.baseURL ?? '')?.hostname;
-  return host === undefined ? undefined : /^(localhost|.+\.localhost|127(\.\d+){3}|\[::1\])$/.test(host);
+  const baseURL = theirs?.baseURL ?? ours?.baseURL;
+  return baseURL === undefined || !URL.canParse(baseURL) ? undefined : isLoopback(baseURL);
+}
+
+/** Tells whether an address is one of this machine's own, by its name alone: nothing is looked up. */
+export function isLoopback(baseURL: string): boolean {
+  const host = URL.parse(baseURL)?.hostname ?? '';
+  return /^(localhost|.+\.localhost|127(\.\d+){3}|\[::1\]|\[::ffff:7f[\da-f]{2}:[\da-f]{1,4}\])$/.test(host);
 }
 
 /** Puts what somebody typed into a message: quoted, control characters escaped, never longer than 80 characters. */

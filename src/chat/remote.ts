@@ -1,31 +1,39 @@
-import type { LanguageModel, LanguageModelUsage, ModelMessage, streamText } from 'ai';
+import type { LanguageModel, LanguageModelUsage, ModelMessage, ToolSet } from 'ai';
 import { CofferError } from '../errors.ts';
 import type { Message, Usage } from '../session/event.ts';
 import { cancelled, explain } from './faults.ts';
 import type { Endpoint } from './providers.ts';
-import type { ChatModel, ReplyPart } from './reply.ts';
+import type { ChatModel, OfferedTool, ReplyPart } from './reply.ts';
 
 /**
  * Gives the model behind an endpoint. The SDK is imported at the first reply. Requests go to the
  * endpoint and nowhere else: no redirect is followed, no file fetched, no telemetry sent, and nothing
- * is tried twice.
+ * is tried twice. Tools are offered and never run here.
  */
 export function remoteModel(endpoint: Endpoint): ChatModel {
   return {
     name: `${endpoint.provider}/${endpoint.model}`,
-    reply: (messages, signal) => replyOf(endpoint, messages, signal),
+    isLocal: endpoint.isLocal,
+    contextWindow: endpoint.contextWindow,
+    reply: (messages, signal, tools) => replyOf(endpoint, { messages, tools }, signal),
   };
+}
+
+/** What is asked. */
+interface Question {
+  readonly messages: readonly Message[];
+  readonly tools: readonly OfferedTool[] | undefined;
 }
 
 async function* replyOf(
   endpoint: Endpoint,
-  messages: readonly Message[],
+  question: Question,
   signal: AbortSignal,
 ): AsyncGenerator<ReplyPart, void, undefined> {
   const left = new AbortController();
   let begun = false;
   try {
-    for await (const part of request(endpoint, await sdk(), messages, AbortSignal.any([signal, left.signal]))) {
+    for await (const part of request(endpoint, question, AbortSignal.any([signal, left.signal]))) {
       begun = true;
       yield part;
     }
@@ -38,14 +46,15 @@ async function* replyOf(
 
 async function* request(
   endpoint: Endpoint,
-  stream: typeof streamText,
-  messages: readonly Message[],
+  { messages, tools }: Question,
   signal: AbortSignal,
 ): AsyncGenerator<ReplyPart, void, undefined> {
+  const { streamText } = await sdk();
   signal.throwIfAborted();
-  const result = stream({
+  const result = streamText({
     model: await languageModel(endpoint),
     messages: messages.filter(saysSomething) as ModelMessage[],
+    ...(tools === undefined || tools.length === 0 ? {} : { tools: await offer(tools) }),
     allowSystemInMessages: true,
     abortSignal: signal,
     maxRetries: 0,
@@ -59,9 +68,10 @@ async function* request(
   for await (const part of result.stream) {
     if (part.type === 'text-delta' && part.text !== '') yield { type: 'text', text: part.text };
     else if (part.type === 'reasoning-delta' && part.text !== '') yield { type: 'reasoning', text: part.text };
+    else if (part.type === 'tool-call') yield callOf(part);
     else if (part.type === 'error') throw part.error;
     else if (part.type === 'abort') signal.throwIfAborted();
-    else if (part.type === 'finish-step') usage = usageOf(part.usage, endpoint.type);
+    else if (part.type === 'finish-step') usage = usageOf(part.usage, endpoint);
     else if (part.type === 'finish') {
       const reason: string = part.finishReason;
       if (reason === 'interrupted' || reason === 'error') break;
@@ -72,10 +82,25 @@ async function* request(
   throw new Error('the stream ended before the reply did');
 }
 
-async function sdk(): Promise<typeof streamText> {
-  const { streamText } = await import('ai');
+async function sdk(): Promise<typeof import('ai')> {
+  const ai = await import('ai');
   globalThis.AI_SDK_LOG_WARNINGS = false;
-  return streamText;
+  return ai;
+}
+
+/** Without anything to execute, so that the SDK ends with the calls. Their input is checked by whoever runs them. */
+async function offer(tools: readonly OfferedTool[]): Promise<ToolSet> {
+  const { jsonSchema, tool } = await sdk();
+  const offered: ToolSet = {};
+  for (const { name, description, inputSchema } of tools) {
+    offered[name] = tool({ description, inputSchema: jsonSchema<unknown>(inputSchema) }) as ToolSet[string];
+  }
+  return offered;
+}
+
+function callOf(part: { toolCallId: string; toolName: string; input: unknown }): ReplyPart {
+  const { toolCallId, toolName, input } = part;
+  return { type: 'tool-call', toolCallId, toolName, input };
 }
 
 // A model object, never a name: the SDK takes a name to its vendor's gateway.
@@ -111,12 +136,24 @@ function saysSomething(message: Message): boolean {
 
 const unknownUsage: Usage = { inputTokens: null, outputTokens: null, cost: null };
 
-function usageOf({ inputTokens, outputTokens, raw }: LanguageModelUsage, type: Endpoint['type']): Usage {
+function usageOf({ inputTokens, outputTokens, raw }: LanguageModelUsage, endpoint: Endpoint): Usage {
   // The SDK makes 0 of a count that an OpenAI-compatible server leaves out.
-  const given = (name: string): boolean => type === 'anthropic' || raw?.[name] != null;
-  return {
+  const given = (name: string): boolean => endpoint.type === 'anthropic' || raw?.[name] != null;
+  const known = {
     inputTokens: given('prompt_tokens') ? (inputTokens ?? null) : null,
     outputTokens: given('completion_tokens') ? (outputTokens ?? null) : null,
-    cost: null,
   };
+  return { ...known, cost: costOf(known, endpoint) ?? reportedCost(raw, endpoint) };
+}
+
+function costOf({ inputTokens, outputTokens }: Omit<Usage, 'cost'>, { price }: Endpoint): number | null {
+  if (price === undefined || inputTokens === null || outputTokens === null) return null;
+  return (inputTokens * price.input + outputTokens * price.output) / 1_000_000;
+}
+
+/** OpenRouter says what a request cost, in US dollars; of others it is not known in what they count. */
+function reportedCost(raw: LanguageModelUsage['raw'], { provider, baseURL }: Endpoint): number | null {
+  const isOpenRouter = provider === 'openrouter' || /(^|\.)openrouter\.ai$/.test(URL.parse(baseURL)?.hostname ?? '');
+  const cost = raw?.['cost'];
+  return isOpenRouter && typeof cost === 'number' && cost >= 0 ? cost : null;
 }

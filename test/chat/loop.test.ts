@@ -280,6 +280,8 @@ async function stream(
   let told = Promise.withResolvers<void>();
   const model: ChatModel = {
     name: 'mock/clockwork',
+    isLocal: true,
+    contextWindow: 128_000,
     async *reply(): AsyncGenerator<ReplyPart> {
       while (await send.promise) {
         send = Promise.withResolvers();
@@ -304,6 +306,8 @@ function scripted(parts: readonly ReplyPart[]): ChatModel & { asked: (readonly M
   const asked: (readonly Message[])[] = [];
   return {
     name: 'mock/scripted',
+    isLocal: true,
+    contextWindow: 128_000,
     asked,
     async *reply(messages) {
       asked.push(messages);

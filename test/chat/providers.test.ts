@@ -71,7 +71,31 @@ describe('findEndpoint', () => {
       baseURL: 'http://127.0.0.1:11434/v1',
       apiKey: undefined,
       apiKeyEnv: undefined,
+      isLocal: true,
+      contextWindow: 128_000,
+      price: undefined,
     });
+  });
+
+  it('takes the window and the price of a model from the settings, of that model alone', () => {
+    const prices = { small: { input: 0.5, output: 2 } };
+    const mine = { baseURL: 'https://models.example/v1', contextWindow: 8192, prices };
+    expect(findEndpoint('mine/small', { mine }, {})).toMatchObject({ contextWindow: 8192, price: prices.small });
+    expect(findEndpoint('mine/toString', { mine }, {}).price).toBeUndefined();
+  });
+
+  it.each([
+    ['http://127.8.9.1:1/v1', true],
+    ['http://[::1]:1/v1', true],
+    ['http://[::ffff:127.0.0.1]:1/v1', true],
+    ['http://LOCALHOST/v1', true],
+    ['http://box.localhost/v1', true],
+    ['http://127.0.0.1.example.com/v1', false],
+    ['http://localhost.example.com/v1', false],
+    ['http://192.168.0.2/v1', false],
+    ['http://[::ffff:10.0.0.1]/v1', false],
+  ])('knows by the address whether a model is on this machine: %s', (baseURL, isLocal) => {
+    expect(findEndpoint('mine/x', { mine: { baseURL } }, {}).isLocal).toBe(isLocal);
   });
 
   it('lets the settings override a provider key by key', () => {
