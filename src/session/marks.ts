@@ -1,0 +1,63 @@
+import { CofferError } from '../errors.ts';
+import type { NewEvent } from './event.ts';
+import { checkName } from './snapshot.ts';
+import type { State } from './state.ts';
+
+/** How many tags a session may have, and how long one may be: they have to fit a summary. */
+const TAGS = 16;
+const TAG_LENGTH = 40;
+
+/** What somebody says about a session: the event that records it, none where it is so already. */
+export type Mark = (state: State) => NewEvent | undefined;
+
+/** Gives a session a name. Throws `NAME_INVALID`. */
+export function naming(name: string): Mark {
+  const checked = checkName(name);
+  return (state) => (state.name === checked ? undefined : { type: 'name', name: checked });
+}
+
+/** Keeps a session from being pruned, or no longer. */
+export function pinning(pinned: boolean): Mark {
+  return (state) => (state.pinned === pinned ? undefined : { type: 'pin', pinned });
+}
+
+/** Puts a session out of the list, or back. */
+export function archiving(archived: boolean): Mark {
+  return (state) => (state.archived === archived ? undefined : { type: 'archive', archived });
+}
+
+/** Adds tags to those a session has. Throws `NAME_INVALID` for what is none, and where they become too many. */
+export function tagging(tags: readonly string[]): Mark {
+  const checked = checkTags(tags);
+  return (state) => {
+    const all = [...new Set([...state.tags, ...checked])].sort();
+    if (all.length > TAGS) {
+      throw new CofferError('NAME_INVALID', `a session has at most ${TAGS} tags, and these would be ${all.length}`);
+    }
+    return all.length === state.tags.length ? undefined : { type: 'tags', tags: all };
+  };
+}
+
+/** Takes tags away. Throws `NAME_INVALID` for one that the session does not have. */
+export function untagging(tags: readonly string[]): Mark {
+  return (state) => {
+    const missing = tags.find((tag) => !state.tags.includes(tag));
+    if (missing !== undefined) {
+      const has = state.tags.length === 0 ? 'it has none' : `it has ${state.tags.join(', ')}`;
+      throw new CofferError('NAME_INVALID', `no tag ${missing} to take away; ${has}`);
+    }
+    return tags.length === 0 ? undefined : { type: 'tags', tags: state.tags.filter((tag) => !tags.includes(tag)) };
+  };
+}
+
+function checkTags(tags: readonly string[]): readonly string[] {
+  for (const tag of tags) {
+    if (/^[\p{Ll}\p{Lo}\p{M}\p{N}_-]+$/u.test(tag) && [...tag].length <= TAG_LENGTH) continue;
+    const form = `lower-case letters, digits, - and _, at most ${TAG_LENGTH}`;
+    throw new CofferError(
+      'NAME_INVALID',
+      `${JSON.stringify([...tag].slice(0, 60).join(''))} can't be a tag; a tag has ${form}`,
+    );
+  }
+  return tags;
+}
