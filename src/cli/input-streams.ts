@@ -134,9 +134,10 @@ function translate([text, key]: Press, pasting: boolean): readonly Press[] {
   if (key.ctrl === true) return withCtrl.get(name) ?? [];
   if (name === 'escape') return [plain('escape')];
   if (key.meta === true) return [];
-  if (name === 'pageup' || name === 'pagedown') return Array(PAGE).fill(plain(name === 'pageup' ? 'up' : 'down'));
+  if (name === 'pageup' || name === 'pagedown') return Array(PAGE).fill(name === 'pageup' ? up : down);
+  if (name === 'up' || name === 'down') return [name === 'up' ? up : down];
   if (name === 'enter') return [plain('return')];
-  if (name === 'up' || name === 'down' || name === 'return' || name === 'backspace') return [plain(name)];
+  if (name === 'return' || name === 'backspace') return [plain(name)];
   return printable(text, key);
 }
 
@@ -152,13 +153,17 @@ function typed(text: string): Press {
   return [text, { ...(text === ' ' && { name: 'space' }), sequence: text }];
 }
 
+/** With Meta, the readline that a list of clack's has for its filter takes them for nothing: without, it fetches lines of its history. */
+const up: Press = [undefined, { name: 'up', meta: true, sequence: '' }];
+const down: Press = [undefined, { name: 'down', meta: true, sequence: '' }];
+
 const withCtrl: ReadonlyMap<string, readonly Press[]> = new Map([
   ['c', [plain('escape')]],
   ['d', [plain('escape')]],
   ['g', [plain('escape')]],
   ['j', [plain('return')]],
-  ['n', [plain('down')]],
-  ['p', [plain('up')]],
+  ['n', [down]],
+  ['p', [up]],
   ['h', [plain('backspace')]],
   ['u', [[undefined, { name: 'u', ctrl: true, sequence: '' }]]],
   ['w', [[undefined, { name: 'w', ctrl: true, sequence: '' }]]],

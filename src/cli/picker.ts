@@ -69,6 +69,7 @@ export async function pickSession(
   rows: readonly Row[],
   question = 'resume which session?',
 ): Promise<Row | undefined> {
+  if (rows.length === 0) terminal.say('no saved sessions yet');
   return pick(terminal, input, rows.toSorted(newestFirst).map(toChoice), { question });
 }
 
