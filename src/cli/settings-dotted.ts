@@ -1,5 +1,5 @@
 import { CofferError } from '../errors.ts';
-import { isKeyName, priceParts, providerParts } from './settings-keys.ts';
+import { isKeyName, keyNames, priceParts, providerParts } from './settings-keys.ts';
 import { describeUnknown, topKeys } from './settings-schema.ts';
 import { nearest } from './slash/parse.ts';
 
@@ -27,16 +27,26 @@ export function splitKey(key: string): readonly string[] {
   const [, before, last = ''] = part === undefined ? (/^(.+)\.([^.]+)$/.exec(provider) ?? []) : [];
   // A provider's name may have a dot, but more likely its part is misspelt.
   if (before !== undefined && isMisspelt(last, Object.keys(providerParts)))
-    throw unknownKey(key, ['providers', before, last]);
+    throw new CofferError('USAGE', describeUnknown(['providers', before, last]));
   return ['providers', provider, part === undefined ? undefined : part.replace(/\..*$/s, ''), model, price].filter(
     (name) => name !== undefined,
   );
 }
 
 /** The error of a key that is no setting. */
-export function unknownKey(key: string, path: readonly string[] = key.split('.').slice(0, 2)): CofferError {
-  const known = path[0] === 'permissions' || path[0] === 'providers' ? path : path.slice(0, 1);
-  return new CofferError('USAGE', describeUnknown(known));
+export function unknownKey(key: string): CofferError {
+  const whole = keyNames.find((name) => key.startsWith(`${name}.`));
+  if (whole === 'providers') {
+    return new CofferError('USAGE', `${key} is unknown; write providers.<name>, with letters, digits and . _ - only`);
+  }
+  if (whole !== undefined) {
+    const rest = key.slice(whole.length + 1);
+    return new CofferError(
+      'USAGE',
+      `${whole} is set as a whole, and has no ${rest}; coffer config get ${whole} shows it`,
+    );
+  }
+  return new CofferError('USAGE', describeUnknown(key.split('.').slice(0, key.startsWith('permissions.') ? 2 : 1)));
 }
 
 /** What stands at the end of a way; undefined where nothing does. */

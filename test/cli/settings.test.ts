@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { defaultPermissions, ruleForm } from '../../src/chat/permissions.ts';
-import { defaultSettings, loadSettings, settingOf, settingsPath } from '../../src/cli/settings.ts';
+import { defaultSettings, loadSettings, type Settings, settingOf, settingsPath } from '../../src/cli/settings.ts';
 import { keyNames } from '../../src/cli/settings-keys.ts';
 import type { CofferError } from '../../src/errors.ts';
 
@@ -39,7 +39,7 @@ describe('loadSettings', () => {
   });
 
   it('reads every setting, a byte order mark before them or not', async () => {
-    const all = {
+    const all: Settings = {
       model: 'mine/some/model',
       providers: {
         mine: {
