@@ -28,10 +28,9 @@ export async function listConfig(shell: Shell, options: ShowOptions): Promise<vo
   const lines = rows
     .flatMap(flatten)
     .map(({ key, value, ...source }) => [key, inWords(value), describe(source)] as const);
-  const [first, second] = [0, 1].map((at) => Math.max(...lines.map((line) => line[at]?.length ?? 0)));
-  for (const [key, value, source] of lines) {
-    terminal.say(`${key.padEnd(first ?? 0)}  ${value.padEnd(Math.min(second ?? 0, LONGEST))}  ${source}`);
-  }
+  const width = Math.max(...lines.map(([key]) => key.length));
+  for (const [key, value, source] of lines)
+    terminal.say(`${key.padEnd(width)}  ${value.padEnd(USUAL_WIDTH)}  ${source}`);
 }
 
 /** Shows the value of one setting, or of a part of it. Throws `USAGE` for an unknown key, `SETTINGS_INVALID`. */
@@ -75,8 +74,8 @@ export async function showConfigPath(shell: Shell): Promise<void> {
   shell.terminal.say(await settingsPath(shell.env));
 }
 
-/** No column of values is made wider than this for the sake of one long value. */
-const LONGEST = 40;
+/** Longer values are few, and push what says them to the right. */
+const USUAL_WIDTH = 12;
 
 async function load({ env, options }: Shell): Promise<Sourced> {
   return loadSettingsWithSources(await settingsPath(env), { env, options, directory: options.path ?? '.' });
