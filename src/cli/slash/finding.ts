@@ -1,14 +1,12 @@
 import type { Chat } from '../chat.ts';
-import { countMessages, showRows } from '../rows.ts';
+import { countMessages } from '../rows.ts';
+import { listInChat } from './listing.ts';
 import type { SlashCommand, SlashCommands } from './slash.ts';
 
 const sessions: SlashCommand = {
-  usage: '',
-  about: 'lists saved sessions',
-  async run(chat) {
-    chat.shown = await chat.sessions.list();
-    showRows(chat.terminal, chat.shown, '/resume', chat.sessions.seen);
-  },
+  usage: '[text]',
+  about: 'lists saved sessions, those with a text in their names or tags; --all: archived ones too',
+  run: listInChat,
 };
 
 async function begin(chat: Chat, keeps: boolean): Promise<void> {
@@ -31,7 +29,8 @@ export const findingCommands: SlashCommands = {
   '/history': { ...sessions, about: 'the same as /sessions' },
   '/resume': {
     usage: '[which]',
-    about: 'goes on with a session: a number of the list, an id, a name, last; alone, one chosen from the list (ctrl+x l)',
+    about:
+      'goes on with a session: a number of the list, an id, a name, last; alone, one chosen from the list (ctrl+x l)',
     async run(chat, argument) {
       const which = argument === '' ? await pickWhich(chat) : argument;
       if (which !== undefined) await chat.resume(which);

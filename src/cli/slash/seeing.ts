@@ -1,4 +1,47 @@
+import { CofferError, isCofferError } from '../../errors.ts';
+import type { Row } from '../../session/row.ts';
+import type { Chat } from '../chat.ts';
+import { listInChat } from './listing.ts';
 import type { SlashCommands } from './slash.ts';
 
 /** Shows what a session is. */
-export const seeingCommands: SlashCommands = {};
+export const seeingCommands: SlashCommands = {
+  '/session': {
+    usage: '[info|list]',
+    about: 'shows what this session is; list: lets you choose another',
+    async run(chat, argument) {
+      if (argument === '' || argument === 'info') await showInfo(chat);
+      else if (argument === 'list') await choose(chat);
+      else throw new CofferError('USAGE', `/session knows info and list, not ${argument}`);
+    },
+  },
+};
+
+/** What this chat knows of its session is as new as can be; its row says where it is kept. */
+async function showInfo(chat: Chat): Promise<void> {
+  const { session, sessions, terminal } = chat;
+  const [{ infoOf }, { infoLines }] = await Promise.all([import('../../session/info.ts'), import('../info.ts')]);
+  const rows = await listed(chat);
+  const row = rows.find(({ fileId }) => fileId === session.fileId);
+  const { state, events } = session;
+  for (const line of infoLines(infoOf(sessions, { row, state, events }, rows))) terminal.say(line);
+}
+
+/** Without the list there is still much to say. */
+async function listed(chat: Chat): Promise<readonly Row[]> {
+  try {
+    return await chat.sessions.list();
+  } catch (error) {
+    if (!isCofferError(error)) throw error;
+    chat.terminal.tell(error.message);
+    return [];
+  }
+}
+
+async function choose(chat: Chat): Promise<void> {
+  const { terminal, input, sessions } = chat;
+  if (!terminal.interactive) return listInChat(chat, '');
+  const { pickSession } = await import('../picker.ts');
+  const row = await pickSession(terminal, input, await sessions.list());
+  if (row !== undefined) await chat.resume(row.fileId);
+}
