@@ -87,8 +87,16 @@ export const settingsKeys: { readonly [Name in KeyName]: Key<ValueOf<Name>> } = 
     ...wholeNumber(1000, 1, 'how many of the newest messages are sent to the model; the record is never cut'),
     project: 'only lower',
   },
-  maxSessions: wholeNumber(undefined, 1, 'how many sessions `coffer prune` keeps'),
-  retentionDays: wholeNumber(undefined, 1, 'how many days `coffer prune` keeps a session that nobody went on with'),
+  maxSessions: wholeNumber(
+    undefined,
+    1,
+    'how many sessions are kept; older ones are deleted unless pinned or named, `coffer prune --dry-run` shows which',
+  ),
+  retentionDays: wholeNumber(
+    undefined,
+    1,
+    'how many days a session is kept that nobody went on with, unless pinned or named',
+  ),
   directory: {
     check: ({ z }) => z.string().refine(isAbsolute),
     may: 'an absolute path',
