@@ -218,23 +218,23 @@ export class Input {
   /** Whether a key belongs to a chord; the last one of a chord answers the prompt. A key that makes no chord is one as ever. */
   #isChord(key: Key): boolean {
     const line = this.#chord && key.meta !== true ? this.chords[key.name ?? ''] : undefined;
-    const begins = key.ctrl === true && key.name === 'x' && this.#prompting && !this.#pasting;
-    this.#chord = begins;
-    if (line === undefined) return begins;
-    this.#putAside();
-    this.#muted = true;
-    this.#answer(line);
+    const asking = this.#waiting !== undefined && !this.#prompting;
+    this.#chord = key.ctrl === true && key.name === 'x' && !asking && !this.#pasting;
+    if (line === undefined) return this.#chord;
+    if (this.#prompting) this.#answerAside(line);
     return true;
   }
 
-  /** Takes the prompt off the screen, and what stands behind it. */
-  #putAside(): void {
+  /** Answers the prompt with `line`, taking it off the screen with what stands behind it, which is put aside. */
+  #answerAside(line: string): void {
     const readline = this.#readline;
     if (readline === undefined) return;
     this.#aside = { text: readline.line, cursor: readline.cursor };
     emptyLine(readline);
     const { rows } = readline.getCursorPos();
     this.#terminal.show(`${rows > 0 ? `\u001b[${rows}A` : ''}\r\u001b[J`);
+    this.#muted = true;
+    this.#answer(line);
   }
 
   /** What was put aside stands in the line again. */

@@ -12,13 +12,14 @@ export function widthOf(text: string): number {
 
 /** Cuts a text to so many columns, with `…` where something is missing. */
 export function cut(text: string, columns: number): string {
+  if (columns < 1) return '';
   // No character takes more code units than this on a screen that can be read; what is far longer is not measured to its end.
   const start = text.length > columns * 20 ? text.slice(0, columns * 20).toWellFormed() : text;
   let width = 0;
   let fitting = 0;
   for (const { segment, index } of segmenter.segment(start)) {
     width += columnsOf(segment);
-    if (width > columns) return columns < 1 ? '' : `${start.slice(0, fitting)}…`;
+    if (width > columns) return `${start.slice(0, fitting)}…`;
     if (width < columns) fitting = index + segment.length;
   }
   return start === text ? text : `${start.slice(0, fitting)}…`;

@@ -4,6 +4,13 @@ import { Input } from '../../src/cli/input.ts';
 import { FakeTerminal } from './fake-terminal.ts';
 
 const UP = '\u001b[A';
+const LEFT = '\u001b[D';
+const CTRL_C = '\u0003';
+const CTRL_D = '\u0004';
+const CTRL_L = '\u000c';
+const CTRL_X = '\u0018';
+const HIDE = '\u001b[?25l';
+const SHOW = '\u001b[?25h';
 
 describe('a hidden question', () => {
   it('shows nothing of an answer that was typed before it was asked, and keeps none in the history', async () => {
@@ -27,4 +34,232 @@ describe('a hidden question', () => {
     expect(stripVTControlCharacters(fake.shown)).toContain('first: \nsecond: \nthird: shown\n');
     expect(fake.shown).not.toMatch(/correct|horse/);
   });
+
+  it('shows nothing of an answer that was begun before it was asked', async () => {
+    const { fake, input } = await atPrompt();
+    const first = input.next('» ');
+    await type(fake, 'go\rcorrect ho');
+    expect(await first).toBe('go');
+    const answer = input.ask('secret: ', { hidden: true });
+    await type(fake, 'rse\r');
+    expect(await answer).toBe('correct horse');
+    input.close();
+    expect(fake.shown).not.toMatch(/correct|horse/);
+  });
 });
+
+describe('a lent terminal', () => {
+  it('hears the keys that the prompt does not, whose line and history stay', async () => {
+    const { fake, input } = await atPrompt();
+    const raw: boolean[] = [];
+    Object.assign(fake.stdin, { setRawMode: (mode: boolean) => raw.push(mode) });
+    const first = input.next('» ');
+    await type(fake, 'first\rtyped ahead');
+    await first;
+    const listeners = fake.stdout.listenerCount('resize');
+    const given = input.lend(async (stdin, stdout) => {
+      const heard = read(stdin, 5);
+      await type(fake, 'abc\r');
+      await type(fake, CTRL_C);
+      stdout.write('drawn\nby it');
+      return heard;
+    });
+    expect(await given).toEqual(['a', 'b', 'c', 'return', 'escape']);
+    expect(fake.stdout.listenerCount('resize')).toBe(listeners);
+    expect(fake.shown.endsWith('drawn\nby it\u001b[1A\r\u001b[J')).toBe(true);
+    const second = input.next('» ');
+    await fake.waitFor(/» typed ahead$/);
+    await type(fake, ' and more\r');
+    expect(await second).toBe('typed ahead and more');
+    const third = input.next('» ');
+    await type(fake, `${UP}${UP}\r`);
+    expect(await third).toBe('first');
+    expect(raw).toEqual([true]);
+    input.close();
+    expect(fake.shown.split('\u001b[?2004').map((rest) => rest[0])).toEqual([undefined, 'h', 'l']);
+  });
+
+  it('shows no styles where none are wanted', async () => {
+    const fake = new FakeTerminal({ tty: true, env: { NO_COLOR: '1' } });
+    const input = new Input(fake.terminal);
+    await input.lend(async (_, stdout) => stdout.write('\u001b[1;31mred\u001b[m \u001b[2Dmoved'));
+    expect(fake.shown).toContain('red \u001b[2Dmoved');
+    input.close();
+  });
+
+  it('is taken back where the borrower fails', async () => {
+    const { fake, input } = await atPrompt();
+    const failed = input.lend(async (_, stdout) => {
+      stdout.write(HIDE);
+      throw new Error('broken');
+    });
+    await expect(failed).rejects.toThrow('broken');
+    expect(fake.shown).toContain(SHOW);
+    const line = input.next('» ');
+    await type(fake, 'as before\r');
+    expect(await line).toBe('as before');
+    input.close();
+  });
+
+  it.each([
+    ['the terminal is closed', (fake: FakeTerminal) => fake.stdin.emit('error', new Error('read EIO')), ['hangup']],
+    ['the input is stopped', (_: FakeTerminal, input: Input) => input.stop(), ['end']],
+    ['the process ends', (_: FakeTerminal, input: Input) => input.close(), ['end']],
+  ] as const)('tells its borrower when %s, and the cursor is there at once', async (_, end, wanted) => {
+    const { fake, input } = await atPrompt();
+    const heard: string[] = [];
+    input.onHangup = () => heard.push('hangup');
+    input.onEnd = () => heard.push('end');
+    const done = input.lend(async (_, stdout, signal) => {
+      stdout.write(HIDE);
+      end(fake, input);
+      expect(signal.aborted).toBe(true);
+      expect(fake.shown.lastIndexOf(SHOW)).toBeGreaterThan(fake.shown.lastIndexOf(HIDE));
+    });
+    await done;
+    expect(heard).toEqual(wanted);
+    input.close();
+  });
+
+  it('is lent to one at a time, and not while a line is waited for', async () => {
+    const { fake, input } = await atPrompt();
+    await input.lend(async () => {
+      await expect(input.lend(async () => undefined)).rejects.toThrow(TypeError);
+    });
+    const line = input.next('» ');
+    await expect(input.lend(async () => undefined)).rejects.toThrow(TypeError);
+    await type(fake, 'x\r');
+    expect(await line).toBe('x');
+    input.close();
+  });
+});
+
+describe('Ctrl+X and a key', () => {
+  it.each([
+    ['l', 'l'],
+    ['L', 'L'],
+    ['Ctrl+L', CTRL_L],
+    ['Ctrl+X and l', `${CTRL_X}l`],
+  ])('%s answers the prompt, at which the line stands the next time', async (_, key) => {
+    const { fake, input } = await atPrompt();
+    const command = input.next('» ');
+    await type(fake, `half${LEFT}${LEFT}`);
+    await type(fake, `${CTRL_X}${key}`);
+    expect(await command).toBe('/resume');
+    expect(fake.shown.endsWith('\r\u001b[J')).toBe(true);
+    const line = input.next('» ');
+    await fake.waitFor(/» half$/);
+    await type(fake, 'X\r');
+    expect(await line).toBe('haXlf');
+    const older = input.next('» ');
+    await type(fake, `${UP}${UP}x\r`);
+    expect(await older).toBe('x');
+    input.close();
+  });
+
+  it('keeps what is aside out of a question', async () => {
+    const { fake, input } = await atPrompt();
+    const command = input.next('» ');
+    await type(fake, `half${CTRL_X}l`);
+    await command;
+    const answer = input.ask('sure? ');
+    await fake.waitFor(/sure\? $/);
+    await type(fake, `${CTRL_X}l\r`);
+    expect(await answer).toBe('l');
+    const line = input.next('» ');
+    await type(fake, '\r');
+    expect(await line).toBe('half');
+    input.close();
+  });
+
+  it('gives what is typed before the list is there to the list, and after it to the line', async () => {
+    const { fake, input } = await atPrompt();
+    const command = input.next('» ');
+    await type(fake, `half${CTRL_X}labc`);
+    await command;
+    expect(await input.lend((stdin) => read(stdin, 3))).toEqual(['a', 'b', 'c']);
+    await type(fake, ' more\r');
+    const line = input.next('» ');
+    expect(await line).toBe('half more');
+    input.close();
+  });
+
+  it('leaves lines that were pasted for the line that is sent', async () => {
+    const { fake, input } = await atPrompt();
+    const command = input.next('» ');
+    await type(fake, '\u001b[200~one\rtwo\u001b[201~');
+    await type(fake, `${CTRL_X}l`);
+    await command;
+    const line = input.next('» ');
+    await type(fake, '\r');
+    expect(await line).toBe('one\ntwo');
+    input.close();
+  });
+
+  it.each([
+    ['a letter', 'a', 'ka'],
+    ['Enter', '', 'k'],
+    ['a paste', '\u001b[200~l\u001b[201~', 'kl'],
+    ['Meta and l', '\u001bl', 'k'],
+  ])('is nothing new with %s', async (_, key, wanted) => {
+    const { fake, input } = await atPrompt();
+    const line = input.next('» ');
+    await type(fake, `k${CTRL_X}${key}\r`);
+    expect(await line).toBe(wanted);
+    input.close();
+  });
+
+  it('lets Ctrl+C interrupt and Ctrl+D end, wherever they come', async () => {
+    const { fake, input } = await atPrompt();
+    const heard: string[] = [];
+    input.onInterrupt = () => heard.push('interrupt');
+    input.onEnd = () => heard.push('end');
+    const command = input.next('» ');
+    await type(fake, CTRL_X + CTRL_C);
+    expect(heard).toEqual(['interrupt']);
+    await type(fake, `${CTRL_X}l`);
+    expect(await command).toBe('/resume');
+    await type(fake, CTRL_C);
+    expect(heard).toEqual(['interrupt', 'interrupt']);
+    const line = input.next('» ');
+    await type(fake, CTRL_X + CTRL_D);
+    expect(await line).toBeUndefined();
+    expect(heard).toEqual(['interrupt', 'interrupt', 'end']);
+    input.close();
+  });
+
+  it('does nothing while nobody reads', async () => {
+    const { fake, input } = await atPrompt();
+    const first = input.next('» ');
+    await type(fake, '\r');
+    await first;
+    await type(fake, `${CTRL_X}lahead\r`);
+    expect(await input.next('» ')).toBe('ahead');
+    input.close();
+  });
+});
+
+async function atPrompt(): Promise<{ fake: FakeTerminal; input: Input }> {
+  const fake = new FakeTerminal({ tty: true });
+  const input = new Input(fake.terminal);
+  input.chords = { l: '/resume' };
+  return { fake, input };
+}
+
+/** Types, and waits until it was read. */
+async function type(fake: FakeTerminal, text: string): Promise<void> {
+  const isRead = new Promise((resolve) => fake.stdin.once('data', () => setImmediate(resolve)));
+  fake.type(text);
+  await isRead;
+}
+
+/** What so many keys were: what they type, or their names. */
+function read(stdin: NodeJS.EventEmitter, count: number): Promise<string[]> {
+  const heard: string[] = [];
+  return new Promise((resolve) => {
+    stdin.on('keypress', (text: string | undefined, key: { name?: string }) => {
+      heard.push(text ?? key.name ?? '');
+      if (heard.length === count) resolve(heard);
+    });
+  });
+}

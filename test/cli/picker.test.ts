@@ -150,8 +150,8 @@ describe('pick', () => {
 
   it('chooses nothing by a paste', async () => {
     const { fake, input, picked } = await picking(fruits);
-    fake.type(`${ESC}[200~red\rtoo${ESC}[201~`);
-    await fake.waitFor(/red too/);
+    fake.type(`${ESC}[200~ban\rana${ESC}[201~`);
+    await fake.waitFor(/Search: ban ana/);
     fake.type(`${CTRL_U}cherry`);
     await fake.waitFor(/\(1 match\)/);
     fake.type('\r');
@@ -204,7 +204,7 @@ describe('pick', () => {
   it('is for a terminal alone', async () => {
     const fake = new FakeTerminal();
     const input = new Input(fake.terminal);
-    await expect(pick(fake.terminal, input, fruits, { question: 'which?' })).rejects.toThrow(TypeError);
+    await expect(pick(fake.terminal, input, fruits, { question: 'which?' })).rejects.toThrow(/print the list/);
     await expect(input.lend(async () => undefined)).rejects.toThrow(TypeError);
   });
 });
@@ -233,6 +233,8 @@ describe('pickSession', () => {
       `○ 3  ${'f'.repeat(32)}`,
       "  can't be opened",
     ]);
+    fake.type('fff\r');
+    await fake.waitFor(/nothing here can be chosen/);
     fake.type(ESC);
     expect(await picked).toBeUndefined();
     input.close();
