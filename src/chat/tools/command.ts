@@ -15,7 +15,8 @@ export const runCommand: Tool = defineTool({
   input: z.strictObject({
     command: z
       .string()
-      .regex(/^[^\0]*\S[^\0]*$/)
+      .regex(/^[^\0]*$/)
+      .regex(/\S/)
       .describe('the command line'),
     network: z.boolean().optional().describe('whether it needs the network'),
     timeout: z.number().positive().optional().describe('seconds after which it is ended'),

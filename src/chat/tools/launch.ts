@@ -4,12 +4,8 @@ export interface Launch {
   readonly args: readonly string[];
   readonly directory: string;
   readonly env: Readonly<Record<string, string>>;
-  /** Whether a watcher is in its process group, which stays until the group is made to end. */
-  readonly watched: boolean;
+  readonly sandboxed: boolean;
 }
-
-/** The shell's own errors and the command's belong in its output, in the order in which they come. */
-export const JOINED = 'exec /bin/sh -c "$1" 2>&1';
 
 /**
  * The environment of commands: what programs need to find their way, and nothing that opens something. No keys of providers, no address of a
@@ -23,14 +19,21 @@ export function commandEnv(env: NodeJS.ProcessEnv): Record<string, string> {
   return { ...Object.fromEntries(kept), TERM: 'dumb' };
 }
 
-/**
- * A command as it runs without a sandbox. A watcher in its process group waits for the end of descriptor 3, which coffer holds: however coffer
- * ends, a kill -9 included, the group ends with it. The watcher is not the command's child, so that nothing waits for it.
- */
+/** A command as it runs without a sandbox. */
 export function plainLaunch(command: string, directory: string, env: Record<string, string>): Launch {
-  return { file: '/bin/sh', args: ['-c', `${WATCHED}; ${JOINED}`, 'sh', command], directory, env, watched: true };
+  const [file = '', ...args] = watched(command);
+  return { file, args, directory, env, sandboxed: false };
 }
 
-const WATCHED = `( ( trap '' HUP INT TERM; read -r _ <&3; kill -KILL 0 ) >/dev/null 2>&1 & ); exec 3<&-`;
+/**
+ * The program and arguments that run a command line. The shell's own errors and the command's go where its output goes, in the order in which they
+ * come. A watcher in its process group waits for the end of descriptor 3, which coffer holds: however coffer ends, a kill -9 included, the group
+ * ends with it. The watcher is not the command's child, so that nothing waits for it.
+ */
+export function watched(command: string): string[] {
+  return ['/bin/sh', '-c', `${WATCHER}; exec /bin/sh -c "$1" 2>&1`, 'sh', command];
+}
+
+const WATCHER = `( ( trap '' HUP INT TERM; read -r _ <&3; kill -KILL 0 ) >/dev/null 2>&1 & ); exec 3<&-`;
 
 const KEPT: ReadonlySet<string> = new Set(['PATH', 'HOME', 'LANG', 'TZ', 'USER', 'LOGNAME', 'SHELL', 'TMPDIR']);

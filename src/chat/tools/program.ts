@@ -28,8 +28,7 @@ export async function runProgram(
   signal: AbortSignal,
 ): Promise<Ended> {
   const { file, args, directory: cwd, env } = launch;
-  const watched: ['pipe'] | [] = launch.watched ? ['pipe'] : [];
-  const child = spawn(file, args, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe', ...watched] });
+  const child = spawn(file, args, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
   const stopped = Promise.withResolvers<'timeout' | 'flooded' | 'cancelled'>();
   const output = new Output(most, () => stopped.resolve('flooded'));
   const complaints = new Output(4096, () => undefined);
@@ -45,7 +44,7 @@ export async function runProgram(
   try {
     const how = await Promise.race([fault, exited, stopped.promise]);
     if (how instanceof Error) return { how: 'failed', output: Buffer.alloc(0), fault: how.message };
-    await endGroup(child, launch.watched ? 1 : 0);
+    await endGroup(child);
     await exited;
     child.stdio[3]?.destroy();
     // A process that has left the group may hold the other pipes open for as long as it likes.
@@ -87,12 +86,12 @@ class Output {
   }
 }
 
-/** Ends the process group of `child`, all but `watchers` of it asked to first. */
-async function endGroup(child: ChildProcess, watchers: number): Promise<void> {
+/** Ends the process group of `child`: asks it to, and makes what does not. The watcher does not, being the one that may be left. */
+async function endGroup(child: ChildProcess): Promise<void> {
   const group = child.pid as number;
   signalGroup(group, 'SIGTERM');
   const late = performance.now() + GRACE;
-  while (performance.now() < late && (isRunning(child) || living(group) > watchers)) await sleep(10);
+  while (performance.now() < late && (isRunning(child) || living(group) > 1)) await sleep(10);
   signalGroup(group, 'SIGKILL');
   while (performance.now() < late + GRACE && living(group) > 0) await sleep(1);
 }
@@ -130,7 +129,7 @@ function isLiving(pid: string, group: number): boolean {
 /** The command's own errors are in its output: what comes on the other pipe is the sandbox's, which ran nothing then. */
 function endingOf({ exitCode, signalCode }: ChildProcess, launch: Launch, complaints: string): Omit<Ended, 'output'> {
   if (signalCode !== null) return { how: 'signalled', signal: signalCode };
-  if (!launch.watched && exitCode !== 0 && complaints !== '') {
+  if (launch.sandboxed && exitCode !== 0 && complaints !== '') {
     return { how: 'failed', fault: `the sandbox could not be made: ${complaints.trim()}` };
   }
   return { how: 'exited', status: exitCode ?? 0 };

@@ -3,7 +3,7 @@ import { realpath, stat } from 'node:fs/promises';
 import { delimiter, dirname, isAbsolute, join } from 'node:path';
 import { isWithin } from '../permissions.ts';
 import { Closed } from './closed.ts';
-import { commandEnv, JOINED, type Launch } from './launch.ts';
+import { commandEnv, type Launch, watched } from './launch.ts';
 import type { Place } from './tool.ts';
 
 /** A bubblewrap that works here. */
@@ -38,9 +38,9 @@ export async function findSandbox(env: NodeJS.ProcessEnv, directory: string): Pr
 
 /** A command as it runs in a sandbox, which ends with coffer, and everything in it with the sandbox. */
 export async function sandboxLaunch({ bwrap }: Sandbox, command: string, bounds: Bounds): Promise<Launch> {
-  const args = [...(await sandboxArguments(bounds)), '--', '/bin/sh', '-c', JOINED, 'sh', command];
+  const args = [...(await sandboxArguments(bounds)), '--', ...watched(command)];
   const env = { ...commandEnv(bounds.place.env), TMPDIR: '/tmp' };
-  return { file: bwrap, args, directory: bounds.directory, env, watched: false };
+  return { file: bwrap, args, directory: bounds.directory, env, sandboxed: true };
 }
 
 /** Tells whether somebody with the network could speak to the session bus, and so to the keychain: what hides files does not hide that. */
@@ -77,7 +77,8 @@ function base(root: '--bind' | '--ro-bind', network: boolean): string[] {
   const namespaces = ['user', 'pid', 'ipc', 'uts', ...(network ? [] : ['net'])];
   return [
     ...namespaces.map((name) => `--unshare-${name}`),
-    ...['--cap-drop', 'ALL', '--die-with-parent', '--new-session'],
+    // No --new-session: a program is started in a session of its own, and what stays in its process group can be ended with it.
+    ...['--cap-drop', 'ALL', '--die-with-parent'],
     ...[root, '/', '/', '--dev', '/dev', '--proc', '/proc'],
     ...PRIVATE.flatMap((path) => ['--tmpfs', path]),
     ...PROGRAMS.flatMap((path) => ['--ro-bind-try', path, path]),
