@@ -2,38 +2,46 @@ import { setImmediate } from 'node:timers/promises';
 import { CofferError } from '../errors.ts';
 import type { Message } from '../session/event.ts';
 import { textOf } from '../session/state.ts';
+import { type Said, useTools } from './demo-tools.ts';
 import { cancelled } from './faults.ts';
 import { quote } from './providers.ts';
 import { type ChatModel, DEFAULT_WINDOW } from './reply.ts';
 
 /**
  * Gives an embedded partner, which needs no network: `eliza`, a small script that is kind and short,
- * or `echo`, which answers `echo: <text>`. What they say depends on the conversation alone. Throws
- * `MODEL_UNKNOWN` for any other.
+ * `echo`, which answers `echo: <text>`, or `tools`, which does what it is told with the tools it is offered. What they say depends on the
+ * conversation alone. Throws `MODEL_UNKNOWN` for any other.
  */
 export function demoModel(model: string): ChatModel {
   const answer = Object.hasOwn(partners, model) ? partners[model] : undefined;
   if (answer === undefined) {
-    const known = Object.keys(partners).map((name) => `demo/${name}`);
-    throw new CofferError('MODEL_UNKNOWN', `no demo ${quote(model)}; there is ${known.join(' and ')}`);
+    const [last, ...known] = Object.keys(partners)
+      .map((name) => `demo/${name}`)
+      .toReversed();
+    const there = `${known.toReversed().join(', ')} and ${last}`;
+    throw new CofferError('MODEL_UNKNOWN', `no demo ${quote(model)}; there is ${there}`);
   }
   return {
     name: `demo/${model}`,
     isLocal: true,
     contextWindow: DEFAULT_WINDOW,
+    takesTools: model === 'tools',
     async *reply(messages, signal) {
-      for (const word of answer(messages).match(/\S*\s*/g) ?? []) {
+      const said = answer(messages);
+      const calls = typeof said === 'string' ? [] : said;
+      for (const word of typeof said === 'string' ? (said.match(/\S*\s*/g) ?? []) : []) {
         // One turn of the event loop a word, so that Ctrl+C gets in between.
         await setImmediate();
         if (signal.aborted) throw cancelled();
         if (word !== '') yield { type: 'text', text: word };
       }
+      for (const call of calls) yield { type: 'tool-call', toolCallId: 'call', ...call };
       yield { type: 'finish', usage: { inputTokens: null, outputTokens: null, cost: null }, reason: 'stop' };
     },
   };
 }
 
-const partners: Readonly<Record<string, (messages: readonly Message[]) => string>> = { eliza, echo };
+const partners: Readonly<Record<string, (messages: readonly Message[]) => Said>> = { eliza, echo, tools: useTools };
 
 function echo(messages: readonly Message[]): string {
   return `echo: ${lastWords(messages)}`;

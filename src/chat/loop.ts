@@ -16,7 +16,7 @@ export interface TurnEvents {
   onText(delta: string): void;
   onReasoning?(delta: string): void;
   /** A whole reply has arrived; where it calls tools, they are run next, and another one follows. */
-  onReplyEnd?(): void;
+  onReplyEnd?(): void | Promise<void>;
   onCall?(call: Call): void;
   onCallEnd?(end: CallEnd): void;
   /** The model takes no tools: it is asked without them from now on. */
@@ -83,7 +83,7 @@ export async function turn(
     }
     const { calls, ...result } = await ask(session, model, events, signal, options);
     if (calls.length === 0) return result;
-    events.onReplyEnd?.();
+    await events.onReplyEnd?.();
     const room = asked < maxTurns ? maxToolCalls - called : 0;
     await runCalls(session, calls.slice(0, room), callOptions(events, options), signal);
     called += calls.length;

@@ -26,6 +26,8 @@ export interface ChatModel {
   readonly isLocal: boolean;
   /** Tokens it can take in one request. */
   readonly contextWindow: number;
+  /** False for one that never calls a tool. */
+  readonly takesTools?: boolean | undefined;
   /**
    * Asks for the reply to `messages`, the last of which is the user's or has results of tools. It may call `tools`. Parts come in order; an
    * iteration that ends without an error has ended with `finish`. Throws a `CofferError` and nothing

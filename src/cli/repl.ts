@@ -1,10 +1,10 @@
-import { turn } from '../chat/loop.ts';
 import type { CofferError } from '../errors.ts';
 import { type Chat, reasonOf } from './chat.ts';
 import { clock } from './rows.ts';
 import type { Guard } from './signals.ts';
 import { runSlash } from './slash/commands.ts';
 import { parseLine } from './slash/parse.ts';
+import { answer } from './turn.ts';
 
 /** Stands before what a person types. */
 const PROMPT = '» ';
@@ -47,7 +47,7 @@ export async function repl(chat: Chat, guard: Guard): Promise<CofferError | unde
       if ((await runSlash(chat, parsed)) === 'exit') break;
     } else {
       running = new AbortController();
-      failed = await answer(chat, parsed.message, running.signal);
+      failed = await answer(chat, parsed.message, running);
       running = undefined;
     }
     tellStatus();
@@ -65,33 +65,9 @@ export async function runPrompt(chat: Chat, guard: Guard, text: string): Promise
   input.onInterrupt = () => (running.signal.aborted ? guard.end('SIGINT') : running.abort());
   input.onHangup = () => guard.end('SIGHUP');
   terminal.onGone = (how) => (how === 'hangup' ? guard.end('SIGHUP') : running.abort());
-  const failed = await answer(chat, text, running.signal);
+  const failed = await answer(chat, text, running);
   statusTeller(chat)();
   return failed;
-}
-
-async function answer(chat: Chat, text: string, signal: AbortSignal): Promise<CofferError | undefined> {
-  const { terminal, session, model, settings } = chat;
-  if (model === undefined) {
-    terminal.tell('no model is there to answer; /model <name> chooses one');
-    return undefined;
-  }
-  const reply = await terminal.startReply();
-  let thinking = false;
-  const events = {
-    onText: (delta: string) => reply.push(delta),
-    onReasoning: () => {
-      if (!thinking && terminal.interactive) terminal.tell('thinking');
-      thinking = true;
-    },
-  };
-  const { maxMessages, saveInterval } = settings;
-  const result = await turn(session, model, text, events, signal, { maxMessages, saveInterval });
-  reply.end();
-  if (result.outcome === 'cancelled')
-    terminal.tell(result.text === '' ? 'cancelled' : 'cancelled; what arrived is kept');
-  if (result.error !== undefined) terminal.tell(result.error.message);
-  return result.error;
 }
 
 /** `incognito`, or `NOT SAVED since 12:31: disk full`, and the empty text while everything is saved. */

@@ -1,0 +1,185 @@
+import { setImmediate } from 'node:timers/promises';
+import { styleText } from 'node:util';
+import type { Approve, ToolBox } from '../chat/tools/toolbox.ts';
+import type { Approval } from '../session/event.ts';
+import type { Chat } from './chat.ts';
+import { escapeLine } from './escape.ts';
+import type { Keys, Screen } from './input-streams.ts';
+
+type Request = Parameters<Approve>[0];
+
+/** The tools of a chat, made when they are wanted first; undefined where the settings leave them out. */
+export async function toolBoxOf(chat: Chat): Promise<ToolBox | undefined> {
+  if (!chat.settings.tools) return undefined;
+  const { surroundings, env, settings, sessions } = chat;
+  const [{ ToolBox }, { protectedPaths }] = await Promise.all([
+    import('../chat/tools/toolbox.ts'),
+    import('./protected.ts'),
+  ]);
+  const made =
+    boxes.get(chat) ??
+    new ToolBox({
+      place: {
+        directory: surroundings.directory,
+        protected: await protectedPaths(env, sessions.directory),
+        env,
+        commandTimeout: settings.commandTimeout,
+        maxToolOutput: settings.maxToolOutput,
+      },
+      permissions: settings.permissions,
+    });
+  boxes.set(chat, made);
+  return made;
+}
+
+const boxes = new WeakMap<Chat, ToolBox>();
+
+/**
+ * Asks the person at the terminal whether a tool may do what it wants, having shown all of it; undefined where nobody is there. Enter alone
+ * means no, and so does the end of input; Ctrl+C and Esc mean no and `cancel` the turn. What was typed before the question was shown stays
+ * with the prompt: it answers nothing.
+ */
+export function approverOf(chat: Chat, cancel: () => void): Approve | undefined {
+  const { terminal } = chat;
+  if (!terminal.interactive) return undefined;
+  return async (request, signal) => {
+    terminal.show(`${header(request, terminal.styled)}\n`);
+    let whole = false;
+    for (;;) {
+      const lines = shownLines(request, chat, whole);
+      terminal.show(lines.map((line) => `${line}\n`).join(''));
+      const answer = await ask(chat, signal);
+      if (answer === 'v') {
+        whole = true;
+        continue;
+      }
+      if (answer === undefined) cancel();
+      return answer ?? 'deny';
+    }
+  };
+}
+
+const QUESTION = 'allow? [o]nce, for this [s]ession, [n]o, [a]lways no: ';
+
+const answers: Readonly<Record<string, Approval | 'v'>> = {
+  '': 'deny',
+  ...{
+    o: 'once',
+    once: 'once',
+    s: 'session',
+    session: 'session',
+    n: 'deny',
+    no: 'deny',
+    a: 'always',
+    always: 'always',
+  },
+  ...{ v: 'v' },
+};
+
+const words: Readonly<Record<Approval | 'v', string>> = {
+  once: 'once',
+  session: 'for this session',
+  deny: 'no',
+  always: 'always no',
+  v: 'show all',
+};
+
+/** Gives what somebody chose; undefined where they would rather have the turn end. */
+async function ask({ terminal, input }: Chat, signal: AbortSignal): Promise<Approval | 'v' | undefined> {
+  for (;;) {
+    // Keys that have arrived and were not read yet were pressed before there was a question: they go where keys went until now.
+    await setImmediate();
+    await setImmediate();
+    const line = await input.lend((stdin, stdout, gone) => readAnswer(stdin, stdout, AbortSignal.any([signal, gone])));
+    const known = line?.trim().toLowerCase() ?? '';
+    const answer = Object.hasOwn(answers, known) ? answers[known] : undefined;
+    const told = line === undefined ? 'no, and the turn ends' : answer === undefined ? escapeLine(line) : words[answer];
+    terminal.show(`${QUESTION}${told}\n`);
+    if (line === undefined || answer !== undefined) return answer === 'deny' && line === undefined ? undefined : answer;
+  }
+}
+
+/** Reads a line of letters; undefined for Esc and for an end. */
+async function readAnswer(stdin: Keys, stdout: Screen, signal: AbortSignal): Promise<string | undefined> {
+  const { promise, resolve } = Promise.withResolvers<string | undefined>();
+  let line = '';
+  const draw = (): void => {
+    stdout.write(`\r\u001b[K${QUESTION}${escapeLine(line)}`);
+  };
+  const leave = (): void => resolve(undefined);
+  signal.addEventListener('abort', leave);
+  if (signal.aborted) leave();
+  stdin.on('keypress', (text: string | undefined, { name, ctrl }: { name?: string; ctrl?: boolean }) => {
+    if (name === 'return') resolve(line);
+    else if (name === 'escape') leave();
+    else if (name === 'backspace') line = line.slice(0, -1);
+    else if (ctrl === true) line = '';
+    else if (text !== undefined && line.length < 40) line += text;
+    draw();
+  });
+  draw();
+  try {
+    return await promise;
+  } finally {
+    signal.removeEventListener('abort', leave);
+    stdin.removeAllListeners('keypress');
+  }
+}
+
+function header({ toolName, about }: Request, styled: boolean): string {
+  const text = `${writeOut(toolName)} wants to: ${writeOut(about)}`;
+  return styled ? styleText('bold', text, { validateStream: false }) : text;
+}
+
+/** What the call would do, and what a yes for the session is a yes to. A long one is cut unless `whole`. */
+function shownLines(request: Request, { terminal }: Chat, whole: boolean): string[] {
+  const { rows = 24, columns = 80 } = terminal.ui;
+  const most = whole ? Number.POSITIVE_INFINITY : Math.max(8, rows - 8);
+  const widest = whole ? Number.POSITIVE_INFINITY : columns * 4;
+  const lines = request.detail?.replace(/\n$/, '').split('\n') ?? [];
+  const isDiff = lines[0]?.startsWith('--- ') === true;
+  const kept = lines.slice(0, most);
+  const left = lines.length - kept.length;
+  const isCut = left > 0 || kept.some((line) => line.length > widest);
+  return [
+    ...kept.map((line) => `  ${colour(cutLine(line, widest), isDiff && terminal.styled)}`),
+    ...(isCut ? [`  … ${left > 0 ? `${left} more lines` : 'cut'}; v shows all`] : []),
+    `  session, always: ${describeRule(request.rule)}`,
+  ];
+}
+
+function cutLine(line: string, widest: number): string {
+  const shown = line.slice(0, Math.min(widest, line.length));
+  const left = line.length - shown.length;
+  return `${writeOut(shown)}${left > 0 ? ` … ${left} more characters` : ''}`;
+}
+
+function colour(line: string, isDiff: boolean): string {
+  const style = isDiff ? diffStyles[line[0] ?? ''] : undefined;
+  return style === undefined ? line : styleText(style, line, { validateStream: false });
+}
+
+const diffStyles: Readonly<Record<string, 'green' | 'red' | 'cyan'>> = { '+': 'green', '-': 'red', '@': 'cyan' };
+
+/** What somebody says yes to is all there to be seen: what takes no room, or looks like a space, is written out too. */
+function writeOut(text: string): string {
+  return text
+    .split('\t')
+    .map((part) => escapeLine(part).replace(/(?! )[\p{Cf}\p{Zs}\u115f\u1160\u2800\u3164\uffa0]/gu, codeOf))
+    .join('\t');
+}
+
+function codeOf(character: string): string {
+  return `\\u{${character.codePointAt(0)?.toString(16)}}`;
+}
+
+/** A rule in words: what a yes or a no is about that holds from now on. */
+function describeRule(rule: string): string {
+  const at = rule.indexOf(':');
+  const kind = at === -1 ? rule : rule.slice(0, at);
+  const scope = at === -1 ? undefined : writeOut(rule.slice(at + 1));
+  if (kind === 'read') return `reading anything in ${scope ?? 'the working directory'}`;
+  if (kind === 'write') return `writing anything in ${scope ?? 'the working directory'}`;
+  const network = kind === 'network' ? ', with the network' : '';
+  return scope === undefined ? `any command${network}` : `this very command${network}`;
+}
