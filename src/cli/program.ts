@@ -70,8 +70,8 @@ function describeProgram(surroundings: Surroundings, onTold: (error: CofferError
     .action(async () => {
       const { list } = program.opts<Options>();
       if (list === true) {
-        const { listSessions: listHere } = await import('./commands/sessions.ts');
-        return listHere(shell(), {});
+        const { listHere } = await import('./commands/sessions.ts');
+        return listHere(shell());
       }
       const { chat, requestOf } = await import('./commands/chat.ts');
       onTold(await chat(shell(), requestOf(program.opts())));

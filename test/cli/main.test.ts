@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { exits } from '../../src/cli/main.ts';
+import { errorSchema } from '../../src/cli/schemas.ts';
 
 const root = join(import.meta.dirname, '../..');
 const program = join(root, 'src/cli/main.ts');
@@ -69,6 +70,15 @@ describe('main', () => {
     expect(code).toBe(1);
     expect(err).toMatch(/^coffer: unforeseen; this is a bug/m);
     expect(err).not.toMatch(/^ {4}at /m);
+  });
+
+  it('tells an error in JSON where data is asked for in JSON, and nothing else', () => {
+    const { code, out, err } = run(['sessions', '--json', '--data-dir', '/dev/null/no\u009bwhere']);
+    expect({ code, out }).toEqual({ code: 1, out: '' });
+    expect(err).not.toContain('\u009b');
+    const told = errorSchema.parse(JSON.parse(err)) as { error: { code: string; exit: number } };
+    expect(told.error).toMatchObject({ code: 'FAILED', exit: 1 });
+    expect(run(['sessions', '--json', '--frob']).err).toMatch(/^\{"error":\{"code":"USAGE","exit":2,/);
   });
 
   it('opens no inspector on SIGUSR1', () => {

@@ -34,7 +34,9 @@ export interface ChatRequest {
 export function requestOf(options: Options): ChatRequest {
   const { continue: here, resume, attach, incognito, prompt } = options;
   const asked = [here, resume === false ? undefined : resume, attach].filter((option) => option !== undefined);
-  if (asked.length > 1) throw new CofferError('USAGE', 'only one of --continue, --resume and --attach can be');
+  if (asked.length > 1 || (asked.length === 1 && resume === false)) {
+    throw new CofferError('USAGE', 'only one of --continue, --resume, --attach and --no-resume can be');
+  }
   if (asked.length > 0 && incognito === true) {
     throw new CofferError('USAGE', 'an incognito chat begins anew; leave out which session to go on with');
   }
@@ -57,10 +59,11 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
     const surroundings = await surroundingsOf(directory);
     const which = await targetOf(shell, { request, settings, sessions, surroundings });
     const resumes = which !== undefined;
-    const asks = !resumes && request.prompt === undefined;
+    const prompt = request.prompt === undefined ? undefined : await promptOf(request.prompt, terminal);
+    const asks = !resumes && prompt === undefined;
     const { openModel } = await import('../../chat/models.ts');
     const chosen = resumes
-      ? undefined
+      ? options.model
       : (settings.model ?? (asks ? await localModel(shell, settings, input) : undefined));
     const model = await openModel(chosen ?? 'demo/eliza', { providers: settings.providers, env });
     const { requireMaySend } = await import('../elsewhere.ts');
@@ -72,7 +75,7 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
     stopAsking();
     const inMemory = refusal !== undefined && (await isMemoryChat(sessions, refusal, env));
     const maySend = options.yes === true;
-    const prompted = request.prompt !== undefined;
+    const prompted = prompt !== undefined;
     const chat = new Chat(
       { terminal, input, sessions, settings, env, surroundings, inMemory, incognito, prompted, maySend },
       model,
@@ -86,17 +89,29 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
       restore: () => input.close(),
       leave: shell.leave,
     });
-    if (which !== undefined) await chat.resume(which, { acceptOlder: request.acceptOlder === true });
-    if (resumes && options.model !== undefined) await chat.choose(options.model);
-    await tellStart(chat, { refusal, resumes: resumes || request.prompt !== undefined });
-    const failed =
-      request.prompt === undefined
-        ? await repl(chat, watch)
-        : await runPrompt(chat, watch, await promptOf(request.prompt, terminal));
+    if (which !== undefined)
+      await goOn(chat, which, { acceptOlder: request.acceptOlder === true, model: options.model });
+    await tellStart(chat, { refusal, resumes: resumes || prompted });
+    const failed = prompt === undefined ? await repl(chat, watch) : await runPrompt(chat, watch, prompt);
     await chat.close();
     return failed;
   } finally {
     input.close();
+  }
+}
+
+/** Resumes a session, and lets another model answer where one is asked for. What can't be leaves the session closed. */
+async function goOn(
+  chat: Chat,
+  which: string,
+  options: { acceptOlder: boolean; model: string | undefined },
+): Promise<void> {
+  try {
+    await chat.resume(which, options);
+    if (options.model !== undefined) await chat.choose(options.model);
+  } catch (error) {
+    await chat.close();
+    throw error;
   }
 }
 
