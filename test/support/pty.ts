@@ -75,6 +75,16 @@ export class Terminal implements AsyncDisposable {
     this.#pty.write(keys[key]);
   }
 
+  /** Everything the program wrote so far, byte for byte. */
+  raw(): string {
+    return this.#text;
+  }
+
+  /** Gives the terminal another size, as a person who drags its corner does. */
+  resize(columns: number, rows: number): void {
+    this.#pty.resize(columns, rows);
+  }
+
   /** Everything shown so far, without the escape sequences. */
   screen(): string {
     return plain(this.#text);
