@@ -4,6 +4,7 @@ import { CofferError, isCofferError } from '../errors.ts';
 import { isThere, locateFile, type SalvagedFile, salvageFile, sealedPath } from '../vault/salvage.ts';
 import type { Vault } from '../vault/vault.ts';
 import { type Event, encodeEvents, mergeEvents, type NewEvent } from './event.ts';
+import { renumber } from './renumber.ts';
 import type { Row } from './row.ts';
 import { newId, takenIds } from './snapshot.ts';
 import { emptyState, fold } from './state.ts';
@@ -151,7 +152,7 @@ function beginAgain(file: SalvagedFile, found: readonly Event[]): Event[] {
   const at =
     found.findLastIndex((event) => event.type === 'begin') + 1 || found.findIndex(({ type }) => type !== 'error');
   const events = [...found.slice(0, at), begin, ...found.slice(at), ...added];
-  return events.map((event, index): Event => ({ ts, ...event, id: index + 1 }));
+  return renumber(events, ts);
 }
 
 function summaryOf(file: SalvagedFile): Summary | undefined {

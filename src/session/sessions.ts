@@ -9,6 +9,7 @@ import type { SeenReport, Vault } from '../vault/vault.ts';
 import { branchOf } from './branch.ts';
 import { type Event, mergeEvents, type NewEvent } from './event.ts';
 import { cutAfter } from './fork.ts';
+import type { Imported } from './import.ts';
 import { describeTorn, type Row, toRows } from './row.ts';
 import type { Salvage } from './salvage.ts';
 import { selectRow } from './select.ts';
@@ -161,6 +162,15 @@ export class Sessions implements AsyncDisposable {
   async salvage(which: string): Promise<Salvage> {
     const { salvageSession } = await import('./salvage.ts');
     return salvageSession(this.#vault, which, (wanted) => this.find(wanted));
+  }
+
+  /**
+   * Puts a session that was exported as JSONL into the vault as a new one, in one save; `from` says where it came from. Throws
+   * `IMPORT_INVALID` naming the line, `NEWER_VERSION`, `KEY_*`, `NOT_SAVED`.
+   */
+  async import(text: string, from: string): Promise<Imported> {
+    const { importSession, readImport } = await import('./import.ts');
+    return importSession(this.#vault, readImport(text), from);
   }
 
   /** Looks at the vault as `coffer doctor` shows it. Changes nothing; asks for the key where there are files to look into. */

@@ -1,121 +1,79 @@
-import { writeFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
-import { getSystemErrorMessage } from 'node:util';
 import { CofferError } from '../../errors.ts';
-import { type Event, isKnown, type Message } from '../../session/event.ts';
-import type { Recorded } from '../../session/shapes.ts';
-import { escapeJson, escapeLine, escapeText } from '../escape.ts';
+import type { Chat } from '../chat.ts';
+import { aboutOf, type Exportable, type Format, formatOf, renderExport } from '../export-text.ts';
 import { openSessions, type Shell } from '../shell.ts';
+import type { Terminal } from '../terminal.ts';
 
 /** What an export may be told. */
 export interface ExportOptions {
-  readonly format: 'markdown' | 'json';
+  /** By default what the name of the file asks for, else Markdown. */
+  readonly format?: Format | undefined;
+  /** The file; stdout without it, or for `-`. */
   readonly output?: string | undefined;
+  /** Takes out what looks like a key or a token. */
+  readonly redact?: boolean | undefined;
+  /** Replaces a file that is there without asking. */
+  readonly force?: boolean | undefined;
 }
 
 /**
- * Writes a session in the clear, to stdout or to a new file that only this user can read, and says so.
- * Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_*`, and `FAILED` where the file
- * can't be made: one that is there already is never overwritten.
+ * Writes a session in the clear, to stdout or to a file that only this user can read, and says so.
+ * Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_*`, and `FAILED` where the file can't be made,
+ * or is there already and nobody is there to say that it may go; `CANCELLED` where somebody says no.
  */
 export async function exportSession(shell: Shell, which: string, options: ExportOptions): Promise<void> {
   const { terminal } = shell;
   const { sessions, input } = await openSessions(shell);
   try {
-    const recorded = await sessions.read(await sessions.find(which));
-    const text = options.format === 'json' ? toJson(recorded) : toMarkdown(recorded);
-    if (options.output === undefined) {
-      terminal.write(text);
-      terminal.tell('this export is plaintext: whoever reads it reads the conversation');
-    } else {
-      const path = resolve(options.output);
-      await createPlain(path, text);
-      terminal.tell(`${path} is plaintext: whoever reads it reads the conversation`);
-    }
-    const { torn, rolledBack } = recorded.row;
-    if (torn !== undefined) terminal.tell(torn);
-    if (rolledBack !== undefined) terminal.tell(`not as it was seen: ${rolledBack}`);
+    const { row, events, state } = await sessions.read(await sessions.find(which));
+    const place = { terminal, ask: (question: string) => input.ask(question), vault: sessions.directory };
+    await writeExport({ about: aboutOf(state, row), events }, options, place);
+    if (row.torn !== undefined) terminal.tell(row.torn);
+    if (row.rolledBack !== undefined) terminal.tell(`not as it was seen: ${row.rolledBack}`);
   } finally {
     input.close();
   }
 }
 
-/** O_EXCL: neither a file nor a link that is there is written to. */
-async function createPlain(path: string, text: string): Promise<void> {
-  try {
-    await writeFile(path, text, { flag: 'wx', mode: 0o600 });
-  } catch (cause) {
-    const { code, errno } = cause as NodeJS.ErrnoException;
-    if (code === 'EEXIST') throw new CofferError('FAILED', `${path} is there already; give another name`, { cause });
-    if (errno === undefined) throw cause;
-    throw new CofferError('FAILED', `cannot write ${path}: ${getSystemErrorMessage(errno)}`, { cause });
+/** Writes the present conversation, saved or not. Throws `INCOGNITO` where it is to leave no trace, and as {@link exportSession}. */
+export async function exportChat(chat: Chat, options: ExportOptions): Promise<void> {
+  const { terminal, input, session, sessions } = chat;
+  if ('incognito' in chat && chat.incognito === true) {
+    throw new CofferError('INCOGNITO', 'an incognito conversation is not written anywhere; begin another without it');
   }
+  const { state, events, id } = session;
+  const about = aboutOf(state, id === undefined ? {} : { id });
+  const place = { terminal, ask: (question: string) => input.ask(question), vault: sessions.directory };
+  await writeExport({ about, events }, options, place);
 }
 
-function toJson({ row, events }: Recorded): string {
-  const {
-    id,
-    uuid,
-    kind,
-    name,
-    begun,
-    updated,
-    directory,
-    branch,
-    model,
-    messages,
-    inputTokens,
-    outputTokens,
-    cost,
-    parent,
-  } = row;
-  const times = { begun: new Date(begun).toISOString(), updated: new Date(updated).toISOString() };
-  const usage = { inputTokens, outputTokens, cost };
-  return `${escapeJson({ id, uuid, kind, name, ...times, directory, branch, model, messages, ...usage, parent, events })}\n`;
+/** Where an export goes. */
+interface ExportPlace {
+  readonly terminal: Terminal;
+  ask(question: string): Promise<string | undefined>;
+  readonly vault: string;
 }
 
-function toMarkdown({ row, events }: Recorded): string {
-  const facts = [
-    ['id', row.id],
-    ['model', row.model],
-    ['directory', row.directory],
-    ['branch', row.branch],
-    ['begun', new Date(row.begun).toISOString()],
-    ['updated', new Date(row.updated).toISOString()],
-  ];
-  const head = facts
-    .filter(([, value]) => value !== undefined)
-    .map(([key, value]) => `- ${key}: ${escapeLine(value ?? '')}`);
-  const title = `# ${escapeLine(row.name ?? row.title ?? row.id)}`;
-  return `${[title, head.join('\n'), ...events.flatMap(section)].join('\n\n')}\n`;
-}
-
-function section(event: Event): string[] {
-  if (!isKnown(event)) return [];
-  if (event.type === 'error') return [`> error: ${escapeLine(event.message)}`];
-  if (event.type !== 'message') return [];
-  const { role } = event.message;
-  const who = event.model === undefined ? role : `${role} (${escapeLine(event.model)})`;
-  const cut = event.partial === true ? ', cut short' : '';
-  return [`## ${who}${cut}`, escapeText(contentOf(event.message).trimEnd())];
-}
-
-function contentOf(message: Message): string {
-  if (typeof message.content === 'string') return message.content;
-  return message.content.map(partText).join('\n\n');
-}
-
-function partText(part: Exclude<Message['content'], string>[number]): string {
-  switch (part.type) {
-    case 'text':
-      return part.text;
-    case 'reasoning':
-      return part.text.replace(/^/gm, '> ');
-    case 'file':
-      return `[file ${part.filename ?? ''} ${part.mediaType}]`;
-    case 'tool-call':
-      return `\`\`\`json\n${JSON.stringify({ tool: part.toolName, input: part.input }, undefined, 2)}\n\`\`\``;
-    case 'tool-result':
-      return `\`\`\`json\n${JSON.stringify({ tool: part.toolName, output: part.output }, undefined, 2)}\n\`\`\``;
+async function writeExport(exported: Exportable, options: ExportOptions, place: ExportPlace): Promise<void> {
+  const { terminal, ask, vault } = place;
+  const output = options.output === '-' ? undefined : options.output;
+  const { value, told } = options.redact === true ? await redacted(exported) : { value: exported };
+  const text = renderExport(value, options.format ?? formatOf(output));
+  if (output === undefined) {
+    terminal.write(text);
+    terminal.tell('this export is plaintext: whoever reads it reads the conversation');
+  } else {
+    const { writePlain } = await import('../plain-file.ts');
+    const isYes = async (question: string): Promise<boolean> => /^y(es)?$/i.test((await ask(question))?.trim() ?? '');
+    const mayReplace = terminal.interactive ? isYes : undefined;
+    const path = await writePlain({ path: output, mayReplace, force: options.force, vault }, text);
+    terminal.tell(`${path} is plaintext: whoever reads it reads the conversation`);
   }
+  if (told !== undefined) terminal.tell(told);
+}
+
+async function redacted(exported: Exportable): Promise<{ value: Exportable; told: string }> {
+  const { describeFound, redactSecrets } = await import('../../session/secrets.ts');
+  const { value, found } = redactSecrets(exported);
+  return { value, told: `redacted: ${describeFound(found)}; what looks like nothing is still there` };
 }

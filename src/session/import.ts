@@ -1,0 +1,211 @@
+import { randomUUID } from 'node:crypto';
+import { CofferError, isCofferError } from '../errors.ts';
+import type { Vault } from '../vault/vault.ts';
+import { type Event, encodeEvents, isKnown, type NewEvent } from './event.ts';
+import { decodeEvents } from './event-schema.ts';
+import { renumber } from './renumber.ts';
+import { checkName, newId, takenIds } from './snapshot.ts';
+import { emptyState, fold } from './state.ts';
+import { encodeSummary, summarize } from './summary.ts';
+
+/** The version of the form that is written and read. */
+const VERSION = 1;
+
+/** How many bytes an import may have: what is imported goes through memory whole. */
+export const IMPORT_LIMIT: number = 256 * 1024 * 1024;
+
+/** How deep the values of an event may be nested: writing them recurses. */
+const DEPTH = 500;
+
+/** How long the texts of an id may be, and how many tags there may be: they go into the list. */
+const ID_LIMIT = 200;
+const TAG_LIMIT = 64;
+
+/** A session as it was exported: every line of it valid. */
+export interface ImportedFile {
+  readonly uuid: string;
+  readonly id: string;
+  readonly name: string | undefined;
+  readonly events: readonly Event[];
+}
+
+/** What became of it. */
+export interface Imported {
+  readonly id: string;
+  readonly uuid: string;
+  /** Messages of user and assistant. */
+  readonly messages: number;
+  readonly events: number;
+  /** Rules by which tools were allowed something, and are no more: whoever wrote the file does not decide that here. */
+  readonly revoked: readonly string[];
+}
+
+/** Reads coffer's JSONL. Throws `IMPORT_INVALID` naming the line and what is wrong with it, and `NEWER_VERSION`. */
+export function readImport(text: string): ImportedFile {
+  const lines = text.replace(/\n$/, '').split('\n');
+  const [first = ''] = lines;
+  const header = readHeader(first, text);
+  const events: Event[] = [];
+  for (const [at, line] of lines.entries()) {
+    if (at > 0) events.push(readEvent(line, at + 1, events));
+  }
+  if (events.every(({ type }) => type !== 'begin')) throw invalid(lines.length, 'the file ends before a session began');
+  return { ...header, events };
+}
+
+/**
+ * Puts an exported session into the vault as a new one, whose parent it is, with its name, tags and counts; all of it in one save,
+ * durable when it resolves. Throws `KEY_*`, `NOT_SAVED`, `VAULT_BUSY`, and `IMPORT_INVALID` where the list can't hold what it says of itself.
+ */
+export async function importSession(vault: Vault, file: ImportedFile, from: string): Promise<Imported> {
+  const { events, revoked } = beginAgain(file, from);
+  const state = fold(emptyState, events);
+  const { uuid, name, messageCount: messages } = state;
+  requireListable(encodeSummary(summarize(state, { kind: 'session', id: '', uuid, name })).length);
+  let id = '';
+  await vault.snapshot((siblings) => {
+    id = newId(Date.now(), undefined, takenIds(siblings()));
+    const summary = encodeSummary(summarize(state, { kind: 'session', id, uuid, name }));
+    return { lines: encodeEvents(events), summary };
+  });
+  return { id, uuid, messages, events: events.length, revoked };
+}
+
+function readHeader(line: string, text: string): Omit<ImportedFile, 'events'> {
+  const header = parse(line, 1, text);
+  const version = header['coffer'];
+  if (typeof version !== 'number' || header['type'] !== 'session') throw invalid(1, foreign(header));
+  if (version > VERSION) {
+    throw new CofferError(
+      'NEWER_VERSION',
+      `the file is of a newer coffer (its form is ${version}, this one reads ${VERSION})`,
+    );
+  }
+  const { uuid, id = uuid, name } = header;
+  if (typeof uuid !== 'string' || uuid.length > ID_LIMIT) throw invalid(1, 'uuid is no id');
+  if (typeof id !== 'string' || id.length > ID_LIMIT) throw invalid(1, 'id is no id');
+  if (name !== undefined && name !== null) requireName(name, 1);
+  return { uuid, id, name: typeof name === 'string' ? name : undefined };
+}
+
+function parse(line: string, row: number, whole = line): Record<string, unknown> {
+  if (depthOf(line) > DEPTH) throw invalid(row, `it is nested deeper than ${DEPTH} levels`);
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch (cause) {
+    if (row === 1 && isJson(whole)) throw invalid(1, foreignDocument(whole));
+    throw invalid(row, line.trim() === '' ? 'it is empty' : 'it is not JSON', cause);
+  }
+  if (Array.isArray(value)) throw invalid(row, row === 1 ? foreignDocument(line) : 'it is no object');
+  if (typeof value !== 'object' || value === null) throw invalid(row, 'it is no object');
+  return value as Record<string, unknown>;
+}
+
+function readEvent(line: string, row: number, before: readonly Event[]): Event {
+  parse(line, row);
+  const event = decode(line, row);
+  const last = before.at(-1)?.id ?? 0;
+  if (event.id <= last) throw invalid(row, `its id ${event.id} does not rise: the one before is ${last}`);
+  const isEarly = event.type === 'message' && before.every(({ type }) => type !== 'begin');
+  if (isEarly) throw invalid(row, 'a message before the session begins');
+  if (!isKnown(event)) return event;
+  if (event.type === 'name') requireName(event.name, row);
+  if (event.type === 'tags') {
+    if (event.tags.length > TAG_LIMIT) throw invalid(row, `more than ${TAG_LIMIT} tags`);
+    for (const tag of event.tags) requireName(tag, row);
+  }
+  return event;
+}
+
+function decode(line: string, row: number): Event {
+  try {
+    return decodeEvents(Buffer.from(line))[0] as Event;
+  } catch (error) {
+    if (!isCofferError(error, 'UNAUTHENTIC')) throw error;
+    throw invalid(row, `no event of coffer: ${reasonOf(error.cause)}`, error);
+  }
+}
+
+/** What the schema says first, and of which field. */
+function reasonOf(cause: unknown): string {
+  const issues = (cause as { issues?: { path: PropertyKey[]; message: string }[] } | undefined)?.issues;
+  const [issue] = issues ?? [];
+  if (issue === undefined) return 'it can not be read';
+  const path = issue.path.map(String).join('.');
+  const message = issue.message.replace(/^[A-Z]/, (initial) => initial.toLowerCase());
+  return path === '' ? message : `${path}: ${message}`;
+}
+
+/** Brackets that are open at once, those in strings counted too: never less than there are. */
+function depthOf(line: string): number {
+  let depth = 0;
+  let most = 0;
+  let quoted = false;
+  for (let at = 0; at < line.length; at++) {
+    const letter = line.charCodeAt(at);
+    if (letter === 0x5c) at++;
+    else if (letter === 0x22) quoted = !quoted;
+    else if (quoted) continue;
+    else if (letter === 0x7b || letter === 0x5b) most = Math.max(most, ++depth);
+    else if (letter === 0x7d || letter === 0x5d) depth--;
+  }
+  return most;
+}
+
+function isJson(text: string): boolean {
+  try {
+    return depthOf(text) <= DEPTH && JSON.parse(text) !== undefined;
+  } catch {
+    return false; // then the line that is not JSON is what there is to say
+  }
+}
+
+const HINT = 'coffer export --format jsonl writes what import reads';
+
+function foreignDocument(text: string): string {
+  if (/^\s*\[/.test(text)) return `a JSON array, such as ChatGPT exports, not coffer's JSONL; ${HINT}`;
+  const isOurs = /"events":/.test(text) && /"uuid":/.test(text);
+  return `one JSON object, ${isOurs ? "as coffer's --format json writes it" : 'of some other program'}, not coffer's JSONL; ${HINT}`;
+}
+
+/** What an object is that is no header of ours. */
+function foreign(header: Record<string, unknown>): string {
+  const has = (...names: string[]): boolean => names.some((name) => name in header);
+  if (has('sessionId', 'parentUuid', 'leafUuid')) return `a transcript of Claude Code, not coffer's JSONL; ${HINT}`;
+  if (has('mapping', 'conversation_id')) return `an export of ChatGPT, not coffer's JSONL; ${HINT}`;
+  if (has('events') && has('uuid')) return foreignDocument(JSON.stringify(header));
+  if (has('id') && has('ts')) return 'its first line is missing, which says whose events these are';
+  return `not the first line of coffer's JSONL; ${HINT}`;
+}
+
+function requireName(name: unknown, row: number): void {
+  try {
+    if (typeof name !== 'string' || checkName(name) !== name) throw invalid(row, 'a name that coffer does not give');
+  } catch (error) {
+    if (!isCofferError(error, 'NAME_INVALID')) throw error;
+    throw invalid(row, error.message, error);
+  }
+}
+
+/** A summary stands in front of every frame, in 12 KiB; an id adds a little. */
+function requireListable(length: number): void {
+  if (length > 11 * 1024) throw invalid(1, 'what it says of itself is longer than a list can hold');
+}
+
+function invalid(row: number, what: string, cause?: unknown): CofferError {
+  return new CofferError('IMPORT_INVALID', `line ${row}: ${what}; nothing was imported`, { cause });
+}
+
+/** Makes the events those of a session of its own, as salvage does: behind where the exported one began, so that its counts are kept. */
+function beginAgain(file: ImportedFile, from: string): { events: Event[]; revoked: string[] } {
+  const { directory, branch, worktree, project, name, permissions } = fold(emptyState, file.events);
+  const parent = { uuid: file.uuid, id: file.id, reason: `imported from ${from}`.slice(0, ID_LIMIT).toWellFormed() };
+  const begin: NewEvent = { type: 'begin', uuid: randomUUID(), directory, branch, worktree, project, parent };
+  const revoked = Object.keys(permissions).filter((rule) => permissions[rule] === 'allow');
+  const added: NewEvent[] = revoked.map((rule) => ({ type: 'permission', rule, decision: 'revoke' }));
+  if (file.name !== undefined && name === undefined) added.push({ type: 'name', name: file.name });
+  const at = file.events.findLastIndex(({ type }) => type === 'begin') + 1;
+  const events = [...file.events.slice(0, at), begin, ...file.events.slice(at), ...added];
+  return { events: renumber(events, Date.now()), revoked };
+}
