@@ -1,4 +1,4 @@
-import type { Key } from 'node:readline';
+import type { Interface, Key } from 'node:readline';
 import { Readable, Writable } from 'node:stream';
 import type { Terminal } from './terminal.ts';
 
@@ -168,3 +168,8 @@ const withCtrl: ReadonlyMap<string, readonly Press[]> = new Map([
   ['u', [[undefined, { name: 'u', ctrl: true, sequence: '' }]]],
   ['w', [[undefined, { name: 'w', ctrl: true, sequence: '' }]]],
 ]);
+
+/** The lines that readline keeps for its arrow keys: its own list, newest first. */
+export function historyOf(readline: Interface | undefined): string[] {
+  return (readline as (Interface & { history?: string[] }) | undefined)?.history ?? [];
+}

@@ -1,5 +1,5 @@
 import { createInterface, type Interface, type Key } from 'node:readline';
-import { type Keys, Lent, type Press, Screen, untilSignal } from './input-streams.ts';
+import { historyOf, type Keys, Lent, type Press, Screen, untilSignal } from './input-streams.ts';
 import type { Terminal } from './terminal.ts';
 
 /** How many lines may wait before a pipe is held up. */
@@ -90,6 +90,12 @@ export class Input {
     return given;
   }
 
+  /** Drops every line from the history that has `text` in it. */
+  forget(text: string): void {
+    const history = historyOf(this.#readline);
+    history.splice(0, history.length, ...history.filter((line) => !line.includes(text)));
+  }
+
   /**
    * Lends the terminal to `work`, which draws on `stdout` and hears the keys on `stdin` until it is done: the prompt hears none, and what
    * stood there stands there again. What was drawn is wiped then. `signal` aborts when nobody is there any more.
@@ -141,7 +147,6 @@ export class Input {
     if (this.#readline === undefined) return;
     this.#terminal.streams.stdin.off('keypress', this.#onPress);
     try {
-      this.#lent?.abandon();
       if (this.#terminal.interactive) this.#terminal.show(this.#muted ? pasteMarks.off : `${pasteMarks.off}\n`);
       this.#muted = true;
       this.#readline.close();
@@ -292,8 +297,4 @@ const pasteMarks = { on: '\u001b[?2004h', off: '\u001b[?2004l' };
 function emptyLine(readline: Interface): void {
   readline.write(null, { ctrl: true, name: 'e' });
   readline.write(null, { ctrl: true, name: 'u' });
-}
-
-function historyOf(readline: Interface | undefined): string[] {
-  return (readline as (Interface & { history?: string[] }) | undefined)?.history ?? [];
 }

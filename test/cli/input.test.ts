@@ -118,6 +118,7 @@ describe('a lent terminal', () => {
     });
     await done;
     expect(heard).toEqual(wanted);
+    expect(await input.lend(async (_, __, { aborted }) => aborted)).toBe(true);
     input.close();
   });
 
@@ -200,6 +201,7 @@ describe('Ctrl+X and a key', () => {
     ['a letter', 'a', 'ka'],
     ['Enter', '', 'k'],
     ['a paste', '\u001b[200~l\u001b[201~', 'kl'],
+    ['a paste of both', `\u001b[200~${CTRL_X}l\u001b[201~`, 'kl'],
     ['Meta and l', '\u001bl', 'k'],
   ])('is nothing new with %s', async (_, key, wanted) => {
     const { fake, input } = await atPrompt();
@@ -231,10 +233,30 @@ describe('Ctrl+X and a key', () => {
   it('does nothing while nobody reads', async () => {
     const { fake, input } = await atPrompt();
     const first = input.next('» ');
-    await type(fake, '\r');
+    await type(fake, '\rsecond\r');
     await first;
-    await type(fake, `${CTRL_X}lahead\r`);
-    expect(await input.next('» ')).toBe('ahead');
+    for (const line of ['second', 'third', '']) {
+      expect(await input.next('» ')).toBe(line);
+      const { shown } = fake;
+      await type(fake, `${CTRL_X}l${line === 'second' ? 'third' : ''}\r`);
+      expect(fake.shown).toBe(shown);
+    }
+    input.close();
+  });
+});
+
+describe('the history', () => {
+  it('has nothing of what is to be forgotten, and the rest', async () => {
+    const { fake, input } = await atPrompt();
+    for (const line of ['kept', '/redact sk-live-012345', 'it is sk-live-012345']) {
+      const next = input.next('» ');
+      await type(fake, `${line}\r`);
+      expect(await next).toBe(line);
+    }
+    input.forget('sk-live-012345');
+    const next = input.next('» ');
+    await type(fake, '\u001b[A\r');
+    expect(await next).toBe('kept');
     input.close();
   });
 });
