@@ -47,3 +47,22 @@ export const sessionsSchema: z.ZodType = z.array(
     unreadable: z.strictObject({ code: z.string(), message: z.string() }).optional(),
   }),
 );
+
+/** One setting, and what says it. `value` is null where nothing is set; `permissions` as a whole has no `source`. */
+interface Setting {
+  key: string;
+  value: unknown;
+  source?: 'flag' | 'environment' | 'project' | 'file' | 'default' | undefined;
+  from?: string | undefined;
+}
+
+/** What `coffer config get --json` prints. */
+export const configValueSchema: z.ZodType<Setting> = z.strictObject({
+  key: z.string(),
+  value: z.unknown(),
+  source: z.enum(['flag', 'environment', 'project', 'file', 'default']).optional(),
+  from: z.string().optional(),
+});
+
+/** What `coffer config list --json` prints. */
+export const configSchema: z.ZodType<Setting[]> = z.array(configValueSchema);

@@ -61,8 +61,8 @@ async function runEditor({ terminal, env }: Shell, editor: string, path: string)
   const child =
     process.platform === 'win32'
       ? spawn(`${editor} "${path}"`, { ...options, shell: true })
-      : spawn('/bin/sh', ['-c', `${editor} "$1"`, 'sh', path], options);
-  // Ctrl+C is the editor's, and reaches everybody in the terminal's foreground.
+      : spawn('/bin/sh', ['-c', `trap : INT QUIT; ${editor} "$1"`, 'sh', path], options);
+  // Ctrl+C is the editor's, and reaches everybody in the terminal's foreground, the shell above it too.
   const ignore = (): void => undefined;
   process.on('SIGINT', ignore).on('SIGQUIT', ignore);
   try {
@@ -92,8 +92,10 @@ function tellFault({ terminal }: Shell, fault: CofferError): void {
 /** Whoever is gone, or interrupts, gets back what was there. */
 async function wantsToGoBack({ terminal }: Shell): Promise<boolean> {
   const input = new Input(terminal);
-  input.onInterrupt = () => input.stop();
-  input.onHangup = () => undefined;
+  const stop = (): void => input.stop();
+  input.onInterrupt = stop;
+  input.onHangup = stop;
+  process.on('SIGHUP', stop).on('SIGTERM', stop);
   try {
     for (;;) {
       const answer = await input.ask('edit it again (e), or go back to what it was (b)? ');
@@ -102,6 +104,7 @@ async function wantsToGoBack({ terminal }: Shell): Promise<boolean> {
       if (letter === undefined || letter === 'b' || letter === 'back') return true;
     }
   } finally {
+    process.off('SIGHUP', stop).off('SIGTERM', stop);
     input.close();
   }
 }
