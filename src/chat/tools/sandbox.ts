@@ -23,7 +23,7 @@ export interface Bounds {
 /**
  * Finds bubblewrap and tries once in a process whether it works: unprivileged user namespaces may be off, or a container may forbid them.
  * Gives the reason where there is none. A program of that name that the model could have put there is not taken: it has to be root's, nobody else's
- * to write, and outside the working directory.
+ * to write, and outside the working directory (unless that is the whole disk).
  */
 export async function findSandbox(env: NodeJS.ProcessEnv, directory: string): Promise<Sandbox | string> {
   if (process.platform !== 'linux') return 'bubblewrap is for Linux';
@@ -132,7 +132,7 @@ async function trusted(path: string, directory: string): Promise<string | undefi
     const real = await realpath(path);
     const found = await stat(real);
     const ours = found.isFile() && found.uid === 0 && (found.mode & 0o022) === 0;
-    return ours && !isWithin(directory, real) ? real : undefined;
+    return ours && (directory === '/' || !isWithin(directory, real)) ? real : undefined;
   } catch {
     // Not in this folder, or not for us: the next one may have it.
     return undefined;
