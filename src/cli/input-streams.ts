@@ -173,3 +173,9 @@ const withCtrl: ReadonlyMap<string, readonly Press[]> = new Map([
 export function historyOf(readline: Interface | undefined): string[] {
   return (readline as (Interface & { history?: string[] }) | undefined)?.history ?? [];
 }
+
+/** Drops what stands in the line of a readline. */
+export function emptyLine(readline: Interface): void {
+  readline.write(null, { ctrl: true, name: 'e' });
+  readline.write(null, { ctrl: true, name: 'u' });
+}

@@ -1,5 +1,5 @@
 import { createInterface, type Interface, type Key } from 'node:readline';
-import { historyOf, type Keys, Lent, type Press, Screen, untilSignal } from './input-streams.ts';
+import { emptyLine, historyOf, type Keys, Lent, type Press, Screen, untilSignal } from './input-streams.ts';
 import type { Terminal } from './terminal.ts';
 
 /** How many lines may wait before a pipe is held up. */
@@ -104,7 +104,8 @@ export class Input {
   async lend<T>(work: (stdin: Keys, stdout: Screen, signal: AbortSignal) => Promise<T>): Promise<T> {
     if (!this.#terminal.interactive) throw new TypeError('there is no terminal to lend');
     if (this.#waiting !== undefined || this.#lent !== undefined) throw new TypeError('the terminal is in use');
-    this.#open()?.resume();
+    const readline = this.#open();
+    if (!this.#ended) readline?.resume();
     const lent = new Lent(this.#terminal);
     this.#lent = lent;
     using _ = untilSignal((signal) => this.#raise(signal));
@@ -293,8 +294,3 @@ export class Input {
 
 /** A terminal that understands them says where a paste begins and ends. */
 const pasteMarks = { on: '\u001b[?2004h', off: '\u001b[?2004l' };
-
-function emptyLine(readline: Interface): void {
-  readline.write(null, { ctrl: true, name: 'e' });
-  readline.write(null, { ctrl: true, name: 'u' });
-}

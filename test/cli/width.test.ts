@@ -40,6 +40,6 @@ describe('cut', () => {
   it('takes no longer for a text of a million characters, and leaves no half of one', () => {
     const shown = cut('\u0301'.repeat(1_000_000), 10);
     expect(shown.length).toBeLessThan(1000);
-    expect(cut(`a${'😀'.repeat(1000)}`, 3).isWellFormed()).toBe(true);
+    expect(cut(`a${'\u{e0100}'.repeat(1000)}`, 3).isWellFormed()).toBe(true);
   });
 });
