@@ -1,5 +1,6 @@
 import { CofferError } from '../errors.ts';
 import type { NewEvent } from './event.ts';
+import type { Row } from './row.ts';
 import { checkName } from './snapshot.ts';
 import type { State } from './state.ts';
 
@@ -7,47 +8,55 @@ import type { State } from './state.ts';
 const TAGS = 16;
 const TAG_LENGTH = 40;
 
+/** What a session is marked with. */
+export type Marks = Pick<State, 'name' | 'pinned' | 'archived' | 'tags'>;
+
 /** What somebody says about a session: the event that records it, none where it is so already. */
-export type Mark = (state: State) => NewEvent | undefined;
+export type Mark = (marks: Marks) => NewEvent | undefined;
 
 /** Gives a session a name. Throws `NAME_INVALID`. */
 export function naming(name: string): Mark {
   const checked = checkName(name);
-  return (state) => (state.name === checked ? undefined : { type: 'name', name: checked });
+  return (marks) => (marks.name === checked ? undefined : { type: 'name', name: checked });
 }
 
 /** Keeps a session from being pruned, or no longer. */
 export function pinning(pinned: boolean): Mark {
-  return (state) => (state.pinned === pinned ? undefined : { type: 'pin', pinned });
+  return (marks) => (marks.pinned === pinned ? undefined : { type: 'pin', pinned });
 }
 
 /** Puts a session out of the list, or back. */
 export function archiving(archived: boolean): Mark {
-  return (state) => (state.archived === archived ? undefined : { type: 'archive', archived });
+  return (marks) => (marks.archived === archived ? undefined : { type: 'archive', archived });
 }
 
 /** Adds tags to those a session has. Throws `NAME_INVALID` for what is none, and where they become too many. */
 export function tagging(tags: readonly string[]): Mark {
   const checked = checkTags(tags);
-  return (state) => {
-    const all = [...new Set([...state.tags, ...checked])].sort();
+  return (marks) => {
+    const all = [...new Set([...marks.tags, ...checked])].sort();
     if (all.length > TAGS) {
       throw new CofferError('NAME_INVALID', `a session has at most ${TAGS} tags, and these would be ${all.length}`);
     }
-    return all.length === state.tags.length ? undefined : { type: 'tags', tags: all };
+    return all.length === marks.tags.length ? undefined : { type: 'tags', tags: all };
   };
 }
 
 /** Takes tags away. Throws `NAME_INVALID` for one that the session does not have. */
 export function untagging(tags: readonly string[]): Mark {
-  return (state) => {
-    const missing = tags.find((tag) => !state.tags.includes(tag));
+  return (marks) => {
+    const missing = tags.find((tag) => !marks.tags.includes(tag));
     if (missing !== undefined) {
-      const has = state.tags.length === 0 ? 'it has none' : `it has ${state.tags.join(', ')}`;
+      const has = marks.tags.length === 0 ? 'it has none' : `it has ${marks.tags.join(', ')}`;
       throw new CofferError('NAME_INVALID', `no tag ${missing} to take away; ${has}`);
     }
-    return tags.length === 0 ? undefined : { type: 'tags', tags: state.tags.filter((tag) => !tags.includes(tag)) };
+    return tags.length === 0 ? undefined : { type: 'tags', tags: marks.tags.filter((tag) => !tags.includes(tag)) };
   };
+}
+
+/** The marks of a row of the list. */
+export function marksOf({ name, pinned = false, archived = false, tags = [] }: Row): Marks {
+  return { name, pinned, archived, tags };
 }
 
 function checkTags(tags: readonly string[]): readonly string[] {

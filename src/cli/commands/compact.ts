@@ -1,0 +1,54 @@
+import type { Compacted } from '../../chat/compact.ts';
+import { CofferError } from '../../errors.ts';
+import type { Chat } from '../chat.ts';
+import { requireMaySend } from '../elsewhere.ts';
+import { countMessages } from '../rows.ts';
+import { openSessions, type Shell } from '../shell.ts';
+
+/**
+ * Puts a summary in place of a session's older messages, for the model alone: the record keeps all. The session's model writes it unless
+ * `--model` says another. Throws `MODEL_*`, what finding and opening it throw, `FAILED` for a snapshot, `NOT_SAVED`.
+ */
+export async function compactSession(shell: Shell, which: string): Promise<void> {
+  const { terminal, env, options } = shell;
+  const { sessions, input, settings } = await openSessions(shell);
+  try {
+    const row = await sessions.find(which);
+    const compacted = await sessions.change(row, async (session) => {
+      const { compact } = await import('../../chat/compact.ts');
+      const { openModel } = await import('../../chat/models.ts');
+      const name = options.model ?? session.state.model;
+      const model = await openModel(name, { providers: settings.providers, env });
+      await requireMaySend(session.state, model.name, { settings, terminal, input, yes: options.yes === true });
+      const done = await compact(session, model, { keepMessages: settings.keepMessages });
+      if (done.messages > 0) await session.append(); // what it recorded must be on the disk, whatever autoSave says
+      return done;
+    });
+    terminal.say(describeCompacted(compacted, settings.keepMessages));
+  } finally {
+    input.close();
+  }
+}
+
+/** The same for the present conversation. Ctrl+C cancels it. Throws `MODEL_*`, `CANCELLED`. */
+export async function compactFromChat(chat: Chat): Promise<void> {
+  const { session, model, input, settings, terminal } = chat;
+  if (model === undefined)
+    throw new CofferError('MODEL_UNKNOWN', 'no model is there to answer; /model <name> chooses one');
+  const { compact } = await import('../../chat/compact.ts');
+  const controller = new AbortController();
+  const { onInterrupt } = input;
+  input.onInterrupt = () => controller.abort();
+  try {
+    const { keepMessages } = settings;
+    const compacted = await compact(session, model, { keepMessages, signal: controller.signal });
+    terminal.say(describeCompacted(compacted, keepMessages));
+  } finally {
+    input.onInterrupt = onInterrupt;
+  }
+}
+
+function describeCompacted({ messages }: Compacted, keepMessages: number): string {
+  if (messages === 0) return `nothing to compact: the newest ${countMessages(keepMessages)} stay as they are`;
+  return `compacted: a summary stands for ${countMessages(messages)}, for the model alone; the record keeps them`;
+}

@@ -1,0 +1,77 @@
+import { CofferError } from '../../errors.ts';
+import { archiving, type Mark, type Marks, marksOf, naming, pinning, tagging, untagging } from '../../session/marks.ts';
+import type { Row } from '../../session/row.ts';
+import type { Sessions } from '../../session/sessions.ts';
+import type { Chat } from '../chat.ts';
+import { openSessions, type Shell } from '../shell.ts';
+
+/** A mark, and what a session with it is. */
+export interface Marking {
+  readonly mark: Mark;
+  /** `is pinned`: what holds once it is recorded. */
+  is(marks: Marks): string;
+}
+
+/** Everything a session can be marked with. Throws `NAME_INVALID` for what is no name, or no tag. */
+export const markings = {
+  rename: (name: string): Marking => ({ mark: naming(name), is: (marks) => `is named ${marks.name}` }),
+  pin: (): Marking => ({ mark: pinning(true), is: () => 'is pinned' }),
+  unpin: (): Marking => ({ mark: pinning(false), is: () => 'is not pinned' }),
+  archive: (): Marking => ({ mark: archiving(true), is: () => 'is archived' }),
+  unarchive: (): Marking => ({ mark: archiving(false), is: () => 'is not archived' }),
+  tag: (tags: readonly string[]): Marking => ({ mark: tagging(tags), is: describeTags }),
+  untag: (tags: readonly string[]): Marking => ({ mark: untagging(tags), is: describeTags }),
+} as const;
+
+/**
+ * Marks a session, and says so. Throws `NAME_INVALID`, what finding and opening it throw, `SESSION_IN_USE`, and `FAILED` for a snapshot.
+ */
+export async function markSession(shell: Shell, which: string, make: () => Marking): Promise<void> {
+  const marking = make();
+  const { sessions, input } = await openSessions(shell);
+  try {
+    shell.terminal.say(await markRow(sessions, await sessions.find(which), marking));
+  } finally {
+    input.close();
+  }
+}
+
+/** Marks a session from within a chat: the present one unless told which. Throws as {@link markSession}. */
+export async function markFromChat(chat: Chat, which: string, marking: Marking): Promise<void> {
+  const { session } = chat;
+  const row = which === '' ? undefined : await chat.sessions.find(which, chat.shown);
+  if (row !== undefined && row.fileId !== session.fileId) {
+    chat.terminal.say(await markRow(chat.sessions, row, marking));
+    return;
+  }
+  const event = marking.mark(session.state);
+  if (event !== undefined) await session.record(event);
+  chat.terminal.say(`this conversation ${already(event !== undefined, marking.is(session.state))}`);
+}
+
+/** Where nothing changes nothing is opened: a session keeps its file as it is. */
+async function markRow(sessions: Sessions, row: Row, marking: Marking): Promise<string> {
+  const isSo = row.kind === 'session' && row.unreadable === undefined && marking.mark(marksOf(row)) === undefined;
+  if (isSo) return `${row.id} ${already(false, marking.is(marksOf(row)))}`;
+  return sessions.change(row, async (session) => {
+    const event = marking.mark(session.state);
+    if (event !== undefined) await session.append(event);
+    return `${row.id} ${already(event !== undefined, marking.is(session.state))}`;
+  });
+}
+
+function already(changed: boolean, is: string): string {
+  return changed ? is : `${is} already`;
+}
+
+function describeTags({ tags }: Marks): string {
+  if (tags.length === 0) return 'has no tags';
+  return `has the ${tags.length === 1 ? 'tag' : 'tags'} ${tags.join(', ')}`;
+}
+
+/** Takes the words of a line apart. Throws `USAGE` where there is none. */
+export function wordsOf(argument: string, usage: string): string[] {
+  const words = argument.split(/\s+/).filter((word) => word !== '');
+  if (words.length === 0) throw new CofferError('USAGE', `say which: ${usage}`);
+  return words;
+}

@@ -1,0 +1,107 @@
+import { CofferError, isCofferError } from '../../errors.ts';
+import { clockTrouble, type Expired, expiredOf, isOff, type Policy } from '../../session/retention.ts';
+import type { Sessions } from '../../session/sessions.ts';
+import { escapeJson } from '../escape.ts';
+import { confirmRemoval, describeDoomed } from '../removal.ts';
+import type { Settings } from '../settings.ts';
+import { openSessions, type Shell } from '../shell.ts';
+import type { Terminal } from '../terminal.ts';
+
+/** What a prune may be told. */
+export interface PruneOptions {
+  readonly dryRun?: boolean | undefined;
+  readonly yes?: boolean | undefined;
+  readonly json?: boolean | undefined;
+  /** Instead of the settings' `maxSessions` and `retentionDays`. */
+  readonly maxSessions?: string | undefined;
+  readonly olderThan?: string | undefined;
+}
+
+/**
+ * Deletes what the settings' retention does not keep, or the limits given, each with its reason before it happens and after a question.
+ * Throws `USAGE`, `CANCELLED`, `KEY_*`, and what deleting throws.
+ */
+export async function prune(shell: Shell, options: PruneOptions): Promise<void> {
+  const { terminal } = shell;
+  const given = {
+    maxSessions: limitOf(options.maxSessions, '--max-sessions'),
+    retentionDays: limitOf(options.olderThan, '--older-than'),
+  };
+  const { sessions, input, settings } = await openSessions(shell);
+  try {
+    const policy = isOff(given) ? policyOf(settings) : given;
+    if (isOff(policy)) terminal.tell(OFF);
+    const expired = await findExpired(terminal, sessions, policy);
+    const deletes = options.dryRun !== true;
+    if (options.json === true) terminal.write(`${escapeJson(expired.map(toJson))}\n`);
+    else if (!deletes) for (const one of expired) terminal.say(`would be deleted: ${describeDoomed(one)}`);
+    if (expired.length === 0 && !isOff(policy)) terminal.tell('nothing is to be deleted');
+    if (!deletes || expired.length === 0) return;
+    for (const one of expired) terminal.tell(`to be deleted: ${describeDoomed(one)}`);
+    const yes = options.yes === true;
+    const instead = '--yes does without, and --dry-run only shows it';
+    await confirmRemoval({ terminal, input, yes, instead }, expired.length);
+    // Somebody may have gone on with one, or named it, while the question stood there.
+    const still = new Set(expiredOf(await sessions.list(), policy, Date.now()).map(({ row }) => row.fileId));
+    for (const { row } of expired.filter(({ row }) => still.has(row.fileId))) {
+      await sessions.delete(row);
+      if (options.json !== true) terminal.say(`deleted ${row.id}`);
+    }
+  } finally {
+    input.close();
+  }
+}
+
+/**
+ * Deletes at a chat's start what the settings' retention does not keep, and tells each with its reason before. Best effort: what can't be
+ * deleted is told and stays. Does nothing where retention is off, or the key is not at hand.
+ */
+export async function pruneAtStart(terminal: Terminal, sessions: Sessions, settings: Settings): Promise<void> {
+  const policy = policyOf(settings);
+  if (isOff(policy) || sessions.key.state !== 'ready') return;
+  for (const one of await expiredAtStart(terminal, sessions, policy)) {
+    terminal.tell(`retention deletes ${describeDoomed(one)}`);
+    await attempt(terminal, () => sessions.delete(one.row));
+  }
+}
+
+async function expiredAtStart(terminal: Terminal, sessions: Sessions, policy: Policy): Promise<readonly Expired[]> {
+  return (await attempt(terminal, () => findExpired(terminal, sessions, policy))) ?? [];
+}
+
+async function attempt<T>(terminal: Terminal, work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!isCofferError(error)) throw error;
+    terminal.tell(`retention could not: ${error.message}`);
+    return undefined;
+  }
+}
+
+const OFF =
+  'retention is off: nothing is deleted by itself; the settings maxSessions and retentionDays turn it on, and for this once --max-sessions and --older-than do';
+
+function policyOf({ maxSessions, retentionDays }: Settings): Policy {
+  return { maxSessions, retentionDays };
+}
+
+async function findExpired(terminal: Terminal, sessions: Sessions, policy: Policy): Promise<Expired[]> {
+  const rows = await sessions.list();
+  const now = Date.now();
+  const trouble = policy.retentionDays === undefined ? undefined : clockTrouble(rows, now);
+  if (trouble !== undefined) terminal.tell(trouble);
+  return expiredOf(rows, policy, now);
+}
+
+function limitOf(text: string | undefined, option: string): number | undefined {
+  if (text === undefined) return undefined;
+  const limit = /^\d{1,9}$/.test(text) ? Number(text) : 0;
+  if (limit >= 1) return limit;
+  throw new CofferError('USAGE', `${option} takes a whole number of at least 1, and not "${text}"; nothing is deleted`);
+}
+
+function toJson({ row, reason }: Expired): object {
+  const { id, uuid, fileId, kind, title, messages } = row;
+  return { id, uuid, fileId, kind, title, messages, updated: new Date(row.updated).toISOString(), reason };
+}

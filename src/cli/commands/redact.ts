@@ -1,0 +1,100 @@
+import { join } from 'node:path';
+import { CofferError } from '../../errors.ts';
+import { type Event, isKnown } from '../../session/event.ts';
+import { holdersOf, type Redaction, redactionOf, redactSession } from '../../session/redact.ts';
+import type { Row } from '../../session/row.ts';
+import type { Session } from '../../session/session.ts';
+import type { Sessions } from '../../session/sessions.ts';
+import type { Chat } from '../chat.ts';
+import { firstLine, openSessions, type Shell } from '../shell.ts';
+import type { Terminal } from '../terminal.ts';
+
+/**
+ * Takes a text out of a session's record and out of its file, and says what else has it. The text is asked for, hidden, or is the first
+ * line of standard input: an argument would stay in the shell's history. Throws `USAGE`, what finding and opening it throw, `FAILED` for
+ * a snapshot, `NOT_SAVED`.
+ */
+export async function redactFromShell(shell: Shell, which: string): Promise<void> {
+  const { terminal } = shell;
+  const { sessions, input } = await openSessions(shell);
+  try {
+    const row = await sessions.find(which);
+    if (row.kind === 'snapshot') {
+      throw new CofferError(
+        'FAILED',
+        `${row.id} is a snapshot, and stays as it is; coffer delete ${row.id} removes it`,
+      );
+    }
+    const text = terminal.interactive ? await input.ask(QUESTION, { hidden: true }) : await firstLine(shell, input);
+    const redaction = redactionOf(requireText(text));
+    const { events } = await sessions.read(row);
+    const isThere = redaction.isIn(events);
+    const changed = isThere ? await sessions.change(row, (session) => redactSession(session, redaction)) : 0;
+    tellRedacted(terminal, changed, row.id);
+    await tellRest(terminal, sessions, redaction, { fileId: row.fileId, events: changed > 0 ? events : [] });
+  } finally {
+    input.close();
+  }
+}
+
+/** The same for the present conversation; the text is `argument`, or asked for. Throws as {@link redactFromShell}. */
+export async function redactFromChat(chat: Chat, argument: string): Promise<void> {
+  const { session, sessions, terminal, input } = chat;
+  const given = argument === '' ? await input.ask(QUESTION, { hidden: true }) : argument;
+  const text = requireText(given);
+  input.forget(text);
+  const redaction = redactionOf(text);
+  const before = [...session.events];
+  const changed = await redactSession(session, redaction);
+  tellRedacted(terminal, changed, 'this conversation');
+  if (chat.incognito || chat.inMemory) return;
+  await tellRest(terminal, sessions, redaction, { fileId: session.fileId, events: changed > 0 ? before : [] });
+}
+
+const QUESTION = 'text to take out of the record: ';
+
+function requireText(text: string | undefined): string {
+  if (text !== undefined && text !== '') return text;
+  throw new CofferError('USAGE', 'no text was given; nothing is changed');
+}
+
+function tellRedacted(terminal: Terminal, changed: number, what: string): void {
+  if (changed === 0) terminal.say(`${what} does not have that text; nothing is changed`);
+  else terminal.say(`redacted: ${changed === 1 ? '1 event' : `${changed} events`} of ${what} had that text`);
+}
+
+/** Says what has the text still: in this vault, on this disk, elsewhere. */
+async function tellRest(
+  terminal: Terminal,
+  sessions: Sessions,
+  redaction: Redaction,
+  of: { readonly fileId: Session['fileId']; readonly events: readonly Event[] },
+): Promise<void> {
+  const { rows, unknown } = await holdersOf(sessions, redaction, of);
+  for (const row of rows) terminal.tell(`${row.id} still has that text; ${adviceFor(row)}`);
+  for (const { id } of unknown) terminal.tell(`${id} can't be read and may have that text; coffer delete ${id}`);
+  if (of.events.length === 0) return;
+  const { quarantined, directory } = await sessions.inspect();
+  for (const { name } of quarantined.filter(({ name }) => of.fileId !== undefined && name.startsWith(of.fileId)))
+    terminal.tell(`${join(directory, 'quarantine', name)} still has that text; remove it by hand`);
+  terminal.tell(
+    'older states of the file may stay on this disk; coffer key rotate makes them unreadable with the new key',
+  );
+  terminal.tell('backups made before still have that text, and open with the key they were made with');
+  for (const provider of providersOf(of.events)) terminal.tell(`${provider} was sent that text, or may have been`);
+}
+
+function adviceFor({ kind, id }: Row): string {
+  return kind === 'snapshot' ? `it is a snapshot: coffer delete ${id}` : `coffer redact ${id}`;
+}
+
+/** Who has answered in a conversation; the model that is part of coffer keeps nothing. */
+function providersOf(events: readonly Event[]): string[] {
+  const models = events.flatMap((event) =>
+    isKnown(event) && (event.type === 'message' || event.type === 'usage' || event.type === 'compaction')
+      ? [event.model ?? '']
+      : [],
+  );
+  const providers = new Set(models.map((model) => model.split('/')[0] ?? ''));
+  return [...providers].filter((provider) => provider !== '' && provider !== 'demo').sort();
+}
