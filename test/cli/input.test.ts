@@ -1,6 +1,8 @@
+import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { Input } from '../../src/cli/input.ts';
+import { Terminal as Pty } from '../support/pty.ts';
 import { FakeTerminal } from './fake-terminal.ts';
 
 const UP = '\u001b[A';
@@ -120,6 +122,32 @@ describe('a lent terminal', () => {
     expect(heard).toEqual(wanted);
     expect(await input.lend(async (_, __, { aborted }) => aborted)).toBe(true);
     input.close();
+  });
+
+  it('shows the cursor where the process ends by an error, and listens no longer than it is lent', async () => {
+    const { fake, input } = await atPrompt();
+    const before = process.listeners('exit');
+    await input.lend(async (_, stdout) => {
+      stdout.write(HIDE);
+      for (const listener of process.listeners('exit')) if (!before.includes(listener)) listener.call(process, 1);
+      expect(fake.shown.endsWith(SHOW)).toBe(true);
+    });
+    expect(process.listeners('exit')).toEqual(before);
+    input.close();
+  });
+
+  it.each(['SIGTERM', 'SIGHUP'] as const)('is given back by %s where nobody else sees to it', async (signal) => {
+    const code = `
+      import { Input } from './src/cli/input.ts';
+      import { Terminal } from './src/cli/terminal.ts';
+      const input = new Input(new Terminal());
+      await input.lend((_, stdout) => new Promise(() => stdout.write('${HIDE}lent')));`;
+    const cwd = join(import.meta.dirname, '../..');
+    await using pty = new Pty(process.execPath, ['--input-type=module', '-e', code], { cwd, env: { TERM: 'xterm' } });
+    await pty.waitFor(/lent/);
+    pty.kill(signal);
+    expect(await pty.exit).toEqual({ code: null, signal });
+    expect(pty.raw().lastIndexOf(SHOW)).toBeGreaterThan(pty.raw().lastIndexOf(HIDE));
   });
 
   it('is lent to one at a time, and not while a line is waited for', async () => {

@@ -172,6 +172,21 @@ describe('pick', () => {
     input.close();
   });
 
+  it.each([
+    ['the terminal is closed', (fake: FakeTerminal) => fake.stdin.emit('error', new Error('read EIO'))],
+    ['the input ends', (fake: FakeTerminal) => fake.stdin.end()],
+    ['the chat ends', (_: FakeTerminal, input: Input) => input.stop()],
+  ] as const)('gives nothing when %s, and leaves the screen as it was', async (_, end) => {
+    const { fake, input, picked } = await picking(fruits);
+    input.onHangup = () => undefined;
+    end(fake, input);
+    expect(await picked).toBeUndefined();
+    const shown = fake.shown.slice(fake.shown.indexOf(`${ESC}[?25l`));
+    expect(shown.lastIndexOf(`${ESC}[?25h`)).toBeGreaterThan(0);
+    expect(rowAtEnd(shown)).toBe(0);
+    input.close();
+  });
+
   it('has no styles under NO_COLOR', async () => {
     const { fake, input, picked } = await picking(fruits, { env: { NO_COLOR: '1' } });
     fake.type(`ch${UP}\r`);
