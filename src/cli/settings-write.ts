@@ -71,20 +71,31 @@ export async function takeSettings(path: string): Promise<FileLock> {
 }
 
 /**
- * Replaces the settings file, 0600. A link is followed: it is the person's own way to keep the file elsewhere. Throws `NOT_SAVED`.
+ * Replaces the settings file, 0600. A link is followed: it is the person's own way to keep the file elsewhere. Throws `NOT_SAVED`;
+ * the file is as it was then.
  */
 export async function writeSettings(path: string, content: string | Uint8Array): Promise<void> {
   const bytes = Buffer.from(content as string);
-  const { default: writeFileAtomic } = await import('write-file-atomic');
+  const before = await readSettingsBytes(path, 'anybody');
   try {
-    await writeFileAtomic(path, bytes, { mode: 0o600 });
+    if (await replace(path, bytes)) return;
+    // What was cut short stands in its place, and has left room for what was there.
+    if (before !== undefined && (await replace(path, before))) throw cutShort(path, 'it is as it was');
   } catch (error) {
     throw notWritten(path, error);
   }
-  // It takes a write that was cut short for a whole one.
-  const written = await readSettingsBytes(path, 'anybody');
-  if (written?.equals(bytes) === true) return;
-  throw new CofferError('NOT_SAVED', `${path} was cut short, the disk may be full: make room, then coffer config edit`);
+  throw cutShort(path, 'coffer config edit opens what is left of it');
+}
+
+/** Tells whether the file has all of it: the package takes a write that was cut short for a whole one. */
+async function replace(path: string, bytes: Buffer): Promise<boolean> {
+  const { default: writeFileAtomic } = await import('write-file-atomic');
+  await writeFileAtomic(path, bytes, { mode: 0o600 });
+  return (await readSettingsBytes(path, 'anybody'))?.equals(bytes) === true;
+}
+
+function cutShort(path: string, now: string): CofferError {
+  return new CofferError('NOT_SAVED', `cannot write all of ${path}, the disk may be full: make room; ${now}`);
 }
 
 async function readForChange(path: string): Promise<{ text: string; settings: Record<string, unknown> }> {

@@ -2,14 +2,19 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chmodSync,
+  closeSync,
   existsSync,
   lstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -126,19 +131,30 @@ describe('setSetting', () => {
   });
 
   it.each([
-    ['providers.a.apiKeyEnv', 'sk-verysecret1234'],
-    ['providers.a.apiKeyEnv', 'gsk_verysecret1234'],
-    ['model', 'verysecret1234verysecret'],
-    ['providers', { a: { apiKeyEnv: 'sk-verysecret1234' } }],
-    ['permissions.deny', ['sk-verysecret1234']],
-    ['sk-verysecret1234', true],
-    ['providers.a.apiKeyEnv', 'sk-verysecret 1234'],
-  ])('refuses an API key in %s without repeating it', async (key, value) => {
+    ['providers.a.apiKeyEnv', 'sk-verysecret1234', /^what providers.a.apiKeyEnv is set to looks like an API key; put/],
+    ['providers.a.apiKeyEnv', 'gsk_verysecret1234', /^what providers.a.apiKeyEnv is set to looks like an API key; put/],
+    ['model', 'verysecret1234verysecret', /^what model is set to looks like an API key; put/],
+    ['providers', { a: { apiKeyEnv: 'sk-verysecret1234' } }, /^what providers is set to looks like an API key; put/],
+    ['permissions.deny', ['sk-verysecret1234'], /^what permissions.deny is set to looks like an API key; put/],
+    ['sk-verysecret1234', true, /^… is unknown/],
+    ['sk-verysecret1234', 'sk-verysecret1234', /^… is unknown/],
+    ['providers.a.apiKeyEnv', 'sk-verysecret 1234', /^providers.a.apiKeyEnv is something else, may be the name/],
+  ])('refuses an API key in %s without repeating it', async (key, value, said) => {
     write('{}');
     const error = await setSetting(path, key, value).catch((thrown: Error) => thrown);
     expect(error).toBeInstanceOf(Error);
+    expect((error as Error).message).toMatch(said);
     expect((error as Error).message).not.toContain('verysecret');
     expect(read()).toBe('{}');
+  });
+
+  it('refuses a value with very many levels', async () => {
+    let value: unknown = [];
+    for (let level = 0; level < 100_000; level++) value = [value];
+    await expect(setSetting(path, 'tools', value)).rejects.toMatchObject({
+      code: 'SETTINGS_INVALID',
+      message: 'tools is nested deeper than 64 levels; nothing is changed',
+    });
   });
 
   it.each(['OPENROUTER_API_KEY', 'key', 'MY_KEY_2', 'hf_token_read'])(
@@ -203,6 +219,35 @@ describe('setSetting', () => {
     disk.remount('ro');
     await expect(setSetting(path, 'maxTurns', 2)).rejects.toMatchObject({ code: 'NOT_SAVED' });
     expect(read()).toBe(before);
+  });
+});
+
+describe('a full disk', () => {
+  it('leaves the settings as they were, also where a write is cut short', async (context) => {
+    const disk = smallDisk(context, '1m');
+    path = join(disk.path, 'settings.json');
+    const model = (length: number): string => `a/${'b '.repeat(length)}`;
+    await setSetting(path, 'model', model(50_000));
+    const before = read();
+    const filler = join(disk.path, 'filler');
+    const file = openSync(filler, 'w');
+    try {
+      for (;;) if (writeSync(file, Buffer.alloc(4096)) < 4096) break;
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'ENOSPC' });
+    }
+    closeSync(file);
+    await expect(setSetting(path, 'model', model(50_001))).rejects.toMatchObject({ code: 'NOT_SAVED' });
+    expect(read()).toBe(before);
+    truncateSync(filler, statSync(filler).size - 16_384);
+    await expect(setSetting(path, 'model', model(50_001))).rejects.toMatchObject({
+      code: 'NOT_SAVED',
+      message: `cannot write all of ${path}, the disk may be full: make room; it is as it was`,
+    });
+    expect(read()).toBe(before);
+    rmSync(filler);
+    await setSetting(path, 'model', model(50_001));
+    expect(read()).not.toBe(before);
   });
 });
 
