@@ -5,6 +5,9 @@ import type { Terminal } from './terminal.ts';
 /** A key as readline decodes it: what it types, if anything, and its name. */
 export type Press = readonly [text: string | undefined, key: Key];
 
+/** What a terminal is taken for that does not know its size. */
+export const usualSize: { readonly columns: number; readonly rows: number } = { columns: 80, rows: 24 };
+
 /** A stream for what draws on the terminal: its size is the terminal's, and what is written goes to `show`. */
 export class Screen extends Writable {
   readonly isTTY = true;
@@ -22,11 +25,11 @@ export class Screen extends Writable {
   }
 
   get columns(): number {
-    return this.#terminal.ui.columns;
+    return this.#terminal.ui.columns || usualSize.columns;
   }
 
   get rows(): number {
-    return this.#terminal.ui.rows;
+    return this.#terminal.ui.rows || usualSize.rows;
   }
 
   override _write(chunk: string, _encoding: string, done: () => void): void {

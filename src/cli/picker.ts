@@ -2,6 +2,7 @@ import { styleText } from 'node:util';
 import type { Row } from '../session/row.ts';
 import { escapeLine } from './escape.ts';
 import type { Input } from './input.ts';
+import { usualSize } from './input-streams.ts';
 import { describeRow, nameRow } from './rows.ts';
 import type { Terminal } from './terminal.ts';
 import { cut } from './width.ts';
@@ -55,7 +56,7 @@ export async function pick<T>(
       signal,
       // clack asks for it whenever it draws: the terminal may have another size by now
       get maxItems() {
-        return Math.max(1, Math.floor((terminal.ui.rows - FRAME) / 2));
+        return Math.max(1, Math.floor(((terminal.ui.rows || usualSize.rows) - FRAME) / 2));
       },
     }),
   );
@@ -108,7 +109,7 @@ class Drawn<T> {
 
   get label(): string {
     const { title, details, number } = this.choice;
-    const columns = Math.max(1, (this.#terminal.ui.columns || 80) - MARGIN);
+    const columns = Math.max(1, (this.#terminal.ui.columns || usualSize.columns) - MARGIN);
     const first = cut(escapeLine(number === undefined ? title : `${number}  ${title}`), columns);
     if (details === undefined) return first;
     return `${first}\n${this.#dim(`  ${cut(escapeLine(details), columns)}`)}`;

@@ -131,6 +131,25 @@ describe('pick', () => {
     input.close();
   });
 
+  it('takes a terminal without a size for one of 80 columns and 24 rows', async () => {
+    const fake = new FakeTerminal({ tty: true });
+    Object.assign(fake.stdout, { columns: 0, rows: 0 });
+    const input = new Input(fake.terminal);
+    const many = Array.from({ length: 50 }, (_, value) => ({
+      value,
+      title: `title ${value} ${'x'.repeat(100)}`,
+      details: 'y',
+    }));
+    const picked = pick(fake.terminal, input, many, { question: 'which?' });
+    await fake.waitFor(/which\?/);
+    expect(widest(fake.shown)).toBe(79);
+    expect(fake.shown.split('\n').length).toBeGreaterThan(15);
+    expect(fake.shown.split('\n').length).toBeLessThanOrEqual(24);
+    fake.type('\r');
+    expect(await picked).toBe(0);
+    input.close();
+  });
+
   it('shows a screenful of thousands, and finds the last of them', async () => {
     const many = Array.from({ length: 2000 }, (_, index) => ({
       value: index,
