@@ -23,7 +23,12 @@ export type Followed = Pick<Sessions, 'directory' | 'read' | 'list'>;
  * are not given again. Throws `SESSION_NOT_FOUND` when the session is deleted, `ROLLED_BACK` when an older copy is put in its place,
  * and what {@link Sessions.read} throws.
  */
-export async function* follow(sessions: Followed, row: Row, signal: AbortSignal): AsyncGenerator<Event, void> {
+export async function* follow(
+  sessions: Followed,
+  row: Row,
+  signal: AbortSignal,
+  options: { readonly pollMs?: number } = {},
+): AsyncGenerator<Event, void> {
   const path = join(sessions.directory, 'sessions', row.fileId);
   using changes = new Changes(path, signal);
   let last = 0;
@@ -45,7 +50,7 @@ export async function* follow(sessions: Followed, row: Row, signal: AbortSignal)
         known = isSettled && !latest.heldBack ? stampOf(stats) : undefined;
       }
     }
-    await changes.next(isSettled ? POLL_MS : SETTLED_MS);
+    await changes.next(isSettled ? (options.pollMs ?? POLL_MS) : SETTLED_MS);
   }
 }
 
