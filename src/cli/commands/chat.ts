@@ -91,13 +91,23 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
     });
     if (which !== undefined)
       await goOn(chat, which, { acceptOlder: request.acceptOlder === true, model: options.model });
+    await prune(chat);
     await tellStart(chat, { refusal, resumes: resumes || prompted });
     const failed = prompt === undefined ? await repl(chat, watch) : await runPrompt(chat, watch, prompt);
+    const { compactOnFinish } = await import('../turn.ts');
+    await compactOnFinish(chat);
     await chat.close();
     return failed;
   } finally {
     input.close();
   }
+}
+
+/** Where the settings have a retention: the session that is gone on with is held by now, and stays whatever its age. */
+async function prune({ terminal, sessions, settings }: Chat): Promise<void> {
+  if (settings.maxSessions === undefined && settings.retentionDays === undefined) return;
+  const { pruneAtStart } = await import('./prune.ts');
+  await pruneAtStart(terminal, sessions, settings);
 }
 
 /** Resumes a session, and lets another model answer where one is asked for. What can't be leaves the session closed. */

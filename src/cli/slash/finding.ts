@@ -10,6 +10,8 @@ const sessions: SlashCommand = {
 };
 
 async function begin(chat: Chat, keeps: boolean): Promise<void> {
+  const { compactOnFinish } = await import('../turn.ts');
+  await compactOnFinish(chat);
   const before = await chat.reset({ keeps });
   chat.terminal.say(before === undefined ? 'new conversation' : `new conversation; /resume ${before} goes back`);
 }
