@@ -56,7 +56,7 @@ async function removeWanted(
   const doomed = rows.map((row) => ({ row, reason: 'you ask for it' }));
   for (const one of doomed) terminal.tell(`to be deleted: ${describeDoomed(one)}`);
   const copies = await copiesOf(sessions, rows, all);
-  for (const { id } of copies) terminal.tell(`${id} has the same words and stays; coffer delete ${id}`);
+  for (const { id } of copies) terminal.tell(`${id} has words of the same conversation and stays; coffer delete ${id}`);
   const ids = rows.map(({ id }) => id).join(' ');
   terminal.tell(
     `words may stay on this disk and in backups; coffer purge ${ids} makes unreadable what stays on the disk`,

@@ -39,8 +39,10 @@ export async function forkSession(
     if (options.json === true) {
       const parent = { uuid: row.uuid, id: row.id };
       terminal.write(`${escapeJson({ id, uuid, fileId, parent, prompts: fork.prompts, of: fork.of })}\n`);
-    } else terminal.say(id ?? '');
-    terminal.tell(`forked from ${row.id} after prompt ${fork.prompts} of ${fork.of}; coffer resume ${id} goes on`);
+    } else {
+      terminal.say(id ?? '');
+      terminal.tell(`forked from ${row.id} after prompt ${fork.prompts} of ${fork.of}; coffer resume ${id} goes on`);
+    }
     const problem = await noteChild(sessions, row, { uuid, reason: fork.reason });
     if (problem !== undefined) terminal.tell(`${row.id} has no note of its fork: ${problem.message}`);
   } finally {

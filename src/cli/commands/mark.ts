@@ -10,15 +10,17 @@ export interface Marking {
   readonly mark: Mark;
   /** `is pinned`: what holds once it is recorded. */
   is(marks: Marks): string;
+  /** What holds where it was so already; what is so, and `already`, unless it says more. */
+  readonly was?: string;
 }
 
 /** Everything a session can be marked with. Throws `NAME_INVALID` for what is no name, or no tag. */
 export const markings = {
   rename: (name: string): Marking => ({ mark: naming(name), is: (marks) => `is named ${marks.name}` }),
   pin: (): Marking => ({ mark: pinning(true), is: () => 'is pinned' }),
-  unpin: (): Marking => ({ mark: pinning(false), is: () => 'is not pinned' }),
+  unpin: (): Marking => ({ mark: pinning(false), is: () => 'is no longer pinned', was: 'is not pinned' }),
   archive: (): Marking => ({ mark: archiving(true), is: () => 'is archived' }),
-  unarchive: (): Marking => ({ mark: archiving(false), is: () => 'is not archived' }),
+  unarchive: (): Marking => ({ mark: archiving(false), is: () => 'is no longer archived', was: 'is not archived' }),
   tag: (tags: readonly string[]): Marking => ({ mark: tagging(tags), is: describeTags }),
   untag: (tags: readonly string[]): Marking => ({ mark: untagging(tags), is: describeTags }),
 } as const;
@@ -46,22 +48,22 @@ export async function markFromChat(chat: Chat, which: string, marking: Marking):
   }
   const event = marking.mark(session.state);
   if (event !== undefined) await session.record(event);
-  chat.terminal.say(`this conversation ${already(event !== undefined, marking.is(session.state))}`);
+  chat.terminal.say(`this conversation ${describe(event !== undefined, marking, session.state)}`);
 }
 
 /** Where nothing changes nothing is opened: a session keeps its file as it is. */
 async function markRow(sessions: Sessions, row: Row, marking: Marking): Promise<string> {
   const isSo = row.kind === 'session' && row.unreadable === undefined && marking.mark(marksOf(row)) === undefined;
-  if (isSo) return `${row.id} ${already(false, marking.is(marksOf(row)))}`;
+  if (isSo) return `${row.id} ${describe(false, marking, marksOf(row))}`;
   return sessions.change(row, async (session) => {
     const event = marking.mark(session.state);
     if (event !== undefined) await session.append(event);
-    return `${row.id} ${already(event !== undefined, marking.is(session.state))}`;
+    return `${row.id} ${describe(event !== undefined, marking, session.state)}`;
   });
 }
 
-function already(changed: boolean, is: string): string {
-  return changed ? is : `${is} already`;
+function describe(changed: boolean, { is, was }: Marking, marks: Marks): string {
+  return changed ? is(marks) : (was ?? `${is(marks)} already`);
 }
 
 function describeTags({ tags }: Marks): string {

@@ -38,7 +38,7 @@ export async function rewindFromChat(chat: Chat, argument: string): Promise<void
 
 function describeRewind({ event, prompts, of, cut }: Rewind, show: string): string {
   if (event === undefined) return `nothing comes after prompt ${prompts}, it is the last; nothing is taken back`;
-  const where = prompts === 0 ? `before the first of ${of} prompts` : `after prompt ${prompts} of ${of}`;
+  const where = prompts === 0 ? 'before the first prompt' : `after prompt ${prompts} of ${of}`;
   return `back ${where}: ${countMessages(cut)} taken back; ${show} them`;
 }
 
