@@ -85,15 +85,17 @@ async function run(ending: Ending): Promise<number> {
 
 async function command({ terminal, isCofferError }: Ending): Promise<CofferError | undefined> {
   const args = process.argv.slice(2);
-  if (args.includes('--version')) {
+  // A shell that completes a line: what stands in it is not asked of this process, which leaves no trace.
+  const isCompleting = args[0] === 'complete';
+  if (!isCompleting && args.includes('--version')) {
     terminal.say(version());
     return undefined;
   }
   process.umask(0o077);
   // Nothing is written of an incognito chat: not even which parts of coffer were loaded, and when.
-  if (!args.includes('--incognito'))
+  if (!isCompleting && !args.includes('--incognito'))
     module.enableCompileCache(join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'coffer'));
-  terminal.json = args.includes('--json');
+  terminal.json = !isCompleting && args.includes('--json');
   const [{ tameSignals }, program] = await Promise.all([import('./signals.ts'), import('./program.ts')]);
   tameSignals();
   const leave = (code: number): never => process.exit(code);

@@ -1,4 +1,27 @@
-import type { Describe } from './describe.ts';
+import { type Describe, example } from './describe.ts';
 
 /** Completes command lines in a shell. */
-export const describeHelp: Describe = (_program, _given) => undefined;
+export const describeHelp: Describe = (program, { shell }) => {
+  const completion = program
+    .command('completion')
+    .description('print the script that completes command lines in bash, zsh or fish')
+    .argument('<shell>', 'bash, zsh or fish')
+    .action(async (name: string) => {
+      const { printCompletion } = await import('../commands/completion.ts');
+      printCompletion(shell(), name);
+    });
+  example(
+    completion,
+    'source <(coffer completion bash)     # in ~/.bashrc',
+    'source <(coffer completion zsh)      # in ~/.zshrc',
+    'coffer completion fish | source      # in ~/.config/fish/config.fish',
+  );
+  // What the script asks: the words of a line, the last of them to be completed.
+  program
+    .command('complete', { hidden: true })
+    .argument('[words...]')
+    .action(async (words: string[]) => {
+      const { completeLine } = await import('../commands/completion.ts');
+      await completeLine(shell(), program, words);
+    });
+};
