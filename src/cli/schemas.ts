@@ -66,3 +66,33 @@ export const configValueSchema: z.ZodType<Setting> = z.strictObject({
 
 /** What `coffer config list --json` prints. */
 export const configSchema: z.ZodType<Setting[]> = z.array(configValueSchema);
+
+/** What `coffer prune --json` prints: what is deleted, oldest first, or with `--dry-run` would be. */
+export const pruneSchema: z.ZodType = z.array(
+  z.strictObject({
+    id: z.string(),
+    uuid: z.string(),
+    fileId: z.string(),
+    kind: z.enum(['session', 'snapshot']),
+    title: z.string().optional(),
+    messages: count,
+    updated: time,
+    reason: z.string(),
+  }),
+);
+
+/** What `coffer fork --json` prints: the fork, and how many of how many prompts it has. */
+export const forkSchema: z.ZodType = z.strictObject({
+  id: z.string(),
+  uuid: z.uuid(),
+  fileId: z.string(),
+  parent: z.strictObject({ uuid: z.uuid(), id: z.string() }),
+  prompts: count,
+  of: count,
+});
+
+/** What `coffer permissions --json` prints. */
+export const permissionsSchema: z.ZodType = z.strictObject({
+  session: z.array(z.strictObject({ rule: z.string(), decision: z.enum(['allow', 'deny']) })),
+  settings: z.strictObject({ allow: z.array(z.string()), deny: z.array(z.string()) }),
+});
