@@ -236,10 +236,11 @@ export class Input {
     const readline = this.#readline;
     if (readline === undefined) return;
     this.#aside = { text: readline.line, cursor: readline.cursor };
-    emptyLine(readline);
+    // readline itself loses count of the rows of what came in one piece
     const { rows } = readline.getCursorPos();
     this.#terminal.show(`${rows > 0 ? `\u001b[${rows}A` : ''}\r\u001b[J`);
     this.#muted = true;
+    emptyLine(readline);
     this.#answer(line);
   }
 

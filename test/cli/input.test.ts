@@ -186,6 +186,16 @@ describe('Ctrl+X and a key', () => {
     input.close();
   });
 
+  it('takes a line of many rows off the screen, however it came', async () => {
+    const { fake, input } = await atPrompt();
+    const command = input.next('» ');
+    await type(fake, 'word '.repeat(40));
+    await type(fake, `${CTRL_X}l`);
+    await command;
+    expect(fake.shown.endsWith('\u001b[2A\r\u001b[J')).toBe(true);
+    input.close();
+  });
+
   it('keeps what is aside out of a question', async () => {
     const { fake, input } = await atPrompt();
     const command = input.next('» ');
