@@ -43,6 +43,9 @@ export function demoModel(model: string): ChatModel {
 
 const partners: Readonly<Record<string, (messages: readonly Message[]) => Said>> = { eliza, echo, tools: useTools };
 
+/** The names of all of them, as `demo/…`. */
+export const demoModels: readonly string[] = Object.keys(partners).map((name) => `demo/${name}`);
+
 function echo(messages: readonly Message[]): string {
   return `echo: ${lastWords(messages)}`;
 }

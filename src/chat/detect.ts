@@ -29,11 +29,16 @@ export async function detectLocal(
 }
 
 async function ask(provider: string, port: number, signal: AbortSignal): Promise<string | undefined> {
+  const models = await listModels(`http://127.0.0.1:${port}/v1`, signal);
+  const model = models?.find((id) => !/embed/i.test(id));
+  return model === undefined ? undefined : `${provider}/${model}`;
+}
+
+/** Asks the server at `baseURL` for the names of its models; undefined where none answers before `signal` is aborted. Never rejects. */
+export async function listModels(baseURL: string, signal: AbortSignal): Promise<string[] | undefined> {
   try {
-    const response = await fetch(`http://127.0.0.1:${port}/v1/models`, { signal, redirect: 'error' });
-    if (!response.ok) return undefined;
-    const model = firstChatModel(JSON.parse(await readText(response)));
-    return model === undefined ? undefined : `${provider}/${model}`;
+    const response = await fetch(`${baseURL.replace(/\/$/, '')}/models`, { signal, redirect: 'error' });
+    return response.ok ? modelsIn(JSON.parse(await readText(response))) : undefined;
   } catch {
     // Nothing there, something else there, or too slow: none of them is a model server to offer.
     return undefined;
@@ -51,9 +56,9 @@ async function readText(response: Response): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-function firstChatModel(list: unknown): string | undefined {
+function modelsIn(list: unknown): string[] | undefined {
   const rows: unknown = typeof list === 'object' && list !== null ? Reflect.get(list, 'data') : undefined;
   if (!Array.isArray(rows)) return undefined;
   const ids: unknown[] = rows.map((row) => row?.id);
-  return ids.find((id): id is string => typeof id === 'string' && /^[!-~]{1,200}$/.test(id) && !/embed/i.test(id));
+  return ids.filter((id): id is string => typeof id === 'string' && /^[!-~]{1,200}$/.test(id));
 }

@@ -4,6 +4,7 @@ import { remoteModel } from './remote.ts';
 import type { ChatModel } from './reply.ts';
 
 export { detectLocal } from './detect.ts';
+export { type KnownProvider, knownModels } from './known.ts';
 export { builtinProviders, isLocalModel, type ProviderSettings, parseModelName, providerSchema } from './providers.ts';
 export type { ChatModel, ReplyPart } from './reply.ts';
 

@@ -1,8 +1,9 @@
 import type { LanguageModel, LanguageModelUsage, ModelMessage, ToolSet } from 'ai';
 import { CofferError } from '../errors.ts';
 import type { Message, Usage } from '../session/event.ts';
+import { listModels } from './detect.ts';
 import { cancelled, explain } from './faults.ts';
-import type { Endpoint } from './providers.ts';
+import { type Endpoint, quote } from './providers.ts';
 import type { ChatModel, OfferedTool, ReplyPart } from './reply.ts';
 
 /**
@@ -38,7 +39,7 @@ async function* replyOf(
       yield part;
     }
   } catch (error) {
-    throw signal.aborted ? cancelled() : explain(error, endpoint, begun);
+    throw signal.aborted ? cancelled() : await nameModels(explain(error, endpoint, begun), endpoint);
   } finally {
     left.abort();
   }
@@ -80,6 +81,15 @@ async function* request(
     }
   }
   throw new Error('the stream ended before the reply did');
+}
+
+/** Says of a server on this machine which models it has, where it has not the one that was asked for. */
+async function nameModels(fault: CofferError, { provider, model, baseURL, isLocal }: Endpoint): Promise<CofferError> {
+  if (fault.code !== 'MODEL_UNKNOWN' || !isLocal) return fault;
+  const models = await listModels(baseURL, AbortSignal.timeout(1000));
+  if (models === undefined || models.length === 0 || models.includes(model)) return fault;
+  const some = models.length > 20 ? [...models.slice(0, 20), '…'] : models;
+  return new CofferError('MODEL_UNKNOWN', `${provider} has no model ${quote(model)}; it has ${some.join(', ')}`);
 }
 
 async function sdk(): Promise<typeof import('ai')> {

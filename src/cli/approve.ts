@@ -87,16 +87,31 @@ const words: Readonly<Record<Approval | 'v', string>> = {
 /** Gives what somebody chose; undefined where they would rather have the turn end. */
 async function ask({ terminal, input }: Chat, signal: AbortSignal): Promise<Approval | 'v' | undefined> {
   for (;;) {
-    // Keys that have arrived and were not read yet were pressed before there was a question: they go where keys went until now.
-    await setImmediate();
-    await setImmediate();
+    await passOver(input);
     const line = await input.lend((stdin, stdout, gone) => readAnswer(stdin, stdout, AbortSignal.any([signal, gone])));
-    const known = line?.trim().toLowerCase() ?? '';
+    if (line === undefined) {
+      terminal.show(`${QUESTION}no, and the turn ends\n`);
+      return undefined;
+    }
+    const known = line.trim().toLowerCase();
     const answer = Object.hasOwn(answers, known) ? answers[known] : undefined;
-    const told = line === undefined ? 'no, and the turn ends' : answer === undefined ? escapeLine(line) : words[answer];
-    terminal.show(`${QUESTION}${told}\n`);
-    if (line === undefined || answer !== undefined) return answer === 'deny' && line === undefined ? undefined : answer;
+    terminal.show(`${QUESTION}${answer === undefined ? escapeLine(line) : words[answer]}\n`);
+    if (answer !== undefined) return answer;
   }
+}
+
+/**
+ * Keys that have arrived and were not read yet were pressed before there was a question: they go where keys went until now, and where the
+ * terminal was not listened to at all, nowhere.
+ */
+async function passOver(input: Chat['input']): Promise<void> {
+  await rounds();
+  await input.lend(rounds);
+}
+
+/** Long enough for what has arrived to be read, and to be taken apart into keys. */
+async function rounds(): Promise<void> {
+  for (let round = 0; round < 3; round++) await setImmediate();
 }
 
 /** Reads a line of letters; undefined for Esc and for an end. */

@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { json } from 'node:stream/consumers';
-import { LLMock } from '@copilotkit/aimock';
+import { type FixtureResponse, LLMock } from '@copilotkit/aimock';
 
 /*
  * A real model server on loopback that speaks the OpenAI-compatible and the Anthropic protocol, with
@@ -30,6 +30,14 @@ export interface SeenRequest {
   path: string;
   headers: Record<string, string>;
   body: unknown;
+}
+
+/** A message of a request, as the OpenAI-compatible protocol has it; aimock brings the others into that form. */
+export interface SentMessage {
+  role: 'system' | 'user' | 'assistant' | 'tool';
+  content?: unknown;
+  tool_calls?: { id: string; function: { name: string; arguments: string } }[];
+  tool_call_id?: string;
 }
 
 /** Where a {@link ModelServer} can be reached: base URLs for a provider's settings. */
@@ -90,6 +98,15 @@ export class ModelServer implements AsyncDisposable, Addresses {
   /** Answers messages that contain `pattern` with `reply` from now on. */
   script(pattern: string | RegExp, reply: string): void {
     this.#mock.prependFixture({ match: { userMessage: pattern }, response: { content: reply } });
+  }
+
+  /**
+   * Lets `model` answer from now on as `respond` says of the messages it is sent; a promise holds the answer back, and the first one that
+   * knows an answer gives it.
+   */
+  respond(model: string, respond: (messages: SentMessage[]) => FixtureResponse | Promise<FixtureResponse>): void {
+    const answer = ({ messages }: { messages: unknown }) => respond(messages as SentMessage[]);
+    this.#mock.prependFixture({ match: { predicate: (request) => request.model === model }, response: answer });
   }
 
   /** All requests for a reply so far, in order. */

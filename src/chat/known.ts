@@ -1,0 +1,53 @@
+import { demoModels } from './demo.ts';
+import { listModels } from './detect.ts';
+import { builtinProviders, isLoopback, type ProviderSettings } from './providers.ts';
+
+/** A provider, and what is known of it without asking anybody elsewhere. */
+export interface KnownProvider {
+  readonly provider: string;
+  /** Undefined for what is embedded, and where the settings leave it out. */
+  readonly baseURL: string | undefined;
+  readonly isLocal: boolean;
+  /** The environment variable its key belongs in, and whether one is there; undefined where it needs none. */
+  readonly key: { readonly variable: string; readonly isSet: boolean } | undefined;
+  /** Models as `provider/model`: those embedded, those with a price in the settings, those a server on this machine lists. */
+  readonly models: readonly string[];
+  /** Whether a server on this machine has answered; undefined for the others, which are not asked. */
+  readonly answers: boolean | undefined;
+}
+
+/**
+ * Lists the providers, and their models as far as that can be told here: servers on this machine are asked (`GET /models`), all at once, each
+ * with `deadline` milliseconds, 1,000 unless given; nobody else is. Never rejects.
+ */
+export async function knownModels(options: {
+  providers: Readonly<Record<string, ProviderSettings>>;
+  env: NodeJS.ProcessEnv;
+  deadline?: number;
+}): Promise<KnownProvider[]> {
+  const { providers, env, deadline = 1000 } = options;
+  const names = [...new Set([...Object.keys(builtinProviders), ...Object.keys(providers)])].sort();
+  const rows = names.map(async (provider): Promise<KnownProvider> => {
+    const theirs = Object.hasOwn(providers, provider) ? providers[provider] : undefined;
+    const { baseURL, apiKeyEnv, prices = {} } = { ...builtinProviders[provider], ...defined(theirs) };
+    const isLocal = baseURL !== undefined && isLoopback(baseURL);
+    const key = apiKeyEnv === undefined ? undefined : { variable: apiKeyEnv, isSet: Boolean(env[apiKeyEnv]?.trim()) };
+    const listed = isLocal ? await listModels(baseURL, AbortSignal.timeout(deadline)) : undefined;
+    const models = [...new Set([...Object.keys(prices), ...(listed ?? [])])].map((model) => `${provider}/${model}`);
+    return { provider, baseURL, isLocal, key, models, answers: isLocal ? listed !== undefined : undefined };
+  });
+  return [embedded, ...(await Promise.all(rows))];
+}
+
+const embedded: KnownProvider = {
+  provider: 'demo',
+  baseURL: undefined,
+  isLocal: true,
+  key: undefined,
+  models: demoModels,
+  answers: undefined,
+};
+
+function defined(settings: ProviderSettings = {}): ProviderSettings {
+  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
+}

@@ -1,0 +1,239 @@
+import { access, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { FixtureResponse } from '@copilotkit/aimock';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Event } from '../../src/session/event.ts';
+import { makePlace, type Place } from '../support/coffer.ts';
+import { type ModelServer, startModelServer } from '../support/model-server.ts';
+import type { Terminal } from '../support/pty.ts';
+
+const QUESTION = /allow\? \[o\]nce, for this \[s\]ession, \[n\]o, \[a\]lways no: $/;
+
+let place: Place;
+beforeEach(async () => {
+  place = await makePlace();
+});
+afterEach(() => place[Symbol.asyncDispose]());
+
+describe('a tool that wants to do what no rule allows', () => {
+  it('shows all of it and does it once where the answer is once', async () => {
+    await writeFile(join(place.project, 'x.txt'), 'old\n');
+    const chat = await begin();
+    chat.enter('write x.txt new');
+    await chat.waitFor(/write_file wants to: change x\.txt \(\+1 -1\)\n.*\n {2}-old\n {2}\+new\n/s);
+    await chat.waitFor(/session, always: writing anything in the working directory\n/);
+    await chat.waitFor(QUESTION);
+    expect(await readFile(join(place.project, 'x.txt'), 'utf8')).toBe('old\n');
+    chat.enter('o');
+    await chat.waitFor(/no: once\nwrite_file x\.txt\n.*changed x\.txt.*» $/s);
+    expect(await readFile(join(place.project, 'x.txt'), 'utf8')).toBe('new\n');
+    chat.enter('write x.txt newer');
+    await chat.waitFor(QUESTION);
+    chat.enter('n');
+    await chat.waitFor(/» $/);
+    await leave(chat);
+    expect(await answers()).toEqual([
+      ['write', 'once', 'person'],
+      ['write', 'deny', 'person'],
+    ]);
+  });
+
+  it('is not asked for again in a session that granted it, nor after a resume, and is in another one', async () => {
+    const chat = await begin();
+    chat.enter('run echo one');
+    await chat.waitFor(/run_command wants to: run echo one\n.*this very command\n/s);
+    await chat.waitFor(QUESTION);
+    chat.enter('session');
+    await chat.waitFor(/no: for this session\nrun_command echo one\n.*exit status 0.*» $/s);
+    chat.enter('run echo one');
+    await chat.waitFor(/run_command echo one\n.*exit status 0.*» $/s);
+    await leave(chat);
+    const again = place.terminal(['resume', 'last']);
+    await again.waitFor(/» $/);
+    again.enter('run echo one');
+    await again.waitFor(/run_command echo one\n.*exit status 0.*» $/s);
+    again.enter('run echo two');
+    await again.waitFor(QUESTION);
+    again.enter('');
+    await again.waitFor(/denied.*» $/s);
+    await leave(again);
+    const other = await begin();
+    other.enter('run echo one');
+    await other.waitFor(QUESTION);
+    other.enter('');
+    await other.waitFor(/» $/);
+    await leave(other);
+  });
+
+  it('is denied from then on where the answer is always', async () => {
+    const chat = await begin();
+    chat.enter('write x.txt one');
+    await chat.waitFor(QUESTION);
+    chat.enter('always');
+    await chat.waitFor(/no: always no\nwrite_file x\.txt: denied\n.*» $/s);
+    chat.enter('write y.txt two');
+    await chat.waitFor(/write_file y\.txt: denied\n.*» $/s);
+    await leave(chat);
+    expect(await answers()).toEqual([
+      ['write', 'always', 'person'],
+      ['write', 'deny', 'rule'],
+    ]);
+  });
+
+  it('takes Enter alone for a no, and asks again after what is no answer', async () => {
+    const chat = await begin();
+    chat.enter('write x.txt one');
+    await chat.waitFor(QUESTION);
+    chat.enter('yes');
+    await chat.waitFor(/no: yes\n/);
+    await chat.waitFor(QUESTION);
+    chat.key('enter');
+    await chat.waitFor(/no: no\nwrite_file x\.txt: denied\n.*» $/s);
+    await leave(chat);
+    await expect(access(join(place.project, 'x.txt'))).rejects.toThrow('ENOENT');
+  });
+
+  it.each(['ctrl+c', 'escape', 'ctrl+d'] as const)('is denied, and the turn ends, with %s', async (key) => {
+    const chat = await begin();
+    chat.enter('write x.txt one');
+    await chat.waitFor(QUESTION);
+    chat.key(key);
+    await chat.waitFor(/no: no, and the turn ends\nwrite_file x\.txt: cancelled\ncancelled\n.*» $/s);
+    chat.enter('nothing');
+    await chat.waitFor(/I do what I am told.*» $/s);
+    await leave(chat);
+    await expect(access(join(place.project, 'x.txt'))).rejects.toThrow('ENOENT');
+    expect(await results()).toEqual(['cancelled by the person before it was done']);
+  });
+
+  it('is not allowed by what was typed before it was asked', async () => {
+    await using server = await startModelServer();
+    const { asked, answer } = await slowCaller(server);
+    const chat = place.terminal(['--model', 'mock/slow']);
+    await chat.waitFor(/» $/);
+    chat.enter('go');
+    await asked;
+    chat.type('o\rs\ro');
+    answer();
+    await chat.waitFor(QUESTION);
+    await expect(access(join(place.project, 'x.txt'))).rejects.toThrow('ENOENT');
+    chat.key('enter');
+    await chat.waitFor(/no: no\nwrite_file x\.txt: denied\n/);
+    await chat.waitFor(/» o\ndone\n.*» s\ndone\n.*» o$/s);
+    chat.key('ctrl+u');
+    await leave(chat);
+    await expect(access(join(place.project, 'x.txt'))).rejects.toThrow('ENOENT');
+  });
+
+  it('is not allowed by what was typed while a single prompt was answered', async () => {
+    await using server = await startModelServer();
+    const { asked, answer } = await slowCaller(server);
+    const run = place.terminal(['--model', 'mock/slow', '-p', 'go']);
+    await asked;
+    run.type('o\r');
+    await run.waitFor(/o\n/);
+    answer();
+    await run.waitFor(QUESTION);
+    run.key('enter');
+    await run.waitFor(/write_file x\.txt: denied\n.*done/s);
+    expect((await run.exit).code).toBe(0);
+    await expect(access(join(place.project, 'x.txt'))).rejects.toThrow('ENOENT');
+  });
+
+  it('can neither drive the terminal nor hide what it does', async () => {
+    const chat = await begin();
+    chat.type('\u001b[200~run echo a\u202eb\u200b; echo \u00a0c\u001b[201~\r');
+    await chat.waitFor(/run_command wants to: run echo a\\u202eb\\u\{200b\}; echo \\u\{a0\}c\n/);
+    await chat.waitFor(QUESTION);
+    chat.key('enter');
+    await chat.waitFor(/» $/);
+    await leave(chat);
+  });
+
+  it('shows a long one cut, and whole where that is asked for', async () => {
+    const lines = Array.from({ length: 100 }, (_, at) => `line ${at}`);
+    const chat = await begin();
+    chat.type(`\u001b[200~run cat <<X ${lines.join('; ')}\u001b[201~\r`);
+    await chat.waitFor(/… \d+ more characters\n.*v shows all\n/s);
+    await chat.waitFor(QUESTION);
+    expect(chat.screen().split('wants to')[1]).not.toContain('line 99');
+    chat.enter('v');
+    await chat.waitFor(/no: show all\n.*line 99\n/s);
+    await chat.waitFor(QUESTION);
+    chat.key('enter');
+    await chat.waitFor(/denied.*» $/s);
+    await leave(chat);
+  });
+});
+
+describe('without a terminal', () => {
+  it('what no rule allows is denied, and that nobody is there is said once', async () => {
+    await writeFile(join(place.project, 'notes.txt'), 'my notes\n');
+    const input = 'read notes.txt\nwrite x.txt one\nrun ls\n';
+    const { stdout, stderr, code } = await place.run(['--model', 'demo/tools'], { input });
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^my notes\ndenied: nobody is there .*\ndenied: nobody is there .*\n$/);
+    expect(stderr.split('\n').slice(1)).toEqual([
+      'read_file notes.txt',
+      'write_file x.txt: denied',
+      expect.stringMatching(/^nobody is here to allow it; permissions\.allow /),
+      'run_command ls: denied',
+      '',
+    ]);
+  });
+
+  it('does what the settings allow', async () => {
+    await writeFile(
+      join(place.config, 'settings.json'),
+      JSON.stringify({ permissions: { allow: ['command:exit 3'] } }),
+    );
+    const { stdout, stderr } = await place.run(['--model', 'demo/tools', '-p', 'run exit 3']);
+    expect(stdout).toBe('[exit status 3]\n');
+    expect(stderr).toContain('run_command exit 3: exit 3\n');
+  });
+});
+
+/** A model that wants to write a file when it is told to go; `answer` lets it say so. */
+async function slowCaller(server: ModelServer): Promise<{ asked: Promise<void>; answer: () => void }> {
+  const asked = Promise.withResolvers<void>();
+  const answer = Promise.withResolvers<FixtureResponse>();
+  server.respond('slow', (messages) => {
+    if (messages.at(-1)?.content !== 'go') return { content: 'done' };
+    asked.resolve();
+    return answer.promise;
+  });
+  const settings = { providers: { mock: { baseURL: server.openai } } };
+  await writeFile(join(place.config, 'settings.json'), JSON.stringify(settings));
+  const call = { name: 'write_file', arguments: '{"path":"x.txt","content":"one"}' };
+  return { asked: asked.promise, answer: () => answer.resolve({ toolCalls: [call] }) };
+}
+
+async function begin(): Promise<Terminal> {
+  const chat = place.terminal(['--model', 'demo/tools']);
+  await chat.waitFor(/» $/);
+  return chat;
+}
+
+async function leave(chat: Terminal): Promise<void> {
+  chat.enter('/exit');
+  expect(await chat.exit).toEqual({ code: 0, signal: null });
+}
+
+async function recorded(): Promise<Event[]> {
+  return (await place.exported('last')).events as unknown as Event[];
+}
+
+async function answers(): Promise<unknown[]> {
+  return (await recorded()).flatMap((event) =>
+    event.type === 'approval-answered' ? [['rule', 'answer', 'by'].map((name) => Reflect.get(event, name))] : [],
+  );
+}
+
+async function results(): Promise<unknown[]> {
+  const messages = (await recorded())
+    .filter(({ type }) => type === 'message')
+    .map((event) => Reflect.get(event, 'message'));
+  return messages
+    .filter(({ role }) => role === 'tool')
+    .flatMap(({ content }) => content.map((part: { output: { value: string } }) => part.output.value));
+}
