@@ -15,6 +15,7 @@ import type { Salvage } from './salvage.ts';
 import { selectRow } from './select.ts';
 import { Session } from './session.ts';
 import type { Beginning, Inspection, KeyState, Recorded } from './shapes.ts';
+import { takeSnapshot } from './snapshot.ts';
 import { emptyState, fold } from './state.ts';
 import { decodeSummary } from './summary.ts';
 
@@ -121,6 +122,14 @@ export class Sessions implements AsyncDisposable {
     }
     await using session = await this.#reopen(row, { acceptOlder: false, point: false });
     return await work(session);
+  }
+
+  /**
+   * Takes a snapshot of what is saved of a session, which may be open elsewhere. Durable when it resolves. Throws `NAME_INVALID`, `NOT_SAVED`,
+   * and what {@link read} throws.
+   */
+  async snapshot(row: Row, name?: string): Promise<{ id: string; messages: number }> {
+    return takeSnapshot(this.#vault, await this.read(row), { name });
   }
 
   /** Lists sessions and snapshots. Throws `KEY_*` where there is something to list and no key. */

@@ -17,4 +17,14 @@ export const describeFinding: Describe = (program, given) => {
       onTold(await chat(shell(), { which, prompt, acceptOlder: options.acceptOlder }));
     });
   example(resume, 'coffer resume 1', 'coffer resume fixing-auth-bug --model ollama/qwen3 --prompt "and now?"');
+  const save = program
+    .command('save')
+    .description('take a snapshot of a session as it is saved now, named by time, and by a name')
+    .argument('<which>')
+    .argument('[name]')
+    .action(async (which: string, name: string | undefined) => {
+      const { save } = await import('../commands/save.ts');
+      await save(shell(), which, name);
+    });
+  example(save, 'coffer save last before-the-rewrite');
 };
