@@ -1,0 +1,132 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openModel, type ProviderSettings, type ReplyPart } from '../../src/chat/models.ts';
+import type { OfferedTool } from '../../src/chat/reply.ts';
+import type { Message } from '../../src/session/event.ts';
+import { type ModelServer, startModelServer } from '../support/model-server.ts';
+
+const hello: Message[] = [{ role: 'user', content: 'hello' }];
+const tools: OfferedTool[] = [
+  {
+    name: 'read_file',
+    description: 'Reads a file.',
+    inputSchema: { type: 'object', properties: { path: { type: 'string' } }, required: ['path'] },
+  },
+];
+
+let server: ModelServer;
+beforeAll(async () => {
+  server = await startModelServer();
+});
+afterAll(() => server[Symbol.asyncDispose]());
+
+describe.each(['openai-compatible', 'anthropic'] as const)('a call over the %s protocol', (type) => {
+  const reply = async (model: string, messages: Message[] = hello, offered?: OfferedTool[]): Promise<ReplyPart[]> => {
+    const opened = await openModel(`mock/${model}`, { providers: { mock: { type, baseURL: server.openai } }, env: {} });
+    return all(opened.reply(messages, new AbortController().signal, offered));
+  };
+  const calls = (parts: ReplyPart[]): unknown[] => parts.filter((part) => part.type === 'tool-call');
+
+  it('is a part of the reply, behind its words, with its input', async () => {
+    server.respond('caller', () => ({
+      content: 'let me look',
+      toolCalls: [
+        { id: 'c1', name: 'read_file', arguments: '{"path":"a.txt"}' },
+        { id: 'c2', name: 'read_file', arguments: '{"path":"b.txt"}' },
+      ],
+      usage: { prompt_tokens: 9, completion_tokens: 4, input_tokens: 9, output_tokens: 4 },
+    }));
+    const parts = await reply('caller', hello, tools);
+    expect(parts.find((part) => part.type === 'text')).toBeDefined();
+    expect(calls(parts)).toEqual([
+      { type: 'tool-call', toolCallId: 'c1', toolName: 'read_file', input: { path: 'a.txt' } },
+      { type: 'tool-call', toolCallId: 'c2', toolName: 'read_file', input: { path: 'b.txt' } },
+    ]);
+    expect(parts.at(-1)).toMatchObject({ type: 'finish', usage: { inputTokens: 9, outputTokens: 4 } });
+    expect(JSON.stringify(Reflect.get(Object(server.requests.at(-1)?.body), 'tools'))).toContain('"Reads a file."');
+  });
+
+  it.each([
+    ['what is no JSON', 'read_file', '{"path": "a.t', '{"path": "a.t'],
+    ['what is no object', 'read_file', '[1]', [1]],
+    ['a tool that is not there', 'rm_rf', '{"path":"/"}', { path: '/' }],
+  ])('that is not as it should be comes as it is: %s', async (_, name, given, input) => {
+    server.respond('broken', () => ({ toolCalls: [{ id: 'c1', name, arguments: given }] }));
+    const parts = await reply('broken', hello, tools);
+    // aimock makes an empty object of what is no JSON before it speaks the other protocol.
+    const came = type === 'anthropic' && typeof input === 'string' ? {} : input;
+    expect(calls(parts)).toEqual([{ type: 'tool-call', toolCallId: 'c1', toolName: name, input: came }]);
+    expect(parts.at(-1)).toMatchObject({ type: 'finish' });
+  });
+
+  it('is sent back with its result', async () => {
+    server.respond('plain', () => ({ content: 'ok' }));
+    await reply(
+      'plain',
+      [
+        ...hello,
+        {
+          role: 'assistant',
+          content: [{ type: 'tool-call', toolCallId: 'c1', toolName: 'read_file', input: { path: 'a.txt' } }],
+        },
+        {
+          role: 'tool',
+          content: [
+            {
+              type: 'tool-result',
+              toolCallId: 'c1',
+              toolName: 'read_file',
+              output: { type: 'error-text', value: 'there is no file a.txt' },
+            },
+          ],
+        },
+      ],
+      tools,
+    );
+    const sent = JSON.stringify(server.requests.at(-1)?.body);
+    expect(sent).toContain('there is no file a.txt');
+    expect(sent).toContain('c1');
+  });
+});
+
+describe('the cost of a reply', () => {
+  const price = { prices: { priced: { input: 3, output: 15 } } };
+  it.each<[string, string, ProviderSettings, object | undefined, number | null]>([
+    ['is computed from the prices of the settings', 'mine/priced', price, tokens(1000, 100), 0.0045],
+    ['is 0 where the settings say so', 'mine/free', { prices: { free: { input: 0, output: 0 } } }, tokens(9, 9), 0],
+    ['is not known of a model without a price', 'mine/other', price, tokens(1000, 100), null],
+    ['is not known where a count is missing', 'mine/priced', price, { prompt_tokens: 1000 }, null],
+    ['is not known without usage', 'mine/priced', price, undefined, null],
+    ['is as OpenRouter reports it', 'openrouter/x', {}, { ...tokens(10, 10), cost: 0.0123 }, 0.0123],
+    ['is not known where OpenRouter does not report it', 'openrouter/x', {}, tokens(10, 10), null],
+    ['is not known where OpenRouter reports nonsense', 'openrouter/x', {}, { ...tokens(10, 10), cost: -1 }, null],
+    ['is not taken from others, who count in what they like', 'mine/x', {}, { ...tokens(10, 10), cost: 0.5 }, null],
+  ])('%s', async (_, name, more, usage, cost) => {
+    const choices = [{ index: 0, delta: { content: 'hi' }, finish_reason: 'stop' }];
+    const site = createServer((_, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.end(`data: ${JSON.stringify({ id: 'x', choices, usage })}\n\ndata: [DONE]\n\n`);
+    });
+    await new Promise<void>((resolve) => site.listen(0, '127.0.0.1', resolve));
+    const baseURL = `http://127.0.0.1:${(site.address() as AddressInfo).port}/v1`;
+    const [provider = ''] = name.split('/');
+    const env = { OPENROUTER_API_KEY: 'k' };
+    const model = await openModel(name, { providers: { [provider]: { baseURL, ...more } }, env });
+    const parts = await all(model.reply(hello, new AbortController().signal));
+    site.close();
+    const usageThen = parts.at(-1)?.type === 'finish' ? Reflect.get(parts.at(-1) ?? {}, 'usage') : undefined;
+    if (cost === null) expect(usageThen.cost).toBeNull();
+    else expect(usageThen.cost).toBeCloseTo(cost, 10);
+  });
+});
+
+async function all(reply: AsyncIterable<ReplyPart>): Promise<ReplyPart[]> {
+  const parts: ReplyPart[] = [];
+  for await (const part of reply) parts.push(part);
+  return parts;
+}
+
+function tokens(input: number, output: number): { prompt_tokens: number; completion_tokens: number } {
+  return { prompt_tokens: input, completion_tokens: output };
+}
