@@ -182,3 +182,11 @@ export function emptyLine(readline: Interface): void {
   readline.write(null, { ctrl: true, name: 'e' });
   readline.write(null, { ctrl: true, name: 'u' });
 }
+
+/** A terminal that understands them says where a paste begins and ends. */
+export const pasteMarks: { readonly on: string; readonly off: string } = { on: '\u001b[?2004h', off: '\u001b[?2004l' };
+
+/** Ctrl+C. */
+export function isInterrupt(key: Key): boolean {
+  return key.ctrl === true && key.name === 'c';
+}

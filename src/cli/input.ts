@@ -1,5 +1,15 @@
 import { createInterface, type Interface, type Key } from 'node:readline';
-import { emptyLine, historyOf, type Keys, Lent, type Press, Screen, untilSignal } from './input-streams.ts';
+import {
+  emptyLine,
+  historyOf,
+  isInterrupt,
+  type Keys,
+  Lent,
+  type Press,
+  pasteMarks,
+  Screen,
+  untilSignal,
+} from './input-streams.ts';
 import type { Terminal } from './terminal.ts';
 
 /** How many lines may wait before a pipe is held up. */
@@ -56,7 +66,7 @@ export class Input {
     this.#takeUp(readline);
     const answer = this.#read(prompt, options);
     this.#prompting = this.#waiting !== undefined;
-    this.#release((press) => this.#type(...press));
+    this.#release();
     return answer;
   }
 
@@ -81,7 +91,7 @@ export class Input {
     const readline = this.#open();
     const before = [...historyOf(readline)];
     const answer = this.#read(question, options);
-    this.#release((press) => this.#type(...press));
+    this.#release();
     const given = await answer;
     if (options.hidden === true && !this.#ended) this.#terminal.show('\n');
     // What was typed ahead is in the history already.
@@ -112,7 +122,7 @@ export class Input {
     try {
       if (this.#ended) lent.abandon();
       const done = work(lent.stdin, lent.stdout, lent.signal);
-      this.#release((press) => lent.press(press, false));
+      this.#release();
       return await done;
     } finally {
       this.#lent = undefined;
@@ -204,17 +214,20 @@ export class Input {
   }
 
   readonly #onPress = (text: string | undefined, key: Key = {}): void => {
-    if (key.name === 'paste-start') this.#pasting = true;
-    else if (key.name === 'paste-end') this.#pasting = false;
-    const interrupt = key.ctrl === true && key.name === 'c';
-    if (this.#lent !== undefined) this.#lent.press([text, key], this.#pasting);
-    else if (this.#aside !== undefined && this.#waiting === undefined && !interrupt) this.#held.push([text, key]);
-    else this.#key(text, key, interrupt);
+    const nobody = this.#aside !== undefined && this.#waiting === undefined && this.#lent === undefined;
+    if (nobody && !isInterrupt(key)) this.#held.push([text, key]);
+    else this.#deliver(text, key);
   };
 
-  #key(text: string | undefined, key: Key, interrupt: boolean): void {
+  #deliver(text: string | undefined, key: Key): void {
+    if (key.name === 'paste-start') this.#pasting = true;
+    else if (key.name === 'paste-end') this.#pasting = false;
+    if (this.#lent !== undefined) {
+      this.#lent.press([text, key], this.#pasting);
+      return;
+    }
     if (key.ctrl === true && key.name === 'd') this.#leaving = true;
-    else if (!interrupt) {
+    else if (!isInterrupt(key)) {
       this.#leaving = false;
       this.onKey?.();
     }
@@ -253,8 +266,8 @@ export class Input {
     while (readline.cursor > aside.cursor) readline.write(null, { name: 'left' });
   }
 
-  #release(to: (press: Press) => void): void {
-    for (const press of this.#held.splice(0)) to(press);
+  #release(): void {
+    for (const press of this.#held.splice(0)) this.#deliver(...press);
   }
 
   /** Lines of one paste are one message, sent by the Enter behind it. */
@@ -292,6 +305,3 @@ export class Input {
     process.kill(process.pid, signal);
   }
 }
-
-/** A terminal that understands them says where a paste begins and ends. */
-const pasteMarks = { on: '\u001b[?2004h', off: '\u001b[?2004l' };

@@ -223,6 +223,23 @@ describe('Ctrl+X and a key', () => {
     input.close();
   });
 
+  it('knows a paste that came before anybody read, and a Ctrl+D', async () => {
+    const { fake, input } = await atPrompt();
+    const heard: string[] = [];
+    input.onEnd = () => heard.push('end');
+    input.onHangup = () => heard.push('hangup');
+    const command = input.next('» ');
+    await type(fake, `${CTRL_X}l`);
+    await command;
+    await type(fake, '\u001b[200~one\rtwo\u001b[201~');
+    expect(await input.lend((stdin) => read(stdin, 7))).toEqual([...'one two']);
+    await type(fake, '\u001b[200~one\rtwo\u001b[201~');
+    await type(fake, `\r${CTRL_D}`);
+    expect(await input.next('» ')).toBe('one\ntwo');
+    expect(heard).toEqual(['end']);
+    input.close();
+  });
+
   it('leaves lines that were pasted for the line that is sent', async () => {
     const { fake, input } = await atPrompt();
     const command = input.next('» ');
