@@ -14,7 +14,7 @@ import {
 export { defaultSettings, type KeyName, type Settings } from './settings-keys.ts';
 
 /** The file in which a project may set a few settings for whoever works in its directory. */
-export const PROJECT_FILE = '.coffer.json';
+const PROJECT_FILE = '.coffer.json';
 
 /** What may say something beside the settings file. */
 export interface Surroundings {

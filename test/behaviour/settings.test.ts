@@ -35,7 +35,9 @@ describe('bad settings', () => {
 
   it('that are no JSON are told with the place', async () => {
     await using place = await makePlace();
-    await writeFile(join(place.config, 'settings.json'), '{\n  "autoSave": true\n  "model": "demo/echo"\n}\n');
+    await writeFile(join(place.config, 'settings.json'), '{\n  "autoSave": true\n  "model": "demo/echo"\n}\n', {
+      mode: 0o600,
+    });
     const { code, stderr } = await place.run([], { input: 'hello\n' });
     expect(code).toBe(2);
     expect(stderr).toMatch(/settings\.json/);

@@ -17,7 +17,7 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true }));
 
 async function settings(value: object): Promise<void> {
-  await writeFile(join(folder, 'settings.json'), JSON.stringify(value));
+  await writeFile(join(folder, 'settings.json'), JSON.stringify(value), { mode: 0o600 });
 }
 
 describe('a chat on a terminal', () => {

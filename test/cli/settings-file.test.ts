@@ -12,6 +12,7 @@ let folder: string;
 let path: string;
 
 beforeEach(() => {
+  process.umask(0o077); // as coffer starts
   folder = temporaryFolder();
   path = join(folder, 'settings.json');
 });
@@ -109,6 +110,7 @@ describe('a settings file', () => {
     );
     // A process of that user may read its own, and what root has set up for everybody.
     chmodSync(folder, 0o755);
+    chmodSync(path, 0o644);
     const read = (file: string): void => {
       const modules = join(import.meta.dirname, '../../src/cli/settings-file.ts');
       const program = `process.setuid(12345); const { readSettingsFile } = await import(${JSON.stringify(modules)}); await readSettingsFile(${JSON.stringify(file)}, 'own');`;

@@ -16,6 +16,7 @@ let own: string;
 let project: string;
 
 beforeEach(() => {
+  process.umask(0o077); // as coffer starts
   const folder = temporaryFolder();
   directory = join(folder, 'project');
   mkdirSync(directory);

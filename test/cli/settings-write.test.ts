@@ -24,6 +24,7 @@ import { requirePosix, smallDisk, temporaryFolder } from '../files/facilities.ts
 let path: string;
 
 beforeEach(() => {
+  process.umask(0o077); // as coffer starts
   path = join(temporaryFolder(), 'a/config/settings.json');
 });
 

@@ -18,7 +18,7 @@ afterEach(() => rm(folder, { recursive: true }));
 
 /** The faults of a file with this text, without the part that all of them begin with. */
 async function faultsOf(text: string): Promise<string[]> {
-  await writeFile(path, text);
+  await writeFile(path, text, { mode: 0o600 });
   const error = await loadSettings(path).then(
     () => undefined,
     (thrown: CofferError) => thrown,
@@ -70,11 +70,13 @@ describe('loadSettings', () => {
       maxToolOutput: 1024,
     };
     expect(keyNames.map((name) => settingOf(all, name)).filter((value) => value === undefined)).toEqual([]);
-    await writeFile(path, `\ufeff${JSON.stringify(all)}`);
+    await writeFile(path, `\ufeff${JSON.stringify(all)}`, { mode: 0o600 });
     expect(await loadSettings(path)).toEqual(all);
-    await writeFile(path, JSON.stringify({ maxMessages: 2 }));
+    await writeFile(path, JSON.stringify({ maxMessages: 2 }), { mode: 0o600 });
     expect(await loadSettings(path)).toEqual({ ...defaultSettings, maxMessages: 2 });
-    await writeFile(path, JSON.stringify({ autoCompactAt: false, permissions: { deny: ['command'] } }));
+    await writeFile(path, JSON.stringify({ autoCompactAt: false, permissions: { deny: ['command'] } }), {
+      mode: 0o600,
+    });
     const permissions = { allow: ['read'], deny: ['command'] };
     expect(await loadSettings(path)).toEqual({ ...defaultSettings, autoCompactAt: false, permissions });
   });

@@ -20,7 +20,7 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'coffer-transcript-'));
   await writeFile(join(folder, 'coffer-key'), randomBytes(32), { mode: 0o600 });
   for (const name of ['project', 'config']) await mkdir(join(folder, name));
-  await writeFile(join(folder, 'config/settings.json'), '{}');
+  await writeFile(join(folder, 'config/settings.json'), '{}', { mode: 0o600 });
   await writeFile(join(folder, 'taken'), 'somebody else\n');
   env = {
     PATH: process.env['PATH'] ?? '',

@@ -73,7 +73,7 @@ async function play(place: Place, dialogue: readonly Move[]): Promise<void> {
   let terminal: Terminal | undefined;
   let isPrompted = false;
   for (const [at, move] of dialogue.entries()) {
-    if (move.does === 'set') writeFileSync(join(place.config, 'settings.json'), move.settings);
+    if (move.does === 'set') writeFileSync(join(place.config, 'settings.json'), move.settings, { mode: 0o600 });
     if (move.does === 'start') {
       if (terminal && !left.includes(terminal)) await leave(terminal);
       terminal = place.terminal(move.args, { env: move.env });

@@ -69,6 +69,8 @@ export interface Furniture {
   settings?: object;
   /** Put where the data directory would be, for a disk of its own. */
   data?: string;
+  /** What is run instead of the sources: the file of an installed coffer. */
+  program?: string;
 }
 
 /**
@@ -87,11 +89,13 @@ export class Place implements AsyncDisposable {
   readonly credentials: string;
   readonly key: Buffer;
   readonly #running: Set<ChildProcess | Terminal> = new Set();
+  readonly #program: string | undefined;
 
   /** Use {@link makePlace}. */
-  constructor(root: string, data: string) {
+  constructor(root: string, { data, program }: Furniture) {
     this.root = root;
-    this.data = data;
+    this.data = data ?? join(root, 'data');
+    this.#program = program;
     this.config = join(root, 'config');
     this.home = join(root, 'home');
     this.temp = join(root, 'temp');
@@ -122,7 +126,7 @@ export class Place implements AsyncDisposable {
   /** Runs coffer to its end without a terminal. Rejects where it hangs. */
   async run(args: readonly string[], start: Start = {}): Promise<Result> {
     const shell = start.umask === undefined ? [] : ['sh', '-c', `umask ${start.umask}; exec "$@"`, 'sh'];
-    const [file = '', ...rest] = [...shell, process.execPath, program(start), ...args];
+    const [file = '', ...rest] = [...shell, process.execPath, this.#file(start), ...args];
     const child = spawn(file, rest, {
       cwd: start.cwd ?? this.project,
       env: merge(this.env, start.env),
@@ -151,7 +155,7 @@ export class Place implements AsyncDisposable {
     const command = ['-c', 'exec 3<"$0"; exec "$@"', join(this.credentials, 'coffer-key')];
     // Node hands this on to children by itself, the terminal does not.
     const coverage = process.env['NODE_V8_COVERAGE'];
-    const terminal = new Terminal('/bin/sh', [...command, process.execPath, program(start), ...args], {
+    const terminal = new Terminal('/bin/sh', [...command, process.execPath, this.#file(start), ...args], {
       cwd: start.cwd ?? this.project,
       env: merge({ ...this.env, ...(coverage && { NODE_V8_COVERAGE: coverage }) }, start.env),
     });
@@ -194,6 +198,10 @@ export class Place implements AsyncDisposable {
     return JSON.parse(stdout) as Listed[];
   }
 
+  #file(start: Start): string {
+    return this.#program ?? join(start.sources ?? repository, 'src', 'cli', 'main.ts');
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const running of this.#running) {
       if (running instanceof Terminal) await running[Symbol.asyncDispose]();
@@ -206,12 +214,13 @@ export class Place implements AsyncDisposable {
 /** Makes a place for one test. */
 export async function makePlace(furniture: Furniture = {}): Promise<Place> {
   const root = await mkdtemp(join(tmpdir(), 'coffer-place-'));
-  const place = new Place(root, furniture.data ?? join(root, 'data'));
+  const place = new Place(root, furniture);
   for (const folder of [place.config, place.home, place.temp, place.project, place.credentials]) {
     await mkdir(folder, { mode: 0o700 });
   }
   await writeFile(join(place.credentials, 'coffer-key'), place.key, { mode: 0o600 });
-  if (furniture.settings) await writeFile(join(place.config, 'settings.json'), JSON.stringify(furniture.settings));
+  const settings = join(place.config, 'settings.json');
+  if (furniture.settings) await writeFile(settings, JSON.stringify(furniture.settings), { mode: 0o600 });
   return place;
 }
 
@@ -221,10 +230,6 @@ export function conversation(exported: Exported): string[] {
     if (!message) return [];
     return [`${message.role}${partial ? ' (partial)' : ''}: ${message.content.trim()}`];
   });
-}
-
-function program(start: Start): string {
-  return join(start.sources ?? repository, 'src', 'cli', 'main.ts');
 }
 
 function merge(env: Record<string, string>, changes: Start['env'] = {}): Record<string, string> {
