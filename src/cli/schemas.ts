@@ -18,35 +18,92 @@ export const errorSchema: z.ZodType = z.strictObject({
   }),
 });
 
+const row = {
+  number: count,
+  label: z.string(),
+  autosave: z.boolean(),
+  kind: z.enum(['session', 'snapshot']),
+  id: z.string(),
+  uuid: z.string(),
+  fileId: z.string(),
+  name: z.string().optional(),
+  title: z.string().optional(),
+  begun: time.nullable(),
+  updated: time,
+  directory: z.string(),
+  branch: z.string().optional(),
+  worktree: z.string().optional(),
+  project: z.object({ first: z.string().optional(), remote: z.string().optional(), path: z.string() }).optional(),
+  model: z.string(),
+  messages: count,
+  tasks: count.optional(),
+  toolCalls: count.optional(),
+  inputTokens: count.nullable(),
+  outputTokens: count.nullable(),
+  cost: amount,
+  status: z.enum(['running', 'completed', 'cancelled', 'failed', 'interrupted']),
+  pinned: z.boolean(),
+  archived: z.boolean(),
+  tags: z.array(z.string()),
+  parent: z.strictObject({ uuid: z.string(), id: z.string(), reason: z.string() }).optional(),
+  held: z.strictObject({ pid: count, since: count }).optional(),
+  torn: z.string().optional(),
+  rolledBack: z.string().optional(),
+  unreadable: z.strictObject({ code: z.string(), message: z.string() }).optional(),
+};
+
 /** What `coffer sessions --json` prints. */
-export const sessionsSchema: z.ZodType = z.array(
+export const sessionsSchema: z.ZodType = z.array(z.strictObject(row));
+
+/** What `coffer sessions --search TEXT --json` prints: each line that matched, cut around the match; `event` is null for a name or tag. */
+export const foundSchema: z.ZodType = z.array(
   z.strictObject({
-    number: count,
-    label: z.string(),
-    autosave: z.boolean(),
-    kind: z.enum(['session', 'snapshot']),
-    id: z.string(),
-    uuid: z.string(),
-    fileId: z.string(),
-    name: z.string().optional(),
-    title: z.string().optional(),
-    begun: time.nullable(),
-    updated: time,
-    directory: z.string(),
-    branch: z.string().optional(),
-    model: z.string(),
-    messages: count,
-    inputTokens: count.nullable(),
-    outputTokens: count.nullable(),
-    cost: amount,
-    status: z.enum(['running', 'completed', 'cancelled', 'failed', 'interrupted']),
-    parent: z.strictObject({ uuid: z.string(), id: z.string(), reason: z.string() }).optional(),
-    held: z.strictObject({ pid: count, since: count }).optional(),
-    torn: z.string().optional(),
-    rolledBack: z.string().optional(),
-    unreadable: z.strictObject({ code: z.string(), message: z.string() }).optional(),
+    ...row,
+    matches: z.array(z.strictObject({ event: count.nullable(), role: z.string(), text: z.string() })).nonempty(),
   }),
 );
+
+/** Sums of what is known; null where nothing is. Of `unknownTokens` and `unknownCost` requests they leave something out. */
+const used = {
+  requests: count,
+  inputTokens: count.nullable(),
+  outputTokens: count.nullable(),
+  cost: amount,
+  unknownTokens: count,
+  unknownCost: count,
+};
+
+/** What `coffer status <which> --json` prints. `id` of a child is null where it is gone. */
+export const statusSchema: z.ZodType = z.strictObject({
+  ...row,
+  statusReason: z.string().optional(),
+  models: z.array(z.strictObject({ model: z.string(), ...used })),
+  total: z.strictObject(used),
+  children: z.array(z.strictObject({ uuid: z.string(), reason: z.string(), id: z.string().nullable() })),
+  permissions: z.record(z.string(), z.enum(['allow', 'deny'])),
+  summary: z.strictObject({ summary: z.string(), through: count }).optional(),
+  firstEvent: count,
+  lastEvent: count,
+  bytes: count.nullable(),
+});
+
+/** What `coffer stats --json` prints; `days` are dates of this machine's time zone. */
+export const statsSchema: z.ZodType = z.strictObject({
+  sessions: count,
+  snapshots: count,
+  unreadable: count,
+  messages: count,
+  tasks: count,
+  toolCalls: count,
+  total: z.strictObject(used),
+  models: z.array(z.strictObject({ model: z.string(), ...used })),
+  days: z.array(z.strictObject({ date: z.iso.date(), messages: count, ...used })),
+  files: count,
+  bytes: count,
+});
+
+/** What `coffer logs <which> --json` prints in each line: an event as it is recorded; docs/format.md has their types. */
+export const eventSchema: z.ZodType = z.looseObject({ id: z.int().positive(), ts: count, type: z.string() });
 
 /** One setting, and what says it. `value` is null where nothing is set; `permissions` as a whole has no `source`. */
 interface Setting {
