@@ -48,8 +48,8 @@ export async function run(args: readonly string[], surroundings: Surroundings): 
   return told;
 }
 
-/** The command line, as `--help` shows it. `onTold` gets what a command ended with. */
-function describeProgram(surroundings: Surroundings, onTold: (error: CofferError | undefined) => void): Command {
+/** The command line, as `--help` and the documents show it. `onTold` gets what a command ended with. */
+export function describeProgram(surroundings: Surroundings, onTold: (error: CofferError | undefined) => void): Command {
   const program = new Command('coffer');
   const shell = (): Shell => ({ ...surroundings, options: program.opts<Options>() });
   settle(program, surroundings.terminal);

@@ -5,7 +5,7 @@
  */
 
 /** What stands in place of a secret. */
-export const REDACTED = '[redacted]';
+const REDACTED = '[redacted]';
 
 /** A text or value without its secrets, and how many of which kind there were. */
 export interface Redacted<T> {

@@ -8,7 +8,7 @@ import type { Shell } from '../shell.ts';
 import { bashScript } from './completion-bash.ts';
 
 /** The shells there is a script for. */
-export const SHELLS = ['bash', 'zsh', 'fish'] as const;
+const SHELLS = ['bash', 'zsh', 'fish'] as const;
 
 /** How long reading the vault may take, in milliseconds: the shell waits. */
 const WITHIN = 700;

@@ -15,5 +15,13 @@ export type Describe = (program: Command, given: Given) => void;
 
 /** Shows how a command is used, at the end of its help. */
 export function example(command: Command, ...lines: readonly string[]): Command {
+  examples.set(command, lines);
   return command.addHelpText('after', `\nfor example:\n${lines.map((line) => `  ${line}`).join('\n')}`);
 }
+
+/** The examples of a command, for the documents that are made of its help. */
+export function examplesOf(command: Command): readonly string[] {
+  return examples.get(command) ?? [];
+}
+
+const examples = new WeakMap<Command, readonly string[]>();

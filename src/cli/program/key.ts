@@ -1,23 +1,26 @@
-import type { Describe } from './describe.ts';
+import { type Describe, example } from './describe.ts';
 
 /** Adds `coffer key`, what it does, and `coffer purge` to the command line. */
 export const describeKey: Describe = (program, { shell, onTold }) => {
   const key = program.command('key').description('the ways in to the vault besides the keychain');
-  key
+  example(key, 'coffer key list', 'coffer key recovery-code');
+  const code = key
     .command('recovery-code')
     .description('make a code to write down, which opens the vault on any machine')
     .action(async () => {
       const { makeRecoveryCode } = await import('../commands/key.ts');
       await makeRecoveryCode(shell());
     });
-  key
+  example(code, 'coffer key recovery-code');
+  const add = key
     .command('add-passphrase')
     .description('add a passphrase: asked for, or the first line of standard input')
     .action(async () => {
       const { addPassphrase } = await import('../commands/key.ts');
       await addPassphrase(shell());
     });
-  key
+  example(add, 'coffer key add-passphrase');
+  const list = key
     .command('list')
     .description('show where the key is and what else opens the vault')
     .option('--json', 'as a JSON object')
@@ -25,7 +28,8 @@ export const describeKey: Describe = (program, { shell, onTold }) => {
       const { listSlots } = await import('../commands/key.ts');
       await listSlots(shell(), options);
     });
-  key
+  example(list, 'coffer key list');
+  const remove = key
     .command('remove')
     .description('remove a passphrase or a recovery code, but never the last way in')
     .argument('<slot>', 'as coffer key list shows it')
@@ -33,7 +37,8 @@ export const describeKey: Describe = (program, { shell, onTold }) => {
       const { removeSlot } = await import('../commands/key.ts');
       await removeSlot(shell(), slot);
     });
-  key
+  example(remove, 'coffer key remove 3f2a');
+  const rotate = key
     .command('rotate')
     .description('give the vault a new key and seal everything with it')
     .option('--drop-slots', 'where nobody is there to answer: slots fall away')
@@ -41,7 +46,8 @@ export const describeKey: Describe = (program, { shell, onTold }) => {
       const { rotateKey } = await import('../commands/rotate.ts');
       onTold(await rotateKey(shell(), options));
     });
-  program
+  example(rotate, 'coffer key rotate');
+  const purge = program
     .command('purge')
     .description("delete sessions or snapshots and rotate the key, so that what they left can't be read")
     .argument('<which...>')
@@ -51,4 +57,5 @@ export const describeKey: Describe = (program, { shell, onTold }) => {
       const { purge } = await import('../commands/purge.ts');
       onTold(await purge(shell(), wanted, options));
     });
+  example(purge, 'coffer purge 3', 'coffer purge draft old-plans --yes');
 };

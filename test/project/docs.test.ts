@@ -1,0 +1,173 @@
+import { spawnSync } from 'node:child_process';
+import { cpSync, globSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import * as schemas from '../../src/cli/schemas.ts';
+import { keyNames, variableOf } from '../../src/cli/settings-keys.ts';
+import { drifted } from '../../tools/docs.ts';
+import { type CommandDoc, commandDocs, slashDocs, variables } from '../../tools/docs-program.ts';
+import { temporaryFolder } from '../support/vault.ts';
+
+const root = join(import.meta.dirname, '../..');
+const all = commandDocs();
+
+describe('the documents', () => {
+  it('are as the program has them', () => {
+    expect(drifted(), 'npm run docs writes them anew').toEqual([]);
+  });
+
+  it.each([
+    [
+      'a document that was edited',
+      'cli.md',
+      (at: string) => edit(join(at, 'docs/cli.md'), 'stdout carries', 'stdout has'),
+    ],
+    ['a document that is missing', 'coffer.1', (at: string) => rmSync(join(at, 'docs/coffer.1'))],
+    [
+      'a command that was changed',
+      'cli.md',
+      (at: string) => edit(join(at, 'src/cli/program/vault.ts'), 'show how the vault is', 'show the vault'),
+    ],
+    [
+      'a setting that was changed',
+      'config.md',
+      (at: string) => edit(join(at, 'src/cli/settings-keys.ts'), 'look for a model server', 'find a model server'),
+    ],
+  ])('are refused by --check with %s, by name', { timeout: 30_000 }, (_, name, spoil) => {
+    const at = copyOfRepository();
+    expect(check(at)).toEqual([0, '']);
+    spoil(at);
+    expect(check(at)).toEqual([1, expect.stringContaining(join(at, 'docs', name))]);
+  });
+
+  it('say the same on every machine', () => {
+    const env = {
+      PATH: process.env['PATH'],
+      HOME: '/nowhere',
+      TZ: 'Asia/Tokyo',
+      COLUMNS: '40',
+      COFFER_MODEL: 'demo/echo',
+      NO_COLOR: '1',
+    };
+    expect(check(root, env)).toEqual([0, '']);
+  });
+
+  it('have every command, slash command and schema', () => {
+    const cli = readFileSync(join(root, 'docs/cli.md'), 'utf8');
+    for (const { name } of all) expect(cli).toContain(`\n## ${name}\n`);
+    for (const [name] of slashDocs()) expect(cli).toContain(`| \`${name.replaceAll('|', '\\|')}\` |`);
+    const headings = cli.slice(cli.indexOf('## JSON')).match(/^### /gm) ?? [];
+    expect(headings).toHaveLength(Object.keys(schemas).filter((name) => name.endsWith('Schema')).length);
+  });
+
+  it('name every variable that is read', () => {
+    const sources = globSync('{src,native-fallback}/**/*.ts', { cwd: root }).map((path) =>
+      readFileSync(join(root, path), 'utf8'),
+    );
+    const read = new Set(
+      sources.flatMap((text) => [...text.matchAll(/\bCOFFER_[A-Z_]*[A-Z]\b/g)].map(([name]) => name)),
+    );
+    const known = new Set([...variables.map(([name]) => name), ...keyNames.map(variableOf)]);
+    expect(read.size).toBeGreaterThan(4);
+    expect([...read].filter((name) => !known.has(name))).toEqual([]);
+  });
+});
+
+describe('the help of every command', () => {
+  it.each(all.map((command) => [command.name, command] as const))(
+    '%s: has an example, that is one of it',
+    (name, command) => {
+      expect(command.examples.length).toBeGreaterThan(0);
+      for (const example of command.examples) {
+        const line = example.replace(/\s+#.*/, '');
+        expect(line).toContain(name);
+        expect(unknownOptions(line), line).toEqual([]);
+      }
+    },
+  );
+});
+
+describe('the man page', () => {
+  const page = readFileSync(join(root, 'docs/coffer.1'), 'utf8');
+
+  it('is one that package.json names', () => {
+    const { man } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { man: string };
+    expect(readFileSync(join(root, man), 'utf8')).toBe(page);
+  });
+
+  it('begins with a title and has the sections of a man page in their order', () => {
+    const sections = [...page.matchAll(/^\.SH (.*)$/gm)].map(([, name]) => name);
+    const wanted = [
+      'NAME',
+      'SYNOPSIS',
+      'DESCRIPTION',
+      'OPTIONS',
+      'COMMANDS',
+      'SLASH COMMANDS',
+      'ENVIRONMENT',
+      'FILES',
+      'EXIT STATUS',
+      'EXAMPLES',
+      'SEE ALSO',
+    ];
+    expect(sections).toEqual(wanted);
+    expect(page).toMatch(/^\.\\".*\n\.TH COFFER 1 /);
+    expect(page.match(/^\.[A-Za-z]*/gm)?.filter((macro) => !/^\.(TH|SH|SS|TP|PP|B|EX|EE)?$/.test(macro))).toEqual([]);
+    expect(page).not.toMatch(/[^\n\x20-\x7e]/);
+  });
+
+  it('is shown by man without a warning', (context) => {
+    const { status, stdout, stderr, error } = spawnSync('man', ['--warnings', '-l', join(root, 'docs/coffer.1')], {
+      encoding: 'utf8',
+      env: { PATH: process.env['PATH'], LANG: 'C.UTF-8', MANWIDTH: '80' },
+    });
+    if (error !== undefined) return context.skip('there is no man');
+    expect([status, stderr]).toEqual([0, '']);
+    expect(stdout).toContain('COFFER(1)');
+  });
+});
+
+function check(at: string, env: NodeJS.ProcessEnv = process.env): [number | null, string] {
+  const { status, stderr } = spawnSync(process.execPath, [join(at, 'tools/docs.ts'), '--check'], {
+    encoding: 'utf8',
+    env,
+  });
+  return [status, stderr];
+}
+
+/** What the documents are made of, where it may be spoiled. */
+function copyOfRepository(): string {
+  const at = temporaryFolder();
+  for (const name of ['src', 'native-fallback', 'tools', 'docs', 'package.json', 'tsconfig.json']) {
+    cpSync(join(root, name), join(at, name), { recursive: true });
+  }
+  symlinkSync(join(root, 'node_modules'), join(at, 'node_modules'));
+  return at;
+}
+
+function edit(path: string, from: string, to: string): void {
+  const text = readFileSync(path, 'utf8');
+  expect(text).toContain(from);
+  writeFileSync(path, text.replace(from, to));
+}
+
+/** The options of the coffer commands in a line of shell that they do not have. */
+function unknownOptions(line: string): string[] {
+  return line
+    .split(/[|;]|<\(/)
+    .filter((part) => /^\s*coffer\b/.test(part))
+    .flatMap((part) => {
+      const bare = part.replaceAll(/'[^']*'|"[^"]*"/g, 'quoted').replace(/[>)].*/, '');
+      const words = bare.trim().split(/\s+/);
+      const has = optionsOf(words);
+      return words.filter((word) => /^-[-a-z]/.test(word) && !has.has(word.replace(/=.*/, '')));
+    });
+}
+
+function optionsOf(words: readonly string[]): Set<string> {
+  const deepest = [3, 2]
+    .map((count) => words.slice(0, count).join(' '))
+    .find((name) => all.some((each) => each.name === name));
+  const commands: CommandDoc[] = all.filter(({ name }) => name === 'coffer' || name === deepest);
+  return new Set(commands.flatMap(({ options }) => options.flatMap(([term]) => term.match(/--?[a-z][a-z-]*/g) ?? [])));
+}

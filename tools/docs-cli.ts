@@ -1,0 +1,90 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type ZodType, z } from 'zod';
+import * as schemas from '../src/cli/schemas.ts';
+import { type CommandDoc, commandDocs, exitDocs, slashDocs, variables } from './docs-program.ts';
+
+/** docs/cli.md as the program has it. */
+export function cliMarkdown(): string {
+  const [program, ...commands] = commandDocs();
+  if (program === undefined) throw new Error('there is no program');
+  const parts = [
+    opening,
+    section(program),
+    ...commands.map(section),
+    '## In a chat',
+    'A line that begins with `/` is a command; `/help` lists them. `//` at its beginning says the rest to the model.',
+    table(
+      ['command', 'what it does'],
+      slashDocs().map(([usage, about]) => [code(usage), plain(about)]),
+    ),
+    '## Environment',
+    'Settings have variables too: [config.md](config.md) names them.',
+    table(
+      ['variable', 'what it says'],
+      variables.map(([name, about]) => [code(name), plain(about)]),
+    ),
+    '## Exit codes',
+    'The code of an error is stable; its message may change. With `--json` an error is one line of JSON on stderr.',
+    table(
+      ['exit', 'means', 'codes'],
+      exitDocs().map(({ exit, about, codes }) => [String(exit), plain(about), codes.map(code).join(' ')]),
+    ),
+    '## JSON',
+    'What `--json` prints, as JSON Schema.',
+    ...schemaSections(),
+  ];
+  return `${parts.join('\n\n')}\n`;
+}
+
+const opening = `# The command line
+
+<!-- written by tools/docs.ts from the program's own help -->
+
+\`<which>\` means a session or snapshot: a number of \`coffer sessions\`, an id, a name, \`last\`, or the beginning of an id or UUID that no
+other has. stdout carries what was asked for, stderr what is said about it. \`--help\` behind any command shows what stands here.
+\`man ./docs/coffer.1\` is the same as a man page.`;
+
+function section({ name, usage, about, arguments: args, options, examples }: CommandDoc): string {
+  const rows = [...args, ...options].map(([term, words]) => [code(term), plain(words)]);
+  const parts = [`## ${name}`, `${plain(about)}.`, fenced('', [usage])];
+  if (rows.length > 0) parts.push(table(['', ''], rows));
+  if (examples.length > 0) parts.push('For example:', fenced('sh', examples));
+  return parts.join('\n\n');
+}
+
+/** The schemas in the order in which they stand, each with the words that stand above it. */
+function schemaSections(): string[] {
+  const source = readFileSync(join(import.meta.dirname, '../src/cli/schemas.ts'), 'utf8');
+  const found = source.matchAll(/\/\*\* (.*?) \*\/\nexport const (\w+)Schema\b/gs);
+  const named = schemas as unknown as Record<string, ZodType | undefined>;
+  return [...found].map(([, words = '', name = '']) => {
+    const schema = named[`${name}Schema`];
+    if (schema === undefined) throw new Error(`src/cli/schemas.ts exports no ${name}Schema`);
+    const { $schema: _, ...shape } = z.toJSONSchema(schema, { unrepresentable: 'any' });
+    const text = words.replaceAll(/\s*\n \* /g, ' ');
+    return [`### ${spaced(name)}`, text, fenced('json', [JSON.stringify(shape, undefined, 2)])].join('\n\n');
+  });
+}
+
+function spaced(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
+}
+
+function fenced(language: string, lines: readonly string[]): string {
+  return ['```'.concat(language), ...lines, '```'].join('\n');
+}
+
+function code(text: string): string {
+  return `\`${text.replaceAll('|', '\\|')}\``;
+}
+
+/** What stands for itself in a document, as it does in help. */
+function plain(text: string): string {
+  return text.replaceAll(/[<>|*_\\]/g, '\\$&');
+}
