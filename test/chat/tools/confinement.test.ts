@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import {
   existsSync,
   linkSync,
@@ -192,6 +192,42 @@ describe('what is exchanged after it was allowed', () => {
   });
 });
 
+describe('a directory that is exchanged all the time', () => {
+  /** Makes `sub` a directory and a link out of the working directory in turn, thousands of times a second, until told to stop. */
+  const exchanger = `
+    import { renameSync, symlinkSync, unlinkSync } from 'node:fs';
+    process.send('begun');
+    process.on('disconnect', () => process.exit());
+    for (let round = 0; ; round++) {
+      renameSync('sub', 'gone');
+      symlinkSync('../outside', 'sub');
+      unlinkSync('sub');
+      renameSync('gone', 'sub');
+      if (round % 100 === 0) await new Promise(setImmediate);
+    }
+  `;
+
+  it('leads no tool out', async () => {
+    const at = world();
+    at.put('project/sub/a', 'inside');
+    at.put('outside/a', 'secret');
+    const child = spawn(process.execPath, ['--input-type=module', '-e', exchanger], {
+      cwd: at.project,
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
+    onTestFinished(() => void child.kill());
+    await new Promise((resolve) => child.once('message', resolve));
+    const permissions = { allow: ['read'], deny: [] };
+    const texts: string[] = [];
+    for (let inside = 0; inside < 20; inside = texts.filter((text) => text === 'inside').length) {
+      texts.push((await at.call('read_file', { path: 'sub/a' }, { permissions })).text);
+      texts.push((await at.call('search_files', { path: 'sub', text: 's' }, { permissions })).text);
+    }
+    expect(texts.filter((text) => text.includes('secret'))).toEqual([]);
+    expect(child.exitCode).toBeNull();
+  });
+});
+
 describe('what is coffer’s', () => {
   const ways: readonly [name: string, make: (at: World) => string][] = [
     ['by its path', (at) => join(at.data, 'seen')],
@@ -278,6 +314,9 @@ describe('what is coffer’s', () => {
     expect((await at.call('read_file', { path: '../data/seen' }, { place })).text).toMatch(/closed to tools/);
     expect((await at.call('read_file', { path: word }, { place })).text).toMatch(/closed to tools/);
     expect((await at.call('read_file', { path: '../outside/other' }, { place })).text).toBe('other');
+    const missing = { protected: [join(at.root, 'link/later')] };
+    const done = await at.call('write_file', { path: '../data/later/a', content: 'x' }, { place: missing });
+    expect(done.text).toMatch(/closed to tools/);
   });
 
   it.for(['data', 'data/sessions'])('is closed where %s is mounted elsewhere too', async (mounted, context) => {
@@ -313,6 +352,16 @@ describe('what is no file on a disk', () => {
     symlinkSync('/proc', join(at.project, 'link'));
     for (const [name, input] of tools) {
       expect((await at.call(name, input(path))).outcome).toBe('failed');
+    }
+  });
+
+  it('is closed, though it be a file, among the devices', async (context) => {
+    if (process.platform !== 'linux') context.skip('/dev/shm is a thing of Linux');
+    const path = `/dev/shm/coffer-test-${process.pid}`;
+    onTestFinished(() => rmSync(path, { force: true }));
+    writeFileSync(path, 'secret');
+    for (const [name, input] of onFiles) {
+      expect((await world().call(name, input(path))).text).toMatch(/made up by the system/);
     }
   });
 

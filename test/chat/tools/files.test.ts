@@ -1,7 +1,8 @@
+import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
-import { type World, world } from './support.ts';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { requireRoot, type World, world } from './support.ts';
 
 describe('read_file', () => {
   it('gives the text as it is', async () => {
@@ -272,6 +273,20 @@ describe('write_file', () => {
       text: 'taken is a directory, not a regular file',
     });
     expect(readdirSync(at.project)).toEqual(['taken']);
+  });
+});
+
+describe('write_file, where the last step fails', () => {
+  it('leaves nothing of it behind', async (context) => {
+    requireRoot(context);
+    const at = world();
+    const path = at.put('project/a', 'old');
+    execFileSync('mount', ['--bind', path, path]);
+    onTestFinished(() => void execFileSync('umount', ['-l', path]));
+    const done = await at.call('write_file', { path: 'a', content: 'new' });
+    expect(done).toMatchObject({ outcome: 'failed', text: expect.stringMatching(/EBUSY/) });
+    expect(readFileSync(path, 'utf8')).toBe('old');
+    expect(readdirSync(at.project)).toEqual(['a']);
   });
 });
 
