@@ -109,8 +109,9 @@ export class ArrivingReply {
     const used = new Set(
       [...recorded, ...this.#calls].flatMap((part) => ('toolCallId' in part ? part.toolCallId : [])),
     );
-    let id = given;
-    for (let count = 2; id === '' || used.has(id); count++) id = `${given || 'call'}-${count}`;
+    const wanted = given || 'call';
+    let id = wanted;
+    for (let count = 2; used.has(id); count++) id = `${wanted}-${count}`;
     return id;
   }
 }

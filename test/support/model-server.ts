@@ -104,9 +104,13 @@ export class ModelServer implements AsyncDisposable, Addresses {
    * Lets `model` answer from now on as `respond` says of the messages it is sent; a promise holds the answer back, and the first one that
    * knows an answer gives it.
    */
-  respond(model: string, respond: (messages: SentMessage[]) => FixtureResponse | Promise<FixtureResponse>): void {
-    const answer = ({ messages }: { messages: unknown }) => respond(messages as SentMessage[]);
-    this.#mock.prependFixture({ match: { predicate: (request) => request.model === model }, response: answer });
+  respond(
+    model: string,
+    respond: (messages: SentMessage[], tools: unknown) => FixtureResponse | Promise<FixtureResponse>,
+  ): void {
+    const response = (request: { messages: unknown; tools?: unknown }): ReturnType<typeof respond> =>
+      respond(request.messages as SentMessage[], request.tools);
+    this.#mock.prependFixture({ match: { predicate: (request) => request.model === model }, response });
   }
 
   /** All requests for a reply so far, in order. */
