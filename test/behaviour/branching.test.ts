@@ -1,0 +1,235 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { forkSchema, permissionsSchema } from '../../src/cli/schemas.ts';
+import { requirePosix } from '../files/facilities.ts';
+import { makePlace, type Place } from '../support/coffer.ts';
+
+beforeEach(requirePosix);
+
+const echo = ['--model', 'demo/echo'];
+
+interface Row {
+  id: string;
+  uuid: string;
+  status: string;
+  messages: number;
+  held?: object;
+  parent?: { uuid: string; id: string; reason: string };
+}
+
+async function rows(place: Place): Promise<Row[]> {
+  return (await place.listed()) as unknown as Row[];
+}
+
+/** What is said in a conversation as it stands: what a resumed chat has the model see. */
+async function standing(place: Place, which: string): Promise<string[]> {
+  const { sessions } = await opened(place);
+  const { state } = await sessions.read(await sessions.find(which));
+  return state.messages.map(({ content }) => String(content));
+}
+
+async function opened(place: Place): Promise<{ sessions: import('../../src/session/sessions.ts').Sessions }> {
+  const { openVault } = await import('../../src/session/open-vault.ts');
+  return { sessions: await openVault({ directory: place.data, env: place.libraryEnv }) };
+}
+
+describe('/fork', () => {
+  it('goes on in a copy, and each knows of the other', async () => {
+    await using place = await makePlace();
+    const chat = await place.run(echo, { input: 'one\ntwo\nthree\n/fork 2\nfour\n' });
+    expect(chat).toMatchObject({ code: 0 });
+    const [fork, parent] = await rows(place);
+    expect(chat.stdout).toContain(`forked from ${parent?.id} after prompt 2 of 3; /resume ${parent?.id} goes back\n`);
+    expect(await standing(place, fork?.id ?? '')).toEqual([
+      'one',
+      'echo: one',
+      'two',
+      'echo: two',
+      'four',
+      'echo: four',
+    ]);
+    expect(await standing(place, parent?.id ?? '')).toHaveLength(6);
+    expect(fork?.parent).toEqual({ uuid: parent?.uuid, id: parent?.id, reason: 'forked after prompt 2' });
+    const { events } = await place.exported(parent?.id ?? '');
+    expect(events).toContainEqual(
+      expect.objectContaining({ type: 'child', uuid: fork?.uuid, reason: 'forked after prompt 2' }),
+    );
+    expect([fork?.status, parent?.status]).toEqual(['completed', 'completed']);
+  });
+
+  it('is on the disk before anything is said in it', async () => {
+    await using place = await makePlace();
+    await using chat = place.terminal(echo);
+    await chat.waitFor(/» /);
+    chat.enter('one');
+    await chat.waitFor(/echo: one/);
+    chat.enter('/fork');
+    await chat.waitFor(/forked from \S+ after prompt 1 of 1/);
+    const [fork, parent] = await rows(place);
+    expect(fork).toMatchObject({ messages: 2, held: {}, parent: { id: parent?.id } });
+    expect(parent?.held).toBeUndefined();
+    chat.kill('SIGKILL');
+    await chat.exit;
+    expect(await standing(place, fork?.id ?? '')).toEqual(['one', 'echo: one']);
+  });
+
+  it('writes nothing where nothing is saved by itself, and goes on', async () => {
+    await using place = await makePlace({ settings: { autoSave: false } });
+    const { code, stdout } = await place.run(echo, { input: 'one\ntwo\n/fork 1\nthree\n/rewind 0\nfour\n' });
+    expect(code).toBe(0);
+    expect(stdout).toContain('forked from this conversation after prompt 1 of 2\n');
+    expect(stdout).toContain('echo: four');
+    expect(await place.sessionFiles()).toEqual([]);
+  });
+});
+
+describe('coffer fork', () => {
+  it('makes one, leaves the other as it is, and prints the id', async () => {
+    await using place = await makePlace();
+    await place.run(echo, { input: 'one\ntwo\n' });
+    const [parent] = await rows(place);
+    const { code, stdout } = await place.run(['fork', 'last', '1', '--json']);
+    expect(code).toBe(0);
+    const made = JSON.parse(stdout) as { id: string; uuid: string };
+    expect(forkSchema.safeParse(made).error).toBeUndefined();
+    expect(made).toMatchObject({ parent: { uuid: parent?.uuid, id: parent?.id }, prompts: 1, of: 2 });
+    const after = await rows(place);
+    expect(after.find(({ id }) => id === parent?.id)).toMatchObject({ messages: 4, status: 'completed' });
+    expect(after.find(({ id }) => id === made.id)).toMatchObject({ messages: 2, status: 'completed' });
+    const { events } = await place.exported(parent?.id ?? '');
+    expect(events).toContainEqual(expect.objectContaining({ type: 'child', uuid: made.uuid }));
+  });
+
+  it('forks one that is chatted on elsewhere, which gets no note then', async () => {
+    await using place = await makePlace();
+    await using live = place.terminal(echo);
+    await live.waitFor(/» /);
+    live.enter('live');
+    await live.waitFor(/echo: live/);
+    await live.waitFor(/» /);
+    const [parent] = await rows(place);
+    const { code, stderr, stdout } = await place.run(['fork', parent?.id ?? '']);
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/has no note of its fork: in use by process \d+/);
+    expect(await standing(place, stdout.trim())).toEqual(['live', 'echo: live']);
+    live.key('ctrl+d');
+    await live.exit;
+  });
+
+  it('writes nothing where it is asked for what there is not', async () => {
+    await using place = await makePlace();
+    await place.run(echo, { input: 'one\n' });
+    const before = await place.sessionBytes();
+    for (const prompts of ['0', '2', '-1', 'x', '1.5', '']) {
+      const refused = await place.run(['fork', 'last', '--', prompts]);
+      expect(refused.code, prompts).toBe(2);
+    }
+    expect(await place.sessionBytes()).toEqual(before);
+  });
+});
+
+describe('/rewind', () => {
+  it('takes prompts back for the model, and keeps them in the record', async () => {
+    await using place = await makePlace();
+    const input = 'one\ntwo\nthree\n/rewind\n/rewind 1\nfour\n';
+    const { stdout } = await place.run(echo, { input });
+    expect(stdout).toContain('back after prompt 2 of 3: 2 messages taken back');
+    expect(stdout).toContain('back after prompt 1 of 2: 2 messages taken back');
+    expect(await standing(place, 'last')).toEqual(['one', 'echo: one', 'four', 'echo: four']);
+    const [row] = await rows(place);
+    expect(row?.messages).toBe(4);
+    const { events } = await place.exported('last');
+    const said = events.flatMap(({ message }) => (message?.role === 'user' ? [message.content] : []));
+    expect(said).toEqual(['one', 'two', 'three', 'four']);
+    expect(events.map(({ type }) => type).filter((type) => type === 'rewind')).toHaveLength(2);
+  });
+
+  it('lets a prompt be chosen on a terminal', async () => {
+    await using place = await makePlace();
+    await using chat = place.terminal(echo);
+    await chat.waitFor(/» /);
+    for (const word of ['alpha', 'beta', 'gamma']) {
+      chat.enter(word);
+      await chat.waitFor(new RegExp(`echo: ${word}`));
+      await chat.waitFor(/» /);
+    }
+    chat.enter('/rewind ?');
+    await chat.waitFor(/go back to after which prompt/);
+    await chat.waitFor(/before the first prompt/);
+    chat.type('alpha');
+    await chat.waitFor(/alpha/);
+    chat.key('enter');
+    await chat.waitFor(/back after prompt 1 of 3: 4 messages taken back/);
+    await chat.waitFor(/» /);
+    chat.enter('/rewind ?');
+    await chat.waitFor(/go back to after which prompt/);
+    chat.key('escape');
+    await chat.waitFor(/» /);
+    chat.key('ctrl+d');
+    expect(await chat.exit).toEqual({ code: 0, signal: null });
+    expect(await standing(place, 'last')).toEqual(['alpha', 'echo: alpha']);
+  });
+
+  it('on the command line does the same to one that nobody chats on', async () => {
+    await using place = await makePlace();
+    await place.run(echo, { input: 'one\ntwo\n/save before\n' });
+    expect((await place.run(['rewind', 'last', '1'])).code).toBe(0);
+    expect(await standing(place, 'last')).toEqual(['one', 'echo: one']);
+    const before = await place.sessionBytes();
+    const refused = await place.run(['rewind', 'before', '1']);
+    expect(refused).toMatchObject({ code: 1 });
+    expect(refused.stderr).toContain('is a snapshot');
+    expect(await place.sessionBytes()).toEqual(before);
+  });
+});
+
+describe('/permissions', () => {
+  it('stay with the session, and are shown as they are', async () => {
+    await using place = await makePlace({ settings: { permissions: { deny: ['network'] } } });
+    const input = 'hello\n/permissions allow write\n/permissions deny read:/etc\n/permissions revoke 2\n';
+    const chat = await place.run(echo, { input });
+    expect(chat.stdout).toContain('revoked: write\n');
+    const { stdout } = await place.run(['permissions', 'last', '--json']);
+    const shown: unknown = JSON.parse(stdout);
+    expect(permissionsSchema.safeParse(shown).error).toBeUndefined();
+    expect(shown).toEqual({
+      session: [{ rule: 'read:/etc', decision: 'deny' }],
+      settings: { allow: ['read'], deny: ['network'] },
+    });
+    const again = await place.run(['resume', 'last'], { input: '/permissions\n' });
+    expect(again.stdout).toContain('  1) deny  read:/etc\n');
+  });
+});
+
+describe('/compact', () => {
+  it('puts a summary in place of older messages, from the chat and from the command line', async () => {
+    await using place = await makePlace({ settings: { keepMessages: 2 } });
+    const chat = await place.run(echo, { input: 'one\ntwo\nthree\n/compact\n' });
+    expect(chat.stdout).toContain('compacted: a summary stands for 4 messages');
+    await place.run(['resume', 'last'], { input: 'four\n' });
+    const twin = await place.run(['compact', 'last']);
+    expect(twin).toMatchObject({ code: 0 });
+    expect(twin.stdout).toContain('compacted: a summary stands for 2 messages');
+    const { events } = await place.exported('last');
+    expect(events.map(({ type }) => type).filter((type) => type === 'compaction')).toHaveLength(2);
+    expect(events.filter(({ message }) => message)).toHaveLength(8);
+  });
+
+  it('is saved from the command line where nothing is saved by itself', async () => {
+    await using place = await makePlace();
+    await place.run(echo, { input: 'one\ntwo\nthree\n' });
+    const settings = { COFFER_AUTO_SAVE: 'false', COFFER_KEEP_MESSAGES: '2' };
+    expect((await place.run(['compact', 'last'], { env: settings })).stdout).toContain('4 messages');
+    const { events } = await place.exported('last');
+    expect(events.map(({ type }) => type)).toContain('compaction');
+  });
+
+  it('that fails leaves things as they are, and says so', async () => {
+    await using place = await makePlace({ settings: { keepMessages: 1 } });
+    await place.run(echo, { input: 'one\ntwo\n' });
+    const refused = await place.run(['compact', 'last', '--model', 'ollama/none', '--yes']);
+    expect(refused.code).not.toBe(0);
+    const { events } = await place.exported('last');
+    expect(events.map(({ type }) => type)).not.toContain('compaction');
+    expect(await standing(place, 'last')).toHaveLength(4);
+  });
+});

@@ -1,0 +1,167 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { requirePosix } from '../files/facilities.ts';
+import { makePlace, type Place } from '../support/coffer.ts';
+
+beforeEach(requirePosix);
+
+const echo = ['--model', 'demo/echo'];
+
+describe('/rename', () => {
+  it('survives a restart, and the name finds the session', async () => {
+    await using place = await makePlace();
+    await place.run(echo, { input: 'one\n/rename fixing the login\n' });
+    await place.run(echo, { input: 'two\n' });
+    const resumed = await place.run(['resume', 'fixing the login'], { input: 'three\n' });
+    expect(resumed.stdout).toContain('echo: three');
+    const rows = await place.listed();
+    expect(rows.map(({ name }) => name).filter(Boolean)).toEqual(['fixing the login']);
+    expect(rows.find(({ name }) => name)?.messages).toBe(4);
+  });
+
+  it.each([
+    ['nothing', ''],
+    ['spaces', '    '],
+    ['101 characters', 'n'.repeat(101)],
+    ['an escape sequence', 'a\u001b[31mb'],
+    ['a bell', 'a\u0007b'],
+    ['letters turned around', 'a\u202eb'],
+  ])('of %s is refused, and nothing is changed', async (_, name) => {
+    await using place = await makePlace();
+    await place.run(echo, { input: 'one\n/rename before\n' });
+    const [row] = await place.listed();
+    const inChat = await place.run(['resume', row?.id ?? ''], { input: `/rename ${name}\n` });
+    expect(inChat).toMatchObject({ code: 0 });
+    expect(inChat.stderr).toMatch(/name/);
+    for (const control of ['\u001b', '\u0007', '\u202e']) expect(inChat.stderr).not.toContain(control);
+    const before = await place.sessionBytes();
+    const onCommandLine = await place.run(['rename', row?.id ?? '', name]);
+    expect(onCommandLine).toMatchObject({ code: 2 });
+    expect(await place.sessionBytes()).toEqual(before);
+    expect(await place.listed()).toMatchObject([{ name: 'before', messages: 2 }]);
+  });
+
+  it('of two sessions to one name leaves them to be told apart by id', async () => {
+    await using place = await makePlace();
+    await place.run(echo, { input: 'one\n/rename same\n/reset\ntwo\n/rename same\n' });
+    const rows = await place.listed();
+    const refused = await place.run(['resume', 'same']);
+    expect(refused.code).toBe(10);
+    for (const { id } of rows) expect(refused.stderr).toContain(id);
+    expect((await place.run(['resume', rows[1]?.id ?? ''], { input: '' })).code).toBe(0);
+  });
+
+  it('leaves a session that has none with a title of its first words', async () => {
+    await using place = await makePlace();
+    const long = `why does ${'the parser '.repeat(20)}fail`;
+    await place.run(echo, { input: `/rename first\n/reset\n${long}\nsecond prompt\n` });
+    const rows = (await place.listed()) as unknown as { title?: string; name?: string }[];
+    expect(rows[0]?.title).toBe(long.slice(0, 80));
+    expect(rows[0]?.name).toBeUndefined();
+    expect(rows[1]).toMatchObject({ name: 'first' });
+    expect(rows[1]?.title).toBeUndefined();
+  });
+});
+
+describe('a mark', () => {
+  it('makes a session neither newer nor running, and changes no file where it changes nothing', async () => {
+    await using place = await makePlace();
+    await place.run(echo, { input: 'one\n' });
+    const [before] = await place.listed();
+    expect((await place.run(['tag', '1', 'work'])).code).toBe(0);
+    expect((await place.run(['pin', '1'])).code).toBe(0);
+    const [after] = await place.listed();
+    expect(after).toMatchObject({ ...before, pinned: true, tags: ['work'] });
+    const bytes = await place.sessionBytes();
+    for (const args of [
+      ['pin', '1'],
+      ['tag', '1', 'work'],
+      ['unarchive', '1'],
+    ])
+      expect((await place.run(args)).code).toBe(0);
+    expect(await place.sessionBytes()).toEqual(bytes);
+  });
+
+  it('is refused for a session that another process has', async () => {
+    await using place = await makePlace();
+    await using live = await chatting(place);
+    const [row] = await place.listed();
+    const before = await place.sessionBytes();
+    for (const args of [
+      ['rename', '1', 'x'],
+      ['pin', '1'],
+      ['tag', '1', 'x'],
+      ['archive', '1'],
+      ['rewind', '1', '0'],
+    ]) {
+      const refused = await place.run(args);
+      expect(refused.code, args.join(' ')).toBe(11);
+      expect(refused.stderr).toMatch(new RegExp(`process ${live.pid}\\b`));
+    }
+    expect(await place.sessionBytes()).toEqual(before);
+    live.enter(`/pin ${row?.id}`);
+    await live.waitFor(/this conversation is pinned/);
+    live.key('ctrl+d');
+    await live.exit;
+  });
+});
+
+describe('coffer delete', () => {
+  it('deletes none where one of them is in use', async () => {
+    await using place = await makePlace();
+    await place.run(echo, { input: 'one\n' });
+    await using live = await chatting(place);
+    const before = await place.sessionBytes();
+    const refused = await place.run(['delete', '2', '1', '--yes']);
+    expect(refused.code).toBe(11);
+    expect(refused.stderr).toMatch(new RegExp(`in use by process ${live.pid}\\b.*nothing is deleted`));
+    expect(await place.sessionBytes()).toEqual(before);
+    live.key('ctrl+d');
+    await live.exit;
+    expect((await place.run(['delete', '2', '1', '--yes'])).code).toBe(0);
+    expect(await place.sessionFiles()).toEqual([]);
+  });
+
+  it('asks on a terminal, and takes everything but yes for no', async () => {
+    await using place = await makePlace();
+    await place.run(echo, { input: 'one\n' });
+    for (const answer of ['', 'n', 'Yes, please', 'no']) {
+      await using asked = place.terminal(['delete', '1']);
+      await asked.waitFor(/to be deleted: .* \(one\), 2 messages/);
+      await asked.waitFor(/delete it\? \[y\/N\] /);
+      asked.enter(answer);
+      expect(await asked.exit).toEqual({ code: 1, signal: null });
+      expect(asked.screen()).toContain('nothing is deleted');
+      expect(await place.sessionFiles()).toHaveLength(1);
+    }
+    await using asked = place.terminal(['delete', '1']);
+    await asked.waitFor(/delete it\? \[y\/N\] /);
+    asked.enter('y');
+    expect(await asked.exit).toEqual({ code: 0, signal: null });
+    expect(await place.sessionFiles()).toEqual([]);
+  });
+
+  it('asks in the chat, and the conversation goes on', async () => {
+    await using place = await makePlace();
+    await place.run(echo, { input: 'one\n' });
+    await using chat = await chatting(place);
+    chat.enter('/sessions');
+    await chat.waitFor(/2\) \d{4}/);
+    chat.enter('/delete 2');
+    await chat.waitFor(/delete it\? \[y\/N\] /);
+    chat.enter('y');
+    await chat.waitFor(/deleted \d{4}/);
+    chat.enter('still here');
+    await chat.waitFor(/echo: still here/);
+    expect(await place.sessionFiles()).toHaveLength(1);
+  });
+});
+
+/** A chat on a terminal that has said something, and is saved. */
+async function chatting(place: Place): Promise<ReturnType<Place['terminal']>> {
+  const chat = place.terminal(echo);
+  await chat.waitFor(/» /);
+  chat.enter('live');
+  await chat.waitFor(/echo: live/);
+  await chat.waitFor(/» /);
+  return chat;
+}
