@@ -55,7 +55,7 @@ export const describeKey: Describe = (program, { shell, onTold }) => {
     .option('--drop-slots', 'where nobody is there to answer: slots fall away')
     .action(async (wanted: string[], options: { yes?: boolean; dropSlots?: boolean }) => {
       const { purge } = await import('../commands/purge.ts');
-      onTold(await purge(shell(), wanted, options));
+      onTold(await purge(shell(), wanted, { ...options, yes: options.yes ?? shell().options.yes }));
     });
   example(purge, 'coffer purge 3', 'coffer purge draft old-plans --yes');
 };
