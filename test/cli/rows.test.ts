@@ -44,11 +44,46 @@ describe('showRows', () => {
     );
     await fake.terminal.flush();
     expect(fake.out).toContain(
-      '  \u001b[2m2 messages, demo/echo, just now, in use, mine, so\\x1b[2Jmething\u001b[22m\n',
+      `  \u001b[2m2 messages, demo/echo, just now, in use by process ${held.pid}, mine, so\\x1b[2Jmething\u001b[22m\n`,
     );
     expect(fake.out).toContain(
       ' 10) 2025-07-04_12-310  \u001b[2m2 messages, demo/echo, just now, this one\u001b[22m\n',
     );
+  });
+
+  it.each<[string, Partial<Row>, string]>([
+    ['was interrupted', { status: 'interrupted' }, 'interrupted'],
+    ['failed', { status: 'failed' }, 'failed'],
+    ['goes on somewhere', { status: 'running', held: { pid: 0, since: 0 } }, 'in use'],
+    ['is pinned', { pinned: true }, 'pinned'],
+    ['is archived', { archived: true }, 'archived'],
+    ['has tags', { tags: ['a', 'b'] }, '#a, #b'],
+    ['is like any other', {}, ''],
+  ])('marks a row that %s', async (_, changes, mark) => {
+    const fake = new FakeTerminal({ tty: true });
+    showRows(fake.terminal, [row(changes)], '/resume');
+    await fake.terminal.flush();
+    const marked = mark === '' ? '' : `, ${mark}`;
+    expect(fake.out).toContain(`\u001b[2m2 messages, demo/echo, just now${marked}\u001b[22m\n`);
+  });
+
+  it('says how much it leaves out, and nothing where it leaves out nothing', async () => {
+    const rows = [1, 2, 3].map((number) => row({ number }));
+    const fake = new FakeTerminal();
+    showRows(fake.terminal, rows, '/resume', undefined, { limit: 2, archived: 1, of: 9, all: '--all' });
+    showRows(fake.terminal, rows, '/resume', undefined, { limit: 3, archived: 0, of: 9, all: '--all' });
+    await fake.terminal.flush();
+    expect(fake.out.match(/^saved sessions \(3\):$/gm)).toHaveLength(2);
+    expect(fake.out.match(/^ {2}\d\)/gm)).toEqual(['  1)', '  2)', '  1)', '  2)', '  3)']);
+    expect(fake.err).toBe('… 1 more; --all lists them\n1 archived not shown; --all lists it too\n');
+  });
+
+  it('tells that nothing fits from that there is nothing', async () => {
+    const fake = new FakeTerminal();
+    showRows(fake.terminal, [], '/resume', undefined, { archived: 0, of: 3, all: '--all' });
+    showRows(fake.terminal, [], '/resume', undefined, { archived: 0, of: 0, all: '--all' });
+    await fake.terminal.flush();
+    expect(fake.out).toBe('no saved session fits\nno saved sessions yet\n');
   });
 
   it('says which one can not be opened, and which lost a step', async () => {
