@@ -204,11 +204,11 @@ describe('/compact', () => {
   it('puts a summary in place of older messages, from the chat and from the command line', async () => {
     await using place = await makePlace({ settings: { keepMessages: 2 } });
     const chat = await place.run(echo, { input: 'one\ntwo\nthree\n/compact\n' });
-    expect(chat.stdout).toContain('compacted: a summary stands for 4 messages');
+    expect(chat.stdout).toContain('summarised 4 messages');
     await place.run(['resume', 'last'], { input: 'four\n' });
     const twin = await place.run(['compact', 'last']);
     expect(twin).toMatchObject({ code: 0 });
-    expect(twin.stdout).toContain('compacted: a summary stands for 2 messages');
+    expect(twin.stdout).toContain('summarised 2 messages');
     const { events } = await place.exported('last');
     expect(events.map(({ type }) => type).filter((type) => type === 'compaction')).toHaveLength(2);
     expect(events.filter(({ message }) => message)).toHaveLength(8);

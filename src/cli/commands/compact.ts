@@ -1,9 +1,8 @@
-import type { Compacted } from '../../chat/compact.ts';
 import { CofferError } from '../../errors.ts';
 import type { Chat } from '../chat.ts';
 import { requireMaySend } from '../elsewhere.ts';
-import { countMessages } from '../rows.ts';
 import { openSessions, type Shell } from '../shell.ts';
+import { describeCompacted } from '../turn.ts';
 
 /**
  * Puts a summary in place of a session's older messages, for the model alone: the record keeps all. The session's model writes it unless
@@ -46,9 +45,4 @@ export async function compactFromChat(chat: Chat): Promise<void> {
   } finally {
     input.onInterrupt = onInterrupt;
   }
-}
-
-function describeCompacted({ messages }: Compacted, keepMessages: number): string {
-  if (messages === 0) return `nothing to compact: the newest ${countMessages(keepMessages)} stay as they are`;
-  return `compacted: a summary stands for ${countMessages(messages)}, for the model alone; the record keeps them`;
 }
