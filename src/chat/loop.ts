@@ -182,7 +182,8 @@ async function makeRoom(
   await session.record({ type: 'context-warning', ...context });
   events.onContextWarning?.(context);
   try {
-    events.onCompacted?.(await compact(session, model, { keepMessages, signal }));
+    const compacted = await compact(session, model, { keepMessages, signal });
+    events.onCompacted?.(compacted);
   } catch (error) {
     if (!isCofferError(error)) throw error;
     if (!signal.aborted) events.onCompactionFailed?.(error);

@@ -1,0 +1,299 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { canCompact, compact } from '../../src/chat/compact.ts';
+import { contextOf } from '../../src/chat/context.ts';
+import { type TurnEvents, turn } from '../../src/chat/loop.ts';
+import type { ChatModel, ReplyPart } from '../../src/chat/models.ts';
+import { CofferError } from '../../src/errors.ts';
+import type { Message } from '../../src/session/event.ts';
+import { Recorder } from './recorder.ts';
+
+const usage = { inputTokens: 90, outputTokens: 10, cost: 0.25 };
+const silent: TurnEvents = { onText: () => undefined };
+
+let session: Recorder;
+beforeEach(() => {
+  session = new Recorder();
+});
+
+describe('compact', () => {
+  it('puts a summary in place of all but the newest messages, as one step with what it used', async () => {
+    await talk(6);
+    const model = summing('they counted');
+    expect(await compact(session, model, { keepMessages: 4 })).toMatchObject({ messages: 8 });
+    expect(session.steps.at(-1)).toEqual([
+      { type: 'usage', model: 'mock/sum', usage },
+      { type: 'compaction', summary: 'they counted', through: 8, model: 'mock/sum' },
+    ]);
+    expect(contextOf(session.state).map(({ content }) => content)).toEqual([
+      expect.stringContaining('they counted'),
+      ...['u5', 'a5', 'u6', 'a6'],
+    ]);
+    expect(session.state.messages.length).toBe(12);
+    expect(session.state).toMatchObject({ cost: 0.25, contextTokens: null });
+    const asked = JSON.stringify(model.asked[0]);
+    expect(asked).toContain('u4');
+    expect(asked).not.toContain('u5');
+  });
+
+  it('has the earlier summary summed up with what came since', async () => {
+    await talk(4);
+    await compact(session, summing('the beginning'), { keepMessages: 2 });
+    await talk(4, 'later ');
+    const model = summing('all of it');
+    expect(await compact(session, model, { keepMessages: 2 })).toMatchObject({ messages: 8 });
+    const asked = JSON.stringify(model.asked[0]);
+    expect(asked).toContain('the beginning');
+    expect(asked).toContain('later u1');
+    expect(asked).not.toContain('u3"');
+    expect(contextOf(session.state).map(({ content }) => content)).toEqual([
+      expect.stringContaining('all of it'),
+      'later u4',
+      'later a4',
+    ]);
+  });
+
+  it.each([
+    [1, 'u2'],
+    [2, 'u2'],
+    [5, 'u2'],
+    [6, 'u1'],
+  ])('cuts before a message of the user, keeping %d or more', async (keepMessages, first) => {
+    await message({ role: 'user', content: 'u0' });
+    await message({ role: 'user', content: 'u1' });
+    await message({ role: 'user', content: 'u2' });
+    await message(calling('a'));
+    await message(resultOf('a'));
+    await message(calling('b'));
+    await message(resultOf('b'));
+    await compact(session, summing('s'), { keepMessages });
+    const [summary, left] = contextOf(session.state);
+    expect(summary?.role).toBe('system');
+    expect(left).toEqual({ role: 'user', content: first });
+  });
+
+  it('tells what tools did, shortened, and takes no call for one of its own', async () => {
+    await message({ role: 'user', content: 'go' });
+    await message(calling('a'));
+    await message(resultOf('a', `begin ${'x'.repeat(100_000)} end`));
+    await message({ role: 'user', content: 'on' });
+    const model = summing('s');
+    await compact(session, model, { keepMessages: 1 });
+    const [task, told] = model.asked[0] ?? [];
+    expect([task?.role, told?.role, model.asked[0]?.length]).toEqual(['system', 'user', 2]);
+    expect(told?.content).toMatch(
+      /calls read_file: \{"path":"a"\}.*read_file gave: begin x+ … \d+ characters left out … x+ end/s,
+    );
+    expect(String(told?.content).length).toBeLessThan(10_000);
+  });
+
+  it('leaves out the beginning of what is longer than the window of the model', async () => {
+    await talk(50, `${'long '.repeat(40)}`);
+    const model = { ...summing('s'), contextWindow: 1000 };
+    await compact(session, model, { keepMessages: 2 });
+    const told = String(model.asked[0]?.[1]?.content);
+    expect(told).toMatch(/\(the first \d+ messages are left out: they do not fit\)/);
+    expect(told).toContain('a49');
+    expect(told.length).toBeLessThan(3000);
+  });
+
+  it('does nothing where there are too few messages', async () => {
+    await talk(2);
+    const before = session.steps.length;
+    const model = summing('s');
+    expect(await compact(session, model)).toMatchObject({ messages: 0 });
+    expect(await compact(session, model, { keepMessages: 4 })).toMatchObject({ messages: 0 });
+    expect({ steps: session.steps.length, asked: model.asked.length }).toEqual({ steps: before, asked: 0 });
+    expect(canCompact(session.state, 4)).toBe(false);
+    expect(canCompact(session.state, 2)).toBe(true);
+  });
+
+  it('does nothing a second time', async () => {
+    await talk(4);
+    await compact(session, summing('s'), { keepMessages: 2 });
+    expect(canCompact(session.state, 2)).toBe(false);
+    expect(await compact(session, summing('t'), { keepMessages: 2 })).toMatchObject({ messages: 0 });
+    expect(session.state.compaction?.summary).toBe('s');
+  });
+
+  it.each([
+    ['fails', failing(new CofferError('MODEL_LIMITED', 'later')), 'MODEL_LIMITED'],
+    ['fails half-way', failing(new CofferError('MODEL_FAILED', 'broke off'), 'half a summ'), 'MODEL_FAILED'],
+    ['is empty', summing('  \n'), 'MODEL_FAILED'],
+    ['is cancelled', failing(new CofferError('CANCELLED', 'the reply was cancelled')), 'CANCELLED'],
+  ])('leaves things as they were where the summary %s, and records the error', async (_, model, code) => {
+    await talk(4);
+    const before = contextOf(session.state);
+    await expect(compact(session, model, { keepMessages: 2 })).rejects.toMatchObject({ code });
+    expect(contextOf(session.state)).toEqual(before);
+    expect(session.steps.at(-1)).toEqual([{ type: 'error', code, message: expect.any(String) }]);
+  });
+
+  it('takes no summary that was cancelled when it had arrived', async () => {
+    await talk(4);
+    const cancel = new AbortController();
+    const model = summing('too late', () => cancel.abort());
+    await expect(compact(session, model, { keepMessages: 2, signal: cancel.signal })).rejects.toMatchObject({
+      code: 'CANCELLED',
+    });
+    expect(session.state.compaction).toBeUndefined();
+  });
+});
+
+describe('a turn whose context is over its share of the window', () => {
+  const options = { autoCompactAt: 0.5, keepMessages: 3 };
+
+  it('warns, compacts, and then asks', async () => {
+    await talk(4);
+    await session.record({ type: 'usage', model: 'x', usage: { inputTokens: 590, outputTokens: 10, cost: null } });
+    const told: unknown[] = [];
+    const model = { ...summing('short'), contextWindow: 1000 };
+    const events: TurnEvents = {
+      ...silent,
+      onContextWarning: (context) => told.push(context),
+      onCompacted: ({ messages }) => told.push(messages),
+    };
+    await turn(session, model, 'next', events, idle(), options);
+    expect(told).toEqual([{ tokens: expect.any(Number), window: 1000 }, 6]);
+    const types = session.steps.slice(-4).map((step) => step.map(({ type }) => type));
+    expect(types).toEqual([['message'], ['context-warning'], ['usage', 'compaction'], ['message', 'usage']]);
+    expect(model.asked[1]?.map(({ role }) => role)).toEqual(['system', 'user', 'assistant', 'user']);
+  });
+
+  it('does not where it is below, or where that is switched off', async () => {
+    await talk(4);
+    await session.record({ type: 'usage', model: 'x', usage: { inputTokens: 480, outputTokens: 10, cost: null } });
+    const model = { ...summing('short'), contextWindow: 1000 };
+    await turn(session, model, 'next', silent, idle(), options);
+    await session.record({ type: 'usage', model: 'x', usage: { inputTokens: 990, outputTokens: 10, cost: null } });
+    await turn(session, model, 'next', silent, idle(), { ...options, autoCompactAt: false });
+    await turn(session, model, 'next', silent, idle(), { keepMessages: 3 });
+    expect(session.steps.flat().some(({ type }) => type === 'context-warning' || type === 'compaction')).toBe(false);
+  });
+
+  it('does so once in a turn, even where the summary does not help', async () => {
+    await talk(4);
+    const calls: ReplyPart = { type: 'tool-call', toolCallId: 'c', toolName: 'nothing', input: {} };
+    const full: ReplyPart = {
+      type: 'finish',
+      usage: { inputTokens: 999, outputTokens: 1, cost: null },
+      reason: 'stop',
+    };
+    const replies: ReplyPart[][] = [
+      [calls, full],
+      [{ type: 'text', text: 'short' }, full],
+      [calls, full],
+      [calls, full],
+    ];
+    const model = answering([...replies, [{ type: 'text', text: 'done' }, full]], 1000);
+    const result = await turn(session, model, 'next', silent, idle(), options);
+    expect(result.text).toBe('done');
+    expect(model.asked.length).toBe(5);
+    expect(session.steps.flat().filter(({ type }) => type === 'context-warning')).toHaveLength(1);
+  });
+
+  it('goes on with what there is where the summary fails', async () => {
+    await talk(4);
+    await session.record({ type: 'usage', model: 'x', usage: { inputTokens: 990, outputTokens: 10, cost: null } });
+    const told: CofferError[] = [];
+    const error = new CofferError('MODEL_LIMITED', 'later');
+    const model = answering([[], [{ type: 'text', text: 'all the same' }]], 1000, [error]);
+    const events = { ...silent, onCompactionFailed: (fault: CofferError) => told.push(fault) };
+    expect((await turn(session, model, 'next', events, idle(), options)).text).toBe('all the same');
+    expect(told).toEqual([error]);
+    expect(model.asked[1]).toHaveLength(9);
+    expect(session.steps.flat().filter(({ type }) => type === 'error')).toHaveLength(1);
+  });
+
+  it('says that there is nothing to summarise', async () => {
+    await talk(1);
+    await session.record({ type: 'usage', model: 'x', usage: { inputTokens: 990, outputTokens: 10, cost: null } });
+    const told: number[] = [];
+    const model = answering([[{ type: 'text', text: 'ok' }]], 1000);
+    const events = { ...silent, onCompacted: ({ messages }: { messages: number }) => told.push(messages) };
+    expect((await turn(session, model, 'next', events, idle(), options)).text).toBe('ok');
+    expect(told).toEqual([0]);
+  });
+
+  it('is cancelled where that is wished while the summary arrives', async () => {
+    await talk(4);
+    await session.record({ type: 'usage', model: 'x', usage: { inputTokens: 990, outputTokens: 10, cost: null } });
+    const cancel = new AbortController();
+    const told: CofferError[] = [];
+    const model = { ...summing('s', () => cancel.abort()), contextWindow: 1000 };
+    const events = { ...silent, onCompactionFailed: (fault: CofferError) => told.push(fault) };
+    const result = await turn(session, model, 'next', events, cancel.signal, options);
+    expect(result.outcome).toBe('cancelled');
+    expect(told).toEqual([]);
+    expect(session.state.compaction).toBeUndefined();
+  });
+});
+
+async function message(one: Message): Promise<void> {
+  await session.record({ type: 'message', message: one });
+}
+
+/** Prompts and replies, each named: u1, a1, u2, … */
+async function talk(count: number, prefix = ''): Promise<void> {
+  for (let at = 1; at <= count; at++) {
+    await message({ role: 'user', content: `${prefix}u${at}` });
+    await message({ role: 'assistant', content: `${prefix}a${at}` });
+  }
+}
+
+function calling(toolCallId: string): Message {
+  const call = { type: 'tool-call' as const, toolCallId, toolName: 'read_file', input: { path: toolCallId } };
+  return { role: 'assistant', content: [call] };
+}
+
+function resultOf(toolCallId: string, value = 'ok'): Message {
+  const output = { type: 'text', value };
+  return { role: 'tool', content: [{ type: 'tool-result', toolCallId, toolName: 'read_file', output }] };
+}
+
+type Asked = ChatModel & { asked: (readonly Message[])[] };
+
+/** A model that always says the same. */
+function summing(summary: string, onFinish: () => void = () => undefined): Asked {
+  const asked: (readonly Message[])[] = [];
+  return {
+    name: 'mock/sum',
+    isLocal: true,
+    contextWindow: 128_000,
+    asked,
+    async *reply(messages, signal) {
+      if (signal.aborted) throw new CofferError('CANCELLED', 'the reply was cancelled');
+      asked.push(messages);
+      yield { type: 'text', text: summary };
+      yield { type: 'finish', usage, reason: 'stop' };
+      onFinish();
+    },
+  };
+}
+
+function failing(error: CofferError, said = ''): Asked {
+  return answering([said === '' ? [] : [{ type: 'text', text: said }]], 128_000, [error]);
+}
+
+/** A model that gives one reply after another; those that have an error fail with it at their end. */
+function answering(
+  replies: readonly (readonly ReplyPart[])[],
+  contextWindow: number,
+  errors: readonly CofferError[] = [],
+): Asked {
+  const asked: (readonly Message[])[] = [];
+  return {
+    name: 'mock/sum',
+    isLocal: true,
+    contextWindow,
+    asked,
+    async *reply(messages) {
+      const at = asked.push(messages) - 1;
+      yield* replies[at] ?? [];
+      if (errors[at] !== undefined) throw errors[at];
+    },
+  };
+}
+
+function idle(): AbortSignal {
+  return new AbortController().signal;
+}
