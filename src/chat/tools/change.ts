@@ -5,8 +5,11 @@ import { basename, dirname, join } from 'node:path';
 import { CofferError } from '../../errors.ts';
 import { Closed } from './closed.ts';
 import { diffOf } from './diff.ts';
-import { locate, openDirectory, openFile, reach, refuseOther, ruleFor, type Spot } from './place.ts';
+import { locate, openDirectory, openFile, reach, refuseOther, type Spot } from './place.ts';
 import type { Place, Plan } from './tool.ts';
+
+/** What a plan says of a change. */
+export type Change = Required<Pick<Plan, 'about' | 'detail' | 'run'>>;
 
 /** What is at `spot`; undefined where nothing is. Throws `FAILED` for what is no file, is closed, or is longer than a call may give. */
 export async function present(spot: Spot, place: Place): Promise<Buffer | undefined> {
@@ -25,11 +28,9 @@ export async function present(spot: Spot, place: Place): Promise<Buffer | undefi
  * Plans that the file at `spot` gets other contents. The diff is against what is there now, and what was approved is what is done: where the file
  * has changed since, nothing is.
  */
-export async function planChange(spot: Spot, before: Buffer | undefined, after: string, place: Place): Promise<Plan> {
+export async function planChange(spot: Spot, before: Buffer | undefined, after: string, place: Place): Promise<Change> {
   const { text, summary } = await diffOf(spot.shown, before, after);
   return {
-    rule: ruleFor('write', spot),
-    path: spot.path,
     about: `${before === undefined ? 'create' : 'change'} ${spot.shown} (${summary})`,
     detail: text,
     async run() {

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { z } from 'zod';
 import { CofferError } from '../../errors.ts';
 import { planChange, present } from './change.ts';
-import { locate } from './place.ts';
+import { locate, planAt } from './place.ts';
 import { isBinary } from './read.ts';
 import { defineTool, pathInput, type Tool } from './tool.ts';
 
@@ -19,18 +19,20 @@ export const editFile: Tool = defineTool({
   }),
   async plan({ path, old_text: old, new_text: text, replace_all: all = false }, place) {
     const spot = await locate(path, place);
-    const before = await present(spot, place);
-    if (before === undefined) throw new CofferError('FAILED', `there is no file ${spot.shown}`);
-    if (isBinary(before) || !isUtf8(before)) {
-      throw new CofferError('FAILED', `${spot.shown} is not a text file in UTF-8`);
-    }
-    const parts = before.toString().split(old);
-    const found = parts.length - 1;
-    if (found === 0) throw new CofferError('FAILED', `the old text is not in ${spot.shown}; read it again`);
-    if (found > 1 && !all) {
-      const advice = 'give more of what stands around it, or replace_all';
-      throw new CofferError('FAILED', `the old text is in ${spot.shown} ${found} times; ${advice}`);
-    }
-    return await planChange(spot, before, parts.join(text), place);
+    return await planAt({ kind: 'write', spot, about: `edit ${spot.shown}` }, async () => {
+      const before = await present(spot, place);
+      if (before === undefined) throw new CofferError('FAILED', `there is no file ${spot.shown}`);
+      if (isBinary(before) || !isUtf8(before)) {
+        throw new CofferError('FAILED', `${spot.shown} is not a text file in UTF-8`);
+      }
+      const parts = before.toString().split(old);
+      const found = parts.length - 1;
+      if (found === 0) throw new CofferError('FAILED', `the old text is not in ${spot.shown}; read it again`);
+      if (found > 1 && !all) {
+        const advice = 'give more of what stands around it, or replace_all';
+        throw new CofferError('FAILED', `the old text is in ${spot.shown} ${found} times; ${advice}`);
+      }
+      return await planChange(spot, before, parts.join(text), place);
+    });
   },
 });

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { CofferError } from '../../errors.ts';
-import { locate, ruleFor } from './place.ts';
-import { defineTool, pathInput, type Tool } from './tool.ts';
+import { locate, planAt, type Spot } from './place.ts';
+import { defineTool, type Place, pathInput, type Tool } from './tool.ts';
 import { walk } from './walk.ts';
 
 /** Lists what is in a directory. */
@@ -12,24 +12,24 @@ export const listFiles: Tool = defineTool({
   input: z.strictObject({ path: pathInput.optional(), recursive: z.boolean().optional() }),
   async plan({ path = '.', recursive = false }, place) {
     const spot = await locate(path, place);
-    if (!spot.found?.isDirectory()) throw new CofferError('FAILED', `there is no directory ${spot.shown}`);
-    return {
-      rule: ruleFor('read', spot),
-      path: spot.path,
-      about: `list ${spot.shown}${recursive ? ' and all below' : ''}`,
-      async run(signal) {
-        const lines: string[] = [];
-        let size = 0;
-        for await (const { path: at, kind } of walk({ ...spot, shown: '.' }, place, { deep: recursive }, signal)) {
-          const line = `${at.slice(spot.path.length).replace(/^[/\\]/, '')}${MARKS[kind]}\n`;
-          size += Buffer.byteLength(line);
-          if (size > place.maxToolOutput) return { text: `${lines.join('')}[there is more]\n`, failed: false };
-          lines.push(line);
-        }
-        return { text: lines.join('') || '[the directory is empty]\n', failed: false };
-      },
-    };
+    const about = `list ${spot.shown}${recursive ? ' and all below' : ''}`;
+    return await planAt({ kind: 'read', spot, deep: true, about }, async () => {
+      if (!spot.found?.isDirectory()) throw new CofferError('FAILED', `there is no directory ${spot.shown}`);
+      return { run: async (signal) => ({ text: await list(spot, place, recursive, signal), failed: false }) };
+    });
   },
 });
+
+async function list(spot: Spot, place: Place, deep: boolean, signal: AbortSignal): Promise<string> {
+  const lines: string[] = [];
+  let size = 0;
+  for await (const { shown, kind } of walk({ ...spot, shown: '.' }, place, { deep }, signal)) {
+    const line = `${shown}${MARKS[kind]}\n`;
+    size += Buffer.byteLength(line);
+    if (size > place.maxToolOutput) return `${lines.join('')}[there is more]\n`;
+    lines.push(line);
+  }
+  return lines.join('') || '[the directory is empty]\n';
+}
 
 const MARKS = { file: '', directory: '/', link: '@', other: '=' } as const;

@@ -2,10 +2,10 @@ import { constants, type Stats } from 'node:fs';
 import { type FileHandle, lstat, open, readlink, realpath, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, dirname, join, relative, resolve } from 'node:path';
-import { CofferError } from '../../errors.ts';
+import { CofferError, isCofferError } from '../../errors.ts';
 import { isWithin } from '../permissions.ts';
 import { Closed } from './closed.ts';
-import type { Place } from './tool.ts';
+import type { Place, Plan } from './tool.ts';
 
 /** A real path, and how it is shown. */
 export interface NamedPath {
@@ -36,10 +36,42 @@ export async function locate(path: string, place: Place): Promise<Spot> {
   return { path: real, shown, inside, found: await lstat(real).catch(nothingThere) };
 }
 
-/** The rule that is asked for a file at `spot`, or for the directory it is: alone inside the working directory, else with its directory. */
-export function ruleFor(kind: 'read' | 'write', { inside, path, found }: Spot): string {
-  if (inside) return kind;
-  return `${kind}:${found?.isDirectory() ? path : dirname(path)}`;
+/** What is asked for at a path. */
+export interface Wish {
+  readonly kind: 'read' | 'write';
+  readonly spot: Spot;
+  /** Whether the path is meant with all below it, and not a file in its directory. */
+  readonly deep?: boolean;
+  readonly about: string;
+}
+
+/**
+ * Plans something at a path. The rule is alone inside the working directory, outside it has the directory, and says nothing about what is
+ * there. What `make` throws for the model to read becomes the plan's fault: nobody is to learn by errors what a rule does not let them see.
+ */
+export async function planAt(
+  { kind, spot, deep = false, about }: Wish,
+  make: () => Promise<Pick<Plan, 'run'> & Partial<Plan>>,
+): Promise<Plan> {
+  const rule = spot.inside ? kind : `${kind}:${deep ? spot.path : dirname(spot.path)}`;
+  const base = { rule, path: spot.path, about };
+  try {
+    return { ...base, ...(await make()) };
+  } catch (error) {
+    if (!isForModel(error)) throw error;
+    const fault = error;
+    return {
+      ...base,
+      about: `${about}, which can't be done: ${fault.message}`,
+      fault,
+      run: () => Promise.reject(fault),
+    };
+  }
+}
+
+/** Tells whether something thrown says what is wrong with a call, and not with the program. */
+export function isForModel(error: unknown): error is Error {
+  return isCofferError(error) || (error instanceof Error && 'syscall' in error && 'code' in error);
 }
 
 /** The real path of the deepest part of `path` that exists, and the rest of it. Throws `FAILED` for a link to nothing. */
@@ -99,19 +131,17 @@ export function refuseOther(found: Stats, shown: string): void {
 
 /** A link, or a directory on the way, may have been exchanged after the path was looked at: what is open must be what was meant. */
 async function refuseMoved(handle: FileHandle, spot: NamedPath, closed: Closed): Promise<void> {
-  const [opened, named] = await Promise.all([whereIs(handle), realpath(spot.path)]);
-  const [here, there] = await Promise.all([handle.stat({ bigint: true }), stat(spot.path, { bigint: true })]);
-  const same =
-    (opened ?? spot.path) === spot.path && named === spot.path && here.dev === there.dev && here.ino === there.ino;
-  if (!same)
+  if (!(await isAt(handle, spot.path))) {
     throw new CofferError('FAILED', `${spot.shown} was exchanged for something else while it was being opened`);
+  }
   await closed.refuse(spot.path, spot.shown);
 }
 
-/** The path of what is open, as Linux tells it. */
-async function whereIs(handle: FileHandle): Promise<string | undefined> {
-  if (process.platform !== 'linux') return undefined;
-  return await readlink(`/proc/self/fd/${handle.fd}`);
+/** Linux tells where what is open is. Elsewhere it is looked at again, which somebody who exchanges it twice in between can deceive. */
+async function isAt(handle: FileHandle, path: string): Promise<boolean> {
+  if (process.platform === 'linux') return (await readlink(`/proc/self/fd/${handle.fd}`)) === path;
+  const [opened, named] = await Promise.all([handle.stat({ bigint: true }), stat(path, { bigint: true })]);
+  return opened.dev === named.dev && opened.ino === named.ino && (await realpath(path)) === path;
 }
 
 function expand(path: string, place: Place): string {

@@ -2,7 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { z } from 'zod';
 import { CofferError } from '../../errors.ts';
 import { Closed } from './closed.ts';
-import { locate, openFile, refuseOther, ruleFor } from './place.ts';
+import { locate, openFile, planAt, refuseOther } from './place.ts';
 import { defineTool, pathInput, type Tool } from './tool.ts';
 
 /** Reads a text file, or some of its lines. */
@@ -17,19 +17,18 @@ export const readFile: Tool = defineTool({
   }),
   async plan({ path, offset = 1, limit = Number.POSITIVE_INFINITY }, place) {
     const spot = await locate(path, place);
-    if (spot.found === undefined) throw new CofferError('FAILED', `there is no file ${spot.shown}`);
-    refuseOther(spot.found, spot.shown);
-    return {
-      rule: ruleFor('read', spot),
-      path: spot.path,
-      about: `read ${spot.shown}`,
-      async run(signal) {
-        await using handle = await openFile(spot, await Closed.in(place));
-        const read = await readLines(handle, { offset, limit, most: place.maxToolOutput }, signal);
-        if (read.binary) throw new CofferError('FAILED', `${spot.shown} is not a text file`);
-        return { text: describe(read, offset, (await handle.stat()).size), failed: false };
-      },
-    };
+    return await planAt({ kind: 'read', spot, about: `read ${spot.shown}` }, async () => {
+      if (spot.found === undefined) throw new CofferError('FAILED', `there is no file ${spot.shown}`);
+      refuseOther(spot.found, spot.shown);
+      return {
+        async run(signal) {
+          await using handle = await openFile(spot, await Closed.in(place));
+          const read = await readLines(handle, { offset, limit, most: place.maxToolOutput }, signal);
+          if (read.binary) throw new CofferError('FAILED', `${spot.shown} is not a text file`);
+          return { text: describe(read, offset, (await handle.stat()).size), failed: false };
+        },
+      };
+    });
   },
 });
 

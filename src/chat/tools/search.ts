@@ -1,8 +1,8 @@
 import { basename, matchesGlob, relative } from 'node:path';
 import { z } from 'zod';
-import { CofferError, isCofferError } from '../../errors.ts';
+import { CofferError } from '../../errors.ts';
 import { Closed } from './closed.ts';
-import { locate, type NamedPath, openFile, ruleFor } from './place.ts';
+import { isForModel, locate, type NamedPath, openFile, planAt, refuseOther, type Spot } from './place.ts';
 import { isBinary } from './read.ts';
 import { defineTool, type Place, pathInput, type Tool } from './tool.ts';
 import { walk } from './walk.ts';
@@ -19,28 +19,32 @@ export const searchFiles: Tool = defineTool({
   }),
   async plan({ text, path = '.', glob }, place) {
     const spot = await locate(path, place);
-    if (spot.found === undefined) throw new CofferError('FAILED', `there is no file or directory ${spot.shown}`);
-    const isFile = spot.found.isFile();
-    if (!isFile && !spot.found.isDirectory()) throw new CofferError('FAILED', `${spot.shown} is no file or directory`);
-    return {
-      rule: ruleFor('read', spot),
-      path: spot.path,
-      about: `search ${spot.shown}${glob === undefined ? '' : ` (${glob})`} for ${JSON.stringify(text)}`,
-      async run(signal) {
-        const search = new Search(text, place, await Closed.in(place));
-        if (isFile) search.lookIn(spot, await search.read(spot));
-        else {
-          for await (const entry of walk(spot, place, { deep: true, closed: search.closed }, signal)) {
-            if (entry.kind !== 'file' || !isMeant(relative(spot.path, entry.path), glob)) continue;
-            await search.lookAt(entry);
-            if (search.isFull) break;
-          }
-        }
-        return { text: search.found, failed: false };
-      },
-    };
+    const names = glob === undefined ? '' : ` (${glob})`;
+    const about = `search ${spot.shown}${names} for ${JSON.stringify(text)}`;
+    return await planAt({ kind: 'read', spot, deep: true, about }, async () => {
+      if (spot.found === undefined) throw new CofferError('FAILED', `there is no file or directory ${spot.shown}`);
+      if (!spot.found.isDirectory()) refuseOther(spot.found, spot.shown);
+      return { run: async (signal) => ({ text: await search(spot, { text, glob }, place, signal), failed: false }) };
+    });
   },
 });
+
+async function search(
+  spot: Spot,
+  { text, glob }: { text: string; glob: string | undefined },
+  place: Place,
+  signal: AbortSignal,
+): Promise<string> {
+  const search = new Search(text, place, await Closed.in(place));
+  if (spot.found?.isFile()) search.lookIn(spot, await search.read(spot));
+  else {
+    for await (const entry of walk(spot, place, { deep: true, closed: search.closed }, signal)) {
+      if (entry.kind === 'file' && isMeant(relative(spot.path, entry.path), glob)) await search.lookAt(entry);
+      if (search.isFull) break;
+    }
+  }
+  return search.found;
+}
 
 /** A glob without a slash is about names, as in every other tool. */
 function isMeant(path: string, glob: string | undefined): boolean {
@@ -80,7 +84,7 @@ class Search {
     try {
       this.lookIn(file, await this.read(file));
     } catch (error) {
-      if (!isCofferError(error) && (error as NodeJS.ErrnoException).syscall === undefined) throw error;
+      if (!isForModel(error)) throw error;
       this.#passed++;
     }
   }

@@ -31,7 +31,9 @@ export interface Plan {
   readonly detail?: string;
   /** Whether a command runs under bubblewrap. */
   readonly sandboxed?: boolean;
-  /** Does it. Throws as {@link Tool.plan}. */
+  /** Why it can't be done, where that is known. To be told only where the rules let the model see what lies there. */
+  readonly fault?: Error;
+  /** Does it. Throws as {@link Tool.plan}, and the fault where there is one. */
   run(signal: AbortSignal): Promise<Outcome>;
 }
 
@@ -52,7 +54,7 @@ export interface Tool {
   readonly inputSchema: Record<string, unknown>;
   /**
    * Says what a call with this input would do; changes nothing. Throws `USAGE` where the input is not as the schema has
-   * it, `FAILED` where it can't be done, and what the system answers: all of it is for the model to read.
+   * it, `FAILED` where it leads to what is closed to tools, and what the system answers: all of it is for the model to read.
    */
   plan(input: unknown, place: Place): Promise<Plan>;
 }

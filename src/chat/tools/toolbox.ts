@@ -5,6 +5,7 @@ import { defaultPermissions, type PermissionSettings } from '../permissions.ts';
 import { runCommand } from './command.ts';
 import { editFile } from './edit.ts';
 import { listFiles } from './list.ts';
+import { isForModel } from './place.ts';
 import { readFile } from './read.ts';
 import { rulesNow } from './rules.ts';
 import { searchFiles } from './search.ts';
@@ -82,6 +83,9 @@ export class ToolBox {
     const rules = await rulesNow(session.state.permissions, this.#permissions);
     const plan = await attempt(signal, () => tool.plan(call.input, { ...this.#place, denied: rules.denied }));
     if ('outcome' in plan) return plan;
+    if (plan.fault && rules.decide({ ...plan, rule: plan.rule.replace(/^write/, 'read') }) === 'allow') {
+      return { outcome: 'failed', text: plan.fault.message };
+    }
     const decision = rules.decide(plan);
     const refusal =
       decision === 'ask'
@@ -111,7 +115,7 @@ async function attempt<T>(signal: AbortSignal, act: () => Promise<T>): Promise<T
     return await act();
   } catch (error) {
     if (signal.aborted && (isCofferError(error, 'CANCELLED') || error === signal.reason)) return CANCELLED;
-    if (isCofferError(error) || isSystemError(error)) return { outcome: 'failed', text: error.message };
+    if (isForModel(error)) return { outcome: 'failed', text: error.message };
     throw error;
   }
 }
@@ -179,8 +183,4 @@ function endOf({ toolCallId, toolName }: ToolCall, { outcome, text }: Ending): [
     { type: 'tool-end', toolCallId, toolName, outcome, bytes: Buffer.byteLength(text) },
     { type: 'message', message: { role: 'tool', content: [{ type: 'tool-result', toolCallId, toolName, output }] } },
   ];
-}
-
-function isSystemError(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && 'syscall' in error && 'code' in error;
 }

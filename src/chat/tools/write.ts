@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { planChange, present } from './change.ts';
-import { locate } from './place.ts';
+import { locate, planAt } from './place.ts';
 import { defineTool, pathInput, type Tool } from './tool.ts';
 
 /** Writes a file, whole. */
@@ -11,6 +11,8 @@ export const writeFile: Tool = defineTool({
   input: z.strictObject({ path: pathInput, content: z.string() }),
   async plan({ path, content }, place) {
     const spot = await locate(path, place);
-    return await planChange(spot, await present(spot, place), content, place);
+    return await planAt({ kind: 'write', spot, about: `write ${spot.shown}` }, async () =>
+      planChange(spot, await present(spot, place), content, place),
+    );
   },
 });

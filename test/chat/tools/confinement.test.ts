@@ -130,6 +130,70 @@ describe('a path outside the working directory', () => {
   });
 });
 
+describe('what a model may not see', () => {
+  const questions: readonly [name: string, right: object, wrong: object][] = [
+    ['read_file', { path: '../outside/a' }, { path: '../outside/none' }],
+    ['list_files', { path: '../outside/dir' }, { path: '../outside/dim' }],
+    ['search_files', { path: '../outside/dir', text: 'x' }, { path: '../outside/dim', text: 'x' }],
+    [
+      'edit_file',
+      { path: '../outside/a', old_text: 'se', new_text: '' },
+      { path: '../outside/a', old_text: 'so', new_text: '' },
+    ],
+    [
+      'edit_file',
+      { path: '../outside/a', old_text: 'e', new_text: '' },
+      { path: '../outside/none', old_text: 'e', new_text: '' },
+    ],
+    ['write_file', { path: '../outside/a', content: '' }, { path: '../outside/none', content: '' }],
+    ['write_file', { path: '../outside/a', content: '' }, { path: '../outside/dir', content: '' }],
+    ['edit_file', { path: 'keys/a', old_text: 'se', new_text: '' }, { path: 'keys/a', old_text: 'so', new_text: '' }],
+    ['read_file', { path: 'keys/a' }, { path: 'keys/b' }],
+  ];
+
+  it.each(questions)('is not told by how %s fails: %j, %j', async (name, right, wrong) => {
+    const at = world();
+    for (const path of ['outside/a', 'outside/dir/b', 'project/keys/a']) at.put(path, 'secret');
+    const permissions = { allow: ['read'], deny: [`read:${join(at.project, 'keys')}`] };
+    const [first, second] = [await at.call(name, right, { permissions }), await at.call(name, wrong, { permissions })];
+    expect(first.outcome).toBe('denied');
+    expect(second.text.replaceAll('dim', 'dir')).toBe(first.text);
+  });
+
+  it('is told to a person, who then knows better than to allow it', async () => {
+    const at = world();
+    at.put('outside/a', 'secret');
+    const abouts: string[] = [];
+    const input = { path: '../outside/a', old_text: 'none', new_text: '' };
+    const done = await at.call('edit_file', input, {
+      permissions: { allow: [], deny: [] },
+      approve: async ({ about }) => {
+        abouts.push(about);
+        return 'once';
+      },
+    });
+    const fault = `the old text is not in ${join(at.outside, 'a')}; read it again`;
+    expect(abouts).toEqual([`edit ${join(at.outside, 'a')}, which can't be done: ${fault}`]);
+    expect(done).toMatchObject({ outcome: 'failed', text: fault });
+  });
+
+  it('is what rules deny; where reading is allowed nobody is asked about what can’t be done', async () => {
+    const at = world();
+    at.put('project/a', 'text');
+    const done = await at.call(
+      'edit_file',
+      { path: 'a', old_text: 'none', new_text: '' },
+      {
+        permissions: { allow: ['read'], deny: [] },
+        approve: () => {
+          throw new Error('somebody was asked');
+        },
+      },
+    );
+    expect(done).toMatchObject({ outcome: 'failed', text: 'the old text is not in a; read it again' });
+  });
+});
+
 /** Allows the call, after something else has been put where it leads. */
 async function exchanged(at: World, name: string, input: object, exchange: () => void): Promise<string> {
   const done = await at.call(name, input, {
