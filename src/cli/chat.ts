@@ -109,23 +109,24 @@ export class Chat {
 
   /**
    * Goes on with another session, and with its model; with one that is not as it was seen only where that is accepted, or somebody
-   * is there to say yes. The present one is untouched where that can't be done. Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`,
+   * is there to say yes. Gives whether it did; somebody may only read one that is in use. The present one is untouched where that can't be done. Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`,
    * `SESSION_IN_USE`, `UNAUTHENTIC`, `ROLLED_BACK`, `NEWER_VERSION`, `KEY_*`, `NOT_SAVED`.
    */
-  async resume(which: string, accepted: { acceptOlder?: boolean } = {}): Promise<void> {
+  async resume(which: string, accepted: { acceptOlder?: boolean } = {}): Promise<boolean> {
     const row = await this.sessions.find(which, this.shown);
     if (row.fileId === this.#session.fileId) {
       this.terminal.say(`this is session ${row.label} already`);
-      return;
+      return true;
     }
     const before = await this.#leave(() => this.#reopen(row, accepted.acceptOlder === true));
-    if (this.#session === before) return;
+    if (this.#session === before) return false;
     const { state, lost } = this.#session;
     const resumed = `resumed session ${row.label} (${countMessages(state.messageCount)}, ${state.model})`;
     if (this.#parts.prompted) this.terminal.tell(resumed);
     else this.terminal.say(resumed);
     if (lost !== undefined) this.terminal.tell(lost);
     await this.#restoreModel(state.model);
+    return true;
   }
 
   /** Lets another model answer from now on. Throws `MODEL_UNKNOWN`, `MODEL_KEY_MISSING`, `MODEL_ELSEWHERE`, `SETTINGS_INVALID`. */
@@ -184,25 +185,25 @@ export class Chat {
     } catch (error) {
       const offered = isCofferError(error, 'ROLLED_BACK', 'SESSION_IN_USE');
       if (!offered || !this.terminal.interactive) throw error;
-      this.terminal.tell(error.message);
-      return error.code === 'ROLLED_BACK' ? this.#acceptOlder(row, error) : this.#aside(row, acceptOlder);
+      return error.code === 'ROLLED_BACK' ? this.#acceptOlder(row, error) : this.#aside(row, acceptOlder, error);
     }
   }
 
   async #acceptOlder(row: Row, error: CofferError): Promise<Session> {
+    this.terminal.tell(error.message);
     const answer = await this.input.ask('go on from what is there? what was saved after it stays lost [y/N] ');
     if (!/^y(es)?$/i.test(answer?.trim() ?? '')) throw error;
     return this.sessions.resume(row, { acceptOlder: true });
   }
 
   /** Of a session that another process has, one can have a copy, or read it. */
-  async #aside(row: Row, acceptOlder: boolean): Promise<Session | undefined> {
-    const answer = await this.input.ask('go on in a [f]ork of it, [r]ead it only, or [N]either? ');
+  async #aside(row: Row, acceptOlder: boolean, error: CofferError): Promise<Session | undefined> {
+    const [where] = error.message.split('; ');
+    const answer = await this.input.ask(`${where}; go on in a [f]ork of it, [r]ead it only, or [N]either? `);
     if (/^f(ork)?$/i.test(answer?.trim() ?? '')) return this.sessions.fork(row, { acceptOlder });
-    if (/^r(ead)?$/i.test(answer?.trim() ?? '')) {
-      const { showConversation } = await import('./conversation.ts');
-      await showConversation(this.terminal, await this.sessions.read(row));
-    }
+    if (!/^r(ead)?$/i.test(answer?.trim() ?? '')) throw error;
+    const { showConversation } = await import('./conversation.ts');
+    await showConversation(this.terminal, await this.sessions.read(row));
     return undefined;
   }
 

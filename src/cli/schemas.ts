@@ -153,3 +153,57 @@ export const permissionsSchema: z.ZodType = z.strictObject({
   session: z.array(z.strictObject({ rule: z.string(), decision: z.enum(['allow', 'deny']) })),
   settings: z.strictObject({ allow: z.array(z.string()), deny: z.array(z.string()) }),
 });
+
+/**
+ * What `coffer export <which> --format json` prints; `coffer export <which> --format jsonl` prints the same without `events`, with
+ * `coffer: 1` and `type: "session"` before it, in its first line, and each event in a line of its own.
+ */
+export const exportSchema: z.ZodType = z.strictObject({
+  id: z.string().optional(),
+  uuid: z.string(),
+  kind: z.enum(['session', 'snapshot']),
+  name: z.string().optional(),
+  title: z.string().optional(),
+  tags: z.array(z.string()).optional(),
+  begun: time,
+  updated: time,
+  directory: z.string(),
+  branch: z.string().optional(),
+  model: z.string(),
+  messages: count,
+  inputTokens: count.nullable(),
+  outputTokens: count.nullable(),
+  cost: amount,
+  parent: z.strictObject({ uuid: z.string(), id: z.string(), reason: z.string() }).optional(),
+  events: z.array(eventSchema),
+});
+
+/** What `coffer import <file> --json` prints; `revoked` are the rules by which tools were allowed something where it came from. */
+export const importSchema: z.ZodType = z.strictObject({
+  id: z.string(),
+  uuid: z.string(),
+  messages: count,
+  events: count,
+  revoked: z.array(z.string()),
+});
+
+/** What `coffer models --json` prints. */
+export const modelsSchema: z.ZodType = z.array(
+  z.strictObject({
+    provider: z.string(),
+    baseURL: z.string().optional(),
+    isLocal: z.boolean(),
+    key: z.strictObject({ variable: z.string(), isSet: z.boolean() }).optional(),
+    models: z.array(z.string()),
+    answers: z.boolean().optional(),
+  }),
+);
+
+/** What `coffer key list --json` prints: where the key is, the one that an unfinished rotation replaces, and what else opens the vault. */
+export const waysSchema: z.ZodType = z.strictObject({
+  key: z.string(),
+  retiring: z.string().optional(),
+  backend: z.string(),
+  provider: z.string(),
+  slots: z.array(z.strictObject({ id: z.string(), kind: z.enum(['passphrase', 'recovery']) })),
+});

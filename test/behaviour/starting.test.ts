@@ -149,7 +149,8 @@ describe('a session that another process has', () => {
     await chat.waitFor(/» /);
     chat.enter('mine');
     await chat.waitFor(/echo: mine/);
-    const offer = /in use by process \d+[\s\S]*\[f\]ork of it, \[r\]ead it only, or \[N\]either\? /;
+    const offer =
+      /in use by process \d+ since \d\d:\d\d; go on in a \[f\]ork of it, \[r\]ead it only, or \[N\]either\? /;
     chat.enter(`/resume ${row?.id}`);
     await chat.waitFor(offer);
     chat.enter('r');
@@ -157,6 +158,7 @@ describe('a session that another process has', () => {
     chat.enter(`/resume ${row?.id}`);
     await chat.waitFor(offer);
     chat.enter('');
+    await chat.waitFor(/close it there or start a new one/);
     await chat.waitFor(/» /);
     chat.enter('still mine');
     await chat.waitFor(/echo: still mine/);

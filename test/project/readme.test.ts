@@ -38,6 +38,8 @@ function moves(block: string): Move[] {
     const settings = /^\(settings\.json is (.*)\)$/.exec(line);
     if (settings) return [{ does: 'set', settings: settings[1] ?? '' }];
     if (line === '» ^D') return [];
+    const answered = /^(.*\?) (\w+)$/.exec(line);
+    if (answered) return [{ does: 'type', before: answered[1] ?? '', line: answered[2] ?? '' }];
     const typed = /^(.*)» (.+)$/.exec(line);
     if (typed) return [{ does: 'type', before: `${typed[1]}»`, line: typed[2] ?? '' }];
     if (!/^(.*passphrase|the same again):$/.test(line)) return [{ does: 'show', shown: line }];

@@ -89,8 +89,8 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
       restore: () => input.close(),
       leave: shell.leave,
     });
-    if (which !== undefined)
-      await goOn(chat, which, { acceptOlder: request.acceptOlder === true, model: options.model });
+    const accepted = { acceptOlder: request.acceptOlder === true, model: options.model };
+    if (which !== undefined && !(await goOn(chat, which, accepted))) return undefined;
     await prune(chat);
     await tellStart(chat, { refusal, resumes: resumes || prompted });
     const failed = prompt === undefined ? await repl(chat, watch) : await runPrompt(chat, watch, prompt);
@@ -110,15 +110,16 @@ async function prune({ terminal, sessions, settings }: Chat): Promise<void> {
   await pruneAtStart(terminal, sessions, settings);
 }
 
-/** Resumes a session, and lets another model answer where one is asked for. What can't be leaves the session closed. */
+/** Resumes a session, and lets another model answer where one is asked for. Gives whether it did; what can't be leaves the session closed. */
 async function goOn(
   chat: Chat,
   which: string,
   options: { acceptOlder: boolean; model: string | undefined },
-): Promise<void> {
+): Promise<boolean> {
   try {
-    await chat.resume(which, options);
-    if (options.model !== undefined) await chat.choose(options.model);
+    const resumed = await chat.resume(which, options);
+    if (resumed && options.model !== undefined) await chat.choose(options.model);
+    return resumed;
   } catch (error) {
     await chat.close();
     throw error;

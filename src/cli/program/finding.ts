@@ -27,4 +27,13 @@ export const describeFinding: Describe = (program, given) => {
       await save(shell(), which, name);
     });
   example(save, 'coffer save last before-the-rewrite');
+  const models = program
+    .command('models')
+    .description('list the models that can be named; servers on this machine are asked, nobody else is')
+    .option('--json', 'as a JSON array')
+    .action(async (options: { json?: boolean }) => {
+      const { listModels } = await import('../commands/models.ts');
+      await listModels(shell(), options);
+    });
+  example(models, 'coffer models');
 };

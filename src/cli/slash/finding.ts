@@ -49,11 +49,16 @@ export const findingCommands: SlashCommands = {
     run: (chat) => begin(chat, false),
   },
   '/model': {
-    usage: '[name]',
-    about: 'shows the model, or lets another one answer: provider/model',
+    usage: '[name|list]',
+    about: 'shows the model, lists those there are, or lets another one answer: provider/model',
     async run(chat, argument) {
-      if (argument === '') await showModel(chat);
-      else await chooseModel(chat, argument);
+      if (argument === 'list') {
+        const { showModels } = await import('../commands/models.ts');
+        await showModels(chat.terminal, chat);
+        return;
+      }
+      if (argument !== '') await chat.choose(argument);
+      chat.terminal.say(`model: ${chat.model?.name ?? 'none'}`);
     },
   },
 };
@@ -67,16 +72,4 @@ async function pickWhich(chat: Chat): Promise<string | undefined> {
   const { pickSession } = await import('../picker.ts');
   const row = await pickSession(chat.terminal, chat.input, await chat.sessions.list());
   return row?.fileId;
-}
-
-async function showModel(chat: Chat): Promise<void> {
-  const { builtinProviders } = await import('../../chat/models.ts');
-  const known = new Set(['demo', ...Object.keys(builtinProviders), ...Object.keys(chat.providers)]);
-  chat.terminal.say(`model: ${chat.model?.name ?? 'none'}`);
-  chat.terminal.say(`known providers: ${[...known].sort().join(', ')}`);
-}
-
-async function chooseModel(chat: Chat, name: string): Promise<void> {
-  await chat.choose(name);
-  chat.terminal.say(`model: ${chat.model?.name}`);
 }
