@@ -1,0 +1,111 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Event } from '../../src/session/event.ts';
+import { makePlace, type Place } from '../support/coffer.ts';
+import { type ModelServer, type SentMessage, startModelServer } from '../support/model-server.ts';
+
+let server: ModelServer;
+let place: Place;
+/** What the model was sent, each time; those that are to be summarised are among them. */
+let sent: SentMessage[][];
+
+beforeEach(async () => {
+  server = await startModelServer();
+  place = await makePlace();
+  sent = [];
+});
+afterEach(async () => {
+  await place[Symbol.asyncDispose]();
+  await server[Symbol.asyncDispose]();
+});
+
+describe('a conversation that outgrows the window of its model', () => {
+  it('is summarised before the next request, told, and kept whole in the record', async () => {
+    await settings({ keepMessages: 2 });
+    answer('they said one and two');
+    const first = await place.run(['--model', 'mock/small'], { input: 'one\ntwo\nthree\nfour\n' });
+    expect(first.code).toBe(0);
+    expect(first.stdout).toBe('you said one\nyou said two\nyou said three\nyou said four\n');
+    expect(first.stderr).toContain('the context has 85 of 100 tokens (85 %): summarising older messages\n');
+    expect(first.stderr).toContain('summarised 4 messages for the model; the record keeps them\n');
+    expect(sent.map(roles)).toEqual([
+      ['user'],
+      ['user', 'assistant', 'user'],
+      ['user', 'assistant', 'user', 'assistant', 'user'],
+      ['system', 'user'],
+      ['system', 'user', 'assistant', 'user'],
+    ]);
+    expect(String(sent.at(-1)?.[0]?.content)).toContain('they said one and two');
+    expect(await texts()).toEqual(['one', 'two', 'three', 'four'].flatMap((word) => [word, `you said ${word}`]));
+    const again = await place.run(['resume', 'last', '--prompt', 'five']);
+    expect(again.stderr).not.toContain('summarising');
+    expect(roles(sent.at(-1) ?? [])).toEqual(['system', 'user', 'assistant', 'user', 'assistant', 'user']);
+    const compactions = (await recorded()).filter(({ type }) => type === 'compaction');
+    expect(compactions).toMatchObject([{ summary: 'they said one and two', model: 'mock/small' }]);
+  });
+
+  it.each([
+    ['fails', { error: { message: 'no', type: 'scripted', code: 'server_error' }, status: 500 }, /failed \(500/],
+    ['is empty', { content: '' }, /sent an empty summary/],
+  ])('goes on as it was, and says so, where the summary %s', async (_, summary, words) => {
+    await settings({ keepMessages: 2 });
+    answer(summary);
+    const { stdout, stderr, code } = await place.run(['--model', 'mock/small'], { input: 'one\ntwo\nthree\nfour\n' });
+    expect({ stdout, code }).toEqual({
+      stdout: 'you said one\nyou said two\nyou said three\nyou said four\n',
+      code: 0,
+    });
+    expect(stderr).toMatch(/summarising older messages\nnot summarised, everything is as it was: .+\n/);
+    expect(stderr).toMatch(words);
+    expect(roles(sent.at(-1) ?? [])).toEqual(['user', 'assistant', 'user', 'assistant', 'user', 'assistant', 'user']);
+    expect((await recorded()).filter(({ type }) => type === 'error')).toHaveLength(1);
+  });
+
+  it('is left alone where so few messages are never summarised, and says which setting it was', async () => {
+    await settings({ keepMessages: 50 });
+    answer('never');
+    const { stderr } = await place.run(['--model', 'mock/small'], { input: 'one\ntwo\nthree\nfour\n' });
+    expect(stderr).toContain('nothing to summarise: the newest 50 messages stay as they are (keepMessages)\n');
+    expect(sent).toHaveLength(4);
+  });
+
+  it('is left alone where that is switched off', async () => {
+    await settings({ keepMessages: 2, autoCompactAt: false });
+    answer('never');
+    const { stderr } = await place.run(['--model', 'mock/small'], { input: 'one\ntwo\nthree\nfour\n' });
+    expect(stderr).not.toContain('summar');
+    expect(sent).toHaveLength(4);
+  });
+});
+
+async function settings(more: object): Promise<void> {
+  const providers = { mock: { baseURL: server.openai, contextWindow: 100 } };
+  await writeFile(join(place.config, 'settings.json'), JSON.stringify({ providers, tools: false, ...more }));
+}
+
+/** A model that says back what it hears, and how many tokens it was sent: 25 for each message of the user. */
+function answer(summary: string | Awaited<ReturnType<Parameters<ModelServer['respond']>[1]>>): void {
+  server.respond('small', (messages) => {
+    sent.push(messages);
+    const [first] = messages;
+    if (messages.length === 2 && first?.role === 'system') {
+      return typeof summary === 'string' ? { content: summary } : summary;
+    }
+    const heard = messages.filter(({ role }) => role === 'user');
+    const usage = { prompt_tokens: 25 * heard.length, completion_tokens: 5 };
+    return { content: `you said ${heard.at(-1)?.content}`, usage };
+  });
+}
+
+function roles(messages: readonly SentMessage[]): string[] {
+  return messages.map(({ role }) => role);
+}
+
+async function recorded(): Promise<Event[]> {
+  return (await place.exported('last')).events as unknown as Event[];
+}
+
+async function texts(): Promise<unknown[]> {
+  return (await place.exported('last')).events.flatMap(({ message }) => (message ? [message.content] : []));
+}
