@@ -26,6 +26,7 @@ export function describeCount(count: number | null): string {
 /** Two digits for what one pays, more for what is less than a cent. */
 function describeDollars(cost: number): string {
   if (cost === 0 || cost >= 1) return `$${cost.toFixed(2)}`;
+  if (cost < 0.0001) return 'less than $0.0001';
   return `$${cost.toFixed(4)}`;
 }
 
