@@ -37,6 +37,9 @@ export function cliMarkdown(): string {
   return `${parts.join('\n\n')}\n`;
 }
 
+/** The most columns of a line of JSON. */
+const WIDTH = 110;
+
 const opening = `# The command line
 
 <!-- written by tools/docs.ts from the program's own help -->
@@ -56,15 +59,34 @@ function section({ name, usage, about, arguments: args, options, examples }: Com
 /** The schemas in the order in which they stand, each with the words that stand above it. */
 function schemaSections(): string[] {
   const source = readFileSync(join(import.meta.dirname, '../src/cli/schemas.ts'), 'utf8');
-  const found = source.matchAll(/\/\*\* (.*?) \*\/\nexport const (\w+)Schema\b/gs);
+  const found = source.matchAll(/\/\*\*\s+((?:(?!\*\/).)*?)\s*\*\/\nexport const (\w+)Schema\b/gs);
   const named = schemas as unknown as Record<string, ZodType | undefined>;
   return [...found].map(([, words = '', name = '']) => {
     const schema = named[`${name}Schema`];
     if (schema === undefined) throw new Error(`src/cli/schemas.ts exports no ${name}Schema`);
-    const { $schema: _, ...shape } = z.toJSONSchema(schema, { unrepresentable: 'any' });
-    const text = words.replaceAll(/\s*\n \* /g, ' ');
-    return [`### ${spaced(name)}`, text, fenced('json', [JSON.stringify(shape, undefined, 2)])].join('\n\n');
+    const { $schema: _, ...shape } = z.toJSONSchema(schema, { unrepresentable: 'any', override: lighten });
+    const text = words.replace(/^\* /, '').replaceAll(/\s*\n \* /g, ' ');
+    return [`### ${spaced(name)}`, text, fenced('json', [compact(shape)])].join('\n\n');
   });
+}
+
+/** Leaves out what a format says already, and the bound that every whole number of JavaScript has. */
+function lighten({ jsonSchema }: { jsonSchema: { format?: unknown; pattern?: unknown; maximum?: unknown } }): void {
+  if (jsonSchema.format !== undefined) delete jsonSchema.pattern;
+  if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
+}
+
+/** JSON with each value in one line where it fits one. */
+function compact(value: unknown, indent = ''): string {
+  const line = JSON.stringify(value).replaceAll(/("(?:[^"\\]|\\.)*")|([,:])/g, (_, text, mark) => text ?? `${mark} `);
+  if (indent.length + line.length <= WIDTH || typeof value !== 'object' || value === null) return line;
+  const inner = `${indent}  `;
+  const isList = Array.isArray(value);
+  const parts = Object.entries(value).map(([name, inside]) => {
+    return `${inner}${isList ? '' : `${JSON.stringify(name)}: `}${compact(inside, inner)}`;
+  });
+  const [open, close] = isList ? ['[', ']'] : ['{', '}'];
+  return `${open}\n${parts.join(',\n')}\n${indent}${close}`;
 }
 
 function spaced(name: string): string {

@@ -93,6 +93,17 @@ describe('/export', () => {
   });
 });
 
+describe('/export of an incognito chat', () => {
+  it('is refused, whether it names a file or not', async () => {
+    await using place = await makePlace();
+    const input = 'hello\n/export\n/export json out.json\n';
+    const { stdout, stderr } = await place.run(['--incognito', '--model', 'demo/echo'], { input });
+    expect(stdout).toBe('echo: hello\n');
+    expect(stderr.match(/an incognito conversation is not written anywhere/g)).toHaveLength(2);
+    expect(await readdir(place.project)).toEqual([]);
+  });
+});
+
 describe('an export as Markdown', () => {
   it('shows the conversation as it stands, and apart from it what was taken back', async () => {
     await using place = await makePlace();

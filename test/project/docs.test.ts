@@ -6,6 +6,7 @@ import * as schemas from '../../src/cli/schemas.ts';
 import { keyNames, variableOf } from '../../src/cli/settings-keys.ts';
 import { drifted } from '../../tools/docs.ts';
 import { type CommandDoc, commandDocs, slashDocs, variables } from '../../tools/docs-program.ts';
+import { makePlace } from '../support/coffer.ts';
 import { temporaryFolder } from '../support/vault.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -60,6 +61,14 @@ describe('the documents', () => {
     expect(headings).toHaveLength(Object.keys(schemas).filter((name) => name.endsWith('Schema')).length);
   });
 
+  it('have a schema of whatever prints JSON', () => {
+    const source = readFileSync(join(root, 'src/cli/schemas.ts'), 'utf8');
+    const words = [...source.matchAll(/\/\*\*(.*?)\*\/\s*export const \w+Schema\b/gs)].map(([, text]) => text).join();
+    const printing = all.filter(({ options }) => options.some(([term]) => term === '--json'));
+    expect(printing.length).toBeGreaterThan(4);
+    expect(printing.filter(({ name }) => !words.includes(`\`${name} `)).map(({ name }) => name)).toEqual([]);
+  });
+
   it('name every variable that is read', () => {
     const sources = globSync('{src,native-fallback}/**/*.ts', { cwd: root }).map((path) =>
       readFileSync(join(root, path), 'utf8'),
@@ -85,6 +94,17 @@ describe('the help of every command', () => {
       }
     },
   );
+});
+
+describe('/help', () => {
+  it('lists every slash command in a line with what it does', async () => {
+    await using place = await makePlace();
+    const { stdout } = await place.run(['--model', 'demo/echo'], { input: '/help\n' });
+    const lines = stdout.trimEnd().split('\n');
+    const seen = lines.map((line) => /^ {2}(\S.*?) {2,}(\S.*)$/.exec(line)?.slice(1));
+    expect(seen).toEqual(slashDocs().map((row) => [...row]));
+    expect(seen.length).toBeGreaterThan(10);
+  });
 });
 
 describe('the man page', () => {

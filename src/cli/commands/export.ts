@@ -38,7 +38,7 @@ export async function exportSession(shell: Shell, which: string, options: Export
 /** Writes the present conversation, saved or not. Throws `INCOGNITO` where it is to leave no trace, and as {@link exportSession}. */
 export async function exportChat(chat: Chat, options: ExportOptions): Promise<void> {
   const { terminal, input, session, sessions } = chat;
-  if ('incognito' in chat && chat.incognito === true) {
+  if (chat.incognito) {
     throw new CofferError('INCOGNITO', 'an incognito conversation is not written anywhere; begin another without it');
   }
   const { state, events, id } = session;

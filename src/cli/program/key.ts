@@ -37,7 +37,7 @@ export const describeKey: Describe = (program, { shell, onTold }) => {
       const { removeSlot } = await import('../commands/key.ts');
       await removeSlot(shell(), slot);
     });
-  example(remove, 'coffer key remove 3f2a');
+  example(remove, 'coffer key remove 3f2a91c0');
   const rotate = key
     .command('rotate')
     .description('give the vault a new key and seal everything with it')
