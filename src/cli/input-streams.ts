@@ -1,4 +1,4 @@
-import type { Interface, Key } from 'node:readline';
+import { createInterface, type Interface, type Key } from 'node:readline';
 import { Readable, Writable } from 'node:stream';
 import type { Terminal } from './terminal.ts';
 
@@ -171,6 +171,36 @@ const withCtrl: ReadonlyMap<string, readonly Press[]> = new Map([
   ['u', [[undefined, { name: 'u', ctrl: true, sequence: '' }]]],
   ['w', [[undefined, { name: 'w', ctrl: true, sequence: '' }]]],
 ]);
+
+/** For how many milliseconds an Esc may be the beginning of another key; Node's own half a second is felt. */
+const ESCAPE_TIME = 100;
+
+/**
+ * Opens readline on stdin. On a terminal it writes through `show` and hears no key by itself, but those that `type` gives it: somebody stands
+ * between.
+ */
+export function openReadline(
+  terminal: Terminal,
+  show: (text: string) => void,
+): { readline: Interface; type: ((...press: Press) => void) | undefined } {
+  const { stdin } = terminal.streams;
+  const crlfDelay = Number.POSITIVE_INFINITY;
+  if (!terminal.interactive) {
+    return { readline: createInterface({ input: stdin, terminal: false, historySize: 0, crlfDelay }), type: undefined };
+  }
+  const others = stdin.listeners('keypress');
+  const readline = createInterface({
+    input: stdin,
+    output: new Screen(terminal, show),
+    terminal: true,
+    historySize: 1000,
+    crlfDelay,
+    escapeCodeTimeout: ESCAPE_TIME,
+  });
+  const own = stdin.listeners('keypress').find((listener) => !others.includes(listener)) as (...press: Press) => void;
+  stdin.off('keypress', own);
+  return { readline, type: own };
+}
 
 /** The lines that readline keeps for its arrow keys: its own list, newest first. */
 export function historyOf(readline: Interface | undefined): string[] {

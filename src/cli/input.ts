@@ -1,22 +1,20 @@
-import { createInterface, type Interface, type Key } from 'node:readline';
+import type { Interface, Key } from 'node:readline';
 import {
   emptyLine,
   historyOf,
   isInterrupt,
   type Keys,
   Lent,
+  openReadline,
   type Press,
   pasteMarks,
-  Screen,
+  type Screen,
   untilSignal,
 } from './input-streams.ts';
 import type { Terminal } from './terminal.ts';
 
 /** How many lines may wait before a pipe is held up. */
 const WAITING_LINES = 100;
-
-/** For how many milliseconds an Esc may be the beginning of another key; Node's own half a second is felt. */
-const ESCAPE_TIME = 100;
 
 /**
  * The lines of stdin, in order: typed ahead, pasted or piped. One readline serves questions and prompts alike,
@@ -169,29 +167,20 @@ export class Input {
   #open(): Interface | undefined {
     if (this.#readline !== undefined || this.#ended) return this.#readline;
     const { stdin } = this.#terminal.streams;
-    const terminal = this.#terminal.interactive;
     stdin.on('error', () => this.#end(true));
-    const others = stdin.listeners('keypress');
-    const show = (text: string): void => {
-      // Shut while a reply streams: what is typed ahead is kept and not echoed into it.
+    // Shut while a reply streams: what is typed ahead is kept and not echoed into it.
+    const { readline, type } = openReadline(this.#terminal, (text) => {
       if (!this.#muted) this.#terminal.show(text);
-    };
-    const output = terminal ? new Screen(this.#terminal, show) : undefined;
-    const readline = createInterface({
-      input: stdin,
-      ...(output && { output }),
-      terminal,
-      historySize: terminal ? 1000 : 0,
-      crlfDelay: Number.POSITIVE_INFINITY,
-      escapeCodeTimeout: ESCAPE_TIME,
     });
-    if (terminal) this.#takeKeys(others);
     readline.on('line', (line) => this.#line(line));
     readline.on('close', () => this.#end(false));
     readline.on('error', () => this.#end(true));
     readline.on('SIGINT', () => this.onInterrupt());
-    if (terminal) this.#terminal.show(pasteMarks.on);
     this.#readline = readline;
+    if (type === undefined) return readline;
+    this.#type = type;
+    stdin.on('keypress', this.#onPress);
+    this.#terminal.show(pasteMarks.on);
     return readline;
   }
 
@@ -202,15 +191,6 @@ export class Input {
     readline.setPrompt(prompt);
     if (hidden) this.#terminal.show(prompt);
     readline.prompt(true);
-  }
-
-  /** Stands between the keys and readline, which is the one that listens to them beside `others`. */
-  #takeKeys(others: readonly unknown[]): void {
-    const { stdin } = this.#terminal.streams;
-    const own = stdin.listeners('keypress').find((listener) => !others.includes(listener)) as (...press: Press) => void;
-    stdin.off('keypress', own);
-    stdin.on('keypress', this.#onPress);
-    this.#type = own;
   }
 
   readonly #onPress = (text: string | undefined, key: Key = {}): void => {
