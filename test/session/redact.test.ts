@@ -183,6 +183,15 @@ describe('a redaction', () => {
     }
   });
 
+  it('takes no more of a string than it has to, and all of it before it would go on for ever', () => {
+    const redacted = (content: string): unknown => {
+      const { events } = redactionOf('[[redacted]').redact(numbered([user(content)]));
+      return texts({ state: fold(emptyState, events) })[0];
+    };
+    expect(redacted('[[[redacted] and the rest')).toBe('[redacted] and the rest');
+    expect(redacted(`${'['.repeat(30)}redacted] and the rest`)).toBe('[redacted]');
+  });
+
   it('takes any text out of any strings', () => {
     const piece = fc.constantFrom('[', ']', 'r', 'e', 'd', 'acted', '"', '\\', '🦊', 'ab');
     const text = fc.array(piece, { minLength: 4, maxLength: 6 }).map((pieces) => pieces.join(''));
