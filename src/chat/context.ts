@@ -116,11 +116,11 @@ function paired(messages: readonly Message[]): Message[] {
 
 function resultsBehind(messages: readonly Message[], at: number): Result[] {
   const found: Result[] = [];
-  for (const message of messages.slice(at + 1)) {
-    if (message.role !== 'tool') break;
+  for (let next = at + 1; ; next++) {
+    const message = messages[next];
+    if (message?.role !== 'tool') return found;
     found.push(...message.content);
   }
-  return found;
 }
 
 /** Servers refuse the whole conversation for one name or id that they would not have given: another one's model, or a broken reply. */

@@ -22,7 +22,9 @@ const result = (toolCallId: string, value: string = `result of ${toolCallId}`): 
 describe('contextOf', () => {
   it('sends a conversation as it is, the results of one reply together', () => {
     const messages = [user('go'), calling('a', 'b'), result('a'), result('b'), said('done')];
-    expect(shape(contextOf(of(messages)))).toEqual(['user', 'calls a,b', 'results a,b', 'assistant']);
+    const sent = contextOf(of(messages));
+    expect(shape(sent)).toEqual(['user', 'calls a,b', 'results a,b', 'assistant']);
+    expect(JSON.stringify(sent[2])).toMatch(/result of a.*result of b/);
   });
 
   it('gives a call that a crash left without its result one that says so, and the record stays as it is', () => {
@@ -62,7 +64,7 @@ describe('contextOf', () => {
   });
 
   it('makes of any record what every server takes', () => {
-    const id = fc.constantFrom('a', 'b', 'weird id:0', '');
+    const id = fc.constantFrom('a', 'b', 'weird id:0', '', 'x'.repeat(64));
     const message = fc.oneof(
       fc.constant(user('u')),
       fc.constant(said('s')),

@@ -244,6 +244,16 @@ describe('a turn that ends while tools run', () => {
     expect(session.draft).toBeUndefined();
   });
 
+  it('gives every call a result where whoever is told of it fails', async () => {
+    const fault = new TypeError('the terminal is gone');
+    const onCall = (): void => {
+      throw fault;
+    };
+    const model = scripted([[toolCall('list_files', {}), toolCall('list_files', {})]]);
+    await expect(turn(session, model, 'go', { ...silent, onCall }, idle(), withTools())).rejects.toBe(fault);
+    expectPairs(session.state.messages);
+  });
+
   it('records no calls of a reply that broke off: nothing was run', async () => {
     const model = scripted([[{ type: 'text', text: 'let me' }, toolCall('list_files', {})]]);
     const cancel = new AbortController();
