@@ -1,0 +1,34 @@
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+
+const repository = join(import.meta.dirname, '..', '..');
+
+/** What npm needs to build and pack coffer. */
+const sources = ['src', 'native-fallback', 'docs', 'tools', 'package.json', 'tsconfig.json', 'tsconfig.build.json'];
+
+/**
+ * Packs coffer as npm would publish it, from a copy of the repository, and puts the package into `folder` as an installation
+ * has it, beside the packages it needs. Gives the file of the installed program.
+ */
+export function installPacked(folder: string): string {
+  const copy = join(folder, 'copy');
+  mkdirSync(copy);
+  for (const name of sources) cpSync(join(repository, name), join(copy, name), { recursive: true });
+  for (const name of ['README.md', 'SECURITY.md', 'CHANGELOG.md']) cpSync(join(repository, name), join(copy, name));
+  symlinkSync(join(repository, 'node_modules'), join(copy, 'node_modules'));
+  execFileSync(process.execPath, ['tools/build.ts'], { cwd: copy, stdio: 'pipe' });
+  execFileSync('npm', ['pack', '--ignore-scripts', '--pack-destination', folder], { cwd: copy, stdio: 'pipe' });
+  const tarball = readdirSync(folder).find((name) => name.endsWith('.tgz'));
+  if (tarball === undefined) throw new Error('npm pack made no package');
+  const modules = join(folder, 'node_modules');
+  mkdirSync(modules);
+  execFileSync('tar', ['-xzf', join(folder, tarball), '-C', modules]);
+  // A package finds what it needs beside itself, and so this one must not lie in the repository.
+  for (const name of readdirSync(join(repository, 'node_modules'))) {
+    if (name !== 'package' && !name.startsWith('.')) {
+      symlinkSync(join(repository, 'node_modules', name), join(modules, name));
+    }
+  }
+  return join(modules, 'package', 'dist', 'src', 'cli', 'main.js');
+}
