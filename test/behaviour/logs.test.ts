@@ -102,6 +102,15 @@ describe('coffer logs --follow', () => {
     expect(await log.stderr).toBe('');
   });
 
+  it('ends by the signal of ctrl+c on a terminal', async () => {
+    await using place = await makePlace();
+    await place.run(['--model', 'demo/echo'], { input: 'hello\n' });
+    await using log = place.terminal(['logs', '1', '--follow']);
+    await log.waitFor(/#7 \S+ status completed/);
+    log.key('ctrl+c');
+    expect(await log.exit).toEqual({ code: null, signal: 'SIGINT' });
+  });
+
   it('does not stand in the way of who goes on with the session', async () => {
     await using place = await makePlace();
     await place.run(['--model', 'demo/echo'], { input: 'hello\n' });
