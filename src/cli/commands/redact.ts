@@ -31,7 +31,8 @@ export async function redactFromShell(shell: Shell, which: string): Promise<void
     const isThere = redaction.isIn(events);
     const changed = isThere ? await sessions.change(row, (session) => redactSession(session, redaction)) : 0;
     tellRedacted(terminal, changed, row.id);
-    await tellRest(terminal, sessions, redaction, { fileId: row.fileId, events: changed > 0 ? events : [] });
+    await tellRest(terminal, sessions, redaction, { fileId: row.fileId, changed: changed > 0 });
+    tellProviders(terminal, changed > 0 ? events : []);
   } finally {
     input.close();
   }
@@ -47,8 +48,10 @@ export async function redactFromChat(chat: Chat, argument: string): Promise<void
   const before = [...session.events];
   const changed = await redactSession(session, redaction);
   tellRedacted(terminal, changed, 'this conversation');
-  if (chat.incognito || chat.inMemory) return;
-  await tellRest(terminal, sessions, redaction, { fileId: session.fileId, events: changed > 0 ? before : [] });
+  const events = changed > 0 ? before : [];
+  if (!chat.incognito && !chat.inMemory)
+    await tellRest(terminal, sessions, redaction, { fileId: session.fileId, changed: changed > 0 });
+  tellProviders(terminal, events);
 }
 
 const QUESTION = 'text to take out of the record: ';
@@ -63,17 +66,17 @@ function tellRedacted(terminal: Terminal, changed: number, what: string): void {
   else terminal.say(`redacted: ${changed === 1 ? '1 event' : `${changed} events`} of ${what} had that text`);
 }
 
-/** Says what has the text still: in this vault, on this disk, elsewhere. */
+/** Says what has the text still: in this vault, on this disk, in backups. */
 async function tellRest(
   terminal: Terminal,
   sessions: Sessions,
   redaction: Redaction,
-  of: { readonly fileId: Session['fileId']; readonly events: readonly Event[] },
+  of: { readonly fileId: Session['fileId']; readonly changed: boolean },
 ): Promise<void> {
   const { rows, unknown } = await holdersOf(sessions, redaction, of);
   for (const row of rows) terminal.tell(`${row.id} still has that text; ${adviceFor(row)}`);
-  for (const { id } of unknown) terminal.tell(`${id} can't be read and may have that text; coffer delete ${id}`);
-  if (of.events.length === 0) return;
+  for (const { id } of unknown) terminal.tell(`${id} can't be read, and may have that text; coffer doctor says more`);
+  if (!of.changed) return;
   const { quarantined, directory } = await sessions.inspect();
   for (const { name } of quarantined.filter(({ name }) => of.fileId !== undefined && name.startsWith(of.fileId)))
     terminal.tell(`${join(directory, 'quarantine', name)} still has that text; remove it by hand`);
@@ -81,7 +84,10 @@ async function tellRest(
     'older states of the file may stay on this disk; coffer key rotate makes them unreadable with the new key',
   );
   terminal.tell('backups made before still have that text, and open with the key they were made with');
-  for (const provider of providersOf(of.events)) terminal.tell(`${provider} was sent that text, or may have been`);
+}
+
+function tellProviders(terminal: Terminal, events: readonly Event[]): void {
+  for (const provider of providersOf(events)) terminal.tell(`${provider} was sent that text, or may have been`);
 }
 
 function adviceFor({ kind, id }: Row): string {
