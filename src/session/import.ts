@@ -74,8 +74,9 @@ export async function importSession(vault: Vault, file: ImportedFile, from: stri
 function readHeader(line: string, text: string): Omit<ImportedFile, 'events'> {
   const header = parse(line, 1, text);
   const version = header['coffer'];
-  if (typeof version !== 'number' || header['type'] !== 'session') throw invalid(1, foreign(header));
-  if (version > VERSION) {
+  if (!Number.isInteger(version) || (version as number) < 1 || header['type'] !== 'session')
+    throw invalid(1, foreign(header));
+  if ((version as number) > VERSION) {
     throw new CofferError(
       'NEWER_VERSION',
       `the file is of a newer coffer (its form is ${version}, this one reads ${VERSION})`,
@@ -199,12 +200,17 @@ function invalid(row: number, what: string, cause?: unknown): CofferError {
 
 /** Makes the events those of a session of its own, as salvage does: behind where the exported one began, so that its counts are kept. */
 function beginAgain(file: ImportedFile, from: string): { events: Event[]; revoked: string[] } {
-  const { directory, branch, worktree, project, name, permissions } = fold(emptyState, file.events);
+  const { directory, branch, worktree, project, name, permissions, status, statusReason } = fold(
+    emptyState,
+    file.events,
+  );
   const parent = { uuid: file.uuid, id: file.id, reason: `imported from ${from}`.slice(0, ID_LIMIT).toWellFormed() };
   const begin: NewEvent = { type: 'begin', uuid: randomUUID(), directory, branch, worktree, project, parent };
   const revoked = Object.keys(permissions).filter((rule) => permissions[rule] === 'allow');
   const added: NewEvent[] = revoked.map((rule) => ({ type: 'permission', rule, decision: 'revoke' }));
   if (file.name !== undefined && name === undefined) added.push({ type: 'name', name: file.name });
+  // Recorded now, so that it counts as gone on with: else what keeps the vault small might delete at once what was just brought back.
+  added.push({ type: 'status', status, reason: statusReason });
   const at = file.events.findLastIndex(({ type }) => type === 'begin') + 1;
   const events = [...file.events.slice(0, at), begin, ...file.events.slice(at), ...added];
   return { events: renumber(events, Date.now()), revoked };

@@ -14,7 +14,7 @@ describe('completion of sessions', () => {
   it('offers ids where the keychain is unlocked, and nothing where it is locked, without a prompt or a trace', async (context) => {
     requireKeychain(context);
     await using bus = await startBus();
-    await bus.startKeyring();
+    const daemon = await bus.startKeyring();
     await using place = await makePlace();
     expect((await place.run(['--model', 'demo/echo'], { ...usual(bus), input: 'hello\n' })).code).toBe(0);
     const [{ id } = { id: '' }] = await place.listed(usual(bus));
@@ -31,6 +31,9 @@ describe('completion of sessions', () => {
     expect(seen).toContain('member=SearchItems');
     expect(seen).not.toMatch(/member=(Unlock|Prompt|CreateItem)/);
     expect(await everything(place)).toEqual(before);
+    // One that never answers is given up: the shell waits for the words.
+    daemon.kill('SIGSTOP');
+    expect(await words(place, ['export', ''], { ...usual(bus), patience: 15_000 })).toEqual(['last']);
   });
 
   it('asks for no passphrase, and offers nothing of a vault that has one', async () => {
@@ -148,6 +151,13 @@ describe('coffer completion', () => {
     await using place = await makePlace();
     const { code, stdout } = await place.run(['completion', shell]);
     expect([code, stdout]).toEqual([0, expect.stringContaining('coffer complete --')]);
+  });
+
+  it('quotes in zsh what stands before a =, which is handed to an eval', async () => {
+    await using place = await makePlace();
+    const { stdout } = await place.run(['completion', 'zsh']);
+    expect(stdout).toContain('{(q)BASH_REMATCH}');
+    expect(stdout).not.toContain('{BASH_REMATCH}');
   });
 
   it('says which shells there are', async () => {

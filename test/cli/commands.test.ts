@@ -67,8 +67,8 @@ describe('export', () => {
       [
         '## system\n\nbe brief',
         '## user\n\nlook:\n\n[file a.png image/png]',
-        '## assistant (demo/echo)\n\n> hm\n> well\n\n```json\n{\n  "tool": "read",\n  "input": {\n    "path": "x"\n  }\n}\n```',
-        '## tool\n\n```json\n{\n  "tool": "read",\n  "output": "y"\n}\n```',
+        '## assistant (demo/echo)\n\n> hm\n> well\n\ntool call: read\n\n```json\n{\n  "path": "x"\n}\n```',
+        '## tool\n\nresult of read\n\n```\ny\n```',
         '## assistant (demo/echo), cut short\n\nhalf a',
         '> error: broke off\n',
       ].join('\n\n'),

@@ -96,6 +96,14 @@ describe('an export that is imported', () => {
     expect(await sessions.find(imported.id)).toMatchObject({ kind: 'session', name: 'fixing' });
   });
 
+  it('counts as gone on with now: what is old is not pruned at once', async () => {
+    await using sessions = await home().open();
+    const before = Date.now();
+    const { id } = await sessions.import(jsonl(header, start, hello), 'x');
+    const row = await sessions.find(id);
+    expect(row.updated).toBeGreaterThanOrEqual(before);
+  });
+
   it('leaves the session to go on with where it was', async () => {
     await using sessions = await home().open();
     await using session = begin(sessions);
@@ -151,6 +159,7 @@ describe('a broken export', () => {
       `${jsonl(header, start)}${'['.repeat(1_000_000)}\n`,
       'line 3: it is nested deeper than 500',
     ],
+    ['a version that is none', jsonl({ ...header, coffer: 0 }, start), "line 1: not the first line of coffer's JSONL"],
     ['the events alone', jsonl(start, hello), 'line 1: its first line is missing'],
     ['a JSON array', '[\n{"mapping":{}}\n]\n', 'line 1: a JSON array, such as ChatGPT exports'],
     ['a JSON array in a line', '[{"mapping":{}}]', 'line 1: a JSON array, such as ChatGPT exports'],

@@ -1,6 +1,6 @@
 /*
  * The script for bash is our own: that of @bomb.sh/tab evaluates what stands in the line before Enter is pressed, expands the words
- * it is given, and needs another package's functions. This one runs nothing but `coffer complete`, and works from bash 3.2 on.
+ * it is given, and needs another package's functions. This one runs nothing but `coffer complete`, and works from bash 4 on.
  */
 
 /** What `coffer completion bash` prints. */

@@ -26,7 +26,12 @@ export function printCompletion({ terminal }: Shell, shell: string): void {
   if (known === undefined) {
     throw new CofferError('USAGE', `there is no completion for ${shell}, only for ${SHELLS.join(', ')}`);
   }
-  terminal.write(known === 'bash' ? bashScript : printed(() => script(known, 'coffer', 'coffer')));
+  terminal.write(known === 'bash' ? bashScript : quote(printed(() => script(known, 'coffer', 'coffer'))));
+}
+
+/** The script for zsh hands on what stands before a = to an eval: quoted, nothing in it is run. */
+function quote(text: string): string {
+  return text.replaceAll('{BASH_REMATCH}', '{(q)BASH_REMATCH}');
 }
 
 /**
@@ -133,7 +138,7 @@ const kinds: Readonly<Record<string, keyof Wanted | readonly string[]>> = {
 };
 
 /** Words that no shell takes for anything but themselves. */
-const PLAIN = /^[\p{L}\p{M}\p{N}_.@%+,/][\p{L}\p{M}\p{N}_.@%+,/-]*$/u;
+const PLAIN = /^[\p{L}\p{M}\p{N}_.@+,/][\p{L}\p{M}\p{N}_.@+,/-]*$/u;
 
 /** The sessions' ids, or their UUIDs where an id has what a shell would take for something else, and their names. */
 async function sessionWords(shell: Shell, words: readonly string[]): Promise<[string, string][]> {
