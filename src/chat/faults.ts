@@ -45,6 +45,10 @@ const toolRefusals = new WeakSet<CofferError>();
 const toolRefusal =
   /(?:not|n't|that) support\w* (?:\w+ ){0,3}tool|tools? (?:\w+ ){0,2}(?:is|are) not (?:supported|enabled)/i;
 
+/** The words of Anthropic, llama.cpp, vLLM and LM Studio for a request that has more tokens than the model takes. */
+const tooLong =
+  /prompt is too long|maximum context length|exceeds? the (?:available )?context|context (?:length|size|window) (?:of|exceeded)/i;
+
 function explainStatus(status: number, error: unknown, endpoint: Endpoint): CofferError {
   const { provider, model, baseURL, apiKeyEnv } = endpoint;
   const word = codeWordOf(error);
@@ -59,6 +63,10 @@ function explainStatus(status: number, error: unknown, endpoint: Endpoint): Coff
   if (status === 404 || word === 'model_not_found') {
     const message = `${provider} at ${baseURL} has no model ${quote(model)} (${reason}): check the name and baseURL`;
     return new CofferError('MODEL_UNKNOWN', message);
+  }
+  if (word === 'context_length_exceeded' || tooLong.test(String(fieldOf(error, 'responseBody')))) {
+    const message = `the conversation is longer than ${nameOf(endpoint)} takes (${reason}): /compact shortens it`;
+    return new CofferError('MODEL_FAILED', message);
   }
   if (status === 429) {
     return new CofferError(

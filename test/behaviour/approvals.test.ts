@@ -140,6 +140,18 @@ describe('a tool that wants to do what no rule allows', () => {
     await expect(access(join(place.project, 'x.txt'))).rejects.toThrow('ENOENT');
   });
 
+  it('is asked for in an incognito chat as well, of which nothing is kept', async () => {
+    const chat = place.terminal(['--incognito', '--model', 'demo/tools']);
+    await chat.waitFor(/» $/);
+    chat.enter('write x.txt one');
+    await chat.waitFor(QUESTION);
+    chat.enter('o');
+    await chat.waitFor(/no: once\nwrite_file x\.txt\n.*» $/s);
+    await leave(chat);
+    expect(await readFile(join(place.project, 'x.txt'), 'utf8')).toBe('one\n');
+    expect(await place.sessionFiles()).toEqual([]);
+  });
+
   it('can neither drive the terminal nor hide what it does', async () => {
     const chat = await begin();
     chat.type('\u001b[200~run echo a\u202eb\u200b; echo \u00a0c\u001b[201~\r');

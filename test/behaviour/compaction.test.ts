@@ -70,6 +70,22 @@ describe('a conversation that outgrows the window of its model', () => {
     expect(sent).toHaveLength(4);
   });
 
+  it('is summarised when a chat ends, where the settings say so', async () => {
+    await settings({ keepMessages: 2, autoCompactAt: false, compactOnFinish: true });
+    answer('they said one');
+    const first = await place.run(['--model', 'mock/small'], { input: 'one\ntwo\n' });
+    expect(first.stderr).toMatch(/\nsummarising older messages\nsummarised 2 messages for the model; .+\n$/);
+    expect(first.code).toBe(0);
+    await place.run(['resume', 'last', '--prompt', 'three']);
+    expect(sent.map(roles).slice(2)).toEqual([
+      ['system', 'user'],
+      ['system', 'user', 'assistant', 'user'],
+      ['system', 'user'],
+    ]);
+    const looked = await place.run(['resume', 'last'], { input: '' });
+    expect(looked.stderr).not.toContain('summarising');
+  });
+
   it('is left alone where that is switched off', async () => {
     await settings({ keepMessages: 2, autoCompactAt: false });
     answer('never');

@@ -63,7 +63,7 @@ describe('contextOf', () => {
     }
   });
 
-  it('makes of any record what every server takes', () => {
+  it('makes of any record what every server takes', async () => {
     const id = fc.constantFrom('a', 'b', 'weird id:0', '', 'x'.repeat(64));
     const message = fc.oneof(
       fc.constant(user('u')),
@@ -71,7 +71,7 @@ describe('contextOf', () => {
       fc.array(id, { minLength: 1, maxLength: 3 }).map((ids) => calling(...ids)),
       id.map((one) => result(one)),
     );
-    fc.assert(
+    await fc.assert(
       fc.property(fc.array(message, { maxLength: 30 }), fc.integer({ min: 1, max: 12 }), (messages, maxMessages) => {
         const sent = contextOf(of([user('first'), ...messages]), { maxMessages });
         expect(sent[0]?.role).toBe('user');

@@ -91,6 +91,19 @@ describe.each(['openai-compatible', 'anthropic'] as const)('a reply over the %s 
     expectNoSecret(error);
   });
 
+  it.each([
+    'prompt is too long: 210000 tokens > 200000 maximum',
+    "This model's maximum context length is 8192 tokens. However, you requested 9000 tokens",
+    'the request exceeds the available context size, try increasing it',
+  ])('to a conversation that is too long says what to do: %s', async (message) => {
+    server.respond('short', () => ({ error: { message, type: 'invalid_request_error' }, status: 400 }));
+    const error = await failure(await open('short'));
+    expect(error.message).toBe(
+      'the conversation is longer than "mock/short" takes (400, invalid_request_error): /compact shortens it',
+    );
+    expectNoSecret(error);
+  });
+
   it('that is refused without a key says where its name belongs', async () => {
     const error = await failure(await open('refused', 'openai', { apiKeyEnv: undefined }));
     expect(error).toMatchObject({ code: 'MODEL_REFUSED', message: expect.stringContaining('apiKeyEnv') });
