@@ -18,6 +18,7 @@ function blocks(language: string): string[] {
 type Move =
   | { does: 'start'; args: string[]; env: Record<string, string> }
   | { does: 'type'; before: string; line: string }
+  | { does: 'press'; before: string; key: string }
   | { does: 'kill' | 'leave' | 'lose' | 'bring back' }
   | { does: 'set'; settings: string }
   | { does: 'end'; code: number }
@@ -38,6 +39,8 @@ function moves(block: string): Move[] {
     const settings = /^\(settings\.json is (.*)\)$/.exec(line);
     if (settings) return [{ does: 'set', settings: settings[1] ?? '' }];
     if (line === '» ^D') return [];
+    const pressed = /^(allow\?.*:) (\w)\w*$/.exec(line);
+    if (pressed) return [{ does: 'press', before: pressed[1] ?? '', key: pressed[2] ?? '' }];
     const answered = /^(.*\?) (\w+)$/.exec(line);
     if (answered) return [{ does: 'type', before: answered[1] ?? '', line: answered[2] ?? '' }];
     const typed = /^(.*)» (.+)$/.exec(line);
@@ -91,6 +94,10 @@ async function play(place: Place, dialogue: readonly Move[]): Promise<void> {
       rmSync(place.data, { recursive: true, force: true });
       renameSync(`${place.data}.away`, place.data);
     }
+    if (move.does === 'press') {
+      await terminal.waitFor(pattern(move.before));
+      terminal.enter(move.key);
+    }
     if (move.does === 'show') await terminal.waitFor(pattern(move.shown));
     if (move.does === 'end') expect(await terminal.exit).toEqual({ code: move.code, signal: null });
     if (move.does === 'kill') {
@@ -124,7 +131,7 @@ describe('README', () => {
   const dialogues = blocks('console');
 
   it('shows dialogues that happen as they stand', async () => {
-    expect(dialogues).toHaveLength(8);
+    expect(dialogues).toHaveLength(10);
     const [crash = '', first = '', piped = ''] = dialogues;
     await using place = await makePlace();
     await play(place, moves(crash));
@@ -135,7 +142,7 @@ describe('README', () => {
     expect({ stdout: stdout.trimEnd().split('\n'), code }).toEqual({ stdout: shown, code: 0 });
   });
 
-  it.each(dialogues.slice(3))('shows what happens when something goes wrong: %#', async (dialogue) => {
+  it.each(dialogues.slice(3))('shows what happens: %#', async (dialogue) => {
     await using place = await makePlace();
     await play(place, moves(dialogue));
   });
@@ -167,6 +174,23 @@ describe('README', () => {
       'a key',
       '',
     ]);
+  });
+
+  it('has every command in its table, and every link of it leads somewhere', async () => {
+    const { commandDocs, slashDocs } = await import('../../tools/docs-program.ts');
+    const table = readme.slice(readme.indexOf('## Commands'), readme.indexOf('## Tools'));
+    const reference = readFileSync(join(repository, 'docs', 'cli.md'), 'utf8');
+    const anchors = new Set(
+      [...reference.matchAll(/^## (.*)$/gm)].map(([, title = '']) => title.toLowerCase().replaceAll(' ', '-')),
+    );
+    const links = [...table.matchAll(/\(docs\/cli\.md#([\w-]+)\)/g)].map(([, anchor = '']) => anchor);
+    expect(links.filter((anchor) => !anchors.has(anchor))).toEqual([]);
+    const linked = new Set(links);
+    const names = commandDocs().map(({ name }) => name.replaceAll(' ', '-'));
+    const missing = names.filter((name) => !linked.has(name) && !/^coffer-(config-\w+|key)$/.test(name));
+    expect(missing).toEqual([]);
+    const slash = slashDocs().map(([usage]) => usage.split(' ')[0] ?? '');
+    expect(slash.filter((name) => name !== '//text' && !table.includes(`\`${name}`))).toEqual([]);
   });
 
   it('names every exit code that errors have', async () => {
