@@ -44,7 +44,7 @@ export async function runProgram(
   try {
     const how = await Promise.race([fault, exited, stopped.promise]);
     if (how instanceof Error) return { how: 'failed', output: Buffer.alloc(0), fault: how.message };
-    await endGroup(child);
+    await endGroup(child, launch);
     await exited;
     child.stdio[3]?.destroy();
     // A process that has left the group may hold the other pipes open for as long as it likes.
@@ -86,12 +86,15 @@ class Output {
   }
 }
 
-/** Ends the process group of `child`: asks it to, and makes what does not. The watcher does not, being the one that may be left. */
-async function endGroup(child: ChildProcess): Promise<void> {
+/**
+ * Ends the process group of `child`: asks it to, and makes what does not. The watcher does not, being the one that may be left.
+ * What is in a sandbox ends with it anyway.
+ */
+async function endGroup(child: ChildProcess, { sandboxed }: Launch): Promise<void> {
   const group = child.pid as number;
   signalGroup(group, 'SIGTERM');
   const late = performance.now() + GRACE;
-  while (performance.now() < late && (isRunning(child) || living(group) > 1)) await sleep(10);
+  while (performance.now() < late && (isRunning(child) || (!sandboxed && living(group) > 1))) await sleep(10);
   signalGroup(group, 'SIGKILL');
   while (performance.now() < late + GRACE && living(group) > 0) await sleep(1);
 }

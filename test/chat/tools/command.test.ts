@@ -115,15 +115,20 @@ describe.for(ways)('run_command $way', ({ sandbox, needs }) => {
   it('leaves nothing running where the signal comes while it starts', async (context) => {
     needs(context);
     const at = world();
-    for (let delay = 0; delay < 15; delay++) {
-      const seconds = someSeconds();
+    const seconds = someSeconds();
+    const done: boolean[] = [];
+    const started = (round: number): boolean => existsSync(join(at.project, `${round}`));
+    for (let round = 0; round < 30; round++) {
       const stop = new AbortController();
-      const call = at.call('run_command', { command: `sleep ${seconds}` }, { place: { sandbox }, signal: stop.signal });
-      const timer = setTimeout(() => stop.abort(), delay * 2);
+      const command = `touch ${round}; sleep ${seconds}`;
+      const call = at.call('run_command', { command }, { place: { sandbox }, signal: stop.signal });
+      const timer = setTimeout(() => stop.abort(), round);
       expect((await call).outcome).toBe('cancelled');
       clearTimeout(timer);
-      await until(() => running(seconds).length === 0);
+      done.push(started(round));
     }
+    await until(() => running(seconds).length === 0);
+    expect(done.map((_, round) => started(round))).toEqual(done);
   });
 
   it('gives a command an environment that opens nothing', async (context) => {
@@ -190,6 +195,14 @@ describe.for(ways)('run_command $way', ({ sandbox, needs }) => {
 });
 
 describe('run_command', () => {
+  it('asks what is left behind to end, before it makes it', async () => {
+    const at = world();
+    const polite = `(trap 'echo ended > ended; exit' TERM; touch ready; while :; do sleep 0.01; done) >/dev/null 2>&1 &`;
+    const done = await at.call('run_command', { command: `${polite} until [ -e ready ]; do sleep 0.01; done` });
+    expect(done.text).toBe('[exit status 0]\n');
+    expect(readFileSync(join(at.project, 'ended'), 'utf8')).toBe('ended\n');
+  });
+
   it('says what it can do where there is no sandbox, and why there is none', async () => {
     let detail: string | undefined;
     await world().call(
