@@ -1,6 +1,6 @@
 import type { Chat } from '../chat.ts';
 import { countMessages } from '../rows.ts';
-import { listInChat } from './listing.ts';
+import { chooseInChat, listInChat } from './listing.ts';
 import type { SlashCommand, SlashCommands } from './slash.ts';
 
 const sessions: SlashCommand = {
@@ -34,7 +34,7 @@ export const findingCommands: SlashCommands = {
     about:
       'goes on with a session: a number of the list, an id, a name, last; alone, one chosen from the list (ctrl+x l)',
     async run(chat, argument) {
-      const which = argument === '' ? await pickWhich(chat) : argument;
+      const which = argument === '' ? (await chooseInChat(chat))?.fileId : argument;
       if (which !== undefined) await chat.resume(which);
     },
   },
@@ -62,14 +62,3 @@ export const findingCommands: SlashCommands = {
     },
   },
 };
-
-/** Lets somebody choose a session; without a terminal it prints the list. */
-async function pickWhich(chat: Chat): Promise<string | undefined> {
-  if (!chat.terminal.interactive) {
-    await sessions.run(chat, '');
-    return undefined;
-  }
-  const { pickSession } = await import('../picker.ts');
-  const row = await pickSession(chat.terminal, chat.input, await chat.sessions.list());
-  return row?.fileId;
-}

@@ -1,4 +1,5 @@
 import { filterRows } from '../../session/filter.ts';
+import type { Row } from '../../session/row.ts';
 import type { Chat } from '../chat.ts';
 import { showRows, USUAL_LIMIT } from '../rows.ts';
 
@@ -11,4 +12,17 @@ export async function listInChat(chat: Chat, argument: string): Promise<void> {
   const { rows, archived } = filterRows(chat.shown, { archived: all, text: text === '' ? undefined : text });
   const cut = { limit: all ? undefined : USUAL_LIMIT, archived, of: chat.shown.length, all: '/sessions --all' };
   showRows(chat.terminal, rows, '/resume', chat.sessions.seen, cut);
+}
+
+/** Lets somebody choose a session, and lists them where nobody is there, or nothing to choose from. */
+export async function chooseInChat(chat: Chat): Promise<Row | undefined> {
+  const rows = chat.terminal.interactive ? await chat.sessions.list() : [];
+  const { rows: offered } = filterRows(rows, {});
+  if (offered.length === 0) {
+    await listInChat(chat, '');
+    return undefined;
+  }
+  chat.shown = rows;
+  const { pickSession } = await import('../picker.ts');
+  return pickSession(chat.terminal, chat.input, offered);
 }

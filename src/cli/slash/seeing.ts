@@ -1,7 +1,7 @@
 import { CofferError, isCofferError } from '../../errors.ts';
 import type { Row } from '../../session/row.ts';
 import type { Chat } from '../chat.ts';
-import { listInChat } from './listing.ts';
+import { chooseInChat } from './listing.ts';
 import type { SlashCommands } from './slash.ts';
 
 /** Shows what a session is. */
@@ -39,9 +39,6 @@ async function listed(chat: Chat): Promise<readonly Row[]> {
 }
 
 async function choose(chat: Chat): Promise<void> {
-  const { terminal, input, sessions } = chat;
-  if (!terminal.interactive) return listInChat(chat, '');
-  const { pickSession } = await import('../picker.ts');
-  const row = await pickSession(terminal, input, await sessions.list());
+  const row = await chooseInChat(chat);
   if (row !== undefined) await chat.resume(row.fileId);
 }

@@ -1,0 +1,40 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { requirePosix } from '../files/facilities.ts';
+import { makePlace } from '../support/coffer.ts';
+
+beforeEach(requirePosix);
+
+describe('/session list', () => {
+  it('lets one choose a session that is not archived, and leaves this one alone on escape', async () => {
+    await using place = await makePlace();
+    await place.run(['--model', 'demo/echo'], { input: 'about apples\n/archive\n' });
+    await place.run(['--model', 'demo/echo'], { input: 'about bananas\n' });
+    await using chat = place.terminal(['--model', 'demo/echo']);
+    await chat.waitFor(/» /);
+    chat.enter('/session list');
+    const [shown] = await chat.waitFor(/resume which session\?.*about bananas.*to search/s);
+    expect(shown).not.toContain('apples');
+    chat.key('escape');
+    await chat.waitFor(/» /);
+    chat.enter('/session');
+    await chat.waitFor(/id +none yet/);
+    await chat.waitFor(/» /);
+    // The numbers that it showed count.
+    chat.enter('/resume 1');
+    await chat.waitFor(/resumed session _autosave \(2 messages, demo\/echo\)/);
+    await chat.waitFor(/» /);
+    chat.enter('/session list');
+    await chat.waitFor(/resume which session\?/);
+    await chat.waitFor(/to search/);
+    chat.key('enter');
+    await chat.waitFor(/this is session _autosave already/);
+  });
+
+  it('says that there is nothing where there is nothing', async () => {
+    await using place = await makePlace();
+    await using chat = place.terminal(['--model', 'demo/echo']);
+    await chat.waitFor(/» /);
+    chat.enter('/session list');
+    await chat.waitFor(/no saved sessions yet/);
+  });
+});
