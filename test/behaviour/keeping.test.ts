@@ -100,6 +100,7 @@ describe('a mark', () => {
     expect(await place.sessionBytes()).toEqual(before);
     live.enter(`/pin ${row?.id}`);
     await live.waitFor(/this conversation is pinned/);
+    expect(await place.run(['pin', '1'])).toMatchObject({ code: 0, stdout: `${row?.id} is pinned already\n` });
     live.key('ctrl+d');
     await live.exit;
   });

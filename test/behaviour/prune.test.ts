@@ -47,7 +47,8 @@ describe('coffer prune', () => {
 
   it('only shows with --dry-run what it would delete, and then deletes just that', async () => {
     await using place = await filled({ maxSessions: 1 });
-    const dry = await place.run(['prune', '--dry-run', '--json']);
+    const dry = await place.run(['prune', '--dry-run', '--yes', '--json']);
+    expect(dry.code).toBe(0);
     const rows = JSON.parse(dry.stdout) as { title: string; id: string }[];
     expect(pruneSchema.safeParse(rows).error).toBeUndefined();
     expect(rows.map(({ title }) => title).sort()).toEqual(['four', 'one']);
@@ -90,6 +91,27 @@ describe('coffer prune', () => {
 });
 
 describe("retention at a chat's start", () => {
+  it('is announced, and the chat goes on', async () => {
+    await using place = await filled();
+    const before = await place.listed();
+    const env = { COFFER_MAX_SESSIONS: '1', COFFER_RETENTION_DAYS: '30' };
+    const { code, stdout, stderr } = await place.run(echo, { input: 'hello\n', env });
+    expect({ code, stdout }).toEqual({ code: 0, stdout: 'echo: hello\n' });
+    expect(stderr.match(/^retention deletes .*: it has no name and is not among the newest 1$/gm)).toHaveLength(2);
+    const left = await titles(place);
+    expect(left).toEqual([...everything.filter((title) => !/session (one|four)/.test(title)), 'session hello'].sort());
+    expect(before).toHaveLength(everything.length);
+  });
+
+  it('leaves alone what is gone on with', async () => {
+    await using place = await filled();
+    const env = { COFFER_MAX_SESSIONS: '1' };
+    const oldest = (await place.listed()).findLast(({ kind, name }) => kind === 'session' && name === undefined);
+    const { stdout } = await place.run(['resume', oldest?.id ?? ''], { input: 'on\n', env });
+    expect(stdout).toContain('echo: on');
+    expect((await place.listed()).map(({ id }) => id)).toContain(oldest?.id);
+  });
+
   /** The vault of a place as this process opens it. */
   async function opened(place: Place): Promise<Sessions> {
     const sessions = await openVault({ directory: place.data, env: place.libraryEnv });

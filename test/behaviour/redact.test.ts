@@ -171,6 +171,7 @@ describe('coffer redact', () => {
     const refused = await place.run(['redact', '1'], { input: 'secret\n' });
     expect(refused.code).toBe(11);
     expect(refused.stderr).toMatch(new RegExp(`process ${live.pid}\\b`));
+    expect((await place.run(['redact', '1'], { input: 'not in there\n' })).code).toBe(0);
     expect(await place.sessionBytes()).toEqual(before);
     live.key('ctrl+d');
     await live.exit;
