@@ -10,6 +10,7 @@ export function cliMarkdown(): string {
   if (program === undefined) throw new Error('there is no program');
   const parts = [
     opening,
+    contents([program, ...commands]),
     section(program),
     ...commands.map(section),
     '## In a chat',
@@ -28,7 +29,7 @@ export function cliMarkdown(): string {
     'The code of an error is stable; its message may change. With `--json` an error is one line of JSON on stderr.',
     table(
       ['exit', 'means', 'codes'],
-      exitDocs().map(({ exit, about, codes }) => [String(exit), plain(about), codes.map(code).join(' ')]),
+      exitDocs().map(({ exit, about, codes }) => [exit, plain(about), codes.map(code).join(' ')]),
     ),
     '## JSON',
     'What `--json` prints, as JSON Schema.',
@@ -48,9 +49,15 @@ const opening = `# The command line
 other has. stdout carries what was asked for, stderr what is said about it. \`--help\` behind any command shows what stands here.
 \`man ./docs/coffer.1\` is the same as a man page.`;
 
+/** Every command, with the way to its section. */
+function contents(commands: readonly CommandDoc[]): string {
+  const links = commands.map(({ name }) => `[${name.replace(/^coffer /, '')}](#${name.replaceAll(' ', '-')})`);
+  return `${links.join(' · ')} · [in a chat](#in-a-chat) · [environment](#environment) · [exit codes](#exit-codes) · [JSON](#json)`;
+}
+
 function section({ name, usage, about, arguments: args, options, examples }: CommandDoc): string {
   const rows = [...args, ...options].map(([term, words]) => [code(term), plain(words)]);
-  const parts = [`## ${name}`, `${plain(about)}.`, fenced('', [usage])];
+  const parts = [`## ${name}`, sentence(plain(about)), fenced('', [usage])];
   if (rows.length > 0) parts.push(table(['', ''], rows));
   if (examples.length > 0) parts.push('For example:', fenced('sh', examples));
   return parts.join('\n\n');
@@ -109,4 +116,8 @@ function code(text: string): string {
 /** What stands for itself in a document, as it does in help. */
 function plain(text: string): string {
   return text.replaceAll(/[<>|*_\\]/g, '\\$&');
+}
+
+function sentence(text: string): string {
+  return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}.`;
 }

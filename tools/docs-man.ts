@@ -37,7 +37,7 @@ export function manPage(): string {
     ...files.flatMap(item),
     '.SH EXIT STATUS',
     ...exitDocs().flatMap(({ exit, about, codes }) =>
-      item([String(exit), codes.length === 0 ? about : `${about} (${codes.join(', ')})`]),
+      item([exit, codes.length === 0 ? about : `${about} (${codes.join(', ')})`]),
     ),
     '.SH EXAMPLES',
     '.EX',

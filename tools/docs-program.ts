@@ -31,15 +31,16 @@ export function slashDocs(): (readonly [string, string])[] {
 }
 
 /** What the exit codes mean, and which errors end with each. */
-export function exitDocs(): { exit: number; about: string; codes: string[] }[] {
+export function exitDocs(): { exit: string; about: string; codes: string[] }[] {
   const used = [...new Set(Object.values(exits))].sort((a, b) => a - b);
   const rows = used.map((exit) => {
     const about = meanings[exit];
     if (about === undefined) throw new Error(`no words for exit code ${exit}: tools/docs-program.ts has them`);
     const codes = Object.entries(exits).filter(([, code]) => code === exit);
-    return { exit, about, codes: codes.map(([code]) => code) };
+    return { exit: String(exit), about, codes: codes.map(([code]) => code) };
   });
-  return [{ exit: 0, about: 'all is well', codes: [] }, ...rows];
+  const signals = { exit: '129, 130, 143', about: 'ended by a signal, after a final save', codes: [] };
+  return [{ exit: '0', about: 'all is well', codes: [] }, ...rows, signals];
 }
 
 const meanings: Readonly<Record<number, string>> = {
@@ -63,7 +64,7 @@ export const variables: readonly (readonly [string, string])[] = [
   ],
   ['COFFER_KEY_FD', 'the number of an inherited descriptor with the key: 32 bytes, raw, in hex or in base64'],
   ['CREDENTIALS_DIRECTORY', 'a directory whose file coffer-key is the key, as systemd passes credentials'],
-  ['COFFER_PASSPHRASE_FILE', 'a file whose first line is the passphrase'],
+  ['COFFER_PASSPHRASE_FILE', 'a file with the passphrase; one line end at its end is no part of it'],
   ['COFFER_DEBUG', 'with any value, an error shows where it comes from'],
   ['NO_COLOR', 'with any value, nothing is styled; nor is it with TERM=dumb'],
   ['VISUAL, EDITOR', 'what coffer config edit opens'],
