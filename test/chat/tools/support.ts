@@ -40,7 +40,7 @@ export interface CallOptions {
 }
 
 /** Rules that let every call through that is not closed for good. */
-export const everything: PermissionSettings = {
+const everything: PermissionSettings = {
   allow: ['read', 'write', 'command', 'network', 'read:/', 'write:/'],
   deny: [],
 };
@@ -86,7 +86,7 @@ export function world(): World {
 }
 
 /** The result of the last call. */
-export function resultIn(steps: readonly NewEvent[][]): Pick<Done, 'outcome' | 'text' | 'type'> {
+function resultIn(steps: readonly NewEvent[][]): Pick<Done, 'outcome' | 'text' | 'type'> {
   const [end, message] = steps.at(-1) ?? [];
   if (end?.type !== 'tool-end' || message?.type !== 'message')
     throw new Error('the last step is not the end of a call');
