@@ -257,10 +257,10 @@ function whereKeyIs(key: KeyState, refusal: CofferError | undefined, env: NodeJS
 /** Names the session to go on with. Its list is the one shown: the number said here stays good when another session begins. */
 async function tellLast(chat: Chat): Promise<void> {
   const rows = await chat.sessions.list();
-  chat.shown = rows;
   for (const line of describeSeen(chat.sessions.seen)) chat.terminal.tell(line);
   const last = lastSession(rows);
   if (last === undefined) return;
+  chat.shown = rows;
   const what = `${last.label}, ${countMessages(last.messages)}, ${ago(last.updated)}`;
   const advice = last.rolledBack ?? `/resume ${last.number} continues it`;
   chat.terminal.tell(`last session: ${what}; ${advice}`);
