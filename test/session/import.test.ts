@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { aboutOf, renderExport } from '../../src/cli/export-text.ts';
 import type { Event, NewEvent } from '../../src/session/event.ts';
@@ -187,6 +188,31 @@ describe('a broken export', () => {
   it('of a newer version is named so', () => {
     expect(() => readImport(jsonl({ ...header, coffer: 2 }))).toThrow(
       expect.objectContaining({ code: 'NEWER_VERSION' }),
+    );
+  });
+});
+
+describe('whatever is imported', () => {
+  const good = jsonl(
+    header,
+    start,
+    hello,
+    { id: 3, ts: 3, type: 'tags', tags: ['a'] },
+    { id: 4, ts: 3, type: 'rewind', to: 2 },
+  );
+
+  it('is a session or refused by its line, however it was changed', () => {
+    const change = fc.tuple(fc.nat(good.length), fc.nat(8), fc.string({ unit: 'binary', maxLength: 8 }));
+    fc.assert(
+      fc.property(fc.array(change, { minLength: 1, maxLength: 3 }), (changes) => {
+        const text = changes.reduce((now, [at, cut, more]) => now.slice(0, at) + more + now.slice(at + cut), good);
+        try {
+          expect(readImport(text).events.length).toBeGreaterThan(0);
+        } catch (error) {
+          expect(error).toMatchObject({ code: expect.stringMatching(/^(IMPORT_INVALID|NEWER_VERSION)$/) });
+        }
+      }),
+      { numRuns: 2000 },
     );
   });
 });
