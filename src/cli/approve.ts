@@ -124,13 +124,19 @@ async function readAnswer(stdin: Keys, stdout: Screen, signal: AbortSignal): Pro
   const leave = (): void => resolve(undefined);
   signal.addEventListener('abort', leave);
   if (signal.aborted) leave();
+  const put = (next: string): void => {
+    const isMore = next.startsWith(line);
+    const more = next.slice(line.length);
+    line = next;
+    if (isMore) stdout.write(escapeLine(more));
+    else draw();
+  };
   stdin.on('keypress', (text: string | undefined, { name, ctrl }: { name?: string; ctrl?: boolean }) => {
     if (name === 'return') resolve(line);
     else if (name === 'escape') leave();
-    else if (name === 'backspace') line = line.slice(0, -1);
-    else if (ctrl === true) line = '';
-    else if (text !== undefined && line.length < 40) line += text;
-    draw();
+    else if (name === 'backspace') put(line.slice(0, -1));
+    else if (ctrl === true) put('');
+    else if (text !== undefined && line.length < 40) put(line + text);
   });
   draw();
   try {
@@ -157,7 +163,7 @@ function shownLines(request: Request, { terminal }: Chat, whole: boolean): strin
   const left = lines.length - kept.length;
   const isCut = left > 0 || kept.some((line) => line.length > widest);
   return [
-    ...kept.map((line) => `  ${colour(cutLine(line, widest), isDiff && terminal.styled)}`),
+    ...kept.map((line) => (line === '' ? '' : `  ${colour(cutLine(line, widest), isDiff && terminal.styled)}`)),
     ...(isCut ? [`  … ${left > 0 ? `${left} more lines` : 'cut'}; v shows all`] : []),
     `  session, always: ${describeRule(request.rule)}`,
   ];

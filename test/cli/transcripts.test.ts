@@ -18,8 +18,8 @@ let env: Record<string, string>;
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'coffer-transcript-'));
-  await writeFile(join(folder, 'coffer-key'), randomBytes(32), { mode: 0o600 });
-  for (const name of ['project', 'config']) await mkdir(join(folder, name));
+  for (const name of ['project', 'config', 'credentials']) await mkdir(join(folder, name));
+  await writeFile(join(folder, 'credentials/coffer-key'), randomBytes(32), { mode: 0o600 });
   await writeFile(join(folder, 'config/settings.json'), '{}', { mode: 0o600 });
   await writeFile(join(folder, 'taken'), 'somebody else\n');
   env = {
@@ -84,7 +84,7 @@ function args(exchange: Exchange): string[] {
 }
 
 async function asProcess(exchange: Exchange): Promise<Seen> {
-  const key = openSync(join(folder, 'coffer-key'), 'r');
+  const key = openSync(join(folder, 'credentials/coffer-key'), 'r');
   const child = spawn(process.execPath, [program, ...args(exchange)], {
     cwd: join(folder, 'project'),
     env: { ...env, COFFER_KEY_FD: '3' },
@@ -106,7 +106,7 @@ async function here(exchange: Exchange): Promise<Seen> {
   const given = args(exchange);
   const { code } = await runHere(fake, given.includes('--path') ? given : [...paths, ...given], {
     ...env,
-    CREDENTIALS_DIRECTORY: folder,
+    CREDENTIALS_DIRECTORY: join(folder, 'credentials'),
   });
   return { out: fake.out, err: fake.err, code };
 }
