@@ -104,7 +104,9 @@ function fields(tests: Readonly<Record<string, Test>>): Test {
 }
 
 const parent = fields({ uuid: text, id: text, reason: text });
+const project = fields({ first: missingOr(text), remote: missingOr(text), path: text });
 const status = one('running', 'completed', 'cancelled', 'failed');
+const flag = one(true, false);
 
 /** Tells whether a value is a summary. */
 export const isSummary: Test = fields({
@@ -117,8 +119,15 @@ export const isSummary: Test = fields({
   updated: count,
   directory: text,
   branch: missingOr(text),
+  worktree: missingOr(text),
+  project: missingOr(project),
   model: text,
   messages: count,
+  tasks: missingOr(count),
+  toolCalls: missingOr(count),
+  pinned: missingOr(flag),
+  archived: missingOr(flag),
+  tags: missingOr(list(text)),
   inputTokens: amount,
   outputTokens: amount,
   cost: amount,
@@ -148,14 +157,46 @@ const message: Test = (value) =>
     fields({ role: one('tool'), content: parts(result) }),
   ].some((test) => test(value));
 
+const toolCall = { toolCallId: text, toolName: text };
+
 const eventTypes: ReadonlyMap<unknown, Test> = new Map([
-  ['begin', fields({ uuid: text, directory: text, branch: missingOr(text), parent: missingOr(parent) })],
+  [
+    'begin',
+    fields({
+      uuid: text,
+      directory: text,
+      branch: missingOr(text),
+      worktree: missingOr(text),
+      project: missingOr(project),
+      parent: missingOr(parent),
+    }),
+  ],
   ['message', fields({ message, model: missingOr(text), partial: missingOr(one(true)) })],
   ['usage', fields({ model: text, usage: fields({ inputTokens: tokens, outputTokens: tokens, cost: amount }) })],
   ['model', fields({ model: text })],
   ['name', fields({ name: text })],
+  ['pin', fields({ pinned: flag })],
+  ['archive', fields({ archived: flag })],
+  ['tags', fields({ tags: list(text) })],
   ['status', fields({ status, reason: missingOr(text) })],
   ['error', fields({ code: text, message: text })],
+  ['tool-start', fields(toolCall)],
+  ['tool-end', fields({ ...toolCall, outcome: one('completed', 'failed', 'denied', 'cancelled'), bytes: count })],
+  ['approval-asked', fields({ toolCallId: text, rule: text, about: text })],
+  [
+    'approval-answered',
+    fields({
+      toolCallId: text,
+      rule: text,
+      answer: one('once', 'session', 'deny', 'always'),
+      by: one('person', 'rule', 'nobody'),
+    }),
+  ],
+  ['permission', fields({ rule: text, decision: one('allow', 'deny', 'revoke') })],
+  ['context-warning', fields({ tokens: count, window: count })],
+  ['compaction', fields({ summary: text, through: count, model: text })],
+  ['rewind', fields({ to: count })],
+  ['child', fields({ uuid: text, reason: text })],
 ]);
 
 /** Tells whether a value is an event; of a type that is not known it is one by its place alone. */
