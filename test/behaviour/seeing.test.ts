@@ -11,23 +11,27 @@ describe('/session list', () => {
     await place.run(['--model', 'demo/echo'], { input: 'about bananas\n' });
     await using chat = place.terminal(['--model', 'demo/echo']);
     await chat.waitFor(/» /);
+    // What the numbers mean that this chat began with changes here.
+    await place.run(['--model', 'demo/echo'], { input: 'about cherries\n' });
     chat.enter('/session list');
-    const [shown] = await chat.waitFor(/resume which session\?.*about bananas.*to search/s);
+    const [shown] = await chat.waitFor(/resume which session\?.*about cherries.*about bananas.*to search/s);
     expect(shown).not.toContain('apples');
     chat.key('escape');
     await chat.waitFor(/» /);
     chat.enter('/session');
     await chat.waitFor(/id +none yet/);
     await chat.waitFor(/» /);
-    // The numbers that it showed count.
-    chat.enter('/resume 1');
-    await chat.waitFor(/resumed session _autosave \(2 messages, demo\/echo\)/);
+    chat.enter('/resume 2');
+    await chat.waitFor(/resumed session \S+ \(2 messages, demo\/echo\)/);
+    await chat.waitFor(/» /);
+    chat.enter('/session');
+    await chat.waitFor(/title +about bananas/);
     await chat.waitFor(/» /);
     chat.enter('/session list');
     await chat.waitFor(/resume which session\?/);
     await chat.waitFor(/to search/);
     chat.key('enter');
-    await chat.waitFor(/this is session _autosave already/);
+    await chat.waitFor(/this is session \S+ already|resumed session/);
   });
 
   it('says that there is nothing where there is nothing', async () => {

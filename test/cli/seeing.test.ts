@@ -115,6 +115,8 @@ describe('a file that can not be read', () => {
     const searched = await run(['sessions', '--search', 'needle']);
     expect(searched).toMatchObject({ code: 0, out: expect.stringContaining('#4 user: needle') });
     expect(searched.err).toMatch(/^2 can't be searched: file [0-9a-f]{32}: /);
+    const filtered = await run(['sessions', '--search', 'needle', '--status', 'completed']);
+    expect(filtered.err).toMatch(/^2 can't be searched: file [0-9a-f]{32}: /);
     expect((await run(['sessions', '--status', 'running,completed'])).err).toMatch(/^2 can't be opened: /);
     const counted = await run(['stats']);
     expect(counted.err).toMatch(/^2 can't be counted: /);

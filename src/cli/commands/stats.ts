@@ -1,5 +1,6 @@
 import { parseCount } from '../../session/filter.ts';
 import { type Day, type Stats, statsOf } from '../../session/stats.ts';
+import type { Used } from '../../session/usage.ts';
 import { describeBytes, describeCost, describeCount, describeTokens } from '../amounts.ts';
 import { escapeJson } from '../escape.ts';
 import { Progress } from '../progress.ts';
@@ -94,6 +95,12 @@ function describeDay({ messages, used }: Day): string {
   const tokens = inputTokens === null && outputTokens === null ? null : (inputTokens ?? 0) + (outputTokens ?? 0);
   const parts = [describeCount(messages)];
   if (requests > 0 && tokens !== null) parts.push(`${describeCount(tokens)} tokens`);
-  if (requests > 0 && cost !== null) parts.push(describeCost(used));
+  if (requests > 0 && cost !== null) parts.push(known(used));
   return parts.join(', ');
+}
+
+/** Short, so that there is room for a bar; what exactly is not known stands with the models. */
+function known(used: Used): string {
+  const cost = describeCost({ ...used, unknownCost: 0 });
+  return used.unknownCost > 0 ? `${cost} + unknown` : cost;
 }
