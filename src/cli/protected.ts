@@ -14,7 +14,7 @@ export async function protectedPaths(env: NodeJS.ProcessEnv, vault: string): Pro
     dirname(await settingsPath(env)),
     join(env['XDG_CACHE_HOME'] || join(home, '.cache'), 'coffer'),
     join(env['XDG_DATA_HOME'] || join(home, '.local', 'share'), 'keyrings'),
-    join(home, 'Library', 'Keychains'),
+    ...(process.platform === 'darwin' ? [join(home, 'Library', 'Keychains')] : []),
     ...given.filter((path): path is string => path !== undefined && path !== ''),
   ];
 }
