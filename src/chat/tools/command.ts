@@ -1,6 +1,7 @@
 import { realpath } from 'node:fs/promises';
 import { z } from 'zod';
 import { CofferError } from '../../errors.ts';
+import { isWithin } from '../permissions.ts';
 import { Closed } from './closed.ts';
 import { commandEnv, type Launch, plainLaunch } from './launch.ts';
 import { type Ended, runProgram } from './program.ts';
@@ -34,7 +35,7 @@ export const runCommand: Tool = defineTool({
     return {
       rule: `${network ? 'network' : 'command'}:${command}`,
       about: `run ${firstLine(command)}${network ? ' (with network)' : ''}`,
-      detail: `${command}\n\n${sandboxed ? describeSandbox(network, place) : describeNone(sandbox)}`,
+      detail: `${command}\n\n${sandboxed ? describeSandbox(network, place, directory) : describeNone(sandbox)}`,
       sandboxed,
       async run(signal) {
         const launch: Launch = sandboxed
@@ -53,10 +54,13 @@ function firstLine(command: string): string {
   return more.length === 0 ? cut : `${cut} … (${more.length + 1} lines)`;
 }
 
-function describeSandbox(network: boolean, { env }: Place): string {
+function describeSandbox(network: boolean, { env }: Place, directory: string): string {
   const bus = network && busIsOnNetwork(env) ? ', and by it the session bus with your keychain' : '';
   const reach = network ? `the network is open to it${bus}` : 'no network';
-  return `runs in a sandbox: writes in the working directory and a /tmp of its own only, ${reach}, coffer's files hidden`;
+  const home = env['HOME'] !== undefined && isWithin(directory, env['HOME']);
+  const beware = home ? '; your home is in it: what it changes there may be run later, outside the sandbox' : '';
+  const where = `writes in the working directory and a /tmp of its own only${beware}`;
+  return `runs in a sandbox: ${where}; ${reach}; coffer's files are hidden`;
 }
 
 function describeNone(why: string): string {

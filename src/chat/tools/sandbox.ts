@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
-import { realpath, stat } from 'node:fs/promises';
-import { delimiter, dirname, isAbsolute, join } from 'node:path';
+import { mkdir, realpath, stat } from 'node:fs/promises';
+import { delimiter, dirname, isAbsolute, join, resolve } from 'node:path';
 import { isWithin } from '../permissions.ts';
 import { Closed } from './closed.ts';
 import { commandEnv, type Launch, watched } from './launch.ts';
@@ -53,7 +53,7 @@ export function busIsOnNetwork(env: NodeJS.ProcessEnv): boolean {
  * ones, so that order is the meaning: the whole, what hides parts of it, the working directory (which may lie in a hidden part), what hides parts of that.
  */
 async function sandboxArguments({ place, directory, network }: Bounds): Promise<string[]> {
-  const hidden = await hiddenPaths(place);
+  const hidden = await hiddenPaths(place, directory);
   const within = hidden.filter((path) => isWithin(directory, path) && !(directory === '/' && isUnder(PRIVATE, path)));
   const outside = hidden.filter((path) => !isWithin(directory, path) && !isUnder(PRIVATE, path));
   return [
@@ -92,15 +92,31 @@ async function nameServers(network: boolean): Promise<string[]> {
   return path !== undefined && isUnder(PRIVATE, path) ? ['--ro-bind', path, path] : [];
 }
 
-/** Everything to hide that is there, by its real path; what lies in something hidden is hidden with it. */
-async function hiddenPaths(place: Place): Promise<string[]> {
+/**
+ * Everything to hide, by its real path; what lies in something hidden is hidden with it. What coffer has not made yet is made where the
+ * command could make it: settings it left there would be taken for the person's own the next time.
+ */
+async function hiddenPaths(place: Place, directory: string): Promise<string[]> {
   const { env } = place;
   const sockets = [...(env['DBUS_SESSION_BUS_ADDRESS'] ?? '').matchAll(/path=([^,;]+)/g)];
   const named = [env['XDG_RUNTIME_DIR'], env['SSH_AUTH_SOCK'], ...sockets.map(([, path]) => decode(path ?? ''))];
-  const paths = [...(await Closed.in(place)).paths, ...named.filter((path) => path !== undefined && isAbsolute(path))];
+  const { paths: own } = await Closed.in(place);
+  const file = resolve(env['COFFER_PASSPHRASE_FILE'] || '/');
+  await Promise.all(own.filter((path) => isWithin(directory, path) && path !== file).map(makeMissing));
+  const paths = [...own, ...named.filter((path) => path !== undefined && isAbsolute(path))];
   const real = await Promise.all(paths.map((path) => realpath(path as string).catch(() => undefined))); // not there: nothing to hide
   const there = [...new Set(real.filter((path) => path !== undefined))].sort();
   return there.filter((path) => !there.some((other) => other !== path && isWithin(other, path)));
+}
+
+async function makeMissing(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    // It is a file, which is hidden as one; or it is not for us to make, and so not for the command either.
+    if (!['EEXIST', 'ENOTDIR', 'EACCES', 'EPERM', 'EROFS'].includes((error as NodeJS.ErrnoException).code ?? ''))
+      throw error;
+  }
 }
 
 /** What the working directory lies in stays writable: its mount point has to be made there. */

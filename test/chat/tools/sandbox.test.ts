@@ -9,6 +9,7 @@ import {
   readFileSync,
   realpathSync,
   rmSync,
+  statSync,
   symlinkSync,
 } from 'node:fs';
 import { createServer, type Server } from 'node:net';
@@ -71,22 +72,26 @@ describe('in a sandbox', () => {
     expect(await run(at, `ls ${at.root}`)).toBe('project\n');
   });
 
-  it.each(['home', 'project'] as const)('what is protected is empty, and stays as it is: in the %s', async (where) => {
-    const at = atHome();
-    const data = join(at[where], 'data');
-    mkdirSync(join(data, 'sessions'), { recursive: true });
-    copyFileSync(at.put('data/seen', 'secret'), join(data, 'seen'));
-    symlinkSync(data, join(at.project, 'link'));
-    const place = { protected: [data] };
-    expect(await run(at, `ls -A ${data} link/; cat ${data}/seen`, place)).toMatch(
-      /^[^\n]*:\n\n[^\n]*:\ncat: .*No such file/,
-    );
-    expect(await run(at, `rm -rf ${data}; echo new > ${data}/settings.json; mv ${data} gone`, place)).toMatch(
-      /(busy|Read-only)/,
-    );
-    expect(readdirSync(data).sort()).toEqual(['seen', 'sessions']);
-    expect(readFileSync(join(data, 'seen'), 'utf8')).toBe('secret');
-  });
+  it.for(['home', 'project'] as const)(
+    'what is protected is empty, and stays as it is: in the %s',
+    async (where, context) => {
+      requireSandbox(context);
+      const at = atHome();
+      const data = join(at[where], 'data');
+      mkdirSync(join(data, 'sessions'), { recursive: true });
+      copyFileSync(at.put('data/seen', 'secret'), join(data, 'seen'));
+      symlinkSync(data, join(at.project, 'link'));
+      const place = { protected: [data] };
+      expect(await run(at, `ls -A ${data} link/; cat ${data}/seen`, place)).toMatch(
+        /^[^\n]*:\n\n[^\n]*:\ncat: .*No such file/,
+      );
+      expect(await run(at, `rm -rf ${data}; echo new > ${data}/settings.json; mv ${data} gone`, place)).toMatch(
+        /(busy|Read-only)/,
+      );
+      expect(readdirSync(data).sort()).toEqual(['seen', 'sessions']);
+      expect(readFileSync(join(data, 'seen'), 'utf8')).toBe('secret');
+    },
+  );
 
   it('what lies on the way to it can’t be moved away, to be found the next time', async (context) => {
     requireSandbox(context);
@@ -96,6 +101,26 @@ describe('in a sandbox', () => {
     await run(at, 'mv local gone; mv local/share gone; mv local/share/data gone', place);
     expect(readFileSync(join(at.project, 'local/share/data/seen'), 'utf8')).toBe('secret');
     expect(await run(at, 'touch local/share/b local/a && ls local/share', place)).toBe('b\ndata\n');
+  });
+
+  it('what coffer has not made yet is not made by somebody else', async (context) => {
+    requireSandbox(context);
+    const at = world();
+    const place = { protected: [join(at.project, 'conf/coffer'), join(at.outside, 'none')] };
+    const plant = 'mkdir -p conf/coffer; echo {} > conf/coffer/settings.json';
+    expect(await run(at, `${plant}; mv conf gone; ${plant}`, place)).toMatch(/Read-only file system/);
+    expect(readdirSync(join(at.project, 'conf/coffer'))).toEqual([]);
+    expect(statSync(join(at.project, 'conf/coffer')).mode & 0o777).toBe(0o700);
+    expect(readdirSync(at.outside)).toEqual([]);
+  });
+
+  it('a passphrase file that is not there is not made a directory', async (context) => {
+    requireSandbox(context);
+    const at = world();
+    const file = join(at.project, 'passphrase');
+    const env = { ...process.env, COFFER_PASSPHRASE_FILE: file };
+    expect(await run(at, 'ls', { protected: [file], env })).toBe('');
+    expect(readdirSync(at.project)).toEqual([]);
   });
 
   it('a protected file is not readable', async (context) => {
@@ -197,6 +222,27 @@ describe('in a sandbox', () => {
     await listen(name);
     expect(await run(world(), connect({ path: name }))).toBe('ECONNREFUSED\n');
   });
+
+  it.for(['/', '/home'])(
+    'a person is told when a home lies in %s, the working directory',
+    async (directory, context) => {
+      requireSandbox(context);
+      let told: string | undefined;
+      await world().call(
+        'run_command',
+        { command: 'ls' },
+        {
+          place: { sandbox: 'required', directory, env: { ...process.env, HOME: '/home/me' } },
+          permissions: { allow: [], deny: [] },
+          approve: async ({ detail }) => {
+            told = detail;
+            return 'deny';
+          },
+        },
+      );
+      expect(told).toMatch(/your home is in it/);
+    },
+  );
 
   it('a person is told what the network reaches beside the network', async (context) => {
     requireSandbox(context);
