@@ -1,3 +1,5 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { requirePosix } from '../files/facilities.ts';
 import { makePlace, type Place } from '../support/coffer.ts';
@@ -103,6 +105,28 @@ describe('a mark', () => {
     expect(await place.run(['pin', '1'])).toMatchObject({ code: 0, stdout: `${row?.id} is pinned already\n` });
     live.key('ctrl+d');
     await live.exit;
+  });
+});
+
+describe('a change', () => {
+  it('is made where it can not be marked against rollback, and that is told', async () => {
+    await using place = await makePlace();
+    await place.run(echo, { input: 'zero\n/reset\none\ntwo\n/save kept\n' });
+    await rm(join(place.data, 'seen'));
+    await mkdir(join(place.data, 'seen'));
+    const changes: string[][] = [
+      ['rename', 'last', 'x'],
+      ['rewind', 'last', '1'],
+      ['fork', 'last', '1'],
+      ['redact', 'last'],
+      ['delete', 'kept', '--yes'],
+      ['prune', '--max-sessions', '1', '--yes'],
+    ];
+    for (const args of changes) {
+      const { code, stderr } = await place.run(args, { input: 'echo: one\n' });
+      expect(code, args.join(' ')).toBe(0);
+      expect(stderr, args.join(' ')).toMatch(/^done, but the marks against rollback could not be written: /m);
+    }
   });
 });
 

@@ -1,7 +1,8 @@
 import { CofferError } from '../../errors.ts';
+import { changeVault } from '../changing.ts';
 import type { Chat } from '../chat.ts';
 import { requireMaySend } from '../elsewhere.ts';
-import { openSessions, type Shell } from '../shell.ts';
+import type { Shell } from '../shell.ts';
 import { describeCompacted } from '../turn.ts';
 
 /**
@@ -10,8 +11,7 @@ import { describeCompacted } from '../turn.ts';
  */
 export async function compactSession(shell: Shell, which: string): Promise<void> {
   const { terminal, env, options } = shell;
-  const { sessions, input, settings } = await openSessions(shell);
-  try {
+  await changeVault(shell, async ({ sessions, input, settings }) => {
     const row = await sessions.find(which);
     const compacted = await sessions.change(row, async (session) => {
       const { compact } = await import('../../chat/compact.ts');
@@ -24,9 +24,7 @@ export async function compactSession(shell: Shell, which: string): Promise<void>
       return done;
     });
     terminal.say(describeCompacted(compacted, settings.keepMessages));
-  } finally {
-    input.close();
-  }
+  });
 }
 
 /** The same for the present conversation. Ctrl+C cancels it. Throws `MODEL_*`, `CANCELLED`. */

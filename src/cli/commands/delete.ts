@@ -3,9 +3,10 @@ import { copiesOf } from '../../session/copies.ts';
 import type { Row } from '../../session/row.ts';
 import type { Sessions } from '../../session/sessions.ts';
 import { describeHolder } from '../../vault/lease.ts';
+import { changeVault } from '../changing.ts';
 import type { Chat } from '../chat.ts';
 import { type Asked, confirmRemoval, describeDoomed } from '../removal.ts';
-import { openSessions, type Shell } from '../shell.ts';
+import type { Shell } from '../shell.ts';
 
 /**
  * Deletes sessions or snapshots, each named before it happens, after a question. One that a process holds is not deleted, and then none is.
@@ -17,15 +18,12 @@ export async function deleteSessions(
   options: { yes?: boolean | undefined },
 ): Promise<void> {
   const { terminal } = shell;
-  const { sessions, input } = await openSessions(shell);
-  try {
+  await changeVault(shell, async ({ sessions, input }) => {
     const all = await sessions.list();
     const rows = await Promise.all(wanted.map((which) => sessions.find(which, all)));
     const yes = options.yes === true;
     await removeWanted(sessions, rows, all, { terminal, input, yes, instead: '--yes does without' });
-  } finally {
-    input.close();
-  }
+  });
 }
 
 /** Deletes one from within a chat, never the conversation one is in. Throws as {@link deleteSessions}, and `USAGE` for the present one. */
@@ -38,6 +36,7 @@ export async function deleteFromChat(chat: Chat, which: string): Promise<void> {
   }
   const instead = `coffer delete ${row.id} --yes does without`;
   await removeWanted(sessions, [row], await sessions.list(), { terminal, input, yes: false, instead });
+  chat.tellUnmarked();
 }
 
 async function removeWanted(

@@ -3,9 +3,10 @@ import { forkOf } from '../../session/fork.ts';
 import type { Row } from '../../session/row.ts';
 import type { Sessions } from '../../session/sessions.ts';
 import { refuseRolledBack } from '../../vault/rollback.ts';
+import { changeVault } from '../changing.ts';
 import type { Chat } from '../chat.ts';
 import { escapeJson } from '../escape.ts';
-import { openSessions, type Shell } from '../shell.ts';
+import type { Shell } from '../shell.ts';
 
 /** What a fork may be told. */
 export interface ForkOptions {
@@ -25,8 +26,7 @@ export async function forkSession(
 ): Promise<void> {
   const { terminal } = shell;
   const wanted = prompts === undefined ? undefined : promptOf(prompts);
-  const { sessions, input } = await openSessions(shell);
-  try {
+  await changeVault(shell, async ({ sessions }) => {
     const row = await sessions.find(which);
     const { events, state, row: now } = await sessions.read(row);
     if (now.rolledBack !== undefined && options.acceptOlder !== true)
@@ -45,9 +45,7 @@ export async function forkSession(
     }
     const problem = await noteChild(sessions, row, { uuid, reason: fork.reason });
     if (problem !== undefined) terminal.tell(`${row.id} has no note of its fork: ${problem.message}`);
-  } finally {
-    input.close();
-  }
+  });
 }
 
 /** Goes on in a fork of the present conversation, with its first prompts, all of them unless told. Throws `USAGE`, `NOT_SAVED`. */

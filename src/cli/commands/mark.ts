@@ -2,8 +2,9 @@ import { CofferError } from '../../errors.ts';
 import { archiving, type Mark, type Marks, marksOf, naming, pinning, tagging, untagging } from '../../session/marks.ts';
 import type { Row } from '../../session/row.ts';
 import type { Sessions } from '../../session/sessions.ts';
+import { changeVault } from '../changing.ts';
 import type { Chat } from '../chat.ts';
-import { openSessions, type Shell } from '../shell.ts';
+import type { Shell } from '../shell.ts';
 
 /** A mark, and what a session with it is. */
 export interface Marking {
@@ -30,12 +31,9 @@ export const markings = {
  */
 export async function markSession(shell: Shell, which: string, make: () => Marking): Promise<void> {
   const marking = make();
-  const { sessions, input } = await openSessions(shell);
-  try {
+  await changeVault(shell, async ({ sessions }) => {
     shell.terminal.say(await markRow(sessions, await sessions.find(which), marking));
-  } finally {
-    input.close();
-  }
+  });
 }
 
 /** Marks a session from within a chat: the present one unless told which. Throws as {@link markSession}. */

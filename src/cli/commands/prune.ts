@@ -1,10 +1,11 @@
 import { CofferError, isCofferError } from '../../errors.ts';
 import { clockTrouble, type Expired, expiredOf, isOff, type Policy } from '../../session/retention.ts';
 import type { Sessions } from '../../session/sessions.ts';
+import { changeVault } from '../changing.ts';
 import { escapeJson } from '../escape.ts';
 import { confirmRemoval, describeDoomed } from '../removal.ts';
 import type { Settings } from '../settings.ts';
-import { openSessions, type Shell } from '../shell.ts';
+import type { Shell } from '../shell.ts';
 import type { Terminal } from '../terminal.ts';
 
 /** What a prune may be told. */
@@ -27,8 +28,7 @@ export async function prune(shell: Shell, options: PruneOptions): Promise<void> 
     maxSessions: limitOf(options.maxSessions, '--max-sessions'),
     retentionDays: limitOf(options.olderThan, '--older-than'),
   };
-  const { sessions, input, settings } = await openSessions(shell);
-  try {
+  await changeVault(shell, async ({ sessions, input, settings }) => {
     const policy = isOff(given) ? policyOf(settings) : given;
     if (isOff(policy)) terminal.tell(OFF);
     const expired = await findExpired(terminal, sessions, policy);
@@ -47,9 +47,7 @@ export async function prune(shell: Shell, options: PruneOptions): Promise<void> 
       await sessions.delete(row);
       if (options.json !== true) terminal.say(`deleted ${row.id}`);
     }
-  } finally {
-    input.close();
-  }
+  });
 }
 
 /**

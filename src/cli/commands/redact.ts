@@ -5,8 +5,9 @@ import { holdersOf, type Redaction, redactionOf, redactSession } from '../../ses
 import type { Row } from '../../session/row.ts';
 import type { Session } from '../../session/session.ts';
 import type { Sessions } from '../../session/sessions.ts';
+import { changeVault } from '../changing.ts';
 import type { Chat } from '../chat.ts';
-import { firstLine, openSessions, type Shell } from '../shell.ts';
+import { firstLine, type Shell } from '../shell.ts';
 import type { Terminal } from '../terminal.ts';
 
 /**
@@ -16,8 +17,7 @@ import type { Terminal } from '../terminal.ts';
  */
 export async function redactFromShell(shell: Shell, which: string): Promise<void> {
   const { terminal } = shell;
-  const { sessions, input } = await openSessions(shell);
-  try {
+  await changeVault(shell, async ({ sessions, input }) => {
     const row = await sessions.find(which);
     if (row.kind === 'snapshot') {
       throw new CofferError(
@@ -33,9 +33,7 @@ export async function redactFromShell(shell: Shell, which: string): Promise<void
     tellRedacted(terminal, changed, row.id);
     await tellRest(terminal, sessions, redaction, { fileId: row.fileId, changed: changed > 0 });
     tellProviders(terminal, changed > 0 ? events : []);
-  } finally {
-    input.close();
-  }
+  });
 }
 
 /** The same for the present conversation; the text is `argument`, or asked for. Throws as {@link redactFromShell}. */

@@ -1,8 +1,9 @@
 import { CofferError } from '../../errors.ts';
 import { type Prompt, promptsOf, type Rewind, rewindOf } from '../../session/fork.ts';
+import { changeVault } from '../changing.ts';
 import type { Chat } from '../chat.ts';
 import { countMessages } from '../rows.ts';
-import { openSessions, type Shell } from '../shell.ts';
+import type { Shell } from '../shell.ts';
 import { promptOf } from './fork.ts';
 
 /**
@@ -12,8 +13,7 @@ import { promptOf } from './fork.ts';
 export async function rewindSession(shell: Shell, which: string, prompts: string): Promise<void> {
   const { terminal } = shell;
   const wanted = promptOf(prompts);
-  const { sessions, input } = await openSessions(shell);
-  try {
+  await changeVault(shell, async ({ sessions }) => {
     const row = await sessions.find(which);
     const rewind = await sessions.change(row, async (session) => {
       const planned = rewindOf(session.state, wanted);
@@ -21,9 +21,7 @@ export async function rewindSession(shell: Shell, which: string, prompts: string
       return planned;
     });
     terminal.say(describeRewind(rewind, `coffer export ${row.id} and coffer logs ${row.id} still show`));
-  } finally {
-    input.close();
-  }
+  });
 }
 
 /** The same in the present conversation: the last prompt unless told, and with `?` what is chosen from a list. Throws `USAGE`. */
