@@ -48,7 +48,7 @@ export function tokensOf(conversation: Conversation): number {
 }
 
 /** Guesses how many tokens messages have: four bytes of UTF-8 to one, which is near for prose and code, and high for other scripts. */
-export function estimate(messages: readonly Message[]): number {
+function estimate(messages: readonly Message[]): number {
   const bytes = messages.reduce((sum, { content }) => {
     return sum + Buffer.byteLength(typeof content === 'string' ? content : JSON.stringify(content)) + 16;
   }, 0);

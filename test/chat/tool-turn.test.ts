@@ -32,40 +32,49 @@ beforeEach(() => {
 });
 
 describe('a turn with tools', () => {
-  it('runs what the reply calls, a step each, and asks again with the results until nothing is called', async () => {
-    const model = await answering((messages) =>
-      messages.at(-1)?.role === 'user'
-        ? { content: 'let me look', toolCalls: [call('read_file', { path: 'notes.txt' }, 'c1')], usage: used(20, 3) }
-        : { content: `it says ${messages.at(-1)?.content}`, usage: used(40, 4) },
-    );
-    const ends: CallEnd[] = [];
-    const result = await turn(
-      session,
-      model,
-      'go',
-      { ...silent, onCallEnd: (end) => ends.push(end) },
-      idle(),
-      withTools(),
-    );
-    expect(result).toEqual({ outcome: 'completed', text: 'it says my notes\n' });
-    expect(session.steps.map((step) => step.map(({ type }) => type))).toEqual([
-      ['message'],
-      ['message', 'usage'],
-      ['tool-start'],
-      ['tool-end', 'message'],
-      ['message', 'usage'],
-    ]);
-    expect(session.state.messages.map(({ role }) => role)).toEqual(['user', 'assistant', 'tool', 'assistant']);
-    expect(session.state).toMatchObject({
-      inputTokens: 60,
-      outputTokens: 7,
-      toolCalls: 1,
-      tasks: 1,
-      contextTokens: 44,
-    });
-    expect(ends).toMatchObject([{ outcome: 'completed', text: 'my notes\n', unattended: false }]);
-    expect(session.draft).toBeUndefined();
-  });
+  it.each(['openai-compatible', 'anthropic'] as const)(
+    'runs what the reply calls, a step each, and asks again with the results until nothing is called (%s)',
+    async (type) => {
+      const model = await answering(
+        (messages) =>
+          messages.at(-1)?.role === 'user'
+            ? {
+                content: 'let me look',
+                toolCalls: [call('read_file', { path: 'notes.txt' }, 'c1')],
+                usage: used(20, 3),
+              }
+            : { content: `it says ${messages.at(-1)?.content}`, usage: used(40, 4) },
+        type,
+      );
+      const ends: CallEnd[] = [];
+      const result = await turn(
+        session,
+        model,
+        'go',
+        { ...silent, onCallEnd: (end) => ends.push(end) },
+        idle(),
+        withTools(),
+      );
+      expect(result).toEqual({ outcome: 'completed', text: 'it says my notes\n' });
+      expect(session.steps.map((step) => step.map(({ type }) => type))).toEqual([
+        ['message'],
+        ['message', 'usage'],
+        ['tool-start'],
+        ['tool-end', 'message'],
+        ['message', 'usage'],
+      ]);
+      expect(session.state.messages.map(({ role }) => role)).toEqual(['user', 'assistant', 'tool', 'assistant']);
+      expect(session.state).toMatchObject({
+        inputTokens: 60,
+        outputTokens: 7,
+        toolCalls: 1,
+        tasks: 1,
+        contextTokens: 44,
+      });
+      expect(ends).toMatchObject([{ outcome: 'completed', text: 'my notes\n', unattended: false }]);
+      expect(session.draft).toBeUndefined();
+    },
+  );
 
   it('runs the calls of one reply one after another, in order', async () => {
     const model = scripted([
@@ -283,21 +292,23 @@ function withTools(more: TurnOptions = {}): TurnOptions {
   return { tools: new ToolBox({ place }), ...more };
 }
 
-function open(model: string): Promise<ChatModel> {
-  return openModel(`mock/${model}`, { providers: { mock: { baseURL: server.openai } }, env: {} });
+type Protocol = 'openai-compatible' | 'anthropic';
+
+function open(model: string, type: Protocol = 'openai-compatible'): Promise<ChatModel> {
+  return openModel(`mock/${model}`, { providers: { mock: { type, baseURL: server.openai } }, env: {} });
 }
 
-function answering(respond: (messages: SentMessage[]) => FixtureResponse): Promise<ChatModel> {
+function answering(respond: (messages: SentMessage[]) => FixtureResponse, type?: Protocol): Promise<ChatModel> {
   server.respond('tooled', respond);
-  return open('tooled');
+  return open('tooled', type);
 }
 
 function call(name: string, input: object, id: string): { id: string; name: string; arguments: string } {
   return { id, name, arguments: JSON.stringify(input) };
 }
 
-function used(input: number, output: number): { prompt_tokens: number; completion_tokens: number } {
-  return { prompt_tokens: input, completion_tokens: output };
+function used(input: number, output: number): Record<string, number> {
+  return { prompt_tokens: input, completion_tokens: output, input_tokens: input, output_tokens: output };
 }
 
 function lastSent(): SentMessage[] {
