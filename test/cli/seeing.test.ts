@@ -127,6 +127,36 @@ describe('a file that can not be read', () => {
   });
 });
 
+describe('coffer -l', () => {
+  it('lists what is of this directory with names, tasks and times, and leaves out what is archived', async () => {
+    await vault(async (sessions) => {
+      const put = async (directory: string, ...events: NewEvent[]): Promise<Session> => {
+        const session = sessions.begin({ directory, model: 'demo/echo' });
+        await session.append(user('hello'), reply('one'), user('and'), reply('two'), ...events);
+        return session;
+      };
+      await (await put(folder, { type: 'name', name: 'the bug' })).close();
+      await (await put('/elsewhere')).close();
+      await (await put(folder, { type: 'archive', archived: true })).close();
+      const titled = await put(folder);
+      await titled.save('kept');
+      await titled.close();
+    });
+    const { out, err } = await run(['-l', '--path', folder]);
+    expect(out.split('\n').map((line) => line.replace(/(just now|1 minute ago)$/, 'now'))).toEqual([
+      `sessions of ${folder} (3):`,
+      '  1) hello, 2 tasks, now',
+      '  2) kept, snapshot, 2 tasks, now',
+      '  5) the bug, 2 tasks, now',
+      'use coffer -a <number or id> to go on with one',
+      '',
+    ]);
+    expect(err).toBe('1 archived not shown; coffer sessions --here --all lists it too\n');
+    const none = await run(['-l', '--path', '/']);
+    expect(none).toMatchObject({ code: 0, out: 'no saved sessions of / yet\n' });
+  });
+});
+
 describe('on a terminal', () => {
   it('a search cuts lines around the match, says how many more there are, and wipes how far it is', async () => {
     await vault(async (sessions) => {

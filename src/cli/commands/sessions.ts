@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { type Filter, filterRows, parseCount, parseSinceHours, parseStatuses } from '../../session/filter.ts';
-import { isOf, surroundingsOf } from '../../session/project.ts';
+import { surroundingsOf } from '../../session/project.ts';
 import type { Row } from '../../session/row.ts';
 import { wantedText } from '../../session/search.ts';
 import type { Sessions } from '../../session/sessions.ts';
@@ -75,11 +75,13 @@ export async function listHere(shell: Shell): Promise<void> {
   const here = await surroundingsOf(directory);
   const { sessions, input } = await openSessions(shell);
   try {
-    const rows = (await sessions.list()).filter((row) => row.unreadable === undefined && isOf(row, here));
+    const all = await sessions.list();
+    const { rows, archived } = filterRows(all, { here });
     if (rows.length === 0) terminal.say(`no saved sessions of ${directory} yet`);
     else terminal.say(`sessions of ${directory} (${rows.length}):`);
     for (const row of rows) terminal.say(`${numbered(row)} ${hereLine(row)}`);
     if (rows.length > 0) terminal.say('use coffer -a <number or id> to go on with one');
+    tellCut(terminal, 0, { archived, of: all.length, all: 'coffer sessions --here --all' });
     tellTroubles(terminal, rows);
   } finally {
     input.close();
@@ -87,12 +89,11 @@ export async function listHere(shell: Shell): Promise<void> {
 }
 
 function hereLine(row: Row): string {
-  const { name, title, id, kind, tasks, held, status, archived } = row;
+  const { name, title, id, kind, tasks, held, status } = row;
   const kinds = kind === 'snapshot' ? ['snapshot'] : [];
   const counted = tasks === undefined ? [] : [countTasks(tasks)];
   const marks = held !== undefined ? ['in use'] : status === 'interrupted' ? ['interrupted'] : [];
-  const kept = archived === true ? ['archived'] : [];
-  return [name ?? title ?? id, ...kinds, ...counted, ago(row.updated), ...marks, ...kept].join(', ');
+  return [name ?? title ?? id, ...kinds, ...counted, ago(row.updated), ...marks].join(', ');
 }
 
 /** A program gets all rows where it does not say how many: it does not scroll. */
