@@ -17,6 +17,9 @@ export const IMPORT_LIMIT: number = 256 * 1024 * 1024;
 /** How deep the values of an event may be nested: writing them recurses. */
 const DEPTH = 500;
 
+/** The last moment that a Date can be (ECMA-262), in milliseconds. */
+const LAST_TIME = 8_640_000_000_000_000;
+
 /** How long the texts of an id may be, and how many tags there may be: they go into the list. */
 const ID_LIMIT = 200;
 const TAG_LIMIT = 64;
@@ -108,6 +111,7 @@ function readEvent(line: string, row: number, before: readonly Event[]): Event {
   const event = decode(line, row);
   const last = before.at(-1)?.id ?? 0;
   if (event.id <= last) throw invalid(row, `its id ${event.id} does not rise: the one before is ${last}`);
+  if (event.ts > LAST_TIME) throw invalid(row, `its ts ${event.ts} is no time`);
   const isEarly = event.type === 'message' && before.every(({ type }) => type !== 'begin');
   if (isEarly) throw invalid(row, 'a message before the session begins');
   if (!isKnown(event)) return event;

@@ -146,8 +146,10 @@ function beginAgain(file: SalvagedFile, found: readonly Event[]): Event[] {
   if (summary && summary.model !== '' && before.model === '') added.push({ type: 'model', model: summary.model });
   const isNamed = summary?.kind === 'session' && summary.name !== undefined && before.name === undefined;
   if (isNamed && summary.name !== undefined) added.push({ type: 'name', name: summary.name });
-  if (summary && file.isLast && before.status !== summary.status)
-    added.push({ type: 'status', status: summary.status });
+  // Recorded in any case, and now, so that it counts as gone on with: retention must not delete at once what was just brought back.
+  const isKnown = summary !== undefined && file.isLast && before.status !== summary.status;
+  const reason = isKnown ? undefined : before.statusReason;
+  added.push({ type: 'status', status: isKnown ? summary.status : before.status, reason });
   // Behind where the damaged one began, or the note that this is lost: what it counted from there on is counted on.
   const at =
     found.findLastIndex((event) => event.type === 'begin') + 1 || found.findIndex(({ type }) => type !== 'error');

@@ -160,6 +160,7 @@ describe('a broken export', () => {
       `${jsonl(header, start)}${'['.repeat(1_000_000)}\n`,
       'line 3: it is nested deeper than 500',
     ],
+    ['a time that is none', jsonl(header, { ...start, ts: 9e15 }), 'line 2: its ts 9000000000000000 is no time'],
     ['a version that is none', jsonl({ ...header, coffer: 0 }, start), "line 1: not the first line of coffer's JSONL"],
     ['the events alone', jsonl(start, hello), 'line 1: its first line is missing'],
     ['a JSON array', '[\n{"mapping":{}}\n]\n', 'line 1: a JSON array, such as ChatGPT exports'],

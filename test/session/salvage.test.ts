@@ -104,6 +104,25 @@ describe('salvage', () => {
     expect(texts(session).at(-1)).toBe('goes on');
   });
 
+  it('counts as gone on with now, and what was taken back stays taken back', async () => {
+    const at = home();
+    const sessions = await at.open();
+    const session = begin(sessions);
+    for (let index = 0; index < 12; index++) await session.append(user(`${index} ${noise(300_000)}`));
+    await session.append({ type: 'rewind', to: session.state.messageEvents[10]! }, user('after'));
+    await session.close();
+    damage(at.path(session.fileId!), 1_300_000);
+    const before = Date.now();
+    const { id, lost } = await sessions.salvage(session.fileId!);
+    expect(lost).toHaveLength(1);
+    // Events are numbered anew where some are lost: the twelfth message must be gone still.
+    const { words } = await salvaged(sessions, id);
+    expect(words.at(-1)).toBe('after');
+    expect(words.at(-2)).toBe('10');
+    expect((await sessions.find(id)).updated).toBeGreaterThanOrEqual(before);
+    await sessions.close();
+  });
+
   it('says of the last step that it is lost when nothing else knows what was in it', async () => {
     const at = home();
     const { fileId, ends } = await large(at, 5);
