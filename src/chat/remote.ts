@@ -109,8 +109,22 @@ async function offer(tools: readonly OfferedTool[]): Promise<ToolSet> {
 }
 
 function callOf(part: { toolCallId: string; toolName: string; input: unknown }): ReplyPart {
-  const { toolCallId, toolName, input } = part;
+  const { toolCallId, toolName } = part;
+  const input = isDeeper(part.input, DEPTH) ? `input nested deeper than ${DEPTH} levels` : part.input;
   return { type: 'tool-call', toolCallId, toolName, input };
+}
+
+/** How deep the input of a call may be nested: what writes it down recurses, and no tool wants more. */
+const DEPTH = 64;
+
+function isDeeper(value: unknown, levels: number): boolean {
+  const nested = (values: unknown[]): object[] => values.filter((item) => typeof item === 'object' && item !== null);
+  let level = nested([value]);
+  for (let depth = 1; level.length > 0; depth++) {
+    if (depth > levels) return true;
+    level = nested(level.flatMap((item) => Object.values(item)));
+  }
+  return false;
 }
 
 // A model object, never a name: the SDK takes a name to its vendor's gateway.

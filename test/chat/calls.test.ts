@@ -60,6 +60,19 @@ describe.each(['openai-compatible', 'anthropic'] as const)('a call over the %s p
     expect(parts.at(-1)).toMatchObject({ type: 'finish' });
   });
 
+  it('whose input is nested as deep as no tool wants, and no record bears, comes without it', async () => {
+    const deep = (levels: number): string => `{"path":${'['.repeat(levels - 1)}${']'.repeat(levels - 1)}}`;
+    for (const [levels, comes] of [
+      [64, JSON.parse(deep(64))],
+      [65, 'input nested deeper than 64 levels'],
+      [2000, 'input nested deeper than 64 levels'],
+    ] as const) {
+      server.respond('deep', () => ({ toolCalls: [{ id: 'c1', name: 'read_file', arguments: deep(levels) }] }));
+      const [call] = calls(await reply('deep', hello, tools)) as { input: unknown }[];
+      expect(call?.input).toEqual(comes);
+    }
+  });
+
   it('is sent back with its result', async () => {
     server.respond('plain', () => ({ content: 'ok' }));
     await reply(
