@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync, renameSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { VaultKey } from '../../src/envelope/key.ts';
@@ -246,6 +247,26 @@ describe('redacting a session', () => {
     const before = readFileSync(at.path(session.fileId!));
     expect(await redactSession(session, redactionOf(SECRET))).toBe(0);
     expect(readFileSync(at.path(session.fileId!))).toEqual(before);
+  });
+
+  it('that can not be saved is told, and the next save takes the text out', async () => {
+    const at = home();
+    await using sessions = await at.open();
+    const session = begin(sessions);
+    await session.append(user(`the key is ${SECRET}`));
+    const folder = join(at.directory, 'sessions');
+    renameSync(folder, `${folder} gone`);
+    await expect(redactSession(session, redactionOf(SECRET))).rejects.toMatchObject({ code: 'NOT_SAVED' });
+    expect(session.unsaved).toBeDefined();
+    renameSync(`${folder} gone`, folder);
+    const key = await keyOf(at);
+    expect(linesOf(at, session, key)).toContain(SECRET);
+    await session.append(reply('noted'));
+    expect(session.unsaved).toBeUndefined();
+    const lines = linesOf(at, session, key);
+    expect(lines).not.toContain(SECRET);
+    expect(lines).toContain('the key is [redacted]');
+    expect(lines).toContain('noted');
   });
 
   it('names what else has the text', async () => {
