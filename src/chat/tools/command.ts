@@ -12,7 +12,7 @@ import { defineTool, type Outcome, type Place, type Tool } from './tool.ts';
 export const runCommand: Tool = defineTool({
   name: 'run_command',
   description:
-    'Runs a command line with /bin/sh in the working directory and gives what it prints and how it ended. It has no terminal and no input. Everything it started ends with it. Where it runs in a sandbox it can write in the working directory and /tmp alone, and reaches no network unless network is true and the person allows that.',
+    'Runs a command line with /bin/sh in the working directory and gives what it prints and how it ended. It has no terminal and no input; to print an error use >&2, not /dev/stderr. Everything it started ends with it. Where it runs in a sandbox it can write in the working directory and /tmp alone, and reaches no network unless network is true and the person allows that.',
   input: z.strictObject({
     command: z
       .string()

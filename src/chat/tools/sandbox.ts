@@ -103,7 +103,8 @@ async function hiddenPaths(place: Place, directory: string): Promise<string[]> {
   const { paths: own } = await Closed.in(place);
   const file = resolve(env['COFFER_PASSPHRASE_FILE'] || '/');
   await Promise.all(own.filter((path) => isWithin(directory, path) && path !== file).map(makeMissing));
-  const paths = [...own, ...named.filter((path) => path !== undefined && isAbsolute(path))];
+  const denied = place.denied?.filter((path) => path !== '/') ?? []; // without anything to read there is no shell either
+  const paths = [...own, ...denied, ...named.filter((path) => path !== undefined && isAbsolute(path))];
   const real = await Promise.all(paths.map((path) => realpath(path as string).catch(() => undefined))); // not there: nothing to hide
   const there = [...new Set(real.filter((path) => path !== undefined))].sort();
   return there.filter((path) => !there.some((other) => other !== path && isWithin(other, path)));

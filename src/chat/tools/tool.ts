@@ -13,7 +13,7 @@ export interface Place {
   readonly commandTimeout: number;
   /** The most bytes one call may give. */
   readonly maxToolOutput: number;
-  /** Directories that rules deny to reading: a listing or a search passes them over. */
+  /** Directories that rules deny to reading: a listing or a search passes them over, and a sandbox hides them. */
   readonly denied?: readonly string[];
   /** Whether commands run under bubblewrap where that works, only there, or never; `auto` unless given. */
   readonly sandbox?: 'auto' | 'required' | 'off';

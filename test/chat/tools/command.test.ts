@@ -37,6 +37,12 @@ describe.for(ways)('run_command $way', ({ sandbox, needs }) => {
     expect((await run(at, 'no-such-program')).text).toMatch(/not found\n\[exit status 127\]\n$/);
   });
 
+  it('gives what is no text as text all the same', async (context) => {
+    needs(context);
+    const done = await run(world(), "printf 'a\\377\\000\\342\\202'");
+    expect(done.text).toBe('a\ufffd\0\ufffd\n[exit status 0]\n');
+  });
+
   it('takes the command line as it is', async (context) => {
     needs(context);
     const command = 'echo "$#" \'a  b\' "$(echo c)"\necho "$0"';

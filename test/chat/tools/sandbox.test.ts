@@ -123,6 +123,21 @@ describe('in a sandbox', () => {
     expect(readdirSync(at.project)).toEqual([]);
   });
 
+  it('what a rule denies to reading is hidden as well, but for the whole disk', async (context) => {
+    requireSandbox(context);
+    const at = atHome();
+    at.put('project/keys/id', 'secret');
+    mkdirSync(join(at.home, 'keys'));
+    copyFileSync(join(at.project, 'keys/id'), join(at.home, 'keys/id'));
+    const deny = [join(at.project, 'keys'), join(at.home, 'keys'), '/'].map((path) => `read:${path}`);
+    const input = { command: `cat keys/id ${at.home}/keys/id; ls -A keys ${at.home}/keys` };
+    const options = { place: { sandbox: 'required' }, permissions: { allow: ['command'], deny } } as const;
+    const { text } = await at.call('run_command', input, options);
+    expect(text).toMatch(/^(cat: .*No such file or directory\n){2}/);
+    expect(text).not.toContain('secret');
+    expect(text).not.toMatch(/^id$/m);
+  });
+
   it('a protected file is not readable', async (context) => {
     requireSandbox(context);
     const at = world();
