@@ -17,6 +17,9 @@ export function useTools(messages: readonly Message[]): Said {
   return calls.length === 0 ? HELP : calls;
 }
 
+/** Said instead of a call where no tools are offered. */
+export const NO_TOOLS = 'I am offered no tools: the setting tools is false.';
+
 const HELP =
   'I do what I am told, a line each: read FILE, list [DIRECTORY], search TEXT, write FILE TEXT, run COMMAND.';
 

@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import { CofferError } from '../errors.ts';
 import type { Message } from '../session/event.ts';
 import { textOf } from '../session/state.ts';
-import { type Said, useTools } from './demo-tools.ts';
+import { NO_TOOLS, type Said, useTools } from './demo-tools.ts';
 import { cancelled } from './faults.ts';
 import { quote } from './providers.ts';
 import { type ChatModel, DEFAULT_WINDOW } from './reply.ts';
@@ -26,8 +26,9 @@ export function demoModel(model: string): ChatModel {
     isLocal: true,
     contextWindow: DEFAULT_WINDOW,
     takesTools: model === 'tools',
-    async *reply(messages, signal) {
-      const said = answer(messages);
+    async *reply(messages, signal, tools) {
+      const wanted = answer(messages);
+      const said = typeof wanted === 'string' || tools !== undefined ? wanted : NO_TOOLS;
       const calls = typeof said === 'string' ? [] : said;
       for (const word of typeof said === 'string' ? (said.match(/\S*\s*/g) ?? []) : []) {
         // One turn of the event loop a word, so that Ctrl+C gets in between.

@@ -88,7 +88,7 @@ export async function turn(
     await runCalls(session, calls.slice(0, room), callOptions(events, options), signal);
     called += calls.length;
     if (calls.length > room) {
-      const limit = asked < maxTurns ? ([maxToolCalls, 'calls of tools', 'maxToolCalls'] as const) : undefined;
+      const limit = asked < maxTurns ? ([maxToolCalls, 'tool calls', 'maxToolCalls'] as const) : undefined;
       return await endAtLimit(session, calls.slice(room), limit ?? [maxTurns, 'requests', 'maxTurns'], result.text);
     }
     if (signal.aborted) return { outcome: 'cancelled', text: result.text };

@@ -194,6 +194,21 @@ describe('without a terminal', () => {
     ]);
   });
 
+  it('ends a turn at the limits of the settings, and says which', async () => {
+    await writeFile(join(place.config, 'settings.json'), JSON.stringify({ maxToolCalls: 1 }));
+    const { stdout, stderr, code } = await place.run(['--model', 'demo/tools', '-p', 'list\nlist']);
+    expect({ stdout, code }).toEqual({ stdout: '', code: 1 });
+    expect(stderr).toMatch(/^list_files\n.*at most 1 tool calls \(maxToolCalls\), and this one ends here/m);
+    expect(await results()).toEqual(['[the directory is empty]\n', expect.stringMatching(/^denied: .*maxToolCalls/)]);
+    expect((await recorded()).at(-2)).toMatchObject({ type: 'error', code: 'LIMIT_REACHED' });
+  });
+
+  it('offers nothing where the settings leave tools out', async () => {
+    await writeFile(join(place.config, 'settings.json'), JSON.stringify({ tools: false }));
+    const { stdout } = await place.run(['--model', 'demo/tools', '-p', 'list']);
+    expect(stdout).toBe('I am offered no tools: the setting tools is false.\n');
+  });
+
   it('does what the settings allow', async () => {
     await writeFile(
       join(place.config, 'settings.json'),

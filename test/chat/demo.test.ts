@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { openModel, type ReplyPart } from '../../src/chat/models.ts';
+import type { OfferedTool } from '../../src/chat/reply.ts';
 import type { Message } from '../../src/session/event.ts';
 
 const conversation = (...lines: string[]): Message[] =>
@@ -29,6 +30,49 @@ describe('demo/echo', () => {
       }),
       { numRuns: 50 },
     );
+  });
+});
+
+describe('demo/tools', () => {
+  const tools = [{ name: 'read_file', description: '', inputSchema: {} }];
+  const callsOf = async (text: string): Promise<unknown[]> => {
+    const parts = await partsOf('demo/tools', conversation(text), tools);
+    return parts.flatMap((part) => (part.type === 'tool-call' ? [[part.toolName, part.input]] : []));
+  };
+
+  it.each([
+    ['read a b.txt', 'read_file', { path: 'a b.txt' }],
+    ['list', 'list_files', {}],
+    ['list src', 'list_files', { path: 'src' }],
+    ['search two words', 'search_files', { text: 'two words' }],
+    ['write x.txt two words', 'write_file', { path: 'x.txt', content: 'two words\n' }],
+    ['  run ls -la | wc', 'run_command', { command: 'ls -la | wc' }],
+  ])('does what it is told: %s', async (text, name, input) => {
+    expect(await callsOf(text)).toEqual([[name, input]]);
+  });
+
+  it('does the lines of a message one after another, and passes over what it does not understand', async () => {
+    expect(await callsOf('list\nplease\nread x')).toEqual([
+      ['list_files', {}],
+      ['read_file', { path: 'x' }],
+    ]);
+  });
+
+  it('says what came of it', async () => {
+    const result = (toolCallId: string, value: string) =>
+      ({ type: 'tool-result', toolCallId, toolName: 'read_file', output: { type: 'text', value } }) as const;
+    const messages: Message[] = [
+      ...conversation('read'),
+      { role: 'tool', content: [result('1', 'one\n'), result('2', 'two')] },
+    ];
+    expect(await answer('demo/tools', messages)).toBe('one\n\ntwo');
+  });
+
+  it('says what it understands, and where it is offered no tools', async () => {
+    for (const text of ['hello', 'read', 'constructor x']) {
+      expect(await answer('demo/tools', conversation(text))).toContain('write FILE TEXT');
+    }
+    expect(await answer('demo/tools', conversation('list'))).toBe('I am offered no tools: the setting tools is false.');
   });
 });
 
@@ -107,9 +151,13 @@ async function answer(name: string, messages: readonly Message[]): Promise<strin
   return (await partsOf(name, messages)).map((part) => (part.type === 'text' ? part.text : '')).join('');
 }
 
-async function partsOf(name: string, messages: readonly Message[]): Promise<ReplyPart[]> {
+async function partsOf(
+  name: string,
+  messages: readonly Message[],
+  tools?: readonly OfferedTool[],
+): Promise<ReplyPart[]> {
   const model = await openModel(name, { providers: {}, env: {} });
   const parts: ReplyPart[] = [];
-  for await (const part of model.reply(messages, new AbortController().signal)) parts.push(part);
+  for await (const part of model.reply(messages, new AbortController().signal, tools)) parts.push(part);
   return parts;
 }

@@ -152,7 +152,7 @@ describe('the limits of a turn', () => {
     const model = scripted([two(), two(), two(), [{ type: 'text', text: 'never' }]]);
     const result = await turn(session, model, 'go', silent, idle(), withTools({ maxToolCalls: 3 }));
     expect(result).toMatchObject({ outcome: 'failed', error: { code: 'LIMIT_REACHED' } });
-    expect(result.error?.message).toContain('at most 3 calls of tools (maxToolCalls)');
+    expect(result.error?.message).toContain('at most 3 tool calls (maxToolCalls)');
     expect(outputs(session.state.messages).map((text) => text.startsWith('denied: one turn'))).toEqual([
       false,
       false,

@@ -30,6 +30,59 @@ describe('the question whether a tool may', () => {
     expect(await answer).toBe('session');
   });
 
+  it('is not answered by what was typed behind the answer to the one before', async () => {
+    const { fake, approve } = at();
+    const first = approve(request, idle());
+    await fake.waitFor(QUESTION);
+    fake.type('o\ro\r');
+    expect(await first).toBe('once');
+    const second = approve(request, idle());
+    await fake.waitFor(QUESTION);
+    fake.type('\r');
+    expect(await second).toBe('deny');
+  });
+
+  it('is no for a paste until Enter is pressed, and knows no answer but its own', async () => {
+    const { fake, approve } = at();
+    const answer = approve(request, idle());
+    await fake.waitFor(QUESTION);
+    fake.type('\u001b[200~o\rs\r\u001b[201~\r');
+    await fake.waitFor(/no: o s \n.*no: $/s);
+    fake.type('constructor\r');
+    await fake.waitFor(/no: constructor\n.*no: $/s);
+    fake.type('\r');
+    expect(await answer).toBe('deny');
+  });
+
+  it.each([
+    ['on a terminal with colours', {}, true],
+    ['not with NO_COLOR', { NO_COLOR: '1' }, false],
+  ])('shows a diff in colours %s', async (_, env, coloured) => {
+    const { fake, approve } = at(env);
+    const detail = '--- a\n+++ a\n@@ -1 +1 @@\n-old \u001b[2J\n+new\n';
+    const answer = approve({ ...request, toolName: 'write_file', rule: 'write:/etc', detail }, idle());
+    await fake.waitFor(/ {2}-old \\x1b\[2J\n {2}\+new\n {2}session, always: writing anything in \/etc\n/);
+    expect(fake.shown.includes('\u001b[32m+new\u001b[39m')).toBe(coloured);
+    await fake.waitFor(QUESTION);
+    fake.type('\r');
+    await answer;
+  });
+
+  it.each([
+    ['read', 'reading anything in the working directory'],
+    ['read:/srv/\u200bx', 'reading anything in /srv/\\u{200b}x'],
+    ['write', 'writing anything in the working directory'],
+    ['command:ls', 'this very command'],
+    ['network:curl x', 'this very command, with the network'],
+  ])('says what %s means from then on', async (rule, words) => {
+    const { fake, approve } = at();
+    const answer = approve({ ...request, rule }, idle());
+    await fake.waitFor(QUESTION);
+    expect(fake.shown).toContain(`  session, always: ${words}\n`);
+    fake.type('\r');
+    await answer;
+  });
+
   it('takes back what was typed', async () => {
     const { fake, approve } = at();
     const answer = approve(request, idle());
@@ -53,8 +106,12 @@ describe('the question whether a tool may', () => {
   });
 });
 
-function at(): { fake: FakeTerminal; input: Input; approve: NonNullable<ReturnType<typeof approverOf>> } {
-  const fake = new FakeTerminal({ tty: true });
+function at(env: NodeJS.ProcessEnv = {}): {
+  fake: FakeTerminal;
+  input: Input;
+  approve: NonNullable<ReturnType<typeof approverOf>>;
+} {
+  const fake = new FakeTerminal({ tty: true, env });
   const input = new Input(fake.terminal);
   const approve = approverOf({ terminal: fake.terminal, input } as Chat, () => undefined);
   if (approve === undefined) throw new Error('somebody is there');
