@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ZodType } from 'zod';
 import { eventSchema, foundSchema, sessionsSchema, statsSchema, statusSchema } from '../../src/cli/schemas.ts';
+import { widthOf } from '../../src/cli/width.ts';
 import type { NewEvent } from '../../src/session/event.ts';
 import { openVault } from '../../src/session/open-vault.ts';
 import type { Session } from '../../src/session/session.ts';
@@ -175,6 +176,18 @@ describe('on a terminal', () => {
     expect(out).toContain('     … 1 more\n');
     expect(out).toMatch(/^\rsearching 0 of 1 /);
     expect(out).toContain(`${WIPED}  1) _autosave`);
+  });
+
+  it.each(['前', '\u001b', 'e\u0301'])('a search finds its way around %j', async (letter) => {
+    await vault(async (sessions) => {
+      const session = begin(sessions);
+      await session.append(user(`${letter.repeat(200)}needle${letter.repeat(200)}`));
+      await session.close();
+    });
+    const { out } = await run(['sessions', '--search', 'needle'], { tty: true });
+    const line = out.split('\n').find((text) => text.startsWith('     #4 ')) ?? '';
+    expect(line).toContain('needle');
+    expect(widthOf(line)).toBeLessThan(80);
   });
 
   it('stats is as wide as the terminal, and nothing in it is a colour', async () => {

@@ -6,6 +6,7 @@ import { Progress } from '../progress.ts';
 import { toJson } from '../row-json.ts';
 import { type Cut, sayRow, tellCut } from '../rows.ts';
 import type { Terminal } from '../terminal.ts';
+import { cut as cutTo, widthOf } from '../width.ts';
 
 /** How many matches of one session are shown. */
 const SHOWN = 3;
@@ -84,10 +85,14 @@ function matchJson(match: Match): object {
 }
 
 /** The match and as much of its line as fits into so many columns, control characters written out. */
-function around(match: Match, width: number): string {
-  const plain = window(match, width).replaceAll('\t', ' ');
-  const shown = escapeLine(plain);
-  return shown.length <= width ? shown : `${[...shown].slice(0, width - 1).join('')}…`;
+function around(match: Match, columns: number): string {
+  const shown = plain(match, columns);
+  // Wide characters take two columns, and what is written out more than its character did.
+  return widthOf(shown) <= columns ? shown : cutTo(plain(match, Math.floor(columns / 2)), columns);
+}
+
+function plain(match: Match, length: number): string {
+  return escapeLine(window(match, length).replaceAll('\t', ' '));
 }
 
 /** A third of the room before the match, the rest behind it. */
