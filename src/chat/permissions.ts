@@ -83,7 +83,7 @@ function strongest(asked: Rule, entries: readonly Entry[], path: string | undefi
     const rule = parseRule(text);
     if (rule === undefined || !applies(rule, decision, asked, path)) continue;
     const specific = rule.scope?.length ?? 0;
-    if (specific < level || (specific === level && best === 'deny')) continue;
+    if (specific < level) continue; // denials come last, and are as specific as what they win over
     best = decision;
     level = specific;
   }

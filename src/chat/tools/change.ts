@@ -54,9 +54,7 @@ export async function planChange(spot: Spot, before: Buffer | undefined, after: 
 async function replace(spot: Spot, text: string, place: Place): Promise<void> {
   const parent = dirname(spot.path);
   await mkdir(parent, { recursive: true });
-  const closed = await Closed.in(place);
-  await using directory = await openDirectory({ path: parent, shown: spot.shown }, closed);
-  await closed.refuse(spot.path, spot.shown);
+  await using directory = await openDirectory({ path: parent, shown: spot.shown }, await Closed.in(place));
   const at = reach(directory, parent);
   const temporary = join(at, `.${basename(spot.path)}.${randomBytes(8).toString('hex')}.tmp`);
   const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW = 0 } = constants;

@@ -105,15 +105,16 @@ describe('list_files', () => {
     const at = tree();
     at.put('project/data/seen');
     at.put('project/keys/id');
+    const word = at.put('project/passphrase');
     const done = await at.call(
       'list_files',
       { recursive: true },
       {
-        place: { protected: [join(at.project, 'data')] },
+        place: { protected: [join(at.project, 'data'), word] },
         permissions: { allow: ['read'], deny: [`read:${join(at.project, 'keys')}`] },
       },
     );
-    expect(done.text).not.toMatch(/data|keys|seen|id$/m);
+    expect(done.text).not.toMatch(/data|keys|seen|id$|passphrase/m);
     expect(done.text).toContain('src/deep/d.ts');
   });
 });
