@@ -30,17 +30,22 @@ export interface Redaction {
   isIn(events: readonly Event[]): boolean;
 }
 
-/** Gets ready to take a text out. Throws `USAGE` for one that would shred the record. */
+/**
+ * Gets ready to take a text out. One of several lines, a private key, is taken out as a whole and line by line: where it was
+ * recorded its lines may be indented, or end otherwise. Throws `USAGE` for a text that would shred the record.
+ */
 export function redactionOf(text: string): Redaction {
-  const length = [...text].length;
+  const lines = text.split(/\r?\n/).map((line) => line.trim());
+  const texts = lines.length === 1 ? [text] : [text.trim(), ...lines.filter((line) => [...line].length >= SHORTEST)];
+  const length = [...(texts[0] ?? '')].length;
   if (length < SHORTEST) {
     throw new CofferError('USAGE', `a text to redact has at least ${SHORTEST} characters, and this one has ${length}`);
   }
-  if (MARK.includes(text)) {
+  if (texts.some((one) => MARK.includes(one))) {
     throw new CofferError('USAGE', 'this text is part of what is put in place of a redacted one; nothing is changed');
   }
   const redact = (events: readonly Event[]): { events: Event[]; changed: number } => {
-    const scrub = new Scrub(text);
+    const scrub = new Scrub(texts);
     let changed = 0;
     const after = events.map((event) => {
       const hits = scrub.hits;
@@ -105,8 +110,9 @@ class Scrub {
   readonly #texts: readonly string[];
 
   /** Recorded output is often JSON itself, in which the text is written with escapes. */
-  constructor(text: string) {
-    this.#texts = [...new Set([text, JSON.stringify(text).slice(1, -1)])];
+  constructor(texts: readonly string[]) {
+    const spellings = texts.flatMap((text) => [text, JSON.stringify(text).slice(1, -1)]);
+    this.#texts = [...new Set(spellings)].sort((a, b) => b.length - a.length);
   }
 
   event(event: Event): Event {

@@ -98,6 +98,18 @@ describe('coffer redact', () => {
     expect((await generations(place))[0]).toBeGreaterThan(before ?? 0n);
   });
 
+  it('takes a file of several lines from standard input', async () => {
+    await using place = await makePlace();
+    const message = ['it is', '-----BEGIN KEY-----', 'MIIEowIBAAKC', '-----END KEY-----'];
+    await place.run(['-p', message.join('\n'), ...echo]);
+    const { code, stdout } = await place.run(['redact', 'last'], { input: `${message.slice(1).join('\n')}\n` });
+    expect(code).toBe(0);
+    expect(stdout).toContain('redacted: 2 events');
+    const lines = await sealed(place);
+    for (const line of message.slice(1)) expect(lines).not.toContain(line);
+    expect(lines).toContain('it is\\n[redacted]');
+  });
+
   it('names what still has the text, and what to do about it, until nothing has', async () => {
     await using place = await makePlace();
     await place.run(echo, { input: `the key is ${SECRET}\n/save before\n/fork\nand on\n/reset\nnothing of it\n` });

@@ -129,6 +129,23 @@ describe('a redaction', () => {
     expect(after[0]).toMatchObject({ message: { content: '{"password":"[redacted]"}' } });
   });
 
+  it('takes out a text of several lines as a whole and line by line', () => {
+    const lines = ['-----BEGIN KEY-----', 'MIIEowIBAAKC', 'AQEAz5', 'a=', '-----END KEY-----'];
+    const { redact } = redactionOf(`${lines.join('\r\n')}\r\n`);
+    const said = [lines.join('\r\n'), lines.map((line) => `  ${line}`).join('\n'), 'AQEAz5', 'a= b', 'END'];
+    const { events: after, changed } = redact(numbered(said.map(user)));
+    expect(texts({ state: fold(emptyState, after) })).toEqual([
+      '[redacted]',
+      '  [redacted]\n  [redacted]\n  [redacted]\n  a=\n  [redacted]',
+      '[redacted]',
+      'a= b',
+      'END',
+    ]);
+    expect(changed).toBe(3);
+    expect(() => redactionOf('a\nb')).toThrow('at least 4 characters');
+    expect(() => redactionOf('fine\nredacted')).toThrow('put in place');
+  });
+
   it('finds it where a tool was given a number', () => {
     const call: NewEvent = {
       type: 'message',

@@ -7,12 +7,13 @@ import type { Session } from '../../session/session.ts';
 import type { Sessions } from '../../session/sessions.ts';
 import { changeVault } from '../changing.ts';
 import type { Chat } from '../chat.ts';
+import type { Input } from '../input.ts';
 import { firstLine, type Shell } from '../shell.ts';
 import type { Terminal } from '../terminal.ts';
 
 /**
- * Takes a text out of a session's record and out of its file, and says what else has it. The text is asked for, hidden, or is the first
- * line of standard input: an argument would stay in the shell's history. Throws `USAGE`, what finding and opening it throw, `FAILED` for
+ * Takes a text out of a session's record and out of its file, and says what else has it. The text is asked for, hidden, or is what
+ * standard input has: an argument would stay in the shell's history. Throws `USAGE`, what finding and opening it throw, `FAILED` for
  * a snapshot, `NOT_SAVED`.
  */
 export async function redactFromShell(shell: Shell, which: string): Promise<void> {
@@ -25,7 +26,7 @@ export async function redactFromShell(shell: Shell, which: string): Promise<void
         `${row.id} is a snapshot, and stays as it is; coffer delete ${row.id} removes it`,
       );
     }
-    const text = terminal.interactive ? await input.ask(QUESTION, { hidden: true }) : await firstLine(shell, input);
+    const text = terminal.interactive ? await input.ask(QUESTION, { hidden: true }) : await pipedText(shell, input);
     const redaction = redactionOf(requireText(text));
     const { events } = await sessions.read(row);
     const isThere = redaction.isIn(events);
@@ -50,6 +51,16 @@ export async function redactFromChat(chat: Chat, argument: string): Promise<void
   if (!chat.incognito && !chat.inMemory)
     await tellRest(terminal, sessions, redaction, { fileId: session.fileId, changed: changed > 0 });
   tellProviders(terminal, events);
+}
+
+/** All of a standard input that is no terminal: a text of several lines is one. */
+async function pipedText(shell: Shell, input: Input): Promise<string> {
+  const lines: string[] = [];
+  for (;;) {
+    const line = await firstLine(shell, input);
+    if (line === undefined) return lines.join('\n').replace(/\n+$/, '');
+    lines.push(line);
+  }
 }
 
 const QUESTION = 'text to take out of the record: ';

@@ -35,13 +35,13 @@ export const describeContext: Describe = (program, { shell }) => {
   example(rewind, 'coffer rewind last 3');
   const redact = program
     .command('redact')
-    .description('take a text out of a record: asked for, hidden, or the first line of standard input')
+    .description('take a text out of a record: asked for, hidden, or what standard input has')
     .argument('<which>')
     .action(async (which: string) => {
       const { redactFromShell } = await import('../commands/redact.ts');
       await redactFromShell(shell(), which);
     });
-  example(redact, 'coffer redact last');
+  example(redact, 'coffer redact last', 'coffer redact last < key.pem');
   const permissions = program
     .command('permissions')
     .description('show what tools may do in a session')
