@@ -119,7 +119,7 @@ const cases: readonly Case[] = [
 ];
 
 describe('decide', () => {
-  it.each(cases)('%s', (_, asked, session, settings, decision, path) => {
+  it.for(cases)('%s', ([, asked, session, settings, decision, path]) => {
     expect(decide(asked, session, settings, path)).toBe(decision);
   });
 
