@@ -39,7 +39,13 @@ export function cancelled(): CofferError {
   return new CofferError('CANCELLED', 'the reply was cancelled');
 }
 
+/** Tells whether a fault of {@link explain} came of a conversation that is longer than the model takes. */
+export function refusesLength(fault: CofferError): boolean {
+  return lengthRefusals.has(fault);
+}
+
 const toolRefusals = new WeakSet<CofferError>();
+const lengthRefusals = new WeakSet<CofferError>();
 
 /** No server has a code word for it; these are the words of Ollama, vLLM, LM Studio and OpenRouter. */
 const toolRefusal =
@@ -66,7 +72,9 @@ function explainStatus(status: number, error: unknown, endpoint: Endpoint): Coff
   }
   if (word === 'context_length_exceeded' || tooLong.test(String(fieldOf(error, 'responseBody')))) {
     const message = `the conversation is longer than ${nameOf(endpoint)} takes (${reason}): /compact shortens it`;
-    return new CofferError('MODEL_FAILED', message);
+    const fault = new CofferError('MODEL_FAILED', message);
+    lengthRefusals.add(fault);
+    return fault;
   }
   if (status === 429) {
     return new CofferError(

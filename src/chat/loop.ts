@@ -3,7 +3,7 @@ import { type Arrived, ArrivingReply, type Call, faultOf, type ReplySession } fr
 import { type CallEnd, denied, runCalls } from './calls.ts';
 import { type Compacted, compact, isOver } from './compact.ts';
 import { contextOf, tokensOf } from './context.ts';
-import { refusesTools } from './faults.ts';
+import { refusesLength, refusesTools } from './faults.ts';
 import type { ChatModel, OfferedTool } from './reply.ts';
 import type { Approve, ToolBox } from './tools/toolbox.ts';
 
@@ -21,8 +21,8 @@ export interface TurnEvents {
   onCallEnd?(end: CallEnd): void;
   /** The model takes no tools: it is asked without them from now on. */
   onToolsRefused?(): void;
-  /** The context is over the share of the window that was set; a compaction comes next. */
-  onContextWarning?(context: { tokens: number; window: number }): void;
+  /** The context is over the share of the window that was set, or longer than the model takes, which then `refused` it; a compaction comes next. */
+  onContextWarning?(context: { tokens: number; window: number; refused: boolean }): void;
   onCompacted?(compacted: Compacted): void;
   /** The summary failed, and the turn goes on without. */
   onCompactionFailed?(error: CofferError): void;
@@ -60,7 +60,7 @@ export type TurnSession = ReplySession;
  * has one, whether it was run, denied or cancelled. While a reply arrives, `session.draft` is what a final save would add.
  * A reply that breaks or is cancelled by `signal` is recorded as far as it came, marked `partial`, a
  * break with its `error` event beside it; where nothing came, no message is recorded. At a limit the calls that are left are denied and the turn
- * ends with `LIMIT_REACHED`. Once in a turn a context that has grown too long is compacted before it is sent. Resolves for
+ * ends with `LIMIT_REACHED`. Once in a turn a context that has grown too long is compacted before it is sent, or sent again. Resolves for
  * every outcome of the model's; steps that could not be saved are told by `session.unsaved`. Throws
  * RangeError for an option below 1.
  */
@@ -75,13 +75,19 @@ export async function turn(
   checkOptions(options);
   const { maxTurns = 128, maxToolCalls = 200 } = options;
   await session.record({ type: 'message', message: { role: 'user', content: text } });
-  let warned = false;
+  let mayCompact = typeof options.autoCompactAt === 'number';
   for (let asked = 1, called = 0; ; asked++) {
-    if (!warned && isOver(session.state, model, options.autoCompactAt)) {
-      warned = true;
-      await makeRoom(session, model, events, signal, options.keepMessages);
+    if (mayCompact && isOver(session.state, model, options.autoCompactAt)) {
+      mayCompact = false;
+      await makeRoom(session, model, events, signal, { ...options, refused: false });
     }
-    const { calls, ...result } = await ask(session, model, events, signal, options);
+    const arrived = await ask(session, model, events, signal, { ...options, mayCompact });
+    if (arrived === 'too long') {
+      mayCompact = false;
+      await makeRoom(session, model, events, signal, { ...options, refused: true });
+      continue;
+    }
+    const { calls, ...result } = arrived;
     if (calls.length === 0) return result;
     await events.onReplyEnd?.();
     const room = asked < maxTurns ? maxToolCalls - called : 0;
@@ -104,14 +110,17 @@ function checkOptions(options: TurnOptions): void {
   if (!(saveInterval >= 1)) throw new RangeError('saveInterval is at least 1 ms');
 }
 
-/** Asks for one reply, and where the model takes no tools, once more without them. */
+/**
+ * Asks for one reply, and where the model takes no tools, once more without them. A context that is too long is no failure yet where it
+ * may be compacted.
+ */
 async function ask(
   session: TurnSession,
   model: ChatModel,
   events: TurnEvents,
   signal: AbortSignal,
-  options: TurnOptions,
-): Promise<Arrived> {
+  options: TurnOptions & { mayCompact: boolean },
+): Promise<Arrived | 'too long'> {
   const { maxMessages, saveInterval = 30_000 } = options;
   const tools = withoutTools.has(model) ? undefined : options.tools?.definitions;
   const arriving = new ArrivingReply(session, model.name, saveInterval);
@@ -125,6 +134,7 @@ async function ask(
   } catch (error) {
     if (signal.aborted && isCofferError(error, 'CANCELLED')) return await arriving.breakOff('cancelled');
     if (isCofferError(error)) {
+      if (options.mayCompact && arriving.isEmpty && refusesLength(error)) return 'too long';
       if (tools === undefined || !arriving.isEmpty || !refusesTools(error))
         return await arriving.breakOff('failed', error);
       withoutTools.add(model);
@@ -176,11 +186,11 @@ async function makeRoom(
   model: ChatModel,
   events: TurnEvents,
   signal: AbortSignal,
-  keepMessages: number | undefined,
+  { keepMessages, refused }: TurnOptions & { refused: boolean },
 ): Promise<void> {
   const context = { tokens: tokensOf(session.state), window: model.contextWindow };
   await session.record({ type: 'context-warning', ...context });
-  events.onContextWarning?.(context);
+  events.onContextWarning?.({ ...context, refused });
   try {
     const compacted = await compact(session, model, { keepMessages, signal });
     events.onCompacted?.(compacted);

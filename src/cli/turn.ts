@@ -33,7 +33,7 @@ export async function answer(chat: Chat, text: string, running: AbortController)
       if (end.unattended && end.outcome === 'denied') tellUnattended(chat);
     },
     onToolsRefused: () => terminal.tell(`${model.name} takes no tools; it is asked without them`),
-    onContextWarning: ({ tokens, window }) => terminal.tell(describeContext(tokens, window)),
+    onContextWarning: (context) => terminal.tell(describeContext(context)),
     onCompacted: (compacted) => terminal.tell(describeCompacted(compacted, settings.keepMessages)),
     onCompactionFailed: ({ message }) => terminal.tell(`not summarised, everything is as it was: ${message}`),
   };
@@ -80,7 +80,8 @@ export async function compactOnFinish(chat: Chat): Promise<void> {
   }
 }
 
-function describeContext(tokens: number, window: number): string {
+function describeContext({ tokens, window, refused }: { tokens: number; window: number; refused: boolean }): string {
+  if (refused) return 'the conversation is longer than the model takes: summarising older messages';
   const share = Math.round((tokens / window) * 100);
   const [used, most] = [tokens, window].map((count) => count.toLocaleString('en-US'));
   return `the context has ${used} of ${most} tokens (${share} %): summarising older messages`;

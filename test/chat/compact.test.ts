@@ -2,9 +2,10 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { canCompact, compact } from '../../src/chat/compact.ts';
 import { contextOf } from '../../src/chat/context.ts';
 import { type TurnEvents, turn } from '../../src/chat/loop.ts';
-import type { ChatModel, ReplyPart } from '../../src/chat/models.ts';
+import { type ChatModel, openModel, type ReplyPart } from '../../src/chat/models.ts';
 import { CofferError } from '../../src/errors.ts';
 import type { Message } from '../../src/session/event.ts';
+import { startModelServer } from '../support/model-server.ts';
 import { Recorder } from './recorder.ts';
 
 const usage = { inputTokens: 90, outputTokens: 10, cost: 0.25 };
@@ -153,7 +154,7 @@ describe('a turn whose context is over its share of the window', () => {
       onCompacted: ({ messages }) => told.push(messages),
     };
     await turn(session, model, 'next', events, idle(), options);
-    expect(told).toEqual([{ tokens: expect.any(Number), window: 1000 }, 6]);
+    expect(told).toEqual([{ tokens: expect.any(Number), window: 1000, refused: false }, 6]);
     const types = session.steps.slice(-4).map((step) => step.map(({ type }) => type));
     expect(types).toEqual([['message'], ['context-warning'], ['usage', 'compaction'], ['message', 'usage']]);
     expect(model.asked[1]?.map(({ role }) => role)).toEqual(['system', 'user', 'assistant', 'user']);
@@ -202,6 +203,33 @@ describe('a turn whose context is over its share of the window', () => {
     expect(told).toEqual([error]);
     expect(model.asked[1]).toHaveLength(9);
     expect(session.steps.flat().filter(({ type }) => type === 'error')).toHaveLength(1);
+  });
+
+  it('is compacted as well where the model says that it is too long, once', async () => {
+    await using server = await startModelServer();
+    const refusal = { error: { message: 'prompt is too long: 210000 tokens > 200000 maximum' }, status: 400 };
+    const asked: number[] = [];
+    server.respond('short', (messages) => {
+      asked.push(messages.length);
+      if (messages[0]?.role === 'system' && messages.length === 2) return { content: 'the beginning' };
+      return messages.length > 4 ? refusal : { content: 'hello' };
+    });
+    const providers = { mock: { baseURL: server.openai } };
+    const model = await openModel('mock/short', { providers, env: {} });
+    await talk(4);
+    const told: boolean[] = [];
+    const events: TurnEvents = { ...silent, onContextWarning: ({ refused }) => told.push(refused) };
+    expect(await turn(session, model, 'next', events, idle(), options)).toMatchObject({ text: 'hello' });
+    expect({ asked, told }).toEqual({ asked: [9, 2, 4], told: [true] });
+    expect(session.steps.flat().some(({ type }) => type === 'error')).toBe(false);
+    await talk(4);
+    const more = await turn(session, model, 'next', silent, idle(), { ...options, keepMessages: 7 });
+    expect(more).toMatchObject({ outcome: 'failed', error: { code: 'MODEL_FAILED' } });
+    expect(asked.slice(3)).toEqual([14, 2, 8]);
+    expect(await turn(session, model, 'next', silent, idle(), { autoCompactAt: false })).toMatchObject({
+      outcome: 'failed',
+    });
+    expect(asked.length).toBe(7);
   });
 
   it('says that there is nothing to summarise', async () => {
