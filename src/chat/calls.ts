@@ -34,9 +34,15 @@ export async function runCalls(
 ): Promise<void> {
   const open = new OpenCalls(session, calls);
   try {
-    for (const call of calls) {
+    for (const [at, call] of calls.entries()) {
+      if (signal.aborted) {
+        const rest = calls.slice(at);
+        await open.record(...rest.flatMap((each) => notBegun(each, 'cancelled', CANCELLED)));
+        for (const each of rest) onCallEnd(open.endOf(each));
+        return;
+      }
       onCall(call);
-      if (tools === undefined) await open.record(...denied(call, 'no tools are offered here'));
+      if (tools === undefined) await open.record(...notBegun(call, 'denied', 'denied: no tools are offered here'));
       else await tools.run(call, open, approve, signal);
       onCallEnd(open.endOf(call));
     }
@@ -46,13 +52,18 @@ export async function runCalls(
 }
 
 /** The end of a call that was never begun, and its result. */
-export function denied({ toolCallId, toolName }: Call, why: string): [NewEvent, NewEvent] {
-  const text = `denied: ${why}`;
+export function notBegun(
+  { toolCallId, toolName }: Call,
+  outcome: 'denied' | 'cancelled',
+  text: string,
+): [NewEvent, NewEvent] {
   return [
-    { type: 'tool-end', toolCallId, toolName, outcome: 'denied', bytes: Buffer.byteLength(text) },
+    { type: 'tool-end', toolCallId, toolName, outcome, bytes: Buffer.byteLength(text) },
     { type: 'message', message: resultOf(toolCallId, toolName, text) },
   ];
 }
+
+const CANCELLED = 'cancelled by the person before it was begun';
 
 /** A session in which calls wait for their results: it keeps the draft in step with what is recorded. */
 class OpenCalls implements ToolSession {

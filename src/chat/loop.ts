@@ -1,6 +1,6 @@
 import { CofferError, isCofferError } from '../errors.ts';
 import { type Arrived, ArrivingReply, type Call, faultOf, type ReplySession } from './arriving.ts';
-import { type CallEnd, denied, runCalls } from './calls.ts';
+import { type CallEnd, notBegun, runCalls } from './calls.ts';
 import { type Compacted, compact, isOver } from './compact.ts';
 import { contextOf, tokensOf } from './context.ts';
 import { refusesLength, refusesTools } from './faults.ts';
@@ -176,7 +176,7 @@ async function endAtLimit(
 ): Promise<TurnResult> {
   const limit = `one turn has at most ${most} ${of} (${setting})`;
   const error = new CofferError('LIMIT_REACHED', `${limit}, and this one ends here: say whether to go on`);
-  await session.record(...rest.flatMap((call) => denied(call, limit)), faultOf(error));
+  await session.record(...rest.flatMap((call) => notBegun(call, 'denied', `denied: ${limit}`)), faultOf(error));
   return { outcome: 'failed', text, error };
 }
 
