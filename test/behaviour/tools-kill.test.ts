@@ -36,11 +36,11 @@ describe.for([
       const seconds = `2000.${process.pid}${signal.length}${sandbox.length}`;
       const stubborn = `trap '' HUP INT TERM; sleep ${seconds} & while :; do sleep ${seconds}; done`;
       const coffer = start(world().project, sandbox, stubborn);
-      await until(() => running(`sleep\0${seconds}`).length === 2);
+      await until(() => running(new RegExp(`^(/bin/)?sleep ${seconds}$`)).length === 2);
       const exit = once(coffer, 'exit');
       coffer.kill(signal);
       expect(await exit).toEqual([null, signal]);
-      await until(() => running(seconds).length === 0);
+      await until(() => running(new RegExp(`sleep ${seconds}`)).length === 0);
     },
   );
 });

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import {
   type Decision,
   decide,
@@ -9,6 +9,9 @@ import {
   type PermissionSettings,
   parseRule,
 } from '../../src/chat/permissions.ts';
+import { requireUnix } from '../support/keychain.ts';
+
+beforeEach(requireUnix); // its paths are
 
 const none: PermissionSettings = { allow: [], deny: [] };
 

@@ -1,8 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { requireUnix } from '../../support/keychain.ts';
 import { requireRoot, type World, world } from './support.ts';
+
+beforeEach(requireUnix);
 
 describe('read_file', () => {
   it('gives the text as it is', async () => {

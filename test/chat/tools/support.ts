@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'vitest';
@@ -110,10 +110,15 @@ export function requireRoot(context: TestContext): void {
   context.skip('mounts and devices need root; run with: sudo env "PATH=$PATH" npm test');
 }
 
-/** The processes whose command line has a text in it, the dead left out. */
-export function running(text: string): number[] {
-  const ids = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid);
-  return ids.filter((id) => commandLine(id).includes(text)).map(Number);
+/** The command lines of processes that run, where one matches; the dead have none. */
+export function running(pattern: RegExp): string[] {
+  const lines =
+    process.platform === 'linux'
+      ? readdirSync('/proc')
+          .filter((name) => /^\d+$/.test(name))
+          .map(commandLine)
+      : execFileSync('ps', ['-axww', '-o', 'command='], { encoding: 'utf8' }).split('\n');
+  return lines.filter((line) => pattern.test(line));
 }
 
 /** Resolves once that is so; a test that waits in vain ends by its time limit. */
@@ -123,7 +128,7 @@ export async function until(condition: () => boolean): Promise<void> {
 
 function commandLine(id: string): string {
   try {
-    return readFileSync(`/proc/${id}/cmdline`, 'latin1');
+    return readFileSync(`/proc/${id}/cmdline`, 'latin1').replaceAll('\0', ' ').trim();
   } catch {
     // It has ended since it was listed.
     return '';

@@ -1,12 +1,15 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { ToolBox } from '../../../src/chat/tools/toolbox.ts';
 import { CofferError } from '../../../src/errors.ts';
 import type { Approval, NewEvent } from '../../../src/session/event.ts';
+import { requireUnix } from '../../support/keychain.ts';
 import { begin, home } from '../../support/vault.ts';
 import { Recorder } from '../recorder.ts';
 import { until, world } from './support.ts';
+
+beforeEach(requireUnix);
 
 const nothing = { allow: [], deny: [] };
 
