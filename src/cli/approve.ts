@@ -59,7 +59,11 @@ export function approverOf(chat: Chat, cancel: () => void): Approve | undefined 
   };
 }
 
-const QUESTION = 'allow? [o]nce, for this [s]ession, [n]o, [a]lways no: ';
+/** The question in one row of the terminal: what is drawn over several can't be drawn anew. */
+function questionFor({ columns = 80 }: { columns?: number }): string {
+  const question = 'allow? [o]nce, for this [s]ession, [n]o, [a]lways no: ';
+  return columns > question.length + 8 ? question : '[o]nce [s]ession [n]o [a]lways no: ';
+}
 
 const answers: Readonly<Record<string, Approval | 'v'>> = {
   '': 'deny',
@@ -86,16 +90,19 @@ const words: Readonly<Record<Approval | 'v', string>> = {
 
 /** Gives what somebody chose; undefined where they would rather have the turn end. */
 async function ask({ terminal, input }: Chat, signal: AbortSignal): Promise<Approval | 'v' | undefined> {
+  const question = questionFor(terminal.ui);
   for (;;) {
     await passOver(input);
-    const line = await input.lend((stdin, stdout, gone) => readAnswer(stdin, stdout, AbortSignal.any([signal, gone])));
+    const line = await input.lend((stdin, stdout, gone) =>
+      readAnswer(question, { stdin, stdout }, AbortSignal.any([signal, gone])),
+    );
     if (line === undefined) {
-      terminal.show(`${QUESTION}no, and the turn ends\n`);
+      terminal.show(`${question}no, and the turn ends\n`);
       return undefined;
     }
     const known = line.trim().toLowerCase();
     const answer = Object.hasOwn(answers, known) ? answers[known] : undefined;
-    terminal.show(`${QUESTION}${answer === undefined ? escapeLine(line) : words[answer]}\n`);
+    terminal.show(`${question}${answer === undefined ? escapeLine(line) : words[answer]}\n`);
     if (answer !== undefined) return answer;
   }
 }
@@ -115,11 +122,15 @@ async function rounds(): Promise<void> {
 }
 
 /** Reads a line of letters; undefined for Esc and for an end. */
-async function readAnswer(stdin: Keys, stdout: Screen, signal: AbortSignal): Promise<string | undefined> {
+async function readAnswer(
+  question: string,
+  { stdin, stdout }: { stdin: Keys; stdout: Screen },
+  signal: AbortSignal,
+): Promise<string | undefined> {
   const { promise, resolve } = Promise.withResolvers<string | undefined>();
   let line = '';
   const draw = (): void => {
-    stdout.write(`\r\u001b[K${QUESTION}${escapeLine(line)}`);
+    stdout.write(`\r\u001b[K${question}${escapeLine(line)}`);
   };
   const leave = (): void => resolve(undefined);
   signal.addEventListener('abort', leave);
@@ -136,7 +147,7 @@ async function readAnswer(stdin: Keys, stdout: Screen, signal: AbortSignal): Pro
     else if (name === 'escape') leave();
     else if (name === 'backspace') put(line.slice(0, -1));
     else if (ctrl === true) put('');
-    else if (text !== undefined && line.length < 40) put(line + text);
+    else if (text !== undefined && line.length < 20) put(line + text);
   });
   draw();
   try {

@@ -106,6 +106,22 @@ describe('a tool that wants to do what no rule allows', () => {
     expect(await results()).toEqual(['cancelled by the person before it was done']);
   });
 
+  it.each([
+    ['its terminal is closed', (chat: Terminal) => chat.hangUp()],
+    ['it is asked to end', (chat: Terminal) => chat.kill('SIGTERM')],
+  ])('is not done, and has a result, where %s', async (_, end) => {
+    const chat = await begin();
+    chat.enter('write x.txt one');
+    await chat.waitFor(QUESTION);
+    end(chat);
+    await chat.exit;
+    await expect(access(join(place.project, 'x.txt'))).rejects.toThrow('ENOENT');
+    expect(await results()).toEqual([
+      expect.stringMatching(/^(?:interrupted: the chat ended|cancelled by the person)/),
+    ]);
+    expect((await recorded()).some(({ type }) => type === 'tool-start')).toBe(true);
+  });
+
   it('is not allowed by what was typed before it was asked', async () => {
     await using server = await startModelServer();
     const { asked, answer } = await slowCaller(server);

@@ -83,6 +83,16 @@ describe('the question whether a tool may', () => {
     await answer;
   });
 
+  it('fits in one row of a narrow terminal', async () => {
+    const { fake, approve } = at();
+    Object.assign(fake.stdout, { columns: 40 });
+    const answer = approve(request, idle());
+    const [line] = await fake.waitFor(/[^\r\n]*lways no: $/);
+    expect(line.length).toBeLessThan(40);
+    fake.type('o\r');
+    expect(await answer).toBe('once');
+  });
+
   it('takes back what was typed', async () => {
     const { fake, approve } = at();
     const answer = approve(request, idle());
