@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { CofferError } from '../../errors.ts';
 import { locate, planAt, type Spot } from './place.ts';
 import { defineTool, type Place, pathInput, type Tool } from './tool.ts';
-import { walk } from './walk.ts';
+import { stopped, walk } from './walk.ts';
 
 /** Lists what is in a directory. */
 export const listFiles: Tool = defineTool({
@@ -21,9 +21,11 @@ export const listFiles: Tool = defineTool({
 });
 
 async function list(spot: Spot, place: Place, deep: boolean, signal: AbortSignal): Promise<string> {
+  const late = performance.now() + place.commandTimeout;
   const lines: string[] = [];
   let size = 0;
   for await (const { shown, kind } of walk({ ...spot, shown: '.' }, place, { deep }, signal)) {
+    if (performance.now() >= late) return `${lines.join('')}${stopped(place)}`;
     const line = `${shown}${MARKS[kind]}\n`;
     size += Buffer.byteLength(line);
     if (size > place.maxToolOutput) return `${lines.join('')}[there is more]\n`;

@@ -5,7 +5,7 @@ import { Closed } from './closed.ts';
 import { isForModel, locate, type NamedPath, openFile, planAt, refuseOther, type Spot } from './place.ts';
 import { isBinary } from './read.ts';
 import { defineTool, type Place, pathInput, type Tool } from './tool.ts';
-import { walk } from './walk.ts';
+import { stopped, walk } from './walk.ts';
 
 /** Looks for a text in files. */
 export const searchFiles: Tool = defineTool({
@@ -38,7 +38,9 @@ async function search(
   const search = new Search(text, place, await Closed.in(place));
   if (spot.found?.isFile()) search.lookIn(spot, await search.read(spot));
   else {
+    const late = performance.now() + place.commandTimeout;
     for await (const entry of walk(spot, place, { deep: true, closed: search.closed }, signal)) {
+      if (performance.now() >= late) return `${search.found}${stopped(place)}`;
       if (entry.kind === 'file' && isMeant(relative(spot.path, entry.path), glob)) await search.lookAt(entry);
       if (search.isFull) break;
     }

@@ -36,6 +36,11 @@ export async function* walk(
   }
 }
 
+/** Says that a walk took as long as a command may: a whole disk has no end. */
+export function stopped(place: Place): string {
+  return `[stopped after ${place.commandTimeout / 1000} s; there is more]\n`;
+}
+
 /** What is in them is not what somebody looks for, and there is much of it. */
 const LARGE: ReadonlySet<string> = new Set(['.git', 'node_modules']);
 

@@ -187,6 +187,12 @@ describe('search_files', () => {
   });
 });
 
+it.each(['list_files', 'search_files'])('%s takes no longer than a command may', async (name) => {
+  const input = name === 'list_files' ? { recursive: true } : { text: 'needle' };
+  const done = await tree().call(name, input, { place: { commandTimeout: 0 } });
+  expect(done.text).toMatch(/^(\[nothing found\]\n)?\[stopped after 0 s; there is more\]\n$/);
+});
+
 describe('write_file', () => {
   it('makes a file, and the directories it lies in', async () => {
     const at = world();
