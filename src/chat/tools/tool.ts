@@ -9,7 +9,7 @@ export interface Place {
   readonly protected: readonly string[];
   /** coffer's own environment; commands get an allowed part of it. */
   readonly env: NodeJS.ProcessEnv;
-  /** The longest a command may run, in milliseconds. */
+  /** The longest a command, a listing or a search may take, in milliseconds. */
   readonly commandTimeout: number;
   /** The most bytes one call may give. */
   readonly maxToolOutput: number;
