@@ -67,17 +67,15 @@ function questionFor({ columns = 80 }: { columns?: number }): string {
 
 const answers: Readonly<Record<string, Approval | 'v'>> = {
   '': 'deny',
-  ...{
-    o: 'once',
-    once: 'once',
-    s: 'session',
-    session: 'session',
-    n: 'deny',
-    no: 'deny',
-    a: 'always',
-    always: 'always',
-  },
-  ...{ v: 'v' },
+  n: 'deny',
+  no: 'deny',
+  o: 'once',
+  once: 'once',
+  s: 'session',
+  session: 'session',
+  a: 'always',
+  always: 'always',
+  v: 'v',
 };
 
 const words: Readonly<Record<Approval | 'v', string>> = {
