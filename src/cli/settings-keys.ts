@@ -106,7 +106,7 @@ export const settingsKeys: { readonly [Name in KeyName]: Key<ValueOf<Name>> } = 
   },
   autoResume: flag(false, 'start with the last session of the directory instead of a new one'),
   localOnly: flag(false, 'refuse models that are not on this machine'),
-  maxTurns: wholeNumber(128, 1, 'how many turns one run may take'),
+  maxTurns: wholeNumber(128, 1, 'how often a model is asked for one prompt at most: tools make it more than once'),
   maxToolCalls: wholeNumber(200, 1, 'how many tools one turn may call'),
   autoCompactAt: {
     check: ({ z }) => z.union([z.number().min(0.1).max(0.95), z.literal(false)]),
