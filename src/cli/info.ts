@@ -1,7 +1,7 @@
 import type { Child, Info } from '../session/info.ts';
 import type { Row } from '../session/row.ts';
-import { describeBytes, describeCost, describeTokens } from './amounts.ts';
-import { ago, clock, countMessages, countTasks } from './rows.ts';
+import { describeBytes, describeCost, describeCount, describeTokens } from './amounts.ts';
+import { ago, clock } from './rows.ts';
 
 /** How many lines of a summary are shown. */
 const SUMMARY_LINES = 3;
@@ -39,9 +39,9 @@ function identity({ row, state }: Info): Fact[] {
 function work({ state, models, total }: Info): Fact[] {
   return [
     ['model', state.model],
-    ['messages', countMessages(state.messageCount)],
-    ['tasks', countTasks(state.tasks)],
-    ['tool calls', String(state.toolCalls)],
+    ['messages', describeCount(state.messageCount)],
+    ['tasks', describeCount(state.tasks)],
+    ['tool calls', describeCount(state.toolCalls)],
     ['tokens', describeTokens(total)],
     ['cost', describeCost(total)],
     [

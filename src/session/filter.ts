@@ -72,5 +72,5 @@ export function parseSinceHours(text: string, now: number = Date.now()): number 
 export function parseCount(option: string, text: string): number {
   const count = /^\d+$/.test(text.trim()) ? Number(text) : 0;
   if (count > 0 && Number.isSafeInteger(count)) return count;
-  throw new CofferError('USAGE', `${option} takes a whole number from 1 on, not ${JSON.stringify(text)}`);
+  throw new CofferError('USAGE', `${option} takes a whole number of at least 1, not ${JSON.stringify(text)}`);
 }

@@ -16,6 +16,12 @@ const CANDIDATES = 5;
  */
 export function selectRow(which: string, rows: readonly Row[], shown: readonly Row[] = rows): Row {
   const wanted = which.trim();
+  if (wanted === '') {
+    throw new CofferError(
+      'SESSION_NOT_FOUND',
+      'no session without a name; /sessions or coffer sessions lists what there is',
+    );
+  }
   const byNumber = /^\d+$/.test(wanted) ? shown.find((row) => row.number === Number(wanted)) : undefined;
   if (byNumber) return present(byNumber, rows, wanted);
   const named = rows.filter((row) => [row.label, row.id, row.uuid, row.fileId].includes(wanted));

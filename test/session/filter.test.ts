@@ -109,6 +109,6 @@ describe('parseCount', () => {
   });
 
   it.each(['', '0', '-1', 'x', '1.5', '1e3', '9'.repeat(20)])('refuses %j', (text) => {
-    expect(() => parseCount('--limit', text)).toThrow(/^--limit takes a whole number from 1 on, not /);
+    expect(() => parseCount('--limit', text)).toThrow(/^--limit takes a whole number of at least 1, not /);
   });
 });
