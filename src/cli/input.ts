@@ -135,6 +135,8 @@ export class Input {
     this.#pasted = [];
     this.#held = [];
     const muted = this.#muted;
+    // The end of a line of several rows is further down than the cursor may be.
+    readline.write(null, { ctrl: true, name: 'e' });
     this.#muted = true;
     emptyLine(readline);
     this.#muted = muted;

@@ -300,6 +300,20 @@ describe('Ctrl+X and a key', () => {
   });
 });
 
+describe('what is dropped', () => {
+  it('stands whole above the notice, wherever the cursor was', async () => {
+    const { fake, input } = await atPrompt();
+    const line = input.next('» ');
+    await type(fake, `${'word '.repeat(40)}\u001b[H`);
+    const before = fake.shown.length;
+    input.clear('dropped');
+    expect(fake.shown.slice(before, fake.shown.indexOf('dropped'))).toContain('\u001b[43G');
+    await type(fake, 'x\r');
+    expect(await line).toBe('x');
+    input.close();
+  });
+});
+
 describe('the history', () => {
   it('has nothing of what is to be forgotten, and the rest', async () => {
     const { fake, input } = await atPrompt();
