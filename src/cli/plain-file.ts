@@ -18,9 +18,11 @@ export interface PlainTarget {
 
 /**
  * Writes a file that only this user can read. One that is there is replaced by a new one beside it that takes its name, so that it is
- * whole at any time; a symbolic link is replaced itself, and never written through. Gives its absolute path. Throws `FAILED`.
+ * whole at any time; a symbolic link is replaced itself, and never written through. Gives its absolute path. Throws `FAILED`, and
+ * `USAGE` without a name.
  */
 export async function writePlain(target: PlainTarget, text: string): Promise<string> {
+  if (target.path === '') throw new CofferError('USAGE', 'a file needs a name; nothing is written');
   const path = resolve(target.path);
   refuseVault(path, target.vault);
   try {
@@ -36,7 +38,9 @@ export async function writePlain(target: PlainTarget, text: string): Promise<str
   } catch (cause) {
     const { errno } = cause as NodeJS.ErrnoException;
     if (cause instanceof CofferError || errno === undefined) throw cause;
-    throw new CofferError('FAILED', `cannot write ${path}: ${getSystemErrorMessage(errno)}`, { cause });
+    const isGone = (cause as NodeJS.ErrnoException).code === 'ENOENT';
+    const why = isGone ? `there is no directory ${dirname(path)}` : getSystemErrorMessage(errno);
+    throw new CofferError('FAILED', `cannot write ${path}: ${why}`, { cause });
   }
 }
 

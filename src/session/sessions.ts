@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { CofferError } from '../errors.ts';
+import { CofferError, isCofferError } from '../errors.ts';
 import type { KeySlots } from '../vault/key-slots.ts';
 import type { RecoverAsks, Recovered } from '../vault/recover.ts';
 import type { Rewrapping } from '../vault/rewrap.ts';
@@ -120,7 +120,11 @@ export class Sessions implements AsyncDisposable {
     if (row.kind === 'snapshot') {
       throw new CofferError('FAILED', `${row.id} is a snapshot, and stays as it is; resume it to go on from it`);
     }
-    await using session = await this.#reopen(row, { acceptOlder: false, point: false });
+    await using session = await this.#reopen(row, { acceptOlder: false, point: false }).catch((cause: unknown) => {
+      if (!isCofferError(cause, 'SESSION_IN_USE')) throw cause;
+      const [by] = cause.message.split(';');
+      throw new CofferError('SESSION_IN_USE', `${by}; close it there; ${row.id} stays as it is`, { cause });
+    });
     return await work(session);
   }
 

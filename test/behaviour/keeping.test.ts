@@ -131,7 +131,7 @@ describe('a change', () => {
 });
 
 describe('coffer delete', () => {
-  it('deletes none where one of them is in use', async () => {
+  it('deletes none where one of them is in use, and nothing else changes it', async () => {
     await using place = await makePlace();
     await place.run(echo, { input: 'one\n' });
     await using live = await chatting(place);
@@ -139,6 +139,20 @@ describe('coffer delete', () => {
     const refused = await place.run(['delete', '2', '1', '--yes']);
     expect(refused.code).toBe(11);
     expect(refused.stderr).toMatch(new RegExp(`in use by process ${live.pid}\\b.*nothing is deleted`));
+    for (const change of [
+      ['rename', '1', 'other'],
+      ['pin', '1'],
+      ['rewind', '1', '0'],
+    ]) {
+      const { code, stderr } = await place.run(change);
+      expect(code, change.join(' ')).toBe(11);
+      expect(stderr).toMatch(
+        new RegExp(
+          `^coffer: in use by process ${live.pid} since \\d\\d:\\d\\d; close it there; \\S+ stays as it is$`,
+          'm',
+        ),
+      );
+    }
     expect(await place.sessionBytes()).toEqual(before);
     live.key('ctrl+d');
     await live.exit;
