@@ -45,8 +45,8 @@ export function formatRule(rule: Rule): string {
 }
 
 /**
- * Decides about what `asked`, a rule, asks for. What the session has been told comes before the settings; of several rules that
- * apply the most specific one holds, and of two equally specific ones the denial. Allowing `read` or `write` alone is about the
+ * Decides about what `asked`, a rule, asks for. What the settings deny is denied for good; else what the session has been told comes
+ * before them. Of several rules that apply the most specific one holds, and of two equally specific ones the denial. Allowing `read` or `write` alone is about the
  * working directory, denying it about every directory; a denied command is denied with the network too. `path` is the file or
  * directory that is meant, where it is one: a scope applies to it inside the working directory as well. Rules that are none are passed
  * over. Throws TypeError where `asked` is none.
@@ -66,7 +66,8 @@ export function decide(
     ...settings.allow.map((text) => [text, 'allow'] as const),
     ...settings.deny.map((text) => [text, 'deny'] as const),
   ];
-  return strongest(rule, Object.entries(session), path) ?? strongest(rule, lasting, path) ?? 'ask';
+  const settled = strongest(rule, lasting, path);
+  return settled === 'deny' ? 'deny' : (strongest(rule, Object.entries(session), path) ?? settled ?? 'ask');
 }
 
 /** Tells whether a path is that directory or lies below it. Both are absolute, without `.` and `..`. */

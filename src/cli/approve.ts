@@ -23,6 +23,7 @@ export async function toolBoxOf(chat: Chat): Promise<ToolBox | undefined> {
         directory: surroundings.directory,
         protected: await protectedPaths(env, sessions.directory),
         env,
+        sandbox: settings.sandbox,
         commandTimeout: settings.commandTimeout,
         maxToolOutput: settings.maxToolOutput,
       },

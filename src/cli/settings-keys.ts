@@ -33,6 +33,8 @@ export interface Settings {
   readonly tools: boolean;
   /** Rules as chat/permissions.ts reads them. */
   readonly permissions: { readonly allow: readonly string[]; readonly deny: readonly string[] };
+  /** Where no sandbox can be had, `auto` runs a command without, and `required` does not run it. */
+  readonly sandbox: 'auto' | 'required' | 'off';
   readonly commandTimeout: number;
   /** Bytes. */
   readonly maxToolOutput: number;
@@ -130,6 +132,12 @@ export const settingsKeys: { readonly [Name in KeyName]: Key<ValueOf<Name>> } = 
     may: 'a list of rules',
     about: 'what tools may never do',
     project: 'only more',
+  },
+  sandbox: {
+    check: ({ z }) => z.enum(['auto', 'required', 'off']),
+    default: 'auto',
+    may: '"auto", "required" or "off"',
+    about: 'whether commands run under bubblewrap: where it works; always, and not at all without it; never',
   },
   commandTimeout: wholeNumber(120_000, 1000, 'milliseconds after which a command that a tool runs is ended'),
   maxToolOutput: wholeNumber(10_485_760, 1024, 'bytes after which the output of a tool is cut off'),

@@ -104,7 +104,9 @@ const cases: readonly Case[] = [
   ['the more specific is denied', 'read:/a/b', {}, { allow: ['read:/a'], deny: ['read:/a/b'] }, 'deny'],
   ['reading denied is denied everywhere', 'read:/etc', {}, { allow: [], deny: ['read'] }, 'deny'],
   ['but where it is allowed', 'read:/etc', {}, { allow: ['read:/etc'], deny: ['read'] }, 'allow'],
-  ['the session comes first', 'write', { write: 'allow' }, { allow: [], deny: ['write'] }, 'allow'],
+  ['the session comes first', 'write', { write: 'allow' }, { allow: [], deny: [] }, 'allow'],
+  ['but not before a denial for good', 'write', { write: 'allow' }, { allow: [], deny: ['write'] }, 'deny'],
+  ['nor may it be more specific', 'write:/a', { 'write:/a': 'allow' }, { allow: [], deny: ['write'] }, 'deny'],
   ['the session denies', 'read', { read: 'deny' }, defaultPermissions, 'deny'],
   ['a denial in the session', 'read', { 'read:/a': 'deny' }, defaultPermissions, 'allow', '/b'],
   [

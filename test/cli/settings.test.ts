@@ -66,6 +66,7 @@ describe('loadSettings', () => {
       compactOnFinish: true,
       tools: false,
       permissions: { allow: ['write', 'read:/etc', 'command:npm test'], deny: ['network'] },
+      sandbox: 'required',
       commandTimeout: 1000,
       maxToolOutput: 1024,
     };
