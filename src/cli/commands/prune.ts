@@ -1,9 +1,11 @@
 import { CofferError, isCofferError } from '../../errors.ts';
 import { clockTrouble, type Expired, expiredOf, isOff, type Policy } from '../../session/retention.ts';
+import type { Row } from '../../session/row.ts';
 import type { Sessions } from '../../session/sessions.ts';
 import { changeVault } from '../changing.ts';
 import { escapeJson } from '../escape.ts';
 import { confirmRemoval, describeDoomed } from '../removal.ts';
+import { describeSeen, tellTroubles } from '../rows.ts';
 import type { Settings } from '../settings.ts';
 import type { Shell } from '../shell.ts';
 import type { Terminal } from '../terminal.ts';
@@ -31,7 +33,13 @@ export async function prune(shell: Shell, options: PruneOptions): Promise<void> 
   await changeVault(shell, async ({ sessions, input, settings }) => {
     const policy = isOff(given) ? policyOf(settings) : given;
     if (isOff(policy)) terminal.tell(OFF);
-    const expired = await findExpired(terminal, sessions, policy);
+    const rows = await sessions.list();
+    tellTroubles(
+      terminal,
+      rows.filter((row) => row.unreadable !== undefined || row.rolledBack !== undefined),
+    );
+    for (const line of describeSeen(sessions.seen)) terminal.tell(line);
+    const expired = findExpired(terminal, rows, policy);
     const deletes = options.dryRun !== true;
     if (options.json === true) terminal.write(`${escapeJson(expired.map(toJson))}\n`);
     else if (!deletes) for (const one of expired) terminal.say(`would be deleted: ${describeDoomed(one)}`);
@@ -64,7 +72,7 @@ export async function pruneAtStart(terminal: Terminal, sessions: Sessions, setti
 }
 
 async function expiredAtStart(terminal: Terminal, sessions: Sessions, policy: Policy): Promise<readonly Expired[]> {
-  return (await attempt(terminal, () => findExpired(terminal, sessions, policy))) ?? [];
+  return (await attempt(terminal, async () => findExpired(terminal, await sessions.list(), policy))) ?? [];
 }
 
 async function attempt<T>(terminal: Terminal, work: () => Promise<T>): Promise<T | undefined> {
@@ -84,8 +92,7 @@ function policyOf({ maxSessions, retentionDays }: Settings): Policy {
   return { maxSessions, retentionDays };
 }
 
-async function findExpired(terminal: Terminal, sessions: Sessions, policy: Policy): Promise<Expired[]> {
-  const rows = await sessions.list();
+function findExpired(terminal: Terminal, rows: readonly Row[], policy: Policy): Expired[] {
   const now = Date.now();
   const trouble = policy.retentionDays === undefined ? undefined : clockTrouble(rows, now);
   if (trouble !== undefined) terminal.tell(trouble);

@@ -51,7 +51,7 @@ export async function listSessions(shell: Shell, options: ListOptions): Promise<
     const { seen } = sessions;
     const { rows, archived } = filterRows(all, filter);
     const cut: Cut = { limit, archived, of: all.length, all: '--all' };
-    const broken = all.filter((row) => row.unreadable !== undefined && !rows.includes(row));
+    const broken = unreadBut(rows, all);
     if (wanted !== undefined) {
       const { showFound } = await import('./search.ts');
       const { search: text = '', json } = options;
@@ -82,10 +82,16 @@ export async function listHere(shell: Shell): Promise<void> {
     for (const row of rows) terminal.say(`${numbered(row)} ${hereLine(row)}`);
     if (rows.length > 0) terminal.say('use coffer -a <number or id> to go on with one');
     tellCut(terminal, 0, { archived, of: all.length, all: 'coffer sessions --here --all' });
-    tellTroubles(terminal, rows);
+    tellTroubles(terminal, [...rows, ...unreadBut(rows, all)]);
+    for (const line of describeSeen(sessions.seen)) terminal.tell(line);
   } finally {
     input.close();
   }
+}
+
+/** What can't be read is never left out in silence: whether it fits nobody can tell. */
+function unreadBut(shown: readonly Row[], all: readonly Row[]): Row[] {
+  return all.filter((row) => row.unreadable !== undefined && !shown.includes(row));
 }
 
 function hereLine(row: Row): string {
