@@ -4,18 +4,26 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { CofferError } from '../../src/errors.ts';
 import { FakeTerminal, runHere } from '../cli/fake-terminal.ts';
-import type { Subject } from './bad-input-states.ts';
+import type { Subject } from './bad-input-vault.ts';
+
+/**
+ * What a command does with a vault; those of a kind end alike on a bad one. `list` looks at every session, `read` at one; `change` opens
+ * one and adds to it; `copy` reads one and makes another; `chat` begins one; `turn` looks for one and goes on with it; `none` needs no
+ * vault; `own` is like no other.
+ */
+export type Kind = 'list' | 'read' | 'change' | 'copy' | 'chat' | 'turn' | 'none' | 'own';
 
 /** One way to call coffer on a vault. */
 export interface Command {
   readonly name: string;
+  readonly kind: Kind;
   args(subject: Subject): string[];
   readonly input?: string;
   /** It has a process of its own: a chat takes the signals of its process. */
   readonly apart?: true;
 }
 
-/** How it ended; `stack` where it was no error that coffer knows. */
+/** How it ended; `bug` where it was no error that coffer knows. */
 export interface Ended {
   readonly code: number | null;
   readonly out: string;
@@ -23,22 +31,61 @@ export interface Ended {
   readonly bug?: string | undefined;
 }
 
+const echo = ['--model', 'demo/echo'];
+
 /** Every command there is: a new one is a line here. */
 export const commands: readonly Command[] = [
-  { name: 'chat', args: () => ['--model', 'demo/echo'], input: 'hello\n', apart: true },
-  { name: 'sessions', args: () => ['sessions'] },
-  { name: 'resume', args: ({ fileId }) => ['resume', fileId], apart: true },
-  { name: 'export', args: ({ fileId }) => ['export', fileId] },
-  { name: 'doctor', args: () => ['doctor'] },
-  { name: 'salvage', args: ({ fileId }) => ['salvage', fileId] },
-  { name: 'key list', args: () => ['key', 'list'] },
-  { name: 'key recovery-code', args: () => ['key', 'recovery-code'] },
-  { name: 'key add-passphrase', args: () => ['key', 'add-passphrase'], input: 'secret\n' },
-  { name: 'key remove', args: ({ slot }) => ['key', 'remove', slot] },
-  { name: 'key rotate', args: () => ['key', 'rotate', '--drop-slots'] },
-  { name: 'recover', args: () => ['recover'], input: 'nothing\n' },
-  { name: 'purge', args: ({ fileId }) => ['purge', fileId, '--yes', '--drop-slots'] },
+  { name: 'chat', kind: 'chat', args: () => echo, input: 'hello\n', apart: true },
+  { name: 'resume', kind: 'change', args: ({ fileId }) => ['resume', fileId], apart: true },
+  { name: '-c', kind: 'turn', args: ({ about }) => ['-c', '--path', about, '-p', 'x', ...echo] },
+  { name: '-r', kind: 'turn', args: () => ['-r', '-p', 'x', ...echo] },
+  { name: '-p', kind: 'chat', args: () => ['-p', 'x', ...echo] },
+  { name: '--incognito', kind: 'none', args: () => ['--incognito', '-p', 'x', ...echo] },
+  { name: '-l', kind: 'list', args: ({ about }) => ['-l', '--path', about] },
+  { name: 'sessions', kind: 'list', args: () => ['sessions'] },
+  { name: 'sessions --search', kind: 'list', args: () => ['sessions', '--search', 'hello'] },
+  { name: 'sessions --status', kind: 'list', args: () => ['sessions', '--status', 'failed'] },
+  { name: 'stats', kind: 'list', args: () => ['stats'] },
+  { name: 'prune --dry-run', kind: 'list', args: () => ['prune', '--dry-run', '--older-than', '1'] },
+  { name: 'prune', kind: 'own', args: () => ['prune', '--yes', '--older-than', '1'] },
+  { name: 'status', kind: 'read', args: ({ fileId }) => ['status', fileId] },
+  { name: 'logs', kind: 'read', args: ({ fileId }) => ['logs', fileId] },
+  { name: 'permissions', kind: 'read', args: ({ fileId }) => ['permissions', fileId] },
+  { name: 'export', kind: 'read', args: ({ fileId }) => ['export', fileId] },
+  { name: 'export as JSONL', kind: 'read', args: ({ fileId }) => ['export', fileId, '--format', 'jsonl'] },
+  { name: 'pin what is pinned', kind: 'read', args: ({ fileId }) => ['pin', fileId] },
+  { name: 'unarchive what is not archived', kind: 'read', args: ({ fileId }) => ['unarchive', fileId] },
+  { name: 'unpin', kind: 'change', args: ({ fileId }) => ['unpin', fileId] },
+  { name: 'archive', kind: 'change', args: ({ fileId }) => ['archive', fileId] },
+  { name: 'rename', kind: 'change', args: ({ fileId }) => ['rename', fileId, 'another name'] },
+  { name: 'tag', kind: 'change', args: ({ fileId }) => ['tag', fileId, 'new'] },
+  { name: 'untag', kind: 'change', args: ({ fileId }) => ['untag', fileId, 'old'] },
+  { name: 'rewind', kind: 'change', args: ({ fileId }) => ['rewind', fileId, '1'] },
+  { name: 'redact', kind: 'change', args: ({ fileId }) => ['redact', fileId], input: 'hello\n' },
+  { name: 'compact', kind: 'change', args: ({ fileId }) => ['compact', fileId, ...echo] },
+  { name: 'save', kind: 'copy', args: ({ fileId }) => ['save', fileId, 'another snapshot'] },
+  { name: 'fork', kind: 'copy', args: ({ fileId }) => ['fork', fileId, '1'] },
+  { name: 'import', kind: 'own', args: ({ exported }) => ['import', exported] },
+  { name: 'delete', kind: 'own', args: ({ fileId }) => ['delete', fileId, '--yes'] },
+  { name: 'doctor', kind: 'own', args: () => ['doctor'] },
+  { name: 'salvage', kind: 'own', args: ({ fileId }) => ['salvage', fileId] },
+  { name: 'key list', kind: 'own', args: () => ['key', 'list'] },
+  { name: 'key recovery-code', kind: 'own', args: () => ['key', 'recovery-code'] },
+  { name: 'key add-passphrase', kind: 'own', args: () => ['key', 'add-passphrase'], input: 'secret\n' },
+  { name: 'key remove', kind: 'own', args: ({ slot }) => ['key', 'remove', slot] },
+  { name: 'key rotate', kind: 'own', args: () => ['key', 'rotate', '--drop-slots'] },
+  { name: 'recover', kind: 'own', args: () => ['recover'], input: 'nothing\n' },
+  { name: 'purge', kind: 'own', args: ({ fileId }) => ['purge', fileId, '--yes', '--drop-slots'] },
+  { name: 'models', kind: 'none', args: () => ['models'] },
+  { name: 'config list', kind: 'none', args: () => ['config', 'list'] },
+  { name: 'completion', kind: 'none', args: () => ['completion', 'bash'] },
+  { name: 'complete', kind: 'none', args: () => ['complete', '--', 'export', ''] },
 ];
+
+/** Tells whether a command only reads, whatever comes of it. */
+export function isReader({ name, kind }: Command): boolean {
+  return ['list', 'read', 'none'].includes(kind) || ['doctor', 'key list', 'recover'].includes(name);
+}
 
 /** Runs a command to its end. */
 export async function end(command: Command, subject: Subject, env: Record<string, string>): Promise<Ended> {

@@ -6,7 +6,8 @@ import { openVault } from '../../src/index.ts';
 import { makeFolder } from '../cli/fake-terminal.ts';
 import { temporaryFolder } from '../support/vault.ts';
 import { type Command, end } from './bad-input-commands.ts';
-import { digest, type Subject, states } from './bad-input-states.ts';
+import { digest, states } from './bad-input-states.ts';
+import type { Subject } from './bad-input-vault.ts';
 
 /*
  * What gives a vault a new key, on one that a passphrase protects: there it may succeed, and where it does everything that
@@ -14,8 +15,8 @@ import { digest, type Subject, states } from './bad-input-states.ts';
  */
 
 const commands: readonly Command[] = [
-  { name: 'key rotate', args: () => ['key', 'rotate'] },
-  { name: 'purge', args: ({ fileId }) => ['purge', fileId, '--yes'] },
+  { name: 'key rotate', kind: 'own', args: () => ['key', 'rotate'] },
+  { name: 'purge', kind: 'own', args: ({ fileId }) => ['purge', fileId, '--yes'] },
 ];
 
 const both = (code: number): Record<string, number> => ({ 'key rotate': code, purge: code });
@@ -56,7 +57,7 @@ beforeAll(async () => {
   await using session = vault.begin({ directory: folder, model: 'demo/echo' });
   await session.append({ type: 'message', message: { role: 'user', content: 'hello' } });
   await session.save('a snapshot');
-  template = { fileId: session.fileId ?? '', slot: '' };
+  template = { fileId: session.fileId ?? '', slot: '', about: folder, exported: '' };
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 

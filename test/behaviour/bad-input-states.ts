@@ -12,19 +12,11 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import type { Command } from './bad-input-commands.ts';
+import type { Subject } from './bad-input-vault.ts';
 
 /** The sealed file that the commands are about. */
 const SESSION = 'sessions/<session>';
-
-/** A vault, and the session in it that the commands are about. */
-export interface Subject {
-  /** A folder around the vault. */
-  readonly root: string;
-  readonly vault: string;
-  readonly fileId: string;
-  /** The id of its key slot. */
-  readonly slot: string;
-}
 
 /** Something else in the place of a file or a folder. */
 interface Put {
@@ -40,28 +32,50 @@ const asFile: Put = {
   on: (path) => (subject) => writeFileSync(emptied(pathOf(subject, path)), 'a file', { mode: 0o600 }),
 };
 
+/** How commands end: a code by the name of a command, else by its kind. */
+type Codes = Readonly<Record<string, number>>;
+
 /** What somebody has made of a vault, and how the commands end on it where that is not as on a good one. */
 export interface State {
   readonly name: string;
   apply(subject: Subject): void;
-  readonly codes: Readonly<Record<string, number>>;
+  readonly codes: Codes;
+  /** What commands tell on stderr though they end well, by name or by kind. */
+  readonly tells?: Readonly<Record<string, RegExp>>;
 }
 
-/** How the commands end on a vault that is as it should be: its key comes from a credential, which no rotation can change. */
-export const usual: Readonly<Record<string, number>> = {
-  ...{ chat: 0, sessions: 0, resume: 0, export: 0, doctor: 0, salvage: 1, recover: 0, purge: 12 },
-  ...{ 'key list': 0, 'key recovery-code': 2, 'key add-passphrase': 0, 'key remove': 0, 'key rotate': 12 },
-};
+/** How commands end on a vault that is as it should be, where not with 0: its key comes from a credential, which no rotation can change. */
+const usual: Codes = { salvage: 1, purge: 12, 'key recovery-code': 2, 'key rotate': 12 };
+
+/** The code that a command ends with. */
+export function codeOf({ name, kind }: Command, codes: Codes): number {
+  return codes[name] ?? codes[kind] ?? usual[name] ?? 0;
+}
+
+/** Nothing works that needs a vault; nobody is there to write a recovery code down. */
+export function all(code: number): Codes {
+  return { ...one(code), list: code, turn: code, chat: code, own: code, 'key recovery-code': 2 };
+}
+
+/** What means one session. */
+function one(code: number): Codes {
+  return { read: code, change: code, copy: code };
+}
 
 const keys = { 'key list': 1, 'key add-passphrase': 1, 'key remove': 1, 'key rotate': 1, recover: 1, purge: 1 };
-const nowhere = { resume: 10, export: 10, salvage: 10, ...keys };
-const noFile = { resume: 13, export: 13, doctor: 13 };
-const noLock = { resume: 1, doctor: 1, 'key add-passphrase': 1, 'key remove': 1, 'key rotate': 1, purge: 1 };
-const noList = { chat: 1, sessions: 1, resume: 1, export: 1, doctor: 1, 'key rotate': 1, purge: 1 };
+const nowhere = { ...one(10), turn: 10, delete: 10, salvage: 10, ...keys };
+const noFile = { ...one(13), '-c': 10, doctor: 13 };
+const noNew = { chat: 15, copy: 1, import: 1, doctor: 1 };
+const noTurn = { change: 1, turn: 1, prune: 1, delete: 1, purge: 1 };
+const noLock = { ...noNew, ...noTurn, 'key add-passphrase': 1, 'key remove': 1, 'key rotate': 1 };
+const noList = { ...one(1), ...noTurn, list: 1, chat: 1, '-p': 15, import: 1, doctor: 1, 'key rotate': 1 };
 
-function all(code: number): Record<string, number> {
-  return { ...Object.fromEntries(Object.keys(usual).map((name) => [name, code])), 'key recovery-code': 2 };
-}
+const unread = { list: /^3 can't be \w+: /m };
+const unmarked = /, but the marks against rollback could not be written: /;
+const unguarded = {
+  ...{ change: unmarked, copy: unmarked, chat: unmarked, turn: unmarked, prune: unmarked, delete: unmarked },
+  ...{ import: unmarked, list: /^file seen: /m, resume: /credential file/ },
+};
 
 export const states: readonly State[] = [
   { name: 'as it should be', apply: () => undefined, codes: {} },
@@ -81,21 +95,29 @@ export const states: readonly State[] = [
   {
     name: 'with a session of a newer version',
     apply: (subject) => edit(subject, SESSION, (bytes) => bytes.fill(2, 8, 9).fill(7, 60)),
-    codes: { resume: 14, export: 14, doctor: 14, salvage: 14, 'key rotate': 14, purge: 14 },
+    codes: { ...noFile, ...one(14), doctor: 14, salvage: 14, 'key rotate': 14, purge: 14 },
+    tells: unread,
   },
   {
     name: 'with a session of another vault',
     apply: (subject) => edit(subject, SESSION, (bytes) => bytes.fill(2, 12, 28).fill(7, 60)),
-    codes: { resume: 12, export: 12, doctor: 12, salvage: 12 },
+    codes: { ...noFile, ...one(12), doctor: 12, salvage: 12 },
+    tells: unread,
   },
   ...[linked, asDirectory, asPipe].flatMap((put) => [
     { name: `with ${put.what} as vault.json`, apply: put.on('vault.json'), codes: all(1) },
-    { name: `with ${put.what} as seen`, apply: put.on('seen'), codes: { doctor: 13 } },
-    { name: `with ${put.what} as a session`, apply: put.on(SESSION), codes: noFile },
-    { name: `with ${put.what} as the lock of the vault`, apply: put.on('locks/vault'), codes: { chat: 15, ...noLock } },
+    {
+      ...{ name: `with ${put.what} as seen`, apply: put.on('seen'), codes: { doctor: 13 } },
+      tells: put === asDirectory ? unguarded : {},
+    },
+    {
+      ...{ name: `with ${put.what} as a session`, apply: put.on(SESSION), tells: unread },
+      codes: put === asDirectory ? { ...noFile, delete: 1 } : noFile,
+    },
+    { name: `with ${put.what} as the lock of the vault`, apply: put.on('locks/vault'), codes: noLock },
   ]),
-  { name: 'with a link as sessions', apply: linked.on('sessions'), codes: { chat: 15, doctor: 1 } },
-  { name: 'with a link as locks', apply: linked.on('locks'), codes: { chat: 15, ...noLock } },
+  { name: 'with a link as sessions', apply: linked.on('sessions'), codes: noNew },
+  { name: 'with a link as locks', apply: linked.on('locks'), codes: noLock },
   { name: 'with a link as quarantine', apply: linked.on('quarantine'), codes: { doctor: 1 } },
   { name: 'with a file as sessions', apply: asFile.on('sessions'), codes: noList },
   { name: 'with a file as locks', apply: asFile.on('locks'), codes: { ...noLock, ...noList } },

@@ -1,96 +1,126 @@
-import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, cpSync, mkdirSync, rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, chownSync, cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openVault } from '../../src/index.ts';
-import { makeFolder } from '../cli/fake-terminal.ts';
 import { smallDisk } from '../files/facilities.ts';
 import { temporaryFolder } from '../support/vault.ts';
-import { type Command, commands, type Ended, end, endApart } from './bad-input-commands.ts';
-import { digest, type Subject, states, usual } from './bad-input-states.ts';
-
-/** These only read, whatever comes of it. */
-const readers: ReadonlySet<string> = new Set(['sessions', 'export', 'doctor', 'key list', 'recover']);
+import { type Command, commands, type Ended, end, endApart, isReader } from './bad-input-commands.ts';
+import { all, codeOf, digest, type State, states } from './bad-input-states.ts';
+import { makeTemplate, type Subject, type Template } from './bad-input-vault.ts';
 
 const NOBODY = 65_534;
 
-let folder: string;
+let template: Template;
 let env: Record<string, string>;
-let template: Omit<Subject, 'root' | 'vault'>;
 
 beforeAll(async () => {
-  ({ folder, env } = await makeFolder());
-  env = { ...env, HOME: folder };
-  await using vault = await openVault({ directory: join(folder, 'vault'), env });
-  await using session = vault.begin({ directory: folder, model: 'demo/echo' });
-  await session.append({ type: 'message', message: { role: 'user', content: 'hello' } });
-  await session.save('a snapshot');
-  const { id } = await vault.slots.addPassphrase('secret');
-  template = { fileId: session.fileId ?? '', slot: id };
+  template = await makeTemplate();
+  ({ env } = template);
 });
-afterAll(() => rmSync(folder, { recursive: true }));
+afterAll(() => rmSync(template.folder, { recursive: true }));
 
-/** A copy of the vault in a folder of its own. */
-function subjectIn(root: string): Subject {
-  const vault = join(root, 'vault');
-  execFileSync('cp', ['-a', join(folder, 'vault'), vault]); // modes and times as well, which cpSync takes from the umask
-  return { root, vault, ...template };
-}
-
-/** What is wrong with how a command ended: another code, more than one line of complaint, a bug, a change. */
-function faultsOf(command: Command, ended: Ended, code: number | undefined, changes: readonly string[]): string[] {
-  const { name } = command;
+/** What is wrong with how a command ended: another code, more than one line of complaint, silence, a bug, a change, something left behind. */
+function faultsOf(
+  command: Command,
+  ended: Ended,
+  expected: Pick<State, 'codes' | 'tells'>,
+  changes: readonly string[],
+): string[] {
+  const { name, kind } = command;
+  const code = codeOf(command, expected.codes);
   const faults = ended.bug === undefined ? [] : [`a bug: ${ended.bug}`];
   if (ended.code !== code) faults.push(`ends with ${ended.code} instead of ${code}: ${ended.err}${ended.out}`);
   const complaints = ended.err.split('\n').filter((line) => line.startsWith('coffer: '));
   const isTold = name === 'doctor' && ended.out.endsWith('not all is well\n');
   if (complaints.length !== (ended.code === 0 || isTold ? 0 : 1)) faults.push(`says ${ended.err}`);
-  if ((ended.code !== 0 || readers.has(name)) && changes.length > 0) faults.push(`changes ${changes.join(', ')}`);
+  const tells = expected.tells?.[name] ?? expected.tells?.[kind];
+  if (ended.code === 0 && tells?.test(ended.err) === false) faults.push(`does not say ${tells} but ${ended.err}`);
+  if (ended.code !== 0 && ended.out !== '' && !mayPrint(command)) faults.push(`fails and prints ${ended.out}`);
+  if (/^\s+at /m.test(ended.err + ended.out)) faults.push(`shows a stack: ${ended.err}${ended.out}`);
+  if (name === 'complete' && ended.err !== '') faults.push(`says ${ended.err}`);
+  if ((ended.code !== 0 || isReader(command)) && changes.length > 0) faults.push(`changes ${changes.join(', ')}`);
+  const left = changes.filter((row) => /^\S*(\.tmp|\/locks\/[0-9a-f]{32}) /.test(row));
+  if (left.length > 0) faults.push(`leaves ${left.join(', ')}`);
   return faults.map((fault) => `coffer ${name} ${fault}`);
 }
 
-function changesIn(root: string, before: readonly string[]): string[] {
+/** A reply is shown before it is saved, and a doctor shows what is wrong. */
+function mayPrint({ name, kind }: Command): boolean {
+  return kind === 'chat' || kind === 'turn' || name === 'doctor';
+}
+
+function changesIn(after: readonly string[], before: readonly string[]): string[] {
   const known = new Set(before);
-  const after = digest(root);
   const gone = before.length > after.length ? [`${before.length - after.length} gone`] : [];
   return [...after.filter((row) => !known.has(row)), ...gone];
 }
 
+/** Everything beside the vaults that are tried, but for Node's compile cache. */
+function outside(): string[] {
+  return digest(template.folder).filter((row) => !/^\.( |cache)/.test(row));
+}
+
+/** Tries commands one after the other, each on a vault that none has changed. */
+async function tryAll(
+  tried: readonly Command[],
+  state: State,
+  endOf: (command: Command, subject: Subject) => Promise<Ended>,
+): Promise<string[]> {
+  const faults: string[] = [];
+  let ready: { subject: Subject; before: readonly string[] } | undefined;
+  for (const command of tried) {
+    if (ready === undefined) {
+      const subject = template.in(temporaryFolder());
+      state.apply(subject);
+      ready = { subject, before: digest(subject.root) };
+    }
+    const ended = await endOf(command, ready.subject);
+    const changes = changesIn(digest(ready.subject.root), ready.before);
+    faults.push(...faultsOf(command, ended, state, changes));
+    if (changes.length > 0) ready = undefined;
+  }
+  return faults;
+}
+
 describe.runIf(process.platform !== 'win32')('on a vault', { timeout: 120_000 }, () => {
   it.each(states)('$name, commands fail in one line and change nothing', async (state) => {
-    const faults: string[] = [];
-    const tryOne = async (command: Command): Promise<void> => {
-      const subject = subjectIn(temporaryFolder());
-      state.apply(subject);
-      const before = digest(subject.root);
-      const ended = await end(command, subject, env);
-      const code = state.codes[command.name] ?? usual[command.name];
-      faults.push(...faultsOf(command, ended, code, changesIn(subject.root, before)));
-    };
+    const before = outside();
+    const endOf = (command: Command, subject: Subject): Promise<Ended> => end(command, subject, env);
     // Those with a process of their own, at the same time as the others.
-    await Promise.all([
-      ...commands.filter(({ apart }) => apart).map(tryOne),
-      (async () => {
-        for (const command of commands.filter(({ apart }) => !apart)) await tryOne(command);
-      })(),
+    const faults = await Promise.all([
+      ...commands.filter(({ apart }) => apart).map((command) => tryAll([command], state, endOf)),
+      tryAll(
+        commands.filter(({ apart }) => !apart),
+        state,
+        endOf,
+      ),
     ]);
-    expect(faults).toEqual([]);
+    expect(faults.flat()).toEqual([]);
+    expect(outside()).toEqual(before);
+  });
+
+  it.each([
+    { name: 'whose key is nowhere', key: undefined },
+    { name: 'whose key is another', key: 'b'.repeat(64) },
+    { name: 'whose key is none', key: 'a' },
+  ])('$name, commands fail in one line and change nothing', async ({ name, key }) => {
+    const place = temporaryFolder();
+    if (key !== undefined) writeFileSync(join(place, 'coffer-key'), key, { mode: 0o600 });
+    const state = { name, apply: () => undefined, codes: noKey };
+    const endOf = (command: Command, subject: Subject): Promise<Ended> =>
+      end(command, subject, { ...env, CREDENTIALS_DIRECTORY: place });
+    expect(await tryAll(commands, state, endOf)).toEqual([]);
   });
 
   it('that can not be written, commands read it, and the others fail in one line', async (context) => {
     const disk = smallDisk(context, '8m');
-    const subject = subjectIn(disk.path);
+    const subject = template.in(disk.path);
     disk.remount('ro');
     const faults: string[] = [];
-    const codes: Record<string, number> = {
-      ...{ chat: 15, resume: 15, 'key add-passphrase': 15, 'key remove': 15, 'key rotate': 15, purge: 15 },
-    };
     const before = digest(disk.path);
     for (const command of commands) {
       const ended = await end(command, subject, env);
-      faults.push(
-        ...faultsOf(command, ended, codes[command.name] ?? usual[command.name], changesIn(disk.path, before)),
-      );
+      faults.push(...faultsOf(command, ended, { codes: readOnly }, changesIn(digest(disk.path), before)));
     }
     expect(faults).toEqual([]);
   });
@@ -100,20 +130,29 @@ describe.runIf(process.platform !== 'win32')('on a vault', { timeout: 120_000 },
       context.skip('being two users needs root and setpriv; run with: sudo env "PATH=$PATH" npm test');
     const root = temporaryFolder();
     chmodSync(root, 0o755);
-    const subject = subjectIn(root);
     const own = join(root, 'own');
     mkdirSync(own);
-    cpSync(join(folder, 'coffer-key'), join(own, 'coffer-key'));
-    for (const path of [own, join(own, 'coffer-key')]) chownSync(path, NOBODY, NOBODY);
+    const subject = { ...template.in(root), exported: join(own, 'exported.jsonl') };
+    cpSync(join(template.folder, 'coffer-key'), join(own, 'coffer-key'));
+    cpSync(join(template.folder, 'exported.jsonl'), subject.exported);
+    for (const path of [own, join(own, 'coffer-key'), subject.exported]) chownSync(path, NOBODY, NOBODY);
     const as = { ...env, HOME: own, CREDENTIALS_DIRECTORY: own, COFFER_CONFIG_DIR: own };
     const launcher = ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'];
     const before = digest(subject.vault);
     const faults: string[] = [];
     for (const command of commands) {
       const ended = await endApart(command, subject, as, launcher);
-      const code = command.name === 'key recovery-code' ? 2 : 1;
-      faults.push(...faultsOf(command, ended, code, changesIn(subject.vault, before)));
+      faults.push(...faultsOf(command, ended, { codes: all(1) }, changesIn(digest(subject.vault), before)));
     }
     expect(faults).toEqual([]);
   });
 });
+
+/** A chat goes on in memory, and says at its end that nothing is saved. */
+const noKey = { ...all(12), chat: 15, 'key list': 0, 'key remove': 1 };
+
+/** Nothing can be added, changed or removed; what would change nothing is read. */
+const readOnly = {
+  ...{ change: 15, copy: 15, chat: 15, turn: 15, prune: 15, delete: 15, import: 15, purge: 15 },
+  ...{ 'key add-passphrase': 15, 'key remove': 15, 'key rotate': 15 },
+};

@@ -1,0 +1,73 @@
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { vi } from 'vitest';
+import { openVault } from '../../src/index.ts';
+import type { NewEvent } from '../../src/session/event.ts';
+import { FakeTerminal, makeFolder, runHere } from '../cli/fake-terminal.ts';
+import { reply, user } from '../support/vault.ts';
+
+/** A vault, and the session in it that the commands are about. */
+export interface Subject {
+  /** A folder around the vault. */
+  readonly root: string;
+  readonly vault: string;
+  readonly fileId: string;
+  /** The id of its key slot. */
+  readonly slot: string;
+  /** The directory that the session is about. */
+  readonly about: string;
+  /** The session as `coffer export --format jsonl` wrote it. */
+  readonly exported: string;
+}
+
+/** What the sessions are about: a directory that any user may look at. */
+const ABOUT = '/';
+
+/** A vault as it should be, of which copies are made bad. */
+export interface Template {
+  readonly folder: string;
+  readonly env: Record<string, string>;
+  /** A copy of the vault in a folder of its own. */
+  in(root: string): Subject;
+}
+
+/** A vault in which each command finds what it changes: a marked session, a snapshot of it, and a session of three days ago. */
+export async function makeTemplate(): Promise<Template> {
+  const { folder, env: own } = await makeFolder();
+  const env = { ...own, HOME: folder, COFFER_KEEP_MESSAGES: '1' };
+  await using vault = await openVault({ directory: join(folder, 'vault'), env });
+  const clock = vi.spyOn(Date, 'now').mockReturnValue(Date.now() - 3 * 86_400_000);
+  await using old = vault.begin({ directory: '/elsewhere', model: 'demo/echo' });
+  await old.append(user('hello from another time'), reply('hello'));
+  await old.close();
+  clock.mockRestore();
+  await using session = vault.begin({ directory: ABOUT, model: 'demo/echo' });
+  await session.append(...conversation);
+  await session.save('a snapshot');
+  await session.close();
+  const { id: slot } = await vault.slots.addPassphrase('secret');
+  const fileId = session.fileId ?? '';
+  const exported = join(folder, 'exported.jsonl');
+  const fake = new FakeTerminal();
+  await runHere(fake, ['export', fileId, '--format', 'jsonl'], env);
+  writeFileSync(exported, fake.out);
+  return {
+    folder,
+    env,
+    in(root) {
+      const copy = join(root, 'vault');
+      execFileSync('cp', ['-a', join(folder, 'vault'), copy]); // modes and times as well, which cpSync takes from the umask
+      return { root, vault: copy, fileId, slot, exported, about: ABOUT };
+    },
+  };
+}
+
+const conversation: readonly NewEvent[] = [
+  user('hello'),
+  reply('hello to you'),
+  user('and again'),
+  reply('again'),
+  { type: 'pin', pinned: true },
+  { type: 'tags', tags: ['old'] },
+];
