@@ -121,7 +121,9 @@ export class Chat {
     const before = await this.#leave(() => this.#reopen(row, accepted.acceptOlder === true));
     if (this.#session === before) return false;
     const { state, lost } = this.#session;
-    const resumed = `resumed session ${row.label} (${countMessages(state.messageCount)}, ${state.model})`;
+    const isFork = row.kind === 'session' && this.#session.fileId !== row.fileId;
+    const how = isFork ? `forked from ${row.id}` : `resumed session ${row.label}`;
+    const resumed = `${how} (${countMessages(state.messageCount)}, ${state.model})`;
     if (this.#parts.prompted) this.terminal.tell(resumed);
     else this.terminal.say(resumed);
     if (lost !== undefined) this.terminal.tell(lost);

@@ -108,7 +108,7 @@ export async function firstLine({ terminal }: Shell, input: Input): Promise<stri
 async function askProtection(terminal: Terminal, input: Input): Promise<'passphrase' | 'memory'> {
   terminal.tell('no keychain answers here, so there is nowhere to keep a key');
   for (;;) {
-    const answer = await input.ask('protect the vault with a passphrase (p), or keep this chat in memory only (m)? ');
+    const answer = await input.ask('protect the vault with a [p]assphrase, or keep this chat in [m]emory only? ');
     const letter = answer?.trim().toLowerCase();
     if (letter === 'p' || letter === 'passphrase') return 'passphrase';
     if (letter === undefined || letter === 'm' || letter === 'memory') return 'memory';

@@ -153,10 +153,10 @@ describe('coffer config edit', () => {
     await using terminal = place.terminal(['config', 'edit'], { env });
     await terminal.waitFor(/has a fault/);
     await terminal.waitFor(/maxTurns is 0, may be a whole number of at least 1/);
-    await terminal.waitFor(/edit it again \(e\), or go back to what it was \(b\)\?/);
+    await terminal.waitFor(/\[e\]dit it again, or go \[b\]ack to what it was\?/);
     expect(await readFile(path, 'utf8')).toBe('{"maxTurns": 0}');
     terminal.enter('what');
-    await terminal.waitFor(/go back to what it was \(b\)\?/);
+    await terminal.waitFor(/go \[b\]ack to what it was\?/);
     terminal.enter('b');
     await terminal.waitFor(/settings\.json is as it was before/);
     expect(await terminal.exit).toMatchObject({ code: 1 });
@@ -168,7 +168,7 @@ describe('coffer config edit', () => {
     const path = join(place.config, 'settings.json');
     const before = await readFile(path, 'utf8');
     await using terminal = place.terminal(['config', 'edit'], { env: { EDITOR: await editor(place, '{') } });
-    await terminal.waitFor(/go back to what it was \(b\)\?/);
+    await terminal.waitFor(/go \[b\]ack to what it was\?/);
     terminal.key(key);
     await terminal.waitFor(/settings\.json is as it was before/);
     expect(await terminal.exit).toMatchObject({ code: 1 });
@@ -180,7 +180,7 @@ describe('coffer config edit', () => {
     const path = join(place.config, 'settings.json');
     const before = await readFile(path, 'utf8');
     await using terminal = place.terminal(['config', 'edit'], { env: { EDITOR: await editor(place, '{') } });
-    await terminal.waitFor(/go back to what it was \(b\)\?/);
+    await terminal.waitFor(/go \[b\]ack to what it was\?/);
     terminal.hangUp();
     await terminal.exit;
     expect(await readFile(path, 'utf8')).toBe(before);

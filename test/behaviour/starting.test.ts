@@ -165,7 +165,7 @@ describe('a session that another process has', () => {
     chat.enter(`/resume ${row?.id}`);
     await chat.waitFor(offer);
     chat.enter('f');
-    await chat.waitFor(/resumed session/);
+    await chat.waitFor(new RegExp(`forked from ${row?.id} \\(2 messages, demo/echo\\)`));
     chat.enter('in the fork');
     await chat.waitFor(/echo: in the fork/);
     chat.key('ctrl+d');

@@ -223,9 +223,9 @@ describe('a chat whose key is nowhere', () => {
     const bare = { COFFER_DATA_DIR, COFFER_CONFIG_DIR, XDG_RUNTIME_DIR: folder };
     const fake = new FakeTerminal({ tty: true });
     const ended = runHere(fake, ['--model', 'demo/echo'], bare);
-    await fake.waitFor(/no keychain answers here.*\(p\), or keep this chat in memory only \(m\)\? $/s);
+    await fake.waitFor(/no keychain answers here.*\[p\]assphrase, or keep this chat in \[m\]emory only\? $/s);
     fake.type('?\r');
-    await fake.waitFor(/\(m\)\? $/);
+    await fake.waitFor(/\[m\]emory only\? $/);
     fake.type('m\r');
     await fake.waitFor(/kept in memory only: .*» $/s);
     fake.type('hello\r');
@@ -237,7 +237,7 @@ describe('a chat whose key is nowhere', () => {
 
     const other = new FakeTerminal({ tty: true });
     const protectedChat = runHere(other, ['--model', 'demo/echo'], bare);
-    await other.waitFor(/\(m\)\? $/);
+    await other.waitFor(/\[m\]emory only\? $/);
     other.type('p\r');
     await other.waitFor(/new passphrase: $/);
     other.type('secret\r');

@@ -98,7 +98,7 @@ async function wantsToGoBack({ terminal }: Shell): Promise<boolean> {
   process.on('SIGHUP', stop).on('SIGTERM', stop);
   try {
     for (;;) {
-      const answer = await input.ask('edit it again (e), or go back to what it was (b)? ');
+      const answer = await input.ask('[e]dit it again, or go [b]ack to what it was? ');
       const letter = answer?.trim().toLowerCase();
       if (letter === 'e' || letter === 'edit') return false;
       if (letter === undefined || letter === 'b' || letter === 'back') return true;
