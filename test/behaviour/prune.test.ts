@@ -52,6 +52,7 @@ describe('coffer prune', () => {
     const rows = JSON.parse(dry.stdout) as { title: string; id: string }[];
     expect(pruneSchema.safeParse(rows).error).toBeUndefined();
     expect(rows.map(({ title }) => title).sort()).toEqual(['four', 'one']);
+    expect(await place.run(['prune', '--json'])).toMatchObject({ code: 2, stdout: '' });
     expect(await titles(place)).toEqual(everything);
 
     const { code, stdout, stderr } = await place.run(['prune', '--yes']);

@@ -41,8 +41,12 @@ export async function prune(shell: Shell, options: PruneOptions): Promise<void> 
     for (const line of describeSeen(sessions.seen)) terminal.tell(line);
     const expired = findExpired(terminal, rows, policy);
     const deletes = options.dryRun !== true;
-    if (options.json === true) terminal.write(`${escapeJson(expired.map(toJson))}\n`);
-    else if (!deletes) for (const one of expired) terminal.say(`would be deleted: ${describeDoomed(one)}`);
+    const print = (what: readonly Expired[]): void => {
+      if (options.json === true) terminal.write(`${escapeJson(what.map(toJson))}\n`);
+    };
+    if (!deletes || expired.length === 0) print(expired);
+    if (!deletes && options.json !== true)
+      for (const one of expired) terminal.say(`would be deleted: ${describeDoomed(one)}`);
     if (expired.length === 0 && !isOff(policy)) terminal.tell('nothing is to be deleted');
     if (!deletes || expired.length === 0) return;
     for (const one of expired) terminal.tell(`to be deleted: ${describeDoomed(one)}`);
@@ -51,7 +55,9 @@ export async function prune(shell: Shell, options: PruneOptions): Promise<void> 
     await confirmRemoval({ terminal, input, yes, instead }, expired.length);
     // Somebody may have gone on with one, or named it, while the question stood there.
     const still = new Set(expiredOf(await sessions.list(), policy, Date.now()).map(({ row }) => row.fileId));
-    for (const { row } of expired.filter(({ row }) => still.has(row.fileId))) {
+    const doomed = expired.filter(({ row }) => still.has(row.fileId));
+    print(doomed);
+    for (const { row } of doomed) {
       await sessions.delete(row);
       if (options.json !== true) terminal.say(`deleted ${row.id}`);
     }
