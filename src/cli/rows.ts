@@ -47,6 +47,14 @@ export function tellTroubles(terminal: Terminal, rows: readonly Row[]): void {
   }
 }
 
+/** Tells how many files can't be opened that were changed after `last`: what they hold may be newer than what is gone on with. */
+export function tellPassedOver(terminal: Terminal, rows: readonly Row[], last: Row | undefined): void {
+  const { updated } = last ?? { updated: 0 };
+  const count = rows.filter((row) => row.unreadable !== undefined && row.updated > updated).length;
+  if (count === 0) return;
+  terminal.tell(`${count === 1 ? '1 newer file' : `${count} newer files`} can't be opened; coffer doctor says why`);
+}
+
 /** What is wrong with the marks against rollback, what it means and what to do: a line for each. */
 export function describeSeen(seen: SeenReport | undefined): string[] {
   if (seen === undefined) return [];

@@ -8,10 +8,10 @@ import type { Subject } from './bad-input-vault.ts';
 
 /**
  * What a command does with a vault; those of a kind end alike on a bad one. `list` looks at every session, `read` at one; `change` opens
- * one and adds to it; `copy` reads one and makes another; `chat` begins one; `turn` looks for one and goes on with it; `none` needs no
+ * one and adds to it; `copy` reads one and makes another; `begin` begins one; `turn` looks for one and goes on with it; `none` needs no
  * vault; `own` is like no other.
  */
-export type Kind = 'list' | 'read' | 'change' | 'copy' | 'chat' | 'turn' | 'none' | 'own';
+export type Kind = 'list' | 'read' | 'change' | 'copy' | 'begin' | 'turn' | 'none' | 'own';
 
 /** One way to call coffer on a vault. */
 export interface Command {
@@ -35,11 +35,11 @@ const echo = ['--model', 'demo/echo'];
 
 /** Every command there is: a new one is a line here. */
 export const commands: readonly Command[] = [
-  { name: 'chat', kind: 'chat', args: () => echo, input: 'hello\n', apart: true },
+  { name: 'chat', kind: 'begin', args: () => echo, input: 'hello\n', apart: true },
   { name: 'resume', kind: 'change', args: ({ fileId }) => ['resume', fileId], apart: true },
   { name: '-c', kind: 'turn', args: ({ about }) => ['-c', '--path', about, '-p', 'x', ...echo] },
   { name: '-r', kind: 'turn', args: () => ['-r', '-p', 'x', ...echo] },
-  { name: '-p', kind: 'chat', args: () => ['-p', 'x', ...echo] },
+  { name: '-p', kind: 'begin', args: () => ['-p', 'x', ...echo] },
   { name: '--incognito', kind: 'none', args: () => ['--incognito', '-p', 'x', ...echo] },
   { name: '-l', kind: 'list', args: ({ about }) => ['-l', '--path', about] },
   { name: 'sessions', kind: 'list', args: () => ['sessions'] },

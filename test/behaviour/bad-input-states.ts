@@ -54,7 +54,7 @@ export function codeOf({ name, kind }: Command, codes: Codes): number {
 
 /** Nothing works that needs a vault; nobody is there to write a recovery code down. */
 export function all(code: number): Codes {
-  return { ...one(code), list: code, turn: code, chat: code, own: code, 'key recovery-code': 2 };
+  return { ...one(code), list: code, turn: code, begin: code, own: code, 'key recovery-code': 2 };
 }
 
 /** What means one session. */
@@ -65,15 +65,15 @@ function one(code: number): Codes {
 const keys = { 'key list': 1, 'key add-passphrase': 1, 'key remove': 1, 'key rotate': 1, recover: 1, purge: 1 };
 const nowhere = { ...one(10), turn: 10, delete: 10, salvage: 10, ...keys };
 const noFile = { ...one(13), '-c': 10, doctor: 13 };
-const noNew = { chat: 15, copy: 1, import: 1, doctor: 1 };
+const noNew = { begin: 15, copy: 1, import: 1, doctor: 1 };
 const noTurn = { change: 1, turn: 1, prune: 1, delete: 1, purge: 1 };
 const noLock = { ...noNew, ...noTurn, 'key add-passphrase': 1, 'key remove': 1, 'key rotate': 1 };
 const noList = { ...one(1), ...noTurn, list: 1, chat: 1, '-p': 15, import: 1, doctor: 1, 'key rotate': 1 };
 
-const unread = { list: /^3 can't be \w+: /m };
+const unread = { list: /^3 can't be \w+: /m, chat: /^1 newer file can't /m, '-r': /^1 newer file can't /m };
 const unmarked = /, but the marks against rollback could not be written: /;
 const unguarded = {
-  ...{ change: unmarked, copy: unmarked, chat: unmarked, turn: unmarked, prune: unmarked, delete: unmarked },
+  ...{ change: unmarked, copy: unmarked, begin: unmarked, turn: unmarked, prune: unmarked, delete: unmarked },
   ...{ import: unmarked, list: /^file seen: /m, resume: /credential file/ },
 };
 

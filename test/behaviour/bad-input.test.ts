@@ -46,7 +46,7 @@ function faultsOf(
 
 /** A reply is shown before it is saved, and a doctor shows what is wrong. */
 function mayPrint({ name, kind }: Command): boolean {
-  return kind === 'chat' || kind === 'turn' || name === 'doctor';
+  return kind === 'begin' || kind === 'turn' || name === 'doctor';
 }
 
 function changesIn(after: readonly string[], before: readonly string[]): string[] {
@@ -149,10 +149,10 @@ describe.runIf(process.platform !== 'win32')('on a vault', { timeout: 120_000 },
 });
 
 /** A chat goes on in memory, and says at its end that nothing is saved. */
-const noKey = { ...all(12), chat: 15, 'key list': 0, 'key remove': 1 };
+const noKey = { ...all(12), begin: 15, 'key list': 0, 'key remove': 1 };
 
 /** Nothing can be added, changed or removed; what would change nothing is read. */
 const readOnly = {
-  ...{ change: 15, copy: 15, chat: 15, turn: 15, prune: 15, delete: 15, import: 15, purge: 15 },
+  ...{ change: 15, copy: 15, begin: 15, turn: 15, prune: 15, delete: 15, import: 15, purge: 15 },
   ...{ 'key add-passphrase': 15, 'key remove': 15, 'key rotate': 15 },
 };

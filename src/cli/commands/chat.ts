@@ -11,7 +11,7 @@ import { emptyState } from '../../session/state.ts';
 import { Chat, reasonOf } from '../chat.ts';
 import type { Input } from '../input.ts';
 import { repl, runPrompt } from '../repl.ts';
-import { ago, countMessages, describeSeen } from '../rows.ts';
+import { ago, countMessages, describeSeen, tellPassedOver } from '../rows.ts';
 import type { Settings } from '../settings.ts';
 import { type Options, openSessions, type Shell } from '../shell.ts';
 import { guard } from '../signals.ts';
@@ -68,7 +68,9 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
     const model = await openModel(chosen ?? 'demo/eliza', { providers: settings.providers, env });
     const { requireMaySend } = await import('../elsewhere.ts');
     await requireMaySend(emptyState, model.name, { settings, terminal, input, yes: true });
-    if (which !== undefined) await sessions.find(which);
+    const found = which === undefined ? undefined : await sessions.find(which);
+    const isNewest = request.which === undefined || request.which === 'last';
+    if (found !== undefined && isNewest) tellPassedOver(terminal, await sessions.list(), found);
     const refusal = incognito ? undefined : await unlock(sessions, resumes);
     if (!incognito && refusal === undefined && sessions.slots.list().retiring !== undefined)
       await goOnRotating(shell, sessions);
@@ -259,6 +261,7 @@ async function tellLast(chat: Chat): Promise<void> {
   const rows = await chat.sessions.list();
   for (const line of describeSeen(chat.sessions.seen)) chat.terminal.tell(line);
   const last = lastSession(rows);
+  tellPassedOver(chat.terminal, rows, last);
   if (last === undefined) return;
   chat.shown = rows;
   const what = `${last.label}, ${countMessages(last.messages)}, ${ago(last.updated)}`;
