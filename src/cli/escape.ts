@@ -8,7 +8,12 @@ export function escapeLine(text: string): string {
   return text.toWellFormed().replace(/[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/gu, writtenOut);
 }
 
-/** The same for a text of many lines, a model's reply: line feeds and tabs stay, CR LF becomes a line feed. */
+/** An id as a word of a command line that is advised: a snapshot's name may have spaces in it, or what a shell would run. */
+export function shellWord(text: string): string {
+  return /^[\w.@+,/][\w.@+,/-]*$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/** {@link escapeLine} for a text of many lines, a model's reply: line feeds and tabs stay, CR LF becomes a line feed. */
 export function escapeText(text: string): string {
   return text
     .replaceAll('\r\n', '\n')

@@ -70,6 +70,8 @@ const noTurn = { change: 1, turn: 1, prune: 1, delete: 1, purge: 1 };
 const noLock = { ...noNew, ...noTurn, 'key add-passphrase': 1, 'key remove': 1, 'key rotate': 1 };
 const noList = { ...one(1), ...noTurn, list: 1, chat: 1, '-p': 15, import: 1, doctor: 1, 'key rotate': 1 };
 
+/** A command to type for a snapshot that has a space in its name. */
+const advised = /coffer delete '\S+_a snapshot'$/m;
 const unread = { list: /^3 can't be \w+: /m, chat: /^1 newer file can't /m, '-r': /^1 newer file can't /m };
 const unmarked = /, but the marks against rollback could not be written: /;
 const unguarded = {
@@ -78,7 +80,7 @@ const unguarded = {
 };
 
 export const states: readonly State[] = [
-  { name: 'as it should be', apply: () => undefined, codes: {} },
+  { name: 'as it should be', apply: () => undefined, codes: {}, tells: { delete: advised, redact: advised } },
   { name: 'that is not there', apply: ({ vault }) => rmSync(vault, { recursive: true }), codes: nowhere },
   { name: 'that is an empty folder', apply: ({ vault }) => mkdirSync(emptied(vault), { mode: 0o700 }), codes: nowhere },
   {

@@ -1,6 +1,7 @@
+import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { escapeJson, escapeLine, escapeText, TextEscaper } from '../../src/cli/escape.ts';
+import { escapeJson, escapeLine, escapeText, shellWord, TextEscaper } from '../../src/cli/escape.ts';
 
 /** Tells whether a text has what a terminal acts on instead of showing it; line feeds and tabs may stay. */
 function drives(text: string): boolean {
@@ -50,6 +51,21 @@ describe('escapeLine', () => {
 
   it('shows no character that drives a terminal', () => {
     fc.assert(fc.property(wild, (text) => !drives(escapeLine(text)) && !/[\n\t]/.test(escapeLine(text))));
+  });
+});
+
+describe.runIf(process.platform !== 'win32')('shellWord', () => {
+  it('is the one word for a shell that it was, whatever stands in it', () => {
+    const texts = [
+      ...['2026-11-21_13-57_a snapshot', "it's", '$(touch pwned)', '-x', '', '~', 'a;b'],
+      ...fc.sample(fc.string({ unit: 'grapheme' }), 200).map((text) => text.replaceAll('\0', '')),
+    ];
+    const read = execFileSync('sh', ['-c', `printf '%s\\0' ${texts.map(shellWord).join(' ')}`], { encoding: 'utf8' });
+    expect(read.split('\0').slice(0, -1)).toEqual(texts);
+  });
+
+  it('leaves an id as it is', () => {
+    expect(shellWord('2026-11-21_13-57-2')).toBe('2026-11-21_13-57-2');
   });
 });
 

@@ -5,6 +5,7 @@ import type { Sessions } from '../../session/sessions.ts';
 import { describeHolder } from '../../vault/lease.ts';
 import { changeVault } from '../changing.ts';
 import type { Chat } from '../chat.ts';
+import { shellWord } from '../escape.ts';
 import { type Asked, confirmRemoval, describeDoomed } from '../removal.ts';
 import type { Shell } from '../shell.ts';
 
@@ -34,7 +35,7 @@ export async function deleteFromChat(chat: Chat, which: string): Promise<void> {
   if (row.fileId === chat.session.fileId) {
     throw new CofferError('USAGE', 'this is the conversation you are in; /reset leaves it, and then it can be deleted');
   }
-  const instead = `coffer delete ${row.id} --yes does without`;
+  const instead = `coffer delete ${shellWord(row.id)} --yes does without`;
   await removeWanted(sessions, [row], await sessions.list(), { terminal, input, yes: false, instead });
   chat.tellUnmarked();
 }
@@ -55,8 +56,9 @@ async function removeWanted(
   const doomed = rows.map((row) => ({ row, reason: 'you ask for it' }));
   for (const one of doomed) terminal.tell(`to be deleted: ${describeDoomed(one)}`);
   const copies = await copiesOf(sessions, rows, all);
-  for (const { id } of copies) terminal.tell(`${id} has words of the same conversation and stays; coffer delete ${id}`);
-  const ids = rows.map(({ id }) => id).join(' ');
+  for (const { id } of copies)
+    terminal.tell(`${id} has words of the same conversation and stays; coffer delete ${shellWord(id)}`);
+  const ids = rows.map(({ id }) => shellWord(id)).join(' ');
   terminal.tell(
     `words may stay on this disk and in backups; coffer purge ${ids} makes unreadable what stays on the disk`,
   );

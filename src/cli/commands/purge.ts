@@ -3,6 +3,7 @@ import { CofferError } from '../../errors.ts';
 import { copiesOf } from '../../session/copies.ts';
 import type { Row } from '../../session/row.ts';
 import type { Sessions } from '../../session/sessions.ts';
+import { shellWord } from '../escape.ts';
 import { countMessages } from '../rows.ts';
 import { openSessions, type Shell } from '../shell.ts';
 import { finishRotation, type RotateOptions, requireAnswers, rotateWith, tellRotated } from './rotate.ts';
@@ -43,7 +44,7 @@ export async function purge(
     const rotated = await rotateWith(shell, sessions, input, isRotating ? [] : doomed);
     const problem = tellRotated(shell, sessions, rotated);
     for (const row of copies)
-      terminal.tell(`it has words of what was purged: ${describe(row)}; coffer purge ${row.id}`);
+      terminal.tell(`it has words of what was purged: ${describe(row)}; coffer purge ${shellWord(row.id)}`);
     const kept = rotated.quarantined.filter((path) => doomed.some(({ fileId }) => basename(path).startsWith(fileId)));
     for (const path of kept) terminal.tell(`it has words of what was purged: ${path}; remove it by hand`);
     return problem;

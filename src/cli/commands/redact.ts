@@ -7,6 +7,7 @@ import type { Session } from '../../session/session.ts';
 import type { Sessions } from '../../session/sessions.ts';
 import { changeVault } from '../changing.ts';
 import type { Chat } from '../chat.ts';
+import { shellWord } from '../escape.ts';
 import type { Input } from '../input.ts';
 import { firstLine, type Shell } from '../shell.ts';
 import type { Terminal } from '../terminal.ts';
@@ -23,7 +24,7 @@ export async function redactFromShell(shell: Shell, which: string): Promise<void
     if (row.kind === 'snapshot') {
       throw new CofferError(
         'FAILED',
-        `${row.id} is a snapshot, and stays as it is; coffer delete ${row.id} removes it`,
+        `${row.id} is a snapshot, and stays as it is; coffer delete ${shellWord(row.id)} removes it`,
       );
     }
     const text = terminal.interactive ? await input.ask(QUESTION, { hidden: true }) : await pipedText(shell, input);
@@ -100,7 +101,7 @@ function tellProviders(terminal: Terminal, events: readonly Event[]): void {
 }
 
 function adviceFor({ kind, id }: Row): string {
-  return kind === 'snapshot' ? `it is a snapshot: coffer delete ${id}` : `coffer redact ${id}`;
+  return kind === 'snapshot' ? `it is a snapshot: coffer delete ${shellWord(id)}` : `coffer redact ${id}`;
 }
 
 /** Who has answered in a conversation; the model that is part of coffer keeps nothing. */
