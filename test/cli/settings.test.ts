@@ -97,6 +97,7 @@ describe('loadSettings', () => {
       keepMessages: 50,
       compactOnFinish: false,
       tools: true,
+      sandbox: 'auto',
       permissions: defaultPermissions,
       commandTimeout: 120_000,
       maxToolOutput: 10_485_760,

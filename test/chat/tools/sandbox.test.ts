@@ -34,11 +34,20 @@ async function listen(where: string | number): Promise<Server> {
   return server;
 }
 
-/** A command that connects there and prints what it gets, or why it got nothing. */
-function connect(to: object): string {
-  const script = `const socket = require('net').connect(${JSON.stringify(to)});
-    socket.on('data', (data) => process.stdout.write(data)).on('error', (error) => console.log(error.code));`;
-  return `'${process.execPath}' -e ${quote(script)}`;
+/**
+ * A command that connects there and prints what it gets, or why it got nothing. The system's own Python does it: the Node of this run may lie below
+ * /tmp, which a sandbox has for itself.
+ */
+function connect({ port, path }: { port?: number; path?: string }): string {
+  const [family, address] = path === undefined ? ['INET', `("127.0.0.1", ${port})`] : ['UNIX', JSON.stringify(path)];
+  const script = `import errno, socket
+to = socket.socket(socket.AF_${family})
+try:
+    to.connect(${address})
+    print(to.recv(100).decode(), end="")
+except OSError as error:
+    print(errno.errorcode[error.errno])`;
+  return `/usr/bin/python3 -c ${quote(script)}`;
 }
 
 function quote(text: string): string {
@@ -206,7 +215,7 @@ describe('in a sandbox', () => {
     requireSandbox(context);
     const server = await listen(0);
     const { port } = server.address() as { port: number };
-    const to = connect({ port, host: '127.0.0.1' });
+    const to = connect({ port });
     expect(await run(world(), to)).toBe('ECONNREFUSED\n');
     expect(await run(world(), to, {}, { network: true })).toBe('reached\n');
   });
