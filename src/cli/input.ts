@@ -258,7 +258,10 @@ export class Input {
       this.#pasted.push(line);
       return;
     }
-    const text = [...this.#pasted, line].join('\n');
+    const { interactive, dumb } = this.#terminal;
+    // A terminal that can't move its cursor hands keys like Ctrl+L on as characters: nobody means them to be in the line.
+    const typed = interactive && dumb ? line.replaceAll(/(?!\t)\p{Cc}/gu, '') : line;
+    const text = [...this.#pasted, typed].join('\n');
     this.#pasted = [];
     this.#muted = true;
     if (this.#waiting === undefined) this.#lines.push(text);

@@ -17,6 +17,12 @@ export type Mark = (marks: Marks) => NewEvent | undefined;
 /** Gives a session a name. Throws `NAME_INVALID`. */
 export function naming(name: string): Mark {
   const checked = checkName(name);
+  if (/^(last|_autosave|\d+)$/.test(checked)) {
+    throw new CofferError(
+      'NAME_INVALID',
+      `${checked} means something else where a session is asked for; give another name`,
+    );
+  }
   return (marks) => (marks.name === checked ? undefined : { type: 'name', name: checked });
 }
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { Input } from '../../src/cli/input.ts';
 import { Terminal as Pty } from '../support/pty.ts';
 import { FakeTerminal } from './fake-terminal.ts';
@@ -330,8 +330,21 @@ describe('the history', () => {
   });
 });
 
-async function atPrompt(): Promise<{ fake: FakeTerminal; input: Input }> {
-  const fake = new FakeTerminal({ tty: true });
+describe('a terminal that can not move its cursor', () => {
+  it('has no control key in its lines', async () => {
+    // readline looks at the environment of the process itself.
+    vi.stubEnv('TERM', 'dumb');
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const { fake, input } = await atPrompt({ TERM: 'dumb' });
+    const line = input.next('» ');
+    await type(fake, `${CTRL_L}/resume\ta\r`);
+    expect(await line).toBe('/resume\ta');
+    input.close();
+  });
+});
+
+async function atPrompt(env: NodeJS.ProcessEnv = {}): Promise<{ fake: FakeTerminal; input: Input }> {
+  const fake = new FakeTerminal({ tty: true, env });
   const input = new Input(fake.terminal);
   input.chords = { l: '/resume' };
   return { fake, input };
