@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { commandDocs, slashDocs } from '../../tools/docs-program.ts';
 import { FakeTerminal, runHere } from './fake-terminal.ts';
 import { compare, type Exchange, parseTranscript, type Seen } from './transcript.ts';
 
@@ -41,6 +42,21 @@ describe.each(names)('%s', (name) => {
 
   it('is what its commands do in this process, the key as a credential', async () => {
     for (const exchange of exchanges) check(exchange, await here(exchange));
+  });
+});
+
+describe('the transcripts', () => {
+  const all = names.flatMap((name) => parseTranscript(readFileSync(join(import.meta.dirname, name), 'utf8')));
+
+  it('have every command, on the command line and in a chat', () => {
+    const said = all.map(({ args }) => ['coffer', ...args].join(' '));
+    const typed = all.flatMap(({ input }) => input.split('\n'));
+    const has = (lines: readonly string[], name: string): boolean =>
+      lines.some((line) => line === name || line.startsWith(`${name} `));
+    const missing = commandDocs().filter(({ name }) => !has(said, name));
+    const slash = slashDocs().map(([usage]) => usage.split(' ')[0] ?? '');
+    expect(missing.map(({ name }) => name)).toEqual([]);
+    expect(slash.filter((name) => name !== '//text' && !has(typed, name))).toEqual([]);
   });
 });
 
