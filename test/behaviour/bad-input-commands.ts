@@ -103,8 +103,10 @@ export async function endApart(
 ): Promise<Ended> {
   const main = join(import.meta.dirname, '../../src/cli/main.ts');
   const [file = '', ...args] = [...launcher, process.execPath, main, ...command.args(subject)];
+  // Another user can't write where coverage is measured, and Node would say so.
+  const quiet = launcher.length === 0 ? {} : { NODE_V8_COVERAGE: '' };
   const child = spawn(file, args, {
-    env: { PATH: process.env['PATH'], ...env, COFFER_DATA_DIR: subject.vault },
+    env: { PATH: process.env['PATH'], ...env, ...quiet, COFFER_DATA_DIR: subject.vault },
     timeout: 30_000,
   });
   child.stdin.on('error', () => undefined); // it ended before it read anything

@@ -62,7 +62,7 @@ describe('a vault under a passphrase', () => {
     await using place = await makePlace();
     const none = { COFFER_KEYCHAIN: 'auto', COFFER_KEY_FD: undefined };
     await using chat = place.terminal(['--model', 'demo/echo'], { env: none });
-    await chat.waitFor(/passphrase.*memory.*\?/);
+    await chat.waitFor(/\[p\]assphrase.*\[m\]emory.*\?/);
     chat.enter('p');
     await chat.waitFor(/new passphrase: /);
     chat.enter('secret words');
