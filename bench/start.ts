@@ -55,7 +55,7 @@ function tasksOf(main: string, env: NodeJS.ProcessEnv, wanted: readonly (keyof S
   const commands: Record<keyof StartTimes, { args: readonly string[]; expected: RegExp }> = {
     node: { args: ['-e', '0'], expected: /^$/ },
     version: { args: [main, '--version'], expected: /^\d+\.\d+\.\d+\n$/ },
-    sessions: { args: [main, 'sessions'], expected: new RegExp(`^saved sessions \\(${SESSIONS}\\):\n`) },
+    sessions: { args: [main, 'sessions', '--all'], expected: new RegExp(`^saved sessions \\(${SESSIONS}\\):\n`) },
   };
   return wanted.map((name): Task => {
     const { args, expected } = commands[name];
