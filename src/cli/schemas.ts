@@ -207,3 +207,11 @@ export const waysSchema: z.ZodType = z.strictObject({
   provider: z.string(),
   slots: z.array(z.strictObject({ id: z.string(), kind: z.enum(['passphrase', 'recovery']) })),
 });
+
+/** What `coffer doctor --json` prints: `report` is what it shows without, line by line, and `code` that of the first problem. */
+export const doctorSchema: z.ZodType = z.strictObject({
+  directory: z.string(),
+  well: z.boolean(),
+  code: z.string().optional(),
+  report: z.array(z.string()),
+});

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { chmod, lstat, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { doctorSchema } from '../../src/cli/schemas.ts';
 import type { NewEvent } from '../../src/session/event.ts';
 import { sessionsOf } from '../../src/session/open-vault.ts';
 import { FakeTerminal, makeFolder, runHere } from './fake-terminal.ts';
@@ -139,6 +140,18 @@ describe('doctor', () => {
     expect(out).toMatch(new RegExp(`^ {2}file ${newer}: .*; update coffer to open it$`, 'm'));
     expect(out).not.toContain(good);
     expect(await readFile(join(folder, 'vault/sessions', bad))).toEqual(kept);
+  });
+
+  it('is one object with --json, of which the code is the first problem', async () => {
+    const name = await record(hello);
+    const plain = await coffer('doctor');
+    const well = doctorSchema.parse(JSON.parse((await coffer('doctor', '--json')).out));
+    const report = plain.out.trimEnd().split('\n');
+    expect(well).toEqual({ directory: join(folder, 'vault'), well: true, report });
+    await writeFile(join(folder, 'vault/sessions', name), 'nonsense');
+    const { code, out, err } = await coffer('doctor', '--json');
+    expect({ code, err }).toEqual({ code: 13, err: '' });
+    expect(doctorSchema.parse(JSON.parse(out))).toMatchObject({ well: false, code: 'UNAUTHENTIC' });
   });
 
   it('says that vault.json is damaged, and that a crash left something', async () => {

@@ -3,16 +3,21 @@ import { CofferError, type ErrorCode, isCofferError } from '../../errors.ts';
 import type { Row } from '../../session/row.ts';
 import type { Sessions } from '../../session/sessions.ts';
 import type { Inspection } from '../../session/shapes.ts';
+import { escapeJson } from '../escape.ts';
 import { describeSeen } from '../rows.ts';
 import { openSessions, type Shell } from '../shell.ts';
 import type { Terminal } from '../terminal.ts';
 
 /**
  * Shows how the vault is, every sealed file opened from end to end: what is wrong, what it means, what to do.
- * Changes nothing. Gives the first problem, which is told already.
+ * Changes nothing. With `json` it is one object, the lines in it. Gives the first problem, which is told already.
  */
-export async function doctor(shell: Shell): Promise<CofferError | undefined> {
-  const { terminal } = shell;
+export async function doctor(
+  shell: Shell,
+  { json = false }: { json?: boolean | undefined } = {},
+): Promise<CofferError | undefined> {
+  const lines: string[] = [];
+  const terminal: Report = json ? { say: (line) => void lines.push(line) } : shell.terminal;
   const { sessions, input } = await openSessions(shell);
   try {
     const found = await sessions.inspect();
@@ -30,14 +35,20 @@ export async function doctor(shell: Shell): Promise<CofferError | undefined> {
     tellQuarantine(terminal, found);
     const first = problems.find((problem) => problem !== undefined);
     terminal.say(first === undefined ? 'all is well' : 'not all is well');
+    const { directory } = found;
+    const report = { directory, well: first === undefined, code: first?.code, report: lines };
+    if (json) shell.terminal.write(`${escapeJson(report)}\n`);
     return first;
   } finally {
     input.close();
   }
 }
 
+/** Takes what is found, a line each. */
+type Report = Pick<Terminal, 'say'>;
+
 /** A vault without a key yet is left without one. */
-async function checkKey(terminal: Terminal, sessions: Sessions, found: Inspection): Promise<CofferError | undefined> {
+async function checkKey(terminal: Report, sessions: Sessions, found: Inspection): Promise<CofferError | undefined> {
   const { vaultFile, vaultFileError, sealedFiles } = found;
   if (vaultFileError !== undefined) return undefined;
   if (vaultFile === undefined && sealedFiles === 0) {
@@ -67,7 +78,7 @@ function needsCode({ backend, slots }: NonNullable<Inspection['vaultFile']>): bo
   return backend !== 'fd' && slots.every(({ kind }) => kind !== 'recovery');
 }
 
-function checkModes(terminal: Terminal, found: Inspection): CofferError | undefined {
+function checkModes(terminal: Report, found: Inspection): CofferError | undefined {
   if (found.exists)
     terminal.say(`permissions: ${found.looseModes.length === 0 ? 'nobody else can read it' : 'not as they should be'}`);
   let first: CofferError | undefined;
@@ -80,7 +91,7 @@ function checkModes(terminal: Terminal, found: Inspection): CofferError | undefi
 }
 
 /** Files that can't be opened for that are told with their rows, and so is `seen`. */
-function checkPlaces(terminal: Terminal, { directory, misplaced }: Inspection): CofferError | undefined {
+function checkPlaces(terminal: Report, { directory, misplaced }: Inspection): CofferError | undefined {
   const told = misplaced.filter(
     ({ path }) => !/sessions.[0-9a-f]{32}$|seen$|vault\.json$/.test(relative(directory, path)),
   );
@@ -89,7 +100,7 @@ function checkPlaces(terminal: Terminal, { directory, misplaced }: Inspection): 
   return problems[0];
 }
 
-async function checkFiles(terminal: Terminal, sessions: Sessions, found: Inspection): Promise<CofferError | undefined> {
+async function checkFiles(terminal: Report, sessions: Sessions, found: Inspection): Promise<CofferError | undefined> {
   terminal.say(`files: ${found.sealedFiles} sealed, ${found.quarantined.length} in quarantine`);
   if (found.strayTemps > 0)
     terminal.say(`  ${found.strayTemps} left by a crash; the next save of their session removes them`);
@@ -106,7 +117,7 @@ async function checkFiles(terminal: Terminal, sessions: Sessions, found: Inspect
 }
 
 /** The marks against rollback. */
-function checkSeen(terminal: Terminal, { seen }: Inspection): CofferError | undefined {
+function checkSeen(terminal: Report, { seen }: Inspection): CofferError | undefined {
   const lines = describeSeen(seen);
   for (const line of lines) terminal.say(`  ${line}`);
   if (lines[0] === undefined) return undefined;
@@ -117,7 +128,7 @@ const rolledBackAdvice =
   'restore the newer one from a backup, or coffer resume --accept-older goes on from what is there; coffer export reads it';
 
 /** What is kept for the person to decide on: nothing of it is wrong with the vault as it is. */
-function tellQuarantine(terminal: Terminal, { quarantined }: Inspection): void {
+function tellQuarantine(terminal: Report, { quarantined }: Inspection): void {
   if (quarantined.length === 0) return;
   terminal.say('quarantine:');
   for (const { name, note } of quarantined) terminal.say(`  ${name}: ${note ?? 'there is no note beside it'}`);
@@ -126,7 +137,7 @@ function tellQuarantine(terminal: Terminal, { quarantined }: Inspection): void {
   );
 }
 
-function tellStrangers(terminal: Terminal, { strangers }: Inspection): void {
+function tellStrangers(terminal: Report, { strangers }: Inspection): void {
   if (strangers.length === 0) return;
   const more = strangers.length > STRANGERS ? ', …' : '';
   const names = strangers.slice(0, STRANGERS).join(', ');
@@ -156,7 +167,7 @@ function adviceOn(code: ErrorCode, fileId: string): string | undefined {
 }
 
 /** Tells a problem and what to do, where its message does not say so already. */
-function tellProblem(terminal: Terminal, problem: CofferError, fileId = ''): CofferError {
+function tellProblem(terminal: Report, problem: CofferError, fileId = ''): CofferError {
   const what = problem.message.includes('; ') ? undefined : adviceOn(problem.code, fileId);
   terminal.say(`  ${problem.message}${what === undefined ? '' : `; ${what}`}`);
   return problem;

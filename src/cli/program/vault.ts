@@ -5,9 +5,10 @@ export const describeVault: Describe = (program, { shell, onTold }) => {
   const doctor = program
     .command('doctor')
     .description('show how the vault is and what to do')
-    .action(async () => {
+    .option('--json', 'as a JSON object')
+    .action(async (options: { json?: boolean }) => {
       const { doctor } = await import('../commands/doctor.ts');
-      onTold(await doctor(shell()));
+      onTold(await doctor(shell(), options));
     });
   example(doctor, 'coffer doctor');
   const salvage = program
