@@ -1,4 +1,3 @@
-import { stripVTControlCharacters } from 'node:util';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { requirePosix } from '../files/facilities.ts';
 import { conversation, makePlace, type Place } from '../support/coffer.ts';
@@ -57,11 +56,9 @@ describe('/resume alone', () => {
     await chat.waitFor(/● 1 .*to search/s);
     chat.key('down');
     await chat.waitFor(/● 2 {2}about apples/);
-    const before = chat.raw().length;
     chat.resize(40, 12);
-    await chat.waitFor(/● 2 {2}about apples.*…/);
-    const lines = stripVTControlCharacters(chat.raw().slice(before)).split(/[\r\n]+/);
-    expect(Math.max(...lines.map((line) => line.length))).toBeLessThan(50);
+    // As long as a row is now; the frame before may still be on its way.
+    await chat.waitFor(/● 2 {2}about apples [aples ]{0,24}…/);
     chat.key('enter');
     await chat.waitFor(/resumed session/);
     await quit(chat);
