@@ -5,6 +5,14 @@ import type { Terminal } from './terminal.ts';
 /** A key as readline decodes it: what it types, if anything, and its name. */
 export type Press = readonly [text: string | undefined, key: Key];
 
+/** What begins an escape sequence. */
+const ESC = '\u001b';
+
+/** What moves the cursor by rows, hides it or shows it. */
+const MOVES = new RegExp(`\\n|${ESC}\\[(\\d*)([AB])|${ESC}\\[\\?25[hl]`, 'g');
+
+const STYLES = new RegExp(`${ESC}\\[[\\d;]*m`, 'g');
+
 /** What a terminal is taken for that does not know its size. */
 export const usualSize: { readonly columns: number; readonly rows: number } = { columns: 80, rows: 24 };
 
@@ -105,14 +113,12 @@ export class Lent {
   };
 
   #draw(text: string): void {
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences are what is looked for
-    for (const [found, count, way] of text.matchAll(/\n|\u001b\[(\d*)([AB])|\u001b\[\?25[hl]/g)) {
+    for (const [found, count, way] of text.matchAll(MOVES)) {
       if (found === '\n') this.#row++;
       else if (way === undefined) this.#hidden = found.endsWith('l');
       else this.#row = Math.max(0, this.#row + Number(count || 1) * (way === 'A' ? -1 : 1));
     }
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: the same
-    this.#terminal.show(this.#terminal.styled ? text : text.replace(/\u001b\[[\d;]*m/g, ''));
+    this.#terminal.show(this.#terminal.styled ? text : text.replace(STYLES, ''));
   }
 }
 

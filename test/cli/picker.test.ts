@@ -210,8 +210,7 @@ describe('pick', () => {
     const { fake, input, picked } = await picking(fruits, { env: { NO_COLOR: '1' } });
     fake.type(`ch${UP}\r`);
     expect(await picked).toBe('c');
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: styles are escape sequences
-    expect(fake.shown).not.toMatch(/\u001b\[[\d;]*m/);
+    expect(fake.shown).not.toMatch(new RegExp(`${ESC}\\[[\\d;]*m`));
     input.close();
   });
 
@@ -321,8 +320,7 @@ function widest(shown: string): number {
 /** The row in which the cursor ends, counted from where it began. */
 function rowAtEnd(shown: string): number {
   let at = 0;
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences are what is looked for
-  for (const [found, count = '1', way] of shown.matchAll(/\n|\u001b\[(\d*)([AB])/g)) {
+  for (const [found, count = '1', way] of shown.matchAll(new RegExp(`\\n|${ESC}\\[(\\d*)([AB])`, 'g'))) {
     at += found === '\n' ? 1 : Number(count) * (way === 'A' ? -1 : 1);
   }
   return at;
