@@ -215,3 +215,6 @@ export const doctorSchema: z.ZodType = z.strictObject({
   code: z.string().optional(),
   report: z.array(z.string()),
 });
+
+/** What `coffer config path --json` prints. */
+export const configPathSchema: z.ZodType = z.strictObject({ path: z.string() });

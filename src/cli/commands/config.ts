@@ -70,8 +70,13 @@ export async function unsetConfig(shell: Shell, key: string): Promise<void> {
 }
 
 /** Shows where the settings file is, there or not. */
-export async function showConfigPath(shell: Shell): Promise<void> {
-  shell.terminal.say(await settingsPath(shell.env));
+export async function showConfigPath(
+  { terminal, env }: Shell,
+  { json }: { json?: boolean | undefined },
+): Promise<void> {
+  const path = await settingsPath(env);
+  if (json === true) terminal.write(`${escapeJson({ path })}\n`);
+  else terminal.say(path);
 }
 
 /** Longer values are few, and push what says them to the right. */

@@ -45,9 +45,10 @@ export const describeSettings: Describe = (program, { shell }) => {
   const path = config
     .command('path')
     .description('show where the settings file is')
-    .action(async () => {
+    .option('--json', 'as a JSON object')
+    .action(async (options: { json?: boolean }) => {
       const { showConfigPath } = await import('../commands/config.ts');
-      await showConfigPath(shell());
+      await showConfigPath(shell(), options);
     });
   example(path, 'coffer config path');
   const edit = config
