@@ -4,6 +4,7 @@ import { type ChatModel, openModel, type ReplyPart } from '../../src/chat/models
 import type { Message, NewEvent } from '../../src/session/event.ts';
 import { type ModelServer, startModelServer } from '../support/model-server.ts';
 import { Recorder } from './recorder.ts';
+import { scriptedModel } from './scripted.ts';
 
 let server: ModelServer;
 beforeAll(async () => {
@@ -302,18 +303,8 @@ async function stream(
 }
 
 /** A model that says its parts at once, and keeps what it was asked. */
-function scripted(parts: readonly ReplyPart[]): ChatModel & { asked: (readonly Message[])[] } {
-  const asked: (readonly Message[])[] = [];
-  return {
-    name: 'mock/scripted',
-    isLocal: true,
-    contextWindow: 128_000,
-    asked,
-    async *reply(messages) {
-      asked.push(messages);
-      yield* parts;
-    },
-  };
+function scripted(parts: readonly ReplyPart[]): ReturnType<typeof scriptedModel> {
+  return scriptedModel(() => parts);
 }
 
 function idle(): AbortSignal {

@@ -10,6 +10,7 @@ import { CofferError } from '../../src/errors.ts';
 import type { Message, NewEvent } from '../../src/session/event.ts';
 import { type ModelServer, type SentMessage, startModelServer } from '../support/model-server.ts';
 import { Recorder } from './recorder.ts';
+import { scriptedModel } from './scripted.ts';
 
 const silent: TurnEvents = { onText: () => undefined };
 const allow: Approve = async () => 'once';
@@ -325,18 +326,8 @@ function toolCall(toolName: string, input: object, toolCallId: string = `s${++co
 }
 
 /** A model that gives one reply after another, and keeps what it was asked. */
-function scripted(replies: readonly (readonly ReplyPart[])[]): ChatModel & { asked: (readonly Message[])[] } {
-  const asked: (readonly Message[])[] = [];
-  return {
-    name: 'mock/scripted',
-    isLocal: true,
-    contextWindow: 128_000,
-    asked,
-    async *reply(messages) {
-      asked.push(messages);
-      yield* replies[asked.length - 1] ?? [];
-    },
-  };
+function scripted(replies: readonly (readonly ReplyPart[])[]): ReturnType<typeof scriptedModel> {
+  return scriptedModel((request) => replies[request] ?? []);
 }
 
 function typesOf(recorder: Recorder, type: NewEvent['type']): NewEvent[] {
