@@ -6,13 +6,15 @@ import { openVault } from '../src/session/open-vault.ts';
 import type { Session } from '../src/session/session.ts';
 import type { Sessions } from '../src/session/sessions.ts';
 import { interleave, type Spread, type Task } from './measure.ts';
-import { beginSession, turn } from './transcript.ts';
+import { beginSession, Transcript } from './transcript.ts';
 
 /** New events of one step, in bytes of text. */
 const STEP = 2 * 1024;
 /** A session is "of 10 KB" between these two sizes of its text. */
 const SMALL = { from: 8 * 1024, to: 12 * 1024 };
 const LARGE = 1024 * 1024;
+
+const transcript = new Transcript(1);
 
 /** How long steps take, beside the cheapest durable write of the same bytes. */
 export interface StepTimes {
@@ -55,7 +57,7 @@ class Growing {
   async step(): Promise<number> {
     const session = await this.#ready();
     const before = this.#file(session);
-    const events = turn(STEP);
+    const events = transcript.turn(STEP);
     const start = performance.now();
     await session.append(...events);
     const time = performance.now() - start;

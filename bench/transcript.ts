@@ -1,40 +1,187 @@
-import { randomInt } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { NewEvent } from '../src/session/event.ts';
 import type { Session } from '../src/session/session.ts';
 import type { Sessions } from '../src/session/sessions.ts';
+import { LANGUAGES } from './words.ts';
 
 const MODEL = 'demo/echo';
+/** What an event's number and time add to its line, about. */
+const PLACE = 35;
+const root = join(import.meta.dirname, '..');
 
-/** Words of a text about programs: a conversation of them shrinks by compression about as much as a genuine one. */
-const WORDS: readonly string[] = readFileSync(join(import.meta.dirname, '../SECURITY.md'), 'utf8').split(/\s+/);
+/** How much of a turn each kind is: a model reads and writes more files than people write words. */
+const KINDS = [
+  { share: 0.45, make: prose },
+  { share: 0.3, make: code },
+  { share: 0.25, make: output },
+] as const;
 
-/** Begins a session and brings it to `bytes` of text by one step. */
-export async function beginSession(sessions: Sessions, bytes: number): Promise<Session> {
+/**
+ * Conversations about programs, made up from a seed: the same seed gives the same events, whatever machine it is. Questions and answers in
+ * several languages, code, and what tools print; they shrink by `zstd -3` as genuine transcripts do, 3.0 to 4.0 times, which
+ * the bench prints.
+ */
+export class Transcript {
+  #state: number;
+
+  constructor(seed: number) {
+    this.#state = seed >>> 0;
+  }
+
+  /** A question, its reply with a call of a tool and its result, and what it took: `bytes` of text together, about. */
+  turn(bytes: number): NewEvent[] {
+    const id = `call_${this.#hex(12)}`;
+    const question = Math.min(400, Math.floor(bytes / 6));
+    const result = Math.floor((bytes - question) / 2);
+    const answer = bytes - question - result;
+    const usage = { inputTokens: 500 + this.#below(4000), outputTokens: 40 + this.#below(900), cost: null };
+    const input = { path: this.#path(), offset: this.#below(400) };
+    const call = { toolCallId: id, toolName: 'read_file' };
+    return [
+      { type: 'message', message: { role: 'user', content: prose(this, question) } },
+      {
+        type: 'message',
+        model: MODEL,
+        message: { role: 'assistant', content: [{ type: 'tool-call', ...call, input }] },
+      },
+      {
+        type: 'message',
+        message: {
+          role: 'tool',
+          content: [{ type: 'tool-result', ...call, output: { type: 'text', value: this.#text(result) } }],
+        },
+      },
+      { type: 'message', model: MODEL, message: { role: 'assistant', content: this.#text(answer) } },
+      { type: 'usage', model: MODEL, usage },
+    ];
+  }
+
+  /** A whole number from 0 to below `limit`. */
+  below(limit: number): number {
+    return this.#below(limit);
+  }
+
+  /** One of several things. */
+  pick<T>(from: readonly T[]): T {
+    return from[this.#below(from.length)] as T;
+  }
+
+  /** So many hex digits. */
+  hex(length: number): string {
+    return this.#hex(length);
+  }
+
+  #text(length: number): string {
+    let at = this.#below(1000) / 1000;
+    const kind = KINDS.find(({ share }) => {
+      at -= share;
+      return at < 0;
+    });
+    return (kind?.make ?? prose)(this, length);
+  }
+
+  #path(): string {
+    return this.pick(SOURCES).path;
+  }
+
+  #hex(length: number): string {
+    let text = '';
+    while (text.length < length) text += this.#next().toString(16).padStart(8, '0');
+    return text.slice(0, length);
+  }
+
+  #below(limit: number): number {
+    return Math.floor((this.#next() / 2 ** 32) * limit);
+  }
+
+  /** Marsaglia's xorshift with a Weyl sequence: plenty for text. */
+  #next(): number {
+    this.#state = (this.#state + 0x9e3779b9) >>> 0;
+    let mixed = this.#state;
+    mixed = Math.imul(mixed ^ (mixed >>> 16), 0x85ebca6b);
+    mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
+    return (mixed ^ (mixed >>> 16)) >>> 0;
+  }
+}
+
+/** Begins a session and brings it to `bytes` of plaintext by one step. */
+export async function beginSession(
+  sessions: Sessions,
+  bytes: number,
+  transcript: Transcript = new Transcript(1),
+): Promise<Session> {
   const session = sessions.begin({ directory: '/work/project', model: MODEL });
-  const events: NewEvent[] = [];
-  for (let length = 0; length < bytes; length += 4096) events.push(...turn(Math.min(4096, bytes - length)));
-  await session.append(...events);
+  await session.append(...eventsOf(transcript, bytes));
   return session;
 }
 
-/** A question and its reply, `bytes` of text together. */
-export function turn(bytes: number): NewEvent[] {
-  const question = Math.floor(bytes / 8);
-  return [
-    { type: 'message', message: { role: 'user', content: text(question) } },
-    { type: 'message', model: MODEL, message: { role: 'assistant', content: text(bytes - question) } },
-    { type: 'usage', model: MODEL, usage: { inputTokens: 500, outputTokens: 400, cost: null } },
-  ];
+/** Turns of 4 KiB of text unless told, until their plaintext (the lines that are sealed) has so many bytes. */
+export function eventsOf(transcript: Transcript, bytes: number, each = 4096): NewEvent[] {
+  const events: NewEvent[] = [];
+  for (let length = 0; length < bytes; ) {
+    for (const event of transcript.turn(Math.min(each, bytes - length))) {
+      events.push(event);
+      length += Buffer.byteLength(JSON.stringify(event)) + PLACE;
+    }
+  }
+  return events;
 }
 
-function text(length: number): string {
-  const words: string[] = [];
-  for (let at = 0; at < length; ) {
-    const word = WORDS[randomInt(WORDS.length)] ?? '';
-    words.push(word);
-    at += word.length + 1;
+/** Paragraphs in one language, of words drawn anew each time. */
+function prose(of: Transcript, length: number): string {
+  const words = of.below(2) === 0 ? (LANGUAGES[0] ?? []) : of.pick(LANGUAGES);
+  let text = '';
+  let sentence = 0;
+  while (text.length < length) {
+    const word = words[Math.floor(words.length * (of.below(1000) / 1000) ** 2)] ?? '';
+    sentence = sentence > 6 + of.below(14) ? 0 : sentence + 1;
+    text += sentence === 0 ? `${word}.${of.below(5) === 0 ? '\n\n' : ' '}` : `${word} `;
   }
-  return words.join(' ').slice(0, length);
+  return text.slice(0, length);
 }
+
+/** Pieces of this repository's own sources, names changed here and there. */
+function code(of: Transcript, length: number): string {
+  let text = '';
+  while (text.length < length) {
+    const { lines } = of.pick(SOURCES);
+    const start = of.below(Math.max(1, lines.length - 12));
+    for (const line of lines.slice(start, start + 4 + of.below(24))) {
+      text += of.below(3) === 0 ? `${line.replace(/\b[a-z]{4,}\b/, `value${of.hex(3)}`)}\n` : `${line}\n`;
+    }
+  }
+  return text.slice(0, length);
+}
+
+/** Lines as programs print them. */
+function output(of: Transcript, length: number): string {
+  const make = of.pick(OUTPUTS);
+  let text = '';
+  while (text.length < length) text += `${make(of)}\n`;
+  return text.slice(0, length);
+}
+
+const OUTPUTS: readonly ((of: Transcript) => string)[] = [
+  (of) =>
+    `2026-${10 + of.below(3)}-${10 + of.below(18)}T${10 + of.below(14)}:${10 + of.below(50)}:${10 + of.below(50)}.${of.below(1000)}Z ${of.pick(['INFO', 'WARN', 'DEBUG'])} [worker-${of.below(9)}] request ${of.hex(8)} took ${of.below(900)} ms, status ${of.pick([200, 200, 200, 404, 500])}`,
+  (of) =>
+    `-rw-r--r-- 1 dev dev ${String(of.below(99999)).padStart(6)} Nov ${1 + of.below(28)} ${of.pick(SOURCES).path}`,
+  (of) => `${of.pick(SOURCES).path}:${1 + of.below(300)}:${of.below(80)}: ${of.pick(of.pick(SOURCES).lines)}`,
+  (of) =>
+    ` ${of.pick(['✓', '✓', '✓', '✗'])} ${of.pick(SOURCES).path} > ${prose(of, 30).replace(/\s+/g, ' ')} ${of.below(400)}ms`,
+  (of) => `{"id":"${of.hex(16)}","size":${of.below(100000)},"path":"${of.pick(SOURCES).path}","ok":${of.below(9) > 0}}`,
+];
+
+const SOURCES: readonly { path: string; lines: readonly string[] }[] = [
+  'src/vault/vault.ts',
+  'src/vault/seen.ts',
+  'src/session/sessions.ts',
+  'src/session/event.ts',
+  'src/envelope/format.ts',
+  'src/files/replace.ts',
+  'src/cli/repl.ts',
+  'native-fallback/dbus-wire.ts',
+  'docs/read_vault.py',
+  'package.json',
+].map((path) => ({ path, lines: readFileSync(join(root, path), 'utf8').split('\n') }));

@@ -122,6 +122,7 @@ export class Session implements AsyncDisposable {
     await this.#settle(this.#queue.then(() => file.rewrite(step)));
     this.#durable = this.#handedOver;
     this.#vault.markNow(file);
+    this.#vault.dropCaches();
   }
 
   /** Saves the {@link draft} for now, best effort: the next step replaces it. */

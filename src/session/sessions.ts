@@ -211,12 +211,12 @@ export class Sessions implements AsyncDisposable {
     options: { remove?: readonly Row[]; onProgress?: OnProgress } = {},
   ): Promise<Rotated> {
     const remove = options.remove?.map(({ fileId }) => fileId);
-    return this.#vault.rotate({ asked, remove, onProgress: options.onProgress });
+    return this.#vault.rotation.begin({ asked, remove, onProgress: options.onProgress });
   }
 
   /** Goes on with a rotation of the key that was interrupted; undefined where there is none. Throws as {@link rotateKey}. */
   async finishRotation(onProgress?: OnProgress): Promise<Rotated | undefined> {
-    return this.#vault.finishRotation(onProgress);
+    return this.#vault.rotation.finish(onProgress);
   }
 
   /** Takes note that files are gone which {@link seen} reports as removed: it reports them no more. Throws `KEY_*`, `VAULT_BUSY`. */

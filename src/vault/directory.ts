@@ -5,7 +5,7 @@ import { FileLock, takeLock } from '../files/lock.ts';
 import { makeDirectory } from '../files/paths.ts';
 import { namesIn, statsOf } from '../files/reader.ts';
 import { isSystemError, reasonOf } from '../files/reason.ts';
-import { removeFile } from '../files/remove.ts';
+import { removeCache, removeFile } from '../files/remove.ts';
 import { pointLinkSync, sweepTemps } from '../files/replace.ts';
 import { isFileId } from './lease.ts';
 
@@ -20,6 +20,10 @@ export class VaultDirectory {
   readonly quarantine: string;
   /** The marks against rollback. */
   readonly seen: string;
+  /** What a list needs of every file, as it was last listed: a cache. */
+  readonly index: string;
+  /** Which files a text may be in: a cache. */
+  readonly texts: string;
   readonly vaultLock: string;
   /** The link to the session that every step overwrites. */
   readonly autosave: string;
@@ -32,6 +36,8 @@ export class VaultDirectory {
     this.locks = join(root, 'locks');
     this.quarantine = join(root, 'quarantine');
     this.seen = join(root, 'seen');
+    this.index = join(root, 'index');
+    this.texts = join(root, 'texts');
     this.vaultLock = join(this.locks, 'vault');
     this.autosave = join(this.sessions, '_autosave');
   }
@@ -57,11 +63,11 @@ export class VaultDirectory {
   }
 
   /**
-   * Removes what saves that never ended left behind: of `seen`, `vault.json` and `_autosave`, of sessions that nobody holds,
+   * Removes what saves that never ended left behind: of `seen`, `vault.json`, `_autosave` and the caches, of sessions that nobody holds,
    * and of `own`, which this process holds and is not saving. Call under `locks/vault`. Throws `FAILED`.
    */
   sweepTemps(own?: string): void {
-    sweepTemps(this.root, (name) => name === 'seen' || name === 'vault.json');
+    sweepTemps(this.root, (name) => ['seen', 'vault.json', 'index', 'texts'].includes(name));
     const isIdle = (fileId: string): boolean => fileId === own || !FileLock.isHeld(join(this.locks, fileId));
     sweepTemps(this.sessions, (name) => name === '_autosave' || (isFileId(name) && isIdle(name)));
   }
@@ -103,6 +109,12 @@ export class VaultDirectory {
     const isLinked = statsOf(this.autosave) !== undefined;
     if (isLinked && this.autosaveTarget() === fileId) removeFile(this.autosave);
     removeFile(this.path(fileId));
+    this.dropCaches();
+  }
+
+  /** Removes what is there for speed alone. Durable on return. Throws `NOT_SAVED`. */
+  dropCaches(): void {
+    for (const path of [this.index, this.texts]) removeCache(path);
   }
 
   /** The turn to change the set of sessions, if it is free or this process has it already; for an end that can't wait. */

@@ -129,7 +129,7 @@ function isTemp(name: string): boolean {
   return /^\..+\.tmp$/.test(name);
 }
 
-const FILES = ['vault.json', 'index', 'seen'] as const;
+const FILES = ['vault.json', 'index', 'texts', 'seen'] as const;
 const FOLDERS = ['sessions', 'locks', 'quarantine'] as const;
 const OURS: ReadonlySet<string> = new Set([...FILES, ...FOLDERS]);
 

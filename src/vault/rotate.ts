@@ -192,6 +192,8 @@ async function reseal(
   const marks = new Map<string, Mark>();
   const remaining: Remaining[] = [];
   place.sweepTemps();
+  // What is sealed with the old key and can be made again is not worth resealing.
+  place.dropCaches();
   for (const directory of [place.root, place.quarantine]) sweepTemps(directory, () => true);
   const paths = sealedPaths(place).filter((path) => path !== place.seen && mayCarry(path, from));
   for (const [index, path] of paths.entries()) {
@@ -245,7 +247,7 @@ function sealedPaths(place: VaultDirectory): string[] {
   return [
     ...sessions.sort((a, b) => (saved.get(a) ?? 0) - (saved.get(b) ?? 0)),
     ...quarantinedPaths(place),
-    ...[place.seen, join(place.root, 'index')].filter((path) => statsOf(path) !== undefined),
+    ...[place.seen].filter((path) => statsOf(path) !== undefined),
   ];
 }
 

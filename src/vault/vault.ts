@@ -11,7 +11,7 @@ import { type Listed, Listing, type SeenReport } from './listing.ts';
 import { type Head, type Opened, openSealedFile } from './open.ts';
 import type { RecoverAsks, Recovered } from './recover.ts';
 import { describeRollback, type Rollback, refuseRolledBack, rollbackOf } from './rollback.ts';
-import type { OnProgress, Rotated, RotateOptions } from './rotate.ts';
+import { Rotation } from './rotation.ts';
 import { SealedFile, type Step } from './sealed-file.ts';
 import { Seen } from './seen.ts';
 import { Unlocking, type UnlockOptions } from './unlocking.ts';
@@ -84,6 +84,11 @@ export class Vault {
   /** The ways in to the vault besides the home of its key. */
   get keys(): KeySlots {
     return new KeySlots(this.#place, this.#options, () => this.unlock());
+  }
+
+  /** Gives the vault a new key, and goes on where that was interrupted. */
+  get rotation(): Rotation {
+    return new Rotation(this.#place, this.#seen, this.#keys, this.#options);
   }
 
   /** Brings the key of a copied vault to this machine. Throws as `recoverVault` does. */
@@ -213,22 +218,6 @@ export class Vault {
     });
   }
 
-  /** Gives the vault a new key and seals everything with it. Throws as {@link rotate}. */
-  async rotate(options: RotateOptions): Promise<Rotated> {
-    const unlocked = await this.unlock();
-    const { rotate } = await import('./rotate.ts');
-    const rotated = await rotate(this.#place, this.#seen, unlocked, { ...this.#options, ...options });
-    return this.#rotated(unlocked, rotated);
-  }
-
-  /** Goes on with a rotation that was interrupted; undefined where there is none. Throws as {@link finishRotation}. */
-  async finishRotation(onProgress?: OnProgress): Promise<Rotated | undefined> {
-    const unlocked = await this.unlock();
-    const { finishRotation } = await import('./rotate.ts');
-    const rotated = await finishRotation(this.#place, this.#seen, unlocked, { ...this.#options, onProgress });
-    return rotated && this.#rotated(unlocked, rotated);
-  }
-
   /** Marks how far a file has come, unless another process has its turn: a step does not wait for that, nor fail for it. */
   markNow(file: SealedFile): void {
     try {
@@ -237,6 +226,11 @@ export class Vault {
     } catch (error) {
       if (!isCofferError(error)) throw error; // a turn that can't be had leaves the mark where it was, behind the file
     }
+  }
+
+  /** Throws the caches away, with what they have of something that was removed. Throws `NOT_SAVED`. */
+  dropCaches(): void {
+    this.#place.dropCaches();
   }
 
   /** Takes note that files are gone which something else removed: they are reported no more. Throws `KEY_*`, `VAULT_BUSY`. */
@@ -265,11 +259,6 @@ export class Vault {
     if (!turn) return;
     if (this.#keys.current) this.#seen.mark(this.#keys.current, [file]);
     lease.release();
-  }
-
-  #rotated({ backend, provider }: Unlocked, rotated: Rotated): Rotated {
-    this.#keys.current = { backend, provider, how: 'opened', ...rotated.keys };
-    return rotated;
   }
 
   /** The mark is read before the file: a save that another process makes in between must not look older than its mark. */

@@ -37,7 +37,7 @@ function vaultOf(at: Home, keyring: Keyring = at.keyring): Vault {
 }
 
 function rotate(at: Home, keyring?: Keyring): Promise<Rotated> {
-  return vaultOf(at, keyring).rotate({ asked: NOBODY });
+  return vaultOf(at, keyring).rotation.begin({ asked: NOBODY });
 }
 
 function record(at: Home): VaultFile {
@@ -173,7 +173,7 @@ describe('rotate', () => {
     await expect(rotate(at)).rejects.toMatchObject({ code: 'VAULT_BUSY', message: expect.stringContaining(old) });
     expect(record(at)).toMatchObject({ key: rotated.to, retiring: old });
     await (await at.open()).delete((await (await at.open()).list()).find(({ fileId }) => fileId === name)!);
-    expect(await vaultOf(at).finishRotation()).toMatchObject({ resealed: 0, remaining: [] });
+    expect(await vaultOf(at).rotation.finish()).toMatchObject({ resealed: 0, remaining: [] });
     expect(record(at)).not.toHaveProperty('retiring');
     expect(await at.keyring.get(old)).toMatchObject({ outcome: 'NOT_FOUND' });
   });
@@ -196,7 +196,7 @@ describe('rotate', () => {
     const accepted = await again.resume((await again.list())[0]!, { acceptOlder: true });
     await accepted.append(user('going on'));
     await again.close();
-    expect(await vaultOf(at).finishRotation()).toMatchObject({ remaining: [] });
+    expect(await vaultOf(at).rotation.finish()).toMatchObject({ remaining: [] });
     expect(await unfinished(at).list()).not.toMatchObject([{ rolledBack: expect.anything() }]);
   });
 
@@ -225,7 +225,7 @@ describe('rotate', () => {
     await expect(rotate(at, endingAt(at.keyring, { changes: 1 }))).rejects.toThrow('the end');
     expect(record(at)).toMatchObject({ retiring: old });
     expect(await contents(at)).toEqual(before);
-    expect(await vaultOf(at).finishRotation()).toMatchObject({ from: old, remaining: [] });
+    expect(await vaultOf(at).rotation.finish()).toMatchObject({ from: old, remaining: [] });
     expect(record(at)).not.toHaveProperty('retiring');
     expect(await contents(at)).toEqual(before);
   });
@@ -265,7 +265,7 @@ describe('rotate', () => {
     await session.append(user('more'));
     expect(readHeader(at.path(session.fileId!), session.fileId!).keyId).toBe(record(at).key);
     await sessions.close();
-    expect(await vaultOf(at).finishRotation()).toMatchObject({ resealed: 2, remaining: [] });
+    expect(await vaultOf(at).rotation.finish()).toMatchObject({ resealed: 2, remaining: [] });
     expect(keyIds(at)).toEqual(new Set([record(at).key]));
   });
 
@@ -295,7 +295,7 @@ describe('rotate', () => {
       expect([slot.kind, attempt]).toEqual(['passphrase', given.length === 2 ? 2 : 1]);
       return given.shift();
     };
-    const rotated = await vaultOf(at).rotate({
+    const rotated = await vaultOf(at).rotation.begin({
       asked: { ...NOBODY, passphrase, onDropped: (slot) => dropped.push(slot) },
     });
     expect(dropped).toMatchObject([{ kind: 'passphrase' }]);
@@ -320,11 +320,11 @@ describe('rotate', () => {
       shown.push(code);
       return code;
     };
-    await vaultOf(at).rotate({ asked: { ...NOBODY, confirmCode } });
+    await vaultOf(at).rotation.begin({ asked: { ...NOBODY, confirmCode } });
     expect(record(at).slots).toMatchObject([{ kind: 'recovery' }]);
     expect(shown).toHaveLength(1);
     const dropped: SlotRow[] = [];
-    await vaultOf(at).rotate({ asked: { ...NOBODY, onDropped: (slot) => dropped.push(slot) } });
+    await vaultOf(at).rotation.begin({ asked: { ...NOBODY, onDropped: (slot) => dropped.push(slot) } });
     expect(record(at).slots).toEqual([]);
     expect(dropped).toMatchObject([{ kind: 'recovery' }]);
   });
@@ -335,9 +335,9 @@ describe('rotate', () => {
       new Vault({ directory: at.directory, choice: 'passphrase', env: {}, askPassphrase: async () => 'a secret' });
     await open().unlock();
     const before = record(at);
-    await expect(open().rotate({ asked: NOBODY })).rejects.toMatchObject({ code: 'KEY_ABSENT' });
+    await expect(open().rotation.begin({ asked: NOBODY })).rejects.toMatchObject({ code: 'KEY_ABSENT' });
     expect(record(at)).toEqual(before);
-    await open().rotate({ asked: { ...NOBODY, passphrase: async () => 'a secret' } });
+    await open().rotation.begin({ asked: { ...NOBODY, passphrase: async () => 'a secret' } });
     expect(record(at).key).not.toBe(before.key);
     expect(record(at).slots).toHaveLength(1);
     expect((await open().unlock()).key.id).toBe(record(at).key);
