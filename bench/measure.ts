@@ -15,16 +15,20 @@ export interface Spread {
   readonly p90: number;
 }
 
-/** Every task is run so often before anything counts: caches are filled and code is compiled then. */
+/** Every task is run so often before anything counts, unless told: caches are filled and code is compiled then. */
 const WARM_UP = 3;
 
 /**
  * Runs every task once a round, in a new random order each time and with a pause of one millisecond between two, so that
  * whatever slows the machine down for a while slows all of them down. Gives each task's spread, by its name.
  */
-export async function interleave(tasks: readonly Task[], rounds: number): Promise<ReadonlyMap<string, Spread>> {
+export async function interleave(
+  tasks: readonly Task[],
+  rounds: number,
+  warmUp: number = WARM_UP,
+): Promise<ReadonlyMap<string, Spread>> {
   const times = new Map<string, number[]>(tasks.map((task) => [task.name, []]));
-  for (let round = -WARM_UP; round < rounds; round++) {
+  for (let round = -warmUp; round < rounds; round++) {
     for (const task of shuffled(tasks)) {
       await pause(1);
       const time = await task.run();
@@ -41,7 +45,8 @@ function shuffled<T>(items: readonly T[]): T[] {
     .map(({ item }) => item);
 }
 
-function spreadOf(times: readonly number[]): Spread {
+/** What so many values came to. */
+export function spreadOf(times: readonly number[]): Spread {
   const sorted = [...times].sort((a, b) => a - b);
   return {
     runs: sorted.length,
