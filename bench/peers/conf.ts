@@ -1,0 +1,30 @@
+import { randomBytes } from 'node:crypto';
+import Conf from 'conf';
+import type { Event } from '../../src/session/event.ts';
+import type { Peer } from './peer.ts';
+
+/**
+ * conf with `encryptionKey`, and with `encryptionAlgorithm: 'aes-256-gcm'` as its README advises whoever wants tampering found. It reads, opens,
+ * seals and writes all of its one file at every `set`, through atomically.
+ */
+export const conf: Peer = {
+  name: 'conf, encryptionKey',
+  rewrites: true,
+  async open(folder, initial) {
+    const store = new Conf<{ events: Event[] }>({
+      cwd: folder,
+      encryptionKey: randomBytes(32),
+      encryptionAlgorithm: 'aes-256-gcm',
+    });
+    const events = [...initial];
+    store.set('events', events);
+    return {
+      step(added) {
+        events.push(...added);
+        store.set('events', events);
+      },
+      count: () => store.get('events').length,
+      close: () => undefined,
+    };
+  },
+};

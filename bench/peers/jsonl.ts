@@ -1,0 +1,35 @@
+import { readFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { encodeEvents } from '../../src/session/event.ts';
+import type { Peer } from './peer.ts';
+
+/** A line of JSON for each event, appended to a file that stays open, as Codex keeps its sessions: nothing is flushed. Plaintext. */
+export const jsonl: Peer = lines('JSONL, no flush', false);
+
+/**
+ * The same and `fdatasync` behind each step, which fdatasync(2) and https://sqlite.org/atomiccommit.html name as what makes
+ * an append survive a power cut.
+ */
+export const jsonlSync: Peer = lines('JSONL, fdatasync', true);
+
+function lines(name: string, flushed: boolean): Peer {
+  return {
+    name,
+    rewrites: false,
+    async open(folder, initial) {
+      const path = join(folder, 'session.jsonl');
+      const file = await open(path, 'a', 0o600);
+      await file.appendFile(encodeEvents(initial));
+      await file.sync();
+      return {
+        async step(added) {
+          await file.appendFile(encodeEvents(added));
+          if (flushed) await file.datasync();
+        },
+        count: () => readFileSync(path, 'utf8').split('\n').length - 1,
+        close: () => file.close(),
+      };
+    },
+  };
+}

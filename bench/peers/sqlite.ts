@@ -1,0 +1,39 @@
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import type { Event } from '../../src/session/event.ts';
+import type { Peer } from './peer.ts';
+
+/** The table that both databases keep events in; no index but the key, which is the cheapest for them. */
+export const TABLE =
+  'CREATE TABLE event (id INTEGER PRIMARY KEY, session TEXT NOT NULL, ts INTEGER NOT NULL, body TEXT NOT NULL) STRICT';
+/** Adds one row to it. */
+export const INSERT = 'INSERT INTO event (session, ts, body) VALUES (?, ?, ?)';
+
+/**
+ * SQLite as it is in Node, a row for each event and a transaction for each step, as goose, opencode and llm keep sessions. WAL with
+ * synchronous=FULL, which https://sqlite.org/pragma.html#pragma_synchronous names as what is durable after a power cut; NORMAL is not.
+ * Checkpoints come by themselves, as they do by default. Plaintext.
+ */
+export const sqlite: Peer = {
+  name: 'node:sqlite, WAL, FULL',
+  rewrites: false,
+  async open(folder, initial) {
+    const database = new DatabaseSync(join(folder, 'sessions.db'));
+    database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; ${TABLE}`);
+    const begin = database.prepare('BEGIN IMMEDIATE');
+    const commit = database.prepare('COMMIT');
+    const insert = database.prepare(INSERT);
+    const step = (events: readonly Event[]): void => {
+      begin.run();
+      for (const event of events) insert.run('a', event.ts, JSON.stringify(event));
+      commit.run();
+    };
+    step(initial);
+    database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    return {
+      step,
+      count: () => Number(database.prepare('SELECT count(*) AS count FROM event').get()?.['count']),
+      close: () => database.close(),
+    };
+  },
+};
