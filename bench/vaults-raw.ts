@@ -1,0 +1,64 @@
+import { createDecipheriv } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { zstdDecompressSync } from 'node:zlib';
+import { CHUNK, decodeFrameHead, FRAME_HEAD_LENGTH, HEADER_LENGTH, TAG } from '../src/envelope/format.ts';
+import type { VaultKey } from '../src/envelope/key.ts';
+import { firstLink, frameSecrets, nextLink } from '../src/envelope/seal.ts';
+
+/*
+ * The floor of everything that reads: the same file read, opened by AES-GCM and decompressed, in one go and in one file. Only the tags are
+ * checked, because no opening goes without; neither the chain nor a length, the padding or what is in an event.
+ */
+
+/** The plaintext of a sealed file, segment by segment. */
+export function* rawSegments(path: string, key: VaultKey): Generator<Buffer> {
+  const bytes = readFileSync(path);
+  let chain = firstLink(bytes.subarray(0, HEADER_LENGTH));
+  for (let offset = HEADER_LENGTH; offset < bytes.length; ) {
+    const head = decodeFrameHead(bytes.subarray(offset));
+    const end = offset + 4 + head.length;
+    const secrets = frameSecrets(key, chain, head);
+    yield* segmentsIn(rawFrame(bytes.subarray(offset + FRAME_HEAD_LENGTH, end), secrets));
+    chain = nextLink(chain, head);
+    offset = end;
+  }
+}
+
+/** The events in a segment, each line parsed by itself. */
+export function rawEvents(lines: Buffer): unknown[] {
+  const events: unknown[] = [];
+  const text = lines.toString('utf8');
+  for (let start = 0; start < text.length; ) {
+    const end = text.indexOf('\n', start);
+    events.push(JSON.parse(text.slice(start, end)));
+    start = end + 1;
+  }
+  return events;
+}
+
+function rawFrame(sealed: Buffer, { key, nonce }: ReturnType<typeof frameSecrets>): Buffer {
+  const plain = Buffer.allocUnsafeSlow(sealed.length - TAG * Math.ceil(sealed.length / (CHUNK + TAG)));
+  const base = nonce.readUInt32BE(8);
+  const own = Buffer.from(nonce);
+  for (let index = 0, from = 0; from < sealed.length; index++, from += CHUNK + TAG) {
+    const end = Math.min(from + CHUNK + TAG, sealed.length);
+    own.writeUInt32BE((base ^ index) >>> 0, 8);
+    const decipher = createDecipheriv('aes-256-gcm', key, own, { authTagLength: TAG });
+    decipher.setAuthTag(sealed.subarray(end - TAG, end));
+    plain.set(decipher.update(sealed.subarray(from, end - TAG)), index * CHUNK);
+    decipher.final();
+  }
+  return plain;
+}
+
+function* segmentsIn(plain: Buffer): Generator<Buffer> {
+  const body = 4 + plain.readUInt32BE(0) + 8;
+  const end = body + Number(plain.readBigUInt64BE(body - 8));
+  for (let offset = body; offset < end; ) {
+    const start = offset + 9;
+    const next = start + plain.readUInt32BE(offset + 1);
+    const stored = plain.subarray(start, next);
+    yield plain[offset] === 1 ? zstdDecompressSync(stored) : stored;
+    offset = next;
+  }
+}
