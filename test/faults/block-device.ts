@@ -1,11 +1,11 @@
 import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
 import {
   closeSync,
-  copyFileSync,
   ftruncateSync,
   mkdirSync,
   openSync,
   readFileSync,
+  readSync,
   statSync,
   watch,
   writeFileSync,
@@ -33,6 +33,9 @@ export const DEVICE_NEEDS: readonly string[] = [
 
 /** The smallest journal that ext4 makes with 4 KiB blocks is 4 MiB. */
 const SIZE = 32 * 1024 * 1024;
+
+/** What stands before the data of a record in the log, see recorder.py. */
+const RECORD_HEAD = 13;
 
 /**
  * Things that must be undone in any case, the last one first: when the campaign is through with them, when it fails, and
@@ -85,6 +88,15 @@ export async function makeExt4(image: string): Promise<void> {
   await run('mkfs.ext4', ['-q', '-F', '-b', '4096', ...options, image]);
 }
 
+/** Makes an empty xfs in a file, the smallest that its program makes. */
+async function makeXfs(image: string): Promise<void> {
+  await run('truncate', ['-s', '300M', image]);
+  await run('mkfs.xfs', ['-q', '-f', '-K', image]);
+}
+
+/** The file systems that a recorded device can have, and what makes them. */
+const SYSTEMS: Readonly<Record<'ext4' | 'xfs', (image: string) => Promise<void>>> = { ext4: makeExt4, xfs: makeXfs };
+
 /** Attaches a file as a block device. */
 export async function attachLoop(file: string, undo: Undo): Promise<string> {
   const { stdout } = await run('losetup', ['--find', '--show', file]);
@@ -93,8 +105,15 @@ export async function attachLoop(file: string, undo: Undo): Promise<string> {
   return device;
 }
 
+/** What reached a device within a while. */
+export interface Tally {
+  readonly flushes: number;
+  readonly writes: number;
+  readonly bytes: number;
+}
+
 /**
- * A mounted ext4 on a device that records every write and every flush with its data: an nbdkit behind a FUSE file behind a
+ * A mounted file system on a device that records every write and every flush with its data: an nbdkit behind a FUSE file behind a
  * loop device, whose flushes arrive as the fsync of that file.
  */
 export class RecordedDevice implements AsyncDisposable {
@@ -112,22 +131,22 @@ export class RecordedDevice implements AsyncDisposable {
   }
 
   /** Makes one in a new folder, and mounts it. */
-  static async start(folder: string): Promise<RecordedDevice> {
+  static async start(folder: string, system: keyof typeof SYSTEMS = 'ext4'): Promise<RecordedDevice> {
     mkdirSync(folder);
     const [image, before, file] = ['image', 'before', 'device'].map((name) => join(folder, name)) as [
       string,
       string,
       string,
     ];
-    await makeExt4(image);
-    copyFileSync(image, before);
+    await SYSTEMS[system](image);
+    await run('cp', ['--sparse=always', image, before]);
     const undo = new Undo();
     try {
       const server = await serve(folder, file, undo);
       const device = new RecordedDevice(folder, undo, server);
       const loop = await attachLoop(file, undo);
       mkdirSync(device.root);
-      await run('mount', ['-t', 'ext4', loop, device.root]);
+      await run('mount', ['-t', system, loop, device.root]);
       undo.add('umount', device.root);
       return device;
     } catch (error) {
@@ -144,6 +163,28 @@ export class RecordedDevice implements AsyncDisposable {
   /** Everything recorded so far. */
   recording(): Recording {
     return new Recording(readFileSync(join(this.#folder, 'before')), readFileSync(join(this.#folder, 'log')));
+  }
+
+  /** Counts what arrived between two places in the log. */
+  tally(from: number, until: number): Tally {
+    const log = openSync(join(this.#folder, 'log'), 'r');
+    try {
+      const head = Buffer.alloc(RECORD_HEAD);
+      const tally = { flushes: 0, writes: 0, bytes: 0 };
+      for (let at = from; at < until; ) {
+        if (readSync(log, head, 0, head.length, at) < head.length) throw new Error('a place in the middle of a record');
+        const length = head.readUInt32BE(9);
+        if (head[0] === 'F'.charCodeAt(0)) tally.flushes++;
+        else {
+          tally.writes++;
+          tally.bytes += length;
+        }
+        at += RECORD_HEAD + length;
+      }
+      return tally;
+    } finally {
+      closeSync(log);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -48,20 +48,26 @@ export function report(runs: readonly Run[]): string {
 
 /** Puts the table into docs/durability.md and its sums into SECURITY.md, each between its marks, with the date and the machine. */
 export function writeReport(runs: readonly Run[], seconds: number): void {
-  const memory = Math.round(totalmem() / 2 ** 30);
-  const machine = `Linux ${release()}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, ${memory} GiB, Node ${process.version}`;
-  const when = `Run on ${new Date().toISOString().slice(0, 10)} in ${Math.round(seconds / 60)} minutes: ${machine}.`;
+  const when = `Run on ${new Date().toISOString().slice(0, 10)} in ${Math.round(seconds / 60)} minutes: ${machine()}.`;
   const sums = runs.map(({ campaign, figures: { cases, lost, accepted } }) => {
     const believed = accepted === undefined ? '' : `, ${accepted} accepted`;
     return `- ${campaign.name}: ${cases} cases, ${lost} lost${believed}`;
   });
-  writeBetweenMarks(join(REPOSITORY, 'docs', 'durability.md'), `${when}\n\n${report(runs)}`);
-  writeBetweenMarks(join(REPOSITORY, 'SECURITY.md'), `${when}\n\n${sums.join('\n')}`);
+  writeBetweenMarks('docs/durability.md', MARKS, `${when}\n\n${report(runs)}`);
+  writeBetweenMarks('SECURITY.md', MARKS, `${when}\n\n${sums.join('\n')}`);
 }
 
-function writeBetweenMarks(document: string, text: string): void {
-  const [before, rest] = readFileSync(document, 'utf8').split(MARKS[0]);
-  const after = rest?.split(MARKS[1])[1];
+/** Says in a line on which machine this runs. */
+export function machine(): string {
+  const memory = Math.round(totalmem() / 2 ** 30);
+  return `Linux ${release()}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, ${memory} GiB, Node ${process.version}`;
+}
+
+/** Puts `text` between two marks of a document, in place of what stands there; `document` is its path in the repository. */
+export function writeBetweenMarks(document: string, [begin, end]: readonly [string, string], text: string): void {
+  const path = join(REPOSITORY, document);
+  const [before, rest] = readFileSync(path, 'utf8').split(begin);
+  const after = rest?.split(end)[1];
   if (before === undefined || after === undefined) throw new Error(`${document} has no place for the figures`);
-  writeFileSync(document, `${before}${MARKS[0]}\n${text}\n${MARKS[1]}${after}`);
+  writeFileSync(path, `${before}${begin}\n${text}\n${end}${after}`);
 }
