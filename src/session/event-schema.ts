@@ -1,31 +1,19 @@
-import { TextDecoder } from 'node:util';
 import { z } from 'zod';
-import { CofferError } from '../errors.ts';
 import { type Event, isKnown, type KnownEvent } from './event.ts';
+import { readLines } from './event-lines.ts';
 
 /**
  * Reads NDJSON events back. Throws `UNAUTHENTIC` where a line is not an event: whatever was sealed
- * by us is one, so it can't be believed.
+ * by us is one, so it can't be believed. Its cause says what the schema has against it.
  */
 export function decodeEvents(lines: Uint8Array): Event[] {
-  const text = new TextDecoder('utf-8', { fatal: true });
-  const events: Event[] = [];
-  for (let start = 0, row = 1; start < lines.length; row++) {
-    const found = lines.indexOf(10, start);
-    const end = found === -1 ? lines.length : found;
-    events.push(decodeEvent(text, lines.subarray(start, end), row));
-    start = end + 1;
-  }
-  return events;
+  return readLines(lines, parseEvent);
 }
 
-function decodeEvent(text: TextDecoder, line: Uint8Array, row: number): Event {
-  try {
-    const value = unknownEvent.parse(JSON.parse(text.decode(line)));
-    return isKnown(value) ? (knownEvent.parse(value) as KnownEvent) : value;
-  } catch (cause) {
-    throw new CofferError('UNAUTHENTIC', `event ${row} of the session is not one coffer writes`, { cause });
-  }
+/** Takes what JSON gave for an event: the schema is what says so. Throws what zod throws. */
+export function parseEvent(value: unknown): Event {
+  const event = unknownEvent.parse(value);
+  return isKnown(event) ? (knownEvent.parse(event) as KnownEvent) : event;
 }
 
 const count = z.number().int().nonnegative();

@@ -7,6 +7,7 @@ import { describeRollback, refuseRolledBack } from '../vault/rollback.ts';
 import type { OnProgress, Rotated } from '../vault/rotate.ts';
 import type { SeenReport, Vault } from '../vault/vault.ts';
 import { branchOf } from './branch.ts';
+import { withEvents } from './decoding.ts';
 import { type Event, mergeEvents, type NewEvent } from './event.ts';
 import { cutAfter } from './fork.ts';
 import type { Imported } from './import.ts';
@@ -151,11 +152,18 @@ export class Sessions implements AsyncDisposable {
 
   /** Reads a whole session without a lease, verified. Throws `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_*`, `SESSION_NOT_FOUND`. */
   async read(row: Row): Promise<Recorded> {
-    const { decodeEvents } = await import('./event-schema.ts');
-    const events: Event[] = [];
-    const { rollback } = await this.#vault.read(row.fileId, (lines) => mergeEvents(events, decodeEvents(lines)));
+    const { events, rollback } = await withEvents(async (decode) => {
+      const events: Event[] = [];
+      const { rollback } = await this.#vault.read(row.fileId, (lines) => mergeEvents(events, decode(lines)));
+      return { events, rollback };
+    });
     const rolledBack = rollback && describeRollback(rollback);
     return { row: { ...row, rolledBack }, events, state: fold(emptyState, events) };
+  }
+
+  /** Verifies a whole session as {@link read} does, and hands its lines over as they are recorded, not taken apart. Throws as {@link read}. */
+  async scan(row: Row, onLines: (lines: Buffer) => void): Promise<void> {
+    await this.#vault.read(row.fileId, onLines);
   }
 
   /**
@@ -247,13 +255,11 @@ export class Sessions implements AsyncDisposable {
   }
 
   async #reopen(row: Row, { acceptOlder, point }: { acceptOlder: boolean; point: boolean }): Promise<Session> {
-    const { decodeEvents } = await import('./event-schema.ts');
-    const events: Event[] = [];
-    const { file, lease, opened } = await this.#vault.resume(
-      row.fileId,
-      (lines) => mergeEvents(events, decodeEvents(lines)),
-      acceptOlder,
-    );
+    const { events, file, lease, opened } = await withEvents(async (decode) => {
+      const events: Event[] = [];
+      const onLines = (lines: Buffer): void => mergeEvents(events, decode(lines));
+      return { events, ...(await this.#vault.resume(row.fileId, onLines, acceptOlder)) };
+    });
     const lost = opened.torn && describeTorn(opened.torn);
     const id = decodeSummary(opened.summary).id;
     const written = { file, lease, id, lost, pointed: !point || (await this.#point(row.fileId)) };

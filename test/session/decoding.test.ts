@@ -1,0 +1,50 @@
+import { describe, expect, it } from 'vitest';
+import { CofferError } from '../../src/errors.ts';
+import { withEvents } from '../../src/session/decoding.ts';
+
+const plain = { id: 1, ts: 0, type: 'model', model: 'a/b' };
+/** No version 4, and yet what the schema takes for a UUID. */
+const odd = { id: 2, ts: 0, type: 'begin', uuid: 'ffffffff-ffff-ffff-ffff-ffffffffffff', directory: '/x' };
+const linesOf = (...events: unknown[]): Buffer => Buffer.from(events.map((event) => JSON.stringify(event)).join('\n'));
+
+describe('withEvents', () => {
+  it('reads once where every event is plainly one', async () => {
+    let reads = 0;
+    const events = await withEvents(async (decode) => {
+      reads++;
+      return decode(linesOf(plain));
+    });
+    expect(events).toEqual([plain]);
+    expect(reads).toBe(1);
+  });
+
+  it('reads again with the schema where one is not', async () => {
+    let reads = 0;
+    const events = await withEvents(async (decode) => {
+      reads++;
+      return decode(linesOf(plain, odd));
+    });
+    expect(events).toEqual([plain, odd]);
+    expect(reads).toBe(2);
+  });
+
+  it.each([
+    ['no event', linesOf(plain, { ...odd, uuid: 'x' }), 'event 2'],
+    ['no JSON', Buffer.from('{'), 'event 1'],
+  ])('refuses what is %s', async (_, lines, where) => {
+    const reading = withEvents(async (decode) => decode(lines));
+    await expect(reading).rejects.toThrow(expect.objectContaining({ code: 'UNAUTHENTIC' }));
+    await expect(reading).rejects.toThrow(where);
+  });
+
+  it('passes on what reading throws', async () => {
+    const gone = new CofferError('SESSION_NOT_FOUND', 'gone');
+    let reads = 0;
+    const reading = withEvents(async () => {
+      reads++;
+      throw gone;
+    });
+    await expect(reading).rejects.toBe(gone);
+    expect(reads).toBe(1);
+  });
+});
