@@ -10,6 +10,7 @@ import type { Peer } from './peer.ts';
  * step through write-file-atomic. A passphrase would cost a scrypt of a second besides, at every step.
  */
 export const age: Peer = {
+  id: 'age',
   name: 'age, write-file-atomic',
   rewrites: true,
   async open(folder, initial) {

@@ -8,6 +8,7 @@ import type { Peer } from './peer.ts';
  * seals and writes all of its one file at every `set`, through atomically.
  */
 export const conf: Peer = {
+  id: 'conf',
   name: 'conf, encryptionKey',
   rewrites: true,
   async open(folder, initial) {

@@ -9,6 +9,7 @@ import type { Peer } from './peer.ts';
  * README has it: a temporary file, `fsync` (its default) and a rename. Plaintext; the directory is not flushed.
  */
 export const jsonAtomic: Peer = {
+  id: 'json-atomic',
   name: 'JSON, write-file-atomic',
   rewrites: true,
   async open(folder, initial) {

@@ -14,6 +14,7 @@ const TAG = 16;
  * flushed, and a crash in the middle leaves neither the old session nor the new one.
  */
 export const jsonGcm: Peer = {
+  id: 'json-gcm',
   name: 'JSON, AES-256-GCM, in place',
   rewrites: true,
   async open(folder, initial) {

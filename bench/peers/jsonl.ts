@@ -5,16 +5,17 @@ import { encodeEvents } from '../../src/session/event.ts';
 import type { Peer } from './peer.ts';
 
 /** A line of JSON for each event, appended to a file that stays open, as Codex keeps its sessions: nothing is flushed. Plaintext. */
-export const jsonl: Peer = lines('JSONL, no flush', false);
+export const jsonl: Peer = lines('jsonl', 'JSONL, no flush');
 
 /**
  * The same and `fdatasync` behind each step, which fdatasync(2) and https://sqlite.org/atomiccommit.html name as what makes
  * an append survive a power cut.
  */
-export const jsonlSync: Peer = lines('JSONL, fdatasync', true);
+export const jsonlSync: Peer = lines('jsonl-sync', 'JSONL, fdatasync');
 
-function lines(name: string, flushed: boolean): Peer {
+function lines(id: 'jsonl' | 'jsonl-sync', name: string): Peer {
   return {
+    id,
     name,
     rewrites: false,
     async open(folder, initial) {
@@ -25,7 +26,7 @@ function lines(name: string, flushed: boolean): Peer {
       return {
         async step(added) {
           await file.appendFile(encodeEvents(added));
-          if (flushed) await file.datasync();
+          if (id === 'jsonl-sync') await file.datasync();
         },
         count: () => readFileSync(path, 'utf8').split('\n').length - 1,
         close: () => file.close(),

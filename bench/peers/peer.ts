@@ -2,6 +2,8 @@ import type { Event } from '../../src/session/event.ts';
 
 /** Another way to keep a session on disk, one file each in this folder. */
 export interface Peer {
+  /** Stands in the ids of lines. */
+  readonly id: string;
   readonly name: string;
   /** Whether every step writes all of the session again, which takes seconds once it is large. */
   readonly rewrites: boolean;

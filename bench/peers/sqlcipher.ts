@@ -23,6 +23,7 @@ const Database = require('better-sqlite3-multiple-ciphers') as new (path: string
  * synchronous=FULL for durability, as with plain SQLite.
  */
 export const sqlcipher: Peer = {
+  id: 'sqlcipher',
   name: 'SQLCipher, WAL, FULL',
   rewrites: false,
   async open(folder, initial) {

@@ -15,6 +15,7 @@ export const INSERT = 'INSERT INTO event (session, ts, body) VALUES (?, ?, ?)';
  * Checkpoints come by themselves, as they do by default. Plaintext.
  */
 export const sqlite: Peer = {
+  id: 'sqlite',
   name: 'node:sqlite, WAL, FULL',
   rewrites: false,
   async open(folder, initial) {

@@ -1,0 +1,135 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Event } from '../src/session/event.ts';
+import type { Sessions } from '../src/session/sessions.ts';
+import type { Task } from './measure.ts';
+import type { OpenPeer, Peer } from './peers/peer.ts';
+import { Floor, placed, SteppedSession, type Taken, turnOf } from './steps-session.ts';
+import { eventsOf, Transcript } from './transcript.ts';
+
+/** New events of one step, in bytes of plaintext. */
+export const STEP = 2048;
+
+/** Where a field's session, floor and peers are. */
+export interface Ground {
+  readonly sessions: Sessions;
+  readonly folder: string;
+}
+
+/** One size of session, and all that is measured at it: coffer, the floor, and whichever peers are opened. */
+export class Field implements AsyncDisposable {
+  readonly bytes: number;
+  /** As '10kb', for ids. */
+  readonly id: string;
+  /** As '10 KB'. */
+  readonly name: string;
+  /** The steps taken, but for those before the rounds that count. */
+  taken: Taken[] = [];
+  readonly #folder: string;
+  readonly #stack = new AsyncDisposableStack();
+  readonly #session: SteppedSession;
+  readonly #floor: Floor;
+
+  constructor({ sessions, folder }: Ground, bytes: number) {
+    const [id, name] = namesOf(bytes);
+    this.bytes = bytes;
+    this.id = id;
+    this.name = name;
+    this.#folder = join(folder, id);
+    mkdirSync(this.#folder);
+    this.#session = this.#stack.use(new SteppedSession(sessions, roomOf(bytes), new Transcript(bytes)));
+    this.#floor = this.#stack.use(new Floor(join(this.#folder, 'floor')));
+  }
+
+  /** A step of coffer's, and the bytes of the last one appended to a file. */
+  tasks(): Task[] {
+    return [
+      { name: `coffer ${this.id}`, run: () => this.#step() },
+      { name: `floor ${this.id}`, run: () => this.#floor.append(this.#session.written) },
+    ];
+  }
+
+  /** A step of coffer's alone, to compare slow peers with in the same minutes. */
+  besideTask(): Task {
+    return { name: `beside ${this.id}`, run: async () => (await this.#session.step(STEP)).time };
+  }
+
+  /** Takes one step, so that there are bytes for the floor; what a session of this size takes to be made is over then. */
+  async begin(): Promise<void> {
+    await this.#session.step(STEP);
+  }
+
+  /** Opens peers with a session of the same size each; they must be closed before the field. */
+  async open(peers: readonly Peer[]): Promise<Opposed> {
+    const ids = { next: 1 };
+    const transcript = new Transcript(this.bytes);
+    const initial = [...placed(eventsOf(transcript, this.bytes), ids)];
+    const opposed = new Opposed(this.id, transcript, ids.next);
+    for (const peer of peers) {
+      const own = join(this.#folder, peer.id);
+      mkdirSync(own);
+      opposed.add(peer, await peer.open(own, initial));
+    }
+    return opposed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+  }
+
+  async #step(): Promise<number> {
+    const taken = await this.#session.step(STEP);
+    this.taken.push(taken);
+    return taken.time;
+  }
+}
+
+/** Peers that keep a session of one size each. */
+export class Opposed implements AsyncDisposable {
+  readonly #size: string;
+  readonly #transcript: Transcript;
+  readonly #first: number;
+  readonly #peers: { peer: Peer; open: OpenPeer; ids: { next: number } }[] = [];
+
+  constructor(size: string, transcript: Transcript, first: number) {
+    this.#size = size;
+    this.#transcript = transcript;
+    this.#first = first;
+  }
+
+  add(peer: Peer, open: OpenPeer): void {
+    this.#peers.push({ peer, open, ids: { next: this.#first } });
+  }
+
+  tasks(): Task[] {
+    return this.#peers.map(({ peer, open, ids }) => ({
+      name: `${peer.id} ${this.#size}`,
+      run: async () => {
+        const events: Event[] = [...placed(turnOf(this.#transcript, STEP), ids)];
+        const start = performance.now();
+        await open.step(events);
+        return performance.now() - start;
+      },
+    }));
+  }
+
+  /** Makes sure that every peer has all that it was given, and closes it. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const { peer, open, ids } of this.#peers) {
+      const count = await open.count();
+      if (count !== ids.next - 1) throw new Error(`${peer.name} was given ${ids.next - 1} events and has ${count}`);
+      await open.close();
+    }
+  }
+}
+
+/** A size as '10kb' and as '10 KB'. */
+export function namesOf(bytes: number): [id: string, name: string] {
+  const [amount, unit] = bytes < 1e6 ? [bytes / 1e3, 'KB'] : [bytes / 1e6, 'MB'];
+  return [`${amount}${unit.toLowerCase()}`, `${amount} ${unit}`];
+}
+
+/** Room for some steps, and for folds to come as they do: small ones are begun anew often. */
+function roomOf(bytes: number): { from: number; to: number } {
+  return bytes <= 1e6 ? { from: bytes * 0.8, to: bytes * 1.2 } : { from: bytes, to: bytes * 1.1 };
+}
