@@ -1,68 +1,128 @@
-import { mkdtempSync, rmSync, statfsSync } from 'node:fs';
+/*
+ * How fast coffer is, as ratios to what others need for the same and to what nothing can go below, on the same machine in the same
+ * minutes. `npm run bench`, with after `--`:
+ *
+ *   --short         what CI runs: smaller sizes, and it fails where a ratio is above its bound in thresholds.json
+ *   --json          everything as JSON, curves included
+ *   --folder DIR    measures the disk that DIR is on instead of the temp folder's
+ *   --only A,B      only these parts
+ *   --write         keeps the run in docs/bench/, and writes what is made of it
+ */
+import { execFileSync } from 'node:child_process';
+import { globSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
-import { ensureBuild, program } from './build.ts';
-import { baseLine, describeMachine, format, type Line, type Report, ratedLine } from './report.ts';
-import { measureStarts, type StartTimes } from './start.ts';
-import { measureSteps, type StepTimes } from './step.ts';
+import { ensureBuild } from './build.ts';
+import { describeMachine, notesOn } from './machine.ts';
+import type { Size } from './part.ts';
+import { runPart } from './part-run.ts';
+import { parts } from './parts.ts';
+import { failuresOf, missingOf, type RatedRun, type Report, rate } from './report.ts';
+import { format } from './report-text.ts';
+import { readThresholds, type Thresholds } from './thresholds.ts';
 
-/*
- * How fast coffer is, as ratios to what nothing can go below on the same machine in the same minutes: a durable write
- * of the same bytes, and a Node that does nothing. `npm run bench`; `npm run bench -- --json` for programs;
- * `--folder DIR` measures the disk that DIR is on instead of the temp folder's.
- */
+/** Where `--write` keeps the last run. */
+const lastRun = join(import.meta.dirname, '../docs/bench/last-run.json');
 
-/** Enough for medians that agree within a few percent on an idle machine; all of it takes less than a minute there. */
-const ROUNDS = { steps: 400, starts: 60 };
+/** A part that takes longer hangs: all of them together take ten minutes and two. */
+const DEADLINE: Readonly<Record<Size, number>> = { full: 400_000, short: 240_000 };
 
-const { values: options } = parseArgs({ options: { json: { type: 'boolean' }, folder: { type: 'string' } } });
-const report = await measureAll(options.folder ?? tmpdir());
-process.stdout.write(options.json ? `${JSON.stringify(report, undefined, 2)}\n` : format(report));
+/** What a run of the bench measures. */
+export interface Plan {
+  /** The module whose `parts` are run, and which of them. */
+  readonly module: string;
+  readonly names: readonly string[];
+  readonly size: Size;
+  /** A folder on the disk that is measured. */
+  readonly parent: string;
+  readonly thresholds: Thresholds;
+  /** See {@link Report}. */
+  readonly build: string;
+  /** Is told what is going on. */
+  onProgress?(line: string): void;
+}
 
-async function measureAll(parent: string): Promise<Report> {
-  const build = ensureBuild();
+/** Runs the parts one after another, each in its own process, and rates what they found; one that fails is reported, and the others go on. */
+export async function measureAll(plan: Plan): Promise<Report> {
+  const { module, names, size, parent, thresholds, build } = plan;
   const begun = performance.now();
+  const date = new Date().toISOString();
   const folder = mkdtempSync(join(parent, 'coffer-bench-'));
+  const clear = (): void => rmSync(folder, { recursive: true, force: true });
+  process.once('exit', clear);
   try {
-    const steps = await measureSteps(folder, ROUNDS.steps);
-    const starts = await measureStarts(program, folder, ROUNDS.starts);
+    const notes = notesOn(folder);
+    const runs: RatedRun[] = [];
+    for (const name of names) {
+      plan.onProgress?.(`${name} (${runs.length + 1} of ${names.length})`);
+      runs.push(rate(await runPart(name, { module, folder, size, deadline: DEADLINE[size] }), thresholds));
+    }
     const seconds = (performance.now() - begun) / 1000;
-    const lines = [...linesOfSteps(steps), ...linesOfStarts(starts)];
-    return { machine: describeMachine(), build, lines, notes: [...notesOn(folder), ...leftOut(starts)], seconds };
+    const report = { date, size, machine: describeMachine(folder), build, runs, notes, seconds };
+    const missing = missingOf(report, thresholds);
+    return missing.length === 0 ? report : { ...report, notes: [...notes, `not measured: ${missing.join(', ')}`] };
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    process.removeListener('exit', clear);
+    clear();
   }
 }
 
-function linesOfSteps(times: StepTimes): Line[] {
-  const plain = baseLine('write + fdatasync of a 10 KB session’s frame', times.plain);
-  const plainLarge = baseLine('write + fdatasync of a 1 MB session’s frame', times.plainLarge);
-  return [
-    plain,
-    ratedLine('a step of 2 KB in a 10 KB session', times.small, plain, 6),
-    plainLarge,
-    ratedLine('a step of 2 KB in a 1 MB session', times.large, plainLarge),
-  ];
+async function main(): Promise<void> {
+  const { values: options } = parseArgs({
+    options: {
+      short: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+      folder: { type: 'string' },
+      only: { type: 'string' },
+      write: { type: 'boolean', default: false },
+    },
+  });
+  if (options.write && (options.short || options.only !== undefined)) {
+    throw new TypeError('--write keeps a whole run: use it without --short and --only');
+  }
+  const names = chosen(options.only);
+  const thresholds = readThresholds();
+  // The folder with the data goes when the process ends.
+  process.once('SIGINT', () => process.exit(130));
+  const report = await measureAll({
+    module: join(import.meta.dirname, 'parts.ts'),
+    names,
+    size: options.short ? 'short' : 'full',
+    parent: options.folder ?? tmpdir(),
+    thresholds,
+    build: ensureBuild(),
+    onProgress: progress,
+  });
+  progress('');
+  process.stdout.write(options.json ? `${JSON.stringify(report, undefined, 2)}\n` : format(report));
+  const failures = failuresOf(report, thresholds);
+  for (const failure of failures) process.stderr.write(`bench: ${failure}\n`);
+  if (failures.length > 0) process.exitCode = 1;
+  else if (options.write) write(report);
 }
 
-function linesOfStarts(times: StartTimes): Line[] {
-  const node = baseLine('node -e 0', times.node);
-  const version = ratedLine('coffer --version', times.version, node, 2);
-  if ('missing' in times.sessions) return [node, version];
-  return [node, version, ratedLine('coffer sessions, 100 of them, real keychain', times.sessions, node, 6)];
+function chosen(only: string | undefined): string[] {
+  const all = Object.keys(parts);
+  const names = only?.split(',') ?? all;
+  const unknown = names.filter((name) => !all.includes(name));
+  if (unknown.length > 0) throw new TypeError(`no part ${unknown.join(', ')}; there are ${all.join(', ')}`);
+  return names;
 }
 
-function leftOut(times: StartTimes): string[] {
-  return 'missing' in times.sessions
-    ? [`left out: coffer sessions with a real keychain; ${times.sessions.missing}`]
-    : [];
+/** One line on a terminal, that the next one replaces. */
+function progress(line: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${line}`);
 }
 
-/** In memory nothing has to be made durable: what a step costs there says nothing. */
-function notesOn(folder: string): string[] {
-  const TMPFS = 0x01021994;
-  if (process.platform !== 'linux' || statfsSync(folder).type !== TMPFS) return [];
-  return [`${folder} is in memory, where durable costs nothing; name a folder on a disk with --folder`];
+function write(report: Report): void {
+  const folder = dirname(lastRun);
+  mkdirSync(folder, { recursive: true });
+  // A curve that is no longer measured leaves no picture behind.
+  for (const name of globSync('*.svg', { cwd: folder })) rmSync(join(folder, name));
+  writeFileSync(lastRun, `${JSON.stringify(report, undefined, 2)}\n`);
+  execFileSync(process.execPath, [join(import.meta.dirname, '../tools/docs.ts')], { stdio: 'inherit' });
 }
+
+if (import.meta.main) await main();

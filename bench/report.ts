@@ -1,78 +1,111 @@
-import { cpus } from 'node:os';
-import { styleText } from 'node:util';
-import type { Spread } from './measure.ts';
+import { type Growing, growths } from './fit.ts';
+import type { Machine } from './machine.ts';
+import type { Curve, Line, Part, Size } from './part.ts';
+import type { Run } from './part-run.ts';
+import type { Threshold, Thresholds } from './thresholds.ts';
 
-/** One line of the report. */
-export interface Line {
-  readonly what: string;
-  readonly time: Spread;
-  /** What it is compared with, and how many times as long it takes by the medians. */
-  readonly against?: { readonly what: string; readonly ratio: number };
-  /** The most that the ratio may be. */
+/** Up to its target, or not. */
+export type Verdict = 'ok' | 'short';
+
+/** A line beside what it may be at most. */
+export interface RatedLine extends Line {
   readonly target?: number;
-  readonly verdict?: 'ok' | 'short';
+  readonly verdict?: Verdict;
 }
 
-/** Everything a run found out. */
+/** A curve beside how its series grow. */
+export interface RatedCurve extends Curve {
+  readonly growths: readonly Growing[];
+  readonly target?: number;
+  readonly verdict?: Verdict;
+}
+
+/** A part that was run, rated. */
+export interface RatedRun extends Omit<Run, keyof Part> {
+  readonly lines: readonly RatedLine[];
+  readonly curves: readonly RatedCurve[];
+  readonly notes: readonly string[];
+}
+
+/** Everything a run of the bench found out. */
 export interface Report {
-  readonly machine: string;
+  /** When it began: UTC, ISO 8601. */
+  readonly date: string;
+  readonly size: Size;
+  readonly machine: Machine;
   /** What was measured of the program: when it was built, and whether this run did it. */
   readonly build: string;
-  readonly lines: readonly Line[];
-  /** What was left out and why, and what to know about the figures. */
+  readonly runs: readonly RatedRun[];
+  /** What to know of all the figures. */
   readonly notes: readonly string[];
   readonly seconds: number;
 }
 
-/** A line that stands for itself: what the others are compared with. */
-export function baseLine(what: string, time: Spread): Line {
-  return { what, time };
+/** Puts each figure of a run beside its target. */
+export function rate(run: Run, thresholds: Thresholds): RatedRun {
+  const known = thresholds.parts[run.name] ?? {};
+  const lines = run.lines.map((line): RatedLine => {
+    const threshold = known[line.id];
+    return threshold ? { ...line, ...verdictOn(figureOf(line, threshold), threshold.target) } : line;
+  });
+  const curves = run.curves.map((curve): RatedCurve => {
+    const rated = { ...curve, growths: growths(curve) };
+    if (curve.expect === undefined) return rated;
+    return { ...rated, ...verdictOn(exponentOf(rated), thresholds.growth[curve.expect.atMost].target) };
+  });
+  return { ...run, lines, curves };
 }
 
-/** A line that is compared with another one; without a target it is not rated. */
-export function ratedLine(what: string, time: Spread, base: Line, target?: number): Line {
-  const ratio = time.median / base.time.median;
-  const line = { what, time, against: { what: base.what, ratio } };
-  return target === undefined ? line : { ...line, target, verdict: ratio <= target ? 'ok' : 'short' };
+/**
+ * Why a run fails, a sentence each. A part that failed always does. What is short of its target does not; what is above its bound for the
+ * short form does there, and so does a figure with such a bound that is missing: a bench that measures nothing must not pass.
+ */
+export function failuresOf({ runs, size }: Report, thresholds: Thresholds): string[] {
+  const failed = runs.filter(({ error }) => error !== undefined).map(({ name }) => `the part ${name} failed`);
+  return size === 'full' ? failed : [...failed, ...runs.flatMap((run) => beyond(run, thresholds))];
 }
 
-/** Names the machine, as far as it makes the figures what they are. */
-export function describeMachine(): string {
-  const [first] = cpus();
-  return `Node ${process.versions.node}, ${process.platform} ${process.arch}, ${cpus().length} × ${first?.model.trim() ?? 'unknown'}`;
-}
-
-/** Puts a report into lines for people. */
-export function format(report: Report): string {
-  const head = ['', 'median', 'p10 – p90', 'ratio', 'target', ''];
-  const rows = [head, ...report.lines.map(row)];
-  const widths = head.map((_, column) => Math.max(...rows.map((cells) => cells[column]?.length ?? 0)));
-  const table = rows.map((cells) =>
-    cells
-      .map((cell, column) => (column === 0 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)))
-      .join('  ')
-      .trimEnd()
-      .replace(/ok$|short$/, (verdict) => styleText(verdict === 'ok' ? 'green' : 'red', verdict)),
+/** What a run should have measured and did not, by id. */
+export function missingOf({ runs }: Report, thresholds: Thresholds): string[] {
+  return runs.flatMap(({ name, lines }) =>
+    Object.entries(thresholds.parts[name] ?? {})
+      .filter(([id, threshold]) => figureIn(lines, id, threshold) === undefined)
+      .map(([id]) => id),
   );
-  const footer = [...report.notes, `measured in ${report.seconds.toFixed(0)} s`].map((note) => `  ${note}`);
-  return [report.machine, report.build, '', ...table, '', ...footer, ''].join('\n');
 }
 
-function row({ what, time, against, target, verdict }: Line): string[] {
-  return [
-    what,
-    milliseconds(time.median),
-    `${plain(time.p10)} – ${plain(time.p90)}`,
-    against ? against.ratio.toFixed(2) : '',
-    target === undefined ? '' : `≤ ${target}`,
-    verdict ?? '',
-  ];
+function beyond({ name, lines, curves }: RatedRun, { parts, growth }: Thresholds): string[] {
+  const ratios = Object.entries(parts[name] ?? {}).map(([id, threshold]) =>
+    judged(id, figureIn(lines, id, threshold), threshold.short),
+  );
+  const exponents = curves.flatMap((curve) =>
+    curve.expect ? [judged(`growth of ${curve.id}`, exponentOf(curve), growth[curve.expect.atMost].short)] : [],
+  );
+  return [...ratios, ...exponents].filter((reason) => reason !== undefined);
 }
 
-function milliseconds(time: number): string {
-  return `${plain(time)} ms`;
+function judged(what: string, figure: number | undefined, bound: number | undefined): string | undefined {
+  if (bound === undefined) return undefined;
+  if (figure === undefined) return `${what} was not measured, and may be ${bound} at most`;
+  // NaN is not at most anything.
+  return figure <= bound ? undefined : `${what} is ${figure.toFixed(2)}, and may be ${bound} at most`;
 }
 
-function plain(time: number): string {
-  return time.toFixed(time < 10 ? 2 : 1);
+function verdictOn(figure: number | undefined, target: number): { target: number; verdict: Verdict } {
+  return { target, verdict: figure !== undefined && figure <= target ? 'ok' : 'short' };
+}
+
+function figureIn(lines: readonly Line[], id: string, threshold: Threshold): number | undefined {
+  const line = lines.find((each) => each.id === id);
+  return line && figureOf(line, threshold);
+}
+
+/** What a target is held against: the ratio, or the median where the target is absolute. */
+function figureOf({ value, unit, against }: Line, { absolute }: Threshold): number | undefined {
+  if (absolute === undefined) return against?.ratio;
+  return absolute === unit ? value.median : undefined;
+}
+
+function exponentOf({ growths: all, expect }: RatedCurve): number | undefined {
+  return all.find(({ series }) => series === expect?.series)?.worst;
 }

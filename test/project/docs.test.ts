@@ -158,7 +158,16 @@ function check(at: string, env: NodeJS.ProcessEnv = process.env): [number | null
 /** What the documents are made of, where it may be spoiled. */
 function copyOfRepository(): string {
   const at = temporaryFolder();
-  for (const name of ['src', 'native-fallback', 'tools', 'docs', 'package.json', 'tsconfig.json']) {
+  for (const name of [
+    'src',
+    'native-fallback',
+    'tools',
+    'bench',
+    'docs',
+    'README.md',
+    'package.json',
+    'tsconfig.json',
+  ]) {
     cpSync(join(root, name), join(at, name), { recursive: true });
   }
   symlinkSync(join(root, 'node_modules'), join(at, 'node_modules'));

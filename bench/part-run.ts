@@ -1,0 +1,71 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import { pathToFileURL } from 'node:url';
+import type { Part, Size } from './part.ts';
+import type { Outcome } from './part-process.ts';
+
+/** A part that was run: what it found, or why it failed. */
+export interface Run extends Part {
+  readonly name: string;
+  readonly seconds: number;
+  readonly error?: string;
+}
+
+/** How to run parts. */
+export interface RunOptions {
+  /** The module whose `parts` they are. */
+  readonly module: string;
+  /** An existing folder on the disk that is measured. */
+  readonly folder: string;
+  readonly size: Size;
+  /** After so many milliseconds a part has failed, and is killed. */
+  readonly deadline: number;
+}
+
+/**
+ * Runs one part in a process and an empty folder of its own, and never rejects for what the part does: that it throws, dies, hangs or
+ * ends without a word is its `error`. What it prints goes to standard error.
+ */
+export async function runPart(name: string, { module, folder, size, deadline }: RunOptions): Promise<Run> {
+  const begun = performance.now();
+  const own = join(folder, name);
+  mkdirSync(own);
+  try {
+    const outcome = await outcomeOf([pathToFileURL(module).href, name, own, size], deadline);
+    const seconds = (performance.now() - begun) / 1000;
+    if ('part' in outcome) return { name, seconds, ...outcome.part };
+    return { name, seconds, lines: [], curves: [], notes: [], error: outcome.error };
+  } finally {
+    rmSync(own, { recursive: true, force: true });
+  }
+}
+
+function outcomeOf(args: readonly string[], deadline: number): Promise<Outcome> {
+  // Advanced serialisation keeps NaN and Infinity what they are, so that they are seen as failures.
+  const child = fork(join(import.meta.dirname, 'part-process.ts'), args, {
+    serialization: 'advanced',
+    stdio: ['ignore', 2, 2, 'ipc'],
+    timeout: deadline,
+    killSignal: 'SIGKILL',
+  });
+  const { promise, resolve } = Promise.withResolvers<Outcome>();
+  const exited = once(child, 'exit');
+  const drained = once(child, 'disconnect');
+  child.once('message', (outcome) => resolve(outcome as Outcome));
+  child.once('error', ({ message }) => resolve({ error: message }));
+  // A message may still be on its way when the process is gone; where one came, this resolves nothing.
+  void Promise.all([exited, drained]).then(
+    ([[code, signal]]) => resolve({ error: endOf(code as number | null, signal as string | null, deadline) }),
+    (error: Error) => resolve({ error: error.message }),
+  );
+  return promise;
+}
+
+function endOf(code: number | null, signal: string | null, deadline: number): string {
+  return signal === 'SIGKILL'
+    ? `was killed; ${deadline / 1000} s is all that a part may take`
+    : `ended with ${signal ?? code} before it said what it found`;
+}

@@ -1,0 +1,9 @@
+import type { Measure } from './part.ts';
+
+/** The parts of a bench by their names; each is loaded only by the process that runs it. */
+export type Parts = Readonly<Record<string, () => Promise<Measure>>>;
+
+/** What the bench measures, in this order. */
+export const parts: Parts = {
+  resume: async () => (await import('./resume.ts')).measureResume,
+};
