@@ -5,5 +5,7 @@ export type Parts = Readonly<Record<string, () => Promise<Measure>>>;
 
 /** What the bench measures, in this order. */
 export const parts: Parts = {
+  steps: async () => (await import('./steps.ts')).measureSteps,
   resume: async () => (await import('./resume.ts')).measureResume,
+  lists: async () => (await import('./list.ts')).measureLists,
 };
