@@ -1,3 +1,5 @@
+import { CofferError } from '../errors.ts';
+
 /*
  * An event is one recorded fact of a session, and the events are the file: state is folded from them.
  * Messages carry the AI SDK's ModelMessage names. What a newer version wrote is kept as it came:
@@ -120,9 +122,38 @@ export function isKnown(event: Event): event is KnownEvent {
   return Object.hasOwn(knownTypes, event.type);
 }
 
-/** Writes events as NDJSON, the form they are sealed in: one line each, each ended by a line feed. */
+/** How long the lines are, in UTF-16 units, that are turned into bytes at once: V8 has no string of more than 512 MiB. */
+const PIECE = 8 * 1024 * 1024;
+
+/**
+ * Writes events as NDJSON, the form they are sealed in: one line each, each ended by a line feed. Throws `NOT_SAVED` for an event that is
+ * larger than a text can be.
+ */
 export function encodeEvents(events: readonly Event[]): Buffer {
-  return Buffer.from(events.map((event) => `${JSON.stringify(event)}\n`).join(''));
+  const pieces: Buffer[] = [];
+  let lines: string[] = [];
+  let length = 0;
+  for (const event of events) {
+    const line = `${encodeEvent(event)}\n`;
+    if (length + line.length > PIECE) {
+      pieces.push(Buffer.from(lines.join('')));
+      lines = [];
+      length = 0;
+    }
+    lines.push(line);
+    length += line.length;
+  }
+  const last = Buffer.from(lines.join(''));
+  return pieces.length === 0 ? last : Buffer.concat([...pieces, last]);
+}
+
+function encodeEvent(event: Event): string {
+  try {
+    return JSON.stringify(event);
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new CofferError('NOT_SAVED', `event ${event.id} is too large or nested too deep to be written`, { cause });
+  }
 }
 
 /**

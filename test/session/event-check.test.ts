@@ -161,6 +161,14 @@ describe('isPlainlyEvent', () => {
       '{"id":1,"ts":1,"type":"usage","model":"m","usage":{"inputTokens":1,"outputTokens":1,"cost":1e999}}',
     ],
     ['an id beyond what is exact', '{"id":9007199254740992,"ts":1,"type":"pin","pinned":true}'],
+    [
+      'what cost less than nothing',
+      '{"id":1,"ts":1,"type":"usage","model":"m","usage":{"inputTokens":1,"outputTokens":1,"cost":-1}}',
+    ],
+    [
+      'a file of no name',
+      '{"id":1,"ts":1,"type":"message","message":{"role":"user","content":[{"type":"file","mediaType":"","data":"","filename":1}]}}',
+    ],
     ['a list', '[]'],
     ['a text', '"x"'],
     [

@@ -66,6 +66,27 @@ describe('decodeEvents', () => {
   });
 });
 
+describe('encodeEvents', () => {
+  it('writes what is longer than one piece as it writes anything', () => {
+    const event = (id: number): Event => ({ id, ts: 0, type: 'error', code: 'x', message: 'ä'.repeat(3_000_000) });
+    const events = [event(1), event(2), event(3), event(4), event(5), event(6), event(7)];
+    const expected = Buffer.concat(events.map((one) => Buffer.from(`${JSON.stringify(one)}\n`)));
+    expect(encodeEvents(events).equals(expected)).toBe(true);
+    expect(encodeEvents([]).length).toBe(0);
+  });
+
+  it('says which event is too large or too deep to be written', () => {
+    const whole = 'x'.repeat(2 ** 28);
+    const large = { id: 7, ts: 0, type: 'hologram', a: whole, b: whole };
+    let deep: unknown = 0;
+    for (let level = 0; level < 1e5; level++) deep = [deep];
+    for (const event of [large, { id: 7, ts: 0, type: 'hologram', deep }]) {
+      expect(() => encodeEvents([event])).toThrow(expect.objectContaining({ code: 'NOT_SAVED' }));
+      expect(() => encodeEvents([event])).toThrow('event 7');
+    }
+  });
+});
+
 describe('mergeEvents', () => {
   it('replaces from an id on that comes again', () => {
     const event = (id: number, type: string): Event => ({ id, ts: 0, type });
