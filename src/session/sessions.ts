@@ -166,6 +166,11 @@ export class Sessions implements AsyncDisposable {
     await this.#vault.read(row.fileId, onLines);
   }
 
+  /** Verifies a whole session as {@link read} does, and hands its lines over as they are recorded, not taken apart. Throws as {@link read}. */
+  async scan(row: Row, onLines: (lines: Buffer) => void): Promise<void> {
+    await this.#vault.read(row.fileId, onLines);
+  }
+
   /**
    * Goes on with a session in its own file; of a snapshot begins a new session whose parent it is.
    * Throws `SESSION_IN_USE` naming the holder, what {@link read} throws, and `ROLLED_BACK` where it is not as coffer saw it last,
