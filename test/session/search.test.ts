@@ -2,7 +2,8 @@ import { writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { NewEvent } from '../../src/session/event.ts';
 import type { Row } from '../../src/session/row.ts';
-import { type Found, folded, type Match, search, wantedText } from '../../src/session/search.ts';
+import { type Found, type Match, search, wantedText } from '../../src/session/search.ts';
+import { folded } from '../../src/session/search-texts.ts';
 import type { Sessions } from '../../src/session/sessions.ts';
 import { begin, home, reply, user } from '../support/vault.ts';
 
@@ -86,10 +87,10 @@ describe('search', () => {
     writeFileSync(at.path(rows[1]!.fileId), 'broken');
     const looked: number[] = [];
     const order: string[] = [];
-    const reading: Pick<Sessions, 'read'> = {
-      read: (row) => {
+    const reading: Pick<Sessions, 'scan'> = {
+      scan: (row, onLines) => {
         order.push(`read ${row.number}`);
-        return sessions.read(row);
+        return sessions.scan(row, onLines);
       },
     };
     for await (const found of search(reading, rows, wantedText('needle'), (done) => looked.push(done))) {
@@ -109,8 +110,8 @@ describe('search', () => {
     await session.close();
     writeFileSync(at.path(session.fileId ?? ''), 'broken');
     const [row] = await sessions.list();
-    const read = (): never => expect.fail('it is read');
-    for await (const found of search({ read }, [row!], 'needle')) {
+    const scan = (): never => expect.fail('it is read');
+    for await (const found of search({ scan }, [row!], 'needle')) {
       expect(found).toMatchObject({ error: { code: 'UNAUTHENTIC' } });
     }
   });
