@@ -43,18 +43,36 @@ export interface Chain {
 /** How many bytes of a frame {@link openSummary} needs, where the frame has as many. */
 export const SUMMARY_REACH: number = FRAME_HEAD_LENGTH + CHUNK + TAG;
 
+/** A sealed frame, and the place behind it. */
+export interface SealedFrame {
+  readonly bytes: Buffer;
+  readonly next: Chain;
+}
+
+/** How many chunks a slice has: half a mebibyte. */
+const SLICE = 32;
+
 /** Seals content as the frame that belongs at `chain`, and gives the place behind it. `salt` is for tests only. */
-export function sealFrame(
+export function sealFrame(key: VaultKey, chain: Chain, content: Content, salt?: Uint8Array): SealedFrame {
+  const { bytes, sealing } = beginFrame(key, chain, content, salt);
+  while (!sealing.next().done);
+  return { bytes, next: nextLink(chain, decodeFrameHead(bytes)) };
+}
+
+/**
+ * The same in slices of a millisecond, between which the caller lets keys, signals and other work have their turn: a large session
+ * takes long. The content must be left alone until the last slice is done, which gives the frame.
+ */
+export function* sealFrameInSlices(
   key: VaultKey,
   chain: Chain,
   content: Content,
   salt?: Uint8Array,
-): { bytes: Buffer; next: Chain } {
-  const pieces = encodeContent(content, floorOf(chain));
-  const length = sealedLength(pieces);
-  const bytes = Buffer.allocUnsafeSlow(4 + length);
-  bytes.set(encodeLength(length), 0);
-  sealInto(bytes.subarray(4), key.frameKey, contextOf(chain, length), pieces, salt);
+): Generator<void, SealedFrame, void> {
+  const { bytes, sealing } = beginFrame(key, chain, content, salt);
+  for (let sealed = 1; !sealing.next().done; sealed++) {
+    if (sealed % SLICE === 0) yield;
+  }
   return { bytes, next: nextLink(chain, decodeFrameHead(bytes)) };
 }
 
@@ -127,7 +145,8 @@ export function sealMessage(
   salt?: Uint8Array,
 ): Buffer {
   const message = Buffer.allocUnsafeSlow(sealedLength(plaintext));
-  sealInto(message, inputKey, context, plaintext, salt);
+  const sealing = sealInto(message, inputKey, context, plaintext, salt);
+  while (!sealing.next().done);
   return message;
 }
 
@@ -185,13 +204,27 @@ function sealedLength(pieces: readonly Uint8Array[]): number {
   return length;
 }
 
-function sealInto(
+function beginFrame(
+  key: VaultKey,
+  chain: Chain,
+  content: Content,
+  salt: Uint8Array | undefined,
+): { bytes: Buffer; sealing: Iterator<void, void> } {
+  const pieces = encodeContent(content, floorOf(chain));
+  const length = sealedLength(pieces);
+  const bytes = Buffer.allocUnsafeSlow(4 + length);
+  bytes.set(encodeLength(length), 0);
+  return { bytes, sealing: sealInto(bytes.subarray(4), key.frameKey, contextOf(chain, length), pieces, salt) };
+}
+
+/** Seals one chunk each time it is asked to go on. */
+function* sealInto(
   message: Buffer,
   inputKey: KeyObject,
   context: Uint8Array,
   plaintext: readonly Uint8Array[],
   salt: Uint8Array = randomFillSync(Buffer.allocUnsafe(SALT_LENGTH)),
-): void {
+): Generator<void, void, void> {
   if (salt.length !== SALT_LENGTH) throw new RangeError(`a salt has ${SALT_LENGTH} bytes`);
   const secrets = derive(inputKey, salt, context);
   message.set(salt, 0);
@@ -201,6 +234,7 @@ function sealInto(
     const start = MESSAGE_HEAD_LENGTH + index * (CHUNK + TAG);
     sealChunk(secrets.key, nonceOf(secrets.nonce, index), chunk, message.subarray(start, start + CHUNK + TAG));
     index++;
+    yield;
   }
 }
 

@@ -1,4 +1,4 @@
-import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { constants, zstdCompress, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { MAX_PLAIN, type Segment, tooLarge, unauthentic } from './format.ts';
 
 /** The four bytes that every zstd frame begins with. They are not UTF-8, so that no stored events have them. */
@@ -10,10 +10,15 @@ export const ZSTD_START: Buffer = Buffer.from('28b52ffd', 'hex');
  */
 export function packSegment(lines: Uint8Array): Segment {
   if (lines.length > MAX_PLAIN) throw tooLarge();
-  const packed = zstdCompressSync(lines, { params: { [constants.ZSTD_c_compressionLevel]: 3 } });
-  if (packed.length < lines.length) return { codec: 1, plainLength: lines.length, stored: packed };
-  const stored = Buffer.from(lines.buffer, lines.byteOffset, lines.byteLength);
-  return { codec: 0, plainLength: lines.length, stored };
+  return smaller(lines, zstdCompressSync(lines, LEVEL));
+}
+
+/** Does what {@link packSegment} does, off the main thread. */
+export async function packSegmentAside(lines: Uint8Array): Promise<Segment> {
+  if (lines.length > MAX_PLAIN) throw tooLarge();
+  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
+  zstdCompress(lines, { ...LEVEL, chunkSize: ROOM }, (error, packed) => (error ? reject(error) : resolve(packed)));
+  return smaller(lines, await promise);
 }
 
 /**
@@ -40,6 +45,17 @@ export function cutSegments(lines: Uint8Array, limit: number = 1024 * 1024): Uin
     start = end;
   }
   return pieces;
+}
+
+/** What a mebibyte of lines shrinks to fits at once: each piece of output is one more way to the other thread and back. */
+const ROOM = 512 * 1024;
+
+const LEVEL = { params: { [constants.ZSTD_c_compressionLevel]: 3 } };
+
+function smaller(lines: Uint8Array, packed: Buffer): Segment {
+  if (packed.length < lines.length) return { codec: 1, plainLength: lines.length, stored: packed };
+  const stored = Buffer.from(lines.buffer, lines.byteOffset, lines.byteLength);
+  return { codec: 0, plainLength: lines.length, stored };
 }
 
 function endOfPiece(lines: Uint8Array, start: number, limit: number): number {

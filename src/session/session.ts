@@ -118,8 +118,7 @@ export class Session implements AsyncDisposable {
     const { file } = this.#writable ?? {};
     if (file === undefined) return;
     this.#handedOver = 0;
-    const step = this.#step();
-    await this.#settle(this.#queue.then(() => file.rewrite(step)));
+    await this.#settle(file.rewrite(this.#step()));
     this.#durable = this.#handedOver;
     this.#vault.markNow(file);
     this.#vault.dropCaches();
@@ -135,7 +134,7 @@ export class Session implements AsyncDisposable {
    * Throws `NAME_INVALID`, `NOT_SAVED`, `KEY_*`.
    */
   async save(name?: string): Promise<{ id: string; messages: number }> {
-    return takeSnapshot(this.#vault, this, { name, beside: this.#writable?.file });
+    return takeSnapshot(this.#vault, this, { name, beside: this.#writable?.file, handedOver: this.#handedOver });
   }
 
   /**

@@ -12,19 +12,27 @@ const NAME_LIMIT = 100;
 /** Control characters, line separators, and marks that reverse the direction of what a terminal shows. */
 const FORBIDDEN = /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/u;
 
-/** Takes an immutable copy of a conversation; `beside` is its file, where it has one. Throws `NAME_INVALID`, `NOT_SAVED`, `KEY_*`. */
+/**
+ * Takes an immutable copy of a conversation. Where `beside`, its file, has taken over the first `handedOver` events, they are copied
+ * as they are packed there instead of being written and packed again. Throws `NAME_INVALID`, `NOT_SAVED`, `KEY_*`.
+ */
 export async function takeSnapshot(
   vault: Vault,
   of: { readonly state: State; readonly events: readonly Event[] },
-  as: { readonly name: string | undefined; readonly beside?: SealedFile | undefined },
+  as: { readonly name: string | undefined; readonly beside?: SealedFile | undefined; readonly handedOver?: number },
 ): Promise<{ id: string; messages: number }> {
   const { state } = of;
   const name = as.name === undefined || as.name.trim() === '' ? undefined : checkName(as.name);
-  const lines = encodeEvents(of.events);
+  const base = as.beside?.lines;
+  const lines = encodeEvents(base ? of.events.slice(as.handedOver) : of.events);
   let id = '';
   const first: FirstStep = (siblings) => {
     id = newId(Date.now(), name, takenIds(siblings()));
-    return { lines, summary: encodeSummary(summarize(state, { kind: 'snapshot', id, uuid: randomUUID(), name })) };
+    return {
+      base,
+      lines,
+      summary: encodeSummary(summarize(state, { kind: 'snapshot', id, uuid: randomUUID(), name })),
+    };
   };
   await vault.snapshot(first, as.beside);
   return { id, messages: state.messageCount };

@@ -1,21 +1,23 @@
 import type { Segment } from '../envelope/format.ts';
-import { cutSegments, packSegment, unpackSegment } from '../envelope/segment.ts';
+import { cutSegments, packSegment, packSegmentAside, unpackSegment } from '../envelope/segment.ts';
 
 /** How much plaintext one segment holds at most, unless one event alone is larger. */
 const SEGMENT_LIMIT = 1024 * 1024;
 /** From this size on a segment is kept as it is; smaller ones are joined, because alone they compress badly. */
 const SEGMENT_KEPT = 256 * 1024;
+/** From this size on lines are compressed off the main thread: a way there and back takes as long as compressing some 16 KiB. */
+const ASIDE_FROM = 64 * 1024;
 
 /**
  * The lines of one sealed file as they wait in memory to be sealed again: full segments, compressed once
  * and copied by every later overwrite, and the young lines behind them, still plain.
  */
 export class Body {
-  readonly #segments: Segment[] = [];
+  #segments: Segment[] = [];
   #tail: Uint8Array[] = [];
   #tailLength = 0;
 
-  /** Plain bytes that every overwrite has to compress again. */
+  /** Plain bytes that the next overwrite has to compress. */
   get tailLength(): number {
     return this.#tailLength;
   }
@@ -29,7 +31,6 @@ export class Body {
   addLines(lines: Uint8Array): void {
     this.#tail.push(lines);
     this.#tailLength += lines.length;
-    if (this.#tailLength >= SEGMENT_LIMIT) this.#settle();
   }
 
   /** Takes over a segment read from a file, and gives its plain lines. */
@@ -40,20 +41,71 @@ export class Body {
     return lines;
   }
 
-  /** All lines as segments, `more` (lines that are not kept here) behind them. */
-  toSegments(more?: Uint8Array): Segment[] {
-    const young = more ? [...this.#tail, more] : this.#tail;
-    return [...this.#segments, ...pack(young)];
+  /** The same lines once more, to go on from by themselves; what is compressed is shared. */
+  copy(): Body {
+    const copy = new Body();
+    copy.#segments = [...this.#segments];
+    copy.#tail = [...this.#tail];
+    copy.#tailLength = this.#tailLength;
+    return copy;
   }
 
-  #settle(): void {
-    this.#segments.push(...pack(this.#tail));
-    this.#tail = [];
-    this.#tailLength = 0;
+  /** All lines as segments, `more` (lines that are not kept here) behind them. For an end that can't wait. */
+  toSegments(more: readonly Uint8Array[] = []): Segment[] {
+    return [...this.#segments, ...pack([...this.#tail, ...more])];
+  }
+
+  /**
+   * The same, compressed off the main thread where it is much. What has become a full segment stays one. Lines that are
+   * added meanwhile are not among them.
+   */
+  async toSegmentsAside(more: readonly Uint8Array[] = []): Promise<Segment[]> {
+    const taken = this.#tail.length;
+    const pieces = piecesOf(this.#tail);
+    const last = pieces.pop() ?? [];
+    const full: Segment[] = [];
+    for (const piece of pieces) full.push(await packSegmentAside(joined(piece)));
+    this.#segments.push(...full);
+    this.#tail = [...last, ...this.#tail.slice(taken)];
+    this.#tailLength = lengthOf(this.#tail);
+    const segments = [...this.#segments];
+    return [...segments, ...(await packAside([...last, ...more]))];
   }
 }
 
 /** Packs lines into compressed segments of at most a mebibyte. */
 export function pack(lines: readonly Uint8Array[]): Segment[] {
-  return cutSegments(Buffer.concat(lines), SEGMENT_LIMIT).map(packSegment);
+  return piecesOf(lines).map((piece) => packSegment(joined(piece)));
+}
+
+/** The same, off the main thread where it is much. */
+export async function packAside(lines: readonly Uint8Array[]): Promise<Segment[]> {
+  if (lengthOf(lines) < ASIDE_FROM) return pack(lines);
+  const segments: Segment[] = [];
+  for (const piece of piecesOf(lines)) segments.push(await packSegmentAside(joined(piece)));
+  return segments;
+}
+
+/** Groups lines into pieces of at most a mebibyte, without copying a byte; a longer line is a piece by itself. */
+function piecesOf(lines: readonly Uint8Array[]): Uint8Array[][] {
+  const pieces: Uint8Array[][] = [];
+  let room = 0;
+  for (const part of lines.flatMap((whole) => cutSegments(whole, SEGMENT_LIMIT))) {
+    if (part.length > room) {
+      pieces.push([]);
+      room = SEGMENT_LIMIT;
+    }
+    pieces.at(-1)?.push(part);
+    room -= part.length;
+  }
+  return pieces;
+}
+
+function joined(piece: readonly Uint8Array[]): Uint8Array {
+  const [only, second] = piece;
+  return only && !second ? only : Buffer.concat(piece);
+}
+
+function lengthOf(lines: readonly Uint8Array[]): number {
+  return lines.reduce((sum, part) => sum + part.length, 0);
 }

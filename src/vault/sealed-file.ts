@@ -1,18 +1,23 @@
 import { dirname } from 'node:path';
-import { encodeHeader } from '../envelope/format.ts';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { type Content, encodeHeader, type Segment } from '../envelope/format.ts';
 import type { VaultKey } from '../envelope/key.ts';
-import { type Chain, firstLink, sealFrame } from '../envelope/seal.ts';
-import { appendFile, appendFileSync } from '../files/append.ts';
+import { type Chain, firstLink, type SealedFrame, sealFrame, sealFrameInSlices } from '../envelope/seal.ts';
+import { FileEnd } from '../files/append.ts';
 import { replaceFile, replaceFileSync, type Stamp, sweepTemps } from '../files/replace.ts';
-import { Body, pack } from './body.ts';
+import { Body, pack, packAside } from './body.ts';
 import type { Opened, Torn } from './open.ts';
 import { quarantineTorn } from './quarantine.ts';
 
 /** From this many plain bytes on a step is appended as a frame of its own instead of rewriting the file. */
 const APPEND_FROM = 128 * 1024;
+/** From this many bytes on a frame is sealed in slices. */
+const SLICED_FROM = 512 * 1024;
 
 /** One save: new whole lines (NDJSON), and the summary as it is with them. */
 export interface Step {
+  /** The lines of another file, which this one begins with: a copy of their own. */
+  readonly base?: Body | undefined;
   readonly lines: Uint8Array;
   readonly summary: Uint8Array;
   /** Lines that the next save replaces: the part of a reply that has arrived so far. Not kept in memory. */
@@ -30,6 +35,7 @@ export interface Mark {
 
 /** Where the file on disk ends and how its frames go on; unknown before the first save, while one is in flight, and after a failure. */
 interface End {
+  readonly generation: bigint;
   readonly stamp: Stamp;
   readonly chain: Chain;
   readonly firstFrame: number;
@@ -56,6 +62,8 @@ export class SealedFile {
   #flushed = false;
   #folded = false;
   #end: End | undefined;
+  /** The file, open at its end; undefined until something is appended. */
+  #appender: FileEnd | undefined;
   #torn: Torn | undefined;
   #queue: Promise<void> = Promise.resolve();
   #inFlight = false;
@@ -78,7 +86,7 @@ export class SealedFile {
     const { generation } = opened.header;
     this.#generation = marked !== undefined && marked > generation ? marked : generation;
     this.#torn = opened.torn;
-    if (!opened.torn && marked === undefined && opened.key.id === this.#key.id) this.#end = opened;
+    if (!opened.torn && marked === undefined && opened.key.id === this.#key.id) this.#end = { ...opened, generation };
   }
 
   /**
@@ -86,13 +94,24 @@ export class SealedFile {
    * the first save made here, while one is in flight, and after a failure.
    */
   get mark(): Mark | undefined {
-    const chain = this.#flushed ? this.#end?.chain : undefined;
-    return chain && { generation: this.#generation, frames: chain.index, link: chain.link };
+    const end = this.#flushed ? this.#end : undefined;
+    return end && { generation: end.generation, frames: end.chain.index, link: end.chain.link };
   }
 
   /** Whether the last save put appended frames into one: the moment to mark how far the file has come. */
   get folded(): boolean {
     return this.#folded;
+  }
+
+  /** All lines handed over so far, saved or not, for another file to begin with. */
+  get lines(): Body {
+    return this.#body.copy();
+  }
+
+  /** Lets go of the file itself; a later save opens it again. */
+  release(): void {
+    this.#appender?.[Symbol.dispose]();
+    this.#appender = undefined;
   }
 
   /** Makes a step durable. Throws `NOT_SAVED`, `DURABILITY_UNKNOWN`; the step stays in memory for the next save. */
@@ -131,12 +150,14 @@ export class SealedFile {
     if (!this.#unwritten) return;
     const end = this.#appendsTo();
     this.#end = undefined;
+    const content = { summary: Buffer.from(this.#summary), segments: end ? pack(this.#unsealed()) : this.#whole() };
     if (end) {
-      const frame = this.#sealPending(end);
-      this.#appended(end, frame, appendFileSync(this.path, end.stamp, frame.bytes));
+      const frame = sealFrame(this.#key, end.chain, content);
+      this.#appended(end, frame, this.#opened(end).appendSync(frame.bytes));
     } else {
-      const { header, frame } = this.#sealWhole();
-      this.#overwritten(frame, replaceFileSync(this.path, [header, frame.bytes]));
+      const { header, generation } = this.#nextHeader();
+      const frame = sealFrame(this.#key, firstLink(header), content);
+      this.#overwritten(generation, frame, replaceFileSync(this.path, [header, frame.bytes]));
     }
     this.#finals++;
     this.#written();
@@ -158,19 +179,8 @@ export class SealedFile {
     this.#folded = false;
     this.#inFlight = true;
     try {
-      if (end) {
-        const frame = this.#sealPending(end);
-        this.#written();
-        const stamp = await appendFile(this.path, end.stamp, frame.bytes);
-        if (!overtaken()) this.#appended(end, frame, stamp);
-      } else {
-        const { header, frame } = this.#sealWhole();
-        this.#written();
-        const stamp = await replaceFile(this.path, [header, frame.bytes], { abandoned: overtaken });
-        if (overtaken()) return;
-        this.#overwritten(frame, stamp);
-        this.#folded = folds;
-      }
+      if (end) await this.#append(end, overtaken);
+      else if (await this.#overwrite(overtaken)) this.#folded = folds;
     } catch (error) {
       if (overtaken()) return; // the final save has made this step durable
       this.#unwritten = true;
@@ -180,7 +190,47 @@ export class SealedFile {
     }
   }
 
+  async #append(end: End, overtaken: () => boolean): Promise<void> {
+    const lines = this.#unsealed();
+    const summary = Buffer.from(this.#summary);
+    this.#written();
+    const frame = await this.#seal(end.chain, { summary, segments: await packAside(lines) });
+    if (overtaken()) return;
+    const stamp = await this.#opened(end).append(frame.bytes);
+    if (!overtaken()) this.#appended(end, frame, stamp);
+  }
+
+  /** Tells whether it came to its end; a final save may overtake it at any point where it waits. */
+  async #overwrite(overtaken: () => boolean): Promise<boolean> {
+    const { header, generation } = this.#nextHeader();
+    const summary = Buffer.from(this.#summary);
+    const draft = this.#draft ? [this.#draft] : [];
+    this.#written();
+    const small = this.#body.tailLength < APPEND_FROM;
+    const segments = small ? this.#body.toSegments(draft) : await this.#body.toSegmentsAside(draft);
+    if (overtaken()) return false;
+    const frame = await this.#seal(firstLink(header), { summary, segments });
+    if (overtaken()) return false;
+    const stamp = await replaceFile(this.path, [header, frame.bytes], { abandoned: overtaken });
+    if (overtaken()) return false;
+    this.#overwritten(generation, frame, stamp);
+    return true;
+  }
+
+  /** In slices where it is much: what is sealed within a slice is not worth the wait for a turn of its own. */
+  async #seal(chain: Chain, content: Content): Promise<SealedFrame> {
+    const length = content.segments.reduce((sum, { stored }) => sum + stored.length, 0);
+    if (length < SLICED_FROM) return sealFrame(this.#key, chain, content);
+    const slices = sealFrameInSlices(this.#key, chain, content);
+    for (;;) {
+      const { done, value } = slices.next();
+      if (done) return value;
+      await nextTurn();
+    }
+  }
+
   #take(step: Step): void {
+    if (step.base) this.#body = step.base;
     this.#summary = step.summary;
     this.#draft = step.draft;
     this.#unwritten = true;
@@ -203,31 +253,39 @@ export class SealedFile {
     return large && end && !unsure && end.laterFrames < end.firstFrame ? end : undefined;
   }
 
-  #sealPending(end: End): SealedFrame {
-    const lines = this.#draft ? [...this.#pending, this.#draft] : this.#pending;
-    return sealFrame(this.#key, end.chain, { summary: Buffer.from(this.#summary), segments: pack(lines) });
+  /** What an append takes along: what is not on disk, and what the next save replaces. */
+  #unsealed(): Uint8Array[] {
+    return this.#draft ? [...this.#pending, this.#draft] : this.#pending;
   }
 
-  #sealWhole(): { header: Buffer; frame: SealedFrame } {
+  #whole(): Segment[] {
+    return this.#body.toSegments(this.#draft ? [this.#draft] : []);
+  }
+
+  /** The header that the next overwrite begins with, and its generation; what that takes out of the way is kept first. */
+  #nextHeader(): { header: Buffer; generation: bigint } {
+    this.release();
     if (this.#torn) quarantineTorn(this.path, this.fileId, this.#torn);
     this.#torn = undefined;
     this.#generation += 1n;
     const { fileId } = this;
-    const header = encodeHeader({ kind: 'session', keyId: this.#key.id, fileId, generation: this.#generation });
-    const content = { summary: Buffer.from(this.#summary), segments: this.#body.toSegments(this.#draft) };
-    return { header, frame: sealFrame(this.#key, firstLink(header), content) };
+    const generation = this.#generation;
+    return { header: encodeHeader({ kind: 'session', keyId: this.#key.id, fileId, generation }), generation };
   }
 
-  #overwritten(frame: SealedFrame, stamp: Stamp): void {
-    this.#end = { stamp, chain: frame.next, firstFrame: frame.bytes.length, laterFrames: 0 };
+  #opened(end: End): FileEnd {
+    this.#appender ??= new FileEnd(this.path, end.stamp);
+    return this.#appender;
+  }
+
+  #overwritten(generation: bigint, frame: SealedFrame, stamp: Stamp): void {
+    this.#end = { generation, stamp, chain: frame.next, firstFrame: frame.bytes.length, laterFrames: 0 };
     this.#flushed = true;
   }
 
   #appended(end: End, frame: SealedFrame, stamp: Stamp): void {
     const laterFrames = end.laterFrames + frame.bytes.length;
-    this.#end = { stamp, chain: frame.next, firstFrame: end.firstFrame, laterFrames };
+    this.#end = { ...end, stamp, chain: frame.next, laterFrames };
     this.#flushed = true;
   }
 }
-
-type SealedFrame = ReturnType<typeof sealFrame>;

@@ -246,6 +246,7 @@ export class Vault {
         lease.release();
       });
     } finally {
+      file.release();
       lease.abandon();
     }
   }

@@ -10,6 +10,7 @@ import {
   openSummary,
   SUMMARY_REACH,
   sealFrame,
+  sealFrameInSlices,
 } from '../../src/envelope/seal.ts';
 import { packSegment } from '../../src/envelope/segment.ts';
 import { buffersOf, contentOf, expectRefusal, keyOf, openFile, SealedFile } from './support.ts';
@@ -61,6 +62,21 @@ describe('seal', () => {
     const link = createHash('sha256').update(file.chains[0]!.link).update(one.subarray(0, 60)).digest();
     expect(next).toEqual({ link, index: 1 });
     expect(file.chains[0]!.link).toEqual(createHash('sha256').update(file.header).digest());
+  });
+
+  it('seals the same bytes in slices, and lets others have their turn between them', () => {
+    const lines = randomBytes(2_000_000);
+    const content = {
+      summary: Buffer.from('{}'),
+      segments: [{ codec: 0 as const, plainLength: lines.length, stored: lines }],
+    };
+    const salt = Buffer.alloc(24, 7);
+    const slices = sealFrameInSlices(key, file.chains[0]!, content, salt);
+    let turns = 0;
+    let step = slices.next();
+    for (; !step.done; step = slices.next()) turns++;
+    expect(step.value).toEqual(sealFrame(key, file.chains[0]!, content, salt));
+    expect(turns).toBe(3);
   });
 
   it('never seals the same content to the same bytes', () => {

@@ -3,7 +3,7 @@ import { constants, zstdCompressSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { MAX_PLAIN, type Segment } from '../../src/envelope/format.ts';
-import { cutSegments, packSegment, unpackSegment } from '../../src/envelope/segment.ts';
+import { cutSegments, packSegment, packSegmentAside, unpackSegment } from '../../src/envelope/segment.ts';
 import { buffersOf, expectRefusal } from './support.ts';
 
 const compressible = Buffer.from('{"type":"message","role":"user"}\n'.repeat(200));
@@ -15,6 +15,14 @@ describe('packSegment', () => {
         expect(unpackSegment(packSegment(lines))).toEqual(Buffer.from(lines));
       }),
     );
+  });
+
+  it('packs the same off the main thread', async () => {
+    for (const lines of [compressible, randomBytes(1000)]) {
+      const segment = await packSegmentAside(lines);
+      expect(unpackSegment(segment)).toEqual(lines);
+      expect(segment.codec).toBe(packSegment(lines).codec);
+    }
   });
 
   it('compresses where that is smaller', () => {

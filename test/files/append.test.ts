@@ -1,6 +1,7 @@
 import {
   appendFileSync as growSync,
   linkSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -10,16 +11,14 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { appendFile, appendFileSync } from '../../src/files/append.ts';
-import { reasonOf, replaceFile, replaceFileSync, type Stamp } from '../../src/files/replace.ts';
+import { FileEnd } from '../../src/files/append.ts';
+import { reasonOf, replaceFile, replaceFileSync } from '../../src/files/replace.ts';
+import { appendOnce, appendOnceSync } from './appends.ts';
 import { requirePosix, temporaryFolder } from './facilities.ts';
 
 const appends = [
-  { name: 'appendFile', append: appendFile },
-  {
-    name: 'appendFileSync',
-    append: async (path: string, at: Stamp, bytes: Uint8Array) => appendFileSync(path, at, bytes),
-  },
+  { name: 'append', append: appendOnce },
+  { name: 'appendSync', append: async (...args: Parameters<typeof appendOnce>) => appendOnceSync(...args) },
 ];
 
 describe.each(appends)('$name', ({ append }) => {
@@ -76,13 +75,13 @@ describe.each(appends)('$name', ({ append }) => {
   });
 });
 
-describe('appendFile, in flight', () => {
+describe('append, in flight', () => {
   it('reports NOT_SAVED when its file lost its name before it was done', async (context) => {
     requirePosix(context);
     const path = join(temporaryFolder(), 'session');
     const stamp = await replaceFile(path, [Buffer.from('one ')]);
     linkSync(path, `${path}.kept`);
-    const pending = appendFile(path, stamp, Buffer.from('two'));
+    const pending = appendOnce(path, stamp, Buffer.from('two'));
     replaceFileSync(path, [Buffer.from('final')]);
     await expect(pending).rejects.toMatchObject({ code: 'NOT_SAVED', cause: { message: 'changed by something else' } });
     expect(readFileSync(path, 'utf8')).toBe('final');
@@ -93,8 +92,56 @@ describe('appendFile, in flight', () => {
   it('reports NOT_SAVED when something else wrote behind it', async () => {
     const path = join(temporaryFolder(), 'session');
     const stamp = await replaceFile(path, [Buffer.from('one ')]);
-    const pending = appendFile(path, stamp, Buffer.from('two'));
+    const pending = appendOnce(path, stamp, Buffer.from('two'));
     growSync(path, '!');
     await expect(pending).rejects.toMatchObject({ code: 'NOT_SAVED' });
   });
 });
+
+describe('FileEnd', () => {
+  it.skipIf(process.platform !== 'linux')('is opened once for any number of appends', async () => {
+    const path = join(temporaryFolder(), 'session');
+    const stamp = await replaceFile(path, [Buffer.from('one ')]);
+    const before = descriptors();
+    const end = new FileEnd(path, stamp);
+    await end.append(Buffer.from('two '));
+    expect(end.appendSync(Buffer.from('three'))).toEqual({ ...stamp, size: 13 });
+    expect(descriptors() - before).toBe(1);
+    end[Symbol.dispose]();
+    expect(descriptors()).toBe(before);
+    expect(readFileSync(path, 'utf8')).toBe('one two three');
+  });
+
+  it.skipIf(process.platform !== 'linux')(
+    'keeps its descriptor from becoming another file’s while an append is in flight',
+    async () => {
+      const path = join(temporaryFolder(), 'session');
+      const stamp = await replaceFile(path, [Buffer.from('one ')]);
+      const before = descriptors();
+      const end = new FileEnd(path, stamp);
+      const pending = end.append(Buffer.alloc(300_000, 'x'));
+      end[Symbol.dispose]();
+      expect(descriptors() - before).toBe(1);
+      expect(await pending).toMatchObject({ size: 300_004 });
+      expect(descriptors()).toBe(before);
+    },
+  );
+
+  it('appends nothing more once it failed, or is closed', async () => {
+    const path = join(temporaryFolder(), 'session');
+    const stamp = await replaceFile(path, [Buffer.from('one ')]);
+    const [failed, closed] = [new FileEnd(path, { ...stamp, size: 3 }), new FileEnd(path, stamp)];
+    await expect(failed.append(Buffer.from('two'))).rejects.toMatchObject({ code: 'NOT_SAVED' });
+    closed[Symbol.dispose]();
+    for (const end of [failed, closed]) {
+      await expect(end.append(Buffer.from('two'))).rejects.toMatchObject({ code: 'NOT_SAVED' });
+      expect(() => end.appendSync(Buffer.from('two'))).toThrow('its end is not open');
+    }
+    expect(readFileSync(path, 'utf8')).toBe('one ');
+  });
+});
+
+/** How many descriptors this process has open. */
+function descriptors(): number {
+  return readdirSync('/proc/self/fd').length;
+}

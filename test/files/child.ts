@@ -2,7 +2,6 @@ import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmdirSync, write
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
-import { appendFile, appendFileSync } from '../../src/files/append.ts';
 import { FileLock, takeLock } from '../../src/files/lock.ts';
 import { makeDirectory } from '../../src/files/paths.ts';
 import { openReader } from '../../src/files/reader.ts';
@@ -14,6 +13,7 @@ import {
   replaceFile,
   replaceFileSync,
 } from '../../src/files/replace.ts';
+import { appendOnce, appendOnceSync } from './appends.ts';
 
 /*
  * A process of its own for a test: does one thing, prints one line of JSON, ends.
@@ -67,8 +67,8 @@ const verbs: Record<Verb, (request: Request) => unknown> = {
     return replaceFile(path, [Buffer.alloc(size ?? 0, fill)]);
   },
   create: ({ path, size, fill }) => createFile(path, [Buffer.alloc(size ?? 0, fill)]),
-  append: ({ path, size, fill }) => appendFile(path, stampOf(path), Buffer.alloc(size ?? 0, fill)),
-  appendSync: ({ path, size, fill }) => appendFileSync(path, stampOf(path), Buffer.alloc(size ?? 0, fill)),
+  append: ({ path, size, fill }) => appendOnce(path, stampOf(path), Buffer.alloc(size ?? 0, fill)),
+  appendSync: ({ path, size, fill }) => appendOnceSync(path, stampOf(path), Buffer.alloc(size ?? 0, fill)),
   pointLink: ({ path, fill }) => pointLink(path, fill ?? ''),
   pointLinkSync: ({ path, fill }) => pointLinkSync(path, fill ?? ''),
   makeDirectory: async ({ path }) => makeDirectory(path),

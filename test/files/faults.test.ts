@@ -3,10 +3,10 @@ import { chmodSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync }
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import writeFileAtomic from 'write-file-atomic';
-import { appendFile, appendFileSync } from '../../src/files/append.ts';
 import { FileLock } from '../../src/files/lock.ts';
 import { makeDirectory } from '../../src/files/paths.ts';
-import { createFile, reasonOf, replaceFile, replaceFileSync, type Stamp } from '../../src/files/replace.ts';
+import { createFile, reasonOf, replaceFile, replaceFileSync } from '../../src/files/replace.ts';
+import { appendOnce, appendOnceSync } from './appends.ts';
 import { inChild, requirePosix, type Skippable, smallDisk, temporaryFolder, withLimit } from './facilities.ts';
 
 const KB = 1024;
@@ -17,11 +17,8 @@ const overwrites = [
 ];
 
 const appends = [
-  { name: 'appendFile', append: appendFile },
-  {
-    name: 'appendFileSync',
-    append: async (path: string, at: Stamp, bytes: Uint8Array) => appendFileSync(path, at, bytes),
-  },
+  { name: 'append', append: appendOnce },
+  { name: 'appendSync', append: async (...args: Parameters<typeof appendOnce>) => appendOnceSync(...args) },
 ];
 
 describe('a disk that fills up', () => {
@@ -130,7 +127,7 @@ describe('a file system that turns read-only', () => {
     FileLock.tryTake(join(disk.path, 'lock'))?.release();
     disk.remount('ro');
     const refused = { code: 'NOT_SAVED', cause: expect.objectContaining({ code: 'EROFS' }) };
-    await expect(appendFile(path, stamp, Buffer.from('new'))).rejects.toMatchObject(refused);
+    await expect(appendOnce(path, stamp, Buffer.from('new'))).rejects.toMatchObject(refused);
     expect(() => FileLock.tryTake(join(disk.path, 'lock'))).toThrow(expect.objectContaining(refused));
     expect(FileLock.isHeld(join(disk.path, 'lock'))).toBe(false);
     disk.remount('rw');

@@ -1,4 +1,5 @@
-import { appendFileSync, mkdirSync, rmSync, statSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { appendFileSync, mkdirSync, readdirSync, readlinkSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { VaultKey } from '../../src/envelope/key.ts';
@@ -130,4 +131,52 @@ describe('SealedFile', () => {
     expect(statSync(path).ino).not.toBe(ino);
     expect(linesOf(path).slice(1)).toEqual(['appended', 'in flight', 'last']);
   });
+
+  it('lets others have their turn while it seals much', async () => {
+    const path = join(temporaryFolder(), fileId);
+    const file = new SealedFile(path, fileId, key);
+    const much = Array.from({ length: 40 }, () => randomBytes(75_000).toString('base64'));
+    let turns = 0;
+    let isOver = false;
+    const count = (): void => {
+      turns++;
+      if (!isOver) setImmediate(count);
+    };
+    setImmediate(count);
+    await file.save(step(much.join('\n')));
+    isOver = true;
+    // Three segments compressed aside, and some three megabytes of them sealed half a megabyte at a time.
+    expect(turns).toBeGreaterThan(6);
+    expect(linesOf(path)).toEqual(much);
+  });
+
+  it.skipIf(process.platform !== 'linux')(
+    'keeps one descriptor open while it appends, and none once it is folded',
+    async () => {
+      const path = join(temporaryFolder(), fileId);
+      const file = new SealedFile(path, fileId, key);
+      await file.save(step('x'.repeat(200_000)));
+      const before = openFiles(path);
+      await file.save(step('two'));
+      await file.save(step('three'));
+      expect(openFiles(path) - before).toBe(1);
+      await file.fold();
+      expect(openFiles(path)).toBe(before);
+      expect(linesOf(path).slice(1)).toEqual(['two', 'three']);
+    },
+  );
 });
+
+/** How many descriptors this process has of the file at `path`, or of what had that name. */
+function openFiles(path: string): number {
+  const links = readdirSync('/proc/self/fd').map((name) => readlink(join('/proc/self/fd', name)));
+  return links.filter((target) => target?.startsWith(path)).length;
+}
+
+function readlink(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return undefined; // the descriptor of the listing itself is gone again
+  }
+}
