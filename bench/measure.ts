@@ -57,7 +57,7 @@ export function spreadOf(times: readonly number[]): Spread {
 }
 
 /** Between two values the straight line. */
-function quantile(sorted: readonly number[], part: number): number {
+export function quantile(sorted: readonly number[], part: number): number {
   const at = part * (sorted.length - 1);
   const below = sorted[Math.floor(at)] ?? Number.NaN;
   const above = sorted[Math.ceil(at)] ?? below;
