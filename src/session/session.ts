@@ -190,7 +190,7 @@ export class Session implements AsyncDisposable {
     const ts = Date.now();
     let id = this.#state.lastEvent;
     const events = added.map((event): Event => ({ id: ++id, ts, ...event }));
-    this.#events.push(...events);
+    for (const event of events) this.#events.push(event); // any number of them: a call takes only so many arguments
     this.#state = fold(this.#state, events);
     this.#touched = true;
   }

@@ -264,14 +264,21 @@ describe('Session', () => {
       const session = begin(sessions);
       await session.append(user('one'));
       const inFlight = session.append(user('two'));
-      await Promise.resolve();
-      await Promise.resolve();
-      const before = unfinished(at);
+      for (let turn = 0; turn < 50 && unfinished(at).length === 0; turn++) await Promise.resolve();
+      expect(unfinished(at)).toHaveLength(1);
       session.finalSave();
-      if (trial === 0) expect(before).toHaveLength(1);
       expect(unfinished(at)).toEqual([]);
       await inFlight;
     }
+  });
+
+  it('takes any number of events in one step', async () => {
+    const at = home();
+    await using sessions = await at.open();
+    const session = begin(sessions);
+    await session.append(...Array.from({ length: 100_000 }, () => user('')));
+    await session.close();
+    expect((await sessions.read((await sessions.list())[0]!)).state.messages).toHaveLength(100_000);
   });
 
   it('makes the final save of a session that is being closed', async () => {
