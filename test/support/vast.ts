@@ -12,13 +12,17 @@ import { emptyState, fold } from '../../src/session/state.ts';
 import { encodeSummary, summarize } from '../../src/session/summary.ts';
 import { pack } from '../../src/vault/body.ts';
 import { VaultDirectory } from '../../src/vault/directory.ts';
+import type { Unlocked } from '../../src/vault/keys.ts';
 import { Seen } from '../../src/vault/seen.ts';
-import { Vault } from '../../src/vault/vault.ts';
+import { type KeychainChoice, Vault } from '../../src/vault/vault.ts';
 
 /** A vault to fill. */
 export interface Vast {
   readonly directory: string;
-  readonly keyring: MemoryKeyring;
+  /** Where its key is; without it what `env` says. */
+  readonly keyring?: MemoryKeyring | undefined;
+  /** Default: nothing. */
+  readonly env?: NodeJS.ProcessEnv;
   readonly sessions: number;
   /** The events of the session with this number, as they are appended; ids, times and `begin` are added. */
   readonly events: (number: number) => readonly NewEvent[];
@@ -28,11 +32,8 @@ export interface Vast {
  * Fills a vault with sessions that are as if each had been begun and closed, one minute after another, but none of them flushed to the disk:
  * a thousand take less than a second. Files get their marks in `seen`. Gives the file ids, the oldest first.
  */
-export async function fillVast({ directory, keyring, sessions, events }: Vast): Promise<string[]> {
-  await (await openVault({ directory, keyring, env: {} })).close();
-  const unlocked = await new Vault({ directory, keyring, env: {}, choice: 'auto' }).unlock();
-  const place = new VaultDirectory(directory);
-  mkdirSync(place.sessions, { recursive: true, mode: 0o700 });
+export async function fillVast({ sessions, events, ...where }: Vast): Promise<string[]> {
+  const { unlocked, place } = await emptyVault(where);
   const marks = new Map<string, { generation: bigint; frames: number; link: Buffer }>();
   const start = Date.UTC(2026, 0, 1);
   for (let number = 0; number < sessions; number++) {
@@ -41,6 +42,20 @@ export async function fillVast({ directory, keyring, sessions, events }: Vast): 
   }
   new Seen(place).record(unlocked, marks);
   return [...marks.keys()];
+}
+
+/** Makes a vault for sealed files that are put there by hand, and gives its key and its places. */
+export async function emptyVault({
+  directory,
+  keyring,
+  env = {},
+}: Omit<Vast, 'sessions' | 'events'>): Promise<{ unlocked: Unlocked; place: VaultDirectory }> {
+  const choice = (env['COFFER_KEYCHAIN'] ?? 'auto') as KeychainChoice;
+  await (await openVault({ directory, keyring, env })).close();
+  const unlocked = await new Vault({ directory, keyring, env, choice }).unlock();
+  const place = new VaultDirectory(directory);
+  mkdirSync(place.sessions, { recursive: true, mode: 0o700 });
+  return { unlocked, place };
 }
 
 /** Realistic sessions of so many bytes of plaintext each. */

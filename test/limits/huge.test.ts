@@ -1,0 +1,56 @@
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { makePlace, type Place, type Result } from '../support/coffer.ts';
+import type { Huge } from './huge.ts';
+import { requireMemory } from './room.ts';
+
+const PATIENCE = 100_000;
+
+describe('a session of a gigabyte', () => {
+  it('is opened, or refused in a line about memory, and never ends in a crash', async (context) => {
+    requireMemory(context, 8);
+    await using place = await makePlace();
+    const { bytes } = fill(place, 1_000_000_000);
+    expect(bytes).toBeGreaterThanOrEqual(1_000_000_000);
+    const file = join(place.root, 'exported.jsonl');
+    const commands: Record<string, string[]> = {
+      list: ['sessions'],
+      search: ['sessions', '--search', 'the end of it'],
+      export: ['export', '1', '--format', 'jsonl', '-o', file],
+      resume: ['resume', '1', '--prompt', 'hello'],
+    };
+    for (const [name, args] of Object.entries(commands)) {
+      const result = await place.run(args, { patience: PATIENCE });
+      if (result.code !== 0) expectTold(name, result);
+    }
+    // With a heap that can't hold it the memory of the machine is no help: a line, and what was there stays.
+    const env = { NODE_OPTIONS: '--max-old-space-size=256' };
+    for (const [name, args] of Object.entries({ ...commands, logs: ['logs', '1'], stats: ['stats'] })) {
+      const result = await place.run(args, { env, patience: PATIENCE });
+      if (result.code !== 0) expectTold(`${name}, with a small heap`, result);
+    }
+    expect((await place.run(['sessions'])).stdout).toContain('saved sessions (1):');
+  }, 300_000);
+});
+
+/** In a process of its own: the memory it takes is not the tests'. */
+function fill(place: Place, bytes: number): Huge {
+  const script = join(import.meta.dirname, 'huge.ts');
+  const env = { ...process.env, ...place.libraryEnv };
+  return JSON.parse(execFileSync(process.execPath, [script, place.data, String(bytes)], { env }).toString()) as Huge;
+}
+
+/** Ended by itself, with one line that says what it is about. */
+function expectTold(name: string, { code, signal, stderr }: Result): void {
+  const told = { name, signal, stderr: stderr.slice(0, 600) };
+  expect(told).toMatchObject({ signal: null, stderr: expect.stringMatching(/^coffer: .*memory.*$/m) });
+  expect(told).toMatchObject({ stderr: expect.not.stringContaining('this is a bug') });
+  expect(
+    stderr
+      .trimEnd()
+      .split('\n')
+      .filter((line) => line.startsWith('coffer: ')),
+  ).toHaveLength(1);
+  expect(code).toBeGreaterThan(0);
+}
