@@ -1,5 +1,6 @@
 import { readFileSync, realpathSync, statfsSync } from 'node:fs';
-import { cpus, loadavg, release, totalmem } from 'node:os';
+import { cpus, loadavg, release, tmpdir, totalmem } from 'node:os';
+import { join } from 'node:path';
 import { zstdCompressSync } from 'node:zlib';
 import { eventsOf, Transcript } from './transcript.ts';
 
@@ -22,6 +23,11 @@ export function describeMachine(folder: string): Machine {
     kernel: release(),
     disk: describeDisk(folder),
   };
+}
+
+/** The temp folder, or this repository's build where that is in memory: what is durable there says nothing. */
+export function defaultFolder(): string {
+  return isInMemory(tmpdir()) ? join(import.meta.dirname, '../dist') : tmpdir();
 }
 
 /** What to know of the figures before believing them. */

@@ -4,18 +4,17 @@
  *
  *   --short         what CI runs: smaller sizes, and it fails where a ratio is above its bound in thresholds.json
  *   --json          everything as JSON, curves included
- *   --folder DIR    measures the disk that DIR is on instead of the temp folder's
+ *   --folder DIR    measures the disk that DIR is on instead of the temp folder's (or this repository's, where that one is in memory)
  *   --only A,B      only these parts
  *   --write         keeps the run in docs/bench/, and writes what is made of it
  */
 import { execFileSync } from 'node:child_process';
 import { globSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import { ensureBuild } from './build.ts';
-import { describeMachine, notesOn } from './machine.ts';
+import { defaultFolder, describeMachine, notesOn } from './machine.ts';
 import type { Size } from './part.ts';
 import { runPart } from './part-run.ts';
 import { parts } from './parts.ts';
@@ -80,19 +79,20 @@ async function main(): Promise<void> {
     },
   });
   if (options.write && (options.short || options.only !== undefined)) {
-    throw new TypeError('--write keeps a whole run: use it without --short and --only');
+    refuse('--write keeps a whole run: use it without --short and --only');
   }
   const names = chosen(options.only);
   const thresholds = readThresholds();
   // The folder with the data goes when the process ends.
   process.once('SIGINT', () => process.exit(130));
+  const build = ensureBuild();
   const report = await measureAll({
     module: join(import.meta.dirname, 'parts.ts'),
     names,
     size: options.short ? 'short' : 'full',
-    parent: options.folder ?? tmpdir(),
+    parent: options.folder ?? defaultFolder(),
     thresholds,
-    build: ensureBuild(),
+    build,
     onProgress: progress,
   });
   progress('');
@@ -107,8 +107,13 @@ function chosen(only: string | undefined): string[] {
   const all = Object.keys(parts);
   const names = only?.split(',') ?? all;
   const unknown = names.filter((name) => !all.includes(name));
-  if (unknown.length > 0) throw new TypeError(`no part ${unknown.join(', ')}; there are ${all.join(', ')}`);
+  if (unknown.length > 0) refuse(`no part ${unknown.join(', ')}; there are ${all.join(', ')}`);
   return names;
+}
+
+function refuse(why: string): never {
+  process.stderr.write(`bench: ${why}\n`);
+  process.exit(2);
 }
 
 /** One line on a terminal, that the next one replaces. */
