@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { Answer, Found, ItemName, Refusal } from './answer.ts';
 import { asBusError, BUS, Bus, BusError } from './dbus.ts';
 import type { Variant } from './dbus-wire.ts';
+import { openSession, type Secret, type SecretSession } from './secret-session.ts';
 import {
   askState,
   attributesOf,
@@ -42,6 +43,27 @@ export function inspect(terms: Terms, item: ItemName): Promise<State | Refusal> 
   return converse(terms, (bus) => askState(bus, item));
 }
 
+/** What a look at an item came to: the state, and the text where that is all there is to ask for. */
+export interface Looked {
+  readonly state: State;
+  readonly text?: string | undefined;
+}
+
+/**
+ * Asks for the state as {@link inspect} does and, where there is one item of that name and it is open, reads its text in the same
+ * conversation. No text where there is more to it: several items, a locked one, one that is not text. Never prompts.
+ */
+export function look(terms: Terms, item: ItemName): Promise<Looked | Refusal> {
+  return converse(terms, async (bus): Promise<Looked> => {
+    const session = openSession(bus);
+    session.catch(() => undefined); // what went wrong matters only where it is used
+    const state = await stateOn(bus, terms, item);
+    const [path, ...others] = state.open;
+    if (path === undefined || others.length > 0 || state.shut.length > 0) return { state };
+    return { state, text: await plainText(bus, path, session) };
+  });
+}
+
 /** Asks, without a prompt, whether an item could be kept now. */
 export async function probe(terms: Terms, item: ItemName): Promise<Answer> {
   const state = await inspect(terms, item);
@@ -52,7 +74,8 @@ export async function probe(terms: Terms, item: ItemName): Promise<Answer> {
 export function read(terms: Terms, item: ItemName): Promise<Found> {
   return converse(terms, async (bus): Promise<Found> => {
     const found = await openItem(bus, terms, item);
-    return 'outcome' in found ? found : { outcome: 'READY', text: await secretOf(bus, found.path) };
+    if ('outcome' in found) return found;
+    return { outcome: 'READY', text: (await secretOf(bus, found.path, await openSession(bus))).text };
   });
 }
 
@@ -63,9 +86,11 @@ export function write(terms: Terms, item: ItemName, text: string): Promise<Answe
     const refusal = writeRefusal(state, terms.mayPrompt);
     if (refusal) return refusal;
     if (state.isLocked && !(await unlock(bus, [state.collection as string]))) return DISMISSED;
-    const path = await create(bus, state.collection as string, item, text);
+    const session = await openSession(bus);
+    const path = await create(bus, state.collection as string, item, session.wrap(text));
     if (path === undefined) return DISMISSED;
-    if ((await secretOf(bus, path)) === text) return { outcome: 'READY', detail: 'the keychain keeps it' };
+    if ((await secretOf(bus, path, session)).text === text)
+      return { outcome: 'READY', detail: 'the keychain keeps it' };
     return { outcome: 'DECLINED', detail: 'the keychain took the key and does not give it back' };
   });
 }
@@ -152,34 +177,31 @@ async function answered(bus: Bus, prompt: string): Promise<Variant | undefined> 
   return dismissed === false ? (result as Variant) : undefined;
 }
 
-async function create(bus: Bus, collection: string, item: ItemName, text: string): Promise<string | undefined> {
+async function create(bus: Bus, collection: string, item: ItemName, secret: Secret): Promise<string | undefined> {
   const target = { destination: SECRETS, path: collection, interface: COLLECTION_INTERFACE };
   const properties = [
     [`${ITEM_INTERFACE}.Label`, { signature: 's', value: `${item.service}/${item.account}` }],
     [`${ITEM_INTERFACE}.Attributes`, { signature: 'a{ss}', value: attributesOf(item) }],
   ];
-  const secret = [await openSession(bus), Buffer.alloc(0), Buffer.from(text), 'text/plain'];
   const [path, prompt] = await bus.call(target, 'CreateItem', 'a{sv}(oayays)b', properties, secret, true);
   const made = prompt === NO_OBJECT ? path : (await answered(bus, objectPath(prompt)))?.value;
   return made === undefined || made === NO_OBJECT ? undefined : objectPath(made);
 }
 
-async function secretOf(bus: Bus, path: string): Promise<string> {
-  const session = await openSession(bus);
-  const [secret] = await bus.call({ destination: SECRETS, path, interface: ITEM_INTERFACE }, 'GetSecret', 'o', session);
-  const value = Array.isArray(secret) ? secret[2] : undefined;
-  if (!Buffer.isBuffer(value)) throw new BusError('absent', 'the keychain gives a secret of no known form');
-  const text = value.toString('utf8');
-  value.fill(0);
-  return text;
+/** The text of an open item; undefined where the service refuses it or it is something else, which another way of asking may explain. */
+async function plainText(bus: Bus, path: string, session: Promise<SecretSession>): Promise<string | undefined> {
+  try {
+    const { text, contentType } = await secretOf(bus, path, await session);
+    return /^text\/plain\b/.test(contentType) ? text : undefined;
+  } catch (error) {
+    // Silence is an answer: whoever waits has waited long enough.
+    if (asBusError(error).kind === 'late') throw error;
+    return undefined;
+  }
 }
 
-/**
- * Opens a session in which secrets travel `plain`. The bus is a private unix socket of this user: whoever can listen there
- * is this user, and can ask the service for the secret as well. libsecret's Diffie-Hellman is not authenticated, so it keeps out
- * nobody else; and it would need a cipher outside the one file that may use one.
- */
-async function openSession(bus: Bus): Promise<string> {
-  const [, session] = await bus.call(SERVICE, 'OpenSession', 'sv', 'plain', { signature: 's', value: '' });
-  return objectPath(session);
+async function secretOf(bus: Bus, path: string, session: SecretSession): Promise<ReturnType<SecretSession['unwrap']>> {
+  const target = { destination: SECRETS, path, interface: ITEM_INTERFACE };
+  const [secret] = await bus.call(target, 'GetSecret', 'o', session.path);
+  return session.unwrap(secret);
 }

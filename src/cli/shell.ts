@@ -71,7 +71,7 @@ export async function openSessions(shell: Shell): Promise<Opened> {
 async function anticipate(env: NodeJS.ProcessEnv, directory: string | undefined): Promise<void> {
   const { anticipateKey } = await import('../vault/anticipate.ts');
   try {
-    anticipateKey(env, directory);
+    await anticipateKey(env, directory);
   } catch (error) {
     if (!isCofferError(error)) throw error; // a vault.json that can't be read is told by whoever needs it, in its own words
   }

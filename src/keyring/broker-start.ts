@@ -18,8 +18,12 @@ export function startBrokerEarly(env: NodeJS.ProcessEnv): BrokerProcess {
   return broker;
 }
 
-/** Gives a broker to ask: the one that was started early in the same environment if it still waits, else a new one. */
-export function startBroker(env: NodeJS.ProcessEnv): BrokerProcess {
+/**
+ * Gives a broker to ask: the one that was started early in the same environment if it still waits, else a new one. `script` is another
+ * broker to start, for tests.
+ */
+export function startBroker(env: NodeJS.ProcessEnv, script?: string): BrokerProcess {
+  if (script !== undefined) return new BrokerProcess(script, env);
   const waiting = early;
   early = undefined;
   if (waiting?.env === env && waiting.broker.claim()) return waiting.broker;

@@ -1,7 +1,5 @@
 import { join } from 'node:path';
-import * as security from '../../native-fallback/macos-security.ts';
 import * as secretService from '../../native-fallback/secret-service.ts';
-import * as dpapi from '../../native-fallback/windows-dpapi.ts';
 import {
   type Answer,
   decodeSecret,
@@ -14,7 +12,7 @@ import {
 } from './outcomes.ts';
 import type { Patience } from './patience.ts';
 
-export { inspect, providerName } from '../../native-fallback/secret-service.ts';
+export { inspect, type Looked, look, providerName } from '../../native-fallback/secret-service.ts';
 export {
   DISMISSED,
   LOCKED,
@@ -57,7 +55,7 @@ interface Native {
  */
 export class NativeKeyring implements Keyring {
   readonly backend: NativeBackend;
-  readonly #native: Native | undefined;
+  readonly #native: Promise<Native> | undefined;
 
   constructor(
     backend: NativeBackend,
@@ -70,27 +68,28 @@ export class NativeKeyring implements Keyring {
   }
 
   async probe(): Promise<Answer> {
-    return this.#native?.probe() ?? this.#elsewhere();
+    return (await this.#native)?.probe() ?? this.#elsewhere();
   }
 
   async provider(): Promise<string> {
-    return this.#native?.provider() ?? this.backend;
+    return (await this.#native)?.provider() ?? this.backend;
   }
 
   async get(keyId: string): Promise<LookUp> {
     requireKeyId(keyId);
-    return this.#native ? decodeSecret(await this.#native.read(itemOf(keyId))) : this.#elsewhere();
+    const native = await this.#native;
+    return native ? decodeSecret(await native.read(itemOf(keyId))) : this.#elsewhere();
   }
 
   async set(keyId: string, secret: Uint8Array): Promise<Answer> {
     requireKeyId(keyId);
     const text = encodeSecret(secret);
-    return this.#native?.write(itemOf(keyId), text) ?? this.#elsewhere();
+    return (await this.#native)?.write(itemOf(keyId), text) ?? this.#elsewhere();
   }
 
   async delete(keyId: string): Promise<Answer> {
     requireKeyId(keyId);
-    return this.#native?.remove(itemOf(keyId)) ?? this.#elsewhere();
+    return (await this.#native)?.remove(itemOf(keyId)) ?? this.#elsewhere();
   }
 
   #elsewhere(): Answer & { outcome: 'ABSENT' } {
@@ -103,8 +102,9 @@ export function itemOf(keyId: string): Item {
   return { service: SERVICE, account: keyId };
 }
 
-const MAKERS: Record<NativeBackend, (env: NodeJS.ProcessEnv, patience: Patience) => Native> = {
-  'secret-service': (env, patience) => {
+/** What another system needs is loaded there alone. */
+const MAKERS: Record<NativeBackend, (env: NodeJS.ProcessEnv, patience: Patience) => Promise<Native>> = {
+  'secret-service': async (env, patience) => {
     const terms = { env, ...patience };
     return {
       probe: () => secretService.probe(terms, itemOf('')),
@@ -114,7 +114,8 @@ const MAKERS: Record<NativeBackend, (env: NodeJS.ProcessEnv, patience: Patience)
       remove: (item) => secretService.remove(terms, item),
     };
   },
-  security: (_, patience) => {
+  security: async (_, patience) => {
+    const security = await import('../../native-fallback/macos-security.ts');
     const terms = { milliseconds: patience.whole };
     return {
       probe: () => security.probe(terms),
@@ -124,7 +125,8 @@ const MAKERS: Record<NativeBackend, (env: NodeJS.ProcessEnv, patience: Patience)
       remove: (item) => security.remove(terms, item),
     };
   },
-  dpapi: (env, patience) => {
+  dpapi: async (env, patience) => {
+    const dpapi = await import('../../native-fallback/windows-dpapi.ts');
     const terms = { env, directory: blobDirectory(env), milliseconds: patience.whole };
     return {
       probe: () => dpapi.probe(terms),

@@ -1,16 +1,22 @@
 import { dataDirectory } from '../files/paths.ts';
-import { startBrokerEarly } from '../keyring/broker-start.ts';
 import { readVaultFile } from './vault-file.ts';
 
 /**
- * Begins what coming by the vault's key will take, for a caller that has yet to load what it needs the key for: where the key is
- * in a keychain that keytar reaches, its broker starts meanwhile. Gives false where there is nothing to begin. Asks for nothing,
- * changes nothing. Throws what reading vault.json throws: `NEWER_VERSION`, `UNAUTHENTIC`, `FAILED`.
+ * Begins what coming by the vault's key will take, for a caller that has yet to load what it needs the key for: where the key is in a
+ * keychain that keytar reaches, the Secret Service is asked meanwhile, on other systems keytar's broker starts. Gives false where there is
+ * nothing to begin. Prompts for nothing, changes nothing. Throws what reading vault.json throws: `NEWER_VERSION`, `UNAUTHENTIC`, `FAILED`.
  */
-export function anticipateKey(env: NodeJS.ProcessEnv, directory?: string): boolean {
+export async function anticipateKey(env: NodeJS.ProcessEnv, directory?: string): Promise<boolean> {
   const choice = env['COFFER_KEYCHAIN'] ?? 'auto';
   if (choice !== 'auto' && choice !== 'keytar') return false;
-  if (readVaultFile(dataDirectory(env, directory))?.backend !== 'keytar') return false;
-  startBrokerEarly(env);
+  const file = readVaultFile(dataDirectory(env, directory));
+  if (file?.backend !== 'keytar') return false;
+  if (process.platform === 'linux') {
+    const { lookEarly } = await import('../keyring/early.ts');
+    lookEarly(env, file.key);
+  } else {
+    const { startBrokerEarly } = await import('../keyring/broker-start.ts');
+    startBrokerEarly(env);
+  }
   return true;
 }

@@ -31,7 +31,7 @@ describe('the broker', () => {
     const onBroker = (broker: BrokerProcess): void => void seen.push(whatIsSeenOf(broker));
     const keyring = new KeytarKeyring({ env, patience: ROOMY, onBroker });
     expect((await keyring.set(KEY_ID, secret)).outcome).toBe('READY');
-    expect((await keyring.get(KEY_ID)).outcome).toBe('READY');
+    expect((await keyring.delete(KEY_ID)).outcome).toBe('READY');
     expect(seen).toHaveLength(2);
     for (const text of seen) {
       expect(text).toContain('broker.ts');
@@ -87,37 +87,36 @@ describe('the broker', () => {
     const brokers: BrokerProcess[] = [];
     const onBroker = (broker: BrokerProcess): void => void brokers.push(broker);
     const keyring = new KeytarKeyring({ env: envOf(keychain), patience: ROOMY, onBroker });
-    await keyring.get(KEY_ID);
-    await keyring.set(KEY_ID, randomBytes(32));
-    await keyring.get(KEY_ID);
+    expect((await keyring.delete(KEY_ID)).outcome).toBe('NOT_FOUND');
+    expect((await keyring.set(KEY_ID, randomBytes(32))).outcome).toBe('READY');
+    await keychain.lockCollection();
+    expect((await keyring.set(KEY_ID, randomBytes(32))).outcome).toBe('LOCKED');
     expect(brokers.map(({ isAlive }) => isAlive)).toEqual([false, false, false]);
   });
 
   it('serves what follows a probe, so that the start is paid once', async (context) => {
     requireKeychain(context);
     await using keychain = await startKeychain();
-    await keychain.storeItem(KEY_ID, randomBytes(32).toString('base64'));
     let started = 0;
     const onBroker = (): void => void started++;
     const keyring = new KeytarKeyring({ env: envOf(keychain), patience: ROOMY, onBroker });
     await keyring.probe();
     await keyring.probe();
-    expect((await keyring.get(KEY_ID)).outcome).toBe('READY');
+    expect((await keyring.set(KEY_ID, randomBytes(32))).outcome).toBe('READY');
     expect(started).toBe(1);
-    expect((await keyring.get(KEY_ID)).outcome).toBe('READY');
+    expect((await keyring.set(KEY_ID, randomBytes(32))).outcome).toBe('READY');
     expect(started).toBe(2);
   });
 
   it('is started anew where the one of the probe has ended meanwhile', async (context) => {
     requireKeychain(context);
     await using keychain = await startKeychain();
-    await keychain.storeItem(KEY_ID, randomBytes(32).toString('base64'));
     const brokers: BrokerProcess[] = [];
     const onBroker = (broker: BrokerProcess): void => void brokers.push(broker);
     const keyring = new KeytarKeyring({ env: envOf(keychain), patience: ROOMY, onBroker });
     await keyring.probe();
     brokers[0]?.kill();
-    expect((await keyring.get(KEY_ID)).outcome).toBe('READY');
+    expect((await keyring.set(KEY_ID, randomBytes(32))).outcome).toBe('READY');
     expect(brokers).toHaveLength(2);
   });
 

@@ -162,7 +162,7 @@ describe.each(MAKERS)('%s', (_, make) => {
 });
 
 describe('keytar without its addon', () => {
-  it('answers ABSENT, and the choice goes on to the service itself', async (context) => {
+  it('answers ABSENT to all but a look-up of what is open, and the choice goes on to the service itself', async (context) => {
     requireKeychain(context);
     await using keychain = await startKeychain();
     const directory = await mkdtemp(join(tmpdir(), 'coffer-broker-'));
@@ -172,7 +172,10 @@ describe('keytar without its addon', () => {
     const broker = join(directory, 'broker.ts');
     const keyring = new KeytarKeyring({ env: envOf(keychain), patience: ROOMY, broker });
     await keychain.storeItem(KEY_ID, SECRET.toString('base64'));
-    expect(await asked(keyring)).toEqual(everything('ABSENT'));
+    expect(await asked(keyring)).toEqual({ ...everything('ABSENT'), get: 'READY' });
+    await keychain.lockCollection();
+    const attended = new KeytarKeyring({ env: envOf(keychain), patience: ROOMY_ATTENDED, broker });
+    expect(outcomeOf(await attended.get(KEY_ID))).toBe('ABSENT');
     await rm(directory, { recursive: true });
   });
 });

@@ -191,7 +191,10 @@ function keychainThat(bus: Bus, answers: Answers): Promise<StandIn> {
     ReadAlias: () => values('o', '/c'),
     SearchItems: () => values('aoao', ['/c/1'], []),
     Get: () => values('v', { signature: 'b', value: false }),
-    OpenSession: () => values('vo', { signature: 's', value: '' }, '/session/1'),
+    OpenSession: ({ body }) =>
+      body?.[0] === 'plain'
+        ? values('vo', { signature: 's', value: '' }, '/session/1')
+        : { error: 'org.freedesktop.DBus.Error.NotSupported' },
     GetSecret: () => values('(oayays)', ['/session/1', Buffer.alloc(0), Buffer.from('the text'), 'text/plain']),
     CreateItem: () => values('oo', '/c/1', '/'),
     Delete: () => values('o', '/'),

@@ -1,0 +1,144 @@
+import { randomBytes } from 'node:crypto';
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { Message } from '../../native-fallback/dbus-wire.ts';
+import { lookEarly, takeLook } from '../../src/keyring/early.ts';
+import { KeytarKeyring } from '../../src/keyring/keytar.ts';
+import type { LookUp } from '../../src/keyring/outcomes.ts';
+import type { Patience } from '../../src/keyring/patience.ts';
+import { type Said, type StandIn, startSilentPrompter, startStandIn } from '../support/dbus-service.ts';
+import { type Bus, requireKeychain, startBus, startKeychain } from '../support/keychain.ts';
+import { ROOMY, ROOMY_ATTENDED } from '../support/patience.ts';
+
+const KEY_ID = '00112233445566778899aabbccddeeff';
+const SECRET = randomBytes(32);
+const TEXT = SECRET.toString('base64');
+
+beforeEach(requireKeychain);
+
+describe('a look-up of keytar’s item', () => {
+  it('starts no broker where the item is there and open', async () => {
+    await using keychain = await startKeychain();
+    await keychain.storeItem(KEY_ID, TEXT);
+    expect(await lookUp(keychain)).toEqual({ brokers: 0, found: { outcome: 'READY', secret: SECRET } });
+  });
+
+  it('starts none for an answer that needs none: there is no such item, or nobody to unlock it', async () => {
+    await using keychain = await startKeychain();
+    await keychain.storeItem(KEY_ID, TEXT);
+    expect(await lookUp(keychain, ROOMY, 'f'.repeat(32))).toMatchObject({
+      brokers: 0,
+      found: { outcome: 'NOT_FOUND' },
+    });
+    await keychain.lockCollection();
+    expect(await lookUp(keychain)).toMatchObject({ brokers: 0, found: { outcome: 'LOCKED' } });
+  });
+
+  it('asks a broker where the item is locked and somebody is there', async () => {
+    await using keychain = await startKeychain();
+    await keychain.storeItem(KEY_ID, TEXT);
+    await keychain.lockCollection();
+    using prompter = await startSilentPrompter(keychain.env);
+    const patience = { mayPrompt: true, state: 1_000, whole: 2_000 };
+    expect(await lookUp(keychain, patience)).toMatchObject({ brokers: 1, found: { outcome: 'TIMEOUT' } });
+    expect(prompter.calls.map(({ member }) => member)).toContain('BeginPrompting');
+  });
+
+  it('asks a broker where a locked collection may hide it', async () => {
+    await using keychain = await startKeychain();
+    await keychain.lockCollection();
+    expect(await lookUp(keychain, ROOMY_ATTENDED)).toMatchObject({ brokers: 1, found: { outcome: 'DECLINED' } });
+  });
+
+  it.for([
+    ['there are two items', { SearchItems: () => values('aoao', ['/c/1', '/c/2'], []) }],
+    ['one more is locked', { SearchItems: () => values('aoao', ['/c/1'], ['/d/1']) }],
+    ['the service refuses it', { GetSecret: () => ({ error: 'org.freedesktop.Secret.Error.IsLocked' }) }],
+    ['the service opens no session', { OpenSession: () => ({ error: 'org.freedesktop.DBus.Error.Failed' }) }],
+    ['it is no text', { GetSecret: () => secretOf(TEXT, 'application/octet-stream') }],
+    ['it is of no known form', { GetSecret: () => values('s', TEXT) }],
+  ] as const)('asks a broker where %s', async ([, answers]) => {
+    await using bus = await startBus();
+    using _keychain = await keychainThat(bus, answers);
+    expect((await lookUp(bus)).brokers).toBe(1);
+  });
+
+  it('asks none where that same stand-in has one open item', async () => {
+    await using bus = await startBus();
+    using _keychain = await keychainThat(bus, {});
+    expect(await lookUp(bus)).toEqual({ brokers: 0, found: { outcome: 'READY', secret: SECRET } });
+  });
+
+  it('is over when the service falls silent, without a broker that would wait again', async () => {
+    await using bus = await startBus();
+    using _keychain = await keychainThat(bus, { GetSecret: () => 'silence' });
+    const patience = { mayPrompt: false, state: 700, whole: 1_500 };
+    expect(await lookUp(bus, patience)).toMatchObject({ brokers: 0, found: { outcome: 'TIMEOUT' } });
+  });
+});
+
+describe('a look that began early', () => {
+  it('answers the first question for that key in those surroundings, and no other', async () => {
+    await using keychain = await startKeychain();
+    await keychain.storeItem(KEY_ID, TEXT);
+    const env = envOf(keychain);
+    lookEarly(env, KEY_ID);
+    expect(await takeLook(env, KEY_ID)).toMatchObject({ text: TEXT });
+    expect(takeLook(env, KEY_ID)).toBeUndefined();
+    lookEarly(env, KEY_ID);
+    expect(takeLook({ ...env }, KEY_ID)).toBeUndefined();
+    lookEarly(env, KEY_ID);
+    expect(takeLook(env, 'f'.repeat(32))).toBeUndefined();
+  });
+
+  it('is what a look-up takes: the item may be gone since', async () => {
+    await using keychain = await startKeychain();
+    await keychain.storeItem(KEY_ID, TEXT);
+    const env = envOf(keychain);
+    lookEarly(env, KEY_ID);
+    await keychain.items();
+    await keychain.deleteItem(KEY_ID);
+    const keyring = new KeytarKeyring({ env, patience: ROOMY });
+    expect(await keyring.get(KEY_ID)).toEqual({ outcome: 'READY', secret: SECRET });
+    expect(await keyring.get(KEY_ID)).toMatchObject({ outcome: 'NOT_FOUND' });
+  });
+});
+
+async function lookUp(
+  bus: Bus,
+  patience: Patience = ROOMY,
+  keyId = KEY_ID,
+): Promise<{ brokers: number; found: LookUp }> {
+  let brokers = 0;
+  const onBroker = (): void => void brokers++;
+  const found = await new KeytarKeyring({ env: envOf(bus), patience, onBroker }).get(keyId);
+  return { brokers, found };
+}
+
+/** A Secret Service, unlocked, with one item that has our key, but for what `answers` says otherwise. */
+function keychainThat(bus: Bus, answers: Record<string, (call: Message) => Said>): Promise<StandIn> {
+  const usual: Record<string, (call: Message) => Said> = {
+    ReadAlias: () => values('o', '/c'),
+    SearchItems: () => values('aoao', ['/c/1'], []),
+    Get: () => values('v', { signature: 'b', value: false }),
+    OpenSession: ({ body }) =>
+      body?.[0] === 'plain'
+        ? values('vo', { signature: 's', value: '' }, '/session/1')
+        : { error: 'org.freedesktop.DBus.Error.NotSupported' },
+    GetSecret: () => secretOf(TEXT, 'text/plain; charset=utf8'),
+    ...answers,
+  };
+  const unknown = { error: 'org.freedesktop.DBus.Error.UnknownMethod' };
+  return startStandIn(bus.env, 'org.freedesktop.secrets', (call) => usual[call.member ?? '']?.(call) ?? unknown);
+}
+
+function secretOf(text: string, contentType: string): Said {
+  return values('(oayays)', ['/session/1', Buffer.alloc(0), Buffer.from(text), contentType]);
+}
+
+function values(signature: string, ...body: unknown[]): Said {
+  return { signature, body };
+}
+
+function envOf(bus: Bus): NodeJS.ProcessEnv {
+  return { PATH: process.env['PATH'], ...bus.env };
+}
