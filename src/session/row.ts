@@ -1,11 +1,11 @@
-import { type CofferError, isCofferError } from '../errors.ts';
+import type { CofferError } from '../errors.ts';
 import type { Holder } from '../vault/lease.ts';
 import type { Torn } from '../vault/open.ts';
 import { describeRollback } from '../vault/rollback.ts';
 import type { Listed } from '../vault/vault.ts';
 import type { Status } from './event.ts';
 import { emptyState } from './state.ts';
-import { decodeSummary, type Summary, summarize } from './summary.ts';
+import { type Summary, summarize } from './summary.ts';
 
 /** One line of the list: a session, a snapshot, or a file that can't be read (then `unreadable` says why). */
 export interface Row extends Omit<Summary, 'status'> {
@@ -42,16 +42,15 @@ export function describeTorn(torn: Torn): string {
 function toRow(listed: Listed, autosave: boolean): Row {
   const common = { number: 0, fileId: listed.fileId, autosave, held: listed.held };
   if ('error' in listed) return unreadableRow(common, listed.changed, listed.error);
-  try {
-    const summary = decodeSummary(listed.head.summary);
-    const torn = listed.head.torn && describeTorn(listed.head.torn);
-    const rolledBack = listed.rollback && describeRollback(listed.rollback);
-    const label = autosave ? '_autosave' : summary.id;
-    return { ...summary, ...common, status: statusOf(summary, listed.held), label, torn, rolledBack };
-  } catch (error) {
-    if (!isCofferError(error, 'UNAUTHENTIC')) throw error;
-    return unreadableRow(common, listed.changed, error);
-  }
+  const { summary, torn } = listed.head;
+  return {
+    ...summary,
+    ...common,
+    status: statusOf(summary, listed.held),
+    label: autosave ? '_autosave' : summary.id,
+    torn: torn && describeTorn(torn),
+    rolledBack: listed.rollback && describeRollback(listed.rollback),
+  };
 }
 
 /** A snapshot does not run, and neither does a session that no process holds. */

@@ -279,7 +279,7 @@ export class Session implements AsyncDisposable {
     this.#fileId = writable.file.fileId;
   }
 
-  #firstStep(siblings: Iterable<{ summary: Buffer }>): ReturnType<FirstStep> {
+  #firstStep(siblings: Iterable<{ id: string }>): ReturnType<FirstStep> {
     this.#id = newId(this.#state.begun, undefined, takenIds(siblings));
     return this.#step();
   }

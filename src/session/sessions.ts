@@ -166,11 +166,6 @@ export class Sessions implements AsyncDisposable {
     await this.#vault.read(row.fileId, onLines);
   }
 
-  /** Verifies a whole session as {@link read} does, and hands its lines over as they are recorded, not taken apart. Throws as {@link read}. */
-  async scan(row: Row, onLines: (lines: Buffer) => void): Promise<void> {
-    await this.#vault.read(row.fileId, onLines);
-  }
-
   /**
    * Goes on with a session in its own file; of a snapshot begins a new session whose parent it is.
    * Throws `SESSION_IN_USE` naming the holder, what {@link read} throws, and `ROLLED_BACK` where it is not as coffer saw it last,
@@ -202,7 +197,8 @@ export class Sessions implements AsyncDisposable {
   /** Looks at the vault as `coffer doctor` shows it. Changes nothing; asks for the key where there are files to look into. */
   async inspect(): Promise<Inspection> {
     const found = await this.#vault.inspect();
-    const rows = await this.list().catch((error: unknown) => {
+    const listed = this.#vault.list(true).then((found) => toRows(found, this.#vault.autosaveTarget()));
+    const rows = await listed.catch((error: unknown) => {
       if (!(error instanceof CofferError)) throw error;
       this.#refusal = error;
       return [];

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { CofferError, isCofferError } from '../errors.ts';
+import { CofferError } from '../errors.ts';
 import type { SealedFile } from '../vault/sealed-file.ts';
 import type { FirstStep, Vault } from '../vault/vault.ts';
 import { type Event, encodeEvents } from './event.ts';
 import type { State } from './state.ts';
-import { decodeSummary, encodeSummary, type Summary, summarize } from './summary.ts';
+import { encodeSummary, type Summary, summarize } from './summary.ts';
 
 /** The most characters a name may have, after trimming. */
 const NAME_LIMIT = 100;
@@ -59,22 +59,10 @@ export function newId(time: number, name: string | undefined, taken: ReadonlySet
 }
 
 /** Ids in use among the files that could have one of this minute; one that can't be read has none. */
-export function takenIds(siblings: Iterable<{ summary: Buffer }>): Set<string> {
+export function takenIds(siblings: Iterable<Pick<Summary, 'id'>>): Set<string> {
   const taken = new Set<string>();
-  for (const head of siblings) {
-    const summary = readSummary(head.summary);
-    if (summary) taken.add(summary.id);
-  }
+  for (const { id } of siblings) taken.add(id);
   return taken;
-}
-
-function readSummary(json: Buffer): Summary | undefined {
-  try {
-    return decodeSummary(json);
-  } catch (error) {
-    if (isCofferError(error, 'UNAUTHENTIC')) return undefined; // the list shows that file as unreadable
-    throw error;
-  }
 }
 
 function minuteOf(time: number): string {

@@ -4,16 +4,18 @@ import { statsOf } from '../files/reader.ts';
 import type { VaultDirectory } from './directory.ts';
 import type { Unlocked } from './keys.ts';
 import { type Holder, heldSessions, leasedNames } from './lease.ts';
-import { type Head, openHead } from './open.ts';
+import { type Known, type ListedHead, Rows } from './list-columns.ts';
+import { ListIndex } from './list-index.ts';
+import { Look } from './look.ts';
+import { openHead } from './open.ts';
 import { type Rollback, rollbackOf } from './rollback.ts';
+import type { Mark } from './sealed-file.ts';
 import type { Seen } from './seen.ts';
-
-/** A file changed less than this ago may change again under the same stamp: clocks of file systems tick that slowly. */
-const SETTLED_MS = 100;
+import { decodeSummary, type Summary } from './summary.ts';
 
 /** One sealed file as a list shows it: its head, with what is there instead of what was seen, or why it can't be read. */
 export type Listed = { readonly fileId: string; readonly changed: number; readonly held: Holder | undefined } & (
-  | { readonly head: Head; readonly rollback?: Rollback | undefined }
+  | { readonly head: ListedHead; readonly rollback?: Rollback | undefined }
   | { readonly error: CofferError }
 );
 
@@ -26,43 +28,80 @@ export interface SeenReport {
   readonly removed: readonly string[];
 }
 
+/** From so many files on whose sessions' ids are not known, reading the index costs less than looking at them. */
+const MANY = 100;
+
 /** The heads of a vault's sealed files; those that did not change since they were read are not read again. */
 export class Listing {
   readonly #place: VaultDirectory;
   readonly #seen: Seen;
-  readonly #heads = new Map<string, { stamp: string; head: Head }>();
+  readonly #index: ListIndex;
+  #known: ReadonlyMap<string, Known> = new Map();
+  /** The ids of the sessions in files, which stay as they are for good; '' of those that are too old to matter. */
+  readonly #ids = new Map<string, string>();
 
   constructor(place: VaultDirectory, seen: Seen) {
     this.#place = place;
     this.#seen = seen;
+    this.#index = new ListIndex(place);
   }
 
-  /** Lists the sealed files, unreadable ones with their reason, those that are not as they were seen with what was. */
-  async list(keys: Unlocked): Promise<{ listed: Listed[]; seen: SeenReport }> {
+  /**
+   * Lists the sealed files, unreadable ones with their reason, those that are not as they were seen with what was. `afresh`: nothing
+   * counts that was found before, and nothing is written.
+   */
+  async list(keys: Unlocked, afresh = false): Promise<{ listed: Listed[]; seen: SeenReport }> {
     const held = await this.#held();
     // Before the files: a mark that is read is of a save that is made, whatever is saved from here on.
     const { marks } = this.#seen.read(keys);
+    const rows = afresh ? new Rows() : this.#index.read(keys);
+    const look = new Look(this.#place, keys, { marks, rows, known: afresh ? new Map() : this.#known });
+    const fileIds = this.#place.fileIds();
     const listed: Listed[] = [];
-    for (const fileId of this.#place.fileIds()) {
+    for (const fileId of fileIds) {
       const stats = this.#stats(fileId);
       if (!stats) continue;
-      const entry = this.#listOne(keys, fileId, stats, held.get(fileId));
+      const entry = listOne(look, fileId, stats, held.get(fileId));
       const rollback = 'head' in entry ? rollbackOf(marks.get(fileId), entry.head) : undefined;
       listed.push(rollback ? { ...entry, rollback } : entry);
     }
-    const gone = [...marks.keys()].filter((fileId) => !this.#stats(fileId));
-    return { listed, seen: this.#report(keys, listed.length > 0, gone) };
+    this.#known = look.found;
+    if (!afresh) this.#index.update(keys, look, rows);
+    return { listed, seen: this.#report(keys, listed.length > 0, this.#gone(marks, fileIds)) };
   }
 
-  /** The heads of the files changed within the last 27 hours: whatever time zone, an id of this minute is among them. */
-  *siblings(keys: Unlocked): Generator<Head> {
+  /**
+   * The ids of the sessions in the files changed within the last 27 hours, and of others: whatever time zone, an id of this minute is
+   * among them. An id is fixed at the first save of its file, so what is known of a file needs no look at it.
+   */
+  *siblings(keys: Unlocked): Generator<Pick<Summary, 'id'>> {
     const since = Date.now() - 27 * 3_600_000;
-    for (const fileId of this.#place.fileIds()) {
-      const stats = this.#stats(fileId);
-      if (!stats || stats.mtimeMs < since) continue;
-      const listed = this.#listOne(keys, fileId, stats);
-      if ('head' in listed) yield listed.head;
+    const fileIds = this.#place.fileIds();
+    const unknown = fileIds.filter((fileId) => !this.#ids.has(fileId));
+    if (unknown.length > MANY) for (const [fileId, id] of this.#index.readIds(keys)) this.#ids.set(fileId, id);
+    for (const fileId of unknown) if (!this.#ids.has(fileId)) this.#learnId(keys, fileId, since);
+    for (const fileId of fileIds) {
+      const id = this.#ids.get(fileId);
+      if (id) yield { id };
     }
+  }
+
+  #learnId({ key, retiring }: Unlocked, fileId: string, since: number): void {
+    const stats = this.#stats(fileId);
+    if (!stats) return;
+    try {
+      const isOld = stats.mtimeMs < since;
+      const id = isOld ? '' : decodeSummary(openHead(this.#place.path(fileId), fileId, key, retiring).summary).id;
+      this.#ids.set(fileId, id);
+    } catch (error) {
+      if (!(error instanceof CofferError)) throw error; // one that can't be read has no id, and is listed with its reason
+    }
+  }
+
+  /** The marks without a file. A listing of names may miss one that is replaced meanwhile; a look at it does not. */
+  #gone(marks: ReadonlyMap<string, Mark>, fileIds: readonly string[]): string[] {
+    const names = new Set(fileIds);
+    return [...marks.keys()].filter((fileId) => !names.has(fileId) && !this.#stats(fileId));
   }
 
   /** Read once more, behind the files: where coffer removes a file, its mark goes first; where it adds one, `seen` is there first. */
@@ -83,23 +122,14 @@ export class Listing {
   #stats(fileId: string): Stats | undefined {
     return statsOf(this.#place.path(fileId));
   }
+}
 
-  #listOne(keys: Unlocked, fileId: string, stats: Stats, held?: Holder): Listed {
-    const entry = { fileId, changed: stats.mtimeMs, held };
-    try {
-      return { ...entry, head: this.#head(keys, fileId, stats) };
-    } catch (error) {
-      if (!(error instanceof CofferError)) throw error;
-      return { ...entry, error };
-    }
-  }
-
-  #head({ key, retiring }: Unlocked, fileId: string, stats: Stats): Head {
-    const stamp = `${stats.ino} ${stats.size} ${stats.mtimeMs}`;
-    const known = this.#heads.get(fileId);
-    if (known?.stamp === stamp) return known.head;
-    const head = openHead(this.#place.path(fileId), fileId, key, retiring);
-    if (Date.now() - stats.mtimeMs > SETTLED_MS) this.#heads.set(fileId, { stamp, head });
-    return head;
+function listOne(look: Look, fileId: string, stats: Stats, held: Holder | undefined): Listed {
+  const { mtimeMs: changed } = stats;
+  try {
+    return { fileId, changed, held, head: look.head(fileId, stats) };
+  } catch (error) {
+    if (!(error instanceof CofferError)) throw error;
+    return { fileId, changed, held, error };
   }
 }

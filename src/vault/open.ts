@@ -40,8 +40,15 @@ export interface Head {
   readonly header: Header;
   readonly summary: Buffer;
   readonly torn: Torn | undefined;
-  /** H(n) of every frame, in order: what a mark against rollback is compared with. */
-  readonly links: readonly Buffer[];
+  /** H(n) of every frame, in order: what a mark against rollback is compared with. Not known is one that a walk went on behind. */
+  readonly links: readonly (Buffer | undefined)[];
+  /** Where its last whole frame ends. */
+  readonly end: number;
+}
+
+/** How far a file's frames were walked when it was last looked at. */
+export interface Walked extends Pick<Head, 'links' | 'end'> {
+  readonly header: Pick<Header, 'generation'>;
 }
 
 /** A whole sealed file, every frame of it verified. */
@@ -107,42 +114,71 @@ export function openExpected(path: string, expected: Expected, vaultKey: VaultKe
     }
     if (!summary) throw new CofferError('UNAUTHENTIC', 'there is no frame in it');
     const laterFrames = offset - HEADER_LENGTH - firstFrame;
-    return { header, key, summary, segments, chain, links, firstFrame, laterFrames, torn, stamp: reader.stamp };
+    const { stamp } = reader;
+    return { header, key, summary, segments, chain, links, end: offset, firstFrame, laterFrames, torn, stamp };
   });
 }
 
 /**
- * Opens only what a list needs: walks the frames by their heads and opens the first chunk of the last one.
- * Throws as {@link openSealedFile}; what it gives is not the whole file verified.
+ * Opens only what a list needs: walks the frames by their heads and opens the first chunk of the last one. Where the file only grew
+ * since it was `before`, it walks on from there. Throws as {@link openSealedFile}; what it gives is not the whole file verified.
  */
-export function openHead(path: string, fileId: string, vaultKey: VaultKey, retiring?: VaultKey): Head {
+export function openHead(path: string, fileId: string, vaultKey: VaultKey, retiring?: VaultKey, before?: Walked): Head {
   using reader = open(path, fileId);
   return explain(fileId, () => {
-    const size = reader.stamp.size;
-    const start = reader.at(0, Math.min(size, HEADER_LENGTH + SUMMARY_REACH));
+    const reach = before ? HEADER_LENGTH : HEADER_LENGTH + SUMMARY_REACH;
+    const start = reader.at(0, Math.min(reader.stamp.size, reach));
     const { header, key } = checkHeader(start, { kind: 'session', fileId }, vaultKey, retiring);
-    let last: { chain: Chain; offset: number; end: number } | undefined;
-    let chain = firstLink(start.subarray(0, HEADER_LENGTH));
-    let torn: Torn | undefined;
-    const links: Buffer[] = [];
-    let offset = HEADER_LENGTH;
-    while (offset < size) {
-      const length = Math.min(FRAME_HEAD_LENGTH, size - offset);
-      const next = frameAt(size, offset, chain, key, within(start, offset, length) ?? reader.at(offset, length));
-      if ('torn' in next) {
-        torn = next.torn;
-        break;
-      }
-      last = { chain, offset, end: next.end };
-      chain = nextLink(chain, next.head);
-      links.push(chain.link);
-      offset = next.end;
-    }
-    if (!last) throw new CofferError('UNAUTHENTIC', 'there is no frame in it');
-    const reach = Math.min(last.end - last.offset, SUMMARY_REACH);
-    const frame = within(start, last.offset, reach) ?? reader.at(last.offset, reach);
-    return { header, summary: openSummary(key, last.chain, frame), torn, links };
+    const grown = before && walkOn(reader, start, header, key, before);
+    const chain = firstLink(start.subarray(0, HEADER_LENGTH));
+    const head = grown ?? walk(reader, start, key, { chain, offset: HEADER_LENGTH, links: [] });
+    if (!head) throw new CofferError('UNAUTHENTIC', 'there is no frame in it');
+    return { header, ...head };
   });
+}
+
+/** A frame behind what was walked opens only where that is what it was sealed behind. What is wrong, a walk from the start tells. */
+function walkOn(reader: Reader, start: Buffer, header: Header, key: VaultKey, before: Walked): Walk | undefined {
+  const { end, links } = before;
+  const link = links.at(-1);
+  if (!link || before.header.generation !== header.generation || end >= reader.stamp.size) return undefined;
+  try {
+    return walk(reader, start, key, { chain: { link, index: links.length }, offset: end, links });
+  } catch (error) {
+    if (!isCofferError(error, 'UNAUTHENTIC')) throw error;
+    return undefined;
+  }
+}
+
+type Walk = Omit<Head, 'header'>;
+
+/** Walks the frames from one on; undefined where there is no whole one. */
+function walk(
+  reader: Reader,
+  start: Buffer,
+  key: VaultKey,
+  from: { chain: Chain; offset: number; links: Head['links'] },
+): Walk | undefined {
+  const { size } = reader.stamp;
+  const read = (offset: number, length: number): Buffer => within(start, offset, length) ?? reader.at(offset, length);
+  let { chain, offset } = from;
+  const links = [...from.links];
+  let last: { chain: Chain; offset: number } | undefined;
+  let torn: Torn | undefined;
+  while (offset < size) {
+    const next = frameAt(size, offset, chain, key, read(offset, Math.min(FRAME_HEAD_LENGTH, size - offset)));
+    if ('torn' in next) {
+      torn = next.torn;
+      break;
+    }
+    last = { chain, offset };
+    chain = nextLink(chain, next.head);
+    links.push(chain.link);
+    offset = next.end;
+  }
+  if (!last) return undefined;
+  const frame = read(last.offset, Math.min(offset - last.offset, SUMMARY_REACH));
+  return { summary: openSummary(key, last.chain, frame), torn, links, end: offset };
 }
 
 /** Reads only the header: whose key, which generation. Throws as {@link openSealedFile} but `KEY_OTHER`. */

@@ -1,5 +1,5 @@
 import { CofferError } from '../errors.ts';
-import type { Head } from './open.ts';
+import type { Walked } from './open.ts';
 import type { Mark } from './sealed-file.ts';
 
 /** What is there instead of what was seen. */
@@ -11,10 +11,10 @@ export interface Rollback {
   readonly frames: number;
 }
 
-/** Compares a file with its mark; undefined where it is as it was seen, or has gone on since. */
+/** Compares a file with its mark, whose link must be known; undefined where it is as it was seen, or has gone on since. */
 export function rollbackOf(
   mark: Mark | undefined,
-  { header, links }: Pick<Head, 'header' | 'links'>,
+  { header, links }: Pick<Walked, 'header' | 'links'>,
 ): Rollback | undefined {
   if (!mark || header.generation > mark.generation) return undefined;
   const found = { seen: mark, generation: header.generation, frames: links.length };

@@ -8,12 +8,13 @@ import { KeySlots } from './key-slots.ts';
 import type { Unlocked } from './keys.ts';
 import { Lease, sweepLeases } from './lease.ts';
 import { type Listed, Listing, type SeenReport } from './listing.ts';
-import { type Head, type Opened, openSealedFile } from './open.ts';
+import { type Opened, openSealedFile } from './open.ts';
 import type { RecoverAsks, Recovered } from './recover.ts';
 import { describeRollback, type Rollback, refuseRolledBack, rollbackOf } from './rollback.ts';
 import { Rotation } from './rotation.ts';
 import { SealedFile, type Step } from './sealed-file.ts';
 import { Seen } from './seen.ts';
+import type { Summary } from './summary.ts';
 import { Unlocking, type UnlockOptions } from './unlocking.ts';
 
 export type { KeychainChoice, Keyring } from '../keyring/keyring.ts';
@@ -33,7 +34,7 @@ export interface Writable {
 }
 
 /** What a new sealed file begins with, decided while nobody else can add one. */
-export type FirstStep = (siblings: () => Iterable<Head>) => Step;
+export type FirstStep = (siblings: () => Iterable<Pick<Summary, 'id'>>) => Step;
 
 /** A directory of sealed files and its `vault.json`. Making the object touches nothing. */
 export class Vault {
@@ -183,11 +184,14 @@ export class Vault {
     return { ...opened, rollback };
   }
 
-  /** Lists the sealed files, unreadable ones with their reason. Asks for no key where nothing is there and nothing was. */
-  async list(): Promise<Listed[]> {
+  /**
+   * Lists the sealed files, unreadable ones with their reason. Asks for no key where nothing is there and nothing was. `afresh`: every
+   * file is opened, whatever is known of it, and nothing is written.
+   */
+  async list(afresh = false): Promise<Listed[]> {
     this.#seenReport = undefined;
-    if (this.#place.fileIds().length === 0 && !this.#place.hasSeen) return [];
-    const { listed, seen } = await this.#listing.list(await this.unlock());
+    if (!this.#place.hasSeen && this.#place.fileIds().length === 0) return [];
+    const { listed, seen } = await this.#listing.list(await this.unlock(), afresh);
     this.#seenReport = seen;
     return listed;
   }

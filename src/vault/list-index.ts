@@ -1,0 +1,136 @@
+import { randomBytes } from 'node:crypto';
+import { encodeHeader } from '../envelope/format.ts';
+import { firstLink, sealFrame } from '../envelope/seal.ts';
+import { isCofferError } from '../errors.ts';
+import { dropCache, type FileState, isSameState, isSettled, stateOfCache, writeCache } from '../files/cache.ts';
+import type { VaultDirectory } from './directory.ts';
+import type { Unlocked } from './keys.ts';
+import { decodeIds, encodeRows, type Known, Rows } from './list-columns.ts';
+import type { Look } from './look.ts';
+import { type Opened, openExpected } from './open.ts';
+import { readVaultFile } from './vault-file.ts';
+
+/*
+ * `index` keeps what the last lists found of each file, sealed like everything else, so that a list looks at ten thousand files instead
+ * of opening them. It is a cache: a row of it counts for a file that is in the very state it was made of, and where it can't be read,
+ * for whatever reason, it is as if it were not there.
+ */
+
+/** The most bytes that it has, sealed, and unpacked. A hundred thousand rows take 12 MB and 45 MB. */
+const LIMIT = 64 * 1024 * 1024;
+const PLAIN_LIMIT = 256 * 1024 * 1024;
+
+/** Says what is in the file and in which form: in another one there is nothing to be found. */
+const SCHEMA = '{"list":1}';
+
+/** Fewer rows than this are sooner opened again than written. */
+const FEW = 32;
+
+/** The keys that a vault's files may be sealed with. */
+type Keys = Pick<Unlocked, 'key' | 'retiring'>;
+
+/** What a list found before, on disk. Nothing here throws for the sake of the disk, or of what stands on it. */
+export class ListIndex {
+  readonly #place: VaultDirectory;
+  #read: { state: FileState; keyId: string; rows: Rows } | undefined;
+
+  constructor(place: VaultDirectory) {
+    this.#place = place;
+  }
+
+  /** Reads it, unless it is as it was when it was read last. */
+  read(keys: Keys): Rows {
+    const state = stateOfCache(this.#place.index);
+    const { key } = keys;
+    if (state && this.#read?.keyId === key.id && isSameState(state, this.#read.state)) return this.#read.rows;
+    const now = Date.now();
+    const rows = this.#open(keys, ({ segments }) => new Rows(segments)) ?? NO_ROWS;
+    this.#read = state && isSettled(state, now) ? { state, keyId: key.id, rows } : undefined;
+    return rows;
+  }
+
+  /** Reads only which session is in which file. */
+  readIds(keys: Keys): ReadonlyMap<string, string> {
+    return this.#open(keys, ({ segments }) => decodeIds(segments)) ?? new Map();
+  }
+
+  /**
+   * Writes down what a look found where that is worth it: where many of its files are not in the rows it began with, or files of those
+   * are gone.
+   *
+   * What was removed must not be in it afterwards. Who removes a file, or overwrites it to remove words, or begins to rotate the key,
+   * drops the caches behind that. So where all is still as it was behind the rename, whoever changes it from here on drops what we
+   * have written; and where it is not, we do.
+   */
+  update(keys: Keys, look: Look, rows: Rows): void {
+    const isWorth = look.missing > Math.max(FEW, look.found.size / 100) || this.#hasGone(look, rows);
+    if (!isWorth || !this.#isOurs(keys)) return;
+    const known = look.kept();
+    if (known.size === 0) dropCache(this.#place.index);
+    else if (this.#write(keys, known) && !(this.#isOurs(keys) && this.#areAsKnown(known))) dropCache(this.#place.index);
+  }
+
+  #hasGone({ inRows, found }: Look, rows: Rows): boolean {
+    if (inRows === rows.size) return false;
+    const isGone = (fileId: string): boolean => stateOfCache(this.#place.path(fileId)) === undefined;
+    return [...rows.fileIds()].some((fileId) => !found.has(fileId) && isGone(fileId));
+  }
+
+  #write({ key }: Keys, known: ReadonlyMap<string, Known>): boolean {
+    const header = encodeHeader({
+      kind: 'index',
+      keyId: key.id,
+      fileId: randomBytes(16).toString('hex'),
+      generation: 1n,
+    });
+    try {
+      return writeCache(this.#place.index, () => {
+        const content = { summary: Buffer.from(SCHEMA), segments: encodeRows(known, PLAIN_LIMIT) };
+        const { bytes } = sealFrame(key, firstLink(header), content);
+        if (bytes.length + header.length > LIMIT) throw new RangeError(`the list takes more than ${LIMIT} bytes`);
+        return [header, bytes];
+      });
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      return false; // so large a list is read from the files, as without a cache
+    }
+  }
+
+  /** While a rotation goes on, and behind it, nothing is sealed with the key before. */
+  #isOurs({ key, retiring }: Keys): boolean {
+    if (retiring) return false;
+    try {
+      const file = readVaultFile(this.#place.root);
+      return file?.key === key.id && file.retiring === undefined;
+    } catch (error) {
+      if (!isCofferError(error)) throw error;
+      return false; // who needs the file is told what is wrong with it
+    }
+  }
+
+  #areAsKnown(known: ReadonlyMap<string, Known>): boolean {
+    for (const [fileId, { state }] of known) {
+      const now = stateOfCache(this.#place.path(fileId));
+      if (!now || !isSameState(now, state)) return false;
+    }
+    return true;
+  }
+
+  /** What is not there, not whole, not ours, too large or of another form has nothing to give. */
+  #open<T>({ key, retiring }: Keys, decode: (opened: Opened) => T): T | undefined {
+    if (retiring) return undefined;
+    try {
+      const expected = { kind: 'index', fileId: undefined, limit: LIMIT } as const;
+      const opened = openExpected(this.#place.index, expected, key);
+      const plain = opened.segments.reduce((sum, { plainLength }) => sum + plainLength, 0);
+      if (plain > PLAIN_LIMIT || !opened.summary.equals(Buffer.from(SCHEMA))) return undefined;
+      return decode(opened);
+    } catch (error) {
+      // Of another version of coffer, in a form that only names itself like ours: TypeError, SyntaxError.
+      if (!isCofferError(error) && !(error instanceof TypeError) && !(error instanceof SyntaxError)) throw error;
+      return undefined;
+    }
+  }
+}
+
+const NO_ROWS = new Rows();
