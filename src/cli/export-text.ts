@@ -56,52 +56,92 @@ export function formatOf(path: string | undefined): Format {
   return /\.json$/i.test(path) ? 'json' : 'markdown';
 }
 
-/** Writes an export as text. */
-export function renderExport({ about, events }: Exportable, format: Format): string {
-  if (format === 'json') return `${escapeJson({ ...about, events })}\n`;
-  if (format === 'markdown') return toMarkdown(about, events);
-  return [{ coffer: 1, type: 'session', ...about }, ...events].map((line) => `${escapeJsonLine(line)}\n`).join('');
+/** How much of a text is given at once, in UTF-16 units. */
+const PIECE = 256 * 1024;
+
+/** Writes an export as text, in pieces that end where lines do: all of a large session is more than one text can be. */
+export function* renderExport({ about, events }: Exportable, format: Format): Generator<string, void> {
+  let lines: string[] = [];
+  let length = 0;
+  for (const line of renderers[format](about, events)) {
+    lines.push(line, '\n');
+    length += line.length;
+    if (length < PIECE) continue;
+    yield lines.join('');
+    lines = [];
+    length = 0;
+  }
+  yield lines.join('');
 }
 
-function toMarkdown(about: About, events: readonly Event[]): string {
+/** Each gives lines, or blocks of lines, without the last one's end. */
+const renderers: Readonly<Record<Format, (about: About, events: readonly Event[]) => Generator<string, void>>> = {
+  markdown: toMarkdown,
+  json: toJson,
+  jsonl: toJsonLines,
+};
+
+function* toJsonLines(about: About, events: readonly Event[]): Generator<string, void> {
+  yield escapeJsonLine({ coffer: 1, type: 'session', ...about });
+  for (const event of events) yield escapeJsonLine(event);
+}
+
+/** What `escapeJson` makes of the whole. */
+function* toJson(about: About, events: readonly Event[]): Generator<string, void> {
+  const open = escapeJson({ ...about, events: [] }).slice(0, -']\n}'.length);
+  if (events.length === 0) {
+    yield `${open}]\n}`;
+    return;
+  }
+  yield open;
+  const last = events.length - 1;
+  for (const [at, event] of events.entries()) {
+    yield `    ${escapeJson(event).replaceAll('\n', '\n    ')}${at === last ? '' : ','}`;
+  }
+  yield '  ]\n}';
+}
+
+function* toMarkdown(about: About, events: readonly Event[]): Generator<string, void> {
   const { id, model, directory, branch, begun, updated, tags } = about;
   const facts = Object.entries({ id, model, directory, branch, begun, updated, tags: tags?.join(', ') });
   const head = facts.flatMap(([key, value]) => (value === undefined ? [] : [`- ${key}: ${escapeLine(value)}`]));
-  const title = `# ${escapeLine(about.name ?? about.title ?? id ?? about.uuid)}`;
+  yield `# ${escapeLine(about.name ?? about.title ?? id ?? about.uuid)}`;
+  yield `\n${head.join('\n')}`;
   const { standing, taken } = split(events);
-  const cut = taken.flatMap(section);
-  const back =
-    cut.length === 0
-      ? []
-      : ['# taken back', 'What follows was said and is no part of the conversation any more.', ...cut];
-  return `${[title, head.join('\n'), ...standing.flatMap(section), ...back].join('\n\n')}\n`;
+  for (const event of standing) yield* section(event);
+  const cut = taken.some((event) => !section(event).next().done);
+  if (!cut) return;
+  yield '\n# taken back';
+  yield '\nWhat follows was said and is no part of the conversation any more.';
+  for (const event of taken) yield* section(event);
 }
 
 /** Tells what stands of the conversation from what was taken back. */
-function split(events: readonly Event[]): { standing: KnownEvent[]; taken: KnownEvent[] } {
-  let standing: KnownEvent[] = [];
+function split(events: readonly Event[]): { standing: readonly KnownEvent[]; taken: readonly KnownEvent[] } {
+  const standing: KnownEvent[] = [];
   const taken: KnownEvent[] = [];
   for (const event of events) {
     if (!isKnown(event)) continue;
     standing.push(event);
     if (event.type !== 'rewind') continue;
-    taken.push(...standing.filter(({ id }) => id > event.to));
-    standing = standing.filter(({ id }) => id <= event.to);
+    const end = standing.findLastIndex(({ id }) => id <= event.to) + 1;
+    for (const cut of standing.splice(end)) taken.push(cut);
   }
   return { standing, taken };
 }
 
-function section(event: KnownEvent): string[] {
-  if (event.type === 'error') return [`> error: ${escapeLine(event.message)}`];
+/** The blocks of an event, each behind an empty line. */
+function* section(event: KnownEvent): Generator<string, void> {
+  if (event.type === 'error') yield `\n> error: ${escapeLine(event.message)}`;
   if (event.type === 'compaction') {
-    const heading = `## summary (${escapeLine(event.model)}), for the model in place of what stands above`;
-    return [heading, escapeText(event.summary.trimEnd())];
+    yield `\n## summary (${escapeLine(event.model)}), for the model in place of what stands above`;
+    yield `\n${escapeText(event.summary.trimEnd())}`;
   }
-  if (event.type !== 'message') return [];
+  if (event.type !== 'message') return;
   const { role } = event.message;
   const who = event.model === undefined ? role : `${role} (${escapeLine(event.model)})`;
-  const cut = event.partial === true ? ', cut short' : '';
-  return [`## ${who}${cut}`, escapeText(contentOf(event.message).trimEnd())];
+  yield `\n## ${who}${event.partial === true ? ', cut short' : ''}`;
+  yield `\n${escapeText(contentOf(event.message).trimEnd())}`;
 }
 
 function contentOf({ content }: Message): string {

@@ -17,11 +17,11 @@ export interface PlainTarget {
 }
 
 /**
- * Writes a file that only this user can read. One that is there is replaced by a new one beside it that takes its name, so that it is
+ * Writes a text, piece by piece, into a file that only this user can read. One that is there is replaced by a new one beside it that takes its name, so that it is
  * whole at any time; a symbolic link is replaced itself, and never written through. Gives its absolute path. Throws `FAILED`, and
  * `USAGE` without a name.
  */
-export async function writePlain(target: PlainTarget, text: string): Promise<string> {
+export async function writePlain(target: PlainTarget, text: Iterable<string>): Promise<string> {
   if (target.path === '') throw new CofferError('USAGE', 'a file needs a name; nothing is written');
   const path = resolve(target.path);
   refuseVault(path, target.vault);
@@ -45,7 +45,7 @@ export async function writePlain(target: PlainTarget, text: string): Promise<str
 }
 
 /** O_EXCL: neither a file nor a link that is there is written to. Tells whether it was made; what could not be written whole is removed. */
-async function create(path: string, text: string): Promise<boolean> {
+async function create(path: string, text: Iterable<string>): Promise<boolean> {
   let file: FileHandle;
   try {
     file = await open(path, 'wx', 0o600);

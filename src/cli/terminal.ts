@@ -84,6 +84,16 @@ export class Terminal {
     this.#put(this.streams.stdout, escapeText(text));
   }
 
+  /** Writes text of many lines to stdout in pieces, each once the one before has left the process; none once the stream is gone. */
+  async pour(pieces: Iterable<string>): Promise<void> {
+    const { stdout } = this.streams;
+    for (const piece of pieces) {
+      if (this.#gone.has(stdout)) return;
+      this.write(piece);
+      if (stdout.writableNeedDrain) await this.#left(stdout);
+    }
+  }
+
   /** Writes what readline and the prompt send: it is ours or was typed here, escape sequences and all. */
   show(text: string): void {
     this.#put(this.ui, text);
@@ -106,9 +116,14 @@ export class Terminal {
   /** Resolves when everything written has left the process. Throws `FAILED` where stdout could not take it. */
   async flush(): Promise<void> {
     for (const stream of [this.streams.stdout, this.streams.stderr]) {
-      if (!this.#gone.has(stream)) await new Promise((resolve) => stream.write('', resolve));
+      if (!this.#gone.has(stream)) await this.#left(stream);
     }
     if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Resolves when what was written has left the process, or never will. */
+  async #left(stream: NodeJS.WriteStream): Promise<void> {
+    await new Promise((resolve) => stream.write('', resolve));
   }
 
   #put(stream: NodeJS.WriteStream, text: string): void {

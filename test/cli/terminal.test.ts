@@ -43,6 +43,28 @@ describe('Terminal', () => {
     expect(fake.out).toBe('**a**\nb\n');
   });
 
+  it('pours no faster than it is drunk, and no more once the stream is gone', async () => {
+    const fake = new FakeTerminal();
+    fake.stdout.removeAllListeners('data').pause();
+    let made = 0;
+    const pieces = function* (): Generator<string, void> {
+      for (; made < 100; made++) yield `${'x'.repeat(100_000)}\n`;
+    };
+    const poured = fake.terminal.pour(pieces());
+    await new Promise(setImmediate);
+    expect(made).toBe(0);
+    let drunk = 0;
+    for await (const data of fake.stdout) {
+      drunk += data.length;
+      expect(made * 100_001).toBeLessThan(drunk + 300_000);
+      if (made < 50) continue;
+      fake.stdout.emit('error', Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }));
+      break;
+    }
+    await poured;
+    expect(made).toBeLessThan(60);
+  });
+
   it('tells once that an output is gone, and goes on with the other', async () => {
     const fake = new FakeTerminal();
     const gone: string[] = [];

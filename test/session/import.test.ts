@@ -241,5 +241,5 @@ function jsonl(...lines: unknown[]): string {
 
 async function exportOf(sessions: Sessions, which: string) {
   const { row, events, state } = await sessions.read(await sessions.find(which));
-  return { text: renderExport({ about: aboutOf(state, row), events }, 'jsonl'), state, id: row.id };
+  return { text: [...renderExport({ about: aboutOf(state, row), events }, 'jsonl')].join(''), state, id: row.id };
 }

@@ -63,7 +63,7 @@ async function writeExport(exported: Exportable, options: ExportOptions, place: 
   const { value, told } = options.redact === true ? await redacted(exported) : { value: exported };
   const text = renderExport(value, options.format ?? formatOf(output));
   if (output === undefined) {
-    terminal.write(text);
+    await terminal.pour(text);
     terminal.tell('this export is plaintext: whoever reads it reads the conversation');
   } else {
     const { writePlain } = await import('../plain-file.ts');
