@@ -113,8 +113,10 @@ function step(line: string): Step {
   return { lines: Buffer.from(`${line}\n`), summary: Buffer.from('{}') };
 }
 
-/** A file that was appended to, whose fold has had so many turns. */
-async function foldUntil(turns: number): Promise<{ file: SealedFile; folding: Promise<void>; phase: () => Phase }> {
+/** A file that was appended to, whose fold has had so many turns, or has come so far. */
+async function foldUntil(
+  moment: number | Phase,
+): Promise<{ file: SealedFile; folding: Promise<void>; phase: () => Phase }> {
   const path = join(temporaryFolder(), 'sessions', fileId);
   mkdirSync(dirname(path));
   const file = new SealedFile(path, fileId, key);
