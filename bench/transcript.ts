@@ -148,7 +148,7 @@ function code(of: Transcript, length: number): string {
     const { lines } = of.pick(SOURCES);
     const start = of.below(Math.max(1, lines.length - 12));
     for (const line of lines.slice(start, start + 4 + of.below(24))) {
-      text += of.below(3) === 0 ? `${line.replace(/\b[a-z]{4,}\b/, `value${of.hex(3)}`)}\n` : `${line}\n`;
+      text += of.below(3) === 0 ? `${line.replace(/\b[a-z]{4,}\b/, `value${of.hex(8)}`)}\n` : `${line}\n`;
     }
   }
   return text.slice(0, length);
