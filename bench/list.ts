@@ -9,7 +9,9 @@ import { Transcript } from './transcript.ts';
 import { type Filled, fillVault, lineAgainst, openFilled, spreadAt } from './vaults.ts';
 
 const SESSIONS = { full: [100, 1000, 10_000], short: [1000, 10_000] };
-const ROUNDS = { full: { lists: 15, steps: 15 }, short: { lists: 9, steps: 5 } };
+const ROUNDS = { full: { lists: 15, steps: 15 }, short: { lists: 5, steps: 3 } };
+/** Runs of a task that do not count. */
+const WARM_UP = 2;
 /** Bytes of plaintext in each session. */
 const SMALL = 2000;
 
@@ -26,6 +28,7 @@ export const measureLists: Measure = async (folder, size) => {
   const spreads = await interleave(
     vaults.flatMap((vault) => vault.listTasks()),
     lists,
+    WARM_UP,
   );
   const notes = vaults
     .filter(({ indexed }) => !indexed)
@@ -37,9 +40,6 @@ export const measureLists: Measure = async (folder, size) => {
   );
   return partOf(vaults, spreads, first, notes);
 };
-
-/** Runs of a task that do not count. */
-const WARM_UP = 3;
 
 /** A vault that is listed over and over, and gets a few new sessions in the end. */
 class ListedVault {
@@ -139,13 +139,13 @@ type Spreads = ReadonlyMap<string, Spread>;
 function partOf(vaults: readonly ListedVault[], lists: Spreads, steps: Spreads, notes: readonly string[]): Part {
   const beginning = vaults.map((vault) => ({
     id: `first-step-${vault.sessions}`,
-    what: `first step of a new session beside ${vault.sessions} others`,
+    what: `first step of a new session, ${counted(vault.sessions)} others there`,
     value: spreadAt(steps, `first step ${vault.sessions}`),
     unit: 'ms' as const,
   }));
   const closing = vaults.map((vault) => ({
     id: `close-${vault.sessions}`,
-    what: `closing a session beside ${vault.sessions} others`,
+    what: `closing a session, ${counted(vault.sessions)} others there`,
     value: vault.closes,
     unit: 'ms' as const,
   }));
@@ -160,18 +160,23 @@ function partOf(vaults: readonly ListedVault[], lists: Spreads, steps: Spreads, 
 function listLines(sessions: number, spreads: Spreads): Line[] {
   const stat: Line = {
     id: `list-stat-${sessions}`,
-    what: `lstat of ${sessions} files`,
+    what: `lstat of ${counted(sessions)} files`,
     value: spreadAt(spreads, `stat ${sessions}`),
     unit: 'ms',
   };
   const line = (id: string, how: string): Line =>
     lineAgainst(
       `${id}-${sessions}`,
-      `list of ${sessions} sessions, ${how}`,
+      `list of ${counted(sessions)} sessions, ${how}`,
       spreadAt(spreads, `${how} ${sessions}`),
       stat,
     );
   return [stat, line('list', 'index'), line('list-cold', 'no index')];
+}
+
+/** With commas, as people write it. */
+function counted(count: number): string {
+  return count.toLocaleString('en-US');
 }
 
 function listCurve(counts: readonly number[], spreads: Spreads): Curve {
