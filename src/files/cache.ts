@@ -35,8 +35,8 @@ export function isSettled({ mtimeMs, ctimeMs }: FileState, now: number): boolean
   return Math.max(mtimeMs, ctimeMs) < now - (isCoarse ? COARSE_SETTLED_MS : SETTLED_MS);
 }
 
-/** Looks at a cache; undefined where it is not there, or can't be looked at. */
-export function stateOfCache(path: string): Stats | undefined {
+/** Looks at a file; undefined where it is not there, or can't be looked at. */
+export function stateOf(path: string): Stats | undefined {
   try {
     return lstatSync(path, { throwIfNoEntry: false });
   } catch (error) {

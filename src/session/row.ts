@@ -28,10 +28,12 @@ export interface Row extends Omit<Summary, 'status'> {
 
 /** Puts what the vault lists into rows, in the order used everywhere; `autosave` is the file that `_autosave` points at. */
 export function toRows(listed: readonly Listed[], autosave: string | undefined): Row[] {
-  const changed = new Map(listed.map((entry) => [entry.fileId, entry.changed]));
-  const rows = listed.map((entry) => toRow(entry, entry.fileId === autosave));
-  rows.sort((a, b) => byOrder(a, b) || (changed.get(b.fileId) ?? 0) - (changed.get(a.fileId) ?? 0));
-  return rows.map((row, index) => ({ ...row, number: index + 1 }));
+  const rows = listed.map((entry) => ({ changed: entry.changed, row: toRow(entry, entry.fileId === autosave) }));
+  rows.sort((a, b) => byOrder(a.row, b.row) || b.changed - a.changed);
+  return rows.map(({ row }, index) => {
+    row.number = index + 1;
+    return row;
+  });
 }
 
 /** Puts what a crash cost into words. */
@@ -39,7 +41,10 @@ export function describeTorn(torn: Torn): string {
   return `step ${torn.frame} of its file was cut off by a crash and is lost; the steps before it are all there`;
 }
 
-function toRow(listed: Listed, autosave: boolean): Row {
+/** A row that waits for its number. */
+type Unnumbered = { -readonly [Field in keyof Row]: Row[Field] };
+
+function toRow(listed: Listed, autosave: boolean): Unnumbered {
   const common = { number: 0, fileId: listed.fileId, autosave, held: listed.held };
   if ('error' in listed) return unreadableRow(common, listed.changed, listed.error);
   const { summary, torn } = listed.head;
@@ -63,7 +68,7 @@ function unreadableRow(
   common: Pick<Row, 'number' | 'fileId' | 'autosave' | 'held'>,
   changed: number,
   unreadable: CofferError,
-): Row {
+): Unnumbered {
   const { fileId } = common;
   const of = { kind: 'session', id: fileId, uuid: '', name: undefined } as const;
   const unknown = summarize({ ...emptyState, status: 'failed', updated: Math.trunc(changed) }, of);

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { encodeHeader } from '../envelope/format.ts';
 import { firstLink, sealFrame } from '../envelope/seal.ts';
 import { isCofferError } from '../errors.ts';
-import { dropCache, type FileState, isSameState, isSettled, stateOfCache, writeCache } from '../files/cache.ts';
+import { dropCache, type FileState, isSameState, isSettled, stateOf, writeCache } from '../files/cache.ts';
 import type { VaultDirectory } from './directory.ts';
 import type { Unlocked } from './keys.ts';
 import { decodeIds, encodeRows, type Known, Rows } from './list-columns.ts';
@@ -20,8 +20,8 @@ import { readVaultFile } from './vault-file.ts';
 const LIMIT = 64 * 1024 * 1024;
 const PLAIN_LIMIT = 256 * 1024 * 1024;
 
-/** Says what is in the file and in which form: in another one there is nothing to be found. */
-const SCHEMA = '{"list":1}';
+/** The form of what is in it: in another one there is nothing to be found. */
+const FORM = 1;
 
 /** Fewer rows than this are sooner opened again than written. */
 const FEW = 32;
@@ -29,24 +29,34 @@ const FEW = 32;
 /** The keys that a vault's files may be sealed with. */
 type Keys = Pick<Unlocked, 'key' | 'retiring'>;
 
+/** What is in it. */
+export interface Kept {
+  readonly rows: Rows;
+  /** The state of the marks against rollback that all rows were compared with, where they are those of all marked files. */
+  readonly seen: FileState | undefined;
+}
+
+/** What is in one that is not there. */
+export const NOTHING_KEPT: Kept = { rows: new Rows(), seen: undefined };
+
 /** What a list found before, on disk. Nothing here throws for the sake of the disk, or of what stands on it. */
 export class ListIndex {
   readonly #place: VaultDirectory;
-  #read: { state: FileState; keyId: string; rows: Rows } | undefined;
+  #read: { state: FileState; keyId: string; kept: Kept } | undefined;
 
   constructor(place: VaultDirectory) {
     this.#place = place;
   }
 
   /** Reads it, unless it is as it was when it was read last. */
-  read(keys: Keys): Rows {
-    const state = stateOfCache(this.#place.index);
-    const { key } = keys;
-    if (state && this.#read?.keyId === key.id && isSameState(state, this.#read.state)) return this.#read.rows;
+  read(keys: Keys): Kept {
     const now = Date.now();
-    const rows = this.#open(keys, ({ segments }) => new Rows(segments)) ?? NO_ROWS;
-    this.#read = state && isSettled(state, now) ? { state, keyId: key.id, rows } : undefined;
-    return rows;
+    const state = stateOf(this.#place.index);
+    const { key } = keys;
+    if (state && this.#read?.keyId === key.id && isSameState(state, this.#read.state)) return this.#read.kept;
+    const kept = this.#open(keys, ({ segments }, seen) => ({ rows: new Rows(segments), seen })) ?? NOTHING_KEPT;
+    this.#read = state && isSettled(state, now) ? { state, keyId: key.id, kept } : undefined;
+    return kept;
   }
 
   /** Reads only which session is in which file. */
@@ -56,27 +66,27 @@ export class ListIndex {
 
   /**
    * Writes down what a look found where that is worth it: where many of its files are not in the rows it began with, or files of those
-   * are gone.
+   * are gone. `seen` is the state of the marks that it compared the files with, where they could be read.
    *
    * What was removed must not be in it afterwards. Who removes a file, or overwrites it to remove words, or begins to rotate the key,
    * drops the caches behind that. So where all is still as it was behind the rename, whoever changes it from here on drops what we
    * have written; and where it is not, we do.
    */
-  update(keys: Keys, look: Look, rows: Rows): void {
+  update(keys: Keys, look: Look, rows: Rows, seen: FileState | undefined): void {
     const isWorth = look.missing > Math.max(FEW, look.found.size / 100) || this.#hasGone(look, rows);
     if (!isWorth || !this.#isOurs(keys)) return;
-    const known = look.kept();
-    if (known.size === 0) dropCache(this.#place.index);
-    else if (this.#write(keys, known) && !(this.#isOurs(keys) && this.#areAsKnown(known))) dropCache(this.#place.index);
+    const { known, isJudged } = look.kept();
+    const isWritten = known.size > 0 && this.#write(keys, known, isJudged ? seen : undefined);
+    if (!isWritten || !this.#isOurs(keys) || !this.#areAsKnown(known)) dropCache(this.#place.index);
   }
 
   #hasGone({ inRows, found }: Look, rows: Rows): boolean {
     if (inRows === rows.size) return false;
-    const isGone = (fileId: string): boolean => stateOfCache(this.#place.path(fileId)) === undefined;
+    const isGone = (fileId: string): boolean => stateOf(this.#place.path(fileId)) === undefined;
     return [...rows.fileIds()].some((fileId) => !found.has(fileId) && isGone(fileId));
   }
 
-  #write({ key }: Keys, known: ReadonlyMap<string, Known>): boolean {
+  #write({ key }: Keys, known: ReadonlyMap<string, Known>, seen: FileState | undefined): boolean {
     const header = encodeHeader({
       kind: 'index',
       keyId: key.id,
@@ -85,7 +95,8 @@ export class ListIndex {
     });
     try {
       return writeCache(this.#place.index, () => {
-        const content = { summary: Buffer.from(SCHEMA), segments: encodeRows(known, PLAIN_LIMIT) };
+        const summary = Buffer.from(JSON.stringify({ list: FORM, seen }));
+        const content = { summary, segments: encodeRows(known, PLAIN_LIMIT) };
         const { bytes } = sealFrame(key, firstLink(header), content);
         if (bytes.length + header.length > LIMIT) throw new RangeError(`the list takes more than ${LIMIT} bytes`);
         return [header, bytes];
@@ -110,21 +121,21 @@ export class ListIndex {
 
   #areAsKnown(known: ReadonlyMap<string, Known>): boolean {
     for (const [fileId, { state }] of known) {
-      const now = stateOfCache(this.#place.path(fileId));
+      const now = stateOf(this.#place.path(fileId));
       if (!now || !isSameState(now, state)) return false;
     }
     return true;
   }
 
   /** What is not there, not whole, not ours, too large or of another form has nothing to give. */
-  #open<T>({ key, retiring }: Keys, decode: (opened: Opened) => T): T | undefined {
+  #open<T>({ key, retiring }: Keys, decode: (opened: Opened, seen: FileState | undefined) => T): T | undefined {
     if (retiring) return undefined;
     try {
       const expected = { kind: 'index', fileId: undefined, limit: LIMIT } as const;
       const opened = openExpected(this.#place.index, expected, key);
       const plain = opened.segments.reduce((sum, { plainLength }) => sum + plainLength, 0);
-      if (plain > PLAIN_LIMIT || !opened.summary.equals(Buffer.from(SCHEMA))) return undefined;
-      return decode(opened);
+      const { list, seen } = JSON.parse(opened.summary.toString()) as { list?: unknown; seen?: FileState };
+      return plain > PLAIN_LIMIT || list !== FORM ? undefined : decode(opened, seen);
     } catch (error) {
       // Of another version of coffer, in a form that only names itself like ours: TypeError, SyntaxError.
       if (!isCofferError(error) && !(error instanceof TypeError) && !(error instanceof SyntaxError)) throw error;
@@ -132,5 +143,3 @@ export class ListIndex {
     }
   }
 }
-
-const NO_ROWS = new Rows();

@@ -1,14 +1,15 @@
 import type { Stats } from 'node:fs';
 import { CofferError } from '../errors.ts';
+import { type FileState, isSameState } from '../files/cache.ts';
 import { statsOf } from '../files/reader.ts';
 import type { VaultDirectory } from './directory.ts';
 import type { Unlocked } from './keys.ts';
 import { type Holder, heldSessions, leasedNames } from './lease.ts';
-import { type Known, type ListedHead, Rows } from './list-columns.ts';
-import { ListIndex } from './list-index.ts';
+import type { Known, ListedHead } from './list-columns.ts';
+import { ListIndex, NOTHING_KEPT } from './list-index.ts';
 import { Look } from './look.ts';
 import { openHead } from './open.ts';
-import { type Rollback, rollbackOf } from './rollback.ts';
+import type { Rollback } from './rollback.ts';
 import type { Mark } from './sealed-file.ts';
 import type { Seen } from './seen.ts';
 import { decodeSummary, type Summary } from './summary.ts';
@@ -52,22 +53,29 @@ export class Listing {
    */
   async list(keys: Unlocked, afresh = false): Promise<{ listed: Listed[]; seen: SeenReport }> {
     const held = await this.#held();
+    const kept = afresh ? NOTHING_KEPT : this.#index.read(keys);
+    const seen = this.#seen.state;
+    const isJudged = seen !== undefined && kept.seen !== undefined && isSameState(seen, kept.seen);
     // Before the files: a mark that is read is of a save that is made, whatever is saved from here on.
-    const { marks } = this.#seen.read(keys);
-    const rows = afresh ? new Rows() : this.#index.read(keys);
-    const look = new Look(this.#place, keys, { marks, rows, known: afresh ? new Map() : this.#known });
+    const found = isJudged ? undefined : this.#seen.read(keys);
+    const look = new Look(this.#place, keys, {
+      rows: kept.rows,
+      known: afresh ? new Map() : this.#known,
+      marks: found?.marks,
+      readMarks: () => this.#seen.read(keys).marks,
+    });
     const fileIds = this.#place.fileIds();
     const listed: Listed[] = [];
     for (const fileId of fileIds) {
       const stats = this.#stats(fileId);
-      if (!stats) continue;
-      const entry = listOne(look, fileId, stats, held.get(fileId));
-      const rollback = 'head' in entry ? rollbackOf(marks.get(fileId), entry.head) : undefined;
-      listed.push(rollback ? { ...entry, rollback } : entry);
+      if (stats) listed.push(listOne(look, fileId, stats, held.get(fileId)));
     }
     this.#known = look.found;
-    if (!afresh) this.#index.update(keys, look, rows);
-    return { listed, seen: this.#report(keys, listed.length > 0, this.#gone(marks, fileIds)) };
+    if (!afresh) this.#index.update(keys, look, kept.rows, isJudged || found?.header ? seen : undefined);
+    if (isJudged && look.inRows === kept.rows.size && this.#isStill(seen)) {
+      return { listed, seen: { state: 'good', removed: [] } };
+    }
+    return { listed, seen: this.#report(keys, listed.length > 0, this.#gone(look.marks, fileIds)) };
   }
 
   /**
@@ -96,6 +104,11 @@ export class Listing {
     } catch (error) {
       if (!(error instanceof CofferError)) throw error; // one that can't be read has no id, and is listed with its reason
     }
+  }
+
+  #isStill(seen: FileState): boolean {
+    const now = this.#seen.state;
+    return now !== undefined && isSameState(now, seen);
   }
 
   /** The marks without a file. A listing of names may miss one that is replaced meanwhile; a look at it does not. */
@@ -127,7 +140,7 @@ export class Listing {
 function listOne(look: Look, fileId: string, stats: Stats, held: Holder | undefined): Listed {
   const { mtimeMs: changed } = stats;
   try {
-    return { fileId, changed, held, head: look.head(fileId, stats) };
+    return { fileId, changed, held, ...look.into(fileId, stats) };
   } catch (error) {
     if (!(error instanceof CofferError)) throw error;
     return { fileId, changed, held, error };

@@ -4,16 +4,26 @@ import type { VaultDirectory } from './directory.ts';
 import type { Unlocked } from './keys.ts';
 import type { Known, ListedHead, Rows } from './list-columns.ts';
 import { type Head, openHead } from './open.ts';
+import { type Rollback, rollbackOf } from './rollback.ts';
 import type { Mark } from './sealed-file.ts';
 import { decodeSummary } from './summary.ts';
 
 /** What a look at the files begins with. */
 export interface Before {
-  readonly marks: ReadonlyMap<string, Mark>;
-  /** What this process found last. */
-  readonly known: ReadonlyMap<string, Known>;
   /** What some process wrote down. */
   readonly rows: Rows;
+  /** What this process found last. */
+  readonly known: ReadonlyMap<string, Known>;
+  /** The marks against rollback; undefined where they are those that all rows were compared with, and each was as it should be. */
+  readonly marks: ReadonlyMap<string, Mark> | undefined;
+  /** Reads them then all the same, for a file that is not as its row has it. */
+  readonly readMarks: () => ReadonlyMap<string, Mark>;
+}
+
+/** What was found of a file. */
+export interface Found {
+  readonly head: ListedHead;
+  readonly rollback: Rollback | undefined;
 }
 
 /** One look at the files of a vault: opens those that are not as they were known before. */
@@ -25,6 +35,8 @@ export class Look {
   readonly #now: number = Date.now();
   /** The files that could be opened. */
   readonly found: Map<string, Known> = new Map();
+  readonly #rolledBack = new Set<string>();
+  #marks: ReadonlyMap<string, Mark> | undefined;
   /** How many of the settled ones are in no row as they are. */
   missing = 0;
   /** How many of the files have a row, of whatever state. */
@@ -34,37 +46,51 @@ export class Look {
     this.#place = place;
     this.#keys = keys;
     this.#before = before;
+    this.#marks = before.marks;
   }
 
-  /** The head of a file that was just looked at. Throws as {@link openHead}, and `UNAUTHENTIC` for a summary that is none. */
-  head(fileId: string, stats: Stats): ListedHead {
-    const { rows } = this.#before;
+  get marks(): ReadonlyMap<string, Mark> {
+    this.#marks ??= this.#before.readMarks();
+    return this.#marks;
+  }
+
+  /** Looks into a file, whose state is `stats`. Throws as {@link openHead}, and `UNAUTHENTIC` where its summary is none. */
+  into(fileId: string, stats: Stats): Found {
+    const { rows, known } = this.#before;
     if (rows.has(fileId)) this.inRows++;
-    const known = this.#known(fileId, stats) ?? this.#open(fileId, stats);
-    this.found.set(fileId, known);
-    if (known.settled && !rows.isOf(fileId, known.state)) this.missing++;
-    return known.head;
+    const isRow = rows.isOf(fileId, stats);
+    const before = known.get(fileId);
+    const ours = before?.settled && isSameState(before.state, stats) ? before : undefined;
+    const same = ours ?? (isRow ? rows.get(fileId) : undefined);
+    if (same && isRow && !this.#before.marks) return this.#keep(fileId, same, undefined);
+    // Only marks that were read before the file was looked at are of nothing that came after.
+    const isMarked = this.#marks !== undefined;
+    const mark = this.marks.get(fileId);
+    const now = same && isMarked && isComparable(mark, same.head) ? same : this.#open(fileId, stats);
+    const rollback = rollbackOf(mark, now.head);
+    if (!isRow && now.settled && !rollback) this.missing++;
+    return this.#keep(fileId, now, rollback);
   }
 
-  /** What is worth writing down: of files with many frames no more links than a mark is likely to ask for. */
-  kept(): Map<string, Known> {
-    const kept = new Map<string, Known>();
-    for (const [fileId, known] of this.found) {
+  /**
+   * What is worth writing down: of files with many frames no more links than a mark is likely to ask for. `isJudged`: every marked file
+   * is among them, and is as it should be.
+   */
+  kept(): { known: Map<string, Known>; isJudged: boolean } {
+    const known = new Map<string, Known>();
+    for (const [fileId, found] of this.found) {
       // A larger generation does not fit a column of numbers, and no file ever comes near it.
-      if (!known.settled || known.head.header.generation > Number.MAX_SAFE_INTEGER) continue;
-      kept.set(fileId, { ...known, head: sparse(known.head, this.#before.marks.get(fileId)) });
+      if (!found.settled || found.head.header.generation > Number.MAX_SAFE_INTEGER) continue;
+      if (this.#rolledBack.has(fileId)) continue;
+      known.set(fileId, { ...found, head: sparse(found.head, this.marks.get(fileId)) });
     }
-    return kept;
+    return { known, isJudged: this.marks.keys().every((fileId) => known.has(fileId)) };
   }
 
-  #known(fileId: string, stats: Stats): Known | undefined {
-    const { known, rows, marks } = this.#before;
-    const mark = marks.get(fileId);
-    const ours = known.get(fileId);
-    if (ours?.settled && isSameState(ours.state, stats) && isComparable(mark, ours.head)) return ours;
-    if (!rows.isOf(fileId, stats)) return undefined;
-    const row = rows.get(fileId);
-    return row && isComparable(mark, row.head) ? row : undefined;
+  #keep(fileId: string, known: Known, rollback: Rollback | undefined): Found {
+    this.found.set(fileId, known);
+    if (rollback) this.#rolledBack.add(fileId);
+    return { head: known.head, rollback };
   }
 
   #open(fileId: string, stats: Stats): Known {
@@ -72,7 +98,7 @@ export class Look {
     const state = { ino, size, mtimeMs, ctimeMs };
     const before = this.#before.known.get(fileId) ?? this.#before.rows.get(fileId);
     const grown = before?.state.ino === ino && before.state.size < size ? before.head : undefined;
-    const mark = this.#before.marks.get(fileId);
+    const mark = this.marks.get(fileId);
     let head = this.#openHead(fileId, grown);
     if (!isComparable(mark, head)) head = this.#openHead(fileId);
     const { header, torn, links, end } = head;

@@ -5,6 +5,7 @@ import { encodeHeader, type Header, type Segment } from '../envelope/format.ts';
 import { firstLink, sealFrame } from '../envelope/seal.ts';
 import { unpackSegment } from '../envelope/segment.ts';
 import { CofferError, isCofferError } from '../errors.ts';
+import { type FileState, isSettled, stateOf } from '../files/cache.ts';
 import { keepCopy } from '../files/keep.ts';
 import { FileLock } from '../files/lock.ts';
 import { isSystemError, reasonOf } from '../files/reason.ts';
@@ -12,7 +13,7 @@ import { syncDirectory } from '../files/remove.ts';
 import { replaceFileSync, sweepTemps } from '../files/replace.ts';
 import { pack } from './body.ts';
 import type { VaultDirectory } from './directory.ts';
-import { type Check, isInteger, isText, wrongField } from './fields.ts';
+import { isInteger, isText } from './fields.ts';
 import type { Unlocked } from './keys.ts';
 import { isFileId } from './lease.ts';
 import { openExpected, openHead } from './open.ts';
@@ -56,6 +57,13 @@ export class Seen {
    */
   get trouble(): CofferError | undefined {
     return this.#trouble;
+  }
+
+  /** What the file looks like, where it can't change without looking otherwise. Says nothing of whether it opens. */
+  get state(): FileState | undefined {
+    const now = Date.now();
+    const state = stateOf(this.#place.seen);
+    return state && isSettled(state, now) ? state : undefined;
   }
 
   /** Reads the marks, where they may have changed since; what is wrong with the file is given, not thrown. */
@@ -206,8 +214,8 @@ function decodeMarks(segments: readonly Segment[]): Map<string, Mark> {
   for (const segment of segments) {
     for (const line of unpack(segment).toString().split('\n')) {
       if (line === '') continue;
-      const { file, generation, frames, link } = parse(line);
-      raise(marks, file, { generation: BigInt(generation), frames, link: Buffer.from(link, 'hex') });
+      const { file, mark } = decodeMark(line);
+      raise(marks, file, mark);
     }
   }
   return marks;
@@ -221,34 +229,35 @@ function unpack(segment: Segment): Buffer {
   }
 }
 
-interface Line {
-  readonly file: string;
-  readonly generation: string;
-  readonly frames: number;
-  readonly link: string;
+/** By hand: a list reads as many lines as there are files. */
+function decodeMark(line: string): { file: string; mark: Mark } {
+  const { file, generation, frames, link } = parse(line);
+  if (!isText(file) || !isFileId(file)) throw wrong('file');
+  if (!isText(generation) || !/^\d{1,20}$/.test(generation)) throw wrong('generation');
+  const count = BigInt(generation);
+  if (count >= 2n ** 64n) throw wrong('generation');
+  if (!isInteger(frames) || frames <= 0) throw wrong('frames');
+  // What is no digit ends it early. A regular expression takes as long as all the rest.
+  const bytes = Buffer.from(isText(link) && link.length === 64 ? link : '', 'hex');
+  if (bytes.length !== 32) throw wrong('link');
+  return { file, mark: { generation: count, frames, link: bytes } };
 }
 
-function parse(line: string): Line {
+function parse(line: string): Record<'file' | 'generation' | 'frames' | 'link', unknown> {
   let value: unknown;
   try {
     value = JSON.parse(line);
   } catch (cause) {
     throw damaged('a mark is not JSON', cause);
   }
-  const wrong = wrongField(value, lineChecks);
-  if (wrong === undefined) return value as Line;
-  throw damaged(`the ${wrong || 'form'} of a mark is not what coffer writes`);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw wrong('form');
+  return value as ReturnType<typeof parse>;
+}
+
+function wrong(what: string): CofferError {
+  return damaged(`the ${what} of a mark is not what coffer writes`);
 }
 
 function damaged(what: string, cause?: unknown): CofferError {
   return new CofferError('UNAUTHENTIC', `file seen: ${what}`, { cause });
 }
-
-const isGeneration: Check = (value) => isText(value) && /^\d{1,20}$/.test(value) && BigInt(value) < 2n ** 64n;
-
-const lineChecks: Readonly<Record<keyof Line, Check>> = {
-  file: (value) => isText(value) && isFileId(value),
-  generation: isGeneration,
-  frames: (value) => isInteger(value) && value > 0,
-  link: (value) => isText(value) && /^[0-9a-f]{64}$/.test(value),
-};
