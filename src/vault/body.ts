@@ -29,7 +29,7 @@ export class Body {
 
   /** Takes over new lines (NDJSON, whole lines); the caller must not change the bytes afterwards. */
   addLines(lines: Uint8Array): void {
-    this.#tail.push(lines);
+    this.#tail.push(unpooled(lines));
     this.#tailLength += lines.length;
   }
 
@@ -99,6 +99,14 @@ function piecesOf(lines: readonly Uint8Array[]): Uint8Array[][] {
     room -= part.length;
   }
   return pieces;
+}
+
+/** Short lines lie in a pool of Node's, all of which they would keep in memory for as long as they are young. */
+function unpooled(lines: Uint8Array): Uint8Array {
+  if (lines.length * 2 >= lines.buffer.byteLength) return lines;
+  const own = Buffer.allocUnsafeSlow(lines.length);
+  own.set(lines);
+  return own;
 }
 
 function joined(piece: readonly Uint8Array[]): Uint8Array {

@@ -9,8 +9,12 @@ import { Body, pack, packAside } from './body.ts';
 import type { Opened, Torn } from './open.ts';
 import { quarantineTorn } from './quarantine.ts';
 
-/** From this many plain bytes on a step is appended as a frame of its own instead of rewriting the file. */
-const APPEND_FROM = 128 * 1024;
+/**
+ * From this many plain bytes on a step is appended as a frame of its own instead of rewriting the file. An append takes less at any
+ * size, folds included; up to here an overwrite takes the same whatever the size (1.1 ms where an append takes 0.4), and
+ * shows nobody how many steps there were, how long, and when. From here on compressing all of it again begins to count.
+ */
+const APPEND_FROM = 32 * 1024;
 /** From this many bytes on a frame is sealed in slices. */
 const SLICED_FROM = 512 * 1024;
 
