@@ -23,6 +23,8 @@ async function outcome(): Promise<Outcome> {
   }
 }
 
+// Without the bench nobody is left who would end what hangs.
+process.once('disconnect', () => process.exit(1));
 const found = await outcome();
 // What a part left running must not keep its process alive; the message has to be on its way first.
 process.send?.(found, () => process.exit());

@@ -43,7 +43,8 @@ export async function runPart(name: string, { module, folder, size, deadline }: 
   }
 }
 
-function outcomeOf(args: readonly string[], deadline: number): Promise<Outcome> {
+/** Resolves when the process is gone, so that nothing of it runs beside the next part. */
+async function outcomeOf(args: readonly string[], deadline: number): Promise<Outcome> {
   // Advanced serialisation keeps NaN and Infinity what they are, so that they are seen as failures.
   const child = fork(join(import.meta.dirname, 'part-process.ts'), args, {
     serialization: 'advanced',
@@ -51,17 +52,13 @@ function outcomeOf(args: readonly string[], deadline: number): Promise<Outcome> 
     timeout: deadline,
     killSignal: 'SIGKILL',
   });
-  const { promise, resolve } = Promise.withResolvers<Outcome>();
-  const exited = once(child, 'exit');
-  const drained = once(child, 'disconnect');
-  child.once('message', (outcome) => resolve(outcome as Outcome));
-  child.once('error', ({ message }) => resolve({ error: message }));
-  // A message may still be on its way when the process is gone; where one came, this resolves nothing.
-  void Promise.all([exited, drained]).then(
-    ([[code, signal]]) => resolve({ error: endOf(code as number | null, signal as string | null, deadline) }),
-    (error: Error) => resolve({ error: error.message }),
-  );
-  return promise;
+  let found: Outcome | undefined;
+  child.on('message', (outcome) => {
+    found = outcome as Outcome;
+  });
+  // A message may still be on its way when the process is gone.
+  const [[code, signal]] = await Promise.all([once(child, 'exit'), once(child, 'disconnect')]);
+  return found ?? { error: endOf(code as number | null, signal as string | null, deadline) };
 }
 
 function endOf(code: number | null, signal: string | null, deadline: number): string {
