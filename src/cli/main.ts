@@ -23,6 +23,7 @@ export const exits: Readonly<Record<ErrorCode, number>> = {
   MODEL_LIMITED: 1,
   MODEL_UNREACHABLE: 1,
   LIMIT_REACHED: 1,
+  TOO_LARGE: 1,
   IMPORT_INVALID: 1,
   CANCELLED: 1,
   USAGE: 2,

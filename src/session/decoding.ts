@@ -1,22 +1,59 @@
 import { CofferError } from '../errors.ts';
-import type { Event } from './event.ts';
+import type { OnLines } from '../vault/lines.ts';
+import type { Opened, OpenedTo } from '../vault/open.ts';
+import { Room } from '../vault/room.ts';
+import type { Vault } from '../vault/vault.ts';
+import { type Event, mergeEvents } from './event.ts';
 import { readLines } from './event-lines.ts';
 
-/** Reads events back from NDJSON. */
-export type Decode = (lines: Uint8Array) => Event[];
+/** What was recorded since a session was read before, or all of it. */
+export interface Grown {
+  readonly events: readonly Event[];
+  /** Whether this is all of it: the first time, and where the file is another one than it was. */
+  readonly whole: boolean;
+  /** Where to go on the next time. */
+  readonly to: OpenedTo;
+}
 
 /**
- * Reads the events of sealed files, with the schema only where one is not plainly an event: nearly always that is never, and loading the
- * schema takes longer than reading a session does. `read` may be called twice, and must begin anew then.
+ * Gathers the events of a sealed file that `read` hands the lines of. `what` is named where there is not enough memory. The schema judges only
+ * what is not plainly an event: nearly always that is nothing, and loading the schema takes longer than reading a session does. Then `read`
+ * is called again. Throws what it throws, `UNAUTHENTIC` for what is no event, `TOO_LARGE`.
  */
-export async function withEvents<T>(read: (decode: Decode) => Promise<T>): Promise<T> {
+export async function gatherEvents<T extends object>(
+  what: string,
+  read: (onLines: OnLines) => Promise<T>,
+): Promise<T & { events: Event[] }> {
+  const gather = async (decode: (lines: Uint8Array) => Event[]): Promise<T & { events: Event[] }> => {
+    const room = new Room(what);
+    const events: Event[] = [];
+    const done = await read((lines, left) => {
+      room.require(lines.length, left);
+      mergeEvents(events, decode(lines));
+    });
+    return { ...done, events };
+  };
   try {
-    return await read((lines) => readLines(lines, doubt));
+    return await gather((lines) => readLines(lines, doubt));
   } catch (error) {
     if (!(error instanceof CofferError) || !(error.cause instanceof Doubt)) throw error;
   }
   const { decodeEvents } = await import('./event-schema.ts');
-  return read(decodeEvents);
+  return gather(decodeEvents);
+}
+
+/** Reads a file again of which only the end is new, where it is still that file; all of it else. Throws as {@link gatherEvents}. */
+export async function readOn(vault: Vault, fileId: string, what: string, before?: OpenedTo): Promise<Grown> {
+  const { events, opened, whole } = await gatherEvents(what, async (onLines) => {
+    const appended = before && (await vault.readAppended(fileId, before, onLines));
+    return { opened: appended ?? (await vault.read(fileId, onLines)), whole: appended === undefined };
+  });
+  return { events, whole, to: placeOf(opened) };
+}
+
+/** Not the segments: they are large, and were read. */
+function placeOf({ header, chain, links, end, firstFrame, stamp }: Opened): OpenedTo {
+  return { header, chain, links, end, firstFrame, stamp };
 }
 
 /** Something that is not plainly an event. */

@@ -1,7 +1,8 @@
 import { type BigIntStats, type FSWatcher, statSync, watch } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { CofferError, isCofferError } from '../errors.ts';
-import { type Event, isKnown } from './event.ts';
+import type { Grown } from './decoding.ts';
+import { type Event, isKnown, mergeEvents } from './event.ts';
 import type { Row } from './row.ts';
 import type { Sessions } from './sessions.ts';
 
@@ -14,7 +15,7 @@ const SETTLED_MS = 100;
 const LOOK = { bigint: true, throwIfNoEntry: false } as const;
 
 /** What following needs of a vault. */
-export type Followed = Pick<Sessions, 'directory' | 'read' | 'list'>;
+export type Followed = Pick<Sessions, 'directory' | 'readOn' | 'list'>;
 
 /**
  * Gives the events of a session, those recorded and those that any process records from now on, each once and in the order of
@@ -31,6 +32,7 @@ export async function* follow(
 ): AsyncGenerator<Event, void> {
   const path = join(sessions.directory, 'sessions', row.fileId);
   using changes = new Changes(path, signal);
+  const record = new Record(sessions, row);
   let last = 0;
   let known: string | undefined;
   while (!signal.aborted) {
@@ -39,11 +41,9 @@ export async function* follow(
     const isSettled = Math.abs(Date.now() - Number(stats.mtimeMs)) > SETTLED_MS;
     if (known !== stampOf(stats)) {
       const isStill = (): boolean => isSettled && stampOf(stats) === stampOf(statSync(path, LOOK));
-      const latest = await readEvents(sessions, row, isStill);
+      const latest = await record.latest(last, isStill);
       if (latest !== undefined) {
-        if (latest.end < last) throw rolledBack(row);
         for (const event of latest.events) {
-          if (event.id <= last) continue;
           yield event;
           last = event.id;
         }
@@ -54,28 +54,60 @@ export async function* follow(
   }
 }
 
-/** What can be given of a session; undefined where it can't be read, and its file is not what it was: somebody is writing it. */
-async function readEvents(
-  sessions: Followed,
-  row: Row,
-  isStill: () => boolean,
-): Promise<{ events: readonly Event[]; end: number; heldBack: boolean } | undefined> {
-  let unheld: number | undefined;
-  for (;;) {
-    let events: readonly Event[];
-    try {
-      ({ events } = await sessions.read(row));
-    } catch (error) {
-      if (isCofferError(error, 'SESSION_NOT_FOUND')) throw deleted(row);
-      if (isCofferError(error, 'UNAUTHENTIC', 'KEY_OTHER', 'FAILED') && !isStill()) return undefined;
-      throw error;
+/** A session's record as it grows: what was read of it is not read again while the file only grows. */
+class Record {
+  readonly #sessions: Followed;
+  readonly #row: Row;
+  #read: Grown | undefined;
+  /** What was read and not given yet, and whatever is in its place by now. */
+  #waiting: Event[] = [];
+  /** The id of the last event there is. */
+  #end = 0;
+
+  constructor(sessions: Followed, row: Row) {
+    this.#sessions = sessions;
+    this.#row = row;
+  }
+
+  /**
+   * The events behind `last` that can be given; undefined where the session can't be read, and its file is not what it was: somebody is
+   * writing it.
+   */
+  async latest(
+    last: number,
+    isStill: () => boolean,
+  ): Promise<{ events: readonly Event[]; heldBack: boolean } | undefined> {
+    let unheld: number | undefined;
+    for (;;) {
+      try {
+        await this.#readOn(last);
+      } catch (error) {
+        if (isCofferError(error, 'SESSION_NOT_FOUND')) throw deleted(this.#row);
+        if (isCofferError(error, 'UNAUTHENTIC', 'KEY_OTHER', 'FAILED') && !isStill()) return undefined;
+        throw error;
+      }
+      if (this.#end < last) throw rolledBack(this.#row);
+      const tail = this.#waiting.at(-1);
+      if (!isPartial(tail) || unheld === this.#end) return { events: this.#waiting.splice(0), heldBack: false };
+      if (await isHeld(this.#sessions, this.#row))
+        return { events: this.#waiting.splice(0, this.#waiting.length - 1), heldBack: true };
+      // Nobody holds it, but somebody may have come to the end of the reply since it was read.
+      unheld = this.#end;
     }
-    const tail = events.at(-1);
-    const end = tail?.id ?? 0;
-    if (!isPartial(tail) || unheld === end) return { events, end, heldBack: false };
-    if (await isHeld(sessions, row)) return { events: events.slice(0, -1), end, heldBack: true };
-    // Nobody holds it, but somebody may have come to the end of the reply since it was read.
-    unheld = end;
+  }
+
+  async #readOn(last: number): Promise<void> {
+    this.#read = await this.#sessions.readOn(this.#row, this.#read);
+    const { events, whole } = this.#read;
+    if (whole) {
+      this.#waiting = [];
+      this.#end = 0;
+    }
+    mergeEvents(
+      this.#waiting,
+      events.filter(({ id }) => id > last),
+    );
+    this.#end = events.at(-1)?.id ?? this.#end;
   }
 }
 

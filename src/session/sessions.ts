@@ -7,8 +7,8 @@ import { describeRollback, refuseRolledBack } from '../vault/rollback.ts';
 import type { OnProgress, Rotated } from '../vault/rotate.ts';
 import type { SeenReport, Vault } from '../vault/vault.ts';
 import { branchOf } from './branch.ts';
-import { withEvents } from './decoding.ts';
-import { type Event, mergeEvents, type NewEvent } from './event.ts';
+import { type Grown, gatherEvents, readOn } from './decoding.ts';
+import type { Event, NewEvent } from './event.ts';
 import { cutAfter } from './fork.ts';
 import type { Imported } from './import.ts';
 import { describeTorn, type Row, toRows } from './row.ts';
@@ -150,18 +150,21 @@ export class Sessions implements AsyncDisposable {
     return selectRow(which, await this.list(), shown);
   }
 
-  /** Reads a whole session without a lease, verified. Throws `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_*`, `SESSION_NOT_FOUND`. */
+  /** Reads a whole session without a lease, verified. Throws `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_*`, `SESSION_NOT_FOUND`, `TOO_LARGE`. */
   async read(row: Row): Promise<Recorded> {
-    const { events, rollback } = await withEvents(async (decode) => {
-      const events: Event[] = [];
-      const { rollback } = await this.#vault.read(row.fileId, (lines) => mergeEvents(events, decode(lines)));
-      return { events, rollback };
-    });
+    const { events, rollback } = await gatherEvents(`session ${row.id}`, (onLines) =>
+      this.#vault.read(row.fileId, onLines),
+    );
     const rolledBack = rollback && describeRollback(rollback);
     return { row: { ...row, rolledBack }, events, state: fold(emptyState, events) };
   }
 
   /** Verifies a whole session as {@link read} does, and hands its lines over as they are recorded, not taken apart. Throws as {@link read}. */
+  /** Reads what was recorded since it was read `before`, where the file only grew; all of it else. Throws as {@link read}. */
+  readOn(row: Row, before?: Grown): Promise<Grown> {
+    return readOn(this.#vault, row.fileId, `session ${row.id}`, before?.to);
+  }
+
   async scan(row: Row, onLines: (lines: Buffer) => void): Promise<void> {
     await this.#vault.read(row.fileId, onLines);
   }
@@ -256,11 +259,9 @@ export class Sessions implements AsyncDisposable {
   }
 
   async #reopen(row: Row, { acceptOlder, point }: { acceptOlder: boolean; point: boolean }): Promise<Session> {
-    const { events, file, lease, opened } = await withEvents(async (decode) => {
-      const events: Event[] = [];
-      const onLines = (lines: Buffer): void => mergeEvents(events, decode(lines));
-      return { events, ...(await this.#vault.resume(row.fileId, onLines, acceptOlder)) };
-    });
+    const { events, file, lease, opened } = await gatherEvents(`session ${row.id}`, (onLines) =>
+      this.#vault.resume(row.fileId, onLines, acceptOlder),
+    );
     const lost = opened.torn && describeTorn(opened.torn);
     const id = decodeSummary(opened.summary).id;
     const written = { file, lease, id, lost, pointed: !point || (await this.#point(row.fileId)) };

@@ -1,39 +1,26 @@
 import { basename } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import {
-  decodeFrameHead,
   decodeHeader,
   FRAME_HEAD_LENGTH,
-  type FrameHead,
   HEADER_LENGTH,
   type Header,
   type Kind,
-  MAX_MESSAGE,
   type Segment,
 } from '../envelope/format.ts';
 import type { VaultKey } from '../envelope/key.ts';
-import {
-  type Chain,
-  firstLink,
-  headBelongs,
-  nextLink,
-  openFrame,
-  openSummary,
-  SUMMARY_REACH,
-} from '../envelope/seal.ts';
+import { type Chain, firstLink, nextLink, openSummary, SUMMARY_REACH } from '../envelope/seal.ts';
 import { CofferError, isCofferError } from '../errors.ts';
 import { openReader, type Reader } from '../files/reader.ts';
 import type { Stamp } from '../files/replace.ts';
+import { type Frames, frameAt, openFrames, type Torn } from './frames.ts';
+
+export type { Torn } from './frames.ts';
 
 /*
  * Opening never writes. Only a frame behind the first can be torn: its head verifies and the file ends
  * inside it, or the head itself is cut off or zero. Everything else that does not open is unauthentic.
  */
-
-/** A step that began to be appended and never became durable: the file is good up to `offset`. */
-export interface Torn {
-  readonly frame: number;
-  readonly offset: number;
-}
 
 /** What a list needs of a sealed file: its last frame's summary (JSON, only its first chunk is verified). */
 export interface Head {
@@ -89,34 +76,54 @@ export function openExpected(path: string, expected: Expected, vaultKey: VaultKe
     const { size } = reader.stamp;
     if (size > (expected.limit ?? size))
       throw new CofferError('UNAUTHENTIC', `it is larger than coffer makes it: ${size} bytes`);
-    const bytes = reader.at(0, size);
-    const { header, key } = checkHeader(bytes, expected, vaultKey, retiring);
-    let chain = firstLink(bytes.subarray(0, HEADER_LENGTH));
-    let summary: Buffer | undefined;
-    let torn: Torn | undefined;
-    let firstFrame = 0;
-    const segments: Segment[] = [];
-    const links: Buffer[] = [];
-    let offset = HEADER_LENGTH;
-    while (offset < bytes.length) {
-      const next = frameAt(bytes.length, offset, chain, key, bytes.subarray(offset, offset + FRAME_HEAD_LENGTH));
-      if ('torn' in next) {
-        torn = next.torn;
-        break;
-      }
-      const opened = openFrame(key, chain, bytes.subarray(offset, next.end));
-      for (const segment of opened.content.segments) segments.push(segment);
-      summary = opened.content.summary;
-      chain = opened.next;
-      links.push(chain.link);
-      if (firstFrame === 0) firstFrame = next.end - offset;
-      offset = next.end;
-    }
+    const start = reader.at(0, Math.min(size, HEADER_LENGTH));
+    const { header, key } = checkHeader(start, expected, vaultKey, retiring);
+    const frames = openFrames(reader, key, { chain: firstLink(start), offset: HEADER_LENGTH });
+    const { summary, firstFrame = 0, end } = frames;
     if (!summary) throw new CofferError('UNAUTHENTIC', 'there is no frame in it');
-    const laterFrames = offset - HEADER_LENGTH - firstFrame;
-    const { stamp } = reader;
-    return { header, key, summary, segments, chain, links, end: offset, firstFrame, laterFrames, torn, stamp };
+    const laterFrames = end - HEADER_LENGTH - firstFrame;
+    return { header, key, ...frames, summary, firstFrame, laterFrames, stamp: reader.stamp };
   });
+}
+
+/** How far a file was opened: what it takes to open by itself what is appended to it. */
+export type OpenedTo = Pick<Opened, 'header' | 'chain' | 'links' | 'end' | 'firstFrame' | 'stamp'>;
+
+/**
+ * Opens and verifies only what was appended to a file since it was opened. Undefined where it is no longer that very file, grown or
+ * as it was, or where what is behind does not verify: opening all of it tells what is wrong. Throws as {@link openSealedFile} for whatever stands in its place.
+ */
+export function openAppended(
+  path: string,
+  fileId: string,
+  before: OpenedTo,
+  vaultKey: VaultKey,
+  retiring?: VaultKey,
+): Opened | undefined {
+  using reader = open(path, fileId);
+  const { dev, ino, size } = reader.stamp;
+  if (dev !== before.stamp.dev || ino !== before.stamp.ino || size < before.end) return undefined;
+  return explain(fileId, () => {
+    const start = reader.at(0, HEADER_LENGTH);
+    const { header, key } = checkHeader(start, { kind: 'session', fileId }, vaultKey, retiring);
+    if (!isDeepStrictEqual(header, before.header)) return undefined;
+    const frames = tryFrames(reader, key, { chain: before.chain, offset: before.end });
+    if (!frames) return undefined;
+    const { firstFrame } = before;
+    const laterFrames = frames.end - HEADER_LENGTH - firstFrame;
+    const links = [...before.links, ...frames.links];
+    const summary = frames.summary ?? Buffer.alloc(0);
+    return { header, key, ...frames, summary, links, firstFrame, laterFrames, stamp: reader.stamp };
+  });
+}
+
+function tryFrames(reader: Reader, key: VaultKey, from: { chain: Chain; offset: number }): Frames | undefined {
+  try {
+    return openFrames(reader, key, from);
+  } catch (error) {
+    if (!isCofferError(error, 'UNAUTHENTIC')) throw error;
+    return undefined; // opening all of it tells what is wrong
+  }
 }
 
 /**
@@ -246,34 +253,6 @@ function checkHeader(
     throw new CofferError('UNAUTHENTIC', `belongs under another name: ${header.fileId}`);
   }
   return { header, key };
-}
-
-function frameAt(
-  size: number,
-  offset: number,
-  chain: Chain,
-  key: VaultKey,
-  start: Buffer,
-): { head: FrameHead; end: number } | { torn: Torn } {
-  const torn: Torn = { frame: chain.index, offset };
-  if (chain.index > 0 && (isCutOff(start) || start.every((byte) => byte === 0))) return { torn };
-  const head = decodeFrameHead(start);
-  const end = offset + 4 + head.length;
-  // The frame that ends where the file does is opened in any case, and opening it checks its head.
-  if (end !== size && !headBelongs(key, chain, head)) {
-    throw new CofferError('UNAUTHENTIC', `frame ${chain.index} is not what was sealed there`);
-  }
-  if (end <= size) return { head, end };
-  if (chain.index > 0) return { torn };
-  throw new CofferError('UNAUTHENTIC', 'it ends inside its first frame');
-}
-
-/** A head that the file ends in; what could not be the start of one (a length no frame has) is no torn head. */
-function isCutOff(start: Buffer): boolean {
-  if (start.length >= FRAME_HEAD_LENGTH) return false;
-  const length = Buffer.alloc(4);
-  start.copy(length, 0, 0, 4);
-  return length.readUInt32BE() <= MAX_MESSAGE;
 }
 
 function within(start: Buffer, offset: number, length: number): Buffer | undefined {

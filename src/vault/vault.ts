@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { unpackSegment } from '../envelope/segment.ts';
 import { CofferError, isCofferError } from '../errors.ts';
 import { dataDirectory, makeDirectory } from '../files/paths.ts';
 import { VaultDirectory } from './directory.ts';
@@ -7,8 +6,9 @@ import { inspectDirectory, type VaultInspection } from './inspect.ts';
 import { KeySlots } from './key-slots.ts';
 import type { Unlocked } from './keys.ts';
 import { Lease, sweepLeases } from './lease.ts';
+import { countingDown, handLines, type OnLines } from './lines.ts';
 import { type Listed, Listing, type SeenReport } from './listing.ts';
-import { type Opened, openSealedFile } from './open.ts';
+import { type Opened, type OpenedTo, openAppended, openSealedFile } from './open.ts';
 import type { RecoverAsks, Recovered } from './recover.ts';
 import { describeRollback, type Rollback, refuseRolledBack, rollbackOf } from './rollback.ts';
 import { Rotation } from './rotation.ts';
@@ -143,11 +143,7 @@ export class Vault {
    * Writes nothing to the file. Throws `SESSION_IN_USE`, `SESSION_NOT_FOUND`, `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_*`, and
    * `ROLLED_BACK` where it is not as it was seen, unless `acceptOlder`.
    */
-  async resume(
-    fileId: string,
-    onLines: (lines: Buffer) => void,
-    acceptOlder = false,
-  ): Promise<Writable & { opened: Opened }> {
+  async resume(fileId: string, onLines: OnLines, acceptOlder = false): Promise<Writable & { opened: Opened }> {
     return this.#keys.locked(async (unlocked) => {
       const lease = Lease.take(this.#place.locks, fileId);
       try {
@@ -155,7 +151,7 @@ export class Vault {
         const { opened, rollback } = this.#openFile(unlocked, fileId);
         if (rollback && !acceptOlder) throw refuseRolledBack(fileId, describeRollback(rollback));
         const file = new SealedFile(this.#place.path(fileId), fileId, unlocked.key);
-        file.adopt(opened, onLines, rollback?.seen.generation);
+        file.adopt(opened, countingDown(opened, onLines), rollback?.seen.generation);
         return { file, lease, opened };
       } catch (error) {
         lease.release();
@@ -178,9 +174,9 @@ export class Vault {
    * Opens and verifies a whole sealed file, without a lease, and hands its lines to `onLines`. One that is not as it was seen is
    * read all the same, and `rollback` says so. Throws as {@link resume} else.
    */
-  async read(fileId: string, onLines: (lines: Buffer) => void): Promise<Opened & { rollback: Rollback | undefined }> {
+  async read(fileId: string, onLines: OnLines): Promise<Opened & { rollback: Rollback | undefined }> {
     const { opened, rollback } = this.#openFile(await this.unlock(), fileId);
-    for (const segment of opened.segments) onLines(unpackSegment(segment));
+    handLines(opened, onLines);
     return { ...opened, rollback };
   }
 
@@ -198,6 +194,17 @@ export class Vault {
 
   /** Looks at the directory without a key. Changes nothing. */
   inspect(): Promise<VaultInspection> {
+  /**
+   * The same of only what was appended to a file since it was opened; undefined where it is not that file any more, grown or as it was:
+   * then all of it is to be read.
+   */
+  async readAppended(fileId: string, before: OpenedTo, onLines: OnLines): Promise<Opened | undefined> {
+    const { key, retiring } = await this.unlock();
+    const opened = openAppended(this.#place.path(fileId), fileId, before, key, retiring);
+    if (opened) handLines(opened, onLines);
+    return opened;
+  }
+
     return inspectDirectory(this.directory);
   }
 

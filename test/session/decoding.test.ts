@@ -1,18 +1,19 @@
 import { describe, expect, it } from 'vitest';
 import { CofferError } from '../../src/errors.ts';
-import { withEvents } from '../../src/session/decoding.ts';
+import { gatherEvents } from '../../src/session/decoding.ts';
 
 const plain = { id: 1, ts: 0, type: 'model', model: 'a/b' };
 /** No version 4, and yet what the schema takes for a UUID. */
 const odd = { id: 2, ts: 0, type: 'begin', uuid: 'ffffffff-ffff-ffff-ffff-ffffffffffff', directory: '/x' };
 const linesOf = (...events: unknown[]): Buffer => Buffer.from(events.map((event) => JSON.stringify(event)).join('\n'));
 
-describe('withEvents', () => {
+describe('gatherEvents', () => {
   it('reads once where every event is plainly one', async () => {
     let reads = 0;
-    const events = await withEvents(async (decode) => {
+    const { events } = await gatherEvents('it', async (onLines) => {
       reads++;
-      return decode(linesOf(plain));
+      onLines(linesOf(plain), 0);
+      return {};
     });
     expect(events).toEqual([plain]);
     expect(reads).toBe(1);
@@ -20,9 +21,11 @@ describe('withEvents', () => {
 
   it('reads again with the schema where one is not', async () => {
     let reads = 0;
-    const events = await withEvents(async (decode) => {
+    const { events } = await gatherEvents('it', async (onLines) => {
       reads++;
-      return decode(linesOf(plain, odd));
+      onLines(linesOf(plain), 0);
+      onLines(linesOf(odd), 0);
+      return {};
     });
     expect(events).toEqual([plain, odd]);
     expect(reads).toBe(2);
@@ -32,7 +35,7 @@ describe('withEvents', () => {
     ['no event', linesOf(plain, { ...odd, uuid: 'x' }), 'event 2'],
     ['no JSON', Buffer.from('{'), 'event 1'],
   ])('refuses what is %s', async (_, lines, where) => {
-    const reading = withEvents(async (decode) => decode(lines));
+    const reading = gatherEvents('it', async (onLines) => ({ nothing: onLines(lines, 0) }));
     await expect(reading).rejects.toThrow(expect.objectContaining({ code: 'UNAUTHENTIC' }));
     await expect(reading).rejects.toThrow(where);
   });
@@ -40,7 +43,7 @@ describe('withEvents', () => {
   it('passes on what reading throws', async () => {
     const gone = new CofferError('SESSION_NOT_FOUND', 'gone');
     let reads = 0;
-    const reading = withEvents(async () => {
+    const reading = gatherEvents('it', async () => {
       reads++;
       throw gone;
     });

@@ -3,6 +3,7 @@ import { copyFileSync, cpSync, renameSync, statSync, utimesSync } from 'node:fs'
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { CofferError } from '../../src/errors.ts';
+import type { Grown } from '../../src/session/decoding.ts';
 import type { Event, NewEvent } from '../../src/session/event.ts';
 import { type Followed, follow } from '../../src/session/follow.ts';
 import type { Row } from '../../src/session/row.ts';
@@ -49,6 +50,33 @@ describe('follow', () => {
       }
     });
     expect(appended).toBe(true);
+    expect(following.events).toEqual(session.events);
+  });
+
+  it('reads only what was appended where the file grew, drafts and all, and all of it where it was put in its place', async () => {
+    const { sessions, session, row } = await begun(home());
+    await session.append(user(large(300_000)));
+    await session.append(reply('folds'));
+    const seen = new Watched(sessions);
+    const following = new Following(seen, row);
+    await following.until(lastOf(session));
+    const { appended } = await grown(sessions, row, async () => {
+      for (let step = 0; step < 5; step++) {
+        session.draft = part(`step ${step}`);
+        await session.saveDraft();
+        await seen.readTwice((event) => event?.['partial'] === true && JSON.stringify(event).includes(`step ${step}`));
+        session.draft = undefined;
+        await session.append(reply(`step ${step}, and more`));
+        await following.until(lastOf(session));
+      }
+    });
+    expect(appended).toBe(true);
+    expect(seen.wholes).toBe(1);
+    expect(following.events).toEqual(session.events);
+    await session.rewrite(session.events);
+    await session.append(user('after'));
+    await following.until(lastOf(session));
+    expect(seen.wholes).toBe(2);
     expect(following.events).toEqual(session.events);
   });
 
@@ -186,16 +214,16 @@ describe('follow', () => {
     const at = home();
     const { sessions, session, row } = await begun(at);
     let broken = 1;
-    const read: Followed['read'] = async (asked) => {
-      if (broken-- <= 0) return sessions.read(asked);
+    const readOn: Followed['readOn'] = async (asked, before) => {
+      if (broken-- <= 0) return sessions.readOn(asked, before);
       utimesSync(at.path(row.fileId), new Date(), new Date());
       throw new CofferError('UNAUTHENTIC', 'half written');
     };
-    const flaky: Followed = { directory: at.directory, list: () => sessions.list(), read };
+    const flaky: Followed = { directory: at.directory, list: () => sessions.list(), readOn };
     const following = new Following(flaky, row);
     await following.until(lastOf(session));
     expect(following.events).toEqual(session.events);
-    const never: Followed = { ...flaky, read: () => Promise.reject(new CofferError('UNAUTHENTIC', 'broken')) };
+    const never: Followed = { ...flaky, readOn: () => Promise.reject(new CofferError('UNAUTHENTIC', 'broken')) };
     await expect(new Following(never, row).done).rejects.toMatchObject({ code: 'UNAUTHENTIC' });
   });
 });
@@ -241,6 +269,8 @@ class Following {
 
 /** A vault that tells what was read of it. */
 class Watched implements Followed {
+  /** How often all of it was read. */
+  wholes = 0;
   readonly #sessions: Sessions;
   readonly #tails: (Event | undefined)[] = [];
   #wake: () => void = () => undefined;
@@ -257,9 +287,10 @@ class Watched implements Followed {
     return this.#sessions.list();
   }
 
-  async read(row: Row): ReturnType<Followed['read']> {
-    const recorded = await this.#sessions.read(row);
-    this.#tails.push(recorded.events.at(-1));
+  async readOn(row: Row, before?: Grown): Promise<Grown> {
+    const recorded = await this.#sessions.readOn(row, before);
+    this.wholes += Number(recorded.whole);
+    this.#tails.push(recorded.events.at(-1) ?? this.#tails.at(-1));
     this.#wake();
     return recorded;
   }
