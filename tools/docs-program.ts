@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { exits } from '../src/cli/main.ts';
 import { examplesOf } from '../src/cli/program/describe.ts';
+import { allGroups } from '../src/cli/program/groups.ts';
 import { describeProgram } from '../src/cli/program.ts';
 import { commands as slashCommands } from '../src/cli/slash/commands.ts';
 import { Terminal } from '../src/cli/terminal.ts';
@@ -17,10 +18,12 @@ export interface CommandDoc {
   readonly examples: readonly string[];
 }
 
+const groups = await allGroups();
+
 /** Every command in the order of the help, the program itself first. */
 export function commandDocs(): CommandDoc[] {
   const leave = (): void => undefined;
-  const program = describeProgram({ terminal: new Terminal(), env: {}, leave, exitOf: () => 1 }, leave);
+  const program = describeProgram({ terminal: new Terminal(), env: {}, leave, exitOf: () => 1 }, leave, groups);
   return [docOf(program, program.name()), ...docsBelow(program, program.name())];
 }
 

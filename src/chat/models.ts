@@ -1,11 +1,10 @@
 import { demoModel } from './demo.ts';
 import { findEndpoint, type ProviderSettings, parseModelName } from './providers.ts';
-import { remoteModel } from './remote.ts';
 import type { ChatModel } from './reply.ts';
 
 export { detectLocal } from './detect.ts';
 export { type KnownProvider, knownModels } from './known.ts';
-export { builtinProviders, isLocalModel, type ProviderSettings, parseModelName, providerSchema } from './providers.ts';
+export { builtinProviders, isLocalModel, type ProviderSettings, parseModelName } from './providers.ts';
 export type { ChatModel, ReplyPart } from './reply.ts';
 
 /**
@@ -19,5 +18,8 @@ export async function openModel(
   options: { providers: Readonly<Record<string, ProviderSettings>>; env: NodeJS.ProcessEnv },
 ): Promise<ChatModel> {
   const { provider, model } = parseModelName(name);
-  return provider === 'demo' ? demoModel(model) : remoteModel(findEndpoint(name, options.providers, options.env));
+  if (provider === 'demo') return demoModel(model);
+  const endpoint = findEndpoint(name, options.providers, options.env);
+  const { remoteModel } = await import('./remote.ts');
+  return remoteModel(endpoint);
 }

@@ -1,4 +1,3 @@
-import { z } from 'zod';
 import { CofferError } from '../errors.ts';
 import { DEFAULT_WINDOW } from './reply.ts';
 
@@ -20,18 +19,6 @@ export interface Price {
   readonly input: number;
   readonly output: number;
 }
-
-/** Checks one provider of the settings file; unknown keys are faults. */
-export const providerSchema: z.ZodType<ProviderSettings> = z.strictObject({
-  type: z.enum(['openai-compatible', 'anthropic']).optional(),
-  baseURL: z.string().refine(isBaseURL, 'an http or https address without a user, a query or a fragment').optional(),
-  apiKeyEnv: z
-    .string()
-    .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'the name of an environment variable, not the key itself')
-    .optional(),
-  contextWindow: z.number().int().positive().optional(),
-  prices: z.record(z.string(), z.strictObject({ input: z.number().min(0), output: z.number().min(0) })).optional(),
-});
 
 /** The providers that need no settings; settings of the same name override them key by key. */
 export const builtinProviders: Readonly<Record<string, ProviderSettings>> = {
@@ -159,7 +146,8 @@ function readKey(name: string, variable: string, env: NodeJS.ProcessEnv): string
   return key;
 }
 
-function isBaseURL(text: string): boolean {
+/** Tells whether an API can be there: an http or https address without a user, a query or a fragment. */
+export function isBaseURL(text: string): boolean {
   const url = URL.parse(text);
   if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) return false;
   return `${url.username}${url.password}${url.search}${url.hash}` === '';

@@ -1,31 +1,9 @@
 import { Command, CommanderError } from 'commander';
-import { CofferError } from '../errors.ts';
-import { describeContext } from './program/context.ts';
+import type { CofferError } from '../errors.ts';
 import { type Describe, example } from './program/describe.ts';
-import { describeFinding } from './program/finding.ts';
-import { describeHelp } from './program/help.ts';
-import { describeKeeping } from './program/keeping.ts';
-import { describeKey } from './program/key.ts';
-import { describePrivacy } from './program/privacy.ts';
-import { describeSeeing } from './program/seeing.ts';
-import { describeSettings } from './program/settings.ts';
-import { describeVault } from './program/vault.ts';
+import { allGroups, likelyGroups } from './program/groups.ts';
 import type { Options, Shell } from './shell.ts';
-import { nearest } from './slash/parse.ts';
 import type { Terminal } from './terminal.ts';
-
-/** The commands, in the order in which help shows them. */
-const groups: readonly Describe[] = [
-  describeFinding,
-  describeKeeping,
-  describeSeeing,
-  describeContext,
-  describePrivacy,
-  describeSettings,
-  describeVault,
-  describeKey,
-  describeHelp,
-];
 
 /** What is known before the command line is read. */
 export type Surroundings = Omit<Shell, 'options'>;
@@ -36,20 +14,36 @@ export type Surroundings = Omit<Shell, 'options'>;
  */
 export async function run(args: readonly string[], surroundings: Surroundings): Promise<CofferError | undefined> {
   let told: CofferError | undefined;
-  const program = describeProgram(surroundings, (error) => {
+  const onTold = (error: CofferError | undefined): void => {
     told = error;
-  });
-  try {
-    await program.parseAsync(args, { from: 'user' });
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    if (error.exitCode !== 0) throw usageError(error, program);
-  }
-  return told;
+  };
+  const likely = await likelyGroups(args);
+  if (likely !== undefined && (await parse(args, describeProgram(surroundings, onTold, likely))) === undefined)
+    return told;
+  const whole = describeProgram(surroundings, onTold, await allGroups());
+  const error = await parse(args, whole);
+  if (error === undefined) return told;
+  const { usageError } = await import('./program/usage.ts');
+  throw usageError(error, whole);
 }
 
-/** The command line, as `--help` and the documents show it. `onTold` gets what a command ended with. */
-export function describeProgram(surroundings: Surroundings, onTold: (error: CofferError | undefined) => void): Command {
+/** Runs what the arguments ask for; gives why they can't be understood, and nothing ran then. */
+async function parse(args: readonly string[], program: Command): Promise<CommanderError | undefined> {
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    return error.exitCode === 0 ? undefined : error;
+  }
+}
+
+/** The command line with the commands of these groups; with all of them it is as `--help` and the documents show it. `onTold` gets what a command ended with. */
+export function describeProgram(
+  surroundings: Surroundings,
+  onTold: (error: CofferError | undefined) => void,
+  groups: readonly Describe[],
+): Command {
   const program = new Command('coffer');
   const shell = (): Shell => ({ ...surroundings, options: program.opts<Options>() });
   settle(program, surroundings.terminal);
@@ -92,59 +86,4 @@ function settle(command: Command, terminal: Terminal): void {
     .configureHelp({ styleTitle: (title) => title.toLowerCase() })
     .helpOption('-h, --help', 'show this')
     .helpCommand(false);
-}
-
-function usageError(error: CommanderError, program: Command): CofferError {
-  const [first] = program.args;
-  if (
-    error.code === 'commander.excessArguments' &&
-    first !== undefined &&
-    program.commands.every((command) => command.name() !== first)
-  ) {
-    const near = nearest(
-      first,
-      program.commands.map((command) => command.name()),
-    );
-    const advice = near === undefined ? 'coffer --help lists them' : `did you mean ${near}?`;
-    return new CofferError('USAGE', `unknown command ${first}; ${advice}`, { cause: error });
-  }
-  if (error.code === 'commander.help') {
-    const names = program.commands.find((command) => command.name() === first)?.commands ?? [];
-    const message = `${first} needs to know what: ${names.map((command) => command.name()).join(', ')}`;
-    return new CofferError('USAGE', `${message}; coffer ${first} --help says more`, { cause: error });
-  }
-  const asked = commandOf(program);
-  if (error.code === 'commander.unknownCommand') {
-    const [, unknown = ''] = /'(.*)'/s.exec(error.message) ?? [];
-    const near = nearest(
-      unknown,
-      asked.commands.map((command) => command.name()),
-    );
-    const advice = near === undefined ? `${pathOf(asked)} --help lists them` : `did you mean ${near}?`;
-    return new CofferError('USAGE', `unknown command ${asked.name()} ${unknown}; ${advice}`, { cause: error });
-  }
-  const message = error.message
-    .replace(/^error: /, '')
-    .replace(
-      /^option '.*(--[a-z-]+) .*' argument '(.*)' is invalid\. Allowed choices are (.*)\.$/s,
-      '$1 takes $3, not "$2"',
-    )
-    // What stands there too much may be a secret.
-    .replace(/( but got \d+): .*$/s, '$1')
-    .replace(/^(unknown option '[^'=]*)=.*'/s, "$1'")
-    .replace(/\.$/, '')
-    .replace(/\. ([A-Z])/, (_, initial: string) => `; ${initial.toLowerCase()}`)
-    .replace(/\n\(Did you mean (.*)\?\)$/, '; did you mean $1?');
-  return new CofferError('USAGE', `${message}; ${pathOf(asked)} --help shows how`, { cause: error });
-}
-
-/** The command that the command line got as far as. */
-function commandOf(command: Command): Command {
-  const next = command.commands.find((each) => each.name() === command.args[0]);
-  return next === undefined ? command : commandOf(next);
-}
-
-/** `coffer config get` */
-function pathOf(command: Command): string {
-  return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
 }

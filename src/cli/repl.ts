@@ -2,9 +2,7 @@ import type { CofferError } from '../errors.ts';
 import { type Chat, reasonOf } from './chat.ts';
 import { clock } from './rows.ts';
 import type { Guard } from './signals.ts';
-import { runSlash } from './slash/commands.ts';
 import { parseLine } from './slash/parse.ts';
-import { answer } from './turn.ts';
 
 /** Stands before what a person types. */
 const PROMPT = '» ';
@@ -44,9 +42,11 @@ export async function repl(chat: Chat, guard: Guard): Promise<CofferError | unde
     const parsed = parseLine(line);
     if (parsed === undefined) continue;
     if ('command' in parsed) {
+      const { runSlash } = await import('./slash/commands.ts');
       if ((await runSlash(chat, parsed)) === 'exit') break;
     } else {
       running = new AbortController();
+      const { answer } = await import('./turn.ts');
       failed = await answer(chat, parsed.message, running);
       running = undefined;
     }
@@ -65,6 +65,7 @@ export async function runPrompt(chat: Chat, guard: Guard, text: string): Promise
   input.onInterrupt = () => (running.signal.aborted ? guard.end('SIGINT') : running.abort());
   input.onHangup = () => guard.end('SIGHUP');
   terminal.onGone = (how) => (how === 'hangup' ? guard.end('SIGHUP') : running.abort());
+  const { answer } = await import('./turn.ts');
   const failed = await answer(chat, text, running);
   statusTeller(chat)();
   return failed;

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { parseRule, ruleForm } from '../chat/permissions.ts';
-import { providerSchema } from '../chat/providers.ts';
+import { providerSchema } from '../chat/provider-schema.ts';
 import {
   type Checks,
   type KeyName,

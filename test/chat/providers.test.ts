@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { openModel, parseModelName, providerSchema } from '../../src/chat/models.ts';
+import { openModel, parseModelName } from '../../src/chat/models.ts';
+import { providerSchema } from '../../src/chat/provider-schema.ts';
 import { findEndpoint } from '../../src/chat/providers.ts';
 import { isCofferError } from '../../src/errors.ts';
 

@@ -53,11 +53,12 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
   const { terminal, env, options } = shell;
   const incognito = options.incognito === true;
   const directory = await workDirectory(options.path);
+  // git is a process of its own: it looks while the rest is loaded and the key is looked up.
+  const looking = lookAround(directory);
+  looking.catch(() => undefined); // whoever awaits it hears of it
   const { settings, sessions, input, stopAsking } = await openSessions(shell);
   try {
-    const { surroundingsOf } = await import('../../session/project.ts');
-    const surroundings = await surroundingsOf(directory);
-    const which = await targetOf(shell, { request, settings, sessions, surroundings });
+    const which = await targetOf(shell, { request, settings, sessions, looking });
     const resumes = which !== undefined;
     const prompt = request.prompt === undefined ? undefined : await promptOf(request.prompt, terminal);
     const asks = !resumes && prompt === undefined;
@@ -77,6 +78,7 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
     stopAsking();
     const inMemory = refusal !== undefined && (await isMemoryChat(sessions, refusal, env));
     const maySend = options.yes === true;
+    const surroundings = await looking;
     const prompted = prompt !== undefined;
     const chat = new Chat(
       { terminal, input, sessions, settings, env, surroundings, inMemory, incognito, prompted, maySend },
@@ -105,6 +107,11 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
   }
 }
 
+async function lookAround(directory: string): Promise<Surroundings> {
+  const { surroundingsOf } = await import('../../session/project.ts');
+  return surroundingsOf(directory);
+}
+
 /** Where the settings have a retention: the session that is gone on with is held by now, and stays whatever its age. */
 async function prune({ terminal, sessions, settings }: Chat): Promise<void> {
   if (settings.maxSessions === undefined && settings.retentionDays === undefined) return;
@@ -131,13 +138,14 @@ async function goOn(
 /** The session to go on with, where one is asked for or the settings say so. Throws `SESSION_NOT_FOUND`. */
 async function targetOf(
   { terminal }: Shell,
-  from: { request: ChatRequest; settings: Settings; sessions: Sessions; surroundings: Surroundings },
+  from: { request: ChatRequest; settings: Settings; sessions: Sessions; looking: Promise<Surroundings> },
 ): Promise<string | undefined> {
-  const { request, settings, sessions, surroundings } = from;
+  const { request, settings, sessions, looking } = from;
   if (request.which !== undefined) return request.which;
   const isAutomatic = request.here !== true;
   if (isAutomatic && (request.anew === true || !settings.autoResume)) return undefined;
   const { isOf } = await import('../../session/project.ts');
+  const surroundings = await looking;
   const rows = await listed(sessions, isAutomatic);
   const last = lastSession(rows.filter((row) => !row.archived && isOf(row, surroundings)));
   if (last !== undefined) {

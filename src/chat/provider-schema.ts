@@ -1,0 +1,14 @@
+import { z } from 'zod';
+import { isBaseURL, type ProviderSettings } from './providers.ts';
+
+/** Checks one provider of the settings file; unknown keys are faults. */
+export const providerSchema: z.ZodType<ProviderSettings> = z.strictObject({
+  type: z.enum(['openai-compatible', 'anthropic']).optional(),
+  baseURL: z.string().refine(isBaseURL, 'an http or https address without a user, a query or a fragment').optional(),
+  apiKeyEnv: z
+    .string()
+    .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'the name of an environment variable, not the key itself')
+    .optional(),
+  contextWindow: z.number().int().positive().optional(),
+  prices: z.record(z.string(), z.strictObject({ input: z.number().min(0), output: z.number().min(0) })).optional(),
+});
