@@ -159,12 +159,12 @@ export class Sessions implements AsyncDisposable {
     return { row: { ...row, rolledBack }, events, state: fold(emptyState, events) };
   }
 
-  /** Verifies a whole session as {@link read} does, and hands its lines over as they are recorded, not taken apart. Throws as {@link read}. */
   /** Reads what was recorded since it was read `before`, where the file only grew; all of it else. Throws as {@link read}. */
   readOn(row: Row, before?: Grown): Promise<Grown> {
     return readOn(this.#vault, row.fileId, `session ${row.id}`, before?.to);
   }
 
+  /** Verifies a whole session as {@link read} does, and hands its lines over as they are recorded, not taken apart. Throws as {@link read}. */
   async scan(row: Row, onLines: (lines: Buffer) => void): Promise<void> {
     await this.#vault.read(row.fileId, onLines);
   }

@@ -181,6 +181,17 @@ export class Vault {
   }
 
   /**
+   * The same of only what was appended to a file since it was opened; undefined where it is not that file any more, grown or as it was:
+   * then all of it is to be read.
+   */
+  async readAppended(fileId: string, before: OpenedTo, onLines: OnLines): Promise<Opened | undefined> {
+    const { key, retiring } = await this.unlock();
+    const opened = openAppended(this.#place.path(fileId), fileId, before, key, retiring);
+    if (opened) handLines(opened, onLines);
+    return opened;
+  }
+
+  /**
    * Lists the sealed files, unreadable ones with their reason. Asks for no key where nothing is there and nothing was. `afresh`: every
    * file is opened, whatever is known of it, and nothing is written.
    */
@@ -194,17 +205,6 @@ export class Vault {
 
   /** Looks at the directory without a key. Changes nothing. */
   inspect(): Promise<VaultInspection> {
-  /**
-   * The same of only what was appended to a file since it was opened; undefined where it is not that file any more, grown or as it was:
-   * then all of it is to be read.
-   */
-  async readAppended(fileId: string, before: OpenedTo, onLines: OnLines): Promise<Opened | undefined> {
-    const { key, retiring } = await this.unlock();
-    const opened = openAppended(this.#place.path(fileId), fileId, before, key, retiring);
-    if (opened) handLines(opened, onLines);
-    return opened;
-  }
-
     return inspectDirectory(this.directory);
   }
 
