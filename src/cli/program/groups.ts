@@ -37,7 +37,7 @@ export const groups: readonly Group[] = [
     load: async () => (await import('./vault.ts')).describeVault,
   },
   {
-    names: ['key'],
+    names: ['key', 'purge'],
     load: async () => (await import('./key.ts')).describeKey,
   },
   {
