@@ -6,32 +6,65 @@ import { interleave, type Spread, spreadOf, type Task } from './measure.ts';
 import type { Line, Measure, Part } from './part.ts';
 import type { Answer, Question, Way } from './resume-child.ts';
 import { eventsOf, Transcript } from './transcript.ts';
-import { type Filled, fillVault, keyOf, lineAgainst, MB, pathOf, spreadAt } from './vaults.ts';
+import { type Filled, fillVault, keyOf, lineAgainst, MB, openFilled, pathOf, spreadAt } from './vaults.ts';
 import { ask } from './vaults-fork.ts';
 import { rawSegments } from './vaults-raw.ts';
 
-/** The first one is for warming up. */
-const SIZES = { full: [MB / 10, MB, 10 * MB, 100 * MB], short: [MB / 10, MB, 10 * MB] };
+/** A session to go on with. */
+interface Case {
+  /** Part of the ids of its lines. */
+  readonly id: string;
+  readonly what: string;
+  /** Of plaintext. */
+  readonly bytes: number;
+  /** Steps that were appended to it, and that nobody has folded: as a process leaves it that was killed. */
+  readonly steps?: number;
+}
+
+const SMALL: Case = { id: '100kb', what: '100 KB', bytes: MB / 10 };
+const ONE: Case = { id: '1mb', what: '1 MB', bytes: MB };
+const TEN: Case = { id: '10mb', what: '10 MB', bytes: 10 * MB };
+const HUNDRED: Case = { id: '100mb', what: '100 MB', bytes: 100 * MB };
+const UNFOLDED: Case = { id: '10mb-unfolded', what: '10 MB and 1,000 steps not folded', bytes: 10 * MB, steps: 1000 };
+
+/** The first one is for warming up; the last one stands for all where only one is looked at. */
+const CASES = { full: [SMALL, ONE, TEN, UNFOLDED, HUNDRED], short: [SMALL, ONE, TEN] };
 const ROUNDS = { full: 7, short: 5 };
+const STEP = 2000;
 
 /** What it costs to go on with a session, each time in a process of its own, beside the least that brings its events into memory. */
 export const measureResume: Measure = async (folder, size) => {
-  const sizes = SIZES[size];
+  const cases = CASES[size];
   const filled = await fillVault(join(folder, 'vault'), {
-    sessions: sizes.length,
-    events: (number) => eventsOf(new Transcript(number + 1), sizes[number] ?? 0),
+    sessions: cases.length,
+    events: (number) => eventsOf(new Transcript(number + 1), cases[number]?.bytes ?? 0),
   });
-  const largest = sizes.length - 1;
+  await appendSteps(filled, cases);
+  const last = cases.length - 1;
   const { plain, peers } = await writePeers(folder, filled);
   const runs = new Runs({ filled, before: 0, peers });
-  const beside = sizes
-    .keys()
-    .drop(1)
-    .flatMap((number) => [runs.task('coffer', number), runs.task('floor', number)]);
-  const tasks = [...beside, runs.task('sqlite', largest), runs.task('jsonl', largest)];
+  const beside = [...cases.keys().drop(1)].flatMap((number) => [
+    runs.task('coffer', number),
+    runs.task('floor', number),
+  ]);
+  const tasks = [...beside, runs.task('sqlite', last), runs.task('jsonl', last)];
   const spreads = await interleave(tasks, ROUNDS[size], 0);
-  return partOf({ sizes, plain, spreads, runs });
+  return partOf({ cases, plain, spreads, runs });
 };
+
+/** Takes the steps that are to stay unfolded. */
+async function appendSteps(filled: Filled, cases: readonly Case[]): Promise<void> {
+  await using sessions = await openFilled(filled);
+  for (const row of await sessions.list()) {
+    const number = filled.fileIds.indexOf(row.fileId);
+    const { steps = 0 } = cases[number] ?? {};
+    if (steps === 0) continue;
+    const session = await sessions.resume(row);
+    const transcript = new Transcript(number);
+    for (let count = 0; count < steps; count++) await session.append(...transcript.turn(STEP));
+    session.finalSave('completed');
+  }
+}
 
 /** Runs in processes of their own, what they came to held against each other. */
 class Runs {
@@ -103,17 +136,18 @@ async function writePeers(folder: string, filled: Filled): Promise<{ plain: numb
 }
 
 /** The lines and the curve of what was measured of the sessions behind the first. */
-function partOf({ sizes, plain, spreads, runs }: Measured): Part {
-  const pairs = sizes.slice(1).map((bytes, at) => pairOf(bytes, at + 1, spreads));
+function partOf({ cases, plain, spreads, runs }: Measured): Part {
+  const pairs = cases.slice(1).map((one, at) => pairOf(one, at + 1, spreads));
+  const folded = pairs.filter(({ of }) => of.steps === undefined);
   const points = (of: 'coffer' | 'floor'): [number, number][] =>
-    pairs.map((pair, at) => [plain[at + 1] ?? 0, pair[of].value.median]);
-  const last = sizes.length - 1;
-  const megabytes = (sizes[last] ?? 0) / MB;
+    folded.map((pair) => [plain[pair.number] ?? 0, pair[of].value.median]);
+  const last = cases.length - 1;
+  const largest = cases[last] ?? SMALL;
   return {
     lines: [
       ...pairs.flatMap(({ floor, coffer }) => [floor, coffer]),
-      ...peerLines(megabytes, last, spreads),
-      ...memoryLines(megabytes, last, plain[last] ?? 0, runs),
+      ...peerLines(largest, last, spreads),
+      ...memoryLines(largest, last, plain[last] ?? 0, runs),
     ],
     curves: [
       {
@@ -134,44 +168,54 @@ function partOf({ sizes, plain, spreads, runs }: Measured): Part {
   };
 }
 
-function pairOf(bytes: number, number: number, spreads: ReadonlyMap<string, Spread>): { floor: Line; coffer: Line } {
-  const megabytes = bytes / MB;
+interface Pair {
+  readonly of: Case;
+  readonly number: number;
+  readonly floor: Line;
+  readonly coffer: Line;
+}
+
+function pairOf(of: Case, number: number, spreads: ReadonlyMap<string, Spread>): Pair {
   const floor: Line = {
-    id: `resume-floor-${megabytes}mb`,
-    what: `${megabytes} MB read, opened, decompressed, JSON.parsed`,
+    id: `resume-floor-${of.id}`,
+    what: `${of.what}, read, opened, decompressed, JSON.parsed`,
     value: spreadAt(spreads, `floor ${number}`),
     unit: 'ms',
   };
   const time = spreadAt(spreads, `coffer ${number}`);
-  return { floor, coffer: lineAgainst(`resume-${megabytes}mb`, `resume of a ${megabytes} MB session`, time, floor) };
+  return {
+    of,
+    number,
+    floor,
+    coffer: lineAgainst(`resume-${of.id}`, `resume of a session of ${of.what}`, time, floor),
+  };
 }
 
-function peerLines(megabytes: number, number: number, spreads: ReadonlyMap<string, Spread>): Line[] {
+function peerLines({ id, what }: Case, number: number, spreads: ReadonlyMap<string, Spread>): Line[] {
   const peers = { sqlite: 'rows of node:sqlite', jsonl: 'lines of a JSONL file' };
-  return Object.entries(peers).map(([way, what]) => ({
-    id: `resume-${way}-${megabytes}mb`,
-    what: `${megabytes} MB in plaintext, ${what}, JSON.parsed`,
+  return Object.entries(peers).map(([way, stored]) => ({
+    id: `resume-${way}-${id}`,
+    what: `${what} in plaintext, ${stored}, JSON.parsed`,
     value: spreadAt(spreads, `${way} ${number}`),
     unit: 'ms',
   }));
 }
 
-/** The session that is largest stands for all: what Node itself takes weighs least there. */
-function memoryLines(megabytes: number, number: number, plain: number, runs: Runs): Line[] {
-  const line = (id: string, what: string, way: Way): Line => {
+/** What Node itself takes weighs least in the largest session; the target is about 100 MB. */
+function memoryLines({ id, what }: Case, number: number, plain: number, runs: Runs): Line[] {
+  const line = (name: string, described: string, way: Way): Line => {
     const value = runs.peak(`${way} ${number}`);
     const ratio = (value.median * 2 ** 20) / plain;
-    return { id, what, value, unit: 'MiB', against: { what: 'its plaintext', ratio } };
+    return { id: name, what: described, value, unit: 'MiB', against: { what: 'its plaintext', ratio } };
   };
-  const id = megabytes === 100 ? 'resume-memory' : `resume-memory-${megabytes}mb`;
   return [
-    line(id, `peak memory of a resume of ${megabytes} MB`, 'coffer'),
-    line(`resume-memory-floor-${megabytes}mb`, 'peak memory of the floor of that', 'floor'),
+    line(id === HUNDRED.id ? 'resume-memory' : `resume-memory-${id}`, `peak memory of a resume of ${what}`, 'coffer'),
+    line(`resume-memory-floor-${id}`, 'peak memory of the floor of that', 'floor'),
   ];
 }
 
 interface Measured {
-  readonly sizes: readonly number[];
+  readonly cases: readonly Case[];
   /** Bytes of plaintext of each. */
   readonly plain: readonly number[];
   readonly spreads: ReadonlyMap<string, Spread>;
