@@ -6,6 +6,10 @@ export type Parts = Readonly<Record<string, () => Promise<Measure>>>;
 /** What the bench measures, in this order. */
 export const parts: Parts = {
   steps: async () => (await import('./steps.ts')).measureSteps,
+  blocked: async () => (await import('./blocked.ts')).measureBlocked,
+  disk: async () => (await import('./disk.ts')).measureDisk,
   resume: async () => (await import('./resume.ts')).measureResume,
   lists: async () => (await import('./list.ts')).measureLists,
+  searches: async () => (await import('./search.ts')).measureSearches,
+  memory: async () => (await import('./memory.ts')).measureMemory,
 };
