@@ -205,10 +205,19 @@ function callsTools(message: Message): boolean {
   return typeof message.content !== 'string' && message.content.some((part) => part.type === 'tool-call');
 }
 
+/** Looks no further than a title goes: a message may have a hundred megabytes. */
 function titleOf(message: Message): string | undefined {
-  const words = textOf(message).trim().replace(/\s+/g, ' ');
-  return words === '' ? undefined : [...words].slice(0, 80).join('');
+  const units = 2 * TITLE;
+  let words = '';
+  for (const [word] of textOf(message).matchAll(/\S+/g)) {
+    words += `${words && ' '}${word.slice(0, units)}`;
+    if (words.length >= units) break;
+  }
+  return words === '' ? undefined : [...words.slice(0, units)].slice(0, TITLE).join('');
 }
+
+/** How many characters of the first message make the title. */
+const TITLE = 80;
 
 /** The text of a message, its parts joined; what is not text is left out. */
 export function textOf(message: Message): string {
