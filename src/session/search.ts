@@ -3,6 +3,7 @@ import { CofferError, isCofferError } from '../errors.ts';
 import type { Row } from './row.ts';
 import { LineSearch, sieveFor } from './search-lines.ts';
 import { folded, type Match, marksOf, matchesIn } from './search-texts.ts';
+import { Trigrams, trigramsOf } from './search-trigrams.ts';
 import type { Sessions } from './sessions.ts';
 
 export { folded, type Match } from './search-texts.ts';
@@ -18,40 +19,58 @@ export function wantedText(text: string): string {
   throw new CofferError('USAGE', 'there is nothing to search for; give a text of at least one character');
 }
 
+/** What a search needs: sessions to look into, and the index of what is said in them where there is one. */
+export type Searched = Pick<Sessions, 'scan'> & Partial<Pick<Sessions, 'texts'>>;
+
 /**
  * Looks through rows, one session in memory at a time, for a text that {@link wantedText} gave: in their messages, tool calls and
- * results, summaries, names and tags. Gives what it finds as it finds it; `onLooked` is told how many rows are done.
+ * results, summaries, names and tags. Sessions that the index knows not to have it are not opened; once all is found, the index takes
+ * up those it did not know, in the background. Gives what it finds as it finds it; `onLooked` is told how many rows are done.
  */
 export async function* search(
-  sessions: Pick<Sessions, 'scan'>,
+  sessions: Searched,
   rows: readonly Row[],
   wanted: string,
   onLooked: (done: number) => void = () => undefined,
 ): AsyncGenerator<Found> {
   const { decodeEvents } = await import('./event-schema.ts');
   const sieve = sieveFor(wanted);
-  const lineSearch = (): LineSearch => new LineSearch(wanted, sieve, decodeEvents);
+  const readable = rows.filter(({ unreadable }) => unreadable === undefined).map(({ fileId }) => fileId);
+  const texts = await sessions.texts?.();
+  const looked = await texts?.lookUp(readable, trigramsOf(wanted));
+  const failed = new Set<string>();
   let since = performance.now();
   for (const [at, row] of rows.entries()) {
-    const found = await look(sessions, row, wanted, lineSearch());
+    const inside = looked?.without.has(row.fileId) ? undefined : new LineSearch(wanted, sieve, decodeEvents);
+    const found = await look(sessions, row, wanted, inside);
     onLooked(at + 1);
+    if ('error' in found) failed.add(row.fileId);
     if ('error' in found || found.matches.length > 0) yield found;
     if (performance.now() - since < PAUSE_MS) continue;
     await setImmediate(); // reading is synchronous: signals and closed pipes get in between
     since = performance.now();
   }
+  const trigrams = new Trigrams();
+  const unknown = looked?.unknown.filter((fileId) => !failed.has(fileId)) ?? [];
+  texts?.keep(unknown, (fileId) => gather(sessions, fileId, trigrams));
 }
 
 /** After so long at the latest whatever waits is let in: a thousand rows read in a blink need not wait a thousand times. */
 const PAUSE_MS = 5;
 
-async function look(sessions: Pick<Sessions, 'scan'>, row: Row, wanted: string, inside: LineSearch): Promise<Found> {
+async function look(sessions: Searched, row: Row, wanted: string, inside: LineSearch | undefined): Promise<Found> {
   if (row.unreadable !== undefined) return { row, error: row.unreadable };
   try {
-    await sessions.scan(row, (lines) => inside.add(lines));
-    return { row, matches: [...marksOf(row).flatMap((said) => matchesIn(said, wanted)), ...inside.matches] };
+    if (inside) await sessions.scan(row, (lines) => inside.add(lines));
+    return { row, matches: [...marksOf(row).flatMap((said) => matchesIn(said, wanted)), ...(inside?.matches ?? [])] };
   } catch (error) {
     if (!isCofferError(error)) throw error;
     return { row, error };
   }
+}
+
+async function gather(sessions: Searched, fileId: string, trigrams: Trigrams): Promise<Uint32Array> {
+  trigrams.clear(); // of a file that could not be read to its end
+  await sessions.scan({ fileId }, (lines) => trigrams.add(lines));
+  return trigrams.gathered;
 }

@@ -5,6 +5,7 @@ import type { RecoverAsks, Recovered } from '../vault/recover.ts';
 import type { Rewrapping } from '../vault/rewrap.ts';
 import { describeRollback, refuseRolledBack } from '../vault/rollback.ts';
 import type { OnProgress, Rotated } from '../vault/rotate.ts';
+import type { TextIndex } from '../vault/text-index.ts';
 import type { SeenReport, Vault } from '../vault/vault.ts';
 import { branchOf } from './branch.ts';
 import { type Grown, gatherEvents, readOn } from './decoding.ts';
@@ -26,6 +27,7 @@ export class Sessions implements AsyncDisposable {
   readonly #autosave: boolean;
   readonly #open = new Set<Session>();
   #refusal: CofferError | undefined;
+  #texts: TextIndex | undefined;
 
   constructor(vault: Vault, options: { autosave: boolean }) {
     this.#vault = vault;
@@ -165,8 +167,15 @@ export class Sessions implements AsyncDisposable {
   }
 
   /** Verifies a whole session as {@link read} does, and hands its lines over as they are recorded, not taken apart. Throws as {@link read}. */
-  async scan(row: Row, onLines: (lines: Buffer) => void): Promise<void> {
+  async scan(row: Pick<Row, 'fileId'>, onLines: (lines: Buffer) => void): Promise<void> {
     await this.#vault.read(row.fileId, onLines);
+  }
+
+  /** The index of what is said in them. */
+  async texts(): Promise<TextIndex> {
+    const { TextIndex } = await import('../vault/text-index.ts');
+    this.#texts ??= TextIndex.of(this.#vault);
+    return this.#texts;
   }
 
   /**
@@ -236,11 +245,17 @@ export class Sessions implements AsyncDisposable {
     await this.#vault.forget(removed);
   }
 
-  /** Closes every session still open. Throws what the first failing close threw. */
+  /** Waits for what is still being done in the background: an index that is being kept. */
+  async settle(): Promise<void> {
+    await this.#texts?.settle();
+  }
+
+  /** Closes every session still open, and waits as {@link settle} does. Throws what the first failing close threw. */
   async close(): Promise<void> {
     const open = [...this.#open];
     this.#open.clear();
     for (const session of open) await session.close();
+    await this.settle();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

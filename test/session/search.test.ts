@@ -89,7 +89,7 @@ describe('search', () => {
     const order: string[] = [];
     const reading: Pick<Sessions, 'scan'> = {
       scan: (row, onLines) => {
-        order.push(`read ${row.number}`);
+        order.push(`read ${rows.findIndex(({ fileId }) => fileId === row.fileId) + 1}`);
         return sessions.scan(row, onLines);
       },
     };

@@ -68,6 +68,7 @@ export async function showFound(
     terminal.tell(`stopped after ${cut.limit}, ${looked - 1} of ${rows.length} looked through; ${cut.all} goes on`);
   }
   tellCut(terminal, 0, cut);
+  if (!gone) await sessions.settle(); // the answer is out: what the next search will be glad of may take its time
 }
 
 function sayFound(terminal: Terminal, row: Row, matches: readonly Match[]): void {

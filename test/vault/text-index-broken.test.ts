@@ -1,0 +1,248 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { encodeHeader } from '../../src/envelope/format.ts';
+import { VaultKey } from '../../src/envelope/key.ts';
+import { firstLink, sealFrame } from '../../src/envelope/seal.ts';
+import { packSegment } from '../../src/envelope/segment.ts';
+import { requirePosix, smallDisk } from '../files/facilities.ts';
+import { temporaryFolder } from '../support/vault.ts';
+import { TextFolder } from './text-folder.ts';
+
+/** Texts that lie in different shards, and are in one file each. */
+const NEEDLES = ['aaa', 'needle', 'zzz', '日本語', '\u0001\u0001\u0001'];
+
+describe('a broken index of what is said', () => {
+  it('with any byte changed says nothing false, and is made anew', async () => {
+    const { folder, good } = await filled();
+    const places = [...Array.from({ length: 180 }, (_, at) => at), ...everyNth(good.length, 397)];
+    let useless = 0;
+    for (const at of places) {
+      const broken = Buffer.from(good);
+      broken[at] = (broken[at] ?? 0) ^ (1 << (at % 8));
+      useless += await misled(folder, broken);
+    }
+    expect(useless).toBeGreaterThan(places.length / 2);
+    await folder.keep();
+    expect((await folder.ask('needle')).unknown).toEqual([]);
+  });
+
+  it('cut off anywhere says nothing false, and is made anew', async () => {
+    const { folder, good } = await filled();
+    const lengths = [0, 1, 51, 52, 53, 111, 112, 113, good.length - 1, ...everyNth(good.length, 1201)];
+    for (const length of lengths) await misled(folder, good.subarray(0, length));
+    await folder.keep();
+    expect((await folder.ask('needle')).unknown).toEqual([]);
+  });
+
+  it('with bytes behind it says nothing false', async () => {
+    const { folder, good } = await filled();
+    for (const length of [1, 4, 60, 72, 5000]) {
+      expect(await misled(folder, Buffer.concat([good, Buffer.alloc(length)]))).toBe(NEEDLES.length);
+      expect(await misled(folder, Buffer.concat([good, good.subarray(52, 52 + length)]))).toBe(NEEDLES.length);
+    }
+  });
+
+  it('with a frame of its own from another time in it says nothing false', async () => {
+    const { folder, good } = await filled();
+    folder.put('young', 70_000);
+    await folder.keep();
+    const other = folder.bytes;
+    expect(other.subarray(0, good.length)).toEqual(good);
+    const [first = 0] = folder.frames;
+    const [head, firstFrame, second] = [
+      good.subarray(0, 52),
+      other.subarray(52, 52 + first),
+      other.subarray(52 + first),
+    ];
+    for (const parts of [
+      [head, second],
+      [head, second, firstFrame],
+      [head, firstFrame, firstFrame],
+      [head, firstFrame, second, second],
+    ])
+      expect(await misled(folder, Buffer.concat(parts))).toBe(NEEDLES.length);
+  });
+
+  it('found wrong in one place only is not built upon', async () => {
+    const { folder, good } = await filled();
+    const index = folder.index();
+    for (let at = good.length - 20; ; at -= 500) {
+      const broken = Buffer.from(good);
+      broken[at] = (broken[at] ?? 0) ^ 1;
+      writeFileSync(folder.place.texts, broken);
+      const { unknown } = await folder.ask('needle', index);
+      if (unknown.length > 0) break;
+    }
+    await folder.keep(undefined, index);
+    expect(folder.bytes.subarray(0, 52)).not.toEqual(good.subarray(0, 52));
+    expect((await folder.ask('needle')).unknown).toEqual([]);
+  });
+});
+
+describe('what stands in place of the index', () => {
+  it('says nothing where it is sealed with another key, and is replaced', async () => {
+    const { folder } = await filled();
+    folder.key = VaultKey.generate();
+    expect((await folder.ask('needle')).without).toEqual([]);
+    await folder.keep();
+    expect((await folder.ask('needle')).unknown).toEqual([]);
+  });
+
+  it.each([
+    [8, 2],
+    [8, 255],
+    [10, 1],
+    [11, 1],
+  ])('says nothing where a newer version made it (byte %i is %i), and stays as it is', async (at, value) => {
+    const { folder, good } = await filled();
+    const newer = Buffer.from(good);
+    newer[at] = value;
+    expect(await misled(folder, newer)).toBe(NEEDLES.length);
+    await folder.keep();
+    expect(folder.bytes).toEqual(newer);
+  });
+
+  it.each(['session', 'index', 'seen'] as const)(
+    'says nothing where it is a sealed file of kind %s with something else in it',
+    async (kind) => {
+      const { folder } = await filled();
+      const header = encodeHeader({ kind, keyId: folder.key.id, fileId: 'ab'.repeat(16), generation: 1n });
+      for (const summary of ['{"list":1}', '{"texts":2}', '{}', '']) {
+        const segments = [packSegment(Buffer.alloc(9600)), packSegment(Buffer.alloc(800))];
+        const frame = sealFrame(folder.key, firstLink(header), { summary: Buffer.from(summary), segments });
+        expect(await misled(folder, Buffer.concat([header, frame.bytes]))).toBe(NEEDLES.length);
+      }
+      await folder.keep();
+      expect((await folder.ask('needle')).unknown).toEqual([]);
+    },
+  );
+
+  it('says nothing where the frame of an index is in a file of another kind', async () => {
+    const { folder } = await filled();
+    const header = encodeHeader({ kind: 'seen', keyId: folder.key.id, fileId: 'ab'.repeat(16), generation: 1n });
+    const { sealTexts } = await import('../../src/vault/text-frame.ts');
+    const files = [...folder.said.keys()].map((fileId) => {
+      const { ino, size, mtimeMs, ctimeMs } = lstatSync(folder.place.path(fileId));
+      return { fileId, ino, size, mtimeMs, ctimeMs };
+    });
+    const frame = sealTexts(
+      folder.key,
+      firstLink(header),
+      files,
+      files.map(() => new Uint32Array(0)),
+    );
+    expect(await misled(folder, Buffer.concat([header, frame.bytes]))).toBe(NEEDLES.length);
+  });
+
+  describe('that is no file', () => {
+    beforeEach(requirePosix);
+
+    it.each([
+      ['a directory', (path: string) => mkdirSync(path)],
+      ['a full directory', (path: string) => mkdirSync(join(path, 'inside'), { recursive: true })],
+      ['a pipe', (path: string) => void execFileSync('mkfifo', [path])],
+      ['a link to nowhere', (path: string) => symlinkSync('nowhere', path)],
+      ['a link to itself', (path: string) => symlinkSync(path, path)],
+    ])('says nothing where it is %s, and stays as it is', async (_, put) => {
+      const { folder } = await filled();
+      rmSync(folder.place.texts);
+      put(folder.place.texts);
+      const before = lstatSync(folder.place.texts);
+      expect((await folder.ask('needle')).without).toEqual([]);
+      await folder.keep();
+      expect(lstatSync(folder.place.texts)).toMatchObject({ ino: before.ino, mode: before.mode });
+      expect(readdirSync(folder.place.root).sort()).toEqual(['sessions', 'texts']);
+    });
+
+    it('is not followed where it is a link to an index', async () => {
+      const { folder } = await filled();
+      const elsewhere = join(temporaryFolder(), 'elsewhere');
+      copyFileSync(folder.place.texts, elsewhere);
+      rmSync(folder.place.texts);
+      symlinkSync(elsewhere, folder.place.texts);
+      expect((await folder.ask('needle')).without).toEqual([]);
+    });
+  });
+
+  it('says nothing where it may not be read', async (context) => {
+    requirePosix(context);
+    const { folder } = await filled();
+    if (process.getuid?.() === 0) context.skip('root reads everything');
+    chmodSync(folder.place.texts, 0);
+    expect((await folder.ask('needle')).without).toEqual([]);
+    await folder.keep();
+    expect(lstatSync(folder.place.texts).mode & 0o777).toBe(0);
+  });
+});
+
+describe('the index of what is said on a disk', () => {
+  it('that is full is not there, and nothing is left of it', async (context) => {
+    const disk = smallDisk(context, '1m');
+    const folder = await fill(new TextFolder(join(disk.path, 'data')));
+    const filler = join(disk.path, 'filler');
+    spawnSync('dd', ['if=/dev/zero', `of=${filler}`, 'bs=4096']);
+    await folder.keep();
+    expect(readdirSync(folder.place.root)).toEqual(['sessions']);
+    rmSync(filler);
+    await folder.keep();
+    const good = folder.bytes;
+    spawnSync('dd', ['if=/dev/zero', `of=${filler}`, 'bs=4096']);
+    const young = [...folder.said.keys()].slice(0, 4);
+    for (const fileId of young) folder.put('needle', 110_000, fileId);
+    await folder.keep();
+    expect(folder.bytes).toEqual(good);
+    expect((await folder.ask('needle')).unknown).toEqual(young);
+    expect(readdirSync(folder.place.root).sort()).toEqual(['sessions', 'texts']);
+  });
+
+  it('that is read-only is not there', async (context) => {
+    const disk = smallDisk(context, '1m');
+    const folder = await fill(new TextFolder(join(disk.path, 'data')));
+    disk.remount('ro');
+    await folder.keep();
+    expect(existsSync(folder.place.texts)).toBe(false);
+    expect((await folder.ask('needle')).without).toEqual([]);
+    disk.remount('rw');
+  });
+});
+
+async function filled(): Promise<{ folder: TextFolder; good: Buffer }> {
+  const folder = await fill(new TextFolder());
+  await folder.keep();
+  const { without, unknown } = await folder.ask('needle');
+  expect([without.length, unknown.length]).toEqual([folder.said.size - 1, 0]);
+  return { folder, good: folder.bytes };
+}
+
+/** Enough words for some ten shards. */
+async function fill(folder: TextFolder): Promise<TextFolder> {
+  for (let file = 0; file < 12; file++) {
+    const words = Array.from({ length: 4000 }, (_, index) => ((index * (file + 7) * 7919) % 46_656).toString(36));
+    folder.put(`${words.join(' ')} ${NEEDLES[file] ?? ''}`, 20_000);
+  }
+  return folder;
+}
+
+/** Puts those bytes there, and gives how many questions they answer nothing of: whatever they do answer is checked. */
+async function misled(folder: TextFolder, bytes: Buffer): Promise<number> {
+  writeFileSync(folder.place.texts, bytes);
+  let unanswered = 0;
+  for (const needle of NEEDLES) if ((await folder.ask(needle)).without.length === 0) unanswered++;
+  return unanswered;
+}
+
+function everyNth(length: number, step: number): number[] {
+  return Array.from({ length: Math.floor(length / step) }, (_, index) => index * step);
+}
