@@ -194,6 +194,6 @@ async function listed(
   }
   const keys = { key: await keyOf(at), backend: 'memory', provider: 'memory', how: 'opened' } as const;
   const { listed, seen } = await new Listing(place, new Changing(place)).list(keys);
-  const rollbacks = listed.filter((entry) => 'rollback' in entry).length;
+  const rollbacks = listed.filter((entry) => 'rollback' in entry && entry.rollback !== undefined).length;
   return { state: seen.state, removed: seen.removed, rollbacks };
 }

@@ -1,0 +1,96 @@
+import { lstatSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { vi } from 'vitest';
+import { isSettled } from '../../src/files/cache.ts';
+import type { Row } from '../../src/session/row.ts';
+import { VaultDirectory } from '../../src/vault/directory.ts';
+import type { Unlocked } from '../../src/vault/keys.ts';
+import { ListIndex } from '../../src/vault/list-index.ts';
+import { Listing } from '../../src/vault/listing.ts';
+import { Seen } from '../../src/vault/seen.ts';
+import { keyOf } from './marks.ts';
+import { fillVast } from './vast.ts';
+import { type Home, home, reply, user } from './vault.ts';
+
+/** Sessions enough for an index to be worth it. */
+export const ENOUGH = 40;
+
+/** What the session with a number is about. */
+export function titleOf(number: number): string {
+  return `what is the capital of country ${number}`;
+}
+
+/** A vault with sessions enough for an index, and their file ids. */
+export async function filled(at: Home = home(), sessions: number = ENOUGH): Promise<{ at: Home; fileIds: string[] }> {
+  const { directory, keyring } = at;
+  const events = (number: number) => [user(titleOf(number)), reply('it has none')];
+  const fileIds = await fillVast({ directory, keyring, sessions, events });
+  return { at, fileIds };
+}
+
+/** The same with its index. */
+export async function indexed(at?: Home, sessions?: number): Promise<{ at: Home; fileIds: string[] }> {
+  const made = await filled(at, sessions);
+  await settle(made.at);
+  await listed(made.at);
+  return made;
+}
+
+/** Waits until no file of a vault can change any more without its state telling. */
+export async function settle(at: Home): Promise<void> {
+  const paths = [...at.files().map((fileId) => at.path(fileId)), join(at.directory, 'seen'), indexOf(at)];
+  const found = paths.map((path) => lstatSync(path, { throwIfNoEntry: false })).filter((stats) => stats !== undefined);
+  await vi.waitFor(() => {
+    if (!found.every((stats) => isSettled(stats, Date.now()))) throw new Error('not settled');
+  });
+}
+
+/** The list as a fresh process makes it. */
+export async function listed(at: Home): Promise<Row[]> {
+  await using sessions = await at.open();
+  return await sessions.list();
+}
+
+/** The list as it is without an index; it makes none. */
+export async function listedAfresh(at: Home): Promise<readonly Row[]> {
+  await using sessions = await at.open();
+  return (await sessions.inspect()).rows;
+}
+
+/** Where the index is. */
+export function indexOf(at: Home): string {
+  return join(at.directory, 'index');
+}
+
+/** The keys of a vault. */
+export async function keysOf(at: Home): Promise<Unlocked> {
+  return { key: await keyOf(at), backend: 'memory', provider: 'memory', how: 'opened' };
+}
+
+/** The parts that a list is made by. */
+export interface Parts {
+  readonly place: VaultDirectory;
+  readonly seen: Seen;
+  readonly keys: Unlocked;
+  readonly index: ListIndex;
+  readonly listing: Listing;
+}
+
+/** The parts of a fresh process. */
+export async function partsOf(at: Home): Promise<Parts> {
+  const place = new VaultDirectory(at.directory);
+  const seen = new Seen(place);
+  return { place, seen, keys: await keysOf(at), index: new ListIndex(place), listing: new Listing(place, seen) };
+}
+
+/** What an index says, as text; nothing where there is none that opens. */
+export async function textOf(at: Home): Promise<string> {
+  const { index, keys } = await partsOf(at);
+  const { rows } = index.read(keys);
+  return JSON.stringify([...rows.fileIds()].map((fileId) => [fileId, rows.get(fileId)?.head.summary]));
+}
+
+/** The temporary files in a vault's folder. */
+export function tempsIn(at: Home): string[] {
+  return readdirSync(at.directory).filter((name) => name.endsWith('.tmp'));
+}
