@@ -11,5 +11,6 @@ export const parts: Parts = {
   resume: async () => (await import('./resume.ts')).measureResume,
   lists: async () => (await import('./list.ts')).measureLists,
   searches: async () => (await import('./search.ts')).measureSearches,
+  starts: async () => (await import('./start.ts')).measureStarts,
   memory: async () => (await import('./memory.ts')).measureMemory,
 };

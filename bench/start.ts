@@ -1,92 +1,148 @@
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { openVault } from '../src/session/open-vault.ts';
 import { requireKeychain, startKeychain } from '../test/support/keychain.ts';
-import { interleave, type Spread, type Task } from './measure.ts';
-import { beginSession } from './transcript.ts';
+import { Terminal } from '../test/support/pty.ts';
+import { ensureBuild, program } from './build.ts';
+import { interleave, type Task } from './measure.ts';
+import type { Line, Measure, Part } from './part.ts';
+import { eventsOf, Transcript } from './transcript.ts';
+import { lineAgainst, spreadAt } from './vaults.ts';
 
 const SESSIONS = 100;
+const ROUNDS = { full: 60, short: 15 } as const;
 
-/** How long whole processes take, from their start to their end. */
-export interface StartTimes {
-  /** `node -e 0`: what nobody who is written in JavaScript can go below. */
-  readonly node: Spread;
-  readonly version: Spread;
-  readonly sessions: Spread | MissingKeychain;
+/** Where coffer is started, and with what around it. */
+interface Place {
+  readonly env: Record<string, string>;
+  readonly cwd: string;
 }
 
-/** Why something could not be measured, and how to install what it needs. */
-export interface MissingKeychain {
-  readonly missing: string;
-}
+const NODE = 'node -e 0';
 
-/** Measures the built program at `main`, with a vault of 100 sessions below `folder` and its key in a real keychain. */
-export async function measureStarts(main: string, folder: string, rounds: number): Promise<StartTimes> {
-  const missing = missingKeychain();
+/** What is measured as a whole process, from its start to its end; it has to print this, and nothing on standard error. */
+const COMMANDS = {
+  [NODE]: { args: ['-e', '0'], expected: /^$/ },
+  'coffer --version': { args: [program, '--version'], expected: /^\d+\.\d+\.\d+\n$/ },
+  'coffer sessions': { args: [program, 'sessions'], expected: new RegExp(`^saved sessions \\(${SESSIONS}\\):\n`) },
+} as const satisfies Record<string, { args: readonly string[]; expected: RegExp }>;
+
+const PROMPT = 'the first prompt';
+
+/**
+ * Measures how long the built program takes to start, against a Node that does nothing: until it ends, and on a terminal until it
+ * prompts. The vault has 100 sessions and its key is in a real keychain; the directory is a repository with one commit.
+ */
+export const measureStarts: Measure = async (folder, size): Promise<Part> => {
+  ensureBuild();
+  const cwd = join(folder, 'project');
   const home = join(folder, 'home');
-  mkdirSync(home);
-  if (missing) {
-    const { node, version } = await measure(tasksOf(main, { HOME: home }, ['node', 'version']), rounds);
-    return { node, version, sessions: missing } as StartTimes;
+  for (const directory of [cwd, home]) mkdirSync(directory);
+  const usual = { PATH: process.env['PATH'] ?? '', LANG: 'C.UTF-8', HOME: home };
+  const missing = missingKeychain();
+  if (missing !== undefined) {
+    const lines = await measure([NODE, 'coffer --version'], { env: usual, cwd }, ROUNDS[size]);
+    return { lines, curves: [], notes: [`coffer sessions and the first prompt are left out: ${missing}`] };
   }
   await using bus = await startKeychain();
-  const place = { COFFER_DATA_DIR: join(folder, 'data'), COFFER_CONFIG_DIR: join(folder, 'config') };
-  const env = { PATH: process.env['PATH'], LANG: 'C.UTF-8', ...bus.env, ...place, HOME: home };
-  await fillVault(env);
-  return (await measure(tasksOf(main, env, ['node', 'version', 'sessions']), rounds)) as StartTimes;
-}
+  const own = { COFFER_DATA_DIR: join(folder, 'data'), COFFER_CONFIG_DIR: join(folder, 'config') };
+  const place = { env: { ...usual, ...bus.env, ...own, HOME: home }, cwd };
+  makeRepository(cwd);
+  await fill(place);
+  const lines = await measure([NODE, 'coffer --version', 'coffer sessions', PROMPT], place, ROUNDS[size]);
+  return { lines, curves: [], notes: [] };
+};
 
-async function measure(tasks: readonly Task[], rounds: number): Promise<Partial<Record<keyof StartTimes, Spread>>> {
-  return Object.fromEntries(await interleave(tasks, rounds));
-}
-
-async function fillVault(env: NodeJS.ProcessEnv): Promise<void> {
-  await using sessions = await openVault({ env, keychain: 'auto' });
-  if (sessions.key.state !== 'ready' || sessions.key.provider !== 'gnome-keyring')
-    throw new Error('the vault key did not go into the keychain');
-  for (let count = 0; count < SESSIONS; count++) {
-    await using _session = await beginSession(sessions, 4096 + 128 * count);
-  }
-}
-
-function tasksOf(main: string, env: NodeJS.ProcessEnv, wanted: readonly (keyof StartTimes)[]): Task[] {
-  const commands: Record<keyof StartTimes, { args: readonly string[]; expected: RegExp }> = {
-    node: { args: ['-e', '0'], expected: /^$/ },
-    version: { args: [main, '--version'], expected: /^\d+\.\d+\.\d+\n$/ },
-    sessions: { args: [main, 'sessions', '--all'], expected: new RegExp(`^saved sessions \\(${SESSIONS}\\):\n`) },
-  };
-  return wanted.map((name): Task => {
-    const { args, expected } = commands[name];
-    check(name, args, env, expected);
-    return { name, run: () => timed(name, args, env) };
+async function measure(
+  wanted: readonly (keyof typeof COMMANDS | typeof PROMPT)[],
+  place: Place,
+  rounds: number,
+): Promise<Line[]> {
+  const tasks = wanted.map((name) => (name === PROMPT ? promptTask(place) : commandTask(name, place)));
+  const spreads = await interleave(tasks, rounds);
+  const floor = { what: NODE, value: spreadAt(spreads, NODE) };
+  return wanted.map((name): Line => {
+    if (name === NODE) return { id: 'start-node', ...floor, unit: 'ms' };
+    return lineAgainst(IDS[name], WORDS[name], spreadAt(spreads, name), floor);
   });
 }
 
-/** What is fast because it fails is not measured. It also fills the compile cache, as a first start does. */
-function check(name: string, args: readonly string[], env: NodeJS.ProcessEnv, expected: RegExp): void {
-  const { status, stdout, stderr } = spawnSync(process.execPath, args, { env, encoding: 'utf8' });
-  if (status !== 0 || stderr !== '' || !expected.test(stdout)) {
+const IDS = {
+  'coffer --version': 'start-version',
+  'coffer sessions': 'start-sessions',
+  [PROMPT]: 'start-prompt',
+} as const;
+const WORDS = {
+  'coffer --version': 'coffer --version',
+  'coffer sessions': 'coffer sessions, 100 of them, the key in a real keychain',
+  [PROMPT]: 'coffer on a terminal until it prompts, in the same vault',
+} as const;
+
+/** What is fast because it fails is not measured. The first run also fills the compile cache, as a first start does. */
+function commandTask(name: keyof typeof COMMANDS, { env, cwd }: Place): Task {
+  const { args, expected } = COMMANDS[name];
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, { env, cwd, encoding: 'utf8' });
+  const hints = stderr.replace(/^… .*--all lists them\n$/, '');
+  if (status !== 0 || hints !== '' || !expected.test(stdout)) {
     throw new Error(`${name} ended with ${status} and printed ${JSON.stringify(stdout.slice(0, 200))}; ${stderr}`);
   }
+  return { name, run: () => timed(name, args, { env, cwd }) };
 }
 
-function timed(name: string, args: readonly string[], env: NodeJS.ProcessEnv): number {
+function timed(name: string, args: readonly string[], { env, cwd }: Place): number {
   const start = performance.now();
-  const { status } = spawnSync(process.execPath, args, { env, stdio: 'ignore' });
+  const { status } = spawnSync(process.execPath, args, { env, cwd, stdio: 'ignore' });
   const time = performance.now() - start;
   if (status !== 0) throw new Error(`${name} ended with ${status}`);
   return time;
 }
 
-function missingKeychain(): MissingKeychain | undefined {
-  let missing: MissingKeychain | undefined;
+function promptTask({ env, cwd }: Place): Task {
+  const run = async (): Promise<number> => {
+    const start = performance.now();
+    await using terminal = new Terminal(process.execPath, [program, '--model', 'demo/echo'], { env, cwd });
+    await terminal.waitFor(/» /);
+    const time = performance.now() - start;
+    const screen = terminal.screen();
+    if (!/key in the keychain \(gnome-keyring\)\nlast session: .*continues it\n» $/.test(screen)) {
+      throw new Error(`coffer did not start as it does: ${screen}`);
+    }
+    terminal.key('ctrl+d');
+    const { code } = await terminal.exit;
+    if (code !== 0) throw new Error(`coffer ended with ${code}: ${terminal.screen()}`);
+    return time;
+  };
+  return { name: PROMPT, run };
+}
+
+async function fill({ env, cwd }: Place): Promise<void> {
+  await using sessions = await openVault({ env, keychain: 'auto' });
+  if (sessions.key.state !== 'ready' || sessions.key.provider !== 'gnome-keyring')
+    throw new Error('the vault key did not go into the keychain');
+  for (let count = 0; count < SESSIONS; count++) {
+    await using session = sessions.begin({ directory: cwd, model: 'demo/echo' });
+    await session.append(...eventsOf(new Transcript(count), 4096 + 128 * count));
+  }
+}
+
+/** A person mostly is in one: git is asked about it at every start of a chat. */
+function makeRepository(directory: string): void {
+  const who = ['-c', 'user.name=a', '-c', 'user.email=a@b.c', '-c', 'commit.gpgSign=false'];
+  const options = { cwd: directory, stdio: 'ignore' } as const;
+  execFileSync('git', ['init'], options);
+  execFileSync('git', [...who, 'commit', '--allow-empty', '--message', 'first'], options);
+}
+
+/** Why there is no real keychain here, and how to install one. */
+function missingKeychain(): string | undefined {
+  let missing: string | undefined;
   class Missing extends Error {}
   try {
     requireKeychain({
       skip(note = 'no keychain'): never {
-        missing = { missing: note };
+        missing = note;
         throw new Missing(note);
       },
     });
