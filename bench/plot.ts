@@ -27,6 +27,9 @@ const MARKS = [
   'M-4.6 0H4.6M0 -4.6V4.6',
 ];
 
+/** From its one end to the other an axis goes up so many times at least: what hardly differs must not look as if it did. */
+const NARROWEST = 20;
+
 /** An axis: where a value stands, and which ticks there are. */
 interface Axis {
   readonly ticks: readonly number[];
@@ -97,11 +100,13 @@ function drawing({ name, points }: Series, index: number, row: number, across: A
   ].join('\n');
 }
 
-/** Ticks at 1, 10, 100 of a unit, closer where the values lie close; the axis is a little longer than the values. */
+/** Ticks at 1, 10, 100, closer where the values lie close; the axis is a little longer than the values. */
 function axis(values: readonly number[], name: string, [from, to]: readonly [number, number]): Axis {
   const isBytes = /\(bytes\)$/.test(name);
-  const low = Math.min(...values) / 1.25;
-  const high = Math.max(...values) * 1.25;
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  const margin = Math.max(1.25, Math.sqrt((NARROWEST * least) / most));
+  const low = least / margin;
+  const high = most * margin;
   const wide = high / low > 150;
   const steps = wide ? [1] : [1, 2, 5];
   const ticks = Array.from({ length: 31 }, (_, at) => at - 12)
