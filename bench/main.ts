@@ -79,7 +79,7 @@ async function main(): Promise<void> {
     },
   });
   if (options.write && (options.short || options.only !== undefined)) {
-    refuse('--write keeps a whole run: use it without --short and --only');
+    refuse('--write keeps a whole run; use it without --short and --only');
   }
   const names = chosen(options.only);
   const thresholds = readThresholds();

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -67,5 +68,17 @@ describe('the bench', () => {
     expect(machine).toMatchObject({ node: expect.stringContaining(process.versions.node) });
     expect(machine.disk).toMatch(process.platform === 'linux' ? /^\w+ on \S/ : /./);
     expect(new Date(date).toISOString()).toBe(date);
+  });
+
+  it.each([
+    [['--only', 'steps,stops'], /^bench: no part stops; there are steps, /],
+    [['--write', '--short'], /^bench: --write keeps a whole run; /],
+    [['--write', '--only', 'steps'], /^bench: --write keeps a whole run; /],
+  ])('refuses %j in one line before it measures anything', (args, line) => {
+    const main = join(import.meta.dirname, '../../bench/main.ts');
+    const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], { encoding: 'utf8' });
+    expect([status, stdout]).toEqual([2, '']);
+    expect(stderr).toMatch(line);
+    expect(stderr.trimEnd()).not.toContain('\n');
   });
 });
