@@ -59,6 +59,11 @@ export class Field implements AsyncDisposable {
     await this.#session.step(STEP);
   }
 
+  /** Leaves the session, which folds what was appended; gives how long that took. */
+  leave(): Promise<number> {
+    return this.#session.close();
+  }
+
   /** Opens peers with a session of the same size each; they must be closed before the field. */
   async open(peers: readonly Peer[]): Promise<Opposed> {
     const ids = { next: 1 };

@@ -45,6 +45,8 @@ export class SteppedSession implements AsyncDisposable {
   readonly #transcript: Transcript;
   #session: Session | undefined;
   #length = 0;
+  /** As the last step left the file. */
+  #left: number | undefined;
   /** A frame has been appended since the file was last written as a whole. */
   #appended = false;
 
@@ -59,10 +61,12 @@ export class SteppedSession implements AsyncDisposable {
     const session = await this.#ready(bytes);
     const path = this.#path(session);
     const before = statSync(path);
+    if (before.ino !== (this.#left ?? before.ino)) throw new Error('it was written between two steps, unmeasured');
     const events = turnOf(this.#transcript, bytes);
     const time = await timer(() => session.append(...events));
     this.#length += bytes;
     const after = statSync(path);
+    this.#left = after.ino;
     return { time, kind: this.#see(path, before, after) };
   }
 
@@ -83,12 +87,14 @@ export class SteppedSession implements AsyncDisposable {
     await this.close();
     this.#session = await begin(this.#sessions, eventsOf(this.#transcript, from));
     this.#length = from;
+    this.#left = undefined;
     this.#appended = false;
     return this.#session;
   }
 
   #see(path: string, before: { ino: number; size: number }, after: { ino: number; size: number }): Kind {
     if (after.ino === before.ino) {
+      if (after.size <= before.size) throw new Error('the step put nothing behind the end of the file');
       this.written = readFrom(path, before.size, after.size);
       this.#appended = true;
       return 'appended';
@@ -130,7 +136,7 @@ export class Floor implements Disposable {
 }
 
 /** How long it takes. */
-export const stopwatch: Timer = async (work) => {
+const stopwatch: Timer = async (work) => {
   const start = performance.now();
   await work();
   return performance.now() - start;

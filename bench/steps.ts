@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { MemoryKeyring } from '../src/keyring/memory.ts';
 import { openVault } from '../src/session/open-vault.ts';
+import type { Sessions } from '../src/session/sessions.ts';
 import { interleave, type Spread, spreadOf } from './measure.ts';
 import type { Curve, Line, Measure, Size } from './part.ts';
 import { peers } from './peers/all.ts';
@@ -28,15 +29,24 @@ const rated = ['sqlite', 'sqlcipher'];
 /** What a step costs: in coffer, in others' ways to keep a session, and at the least, at every size and as a session grows. */
 export const measureSteps: Measure = async (folder, size) => {
   await using sessions = await openVault({ directory: join(folder, 'vault'), keyring: new MemoryKeyring(), env: {} });
+  const rows = await measureSizes(sessions, join(folder, 'sizes'), size);
+  const growth = await measureGrowth(sessions, join(folder, 'growth'), size);
+  return {
+    lines: [...flatLine(rows), ...rows.flatMap((row) => row.lines), ...growth.lines],
+    curves: [curveOf(rows), growth.curve],
+    notes: [...notesOn(size, rows), ...growth.notes],
+  };
+};
+
+async function measureSizes(sessions: Sessions, folder: string, size: Size): Promise<Row[]> {
   const times = new Map<string, Spread>();
   const record = (spreads: ReadonlyMap<string, Spread>): void => {
     for (const [name, spread] of spreads) times.set(name, spread);
   };
   await using stack = new AsyncDisposableStack();
   const fields: Field[] = [];
-  const ground = { sessions, folder: join(folder, 'sizes') };
-  mkdirSync(ground.folder);
-  for (const bytes of SIZES[size]) fields.push(stack.use(new Field(ground, bytes)));
+  mkdirSync(folder);
+  for (const bytes of SIZES[size]) fields.push(stack.use(new Field({ sessions, folder }, bytes)));
   for (const field of fields) await field.begin();
   {
     await using opened = new AsyncDisposableStack();
@@ -50,14 +60,9 @@ export const measureSteps: Measure = async (folder, size) => {
     await using opposed = await field.open(slow);
     record(await interleave([field.besideTask(), ...opposed.tasks()], ...(SLOW_ROUNDS[field.bytes] ?? [1, 0])));
   }
-  const rows = fields.map((field) => rowOf(field, times));
-  const growth = await measureGrowth(sessions, join(folder, 'growth'), size);
-  return {
-    lines: [...flatLine(rows), ...rows.flatMap((row) => row.lines), ...growth.lines],
-    curves: [curveOf(rows), growth.curve],
-    notes: [...notesOn(size, rows), ...growth.notes],
-  };
-};
+  for (const field of fields) times.set(`leaving ${field.id}`, spreadOf([await field.leave()]));
+  return fields.map((field) => rowOf(field, times));
+}
 
 /** What was found at one size. */
 interface Row {
@@ -92,6 +97,10 @@ function rowOf(field: Field, times: ReadonlyMap<string, Spread>): Row {
     lines.push(
       baseLine(`step-fold-${field.id}`, `a step that folds ${size}, ${folds.length} of ${taken.length}`, fold),
     );
+  }
+  if (appended) {
+    const left = spreadAt(times, `leaving ${field.id}`);
+    lines.push(baseLine(`step-leaving-${field.id}`, `leaving ${size}, which folds it`, left));
   }
   for (const { id, name, rewrites } of peers) {
     const value = times.get(`${id} ${field.id}`);
