@@ -72,7 +72,9 @@ function decompress(stored: Buffer, plainLength: number): Buffer {
   let lines: Buffer;
   try {
     end = endOfZstdFrame(stored);
-    lines = zstdDecompressSync(stored, { maxOutputLength: Math.max(1, plainLength) });
+    // All of it at once, not pieces to be joined: a quarter faster. One byte more, so that the end is seen as one.
+    const chunkSize = Math.max(64, Math.min(plainLength, 1024 * 1024) + 1);
+    lines = zstdDecompressSync(stored, { chunkSize, maxOutputLength: Math.max(1, plainLength) });
   } catch (cause) {
     throw unauthentic('a segment does not decompress', { cause });
   }
