@@ -1,8 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { NewEvent } from '../src/session/event.ts';
-import type { Session } from '../src/session/session.ts';
-import type { Sessions } from '../src/session/sessions.ts';
 import { LANGUAGES } from './words.ts';
 
 const MODEL = 'demo/echo';
@@ -103,17 +101,6 @@ export class Transcript {
     mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
     return (mixed ^ (mixed >>> 16)) >>> 0;
   }
-}
-
-/** Begins a session and brings it to `bytes` of plaintext by one step. */
-export async function beginSession(
-  sessions: Sessions,
-  bytes: number,
-  transcript: Transcript = new Transcript(1),
-): Promise<Session> {
-  const session = sessions.begin({ directory: '/work/project', model: MODEL });
-  await session.append(...eventsOf(transcript, bytes));
-  return session;
 }
 
 /** Turns of 4 KiB of text unless told, until their plaintext (the lines that are sealed) has so many bytes. */
