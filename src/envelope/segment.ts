@@ -52,7 +52,9 @@ const ROOM = 512 * 1024;
 
 const LEVEL = { params: { [constants.ZSTD_c_compressionLevel]: 3 } };
 
-function smaller(lines: Uint8Array, packed: Buffer): Segment {
+function smaller(lines: Uint8Array, output: Buffer): Segment {
+  // Where a frame exactly fills the memory that Node gives zstd at once, it puts an empty frame behind it (seen in Node 24.21).
+  const packed = output.subarray(0, endOfZstdFrame(output));
   if (packed.length < lines.length) return { codec: 1, plainLength: lines.length, stored: packed };
   const stored = Buffer.from(lines.buffer, lines.byteOffset, lines.byteLength);
   return { codec: 0, plainLength: lines.length, stored };

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { constants, zstdCompressSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -22,6 +22,17 @@ describe('packSegment', () => {
       const segment = await packSegmentAside(lines);
       expect(unpackSegment(segment)).toEqual(lines);
       expect(segment.codec).toBe(packSegment(lines).codec);
+    }
+  });
+
+  it('packs one frame alone, also where that exactly fills 16 KiB', async () => {
+    // Hashes in hex digits shrink to about half. With Node 24.21 it is 32,693 of them that come to exactly that.
+    const hashes = Array.from({ length: 260 }, (_, at) => createHash('sha512').update(`${at}`).digest('hex'));
+    const digits = Buffer.from(hashes.join(''));
+    for (let length = 32_650; length < 32_750; length++) {
+      const lines = digits.subarray(0, length);
+      expect(unpackSegment(packSegment(lines))).toEqual(lines);
+      expect(unpackSegment(await packSegmentAside(lines))).toEqual(lines);
     }
   });
 
