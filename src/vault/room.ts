@@ -16,8 +16,11 @@ const GROWTH = 4;
 /** What even the most compact plaintext takes, times its bytes: text that is written in escapes becomes shorter. */
 const LEAST = 0.4;
 
-/** What is kept free in V8's heap: its nursery, which counts as heap, and room for what is done with the session then. */
-const SPARE = 64 * MIB;
+/** What is kept free in V8's heap for what is done with the session then, besides a sixteenth of it. */
+const SPARE = 24 * MIB;
+
+/** What V8 gives its nursery of a heap whose size it was told; of another one it is 3 parts of 67. */
+const NURSERY = 192 * MIB;
 
 /** Less than this is not asked about. */
 const SMALL = 32 * MIB;
@@ -34,9 +37,8 @@ export class Room {
 
   /** Makes sure that `bytes` more of plaintext can be read, with `left` bytes to come behind them. Throws `TOO_LARGE`. */
   require(bytes: number, left: number): void {
-    const { heap_size_limit: limit, used_heap_size: used } = getHeapStatistics();
-    const room = limit - SPARE - limit / 16;
-    if ((bytes + left) * LEAST > room || !fitsHeap(used, bytes, room)) throw heapTooSmall(this.#what, limit);
+    const room = heapSize() * (15 / 16) - SPARE;
+    if ((bytes + left) * LEAST > room || !fitsHeap(bytes, room)) throw heapTooSmall(this.#what);
     // Asking the system takes longer than reading a few lines.
     this.#asked -= bytes;
     if (this.#asked > 0) return;
@@ -50,9 +52,18 @@ export function requireMemory(bytes: number): void {
   if (bytes >= SMALL && bytes > memoryLeft()) throw machineTooSmall('it');
 }
 
-function fitsHeap(used: number, bytes: number, room: number): boolean {
+/** How large the heap may become, without its nursery: V8 gives up where what lasts has no room, however small the nursery is. */
+function heapSize(): number {
+  const limit = getHeapStatistics().heap_size_limit;
+  const flags = [process.env['NODE_OPTIONS'], ...process.execArgv].join(' ').replaceAll('_', '-');
+  const semiSpace = /--max-semi-space-size[= ](\d+)/.exec(flags)?.[1];
+  if (semiSpace !== undefined) return limit - 3 * Number(semiSpace) * MIB;
+  return flags.includes('--max-old-space-size') ? limit - NURSERY : limit * (64 / 67);
+}
+
+function fitsHeap(bytes: number, room: number): boolean {
   const need = bytes * GROWTH;
-  if (used + need <= room) return true;
+  if (getHeapStatistics().used_heap_size + need <= room) return true;
   // Much of what is used may be garbage. Where collecting it gains little, collecting it again and again would take for ever.
   return collectGarbage() && getHeapStatistics().used_heap_size + Math.max(need, room / 20) <= room;
 }
@@ -68,15 +79,15 @@ function collectGarbage(): boolean {
   return true;
 }
 
-function heapTooSmall(what: string, limit: number): CofferError {
-  const more = 2 ** Math.ceil(Math.log2((limit / MIB) * 1.5));
+function heapTooSmall(what: string): CofferError {
+  const more = 2 ** Math.ceil(Math.log2((heapSize() / MIB) * 1.5));
   const advice =
     more * MIB < totalmem()
       ? `try it with NODE_OPTIONS=--max-old-space-size=${more}`
       : 'it takes a machine with more of it';
   return new CofferError(
     'TOO_LARGE',
-    `${what} needs more memory than this process may use (${size(limit)}); ${advice}`,
+    `${what} needs more memory than this process may use (${size(heapSize())}); ${advice}`,
   );
 }
 

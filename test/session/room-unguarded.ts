@@ -1,0 +1,12 @@
+import type { Event } from '../../src/session/event.ts';
+import { readLines } from '../../src/session/event-lines.ts';
+import { openVault } from '../../src/session/open-vault.ts';
+
+// Reads a session as coffer does, but does not ask whether there is room for it.
+const [directory, row = ''] = process.argv.slice(2);
+const sessions = await openVault({ directory });
+const events: Event[] = [];
+await sessions.scan(await sessions.find(row), (lines) => {
+  for (const event of readLines(lines, (value) => value as Event)) events.push(event);
+});
+console.log(events.length);

@@ -1,0 +1,74 @@
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { NewEvent } from '../../src/session/event.ts';
+import { makePlace, type Place } from '../support/coffer.ts';
+import { fillVast, realistic } from '../support/vast.ts';
+
+const LINE =
+  /^(coffer: )?(. can't be counted: )?session 2026-01-01_00-\d\d needs more memory than this process may use \(\d+ MiB\); try it with NODE_OPTIONS=--max-old-space-size=\d+$/m;
+
+/** Tiny events take many times their plaintext, realistic ones little more than it; the last one fits any heap. */
+const sessions: readonly (() => readonly NewEvent[])[] = [
+  () => realistic(60_000_000)(0),
+  () => Array.from({ length: 600_000 }, () => ({ type: 'message', message: { role: 'user', content: '' } })),
+  () => [{ type: 'message', message: { role: 'user', content: 'é€'.repeat(12_000_000) } }],
+  () => [{ type: 'message', message: { role: 'user', content: 'small' } }],
+];
+
+/** The heap's size in MiB, and the sessions that have no room in it. */
+const heap = 70;
+const large = ['2026-01-01_00-00', '2026-01-01_00-01', '2026-01-01_00-02'];
+
+describe('a session that is too large for the heap', () => {
+  let place: Place;
+
+  beforeAll(async () => {
+    place = await makePlace();
+    const events = (number: number): readonly NewEvent[] => sessions[number]?.() ?? [];
+    await fillVast({ directory: place.data, env: place.libraryEnv, sessions: sessions.length, events });
+    return () => place[Symbol.asyncDispose]();
+  });
+
+  it.each([
+    ...large.map((row) => ['logs', row]),
+    ['export', '2026-01-01_00-00'],
+    ['fork', '2026-01-01_00-01', '1'],
+    ['resume', '2026-01-01_00-02', '--prompt', 'hi'],
+  ])('ends coffer %s %s in a line', async (...args) => {
+    const { code, signal, stderr } = await place.run(args, { env: withHeap(heap) });
+    expect({ signal, stderr }).toEqual({ signal: null, stderr: expect.stringMatching(LINE) });
+    expect(code).toBe(1);
+  });
+
+  it('does not keep stats from counting the others', async () => {
+    const { code, stdout, stderr } = await place.run(['stats'], { env: withHeap(heap) });
+    expect(stdout).toMatch(/^sessions +1$/m);
+    expect(stdout).toMatch(/^unreadable +3$/m);
+    expect(stderr.match(new RegExp(LINE, 'gm'))).toHaveLength(3);
+    expect(code).toBe(0);
+  });
+
+  it('is as it was, and opens where the heap is larger', async () => {
+    for (const row of large) {
+      const { code, stdout } = await place.run(['logs', row], { env: withHeap(900) });
+      expect([row, code]).toEqual([row, 0]);
+      expect(stdout).toMatch(/status completed\n$/);
+    }
+  });
+
+  it('would end the process in a crash without the guard', () => {
+    // The third one's text is so large that Node keeps it outside the heap, which the guard does not count on.
+    for (const row of large.slice(0, 2)) {
+      const script = join(import.meta.dirname, 'room-unguarded.ts');
+      const args = [`--max-old-space-size=${heap}`, script, place.data, row];
+      const { signal, stderr } = spawnSync(process.execPath, args, { env: { ...process.env, ...place.libraryEnv } });
+      expect({ row, signal }).toEqual({ row, signal: 'SIGABRT' });
+      expect(String(stderr)).toContain('heap out of memory');
+    }
+  });
+});
+
+function withHeap(mebibytes: number): Record<string, string> {
+  return { NODE_OPTIONS: `--max-old-space-size=${mebibytes}` };
+}
