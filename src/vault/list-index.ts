@@ -26,8 +26,8 @@ const FORM = 1;
 /** Fewer rows than this are sooner opened again than written. */
 const FEW = 32;
 
-/** The keys that a vault's files may be sealed with. */
-type Keys = Pick<Unlocked, 'key' | 'retiring'>;
+/** Only with the vault's own key: an index that is sealed with a retiring one is made again. */
+type Keys = Pick<Unlocked, 'key'>;
 
 /** What is in it. */
 export interface Kept {
@@ -108,8 +108,7 @@ export class ListIndex {
   }
 
   /** While a rotation goes on, and behind it, nothing is sealed with the key before. */
-  #isOurs({ key, retiring }: Keys): boolean {
-    if (retiring) return false;
+  #isOurs({ key }: Keys): boolean {
     try {
       const file = readVaultFile(this.#place.root);
       return file?.key === key.id && file.retiring === undefined;
@@ -128,8 +127,7 @@ export class ListIndex {
   }
 
   /** What is not there, not whole, not ours, too large or of another form has nothing to give. */
-  #open<T>({ key, retiring }: Keys, decode: (opened: Opened, seen: FileState | undefined) => T): T | undefined {
-    if (retiring) return undefined;
+  #open<T>({ key }: Keys, decode: (opened: Opened, seen: FileState | undefined) => T): T | undefined {
     try {
       const expected = { kind: 'index', fileId: undefined, limit: LIMIT } as const;
       const opened = openExpected(this.#place.index, expected, key);

@@ -61,8 +61,8 @@ export class Listing {
     const look = new Look(this.#place, keys, {
       rows: kept.rows,
       known: afresh ? new Map() : this.#known,
-      marks: found?.marks,
-      readMarks: () => this.#seen.read(keys).marks,
+      marks: found?.lines.marks,
+      readMarks: () => this.#seen.read(keys).lines.marks,
     });
     const fileIds = this.#place.fileIds();
     const listed: Listed[] = [];
@@ -119,8 +119,8 @@ export class Listing {
 
   /** Read once more, behind the files: where coffer removes a file, its mark goes first; where it adds one, `seen` is there first. */
   #report(keys: Unlocked, isUsed: boolean, gone: readonly string[]): SeenReport {
-    const { header, error, marks } = this.#seen.read(keys);
-    const removed = gone.filter((fileId) => marks.has(fileId));
+    const { header, error, lines } = this.#seen.read(keys);
+    const removed = gone.length === 0 ? [] : gone.filter((fileId) => lines.marks.has(fileId));
     if (error) return { state: 'unreadable', error, removed };
     if (header) return { state: 'good', removed };
     return { state: isUsed ? 'missing' : 'none', removed };

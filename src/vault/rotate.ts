@@ -188,7 +188,7 @@ async function reseal(
 ): Promise<Rotated> {
   const file = recordOf(place, keys.key);
   const from = file.retiring ?? '';
-  const known = seen.read(keys).marks;
+  const known = seen.read(keys).lines.marks;
   const marks = new Map<string, Mark>();
   const remaining: Remaining[] = [];
   place.sweepTemps();

@@ -275,9 +275,9 @@ export class Vault {
 
   /** The mark is read before the file: a save that another process makes in between must not look older than its mark. */
   #openFile(unlocked: Unlocked, fileId: string): { opened: Opened; rollback: Rollback | undefined } {
-    const { marks } = this.#seen.read(unlocked);
+    const mark = this.#seen.read(unlocked).lines.find(fileId);
     const opened = openSealedFile(this.#place.path(fileId), fileId, unlocked.key, unlocked.retiring);
-    return { opened, rollback: rollbackOf(marks.get(fileId), opened) };
+    return { opened, rollback: rollbackOf(mark, opened) };
   }
 
   #begin(unlocked: Unlocked, first: FirstStep): { writable: Writable; step: Step } {

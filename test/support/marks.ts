@@ -4,6 +4,7 @@ import type { Row } from '../../src/session/row.ts';
 import type { Sessions } from '../../src/session/sessions.ts';
 import { VaultDirectory } from '../../src/vault/directory.ts';
 import { readHeader } from '../../src/vault/open.ts';
+import type { Mark } from '../../src/vault/sealed-file.ts';
 import { type Marks, Seen } from '../../src/vault/seen.ts';
 import { readVaultFile } from '../../src/vault/vault-file.ts';
 import { begin, type Home, user } from './vault.ts';
@@ -47,7 +48,10 @@ export async function keyOf(at: Home): Promise<VaultKey> {
   return VaultKey.from(found.secret);
 }
 
-/** The marks as a fresh process reads them. */
-export async function marksOf(at: Home): Promise<Marks> {
-  return new Seen(new VaultDirectory(at.directory)).read({ key: await keyOf(at) });
+/** The marks as a fresh process reads them, and what is wrong with them. */
+export async function marksOf(
+  at: Home,
+): Promise<Pick<Marks, 'header' | 'error'> & { readonly marks: ReadonlyMap<string, Mark> }> {
+  const { header, error, lines } = new Seen(new VaultDirectory(at.directory)).read({ key: await keyOf(at) });
+  return { header, error, marks: lines.marks };
 }

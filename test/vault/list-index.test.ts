@@ -93,8 +93,7 @@ describe('the index of a list', () => {
     const { at, fileIds } = await indexed();
     const { seen, keys } = await partsOf(at);
     const [fileId = ''] = fileIds;
-    const { marks } = seen.read(keys);
-    const mark = marks.get(fileId)!;
+    const mark = seen.read(keys).lines.find(fileId)!;
     seen.record(keys, new Map([[fileId, { ...mark, generation: mark.generation + 1n }]]));
     const rows = await listed(at);
     expect(rows.filter(({ rolledBack }) => rolledBack !== undefined)).toMatchObject([{ fileId }]);

@@ -7,6 +7,7 @@ import { Listing } from '../../src/vault/listing.ts';
 import { openSealedFile } from '../../src/vault/open.ts';
 import type { Mark } from '../../src/vault/sealed-file.ts';
 import { type Marks, Seen } from '../../src/vault/seen.ts';
+import { MarkLines, packMarks } from '../../src/vault/seen-lines.ts';
 import { headerOf, keyOf, marksOf, resumed, rowOf, seenOf, written } from '../support/marks.ts';
 import { begin, crashed, type Home, home, texts, user } from '../support/vault.ts';
 
@@ -181,15 +182,16 @@ describe('a list that is made while another process changes the vault', () => {
 /** What a list says where the marks are `before` when it begins and `after` when it has read the files; undefined is no file of them. */
 async function listed(
   at: Home,
-  before: Marks['marks'] | undefined,
-  after: Marks['marks'] | undefined,
+  before: ReadonlyMap<string, Mark> | undefined,
+  after: ReadonlyMap<string, Mark> | undefined,
 ): Promise<{ state: string; removed: readonly string[]; rollbacks: number }> {
   const place = new VaultDirectory(at.directory);
   const { header } = await marksOf(at);
-  const reads = [before, after].map((marks): Marks => (marks ? { marks, header } : { marks: new Map() }));
+  const none: Marks = { lines: new MarkLines([]) };
+  const reads = [before, after].map((marks) => (marks ? { lines: new MarkLines(packMarks(marks)), header } : none));
   class Changing extends Seen {
     override read(): Marks {
-      return reads.shift() ?? { marks: new Map() };
+      return reads.shift() ?? none;
     }
   }
   const keys = { key: await keyOf(at), backend: 'memory', provider: 'memory', how: 'opened' } as const;
