@@ -35,6 +35,9 @@ export const BUS: Target = {
 
 /** An authentication line is short: a server that sends more than this is none. */
 const LINE_LIMIT = 4096;
+
+/** Deadlines are counted in pieces of so many milliseconds: a piece in which nothing could be read, however long it took, is one. */
+const SLICE = 100;
 const UNKNOWN_METHOD = 'org.freedesktop.DBus.Error.UnknownMethod';
 
 /**
@@ -101,10 +104,14 @@ export class Bus implements Disposable {
     }
   }
 
-  /** Moves the deadline: from now on so many milliseconds. */
+  /** Moves the deadline: from now on so many milliseconds. Time in which this process is too busy to hear an answer hardly counts. */
   within(milliseconds: number): void {
     clearTimeout(this.#deadline);
-    this.#deadline = setTimeout(() => this.#fail('late', 'the keychain does not answer'), milliseconds);
+    const slice = Math.min(SLICE, milliseconds);
+    this.#deadline = setTimeout(() => {
+      if (milliseconds > slice) this.within(milliseconds - slice);
+      else this.#fail('late', 'the keychain does not answer');
+    }, slice);
   }
 
   /** Calls a method and gives the values of its reply. Rejects with a {@link BusError}. */

@@ -1,10 +1,10 @@
 import { lstatSync, type Stats, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { CofferError } from '../errors.ts';
-import { type FileSystems, networkFileSystem } from '../files/network.ts';
 import { namesIn } from '../files/reader.ts';
 import { reasonOf } from '../files/reason.ts';
 import { isFileId } from './lease.ts';
+import { networkWarning } from './network-warning.ts';
 import { type Kept, keptIn } from './quarantine.ts';
 import { readVaultFile, type VaultFile } from './vault-file.ts';
 
@@ -104,14 +104,6 @@ function kindOf(stats: Stats): string {
   if (stats.isSymbolicLink()) return 'a symbolic link';
   if (stats.isDirectory()) return 'a directory';
   return stats.isFile() ? 'a file' : 'a pipe or a device';
-}
-
-/** Says what may go wrong with a vault in that directory, where it is on a network file system. `systems` is for tests only. */
-export function networkWarning(directory: string, systems?: FileSystems): string | undefined {
-  const network = networkFileSystem(directory, systems);
-  if (network === undefined) return undefined;
-  const what = 'a lease may not keep another machine out, and what is flushed may not be on a disk';
-  return `${directory} is on a network file system (${network}): ${what}; never use it from two machines at once`;
 }
 
 /** What has no name that coffer gives; `names` are those in its folders. */

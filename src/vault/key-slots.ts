@@ -2,11 +2,10 @@ import { VaultKey } from '../envelope/key.ts';
 import { CofferError, isCofferError } from '../errors.ts';
 import { sweepTemps } from '../files/replace.ts';
 import type { Backend } from '../keyring/keyring.ts';
-import { RecoveryCode } from '../keyring/recovery-code.ts';
+import type { RecoveryCode } from '../keyring/recovery-code.ts';
 import type { VaultDirectory } from './directory.ts';
 import { type HomeOptions, lookUp } from './key-home.ts';
 import type { Unlocked } from './keys.ts';
-import { wrapForPassphrase, wrapForRecoveryCode } from './slots.ts';
 import { type KeySlot, MAX_SLOTS, readVaultFile, replaceVaultFile, type VaultFile } from './vault-file.ts';
 
 /** How many times a person may type a code back. */
@@ -61,6 +60,7 @@ export class KeySlots {
   async addPassphrase(passphrase: string): Promise<SlotRow> {
     if (passphrase === '') throw new RangeError('a passphrase has at least one character');
     const { key } = await this.#openForAdding();
+    const { wrapForPassphrase } = await import('./slots.ts');
     return this.#add(key, await wrapForPassphrase(key, passphrase));
   }
 
@@ -71,6 +71,7 @@ export class KeySlots {
   async addRecoveryCode(confirm: ConfirmCode): Promise<SlotRow> {
     const { key } = await this.#openForAdding();
     const code = await confirmedCode(confirm);
+    const { wrapForRecoveryCode } = await import('./slots.ts');
     return this.#add(key, wrapForRecoveryCode(key, code));
   }
 
@@ -183,23 +184,24 @@ export function rowOf({ salt, kind }: KeySlot): SlotRow {
 
 /** A fresh code that somebody has typed back. Throws `CANCELLED`, `RECOVERY_CODE_WRONG`. */
 export async function confirmedCode(confirm: ConfirmCode): Promise<RecoveryCode> {
+  // Loaded where one is made: the vault is opened far more often.
+  const { RecoveryCode } = await import('../keyring/recovery-code.ts');
   const code = RecoveryCode.generate();
+  const problemWith = (typed: string): CofferError | undefined => {
+    try {
+      if (RecoveryCode.read(typed).equals(code)) return undefined;
+      return new CofferError('RECOVERY_CODE_WRONG', 'this is another recovery code than the one just shown');
+    } catch (error) {
+      if (!isCofferError(error, 'RECOVERY_CODE_WRONG')) throw error;
+      return error;
+    }
+  };
   let problem: CofferError | undefined;
   for (let attempt = 0; attempt < TRIES; attempt++) {
     const typed = await confirm(code.show(), problem);
     if (typed === undefined) break;
-    problem = problemWith(typed, code);
+    problem = problemWith(typed);
     if (problem === undefined) return code;
   }
   throw problem ?? new CofferError('CANCELLED', 'the code was not typed back, so it opens nothing');
-}
-
-function problemWith(typed: string, code: RecoveryCode): CofferError | undefined {
-  try {
-    if (RecoveryCode.read(typed).equals(code)) return undefined;
-    return new CofferError('RECOVERY_CODE_WRONG', 'this is another recovery code than the one just shown');
-  } catch (error) {
-    if (!isCofferError(error, 'RECOVERY_CODE_WRONG')) throw error;
-    return error;
-  }
 }

@@ -1,9 +1,7 @@
 import { VaultKey } from '../envelope/key.ts';
 import { CofferError, isCofferError } from '../errors.ts';
 import type { Answer, Backend } from '../keyring/keyring.ts';
-import { readPassphraseFile } from '../keyring/passphrase.ts';
 import { chooseHome, dropKey, type HomeOptions, keepKey, lookUp, refused } from './key-home.ts';
-import { tryPassphrase, wrapForPassphrase } from './slots.ts';
 import {
   createVaultFile,
   type KeySlot,
@@ -99,7 +97,7 @@ async function openSlots(
 ): Promise<Pick<Unlocked, 'key' | 'retiring'> | undefined> {
   if (passphraseSlots(file.slots).length === 0) return undefined;
   const path = options.env['COFFER_PASSPHRASE_FILE'];
-  if (path) return openWith(file, await readPassphraseFile(path));
+  if (path) return openWith(file, await passphraseIn(path));
   for (let attempt = 1; options.askPassphrase; attempt++) {
     const passphrase = await options.askPassphrase({ purpose: 'open', attempt });
     if (passphrase === undefined) return undefined;
@@ -112,8 +110,15 @@ async function openSlots(
   return undefined;
 }
 
+/** Most vaults have their key in a keychain: what passphrases need is loaded where one is. */
+async function passphraseIn(path: string): Promise<string> {
+  const { readPassphraseFile } = await import('../keyring/passphrase.ts');
+  return readPassphraseFile(path);
+}
+
 /** A rotation wraps both keys for the same passphrase. */
 async function openWith(file: VaultFile, passphrase: string): Promise<Pick<Unlocked, 'key' | 'retiring'>> {
+  const { tryPassphrase } = await import('./slots.ts');
   const key = await tryPassphrase(file.key, file.slots, passphrase);
   if (!key) throw new CofferError('PASSPHRASE_WRONG', 'wrong passphrase');
   const { retiring } = file;
@@ -165,11 +170,10 @@ async function firstUseWithout(options: KeyOptions, none: Answer): Promise<Unloc
   const wanted =
     path !== undefined || options.choice === 'passphrase' || (await options.askProtection?.()) === 'passphrase';
   if (!wanted) throw refused(none);
-  const passphrase = path
-    ? await readPassphraseFile(path)
-    : await options.askPassphrase?.({ purpose: 'new', attempt: 1 });
+  const passphrase = path ? await passphraseIn(path) : await options.askPassphrase?.({ purpose: 'new', attempt: 1 });
   if (passphrase === undefined) throw refused({ outcome: 'ABSENT', detail: 'no passphrase was given' });
   const key = options.newKey();
+  const { wrapForPassphrase } = await import('./slots.ts');
   const slots = [await wrapForPassphrase(key, passphrase)];
   return settle(options, key, { backend: 'passphrase', provider: 'passphrase', slots });
 }

@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { sessionsOf } from '../../src/session/open-vault.ts';
-import { networkWarning } from '../../src/vault/inspect.ts';
+import { networkWarning } from '../../src/vault/network-warning.ts';
 import { FakeTerminal, makeFolder, runHere } from './fake-terminal.ts';
 
 let folder: string;

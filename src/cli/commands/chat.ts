@@ -187,7 +187,7 @@ async function tellStart(
     terminal.tell(`${who}, incognito: nothing of this chat is kept`);
     return;
   }
-  const { networkWarning } = await import('../../vault/inspect.ts');
+  const { networkWarning } = await import('../../vault/network-warning.ts');
   const warning = chat.inMemory ? undefined : networkWarning(sessions.directory);
   if (warning !== undefined) terminal.tell(warning);
   terminal.tell(`${who}, ${whereKeyIs(sessions.key, refusal, env)}`);
