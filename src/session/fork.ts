@@ -97,18 +97,35 @@ function noSuchPrompt(prompts: number, of: number): CofferError {
   return new CofferError('USAGE', `there is no prompt ${prompts} in this conversation; ${range}`);
 }
 
-/** The events without what was taken back: what `fold` leaves out of a state is left out here. */
+/** The events, whose ids rise, without what was taken back: what `fold` leaves out of a state is left out here. */
 function standing(events: readonly Event[]): Event[] {
-  let kept: Event[] = [];
+  const kept: Event[] = [];
+  /** Permissions: no rewind takes one back, and none has to look at them again. */
+  const lasting: Event[] = [];
   for (const event of events) {
-    if (isKnown(event) && event.type === 'rewind') kept = kept.filter((before) => outlasts(before, event.to));
-    else kept.push(event);
+    if (isKnown(event) && event.type === 'permission') lasting.push(event);
+    else if (!isKnown(event) || event.type !== 'rewind') kept.push(event);
+    else {
+      const end = kept.findLastIndex(({ id }) => id <= event.to) + 1;
+      for (const before of kept.splice(end)) if (outlasts(before, event.to)) kept.push(before);
+    }
   }
-  return kept;
+  return lasting.length === 0 ? kept : inOrder(kept, lasting);
 }
 
+/** Joins two lists of events whose ids rise. */
+function inOrder(some: readonly Event[], others: readonly Event[]): Event[] {
+  const all: Event[] = [];
+  let at = 0;
+  for (const event of some) {
+    for (let next = others[at]; next !== undefined && next.id < event.id; next = others[++at]) all.push(next);
+    all.push(event);
+  }
+  for (; at < others.length; at++) all.push(others[at] as Event);
+  return all;
+}
+
+/** A summary stays where the model was given it for what still stands. */
 function outlasts(event: Event, to: number): boolean {
-  if (event.id <= to) return true;
-  if (!isKnown(event)) return false;
-  return event.type === 'permission' || (event.type === 'compaction' && event.through <= to);
+  return isKnown(event) && event.type === 'compaction' && event.through <= to;
 }

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Event, NewEvent } from '../../src/session/event.ts';
 import { cutAfter, endOf, forkOf, promptsOf, rewindOf } from '../../src/session/fork.ts';
@@ -37,6 +38,38 @@ describe('a fork', () => {
     const { beginning, prompts } = plan(conversation());
     expect(prompts).toBe(3);
     expect(beginning.after!.events).toEqual(conversation());
+  });
+
+  it('has of any record what each rewind in turn leaves of it', () => {
+    const one = fc.oneof(
+      fc.constant({ type: 'message', message: { role: 'user', content: 'x' } }),
+      fc.constant({ type: 'permission', rule: 'a', decision: 'allow' }),
+      fc.constant({ type: 'hologram' }),
+      fc.record({ type: fc.constant('rewind'), to: fc.nat(40) }),
+      fc.record({
+        type: fc.constant('compaction'),
+        summary: fc.constant(''),
+        through: fc.nat(40),
+        model: fc.constant(''),
+      }),
+    );
+    const leave = (events: Event[], { to }: { to: number }): Event[] =>
+      events.filter((event) => {
+        if (event.id <= to || event.type === 'permission') return true;
+        return event.type === 'compaction' && (event as { through: number }).through <= to;
+      });
+    fc.assert(
+      fc.property(fc.array(one, { maxLength: 40 }), (recorded) => {
+        let left: Event[] = [];
+        const events = recorded.map((event, at) => ({ id: at + 1, ts: 0, ...event }) as Event);
+        for (const event of events) {
+          if (event.type === 'rewind') left = leave(left, event as unknown as { to: number });
+          else left.push(event);
+        }
+        expect(cutAfter(events).events).toEqual(left);
+      }),
+      { numRuns: 500 },
+    );
   });
 
   it('has nothing of what was taken back, and what the conversation kept of it', () => {
