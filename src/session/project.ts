@@ -1,7 +1,5 @@
-import { execFile } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
-import { promisify } from 'node:util';
 import { branchOf } from './branch.ts';
 import type { Project } from './event.ts';
 import type { Row } from './row.ts';
@@ -65,6 +63,7 @@ function isLinked(top: string): boolean {
 async function git(directory: string, args: readonly string[]): Promise<string | undefined> {
   const { PATH, HOME } = process.env;
   try {
+    const [{ execFile }, { promisify }] = await Promise.all([import('node:child_process'), import('node:util')]);
     const { stdout } = await promisify(execFile)('git', ['-c', 'core.fsmonitor=false', ...args], {
       cwd: directory,
       timeout: DEADLINE_MS,

@@ -10,14 +10,12 @@ import type { SeenReport, Vault } from '../vault/vault.ts';
 import { branchOf } from './branch.ts';
 import { type Grown, gatherEvents, readOn } from './decoding.ts';
 import type { Event, NewEvent } from './event.ts';
-import { cutAfter } from './fork.ts';
 import type { Imported } from './import.ts';
 import { describeTorn, type Row, toRows } from './row.ts';
 import type { Salvage } from './salvage.ts';
 import { selectRow } from './select.ts';
 import { Session } from './session.ts';
 import type { Beginning, Inspection, KeyState, Recorded } from './shapes.ts';
-import { takeSnapshot } from './snapshot.ts';
 import { emptyState, fold } from './state.ts';
 import { decodeSummary } from './summary.ts';
 
@@ -109,6 +107,7 @@ export class Sessions implements AsyncDisposable {
       throw refuseRolledBack(row.fileId, now.rolledBack);
     const { directory, model, branch, worktree, project } = state;
     const isSnapshot = row.kind === 'snapshot';
+    const { cutAfter } = await import('./fork.ts');
     const cut = cutAfter(events, options.prompts);
     const reason = isSnapshot ? 'resumed from a snapshot' : `forked after prompt ${cut.prompts}`;
     const parent = { uuid: row.uuid, id: row.id, reason };
@@ -136,6 +135,7 @@ export class Sessions implements AsyncDisposable {
    * and what {@link read} throws.
    */
   async snapshot(row: Row, name?: string): Promise<{ id: string; messages: number }> {
+    const { takeSnapshot } = await import('./snapshot.ts');
     return takeSnapshot(this.#vault, await this.read(row), { name });
   }
 

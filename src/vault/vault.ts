@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { CofferError, isCofferError } from '../errors.ts';
 import { dataDirectory, makeDirectory } from '../files/paths.ts';
 import { VaultDirectory } from './directory.ts';
-import { inspectDirectory, type VaultInspection } from './inspect.ts';
+import type { VaultInspection } from './inspect.ts';
 import { KeySlots } from './key-slots.ts';
 import type { Unlocked } from './keys.ts';
 import { Lease, sweepLeases } from './lease.ts';
@@ -204,7 +204,8 @@ export class Vault {
   }
 
   /** Looks at the directory without a key. Changes nothing. */
-  inspect(): Promise<VaultInspection> {
+  async inspect(): Promise<VaultInspection> {
+    const { inspectDirectory } = await import('./inspect.ts');
     return inspectDirectory(this.directory);
   }
 

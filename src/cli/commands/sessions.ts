@@ -2,10 +2,9 @@ import { resolve } from 'node:path';
 import { type Filter, filterRows, parseCount, parseSinceHours, parseStatuses } from '../../session/filter.ts';
 import { surroundingsOf } from '../../session/project.ts';
 import type { Row } from '../../session/row.ts';
-import { wantedText } from '../../session/search.ts';
+import type { wantedText } from '../../session/search.ts';
 import type { Sessions } from '../../session/sessions.ts';
 import { escapeJson } from '../escape.ts';
-import { toJson } from '../row-json.ts';
 import {
   ago,
   type Cut,
@@ -43,7 +42,7 @@ export interface ListOptions {
 export async function listSessions(shell: Shell, options: ListOptions): Promise<void> {
   const { terminal } = shell;
   const limit = limitOf(options);
-  const wanted = options.search === undefined ? undefined : wantedText(options.search);
+  const wanted = await wantedIn(options);
   const filter = await filterOf(shell, options);
   const { sessions, input } = await openSessions(shell);
   try {
@@ -57,7 +56,7 @@ export async function listSessions(shell: Shell, options: ListOptions): Promise<
       const { search: text = '', json } = options;
       await showFound(terminal, sessions, [...rows, ...broken], { wanted, text, cut, json });
     } else {
-      if (options.json === true) writeJson(terminal, rows, cut);
+      if (options.json === true) await writeJson(terminal, rows, cut);
       else showRows(terminal, rows, 'coffer resume', undefined, cut);
       tellTroubles(terminal, broken);
     }
@@ -108,6 +107,13 @@ function limitOf({ limit, all, json }: ListOptions): number | undefined {
   return all === true || json === true ? undefined : USUAL_LIMIT;
 }
 
+/** What is searched for; what a search needs is loaded for one alone. */
+async function wantedIn({ search }: ListOptions): Promise<ReturnType<typeof wantedText> | undefined> {
+  if (search === undefined) return undefined;
+  const { wantedText } = await import('../../session/search.ts');
+  return wantedText(search);
+}
+
 async function filterOf(shell: Shell, options: ListOptions): Promise<Filter> {
   const { status, sinceHours, here, all } = options;
   return {
@@ -118,7 +124,8 @@ async function filterOf(shell: Shell, options: ListOptions): Promise<Filter> {
   };
 }
 
-function writeJson(terminal: Terminal, rows: readonly Row[], cut: Cut): void {
+async function writeJson(terminal: Terminal, rows: readonly Row[], cut: Cut): Promise<void> {
+  const { toJson } = await import('../row-json.ts');
   const shown = rows.slice(0, cut.limit);
   terminal.write(`${escapeJson(shown.map(toJson))}\n`);
   tellCut(terminal, rows.length - shown.length, cut);
