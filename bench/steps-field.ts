@@ -67,9 +67,8 @@ export class Field implements AsyncDisposable {
   /** Opens peers with a session of the same size each; they must be closed before the field. */
   async open(peers: readonly Peer[]): Promise<Opposed> {
     const ids = { next: 1 };
-    const transcript = new Transcript(this.bytes);
-    const initial = [...placed(eventsOf(transcript, this.bytes), ids)];
-    const opposed = new Opposed(this.id, transcript, ids.next);
+    const initial = [...placed(eventsOf(new Transcript(1), this.bytes), ids)];
+    const opposed = new Opposed(this.id, () => new Transcript(this.bytes), ids.next);
     for (const peer of peers) {
       const own = join(this.#folder, peer.id);
       mkdirSync(own);
@@ -92,11 +91,12 @@ export class Field implements AsyncDisposable {
 /** Peers that keep a session of one size each. */
 export class Opposed implements AsyncDisposable {
   readonly #size: string;
-  readonly #transcript: Transcript;
+  readonly #transcript: () => Transcript;
   readonly #first: number;
   readonly #peers: { peer: Peer; open: OpenPeer; ids: { next: number } }[] = [];
 
-  constructor(size: string, transcript: Transcript, first: number) {
+  /** Each peer is given the steps of a transcript of its own, which should be the same. */
+  constructor(size: string, transcript: () => Transcript, first: number) {
     this.#size = size;
     this.#transcript = transcript;
     this.#first = first;
@@ -107,15 +107,16 @@ export class Opposed implements AsyncDisposable {
   }
 
   tasks(): Task[] {
-    return this.#peers.map(({ peer, open, ids }) => ({
-      name: `${peer.id} ${this.#size}`,
-      run: async () => {
-        const events: Event[] = [...placed(turnOf(this.#transcript, STEP), ids)];
+    return this.#peers.map(({ peer, open, ids }) => {
+      const transcript = this.#transcript();
+      const run = async (): Promise<number> => {
+        const events: Event[] = [...placed(turnOf(transcript, STEP), ids)];
         const start = performance.now();
         await open.step(events);
         return performance.now() - start;
-      },
-    }));
+      };
+      return { name: `${peer.id} ${this.#size}`, run };
+    });
   }
 
   /** Makes sure that every peer has all that it was given, and closes it. */

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Event, NewEvent } from '../src/session/event.ts';
 import type { Session } from '../src/session/session.ts';
 import type { Sessions } from '../src/session/sessions.ts';
-import { eventsOf, type Transcript } from './transcript.ts';
+import { eventsOf, Transcript } from './transcript.ts';
 
 /** How many events are given to one call: arguments stand on the stack. */
 const MOST = 5000;
@@ -43,6 +43,7 @@ export class SteppedSession implements AsyncDisposable {
   readonly #sessions: Sessions;
   readonly #room: Room;
   readonly #transcript: Transcript;
+  readonly #past = new Transcript(1);
   #session: Session | undefined;
   #length = 0;
   /** As the last step left the file. */
@@ -50,6 +51,7 @@ export class SteppedSession implements AsyncDisposable {
   /** A frame has been appended since the file was last written as a whole. */
   #appended = false;
 
+  /** The steps are those of `transcript` and nothing else is, so that others can be given the same. */
   constructor(sessions: Sessions, room: Room, transcript: Transcript) {
     this.#sessions = sessions;
     this.#room = room;
@@ -85,7 +87,7 @@ export class SteppedSession implements AsyncDisposable {
     const { from, to } = this.#room;
     if (this.#session && this.#length + bytes <= to) return this.#session;
     await this.close();
-    this.#session = await begin(this.#sessions, eventsOf(this.#transcript, from));
+    this.#session = await begin(this.#sessions, eventsOf(this.#past, from));
     this.#length = from;
     this.#left = undefined;
     this.#appended = false;

@@ -30,7 +30,7 @@ describe.each(peers)('$name', (peer) => {
 describe('what is measured of peers', () => {
   it('does not count where one has less than it was given', async () => {
     const kept: Event[] = [];
-    const forgetful = new Opposed('10kb', new Transcript(1), 1);
+    const forgetful = new Opposed('10kb', () => new Transcript(1), 1);
     forgetful.add(
       { id: 'forgetful', name: 'forgetful', rewrites: false, open: () => Promise.reject(new Error('open already')) },
       { step: (events) => void kept.push(...events.slice(1)), count: () => kept.length, close: () => undefined },
