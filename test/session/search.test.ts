@@ -43,6 +43,17 @@ describe('search', () => {
     expect(await lines(await said(user(content)), text)).toEqual([found]);
   });
 
+  it('asks the schema about what is not plainly an event', async () => {
+    const odd = '{"type":"message","__proto__":1,"message":{"role":"user","content":"a needle"}}';
+    expect(await lines(await said(JSON.parse(odd), reply('needles')), 'needle')).toEqual([
+      'user: a needle',
+      'assistant: needles',
+    ]);
+    const wrong = '{"type":"message","message":{"role":"user","content":["needle"]}}';
+    const [found] = await all(await said(JSON.parse(wrong)), 'needle');
+    expect(found).toMatchObject({ error: { code: 'UNAUTHENTIC' } });
+  });
+
   it('does not take a text for a pattern', async () => {
     expect(await lines(await said(user('abc')), 'a.c')).toEqual([]);
   });
