@@ -57,12 +57,12 @@ export class Listing {
     const seen = this.#seen.state;
     const isJudged = seen !== undefined && kept.seen !== undefined && isSameState(seen, kept.seen);
     // Before the files: a mark that is read is of a save that is made, whatever is saved from here on.
-    const found = isJudged ? undefined : this.#seen.read(keys);
+    const found = isJudged ? undefined : this.#seen.read(keys, true);
     const look = new Look(this.#place, keys, {
       rows: kept.rows,
       known: afresh ? new Map() : this.#known,
       marks: found?.lines.marks,
-      readMarks: () => this.#seen.read(keys).lines.marks,
+      readMarks: () => this.#seen.read(keys, true).lines.marks,
     });
     const fileIds = this.#place.fileIds();
     const listed: Listed[] = [];

@@ -20,18 +20,16 @@ const MANY = 32;
 /** Marks by file id, as one state of `seen` has them. */
 export class MarkLines {
   readonly #segments: readonly Segment[];
-  /** Every line is as coffer writes it: it can be found by how it begins. */
-  readonly #isUsual: boolean;
+  #usual: boolean | undefined;
   #marks: ReadonlyMap<string, Mark> | undefined;
 
-  /** Throws `UNAUTHENTIC` unless every line is a mark. */
-  constructor(segments: readonly Segment[]) {
+  /** `whole`: all marks are needed, and are taken apart at once. Throws `UNAUTHENTIC` unless every line is a mark. */
+  constructor(segments: readonly Segment[], whole: boolean = false) {
     if (segments.reduce((sum, { plainLength }) => sum + plainLength, 0) > SEEN_LIMIT) {
       throw damaged('it has too many marks');
     }
     this.#segments = segments;
-    this.#isUsual = segments.every((segment) => isUsual(textOf(segment)));
-    if (!this.#isUsual) this.#marks = decodeMarks(segments);
+    if (whole || !this.#isUsual) this.#marks = decodeMarks(segments);
   }
 
   get marks(): ReadonlyMap<string, Mark> {
@@ -61,6 +59,12 @@ export class MarkLines {
       else marks.delete(fileId);
     }
     return packMarks(marks);
+  }
+
+  /** Every line is as coffer writes it: it can be found by how it begins. */
+  get #isUsual(): boolean {
+    this.#usual ??= this.#segments.every((segment) => isUsual(textOf(segment)));
+    return this.#usual;
   }
 
   #patched(changes: ReadonlyMap<string, Mark | undefined>): Segment[] {

@@ -56,23 +56,26 @@ export class Seen {
     return state && isSettled(state, now) ? state : undefined;
   }
 
-  /** Reads the marks, where they may have changed since; what is wrong with the file is given, not thrown. */
-  read(keys: Keys): Marks {
+  /**
+   * Reads the marks, where they may have changed since, `whole` where all of them are needed; what is wrong with the file is given, not
+   * thrown.
+   */
+  read(keys: Keys, whole: boolean = false): Marks {
     const { state } = this;
     const keyIds = `${keys.key.id} ${keys.retiring?.id}`;
     const known = this.#known;
     if (state && known?.keyIds === keyIds && isSameState(state, known.state)) return known.found;
-    const found = this.#open(keys);
+    const found = this.#open(keys, whole);
     this.#known = state && found.header ? { state, keyIds, found } : undefined;
     return found;
   }
 
-  #open({ key, retiring }: Keys): Marks {
+  #open({ key, retiring }: Keys, whole: boolean): Marks {
     try {
       const expected = { kind: 'seen', fileId: undefined, limit: SEEN_LIMIT } as const;
       const opened = openExpected(this.#place.seen, expected, key, retiring);
       if (opened.torn || opened.links.length !== 1) throw damaged('it has more than one frame');
-      return { header: opened.header, lines: new MarkLines(opened.segments) };
+      return { header: opened.header, lines: new MarkLines(opened.segments, whole) };
     } catch (error) {
       if (!isCofferError(error)) throw error;
       return { lines: NO_LINES, error: error.code === 'SESSION_NOT_FOUND' ? undefined : error };
