@@ -13,9 +13,8 @@ def open_message(key, context, message, size):
     secret = HKDFExpand(SHA512(), 76, label + message[:24] + context).derive(key)
     need(hmac.compare_digest(secret[44:], message[24:56]), "not what was sealed here with this key")
     if len(message) < size: return None  # its head is genuine, and the file ends inside it
-    cipher, base = AESGCM(secret[:32]), int.from_bytes(secret[32:44], "big")
-    chunks = [message[at:at + 16400] for at in range(56, size, 16400)]
-    return b"".join(cipher.decrypt((base ^ n).to_bytes(12, "big"), chunk, None) for n, chunk in enumerate(chunks))
+    cipher, base, chunks = AESGCM(secret[:32]), int.from_bytes(secret[32:44], "big"), range(56, size, 16400)
+    return b"".join(cipher.decrypt((base ^ n).to_bytes(12, "big"), message[at:at + 16400], None) for n, at in enumerate(chunks))
 
 def segments(plain, floor):
     start = 12 + struct.unpack_from(">I", plain)[0]
@@ -28,6 +27,7 @@ def segments(plain, floor):
         data, start = plain[start + 9:start + 9 + stored], start + 9 + stored
         need(codec < 2 and start <= end and length <= 1 << 29, "impossible segment")
         if codec == 1:
+            data = data.removesuffix(bytes.fromhex("28b52ffd2000010000"))  # an empty frame that Node left behind
             data = zstandard.ZstdDecompressor().decompress(data, max_output_size=length, allow_extra_data=False)
         need(len(data) == length, "a segment is not as long as it says")
         yield data

@@ -72,8 +72,8 @@ def padme(length):
     return (length + mask) & ~mask
 
 
-def segment(lines, codec):
-    stored = zstandard.ZstdCompressor(level=3).compress(lines) if codec == 1 else lines
+def segment(lines, codec, left=b""):
+    stored = zstandard.ZstdCompressor(level=3).compress(lines) + left if codec == 1 else lines
     return struct.pack(">BII", codec, len(stored), len(lines)) + stored
 
 
@@ -107,10 +107,10 @@ class File:
         self.bytes += struct.pack(">I", length) + sealed
         self.link = hashlib.sha256(self.link + struct.pack(">I", length) + sealed[:56]).digest()
 
-    def add(self, summary, *segments, **bent):
+    def add(self, summary, *segments, left=b"", **bent):
         """Adds a frame of (codec, lines) segments."""
         summary = json.dumps(summary, separators=(",", ":"), ensure_ascii=False).encode()
-        body = b"".join(segment(lines, codec) for codec, lines in segments)
+        body = b"".join(segment(lines, codec, left) for codec, lines in segments)
         plain = content(summary, body, 1024 if self.frames else 4096, **bent)
         self.add_plain(plain)
         self.frames.append({
@@ -199,6 +199,9 @@ def good():
     yield File("newer-events").add({**SUMMARY, "name": "Übergröße 🦊"}, (0, later)).vector(
         "an event type and a field this version does not know, and text beyond ASCII")
 
+    yield File("zstd-left-behind").add(SUMMARY, (1, talk(1, 200)), left=bytes.fromhex("28b52ffd2000010000")).vector(
+        "an empty zstd frame behind the segment's, as Node leaves it behind some")
+
     yield File("index-file", kind=2, generation=2**64 - 1).add({}).vector("kind 2 and the greatest generation")
 
     marks += mark(File("index-file", generation=2**64 - 1).add({}))
@@ -233,6 +236,8 @@ def bad():
     yield raw("zstd-shorter", struct.pack(">BII", 1, len(packed), len(line) + 1) + packed, "shorter than it says")
     yield raw("zstd-two-frames", struct.pack(">BII", 1, 2 * len(packed), len(line)) + packed + packed,
               "a second zstd frame behind the first")
+    yield raw("zstd-empty-frame", struct.pack(">BII", 1, len(packed) + 9, len(line)) + packed
+              + bytes.fromhex("28b52ffd0000010000"), "an empty zstd frame behind the first, and not the one that Node leaves")
     yield raw("zstd-not", struct.pack(">BII", 1, len(line), len(line)) + line, "codec 1 without zstd")
     yield raw("length-greatest", struct.pack(">BII", 0, 2**32 - 1, 2**32 - 1) + line, "lengths of 2^32 - 1")
     yield raw("plain-greatest", struct.pack(">BII", 1, len(packed), 2**32 - 1) + packed, "a plain length of 2^32 - 1")
@@ -278,7 +283,7 @@ def main():
     for folder in (opened, refused):
         folder.mkdir(parents=True, exist_ok=True)
     names = ["one-frame", "three-frames", "empty-body", "stored-segment", "zstd-segment", "multi-chunk",
-             "chunk-boundary", "no-padding", "newer-events", "index-file", "seen-file"]
+             "chunk-boundary", "no-padding", "newer-events", "zstd-left-behind", "index-file", "seen-file"]
     for name, vector in zip(names, good(), strict=True):
         write(opened, name, vector)
     for name, vector in bad():
