@@ -1,4 +1,4 @@
-import { readFileSync, realpathSync, statfsSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync, statfsSync } from 'node:fs';
 import { cpus, loadavg, release, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { zstdCompressSync } from 'node:zlib';
@@ -64,9 +64,10 @@ function mountOf(path: string): { type: string; source: string } | undefined {
   return found;
 }
 
-function isInMemory(folder: string): boolean {
+/** Whether a folder is there, on a file system that has no disk. */
+export function isInMemory(folder: string): boolean {
   const TMPFS = 0x01021994;
-  return process.platform === 'linux' && statfsSync(folder).type === TMPFS;
+  return process.platform === 'linux' && existsSync(folder) && statfsSync(folder).type === TMPFS;
 }
 
 function shrinkage(): number {

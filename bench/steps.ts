@@ -8,6 +8,7 @@ import type { Curve, Line, Measure, Size } from './part.ts';
 import { peers } from './peers/all.ts';
 import { Field } from './steps-field.ts';
 import { measureGrowth } from './steps-growth.ts';
+import { measureInMemory } from './steps-memory.ts';
 import { lineAgainst, spreadAt } from './vaults.ts';
 
 const SIZES: Record<Size, readonly number[]> = { full: [1e4, 1e5, 1e6, 1e7, 1e8], short: [1e4, 1e5, 1e6, 1e7] };
@@ -31,10 +32,11 @@ export const measureSteps: Measure = async (folder, size) => {
   await using sessions = await openVault({ directory: join(folder, 'vault'), keyring: new MemoryKeyring(), env: {} });
   const rows = await measureSizes(sessions, join(folder, 'sizes'), size);
   const growth = await measureGrowth(sessions, join(folder, 'growth'), size);
+  const inMemory = await measureInMemory(size);
   return {
-    lines: [...flatLine(rows), ...rows.flatMap((row) => row.lines), ...growth.lines],
+    lines: [...flatLine(rows), ...rows.flatMap((row) => row.lines), ...growth.lines, ...inMemory.lines],
     curves: [curveOf(rows), growth.curve],
-    notes: [...notesOn(size, rows), ...growth.notes],
+    notes: [...notesOn(size, rows), ...growth.notes, ...inMemory.notes],
   };
 };
 
