@@ -1,7 +1,7 @@
 import { CofferError } from '../errors.ts';
 import { isOf, type Surroundings } from './project.ts';
 import type { Row } from './row.ts';
-import { folded } from './search.ts';
+import { folded } from './search-texts.ts';
 
 /** Which rows of a list are asked for; what is not given does not matter. */
 export interface Filter {
@@ -24,18 +24,21 @@ const STATUSES: readonly Row['status'][] = ['running', 'completed', 'cancelled',
  * can't be read nothing is known: it fits only where nothing but archived ones is left out.
  */
 export function filterRows(rows: readonly Row[], filter: Filter): { rows: Row[]; archived: number } {
-  const fitting = rows.filter((row) => fits(row, filter));
+  const text = filter.text === undefined ? undefined : folded(filter.text);
+  const wanted = { ...filter, text };
+  const fitting = rows.filter((row) => fits(row, wanted));
   if (filter.archived === true) return { rows: fitting, archived: 0 };
   const shown = fitting.filter((row) => row.archived !== true);
   return { rows: shown, archived: fitting.length - shown.length };
 }
 
+/** The text of the filter is folded already. */
 function fits(row: Row, { statuses, since, here, text }: Filter): boolean {
   const isAsked = statuses !== undefined || since !== undefined || here !== undefined || text !== undefined;
   if (row.unreadable !== undefined) return !isAsked;
   if (statuses !== undefined && !statuses.has(row.status)) return false;
   if (since !== undefined && row.updated < since) return false;
-  if (text !== undefined && !isNamed(row, folded(text))) return false;
+  if (text !== undefined && !isNamed(row, text)) return false;
   return here === undefined || isOf(row, here);
 }
 

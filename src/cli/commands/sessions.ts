@@ -90,7 +90,8 @@ export async function listHere(shell: Shell): Promise<void> {
 
 /** What can't be read is never left out in silence: whether it fits nobody can tell. */
 function unreadBut(shown: readonly Row[], all: readonly Row[]): Row[] {
-  return all.filter((row) => row.unreadable !== undefined && !shown.includes(row));
+  const isShown = new Set(shown);
+  return all.filter((row) => row.unreadable !== undefined && !isShown.has(row));
 }
 
 function hereLine(row: Row): string {
