@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { CofferError, isCofferError } from '../errors.ts';
+import { Room } from '../vault/room.ts';
 import type { Vault } from '../vault/vault.ts';
 import { type Event, encodeEvents, isKnown, type NewEvent } from './event.ts';
 import { decodeEvents } from './event-schema.ts';
@@ -13,6 +14,9 @@ const VERSION = 1;
 
 /** How many bytes an import may have: what is imported goes through memory whole. */
 export const IMPORT_LIMIT: number = 256 * 1024 * 1024;
+
+/** After how much of a text it is asked again whether there is memory for more of it, in UTF-16 units. */
+const ASK_EVERY = 1024 * 1024;
 
 /** How deep the values of an event may be nested: writing them recurses. */
 const DEPTH = 500;
@@ -43,13 +47,21 @@ export interface Imported {
   readonly revoked: readonly string[];
 }
 
-/** Reads coffer's JSONL. Throws `IMPORT_INVALID` naming the line and what is wrong with it, and `NEWER_VERSION`. */
+/** Reads coffer's JSONL. Throws `IMPORT_INVALID` naming the line and what is wrong with it, `NEWER_VERSION`, `TOO_LARGE`. */
 export function readImport(text: string): ImportedFile {
   const lines = text.replace(/\n$/, '').split('\n');
   const [first = ''] = lines;
   const header = readHeader(first, text);
   const events: Event[] = [];
+  const room = new Room('what is imported');
+  let asked = 0;
+  let length = 0;
   for (const [at, line] of lines.entries()) {
+    length += line.length;
+    if (length >= asked) {
+      asked = length + ASK_EVERY;
+      room.require(Math.max(line.length, ASK_EVERY), text.length - length);
+    }
     if (at > 0) events.push(readEvent(line, at + 1, events));
   }
   if (events.every(({ type }) => type !== 'begin')) throw invalid(lines.length, 'the file ends before a session began');

@@ -64,10 +64,13 @@ export function redactionOf(text: string): Redaction {
  * Durable when it resolves. Throws as {@link Session.rewrite}.
  */
 export async function redactSession(session: Session, redaction: Redaction): Promise<number> {
-  const { events, changed } = redaction.redact(session.events);
+  const before = session.events;
+  const { events, changed } = redaction.redact(before);
   if (changed === 0) return 0;
   const { decodeEvents } = await import('./event-schema.ts');
-  decodeEvents(encodeEvents(events)); // what can't be read back must not replace what can
+  for (const [at, event] of events.entries()) {
+    if (event !== before[at]) decodeEvents(encodeEvents([event])); // what can't be read back must not replace what can
+  }
   await session.rewrite(events);
   return changed;
 }

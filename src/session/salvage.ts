@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { resolve } from 'node:path';
 import { CofferError, isCofferError } from '../errors.ts';
+import { Room } from '../vault/room.ts';
 import { isThere, locateFile, type SalvagedFile, salvageFile, sealedPath } from '../vault/salvage.ts';
 import type { Vault } from '../vault/vault.ts';
 import { type Event, encodeEvents, mergeEvents, type NewEvent } from './event.ts';
@@ -32,7 +33,7 @@ export interface Salvage {
  * Brings back what verifies of a damaged file as a new session, whose parent it is; `which` is a path, a file id, a name in
  * quarantine, or what `find` finds. The damaged file stays as it is. Durable when it resolves.
  * Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `UNAUTHENTIC` where nothing verifies, `FAILED` where nothing is damaged,
- * `KEY_*`, `NEWER_VERSION`, `NOT_SAVED`.
+ * `KEY_*`, `NEWER_VERSION`, `NOT_SAVED`, `TOO_LARGE`.
  */
 export async function salvageSession(
   vault: Vault,
@@ -85,7 +86,9 @@ function gather(
   const events: Event[] = [];
   /** The id of the last event before each hole. */
   const holes: number[] = [];
+  const room = new Room(`what is left of file ${file.fileId}`);
   for (const lines of file.lines) {
+    if (lines) room.require(lines.length, 0);
     const more = lines && tryDecode(lines, decodeEvents);
     if (more) mergeEvents(events, more);
     else holes.push(events.at(-1)?.id ?? 0);

@@ -23,11 +23,11 @@ export interface LogsOptions {
 export async function showLogs(shell: Shell, which: string, options: LogsOptions): Promise<void> {
   const { terminal } = shell;
   const { sessions, input } = await openSessions(shell);
-  const show = options.json === true ? showJson : showLine;
+  const write = options.json === true ? writeJson : writeLine;
   try {
     const row = await sessions.find(which);
-    if (options.follow === true && row.kind === 'session') await showAsRecorded(terminal, sessions, row, show);
-    else await showRecorded(terminal, sessions, row, show);
+    if (options.follow === true && row.kind === 'session') await showAsRecorded(terminal, sessions, row, write);
+    else await showRecorded(terminal, sessions, row, write);
     if (options.follow === true && row.kind === 'snapshot')
       terminal.tell(`${row.id} is a snapshot: nothing will follow`);
   } finally {
@@ -35,28 +35,41 @@ export async function showLogs(shell: Shell, which: string, options: LogsOptions
   }
 }
 
-type Show = (terminal: Terminal, event: Event) => void;
+/** Writes an event as a line, with its end. */
+type Write = (terminal: Terminal, event: Event) => string;
 
-async function showRecorded(terminal: Terminal, sessions: Sessions, row: Row, show: Show): Promise<void> {
+/** How many events are shown at once: a line alone takes longer to write than to make. */
+const BATCH = 200;
+
+async function showRecorded(terminal: Terminal, sessions: Sessions, row: Row, write: Write): Promise<void> {
   const { events, row: now } = await sessions.read(row);
-  for (const event of events) show(terminal, event);
+  await terminal.pour(linesOf(terminal, events, write));
   if (now.torn !== undefined) terminal.tell(now.torn);
   if (now.rolledBack !== undefined) terminal.tell(`not as it was seen: ${now.rolledBack}`);
 }
 
-async function showAsRecorded(terminal: Terminal, sessions: Sessions, row: Row, show: Show): Promise<void> {
-  const ended = new AbortController();
-  terminal.onGone = () => ended.abort();
-  for await (const event of follow(sessions, row, ended.signal)) show(terminal, event);
+function* linesOf(terminal: Terminal, events: readonly Event[], write: Write): Generator<string, void> {
+  for (let at = 0; at < events.length; at += BATCH) {
+    yield events
+      .slice(at, at + BATCH)
+      .map((event) => write(terminal, event))
+      .join('');
+  }
 }
 
-function showJson(terminal: Terminal, event: Event): void {
-  terminal.write(`${escapeJsonLine(event)}\n`);
+async function showAsRecorded(terminal: Terminal, sessions: Sessions, row: Row, write: Write): Promise<void> {
+  const ended = new AbortController();
+  terminal.onGone = () => ended.abort();
+  for await (const event of follow(sessions, row, ended.signal)) terminal.write(write(terminal, event));
+}
+
+function writeJson(_: Terminal, event: Event): string {
+  return `${escapeJsonLine(event)}\n`;
 }
 
 /** On a terminal an event is one line of it; elsewhere it is as long as it is. */
-function showLine(terminal: Terminal, event: Event): void {
+function writeLine(terminal: Terminal, event: Event): string {
   const line = escapeLine(logLine(event));
   const { isTTY, columns } = terminal.streams.stdout;
-  terminal.say(isTTY === true && columns > 0 ? cut(line, columns - 1) : line);
+  return `${isTTY === true && columns > 0 ? cut(line, columns - 1) : line}\n`;
 }
