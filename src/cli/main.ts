@@ -97,7 +97,7 @@ async function command({ terminal, isCofferError }: Ending): Promise<CofferError
   if (!isCompleting && !args.includes('--incognito'))
     module.enableCompileCache(join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'coffer'));
   terminal.json = !isCompleting && args.includes('--json');
-  const [{ tameSignals }, program] = await Promise.all([import('./signals.ts'), import('./program.ts')]);
+  const [{ tameSignals }, program] = await Promise.all([import('./signals.ts'), import('./run.ts')]);
   tameSignals();
   const leave = (code: number): never => process.exit(code);
   const exitOf = (error: unknown): number => (isCofferError(error) ? exits[error.code] : 1);

@@ -32,3 +32,15 @@ describe('the groups of commands', () => {
     },
   );
 });
+
+describe('a command line without options', () => {
+  it.each([[[]], [['sessions']]])('says to commander what is taken for granted without it: %j', async (args) => {
+    const program = describeProgram(surroundings, () => undefined, await Promise.all(groups.map(({ load }) => load())));
+    const seen: unknown[] = [];
+    for (const command of [program, ...program.commands]) {
+      command.action(() => void seen.push([command.name(), program.opts(), command.opts()]));
+    }
+    await program.parseAsync(args, { from: 'user' });
+    expect(seen).toEqual([[args[0] ?? 'coffer', {}, {}]]);
+  });
+});

@@ -1,38 +1,86 @@
 import { spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { openVault } from '../../src/session/open-vault.ts';
+import { requireKeychain, startKeychain } from '../support/keychain.ts';
 import { temporaryFolder } from '../support/vault.ts';
 
 const root = join(import.meta.dirname, '../..');
 
-/** Prints the address of every module as it is loaded, Node's own left out. */
+/** Prints the address of every module as it is loaded, Node's own included. */
 const hook = `import { registerHooks } from 'node:module';
 import { writeSync } from 'node:fs';
-registerHooks({ load(url, context, next) { if (url.startsWith('file:')) writeSync(2, url + '\\n'); return next(url, context); } });`;
+registerHooks({ load(url, context, next) { if (/^(file|node):/.test(url)) writeSync(2, url + '\\n'); return next(url, context); } });`;
+
+/** What is heavy, and what only a turn, a prompt for a passphrase or another command needs. */
+const LATE =
+  /\/node_modules\/(commander|zod|ai|@ai-sdk|@clack|marked|diff|keytar)\/|\/(broker(-start|-process)?|turn|slash\/commands|remote|recovery-code|passphrase|slots|settings-schema|search(-lines|-trigrams)?|row-json|inspect)\.ts$|^node:child_process$/;
 
 describe('the start', () => {
-  it('of coffer sessions loads what a list needs, and no schemas, models or Markdown', () => {
-    const loaded = modulesOf('sessions');
-    expect(loaded.some((url) => url.endsWith('/src/session/row.ts'))).toBe(true);
-    expect(packagesIn(loaded)).toEqual(['commander', 'env-paths', 'is-safe-filename']);
+  it('of coffer --version loads four files and no package', () => {
+    const { loaded } = start(['--version']);
+    expect(loaded.filter((url) => url.startsWith('file:')).map((url) => url.slice(url.lastIndexOf('/') + 1))).toEqual([
+      'main.ts',
+      'terminal.ts',
+      'errors.ts',
+      'escape.ts',
+    ]);
+    expect(loaded).not.toContain('node:util');
   });
 
-  it('of coffer --version loads no package at all', () => {
-    const loaded = modulesOf('--version');
-    expect(loaded.some((url) => url.endsWith('/src/cli/main.ts'))).toBe(true);
-    expect(packagesIn(loaded)).toEqual([]);
+  it('of coffer sessions loads what a list needs, and nothing that is late, a broker for the keychain neither', async (context) => {
+    requireKeychain(context);
+    await using keychain = await startKeychain();
+    const place = { ...places(), ...keychain.env };
+    await using sessions = await openVault({ env: { PATH: process.env['PATH'], ...place }, keychain: 'auto' });
+    await using session = sessions.begin({ directory: '/x', model: 'demo/echo' });
+    await session.append({ type: 'message', message: { role: 'user', content: 'a word' } });
+    const { loaded, stdout } = start(['sessions'], place);
+    expect(stdout).toContain('1) _autosave');
+    expect(loaded.some((url) => url.endsWith('/src/session/row.ts'))).toBe(true);
+    expect(loaded.filter((url) => LATE.test(url))).toEqual([]);
+    expect(packagesIn(loaded)).toEqual(['env-paths', 'is-safe-filename']);
+  });
+
+  it('of a chat loads no schemas, models or Markdown', () => {
+    const { loaded, said } = start(['--model', 'demo/echo'], { ...places(), COFFER_KEYCHAIN: 'memory' });
+    expect(said).toEqual(['demo/echo, kept in memory only: COFFER_KEYCHAIN=memory']);
+    expect(packagesIn(loaded)).toEqual(['commander', 'env-paths', 'is-safe-filename']);
+    expect(loaded.some((url) => /\/src\/(cli\/repl|chat\/demo)\.ts$/.test(url))).toBe(true);
+    expect(loaded.filter((url) => /\/(remote|commands|inspect|recovery-code)\.ts$/.test(url))).toEqual([]);
+  });
+
+  it('is seen to load what it loads: options, and a variable that has to be checked', () => {
+    const { loaded } = start(['sessions', '--json'], { ...places(), COFFER_MODEL: 'demo/echo' });
+    expect(packagesIn(loaded)).toEqual(['commander', 'env-paths', 'is-safe-filename', 'zod']);
+    const names = ['row-json.ts', 'settings-schema.ts'];
+    for (const name of names) expect(loaded.filter((url) => LATE.test(url)).join()).toContain(name);
   });
 });
 
-function modulesOf(argument: string): string[] {
-  const place = { COFFER_DATA_DIR: join(temporaryFolder(), 'data'), COFFER_CONFIG_DIR: temporaryFolder() };
+function places(): Record<string, string> {
+  return { COFFER_DATA_DIR: join(temporaryFolder(), 'data'), COFFER_CONFIG_DIR: temporaryFolder() };
+}
+
+/** Runs coffer to its end, with nothing on its standard input, in a directory of no repository. */
+function start(
+  args: readonly string[],
+  place: Record<string, string> = places(),
+): { stdout: string; loaded: string[]; said: string[] } {
   const hooked = ['--import', `data:text/javascript,${encodeURIComponent(hook)}`];
-  const { status, stderr } = spawnSync(process.execPath, [...hooked, join(root, 'src/cli/main.ts'), argument], {
+  const cwd = join(temporaryFolder(), 'project');
+  mkdirSync(cwd);
+  const { status, stdout, stderr } = spawnSync(process.execPath, [...hooked, join(root, 'src/cli/main.ts'), ...args], {
     env: { PATH: process.env['PATH'], HOME: temporaryFolder(), ...place },
+    cwd,
     encoding: 'utf8',
+    input: '',
   });
-  expect([status, stderr.split('\n').filter((line) => line !== '' && !line.startsWith('file:'))]).toEqual([0, []]);
-  return stderr.split('\n').filter((line) => line.startsWith('file:'));
+  const lines = stderr.split('\n').filter((line) => line !== '');
+  const said = lines.filter((line) => !/^(file|node):/.test(line));
+  if (status !== 0) throw new Error(`coffer ended with ${status}: ${said.join('\n')}`);
+  return { stdout, said, loaded: lines.filter((line) => !said.includes(line)) };
 }
 
 function packagesIn(urls: readonly string[]): string[] {
