@@ -14,6 +14,9 @@ import type { Mark } from './sealed-file.ts';
 /** The most bytes that `seen` has, as lines and as a file: some 400,000 marks. */
 export const SEEN_LIMIT: number = 64 * 1024 * 1024;
 
+/** Behind so many questions all lines are taken apart: each of them looks through all of the text. */
+const SEVERAL = 3;
+
 /** From so many changes on all lines are written anew. */
 const MANY = 32;
 
@@ -21,6 +24,7 @@ const MANY = 32;
 export class MarkLines {
   readonly #segments: readonly Segment[];
   #usual: boolean | undefined;
+  #asked = 0;
   #marks: ReadonlyMap<string, Mark> | undefined;
 
   /** `whole`: all marks are needed, and are taken apart at once. Throws `UNAUTHENTIC` unless every line is a mark. */
@@ -37,8 +41,9 @@ export class MarkLines {
     return this.#marks;
   }
 
-  /** One mark, without taking the others apart. */
+  /** One mark, without taking the others apart; who asks for several is likely to ask for all. */
   find(fileId: string): Mark | undefined {
+    if (++this.#asked > SEVERAL) return this.marks.get(fileId);
     return this.#marks ? this.#marks.get(fileId) : findIn(this.#segments.map(textOf), fileId);
   }
 
