@@ -35,8 +35,8 @@ const ASKED = 16;
 /** Fewer sealed bytes than this are sooner searched directly than written down, and so is this share of what is written already. */
 const LITTLE = 64 * 1024;
 const LITTLE_SHARE = 1 / 64;
-/** The most sealed bytes that are looked into after one search: about two seconds. */
-const MUCH = 64 * 1024 * 1024;
+/** The most sealed bytes that are looked into after one search: some seconds. */
+const MUCH = 48 * 1024 * 1024;
 /** The most pairs of a trigram and a file in one frame: putting them together takes twenty bytes each. */
 const PAIRS = 3 * 1024 * 1024;
 /** Frames of more sealed bytes than this stay as they are: joining them would save little. */
@@ -104,10 +104,11 @@ export class TextIndex {
       await setImmediate(); // whoever asked goes on first
       const { key } = await this.#unlock();
       const fresh = this.#settled(fileIds);
+      const written = stateOf(this.#place.texts)?.size ?? 0;
+      if (weigh(fresh) < Math.max(LITTLE, written * LITTLE_SHARE)) return;
       const plan = this.#ifReadable((reader) => planFor(reader, key, fresh, (file) => this.#isCurrent(file)));
       if (plan === undefined && !this.#mayReplace()) return;
       const { prefix, chain, kept, gathered } = plan ?? begin(key, fresh);
-      if (weigh(gathered) < Math.max(LITTLE, prefix.length * LITTLE_SHARE)) return;
       const frames = new Frames(key, chain);
       for (const file of gathered) {
         const trigrams = await ifGathered(gather, file.fileId);

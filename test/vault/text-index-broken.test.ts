@@ -129,6 +129,18 @@ describe('what stands in place of the index', () => {
     },
   );
 
+  it('says nothing where its frame is of another form', async () => {
+    const { folder, good } = await filled();
+    const chain = firstLink(good.subarray(0, 52));
+    const { segments } = openFrame(folder.key, chain, good.subarray(52)).content;
+    const resealed = async (summary: string): Promise<number> => {
+      const { bytes } = sealFrame(folder.key, chain, { summary: Buffer.from(summary), segments });
+      return misled(folder, Buffer.concat([good.subarray(0, 52), bytes]));
+    };
+    expect(await resealed('{"texts":2}')).toBe(NEEDLES.length);
+    expect(await resealed('{"texts":1}')).toBe(0);
+  });
+
   it('says nothing where the frame of an index is in a file of another kind', async () => {
     const { folder } = await filled();
     const header = encodeHeader({ kind: 'seen', keyId: folder.key.id, fileId: 'ab'.repeat(16), generation: 1n });
