@@ -1,6 +1,6 @@
 import type { Segment } from '../envelope/format.ts';
 import { packSegment, unpackSegment } from '../envelope/segment.ts';
-import { type FileState, isSameState } from '../files/cache.ts';
+import type { FileState } from '../files/cache.ts';
 import type { Torn, Walked } from './open.ts';
 import type { Summary } from './summary.ts';
 
@@ -84,19 +84,19 @@ export class Rows {
   }
 
   /** Tells whether there is a row of just this state of a file. */
-  isOf(fileId: string, state: FileState): boolean {
-    const [block, row] = this.#find(fileId);
-    return block !== undefined && isSameState(stateOf(block, row), state);
+  isOf(fileId: string, { ino, size, mtimeMs, ctimeMs }: FileState): boolean {
+    const place = this.#places.get(fileId) ?? -1;
+    const block = this.#blocks[Math.floor(place / BLOCK)];
+    const row = place % BLOCK;
+    if (block === undefined || block.ino[row] !== ino || block.size[row] !== size) return false;
+    return block.mtimeMs[row] === mtimeMs && block.ctimeMs[row] === ctimeMs;
   }
 
   get(fileId: string): Known | undefined {
-    const [block, row] = this.#find(fileId);
-    return block && { state: stateOf(block, row), head: headOf(block, row), settled: true };
-  }
-
-  #find(fileId: string): [Block | undefined, number] {
     const place = this.#places.get(fileId) ?? -1;
-    return [this.#blocks[Math.floor(place / BLOCK)], place % BLOCK];
+    const block = this.#blocks[Math.floor(place / BLOCK)];
+    const row = place % BLOCK;
+    return block && { state: stateOf(block, row), head: new RowHead(block, row), settled: true };
   }
 }
 
@@ -232,16 +232,37 @@ function stateOf(block: Block, row: number): FileState {
   return { ino: ino[row] ?? 0, size: size[row] ?? 0, mtimeMs: mtimeMs[row] ?? 0, ctimeMs: ctimeMs[row] ?? 0 };
 }
 
-function headOf(block: Block, row: number): ListedHead {
-  const { torn, links: frames, more } = block.rare[row] ?? NOTHING;
-  const links = new Array<Buffer | undefined>(block.frames[row] ?? 0).fill(undefined);
-  const start = block.starts[row] ?? 0;
-  for (const [at, frame] of (frames ?? ONE_FRAME).entries()) {
-    links[frame] = block.links.subarray((start + at) * LINK, (start + at + 1) * LINK);
+/** A head whose links are cut out when somebody compares them: most lists do not. */
+class RowHead implements ListedHead {
+  readonly summary: Summary;
+  readonly torn: Torn | undefined;
+  readonly end: number;
+  readonly #block: Block;
+  readonly #row: number;
+
+  constructor(block: Block, row: number) {
+    const { torn, more } = block.rare[row] ?? NOTHING;
+    const summary = summaryOf(block, row);
+    this.summary = more ? { ...summary, ...more } : summary;
+    this.torn = torn;
+    this.end = block.end[row] ?? 0;
+    this.#block = block;
+    this.#row = row;
   }
-  const summary = summaryOf(block, row);
-  const header = { generation: BigInt(block.generation[row] ?? 0) };
-  return { header, summary: more ? { ...summary, ...more } : summary, torn, links, end: block.end[row] ?? 0 };
+
+  get header(): ListedHead['header'] {
+    return { generation: BigInt(this.#block.generation[this.#row] ?? 0) };
+  }
+
+  get links(): ListedHead['links'] {
+    const { frames, rare, starts, links: bytes } = this.#block;
+    const links = new Array<Buffer | undefined>(frames[this.#row] ?? 0).fill(undefined);
+    const start = starts[this.#row] ?? 0;
+    for (const [at, frame] of (rare[this.#row]?.links ?? ONE_FRAME).entries()) {
+      links[frame] = bytes.subarray((start + at) * LINK, (start + at + 1) * LINK);
+    }
+    return links;
+  }
 }
 
 /** All fields in one literal, so that all summaries are of one shape. */

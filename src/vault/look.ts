@@ -124,5 +124,6 @@ function sparse(head: ListedHead, mark: Mark | undefined): ListedHead {
   if (length <= 3) return head;
   const links = new Array<Buffer | undefined>(length).fill(undefined);
   for (const frame of [0, length - 1, (mark?.frames ?? 1) - 1]) if (frame < length) links[frame] = head.links[frame];
-  return { ...head, links };
+  const { header, summary, torn, end } = head;
+  return { header, summary, torn, links, end };
 }
