@@ -50,7 +50,7 @@ export interface Start {
   /** Added to the place's environment; undefined takes a variable out. */
   env?: Record<string, string | undefined>;
   /** Standard input, to its end. Without it standard input is empty. */
-  input?: string;
+  input?: string | Buffer;
   /** The working directory; the place's project unless told. */
   cwd?: string;
   /** Ends the run, as hanging, after so many milliseconds. */

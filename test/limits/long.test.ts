@@ -1,0 +1,76 @@
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { makePlace, type Place } from '../support/coffer.ts';
+import { requireMemory } from './room.ts';
+import { growBySteps } from './steps.ts';
+
+const PATIENCE = 120_000;
+
+describe('a message of a hundred megabytes', { timeout: 300_000 }, () => {
+  it('that is typed is saved, listed, exported and gone on with', async (context) => {
+    requireMemory(context, 4);
+    await using place = await makePlace();
+    const input = `needle ${'all work and no play '.repeat(4_800_000)}`;
+    await expectFine(place, ['--model', 'demo/eliza', '--prompt', '-'], input);
+    await expectWhole(place, input.length);
+  });
+
+  it('that a program appends is durable, listed, exported and gone on with', async (context) => {
+    requireMemory(context, 4);
+    await using place = await makePlace();
+    const size = 100_000_000;
+    await growBySteps(place, { events: 1, atOnce: 1, size });
+    await expectWhole(place, size);
+  });
+
+  it('is refused in a line where it is longer than a text can be', async (context) => {
+    requireMemory(context, 4);
+    await using place = await makePlace();
+    // A string of this many characters can't be made here either: it is given in pieces.
+    const { code, stderr } = await place.run(['--prompt', '-'], {
+      input: Buffer.alloc(600_000_000, 'a'),
+      patience: PATIENCE,
+    });
+    expect({ code, stderr }).toEqual({
+      code: expect.any(Number),
+      stderr: expect.stringMatching(/^coffer: .*too long.*$/m),
+    });
+    expect(stderr).not.toContain('this is a bug');
+    expect(code).toBeGreaterThan(0);
+  });
+});
+
+describe('a session of many tiny events', { timeout: 300_000 }, () => {
+  it('saved in steps of ten thousand is opened, listed, searched, counted and exported', async (context) => {
+    requireMemory(context, 4);
+    await using place = await makePlace();
+    const events = 300_000;
+    await growBySteps(place, { events, atOnce: 10_000 });
+    const rows = await place.listed();
+    expect(rows).toMatchObject([{ messages: events }]);
+    const found = await place.run(['sessions', '--search', 'event 299999'], { patience: PATIENCE });
+    expect(found).toMatchObject({ code: 0, stdout: expect.stringContaining('event 299999') });
+    const stats = await place.run(['stats', '--json'], { patience: PATIENCE });
+    expect(JSON.parse(stats.stdout)).toMatchObject({ messages: events });
+    const file = join(place.root, 'exported.jsonl');
+    await expectFine(place, ['export', '1', '--format', 'jsonl', '-o', file]);
+    expect(statSync(file).size).toBeGreaterThan(events * 80);
+    await expectFine(place, ['resume', '1', '--prompt', 'hello']);
+  });
+});
+
+/** The one session there has a message of so many bytes, which comes out again, and more can be said behind it. */
+async function expectWhole(place: Place, bytes: number): Promise<void> {
+  expect(await place.listed()).toMatchObject([{ messages: expect.any(Number) }]);
+  const file = join(place.root, 'exported.jsonl');
+  await expectFine(place, ['export', '1', '--format', 'jsonl', '-o', file]);
+  expect(statSync(file).size).toBeGreaterThan(bytes);
+  await expectFine(place, ['--model', 'demo/eliza', '--resume', '1', '--prompt', 'hello']);
+}
+
+async function expectFine(place: Place, args: readonly string[], input = ''): Promise<void> {
+  const { code, signal, stderr } = await place.run(args, { input, patience: PATIENCE });
+  const told = { args, code, signal, stderr: code === 0 ? '' : stderr.slice(0, 600) };
+  expect(told).toEqual({ args, code: 0, signal: null, stderr: '' });
+}
