@@ -64,6 +64,21 @@ describe('seal', () => {
     expect(file.chains[0]!.link).toEqual(createHash('sha256').update(file.header).digest());
   });
 
+  it('is opened over its own bytes to the same, and in no other memory', () => {
+    const lines = randomBytes(100_000);
+    const segments = [{ codec: 0 as const, plainLength: lines.length, stored: lines }];
+    const { bytes } = sealFrame(key, file.chains[0]!, { summary: Buffer.from('{}'), segments });
+    const apart = openFrame(key, file.chains[0]!, bytes);
+    expect(apart.content.segments[0]!.stored.buffer).not.toBe(bytes.buffer);
+    const over = openFrame(key, file.chains[0]!, Buffer.from(bytes), 'over');
+    expect(over).toEqual(apart);
+    const frame = Buffer.from(bytes);
+    expect(openFrame(key, file.chains[0]!, frame, 'over').content.segments[0]!.stored.buffer).toBe(frame.buffer);
+    const changed = Buffer.from(bytes);
+    changed[changed.length - 20]! ^= 1;
+    expectRefusal(() => openFrame(key, file.chains[0]!, changed, 'over'));
+  });
+
   it('seals the same bytes in slices, and lets others have their turn between them', () => {
     const lines = randomBytes(2_000_000);
     const content = {
