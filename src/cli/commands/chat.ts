@@ -1,3 +1,4 @@
+import { constants } from 'node:buffer';
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -171,9 +172,21 @@ async function listed(sessions: Sessions, isAutomatic: boolean): Promise<Row[]> 
 
 /** The words of `--prompt`, from standard input where they are `-`. Throws `USAGE` where there are none. */
 async function promptOf(prompt: string, { streams }: Terminal): Promise<string> {
-  const words = prompt === '-' ? await text(streams.stdin) : prompt;
+  const words = prompt === '-' ? await pipedText(streams) : prompt;
   if (words.trim() === '') throw new CofferError('USAGE', 'a prompt needs at least one word; -p TEXT gives it');
   return words.trimEnd();
+}
+
+async function pipedText({ stdin }: Terminal['streams']): Promise<string> {
+  try {
+    return await text(stdin);
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    const most = Math.floor(constants.MAX_STRING_LENGTH / 2 ** 20);
+    throw new CofferError('USAGE', `standard input is too long for a prompt; one has at most ${most} Mi characters`, {
+      cause,
+    });
+  }
 }
 
 /** Says who answers, where the key is, and what could be gone on with. */
