@@ -64,6 +64,7 @@ describe('what was removed is not in the index', () => {
     expect(existsSync(indexOf(at))).toBe(false);
     await stale.list();
     expect((await partsOf(at)).index.read(before).rows.size).toBe(0);
+    rmSync(indexOf(at), { force: true });
     await settle(at);
     expect(await listed(at)).toEqual(await listedAfresh(at));
     const { index, keys } = await partsOf(at);
