@@ -85,6 +85,7 @@ async function main(): Promise<void> {
   const thresholds = readThresholds();
   // The folder with the data goes when the process ends.
   process.once('SIGINT', () => process.exit(130));
+  process.once('SIGTERM', () => process.exit(143));
   const build = ensureBuild();
   const report = await measureAll({
     module: join(import.meta.dirname, 'parts.ts'),
