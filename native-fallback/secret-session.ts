@@ -31,12 +31,13 @@ const GROUP_LENGTH = 128;
 const NOT_SUPPORTED = 'org.freedesktop.DBus.Error.NotSupported';
 
 interface KeyPair {
-  readonly publicKey: KeyObject;
+  /** DER */
+  readonly publicKey: Buffer;
   readonly privateKey: KeyObject;
 }
 
 /** Node has had it for years, its types have not. */
-const generateKeys = generateKeyPairSync as unknown as (type: 'dh', options: { group: string }) => KeyPair;
+const generateKeys = generateKeyPairSync as unknown as (type: 'dh', options: object) => KeyPair;
 
 /**
  * Opens a session whose secrets travel encrypted under a key of this session alone, or `plain` where the service knows nothing else, as
@@ -46,7 +47,7 @@ const generateKeys = generateKeyPairSync as unknown as (type: 'dh', options: { g
  */
 export async function openSession(bus: Bus): Promise<SecretSession> {
   const service = { destination: SECRETS, path: SERVICE_PATH, interface: SERVICE_INTERFACE };
-  const ours = generateKeys('dh', { group: GROUP });
+  const ours = generateKeys('dh', { group: GROUP, publicKeyEncoding: { type: 'spki', format: 'der' } });
   const offered = { signature: 'ay', value: publicValue(ours.publicKey) } satisfies Variant;
   try {
     const [theirs, path] = await bus.call(service, 'OpenSession', 'sv', ENCRYPTED, offered);
@@ -136,14 +137,14 @@ function agreedKey(ours: KeyPair, theirs: unknown): Buffer {
  */
 const [INTEGER, BIT_STRING, SEQUENCE] = [0x02, 0x03, 0x30];
 
-function publicValue(key: KeyObject): Buffer {
+function publicValue(key: Buffer): Buffer {
   const { value } = partsOfKey(key);
   const number = contentAt(value, 1);
   return number[0] === 0 ? number.subarray(1) : number;
 }
 
 /** The same group with another number. */
-function withValue(key: KeyObject, number: Buffer): KeyObject {
+function withValue(key: Buffer, number: Buffer): KeyObject {
   const { algorithm } = partsOfKey(key);
   const value = element(BIT_STRING, Buffer.concat([Buffer.alloc(1), element(INTEGER, asInteger(number))]));
   return createPublicKey({ key: element(SEQUENCE, Buffer.concat([algorithm, value])), format: 'der', type: 'spki' });
@@ -155,8 +156,8 @@ function asInteger(number: Buffer): Buffer {
   return (bare[0] ?? 0) < 0x80 ? bare : Buffer.concat([Buffer.alloc(1), bare]);
 }
 
-function partsOfKey(key: KeyObject): { algorithm: Buffer; value: Buffer } {
-  const both = contentAt(key.export({ type: 'spki', format: 'der' }), 0);
+function partsOfKey(key: Buffer): { algorithm: Buffer; value: Buffer } {
+  const both = contentAt(key, 0);
   const first = contentAt(both, 0);
   const end = first.byteOffset - both.byteOffset + first.length;
   return { algorithm: both.subarray(0, end), value: contentAt(both, end) };

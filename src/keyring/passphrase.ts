@@ -1,6 +1,5 @@
 import { argon2, createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { TextDecoder } from 'node:util';
 import { CofferError } from '../errors.ts';
 
 /** How a passphrase becomes the key of a slot. Kept in the clear beside the wrapped key, so never trusted unbounded. */

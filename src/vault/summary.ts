@@ -1,4 +1,3 @@
-import { TextDecoder } from 'node:util';
 import { CofferError } from '../errors.ts';
 import { type Check, isInteger, isText, oneOf, optional, wrongField } from './fields.ts';
 
