@@ -8,7 +8,7 @@ import { folded, type Match, marksOf, matchesIn } from './search-texts.ts';
 import { Trigrams, trigramsOf } from './search-trigrams.ts';
 import type { Sessions } from './sessions.ts';
 
-export { folded, type Match } from './search-texts.ts';
+export type { Match } from './search-texts.ts';
 
 /** What a search came by: a row with its matches, or one that could not be read and why. */
 export type Found =

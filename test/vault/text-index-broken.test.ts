@@ -1,14 +1,17 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
+  closeSync,
   copyFileSync,
   existsSync,
   lstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   rmSync,
   symlinkSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -204,13 +207,13 @@ describe('the index of what is said on a disk', () => {
     const disk = smallDisk(context, '1m');
     const folder = await fill(new TextFolder(join(disk.path, 'data')));
     const filler = join(disk.path, 'filler');
-    spawnSync('dd', ['if=/dev/zero', `of=${filler}`, 'bs=4096']);
+    fillUp(filler);
     await folder.keep();
     expect(readdirSync(folder.place.root)).toEqual(['sessions']);
     rmSync(filler);
     await folder.keep();
     const good = folder.bytes;
-    spawnSync('dd', ['if=/dev/zero', `of=${filler}`, 'bs=4096']);
+    fillUp(filler);
     const young = [...folder.said.keys()].slice(0, 4);
     for (const fileId of young) folder.put('needle', 110_000, fileId);
     await folder.keep();
@@ -236,6 +239,18 @@ async function filled(): Promise<{ folder: TextFolder; good: Buffer }> {
   const { without, unknown } = await folder.ask('needle');
   expect([without.length, unknown.length]).toEqual([folder.said.size - 1, 0]);
   return { folder, good: folder.bytes };
+}
+
+/** Takes all the room there is on a disk. */
+function fillUp(path: string): void {
+  const file = openSync(path, 'a');
+  try {
+    for (;;) writeSync(file, Buffer.alloc(4096));
+  } catch (error) {
+    expect(error).toMatchObject({ code: 'ENOSPC' });
+  } finally {
+    closeSync(file);
+  }
 }
 
 /** Enough words for some ten shards. */
