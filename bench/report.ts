@@ -95,7 +95,8 @@ function verdictOn(figure: number | undefined, target: number): { target: number
   return { target, verdict: figure !== undefined && figure <= target ? 'ok' : 'short' };
 }
 
-function figureIn(lines: readonly Line[], id: string, threshold: Threshold): number | undefined {
+/** What a threshold is held against among the lines, if it was measured. */
+export function figureIn(lines: readonly Line[], id: string, threshold: Threshold): number | undefined {
   const line = lines.find((each) => each.id === id);
   return line && figureOf(line, threshold);
 }
@@ -106,6 +107,7 @@ function figureOf({ value, unit, against }: Line, { absolute }: Threshold): numb
   return absolute === unit ? value.median : undefined;
 }
 
-function exponentOf({ growths: all, expect }: RatedCurve): number | undefined {
+/** What the target of a curve is held against, if its series was fitted. */
+export function exponentOf({ growths: all, expect }: RatedCurve): number | undefined {
   return all.find(({ series }) => series === expect?.series)?.worst;
 }
