@@ -46,7 +46,7 @@ describe('the start', () => {
   it('of a chat loads no schemas, models or Markdown', () => {
     const { loaded, said } = start(['--model', 'demo/echo'], { ...places(), COFFER_KEYCHAIN: 'memory' });
     expect(said).toEqual(['demo/echo, kept in memory only: COFFER_KEYCHAIN=memory']);
-    expect(packagesIn(loaded)).toEqual(['commander', 'env-paths', 'is-safe-filename']);
+    expect(packagesIn(loaded)).toEqual(['env-paths', 'is-safe-filename']);
     expect(loaded.some((url) => /\/src\/(cli\/repl|chat\/demo)\.ts$/.test(url))).toBe(true);
     expect(loaded.filter((url) => /\/(remote|commands|inspect|recovery-code)\.ts$/.test(url))).toEqual([]);
   });
