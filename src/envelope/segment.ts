@@ -10,14 +10,23 @@ export const ZSTD_START: Buffer = Buffer.from('28b52ffd', 'hex');
  */
 export function packSegment(lines: Uint8Array): Segment {
   if (lines.length > MAX_PLAIN) throw tooLarge();
-  return smaller(lines, zstdCompressSync(lines, LEVEL));
+  return smaller(lines, zstdCompressSync(lines, { ...LEVEL, pledgedSrcSize: lines.length }));
+}
+
+/** Makes a segment of lines as they are, a view of them. Throws `NOT_SAVED` above 512 MiB. */
+export function storeSegment(lines: Uint8Array): Segment {
+  if (lines.length > MAX_PLAIN) throw tooLarge();
+  const stored = Buffer.from(lines.buffer, lines.byteOffset, lines.byteLength);
+  return { codec: 0, plainLength: lines.length, stored };
 }
 
 /** Does what {@link packSegment} does, off the main thread. */
 export async function packSegmentAside(lines: Uint8Array): Promise<Segment> {
   if (lines.length > MAX_PLAIN) throw tooLarge();
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
-  zstdCompress(lines, { ...LEVEL, chunkSize: ROOM }, (error, packed) => (error ? reject(error) : resolve(packed)));
+  zstdCompress(lines, { ...LEVEL, chunkSize: ROOM, pledgedSrcSize: lines.length }, (error, packed) =>
+    error ? reject(error) : resolve(packed),
+  );
   return smaller(lines, await promise);
 }
 
@@ -61,8 +70,7 @@ const LEVEL = { params: { [constants.ZSTD_c_compressionLevel]: 3 } };
 function smaller(lines: Uint8Array, output: Buffer): Segment {
   const packed = output.subarray(0, endOfZstdFrame(output));
   if (packed.length < lines.length) return { codec: 1, plainLength: lines.length, stored: packed };
-  const stored = Buffer.from(lines.buffer, lines.byteOffset, lines.byteLength);
-  return { codec: 0, plainLength: lines.length, stored };
+  return storeSegment(lines);
 }
 
 function endOfPiece(lines: Uint8Array, start: number, limit: number): number {

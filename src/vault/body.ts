@@ -1,5 +1,5 @@
 import type { Segment } from '../envelope/format.ts';
-import { cutSegments, packSegment, packSegmentAside, unpackSegment } from '../envelope/segment.ts';
+import { cutSegments, packSegment, packSegmentAside, storeSegment, unpackSegment } from '../envelope/segment.ts';
 
 /** How much plaintext one segment holds at most, unless one event alone is larger. */
 const SEGMENT_LIMIT = 1024 * 1024;
@@ -7,6 +7,8 @@ const SEGMENT_LIMIT = 1024 * 1024;
 const SEGMENT_KEPT = 256 * 1024;
 /** From this size on lines are compressed off the main thread: a way there and back takes as long as compressing some 16 KiB. */
 const ASIDE_FROM = 64 * 1024;
+/** From this size on the lines of a step are compressed before they are appended. */
+const PACKED_FROM = 4 * 1024;
 
 /**
  * The lines of one sealed file as they wait in memory to be sealed again: full segments, compressed once
@@ -73,13 +75,22 @@ export class Body {
   }
 }
 
+/**
+ * The lines of one step, as they are appended. A few stay as they are until the next fold compresses them with all the others:
+ * that takes a fifth of an append, and by themselves they hardly shrink.
+ */
+export async function packStep(lines: readonly Uint8Array[]): Promise<Segment[]> {
+  const length = lengthOf(lines);
+  if (length >= ASIDE_FROM) return packAside(lines);
+  return length === 0 || length >= PACKED_FROM ? pack(lines) : [storeSegment(joined(lines))];
+}
+
 /** Packs lines into compressed segments of at most a mebibyte. */
 export function pack(lines: readonly Uint8Array[]): Segment[] {
   return piecesOf(lines).map((piece) => packSegment(joined(piece)));
 }
 
-/** The same, off the main thread where it is much. */
-export async function packAside(lines: readonly Uint8Array[]): Promise<Segment[]> {
+async function packAside(lines: readonly Uint8Array[]): Promise<Segment[]> {
   if (lengthOf(lines) < ASIDE_FROM) return pack(lines);
   const segments: Segment[] = [];
   for (const piece of piecesOf(lines)) segments.push(await packSegmentAside(joined(piece)));

@@ -5,7 +5,7 @@ import type { VaultKey } from '../envelope/key.ts';
 import { type Chain, firstLink, type SealedFrame, sealFrame, sealFrameInSlices } from '../envelope/seal.ts';
 import { FileEnd } from '../files/append.ts';
 import { replaceFile, replaceFileSync, type Stamp, sweepTemps } from '../files/replace.ts';
-import { Body, pack, packAside } from './body.ts';
+import { Body, pack, packStep } from './body.ts';
 import type { Opened, Torn } from './open.ts';
 import { quarantineTorn } from './quarantine.ts';
 
@@ -80,12 +80,16 @@ export class SealedFile {
   }
 
   /**
-   * Goes on from what was opened, and hands each segment's plain lines to `onLines`, in order. `marked` is given where that is
+   * Goes on from what was opened, and hands each segment's plain lines to `onLines`, in order, and whether they are not needed here. `marked` is given where that is
    * not what was seen of this file, and is the generation that was: the next save overwrites then, and is later than both. It
    * overwrites too what is sealed with a retiring key.
    */
-  adopt(opened: Opened, onLines: (lines: Buffer) => void, marked?: bigint): void {
-    for (const segment of opened.segments) onLines(this.#body.addSegment(segment));
+  adopt(opened: Opened, onLines: (lines: Buffer, spare: boolean) => void, marked?: bigint): void {
+    for (const segment of opened.segments) {
+      const { tailLength } = this.#body;
+      const lines = this.#body.addSegment(segment);
+      onLines(lines, segment.codec === 1 && this.#body.tailLength === tailLength);
+    }
     this.#summary = opened.summary;
     const { generation } = opened.header;
     this.#generation = marked !== undefined && marked > generation ? marked : generation;
@@ -198,7 +202,7 @@ export class SealedFile {
     const lines = this.#unsealed();
     const summary = Buffer.from(this.#summary);
     this.#written();
-    const frame = await this.#seal(end.chain, { summary, segments: await packAside(lines) });
+    const frame = await this.#seal(end.chain, { summary, segments: await packStep(lines) });
     if (overtaken()) return;
     const stamp = await this.#opened(end).append(frame.bytes);
     if (!overtaken()) this.#appended(end, frame, stamp);

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Segment } from '../../src/envelope/format.ts';
 import { unpackSegment } from '../../src/envelope/segment.ts';
-import { Body, pack } from '../../src/vault/body.ts';
+import { Body, pack, packStep } from '../../src/vault/body.ts';
 
 const MEBIBYTE = 1024 * 1024;
 
@@ -19,6 +19,27 @@ function noise(bytes: number): Buffer[] {
 function textOf(segments: readonly Segment[]): string {
   return Buffer.concat(segments.map(unpackSegment)).toString();
 }
+
+describe('the lines of a step', () => {
+  it('stay as they are where they are few, and are compressed where they are more', async () => {
+    const text = (length: number): Buffer[] => [lines('x'.repeat(length)), lines('y'.repeat(length))];
+    for (const [length, codec] of [
+      [10, 0],
+      [2000, 0],
+      [3000, 1],
+      [200_000, 1],
+      [800_000, 1],
+    ] as const) {
+      const segments = await packStep(text(length));
+      expect(segments.map((segment) => segment.codec)).toEqual(length > 500_000 ? [1, 1] : [codec]);
+      expect(textOf(segments)).toBe(text(length).join(''));
+    }
+  });
+
+  it('may be none', async () => {
+    expect(await packStep([])).toEqual([]);
+  });
+});
 
 describe('a body', () => {
   it('gives back what was added, in order, however it was cut', async () => {
