@@ -20,8 +20,10 @@ export interface Asked {
     | 'rotate'
     | 'addSlot'
     | 'removeSlot'
-    | 'list';
-  /** The step's text (one word: what `check` gives back), a snapshot's name, which session to resume, a passphrase or a slot. */
+    | 'list'
+    | 'search'
+    | 'overtake';
+  /** The step's text (one word: what `check` gives back), a snapshot's name, which session to resume, a passphrase or a slot, what to search for. */
   readonly text?: string;
   /** Pads a step to so many bytes that do not compress. */
   readonly size?: number;

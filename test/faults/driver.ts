@@ -1,8 +1,10 @@
 import { stat } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { startBrokerEarly } from '../../src/keyring/broker-start.ts';
 import type { NewEvent } from '../../src/session/event.ts';
 import { openVault, sessionsOf } from '../../src/session/open-vault.ts';
+import { search } from '../../src/session/search.ts';
 import type { Session } from '../../src/session/session.ts';
 import type { Sessions } from '../../src/session/sessions.ts';
 import { clock } from './clock.ts';
@@ -80,6 +82,21 @@ const verbs: Record<Asked['do'], (asked: Asked) => Promise<object | undefined>> 
     text === undefined ? vault.slots.addRecoveryCode(async (code) => code) : vault.slots.addPassphrase(text),
   /** Removes the slot that `text` names. */
   removeSlot: async ({ text = '' }) => vault.slots.remove(text),
+  /** Ends the session while it is folded: the final save comes as soon as other work has its turn. */
+  overtake: async () => {
+    const closed = session.close();
+    await nextTurn();
+    session.finalSave();
+    await closed;
+    return undefined;
+  },
+  /** Finds the sessions with a text, and waits until what the next search will be glad of is written. */
+  search: async ({ text = '' }) => {
+    const found: string[] = [];
+    for await (const { row } of search(vault, await vault.list(), text)) found.push(row.fileId);
+    await vault.settle();
+    return { found };
+  },
   list: async () => ({
     rows: (await vault.list()).map(({ fileId, label, unreadable }) => [fileId, label, unreadable?.code]),
   }),

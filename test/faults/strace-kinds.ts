@@ -29,12 +29,24 @@ export interface Save {
 
 /** Sizes above which a session is appended to, and a write goes by the pool. */
 const LARGE = 300_000;
+/** And one above which it is folded in slices. */
+const HUGE = 2_000_000;
 const POOLED = 100_000;
 
 const begin: readonly Asked[] = [{ do: 'open' }, { do: 'begin' }];
 const resume: readonly Asked[] = [{ do: 'open' }, { do: 'resume', text: '_autosave' }];
 const small: readonly Asked[] = [...begin, step('one'), { do: 'close' }];
 const large: readonly Asked[] = [...begin, step('one', LARGE), { do: 'close' }];
+const huge: readonly Asked[] = [...begin, step('one', HUGE), { do: 'close' }];
+/** So many that a list of them is worth writing down. */
+const many: readonly Asked[] = [
+  { do: 'open' },
+  ...Array.from({ length: 36 }, (_, at) => [
+    { do: 'begin' } as const,
+    step(`one${at}`),
+    { do: 'close' } as const,
+  ]).flat(),
+];
 
 /** Every kind of save there is. */
 export const saves: readonly Save[] = [
@@ -96,6 +108,29 @@ export const saves: readonly Save[] = [
     ready: [...resume, step('two')],
     attacked: [{ do: 'finalSave' }],
     next: [{ do: 'finalSave' }],
+  },
+  {
+    name: 'fold, overtaken',
+    before: huge,
+    ready: [...resume, step('two')],
+    attacked: [{ do: 'overtake' }],
+    next: [{ do: 'resume', text: '_autosave' }, step('three')],
+  },
+  {
+    name: 'index of the list',
+    isKeyed: false,
+    before: many,
+    ready: [{ do: 'open' }],
+    attacked: [{ do: 'list' }],
+    next: [{ do: 'list' }],
+  },
+  {
+    name: 'index of what is said',
+    isKeyed: false,
+    before: [...many, { do: 'list' }],
+    ready: [{ do: 'open' }],
+    attacked: [{ do: 'search', text: 'nowhere' }],
+    next: [{ do: 'search', text: 'nowhere' }],
   },
   {
     name: 'recovery-slot write',
