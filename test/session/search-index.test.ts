@@ -61,6 +61,16 @@ describe('a search with an index', () => {
     expect(await foundWithout(at, 'nowhere')).toHaveLength(2);
   });
 
+  it('reads what can not be read once a search, and not again for the index', async () => {
+    const at = await filled(3, 300_000);
+    const [broken] = at.files();
+    const bytes = readFileSync(at.path(broken!));
+    bytes[60_000]! ^= 1;
+    writeFileSync(at.path(broken!), bytes);
+    expect(await looked(at, 'nowhere at all')).toMatchObject({ opened: 3, openedAfter: 2 });
+    expect(await looked(at, 'nowhere at all')).toMatchObject({ opened: 1, openedAfter: 0 });
+  });
+
   it('finds names and tags of sessions that it does not open', async () => {
     const at = await filled();
     const sessions = await at.open();
@@ -96,18 +106,18 @@ describe('a search with an index', () => {
 });
 
 /** A vault of sessions that nobody changes, each of which says something of its own. */
-async function filled(): Promise<Home> {
+async function filled(sessions = SESSIONS, bytes = 12_000): Promise<Home> {
   const at = home();
-  const said = realistic(12_000);
+  const said = realistic(bytes);
   const events = (number: number) => [...said(number), user(number === 11 ? 'the GÄSKET' : `the Gasket xq${number}z`)];
-  await fillVast({ directory: at.directory, keyring: at.keyring, sessions: SESSIONS, events });
+  await fillVast({ directory: at.directory, keyring: at.keyring, sessions, events });
   const latest = Math.max(...at.files().map((name) => statSync(at.path(name)).ctimeMs));
   await pause(Math.max(0, latest + 102 - Date.now()));
   return at;
 }
 
 /** Looks for a text as a process of its own does, until the index is left behind; counts what was opened for it. */
-async function looked(at: Home, text: string): Promise<{ found: Found[]; opened: number }> {
+async function looked(at: Home, text: string): Promise<{ found: Found[]; opened: number; openedAfter: number }> {
   const sessions = await at.open();
   let opened = 0;
   const counting: Searched = {
@@ -120,7 +130,7 @@ async function looked(at: Home, text: string): Promise<{ found: Found[]; opened:
   const found = await all(counting, sessions, text);
   const during = opened;
   await sessions.close();
-  return { found, opened: during };
+  return { found, opened: during, openedAfter: opened - during };
 }
 
 async function foundWithout(at: Home, text: string): Promise<Found[]> {

@@ -1,0 +1,55 @@
+import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync, rmSync, watch } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { openVault } from '../../src/session/open-vault.ts';
+import { makePlace, type Place } from '../support/coffer.ts';
+import { realistic } from '../support/vast.ts';
+import { reply, user } from '../support/vault.ts';
+
+describe('coffer sessions --search', () => {
+  it('leaves a sealed index behind, and shows the same with it', async () => {
+    await using place = await makePlace();
+    await furnish(place, 12);
+    const first = await place.run(['sessions', '--search', 'xylophone']);
+    expect(first.code).toBe(0);
+    expect(first.stdout).toContain('user: the Xylophone 7');
+    expect(existsSync(join(place.data, 'texts'))).toBe(true);
+    const bytes = readFileSync(join(place.data, 'texts'));
+    for (const word of ['xylophone', 'Xylophone', 'function']) expect(bytes.includes(word)).toBe(false);
+    expect(await place.run(['sessions', '--search', 'xylophone'])).toEqual(first);
+    expect(readFileSync(join(place.data, 'texts')).equals(bytes)).toBe(true);
+    rmSync(join(place.data, 'texts'));
+    expect(await place.run(['sessions', '--search', 'xylophone'])).toEqual(first);
+  });
+
+  it('shows the same after it was interrupted while it put the index down', async () => {
+    await using place = await makePlace();
+    await furnish(place, 12);
+    const first = await place.run(['sessions', '--search', 'xylophone']);
+    rmSync(join(place.data, 'texts'));
+    const watched = watch(place.data);
+    onTestFinished(() => watched.close());
+    const changed = once(watched, 'change');
+    const interrupted = await place.run(['sessions', '--search', 'xylophone'], {
+      onOutput: async (_, child) => {
+        await changed;
+        child.kill('SIGINT');
+      },
+    });
+    expect(interrupted.stdout).toBe(first.stdout);
+    expect(await place.run(['sessions', '--search', 'xylophone'])).toEqual(first);
+    expect(readdirSync(place.data)).toContain('texts');
+  });
+});
+
+/** Sessions of some length, the last of them with a word of its own. */
+async function furnish(place: Place, count: number): Promise<void> {
+  await using vault = await openVault({ directory: place.data, env: place.libraryEnv });
+  const said = realistic(20_000);
+  for (let number = 0; number < count; number++) {
+    const session = vault.begin({ directory: place.project, model: 'demo/echo' });
+    await session.append(...said(number), user(number % 5 === 2 ? `the Xylophone ${number}` : 'hay'), reply('ok'));
+    await session.close();
+  }
+}
