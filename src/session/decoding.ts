@@ -1,5 +1,5 @@
 import { CofferError } from '../errors.ts';
-import type { OnLines } from '../vault/lines.ts';
+import { giveBack, type OnLines } from '../vault/lines.ts';
 import type { Opened, OpenedTo } from '../vault/open.ts';
 import { Room } from '../vault/room.ts';
 import type { Vault } from '../vault/vault.ts';
@@ -27,9 +27,10 @@ export async function gatherEvents<T extends object>(
   const gather = async (decode: (lines: Uint8Array) => Event[]): Promise<T & { events: Event[] }> => {
     const room = new Room(what);
     const events: Event[] = [];
-    const done = await read((lines, left) => {
+    const done = await read((lines, left, spare) => {
       room.require(lines.length, left);
       mergeEvents(events, decode(lines));
+      if (spare) giveBack(lines);
     });
     return { ...done, events };
   };

@@ -80,9 +80,9 @@ export class SealedFile {
   }
 
   /**
-   * Goes on from what was opened, and hands each segment's plain lines to `onLines`, in order, and whether they are not needed here. `marked` is given where that is
-   * not what was seen of this file, and is the generation that was: the next save overwrites then, and is later than both. It
-   * overwrites too what is sealed with a retiring key.
+   * Goes on from what was opened, and hands each segment's plain lines to `onLines`, in order, `spare` where they are not needed here.
+   * `marked` is given where that is not what was seen of this file, and is the generation that was: the next save overwrites then, and
+   * is later than both. It overwrites too what is sealed with a retiring key.
    */
   adopt(opened: Opened, onLines: (lines: Buffer, spare: boolean) => void, marked?: bigint): void {
     for (const segment of opened.segments) {

@@ -12,7 +12,7 @@ describe('gatherEvents', () => {
     let reads = 0;
     const { events } = await gatherEvents('it', async (onLines) => {
       reads++;
-      onLines(linesOf(plain), 0);
+      onLines(linesOf(plain), 0, false);
       return {};
     });
     expect(events).toEqual([plain]);
@@ -23,8 +23,8 @@ describe('gatherEvents', () => {
     let reads = 0;
     const { events } = await gatherEvents('it', async (onLines) => {
       reads++;
-      onLines(linesOf(plain), 0);
-      onLines(linesOf(odd), 0);
+      onLines(linesOf(plain), 0, false);
+      onLines(linesOf(odd), 0, false);
       return {};
     });
     expect(events).toEqual([plain, odd]);
@@ -35,7 +35,7 @@ describe('gatherEvents', () => {
     ['no event', linesOf(plain, { ...odd, uuid: 'x' }), 'event 2'],
     ['no JSON', Buffer.from('{'), 'event 1'],
   ])('refuses what is %s', async (_, lines, where) => {
-    const reading = gatherEvents('it', async (onLines) => ({ nothing: onLines(lines, 0) }));
+    const reading = gatherEvents('it', async (onLines) => ({ nothing: onLines(lines, 0, false) }));
     await expect(reading).rejects.toThrow(expect.objectContaining({ code: 'UNAUTHENTIC' }));
     await expect(reading).rejects.toThrow(where);
   });
@@ -49,5 +49,23 @@ describe('gatherEvents', () => {
     });
     await expect(reading).rejects.toBe(gone);
     expect(reads).toBe(1);
+  });
+
+  it('gives back the memory of what nobody needs, and of nothing else', async () => {
+    const alone = Buffer.from(linesOf(plain).toString().padEnd(100_000, ' '));
+    const shared = Buffer.from(new Uint8Array(200_000).buffer, 0, 100_000);
+    alone.copy(shared);
+    const needed = Buffer.from(alone);
+    const { events } = await gatherEvents('it', async (onLines) => {
+      for (const [lines, spare] of [
+        [alone, true],
+        [shared, true],
+        [needed, false],
+      ] as const)
+        onLines(lines, 0, spare);
+      return {};
+    });
+    expect(events).toEqual([plain]);
+    expect([alone.length, shared.length, needed.length]).toEqual([0, 100_000, 100_000]);
   });
 });
