@@ -117,17 +117,9 @@ export const saves: readonly Save[] = [
     next: [{ do: 'resume', text: '_autosave' }, step('three')],
   },
   {
-    name: 'index of the list',
+    name: 'both caches',
     isKeyed: false,
     before: many,
-    ready: [{ do: 'open' }],
-    attacked: [{ do: 'list' }],
-    next: [{ do: 'list' }],
-  },
-  {
-    name: 'index of what is said',
-    isKeyed: false,
-    before: [...many, { do: 'list' }],
     ready: [{ do: 'open' }],
     attacked: [{ do: 'search', text: 'nowhere' }],
     next: [{ do: 'search', text: 'nowhere' }],
