@@ -10,7 +10,11 @@ import {
 import { closeUnwritten } from './close.ts';
 import { notSaved } from './reason.ts';
 import type { Stamp } from './replace.ts';
-import { writeAll, writeAllSync } from './write.ts';
+import { SHORT, writeAll, writeAllSync } from './write.ts';
+
+/** A flush that takes less is quick, and after so many of them in a row the next is expected to be. */
+const QUICK_MS = 1;
+const QUICK_RUN = 8;
 
 // Not imported: whatever it lists would be loaded with it, 4 ms at every start.
 const { promisify } = process.getBuiltinModule('node:util');
@@ -26,6 +30,7 @@ export class FileEnd implements Disposable {
   readonly #path: string;
   #file: number | undefined;
   #at: Stamp;
+  #quick = 0;
   #busy = false;
   #closing = false;
 
@@ -49,7 +54,7 @@ export class FileEnd implements Disposable {
       const file = this.#checked();
       this.#busy = true;
       const size = await writeAll(file, [bytes], this.#at.size);
-      await fdatasync(file);
+      await this.#flush(file, bytes.length);
       return this.#confirm(size);
     } catch (error) {
       this.#closing = true;
@@ -93,6 +98,17 @@ export class FileEnd implements Disposable {
     if (this.#file === undefined || this.#busy || this.#closing) throw new Error('its end is not open');
     mustBe(this.#at, fstatSync(this.#file, { bigint: true }));
     return this.#file;
+  }
+
+  /**
+   * Flushes on another thread until the disk has shown itself quick, and then on this one for as long as it stays so: the way to the
+   * other thread and back takes as long as a quick flush, and a slow one keeps nobody waiting but once.
+   */
+  async #flush(file: number, length: number): Promise<void> {
+    const start = performance.now();
+    if (this.#quick >= QUICK_RUN && length <= SHORT) fdatasyncSync(file);
+    else await fdatasync(file);
+    this.#quick = performance.now() - start < QUICK_MS ? this.#quick + 1 : 0;
   }
 
   #confirm(size: number): Stamp {

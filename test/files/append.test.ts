@@ -1,6 +1,8 @@
 import {
+  existsSync,
   appendFileSync as growSync,
   linkSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -10,7 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { FileEnd } from '../../src/files/append.ts';
 import { reasonOf, replaceFile, replaceFileSync } from '../../src/files/replace.ts';
 import { appendOnce, appendOnceSync } from './appends.ts';
@@ -127,6 +129,20 @@ describe('FileEnd', () => {
     },
   );
 
+  it('flushes aside until the disk is known to be quick, and what is long always', async (context) => {
+    const memory = '/dev/shm'; // a flush takes no time there
+    if (!existsSync(memory)) context.skip('there is no file system in memory');
+    const folder = mkdtempSync(join(memory, 'coffer-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const path = join(folder, 'session');
+    using end = new FileEnd(path, await replaceFile(path, [Buffer.from('one ')]));
+    const aside: boolean[] = [];
+    for (let at = 0; at < 60; at++) aside.push(await waits(end.append(Buffer.from('more '))));
+    expect(aside.slice(0, 8)).toEqual(Array(8).fill(true));
+    expect(aside).toContain(false);
+    expect(await waits(end.append(Buffer.alloc(100_000)))).toBe(true);
+  });
+
   it('appends nothing more once it failed, or is closed', async () => {
     const path = join(temporaryFolder(), 'session');
     const stamp = await replaceFile(path, [Buffer.from('one ')]);
@@ -140,6 +156,18 @@ describe('FileEnd', () => {
     expect(readFileSync(path, 'utf8')).toBe('one ');
   });
 });
+
+/** Tells whether something takes a turn of the event loop: what another thread does is heard of in no other way. */
+async function waits(done: Promise<unknown>): Promise<boolean> {
+  let isDone = false;
+  const noted = done.then(() => {
+    isDone = true;
+  });
+  for (let at = 0; at < 50; at++) await Promise.resolve();
+  const waited = !isDone;
+  await noted;
+  return waited;
+}
 
 /** How many descriptors this process has open. */
 function descriptors(): number {
