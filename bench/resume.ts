@@ -210,7 +210,7 @@ function memoryLines({ id, what }: Case, number: number, plain: number, runs: Ru
   };
   return [
     line(id === HUNDRED.id ? 'resume-memory' : `resume-memory-${id}`, `peak memory of a resume of ${what}`, 'coffer'),
-    line(`resume-memory-floor-${id}`, 'peak memory of the floor of that', 'floor'),
+    line(`resume-memory-floor-${id}`, 'peak memory where it is read, opened, decompressed, JSON.parsed alone', 'floor'),
   ];
 }
 
