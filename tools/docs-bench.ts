@@ -4,14 +4,13 @@ import { plot } from '../bench/plot.ts';
 import type { RatedCurve, Report } from '../bench/report.ts';
 import { aim, figure, growthText, headOf, markdown, markdownTable } from '../bench/report-text.ts';
 
-const root = join(import.meta.dirname, '..');
-const readme = join(root, 'README.md');
-const folder = join(root, 'docs/bench');
 const BEGIN = '<!-- bench: npm run docs writes this from docs/bench/last-run.json -->\n';
 const END = '<!-- end of bench -->\n';
 
-/** What is made of the last run of the bench that was kept: its page, its pictures, and README's part about it. */
-export function benchDocuments(): [path: string, text: string][] {
+/** What is made of the last run of the bench that was kept in a repository: its page, its pictures, and README's part about it. */
+export function benchDocuments(root: string = join(import.meta.dirname, '..')): [path: string, text: string][] {
+  const readme = join(root, 'README.md');
+  const folder = join(root, 'docs/bench');
   const path = join(folder, 'last-run.json');
   if (!existsSync(path)) return [];
   const report = JSON.parse(readFileSync(path, 'utf8')) as Report;

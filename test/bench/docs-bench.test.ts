@@ -1,5 +1,8 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { benchSection, withSection } from '../../tools/docs-bench.ts';
+import { benchDocuments, benchSection, withSection } from '../../tools/docs-bench.ts';
+import { temporaryFolder } from '../support/vault.ts';
 import { blocked, curve, line, report, run } from './made-up.ts';
 
 const BEGIN = '<!-- bench: npm run docs writes this from docs/bench/last-run.json -->\n';
@@ -24,5 +27,20 @@ describe("README's part about the bench", () => {
     expect(withSection(text, 'new\n')).toBe(`before\n${BEGIN}new\n${END}after\n`);
     expect(withSection(withSection(text, 'new\n'), 'new\n')).toBe(withSection(text, 'new\n'));
     expect(() => withSection(text.replace(END, ''), 'new\n')).toThrow('README.md has no');
+  });
+
+  it('is made of the run that was kept, with its page and its pictures; of none where none was', () => {
+    const root = temporaryFolder();
+    expect(benchDocuments(root)).toEqual([]);
+    mkdirSync(join(root, 'docs/bench'), { recursive: true });
+    writeFileSync(join(root, 'docs/bench/last-run.json'), JSON.stringify(whole));
+    writeFileSync(join(root, 'README.md'), `before\n${BEGIN}${END}after\n`);
+    const documents = new Map(benchDocuments(root));
+    expect([...documents.keys()]).toEqual(
+      ['docs/bench/last-run.md', 'docs/bench/cost.svg', 'README.md'].map((path) => join(root, path)),
+    );
+    expect(documents.get(join(root, 'README.md'))).toBe(`before\n${BEGIN}${section}${END}after\n`);
+    expect(documents.get(join(root, 'docs/bench/last-run.md'))).toContain('# The last run of the bench\n');
+    expect(documents.get(join(root, 'docs/bench/cost.svg'))).toMatch(/^<svg .*coffer ∝ x\^0\.00/s);
   });
 });
