@@ -52,7 +52,9 @@ async function dryRun(
   await driver.kill();
   await tracer.detach();
   const points = broker === undefined ? pointsIn(readLog(log), threads) : pointsOfAll(readLog(log));
-  return { points: withShifts(points.filter((point) => couldChange(point, home.directory))), answers };
+  const { about } = prepared.save;
+  const changing = points.filter((point) => couldChange(point, home.directory) && about?.test(point.what) !== false);
+  return { points: withShifts(changing), answers };
 }
 
 function couldChange({ name, what }: Point, directory: string): boolean {

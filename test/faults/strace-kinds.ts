@@ -23,6 +23,8 @@ export interface Save {
   readonly attacked: readonly Asked[];
   /** What the same process saves next, where it lives on after an error. */
   readonly next: readonly Asked[];
+  /** What the calls are about that could change something, where the others only look at many files. */
+  readonly about?: RegExp;
   /** Looks for more that must be as it was; `original` is the vault before. Gives what is not. */
   readonly also?: (directory: string, original: string) => string[];
 }
@@ -122,6 +124,7 @@ export const saves: readonly Save[] = [
     before: many,
     ready: [{ do: 'open' }],
     attacked: [{ do: 'search', text: 'nowhere' }],
+    about: /\/\.?(index|texts)\b/,
     next: [{ do: 'search', text: 'nowhere' }],
   },
   {
