@@ -185,13 +185,12 @@ export function openMessage(inputKey: KeyObject, context: Uint8Array, message: U
  */
 export function sealChunk(key: KeyObject, nonce: Uint8Array, pieces: readonly Uint8Array[], target: Buffer): void {
   const cipher = createCipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG });
-  let offset = 0;
-  for (const piece of pieces) {
-    target.set(cipher.update(piece), offset);
-    offset += piece.length;
-  }
+  const [only = Buffer.alloc(0), second] = pieces;
+  // Joined, because a call into the cipher costs more than the copy of a chunk.
+  const sealed = cipher.update(second ? Buffer.concat(pieces) : only);
   cipher.final();
-  target.set(cipher.getAuthTag(), offset);
+  target.set(sealed, 0);
+  target.set(cipher.getAuthTag(), sealed.length);
 }
 
 /** Opens one chunk and gives it only once its tag is verified. Throws `UNAUTHENTIC`, for a short tag too. */

@@ -6,6 +6,9 @@ export { decodeSummary, type Summary };
 /** How many bytes of JSON a path or model name takes in a summary, which has to fit a frame's first chunk. */
 const TEXT_LIMIT = 1024;
 
+/** The most bytes that one unit of a text takes as JSON: `\u0000`. */
+const LONGEST = 6;
+
 /** Derives a summary from a state. */
 export function summarize(state: State, of: Pick<Summary, 'kind' | 'id' | 'uuid' | 'name'>): Summary {
   return {
@@ -42,6 +45,7 @@ export function encodeSummary(summary: Summary): Buffer {
 function clip<T extends string | undefined>(text: T): T;
 function clip(text: string | undefined): string | undefined {
   if (text === undefined) return undefined;
+  if (text.length * LONGEST <= TEXT_LIMIT) return text;
   let clipped = text.slice(0, TEXT_LIMIT);
   while (Buffer.byteLength(JSON.stringify(clipped)) > TEXT_LIMIT) clipped = clipped.slice(0, -1);
   return clipped;
