@@ -96,6 +96,25 @@ export const protocols: readonly Protocol[] = [
     },
   },
   {
+    name: 'fold, overtaken',
+    rounds: 1,
+    keychain: false,
+    own: 'fold',
+    drive: async (stage) => {
+      await using vault = await Driving.open(stage);
+      const session = await vault.begin();
+      // So much that it is sealed in slices, between which the final save comes.
+      await vault.save(session, 'setup', 900_000);
+      await settle(stage);
+      for (let fold = 0; fold < 6; fold++) {
+        await vault.save(session, `begun${fold}`, 900);
+        await vault.save(session, `ended${fold}`, 3_000);
+        await stage.history.saved('fold', () => vault.ask({ do: 'overtake' }));
+        await vault.ask({ do: 'resume', text: '_autosave' });
+      }
+    },
+  },
+  {
     name: 'snapshot',
     rounds: 1,
     keychain: false,

@@ -13,7 +13,7 @@ import { wrongWay } from './wrong-saves.ts';
 import { unflushed } from './wrong-writers.ts';
 
 /** States of one protocol, and of one control. */
-const STATES = 600;
+const STATES = 525;
 const CONTROL_STATES = 200;
 const SEED = 3;
 /** So many failures of one protocol are told; the rest are counted. */
