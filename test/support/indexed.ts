@@ -63,7 +63,7 @@ export function indexOf(at: Home): string {
 }
 
 /** The keys of a vault. */
-export async function keysOf(at: Home): Promise<Unlocked> {
+async function keysOf(at: Home): Promise<Unlocked> {
   return { key: await keyOf(at), backend: 'memory', provider: 'memory', how: 'opened' };
 }
 
