@@ -1,7 +1,7 @@
 import type { Approval, Event, NewEvent, Status } from './event.ts';
 
 /*
- * What the schema says of an event, by hand: it takes a tenth of the time. The schema stays the definition. Whatever is not plainly an
+ * What the schema says of an event, by hand, without loading it. The schema stays the definition. Whatever is not plainly an
  * event here is for the schema to judge, so that this may be stricter, and never laxer; a property test holds the two against each other.
  */
 
