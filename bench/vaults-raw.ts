@@ -1,9 +1,10 @@
 import { createDecipheriv } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { zstdDecompressSync } from 'node:zlib';
+import { firstLink, nextLink } from '../src/envelope/chain.ts';
 import { CHUNK, decodeFrameHead, FRAME_HEAD_LENGTH, HEADER_LENGTH, TAG } from '../src/envelope/format.ts';
 import type { VaultKey } from '../src/envelope/key.ts';
-import { firstLink, frameSecrets, nextLink } from '../src/envelope/seal.ts';
+import { frameSecrets } from '../src/envelope/seal.ts';
 
 /*
  * The floor of everything that reads: the same file read, opened by AES-GCM and decompressed, in one go and in one file. Only the tags are

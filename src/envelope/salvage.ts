@@ -1,4 +1,5 @@
 import { isCofferError } from '../errors.ts';
+import { type Chain, firstLink, nextLink } from './chain.ts';
 import {
   CHUNK,
   decodeFrameHead,
@@ -20,7 +21,7 @@ import {
   unauthentic,
 } from './format.ts';
 import type { VaultKey } from './key.ts';
-import { type Chain, firstLink, frameSecrets, headBelongs, nextLink, openChunkAt, type Secrets } from './seal.ts';
+import { frameSecrets, headBelongs, openChunkAt, type Secrets } from './seal.ts';
 import { unpackSegment, ZSTD_START } from './segment.ts';
 
 /*

@@ -1,12 +1,12 @@
 import {
   createCipheriv,
   createDecipheriv,
-  createHash,
   createSecretKey,
   type KeyObject,
   randomFillSync,
   timingSafeEqual,
 } from 'node:crypto';
+import { type Chain, contextOf, floorOf, nextLink } from './chain.ts';
 import {
   CHUNK,
   type Content,
@@ -17,7 +17,6 @@ import {
   encodeLength,
   FRAME_HEAD_LENGTH,
   type FrameHead,
-  HEADER_LENGTH,
   MAX_MESSAGE,
   MESSAGE_HEAD_LENGTH,
   messageLengthOf,
@@ -33,12 +32,6 @@ import { hkdfExpand, KEY_LENGTH, type VaultKey } from './key.ts';
  * C2SP chunked-encryption, instance Cobblestone-256 (https://c2sp.org/chunked-encryption): the only user of a cipher.
  * A salt is fresh for every message, so the derived key and base nonce are, and no counter outlives a message.
  */
-
-/** A frame's place in its file: `link` is H(n-1), which stands for the header and all frames before; `index` is n. */
-export interface Chain {
-  readonly link: Buffer;
-  readonly index: number;
-}
 
 /** How many bytes of a frame {@link openSummary} needs, where the frame has as many. */
 export const SUMMARY_REACH: number = FRAME_HEAD_LENGTH + CHUNK + TAG;
@@ -127,18 +120,6 @@ export function openSummary(key: VaultKey, chain: Chain, start: Uint8Array): Buf
   const secrets = deriveChecked(key.frameKey, contextOf(chain, head.length), head.salt, head.commitment);
   const body = start.subarray(FRAME_HEAD_LENGTH, end - TAG);
   return decodeSummary(openChunk(secrets.key, nonceOf(secrets.nonce, 0), body, start.subarray(end - TAG, end)));
-}
-
-/** Begins the chain of the file with this header: H(-1), and frame 0 is the next. */
-export function firstLink(header: Uint8Array): Chain {
-  if (header.length !== HEADER_LENGTH) throw new RangeError(`a header has ${HEADER_LENGTH} bytes`);
-  return { link: createHash('sha256').update(header).digest(), index: 0 };
-}
-
-/** Goes on behind the frame with this head: H(n) = SHA-256(H(n-1) ‖ u32 length ‖ salt ‖ commitment). */
-export function nextLink(chain: Chain, head: FrameHead): Chain {
-  const hash = createHash('sha256').update(chain.link).update(encodeLength(head.length));
-  return { link: hash.update(head.salt).update(head.commitment).digest(), index: chain.index + 1 };
 }
 
 /**
@@ -299,15 +280,4 @@ function nonceOf(base: Buffer, index: number): Buffer {
   return nonce;
 }
 
-function contextOf(chain: Chain, length: number): Buffer {
-  const index = Buffer.alloc(8);
-  index.writeBigUInt64BE(BigInt(chain.index));
-  return Buffer.concat([FRAME_LABEL, chain.link, index, encodeLength(length)]);
-}
-
-function floorOf(chain: Chain): number {
-  return chain.index === 0 ? 4096 : 1024;
-}
-
 const LABEL = Buffer.from('c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0');
-const FRAME_LABEL = Buffer.from('coffer/v1/frame\0');

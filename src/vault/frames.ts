@@ -1,6 +1,7 @@
+import type { Chain } from '../envelope/chain.ts';
 import { decodeFrameHead, FRAME_HEAD_LENGTH, type FrameHead, MAX_MESSAGE, type Segment } from '../envelope/format.ts';
 import type { VaultKey } from '../envelope/key.ts';
-import { type Chain, headBelongs, openFrame } from '../envelope/seal.ts';
+import { headBelongs, openFrame } from '../envelope/seal.ts';
 import { CofferError } from '../errors.ts';
 import type { Reader } from '../files/reader.ts';
 import { requireMemory } from './room.ts';

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { firstLink } from '../envelope/chain.ts';
 import { encodeHeader } from '../envelope/format.ts';
-import { firstLink, sealFrame } from '../envelope/seal.ts';
+import { sealFrame } from '../envelope/seal.ts';
 import { isCofferError } from '../errors.ts';
 import { dropCache, type FileState, isSameState, isSettled, stateOf, writeCache } from '../files/cache.ts';
 import type { VaultDirectory } from './directory.ts';

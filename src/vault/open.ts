@@ -1,4 +1,5 @@
 import { basename } from 'node:path';
+import { type Chain, firstLink, nextLink } from '../envelope/chain.ts';
 import {
   decodeHeader,
   FRAME_HEAD_LENGTH,
@@ -8,7 +9,7 @@ import {
   type Segment,
 } from '../envelope/format.ts';
 import type { VaultKey } from '../envelope/key.ts';
-import { type Chain, firstLink, nextLink, openSummary, SUMMARY_REACH } from '../envelope/seal.ts';
+import { openSummary, SUMMARY_REACH } from '../envelope/seal.ts';
 import { CofferError, isCofferError } from '../errors.ts';
 import { openReader, type Reader } from '../files/reader.ts';
 import type { Stamp } from '../files/replace.ts';

@@ -1,7 +1,8 @@
 import { basename, join } from 'node:path';
+import { firstLink } from '../envelope/chain.ts';
 import { encodeHeader, type Header } from '../envelope/format.ts';
 import { VaultKey } from '../envelope/key.ts';
-import { firstLink, sealFrame } from '../envelope/seal.ts';
+import { sealFrame } from '../envelope/seal.ts';
 import { CofferError, isCofferError } from '../errors.ts';
 import { statsOf } from '../files/reader.ts';
 import { replaceFile, sweepTemps } from '../files/replace.ts';

@@ -1,8 +1,9 @@
 import { dirname } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { type Chain, firstLink } from '../envelope/chain.ts';
 import { type Content, encodeHeader, type Segment } from '../envelope/format.ts';
 import type { VaultKey } from '../envelope/key.ts';
-import { type Chain, firstLink, type SealedFrame, sealFrame, sealFrameInSlices } from '../envelope/seal.ts';
+import { type SealedFrame, sealFrame, sealFrameInSlices } from '../envelope/seal.ts';
 import { FileEnd } from '../files/append.ts';
 import { replaceFile, replaceFileSync, type Stamp, sweepTemps } from '../files/replace.ts';
 import { Body, pack, packStep } from './body.ts';

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import { firstLink } from '../envelope/chain.ts';
 import { encodeHeader, type Header, type Segment } from '../envelope/format.ts';
-import { firstLink, sealFrame } from '../envelope/seal.ts';
+import { sealFrame } from '../envelope/seal.ts';
 import { CofferError, isCofferError } from '../errors.ts';
 import { type FileState, isSameState, isSettled, stateOf } from '../files/cache.ts';
 import { keepCopy } from '../files/keep.ts';

@@ -1,3 +1,4 @@
+import { type Chain, nextLink } from '../envelope/chain.ts';
 import {
   CHUNK,
   decodeFrameHead,
@@ -10,16 +11,7 @@ import {
   unauthentic,
 } from '../envelope/format.ts';
 import type { VaultKey } from '../envelope/key.ts';
-import {
-  type Chain,
-  frameSecrets,
-  headBelongs,
-  nextLink,
-  openChunkAt,
-  type SealedFrame,
-  type Secrets,
-  sealFrame,
-} from '../envelope/seal.ts';
+import { frameSecrets, headBelongs, openChunkAt, type SealedFrame, type Secrets, sealFrame } from '../envelope/seal.ts';
 import { packSegment, unpackSegment } from '../envelope/segment.ts';
 import type { FileState } from '../files/cache.ts';
 import type { Reader } from '../files/reader.ts';

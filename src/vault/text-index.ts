@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
+import { type Chain, firstLink } from '../envelope/chain.ts';
 import { decodeHeader, encodeHeader, HEADER_LENGTH, unauthentic } from '../envelope/format.ts';
 import type { VaultKey } from '../envelope/key.ts';
-import { type Chain, firstLink } from '../envelope/seal.ts';
 import { CofferError, isCofferError } from '../errors.ts';
 import { dropCache, type FileState, isSameState, isSettled, stateOf, writeCache } from '../files/cache.ts';
 import { openReader, type Reader } from '../files/reader.ts';

@@ -1,11 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { firstLink, nextLink } from '../../src/envelope/chain.ts';
 import { type Content, decodeFrameHead, encodeHeader, HEADER_LENGTH } from '../../src/envelope/format.ts';
 import {
-  firstLink,
   headBelongs,
-  nextLink,
   openFrame,
   openSummary,
   SUMMARY_REACH,

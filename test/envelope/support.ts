@@ -3,6 +3,7 @@ import { createHash, createSecretKey, type KeyObject } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
+import { type Chain, firstLink } from '../../src/envelope/chain.ts';
 import {
   type Content,
   decodeFrameHead,
@@ -12,7 +13,7 @@ import {
   type Header,
 } from '../../src/envelope/format.ts';
 import { VaultKey } from '../../src/envelope/key.ts';
-import { type Chain, firstLink, openFrame, sealFrame } from '../../src/envelope/seal.ts';
+import { openFrame, sealFrame } from '../../src/envelope/seal.ts';
 import { packSegment, unpackSegment } from '../../src/envelope/segment.ts';
 import { CofferError, type ErrorCode } from '../../src/errors.ts';
 

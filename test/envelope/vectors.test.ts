@@ -3,9 +3,10 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { firstLink, nextLink } from '../../src/envelope/chain.ts';
 import { decodeFrameHead, encodeHeader, HEADER_LENGTH } from '../../src/envelope/format.ts';
 import { hkdfExpand, VaultKey } from '../../src/envelope/key.ts';
-import { firstLink, nextLink, sealFrame } from '../../src/envelope/seal.ts';
+import { sealFrame } from '../../src/envelope/seal.ts';
 import {
   expectRefusal,
   openFile,

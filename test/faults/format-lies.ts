@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { zstdCompressSync } from 'node:zlib';
+import type { Chain } from '../../src/envelope/chain.ts';
 import type { Kind } from '../../src/envelope/format.ts';
-import type { Chain } from '../../src/envelope/seal.ts';
 import { key, LENGTHS } from './format-attacks.ts';
 import { type Attack, linesOf } from './format-base.ts';
 import {

@@ -1,7 +1,7 @@
 import { createCipheriv, createHash } from 'node:crypto';
+import type { Chain } from '../../src/envelope/chain.ts';
 import { CHUNK, encodeHeader, HEADER_LENGTH, type Kind } from '../../src/envelope/format.ts';
 import { hkdfExpand, VaultKey } from '../../src/envelope/key.ts';
-import type { Chain } from '../../src/envelope/seal.ts';
 
 /*
  * A writer of sealed files that has the key and no manners: any plaintext, any tag length, with or without the chain. Written

@@ -1,7 +1,7 @@
 import { createDecipheriv } from 'node:crypto';
+import type { Chain } from '../../src/envelope/chain.ts';
 import { CHUNK, decodeHeader, HEADER_LENGTH } from '../../src/envelope/format.ts';
 import type { VaultKey } from '../../src/envelope/key.ts';
-import type { Chain } from '../../src/envelope/seal.ts';
 import { CofferError } from '../../src/errors.ts';
 import { type Seen, seenOf } from './format-base.ts';
 import { floorAt, linkBehind, linkOf, nonceAt, paddingOf, secretsOf } from './malicious.ts';

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { eventsOf, Transcript } from '../../bench/transcript.ts';
+import { firstLink } from '../../src/envelope/chain.ts';
 import { encodeHeader, type Segment } from '../../src/envelope/format.ts';
-import { firstLink, sealFrame } from '../../src/envelope/seal.ts';
+import { sealFrame } from '../../src/envelope/seal.ts';
 import { packSegment } from '../../src/envelope/segment.ts';
 import { type Event, encodeEvents } from '../../src/session/event.ts';
 import { emptyState, fold } from '../../src/session/state.ts';

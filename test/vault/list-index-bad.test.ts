@@ -12,8 +12,9 @@ import {
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { firstLink } from '../../src/envelope/chain.ts';
 import { encodeHeader } from '../../src/envelope/format.ts';
-import { firstLink, sealFrame } from '../../src/envelope/seal.ts';
+import { sealFrame } from '../../src/envelope/seal.ts';
 import { packSegment } from '../../src/envelope/segment.ts';
 import { openExpected } from '../../src/vault/open.ts';
 import { requirePosix, smallDisk } from '../files/facilities.ts';

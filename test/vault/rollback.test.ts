@@ -1,7 +1,8 @@
 import { copyFileSync, existsSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { firstLink } from '../../src/envelope/chain.ts';
 import { encodeHeader } from '../../src/envelope/format.ts';
-import { firstLink, sealFrame } from '../../src/envelope/seal.ts';
+import { sealFrame } from '../../src/envelope/seal.ts';
 import { VaultDirectory } from '../../src/vault/directory.ts';
 import { Listing } from '../../src/vault/listing.ts';
 import { openSealedFile } from '../../src/vault/open.ts';

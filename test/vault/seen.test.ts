@@ -1,9 +1,10 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { firstLink } from '../../src/envelope/chain.ts';
 import { encodeHeader } from '../../src/envelope/format.ts';
 import { VaultKey } from '../../src/envelope/key.ts';
-import { firstLink, sealFrame } from '../../src/envelope/seal.ts';
+import { sealFrame } from '../../src/envelope/seal.ts';
 import { packSegment } from '../../src/envelope/segment.ts';
 import { FileLock } from '../../src/files/lock.ts';
 import type { Session } from '../../src/session/session.ts';

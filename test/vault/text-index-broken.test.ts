@@ -15,9 +15,10 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { firstLink } from '../../src/envelope/chain.ts';
 import { encodeHeader } from '../../src/envelope/format.ts';
 import { VaultKey } from '../../src/envelope/key.ts';
-import { firstLink, openFrame, sealFrame } from '../../src/envelope/seal.ts';
+import { openFrame, sealFrame } from '../../src/envelope/seal.ts';
 import { packSegment } from '../../src/envelope/segment.ts';
 import { requirePosix, smallDisk } from '../files/facilities.ts';
 import { temporaryFolder } from '../support/vault.ts';
