@@ -58,6 +58,11 @@ export class VaultDirectory {
     }
   }
 
+  /** Tells whether nothing is there, and nothing was: no sealed file, and no marks of any. Throws `FAILED` where it can't be looked at. */
+  get isEmpty(): boolean {
+    return statsOf(this.seen) === undefined && this.fileIds().length === 0;
+  }
+
   /** The ids of the sealed files, from their names alone. Throws `FAILED` where the directory can't be read. */
   fileIds(): string[] {
     return namesIn(this.sessions).filter(isFileId);

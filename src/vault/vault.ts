@@ -197,7 +197,7 @@ export class Vault {
    */
   async list(afresh = false): Promise<Listed[]> {
     this.#seenReport = undefined;
-    if (!this.#place.hasSeen && this.#place.fileIds().length === 0) return [];
+    if (this.#place.isEmpty) return [];
     const { listed, seen } = await this.#listing.list(await this.unlock(), afresh);
     this.#seenReport = seen;
     return listed;
