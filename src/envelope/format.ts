@@ -150,11 +150,12 @@ export function encodeContent(content: Content, floor: number): Buffer[] {
   const bodyLength = segments.reduce((sum, segment) => sum + SEGMENT_HEAD_LENGTH + segment.stored.length, 0);
   const used = 4 + summary.length + 8 + bodyLength;
   if (used > MAX_MESSAGE) throw tooLarge();
-  const bodyHead = Buffer.alloc(8);
-  bodyHead.writeBigUInt64BE(BigInt(bodyLength));
+  const start = Buffer.allocUnsafe(4 + summary.length + 8);
+  start.writeUInt32BE(summary.length);
+  start.set(summary, 4);
+  start.writeBigUInt64BE(BigInt(bodyLength), 4 + summary.length);
   const body = segments.flatMap((segment) => [segmentHead(segment), segment.stored]);
-  const zeros = Buffer.alloc(paddedLength(used, floor) - used);
-  return [encodeLength(summary.length), summary, bodyHead, ...body, zeros];
+  return [start, ...body, Buffer.alloc(paddedLength(used, floor) - used)];
 }
 
 /**

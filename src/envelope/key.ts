@@ -62,12 +62,10 @@ export function hkdfExpand(hash: 'sha256' | 'sha512', key: KeyObject, info: Uint
   for (let block = 0; block < blocks; block++) {
     const start = block * blockLength;
     const previous = output.subarray(Math.max(0, start - blockLength), start);
-    const next = createHmac(hash, key)
-      .update(previous)
-      .update(info)
-      .update(Uint8Array.of(block + 1))
-      .digest();
+    const input = Buffer.concat([previous, info, Uint8Array.of(block + 1)]);
+    const next = createHmac(hash, key).update(input).digest();
     output.set(next, start);
+    input.fill(0);
     next.fill(0);
   }
   return output.subarray(0, length);

@@ -14,7 +14,6 @@ import {
   decodeFrameHead,
   decodeSummary,
   encodeContent,
-  encodeLength,
   FRAME_HEAD_LENGTH,
   type FrameHead,
   MAX_MESSAGE,
@@ -201,8 +200,8 @@ function beginFrame(
 ): { bytes: Buffer; sealing: Iterator<void, void> } {
   const pieces = encodeContent(content, floorOf(chain));
   const length = sealedLength(pieces);
-  const bytes = Buffer.allocUnsafeSlow(4 + length);
-  bytes.set(encodeLength(length), 0);
+  const bytes = Buffer.allocUnsafe(4 + length);
+  bytes.writeUInt32BE(length);
   return { bytes, sealing: sealInto(bytes.subarray(4), key.frameKey, contextOf(chain, length), pieces, salt) };
 }
 

@@ -24,7 +24,7 @@ export interface Step {
   /** The lines of another file, which this one begins with: a copy of their own. */
   readonly base?: Body | undefined;
   readonly lines: Uint8Array;
-  readonly summary: Uint8Array;
+  readonly summary: Buffer;
   /** Lines that the next save replaces: the part of a reply that has arrived so far. Not kept in memory. */
   readonly draft?: Uint8Array;
 }
@@ -57,7 +57,7 @@ export class SealedFile {
   readonly fileId: string;
   readonly #key: VaultKey;
   #body = new Body();
-  #summary: Uint8Array = Buffer.alloc(0);
+  #summary: Buffer = Buffer.alloc(0);
   /** Lines that are in the body and not on disk. */
   #pending: Uint8Array[] = [];
   #draft: Uint8Array | undefined;
@@ -159,7 +159,7 @@ export class SealedFile {
     if (!this.#unwritten) return;
     const end = this.#appendsTo();
     this.#end = undefined;
-    const content = { summary: Buffer.from(this.#summary), segments: end ? pack(this.#unsealed()) : this.#whole() };
+    const content = { summary: this.#summary, segments: end ? pack(this.#unsealed()) : this.#whole() };
     if (end) {
       const frame = sealFrame(this.#key, end.chain, content);
       this.#appended(end, frame, this.#opened(end).appendSync(frame.bytes));
@@ -201,7 +201,7 @@ export class SealedFile {
 
   async #append(end: End, overtaken: () => boolean): Promise<void> {
     const lines = this.#unsealed();
-    const summary = Buffer.from(this.#summary);
+    const summary = this.#summary;
     this.#written();
     const frame = await this.#seal(end.chain, { summary, segments: await packStep(lines) });
     if (overtaken()) return;
@@ -212,7 +212,7 @@ export class SealedFile {
   /** Tells whether it came to its end; a final save may overtake it at any point where it waits. */
   async #overwrite(overtaken: () => boolean): Promise<boolean> {
     const { header, generation } = this.#nextHeader();
-    const summary = Buffer.from(this.#summary);
+    const summary = this.#summary;
     const draft = this.#draft ? [this.#draft] : [];
     this.#written();
     const small = this.#body.tailLength < APPEND_FROM;
