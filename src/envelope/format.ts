@@ -141,7 +141,8 @@ export function plainLengthOf(messageLength: number): number {
 }
 
 /**
- * Lays out a frame's plaintext, padding included, as the pieces to seal one after another; segments are not copied.
+ * Lays out a frame's plaintext, padding included, as the pieces to seal one after another; segments are not copied, unless
+ * all of it is one chunk, which is one piece then.
  * A summary that is too long is a RangeError, a segment that is too long `NOT_SAVED`.
  */
 export function encodeContent(content: Content, floor: number): Buffer[] {
@@ -150,12 +151,21 @@ export function encodeContent(content: Content, floor: number): Buffer[] {
   const bodyLength = segments.reduce((sum, segment) => sum + SEGMENT_HEAD_LENGTH + segment.stored.length, 0);
   const used = 4 + summary.length + 8 + bodyLength;
   if (used > MAX_MESSAGE) throw tooLarge();
-  const start = Buffer.allocUnsafe(4 + summary.length + 8);
+  const length = paddedLength(used, floor);
+  const isShort = length < CHUNK;
+  const start = Buffer.allocUnsafe(isShort ? length : 4 + summary.length + 8);
   start.writeUInt32BE(summary.length);
   start.set(summary, 4);
   start.writeBigUInt64BE(BigInt(bodyLength), 4 + summary.length);
   const body = segments.flatMap((segment) => [segmentHead(segment), segment.stored]);
-  return [start, ...body, Buffer.alloc(paddedLength(used, floor) - used)];
+  if (!isShort) return [start, ...body, Buffer.alloc(length - used)];
+  let offset = 4 + summary.length + 8;
+  for (const piece of body) {
+    start.set(piece, offset);
+    offset += piece.length;
+  }
+  start.fill(0, used);
+  return [start];
 }
 
 /**

@@ -14,7 +14,7 @@ import { SHORT, writeAll, writeAllSync } from './write.ts';
 
 /** A flush that takes less is quick, and after so many of them in a row the next is expected to be. */
 const QUICK_MS = 1;
-const QUICK_RUN = 8;
+const QUICK_RUN = 4;
 
 // Not imported: whatever it lists would be loaded with it, 4 ms at every start.
 const { promisify } = process.getBuiltinModule('node:util');
@@ -34,13 +34,15 @@ export class FileEnd implements Disposable {
   #busy = false;
   #closing = false;
 
-  /** Opens the file at `path`; what is appended must find the one that `at` names, and its end there. Throws `NOT_SAVED`. */
+  /** Opens the file at `path`, which must still be the one that `at` names, and end there. Throws `NOT_SAVED`. */
   constructor(path: string, at: Stamp) {
     this.#path = path;
     this.#at = at;
     try {
       this.#file = openSync(path, constants.O_WRONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0));
+      mustBe(at, fstatSync(this.#file, { bigint: true }));
     } catch (error) {
+      this.#close();
       throw unsaved(path, error);
     }
   }
@@ -96,7 +98,8 @@ export class FileEnd implements Disposable {
   /** The file, if it ends where the last append ended. */
   #checked(): number {
     if (this.#file === undefined || this.#busy || this.#closing) throw new Error('its end is not open');
-    mustBe(this.#at, fstatSync(this.#file, { bigint: true }));
+    // Which file it is was looked at when its name was, behind the last append; only its end may have moved since.
+    if (fstatSync(this.#file).size !== this.#at.size) throw new Error('changed by something else');
     return this.#file;
   }
 

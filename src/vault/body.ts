@@ -79,7 +79,7 @@ export class Body {
  * The lines of one step, as they are appended. A few stay as they are until the next fold compresses them with all the others:
  * that takes a fifth of an append, and by themselves they hardly shrink.
  */
-export async function packStep(lines: readonly Uint8Array[]): Promise<Segment[]> {
+export function packStep(lines: readonly Uint8Array[]): Segment[] | Promise<Segment[]> {
   const length = lengthOf(lines);
   if (length >= ASIDE_FROM) return packAside(lines);
   return length === 0 || length >= PACKED_FROM ? pack(lines) : [storeSegment(joined(lines))];

@@ -203,7 +203,9 @@ export class SealedFile {
     const lines = this.#unsealed();
     const summary = this.#summary;
     this.#written();
-    const frame = await this.#seal(end.chain, { summary, segments: await packStep(lines) });
+    const packed = packStep(lines);
+    const segments = packed instanceof Promise ? await packed : packed;
+    const frame = await this.#seal(end.chain, { summary, segments });
     if (overtaken()) return;
     const stamp = await this.#opened(end).append(frame.bytes);
     if (!overtaken()) this.#appended(end, frame, stamp);

@@ -166,9 +166,14 @@ describe('content', () => {
     expect(bytes.toString('hex')).toBe(`00000002 7b7d 0000000000000018 ${body}`.replaceAll(' ', '').padEnd(2048, '0'));
   });
 
-  it('does not copy a segment', () => {
+  it('does not copy a segment, unless all of it is one chunk', () => {
     const { stored } = small.segments[0]!;
-    expect(encodeContent(small, 4096)).toContain(stored);
+    expect(encodeContent(small, 4096)).toHaveLength(1);
+    expect(encodeContent(small, 16_383)).toHaveLength(1);
+    expect(encodeContent(small, 16_384)).toContain(stored);
+    expect(Buffer.concat(encodeContent(small, 16_383))).toEqual(
+      Buffer.concat(encodeContent(small, 16_384)).subarray(0, 16_383),
+    );
   });
 
   it('refuses every other amount of padding', () => {
