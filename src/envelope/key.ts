@@ -1,4 +1,4 @@
-import { createHmac, createSecretKey, hkdfSync, type KeyObject, randomFillSync } from 'node:crypto';
+import { createHash, createSecretKey, type Hash, hkdfSync, type KeyObject, randomFillSync } from 'node:crypto';
 
 /** Bytes of a vault key, of a slot key and of every key derived from them. */
 export const KEY_LENGTH = 32;
@@ -55,15 +55,16 @@ export function hkdfSha256(key: KeyObject, salt: Uint8Array | '', info: Uint8Arr
  * hkdfSync always does Extract as well. More than 255 blocks are a RangeError. The caller owns, and wipes, the result.
  */
 export function hkdfExpand(hash: 'sha256' | 'sha512', key: KeyObject, info: Uint8Array, length: number): Buffer {
-  const blockLength = BLOCK_LENGTH[hash];
-  const blocks = Math.ceil(length / blockLength);
+  const { output: size } = LENGTHS[hash];
+  const blocks = Math.ceil(length / size);
   if (blocks > 255) throw new RangeError(`HKDF-Expand gives at most 255 blocks, not ${blocks}`);
-  const output = Buffer.allocUnsafeSlow(blocks * blockLength);
+  const mac = macOf(hash, key);
+  const output = Buffer.allocUnsafeSlow(blocks * size);
   for (let block = 0; block < blocks; block++) {
-    const start = block * blockLength;
-    const previous = output.subarray(Math.max(0, start - blockLength), start);
+    const start = block * size;
+    const previous = output.subarray(Math.max(0, start - size), start);
     const input = Buffer.concat([previous, info, Uint8Array.of(block + 1)]);
-    const next = createHmac(hash, key).update(input).digest();
+    const next = mac(input);
     output.set(next, start);
     input.fill(0);
     next.fill(0);
@@ -71,4 +72,35 @@ export function hkdfExpand(hash: 'sha256' | 'sha512', key: KeyObject, info: Uint
   return output.subarray(0, length);
 }
 
-const BLOCK_LENGTH = { sha256: 32, sha512: 64 } as const;
+/**
+ * HMAC (RFC 2104) with a key that is used again and again: what hashing begins with is made once and copied, where createHmac makes it
+ * anew each time, which takes a fifth of a small step.
+ */
+function macOf(hash: 'sha256' | 'sha512', key: KeyObject): (input: Uint8Array) => Buffer {
+  const known = macs.get(key)?.[hash];
+  if (known) return known;
+  const bytes = key.export();
+  const { block } = LENGTHS[hash];
+  if (bytes.length > block) throw new RangeError(`a key has at most ${block} bytes`);
+  const [inner, outer] = [0x36, 0x5c].map((filler) => {
+    const pad = Buffer.alloc(block, filler);
+    for (const [at, byte] of bytes.entries()) pad[at] = filler ^ byte;
+    const begun = createHash(hash).update(pad);
+    pad.fill(0);
+    return begun;
+  }) as [Hash, Hash];
+  bytes.fill(0);
+  const mac = (input: Uint8Array): Buffer => {
+    const digest = inner.copy().update(input).digest();
+    const result = outer.copy().update(digest).digest();
+    digest.fill(0);
+    return result;
+  };
+  macs.set(key, { ...macs.get(key), [hash]: mac });
+  return mac;
+}
+
+const macs = new WeakMap<KeyObject, { [hash in 'sha256' | 'sha512']?: ReturnType<typeof macOf> }>();
+
+/** In bytes. */
+const LENGTHS = { sha256: { output: 32, block: 64 }, sha512: { output: 64, block: 128 } } as const;
