@@ -71,15 +71,19 @@ class SearchedVault {
         return (await this.#search(text, expected)).answered;
       },
     });
-    const cold = async (): Promise<number> => {
-      for (const path of Object.values(this.#caches)) rmSync(path, { force: true });
-      const { answered, ended } = await this.#search(RARE.text, rare);
-      this.#waits.push(ended);
-      return answered;
-    };
+    const without = (name: string, ...caches: readonly string[]): Task => ({
+      name,
+      run: async () => {
+        for (const path of caches) rmSync(path, { force: true });
+        const { answered, ended } = await this.#search(RARE.text, rare);
+        if (name === 'cold') this.#waits.push(ended);
+        return answered;
+      },
+    });
     return [
       { name: 'floor', run: () => this.#floor(RARE.text, rare) },
-      { name: 'cold', run: cold },
+      without('cold', this.#caches.texts),
+      without('coldest', this.#caches.texts, this.#caches.list),
       warm('warm', RARE.text, rare),
       warm('nowhere', NOWHERE, 0),
       warm('everywhere', EVERYWHERE, undefined),
@@ -143,8 +147,9 @@ function partOf(
   const line = (id: string, what: string, value: Spread): Line => lineAgainst(id, what, value, floor);
   const lines = [
     floor,
-    line('search-cold', `search of ${size}, no index`, spreadAt(spreads, 'cold')),
-    line('search-indexing', 'the same until it has left an index behind', vault.untilIndexed),
+    line('search-cold', `search of ${size}, no index of what is said`, spreadAt(spreads, 'cold')),
+    line('search-coldest', 'the same without the list’s cache either', spreadAt(spreads, 'coldest')),
+    line('search-indexing', 'a search without an index, until it has left one behind', vault.untilIndexed),
     line('search-warm', `search of ${size}, index`, spreadAt(spreads, 'warm')),
     line('search-nowhere', 'search for a text that is nowhere, index', spreadAt(spreads, 'nowhere')),
     line('search-everywhere', 'search for a word that is in every session, index', spreadAt(spreads, 'everywhere')),
