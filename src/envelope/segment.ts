@@ -1,4 +1,4 @@
-import { constants, zstdCompress, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { constants, type ZstdOptions, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { MAX_PLAIN, type Segment, tooLarge, unauthentic } from './format.ts';
 
 /** The four bytes that every zstd frame begins with. They are not UTF-8, so that no stored events have them. */
@@ -20,14 +20,13 @@ export function storeSegment(lines: Uint8Array): Segment {
   return { codec: 0, plainLength: lines.length, stored };
 }
 
+/** Compresses by zstd somewhere else than here: Node's `zstdCompress`, made a promise. */
+export type CompressAside = (lines: Uint8Array, options: ZstdOptions) => Promise<Buffer>;
+
 /** Does what {@link packSegment} does, off the main thread. */
-export async function packSegmentAside(lines: Uint8Array): Promise<Segment> {
+export async function packSegmentAside(lines: Uint8Array, compress: CompressAside): Promise<Segment> {
   if (lines.length > MAX_PLAIN) throw tooLarge();
-  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
-  zstdCompress(lines, { ...LEVEL, chunkSize: ROOM, pledgedSrcSize: lines.length }, (error, packed) =>
-    error ? reject(error) : resolve(packed),
-  );
-  return smaller(lines, await promise);
+  return smaller(lines, await compress(lines, { ...LEVEL, chunkSize: ROOM, pledgedSrcSize: lines.length }));
 }
 
 /**

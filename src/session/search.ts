@@ -38,7 +38,7 @@ export async function* search(
   const decoder = new Decoder();
   const sieve = sieveFor(wanted);
   const readable = rows.filter(({ unreadable }) => unreadable === undefined).map(({ fileId }) => fileId);
-  const texts = await sessions.texts?.();
+  const texts = readable.length === 0 ? undefined : await sessions.texts?.();
   const looked = await texts?.lookUp(readable, trigramsOf(wanted));
   const failed = new Set<string>();
   let since = performance.now();

@@ -1,5 +1,14 @@
+import { promisify } from 'node:util';
+import { zstdCompress } from 'node:zlib';
 import type { Segment } from '../envelope/format.ts';
-import { cutSegments, packSegment, packSegmentAside, storeSegment, unpackSegment } from '../envelope/segment.ts';
+import {
+  type CompressAside,
+  cutSegments,
+  packSegment,
+  packSegmentAside,
+  storeSegment,
+  unpackSegment,
+} from '../envelope/segment.ts';
 
 /** How much plaintext one segment holds at most, unless one event alone is larger. */
 const SEGMENT_LIMIT = 1024 * 1024;
@@ -9,6 +18,8 @@ const SEGMENT_KEPT = 256 * 1024;
 const ASIDE_FROM = 64 * 1024;
 /** From this size on the lines of a step are compressed before they are appended. */
 const PACKED_FROM = 4 * 1024;
+
+const compressAside: CompressAside = promisify(zstdCompress);
 
 /**
  * The lines of one sealed file as they wait in memory to be sealed again: full segments, compressed once
@@ -66,7 +77,7 @@ export class Body {
     const pieces = piecesOf(this.#tail);
     const last = pieces.pop() ?? [];
     const full: Segment[] = [];
-    for (const piece of pieces) full.push(await packSegmentAside(joined(piece)));
+    for (const piece of pieces) full.push(await packSegmentAside(joined(piece), compressAside));
     this.#segments.push(...full);
     this.#tail = [...last, ...this.#tail.slice(taken)];
     this.#tailLength = lengthOf(this.#tail);
@@ -93,7 +104,7 @@ export function pack(lines: readonly Uint8Array[]): Segment[] {
 async function packAside(lines: readonly Uint8Array[]): Promise<Segment[]> {
   if (lengthOf(lines) < ASIDE_FROM) return pack(lines);
   const segments: Segment[] = [];
-  for (const piece of piecesOf(lines)) segments.push(await packSegmentAside(joined(piece)));
+  for (const piece of piecesOf(lines)) segments.push(await packSegmentAside(joined(piece), compressAside));
   return segments;
 }
 

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import { text } from 'node:stream/consumers';
@@ -29,12 +29,12 @@ describe('coffer logs --follow', () => {
     await first.exit;
 
     // Steps of so many bytes are appended; the end of the chat folds them.
-    const inode = (): number => statSync(place.sessionFile(row?.fileId ?? '')).ino;
-    const before = inode();
+    const generation = (): bigint => readFileSync(place.sessionFile(row?.fileId ?? '')).readBigUInt64BE(44);
+    const before = generation();
     const lines = Array.from({ length: 4 }, () => randomBytes(50_000).toString('hex'));
     const second = await place.run(['resume', row?.id ?? ''], { input: `${lines.join('\n')}\n` });
     expect(second).toMatchObject({ code: 0 });
-    expect(inode()).not.toBe(before);
+    expect(generation()).toBeGreaterThan(before);
     await log.until(({ type, status }) => type === 'status' && status === 'completed');
 
     await using third = place.terminal(['resume', row?.id ?? '']);

@@ -1,4 +1,4 @@
-import { createSecretKey } from 'node:crypto';
+import { createHmac, createSecretKey, randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { hkdfExpand, VaultKey } from '../../src/envelope/key.ts';
@@ -67,6 +67,21 @@ describe('hkdfExpand', () => {
     const all = hkdfExpand('sha512', key, Buffer.from('info'), 255 * 64);
     for (const length of [0, 1, 63, 64, 65, 76, 128, 129]) {
       expect(hkdfExpand('sha512', key, Buffer.from('info'), length)).toEqual(all.subarray(0, length));
+    }
+  });
+
+  it('is what HMAC gives, for keys of any length up to a block of it', () => {
+    for (const [hash, block] of [
+      ['sha256', 64],
+      ['sha512', 128],
+    ] as const) {
+      for (const length of [1, 32, block]) {
+        const key = createSecretKey(randomBytes(length));
+        const expected = createHmac(hash, key).update('info').update(Uint8Array.of(1)).digest();
+        expect(hkdfExpand(hash, key, Buffer.from('info'), expected.length)).toEqual(expected);
+      }
+      const long = createSecretKey(randomBytes(block + 1));
+      expect(() => hkdfExpand(hash, long, Buffer.from('info'), 32)).toThrow(RangeError);
     }
   });
 

@@ -1,11 +1,13 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { constants, zstdCompressSync } from 'node:zlib';
+import { promisify } from 'node:util';
+import { constants, zstdCompress, zstdCompressSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { MAX_PLAIN, type Segment } from '../../src/envelope/format.ts';
-import { cutSegments, packSegment, packSegmentAside, unpackSegment } from '../../src/envelope/segment.ts';
+import { cutSegments, packSegment, packSegmentAside, storeSegment, unpackSegment } from '../../src/envelope/segment.ts';
 import { buffersOf, expectRefusal } from './support.ts';
 
+const aside = promisify(zstdCompress);
 const compressible = Buffer.from('{"type":"message","role":"user"}\n'.repeat(200));
 
 describe('packSegment', () => {
@@ -19,7 +21,7 @@ describe('packSegment', () => {
 
   it('packs the same off the main thread', async () => {
     for (const lines of [compressible, randomBytes(1000)]) {
-      const segment = await packSegmentAside(lines);
+      const segment = await packSegmentAside(lines, aside);
       expect(unpackSegment(segment)).toEqual(lines);
       expect(segment.codec).toBe(packSegment(lines).codec);
     }
@@ -32,7 +34,7 @@ describe('packSegment', () => {
     for (let length = 32_650; length < 32_750; length++) {
       const lines = digits.subarray(0, length);
       expect(unpackSegment(packSegment(lines))).toEqual(lines);
-      expect(unpackSegment(await packSegmentAside(lines))).toEqual(lines);
+      expect(unpackSegment(await packSegmentAside(lines, aside))).toEqual(lines);
     }
   });
 
@@ -49,8 +51,11 @@ describe('packSegment', () => {
     expect(segment.stored.buffer).toBe(lines.buffer);
   });
 
-  it('refuses more than a segment can hold', () => {
-    expectRefusal(() => packSegment(new Uint8Array(MAX_PLAIN + 1)), 'NOT_SAVED');
+  it('refuses more than a segment can hold', async () => {
+    const huge = new Uint8Array(MAX_PLAIN + 1);
+    expectRefusal(() => packSegment(huge), 'NOT_SAVED');
+    expectRefusal(() => storeSegment(huge), 'NOT_SAVED');
+    await expect(packSegmentAside(huge, aside)).rejects.toMatchObject({ code: 'NOT_SAVED' });
   });
 });
 
