@@ -84,8 +84,8 @@ export const kinds: readonly Kind[] = [
     anew: false,
     sizes: [
       [2_000, 40],
-      [60_000, 300],
-      [2_000, 100_000],
+      [9_000, 300],
+      [2_000, 25_000],
     ],
     ready: growing,
   },

@@ -55,7 +55,7 @@ export const protocols: readonly Protocol[] = [
       await vault.save(session, 'setup', 2_000);
       await settle(stage);
       for (let step = 0; step < 36; step++) {
-        await vault.save(session, `step${step}`, [40, 3_000, 9_000, 300][step % 4]);
+        await vault.save(session, `step${step}`, [40, 700, 1_500, 300][step % 4]);
         // So that the file system also writes what it would write some seconds later: the files themselves.
         if (step % 6 === 5) await sync(stage);
       }

@@ -11,14 +11,29 @@ export * from '../../src/files/append.ts';
 const flush = promisify(fdatasync);
 
 /** Takes the place of coffer's own. */
-export function appendFile(path: string, at: Stamp, bytes: Uint8Array): Promise<Stamp> {
-  return told(path, async () => {
-    const file = openSync(path, constants.O_WRONLY);
-    try {
-      await writeAll(file, [bytes], at.size);
-      await flush(file).catch(() => flush(file));
-    } finally {
-      closeSync(file);
-    }
-  });
+export class FileEnd implements Disposable {
+  readonly #path: string;
+  #at: Stamp;
+
+  constructor(path: string, at: Stamp) {
+    this.#path = path;
+    this.#at = at;
+  }
+
+  async append(bytes: Uint8Array): Promise<Stamp> {
+    this.#at = await told(this.#path, async () => {
+      const file = openSync(this.#path, constants.O_WRONLY);
+      try {
+        await writeAll(file, [bytes], this.#at.size);
+        await flush(file).catch(() => flush(file));
+      } finally {
+        closeSync(file);
+      }
+    });
+    return this.#at;
+  }
+
+  [Symbol.dispose](): void {
+    this.#at = { ...this.#at }; // nothing is kept open
+  }
 }
