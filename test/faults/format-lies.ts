@@ -73,7 +73,10 @@ export function* lyingSegments(): Generator<Attack> {
   const streams: Readonly<Record<string, Buffer>> = {
     'two zstd frames': Buffer.concat([PACKED, zstdCompressSync(LINES)]),
     'a zstd frame twice': Buffer.concat([PACKED, PACKED]),
-    'a zstd frame and an empty one': Buffer.concat([PACKED, zstdCompressSync(Buffer.alloc(0))]),
+    'a zstd frame and an empty one that nobody leaves there': Buffer.concat([
+      PACKED,
+      Buffer.from('28b52ffd0000010000', 'hex'),
+    ]),
     'a zstd frame and a skippable one': Buffer.concat([PACKED, skippable]),
     'a skippable frame before': Buffer.concat([skippable, PACKED]),
     'a zero behind': Buffer.concat([PACKED, Buffer.alloc(1)]),
