@@ -27,7 +27,7 @@ def segments(plain, floor):
         data, start = plain[start + 9:start + 9 + stored], start + 9 + stored
         need(codec < 2 and start <= end and length <= 1 << 29, "impossible segment")
         if codec == 1:
-            data = data.removesuffix(bytes.fromhex("28b52ffd2000010000"))  # an empty frame that Node left behind
+            data = data[:9] + data[9:].removesuffix(bytes.fromhex("28b52ffd2000010000"))  # an empty frame that Node left behind
             data = zstandard.ZstdDecompressor().decompress(data, max_output_size=length, allow_extra_data=False)
         need(len(data) == length, "a segment is not as long as it says")
         yield data

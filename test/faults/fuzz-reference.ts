@@ -56,8 +56,14 @@ export function readSegment(codec: number, stored: Buffer, plainLength: number):
 /** What was found out before: most inputs leave the zstd in them as it was. */
 const frames = new Map<string, Buffer | undefined>();
 
-/** One zstd frame and nothing behind it: whatever is cut off it, it does not decompress any more. */
-function readFrame(stored: Buffer, plainLength: number): Buffer | undefined {
+/** The empty frame that Node leaves behind some: docs/format.md. */
+const LEFT_BEHIND = Buffer.from('28b52ffd2000010000', 'hex');
+
+/** One zstd frame and nothing behind it but what Node leaves there: whatever is cut off it, it does not decompress any more. */
+function readFrame(sealed: Buffer, plainLength: number): Buffer | undefined {
+  const stored = sealed.subarray(-LEFT_BEHIND.length).equals(LEFT_BEHIND)
+    ? sealed.subarray(0, -LEFT_BEHIND.length)
+    : sealed;
   const lines = decompressed(stored, plainLength);
   if (lines?.length !== plainLength) return undefined;
   for (let length = stored.length - 1; length > 4; length--) {

@@ -139,6 +139,7 @@ const own: Readonly<Record<string, () => Buffer[]>> = {
       { type: 'rewind', to: 1 },
       { type: 'child', uuid: UUID, reason: 'r' },
       { type: 'newer', whatever: {} },
+      { type: '__proto__', whatever: {} },
     ];
     const lines = bodies.map((body, index) => `${JSON.stringify({ id: index + 1, ts: 1, ...body })}\n`);
     return [lines.join(''), ...lines, ...framesOfVectors().map((one) => one.events)].map((one) => Buffer.from(one));
