@@ -61,9 +61,8 @@ const LEFT_BEHIND = Buffer.from('28b52ffd2000010000', 'hex');
 
 /** One zstd frame and nothing behind it but what Node leaves there: whatever is cut off it, it does not decompress any more. */
 function readFrame(sealed: Buffer, plainLength: number): Buffer | undefined {
-  const stored = sealed.subarray(-LEFT_BEHIND.length).equals(LEFT_BEHIND)
-    ? sealed.subarray(0, -LEFT_BEHIND.length)
-    : sealed;
+  const end = sealed.length - LEFT_BEHIND.length;
+  const stored = end > 0 && sealed.subarray(end).equals(LEFT_BEHIND) ? sealed.subarray(0, end) : sealed;
   const lines = decompressed(stored, plainLength);
   if (lines?.length !== plainLength) return undefined;
   for (let length = stored.length - 1; length > 4; length--) {
