@@ -34,6 +34,13 @@ describe('the last line of a test run', () => {
     expect(before).toContain('skipped, without a reason\n  some.test.ts: d\n');
   });
 
+  it('comes behind what failed, with what was said first', async () => {
+    const text = "it('a', () => {\n  throw new Error('first\\nsecond');\n});";
+    const { before } = await run({ 'some.test.ts': text, 'bad.test.ts': "throw new Error('not even that');" });
+    expect(before).toContain('failed, some.test.ts: a: first\n');
+    expect(before).toContain('failed, bad.test.ts: not even that\n');
+  });
+
   it('counts a file that does not load as a failure', async () => {
     const { line } = await run({ 'good.test.ts': "it('a', () => {});", 'bad.test.ts': 'throw new Error();' });
     expect(line).toBe('1 passed, 1 failed');
