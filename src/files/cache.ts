@@ -1,8 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, constants, fchmodSync, lstatSync, openSync, renameSync, type Stats, unlinkSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { isCofferError } from '../errors.ts';
 import { closeUnwritten } from './close.ts';
+import { statsOf } from './reader.ts';
 import { isSystemError } from './reason.ts';
+import { removeFile } from './remove.ts';
 import { writeAllSync } from './write.ts';
 
 /*
@@ -79,6 +82,21 @@ export function dropCache(path: string): void {
     unlinkSync(path);
   } catch (error) {
     if (!isSystemError(error)) throw error; // what can't be removed is told to be wrong by itself when it is read
+  }
+}
+
+/**
+ * Removes a cache for good, because of what it says of files that are gone. A directory in its place is none and says nothing.
+ * Durable on return. Throws `NOT_SAVED`, `FAILED`.
+ */
+export function removeCache(path: string): void {
+  const stats = statsOf(path);
+  if (stats === undefined || stats.isDirectory()) return;
+  try {
+    removeFile(path);
+  } catch (error) {
+    // Another process has removed it meanwhile.
+    if (!isCofferError(error) || !isSystemError(error.cause, 'ENOENT')) throw error;
   }
 }
 

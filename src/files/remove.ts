@@ -1,8 +1,7 @@
 import { closeSync, constants, fsyncSync, openSync, unlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { CofferError, isCofferError } from '../errors.ts';
-import { statsOf } from './reader.ts';
-import { isSystemError, reasonOf } from './reason.ts';
+import { CofferError } from '../errors.ts';
+import { reasonOf } from './reason.ts';
 
 /** Removes a file or link. Durable on return. Throws `NOT_SAVED`; `ENOENT` too is an error here. */
 export function removeFile(path: string): void {
@@ -11,17 +10,6 @@ export function removeFile(path: string): void {
     syncDirectory(dirname(path));
   } catch (cause) {
     throw new CofferError('NOT_SAVED', `cannot remove ${path}: ${reasonOf(cause)}`, { cause });
-  }
-}
-
-/** Removes a file that any process may make or remove at any time, if it is there. Durable on return. Throws `NOT_SAVED`. */
-export function removeCache(path: string): void {
-  if (statsOf(path) === undefined) return;
-  try {
-    removeFile(path);
-  } catch (error) {
-    // Another process has removed it meanwhile.
-    if (!isCofferError(error) || !isSystemError(error.cause, 'ENOENT')) throw error;
   }
 }
 

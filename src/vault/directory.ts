@@ -1,11 +1,12 @@
 import { readlinkSync } from 'node:fs';
 import { join, sep } from 'node:path';
 import { CofferError, isCofferError } from '../errors.ts';
+import { removeCache } from '../files/cache.ts';
 import { FileLock, takeLock } from '../files/lock.ts';
 import { makeDirectory } from '../files/paths.ts';
 import { namesIn, statsOf } from '../files/reader.ts';
 import { isSystemError, reasonOf } from '../files/reason.ts';
-import { removeCache, removeFile } from '../files/remove.ts';
+import { removeFile } from '../files/remove.ts';
 import { pointLinkSync, sweepTemps } from '../files/replace.ts';
 import { isFileId } from './lease.ts';
 
@@ -118,7 +119,7 @@ export class VaultDirectory {
     this.dropCaches();
   }
 
-  /** Removes what is there for speed alone. Durable on return. Throws `NOT_SAVED`. */
+  /** Removes what is there for speed alone. Durable on return. Throws `NOT_SAVED`, `FAILED`. */
   dropCaches(): void {
     for (const path of [this.index, this.texts]) removeCache(path);
   }

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
@@ -8,6 +8,7 @@ import { openHead } from '../../src/vault/open.ts';
 import type { Rewrapping } from '../../src/vault/rewrap.ts';
 import {
   ENOUGH,
+  filled,
   indexed,
   indexOf,
   listed,
@@ -71,6 +72,20 @@ describe('what was removed is not in the index', () => {
     expect(index.read(keys).rows.size).toBe(ENOUGH);
     expect(index.read(before).rows.size).toBe(0);
   });
+});
+
+it('what has a directory in the place of a cache is deleted, redacted and rotated as ever', async () => {
+  const { at, fileIds } = await filled();
+  const places = [indexOf(at), join(at.directory, 'texts')];
+  for (const path of places) mkdirSync(path);
+  await using sessions = await at.open();
+  const [first, second] = await sessions.list();
+  await sessions.delete(first!);
+  await sessions.change(second!, (session) => redactSession(session, redactionOf('capital')));
+  await sessions.rotateKey(NOBODY);
+  expect(await sessions.list()).toHaveLength(fileIds.length - 1);
+  expect((await sessions.list())[0]?.title).toContain('[redacted]');
+  for (const path of places) expect(lstatSync(path).isDirectory()).toBe(true);
 });
 
 describe('a file that only grew', () => {
