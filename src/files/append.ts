@@ -1,12 +1,5 @@
-import {
-  type BigIntStats,
-  constants,
-  fdatasyncSync,
-  fdatasync as fdatasyncWithCallback,
-  fstatSync,
-  lstatSync,
-  openSync,
-} from 'node:fs';
+import { type BigIntStats, constants, fdatasyncSync, fstatSync, lstatSync, openSync } from 'node:fs';
+import { fdatasync } from './aside.ts';
 import { closeUnwritten } from './close.ts';
 import { notSaved } from './reason.ts';
 import type { Stamp } from './replace.ts';
@@ -15,9 +8,6 @@ import { SHORT, writeAll, writeAllSync } from './write.ts';
 /** A flush that takes less is quick, and after so many of them in a row the next is expected to be. */
 const QUICK_MS = 1;
 const QUICK_RUN = 4;
-
-// Not imported: whatever it lists would be loaded with it, 4 ms at every start.
-const { promisify } = process.getBuiltinModule('node:util');
 
 /**
  * The end of a file that only this process writes, kept open from one append to the next: opening it anew takes a fifth of what an
@@ -131,5 +121,3 @@ function mustBe(stamp: Stamp, found: BigIntStats): void {
 function unsaved(path: string, error: unknown): Error {
   return notSaved('cannot append to', path, error, 'its end is unknown now, overwrite it');
 }
-
-const fdatasync = promisify(fdatasyncWithCallback);

@@ -5,7 +5,6 @@ import {
   fchmodSync,
   fstatSync,
   fsyncSync,
-  fsync as fsyncWithCallback,
   linkSync,
   openSync,
   readdirSync,
@@ -15,12 +14,10 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { CofferError, isCofferError } from '../errors.ts';
+import { fsync } from './aside.ts';
 import { closeUnwritten } from './close.ts';
 import { isSystemError, notSaved, reasonOf } from './reason.ts';
 import { totalLength, writeAll, writeAllSync } from './write.ts';
-
-// Not imported: whatever it lists would be loaded with it, 4 ms at every start.
-const { promisify } = process.getBuiltinModule('node:util');
 
 export { reasonOf } from './reason.ts';
 
@@ -288,8 +285,6 @@ function durabilityUnknown(place: Place, cause: unknown): CofferError {
 function tempOf(entry: string): string | undefined {
   return /^\.(.+)\.[0-9a-f]{16}\.tmp$/.exec(entry)?.[1];
 }
-
-const fsync = promisify(fsyncWithCallback);
 
 // Windows has no such flag; links there need a privilege.
 const NO_FOLLOW = constants.O_NOFOLLOW ?? 0;

@@ -1,7 +1,5 @@
-import { writeSync, write as writeWithCallback } from 'node:fs';
-
-// Not imported: whatever it lists would be loaded with it, 4 ms at every start.
-const { promisify } = process.getBuiltinModule('node:util');
+import { writeSync } from 'node:fs';
+import { write } from './aside.ts';
 
 /**
  * Up to this many bytes the copy into the page cache costs less than the way to the thread pool and back (10 KB: 0.05 ms of a durable
@@ -46,8 +44,6 @@ export function writeAllSync(fd: number, parts: readonly Uint8Array[], position:
 export function totalLength(parts: readonly Uint8Array[]): number {
   return parts.reduce((sum, part) => sum + part.length, 0);
 }
-
-const write = promisify(writeWithCallback);
 
 function checked(taken: number): number {
   if (taken === 0) {

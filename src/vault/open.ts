@@ -15,9 +15,6 @@ import { openReader, type Reader } from '../files/reader.ts';
 import type { Stamp } from '../files/replace.ts';
 import { type Frames, frameAt, openFrames, type Torn } from './frames.ts';
 
-// Not imported: whatever it lists would be loaded with it, 4 ms at every start.
-const { isDeepStrictEqual } = process.getBuiltinModule('node:util');
-
 export type { Torn } from './frames.ts';
 
 /*
@@ -109,7 +106,7 @@ export function openAppended(
   return explain(fileId, () => {
     const start = reader.at(0, HEADER_LENGTH);
     const { header, key } = checkHeader(start, { kind: 'session', fileId }, vaultKey, retiring);
-    if (!isDeepStrictEqual(header, before.header)) return undefined;
+    if (header.generation !== before.header.generation || header.keyId !== before.header.keyId) return undefined;
     const frames = tryFrames(reader, key, { chain: before.chain, offset: before.end });
     if (!frames) return undefined;
     const { firstFrame } = before;
