@@ -2,7 +2,7 @@ import type { CofferError } from '../errors.ts';
 import type { Holder } from '../vault/lease.ts';
 import type { Torn } from '../vault/open.ts';
 import { describeRollback } from '../vault/rollback.ts';
-import type { Listed } from '../vault/vault.ts';
+import type { FileState, Listed } from '../vault/vault.ts';
 import type { Status } from './event.ts';
 import { emptyState } from './state.ts';
 import { type Summary, summarize } from './summary.ts';
@@ -20,6 +20,8 @@ export interface Row extends Omit<Summary, 'status'> {
   /** The process that has it open for writing. */
   readonly held?: Holder | undefined;
   readonly unreadable?: CofferError | undefined;
+  /** The state of its file when it was listed; not of one that can't be read. */
+  readonly state?: FileState | undefined;
   /** Its last step was torn by a crash; the steps before are good. */
   readonly torn?: string | undefined;
   /** It is not as coffer saw it last: what was seen and what is there. It is resumed only by who accepts that. */
@@ -51,6 +53,7 @@ function toRow(listed: Listed, autosave: boolean): Unnumbered {
   return {
     ...summary,
     ...common,
+    state: listed.state,
     status: statusOf(summary, listed.held),
     label: autosave ? '_autosave' : summary.id,
     torn: torn && describeTorn(torn),

@@ -37,7 +37,7 @@ export async function* search(
 ): AsyncGenerator<Found> {
   const decoder = new Decoder();
   const sieve = sieveFor(wanted);
-  const readable = rows.filter(({ unreadable }) => unreadable === undefined).map(({ fileId }) => fileId);
+  const readable = rows.filter(({ unreadable }) => unreadable === undefined);
   const texts = readable.length === 0 ? undefined : await sessions.texts?.();
   const looked = await texts?.lookUp(readable, trigramsOf(wanted));
   const failed = new Set<string>();

@@ -25,7 +25,6 @@ export class Sessions implements AsyncDisposable {
   readonly #autosave: boolean;
   readonly #open = new Set<Session>();
   #refusal: CofferError | undefined;
-  #texts: TextIndex | undefined;
 
   constructor(vault: Vault, options: { autosave: boolean }) {
     this.#vault = vault;
@@ -168,14 +167,12 @@ export class Sessions implements AsyncDisposable {
 
   /** Verifies a whole session as {@link read} does, and hands its lines over as they are recorded, not taken apart. Throws as {@link read}. */
   async scan(row: Pick<Row, 'fileId'>, onLines: (lines: Buffer) => void): Promise<void> {
-    await this.#vault.read(row.fileId, onLines);
+    await this.#vault.scan(row.fileId, onLines);
   }
 
   /** The index of what is said in them. */
-  async texts(): Promise<TextIndex> {
-    const { TextIndex } = await import('../vault/text-index.ts');
-    this.#texts ??= TextIndex.of(this.#vault);
-    return this.#texts;
+  texts(): Promise<TextIndex> {
+    return this.#vault.texts();
   }
 
   /**
@@ -247,7 +244,7 @@ export class Sessions implements AsyncDisposable {
 
   /** Waits for what is still being done in the background: an index that is being kept. */
   async settle(): Promise<void> {
-    await this.#texts?.settle();
+    await this.#vault.settle();
   }
 
   /** Closes every session still open, and waits as {@link settle} does. Throws what the first failing close threw. */

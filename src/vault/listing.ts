@@ -16,7 +16,7 @@ import { decodeSummary, type Summary } from './summary.ts';
 
 /** One sealed file as a list shows it: its head, with what is there instead of what was seen, or why it can't be read. */
 export type Listed = { readonly fileId: string; readonly changed: number; readonly held: Holder | undefined } & (
-  | { readonly head: ListedHead; readonly rollback?: Rollback | undefined }
+  | { readonly head: ListedHead; readonly state: FileState; readonly rollback?: Rollback | undefined }
   | { readonly error: CofferError }
 );
 

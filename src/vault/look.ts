@@ -1,5 +1,5 @@
 import type { Stats } from 'node:fs';
-import { isSameState, isSettled } from '../files/cache.ts';
+import { type FileState, isSameState, isSettled } from '../files/cache.ts';
 import type { VaultDirectory } from './directory.ts';
 import type { Unlocked } from './keys.ts';
 import type { Known, ListedHead, Rows } from './list-columns.ts';
@@ -23,6 +23,8 @@ export interface Before {
 /** What was found of a file. */
 export interface Found {
   readonly head: ListedHead;
+  /** The file as it was looked at. */
+  readonly state: FileState;
   readonly rollback: Rollback | undefined;
 }
 
@@ -90,7 +92,7 @@ export class Look {
   #keep(fileId: string, known: Known, rollback: Rollback | undefined): Found {
     this.found.set(fileId, known);
     if (rollback) this.#rolledBack.add(fileId);
-    return { head: known.head, rollback };
+    return { head: known.head, state: known.state, rollback };
   }
 
   #open(fileId: string, stats: Stats): Known {

@@ -164,11 +164,13 @@ function encodeRow({ fileId, ino, size, mtimeMs, ctimeMs }: TextFile): Buffer {
   return row;
 }
 
+/** Through a view: Buffer's own functions take four times as long for a double. */
 function decodeTable(table: Buffer): TextFile[] {
+  const view = new DataView(table.buffer, table.byteOffset, table.length);
   return Array.from({ length: Math.floor(table.length / ROW) }, (_, index) => {
     const at = index * ROW;
-    const [ino, size] = [table.readDoubleBE(at + 16), table.readDoubleBE(at + 24)];
-    const [mtimeMs, ctimeMs] = [table.readDoubleBE(at + 32), table.readDoubleBE(at + 40)];
+    const [ino, size] = [view.getFloat64(at + 16), view.getFloat64(at + 24)];
+    const [mtimeMs, ctimeMs] = [view.getFloat64(at + 32), view.getFloat64(at + 40)];
     return { fileId: table.toString('hex', at, at + 16), ino, size, mtimeMs, ctimeMs };
   });
 }

@@ -7,11 +7,10 @@ import { CofferError, isCofferError } from '../errors.ts';
 import { dropCache, type FileState, isSameState, isSettled, stateOf, writeCache } from '../files/cache.ts';
 import { openReader, type Reader } from '../files/reader.ts';
 import { isSystemError } from '../files/reason.ts';
-import { VaultDirectory } from './directory.ts';
+import type { VaultDirectory } from './directory.ts';
 import type { Unlocked } from './keys.ts';
 import { sealTexts, type TextFile, TextFrame } from './text-frame.ts';
 import { isIn } from './text-postings.ts';
-import type { Vault } from './vault.ts';
 
 /*
  * `texts` tells which files can't have a text. It is believed of a file that is in the very state that it was in when its trigrams
@@ -25,6 +24,12 @@ export interface LookedUp {
   readonly without: ReadonlySet<string>;
   /** The files of which nothing is known. */
   readonly unknown: readonly string[];
+}
+
+/** A file that is asked for, and the state that a list found it in a moment ago; without one it is looked at again. */
+export interface Sought {
+  readonly fileId: string;
+  readonly state?: FileState | undefined;
 }
 
 /** Gives the trigrams of a file, each once. Throws a CofferError where it can't be read. */
@@ -54,18 +59,14 @@ export class TextIndex {
     this.#unlock = unlock;
   }
 
-  /** The index of a vault. */
-  static of(vault: Pick<Vault, 'directory' | 'unlock'>): TextIndex {
-    return new TextIndex(new VaultDirectory(vault.directory), () => vault.unlock());
-  }
-
   /** Tells which of some files can't have a text that has these trigrams. Throws `KEY_*`. */
-  async lookUp(fileIds: readonly string[], trigrams: readonly number[]): Promise<LookedUp> {
+  async lookUp(files: readonly Sought[], trigrams: readonly number[]): Promise<LookedUp> {
     if (trigrams.length === 0) return { without: new Set(), unknown: [] };
     const { key } = await this.#unlock();
     const step = Math.max(1, trigrams.length / ASKED);
     const asked = trigrams.filter((_, index) => Math.floor(index / step) > Math.floor((index - 1) / step));
-    const known = this.#ifReadable((reader) => this.#answers(framesOf(reader, key), fileIds, asked)) ?? new Map();
+    const known = this.#ifReadable((reader) => this.#answers(framesOf(reader, key), files, asked)) ?? new Map();
+    const fileIds = files.map(({ fileId }) => fileId);
     const without = new Set(fileIds.filter((fileId) => known.get(fileId) === false));
     return { without, unknown: fileIds.filter((fileId) => !known.has(fileId)) };
   }
@@ -80,13 +81,9 @@ export class TextIndex {
     await this.#work;
   }
 
-  #answers(
-    frames: readonly TextFrame[],
-    fileIds: readonly string[],
-    trigrams: readonly number[],
-  ): Map<string, boolean> {
+  #answers(frames: readonly TextFrame[], files: readonly Sought[], trigrams: readonly number[]): Map<string, boolean> {
     const answers = new Map<string, boolean>();
-    const states = new Map(fileIds.map((fileId) => [fileId, stateOf(this.#place.path(fileId))]));
+    const states = new Map(files.map(({ fileId, state }) => [fileId, state ?? stateOf(this.#place.path(fileId))]));
     for (const frame of frames) {
       let found: Uint8Array | undefined;
       for (const [place, file] of frame.files.entries()) {

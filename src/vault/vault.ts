@@ -14,27 +14,15 @@ import { describeRollback, type Rollback, refuseRolledBack, rollbackOf } from '.
 import { Rotation } from './rotation.ts';
 import { SealedFile, type Step } from './sealed-file.ts';
 import { Seen } from './seen.ts';
-import type { Summary } from './summary.ts';
-import { Unlocking, type UnlockOptions } from './unlocking.ts';
+import type { FirstStep, VaultOptions, Writable } from './shapes.ts';
+import type { TextIndex } from './text-index.ts';
+import { Unlocking } from './unlocking.ts';
 
+export type { FileState } from '../files/cache.ts';
 export type { KeychainChoice, Keyring } from '../keyring/keyring.ts';
 export type { AskPassphrase } from './keys.ts';
 export type { Listed, SeenReport } from './listing.ts';
-
-/** What a vault is opened with. */
-export interface VaultOptions extends UnlockOptions {
-  /** Default: `COFFER_DATA_DIR`, else the platform's place for a program's data. */
-  readonly directory?: string | undefined;
-}
-
-/** A sealed file open for writing, with the lease that makes it ours. */
-export interface Writable {
-  readonly file: SealedFile;
-  readonly lease: Lease;
-}
-
-/** What a new sealed file begins with, decided while nobody else can add one. */
-export type FirstStep = (siblings: () => Iterable<Pick<Summary, 'id'>>) => Step;
+export type { FirstStep, VaultOptions, Writable } from './shapes.ts';
 
 /** A directory of sealed files and its `vault.json`. Making the object touches nothing. */
 export class Vault {
@@ -44,6 +32,7 @@ export class Vault {
   readonly #seen: Seen;
   readonly #listing: Listing;
   #seenReport: SeenReport | undefined;
+  #texts: TextIndex | undefined;
 
   constructor(options: VaultOptions) {
     this.#place = new VaultDirectory(dataDirectory(options.env, options.directory));
@@ -180,6 +169,12 @@ export class Vault {
     return { ...opened, rollback };
   }
 
+  /** The same of its lines alone, whatever was seen of the file before. */
+  async scan(fileId: string, onLines: OnLines): Promise<void> {
+    const { key, retiring } = await this.unlock();
+    handLines(openSealedFile(this.#place.path(fileId), fileId, key, retiring), onLines);
+  }
+
   /**
    * The same of only what was appended to a file since it was opened; undefined where it is not that file any more, grown or as it was:
    * then all of it is to be read.
@@ -203,6 +198,18 @@ export class Vault {
     return listed;
   }
 
+  /** The index of what is said in the files, which is loaded for whoever searches alone. */
+  async texts(): Promise<TextIndex> {
+    const { TextIndex } = await import('./text-index.ts');
+    this.#texts ??= new TextIndex(this.#place, () => this.unlock());
+    return this.#texts;
+  }
+
+  /** Waits for what is being done in the background. */
+  async settle(): Promise<void> {
+    await this.#texts?.settle();
+  }
+
   /** Looks at the directory without a key. Changes nothing. */
   async inspect(): Promise<VaultInspection> {
     const { inspectDirectory } = await import('./inspect.ts');
@@ -216,18 +223,8 @@ export class Vault {
 
   /** Removes a sealed file for good, and `_autosave` where it pointed there. Throws `SESSION_IN_USE`, `SESSION_NOT_FOUND`. */
   async delete(fileId: string): Promise<void> {
-    await this.#keys.locked(async (unlocked) => {
-      const lease = Lease.take(this.#place.locks, fileId);
-      try {
-        this.#place.requireRemovable(fileId);
-        // The mark first: a crash in between leaves a file without one, which is no alarm. A full disk may take that only afterwards.
-        this.#seen.drop(unlocked, [fileId]);
-        this.#place.remove(fileId);
-        if (this.#seen.trouble) this.#seen.drop(unlocked, [fileId]);
-      } finally {
-        lease.release();
-      }
-    });
+    const { removeSealed } = await import('./removal.ts');
+    await this.#keys.locked(async (unlocked) => removeSealed(this.#place, this.#seen, unlocked, fileId));
   }
 
   /** Marks how far a file has come, unless another process has its turn: a step does not wait for that, nor fail for it. */

@@ -14,6 +14,7 @@ function listed(id: string, updated: number, changed: number): Listed {
     changed,
     held: undefined,
     head: { header, summary, torn: undefined, links: [], end: 52 },
+    state: { ino: 1, size: 52, mtimeMs: changed, ctimeMs: changed },
   };
 }
 

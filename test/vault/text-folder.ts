@@ -17,6 +17,11 @@ export interface Said {
   readonly unknown: string[];
 }
 
+/** Files that are to be looked at again. */
+export function sought(fileIds: readonly string[]): { fileId: string }[] {
+  return fileIds.map((fileId) => ({ fileId }));
+}
+
 /** The files of a vault as the index of what is said in them sees them: names, states, and what somebody else reads out of them. */
 export class TextFolder {
   readonly place: VaultDirectory;
@@ -50,7 +55,7 @@ export class TextFolder {
   async keep(fileIds: readonly string[] = [...this.said.keys()], index: TextIndex = this.index()): Promise<void> {
     const latest = Math.max(...[...this.said.keys()].map((fileId) => statSync(this.place.path(fileId)).ctimeMs));
     await pause(Math.max(0, latest + 102 - Date.now()));
-    const { unknown } = await index.lookUp(fileIds, [0]);
+    const { unknown } = await index.lookUp(sought(fileIds), [0]);
     index.keep(unknown, (fileId) => this.gather(fileId));
     await index.settle();
   }
@@ -65,7 +70,7 @@ export class TextFolder {
 
   /** Asks for a text; whatever stands on the disk, no file that has it may be said not to. */
   async ask(text: string, index: TextIndex = this.index()): Promise<Said> {
-    const { without, unknown } = await index.lookUp([...this.said.keys()], trigramsOf(text));
+    const { without, unknown } = await index.lookUp(sought([...this.said.keys()]), trigramsOf(text));
     for (const fileId of without)
       expect(this.said.get(fileId), `${fileId} is said not to have ${text}`).not.toContain(text);
     return { without: [...without], unknown: [...unknown] };

@@ -1,6 +1,7 @@
 import { copyFileSync, existsSync, readdirSync, statSync, utimesSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { TextFolder } from './text-folder.ts';
+import type { FileState } from '../../src/files/cache.ts';
+import { sought, TextFolder } from './text-folder.ts';
 
 describe('the index of what is said', () => {
   it('tells the files that can not have a text, and no others', async () => {
@@ -164,6 +165,23 @@ describe('the index of what is said', () => {
     expect(bytes.includes(Buffer.from(fileId, 'hex'))).toBe(false);
   });
 
+  it('believes the state that a file was listed in, and looks at no file itself then', async () => {
+    const folder = new TextFolder();
+    const fileId = folder.put('hay');
+    await folder.keep();
+    const state = statSync(folder.place.path(fileId));
+    const answers = async (given: FileState): Promise<string[]> => {
+      const { without, unknown } = await folder.index().lookUp([{ fileId, state: given }], [1]);
+      return [without.has(fileId) ? 'without' : '', ...unknown];
+    };
+    folder.remove(fileId);
+    expect(await answers(state)).toEqual(['without']);
+    for (const field of ['ino', 'size', 'mtimeMs', 'ctimeMs'] as const) {
+      const { ino, size, mtimeMs, ctimeMs } = state;
+      expect(await answers({ ino, size, mtimeMs, ctimeMs, [field]: state[field] + 1 })).toEqual(['', fileId]);
+    }
+  });
+
   it('is good after two processes wrote it at once, one of them over the other', async () => {
     const folder = new TextFolder();
     const fileIds = Array.from({ length: 10 }, (_, index) => folder.put(index === 3 ? 'needle' : 'hay'));
@@ -193,8 +211,8 @@ describe('the index of what is said', () => {
     folder.gather = async (fileId) => (fileId === fileIds[2] ? new Uint32Array(4_000_000) : many);
     await folder.keep();
     expect(folder.frames).toHaveLength(2);
-    const { without, unknown } = await folder.index().lookUp(fileIds, [0, 2_000_000]);
+    const { without, unknown } = await folder.index().lookUp(sought(fileIds), [0, 2_000_000]);
     expect([[...without], unknown]).toEqual([[fileIds[0], fileIds[1]], [fileIds[2]]]);
-    expect((await folder.index().lookUp(fileIds, [1_999_999])).without.size).toBe(0);
+    expect((await folder.index().lookUp(sought(fileIds), [1_999_999])).without.size).toBe(0);
   });
 });
