@@ -127,6 +127,13 @@ export function decodeFrameHead(bytes: Uint8Array): FrameHead {
   return { length, salt: view.subarray(4, 28), commitment: view.subarray(28, 60) };
 }
 
+/** Writes a frame's first sixty bytes into `target`, from `at` on. */
+export function writeFrameHead(head: FrameHead, target: Buffer, at: number): void {
+  target.writeUInt32BE(head.length, at);
+  target.set(head.salt, at + 4);
+  target.set(head.commitment, at + 28);
+}
+
 /** Gives the bytes of a message that holds `plainLength` bytes: every chunk but the last is full. */
 export function messageLengthOf(plainLength: number): number {
   return MESSAGE_HEAD_LENGTH + plainLength + TAG * (Math.floor(plainLength / CHUNK) + 1);
@@ -148,23 +155,27 @@ export function plainLengthOf(messageLength: number): number {
 export function encodeContent(content: Content, floor: number): Buffer[] {
   const { summary, segments } = content;
   if (summary.length > MAX_SUMMARY) throw new RangeError(`a summary has at most ${MAX_SUMMARY} bytes`);
-  const bodyLength = segments.reduce((sum, segment) => sum + SEGMENT_HEAD_LENGTH + segment.stored.length, 0);
-  const used = 4 + summary.length + 8 + bodyLength;
+  let bodyLength = 0;
+  for (const { stored } of segments) bodyLength += SEGMENT_HEAD_LENGTH + stored.length;
+  const bodyStart = 4 + summary.length + 8;
+  const used = bodyStart + bodyLength;
   if (used > MAX_MESSAGE) throw tooLarge();
   const length = paddedLength(used, floor);
   const isShort = length < CHUNK;
-  const start = Buffer.allocUnsafe(isShort ? length : 4 + summary.length + 8);
+  const start = isShort ? Buffer.alloc(length) : Buffer.allocUnsafe(bodyStart);
   start.writeUInt32BE(summary.length);
   start.set(summary, 4);
   start.writeBigUInt64BE(BigInt(bodyLength), 4 + summary.length);
-  const body = segments.flatMap((segment) => [segmentHead(segment), segment.stored]);
-  if (!isShort) return [start, ...body, Buffer.alloc(length - used)];
-  let offset = 4 + summary.length + 8;
-  for (const piece of body) {
-    start.set(piece, offset);
-    offset += piece.length;
+  if (!isShort) {
+    const body = segments.flatMap((segment) => [segmentHead(segment), segment.stored]);
+    return [start, ...body, Buffer.alloc(length - used)];
   }
-  start.fill(0, used);
+  let offset = bodyStart;
+  for (const segment of segments) {
+    start.set(segmentHead(segment), offset);
+    start.set(segment.stored, offset + SEGMENT_HEAD_LENGTH);
+    offset += SEGMENT_HEAD_LENGTH + segment.stored.length;
+  }
   return [start];
 }
 

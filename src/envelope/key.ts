@@ -60,15 +60,17 @@ export function hkdfExpand(hash: 'sha256' | 'sha512', key: KeyObject, info: Uint
   if (blocks > 255) throw new RangeError(`HKDF-Expand gives at most 255 blocks, not ${blocks}`);
   const mac = macOf(hash, key);
   const output = Buffer.allocUnsafeSlow(blocks * size);
+  // T(n-1) ‖ info ‖ n, of which the first block has no T(n-1).
+  const input = Buffer.allocUnsafeSlow(size + info.length + 1);
+  input.set(info, size);
   for (let block = 0; block < blocks; block++) {
-    const start = block * size;
-    const previous = output.subarray(Math.max(0, start - size), start);
-    const input = Buffer.concat([previous, info, Uint8Array.of(block + 1)]);
-    const next = mac(input);
-    output.set(next, start);
-    input.fill(0);
+    input[input.length - 1] = block + 1;
+    const next = mac(block === 0 ? input.subarray(size) : input);
+    output.set(next, block * size);
+    input.set(next, 0);
     next.fill(0);
   }
+  input.fill(0);
   return output.subarray(0, length);
 }
 

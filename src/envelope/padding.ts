@@ -11,7 +11,7 @@ export function padme(length: number): number {
   if (length < 2) return length;
   const exponent = 31 - Math.clz32(length);
   const kept = 32 - Math.clz32(exponent);
-  const step = 2 ** (exponent - kept);
+  const step = 1 << (exponent - kept);
   return Math.ceil(length / step) * step;
 }
 

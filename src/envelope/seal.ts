@@ -211,11 +211,13 @@ function* sealInto(
   inputKey: KeyObject,
   context: Uint8Array,
   plaintext: readonly Uint8Array[],
-  salt: Uint8Array = randomFillSync(Buffer.allocUnsafe(SALT_LENGTH)),
+  given?: Uint8Array,
 ): Generator<void, void, void> {
-  if (salt.length !== SALT_LENGTH) throw new RangeError(`a salt has ${SALT_LENGTH} bytes`);
+  const salt = message.subarray(0, SALT_LENGTH);
+  if (given === undefined) randomFillSync(salt);
+  else if (given.length === SALT_LENGTH) salt.set(given);
+  else throw new RangeError(`a salt has ${SALT_LENGTH} bytes`);
   const secrets = derive(inputKey, salt, context);
-  message.set(salt, 0);
   message.set(secrets.commitment, SALT_LENGTH);
   let index = 0;
   for (const chunk of chunksOf(plaintext)) {
