@@ -1,7 +1,7 @@
 import { dirname } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Chain, firstLink } from '../envelope/chain.ts';
-import { type Content, encodeHeader, type Segment } from '../envelope/format.ts';
+import { type Content, encodeHeader } from '../envelope/format.ts';
 import type { VaultKey } from '../envelope/key.ts';
 import { type SealedFrame, sealFrame, sealFrameInSlices } from '../envelope/seal.ts';
 import { FileEnd } from '../files/append.ts';
@@ -60,7 +60,8 @@ export class SealedFile {
   #summary: Buffer = Buffer.alloc(0);
   /** Lines that are in the body and not on disk. */
   #pending: Uint8Array[] = [];
-  #draft: Uint8Array | undefined;
+  /** What the next save replaces, if there is any. */
+  #draft: readonly Uint8Array[] = [];
   #unwritten = false;
   #generation = 0n;
   /** What is on disk was made durable here; of what was only opened that is not known. */
@@ -159,7 +160,8 @@ export class SealedFile {
     if (!this.#unwritten) return;
     const end = this.#appendsTo();
     this.#end = undefined;
-    const content = { summary: this.#summary, segments: end ? pack(this.#unsealed()) : this.#whole() };
+    const segments = end ? pack(this.#unsealed()) : this.#body.toSegments(this.#draft);
+    const content = { summary: this.#summary, segments };
     if (end) {
       const frame = sealFrame(this.#key, end.chain, content);
       this.#appended(end, frame, this.#opened(end).appendSync(frame.bytes));
@@ -215,10 +217,8 @@ export class SealedFile {
   async #overwrite(overtaken: () => boolean): Promise<boolean> {
     const { header, generation } = this.#nextHeader();
     const summary = this.#summary;
-    const draft = this.#draft ? [this.#draft] : [];
     this.#written();
-    const small = this.#body.tailLength < APPEND_FROM;
-    const segments = small ? this.#body.toSegments(draft) : await this.#body.toSegmentsAside(draft);
+    const segments = await this.#body.toSegmentsAside(this.#draft);
     if (overtaken()) return false;
     const frame = await this.#seal(firstLink(header), { summary, segments });
     if (overtaken()) return false;
@@ -243,7 +243,7 @@ export class SealedFile {
   #take(step: Step): void {
     if (step.base) this.#body = step.base;
     this.#summary = step.summary;
-    this.#draft = step.draft;
+    this.#draft = step.draft ? [step.draft] : [];
     this.#unwritten = true;
     if (step.lines.length === 0) return;
     this.#body.addLines(step.lines);
@@ -266,11 +266,7 @@ export class SealedFile {
 
   /** What an append takes along: what is not on disk, and what the next save replaces. */
   #unsealed(): Uint8Array[] {
-    return this.#draft ? [...this.#pending, this.#draft] : this.#pending;
-  }
-
-  #whole(): Segment[] {
-    return this.#body.toSegments(this.#draft ? [this.#draft] : []);
+    return [...this.#pending, ...this.#draft];
   }
 
   /** The header that the next overwrite begins with, and its generation; what that takes out of the way is kept first. */
