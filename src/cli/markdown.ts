@@ -23,7 +23,7 @@ export class MarkdownStream {
     const growing = takeGrowing(blocks);
     for (const block of blocks) this.#finish(block);
     this.#pending = this.#pending.slice(blocks.reduce((length, block) => length + block.raw.length, 0));
-    if (growing[0] !== undefined) this.#grow(growing[0]);
+    if (growing[0] !== undefined && !UNDECIDED.test(this.#pending)) this.#grow(growing[0]);
   }
 
   /** Shows what is left, and ends the line. */
@@ -44,7 +44,9 @@ export class MarkdownStream {
     else if (block.type === 'paragraph') this.#showParagraph(block as Tokens.Paragraph, block.raw.trimEnd().length);
     else this.#showPieces(block.type, pieces(block));
     this.#gap = /\n\s*\n$/.test(block.raw) ? '\n\n' : '\n';
-    this.#shown = nothing;
+    // The last line of what was a paragraph may turn out to be the head of a table.
+    const excess = this.#shown.raw - block.raw.length;
+    this.#shown = excess > 0 ? { ...this.#shown, raw: excess } : nothing;
   }
 
   #grow(block: Token): void {
@@ -73,6 +75,9 @@ export class MarkdownStream {
     this.#shown = { type: block.type, pieces: 0, raw: end };
   }
 }
+
+/** A last line that may yet be an item, a line of code or neither: so long, the lines before it may be taken for other pieces than they are. */
+const UNDECIDED = /\n(?!$)[ \t]*([*+-]|\d+[.)])?[ \t]*$/;
 
 /** How much of the growing block is shown: whole pieces, or characters of a paragraph's source. */
 const nothing: { readonly type: string; readonly pieces: number; readonly raw: number } = {
