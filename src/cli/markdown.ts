@@ -19,7 +19,11 @@ export class MarkdownStream {
 
   push(delta: string): void {
     this.#pending += delta;
-    const blocks = lexer(this.#pending);
+    const blocks = blocksOf(this.#pending);
+    if (blocks === undefined) {
+      this.#pass();
+      return;
+    }
     const growing = takeGrowing(blocks);
     for (const block of blocks) this.#finish(block);
     this.#pending = this.#pending.slice(blocks.reduce((length, block) => length + block.raw.length, 0));
@@ -28,10 +32,20 @@ export class MarkdownStream {
 
   /** Shows what is left, and ends the line. */
   end(): void {
-    for (const block of lexer(this.#pending)) this.#finish(block);
+    const raw = this.#pending;
+    for (const block of blocksOf(raw) ?? [{ type: 'text', raw, text: raw }]) this.#finish(block);
     this.#pending = '';
     if (this.#gap !== '') this.#write('\n');
     this.#gap = '';
+  }
+
+  /** Shows what the lexer can't take apart as it is, up to the last blank line: what follows may make sense again. */
+  #pass(): void {
+    const end = this.#pending.lastIndexOf('\n\n') + 2;
+    if (end < 2) return;
+    const raw = this.#pending.slice(0, end);
+    this.#finish({ type: 'text', raw, text: raw });
+    this.#pending = this.#pending.slice(end);
   }
 
   #finish(block: Token): void {
@@ -42,7 +56,7 @@ export class MarkdownStream {
     if (this.#shown.type !== '' && this.#shown.type !== block.type)
       this.#write(block.raw.slice(this.#shown.raw).trimEnd());
     else if (block.type === 'paragraph') this.#showParagraph(block as Tokens.Paragraph, block.raw.trimEnd().length);
-    else this.#showPieces(block.type, pieces(block));
+    else this.#showPieces(block, pieces(block));
     this.#gap = /\n\s*\n$/.test(block.raw) ? '\n\n' : '\n';
     // The last line of what was a paragraph may turn out to be the head of a table.
     const excess = this.#shown.raw - block.raw.length;
@@ -51,13 +65,16 @@ export class MarkdownStream {
 
   #grow(block: Token): void {
     if (block.type === 'paragraph') this.#showParagraph(block as Tokens.Paragraph, settled(block as Tokens.Paragraph));
-    if (block.type === 'list' || block.type === 'code') this.#showPieces(block.type, pieces(block).slice(0, -1));
+    if (block.type === 'list' || block.type === 'code') this.#showPieces(block, pieces(block).slice(0, -1));
   }
 
-  #showPieces(type: string, texts: readonly string[]): void {
+  #showPieces(block: Token, texts: readonly string[]): void {
+    const items = block.type === 'list' ? (block as Tokens.List).items : [];
     for (const text of texts.slice(this.#shown.pieces)) {
       this.#write((this.#shown.type === '' ? this.#gap : '\n') + text);
-      this.#shown = { type, pieces: this.#shown.pieces + 1, raw: 0 };
+      const pieces = this.#shown.pieces + 1;
+      const source = items.slice(0, pieces).map(({ raw }) => raw);
+      this.#shown = { type: block.type, pieces, raw: source.join('').trimEnd().length };
     }
   }
 
@@ -73,6 +90,16 @@ export class MarkdownStream {
       start += token.raw.length;
     }
     this.#shown = { type: block.type, pieces: 0, raw: end };
+  }
+}
+
+/** Undefined where the lexer breaks off: marked 18.2 does at a quote within an item that ends in an empty item. */
+function blocksOf(text: string): Token[] | undefined {
+  try {
+    return lexer(text);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    return undefined;
   }
 }
 

@@ -74,6 +74,12 @@ describe('MarkdownStream', () => {
     ['stars that might have been the next item', '* one```\n**two', '• one```\n  **two\n'],
     ['a number behind an item', '- one\n2. two\n10 three', '• one\n2. two\n   10 three\n'],
     ['the second line of a paragraph that heads a table', 'a\nb | c\n--|--\nd | e', 'a\nb | c\n--|--\nd | e\n'],
+    ['what makes no sense to the lexer', 'before\n\n1. a\n   > + \n   a', 'before\n\n1. a\n   > + \n   a\n'],
+    [
+      'what makes none, and the rest as ever',
+      '1. a\n2. b\n   > + \n   c\n\n**d**\n\n- e',
+      '1. a\n2. b\n   > + \n   c\n\nd\n\n• e\n',
+    ],
   ])('shows %s, once', (_, text, shown) => {
     expect(stripVTControlCharacters(render(text, 1))).toBe(shown);
   });
