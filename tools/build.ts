@@ -1,17 +1,31 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { bundle } from './bundle.ts';
 
-/** Compiles src and native-fallback into a fresh dist, with types, and leaves the program executable there. */
+/**
+ * Builds a fresh dist: the library as modules with their types, and the program as the few files it is started from. One does not
+ * load the other's, and nothing is there that neither loads.
+ */
 const root = join(import.meta.dirname, '..');
 const program = join(root, 'dist/src/cli/main.js');
+const compiled = mkdtempSync(join(tmpdir(), 'coffer-build-'));
 
 rmSync(join(root, 'dist'), { recursive: true, force: true });
-execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json'], {
-  cwd: root,
-  stdio: 'inherit',
-});
+try {
+  compile('tsconfig.build.json');
+  compile('tsconfig.program.json', '--outDir', compiled);
+  await bundle(compiled, join(program, '..'));
+} finally {
+  rmSync(compiled, { recursive: true, force: true });
+}
 if (!readFileSync(program, 'utf8').startsWith('#!/usr/bin/env node\n')) {
   throw new Error(`${program} does not begin with a line that names node, so no shell could start it`);
 }
 chmodSync(program, 0o755);
+
+function compile(project: string, ...options: readonly string[]): void {
+  const compiler = join(root, 'node_modules/typescript/bin/tsc');
+  execFileSync(process.execPath, [compiler, '-p', project, ...options], { cwd: root, stdio: 'inherit' });
+}

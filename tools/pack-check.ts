@@ -3,17 +3,25 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { requireKeychain, startKeychain } from '../test/support/keychain.ts';
+import { loadsOf, packagesIn } from '../test/support/loads.ts';
 
 /**
  * Packs coffer as npm would publish it, installs it in an empty folder and uses it there as a stranger would:
- * the program, a chat on standard input, an import of the library with its types.
+ * the program, a chat on standard input, a real keychain where there can be one, an import of the library with its types.
  */
 const root = join(import.meta.dirname, '..');
+/** The packages that most starts load. */
+const LIGHT = ['env-paths', 'is-safe-filename'];
 const work = mkdtempSync(join(tmpdir(), 'coffer-pack-'));
+const credentials = join(work, 'credentials');
+const handedOver = { COFFER_KEYCHAIN: 'fd', CREDENTIALS_DIRECTORY: credentials };
 try {
   const home = install(pack());
   saysItsVersion(home);
   chats(home);
+  loadsFewFiles(home);
+  await asksTheKeychain(home);
   importsWithTypes(home);
   process.stdout.write('pack:check: the packed coffer installs, chats and type-checks\n');
 } finally {
@@ -42,12 +50,59 @@ function saysItsVersion(home: string): void {
 
 /** Chats with a key handed over in a credential folder, then lists what the chat left, as a second process. */
 function chats(home: string): void {
-  const credentials = join(work, 'credentials');
   mkdirSync(credentials);
   writeFileSync(join(credentials, 'coffer-key'), randomBytes(32));
-  const env = { COFFER_KEYCHAIN: 'fd', CREDENTIALS_DIRECTORY: credentials };
-  expectIn(coffer(home, ['--model', 'demo/echo'], env, 'packed and sealed\n').stdout, 'echo: packed and sealed');
+  expectIn(coffer(home, ['--model', 'demo/echo'], handedOver, 'packed and sealed\n').stdout, 'echo: packed and sealed');
+  expectIn(coffer(home, ['sessions'], handedOver).stdout, '_autosave');
+}
+
+/**
+ * A start is as fast as the files it loads are few. These are all of coffer's, none of them is the library's, which would be a
+ * second copy in one process, and of the packages what tells where the vault is.
+ */
+function loadsFewFiles(home: string): void {
+  const list = ['main', 'terminal', 'start', 'list'];
+  const wanted = [
+    { args: ['--version'], files: ['main', 'terminal'], packages: [] },
+    { args: ['sessions'], files: list, packages: LIGHT },
+    { args: ['--model', 'demo/echo'], files: [...list, 'chat'], packages: LIGHT },
+    { args: ['sessions', '--all'], files: [...list, 'program'], packages: ['commander', ...LIGHT] },
+  ];
+  for (const { args, files, packages } of wanted) {
+    const { loaded } = loadsOf(programIn(home), args, { cwd: home, env: { ...quiet(), ...handedOver } });
+    const own = loaded.flatMap((url) => /\/node_modules\/coffer\/(.*)$/.exec(url)?.[1] ?? []);
+    const others = packagesIn(loaded).filter((name) => name !== 'coffer');
+    const expected = files.map((file) => `dist/src/cli/${file}.js`);
+    expectSame(`the files of coffer ${args.join(' ')}`, own.sort(), expected.sort());
+    expectSame(`the packages of coffer ${args.join(' ')}`, others, packages);
+  }
+}
+
+/** Lets the addon keep the key, in its process of its own, and asks for it with and without. */
+async function asksTheKeychain(home: string): Promise<void> {
+  if (!hasKeychain()) return;
+  await using keychain = await startKeychain();
+  const env = { ...keychain.env, COFFER_DATA_DIR: join(work, 'keychain'), COFFER_KEYCHAIN: 'keytar' };
+  expectIn(coffer(home, ['--model', 'demo/echo'], env, 'packed and kept\n').stdout, 'echo: packed and kept');
   expectIn(coffer(home, ['sessions'], env).stdout, '_autosave');
+  expectIn(coffer(home, ['sessions'], { ...env, COFFER_KEYCHAIN: 'secret-service' }).stdout, '_autosave');
+}
+
+/** Says why not where there is none. */
+function hasKeychain(): boolean {
+  class Missing extends Error {}
+  try {
+    requireKeychain({
+      skip(note = 'no keychain'): never {
+        throw new Missing(note);
+      },
+    });
+    return true;
+  } catch (error) {
+    if (!(error instanceof Missing)) throw error;
+    process.stdout.write(`--- no keychain is asked: ${error.message}\n`);
+    return false;
+  }
 }
 
 function importsWithTypes(home: string): void {
@@ -84,10 +139,14 @@ function importsWithTypes(home: string): void {
 function coffer(home: string, args: string[], env: NodeJS.ProcessEnv = {}, input = ''): { stdout: string } {
   const options = { cwd: home, env: { ...quiet(), ...env }, input };
   if (process.platform === 'win32') {
-    return run('coffer', [join(home, 'node_modules/coffer/dist/src/cli/main.js'), ...args], options);
+    return run('coffer', [programIn(home), ...args], options);
   }
   const path = [join(home, 'node_modules/.bin'), join(process.execPath, '..'), process.env['PATH']].join(delimiter);
   return run('coffer', args, { ...options, env: { ...options.env, PATH: path } }, 'coffer');
+}
+
+function programIn(home: string): string {
+  return join(home, 'node_modules/coffer/dist/src/cli/main.js');
 }
 
 /** An environment in which nothing of this machine's own coffer is read or written. */
@@ -119,6 +178,11 @@ function run(name: string, args: string[], options: RunOptions = {}, file = proc
   process.stderr.write(done.stderr);
   if (done.status !== 0) throw new Error(`${name} ended with ${done.status ?? done.signal}`);
   return done;
+}
+
+function expectSame(what: string, found: readonly string[], wanted: readonly string[]): void {
+  if (found.join() === wanted.join()) return;
+  throw new Error(`${what} are to be ${wanted.join(', ') || 'none'}, and are ${found.join(', ') || 'none'}`);
 }
 
 function expectIn(text: string, wanted: string): void {

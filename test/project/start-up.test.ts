@@ -1,17 +1,12 @@
-import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openVault } from '../../src/session/open-vault.ts';
 import { requireKeychain, startKeychain } from '../support/keychain.ts';
+import { type Loads, loadsOf, packagesIn } from '../support/loads.ts';
 import { temporaryFolder } from '../support/vault.ts';
 
 const root = join(import.meta.dirname, '../..');
-
-/** Prints the address of every module as it is loaded, Node's own included. */
-const hook = `import { registerHooks } from 'node:module';
-import { writeSync } from 'node:fs';
-registerHooks({ load(url, context, next) { if (/^(file|node):/.test(url)) writeSync(2, url + '\\n'); return next(url, context); } });`;
 
 /** What is heavy, and what only a turn, a prompt for a passphrase or another command needs. */
 const LATE =
@@ -64,26 +59,9 @@ function places(): Record<string, string> {
 }
 
 /** Runs coffer to its end, with nothing on its standard input, in a directory of no repository. */
-function start(
-  args: readonly string[],
-  place: Record<string, string> = places(),
-): { stdout: string; loaded: string[]; said: string[] } {
-  const hooked = ['--import', `data:text/javascript,${encodeURIComponent(hook)}`];
+function start(args: readonly string[], place: Record<string, string> = places()): Loads {
   const cwd = join(temporaryFolder(), 'project');
   mkdirSync(cwd);
-  const { status, stdout, stderr } = spawnSync(process.execPath, [...hooked, join(root, 'src/cli/main.ts'), ...args], {
-    env: { PATH: process.env['PATH'], HOME: temporaryFolder(), ...place },
-    cwd,
-    encoding: 'utf8',
-    input: '',
-  });
-  const lines = stderr.split('\n').filter((line) => line !== '');
-  const said = lines.filter((line) => !/^(file|node):/.test(line));
-  if (status !== 0) throw new Error(`coffer ended with ${status}: ${said.join('\n')}`);
-  return { stdout, said, loaded: lines.filter((line) => !said.includes(line)) };
-}
-
-function packagesIn(urls: readonly string[]): string[] {
-  const names = urls.flatMap((url) => /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(url)?.[1] ?? []);
-  return [...new Set(names)].sort();
+  const env = { PATH: process.env['PATH'], HOME: temporaryFolder(), ...place };
+  return loadsOf(join(root, 'src/cli/main.ts'), args, { cwd, env });
 }

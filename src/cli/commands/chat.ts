@@ -99,8 +99,7 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
     await prune(chat);
     await tellStart(chat, { refusal, resumes: resumes || prompted });
     const failed = prompt === undefined ? await repl(chat, watch) : await runPrompt(chat, watch, prompt);
-    const { compactOnFinish } = await import('../turn.ts');
-    await compactOnFinish(chat);
+    await finish(chat);
     await chat.close();
     return failed;
   } finally {
@@ -111,6 +110,13 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
 async function lookAround(directory: string): Promise<Surroundings> {
   const { surroundingsOf } = await import('../../session/project.ts');
   return surroundingsOf(directory);
+}
+
+/** What a turn needs is loaded for one alone, and where the settings want a summary. */
+async function finish(chat: Chat): Promise<void> {
+  if (!chat.settings.compactOnFinish) return;
+  const { compactOnFinish } = await import('../turn.ts');
+  await compactOnFinish(chat);
 }
 
 /** Where the settings have a retention: the session that is gone on with is held by now, and stays whatever its age. */
