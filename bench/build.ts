@@ -10,7 +10,9 @@ export const program: string = join(root, 'dist/src/cli/main.js');
 /** Builds dist where it is missing or a source is newer, and says what there is. */
 export function ensureBuild(): string {
   const built = changed(program);
-  const sources = globSync(['src/**/*.ts', 'native-fallback/**/*.ts', 'tsconfig*.json'], { cwd: root });
+  const sources = globSync(['src/**/*.ts', 'native-fallback/**/*.ts', 'tsconfig*.json', 'tools/{build,bundle}.ts'], {
+    cwd: root,
+  });
   const newest = Math.max(...sources.map((path) => changed(join(root, path))));
   if (built > newest) return `dist as built at ${new Date(built).toISOString()}, newer than every source`;
   execSync('npm run build', { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });
