@@ -118,6 +118,7 @@ export class Session implements AsyncDisposable {
     const { file } = this.#writable ?? {};
     if (file === undefined) return;
     this.#handedOver = 0;
+    this.#vault.dropCaches();
     await this.#settle(file.rewrite(this.#step()));
     this.#durable = this.#handedOver;
     this.#vault.markNow(file);

@@ -115,11 +115,15 @@ export class VaultDirectory {
   remove(fileId: string): void {
     const isLinked = statsOf(this.autosave) !== undefined;
     if (isLinked && this.autosaveTarget() === fileId) removeFile(this.autosave);
+    this.dropCaches();
     removeFile(this.path(fileId));
     this.dropCaches();
   }
 
-  /** Removes what is there for speed alone. Durable on return. Throws `NOT_SAVED`, `FAILED`. */
+  /**
+   * Removes what is there for speed alone. Durable on return. Who takes something out of a file does it before and behind that: what another
+   * process read out of a cache before, it must not put back, and can tell so by the file that has changed. Throws `NOT_SAVED`, `FAILED`.
+   */
   dropCaches(): void {
     for (const path of [this.index, this.texts]) removeCache(path);
   }

@@ -4,12 +4,12 @@ import { encodeHeader } from '../envelope/format.ts';
 import { sealFrame } from '../envelope/seal.ts';
 import { isCofferError } from '../errors.ts';
 import { dropCache, type FileState, isSameState, isSettled, stateOf, writeCache } from '../files/cache.ts';
+import { isCurrentKey } from './current-key.ts';
 import type { VaultDirectory } from './directory.ts';
 import type { Unlocked } from './keys.ts';
 import { decodeIds, encodeRows, type Known, Rows } from './list-columns.ts';
 import type { Look } from './look.ts';
 import { type Opened, openExpected } from './open.ts';
-import { readVaultFile } from './vault-file.ts';
 
 /*
  * `index` keeps what the last lists found of each file, sealed like everything else, so that a list looks at ten thousand files instead
@@ -75,10 +75,11 @@ export class ListIndex {
    */
   update(keys: Keys, look: Look, rows: Rows, seen: FileState | undefined): void {
     const isWorth = look.missing > Math.max(FEW, look.found.size / 100) || this.#hasGone(look, rows);
-    if (!isWorth || !this.#isOurs(keys)) return;
+    if (!isWorth || !isCurrentKey(this.#place, keys.key.id)) return;
     const { known, isJudged } = look.kept();
     const isWritten = known.size > 0 && this.#write(keys, known, isJudged ? seen : undefined);
-    if (!isWritten || !this.#isOurs(keys) || !this.#areAsKnown(known)) dropCache(this.#place.index);
+    const isTrue = isWritten && isCurrentKey(this.#place, keys.key.id) && this.#areAsKnown(known);
+    if (!isTrue) dropCache(this.#place.index);
   }
 
   #hasGone({ inRows, found }: Look, rows: Rows): boolean {
@@ -105,17 +106,6 @@ export class ListIndex {
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       return false; // so large a list is read from the files, as without a cache
-    }
-  }
-
-  /** While a rotation goes on, and behind it, nothing is sealed with the key before. */
-  #isOurs({ key }: Keys): boolean {
-    try {
-      const file = readVaultFile(this.#place.root);
-      return file?.key === key.id && file.retiring === undefined;
-    } catch (error) {
-      if (!isCofferError(error)) throw error;
-      return false; // who needs the file is told what is wrong with it
     }
   }
 

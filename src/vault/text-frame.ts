@@ -7,6 +7,7 @@ import {
   FRAME_HEAD_LENGTH,
   plainLengthOf,
   SEGMENT_HEAD_LENGTH,
+  type Segment,
   TAG,
   unauthentic,
 } from '../envelope/format.ts';
@@ -27,20 +28,22 @@ export interface TextFile extends FileState {
   readonly fileId: string;
 }
 
-/** Says what is in the frame and in which form: in another one there is nothing to be found. */
-const SCHEMA = '{"texts":1}';
+/** Says what is in the frame and in which form: in another one there is nothing to be found. A full frame takes no more files. */
+const SCHEMA = '{"texts":2,"full":false}';
+const FULL = '{"texts":2,"full":true}';
 
 /** Bytes of a file in the table: id, and four doubles. */
 const ROW = 16 + 4 * 8;
 /** Bytes of a shard in the directory: its first trigram, and where it begins behind the directory. */
 const ENTRY = 8;
 
-/** Seals what is told of some files, and of each the trigrams it has, as the frame that belongs at `chain`. */
+/** Seals what is told of some files, and of each the trigrams it has, as the frame that belongs at `chain`; `full`: no other file fits. */
 export function sealTexts(
   key: VaultKey,
   chain: Chain,
   files: readonly TextFile[],
   trigrams: readonly Uint32Array[],
+  full = false,
 ): SealedFrame {
   const shards = shardsOf(trigrams);
   const packed = shards.map(({ bytes }) => packSegment(bytes));
@@ -53,18 +56,20 @@ export function sealTexts(
   }
   const table = Buffer.concat(files.map(encodeRow));
   const segments = [packSegment(table), packSegment(directory), ...packed];
-  return sealFrame(key, chain, { summary: Buffer.from(SCHEMA), segments });
+  return sealFrame(key, chain, { summary: Buffer.from(full ? FULL : SCHEMA), segments });
 }
 
 /** A frame of `texts` that is looked into where it lies. Throws `UNAUTHENTIC` for whatever is not what was sealed in that very place. */
 export class TextFrame {
   readonly files: readonly TextFile[];
+  readonly isFull: boolean;
   /** Where in the file it ends, and the place behind it. */
   readonly end: number;
   readonly next: Chain;
   readonly #plain: Plain;
   readonly #directory: Buffer;
   readonly #shards: number;
+  readonly #start: number;
 
   /** Opens the frame that belongs at `chain`, from `offset` on. `reader` must stay open for as long as {@link filesWith} is asked. */
   constructor(reader: Reader, key: VaultKey, chain: Chain, offset: number) {
@@ -76,7 +81,9 @@ export class TextFrame {
     const length = plainLengthOf(head.length);
     this.#plain = new Plain(reader, frameSecrets(key, chain, head), offset + FRAME_HEAD_LENGTH, length);
     const { summary, start } = decodeStart(this.#plain.at(0, Math.min(length, CHUNK)));
-    if (summary.toString() !== SCHEMA) throw unauthentic('it is of another form');
+    this.isFull = summary.toString() === FULL;
+    if (!this.isFull && summary.toString() !== SCHEMA) throw unauthentic('it is of another form');
+    this.#start = start;
     const table = this.#plain.segment(start);
     const directory = this.#plain.segment(table.end);
     this.files = decodeTable(table.lines);
@@ -94,6 +101,18 @@ export class TextFrame {
       if (found.every((eight) => eight === 0)) break;
     }
     return found;
+  }
+
+  /** Seals the same as the frame that belongs at another place. */
+  resealed(key: VaultKey, chain: Chain): SealedFrame {
+    const segments: Segment[] = [];
+    const count = 2 + this.#directory.length / ENTRY;
+    for (let from = this.#start; segments.length < count; ) {
+      const { segment, end } = this.#plain.stored(from);
+      segments.push(segment);
+      from = end;
+    }
+    return sealFrame(key, chain, { summary: Buffer.from(this.isFull ? FULL : SCHEMA), segments });
   }
 
   #shardOf(trigram: number): Shard | undefined {
@@ -138,13 +157,18 @@ class Plain {
   }
 
   segment(from: number): { lines: Buffer; end: number } {
+    const { segment, end } = this.stored(from);
+    return { lines: unpackSegment(segment), end };
+  }
+
+  stored(from: number): { segment: Segment; end: number } {
     const start = from + SEGMENT_HEAD_LENGTH;
     const head = this.at(from, start);
     const end = start + head.readUInt32BE(1);
     const whole = this.at(from, end);
     const decoded = decodeSegmentHead(whole);
     if (!decoded) throw unauthentic('a segment is packed in no known way');
-    return { lines: unpackSegment({ ...decoded, stored: whole.subarray(SEGMENT_HEAD_LENGTH) }), end };
+    return { segment: { ...decoded, stored: whole.subarray(SEGMENT_HEAD_LENGTH) }, end };
   }
 
   #chunk(index: number): Buffer {

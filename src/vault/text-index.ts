@@ -1,15 +1,15 @@
-import { randomBytes } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
-import { type Chain, firstLink } from '../envelope/chain.ts';
-import { decodeHeader, encodeHeader, HEADER_LENGTH, unauthentic } from '../envelope/format.ts';
+import { decodeHeader, HEADER_LENGTH } from '../envelope/format.ts';
 import type { VaultKey } from '../envelope/key.ts';
-import { CofferError, isCofferError } from '../errors.ts';
+import { isCofferError } from '../errors.ts';
 import { dropCache, type FileState, isSameState, isSettled, stateOf, writeCache } from '../files/cache.ts';
 import { openReader, type Reader } from '../files/reader.ts';
 import { isSystemError } from '../files/reason.ts';
+import { isCurrentKey } from './current-key.ts';
 import type { VaultDirectory } from './directory.ts';
 import type { Unlocked } from './keys.ts';
-import { sealTexts, type TextFile, TextFrame } from './text-frame.ts';
+import type { TextFile, TextFrame } from './text-frame.ts';
+import { Frames, firstOf, framesOf, inOrder, partsWithout, planAnew, planFor, weigh } from './text-plan.ts';
 import { isIn } from './text-postings.ts';
 
 /*
@@ -32,6 +32,9 @@ export interface Sought {
   readonly state?: FileState | undefined;
 }
 
+/** Is told how many of all files are done. */
+export type OnProgress = (done: number, total: number) => void;
+
 /** Gives the trigrams of a file, each once. Throws a CofferError where it can't be read. */
 export type Gather = (fileId: string) => Promise<Uint32Array>;
 
@@ -40,12 +43,15 @@ const ASKED = 16;
 /** Fewer sealed bytes than this are sooner searched directly than written down, and so is this share of what is written already. */
 const LITTLE = 64 * 1024;
 const LITTLE_SHARE = 1 / 64;
-/** The most sealed bytes that are looked into after one search: some seconds. */
-const MUCH = 48 * 1024 * 1024;
-/** The most pairs of a trigram and a file in one frame: putting them together takes twenty bytes each. */
-const PAIRS = 3 * 1024 * 1024;
-/** Frames of more sealed bytes than this stay as they are: joining them would save little. */
-const FULL = 16 * 1024 * 1024;
+/**
+ * How many sealed bytes are looked into before what was found is written, from some seconds' worth to half a minute's: as much as about
+ * what is written already, because all of that is written again each time.
+ */
+const PORTION = 48 * 1024 * 1024;
+const MUCH = 256 * 1024 * 1024;
+const PORTION_SHARE = 16;
+/** A larger index than this is made again rather than held in memory. */
+const HELD = 256 * 1024 * 1024;
 
 /** The index of what is said in a vault's files. Nothing here throws for the sake of the disk, or of what stands on it. */
 export class TextIndex {
@@ -53,6 +59,7 @@ export class TextIndex {
   readonly #unlock: () => Promise<Unlocked>;
   #damaged: FileState | undefined;
   #work: Promise<void> = Promise.resolve();
+  #onProgress: OnProgress | undefined;
 
   constructor(place: VaultDirectory, unlock: () => Promise<Unlocked>) {
     this.#place = place;
@@ -76,9 +83,27 @@ export class TextIndex {
     if (fileIds.length > 0) this.#work = this.#work.then(() => this.#update(fileIds, gather));
   }
 
-  /** Waits until what {@link keep} began is done. */
-  async settle(): Promise<void> {
+  /**
+   * Waits until what {@link keep} began is done: all of it where somebody is told how many files are, else no more than some seconds'
+   * worth. What is done is kept whenever the process ends.
+   */
+  async settle(onProgress?: OnProgress): Promise<void> {
+    this.#onProgress = onProgress ?? this.#onProgress;
     await this.#work;
+  }
+
+  /**
+   * Takes it into memory, but for what it says of files that are about to be removed. Whoever has removed them, and with them the index,
+   * puts that back with what this gives.
+   */
+  async without(fileIds: readonly string[]): Promise<() => void> {
+    if (this.#size === 0 || this.#size > HELD) return () => undefined;
+    const { key } = await this.#unlock();
+    const gone = new Set(fileIds);
+    const left = this.#ifLasting((reader) => partsWithout(reader, key, gone));
+    return () => {
+      if (left && left.told.size > 0) this.#write(key, left.parts, left.told);
+    };
   }
 
   #answers(frames: readonly TextFrame[], files: readonly Sought[], trigrams: readonly number[]): Map<string, boolean> {
@@ -100,35 +125,67 @@ export class TextIndex {
     try {
       await setImmediate(); // whoever asked goes on first
       const { key } = await this.#unlock();
-      const fresh = this.#settled(fileIds);
-      const written = stateOf(this.#place.texts)?.size ?? 0;
-      if (weigh(fresh) < Math.max(LITTLE, written * LITTLE_SHARE)) return;
-      const plan = this.#ifReadable((reader) => planFor(reader, key, fresh, (file) => this.#isCurrent(file)));
-      if (plan === undefined && !this.#mayReplace()) return;
-      const { prefix, chain, kept, gathered } = plan ?? begin(key, fresh);
-      const frames = new Frames(key, chain);
-      for (const file of gathered) {
-        const trigrams = await ifGathered(gather, file.fileId);
-        if (trigrams && this.#isCurrent(file)) frames.add(file, trigrams);
-        await setImmediate();
+      let rest = inOrder(this.#settled(fileIds));
+      let done = 0;
+      if (weigh(rest) < Math.max(LITTLE, this.#size * LITTLE_SHARE)) return;
+      while (rest.length > 0) {
+        const most = Math.max(PORTION, Math.min(this.#size * PORTION_SHARE, MUCH));
+        const fresh = firstOf(rest, most);
+        rest = rest.slice(fresh.length);
+        const total = done + fresh.length + rest.length;
+        const onDone = (): void => this.#onProgress?.(Math.min(++done, total), total);
+        const later = await this.#takeUp(key, { fresh, most }, gather, onDone);
+        if (!later || !this.#onProgress) return;
+        rest.push(...later);
       }
-      this.#write(prefix, kept, frames);
     } catch (error) {
       // The disk, or a key that is not at hand any more: the index stays as it is, and searches take their time.
       if (!isCofferError(error) && !isSystemError(error)) throw error;
     }
   }
 
-  /**
-   * What was taken out of a file while it was being looked into must not come back with the index. Whoever takes something out changes
-   * the file first and drops the index then: where a file has changed, either it is not written, or it is removed again.
-   */
-  #write(prefix: Buffer, kept: readonly TextFile[], frames: Frames): void {
+  /** Gives the files that are to be taken up again; undefined where no more can be written. */
+  async #takeUp(
+    key: VaultKey,
+    asked: { fresh: readonly TextFile[]; most: number },
+    gather: Gather,
+    onDone: () => void,
+  ): Promise<readonly TextFile[] | undefined> {
+    const plan = this.#ifLasting((reader) => planFor(reader, key, asked, (file) => this.#isCurrent(file)));
+    if (plan === undefined && !this.#mayReplace()) return undefined;
+    const { prefix, chain, gathered, later } = plan ?? planAnew(key, asked.fresh);
+    const frames = new Frames(key, chain);
+    for (const file of gathered) {
+      const trigrams = await ifGathered(gather, file.fileId);
+      if (trigrams && this.#isCurrent(file)) frames.add(file, trigrams);
+      onDone();
+      await setImmediate();
+    }
     const parts = frames.seal();
-    const told = [...kept, ...frames.files];
-    const isTrue = (): boolean => told.every((file) => this.#isCurrent(file));
-    if (parts.length === 0 || !isTrue()) return;
-    if (writeCache(this.#place.texts, () => [prefix, ...parts]) && !isTrue()) dropCache(this.#place.texts);
+    const told = new Map<string, FileState | undefined>(plan?.told);
+    for (const file of frames.files) told.set(file.fileId, file);
+    return parts.length === 0 || this.#write(key, [prefix, ...parts], told) ? later : undefined;
+  }
+
+  /**
+   * What was taken out of a file must not come back with the index, nor anything sealed with a key that is no more. Whoever takes something
+   * out drops the index, changes the file, and drops the index again: where a file that it tells of has changed since the index was
+   * read, or the file itself, either it is not written, or it is removed. Gives false where the disk does not take it.
+   */
+  #write(key: VaultKey, parts: readonly Buffer[], told: ReadonlyMap<string, FileState | undefined>): boolean {
+    const isAsTold = ([fileId, state]: [string, FileState | undefined]): boolean => {
+      const now = stateOf(this.#place.path(fileId));
+      return now && state ? isSameState(now, state) : now === state;
+    };
+    const isTrue = (): boolean => isCurrentKey(this.#place, key.id) && told.entries().every(isAsTold);
+    if (!isTrue()) return true;
+    const isWritten = writeCache(this.#place.texts, () => parts);
+    if (isWritten && !isTrue()) dropCache(this.#place.texts);
+    return isWritten;
+  }
+
+  get #size(): number {
+    return stateOf(this.#place.texts)?.size ?? 0;
   }
 
   /** Those of some files that have been as they are for long enough: one changed a moment ago may change again and look alike. */
@@ -145,6 +202,21 @@ export class TextIndex {
   #isCurrent(file: TextFile): boolean {
     const state = stateOf(this.#place.path(file.fileId));
     return state !== undefined && isSameState(state, file);
+  }
+
+  /**
+   * What `read` makes of the index that is to be put back, with the states of the files that it tells of. They may have changed since it
+   * was made; but where it is still there behind them, nobody has begun to take anything out of them before.
+   */
+  #ifLasting<T extends { readonly told: readonly TextFile[] }>(
+    read: (reader: Reader) => T,
+  ): (Omit<T, 'told'> & { told: ReadonlyMap<string, FileState | undefined> }) | undefined {
+    const before = stateOf(this.#place.texts);
+    const found = before && this.#ifReadable(read);
+    if (!found) return undefined;
+    const told = new Map(found.told.map(({ fileId }) => [fileId, stateOf(this.#place.path(fileId))]));
+    const now = stateOf(this.#place.texts);
+    return now && isSameState(now, before) ? { ...found, told } : undefined;
   }
 
   /** What `read` finds in the index; undefined where it is not there or not to be believed. */
@@ -174,122 +246,11 @@ export class TextIndex {
   }
 }
 
-/** What is written next: what stays, byte for byte, and the files that are gathered for the frames behind it. */
-interface Plan {
-  readonly prefix: Buffer;
-  readonly chain: Chain;
-  readonly kept: readonly TextFile[];
-  readonly gathered: readonly TextFile[];
-}
-
-function begin(key: VaultKey, fresh: readonly TextFile[]): Plan {
-  const fileId = randomBytes(16).toString('hex');
-  const prefix = encodeHeader({ kind: 'index', keyId: key.id, fileId, generation: 1n });
-  return { prefix, chain: firstLink(prefix), kept: [], gathered: inOrder(fresh) };
-}
-
-/**
- * The last frames go where what is new is more than half of what they tell: each file is gathered anew only as often as the index
- * doubles. All go where less than half of it is still true.
- */
-function planFor(
-  reader: Reader,
-  key: VaultKey,
-  fresh: readonly TextFile[],
-  isCurrent: (file: TextFile) => boolean,
-): Plan {
-  const frames = framesOf(reader, key);
-  const renewed = new Set(fresh.map(({ fileId }) => fileId));
-  const live = frames.map(({ files }) => files.filter((file) => !renewed.has(file.fileId) && isCurrent(file)));
-  let keep = frames.length;
-  let weight = weigh(fresh);
-  for (; keep > 0; keep--) {
-    const own = weigh(live[keep - 1] ?? []);
-    const isWorn = own * 2 < weigh(frames[keep - 1]?.files ?? []);
-    if (own > 2 * weight || (own > FULL && !isWorn)) break;
-    weight += own;
-  }
-  const kept = live.slice(0, keep).flat();
-  const told = frames.slice(0, keep).flatMap(({ files }) => files);
-  if (kept.length * 2 < told.length) keep = 0;
-  const last = frames[keep - 1];
-  if (!last) return begin(key, [...live.flat(), ...fresh]);
-  const gathered = inOrder([...live.slice(keep).flat(), ...fresh]);
-  return { prefix: reader.at(0, last.end), chain: last.next, kept, gathered };
-}
-
-/** The files that changed last come last, so that little time is left for them to change again; no more than are dealt with at once. */
-function inOrder(files: readonly TextFile[]): TextFile[] {
-  let weight = 0;
-  const some = files.filter(({ size }) => {
-    weight += size;
-    return weight <= MUCH;
-  });
-  return some.sort((a, b) => a.mtimeMs - b.mtimeMs);
-}
-
-function weigh(files: readonly TextFile[]): number {
-  return files.reduce((sum, { size }) => sum + size, 0);
-}
-
-function framesOf(reader: Reader, key: VaultKey): TextFrame[] {
-  const { size } = reader.stamp;
-  const start = reader.at(0, Math.min(HEADER_LENGTH, size));
-  const header = decodeHeader(start);
-  if (header.keyId !== key.id) throw new CofferError('KEY_OTHER', 'it is sealed with another key');
-  if (header.kind !== 'index') throw unauthentic('it is no index');
-  const frames: TextFrame[] = [];
-  let chain = firstLink(start);
-  for (let offset = HEADER_LENGTH; offset < size; ) {
-    const frame = new TextFrame(reader, key, chain, offset);
-    frames.push(frame);
-    chain = frame.next;
-    offset = frame.end;
-  }
-  return frames;
-}
-
 async function ifGathered(gather: Gather, fileId: string): Promise<Uint32Array | undefined> {
   try {
     return await gather(fileId);
   } catch (error) {
     if (!isCofferError(error)) throw error;
     return undefined; // it is searched directly, and that says why it can't be
-  }
-}
-
-/** The frames that are new, each sealed as soon as it is full. */
-class Frames {
-  readonly files: TextFile[] = [];
-  readonly #key: VaultKey;
-  readonly #sealed: Buffer[] = [];
-  #chain: Chain;
-  #young: { file: TextFile; trigrams: Uint32Array }[] = [];
-  #pairs = 0;
-
-  constructor(key: VaultKey, chain: Chain) {
-    this.#key = key;
-    this.#chain = chain;
-  }
-
-  add(file: TextFile, trigrams: Uint32Array): void {
-    if (trigrams.length > PAIRS) return; // hardly a text would be told not to be in there
-    if (this.#pairs + trigrams.length > PAIRS) this.seal();
-    this.#young.push({ file, trigrams });
-    this.#pairs += trigrams.length;
-    this.files.push(file);
-  }
-
-  seal(): readonly Buffer[] {
-    if (this.#young.length > 0) {
-      const files = this.#young.map(({ file }) => file);
-      const trigrams = this.#young.map((young) => young.trigrams);
-      const { bytes, next } = sealTexts(this.#key, this.#chain, files, trigrams);
-      this.#sealed.push(bytes);
-      this.#chain = next;
-    }
-    this.#young = [];
-    this.#pairs = 0;
-    return this.#sealed;
   }
 }

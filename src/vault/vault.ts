@@ -237,7 +237,7 @@ export class Vault {
     }
   }
 
-  /** Throws the caches away, with what they have of something that was removed. Throws `NOT_SAVED`. */
+  /** Throws the caches away, before and behind the removal of something that they have. Throws `NOT_SAVED`. */
   dropCaches(): void {
     this.#place.dropCaches();
   }

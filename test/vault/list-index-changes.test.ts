@@ -41,6 +41,13 @@ describe('what was removed is not in the index', () => {
     }
   });
 
+  it('from before a session is deleted on: what another process read before, it can tell by the file', async () => {
+    const { at } = await indexed();
+    const { place } = await partsOf(at);
+    expect(() => place.remove('0'.repeat(32))).toThrow(expect.objectContaining({ code: 'NOT_SAVED' }));
+    expect(existsSync(indexOf(at))).toBe(false);
+  });
+
   it('of a session that was redacted', async () => {
     const { at, fileIds } = await indexed();
     expect(await textOf(at)).toContain('country 7');

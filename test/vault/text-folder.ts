@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'vitest';
@@ -8,7 +8,8 @@ import { CofferError } from '../../src/errors.ts';
 import { trigramsOf } from '../../src/session/search-trigrams.ts';
 import { VaultDirectory } from '../../src/vault/directory.ts';
 import type { Unlocked } from '../../src/vault/keys.ts';
-import { TextIndex } from '../../src/vault/text-index.ts';
+import { type OnProgress, TextIndex } from '../../src/vault/text-index.ts';
+import { vaultFilePath } from '../../src/vault/vault-file.ts';
 import { temporaryFolder } from '../support/vault.ts';
 
 /** What an index says of some files: those that can't have a text, and those it knows nothing of. */
@@ -25,7 +26,7 @@ export function sought(fileIds: readonly string[]): { fileId: string }[] {
 /** The files of a vault as the index of what is said in them sees them: names, states, and what somebody else reads out of them. */
 export class TextFolder {
   readonly place: VaultDirectory;
-  key: VaultKey = VaultKey.generate();
+  #key: VaultKey = VaultKey.generate();
   /** What is said in which file; what is not here can't be read. */
   readonly said: Map<string, string> = new Map<string, string>();
   /** The files that were gathered, one after another. */
@@ -36,6 +37,28 @@ export class TextFolder {
   constructor(root: string = join(temporaryFolder(), 'data')) {
     this.place = new VaultDirectory(root);
     mkdirSync(this.place.sessions, { recursive: true });
+    this.key = this.#key;
+  }
+
+  get key(): VaultKey {
+    return this.#key;
+  }
+
+  /** Gives the vault a key, as its `vault.json` says. */
+  set key(key: VaultKey) {
+    this.#key = key;
+    this.tellKey(key.id);
+  }
+
+  /** Writes into `vault.json` which key the vault has, and which one a rotation is replacing. */
+  tellKey(key: string, retiring?: string): void {
+    const file = { format: 1, key, retiring, backend: 'memory', provider: 'memory', slots: [] };
+    writeFileSync(vaultFilePath(this.place.root), JSON.stringify(file));
+  }
+
+  /** What is there beside the files. */
+  get names(): string[] {
+    return readdirSync(this.place.root).filter((name) => name !== 'vault.json' && name !== 'sessions');
   }
 
   /** Puts a file there, of so many bytes, in which something is said; gives its name. */
@@ -52,12 +75,16 @@ export class TextFolder {
   }
 
   /** Waits until what was written last can be told from what is written next, and lets an index take up what it does not know. */
-  async keep(fileIds: readonly string[] = [...this.said.keys()], index: TextIndex = this.index()): Promise<void> {
+  async keep(
+    fileIds: readonly string[] = [...this.said.keys()],
+    index: TextIndex = this.index(),
+    onProgress?: OnProgress,
+  ): Promise<void> {
     const latest = Math.max(...[...this.said.keys()].map((fileId) => statSync(this.place.path(fileId)).ctimeMs));
     await pause(Math.max(0, latest + 102 - Date.now()));
     const { unknown } = await index.lookUp(sought(fileIds), [0]);
     index.keep(unknown, (fileId) => this.gather(fileId));
-    await index.settle();
+    await index.settle(onProgress);
   }
 
   async gather(fileId: string): Promise<Uint32Array> {

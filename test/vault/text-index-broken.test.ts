@@ -7,7 +7,6 @@ import {
   lstatSync,
   mkdirSync,
   openSync,
-  readdirSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -143,8 +142,11 @@ describe('what stands in place of the index', () => {
       const { bytes } = sealFrame(folder.key, chain, { summary: Buffer.from(summary), segments });
       return misled(folder, Buffer.concat([good.subarray(0, 52), bytes]));
     };
-    expect(await resealed('{"texts":2}')).toBe(NEEDLES.length);
-    expect(await resealed('{"texts":1}')).toBe(0);
+    for (const form of ['{"texts":1}', '{"texts":2}', '{"texts":3,"full":false}']) {
+      expect(await resealed(form)).toBe(NEEDLES.length);
+    }
+    expect(await resealed('{"texts":2,"full":false}')).toBe(0);
+    expect(await resealed('{"texts":2,"full":true}')).toBe(0);
   });
 
   it('says nothing where the frame of an index is in a file of another kind', async () => {
@@ -181,7 +183,7 @@ describe('what stands in place of the index', () => {
       expect((await folder.ask('needle')).without).toEqual([]);
       await folder.keep();
       expect(lstatSync(folder.place.texts)).toMatchObject({ ino: before.ino, mode: before.mode });
-      expect(readdirSync(folder.place.root).sort()).toEqual(['sessions', 'texts']);
+      expect(folder.names).toEqual(['texts']);
     });
 
     it('is not followed where it is a link to an index', async () => {
@@ -212,7 +214,7 @@ describe('the index of what is said on a disk', () => {
     const filler = join(disk.path, 'filler');
     fillUp(filler);
     await folder.keep();
-    expect(readdirSync(folder.place.root)).toEqual(['sessions']);
+    expect(folder.names).toEqual([]);
     rmSync(filler);
     await folder.keep();
     const good = folder.bytes;
@@ -222,7 +224,7 @@ describe('the index of what is said on a disk', () => {
     await folder.keep();
     expect(folder.bytes.equals(good)).toBe(true);
     expect((await folder.ask('needle')).unknown).toEqual(young);
-    expect(readdirSync(folder.place.root).sort()).toEqual(['sessions', 'texts']);
+    expect(folder.names).toEqual(['texts']);
   });
 
   it('that is read-only is not there', async (context) => {

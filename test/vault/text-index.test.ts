@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, readdirSync, statSync, utimesSync } from 'node:fs';
+import { copyFileSync, existsSync, statSync, utimesSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { FileState } from '../../src/files/cache.ts';
 import { sought, TextFolder } from './text-folder.ts';
@@ -127,7 +127,7 @@ describe('the index of what is said', () => {
     await folder.keep();
     expect(folder.gathered).toEqual([first, last]);
     expect(folder.bytes.equals(before)).toBe(true);
-    expect(readdirSync(folder.place.root).sort()).toEqual(['sessions', 'texts']);
+    expect(folder.names).toEqual(['texts']);
   });
 
   it('is removed where a file it tells of changes while it is put in its place', async () => {
@@ -143,7 +143,133 @@ describe('the index of what is said', () => {
     };
     await folder.keep();
     expect(statSync(path(fileId)).size).toBe(90_000);
-    expect(readdirSync(folder.place.root)).toEqual(['sessions']);
+    expect(folder.names).toEqual([]);
+  });
+
+  it('is not put back where something was taken out meanwhile of a file that had gone on since', async () => {
+    const folder = new TextFolder();
+    const [secret, ...others] = Array.from({ length: 9 }, () => folder.put('a secret'));
+    await folder.keep();
+    folder.put('a secret, and more', 101_000, secret);
+    const added = folder.put('hay');
+    folder.onGather = (fileId) => {
+      if (fileId !== added) return;
+      folder.place.dropCaches();
+      folder.put('nothing', 90_000, secret);
+      folder.place.dropCaches();
+    };
+    await folder.keep([added]);
+    expect(folder.gathered).toContain(added);
+    expect(folder.names).toEqual([]);
+    expect((await folder.ask('needle')).unknown).toEqual([secret, ...others, added]);
+  });
+
+  it('is not written with a key that is being replaced, or is no more the vault’s', async () => {
+    const folder = new TextFolder();
+    const fileId = folder.put('a secret');
+    for (const other of [undefined, 'f'.repeat(32)]) {
+      folder.onGather = () => folder.tellKey(other ?? folder.key.id, other === undefined ? 'f'.repeat(32) : undefined);
+      await folder.keep();
+      expect([folder.gathered.length > 0, folder.names]).toEqual([true, []]);
+      folder.tellKey(folder.key.id);
+    }
+    const path = folder.place.path.bind(folder.place);
+    let looks = Number.NEGATIVE_INFINITY;
+    folder.onGather = () => {
+      looks = 0;
+    };
+    folder.place.path = (asked) => {
+      // Once behind the gathering, once before it is put in its place: a rotation that begins there has dropped what was there before.
+      if (++looks === 2) folder.tellKey('f'.repeat(32), folder.key.id);
+      return path(asked);
+    };
+    await folder.keep();
+    folder.place.path = path;
+    expect(looks).toBeGreaterThan(1);
+    expect(folder.names).toEqual([]);
+    expect((await folder.ask('secret')).unknown).toEqual([fileId]);
+  });
+
+  it('takes up no more than some seconds’ worth, and all of it where somebody is told how far that is', async () => {
+    const folder = new TextFolder();
+    const fileIds = Array.from({ length: 7 }, (_, index) => folder.put(`hay ${index}`, 20 * 2 ** 20));
+    await folder.keep();
+    expect(folder.gathered).toHaveLength(2);
+    const seen: string[] = [];
+    await folder.keep(fileIds, folder.index(), (done, total) => void seen.push(`${done} of ${total}`));
+    expect(seen).toEqual([1, 2, 3, 4, 5].map((done) => `${done} of 5`));
+    expect((await folder.ask('hay 3')).without).toHaveLength(6);
+  });
+
+  it('keeps what is full as it lies there, however little it weighs beside what is new', async () => {
+    const folder = new TextFolder();
+    const many = Uint32Array.from({ length: 2_000_000 }, (_, index) => index);
+    folder.gather = async (fileId) => {
+      folder.gathered.push(fileId);
+      return many;
+    };
+    const [first] = [folder.put('one'), folder.put('two')];
+    await folder.keep();
+    const [length = 0] = folder.frames;
+    const before = folder.bytes;
+    const others = [3, 4, 5].map((number) => folder.put(`${number}`, 1_000_000));
+    await folder.keep();
+    expect(folder.bytes.subarray(0, 52 + length).equals(before.subarray(0, 52 + length))).toBe(true);
+    expect(folder.gathered.filter((fileId) => fileId === first || others.includes(fileId))).toHaveLength(4);
+  });
+
+  it('is put back without what it says of files that were removed, and goes on from there', async () => {
+    const folder = new TextFolder();
+    const old = Array.from({ length: 20 }, (_, index) => folder.put(`hay ${index}`));
+    await folder.keep();
+    const young = [folder.put('a secret'), folder.put('a needle')] as const;
+    await folder.keep();
+    const later = folder.put('more hay', 70_000);
+    await folder.keep();
+    expect(folder.frames).toHaveLength(3);
+    const [secret, needle] = young;
+    const state = statSync(folder.place.path(secret));
+    const putBack = await folder.index().without([secret]);
+    folder.remove(secret);
+    folder.place.dropCaches();
+    putBack();
+    expect(folder.frames).toHaveLength(2);
+    expect((await folder.index().lookUp([{ fileId: secret, state }], [0])).unknown).toEqual([secret]);
+    expect(await folder.ask('hay 7')).toEqual({
+      without: [...old.filter((_, at) => at !== 7), later],
+      unknown: [needle],
+    });
+    await folder.keep();
+    expect((await folder.ask('needle')).without).toHaveLength(21);
+    const emptied = await folder.index().without([...old, needle, later]);
+    folder.place.dropCaches();
+    emptied();
+    expect(folder.names).toEqual([]);
+  });
+
+  it('is not put back where something was taken out of a file while it was taken into memory, or behind that', async () => {
+    for (const when of ['meanwhile', 'behind that']) {
+      const folder = new TextFolder();
+      const [secret] = [folder.put('a secret'), folder.put('hay')];
+      await folder.keep();
+      const path = folder.place.path.bind(folder.place);
+      const takeOut = (): void => {
+        folder.place.path = path;
+        folder.place.dropCaches();
+        folder.put('nothing', 90_000, secret);
+        folder.place.dropCaches();
+      };
+      if (when === 'meanwhile') {
+        folder.place.path = (asked) => {
+          takeOut();
+          return path(asked);
+        };
+      }
+      const putBack = await folder.index().without([]);
+      if (when === 'behind that') takeOut();
+      putBack();
+      expect({ when, names: folder.names, path: folder.place.path === path }).toEqual({ when, names: [], path: true });
+    }
   });
 
   it('tells what a bug is, and is left as it was', async () => {
@@ -153,7 +279,7 @@ describe('the index of what is said', () => {
       throw new TypeError('a bug');
     };
     await expect(folder.keep()).rejects.toThrow(TypeError);
-    expect(readdirSync(folder.place.root)).toEqual(['sessions']);
+    expect(folder.names).toEqual([]);
   });
 
   it('has no word in the clear, and no name', async () => {
