@@ -1,5 +1,5 @@
 import { totalmem } from 'node:os';
-import { getHeapStatistics } from 'node:v8';
+import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { CofferError } from '../errors.ts';
 import { memoryLeft } from '../files/memory.ts';
 
@@ -65,18 +65,16 @@ function fitsHeap(bytes: number, room: number): boolean {
   const need = bytes * GROWTH;
   if (getHeapStatistics().used_heap_size + need <= room) return true;
   // Much of what is used may be garbage. Where collecting it gains little, collecting it again and again would take for ever.
-  return collectGarbage() && getHeapStatistics().used_heap_size + Math.max(need, room / 20) <= room;
+  collectGarbage();
+  return getHeapStatistics().used_heap_size + Math.max(need, room / 20) <= room;
 }
 
-/** Collects all garbage, at once; false where this Node can't be told to. */
-function collectGarbage(): boolean {
-  const inspector = process.getBuiltinModule('node:inspector');
-  if (inspector === undefined) return false;
-  const session = new inspector.Session();
-  session.connect();
-  session.post('HeapProfiler.collectGarbage');
-  session.disconnect();
-  return true;
+/** Collects all garbage, at once. (The inspector, which can be told to as well, does it later: the code that asked goes on meanwhile.) */
+function collectGarbage(): void {
+  setFlagsFromString('--expose-gc');
+  const gc: unknown = process.getBuiltinModule('node:vm').runInNewContext('gc');
+  setFlagsFromString('--no-expose-gc');
+  if (typeof gc === 'function') gc();
 }
 
 function heapTooSmall(what: string): CofferError {

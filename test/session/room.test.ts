@@ -10,7 +10,7 @@ const LINE =
 
 /** Tiny events take many times their plaintext, realistic ones little more than it; the last one fits any heap. */
 const sessions: readonly (() => readonly NewEvent[])[] = [
-  () => realistic(60_000_000)(0),
+  () => realistic(80_000_000)(0),
   () => Array.from({ length: 600_000 }, () => ({ type: 'message', message: { role: 'user', content: '' } })),
   () => [{ type: 'message', message: { role: 'user', content: 'é€'.repeat(12_000_000) } }],
   () => [{ type: 'message', message: { role: 'user', content: 'small' } }],
@@ -60,14 +60,29 @@ describe('a session that is too large for the heap', () => {
   it('would end the process in a crash without the guard', () => {
     // The third one's text is so large that Node keeps it outside the heap, which the guard does not count on.
     for (const row of large.slice(0, 2)) {
-      const script = join(import.meta.dirname, 'room-unguarded.ts');
-      const args = [`--max-old-space-size=${heap}`, script, place.data, row];
-      const { signal, stderr } = spawnSync(process.execPath, args, { env: { ...process.env, ...place.libraryEnv } });
+      const { signal, stderr } = runScript('room-unguarded.ts', [place.data, row], place.libraryEnv);
       expect({ row, signal }).toEqual({ row, signal: 'SIGABRT' });
-      expect(String(stderr)).toContain('heap out of memory');
+      expect(stderr).toContain('heap out of memory');
     }
   });
 });
+
+describe('a heap that is full of garbage', () => {
+  it('has room, and none while it is in use', () => {
+    expect(runScript('room-garbage.ts', ['dropped'])).toEqual({ signal: null, stderr: '' });
+    expect(runScript('room-garbage.ts', ['kept']).stderr).toContain('TOO_LARGE');
+  });
+});
+
+function runScript(
+  name: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+): { signal: NodeJS.Signals | null; stderr: string } {
+  const options = [`--max-old-space-size=${heap}`, join(import.meta.dirname, name), ...args];
+  const { signal, stderr } = spawnSync(process.execPath, options, { env: { ...process.env, ...env } });
+  return { signal, stderr: String(stderr) };
+}
 
 function withHeap(mebibytes: number): Record<string, string> {
   return { NODE_OPTIONS: `--max-old-space-size=${mebibytes}` };
