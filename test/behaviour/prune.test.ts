@@ -154,6 +154,7 @@ describe("retention at a chat's start", () => {
       delete: { value: refuseFirst(sessions) },
       key: { get: () => sessions.key },
       list: { value: () => sessions.list() },
+      texts: { value: () => sessions.texts() },
     }) as Sessions;
     const fake = new FakeTerminal();
     await pruneAtStart(fake.terminal, failing, { ...defaultSettings, maxSessions: 1 });

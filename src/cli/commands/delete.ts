@@ -1,5 +1,6 @@
 import { CofferError } from '../../errors.ts';
 import { copiesOf } from '../../session/copies.ts';
+import { keepingCaches } from '../../session/removal.ts';
 import type { Row } from '../../session/row.ts';
 import type { Sessions } from '../../session/sessions.ts';
 import { describeHolder } from '../../vault/lease.ts';
@@ -63,8 +64,10 @@ async function removeWanted(
     `words may stay on this disk and in backups; coffer purge ${ids} makes unreadable what stays on the disk`,
   );
   await confirmRemoval(asked, rows.length);
-  for (const row of rows) {
-    await sessions.delete(row);
-    terminal.say(`deleted ${row.id}`);
-  }
+  await keepingCaches(sessions, rows, async () => {
+    for (const row of rows) {
+      await sessions.delete(row);
+      terminal.say(`deleted ${row.id}`);
+    }
+  });
 }

@@ -1,4 +1,5 @@
 import { CofferError, isCofferError } from '../../errors.ts';
+import { keepingCaches } from '../../session/removal.ts';
 import { clockTrouble, type Expired, expiredOf, isOff, type Policy } from '../../session/retention.ts';
 import type { Row } from '../../session/row.ts';
 import type { Sessions } from '../../session/sessions.ts';
@@ -57,10 +58,13 @@ export async function prune(shell: Shell, options: PruneOptions): Promise<void> 
     const still = new Set(expiredOf(await sessions.list(), policy, Date.now()).map(({ row }) => row.fileId));
     const doomed = expired.filter(({ row }) => still.has(row.fileId));
     print(doomed);
-    for (const { row } of doomed) {
-      await sessions.delete(row);
-      if (options.json !== true) terminal.say(`deleted ${row.id}`);
-    }
+    const gone = doomed.map(({ row }) => row);
+    await keepingCaches(sessions, gone, async () => {
+      for (const row of gone) {
+        await sessions.delete(row);
+        if (options.json !== true) terminal.say(`deleted ${row.id}`);
+      }
+    });
   });
 }
 
@@ -71,10 +75,15 @@ export async function prune(shell: Shell, options: PruneOptions): Promise<void> 
 export async function pruneAtStart(terminal: Terminal, sessions: Sessions, settings: Settings): Promise<void> {
   const policy = policyOf(settings);
   if (isOff(policy) || sessions.key.state !== 'ready') return;
-  for (const one of await expiredAtStart(terminal, sessions, policy)) {
-    terminal.tell(`retention deletes ${describeDoomed(one)}`);
-    await attempt(terminal, () => sessions.delete(one.row));
-  }
+  const expired = await expiredAtStart(terminal, sessions, policy);
+  const rows = expired.map(({ row }) => row);
+  const deleteEach = async (): Promise<void> => {
+    for (const one of expired) {
+      terminal.tell(`retention deletes ${describeDoomed(one)}`);
+      await attempt(terminal, () => sessions.delete(one.row));
+    }
+  };
+  await attempt(terminal, () => keepingCaches(sessions, rows, deleteEach));
 }
 
 async function expiredAtStart(terminal: Terminal, sessions: Sessions, policy: Policy): Promise<readonly Expired[]> {
