@@ -5,7 +5,7 @@ const MIB = 2 ** 20;
 
 // Fills the heap beyond what a session may find there, drops all of that or keeps it, and asks for room.
 const filled: object[] = [];
-while (getHeapStatistics().used_heap_size < 46 * MIB) {
+while (getHeapStatistics().used_heap_size < 64 * MIB) {
   for (let at = 0; at < 1000; at++) filled.push({ at });
 }
 if (process.argv[2] === 'dropped') filled.length = 0;
