@@ -54,9 +54,12 @@ export async function* search(
     await setImmediate(); // reading is synchronous: signals and closed pipes get in between
     since = performance.now();
   }
-  const trigrams = new Trigrams();
+  let trigrams: Trigrams | undefined;
   const unknown = looked?.unknown.filter((fileId) => !failed.has(fileId)) ?? [];
-  texts?.keep(unknown, (fileId) => gather(sessions, fileId, trigrams));
+  texts?.keep(unknown, (fileId) => {
+    trigrams ??= new Trigrams();
+    return gather(sessions, fileId, trigrams);
+  });
 }
 
 /** After so long at the latest whatever waits is let in: a thousand rows read in a blink need not wait a thousand times. */

@@ -242,9 +242,12 @@ export class Sessions implements AsyncDisposable {
     await this.#vault.forget(removed);
   }
 
-  /** Waits for what is still being done in the background: an index that is being kept. */
-  async settle(): Promise<void> {
-    await this.#vault.settle();
+  /**
+   * Waits for what is still being done in the background: an index that is being kept. Where somebody is told how many sessions are done, all
+   * of it is, however long that takes; else no more than some seconds' worth.
+   */
+  async settle(onProgress?: OnProgress): Promise<void> {
+    await this.#vault.settle(onProgress);
   }
 
   /** Closes every session still open, and waits as {@link settle} does. Throws what the first failing close threw. */

@@ -133,7 +133,7 @@ export class TextIndex {
         const fresh = firstOf(rest, most);
         rest = rest.slice(fresh.length);
         const total = done + fresh.length + rest.length;
-        const onDone = (): void => this.#onProgress?.(Math.min(++done, total), total);
+        const onDone = (): void => this.#onProgress?.(++done, total);
         const later = await this.#takeUp(key, { fresh, most }, gather, onDone);
         if (!later || !this.#onProgress) return;
         rest.push(...later);
@@ -155,10 +155,11 @@ export class TextIndex {
     if (plan === undefined && !this.#mayReplace()) return undefined;
     const { prefix, chain, gathered, later } = plan ?? planAnew(key, asked.fresh);
     const frames = new Frames(key, chain);
+    const fresh = new Set(asked.fresh);
     for (const file of gathered) {
       const trigrams = await ifGathered(gather, file.fileId);
       if (trigrams && this.#isCurrent(file)) frames.add(file, trigrams);
-      onDone();
+      if (fresh.has(file)) onDone();
       await setImmediate();
     }
     const parts = frames.seal();

@@ -15,7 +15,7 @@ import { Rotation } from './rotation.ts';
 import { SealedFile, type Step } from './sealed-file.ts';
 import { Seen } from './seen.ts';
 import type { FirstStep, VaultOptions, Writable } from './shapes.ts';
-import type { TextIndex } from './text-index.ts';
+import type { OnProgress, TextIndex } from './text-index.ts';
 import { Unlocking } from './unlocking.ts';
 
 export type { FileState } from '../files/cache.ts';
@@ -205,9 +205,9 @@ export class Vault {
     return this.#texts;
   }
 
-  /** Waits for what is being done in the background. */
-  async settle(): Promise<void> {
-    await this.#texts?.settle();
+  /** Waits for what is being done in the background, as {@link TextIndex.settle} does. */
+  async settle(onProgress?: OnProgress): Promise<void> {
+    await this.#texts?.settle(onProgress);
   }
 
   /** Looks at the directory without a key. Changes nothing. */

@@ -23,6 +23,19 @@ describe('coffer sessions --search', () => {
     expect(await place.run(['sessions', '--search', 'xylophone'])).toEqual(first);
   });
 
+  it('says on a terminal why it is still there, and may be ended then', async () => {
+    await using place = await makePlace();
+    await furnish(place, 12);
+    const { stdout } = await place.run(['sessions', '--search', 'nowhere']);
+    rmSync(join(place.data, 'texts'));
+    await using terminal = place.terminal(['sessions', '--search', 'nowhere']);
+    await terminal.waitFor(/nothing found for nowhere/);
+    await terminal.waitFor(/indexing for the next search, ctrl\+c ends it: \d+ of \d+/);
+    terminal.key('ctrl+c');
+    await terminal.exit;
+    expect((await place.run(['sessions', '--search', 'nowhere'])).stdout).toBe(stdout);
+  });
+
   it('shows the same after it was interrupted while it put the index down', async () => {
     await using place = await makePlace();
     await furnish(place, 12);

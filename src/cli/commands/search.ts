@@ -68,7 +68,21 @@ export async function showFound(
     terminal.tell(`stopped after ${cut.limit}, ${looked - 1} of ${rows.length} looked through; ${cut.all} goes on`);
   }
   tellCut(terminal, 0, cut);
-  if (!gone) await sessions.settle(); // the answer is out: what the next search will be glad of may take its time
+  if (!gone) await settle(terminal, sessions);
+}
+
+/**
+ * The answer is out: what the next search will be glad of may take its time, and all that it needs where somebody sees why the program is
+ * still there. It may be ended at any moment: what is done is kept, but for the last of it.
+ */
+async function settle(terminal: Terminal, sessions: Sessions): Promise<void> {
+  if (!terminal.interactive || terminal.dumb) return sessions.settle();
+  const progress = new Progress(terminal, 'indexing for the next search, ctrl+c ends it:');
+  try {
+    await sessions.settle((done, total) => progress.show(done, total));
+  } finally {
+    progress.end();
+  }
 }
 
 function sayFound(terminal: Terminal, row: Row, matches: readonly Match[]): void {
