@@ -45,7 +45,7 @@ export class Terminal {
     this.streams = streams;
     this.dumb = env['TERM'] === 'dumb';
     const plain = Boolean(env['NO_COLOR']) || this.dumb;
-    this.interactive = streams.stdin.isTTY === true && this.ui.isTTY === true;
+    this.interactive = this.ui.isTTY === true && streams.stdin.isTTY === true;
     this.styled = streams.stdout.isTTY === true && !plain;
     for (const stream of [streams.stdout, streams.stderr]) stream.on('error', (error) => this.#lose(stream, error));
   }
