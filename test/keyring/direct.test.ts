@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { Message } from '../../native-fallback/dbus-wire.ts';
 import { lookEarly, takeLook } from '../../src/keyring/early.ts';
 import { KeytarKeyring } from '../../src/keyring/keytar.ts';
 import type { LookUp } from '../../src/keyring/outcomes.ts';
 import type { Patience } from '../../src/keyring/patience.ts';
-import { type Said, type StandIn, startSilentPrompter, startStandIn } from '../support/dbus-service.ts';
+import { type StandIn, startSilentPrompter } from '../support/dbus-service.ts';
 import { type Bus, requireKeychain, startBus, startKeychain } from '../support/keychain.ts';
 import { ROOMY, ROOMY_ATTENDED } from '../support/patience.ts';
+import { type Answers, keychainThat, secretOf, values } from '../support/stand-in-keychain.ts';
 
 const KEY_ID = '00112233445566778899aabbccddeeff';
 const SECRET = randomBytes(32);
@@ -58,19 +58,19 @@ describe('a look-up of keytar’s item', () => {
     ['it is of no known form', { GetSecret: () => values('s', TEXT) }],
   ] as const)('asks a broker where %s', async ([, answers]) => {
     await using bus = await startBus();
-    using _keychain = await keychainThat(bus, answers);
+    using _keychain = await keyedThat(bus, answers);
     expect((await lookUp(bus)).brokers).toBe(1);
   });
 
   it('asks none where that same stand-in has one open item', async () => {
     await using bus = await startBus();
-    using _keychain = await keychainThat(bus, {});
+    using _keychain = await keyedThat(bus, {});
     expect(await lookUp(bus)).toEqual({ brokers: 0, found: { outcome: 'READY', secret: SECRET } });
   });
 
   it('is over when the service falls silent, without a broker that would wait again', async () => {
     await using bus = await startBus();
-    using _keychain = await keychainThat(bus, { GetSecret: () => 'silence' });
+    using _keychain = await keyedThat(bus, { GetSecret: () => 'silence' });
     const patience = { mayPrompt: false, state: 700, whole: 1_500 };
     expect(await lookUp(bus, patience)).toMatchObject({ brokers: 0, found: { outcome: 'TIMEOUT' } });
   });
@@ -115,28 +115,8 @@ async function lookUp(
 }
 
 /** A Secret Service, unlocked, with one item that has our key, but for what `answers` says otherwise. */
-function keychainThat(bus: Bus, answers: Record<string, (call: Message) => Said>): Promise<StandIn> {
-  const usual: Record<string, (call: Message) => Said> = {
-    ReadAlias: () => values('o', '/c'),
-    SearchItems: () => values('aoao', ['/c/1'], []),
-    Get: () => values('v', { signature: 'b', value: false }),
-    OpenSession: ({ body }) =>
-      body?.[0] === 'plain'
-        ? values('vo', { signature: 's', value: '' }, '/session/1')
-        : { error: 'org.freedesktop.DBus.Error.NotSupported' },
-    GetSecret: () => secretOf(TEXT, 'text/plain; charset=utf8'),
-    ...answers,
-  };
-  const unknown = { error: 'org.freedesktop.DBus.Error.UnknownMethod' };
-  return startStandIn(bus.env, 'org.freedesktop.secrets', (call) => usual[call.member ?? '']?.(call) ?? unknown);
-}
-
-function secretOf(text: string, contentType: string): Said {
-  return values('(oayays)', ['/session/1', Buffer.alloc(0), Buffer.from(text), contentType]);
-}
-
-function values(signature: string, ...body: unknown[]): Said {
-  return { signature, body };
+function keyedThat(bus: Bus, answers: Answers): Promise<StandIn> {
+  return keychainThat(bus, { GetSecret: () => secretOf(TEXT, 'text/plain; charset=utf8'), ...answers });
 }
 
 function envOf(bus: Bus): NodeJS.ProcessEnv {

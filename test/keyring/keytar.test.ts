@@ -3,12 +3,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { Message } from '../../native-fallback/dbus-wire.ts';
 import { NativeKeyring } from '../../src/keyring/fallback.ts';
 import { KeytarKeyring } from '../../src/keyring/keytar.ts';
-import { type Said, type StandIn, startStandIn } from '../support/dbus-service.ts';
 import { type Bus, requireKeychain, startBus, startKeychain } from '../support/keychain.ts';
 import { ROOMY, ROOMY_ATTENDED } from '../support/patience.ts';
+import { keychainThat, values } from '../support/stand-in-keychain.ts';
 
 const KEY_ID = '00112233445566778899aabbccddeeff';
 const SECRET = randomBytes(32);
@@ -136,28 +135,4 @@ function elsewhere(env: NodeJS.ProcessEnv, platform: NodeJS.Platform = 'darwin')
 
 function onLinux(bus: Bus): KeytarKeyring {
   return new KeytarKeyring({ env: { PATH: process.env['PATH'], ...bus.env }, patience: ROOMY });
-}
-
-const UNKNOWN = { error: 'org.freedesktop.DBus.Error.UnknownMethod' };
-
-/** A Secret Service that libsecret talks to as well: unlocked, with one item that has no secret, but for what `answers` says otherwise. */
-function keychainThat(bus: Bus, answers: Record<string, (call: Message) => Said>): Promise<StandIn> {
-  const usual: Record<string, (call: Message) => Said> = {
-    ReadAlias: () => values('o', '/c'),
-    SearchItems: () => values('aoao', ['/c/1'], []),
-    Get: () => values('v', { signature: 'b', value: false }),
-    OpenSession: ({ body }) =>
-      body?.[0] === 'plain'
-        ? values('vo', { signature: 's', value: '' }, '/session/1')
-        : { error: 'org.freedesktop.DBus.Error.NotSupported' },
-    GetAll: () => values('a{sv}', []),
-    GetSecrets: () => values('a{o(oayays)}', []),
-    CreateItem: () => values('oo', '/c/1', '/'),
-    ...answers,
-  };
-  return startStandIn(bus.env, 'org.freedesktop.secrets', (call) => usual[call.member ?? '']?.(call) ?? UNKNOWN);
-}
-
-function values(signature: string, ...body: unknown[]): Said {
-  return { signature, body };
 }

@@ -1,6 +1,5 @@
 import { describe, expect, it, type TestContext } from 'vitest';
 import { BusError } from '../../native-fallback/dbus.ts';
-import type { Message } from '../../native-fallback/dbus-wire.ts';
 import { probe, providerName, read, remove, type Terms, write } from '../../native-fallback/secret-service.ts';
 import {
   failureAnswer,
@@ -9,12 +8,12 @@ import {
   type State,
   writeRefusal,
 } from '../../native-fallback/secret-state.ts';
-import { type Said, type StandIn, startStandIn } from '../support/dbus-service.ts';
+import type { StandIn } from '../support/dbus-service.ts';
 import { type Bus, requireKeychain, startBus, startKeychain } from '../support/keychain.ts';
 import { ROOMY, ROOMY_ATTENDED } from '../support/patience.ts';
+import { type Answers, keychainThat, secretOf, values } from '../support/stand-in-keychain.ts';
 
 const ITEM = { service: 'coffer', account: '00112233445566778899aabbccddeeff' };
-const NAME = 'org.freedesktop.secrets';
 const PROMPT = 'org.freedesktop.Secret.Prompt';
 
 describe('the answers to a state', () => {
@@ -76,7 +75,7 @@ describe('the fallback on a keychain that asks', () => {
   it('reads what a prompt has unlocked', async (context) => {
     await using bus = await quietBus(context);
     let isLocked = true;
-    using keychain = await keychainThat(bus, {
+    using keychain = await texted(bus, {
       SearchItems: () => values('aoao', isLocked ? [] : ['/c/1'], isLocked ? ['/c/1'] : []),
       Unlock: () => values('aoo', [], '/prompt/1'),
       Prompt: () => {
@@ -91,7 +90,7 @@ describe('the fallback on a keychain that asks', () => {
   it('reads what is unlocked without one', async (context) => {
     await using bus = await quietBus(context);
     let isLocked = true;
-    using _keychain = await keychainThat(bus, {
+    using _keychain = await texted(bus, {
       SearchItems: () => values('aoao', isLocked ? [] : ['/c/1'], isLocked ? ['/c/1'] : []),
       Unlock: () => {
         isLocked = false;
@@ -103,7 +102,7 @@ describe('the fallback on a keychain that asks', () => {
 
   it('answers NOT_FOUND where the unlocked collection has no such item', async (context) => {
     await using bus = await quietBus(context);
-    using _keychain = await keychainThat(bus, {
+    using _keychain = await texted(bus, {
       SearchItems: () => values('aoao', [], []),
       Get: () => values('v', { signature: 'b', value: true }),
       Unlock: () => values('aoo', ['/c'], '/'),
@@ -116,7 +115,7 @@ describe('the fallback on a keychain that asks', () => {
     ['dismissed', true, 'DECLINED'],
   ] as const)('writes and deletes by a prompt that is %s', async ([, dismissed, outcome], context) => {
     await using bus = await quietBus(context);
-    using keychain = await keychainThat(bus, {
+    using keychain = await texted(bus, {
       CreateItem: () => values('oo', '/', '/prompt/1'),
       Delete: () => values('o', '/prompt/1'),
       Prompt: () => {
@@ -133,7 +132,7 @@ describe('the fallback on a keychain that asks', () => {
 describe('the fallback on a keychain that misbehaves', () => {
   it('claims no write that does not read back', async (context) => {
     await using bus = await quietBus(context);
-    using _keychain = await keychainThat(bus, {});
+    using _keychain = await texted(bus, {});
     expect(await write(termsOf(bus), ITEM, 'another text')).toEqual({
       outcome: 'DECLINED',
       detail: 'the keychain took the key and does not give it back',
@@ -142,7 +141,7 @@ describe('the fallback on a keychain that misbehaves', () => {
 
   it('claims no write that gives no item', async (context) => {
     await using bus = await quietBus(context);
-    using _keychain = await keychainThat(bus, { CreateItem: () => values('oo', '/', '/') });
+    using _keychain = await texted(bus, { CreateItem: () => values('oo', '/', '/') });
     expect(await write(termsOf(bus), ITEM, 'the text')).toMatchObject({ outcome: 'DECLINED' });
   });
 
@@ -157,13 +156,13 @@ describe('the fallback on a keychain that misbehaves', () => {
     ['errors', { GetSecret: () => ({ error: 'org.freedesktop.DBus.Error.ServiceUnknown' }) }],
   ] as const)('answers ABSENT to %s', async ([, answers], context) => {
     await using bus = await quietBus(context);
-    using _keychain = await keychainThat(bus, answers);
+    using _keychain = await texted(bus, answers);
     expect(await read(termsOf(bus), ITEM)).toMatchObject({ outcome: 'ABSENT' });
   });
 
   it('takes a collection that does not say so for locked', async (context) => {
     await using bus = await quietBus(context);
-    using _keychain = await keychainThat(bus, { Get: () => values('v', { signature: 's', value: 'no' }) });
+    using _keychain = await texted(bus, { Get: () => values('v', { signature: 's', value: 'no' }) });
     expect(await probe(termsOf(bus), ITEM)).toMatchObject({ outcome: 'LOCKED' });
   });
 });
@@ -177,34 +176,15 @@ describe('providerName', () => {
 
   it('names nobody that it does not know', async (context) => {
     await using bus = await quietBus(context);
-    using _keychain = await keychainThat(bus, {});
+    using _keychain = await texted(bus, {});
     expect(await providerName(termsOf(bus))).toBe('Secret Service');
     expect(await providerName({ ...ROOMY, env: {} })).toBe('Secret Service');
   });
 });
 
-type Answers = Readonly<Record<string, (call: Message) => Said>>;
-
-/** A stand-in for a Secret Service: unlocked, with one item, but for what `answers` says otherwise. */
-function keychainThat(bus: Bus, answers: Answers): Promise<StandIn> {
-  const usual: Answers = {
-    ReadAlias: () => values('o', '/c'),
-    SearchItems: () => values('aoao', ['/c/1'], []),
-    Get: () => values('v', { signature: 'b', value: false }),
-    OpenSession: ({ body }) =>
-      body?.[0] === 'plain'
-        ? values('vo', { signature: 's', value: '' }, '/session/1')
-        : { error: 'org.freedesktop.DBus.Error.NotSupported' },
-    GetSecret: () => values('(oayays)', ['/session/1', Buffer.alloc(0), Buffer.from('the text'), 'text/plain']),
-    CreateItem: () => values('oo', '/c/1', '/'),
-    Delete: () => values('o', '/'),
-    ...answers,
-  };
-  return startStandIn(bus.env, NAME, (call) => usual[call.member ?? '']?.(call) ?? 'silence');
-}
-
-function values(signature: string, ...body: unknown[]): Said {
-  return { signature, body };
+/** A Secret Service, unlocked, with one item, but for what `answers` says otherwise. */
+function texted(bus: Bus, answers: Answers): Promise<StandIn> {
+  return keychainThat(bus, { GetSecret: () => secretOf('the text', 'text/plain'), ...answers });
 }
 
 async function quietBus(context: TestContext): Promise<Bus> {

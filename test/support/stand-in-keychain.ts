@@ -1,0 +1,40 @@
+import type { Message } from '../../native-fallback/dbus-wire.ts';
+import { type Said, type StandIn, startStandIn } from './dbus-service.ts';
+import type { Bus } from './keychain.ts';
+
+/** What is said to calls, by their member. */
+export type Answers = Readonly<Record<string, (call: Message) => Said>>;
+
+const UNKNOWN = { error: 'org.freedesktop.DBus.Error.UnknownMethod' };
+
+/**
+ * Puts a Secret Service on a bus that native-fallback and libsecret both talk to: unlocked, with one item that gives no secret, but for
+ * what `answers` says otherwise.
+ */
+export function keychainThat(bus: Bus, answers: Answers): Promise<StandIn> {
+  const usual: Answers = {
+    ReadAlias: () => values('o', '/c'),
+    SearchItems: () => values('aoao', ['/c/1'], []),
+    Get: () => values('v', { signature: 'b', value: false }),
+    OpenSession: ({ body }) =>
+      body?.[0] === 'plain'
+        ? values('vo', { signature: 's', value: '' }, '/session/1')
+        : { error: 'org.freedesktop.DBus.Error.NotSupported' },
+    GetAll: () => values('a{sv}', []),
+    GetSecrets: () => values('a{o(oayays)}', []),
+    CreateItem: () => values('oo', '/c/1', '/'),
+    Delete: () => values('o', '/'),
+    ...answers,
+  };
+  return startStandIn(bus.env, 'org.freedesktop.secrets', (call) => usual[call.member ?? '']?.(call) ?? UNKNOWN);
+}
+
+/** Answers with an item's secret, in the session that the stand-in opens. */
+export function secretOf(text: string, contentType: string): Said {
+  return values('(oayays)', ['/session/1', Buffer.alloc(0), Buffer.from(text), contentType]);
+}
+
+/** Answers with values. */
+export function values(signature: string, ...body: unknown[]): Said {
+  return { signature, body };
+}
