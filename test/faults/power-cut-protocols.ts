@@ -82,37 +82,15 @@ export const protocols: readonly Protocol[] = [
     rounds: 1,
     keychain: false,
     own: 'fold',
-    drive: async (stage) => {
-      await using vault = await Driving.open(stage);
-      const session = await vault.begin();
-      await vault.save(session, 'setup', 150_000);
-      await settle(stage);
-      for (let fold = 0; fold < 16; fold++) {
-        await vault.save(session, `begun${fold}`, 900);
-        await vault.save(session, `ended${fold}`, 3_000);
-        await stage.history.saved('fold', () => vault.ask({ do: 'close' }));
-        await vault.ask({ do: 'resume', text: '_autosave' });
-      }
-    },
+    drive: (stage) => foldAgain(stage, { size: 150_000, times: 16, by: 'close' }),
   },
   {
     name: 'fold, overtaken',
     rounds: 1,
     keychain: false,
     own: 'fold',
-    drive: async (stage) => {
-      await using vault = await Driving.open(stage);
-      const session = await vault.begin();
-      // So much that it is sealed in slices, between which the final save comes.
-      await vault.save(session, 'setup', 900_000);
-      await settle(stage);
-      for (let fold = 0; fold < 6; fold++) {
-        await vault.save(session, `begun${fold}`, 900);
-        await vault.save(session, `ended${fold}`, 3_000);
-        await stage.history.saved('fold', () => vault.ask({ do: 'overtake' }));
-        await vault.ask({ do: 'resume', text: '_autosave' });
-      }
-    },
+    // So much that it is sealed in slices, between which the final save comes.
+    drive: (stage) => foldAgain(stage, { size: 900_000, times: 6, by: 'overtake' }),
   },
   {
     name: 'snapshot',
@@ -203,6 +181,23 @@ class Driving implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#driver.kill();
+  }
+}
+
+/** Folds a session of `size` bytes so many times, each time with two steps appended. */
+async function foldAgain(
+  stage: Stage,
+  { size, times, by }: { size: number; times: number; by: 'close' | 'overtake' },
+): Promise<void> {
+  await using vault = await Driving.open(stage);
+  const session = await vault.begin();
+  await vault.save(session, 'setup', size);
+  await settle(stage);
+  for (let fold = 0; fold < times; fold++) {
+    await vault.save(session, `begun${fold}`, 900);
+    await vault.save(session, `ended${fold}`, 3_000);
+    await stage.history.saved('fold', () => vault.ask({ do: by }));
+    await vault.ask({ do: 'resume', text: '_autosave' });
   }
 }
 
