@@ -1,5 +1,6 @@
 import { isAscii, isUtf8 } from 'node:buffer';
 import { CofferError } from '../errors.ts';
+import { eachLine } from './each-line.ts';
 import type { Event } from './event.ts';
 import { isPlainlyEvent } from './event-check.ts';
 
@@ -16,12 +17,7 @@ export function readLines(lines: Uint8Array, judge: Judge): Event[] {
   // A line of ASCII becomes a string, and is parsed, in half the time; of many short lines it is not asked one by one.
   const isPlain = isAscii(bytes);
   const events: Event[] = [];
-  for (let start = 0, row = 1; start < bytes.length; row++) {
-    const found = bytes.indexOf(LINE_FEED, start);
-    const end = found === -1 ? bytes.length : found;
-    events.push(readLine(bytes, start, end, isPlain, isValid, judge, row));
-    start = end + 1;
-  }
+  eachLine(bytes, (start, end) => events.push(readLine(bytes, start, end, isPlain, isValid, judge, events.length + 1)));
   return events;
 }
 
@@ -50,5 +46,3 @@ function textOf(bytes: Buffer, start: number, end: number, isPlain: boolean, isV
   if (!isValid && !isUtf8(line)) throw new TypeError('not UTF-8');
   return line.toString('utf8');
 }
-
-const LINE_FEED = 10;

@@ -1,3 +1,4 @@
+import { eachLine, endOfLine, LINE_FEED } from './each-line.ts';
 import type { Event } from './event.ts';
 import { folded, type Match, matchesIn, textsOf } from './search-texts.ts';
 
@@ -129,17 +130,8 @@ function byFolding(encoded: string): Sieve {
 
 function everyLine(lines: Buffer): [number, number][] {
   const all: [number, number][] = [];
-  for (let start = 0; start < lines.length; ) {
-    const end = endOfLine(lines, start);
-    all.push([start, end]);
-    start = end + 1;
-  }
+  eachLine(lines, (start, end) => all.push([start, end]));
   return all;
-}
-
-function endOfLine(lines: Buffer, from: number): number {
-  const end = lines.indexOf(LINE_FEED, from);
-  return end === -1 ? lines.length : end;
 }
 
 /** The id of an event as coffer writes it, at the start of its line; undefined where it does not stand there. */
@@ -147,5 +139,3 @@ function idOf(line: Buffer): number | undefined {
   const [, digits] = /^\{"id":(\d{1,15}),/.exec(line.toString('latin1', 0, 24)) ?? [];
   return digits === undefined ? undefined : Number(digits);
 }
-
-const LINE_FEED = 10;

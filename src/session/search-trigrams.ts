@@ -1,4 +1,5 @@
 import { isAscii } from 'node:buffer';
+import { eachLine } from './each-line.ts';
 import { folded } from './search-texts.ts';
 
 /*
@@ -14,13 +15,10 @@ export class Trigrams {
 
   /** Adds whole lines. */
   add(lines: Buffer): void {
-    for (let start = 0; start < lines.length; ) {
-      const found = lines.indexOf(LINE_FEED, start);
-      const end = found === -1 ? lines.length : found;
+    eachLine(lines, (start, end) => {
       const line = lines.subarray(start, end);
       this.#addFolded((isAscii(line) ? foldedAscii(line) : undefined) ?? foldedLine(line));
-      start = end + 1;
-    }
+    });
   }
 
   /** What was gathered, each trigram once. */
@@ -100,5 +98,4 @@ const ESCAPED: Uint8Array = Uint8Array.from({ length: 128 }, (_, code) => {
   return at === -1 ? code : ([8, 12, 10, 13, 9, 0][at] ?? 0);
 });
 
-const LINE_FEED = 10;
 const BACKSLASH = 92;
