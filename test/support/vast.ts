@@ -17,40 +17,70 @@ import type { Unlocked } from '../../src/vault/keys.ts';
 import { Seen } from '../../src/vault/seen.ts';
 import { type KeychainChoice, Vault } from '../../src/vault/vault.ts';
 
-/** A vault to fill. */
-export interface Vast {
+/** Where a vault to fill is. */
+export interface Where {
   readonly directory: string;
   /** Where its key is; without it what `env` says. */
   readonly keyring?: MemoryKeyring | undefined;
   /** Default: nothing. */
   readonly env?: NodeJS.ProcessEnv;
+}
+
+/** What to fill it with. */
+export interface Share {
+  /** The number of the first session. Default: 0. */
+  readonly first?: number;
   readonly sessions: number;
   /** The events of the session with this number, as they are appended; ids, times and `begin` are added. */
   readonly events: (number: number) => readonly NewEvent[];
+  /** The directory that it was begun in. Default: one of twenty. */
+  readonly projectOf?: (number: number) => string;
 }
+
+const START = Date.UTC(2026, 0, 1);
+
+/** A vault to fill. */
+export type Vast = Where & Share;
+
+/** What a file is marked with against rollback, by its id. */
+export type Marks = Map<string, { generation: bigint; frames: number; link: Buffer }>;
 
 /**
  * Fills a vault with sessions that are as if each had been begun and closed, one minute after another, but none of them flushed to the disk:
  * a thousand take less than a second. Files get their marks in `seen`. Gives the file ids, the oldest first.
  */
-export async function fillVast({ sessions, events, ...where }: Vast): Promise<string[]> {
-  const { unlocked, place } = await emptyVault(where);
-  const marks = new Map<string, { generation: bigint; frames: number; link: Buffer }>();
-  const start = Date.UTC(2026, 0, 1);
-  for (let number = 0; number < sessions; number++) {
-    const { fileId, link } = seal(unlocked.key, place, number, start + number * 60_000, events(number));
-    marks.set(fileId, { generation: 1n, frames: 1, link });
-  }
-  new Seen(place).record(unlocked, marks);
+export async function fillVast({ directory, keyring, env, ...share }: Vast): Promise<string[]> {
+  const vault = await emptyVault({ directory, keyring, env: env ?? {} });
+  const marks = sealShare(vault, share);
+  new Seen(vault.place).record(vault.unlocked, marks);
   return [...marks.keys()];
 }
 
+/** Puts sessions into a vault as {@link fillVast} does, and gives the marks that are to be recorded of them. */
+export function sealShare({ unlocked, place }: Emptied, share: Share): Marks {
+  const { first = 0, sessions, events, projectOf = (number) => `/work/project-${number % 20}` } = share;
+  const marks: Marks = new Map();
+  for (let number = first; number < first + sessions; number++) {
+    const ts = START + number * 60_000;
+    const { fileId, link } = seal(unlocked.key, place, { number, ts, directory: projectOf(number) }, events(number));
+    marks.set(fileId, { generation: 1n, frames: 1, link });
+  }
+  return marks;
+}
+
+/** The id of the session with a number. */
+export function idOf(number: number): string {
+  return new Date(START + number * 60_000).toISOString().slice(0, 16).replace('T', '_').replace(':', '-');
+}
+
+/** A vault's key and its places. */
+export interface Emptied {
+  readonly unlocked: Unlocked;
+  readonly place: VaultDirectory;
+}
+
 /** Makes a vault for sealed files that are put there by hand, and gives its key and its places. */
-export async function emptyVault({
-  directory,
-  keyring,
-  env = {},
-}: Omit<Vast, 'sessions' | 'events'>): Promise<{ unlocked: Unlocked; place: VaultDirectory }> {
+export async function emptyVault({ directory, keyring, env = {} }: Where): Promise<Emptied> {
   const choice = (env['COFFER_KEYCHAIN'] ?? 'auto') as KeychainChoice;
   await (await openVault({ directory, keyring, env })).close();
   const unlocked = await new Vault({ directory, keyring, env, choice }).unlock();
@@ -67,20 +97,19 @@ export function realistic(bytes: number, seed = 1): (number: number) => NewEvent
 function seal(
   key: VaultKey,
   place: VaultDirectory,
-  number: number,
-  ts: number,
+  { number, ts, directory }: { number: number; ts: number; directory: string },
   recorded: readonly NewEvent[],
 ): { fileId: string; link: Buffer } {
   const uuid = uuidOf(number);
   const all: NewEvent[] = [
-    { type: 'begin', uuid, directory: `/work/project-${number % 20}`, branch: 'main' },
+    { type: 'begin', uuid, directory, branch: 'main' },
     { type: 'model', model: 'demo/echo' },
     ...recorded,
     { type: 'status', status: 'completed' },
   ];
   const events = all.map((event, at): Event => ({ id: at + 1, ts: ts + at, ...event }));
-  const id = `${new Date(ts).toISOString().slice(0, 16).replace('T', '_').replace(':', '-')}`;
-  const summary = encodeSummary(summarize(fold(emptyState, events), { kind: 'session', id, uuid, name: undefined }));
+  const named = { kind: 'session', id: idOf(number), uuid, name: undefined } as const;
+  const summary = encodeSummary(summarize(fold(emptyState, events), named));
   const fileId = randomBytes(16).toString('hex');
   const header = encodeHeader({ kind: 'session', keyId: key.id, fileId, generation: 1n });
   const { bytes, next } = sealFrame(key, firstLink(header), { summary, segments: pack([encodeEvents(events)]) });
