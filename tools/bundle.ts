@@ -2,7 +2,7 @@ import { isAbsolute, join, relative, sep } from 'node:path';
 import { type ManualChunkMeta, type OutputChunk, rollup } from 'rollup';
 
 /** Small, and imported from all over: in a later file they would make whoever needs them load all of that. */
-const SHARED: readonly string[] = ['cli/rows', 'cli/slash/parse', 'chat/providers'];
+const SHARED: readonly string[] = ['cli/rows', 'cli/slash/parse', 'chat/providers', 'session/select', 'session/state'];
 
 /**
  * The files that a start loads, in the order in which it does: each takes the modules named here and all that they import at once,
@@ -12,9 +12,13 @@ const SHARED: readonly string[] = ['cli/rows', 'cli/slash/parse', 'chat/provider
 const FILES: Readonly<Record<string, readonly string[]>> = {
   // Before the compile cache is switched on, and all there is to --version.
   terminal: ['cli/terminal', 'errors'],
-  // What every command shares, up to the question for the key: the keychain answers while the rest is loaded.
-  start: ['cli/run', 'cli/signals', 'cli/settings', 'cli/shell', 'vault/anticipate', 'keyring/early', ...SHARED],
-  list: ['cli/commands/sessions', 'cli/input', 'session/open-vault', 'session/project', 'vault/network-warning'],
+  // What every command shares, up to the question for the key, and the list, which has little of its own.
+  start: [
+    ...['cli/run', 'cli/signals', 'cli/settings', 'cli/shell', 'cli/commands/sessions', 'session/project'],
+    ...['vault/anticipate', 'keyring/early', ...SHARED],
+  ],
+  // Loaded while the keychain answers.
+  vault: ['cli/input', 'session/open-vault', 'vault/network-warning'],
   chat: ['cli/commands/chat', 'chat/models', 'cli/elsewhere'],
   program: ['cli/program', 'cli/program/'],
 };

@@ -61,7 +61,7 @@ function chats(home: string): void {
  * second copy in one process, and of the packages what tells where the vault is.
  */
 function loadsFewFiles(home: string): void {
-  const list = ['main', 'terminal', 'start', 'list'];
+  const list = ['main', 'terminal', 'start', 'vault'];
   const wanted = [
     { args: ['--version'], files: ['main', 'terminal'], packages: [] },
     { args: ['sessions'], files: list, packages: LIGHT },
