@@ -1,6 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { constants, type Stats } from 'node:fs';
-import { type FileHandle, lstat, open } from 'node:fs/promises';
+import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type Stats } from 'node:fs';
 import { CofferError } from '../errors.ts';
 
 // Not imported: whatever it lists would be loaded with it, 4 ms at every start.
@@ -33,19 +32,22 @@ export async function readSettingsText(path: string, owner: Owner): Promise<stri
   return bytes && decode(path, bytes);
 }
 
-/** What a file of settings has, whatever it is; `anybody` may have written it. Throws `SETTINGS_INVALID` where it is no regular file. */
+/**
+ * What a file of settings has, whatever it is; `anybody` may have written it. Throws `SETTINGS_INVALID` where it is no regular file.
+ * Reads at once: every start comes by here, and would begin four threads to wait for one.
+ */
 export async function readSettingsBytes(path: string, owner: Owner | 'anybody'): Promise<Buffer | undefined> {
-  const file = await openFile(path, owner);
+  const file = openFile(path, owner);
   if (file === undefined) return undefined;
   try {
-    const stats = await file.stat();
+    const stats = fstatSync(file);
     if (!stats.isFile()) throw refused(path, `is ${kindOf(stats)}, and settings are a file; move it away`);
     if (owner === 'own') requireOurs(path, stats);
-    return await readBytes(path, file);
+    return readBytes(path, file);
   } catch (error) {
     throw unreadable(path, error);
   } finally {
-    await file.close();
+    closeSync(file);
   }
 }
 
@@ -69,14 +71,14 @@ export function invalidSettings(path: string, faults: readonly string[]): Coffer
   return new CofferError('SETTINGS_INVALID', `${path} has ${count}`, { cause });
 }
 
-async function openFile(path: string, owner: Owner | 'anybody'): Promise<FileHandle | undefined> {
+function openFile(path: string, owner: Owner | 'anybody'): number | undefined {
   // Without O_NONBLOCK a named pipe would wait for somebody to write.
   const { O_RDONLY, O_NONBLOCK = 0, O_NOFOLLOW = 0 } = constants;
   try {
-    return await open(path, O_RDONLY | O_NONBLOCK | (owner === 'project' ? O_NOFOLLOW : 0));
+    return openSync(path, O_RDONLY | O_NONBLOCK | (owner === 'project' ? O_NOFOLLOW : 0));
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' && !(await isLink(path))) return undefined;
+    if (code === 'ENOENT' && !isLink(path)) return undefined;
     if (code === 'ENOTDIR' && owner === 'project') return undefined; // whoever needs the directory says that it is none
     if (code === 'ENOENT')
       throw refused(path, 'is a link to a file that is not there; remove it or bring the file back');
@@ -108,11 +110,8 @@ export function isTooDeep(value: unknown): boolean {
   return true;
 }
 
-async function isLink(path: string): Promise<boolean> {
-  return lstat(path).then(
-    () => true,
-    () => false,
-  );
+function isLink(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
 /** Whoever can write the settings chooses where conversations are sent and what tools may do. Windows has no such modes. */
@@ -132,11 +131,11 @@ function requireOurs(path: string, { uid, mode }: Stats): void {
 }
 
 /** Reads no more than one byte over the limit: what `stat` says of a file in /proc is not its length. */
-async function readBytes(path: string, file: FileHandle): Promise<Buffer> {
+function readBytes(path: string, file: number): Buffer {
   const buffer = Buffer.alloc(MAX_LENGTH + 1);
   let length = 0;
   for (;;) {
-    const { bytesRead } = await file.read(buffer, length, buffer.length - length);
+    const bytesRead = readSync(file, buffer, length, buffer.length - length, null);
     length += bytesRead;
     if (length > MAX_LENGTH) throw refused(path, 'is longer than 1 MiB, which no settings are; move it away');
     if (bytesRead === 0) return buffer.subarray(0, length);
