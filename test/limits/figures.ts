@@ -17,7 +17,10 @@ const PATIENCE = 300_000;
 const parts: Readonly<Record<string, (place: Place) => Promise<void>>> = {
   sessions: async (place) => {
     const count = 100_000;
-    await fillVast({ directory: place.data, env: place.libraryEnv, sessions: count, events: realistic(2000) });
+    // Every twentieth was begun where `-l` and `-c` are asked; the others in places that are not there.
+    const projectOf = (number: number) => (number % 20 === 0 ? place.project : `/work/project-${number % 20}`);
+    const { data: directory, libraryEnv: env } = place;
+    await fillVast({ directory, env, sessions: count, events: realistic(2000), projectOf });
     title(`${count.toLocaleString('en')} sessions of 2 KB each`);
     await time(place, 'list, nothing known yet', ['sessions']);
     await time(place, 'list', ['sessions']);
@@ -29,6 +32,7 @@ const parts: Readonly<Record<string, (place: Place) => Promise<void>>> = {
     await time(place, 'search', ['sessions', '--search', 'hello']);
     await time(place, 'delete one', ['delete', '77', '--yes']);
     await time(place, 'list after that', ['sessions']);
+    await time(place, 'search after that', ['sessions', '--search', 'hello']);
     await time(place, 'doctor', ['doctor']);
     await time(place, 'stats', ['stats']);
     await time(place, 'completion of resume', ['complete', '--', 'resume', '']);
