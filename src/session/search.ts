@@ -44,9 +44,9 @@ export async function* search(
   let since = performance.now();
   for (const [at, row] of rows.entries()) {
     const isOpened = !looked?.without.has(row.fileId);
-    const inside = (): LineSearch | undefined => (isOpened ? new LineSearch(wanted, sieve, decoder.decode) : undefined);
-    let found = await look(sessions, row, wanted, inside());
-    if (await decoder.learn()) found = await look(sessions, row, wanted, inside());
+    const inside = (): LineSearch => new LineSearch(wanted, sieve, decoder.decode);
+    let found: Found = isOpened ? await look(sessions, row, wanted, inside()) : { row, matches: marked(row, wanted) };
+    if (isOpened && (await decoder.learn())) found = await look(sessions, row, wanted, inside());
     onLooked(at + 1);
     if ('error' in found) failed.add(row.fileId);
     if ('error' in found || found.matches.length > 0) yield found;
@@ -88,15 +88,19 @@ class Decoder {
   }
 }
 
-async function look(sessions: Searched, row: Row, wanted: string, inside: LineSearch | undefined): Promise<Found> {
+async function look(sessions: Searched, row: Row, wanted: string, inside: LineSearch): Promise<Found> {
   if (row.unreadable !== undefined) return { row, error: row.unreadable };
   try {
-    if (inside) await sessions.scan(row, (lines) => inside.add(lines));
-    return { row, matches: [...marksOf(row).flatMap((said) => matchesIn(said, wanted)), ...(inside?.matches ?? [])] };
+    await sessions.scan(row, (lines) => inside.add(lines));
+    return { row, matches: [...marked(row, wanted), ...inside.matches] };
   } catch (error) {
     if (!isCofferError(error)) throw error;
     return { row, error };
   }
+}
+
+function marked(row: Row, wanted: string): Match[] {
+  return marksOf(row).flatMap((said) => matchesIn(said, wanted));
 }
 
 async function gather(sessions: Searched, fileId: string, trigrams: Trigrams): Promise<Uint32Array> {
