@@ -1,7 +1,6 @@
 import { constants } from 'node:buffer';
-import { stat } from 'node:fs/promises';
+import { type Stats, statSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { CofferError, isCofferError } from '../../errors.ts';
 import type { Surroundings } from '../../session/project.ts';
 import type { Row } from '../../session/row.ts';
@@ -53,7 +52,7 @@ export function requestOf(options: Options): ChatRequest {
 export async function chat(shell: Shell, request: ChatRequest): Promise<CofferError | undefined> {
   const { terminal, env, options } = shell;
   const incognito = options.incognito === true;
-  const directory = await workDirectory(options.path);
+  const directory = workDirectory(options.path);
   // git is a process of its own: it looks while the rest is loaded and the key is looked up.
   const looking = lookAround(directory);
   looking.catch(() => undefined); // whoever awaits it hears of it
@@ -184,6 +183,7 @@ async function promptOf(prompt: string, { streams }: Terminal): Promise<string> 
 }
 
 async function pipedText({ stdin }: Terminal['streams']): Promise<string> {
+  const { text } = await import('node:stream/consumers');
   try {
     return await text(stdin);
   } catch (cause) {
@@ -214,16 +214,18 @@ async function tellStart(
 }
 
 /** The directory that a conversation is about. Throws `USAGE` where there is no such directory. */
-async function workDirectory(path: string | undefined): Promise<string> {
+function workDirectory(path: string | undefined): string {
   const directory = resolve(path ?? '.');
-  const found = await stat(directory).catch((cause: NodeJS.ErrnoException) => {
-    throw new CofferError(
-      'USAGE',
-      `--path ${directory} can't be used: ${cause.code === 'ENOENT' ? 'there is no such directory' : cause.code}`,
-      { cause },
-    );
-  });
-  if (!found.isDirectory()) throw new CofferError('USAGE', `--path ${directory} can't be used: it is not a directory`);
+  const refused = (why: string | undefined, cause?: unknown): CofferError =>
+    new CofferError('USAGE', `--path ${directory} can't be used: ${why}`, { cause });
+  let found: Stats;
+  try {
+    found = statSync(directory);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw refused(code === 'ENOENT' ? 'there is no such directory' : code, cause);
+  }
+  if (!found.isDirectory()) throw refused('it is not a directory');
   return directory;
 }
 
