@@ -73,10 +73,11 @@ export async function showFound(
 
 /**
  * The answer is out: what the next search will be glad of may take its time, and all that it needs where somebody sees why the program is
- * still there. It may be ended at any moment: what is done is kept, but for the last of it.
+ * still there. Who reads the answer from a pipe waits for its end. It may be ended at any moment: what is done is kept, but for the last of it.
  */
 async function settle(terminal: Terminal, sessions: Sessions): Promise<void> {
-  if (!terminal.interactive || terminal.dumb) return sessions.settle();
+  const isWatched = terminal.interactive && terminal.streams.stdout.isTTY && !terminal.dumb;
+  if (!isWatched) return sessions.settle();
   const progress = new Progress(terminal, 'indexing for the next search, ctrl+c ends it:');
   try {
     await sessions.settle((done, total) => progress.show(done, total));
