@@ -3,6 +3,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DEVICE_NEEDS, mountRam, Undo } from './block-device.ts';
 import type { Campaign, Control, Figures } from './campaign.ts';
+import { fillWithCaches } from './disk-full-caches.ts';
 import { SmallDisk, SYSTEMS, type System } from './disk-full-disk.ts';
 import { type Kind, kinds, type Refusal, type Scene } from './disk-full-saves.ts';
 import { History, type Verdict } from './power-cut-history.ts';
@@ -36,7 +37,15 @@ export const campaign: Campaign = {
       );
       controls.push({ name, cases: attacked.length, caught: attacked.filter(({ lost }) => lost > 0).length });
     }
-    return figuresOf(cases, controls);
+    const figures = figuresOf(cases, controls);
+    const caches = await fillWithCaches(ram, key);
+    return {
+      ...figures,
+      cases: figures.cases + caches.cases,
+      controls: [...controls, caches.control],
+      notes: [...figures.notes, `caches not written for want of room ${caches.unwritten}`],
+      failures: [...figures.failures, ...caches.failures],
+    };
   },
 };
 

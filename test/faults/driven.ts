@@ -22,9 +22,13 @@ export interface Asked {
     | 'removeSlot'
     | 'list'
     | 'search'
+    | 'remove'
+    | 'redact'
     | 'overtake';
-  /** The step's text (one word: what `check` gives back), a snapshot's name, which session to resume, a passphrase or a slot, what to search for. */
+  /** The step's text (one word: what `check` gives back), a snapshot's name, which session to resume, a passphrase or a slot, what to search for, what to take out. */
   readonly text?: string;
+  /** The file of the session that is removed, or that something is taken out of. */
+  readonly fileId?: string;
   /** Pads a step to so many bytes that do not compress. */
   readonly size?: number;
   /** Makes a step of two messages: the text, and a reply that begins with `<text>-reply`. A step is there wholly or not at all. */

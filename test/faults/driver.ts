@@ -4,6 +4,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { startBrokerEarly } from '../../src/keyring/broker-start.ts';
 import type { NewEvent } from '../../src/session/event.ts';
 import { openVault, sessionsOf } from '../../src/session/open-vault.ts';
+import { redactionOf, redactSession } from '../../src/session/redact.ts';
+import { keepingCaches } from '../../src/session/removal.ts';
+import type { Row } from '../../src/session/row.ts';
 import { search } from '../../src/session/search.ts';
 import type { Session } from '../../src/session/session.ts';
 import type { Sessions } from '../../src/session/sessions.ts';
@@ -97,10 +100,27 @@ const verbs: Record<Asked['do'], (asked: Asked) => Promise<object | undefined>> 
     await vault.settle();
     return { found };
   },
+  /** Removes a session as `coffer delete` does. */
+  remove: async ({ fileId }) => {
+    const row = await rowOf(fileId);
+    await keepingCaches(vault, [row], () => vault.delete(row));
+    return undefined;
+  },
+  /** Takes a text out of a session as `coffer redact` does. */
+  redact: async ({ fileId, text = '' }) => {
+    await vault.change(await rowOf(fileId), (session) => redactSession(session, redactionOf(text)));
+    return undefined;
+  },
   list: async () => ({
     rows: (await vault.list()).map(({ fileId, label, unreadable }) => [fileId, label, unreadable?.code]),
   }),
 };
+
+async function rowOf(fileId: string | undefined): Promise<Row> {
+  const row = (await vault.list()).find((one) => one.fileId === fileId);
+  if (!row) throw new Error(`there is no session in ${fileId}`);
+  return row;
+}
 
 function eventsOf({ text = '', size = 0, reply }: Asked): NewEvent[] {
   const event: NewEvent = { type: 'message', message: { role: 'user', content: padded(text, size) } };

@@ -1,17 +1,31 @@
 import { join } from 'node:path';
 import type { Campaign, Control, Figures } from './campaign.ts';
 import { attack, type Fault, faultsOf, type Target } from './errors-attack.ts';
+import { attackCaches } from './errors-caches.ts';
 import { saves } from './strace-kinds.ts';
 import type { Breach } from './strace-look.ts';
 import { Prepared } from './strace-saves.ts';
 import { shareOut, type Worker, withWorkers } from './strace-workers.ts';
 import { wrongWay } from './wrong-saves.ts';
 
-/** Lets every system call of one save of each kind fail in every way it can: the process lives, tells, and saves again. */
+/**
+ * Lets every system call of one save of each kind fail in every way it can: the process lives, tells, and saves again. The same of the
+ * caches, while they are written, read and dropped.
+ */
 export const campaign: Campaign = {
   name: 'errors',
   needs: ['root', 'strace', 'prlimit', 'gnome-keyring-daemon', 'dbus-daemon', 'secret-tool'],
-  run: (folder, tell) => withWorkers(folder, (workers) => attackAll(workers, folder, tell)),
+  run: async (folder, tell) => {
+    const saves = await withWorkers(folder, (workers) => attackAll(workers, folder, tell));
+    const caches = await attackCaches(folder);
+    return {
+      cases: saves.cases + caches.cases,
+      lost: saves.lost,
+      controls: [...saves.controls, ...caches.controls],
+      notes: [...saves.notes, ...caches.notes],
+      failures: [...saves.failures, ...caches.failures],
+    };
+  },
 };
 
 /** In this order: what the first ones have met the later ones meet less often. */

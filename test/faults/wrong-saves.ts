@@ -15,6 +15,8 @@ const PLACES: Readonly<Record<string, string>> = {
   unchecked: 'src/files/replace.ts',
   'atomic-package': 'src/files/replace.ts',
   'flush-again': 'src/files/append.ts',
+  'cache-kept': 'src/files/cache.ts',
+  'cache-left': 'src/files/cache.ts',
 };
 
 /** The environment of a driver that saves in one of these ways. */

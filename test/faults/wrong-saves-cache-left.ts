@@ -1,0 +1,24 @@
+import { closeSync, openSync, renameSync } from 'node:fs';
+import { isSystemError } from '../../src/files/reason.ts';
+import { writeAllSync } from '../../src/files/write.ts';
+
+/* Writes a cache as coffer does, and leaves the rest of one lying that could not be written. */
+
+export * from '../../src/files/cache.ts';
+
+let written = 0;
+
+/** Takes the place of coffer's own. */
+export function writeCache(path: string, make: () => readonly Uint8Array[]): boolean {
+  const temp = path.replace(/[^/]+$/, (name) => `.${name}.${String(++written).padStart(16, '0')}.tmp`);
+  try {
+    const file = openSync(temp, 'wx', 0o600);
+    writeAllSync(file, make(), 0);
+    closeSync(file);
+    renameSync(temp, path);
+    return true;
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    return false;
+  }
+}
