@@ -112,13 +112,13 @@ export class Session implements AsyncDisposable {
   async rewrite(events: readonly Event[]): Promise<void> {
     if (this.#ended) throw new TypeError('the session is closed');
     await this.#queue;
+    const { file } = this.#writable ?? {};
+    if (file) this.#vault.dropCaches();
     this.#events = [...events];
     this.#state = fold(emptyState, events);
     this.#touched = true;
-    const { file } = this.#writable ?? {};
     if (file === undefined) return;
     this.#handedOver = 0;
-    this.#vault.dropCaches();
     await this.#settle(file.rewrite(this.#step()));
     this.#durable = this.#handedOver;
     this.#vault.markNow(file);

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { existsSync, lstatSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
@@ -46,6 +46,23 @@ describe('what was removed is not in the index', () => {
     const { place } = await partsOf(at);
     expect(() => place.remove('0'.repeat(32))).toThrow(expect.objectContaining({ code: 'NOT_SAVED' }));
     expect(existsSync(indexOf(at))).toBe(false);
+  });
+
+  it('from before a session is redacted on, even where that fails', async () => {
+    const { at, fileIds } = await indexed();
+    await using sessions = await at.open();
+    const row = (await sessions.list()).find(({ fileId }) => fileId === fileIds[7])!;
+    const [there, away] = [join(at.directory, 'sessions'), join(at.directory, 'away')];
+    const failing = sessions.change(row, async (session) => {
+      renameSync(there, away);
+      try {
+        await redactSession(session, redactionOf('country 7'));
+      } finally {
+        expect(existsSync(indexOf(at))).toBe(false);
+        renameSync(away, there);
+      }
+    });
+    await expect(failing).rejects.toMatchObject({ code: 'NOT_SAVED' });
   });
 
   it('of a session that was redacted', async () => {
@@ -190,6 +207,21 @@ describe('a new session', () => {
 });
 
 describe('processes that list at once', () => {
+  it('do not list a file that goes away between a look at it and its opening', async () => {
+    const { at, fileIds } = await filled();
+    const { place, listing, keys } = await partsOf(at);
+    const { path } = place;
+    let looks = 0;
+    place.path = (fileId) => {
+      if (fileId === fileIds[3] && ++looks === 2) rmSync(at.path(fileId));
+      return path.call(place, fileId);
+    };
+    const { listed: rows } = await listing.list(keys);
+    expect(looks).toBeGreaterThan(1);
+    expect(rows.filter((row) => 'error' in row)).toEqual([]);
+    expect(rows).toHaveLength(fileIds.length - 1);
+  });
+
   it('all see the files as they are, and leave an index that opens or none', async () => {
     const { at } = await indexed();
     const key = await keyOf(at);
