@@ -68,7 +68,9 @@ export class Listing {
     const listed: Listed[] = [];
     for (const fileId of fileIds) {
       const stats = this.#stats(fileId);
-      if (stats) listed.push(listOne(look, fileId, stats, held.get(fileId)));
+      const one = stats && listOne(look, fileId, stats, held.get(fileId));
+      // A file that went away in between is not one that can't be read.
+      if (one && (!('error' in one) || this.#stats(fileId))) listed.push(one);
     }
     this.#known = look.found;
     if (!afresh) this.#index.update(keys, look, kept.rows, isJudged || found?.header ? seen : undefined);
