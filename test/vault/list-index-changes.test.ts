@@ -207,21 +207,6 @@ describe('a new session', () => {
 });
 
 describe('processes that list at once', () => {
-  it('do not list a file that goes away between a look at it and its opening', async () => {
-    const { at, fileIds } = await filled();
-    const { place, listing, keys } = await partsOf(at);
-    const { path } = place;
-    let looks = 0;
-    place.path = (fileId) => {
-      if (fileId === fileIds[3] && ++looks === 2) rmSync(at.path(fileId));
-      return path.call(place, fileId);
-    };
-    const { listed: rows } = await listing.list(keys);
-    expect(looks).toBeGreaterThan(1);
-    expect(rows.filter((row) => 'error' in row)).toEqual([]);
-    expect(rows).toHaveLength(fileIds.length - 1);
-  });
-
   it('all see the files as they are, and leave an index that opens or none', async () => {
     const { at } = await indexed();
     const key = await keyOf(at);
