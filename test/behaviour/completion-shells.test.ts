@@ -32,7 +32,7 @@ async function withCoffer(place: Place): Promise<Record<string, string>> {
 }
 
 function ask(shell: string, args: readonly string[], place: Place, env: Record<string, string>): string {
-  const { stdout, stderr } = spawnSync(shell, args, { cwd: place.project, env, encoding: 'utf8', timeout: 20_000 });
+  const { stdout, stderr } = spawnSync(shell, args, { cwd: place.project, env, encoding: 'utf8', timeout: 60_000 });
   return `${stdout}${stderr}`;
 }
 

@@ -10,7 +10,7 @@ import { type Ending, Terminal } from './pty.ts';
 const repository = join(import.meta.dirname, '..', '..');
 
 /** How long a program may run before it counts as hanging. */
-const PATIENCE = 30_000;
+const PATIENCE = 60_000;
 
 /** A program that ran to its end. */
 export interface Result extends Ending {

@@ -23,7 +23,7 @@ const keys: Record<Key, string> = {
 };
 
 /** How long a test waits for a line that never comes before it fails with the screen in its message. */
-const PATIENCE = 20_000;
+const PATIENCE = 60_000;
 
 /**
  * Runs a program on a pseudo-terminal of its own, as a person would see it. Nothing here sleeps: every
