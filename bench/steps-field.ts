@@ -1,5 +1,9 @@
+import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Chain } from '../src/envelope/chain.ts';
+import { VaultKey } from '../src/envelope/key.ts';
+import { sealFrame } from '../src/envelope/seal.ts';
 import type { Event } from '../src/session/event.ts';
 import type { Sessions } from '../src/session/sessions.ts';
 import type { Task } from './measure.ts';
@@ -9,6 +13,9 @@ import { eventsOf, Transcript } from './transcript.ts';
 
 /** New events of one step, in bytes of plaintext. */
 export const STEP = 2048;
+
+/** Bytes that stand around a summary and one segment in a frame of one chunk. */
+const AROUND = 4 + 56 + 4 + 8 + 9 + 16;
 
 /** Where a field's session, floor and peers are. */
 export interface Ground {
@@ -29,6 +36,9 @@ export class Field implements AsyncDisposable {
   readonly #stack = new AsyncDisposableStack();
   readonly #session: SteppedSession;
   readonly #floor: Floor;
+  readonly #sealed: Floor;
+  readonly #key = VaultKey.generate();
+  #chain: Chain = { link: randomBytes(32), index: 1 };
 
   constructor({ sessions, folder }: Ground, bytes: number) {
     const [id, name] = namesOf(bytes);
@@ -39,13 +49,15 @@ export class Field implements AsyncDisposable {
     mkdirSync(this.#folder);
     this.#session = this.#stack.use(new SteppedSession(sessions, roomOf(bytes), new Transcript(bytes)));
     this.#floor = this.#stack.use(new Floor(join(this.#folder, 'floor')));
+    this.#sealed = this.#stack.use(new Floor(join(this.#folder, 'sealed')));
   }
 
-  /** A step of coffer's, and the bytes of the last one appended to a file. */
+  /** A step of coffer's, the bytes of the last one appended to a file, and as many sealed for it. */
   tasks(): Task[] {
     return [
       { name: `coffer ${this.id}`, run: () => this.#step() },
       { name: `floor ${this.id}`, run: () => this.#floor.append(this.#session.written) },
+      { name: `sealed ${this.id}`, run: () => this.#sealAndAppend() },
     ];
   }
 
@@ -79,6 +91,18 @@ export class Field implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#stack.disposeAsync();
+  }
+
+  /** What no step that is sealed can do without: a frame of the last step's length, and its append. */
+  #sealAndAppend(): number {
+    const summary = Buffer.alloc(600);
+    const stored = randomBytes(this.#session.written.length - summary.length - AROUND);
+    const start = performance.now();
+    const content = { summary, segments: [{ codec: 0, plainLength: stored.length, stored } as const] };
+    const { bytes, next } = sealFrame(this.#key, this.#chain, content);
+    const time = performance.now() - start;
+    this.#chain = next;
+    return time + this.#sealed.append(bytes);
   }
 
   async #step(): Promise<number> {

@@ -89,7 +89,12 @@ function rowOf(field: Field, times: ReadonlyMap<string, Spread>): Row {
     `its bytes appended + fdatasync`,
     spreadAt(times, `floor ${field.id}`),
   );
-  const lines = [floor, lineAgainst(`step-${field.id}`, what, coffer, floor)];
+  const sealed = spreadAt(times, `sealed ${field.id}`);
+  const lines = [
+    floor,
+    lineAgainst(`step-sealed-${field.id}`, 'as many bytes sealed, appended + fdatasync', sealed, floor),
+    lineAgainst(`step-${field.id}`, what, coffer, floor),
+  ];
   const medians = new Map([
     ['coffer', coffer.median],
     ['floor', floor.value.median],
