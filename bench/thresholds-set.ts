@@ -9,7 +9,7 @@ import { exponentOf, figureIn } from './report.ts';
 import { readThresholds, type Threshold, type Thresholds } from './thresholds.ts';
 
 /** What two noisy processors need beyond the worst that was seen. */
-const ROOM = { ratio: 1.3, exponent: 0.2 };
+const ROOM = { ratio: 1.5, exponent: 0.2 };
 
 /** The same thresholds with bounds from these runs; what none of them measured has no bound, and neither has what is absolute. */
 export function boundsFrom(reports: readonly Report[], { parts, growth }: Thresholds, date: string): Thresholds {
