@@ -9,6 +9,12 @@ import { SHORT, writeAll, writeAllSync } from './write.ts';
 const QUICK_MS = 1;
 const QUICK_RUN = 4;
 
+/** What a disk has shown of itself, to be handed from one open end of a file to the next. */
+export interface Pace {
+  /** How many flushes in a row were quick. */
+  quick: number;
+}
+
 /**
  * The end of a file that only this process writes, kept open from one append to the next: opening it anew takes a fifth of what an
  * append takes. Whoever appends closes it.
@@ -19,15 +25,16 @@ const QUICK_RUN = 4;
 export class FileEnd implements Disposable {
   readonly #path: string;
   #file: number | undefined;
+  readonly #pace: Pace;
   #at: Stamp;
-  #quick = 0;
   #busy = false;
   #closing = false;
 
   /** Opens the file at `path`, which must still be the one that `at` names, and end there. Throws `NOT_SAVED`. */
-  constructor(path: string, at: Stamp) {
+  constructor(path: string, at: Stamp, pace: Pace = { quick: 0 }) {
     this.#path = path;
     this.#at = at;
+    this.#pace = pace;
     try {
       this.#file = openSync(path, constants.O_WRONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0));
       mustBe(at, fstatSync(this.#file, { bigint: true }));
@@ -99,9 +106,9 @@ export class FileEnd implements Disposable {
    */
   async #flush(file: number, length: number): Promise<void> {
     const start = performance.now();
-    if (this.#quick >= QUICK_RUN && length <= SHORT) fdatasyncSync(file);
+    if (this.#pace.quick >= QUICK_RUN && length <= SHORT) fdatasyncSync(file);
     else await fdatasync(file);
-    this.#quick = performance.now() - start < QUICK_MS ? this.#quick + 1 : 0;
+    this.#pace.quick = performance.now() - start < QUICK_MS ? this.#pace.quick + 1 : 0;
   }
 
   #confirm(size: number): Stamp {

@@ -4,7 +4,7 @@ import { type Chain, firstLink } from '../envelope/chain.ts';
 import { type Content, encodeHeader } from '../envelope/format.ts';
 import type { VaultKey } from '../envelope/key.ts';
 import { type SealedFrame, sealFrame, sealFrameInSlices } from '../envelope/seal.ts';
-import { FileEnd } from '../files/append.ts';
+import { FileEnd, type Pace } from '../files/append.ts';
 import { replaceFile, replaceFileSync, type Stamp, sweepTemps } from '../files/replace.ts';
 import { Body, pack, packStep } from './body.ts';
 import type { Opened, Torn } from './open.ts';
@@ -70,6 +70,7 @@ export class SealedFile {
   #end: End | undefined;
   /** The file, open at its end; undefined until something is appended. */
   #appender: FileEnd | undefined;
+  readonly #pace: Pace = { quick: 0 };
   #torn: Torn | undefined;
   #queue: Promise<void> = Promise.resolve();
   #inFlight = false;
@@ -281,7 +282,7 @@ export class SealedFile {
   }
 
   #opened(end: End): FileEnd {
-    this.#appender ??= new FileEnd(this.path, end.stamp);
+    this.#appender ??= new FileEnd(this.path, end.stamp, this.#pace);
     return this.#appender;
   }
 

@@ -32,7 +32,7 @@ describe('boundsFrom', () => {
 
   it('gives each ratio the worst that was seen and some room, and each exponent', () => {
     const set = boundsFrom(runs, thresholds, '2026-11-22');
-    expect(set.parts['part']?.['step']).toEqual({ target: 2, short: 2.73 });
+    expect(set.parts['part']?.['step']).toEqual({ target: 2, short: 3.15 });
     expect(set.growth).toEqual({ flat: { target: 0.1, short: 0.41 }, linear: { target: 1.1 } });
     expect(set).toMatchObject({ set: '2026-11-22', how: expect.stringContaining('the worst of 2 runs') });
     expect(parseThresholds(JSON.stringify(set))).toEqual(set);

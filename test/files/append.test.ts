@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, type TestContext } from 'vitest';
 import { FileEnd } from '../../src/files/append.ts';
 import { reasonOf, replaceFile, replaceFileSync } from '../../src/files/replace.ts';
 import { appendOnce, appendOnceSync } from './appends.ts';
@@ -130,17 +130,28 @@ describe('FileEnd', () => {
   );
 
   it('flushes aside until the disk is known to be quick, and what is long always', async (context) => {
-    const memory = '/dev/shm'; // a flush takes no time there
-    if (!existsSync(memory)) context.skip('there is no file system in memory');
-    const folder = mkdtempSync(join(memory, 'coffer-'));
-    onTestFinished(() => rmSync(folder, { recursive: true }));
-    const path = join(folder, 'session');
+    const path = join(inMemory(context), 'session');
     using end = new FileEnd(path, await replaceFile(path, [Buffer.from('one ')]));
     const aside: boolean[] = [];
     for (let at = 0; at < 60; at++) aside.push(await waits(end.append(Buffer.from('more '))));
     expect(aside.slice(0, 4)).toEqual(Array(4).fill(true));
     expect(aside).toContain(false);
     expect(await waits(end.append(Buffer.alloc(100_000)))).toBe(true);
+  });
+
+  it('knows from the end that was open before how quick the disk is', async (context) => {
+    const path = join(inMemory(context), 'session');
+    let stamp = await replaceFile(path, [Buffer.from('one ')]);
+    const pace = { quick: 0 };
+    const aside: boolean[] = [];
+    for (let at = 0; at < 60; at++) {
+      using end = new FileEnd(path, stamp, pace);
+      const appended = end.append(Buffer.from('more '));
+      aside.push(await waits(appended));
+      stamp = await appended;
+    }
+    expect(aside[0]).toBe(true);
+    expect(aside).toContain(false);
   });
 
   it('appends nothing more once it failed, or is closed', async () => {
@@ -158,6 +169,15 @@ describe('FileEnd', () => {
     expect(readFileSync(path, 'utf8')).toBe('one !');
   });
 });
+
+/** A folder where a flush takes no time. */
+function inMemory(context: TestContext): string {
+  const memory = '/dev/shm';
+  if (!existsSync(memory)) context.skip('there is no file system in memory');
+  const folder = mkdtempSync(join(memory, 'coffer-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  return folder;
+}
 
 /** Tells whether something takes a turn of the event loop: what another thread does is heard of in no other way. */
 async function waits(done: Promise<unknown>): Promise<boolean> {
