@@ -5,7 +5,16 @@ import { join } from 'node:path';
 const repository = join(import.meta.dirname, '..', '..');
 
 /** What npm needs to build and pack coffer. */
-const sources = ['src', 'native-fallback', 'docs', 'tools', 'package.json', 'tsconfig.json', 'tsconfig.build.json'];
+const sources = [
+  'src',
+  'native-fallback',
+  'docs',
+  'tools',
+  'package.json',
+  'tsconfig.json',
+  'tsconfig.build.json',
+  'tsconfig.program.json',
+];
 
 /**
  * Packs coffer as npm would publish it, from a copy of the repository, and puts the package into `folder` as an installation
