@@ -158,6 +158,11 @@ export class KeytarKeyring implements Keyring {
   /** The same, and the text of an item that is there and open. */
   async #look(keyId: string): Promise<Looked | Refusal | undefined> {
     if (this.#platform !== 'linux') return undefined;
+    if (this.#options.env['COFFER_KEYCHAIN'] === 'keytar') {
+      // The addon and no other way: what it gives, or that it can't be loaded.
+      const state = await this.#inspect(keyId);
+      return state === undefined || 'outcome' in state ? state : { state };
+    }
     return takeLook(this.#options.env, keyId) ?? look(this.#terms(), itemOf(keyId));
   }
 

@@ -12,6 +12,7 @@ export async function anticipateKey(env: NodeJS.ProcessEnv, directory?: string):
   const file = readVaultFile(dataDirectory(env, directory));
   if (file?.backend !== 'keytar') return false;
   if (process.platform === 'linux') {
+    if (choice !== 'auto') return false; // whoever says `keytar`, and no other way, is given what the addon gives
     const { lookEarly } = await import('../keyring/early.ts');
     lookEarly(env, file.key);
   } else {

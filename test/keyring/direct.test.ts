@@ -62,6 +62,29 @@ describe('a look-up of keytar’s item', () => {
     expect((await lookUp(bus)).brokers).toBe(1);
   });
 
+  it('asks a broker wherever nothing but keytar is allowed', async () => {
+    await using keychain = await startKeychain();
+    await keychain.storeItem(KEY_ID, TEXT);
+    const forced = { ...keychain, env: { ...keychain.env, COFFER_KEYCHAIN: 'keytar' } };
+    expect(await lookUp(forced)).toEqual({ brokers: 1, found: { outcome: 'READY', secret: SECRET } });
+  });
+
+  it('asks once more where there is no such method for a moment, and not for ever', async () => {
+    await using bus = await startBus();
+    let asked = 0;
+    const unknownUntil = (times: number) => () =>
+      ++asked > times ? values('o', '/c') : { error: 'org.freedesktop.DBus.Error.UnknownMethod' };
+    {
+      using _keychain = await keyedThat(bus, { ReadAlias: unknownUntil(2) });
+      expect((await lookUp(bus)).found).toEqual({ outcome: 'READY', secret: SECRET });
+    }
+    await using other = await startBus();
+    asked = 0;
+    using _never = await keyedThat(other, { ReadAlias: unknownUntil(99) });
+    expect((await lookUp(other)).found).toMatchObject({ outcome: 'ABSENT' });
+    expect(asked).toBe(5);
+  });
+
   it('asks none where that same stand-in has one open item', async () => {
     await using bus = await startBus();
     using _keychain = await keyedThat(bus, {});
@@ -104,7 +127,7 @@ describe('a look that began early', () => {
 });
 
 async function lookUp(
-  bus: Bus,
+  bus: Pick<Bus, 'env'>,
   patience: Patience = ROOMY,
   keyId = KEY_ID,
 ): Promise<{ brokers: number; found: LookUp }> {
@@ -119,6 +142,6 @@ function keyedThat(bus: Bus, answers: Answers): Promise<StandIn> {
   return keychainThat(bus, { GetSecret: () => secretOf(TEXT, 'text/plain; charset=utf8'), ...answers });
 }
 
-function envOf(bus: Bus): NodeJS.ProcessEnv {
+function envOf(bus: Pick<Bus, 'env'>): NodeJS.ProcessEnv {
   return { PATH: process.env['PATH'], ...bus.env };
 }
