@@ -4,7 +4,7 @@ import { zstdDecompressSync } from 'node:zlib';
 import { firstLink, nextLink } from '../src/envelope/chain.ts';
 import { CHUNK, decodeFrameHead, FRAME_HEAD_LENGTH, HEADER_LENGTH, TAG } from '../src/envelope/format.ts';
 import type { VaultKey } from '../src/envelope/key.ts';
-import { frameSecrets } from '../src/envelope/seal.ts';
+import { frameSecrets } from '../src/envelope/secrets.ts';
 
 /*
  * The floor of everything that reads: the same file read, opened by AES-GCM and decompressed, in one go and in one file. Only the tags are
@@ -20,7 +20,7 @@ export function* rawSegments(path: string, key: VaultKey): Generator<Buffer> {
     const end = offset + 4 + head.length;
     const secrets = frameSecrets(key, chain, head);
     yield* segmentsIn(rawFrame(bytes.subarray(offset + FRAME_HEAD_LENGTH, end), secrets));
-    chain = nextLink(chain, head);
+    chain = nextLink(chain, bytes.subarray(offset));
     offset = end;
   }
 }

@@ -127,11 +127,9 @@ export function decodeFrameHead(bytes: Uint8Array): FrameHead {
   return { length, salt: view.subarray(4, 28), commitment: view.subarray(28, 60) };
 }
 
-/** Writes a frame's first sixty bytes into `target`, from `at` on. */
-export function writeFrameHead(head: FrameHead, target: Buffer, at: number): void {
-  target.writeUInt32BE(head.length, at);
-  target.set(head.salt, at + 4);
-  target.set(head.commitment, at + 28);
+/** Writes a frame's first sixty bytes. */
+export function encodeFrameHead(head: FrameHead): Buffer {
+  return Buffer.concat([encodeLength(head.length), head.salt, head.commitment]);
 }
 
 /** Gives the bytes of a message that holds `plainLength` bytes: every chunk but the last is full. */
@@ -162,7 +160,7 @@ export function encodeContent(content: Content, floor: number): Buffer[] {
   if (used > MAX_MESSAGE) throw tooLarge();
   const length = paddedLength(used, floor);
   const isShort = length < CHUNK;
-  const start = isShort ? Buffer.alloc(length) : Buffer.allocUnsafe(bodyStart);
+  const start = Buffer.allocUnsafe(isShort ? length : bodyStart);
   start.writeUInt32BE(summary.length);
   start.set(summary, 4);
   start.writeBigUInt64BE(BigInt(bodyLength), 4 + summary.length);
@@ -176,6 +174,7 @@ export function encodeContent(content: Content, floor: number): Buffer[] {
     start.set(segment.stored, offset + SEGMENT_HEAD_LENGTH);
     offset += SEGMENT_HEAD_LENGTH + segment.stored.length;
   }
+  start.fill(0, offset);
   return [start];
 }
 

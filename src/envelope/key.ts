@@ -1,7 +1,7 @@
-import { createHash, createSecretKey, type Hash, hkdfSync, type KeyObject, randomFillSync } from 'node:crypto';
+import { createSecretKey, hash, hkdfSync, type KeyObject, randomFillSync } from 'node:crypto';
 
 /** Bytes of a vault key, of a slot key and of every key derived from them. */
-export const KEY_LENGTH = 32;
+const KEY_LENGTH = 32;
 
 /**
  * The vault key: 32 random bytes that open every sealed file of a vault. It lives in KeyObjects, so that neither
@@ -52,57 +52,75 @@ export function hkdfSha256(key: KeyObject, salt: Uint8Array | '', info: Uint8Arr
 
 /**
  * Derives `length` bytes by HKDF-Expand alone (RFC 5869 §2.3), from a `key` that is uniformly random already; node's
- * hkdfSync always does Extract as well. More than 255 blocks are a RangeError. The caller owns, and wipes, the result.
+ * hkdfSync always does Extract as well. `info` are pieces of it, in order. A key that is not
+ * {@link KEY_LENGTH} bytes is a RangeError, and so are more than 255 blocks. The
+ * caller owns, and wipes, the result.
  */
-export function hkdfExpand(hash: 'sha256' | 'sha512', key: KeyObject, info: Uint8Array, length: number): Buffer {
-  const { output: size } = LENGTHS[hash];
+export function hkdfExpand(algorithm: Algorithm, key: KeyObject, info: readonly Uint8Array[], length: number): Buffer {
+  const { output: size, block } = LENGTHS[algorithm];
   const blocks = Math.ceil(length / size);
   if (blocks > 255) throw new RangeError(`HKDF-Expand gives at most 255 blocks, not ${blocks}`);
-  const mac = macOf(hash, key);
+  const { inner, outer } = padsOf(algorithm, key);
   const output = Buffer.allocUnsafeSlow(blocks * size);
-  // T(n-1) ‖ info ‖ n, of which the first block has no T(n-1).
-  const input = Buffer.allocUnsafeSlow(size + info.length + 1);
-  input.set(info, size);
-  for (let block = 0; block < blocks; block++) {
-    input[input.length - 1] = block + 1;
-    const next = mac(block === 0 ? input.subarray(size) : input);
-    output.set(next, block * size);
-    input.set(next, 0);
+  // What HMAC hashes: inner pad ‖ T(n-1) ‖ info ‖ n. Of the first block, which has no T(n-1), the pad begins so much later.
+  const input = Buffer.allocUnsafeSlow(block + size + lengthOf(info) + 1);
+  input.set(inner, size);
+  let at = block + size;
+  for (const piece of info) {
+    input.set(piece, at);
+    at += piece.length;
+  }
+  const around = Buffer.allocUnsafeSlow(block + size);
+  around.set(outer, 0);
+  for (let n = 1; n <= blocks; n++) {
+    input[at] = n;
+    const within = hash(algorithm, n === 1 ? input.subarray(size) : input, 'buffer');
+    around.set(within, block);
+    const next = hash(algorithm, around, 'buffer');
+    output.set(next, (n - 1) * size);
+    input.set(inner, 0);
+    input.set(next, block);
+    within.fill(0);
     next.fill(0);
   }
   input.fill(0);
+  around.fill(0);
   return output.subarray(0, length);
 }
 
-/**
- * HMAC (RFC 2104) with a key that is used again and again: what hashing begins with is made once and copied, where createHmac makes it
- * anew each time, which takes a fifth of a small step.
- */
-function macOf(hash: 'sha256' | 'sha512', key: KeyObject): (input: Uint8Array) => Buffer {
-  const known = macs.get(key)?.[hash];
-  if (known) return known;
-  const bytes = key.export();
-  const { block } = LENGTHS[hash];
-  if (bytes.length > block) throw new RangeError(`a key has at most ${block} bytes`);
-  const [inner, outer] = [0x36, 0x5c].map((filler) => {
-    const pad = Buffer.alloc(block, filler);
-    for (const [at, byte] of bytes.entries()) pad[at] = filler ^ byte;
-    const begun = createHash(hash).update(pad);
-    pad.fill(0);
-    return begun;
-  }) as [Hash, Hash];
-  bytes.fill(0);
-  const mac = (input: Uint8Array): Buffer => {
-    const digest = inner.copy().update(input).digest();
-    const result = outer.copy().update(digest).digest();
-    digest.fill(0);
-    return result;
-  };
-  macs.set(key, { ...macs.get(key), [hash]: mac });
-  return mac;
+function lengthOf(pieces: readonly Uint8Array[]): number {
+  let length = 0;
+  for (const piece of pieces) length += piece.length;
+  return length;
 }
 
-const macs = new WeakMap<KeyObject, { [hash in 'sha256' | 'sha512']?: ReturnType<typeof macOf> }>();
+interface Pads {
+  readonly inner: Buffer;
+  readonly outer: Buffer;
+}
+
+/**
+ * What HMAC (RFC 2104) mixes its key into. They are made once for a key: createHmac makes them anew each time, which takes a fifth of a
+ * small step.
+ */
+function padsOf(algorithm: Algorithm, key: KeyObject): Pads {
+  const known = pads.get(key)?.[algorithm];
+  if (known) return known;
+  const bytes = key.export();
+  if (bytes.length !== KEY_LENGTH) throw new RangeError(`an input key has ${KEY_LENGTH} bytes`);
+  const [inner, outer] = [0x36, 0x5c].map((filler) => {
+    const pad = Buffer.alloc(LENGTHS[algorithm].block, filler);
+    for (const [at, byte] of bytes.entries()) pad[at] = filler ^ byte;
+    return pad;
+  }) as [Buffer, Buffer];
+  bytes.fill(0);
+  pads.set(key, { ...pads.get(key), [algorithm]: { inner, outer } });
+  return { inner, outer };
+}
+
+const pads = new WeakMap<KeyObject, { [algorithm in Algorithm]?: Pads }>();
+
+type Algorithm = 'sha256' | 'sha512';
 
 /** In bytes. */
 const LENGTHS = { sha256: { output: 32, block: 64 }, sha512: { output: 64, block: 128 } } as const;

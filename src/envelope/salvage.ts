@@ -6,6 +6,7 @@ import {
   decodeHeader,
   decodeSegmentHead,
   decodeStart,
+  encodeFrameHead,
   encodeLength,
   FRAME_HEAD_LENGTH,
   type FrameHead,
@@ -21,7 +22,8 @@ import {
   unauthentic,
 } from './format.ts';
 import type { VaultKey } from './key.ts';
-import { frameSecrets, headBelongs, openChunkAt, type Secrets } from './seal.ts';
+import { openChunkAt } from './seal.ts';
+import { frameSecrets, headBelongs, type Secrets } from './secrets.ts';
 import { unpackSegment, ZSTD_START } from './segment.ts';
 
 /*
@@ -66,7 +68,7 @@ export function salvage(bytes: Buffer, keys: readonly VaultKey[], fileIds: reado
   let rest = bytes.subarray(HEADER_LENGTH);
   for (let head: FrameHead | undefined = first.head; head; head = findHead(key, chain, rest)) {
     frames.push(openPieces(frameSecrets(key, chain, head), head, rest));
-    chain = nextLink(chain, head);
+    chain = nextLink(chain, encodeFrameHead(head));
     rest = rest.subarray(4 + head.length);
   }
   const isWhole = rest.length === 0 && frames.every((frame) => frame.intact);
@@ -193,9 +195,8 @@ function openPieces(secrets: Secrets, head: FrameHead, rest: Buffer): SalvagedFr
   // What is sealed and yet no start leaves the segments, which may still tell where they are.
   const start = isOpen[0] ? ifSealed(() => decodeStart(plain.subarray(0, CHUNK))) : undefined;
   const segments = new Walk(plain, isOpen, start).segments();
-  const sealedHead = Buffer.concat([encodeLength(head.length), head.salt, head.commitment]);
   const isWhole = rest.length >= 4 + head.length && !isOpen.includes(false) && !segments.includes(undefined);
-  const intact = isWhole && sealedHead.equals(rest.subarray(0, FRAME_HEAD_LENGTH));
+  const intact = isWhole && encodeFrameHead(head).equals(rest.subarray(0, FRAME_HEAD_LENGTH));
   return { summary: start?.summary, segments, intact };
 }
 

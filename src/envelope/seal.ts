@@ -1,11 +1,4 @@
-import {
-  createCipheriv,
-  createDecipheriv,
-  createSecretKey,
-  type KeyObject,
-  randomFillSync,
-  timingSafeEqual,
-} from 'node:crypto';
+import { createCipheriv, createDecipheriv, type KeyObject, randomFillSync } from 'node:crypto';
 import { type Chain, contextOf, floorOf, nextLink } from './chain.ts';
 import {
   CHUNK,
@@ -15,7 +8,6 @@ import {
   decodeSummary,
   encodeContent,
   FRAME_HEAD_LENGTH,
-  type FrameHead,
   MAX_MESSAGE,
   MESSAGE_HEAD_LENGTH,
   messageLengthOf,
@@ -25,7 +17,8 @@ import {
   tooLarge,
   unauthentic,
 } from './format.ts';
-import { hkdfExpand, KEY_LENGTH, type VaultKey } from './key.ts';
+import type { VaultKey } from './key.ts';
+import { derive, deriveChecked, nonceOf, type Secrets } from './secrets.ts';
 
 /*
  * C2SP chunked-encryption, instance Cobblestone-256 (https://c2sp.org/chunked-encryption): the only user of a cipher.
@@ -46,9 +39,9 @@ const SLICE = 32;
 
 /** Seals content as the frame that belongs at `chain`, and gives the place behind it. `salt` is for tests only. */
 export function sealFrame(key: VaultKey, chain: Chain, content: Content, salt?: Uint8Array): SealedFrame {
-  const { bytes, sealing } = beginFrame(key, chain, content, salt);
-  while (!sealing.next().done);
-  return { bytes, next: nextLink(chain, decodeFrameHead(bytes)) };
+  const begun = beginFrame(key, chain, content, salt);
+  sealAll(begun);
+  return finishFrame(chain, begun);
 }
 
 /**
@@ -61,11 +54,12 @@ export function* sealFrameInSlices(
   content: Content,
   salt?: Uint8Array,
 ): Generator<void, SealedFrame, void> {
-  const { bytes, sealing } = beginFrame(key, chain, content, salt);
+  const begun = beginFrame(key, chain, content, salt);
+  const sealing = sealEach(begun);
   for (let sealed = 1; !sealing.next().done; sealed++) {
     if (sealed % SLICE === 0) yield;
   }
-  return { bytes, next: nextLink(chain, decodeFrameHead(bytes)) };
+  return finishFrame(chain, begun);
 }
 
 /**
@@ -84,18 +78,7 @@ export function openFrame(
   const message = Buffer.from(frame.buffer, frame.byteOffset + 4, head.length);
   const target = over && message.subarray(MESSAGE_HEAD_LENGTH);
   const plain = openMessage(key.frameKey, contextOf(chain, head.length), message, target);
-  return { content: decodeContent(plain, floorOf(chain)), next: nextLink(chain, head) };
-}
-
-/** Tells whether a frame's head was sealed with this key at `chain`. Its chunks are not looked at. */
-export function headBelongs(key: VaultKey, chain: Chain, head: FrameHead): boolean {
-  const derived = derive(key.frameKey, head.salt, contextOf(chain, head.length));
-  return isSame(derived.commitment, head.commitment);
-}
-
-/** Derives what the chunks of the frame at `chain` are sealed with, and the commitment its head must have. Checks nothing. */
-export function frameSecrets(key: VaultKey, chain: Chain, head: Pick<FrameHead, 'length' | 'salt'>): Secrets {
-  return derive(key.frameKey, head.salt, contextOf(chain, head.length));
+  return { content: decodeContent(plain, floorOf(chain)), next: nextLink(chain, frame) };
 }
 
 /**
@@ -116,7 +99,7 @@ export function openSummary(key: VaultKey, chain: Chain, start: Uint8Array): Buf
   const head = decodeFrameHead(start);
   const end = Math.min(4 + head.length, SUMMARY_REACH);
   if (start.length < end) throw unauthentic('it ends inside a frame');
-  const secrets = deriveChecked(key.frameKey, contextOf(chain, head.length), head.salt, head.commitment);
+  const secrets = deriveChecked(key.frameKey, head.salt, contextOf(chain, head.length), head.commitment);
   const body = start.subarray(FRAME_HEAD_LENGTH, end - TAG);
   return decodeSummary(openChunk(secrets.key, nonceOf(secrets.nonce, 0), body, start.subarray(end - TAG, end)));
 }
@@ -132,10 +115,9 @@ export function sealMessage(
   plaintext: readonly Uint8Array[],
   salt?: Uint8Array,
 ): Buffer {
-  const message = Buffer.allocUnsafeSlow(sealedLength(plaintext));
-  const sealing = sealInto(message, inputKey, context, plaintext, salt);
-  while (!sealing.next().done);
-  return message;
+  const begun = beginMessage(Buffer.allocUnsafeSlow(sealedLength(plaintext)), inputKey, context, plaintext, salt);
+  sealAll(begun);
+  return begun.message;
 }
 
 /**
@@ -146,7 +128,7 @@ export function sealMessage(
 export function openMessage(inputKey: KeyObject, context: Uint8Array, message: Uint8Array, target?: Buffer): Buffer {
   const length = plainLengthOf(message.length);
   const salt = message.subarray(0, SALT_LENGTH);
-  const secrets = deriveChecked(inputKey, context, salt, message.subarray(SALT_LENGTH, MESSAGE_HEAD_LENGTH));
+  const secrets = deriveChecked(inputKey, salt, context, message.subarray(SALT_LENGTH, MESSAGE_HEAD_LENGTH));
   const plain = target?.subarray(0, length) ?? Buffer.allocUnsafeSlow(length);
   for (let index = 0, from = MESSAGE_HEAD_LENGTH; from < message.length; index++, from += CHUNK + TAG) {
     const end = Math.min(from + CHUNK, message.length - TAG);
@@ -164,7 +146,7 @@ export function openMessage(inputKey: KeyObject, context: Uint8Array, message: U
  * the 16-byte tag. A nonce must never be used twice under one key.
  */
 export function sealChunk(key: KeyObject, nonce: Uint8Array, pieces: readonly Uint8Array[], target: Buffer): void {
-  const cipher = createCipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG });
+  const cipher = createCipheriv('aes-256-gcm', key, nonce, OPTIONS);
   const [only = Buffer.alloc(0), second] = pieces;
   // Joined, because a call into the cipher costs more than the copy of a chunk.
   const sealed = cipher.update(second ? Buffer.concat(pieces) : only);
@@ -175,7 +157,7 @@ export function sealChunk(key: KeyObject, nonce: Uint8Array, pieces: readonly Ui
 
 /** Opens one chunk and gives it only once its tag is verified. Throws `UNAUTHENTIC`, for a short tag too. */
 export function openChunk(key: KeyObject, nonce: Uint8Array, sealed: Uint8Array, tag: Uint8Array): Buffer {
-  const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG });
+  const decipher = createDecipheriv('aes-256-gcm', key, nonce, OPTIONS);
   try {
     decipher.setAuthTag(tag);
     const plain = decipher.update(sealed);
@@ -192,33 +174,56 @@ function sealedLength(pieces: readonly Uint8Array[]): number {
   return length;
 }
 
-function beginFrame(
-  key: VaultKey,
-  chain: Chain,
-  content: Content,
-  salt: Uint8Array | undefined,
-): { bytes: Buffer; sealing: Iterator<void, void> } {
-  const pieces = encodeContent(content, floorOf(chain));
-  const length = sealedLength(pieces);
-  const bytes = Buffer.allocUnsafe(4 + length);
-  bytes.writeUInt32BE(length);
-  return { bytes, sealing: sealInto(bytes.subarray(4), key.frameKey, contextOf(chain, length), pieces, salt) };
+/** A message whose head is written, and whose chunks are to be sealed behind it. */
+interface Begun {
+  readonly message: Buffer;
+  readonly secrets: Secrets;
+  readonly plaintext: readonly Uint8Array[];
 }
 
-/** Seals one chunk each time it is asked to go on. */
-function* sealInto(
+function beginFrame(key: VaultKey, chain: Chain, content: Content, salt: Uint8Array | undefined): Begun {
+  const plaintext = encodeContent(content, floorOf(chain));
+  const length = sealedLength(plaintext);
+  const bytes = Buffer.allocUnsafe(4 + length);
+  bytes.writeUInt32BE(length);
+  return beginMessage(bytes.subarray(4), key.frameKey, contextOf(chain, length), plaintext, salt);
+}
+
+function finishFrame(chain: Chain, { message }: Begun): SealedFrame {
+  const bytes = Buffer.from(message.buffer, message.byteOffset - 4, 4 + message.length);
+  return { bytes, next: nextLink(chain, bytes) };
+}
+
+function beginMessage(
   message: Buffer,
   inputKey: KeyObject,
   context: Uint8Array,
   plaintext: readonly Uint8Array[],
-  given?: Uint8Array,
-): Generator<void, void, void> {
+  given: Uint8Array | undefined,
+): Begun {
   const salt = message.subarray(0, SALT_LENGTH);
   if (given === undefined) randomFillSync(salt);
   else if (given.length === SALT_LENGTH) salt.set(given);
   else throw new RangeError(`a salt has ${SALT_LENGTH} bytes`);
   const secrets = derive(inputKey, salt, context);
   message.set(secrets.commitment, SALT_LENGTH);
+  return { message, secrets, plaintext };
+}
+
+/** Seals all chunks. One alone, as that of a small step is, needs no cutting. */
+function sealAll(begun: Begun): void {
+  const { message, secrets, plaintext } = begun;
+  const [only, second] = plaintext;
+  if (only && !second && only.length < CHUNK) {
+    sealChunk(secrets.key, secrets.nonce, plaintext, message.subarray(MESSAGE_HEAD_LENGTH));
+  } else {
+    const sealing = sealEach(begun);
+    while (!sealing.next().done);
+  }
+}
+
+/** Seals one chunk each time it is asked to go on. */
+function* sealEach({ message, secrets, plaintext }: Begun): Generator<void, void, void> {
   let index = 0;
   for (const chunk of chunksOf(plaintext)) {
     const start = MESSAGE_HEAD_LENGTH + index * (CHUNK + TAG);
@@ -248,37 +253,4 @@ function* chunksOf(pieces: readonly Uint8Array[]): Generator<Uint8Array[]> {
   yield chunk;
 }
 
-/** What one message is sealed with, derived from its key, salt and context. */
-export interface Secrets {
-  readonly key: KeyObject;
-  readonly nonce: Buffer;
-  readonly commitment: Buffer;
-}
-
-/** Derives a message's secrets, and refuses them unless the commitment is theirs: the key, the context, the salt. */
-function deriveChecked(inputKey: KeyObject, context: Uint8Array, salt: Uint8Array, commitment: Uint8Array): Secrets {
-  const secrets = derive(inputKey, salt, context);
-  if (!isSame(secrets.commitment, commitment)) throw unauthentic('a frame is not what was sealed there with this key');
-  return secrets;
-}
-
-function derive(inputKey: KeyObject, salt: Uint8Array, context: Uint8Array): Secrets {
-  if (inputKey.symmetricKeySize !== KEY_LENGTH) throw new RangeError(`an input key has ${KEY_LENGTH} bytes`);
-  const output = hkdfExpand('sha512', inputKey, Buffer.concat([LABEL, salt, context]), 76);
-  const key = createSecretKey(output.subarray(0, 32));
-  output.fill(0, 0, 32);
-  return { key, nonce: output.subarray(32, 44), commitment: output.subarray(44) };
-}
-
-function isSame(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && timingSafeEqual(a, b);
-}
-
-/** The base nonce XOR the chunk's number, which is under 2^32 in any message of ours. */
-function nonceOf(base: Buffer, index: number): Buffer {
-  const nonce = Buffer.from(base);
-  nonce.writeUInt32BE((base.readUInt32BE(8) ^ index) >>> 0, 8);
-  return nonce;
-}
-
-const LABEL = Buffer.from('c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0');
+const OPTIONS = { authTagLength: TAG } as const;

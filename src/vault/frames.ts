@@ -1,7 +1,8 @@
 import type { Chain } from '../envelope/chain.ts';
 import { decodeFrameHead, FRAME_HEAD_LENGTH, type FrameHead, MAX_MESSAGE, type Segment } from '../envelope/format.ts';
 import type { VaultKey } from '../envelope/key.ts';
-import { headBelongs, openFrame } from '../envelope/seal.ts';
+import { openFrame } from '../envelope/seal.ts';
+import { headBelongs } from '../envelope/secrets.ts';
 import { CofferError } from '../errors.ts';
 import type { Reader } from '../files/reader.ts';
 import { requireMemory } from './room.ts';

@@ -173,13 +173,14 @@ function walk(
   let last: { chain: Chain; offset: number } | undefined;
   let torn: Torn | undefined;
   while (offset < size) {
-    const next = frameAt(size, offset, chain, key, read(offset, Math.min(FRAME_HEAD_LENGTH, size - offset)));
+    const frame = read(offset, Math.min(FRAME_HEAD_LENGTH, size - offset));
+    const next = frameAt(size, offset, chain, key, frame);
     if ('torn' in next) {
       torn = next.torn;
       break;
     }
     last = { chain, offset };
-    chain = nextLink(chain, next.head);
+    chain = nextLink(chain, frame);
     links.push(chain.link);
     offset = next.end;
   }

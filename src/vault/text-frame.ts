@@ -12,7 +12,8 @@ import {
   unauthentic,
 } from '../envelope/format.ts';
 import type { VaultKey } from '../envelope/key.ts';
-import { frameSecrets, headBelongs, openChunkAt, type SealedFrame, type Secrets, sealFrame } from '../envelope/seal.ts';
+import { openChunkAt, type SealedFrame, sealFrame } from '../envelope/seal.ts';
+import { frameSecrets, headBelongs, type Secrets } from '../envelope/secrets.ts';
 import { packSegment, unpackSegment } from '../envelope/segment.ts';
 import type { FileState } from '../files/cache.ts';
 import type { Reader } from '../files/reader.ts';
@@ -73,18 +74,19 @@ export class TextFrame {
 
   /** Opens the frame that belongs at `chain`, from `offset` on. `reader` must stay open for as long as {@link filesWith} is asked. */
   constructor(reader: Reader, key: VaultKey, chain: Chain, offset: number) {
-    const head = decodeFrameHead(reader.at(offset, FRAME_HEAD_LENGTH));
+    const start = reader.at(offset, FRAME_HEAD_LENGTH);
+    const head = decodeFrameHead(start);
     if (!headBelongs(key, chain, head)) throw unauthentic('a frame is not what was sealed there with this key');
     this.end = offset + 4 + head.length;
     if (this.end > reader.stamp.size) throw unauthentic('it ends inside a frame');
-    this.next = nextLink(chain, head);
+    this.next = nextLink(chain, start);
     const length = plainLengthOf(head.length);
     this.#plain = new Plain(reader, frameSecrets(key, chain, head), offset + FRAME_HEAD_LENGTH, length);
-    const { summary, start } = decodeStart(this.#plain.at(0, Math.min(length, CHUNK)));
+    const { summary, start: body } = decodeStart(this.#plain.at(0, Math.min(length, CHUNK)));
     this.isFull = summary.toString() === FULL;
     if (!this.isFull && summary.toString() !== SCHEMA) throw unauthentic('it is of another form');
-    this.#start = start;
-    const table = this.#plain.segment(start);
+    this.#start = body;
+    const table = this.#plain.segment(body);
     const directory = this.#plain.segment(table.end);
     this.files = decodeTable(table.lines);
     this.#directory = directory.lines;

@@ -10,7 +10,8 @@ import {
 } from '../../src/envelope/format.ts';
 import type { VaultKey } from '../../src/envelope/key.ts';
 import { type Salvaged, salvage } from '../../src/envelope/salvage.ts';
-import { frameSecrets, sealMessage } from '../../src/envelope/seal.ts';
+import { sealMessage } from '../../src/envelope/seal.ts';
+import { frameSecrets } from '../../src/envelope/secrets.ts';
 import { cutSegments, packSegment, unpackSegment } from '../../src/envelope/segment.ts';
 import { contentOf, expectRefusal, keyOf, SealedFile } from './support.ts';
 

@@ -99,7 +99,7 @@ describe('RFC 5869', () => {
       const [input, pseudorandom] = [createSecretKey(hexOf(record, 'IKM')), createSecretKey(hexOf(record, 'PRK'))];
       const output = hexOf(record, 'OKM');
       expect(hkdfSha256(input, hexOf(record, 'salt'), hexOf(record, 'info'), length)).toEqual(output);
-      expect(hkdfExpand('sha256', pseudorandom, hexOf(record, 'info'), length)).toEqual(output);
+      expect(hkdfExpand('sha256', pseudorandom, [hexOf(record, 'info')], length)).toEqual(output);
     }
     console.log(`rfc-5869-HKDF-SHA256: ${records.length} derived by HKDF and by Expand; left out: none`);
     expect(records).toHaveLength(3);

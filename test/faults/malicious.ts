@@ -53,8 +53,7 @@ export function secretsOf(key: VaultKey, chain: Chain, length: number, salt: Uin
   numbers.writeBigUInt64BE(BigInt(chain.index), 0);
   numbers.writeUInt32BE(length, 8);
   const link = chained ? chain.link : Buffer.alloc(0);
-  const info = Buffer.concat([LABEL, salt, FRAME, link, numbers]);
-  const output = hkdfExpand('sha512', key.frameKey, info, 76);
+  const output = hkdfExpand('sha512', key.frameKey, [LABEL, salt, FRAME, link, numbers], 76);
   return { key: output.subarray(0, 32), nonce: output.subarray(32, 44), commitment: output.subarray(44) };
 }
 

@@ -1,0 +1,54 @@
+import { createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto';
+import { type Chain, contextOf } from './chain.ts';
+import { type FrameHead, unauthentic } from './format.ts';
+import { hkdfExpand, type VaultKey } from './key.ts';
+
+/** What one message is sealed with, derived from its key, salt and context. */
+export interface Secrets {
+  readonly key: KeyObject;
+  readonly nonce: Buffer;
+  readonly commitment: Buffer;
+}
+
+/** Derives a message's secrets; `inputKey` must be uniformly random. Checks nothing. */
+export function derive(inputKey: KeyObject, salt: Uint8Array, context: Uint8Array): Secrets {
+  const output = hkdfExpand('sha512', inputKey, [LABEL, salt, context], 76);
+  const key = createSecretKey(output.subarray(0, 32));
+  output.fill(0, 0, 32);
+  return { key, nonce: output.subarray(32, 44), commitment: output.subarray(44) };
+}
+
+/** Derives a message's secrets, and refuses them unless the commitment is theirs: the key, the salt, the context. Throws `UNAUTHENTIC`. */
+export function deriveChecked(
+  inputKey: KeyObject,
+  salt: Uint8Array,
+  context: Uint8Array,
+  commitment: Uint8Array,
+): Secrets {
+  const secrets = derive(inputKey, salt, context);
+  if (!isSame(secrets.commitment, commitment)) throw unauthentic('a frame is not what was sealed there with this key');
+  return secrets;
+}
+
+/** Tells whether a frame's head was sealed with this key at `chain`. Its chunks are not looked at. */
+export function headBelongs(key: VaultKey, chain: Chain, head: FrameHead): boolean {
+  return isSame(frameSecrets(key, chain, head).commitment, head.commitment);
+}
+
+/** Derives what the chunks of the frame at `chain` are sealed with, and the commitment its head must have. Checks nothing. */
+export function frameSecrets(key: VaultKey, chain: Chain, head: Pick<FrameHead, 'length' | 'salt'>): Secrets {
+  return derive(key.frameKey, head.salt, contextOf(chain, head.length));
+}
+
+function isSame(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && timingSafeEqual(a, b);
+}
+
+/** The base nonce XOR the chunk's number, which is under 2^32 in any message of ours. */
+export function nonceOf(base: Buffer, index: number): Buffer {
+  const nonce = Buffer.from(base);
+  nonce.writeUInt32BE((base.readUInt32BE(8) ^ index) >>> 0, 8);
+  return nonce;
+}
+
+const LABEL = Buffer.from('c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0');
