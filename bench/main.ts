@@ -68,16 +68,24 @@ export async function measureAll(plan: Plan): Promise<Report> {
   }
 }
 
+const OPTIONS = {
+  short: { type: 'boolean', default: false },
+  json: { type: 'boolean', default: false },
+  folder: { type: 'string' },
+  only: { type: 'string' },
+  write: { type: 'boolean', default: false },
+} as const;
+
+function given(): ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>['values'] {
+  try {
+    return parseArgs({ options: OPTIONS }).values;
+  } catch (error) {
+    return refuse(`${(error as Error).message}; there are --short, --json, --write, --folder DIR, --only PART[,PART]`);
+  }
+}
+
 async function main(): Promise<void> {
-  const { values: options } = parseArgs({
-    options: {
-      short: { type: 'boolean', default: false },
-      json: { type: 'boolean', default: false },
-      folder: { type: 'string' },
-      only: { type: 'string' },
-      write: { type: 'boolean', default: false },
-    },
-  });
+  const options = given();
   if (options.write && (options.short || options.only !== undefined)) {
     refuse('--write keeps a whole run; use it without --short and --only');
   }

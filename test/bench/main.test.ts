@@ -72,6 +72,8 @@ describe('the bench', () => {
 
   it.each([
     [['--only', 'steps,stops'], /^bench: no part stops; there are steps, /],
+    [['steps'], /^bench: Unexpected argument 'steps'.*; there are --short, /],
+    [['--longer'], /^bench: Unknown option '--longer'.*; there are --short, /],
     [['--write', '--short'], /^bench: --write keeps a whole run; /],
     [['--write', '--only', 'steps'], /^bench: --write keeps a whole run; /],
   ])('refuses %j in one line before it measures anything', (args, line) => {
