@@ -40,7 +40,7 @@ export type KeyringMaker = (backend: Exclude<Backend, 'passphrase' | 'memory'>) 
  */
 export async function chooseKeyring(
   options: ChoiceOptions,
-  make: KeyringMaker = makerFor(options.env),
+  make: KeyringMaker = makerFor(options),
 ): Promise<{ keyring: Keyring } | { none: Answer }> {
   const eligible = eligibleFor(options);
   if ('outcome' in eligible) return { none: eligible };
@@ -63,7 +63,7 @@ export async function chooseKeyring(
 export async function lookUpKey(
   keyId: string,
   options: ChoiceOptions,
-  make: KeyringMaker = makerFor(options.env),
+  make: KeyringMaker = makerFor(options),
 ): Promise<LookUp> {
   const eligible = eligibleFor(options);
   if ('outcome' in eligible) return eligible;
@@ -107,10 +107,10 @@ function eligibleFor({ choice, recorded, env }: ChoiceOptions): Exclude<Backend,
 
 const NO_KEYCHAIN: Refusal = { outcome: 'ABSENT', detail: 'this system has no keychain that coffer knows' };
 
-function makerFor(env: NodeJS.ProcessEnv): KeyringMaker {
+function makerFor({ choice, env }: ChoiceOptions): KeyringMaker {
   const patience = patienceFor(env);
   return (backend) => {
-    if (backend === 'keytar') return new KeytarKeyring({ env, patience });
+    if (backend === 'keytar') return new KeytarKeyring({ env, patience, alone: choice === 'keytar' });
     if (backend === 'fd') return new FdKeyring(env);
     return new NativeKeyring(backend, env, patience);
   };

@@ -30,6 +30,8 @@ import type { Patience } from './patience.ts';
 export interface KeytarOptions {
   readonly env: NodeJS.ProcessEnv;
   readonly patience: Patience;
+  /** No other way to the same item is taken: what the addon gives, or that it can't be loaded. For whoever chose keytar and nothing else. */
+  readonly alone?: boolean;
   /** The script to start as broker, for tests. */
   readonly broker?: string;
   readonly platform?: NodeJS.Platform;
@@ -158,8 +160,7 @@ export class KeytarKeyring implements Keyring {
   /** The same, and the text of an item that is there and open. */
   async #look(keyId: string): Promise<Looked | Refusal | undefined> {
     if (this.#platform !== 'linux') return undefined;
-    if (this.#options.env['COFFER_KEYCHAIN'] === 'keytar') {
-      // The addon and no other way: what it gives, or that it can't be loaded.
+    if (this.#options.alone) {
       const state = await this.#inspect(keyId);
       return state === undefined || 'outcome' in state ? state : { state };
     }

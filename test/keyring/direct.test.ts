@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { lookEarly, takeLook } from '../../src/keyring/early.ts';
+import { lookUpKey } from '../../src/keyring/keyring.ts';
 import { KeytarKeyring } from '../../src/keyring/keytar.ts';
 import type { LookUp } from '../../src/keyring/outcomes.ts';
 import type { Patience } from '../../src/keyring/patience.ts';
@@ -62,11 +63,20 @@ describe('a look-up of keytar’s item', () => {
     expect((await lookUp(bus)).brokers).toBe(1);
   });
 
-  it('asks a broker wherever nothing but keytar is allowed', async () => {
+  it('asks a broker, and nobody else, wherever keytar was chosen and nothing but keytar', async () => {
     await using keychain = await startKeychain();
     await keychain.storeItem(KEY_ID, TEXT);
-    const forced = { ...keychain, env: { ...keychain.env, COFFER_KEYCHAIN: 'keytar' } };
-    expect(await lookUp(forced)).toEqual({ brokers: 1, found: { outcome: 'READY', secret: SECRET } });
+    const env = envOf(keychain);
+    const ready = { outcome: 'READY', secret: SECRET };
+    expect(await lookUpKey(KEY_ID, { choice: 'keytar', env })).toEqual(ready);
+    const { execPath } = process;
+    try {
+      process.execPath = '/bin/false'; // no broker can run
+      expect(await lookUpKey(KEY_ID, { choice: 'keytar', env })).toMatchObject({ outcome: 'ABSENT' });
+      expect(await lookUpKey(KEY_ID, { choice: 'auto', env })).toEqual(ready);
+    } finally {
+      process.execPath = execPath;
+    }
   });
 
   it('asks once more where there is no such method for a moment, and not for ever', async () => {
@@ -127,7 +137,7 @@ describe('a look that began early', () => {
 });
 
 async function lookUp(
-  bus: Pick<Bus, 'env'>,
+  bus: Bus,
   patience: Patience = ROOMY,
   keyId = KEY_ID,
 ): Promise<{ brokers: number; found: LookUp }> {
@@ -142,6 +152,6 @@ function keyedThat(bus: Bus, answers: Answers): Promise<StandIn> {
   return keychainThat(bus, { GetSecret: () => secretOf(TEXT, 'text/plain; charset=utf8'), ...answers });
 }
 
-function envOf(bus: Pick<Bus, 'env'>): NodeJS.ProcessEnv {
+function envOf(bus: Bus): NodeJS.ProcessEnv {
   return { PATH: process.env['PATH'], ...bus.env };
 }
