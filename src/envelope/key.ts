@@ -53,8 +53,7 @@ export function hkdfSha256(key: KeyObject, salt: Uint8Array | '', info: Uint8Arr
 /**
  * Derives `length` bytes by HKDF-Expand alone (RFC 5869 §2.3), from a `key` that is uniformly random already; node's
  * hkdfSync always does Extract as well. `info` are pieces of it, in order. A key that is not
- * {@link KEY_LENGTH} bytes is a RangeError, and so are more than 255 blocks. The
- * caller owns, and wipes, the result.
+ * {@link KEY_LENGTH} bytes is a RangeError, and so are more than 255 blocks. The caller owns, and wipes, the result.
  */
 export function hkdfExpand(algorithm: Algorithm, key: KeyObject, info: readonly Uint8Array[], length: number): Buffer {
   const { output: size, block } = LENGTHS[algorithm];
@@ -62,8 +61,9 @@ export function hkdfExpand(algorithm: Algorithm, key: KeyObject, info: readonly 
   if (blocks > 255) throw new RangeError(`HKDF-Expand gives at most 255 blocks, not ${blocks}`);
   const { inner, outer } = padsOf(algorithm, key);
   const output = Buffer.allocUnsafeSlow(blocks * size);
+  const infoLength = info.reduce((sum, piece) => sum + piece.length, 0);
   // What HMAC hashes: inner pad ‖ T(n-1) ‖ info ‖ n. Of the first block, which has no T(n-1), the pad begins so much later.
-  const input = Buffer.allocUnsafeSlow(block + size + lengthOf(info) + 1);
+  const input = Buffer.allocUnsafeSlow(block + size + infoLength + 1);
   input.set(inner, size);
   let at = block + size;
   for (const piece of info) {
@@ -88,21 +88,12 @@ export function hkdfExpand(algorithm: Algorithm, key: KeyObject, info: readonly 
   return output.subarray(0, length);
 }
 
-function lengthOf(pieces: readonly Uint8Array[]): number {
-  let length = 0;
-  for (const piece of pieces) length += piece.length;
-  return length;
-}
-
 interface Pads {
   readonly inner: Buffer;
   readonly outer: Buffer;
 }
 
-/**
- * What HMAC (RFC 2104) mixes its key into. They are made once for a key: createHmac makes them anew each time, which takes a fifth of a
- * small step.
- */
+/** What HMAC (RFC 2104) mixes its key into. Made once for a key: createHmac makes it anew each time, which shows in a small step. */
 function padsOf(algorithm: Algorithm, key: KeyObject): Pads {
   const known = pads.get(key)?.[algorithm];
   if (known) return known;

@@ -18,7 +18,7 @@ import {
   unauthentic,
 } from './format.ts';
 import type { VaultKey } from './key.ts';
-import { derive, deriveChecked, nonceOf, type Secrets } from './secrets.ts';
+import { checkedSecrets, derive, deriveChecked, nonceOf, type Secrets } from './secrets.ts';
 
 /*
  * C2SP chunked-encryption, instance Cobblestone-256 (https://c2sp.org/chunked-encryption): the only user of a cipher.
@@ -39,9 +39,9 @@ const SLICE = 32;
 
 /** Seals content as the frame that belongs at `chain`, and gives the place behind it. `salt` is for tests only. */
 export function sealFrame(key: VaultKey, chain: Chain, content: Content, salt?: Uint8Array): SealedFrame {
-  const begun = beginFrame(key, chain, content, salt);
+  const { bytes, begun } = beginFrame(key, chain, content, salt);
   sealAll(begun);
-  return finishFrame(chain, begun);
+  return { bytes, next: nextLink(chain, bytes) };
 }
 
 /**
@@ -54,12 +54,12 @@ export function* sealFrameInSlices(
   content: Content,
   salt?: Uint8Array,
 ): Generator<void, SealedFrame, void> {
-  const begun = beginFrame(key, chain, content, salt);
+  const { bytes, begun } = beginFrame(key, chain, content, salt);
   const sealing = sealEach(begun);
   for (let sealed = 1; !sealing.next().done; sealed++) {
     if (sealed % SLICE === 0) yield;
   }
-  return finishFrame(chain, begun);
+  return { bytes, next: nextLink(chain, bytes) };
 }
 
 /**
@@ -99,7 +99,7 @@ export function openSummary(key: VaultKey, chain: Chain, start: Uint8Array): Buf
   const head = decodeFrameHead(start);
   const end = Math.min(4 + head.length, SUMMARY_REACH);
   if (start.length < end) throw unauthentic('it ends inside a frame');
-  const secrets = deriveChecked(key.frameKey, head.salt, contextOf(chain, head.length), head.commitment);
+  const secrets = checkedSecrets(key, chain, head);
   const body = start.subarray(FRAME_HEAD_LENGTH, end - TAG);
   return decodeSummary(openChunk(secrets.key, nonceOf(secrets.nonce, 0), body, start.subarray(end - TAG, end)));
 }
@@ -181,17 +181,17 @@ interface Begun {
   readonly plaintext: readonly Uint8Array[];
 }
 
-function beginFrame(key: VaultKey, chain: Chain, content: Content, salt: Uint8Array | undefined): Begun {
+function beginFrame(
+  key: VaultKey,
+  chain: Chain,
+  content: Content,
+  salt: Uint8Array | undefined,
+): { bytes: Buffer; begun: Begun } {
   const plaintext = encodeContent(content, floorOf(chain));
   const length = sealedLength(plaintext);
   const bytes = Buffer.allocUnsafe(4 + length);
   bytes.writeUInt32BE(length);
-  return beginMessage(bytes.subarray(4), key.frameKey, contextOf(chain, length), plaintext, salt);
-}
-
-function finishFrame(chain: Chain, { message }: Begun): SealedFrame {
-  const bytes = Buffer.from(message.buffer, message.byteOffset - 4, 4 + message.length);
-  return { bytes, next: nextLink(chain, bytes) };
+  return { bytes, begun: beginMessage(bytes.subarray(4), key.frameKey, contextOf(chain, length), plaintext, salt) };
 }
 
 function beginMessage(
@@ -210,7 +210,7 @@ function beginMessage(
   return { message, secrets, plaintext };
 }
 
-/** Seals all chunks. One alone, as that of a small step is, needs no cutting. */
+/** Seals all chunks. One alone, as that of a small step is, needs no cutting, and has the base nonce itself. */
 function sealAll(begun: Begun): void {
   const { message, secrets, plaintext } = begun;
   const [only, second] = plaintext;

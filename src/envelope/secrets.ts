@@ -40,6 +40,11 @@ export function frameSecrets(key: VaultKey, chain: Chain, head: Pick<FrameHead, 
   return derive(key.frameKey, head.salt, contextOf(chain, head.length));
 }
 
+/** Derives the same, and refuses it unless the head's commitment is what was derived. Throws `UNAUTHENTIC`. */
+export function checkedSecrets(key: VaultKey, chain: Chain, head: FrameHead): Secrets {
+  return deriveChecked(key.frameKey, head.salt, contextOf(chain, head.length), head.commitment);
+}
+
 function isSame(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && timingSafeEqual(a, b);
 }

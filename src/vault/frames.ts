@@ -1,5 +1,5 @@
 import type { Chain } from '../envelope/chain.ts';
-import { decodeFrameHead, FRAME_HEAD_LENGTH, type FrameHead, MAX_MESSAGE, type Segment } from '../envelope/format.ts';
+import { decodeFrameHead, FRAME_HEAD_LENGTH, MAX_MESSAGE, type Segment } from '../envelope/format.ts';
 import type { VaultKey } from '../envelope/key.ts';
 import { openFrame } from '../envelope/seal.ts';
 import { headBelongs } from '../envelope/secrets.ts';
@@ -79,7 +79,7 @@ export function frameAt(
   chain: Chain,
   key: VaultKey,
   start: Buffer,
-): { head: FrameHead; end: number } | { torn: Torn } {
+): { end: number } | { torn: Torn } {
   const torn: Torn = { frame: chain.index, offset };
   if (chain.index > 0 && (isCutOff(start) || start.every((byte) => byte === 0))) return { torn };
   const head = decodeFrameHead(start);
@@ -88,7 +88,7 @@ export function frameAt(
   if (end !== size && !headBelongs(key, chain, head)) {
     throw new CofferError('UNAUTHENTIC', `frame ${chain.index} is not what was sealed there`);
   }
-  if (end <= size) return { head, end };
+  if (end <= size) return { end };
   if (chain.index > 0) return { torn };
   throw new CofferError('UNAUTHENTIC', 'it ends inside its first frame');
 }

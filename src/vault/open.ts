@@ -173,14 +173,14 @@ function walk(
   let last: { chain: Chain; offset: number } | undefined;
   let torn: Torn | undefined;
   while (offset < size) {
-    const frame = read(offset, Math.min(FRAME_HEAD_LENGTH, size - offset));
-    const next = frameAt(size, offset, chain, key, frame);
+    const headBytes = read(offset, Math.min(FRAME_HEAD_LENGTH, size - offset));
+    const next = frameAt(size, offset, chain, key, headBytes);
     if ('torn' in next) {
       torn = next.torn;
       break;
     }
     last = { chain, offset };
-    chain = nextLink(chain, frame);
+    chain = nextLink(chain, headBytes);
     links.push(chain.link);
     offset = next.end;
   }

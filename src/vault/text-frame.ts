@@ -13,7 +13,7 @@ import {
 } from '../envelope/format.ts';
 import type { VaultKey } from '../envelope/key.ts';
 import { openChunkAt, type SealedFrame, sealFrame } from '../envelope/seal.ts';
-import { frameSecrets, headBelongs, type Secrets } from '../envelope/secrets.ts';
+import { checkedSecrets, type Secrets } from '../envelope/secrets.ts';
 import { packSegment, unpackSegment } from '../envelope/segment.ts';
 import type { FileState } from '../files/cache.ts';
 import type { Reader } from '../files/reader.ts';
@@ -76,12 +76,12 @@ export class TextFrame {
   constructor(reader: Reader, key: VaultKey, chain: Chain, offset: number) {
     const start = reader.at(offset, FRAME_HEAD_LENGTH);
     const head = decodeFrameHead(start);
-    if (!headBelongs(key, chain, head)) throw unauthentic('a frame is not what was sealed there with this key');
+    const secrets = checkedSecrets(key, chain, head);
     this.end = offset + 4 + head.length;
     if (this.end > reader.stamp.size) throw unauthentic('it ends inside a frame');
     this.next = nextLink(chain, start);
     const length = plainLengthOf(head.length);
-    this.#plain = new Plain(reader, frameSecrets(key, chain, head), offset + FRAME_HEAD_LENGTH, length);
+    this.#plain = new Plain(reader, secrets, offset + FRAME_HEAD_LENGTH, length);
     const { summary, start: body } = decodeStart(this.#plain.at(0, Math.min(length, CHUNK)));
     this.isFull = summary.toString() === FULL;
     if (!this.isFull && summary.toString() !== SCHEMA) throw unauthentic('it is of another form');
