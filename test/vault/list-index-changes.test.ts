@@ -206,6 +206,20 @@ describe('a new session', () => {
   });
 });
 
+describe('a process that has listed before', () => {
+  it.each(['with an index', 'without one'])('gives what another one has changed since, %s', async (index) => {
+    const { at, fileIds } = await (index === 'with an index' ? indexed() : filled(undefined, 3));
+    await settle(at);
+    await using sessions = await at.open();
+    await using other = await at.open();
+    const listedNow = async () => (await sessions.list()).find(({ fileId }) => fileId === fileIds[1])!;
+    const row = await listedNow();
+    expect(row).toMatchObject({ title: titleOf(1), messages: 2 });
+    await other.change(row, (session) => session.append(user('one more'), { type: 'pin', pinned: true }));
+    expect(await listedNow()).toMatchObject({ messages: 3, pinned: true });
+  });
+});
+
 describe('processes that list at once', () => {
   it('all see the files as they are, and leave an index that opens or none', async () => {
     const { at } = await indexed();
