@@ -36,14 +36,14 @@ export const BUS: Target = {
 /** An authentication line is short: a server that sends more than this is none. */
 const LINE_LIMIT = 4096;
 
-/** Deadlines are counted in pieces of so many milliseconds: a piece in which nothing could be read, however long it took, is one. */
+/** Silence is counted in slices of so many milliseconds: one in which this process was too busy to read counts once, however long it took. */
 const SLICE = 100;
 const UNKNOWN_METHOD = 'org.freedesktop.DBus.Error.UnknownMethod';
 
 /**
  * A connection to a session bus: a private unix socket, authenticated by the kernel (EXTERNAL).
  * Only what a client of a keychain needs: calls with their replies, and waiting for one signal.
- * Everything pending rejects with a {@link BusError} when the deadline passes or the bus hangs up.
+ * Everything pending rejects with a {@link BusError} once the bus has been silent for too long, or hangs up.
  */
 export class Bus implements Disposable {
   readonly #socket: Socket;
@@ -53,16 +53,19 @@ export class Bus implements Disposable {
     resolve(body: readonly unknown[]): void;
     reject(error: BusError): void;
   }[] = [];
-  #deadline: NodeJS.Timeout | undefined;
+  /** How long the bus may be silent, in milliseconds. */
+  #silence: number;
+  #timer: NodeJS.Timeout | undefined;
   #received: Buffer = Buffer.alloc(0);
   #authenticated = Promise.withResolvers<void>();
   #isOpen = false;
   #failure: BusError | undefined;
   #serial = 0;
 
-  private constructor(socket: Socket, milliseconds: number) {
+  private constructor(socket: Socket, silence: number) {
     this.#socket = socket;
-    this.within(milliseconds);
+    this.#silence = silence;
+    this.#listen();
     socket.on('data', (part: Buffer) => this.#take(part));
     socket.once('error', (error: NodeJS.ErrnoException) =>
       this.#fail('absent', `the session bus cannot be reached: ${error.code}`),
@@ -71,14 +74,14 @@ export class Bus implements Disposable {
   }
 
   /**
-   * Connects to the session bus that `env` names, or else to the one in XDG_RUNTIME_DIR, as libdbus and GDBus do.
-   * Rejects with a {@link BusError}.
+   * Connects to the session bus that `env` names, or else to the one in XDG_RUNTIME_DIR, as libdbus and GDBus do. The bus counts as
+   * dead once it has answered nothing for `silence` milliseconds; Infinity waits for ever. Rejects with a {@link BusError}.
    */
-  static async connect(env: Readonly<Record<string, string | undefined>>, milliseconds: number): Promise<Bus> {
+  static async connect(env: Readonly<Record<string, string | undefined>>, silence: number): Promise<Bus> {
     let failure = new BusError('absent', 'there is no session bus');
     for (const path of socketPaths(env)) {
       try {
-        return await Bus.#open(path, milliseconds);
+        return await Bus.#open(path, silence);
       } catch (error) {
         failure = asBusError(error);
       }
@@ -86,8 +89,8 @@ export class Bus implements Disposable {
     throw failure;
   }
 
-  static async #open(path: string, milliseconds: number): Promise<Bus> {
-    const bus = new Bus(connect({ path }), milliseconds);
+  static async #open(path: string, silence: number): Promise<Bus> {
+    const bus = new Bus(connect({ path }), silence);
     try {
       const uid = Buffer.from(String(process.getuid?.() ?? '')).toString('hex');
       bus.#socket.write(`\0AUTH EXTERNAL ${uid}\r\n`);
@@ -104,14 +107,10 @@ export class Bus implements Disposable {
     }
   }
 
-  /** Moves the deadline: from now on so many milliseconds. Time in which this process is too busy to hear an answer hardly counts. */
-  within(milliseconds: number): void {
-    clearTimeout(this.#deadline);
-    const slice = Math.min(SLICE, milliseconds);
-    this.#deadline = setTimeout(() => {
-      if (milliseconds > slice) this.within(milliseconds - slice);
-      else this.#fail('late', 'the keychain does not answer');
-    }, slice);
+  /** Changes how long the bus may be silent, in milliseconds; the time counts from now, and again from every answer. */
+  allowSilence(milliseconds: number): void {
+    this.#silence = milliseconds;
+    this.#listen();
   }
 
   /** Calls a method and gives the values of its reply. Rejects with a {@link BusError}. */
@@ -147,6 +146,17 @@ export class Bus implements Disposable {
     this.close();
   }
 
+  /** Starts the silence anew, at every answer: what nobody asked for is no sign of life. Time in which this process is too busy to hear an answer hardly counts. */
+  #listen(left: number = this.#silence): void {
+    clearTimeout(this.#timer);
+    if (left === Number.POSITIVE_INFINITY || this.#failure) return;
+    const slice = Math.min(SLICE, left);
+    this.#timer = setTimeout(() => {
+      if (left > slice) this.#listen(left - slice);
+      else this.#fail('late', 'the keychain does not answer');
+    }, slice);
+  }
+
   #take(part: Buffer): void {
     this.#received = this.#received.length === 0 ? part : Buffer.concat([this.#received, part]);
     try {
@@ -163,6 +173,7 @@ export class Bus implements Disposable {
     if (end < 0 && this.#received.length <= LINE_LIMIT) return;
     const line = this.#received.toString('latin1', 0, Math.max(end, 0));
     this.#received = this.#received.subarray(end + 2);
+    this.#listen();
     if (line.startsWith('OK ')) this.#authenticated.resolve();
     else this.#fail('absent', 'the session bus refuses this user');
   }
@@ -180,6 +191,7 @@ export class Bus implements Disposable {
   #dispatch(message: Message): void {
     if (message.type === 4) {
       const at = this.#signals.findIndex((waiting) => waiting.matches(message));
+      if (at >= 0) this.#listen();
       if (at >= 0) this.#signals.splice(at, 1)[0]?.resolve(message.body ?? []);
       return;
     }
@@ -188,7 +200,7 @@ export class Bus implements Disposable {
       return;
     }
     const call = this.#calls.get(message.replySerial ?? 0);
-    this.#calls.delete(message.replySerial ?? 0);
+    if (this.#calls.delete(message.replySerial ?? 0)) this.#listen();
     if (message.type === 2) call?.resolve(message.body ?? []);
     else call?.reject(new BusError('refused', 'an error was the answer', message.errorName ?? ''));
   }
@@ -204,7 +216,7 @@ export class Bus implements Disposable {
     if (this.#failure) return;
     const failure = new BusError(kind, message);
     this.#failure = failure;
-    clearTimeout(this.#deadline);
+    clearTimeout(this.#timer);
     this.#authenticated.promise.catch(() => undefined);
     this.#authenticated.reject(failure);
     for (const waiting of [...this.#calls.values(), ...this.#signals]) waiting.reject(failure);

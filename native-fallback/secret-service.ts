@@ -22,16 +22,18 @@ import {
   writeRefusal,
 } from './secret-state.ts';
 
-/** How a conversation with the Secret Service goes; times are in milliseconds. */
+/** How long to wait in a conversation with the Secret Service, in milliseconds. */
 export interface Terms {
   /** DBUS_SESSION_BUS_ADDRESS and XDG_RUNTIME_DIR are read. */
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Whether somebody is there to answer an unlock prompt. */
+  /** Whether a person can answer an unlock prompt. */
   readonly mayPrompt: boolean;
-  /** For the state of the service. */
-  readonly state: number;
-  /** For everything, the state included. */
-  readonly whole: number;
+  /** How long the service may go without answering anything; Infinity waits for ever. */
+  readonly silence: number;
+  /** How long an unlock prompt may stay open. */
+  readonly prompt: number;
+  /** Called when an unlock prompt is about to be shown. */
+  readonly onPrompt?: (() => void) | undefined;
 }
 
 const SERVICE = { destination: SECRETS, path: SERVICE_PATH, interface: SERVICE_INTERFACE };
@@ -57,7 +59,7 @@ export function look(terms: Terms, item: ItemName): Promise<Looked | Refusal> {
   return converse(terms, async (bus): Promise<Looked> => {
     const session = openSession(bus);
     session.catch(() => undefined); // what went wrong matters only where it is used
-    const state = await stateOn(bus, terms, item);
+    const state = await askState(bus, item);
     const [path, ...others] = state.open;
     if (path === undefined || others.length > 0 || state.shut.length > 0) return { state };
     return { state, text: await plainText(bus, path, session) };
@@ -82,12 +84,12 @@ export function read(terms: Terms, item: ItemName): Promise<Found> {
 /** Writes an item's text, in the place of one of that name, and reads it back: `READY` means that it is there. */
 export function write(terms: Terms, item: ItemName, text: string): Promise<Answer> {
   return converse(terms, async (bus): Promise<Answer> => {
-    const state = await stateOn(bus, terms, item);
+    const state = await askState(bus, item);
     const refusal = writeRefusal(state, terms.mayPrompt);
     if (refusal) return refusal;
-    if (state.isLocked && !(await unlock(bus, [state.collection as string]))) return DISMISSED;
+    if (state.isLocked && !(await unlock(bus, terms, [state.collection as string]))) return DISMISSED;
     const session = await openSession(bus);
-    const path = await create(bus, state.collection as string, item, session.wrap(text));
+    const path = await create(bus, terms, state.collection as string, item, session.wrap(text));
     if (path === undefined) return DISMISSED;
     if ((await secretOf(bus, path, session)).text === text)
       return { outcome: 'READY', detail: 'the keychain keeps it' };
@@ -101,7 +103,7 @@ export function remove(terms: Terms, item: ItemName): Promise<Answer> {
     const found = await openItem(bus, terms, item);
     if ('outcome' in found) return found;
     const [prompt] = await bus.call({ destination: SECRETS, path: found.path, interface: ITEM_INTERFACE }, 'Delete');
-    return (await isAllowed(bus, prompt)) ? { outcome: 'READY', detail: 'deleted' } : DISMISSED;
+    return (await isAllowed(bus, terms, prompt)) ? { outcome: 'READY', detail: 'deleted' } : DISMISSED;
   });
 }
 
@@ -131,60 +133,62 @@ const PROVIDERS: readonly [RegExp, string][] = [
 /** Runs one conversation on a connection of its own; whatever goes wrong in it becomes an answer. */
 async function converse<T>(terms: Terms, talk: (bus: Bus) => Promise<T>): Promise<T | Refusal> {
   try {
-    using bus = await Bus.connect(terms.env, terms.state);
+    using bus = await Bus.connect(terms.env, terms.silence);
     return await talk(bus);
   } catch (error) {
     return failureAnswer(asBusError(error));
   }
 }
 
-/** The state, in its own time; then the rest of the time begins. */
-async function stateOn(bus: Bus, terms: Terms, item: ItemName): Promise<State> {
-  const state = await askState(bus, item);
-  bus.within(terms.whole - terms.state);
-  return state;
-}
-
 /** Finds the item and unlocks it where somebody can be asked to. */
 async function openItem(bus: Bus, terms: Terms, item: ItemName): Promise<{ path: string } | Refusal> {
-  const state = await stateOn(bus, terms, item);
+  const state = await askState(bus, item);
   const refusal = readRefusal(state, terms.mayPrompt);
   if (refusal) return refusal;
   const [open] = state.open;
   if (open !== undefined) return { path: open };
   const locked = state.shut.length > 0 ? state.shut : [state.collection as string];
-  if (!(await unlock(bus, locked))) return DISMISSED;
+  if (!(await unlock(bus, terms, locked))) return DISMISSED;
   const [path] = (await askState(bus, item)).open;
   return path === undefined ? NOT_FOUND : { path };
 }
 
-async function unlock(bus: Bus, objects: readonly string[]): Promise<boolean> {
+async function unlock(bus: Bus, terms: Terms, objects: readonly string[]): Promise<boolean> {
   const [, prompt] = await bus.call(SERVICE, 'Unlock', 'ao', objects);
-  return isAllowed(bus, prompt);
+  return isAllowed(bus, terms, prompt);
 }
 
-async function isAllowed(bus: Bus, prompt: unknown): Promise<boolean> {
-  return prompt === NO_OBJECT || (await answered(bus, objectPath(prompt))) !== undefined;
+async function isAllowed(bus: Bus, terms: Terms, prompt: unknown): Promise<boolean> {
+  return prompt === NO_OBJECT || (await answered(bus, terms, objectPath(prompt))) !== undefined;
 }
 
-/** Shows a prompt and gives what it came to; undefined where it was dismissed. The service drops it when we hang up. */
-async function answered(bus: Bus, prompt: string): Promise<Variant | undefined> {
+/** Shows a prompt and returns its result, or undefined if it was dismissed. The service drops the prompt when we hang up. */
+async function answered(bus: Bus, terms: Terms, prompt: string): Promise<Variant | undefined> {
   const { came } = await bus.subscribe(prompt, PROMPT_INTERFACE, 'Completed');
+  terms.onPrompt?.();
+  bus.allowSilence(terms.prompt);
   await bus.call({ destination: SECRETS, path: prompt, interface: PROMPT_INTERFACE }, 'Prompt', 's', '');
   const [dismissed, result] = await came.catch((error: unknown) => {
     throw asBusError(error).kind === 'late' ? new BusError('late', UNANSWERED.detail) : error;
   });
+  bus.allowSilence(terms.silence);
   return dismissed === false ? (result as Variant) : undefined;
 }
 
-async function create(bus: Bus, collection: string, item: ItemName, secret: Secret): Promise<string | undefined> {
+async function create(
+  bus: Bus,
+  terms: Terms,
+  collection: string,
+  item: ItemName,
+  secret: Secret,
+): Promise<string | undefined> {
   const target = { destination: SECRETS, path: collection, interface: COLLECTION_INTERFACE };
   const properties = [
     [`${ITEM_INTERFACE}.Label`, { signature: 's', value: `${item.service}/${item.account}` }],
     [`${ITEM_INTERFACE}.Attributes`, { signature: 'a{ss}', value: attributesOf(item) }],
   ];
   const [path, prompt] = await bus.call(target, 'CreateItem', 'a{sv}(oayays)b', properties, secret, true);
-  const made = prompt === NO_OBJECT ? path : (await answered(bus, objectPath(prompt)))?.value;
+  const made = prompt === NO_OBJECT ? path : (await answered(bus, terms, objectPath(prompt)))?.value;
   return made === undefined || made === NO_OBJECT ? undefined : objectPath(made);
 }
 

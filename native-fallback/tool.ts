@@ -7,6 +7,7 @@ export interface ToolCall {
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly input: string;
+  /** How long it may take; Infinity waits for ever. */
   readonly milliseconds: number;
 }
 
@@ -15,6 +16,9 @@ export type ToolReply =
   | { readonly code: number; readonly stdout: string; readonly stderr: string }
   | { readonly missing: string }
   | { readonly late: true };
+
+/** The longest time a timer can run, in milliseconds. A longer one would fire at once. */
+const LONGEST_TIMER = 2 ** 31 - 1;
 
 /** More than this is not an answer to us. */
 const OUTPUT_LIMIT = 64 * 1024;
@@ -30,7 +34,7 @@ export function runTool(call: ToolCall): Promise<ToolReply> {
       child.kill('SIGKILL');
       resolve(reply);
     };
-    const timer = setTimeout(() => end({ late: true }), call.milliseconds);
+    const timer = setTimeout(() => end({ late: true }), Math.min(call.milliseconds, LONGEST_TIMER));
     const bounded = (text: string): string => (text.length > OUTPUT_LIMIT ? text.slice(0, OUTPUT_LIMIT) : text);
     child.stdout.setEncoding('utf8').on('data', (part: string) => {
       stdout = bounded(stdout + part);

@@ -1,5 +1,5 @@
 export { CofferError, type ErrorCode, isCofferError } from './errors.ts';
-export type { Answer, Backend, KeychainChoice, Keyring, LookUp, Outcome } from './keyring/keyring.ts';
+export type { Answer, Backend, KeychainChoice, Keyring, LookUp, Outcome, Wait } from './keyring/keyring.ts';
 export { MemoryKeyring } from './keyring/memory.ts';
 export type {
   Approval,

@@ -23,6 +23,9 @@ const REPLY_LIMIT = 64 * 1024;
 /** A broker at rest ends after so many milliseconds. */
 const IDLE = 5_000;
 
+/** The longest time a timer can run, in milliseconds. A longer one would fire at once. */
+const LONGEST_TIMER = 2 ** 31 - 1;
+
 /** What a keychain needs of our environment; everything else, other programs' secrets among it, is kept from the child. */
 const PASSED_ON: ReadonlySet<string> = new Set([
   ...['HOME', 'USER', 'LOGNAME', 'PATH', 'LANG', 'LANGUAGE', 'TZ', 'TMPDIR', 'LD_LIBRARY_PATH', 'GSETTINGS_BACKEND'],
@@ -92,19 +95,21 @@ export class BrokerProcess {
     return this.#child.pid;
   }
 
-  /** Waits until it has loaded the addon, or says that it cannot. */
+  /** Waits until it has loaded the addon, or says that it cannot; at most so many milliseconds, which may be Infinity. */
   ready(milliseconds: number): Promise<BrokerOutcome> {
     this.#hello ??= this.#reply(milliseconds);
     return this.#hello;
   }
 
-  /** Asks, once; the broker is gone afterwards, whatever it answered. */
-  async ask(request: BrokerRequest, milliseconds: number): Promise<BrokerOutcome> {
-    const before = performance.now();
-    const hello = await this.ready(milliseconds);
+  /**
+   * Asks, once; the broker is gone afterwards, whatever it answered. It may take `ready` milliseconds to load the addon, and `answer`
+   * milliseconds from then on; Infinity waits for ever.
+   */
+  async ask(request: BrokerRequest, { ready, answer }: { ready: number; answer: number }): Promise<BrokerOutcome> {
+    const hello = await this.ready(ready);
     if (!('value' in hello)) return this.#last(hello);
     this.#child.stdin?.write(`${JSON.stringify(request)}\n`);
-    return this.#last(await this.#reply(milliseconds - (performance.now() - before)));
+    return this.#last(await this.#reply(answer));
   }
 
   /** Ends it at once, whatever it is doing. */
@@ -122,7 +127,7 @@ export class BrokerProcess {
   /** Waits for the next line. The timer is what keeps this process from ending meanwhile. */
   #reply(milliseconds: number): Promise<BrokerOutcome> {
     return new Promise((resolve) => {
-      const timer = setTimeout(() => settle({ late: true }), Math.max(1, milliseconds));
+      const timer = setTimeout(() => settle({ late: true }), Math.min(milliseconds, LONGEST_TIMER));
       const settle = (outcome: BrokerOutcome): void => {
         clearTimeout(timer);
         this.#wake = undefined;

@@ -62,9 +62,10 @@ export class NativeKeyring implements Keyring {
     env: NodeJS.ProcessEnv,
     patience: Patience,
     platform: NodeJS.Platform = process.platform,
+    onPrompt?: () => void,
   ) {
     this.backend = backend;
-    this.#native = NATIVE[platform] === backend ? MAKERS[backend](env, patience) : undefined;
+    this.#native = NATIVE[platform] === backend ? MAKERS[backend](env, patience, onPrompt) : undefined;
   }
 
   async probe(): Promise<Answer> {
@@ -103,9 +104,12 @@ export function itemOf(keyId: string): Item {
 }
 
 /** What another system needs is loaded there alone. */
-const MAKERS: Record<NativeBackend, (env: NodeJS.ProcessEnv, patience: Patience) => Promise<Native>> = {
-  'secret-service': async (env, patience) => {
-    const terms = { env, ...patience };
+const MAKERS: Record<
+  NativeBackend,
+  (env: NodeJS.ProcessEnv, patience: Patience, onPrompt?: () => void) => Promise<Native>
+> = {
+  'secret-service': async (env, patience, onPrompt) => {
+    const terms = { env, ...patience, onPrompt };
     return {
       probe: () => secretService.probe(terms, itemOf('')),
       provider: () => secretService.providerName(terms),
@@ -116,7 +120,7 @@ const MAKERS: Record<NativeBackend, (env: NodeJS.ProcessEnv, patience: Patience)
   },
   security: async (_, patience) => {
     const security = await import('../../native-fallback/macos-security.ts');
-    const terms = { milliseconds: patience.whole };
+    const terms = { milliseconds: patience.silence };
     return {
       probe: () => security.probe(terms),
       provider: async () => 'macOS Keychain',
@@ -127,7 +131,7 @@ const MAKERS: Record<NativeBackend, (env: NodeJS.ProcessEnv, patience: Patience)
   },
   dpapi: async (env, patience) => {
     const dpapi = await import('../../native-fallback/windows-dpapi.ts');
-    const terms = { env, directory: blobDirectory(env), milliseconds: patience.whole };
+    const terms = { env, directory: blobDirectory(env), milliseconds: patience.silence };
     return {
       probe: () => dpapi.probe(terms),
       provider: async () => 'Windows DPAPI',

@@ -4,12 +4,10 @@ import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { CofferError } from '../errors.ts';
 import { type Answer, decodeSecret, type Keyring, type LookUp, SECRET_LENGTH } from './outcomes.ts';
+import { UNATTENDED } from './patience.ts';
 
 /** A key in its longest form, 64 hex digits and a line end, is 66 bytes: what is longer is not a key. */
 const LIMIT = 128;
-
-/** How long the other end of a pipe may take, in milliseconds. */
-const PIPE_DEADLINE = 1_900;
 
 /** What was read from a descriptor: it can be read once in a process, and is asked for more often. */
 const alreadyRead = new Map<number, Promise<LookUp>>();
@@ -22,10 +20,15 @@ const alreadyRead = new Map<number, Promise<LookUp>>();
 export class FdKeyring implements Keyring {
   readonly backend = 'fd';
   readonly #env: NodeJS.ProcessEnv;
+  readonly #silence: number;
 
-  /** Throws `USAGE` where COFFER_KEY_FD is not the number of a descriptor above stderr's. */
-  constructor(env: NodeJS.ProcessEnv) {
+  /**
+   * The other end of a pipe may be silent for `silence` milliseconds. Throws `USAGE` if COFFER_KEY_FD is not the number of a descriptor
+   * above stderr's.
+   */
+  constructor(env: NodeJS.ProcessEnv, silence: number = UNATTENDED.silence) {
     this.#env = env;
+    this.#silence = silence;
     descriptorIn(env);
   }
 
@@ -62,7 +65,7 @@ export class FdKeyring implements Keyring {
     const fd = descriptorIn(this.#env);
     const path = credentialIn(this.#env);
     if (fd !== undefined) {
-      if (!alreadyRead.has(fd)) alreadyRead.set(fd, readDescriptor(fd));
+      if (!alreadyRead.has(fd)) alreadyRead.set(fd, readDescriptor(fd, this.#silence));
       const found = await (alreadyRead.get(fd) as Promise<LookUp>);
       return found.outcome === 'READY' ? { outcome: 'READY', secret: Buffer.from(found.secret) } : found;
     }
@@ -84,7 +87,7 @@ function credentialIn(env: NodeJS.ProcessEnv): string | undefined {
   return directory ? join(directory, 'coffer-key') : undefined;
 }
 
-async function readDescriptor(fd: number): Promise<LookUp> {
+async function readDescriptor(fd: number, silence: number): Promise<LookUp> {
   try {
     const kind = fstatSync(fd);
     if (!kind.isFIFO() && !kind.isSocket()) {
@@ -96,11 +99,11 @@ async function readDescriptor(fd: number): Promise<LookUp> {
   } catch (error) {
     return { outcome: 'ABSENT', detail: `descriptor ${fd} cannot be read: ${codeOf(error)}` };
   }
-  return readPipe(fd);
+  return readPipe(fd, silence);
 }
 
 /** A pipe is read by events, never by a blocking call: one whose other end stays silent would keep the process from ending. */
-function readPipe(fd: number): Promise<LookUp> {
+function readPipe(fd: number, silence: number): Promise<LookUp> {
   return new Promise((resolve) => {
     const pipe = new Socket({ fd, readable: true, writable: false });
     const parts: Buffer[] = [];
@@ -112,7 +115,7 @@ function readPipe(fd: number): Promise<LookUp> {
     };
     const whole = (): LookUp => parse(Buffer.concat(parts));
     const late = (): void => end({ outcome: 'TIMEOUT', detail: `descriptor ${fd} is held open and gives no key` });
-    const timer = setTimeout(late, PIPE_DEADLINE);
+    const timer = silence === Number.POSITIVE_INFINITY ? undefined : setTimeout(late, silence);
     pipe.on('data', (part: Buffer) => {
       parts.push(part);
       if (parts.reduce((sum, { length }) => sum + length, 0) >= LIMIT) end(whole());

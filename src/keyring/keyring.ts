@@ -4,8 +4,10 @@ import { FdKeyring } from './fd.ts';
 import { KeytarKeyring } from './keytar.ts';
 import type { Answer, Backend, Keyring, LookUp, Refusal } from './outcomes.ts';
 import { patienceFor } from './patience.ts';
+import type { Waits } from './waits.ts';
 
 export type { Answer, Backend, Keyring, LookUp, Outcome } from './outcomes.ts';
+export type { Wait } from './waits.ts';
 
 /** What COFFER_KEYCHAIN may say: let coffer choose, or one backend and no other. */
 export type KeychainChoice = 'auto' | Backend;
@@ -28,6 +30,8 @@ export interface ChoiceOptions {
   /** The backend in vault.json, where there is a vault. */
   readonly recorded?: Backend;
   readonly env: NodeJS.ProcessEnv;
+  /** Watches how long the keyring takes to answer. */
+  readonly waits?: Waits | undefined;
 }
 
 /** Makes the keyring of a backend that is one; `passphrase` and `memory` are for the caller. */
@@ -36,12 +40,13 @@ export type KeyringMaker = (backend: Exclude<Backend, 'passphrase' | 'memory'>) 
 /**
  * Chooses where the vault key is kept. A forced backend is taken as it is, whatever it will answer; `auto` takes the first that is not
  * `ABSENT`, in the order of {@link candidates}: a locked keychain is an answer, and another one in its place would have no key.
- * `none` says why nothing was there; the caller goes on with a passphrase or in memory. Throws `USAGE` for a choice that is none.
+ * `none` says why nothing was there; the caller goes on with a passphrase or in memory. `probed` is what the keyring answered, if it was
+ * asked: a keychain that is silent must not be waited for twice. Throws `USAGE` for a choice that is none.
  */
 export async function chooseKeyring(
   options: ChoiceOptions,
   make: KeyringMaker = makerFor(options),
-): Promise<{ keyring: Keyring } | { none: Answer }> {
+): Promise<{ keyring: Keyring; probed?: Answer } | { none: Answer }> {
   const eligible = eligibleFor(options);
   if ('outcome' in eligible) return { none: eligible };
   const [forced] = eligible;
@@ -49,9 +54,9 @@ export async function chooseKeyring(
   let none: Answer = NO_KEYCHAIN;
   for (const backend of eligible) {
     const keyring = make(backend);
-    const answer = await keyring.probe();
-    if (answer.outcome !== 'ABSENT') return { keyring };
-    none = answer;
+    const probed = await keyring.probe();
+    if (probed.outcome !== 'ABSENT') return { keyring, probed };
+    none = probed;
   }
   return { none };
 }
@@ -107,13 +112,15 @@ function eligibleFor({ choice, recorded, env }: ChoiceOptions): Exclude<Backend,
 
 const NO_KEYCHAIN: Refusal = { outcome: 'ABSENT', detail: 'this system has no keychain that coffer knows' };
 
-function makerFor({ choice, env }: ChoiceOptions): KeyringMaker {
+function makerFor({ choice, env, waits }: ChoiceOptions): KeyringMaker {
   const patience = patienceFor(env);
-  return (backend) => {
-    if (backend === 'keytar') return new KeytarKeyring({ env, patience, alone: choice === 'keytar' });
-    if (backend === 'fd') return new FdKeyring(env);
-    return new NativeKeyring(backend, env, patience);
+  const onPrompt = waits?.onPrompt;
+  const make: KeyringMaker = (backend) => {
+    if (backend === 'keytar') return new KeytarKeyring({ env, patience, onPrompt, alone: choice === 'keytar' });
+    if (backend === 'fd') return new FdKeyring(env, patience.silence);
+    return new NativeKeyring(backend, env, patience, process.platform, onPrompt);
   };
+  return waits === undefined ? make : (backend) => waits.around(make(backend));
 }
 
 function forTheCaller(backend: 'passphrase' | 'memory', why: string): Refusal {

@@ -30,6 +30,8 @@ import type { Patience } from './patience.ts';
 export interface KeytarOptions {
   readonly env: NodeJS.ProcessEnv;
   readonly patience: Patience;
+  /** Called when an unlock prompt is about to be shown; on Linux only, as nothing tells elsewhere. */
+  readonly onPrompt?: (() => void) | undefined;
   /** No other way to the same item is taken: what the addon gives, or that it can't be loaded. For whoever chose keytar and nothing else. */
   readonly alone?: boolean;
   /** The script to start as broker, for tests. */
@@ -40,7 +42,7 @@ export interface KeytarOptions {
 }
 
 /**
- * The keychain of the system through keytar, in a broker child process with a deadline. On Linux the Secret Service is asked for its
+ * The keychain of the system through keytar, in a broker child process that can be killed. On Linux the Secret Service is asked for its
  * state first: keytar gives the same null for an item that is missing, one that is locked and one whose prompt was dismissed. An item
  * that is simply there and open is read in that same conversation, and no broker is needed: measured there, 8 ms instead of 49.
  */
@@ -60,7 +62,7 @@ export class KeytarKeyring implements Keyring {
     const [broker, state] = await Promise.all([this.#take(), this.#inspect('')]);
     const answer = state === undefined ? ADDON_READY : 'outcome' in state ? state : probeAnswer(state);
     const isReached = state === undefined || !('outcome' in state);
-    const failure = isReached ? failureOf(await broker.ready(this.#options.patience.whole)) : undefined;
+    const failure = isReached ? failureOf(await broker.ready(this.#options.patience.silence)) : undefined;
     if (answer.outcome === 'READY' && !failure) this.#keep(broker);
     else broker.kill();
     return failure ?? answer;
@@ -73,12 +75,11 @@ export class KeytarKeyring implements Keyring {
 
   async get(keyId: string): Promise<LookUp> {
     requireKeyId(keyId);
-    const start = performance.now();
     const looked = await this.#look(keyId);
     if (looked !== undefined && 'outcome' in looked) return looked;
     if (looked?.text !== undefined) return decodeSecret({ outcome: 'READY', text: looked.text });
     const request = { operation: 'get', ...itemOf(keyId), secret: '' } as const;
-    const asked = await this.#askBroker(request, { state: looked?.state, refusalIn: readRefusal, start });
+    const asked = await this.#askBroker(request, { state: looked?.state, refusalIn: readRefusal });
     if (!('value' in asked)) return asked;
     if (asked.value !== null) return decodeSecret({ outcome: 'READY', text: asked.value });
     return this.#whyNothing(keyId);
@@ -108,32 +109,33 @@ export class KeytarKeyring implements Keyring {
     refusalIn: RefusalIn,
     secret = '',
   ): Promise<{ value: string | null } | Refusal> {
-    const start = performance.now();
     const [broker, state] = await Promise.all([this.#take(), this.#inspect(keyId)]);
     if (state !== undefined && 'outcome' in state) {
       broker.kill();
       return state;
     }
     const request = { operation, ...itemOf(keyId), secret };
-    return this.#askBroker(request, { state, refusalIn, start }, broker);
+    return this.#askBroker(request, { state, refusalIn }, broker);
   }
 
   /** Asks the broker, unless the state says enough. */
   async #askBroker(
     request: BrokerRequest,
-    { state, refusalIn, start }: { state: State | undefined; refusalIn: RefusalIn; start: number },
+    { state, refusalIn }: { state: State | undefined; refusalIn: RefusalIn },
     started?: BrokerProcess,
   ): Promise<{ value: string | null } | Refusal> {
-    const { mayPrompt, whole } = this.#options.patience;
+    const { mayPrompt, silence, prompt } = this.#options.patience;
     const refusal = state && refusalIn(state, mayPrompt);
     if (refusal) {
       started?.kill();
       return refusal;
     }
     const broker = started ?? (await this.#take());
-    const reply = await broker.ask(request, whole - (performance.now() - start));
+    const prompts = state !== undefined && isShut(state);
+    if (prompts) this.#options.onPrompt?.();
+    const reply = await broker.ask(request, { ready: silence, answer: prompts ? prompt : silence });
     if ('value' in reply) return reply;
-    if ('late' in reply && state !== undefined && isShut(state)) return UNANSWERED;
+    if ('late' in reply && prompts) return UNANSWERED;
     return failureOf(reply) ?? (await this.#whyError(request.account, 'error' in reply ? reply.error : ''));
   }
 
@@ -167,7 +169,7 @@ export class KeytarKeyring implements Keyring {
     return takeLook(this.#options.env, keyId) ?? look(this.#terms(), itemOf(keyId));
   }
 
-  #terms(): Patience & { env: NodeJS.ProcessEnv } {
+  #terms(): Patience & Pick<KeytarOptions, 'env'> {
     return { env: this.#options.env, ...this.#options.patience };
   }
 

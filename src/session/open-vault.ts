@@ -1,6 +1,6 @@
 import { CofferError, isCofferError } from '../errors.ts';
 import type { AskSecret } from '../vault/recover.ts';
-import { type AskPassphrase, type KeychainChoice, type Keyring, Vault } from '../vault/vault.ts';
+import { type AskPassphrase, type KeychainChoice, type Keyring, Vault, type Wait } from '../vault/vault.ts';
 import { Sessions } from './sessions.ts';
 
 /** How to open a vault; all of it has a default. */
@@ -19,6 +19,11 @@ export interface OpenOptions {
   readonly askPassphrase?: AskPassphrase | undefined;
   /** Asked once, where no keychain answers and there is no vault yet. */
   readonly askProtection?: (() => Promise<'passphrase' | 'memory'>) | undefined;
+  /**
+   * Called when the key takes long: with `keychain` once the keychain has not answered for two seconds, with `prompt` when it shows an
+   * unlock prompt. At a terminal coffer then waits until the keychain answers; without one it gives up after 14 seconds of silence.
+   */
+  readonly onWait?: ((wait: Wait) => void) | undefined;
   /** Default: `process.env`. */
   readonly env?: NodeJS.ProcessEnv | undefined;
 }
@@ -66,13 +71,13 @@ async function goOnRotating(sessions: Sessions): Promise<void> {
 export function sessionsOf(options: OpenOptions = {}): Sessions {
   const env = options.env ?? process.env;
   const choice = options.keychain ?? (env['COFFER_KEYCHAIN'] as KeychainChoice | undefined) ?? 'auto';
-  const { directory, keyring, askPassphrase, askProtection } = options;
+  const { directory, keyring, askPassphrase, askProtection, onWait } = options;
   const refusal = options.incognito
     ? new CofferError(
         'INCOGNITO',
         'this chat is incognito: it keeps nothing and opens nothing; start one without --incognito',
       )
     : undefined;
-  const vault = new Vault({ directory, keyring, askPassphrase, askProtection, choice, env, refusal });
+  const vault = new Vault({ directory, keyring, askPassphrase, askProtection, onWait, choice, env, refusal });
   return new Sessions(vault, { autosave: !refusal && (options.autosave ?? true) });
 }

@@ -1,6 +1,7 @@
 import type { CofferError } from '../errors.ts';
 import type { Vault, Writable } from '../vault/vault.ts';
-import type { Event } from './event.ts';
+import type { Event, NewEvent, Status } from './event.ts';
+import { emptyState, fold } from './state.ts';
 
 /** How a session comes to be: its vault, and what it begins with. */
 export interface SessionOrigin {
@@ -20,4 +21,16 @@ export interface Unsaved {
   /** How many messages of user and assistant that concerns. */
   readonly messages: number;
   readonly error: CofferError;
+}
+
+/** Returns what a resumed session begins with. One that is still running although nobody held it was ended by a crash. */
+export function goingOn(status: Status): NewEvent[] {
+  const running: NewEvent = { type: 'status', status: 'running' };
+  return status === 'running' ? [{ type: 'status', status: 'failed', reason: 'interrupted' }, running] : [running];
+}
+
+/** Describes the events that are not on disk, and why. */
+export function unsavedOf(events: readonly Event[], error: CofferError): Unsaved {
+  const { messageCount: messages } = fold(emptyState, events);
+  return { since: new Date(events[0]?.ts ?? Date.now()), messages, error };
 }

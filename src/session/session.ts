@@ -1,7 +1,7 @@
-import { CofferError } from '../errors.ts';
+import { CofferError, isCofferError } from '../errors.ts';
 import type { FirstStep, Vault, Writable } from '../vault/vault.ts';
 import { type Event, encodeEvents, type NewEvent, type Status } from './event.ts';
-import type { SessionOrigin, Unsaved } from './origin.ts';
+import { goingOn, type SessionOrigin, type Unsaved, unsavedOf } from './origin.ts';
 import { newId, takenIds, takeSnapshot } from './snapshot.ts';
 import { emptyState, fold, isRemark, type State } from './state.ts';
 import { encodeSummary, summarize } from './summary.ts';
@@ -36,6 +36,10 @@ export class Session implements AsyncDisposable {
   #failure: CofferError | undefined;
   #queue: Promise<void> = Promise.resolve();
   #ended = false;
+  /** Saves what is recorded when the key has come, whether or not another step does. */
+  readonly #onUnlocked = (): void => {
+    if (!this.#ended) void this.#saveBestEffort();
+  };
   /** What opening found torn: which step was lost. */
   readonly lost: string | undefined;
   /** What a final save adds: the part of a reply that has arrived so far, marked partial. */
@@ -80,10 +84,7 @@ export class Session implements AsyncDisposable {
 
   /** Since when steps are not on disk; undefined while all of them are. */
   get unsaved(): Unsaved | undefined {
-    if (!this.#failure) return undefined;
-    const events = this.#events.slice(this.#durable);
-    const { messageCount: messages } = fold(emptyState, events);
-    return { since: new Date(events[0]?.ts ?? Date.now()), messages, error: this.#failure };
+    return this.#failure && unsavedOf(this.#events.slice(this.#durable), this.#failure);
   }
 
   /**
@@ -165,7 +166,7 @@ export class Session implements AsyncDisposable {
     const last = this.#touched && this.#autosave;
     if (last && this.#live && this.#state.status !== status) this.#add([{ type: 'status', status }]);
     try {
-      if (last) await this.#save();
+      if (last) await this.#saveLast();
       await this.#writable?.file.fold();
     } finally {
       this.#ended = true;
@@ -186,7 +187,7 @@ export class Session implements AsyncDisposable {
   #add(recorded: readonly NewEvent[]): void {
     if (this.#ended) throw new TypeError('the session is closed');
     const goesOn = !this.#live && !recorded.every(isRemark);
-    const added = goesOn ? [...this.#goingOn(), ...recorded] : recorded;
+    const added = goesOn ? [...goingOn(this.#state.status), ...recorded] : recorded;
     this.#live ||= goesOn;
     const ts = Date.now();
     let id = this.#state.lastEvent;
@@ -196,18 +197,12 @@ export class Session implements AsyncDisposable {
     this.#touched = true;
   }
 
-  /** What a resumed session begins with. One that is running still, and that nobody held, was ended by a crash. */
-  #goingOn(): NewEvent[] {
-    const running: NewEvent = { type: 'status', status: 'running' };
-    return this.#state.status === 'running'
-      ? [{ type: 'status', status: 'failed', reason: 'interrupted' }, running]
-      : [running];
-  }
-
   async #saveBestEffort(draft?: NewEvent): Promise<void> {
-    const refusal = this.#writable ? undefined : this.#vault.recentRefusal;
+    const { unlocking } = this.#vault;
+    const refusal = this.#writable ? undefined : (unlocking.recentRefusal ?? (await unlocking.unlockSoon()));
     if (refusal) {
       this.#failure = refusal;
+      unlocking.onceUnlocked(this.#onUnlocked);
       return;
     }
     try {
@@ -215,6 +210,12 @@ export class Session implements AsyncDisposable {
     } catch (error) {
       if (!(error instanceof CofferError)) throw error; // told by `unsaved`, in the status line, until a save succeeds
     }
+  }
+
+  /** A keychain that was silent a moment ago is not waited for again by a process that wants to end. */
+  async #saveLast(): Promise<void> {
+    const refusal = this.#writable ? undefined : this.#vault.unlocking.recentRefusal;
+    return isCofferError(refusal, 'KEY_TIMEOUT') ? this.#settle(Promise.reject(refusal)) : this.#save();
   }
 
   /** One save after another: the first one makes the file, which the second needs. */

@@ -24,7 +24,6 @@ export class Sessions implements AsyncDisposable {
   readonly #vault: Vault;
   readonly #autosave: boolean;
   readonly #open = new Set<Session>();
-  #refusal: CofferError | undefined;
 
   constructor(vault: Vault, options: { autosave: boolean }) {
     this.#vault = vault;
@@ -38,12 +37,13 @@ export class Sessions implements AsyncDisposable {
 
   /** What is known of the key without asking for it. */
   get key(): KeyState {
-    const unlocked = this.#vault.unlocked;
-    if (unlocked) {
-      const { key, backend, provider, how } = unlocked;
+    const { current, isAsking, refusal } = this.#vault.unlocking;
+    if (current) {
+      const { key, backend, provider, how } = current;
       return { state: 'ready', keyId: key.id, backend, provider, how };
     }
-    return this.#refusal ? { state: 'unavailable', error: this.#refusal } : { state: 'unasked' };
+    if (isAsking) return { state: 'awaited' };
+    return refusal ? { state: 'unavailable', error: refusal } : { state: 'unasked' };
   }
 
   /** What the last {@link list} found of the marks against rollback: whether they can be read, and which files are gone. */
@@ -56,14 +56,22 @@ export class Sessions implements AsyncDisposable {
     return this.#vault.unmarked;
   }
 
-  /** Comes by the vault key, and at first use makes it. Throws `KEY_*`, `PASSPHRASE_WRONG`; ask again at will. */
+  /** Unlocks the vault, creating the key on first use. Throws `KEY_*`, `PASSPHRASE_WRONG`; ask again at will. */
   async unlock(): Promise<void> {
-    try {
-      await this.#vault.unlock();
-    } catch (error) {
-      if (error instanceof CofferError) this.#refusal = error;
-      throw error;
-    }
+    await this.#vault.unlock();
+  }
+
+  /**
+   * Unlocks the vault like {@link unlock}, but returns the error, and after two seconds of waiting for a slow keychain returns a
+   * `KEY_TIMEOUT` while the look-up continues ({@link KeyState} is `awaited`). What is recorded meanwhile is saved once the key comes.
+   */
+  unlockSoon(): Promise<CofferError | undefined> {
+    return this.#vault.unlocking.unlockSoon();
+  }
+
+  /** Makes every call that waits for the key fail with `KEY_TIMEOUT`; the look-up itself continues. Returns whether any call waited. */
+  stopWaiting(): boolean {
+    return this.#vault.unlocking.stopWaiting();
   }
 
   /** The ways in to the vault besides the home of its key: passphrases and recovery codes. */
@@ -209,7 +217,6 @@ export class Sessions implements AsyncDisposable {
     const listed = this.#vault.list(true).then((found) => toRows(found, this.#vault.autosaveTarget()));
     const rows = await listed.catch((error: unknown) => {
       if (!(error instanceof CofferError)) throw error;
-      this.#refusal = error;
       return [];
     });
     return { ...found, key: this.key, rows, seen: this.seen };

@@ -37,7 +37,7 @@ export interface Inspection extends VaultInspection {
   readonly seen: SeenReport | undefined;
 }
 
-/** Where the key is: at hand, not asked for yet, or not to be had and why. */
+/** Whether the key is there: available, asked for and awaited, unavailable and why, or not asked for yet. */
 export type KeyState =
   | {
       readonly state: 'ready';
@@ -46,5 +46,6 @@ export type KeyState =
       readonly provider: string;
       readonly how: 'opened' | 'created' | 'rebuilt';
     }
+  | { readonly state: 'awaited' }
   | { readonly state: 'unavailable'; readonly error: CofferError }
   | { readonly state: 'unasked' };

@@ -11,7 +11,7 @@ import { pointLinkSync, sweepTemps } from '../files/replace.ts';
 import { isFileId } from './lease.ts';
 
 /** How long somebody else may change the set of sessions before we give up. */
-const VAULT_WAIT_MS = 10_000;
+const VAULT_WAIT_MS = 14_000;
 
 /** Where a vault keeps what, and its turn to change the set of sessions. Making the object touches nothing. */
 export class VaultDirectory {

@@ -6,7 +6,7 @@ import { NativeKeyring } from '../keyring/fallback.ts';
 import { FdKeyring } from '../keyring/fd.ts';
 import type { Keyring } from '../keyring/keyring.ts';
 import { KeytarKeyring } from '../keyring/keytar.ts';
-import { UNATTENDED } from '../keyring/patience.ts';
+import { IN_PASSING } from '../keyring/patience.ts';
 import { VaultDirectory } from './directory.ts';
 import { lookUp } from './key-home.ts';
 import { type Head, openHead } from './open.ts';
@@ -63,9 +63,9 @@ function quietKeyring(recorded: string, env: NodeJS.ProcessEnv): Keyring | undef
   const choice = env['COFFER_KEYCHAIN'] || 'auto';
   const backend = choice === 'auto' ? recorded : choice;
   const isKept = backend === 'keytar' || backend === 'secret-service';
-  if (process.platform === 'linux' && isKept) return new NativeKeyring('secret-service', env, UNATTENDED);
-  if (process.platform === 'win32' && backend === 'dpapi') return new NativeKeyring('dpapi', env, UNATTENDED);
-  if (process.platform === 'win32' && backend === 'keytar') return new KeytarKeyring({ env, patience: UNATTENDED });
+  if (process.platform === 'linux' && isKept) return new NativeKeyring('secret-service', env, IN_PASSING);
+  if (process.platform === 'win32' && backend === 'dpapi') return new NativeKeyring('dpapi', env, IN_PASSING);
+  if (process.platform === 'win32' && backend === 'keytar') return new KeytarKeyring({ env, patience: IN_PASSING });
   const { COFFER_KEY_FD: _, ...others } = env;
   return backend === 'fd' && FdKeyring.isGiven(others) ? new FdKeyring(others) : undefined;
 }

@@ -11,6 +11,7 @@ import {
   lookUpKey,
   type Outcome,
 } from '../keyring/keyring.ts';
+import type { Waits } from '../keyring/waits.ts';
 
 /** Where to look for a keyring. */
 export interface HomeOptions {
@@ -18,19 +19,22 @@ export interface HomeOptions {
   readonly keyring?: Keyring | undefined;
   readonly choice: KeychainChoice;
   readonly env: NodeJS.ProcessEnv;
+  /** Watches how long the keyring takes to answer. */
+  readonly waits?: Waits | undefined;
 }
 
 /** Chooses the keyring that a new key goes to, of a vault on record the one it has; `none` says why there is none. Throws `USAGE`. */
 export async function chooseHome(
   options: HomeOptions,
   recorded?: Backend,
-): Promise<{ keyring: Keyring } | { none: Answer }> {
-  return options.keyring ? { keyring: options.keyring } : chooseKeyring(choiceOf(options, recorded));
+): Promise<{ keyring: Keyring; probed?: Answer } | { none: Answer }> {
+  const keyring = ownKeyring(options);
+  return keyring ? { keyring } : chooseKeyring(choiceOf(options, recorded));
 }
 
 /** The key with that id, or why it can't be had. */
 export async function lookUp(options: HomeOptions, keyId: string, recorded?: Backend): Promise<VaultKey | CofferError> {
-  const found = await (options.keyring?.get(keyId) ?? lookUpKey(keyId, choiceOf(options, recorded)));
+  const found = await (ownKeyring(options)?.get(keyId) ?? lookUpKey(keyId, choiceOf(options, recorded)));
   if (found.outcome !== 'READY') return refused(found, keyId);
   return toKey(found, keyId) ?? refused({ outcome: 'MISMATCH', detail: 'another key is kept under its name' }, keyId);
 }
@@ -60,8 +64,12 @@ export async function dropKey(keyring: Keyring, keyId: string): Promise<void> {
   if (answer.outcome !== 'READY' && answer.outcome !== 'NOT_FOUND') throw refused(answer, keyId);
 }
 
-function choiceOf({ choice, env }: HomeOptions, recorded?: Backend): ChoiceOptions {
-  return recorded ? { choice, env, recorded } : { choice, env };
+function ownKeyring({ keyring, waits }: HomeOptions): Keyring | undefined {
+  return keyring && (waits?.around(keyring) ?? keyring);
+}
+
+function choiceOf({ choice, env, waits }: HomeOptions, recorded?: Backend): ChoiceOptions {
+  return recorded ? { choice, env, waits, recorded } : { choice, env, waits };
 }
 
 const refusals: Record<Exclude<Outcome, 'READY'>, { code: ErrorCode; advice: string }> = {

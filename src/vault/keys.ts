@@ -130,6 +130,8 @@ async function openWith(file: VaultFile, passphrase: string): Promise<Pick<Unloc
 async function rebuild(options: KeyOptions, keyIds: readonly string[]): Promise<Unlocked> {
   const refusals: CofferError[] = [];
   const chosen = await chooseHome(options);
+  if ('probed' in chosen && chosen.probed?.outcome === 'TIMEOUT')
+    throw missing(options, refused(chosen.probed, keyIds[0]));
   for (const keyId of keyIds) {
     const found = await lookUp(options, keyId);
     if (found instanceof VaultKey && 'keyring' in chosen) {
@@ -142,16 +144,21 @@ async function rebuild(options: KeyOptions, keyIds: readonly string[]): Promise<
     else if ('none' in chosen) refusals.push(refused(chosen.none, keyId));
   }
   const cause = refusals[0] ?? new CofferError('KEY_NOT_FOUND', 'none of the files names a key');
-  const path = vaultFilePath(options.directory);
-  const message = `${path} is missing and sealed files are there; restore it from a backup, or bring back the key: ${cause.message}`;
-  throw new CofferError(cause.code, message, { cause });
+  throw missing(options, cause);
+}
+
+/** Says that vault.json is missing, and why the key can't be had that sealed files name. */
+function missing({ directory }: KeyOptions, cause: CofferError): CofferError {
+  const what = `${vaultFilePath(directory)} is missing and sealed files are there`;
+  const message = `${what}; restore it from a backup, or bring back the key: ${cause.message}`;
+  return new CofferError(cause.code, message, { cause });
 }
 
 async function firstUse(options: KeyOptions): Promise<Unlocked> {
   const chosen = await chooseHome(options);
   if ('none' in chosen) return firstUseWithout(options, chosen.none);
   const { keyring } = chosen;
-  const state = await keyring.probe();
+  const state = chosen.probed ?? (await keyring.probe());
   if (state.outcome !== 'READY') throw refused(state);
   if (keyring.backend === 'fd') {
     const given = await keyring.get('');

@@ -1,6 +1,6 @@
 import type { VaultKey } from '../envelope/key.ts';
 import { CofferError, isCofferError } from '../errors.ts';
-import type { Keyring } from '../keyring/keyring.ts';
+import type { Answer, Keyring } from '../keyring/keyring.ts';
 import { readPassphraseFile } from '../keyring/passphrase.ts';
 import { RecoveryCode } from '../keyring/recovery-code.ts';
 import type { VaultDirectory } from './directory.ts';
@@ -66,7 +66,7 @@ export async function recoverVault(place: VaultDirectory, options: RecoverOption
   if (atHand) return { unlocked: atHand, by: 'at hand', isPassphraseNew: false };
   requireSlots(file);
   const chosen = await chooseHome(options);
-  if ('keyring' in chosen) await requireReady(chosen.keyring);
+  if ('keyring' in chosen) await requireReady(chosen.keyring, chosen.probed);
   const keys = await openWithSecret(file, options);
   const kept = 'keyring' in chosen ? await keepIn(chosen.keyring, keys) : await keepUnder(keys, options);
   const { key, retiring, by } = keys;
@@ -94,6 +94,7 @@ async function lookUpBoth(options: RecoverOptions, file: VaultFile): Promise<Unl
   const { key: keyId, retiring: retiringId, backend, provider } = file;
   if (backend === 'passphrase' || options.choice === 'passphrase') return undefined;
   const key = await lookUp(options, keyId, backend);
+  if (isCofferError(key, 'KEY_TIMEOUT')) throw key; // whether the key is there is not known yet
   const retiring = retiringId === undefined ? undefined : await lookUp(options, retiringId, backend);
   if (key instanceof CofferError || retiring instanceof CofferError) return undefined;
   return { key, retiring, backend, provider, how: 'opened' };
@@ -106,12 +107,12 @@ function requireSlots({ slots, provider }: VaultFile): void {
 }
 
 /** Nobody should type a code for nothing: what would refuse the key refuses now. */
-async function requireReady(keyring: Keyring): Promise<void> {
+async function requireReady(keyring: Keyring, probed: Answer | undefined): Promise<void> {
   if (keyring.backend === 'fd') {
     const what = 'the key that was passed in is not the one of this vault, and none can be put in its place';
     throw new CofferError('KEY_DECLINED', `${what}; start coffer without it`);
   }
-  const state = await keyring.probe();
+  const state = probed ?? (await keyring.probe());
   if (state.outcome !== 'READY') throw refused(state);
 }
 

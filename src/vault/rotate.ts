@@ -145,6 +145,7 @@ async function keyringOf(file: VaultFile, options: HomeOptions): Promise<Keyring
   }
   const chosen = await chooseHome(options, file.backend);
   if ('none' in chosen) throw refused(chosen.none, file.key);
+  if (chosen.probed?.outcome === 'TIMEOUT') throw refused(chosen.probed, file.key);
   return chosen.keyring;
 }
 

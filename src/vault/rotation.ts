@@ -1,17 +1,18 @@
 import type { VaultDirectory } from './directory.ts';
+import type { HomeOptions } from './key-home.ts';
 import type { Unlocked } from './keys.ts';
 import type { OnProgress, Rotated, RotateOptions } from './rotate.ts';
 import type { Seen } from './seen.ts';
-import type { Unlocking, UnlockOptions } from './unlocking.ts';
+import type { Unlocking } from './unlocking.ts';
 
 /** The rotation of a vault's key: begun, or gone on with. What it takes is loaded when it is asked for. */
 export class Rotation {
   readonly #place: VaultDirectory;
   readonly #seen: Seen;
   readonly #keys: Unlocking;
-  readonly #options: UnlockOptions;
+  readonly #options: HomeOptions;
 
-  constructor(place: VaultDirectory, seen: Seen, keys: Unlocking, options: UnlockOptions) {
+  constructor(place: VaultDirectory, seen: Seen, keys: Unlocking, options: HomeOptions) {
     this.#place = place;
     this.#seen = seen;
     this.#keys = keys;

@@ -1,6 +1,8 @@
 import { VaultKey } from '../envelope/key.ts';
-import { type CofferError, isCofferError } from '../errors.ts';
+import { CofferError, isCofferError } from '../errors.ts';
 import { makeDirectory } from '../files/paths.ts';
+import type { Wait } from '../keyring/keyring.ts';
+import { Waits } from '../keyring/waits.ts';
 import type { VaultDirectory } from './directory.ts';
 import { dropLoser, type KeyOptions, type Unlocked, unlockVault } from './keys.ts';
 import { keyIdsOf } from './open.ts';
@@ -10,7 +12,10 @@ import { readVaultFile } from './vault-file.ts';
 const REFUSAL_MS = 30_000;
 
 /** How to come by a vault's key, but for what the vault's directory says itself. */
-export interface UnlockOptions extends Omit<KeyOptions, 'directory' | 'sealedKeyIds' | 'newKey' | 'makeDirectory'> {
+export interface UnlockOptions
+  extends Omit<KeyOptions, 'directory' | 'sealedKeyIds' | 'newKey' | 'makeDirectory' | 'waits'> {
+  /** Called once a wait for the keychain has taken two seconds, and at once when the keychain shows an unlock prompt. */
+  readonly onWait?: ((wait: Wait) => void) | undefined;
   /** Why nothing is to be read or written here: thrown instead of a key, so that neither can be. */
   readonly refusal?: CofferError | undefined;
 }
@@ -22,33 +27,88 @@ export class Unlocking {
   #newKey: VaultKey | undefined;
   #asking: Promise<Unlocked> | undefined;
   #refused: { error: CofferError; at: number } | undefined;
+  /** Rejects in everybody who waits for the key, without ending the look-up. */
+  #stop = Promise.withResolvers<never>();
+  #waiting = 0;
+  readonly #onUnlocked = new Set<() => void>();
+  /** Watches how long the keychain takes to answer. */
+  readonly waits: Waits;
   /** What is known of the keys without asking. */
   current: Unlocked | undefined;
 
   constructor(place: VaultDirectory, options: UnlockOptions) {
     this.#place = place;
     this.#options = options;
+    this.waits = new Waits(options.onWait);
   }
 
-  /** Why the key was not given a moment ago. */
+  /** Why the key was not given when it was last asked for. */
+  get refusal(): CofferError | undefined {
+    return this.#options.refusal ?? this.#refused?.error;
+  }
+
+  /** Why the key was not given a moment ago, if asking again would make somebody wait or answer once more. */
   get recentRefusal(): CofferError | undefined {
-    return this.#refused && Date.now() - this.#refused.at < REFUSAL_MS ? this.#refused.error : undefined;
+    const { error, at } = this.#refused ?? { at: 0 };
+    return isCofferError(error, 'KEY_TIMEOUT', 'KEY_DECLINED') && Date.now() - at < REFUSAL_MS ? error : undefined;
   }
 
-  /** Comes by the vault key, and at first use makes it. Throws `KEY_*`, `PASSPHRASE_WRONG`, `NOT_SAVED`; ask again at will. */
+  /** Whether the key has been asked for and has not come yet. */
+  get isAsking(): boolean {
+    return this.#asking !== undefined;
+  }
+
+  /**
+   * Unlocks the vault, creating the key on first use. Several callers wait for one look-up, and each that joins a long wait reports it
+   * again. Throws `KEY_*`, `PASSPHRASE_WRONG`, `NOT_SAVED`; ask again at will.
+   */
   async unlock(): Promise<Unlocked> {
     if (this.#options.refusal) throw this.#options.refusal;
     if (this.current && !this.isReplaced(this.current)) return this.current;
+    if (this.#isLong) this.#options.onWait?.('keychain');
     this.#asking ??= this.#ask();
+    this.#waiting += 1;
     try {
-      this.current = await this.#asking;
-      return this.current;
-    } catch (error) {
-      if (isCofferError(error, 'KEY_TIMEOUT', 'KEY_DECLINED')) this.#refused = { error, at: Date.now() };
-      throw error;
+      return await Promise.race([this.#asking, this.#stop.promise]);
     } finally {
-      this.#asking = undefined;
+      this.#waiting -= 1;
     }
+  }
+
+  /**
+   * Unlocks the vault like {@link unlock}, but returns an error instead of throwing it, and waits no more than two seconds for a keychain
+   * that is slow to answer: the look-up continues then. Returns undefined once the key is there.
+   */
+  async unlockSoon(): Promise<CofferError | undefined> {
+    if (this.#isLong) return NOT_YET;
+    const unlocked = this.unlock().then(
+      () => undefined,
+      (error: unknown) => {
+        if (isCofferError(error)) return error;
+        throw error;
+      },
+    );
+    return Promise.race([unlocked, this.waits.long.then(() => NOT_YET)]);
+  }
+
+  /** Whether a look-up is under way that has taken long already. */
+  get #isLong(): boolean {
+    return this.#asking !== undefined && this.waits.isLong;
+  }
+
+  /** Makes everybody who waits for the key stop waiting, with `KEY_TIMEOUT`; the look-up continues. Returns whether anybody waited. */
+  stopWaiting(): boolean {
+    if (this.#waiting === 0) return false;
+    const { promise, reject } = this.#stop;
+    promise.catch(() => undefined); // nobody may be left who waits
+    this.#stop = Promise.withResolvers<never>();
+    reject(new CofferError('KEY_TIMEOUT', 'stopped waiting for the vault key: the keychain has not answered'));
+    return true;
+  }
+
+  /** Calls `work` once, when the key next comes, however often it was asked to. */
+  onceUnlocked(work: () => void): void {
+    this.#onUnlocked.add(work);
   }
 
   /** Tells whether vault.json names other keys by now. While it can't be read, what was opened goes on being used. */
@@ -74,8 +134,24 @@ export class Unlocking {
   }
 
   async #ask(): Promise<Unlocked> {
+    try {
+      this.current = await this.#lookUp();
+    } catch (error) {
+      if (isCofferError(error)) this.#refused = { error, at: Date.now() };
+      throw error;
+    } finally {
+      this.#asking = undefined;
+    }
+    const waiting = [...this.#onUnlocked];
+    this.#onUnlocked.clear();
+    for (const work of waiting) work();
+    return this.current;
+  }
+
+  async #lookUp(): Promise<Unlocked> {
     const unlocked = await unlockVault({
       ...this.#options,
+      waits: this.waits,
       directory: this.#place.root,
       sealedKeyIds: () => this.#sealedKeyIds(),
       newKey: () => {
@@ -93,7 +169,7 @@ export class Unlocking {
     const made = this.#newKey?.id;
     if (made === undefined || made === readVaultFile(this.#place.root)?.retiring) return;
     try {
-      if (made !== key.id) await dropLoser(this.#options, made);
+      if (made !== key.id) await dropLoser({ ...this.#options, waits: this.waits }, made);
       this.#newKey = undefined;
     } catch (error) {
       // A keychain that is too slow is asked again; one that refuses must not keep us from the key that we have.
@@ -109,3 +185,5 @@ export class Unlocking {
     return paths.length === 0 ? undefined : keyIdsOf(paths);
   }
 }
+
+const NOT_YET = new CofferError('KEY_TIMEOUT', 'no vault key yet: the keychain has not answered; waiting for it');

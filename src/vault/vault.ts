@@ -3,6 +3,7 @@ import { CofferError, isCofferError } from '../errors.ts';
 import { dataDirectory, makeDirectory } from '../files/paths.ts';
 import { VaultDirectory } from './directory.ts';
 import type { VaultInspection } from './inspect.ts';
+import type { HomeOptions } from './key-home.ts';
 import { KeySlots } from './key-slots.ts';
 import type { Unlocked } from './keys.ts';
 import { Lease, sweepLeases } from './lease.ts';
@@ -19,16 +20,17 @@ import type { OnProgress, TextIndex } from './text-index.ts';
 import { Unlocking } from './unlocking.ts';
 
 export type { FileState } from '../files/cache.ts';
-export type { KeychainChoice, Keyring } from '../keyring/keyring.ts';
+export type { KeychainChoice, Keyring, Wait } from '../keyring/keyring.ts';
 export type { AskPassphrase } from './keys.ts';
 export type { Listed, SeenReport } from './listing.ts';
 export type { FirstStep, VaultOptions, Writable } from './shapes.ts';
 
 /** A directory of sealed files and its `vault.json`. Making the object touches nothing. */
 export class Vault {
+  /** How the vault key is obtained and waited for. */
+  readonly unlocking: Unlocking;
   readonly #place: VaultDirectory;
   readonly #options: VaultOptions;
-  readonly #keys: Unlocking;
   readonly #seen: Seen;
   readonly #listing: Listing;
   #seenReport: SeenReport | undefined;
@@ -37,7 +39,7 @@ export class Vault {
   constructor(options: VaultOptions) {
     this.#place = new VaultDirectory(dataDirectory(options.env, options.directory));
     this.#options = options;
-    this.#keys = new Unlocking(this.#place, options);
+    this.unlocking = new Unlocking(this.#place, options);
     this.#seen = new Seen(this.#place);
     this.#listing = new Listing(this.#place, this.#seen);
   }
@@ -46,14 +48,9 @@ export class Vault {
     return this.#place.root;
   }
 
-  /** Where the key is kept, once {@link unlock} has come by it. */
-  get unlocked(): Unlocked | undefined {
-    return this.#keys.current;
-  }
-
-  /** Why the key was not given a moment ago: what nobody asked for should not ask again, or wait for a deadline again. */
-  get recentRefusal(): CofferError | undefined {
-    return this.#keys.recentRefusal;
+  /** Where the key is looked for, and what watches how long that takes. */
+  get #home(): HomeOptions {
+    return { ...this.#options, waits: this.unlocking.waits };
   }
 
   /** What the last {@link list} found of the marks against rollback. */
@@ -66,26 +63,26 @@ export class Vault {
     return this.#seen.trouble;
   }
 
-  /** Comes by the vault key, and at first use makes it. Throws `KEY_*`, `PASSPHRASE_WRONG`, `NOT_SAVED`; ask again at will. */
+  /** Unlocks the vault, creating the key on first use. Throws `KEY_*`, `PASSPHRASE_WRONG`, `NOT_SAVED`; ask again at will. */
   unlock(): Promise<Unlocked> {
-    return this.#keys.unlock();
+    return this.unlocking.unlock();
   }
 
   /** The ways in to the vault besides the home of its key. */
   get keys(): KeySlots {
-    return new KeySlots(this.#place, this.#options, () => this.unlock());
+    return new KeySlots(this.#place, this.#home, () => this.unlock());
   }
 
   /** Gives the vault a new key, and goes on where that was interrupted. */
   get rotation(): Rotation {
-    return new Rotation(this.#place, this.#seen, this.#keys, this.#options);
+    return new Rotation(this.#place, this.#seen, this.unlocking, this.#home);
   }
 
   /** Brings the key of a copied vault to this machine. Throws as `recoverVault` does. */
   async recover(asks: RecoverAsks): Promise<Recovered> {
     const { recoverVault } = await import('./recover.ts');
-    const recovered = await recoverVault(this.#place, { ...this.#options, ...asks });
-    this.#keys.current = recovered.unlocked;
+    const recovered = await recoverVault(this.#place, { ...this.#home, ...asks });
+    this.unlocking.current = recovered.unlocked;
     return recovered;
   }
 
@@ -95,7 +92,7 @@ export class Vault {
    * Throws `NOT_SAVED`, `DURABILITY_UNKNOWN`, `VAULT_BUSY`, `KEY_*`.
    */
   async create(first: FirstStep, adopt: (writable: Writable) => void): Promise<void> {
-    await this.#keys.locked(async (unlocked) => {
+    await this.unlocking.locked(async (unlocked) => {
       const { writable, step } = this.#begin(unlocked, first);
       adopt(writable);
       await writable.file.save(step);
@@ -104,7 +101,7 @@ export class Vault {
 
   /** The same of a file that stays as it is: it is marked at once, and with it the file `beside` it, which it is taken of. */
   async snapshot(first: FirstStep, beside?: SealedFile): Promise<void> {
-    await this.#keys.locked(async (unlocked) => {
+    await this.unlocking.locked(async (unlocked) => {
       const { writable, step } = this.#begin(unlocked, first);
       try {
         await writable.file.save(step);
@@ -117,12 +114,12 @@ export class Vault {
 
   /** The same synchronously, for a final save: needs the key to be at hand already. */
   createSync(first: FirstStep, adopt: (writable: Writable) => void): void {
-    if (!this.#keys.current) throw new CofferError('NOT_SAVED', 'the vault key is not at hand');
+    if (!this.unlocking.current) throw new CofferError('NOT_SAVED', 'the vault key is not at hand');
     using turn = this.#place.tryTurn();
     if (!turn) throw new CofferError('NOT_SAVED', 'another process is changing the vault just now');
-    if (this.#keys.isReplaced(this.#keys.current))
+    if (this.unlocking.isReplaced(this.unlocking.current))
       throw new CofferError('NOT_SAVED', 'the key of the vault was rotated meanwhile');
-    const { writable, step } = this.#begin(this.#keys.current, first);
+    const { writable, step } = this.#begin(this.unlocking.current, first);
     adopt(writable);
     writable.file.saveSync(step);
   }
@@ -133,7 +130,7 @@ export class Vault {
    * `ROLLED_BACK` where it is not as it was seen, unless `acceptOlder`.
    */
   async resume(fileId: string, onLines: OnLines, acceptOlder = false): Promise<Writable & { opened: Opened }> {
-    return this.#keys.locked(async (unlocked) => {
+    return this.unlocking.locked(async (unlocked) => {
       const lease = Lease.take(this.#place.locks, fileId);
       try {
         this.#place.sweepTemps(fileId);
@@ -224,14 +221,14 @@ export class Vault {
   /** Removes a sealed file for good, and `_autosave` where it pointed there. Throws `SESSION_IN_USE`, `SESSION_NOT_FOUND`. */
   async delete(fileId: string): Promise<void> {
     const { removeSealed } = await import('./removal.ts');
-    await this.#keys.locked(async (unlocked) => removeSealed(this.#place, this.#seen, unlocked, fileId));
+    await this.unlocking.locked(async (unlocked) => removeSealed(this.#place, this.#seen, unlocked, fileId));
   }
 
   /** Marks how far a file has come, unless another process has its turn: a step does not wait for that, nor fail for it. */
   markNow(file: SealedFile): void {
     try {
       using turn = this.#place.tryTurn();
-      if (turn && this.#keys.current) this.#seen.mark(this.#keys.current, [file]);
+      if (turn && this.unlocking.current) this.#seen.mark(this.unlocking.current, [file]);
     } catch (error) {
       if (!isCofferError(error)) throw error; // a turn that can't be had leaves the mark where it was, behind the file
     }
@@ -244,14 +241,14 @@ export class Vault {
 
   /** Takes note that files are gone which something else removed: they are reported no more. Throws `KEY_*`, `VAULT_BUSY`. */
   async forget(fileIds: readonly string[]): Promise<void> {
-    await this.#keys.locked(async (unlocked) => this.#seen.drop(unlocked, fileIds));
+    await this.unlocking.locked(async (unlocked) => this.#seen.drop(unlocked, fileIds));
   }
 
   /** Marks how far a file has come and gives its lease back, and its lock file with it, which stays where there is no turn. */
   async giveBack({ file, lease }: Writable): Promise<void> {
     try {
       await this.#place.locked(async () => {
-        if (this.#keys.current) this.#seen.mark(this.#keys.current, [file]);
+        if (this.unlocking.current) this.#seen.mark(this.unlocking.current, [file]);
         lease.release();
       });
     } finally {
@@ -267,7 +264,7 @@ export class Vault {
   giveBackSync({ file, lease }: Writable): void {
     using turn = this.#place.tryTurn();
     if (!turn) return;
-    if (this.#keys.current) this.#seen.mark(this.#keys.current, [file]);
+    if (this.unlocking.current) this.#seen.mark(this.unlocking.current, [file]);
     lease.release();
   }
 

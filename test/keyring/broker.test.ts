@@ -10,7 +10,7 @@ import { BrokerProcess, trimmed } from '../../src/keyring/broker-process.ts';
 import { KeytarKeyring } from '../../src/keyring/keytar.ts';
 import { startSilentPrompter } from '../support/dbus-service.ts';
 import { type Bus, requireKeychain, startBus, startKeychain } from '../support/keychain.ts';
-import { ROOMY, ROOMY_ATTENDED } from '../support/patience.ts';
+import { PROMPT, ROOMY, ROOMY_ATTENDED } from '../support/patience.ts';
 
 const KEY_ID = '00112233445566778899aabbccddeeff';
 const CANARIES = {
@@ -136,7 +136,7 @@ describe('the broker', () => {
     using _prompter = await startSilentPrompter(keychain.env);
     const brokers: BrokerProcess[] = [];
     const onBroker = (broker: BrokerProcess): void => void brokers.push(broker);
-    const patience = { mayPrompt: true, state: 1_000, whole: 2_000 };
+    const patience = { ...ROOMY_ATTENDED, prompt: PROMPT };
     const keyring = new KeytarKeyring({ env: envOf(keychain), patience, onBroker });
     expect((await keyring.get(KEY_ID)).outcome).toBe('TIMEOUT');
     expect(brokers[0]?.isAlive).toBe(false);
@@ -189,7 +189,8 @@ describe('the broker', () => {
       const script = join(directory, name);
       writeFileSync(script, code);
       const broker = new BrokerProcess(script, process.env);
-      const reply = await broker.ask({ operation: 'get', service: 'coffer', account: KEY_ID, secret: '' }, ROOMY.whole);
+      const request = { operation: 'get', service: 'coffer', account: KEY_ID, secret: '' } as const;
+      const reply = await broker.ask(request, { ready: ROOMY.silence, answer: ROOMY.silence });
       expect(reply).toHaveProperty('died');
     }
     rmSync(directory, { recursive: true });

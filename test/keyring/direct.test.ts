@@ -7,7 +7,7 @@ import type { LookUp } from '../../src/keyring/outcomes.ts';
 import type { Patience } from '../../src/keyring/patience.ts';
 import { type StandIn, startSilentPrompter } from '../support/dbus-service.ts';
 import { type Bus, requireKeychain, startBus, startKeychain } from '../support/keychain.ts';
-import { ROOMY, ROOMY_ATTENDED } from '../support/patience.ts';
+import { PROMPT, ROOMY, ROOMY_ATTENDED } from '../support/patience.ts';
 import { type Answers, keychainThat, secretOf, values } from '../support/stand-in-keychain.ts';
 
 const KEY_ID = '00112233445566778899aabbccddeeff';
@@ -39,7 +39,7 @@ describe('a look-up of keytar’s item', () => {
     await keychain.storeItem(KEY_ID, TEXT);
     await keychain.lockCollection();
     using prompter = await startSilentPrompter(keychain.env);
-    const patience = { mayPrompt: true, state: 1_000, whole: 2_000 };
+    const patience = { ...ROOMY_ATTENDED, prompt: PROMPT };
     expect(await lookUp(keychain, patience)).toMatchObject({ brokers: 1, found: { outcome: 'TIMEOUT' } });
     expect(prompter.calls.map(({ member }) => member)).toContain('BeginPrompting');
   });
@@ -104,7 +104,7 @@ describe('a look-up of keytar’s item', () => {
   it('is over when the service falls silent, without a broker that would wait again', async () => {
     await using bus = await startBus();
     using _keychain = await keyedThat(bus, { GetSecret: () => 'silence' });
-    const patience = { mayPrompt: false, state: 700, whole: 1_500 };
+    const patience = { ...ROOMY, silence: 700 };
     expect(await lookUp(bus, patience)).toMatchObject({ brokers: 0, found: { outcome: 'TIMEOUT' } });
   });
 });

@@ -9,14 +9,14 @@ import { KeytarKeyring } from '../../src/keyring/keytar.ts';
 import type { Patience } from '../../src/keyring/patience.ts';
 import { startSilent, startSilentPrompter, startStandIn } from '../support/dbus-service.ts';
 import { type Bus, requireKeychain, startBus, startKeychain } from '../support/keychain.ts';
-import { ROOMY, ROOMY_ATTENDED } from '../support/patience.ts';
+import { PROMPT, ROOMY, ROOMY_ATTENDED } from '../support/patience.ts';
 
 const KEY_ID = '00112233445566778899aabbccddeeff';
 const SECRET = randomBytes(32);
 
 /** Long enough for a keychain that answers, short enough to wait for one that does not. */
-const BRIEF: Patience = { mayPrompt: false, state: 700, whole: 1_500 };
-const BRIEF_ATTENDED: Patience = { ...BRIEF, mayPrompt: true };
+const BRIEF: Patience = { mayPrompt: false, silence: 700, prompt: 700 };
+const BRIEF_ATTENDED: Patience = { ...ROOMY_ATTENDED, prompt: PROMPT };
 
 type Make = (env: NodeJS.ProcessEnv, patience: Patience) => Keyring;
 const MAKERS: readonly [string, Make][] = [
@@ -111,8 +111,8 @@ describe.each(MAKERS)('%s', (_, make) => {
     requireKeychain(context);
     await using bus = await startBus();
     using _service = await startStandIn(bus.env, 'org.freedesktop.secrets', stateOnly);
+    expect(outcomeOf(await make(envOf(bus), ROOMY).probe())).toBe('READY');
     const keyring = make(envOf(bus), BRIEF);
-    expect(outcomeOf(await keyring.probe())).toBe('READY');
     expect(outcomeOf(await keyring.get(KEY_ID))).toBe('TIMEOUT');
     expect(outcomeOf(await keyring.set(KEY_ID, SECRET))).toBe('TIMEOUT');
   });

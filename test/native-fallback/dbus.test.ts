@@ -6,8 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { BUS, Bus, type BusError, socketPaths } from '../../native-fallback/dbus.ts';
 import { startStandIn } from '../support/dbus-service.ts';
 import { requireKeychain, requireUnix, startBus } from '../support/keychain.ts';
-
-const PATIENCE = 15_000;
+import { HANGS } from '../support/patience.ts';
 
 describe('socketPaths', () => {
   it.each([
@@ -35,7 +34,7 @@ describe('Bus', () => {
     requireKeychain(context);
     await using bus = await startBus();
     const address = `unix:path=/no/such/bus;${bus.env.DBUS_SESSION_BUS_ADDRESS}`;
-    using connection = await Bus.connect({ DBUS_SESSION_BUS_ADDRESS: address }, PATIENCE);
+    using connection = await Bus.connect({ DBUS_SESSION_BUS_ADDRESS: address }, HANGS);
     const [names] = await connection.call(BUS, 'ListNames');
     expect(names).toContain('org.freedesktop.DBus');
   });
@@ -43,14 +42,14 @@ describe('Bus', () => {
   it('finds the bus of the runtime directory', async (context) => {
     requireKeychain(context);
     await using bus = await startBus();
-    using connection = await Bus.connect({ XDG_RUNTIME_DIR: bus.env.XDG_RUNTIME_DIR }, PATIENCE);
+    using connection = await Bus.connect({ XDG_RUNTIME_DIR: bus.env.XDG_RUNTIME_DIR }, HANGS);
     expect(await connection.call(BUS, 'GetId')).toHaveLength(1);
   });
 
   it('gives an error that was the answer, by its name', async (context) => {
     requireKeychain(context);
     await using bus = await startBus();
-    using connection = await Bus.connect({ ...bus.env }, PATIENCE);
+    using connection = await Bus.connect({ ...bus.env }, HANGS);
     const answer = connection.call(BUS, 'GetNameOwner', 's', 'no.such.name');
     await expect(answer).rejects.toMatchObject({
       kind: 'refused',
@@ -62,7 +61,7 @@ describe('Bus', () => {
     requireKeychain(context);
     await using bus = await startBus();
     using _one = await startStandIn(bus.env, 'a.b', ({ member }) => ({ signature: 's', body: [member] }));
-    using connection = await Bus.connect({ ...bus.env }, PATIENCE);
+    using connection = await Bus.connect({ ...bus.env }, HANGS);
     const target = { destination: 'a.b', path: '/', interface: 'a.b' };
     const members = Array.from({ length: 50 }, (_, index) => `M${index}`);
     const answers = await Promise.all(members.map((member) => connection.call(target, member)));
@@ -73,7 +72,7 @@ describe('Bus', () => {
     requireKeychain(context);
     await using bus = await startBus();
     using one = await startStandIn(bus.env, 'a.b', () => 'silence');
-    using connection = await Bus.connect({ ...bus.env }, PATIENCE);
+    using connection = await Bus.connect({ ...bus.env }, HANGS);
     const { came } = await connection.subscribe('/prompt/1', 'a.b', 'Completed');
     one.emit('/prompt/2', 'a.b', 'Completed', 's', ['another']);
     one.emit('/prompt/1', 'a.b', 'Started', 's', ['another']);
@@ -84,8 +83,8 @@ describe('Bus', () => {
   it('answers whoever calls it, so that nobody waits', async (context) => {
     requireKeychain(context);
     await using bus = await startBus();
-    using connection = await Bus.connect({ ...bus.env }, PATIENCE);
-    using other = await Bus.connect({ ...bus.env }, PATIENCE);
+    using connection = await Bus.connect({ ...bus.env }, HANGS);
+    using other = await Bus.connect({ ...bus.env }, HANGS);
     const [names] = (await connection.call(BUS, 'ListNames')) as [string[]];
     const answers = names
       .filter((name) => name.startsWith(':'))
@@ -101,7 +100,7 @@ describe('Bus', () => {
     requireKeychain(context);
     await using bus = await startBus();
     using _one = await startStandIn(bus.env, 'a.b', () => 'silence');
-    const connection = await Bus.connect({ ...bus.env }, PATIENCE);
+    const connection = await Bus.connect({ ...bus.env }, HANGS);
     const { came } = await connection.subscribe('/', 'a.b', 'Never');
     const pending = connection.call({ destination: 'a.b', path: '/', interface: 'a.b' }, 'Never');
     connection.close();
@@ -120,7 +119,7 @@ describe('Bus', () => {
   ] as const)('finds no bus where the server %s', async ([, greet], context) => {
     requireUnix(context);
     const address = await serve(greet);
-    await expect(Bus.connect({ DBUS_SESSION_BUS_ADDRESS: address }, PATIENCE)).rejects.toMatchObject({
+    await expect(Bus.connect({ DBUS_SESSION_BUS_ADDRESS: address }, HANGS)).rejects.toMatchObject({
       kind: 'absent',
     });
   });
@@ -128,8 +127,8 @@ describe('Bus', () => {
   it('is not late where this process was too busy to hear an answer that came in time', async (context) => {
     requireKeychain(context);
     await using bus = await startBus();
-    using connection = await Bus.connect({ ...bus.env }, PATIENCE);
-    connection.within(300);
+    using connection = await Bus.connect({ ...bus.env }, HANGS);
+    connection.allowSilence(300);
     const answered = connection.call(BUS, 'ListNames');
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 600);
     await expect(answered).resolves.toHaveLength(1);

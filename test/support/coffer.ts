@@ -5,12 +5,10 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import { HANGS } from './patience.ts';
 import { type Ending, Terminal } from './pty.ts';
 
 const repository = join(import.meta.dirname, '..', '..');
-
-/** How long a program may run before it counts as hanging. */
-const PATIENCE = 60_000;
 
 /** A program that ran to its end. */
 export interface Result extends Ending {
@@ -134,7 +132,7 @@ export class Place implements AsyncDisposable {
     });
     this.#running.add(child);
     const ended = new Promise<Ending>((resolve) => child.once('close', (code, signal) => resolve({ code, signal })));
-    const timer = setTimeout(() => child.kill('SIGKILL'), start.patience ?? PATIENCE);
+    const timer = setTimeout(() => child.kill('SIGKILL'), start.patience ?? HANGS);
     give(child.stdio[3] as Writable, this.key);
     give(child.stdin, start.input ?? '');
     let stdout = '';

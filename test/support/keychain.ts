@@ -5,12 +5,11 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { Bus as Connection } from '../../native-fallback/dbus.ts';
+import { HANGS } from './patience.ts';
 
 const run = promisify(execFile);
 const PROGRAMS: readonly string[] = ['gnome-keyring-daemon', 'dbus-daemon', 'dbus-monitor', 'dbus-send', 'secret-tool'];
 const INSTALL = 'apt-get install -y gnome-keyring libsecret-1-0 libsecret-tools dbus';
-/** In milliseconds; a real keychain takes two. */
-const PATIENCE = 20_000;
 const LOGIN_COLLECTION = '/org/freedesktop/secrets/collection/login';
 
 /** What a process needs to reach a keychain of ours and no other. */
@@ -56,6 +55,7 @@ export class Bus implements AsyncDisposable {
   readonly directory: string;
   readonly env: KeychainEnv;
   readonly #children: ChildProcess[] = [];
+  #keyring: ChildProcess | undefined;
   readonly #emergency = (): void => {
     for (const child of this.#children) child.kill('SIGKILL');
     rmSync(this.directory, { recursive: true, force: true });
@@ -72,6 +72,12 @@ export class Bus implements AsyncDisposable {
     process.once('exit', this.#emergency);
   }
 
+  /** The gnome-keyring that was started last. Throws where there is none. */
+  get keyring(): ChildProcess {
+    if (this.#keyring === undefined) throw new TypeError('no keyring was started on this bus');
+    return this.#keyring;
+  }
+
   /** Starts a program on this bus; it ends with the bus at the latest. */
   spawn(program: string, args: readonly string[], env: Record<string, string> = {}): ChildProcess {
     const child = spawn(program, args, { env: this.#environment(env), stdio: 'pipe' });
@@ -79,6 +85,15 @@ export class Bus implements AsyncDisposable {
     child.stderr?.resume();
     this.#children.push(child);
     return child;
+  }
+
+  /** Watches the bus; the promise inside resolves when somebody calls a method of whoever owns `name`. */
+  async watch(name: string): Promise<{ readonly called: Promise<void> }> {
+    const monitor = this.spawn('dbus-monitor', [`type='method_call',destination='${name}'`]);
+    await output(monitor, /member=NameLost/);
+    const called = output(monitor, new RegExp(`destination=${name.replaceAll('.', '\\.')} `));
+    called.catch(() => undefined); // the bus may end before anybody calls
+    return { called };
   }
 
   /** Runs `start` and resolves when somebody owns `name` on the bus. */
@@ -99,25 +114,25 @@ export class Bus implements AsyncDisposable {
    */
   async startKeyring(options: { isLoggedIn?: boolean } = {}): Promise<ChildProcess> {
     const unlock = (options.isLoggedIn ?? true) ? ['--unlock'] : [];
-    let daemon: ChildProcess | undefined;
     await this.whenOwned('org.freedesktop.secrets', () => {
-      daemon = this.spawn('gnome-keyring-daemon', ['--foreground', '--components=secrets', ...unlock]);
+      const daemon = this.spawn('gnome-keyring-daemon', ['--foreground', '--components=secrets', ...unlock]);
       daemon.stdout?.resume();
       daemon.stdin?.end('\n');
+      this.#keyring = daemon;
     });
-    return daemon as ChildProcess;
+    return this.keyring;
   }
 
   /** Locks the default collection. What asks for an unlock gets a prompt that is dismissed at once, as no program shows it. */
   async lockCollection(): Promise<void> {
-    using bus = await Connection.connect({ ...this.env }, PATIENCE);
+    using bus = await Connection.connect({ ...this.env }, HANGS);
     const service = { destination: 'org.freedesktop.secrets', path: '/org/freedesktop/secrets' };
     await bus.call({ ...service, interface: 'org.freedesktop.Secret.Service' }, 'Lock', 'ao', [LOGIN_COLLECTION]);
   }
 
   /** Unlocks it again, past every prompt, as a login does: by the password, which is an empty line. */
   async unlockCollection(): Promise<void> {
-    using bus = await Connection.connect({ ...this.env }, PATIENCE);
+    using bus = await Connection.connect({ ...this.env }, HANGS);
     const service = { destination: 'org.freedesktop.secrets', path: '/org/freedesktop/secrets' };
     const open = { ...service, interface: 'org.freedesktop.Secret.Service' };
     const [, session] = await bus.call(open, 'OpenSession', 'sv', 'plain', { signature: 's', value: '' });

@@ -1,6 +1,7 @@
 import { constants } from 'node:os';
 import { stripVTControlCharacters } from 'node:util';
 import { type IPty, spawn } from '@lydell/node-pty';
+import { HANGS } from './patience.ts';
 
 /** How a program ended: its exit code, or the signal that ended it. */
 export interface Ending {
@@ -21,9 +22,6 @@ const keys: Record<Key, string> = {
   'ctrl+d': '\x04',
   'ctrl+u': '\x15',
 };
-
-/** How long a test waits for a line that never comes before it fails with the screen in its message. */
-const PATIENCE = 60_000;
 
 /**
  * Runs a program on a pseudo-terminal of its own, as a person would see it. Nothing here sleeps: every
@@ -92,7 +90,7 @@ export class Terminal implements AsyncDisposable {
 
   /**
    * Resolves as soon as what was shown after the last match fits `pattern`, and takes it as seen.
-   * Rejects with the screen where the program ends first, or nothing comes for {@link PATIENCE} ms.
+   * Rejects with the screen where the program ends first, or nothing comes for {@link HANGS} ms.
    */
   async waitFor(pattern: RegExp): Promise<RegExpMatchArray> {
     const { promise, resolve, reject } = Promise.withResolvers<RegExpMatchArray>();
@@ -106,7 +104,7 @@ export class Terminal implements AsyncDisposable {
         reject(new Error(`ended (${JSON.stringify(this.#ending)}) before ${pattern} was shown:\n${screen}`));
       }
     };
-    const timer = setTimeout(() => reject(new Error(`${pattern} was not shown:\n${this.screen()}`)), PATIENCE);
+    const timer = setTimeout(() => reject(new Error(`${pattern} was not shown:\n${this.screen()}`)), HANGS);
     this.#watchers.add(look);
     look();
     try {

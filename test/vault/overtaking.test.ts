@@ -25,7 +25,7 @@ beforeAll(() => {
 /** Where a fold stands: nothing of it is on the disk, its temporary file is there, or it has the name. */
 type Phase = 'sealing' | 'writing' | 'renamed' | 'done';
 
-describe('a fold of ten megabytes', { timeout: 90_000 }, () => {
+describe('a fold of ten megabytes', () => {
   it('is overtaken by a final save at any of its turns, which has everything and which nothing replaces', async () => {
     const phases = new Set<Phase>();
     for (const moment of [0, 1, 4, 13, 'writing', 400] as const) {
