@@ -17,7 +17,7 @@ export interface ChatParts {
   readonly sessions: Sessions;
   readonly settings: Settings;
   readonly env: NodeJS.ProcessEnv;
-  /** The directory that new conversations are about, and what git says of it. */
+  /** The directory that new conversations are about, and what git has said of it so far. */
   readonly surroundings: Surroundings;
   /** The person keeps this chat in memory: there is no vault, and nothing was promised. */
   readonly inMemory: boolean;
@@ -38,7 +38,10 @@ export class Chat {
   shown: readonly Row[] | undefined;
   readonly incognito: boolean;
   readonly #parts: ChatParts;
+  #surroundings: Surroundings;
   #session: Session;
+  /** The session that began before git had said which project this is. */
+  #unplaced: Session | undefined;
   #model: ChatModel | undefined;
 
   constructor(parts: ChatParts, model: ChatModel) {
@@ -47,6 +50,7 @@ export class Chat {
     this.sessions = parts.sessions;
     this.incognito = parts.incognito === true;
     this.#parts = parts;
+    this.#surroundings = parts.surroundings;
     this.#model = model;
     this.#session = this.#begin(model.name);
   }
@@ -60,9 +64,28 @@ export class Chat {
     return this.#model;
   }
 
-  /** The directory of this chat, and what git says of it. */
+  /** The directory of this chat, and what git has said of it so far. */
   get surroundings(): Surroundings {
-    return this.#parts.surroundings;
+    return this.#surroundings;
+  }
+
+  /** Whether this conversation has begun without knowing which project it belongs to. */
+  get isUnplaced(): boolean {
+    return this.#session === this.#unplaced && !this.#isBlank;
+  }
+
+  /**
+   * Takes what git has said since the conversation began, for this conversation and the next ones. Must not be called during a turn,
+   * which records in the session it began with.
+   */
+  async place(surroundings: Surroundings): Promise<void> {
+    this.#surroundings = surroundings;
+    const { project } = surroundings;
+    if (project === undefined || this.#session !== this.#unplaced) return;
+    const { model, permissions } = this.#session.state;
+    if (this.#isBlank) this.#session = this.#begin(model, permissions);
+    else await this.#session.record({ type: 'project', project });
+    this.#unplaced = undefined;
   }
 
   get env(): NodeJS.ProcessEnv {
@@ -214,7 +237,9 @@ export class Chat {
   }
 
   #begin(model: string, permissions?: Session['state']['permissions']): Session {
-    return this.sessions.begin({ ...this.surroundings, model, permissions });
+    const session = this.sessions.begin({ ...this.surroundings, model, permissions });
+    this.#unplaced = this.#surroundings.project === undefined ? session : undefined;
+    return session;
   }
 
   async #requireMaySend(to: string): Promise<void> {
@@ -236,12 +261,23 @@ export class Chat {
 
   /** Steps that are nowhere but here are not dropped without a word. */
   async #mayLeave(): Promise<void> {
+    if (this.unsaved !== undefined && this.sessions.key.state === 'awaited') await this.#saveWithKey();
     const { unsaved } = this;
     if (unsaved === undefined) return;
     const question = `this conversation is not saved since ${clock(unsaved.since)}; drop what is not? [y/N] `;
     const answer = this.terminal.interactive ? await this.input.ask(question) : undefined;
     if (/^y(es)?$/i.test(answer?.trim() ?? '')) return;
     throw new CofferError('NOT_SAVED', `still in this conversation: it is not saved: ${reasonOf(unsaved.error)}`);
+  }
+
+  /** Waits for the key, and saves. Whoever stops waiting, or waits in vain, still has what is not saved. */
+  async #saveWithKey(): Promise<void> {
+    try {
+      await this.sessions.unlock();
+    } catch (error) {
+      if (!isCofferError(error)) throw error; // `unsaved` tells
+    }
+    await this.#session.record();
   }
 
   async #closeBefore(before: Session): Promise<void> {

@@ -45,6 +45,8 @@ function describe(event: KnownEvent): string {
       return `${type} by ${event.model} through #${event.through}: ${firstLine(event.summary)}`;
     case 'rewind':
       return `${type} to #${event.to}`;
+    case 'project':
+      return `${type} ${event.project.first?.slice(0, 12) ?? 'unknown'}${event.project.path && `, ${event.project.path}`}`;
     case 'child':
       return `${type} ${event.uuid}: ${event.reason}`;
     default:

@@ -8,19 +8,26 @@ import { parseLine } from './slash/parse.ts';
 const PROMPT = '» ';
 
 /**
- * Reads lines and answers them until the end of input or `/exit`. The first Ctrl+C cancels the reply, or clears the
- * line; a second one saves and quits. Gives the error of the last reply where nobody was there to see it, else undefined.
+ * Reads lines and answers them until the end of input or `/exit`. The first Ctrl+C cancels the reply, stops a command that waits for
+ * the keychain, or clears the line; a second one saves and quits. `beforeLine` runs before a line is answered, when no turn is under way. Gives the error of the
+ * last reply where nobody was there to see it, else undefined.
  */
-export async function repl(chat: Chat, guard: Guard): Promise<CofferError | undefined> {
+export async function repl(
+  chat: Chat,
+  guard: Guard,
+  beforeLine: () => Promise<void>,
+): Promise<CofferError | undefined> {
   const { terminal, input } = chat;
   let running: AbortController | undefined;
   let armed = false;
+  let commanding = false;
   let failed: CofferError | undefined;
   input.chords = { l: '/resume' };
   input.onKey = () => {
     armed = false;
   };
   input.onInterrupt = () => {
+    if (commanding && chat.sessions.stopWaiting()) return;
     if (armed) return guard.end('SIGINT');
     armed = true;
     if (running === undefined) input.clear('ctrl+c again saves and quits');
@@ -39,11 +46,14 @@ export async function repl(chat: Chat, guard: Guard): Promise<CofferError | unde
   for (;;) {
     const line = await input.next(status(chat) + PROMPT);
     if (line === undefined) break;
+    await beforeLine();
     const parsed = parseLine(line);
     if (parsed === undefined) continue;
     if ('command' in parsed) {
       const { runSlash } = await import('./slash/commands.ts');
+      commanding = true;
       if ((await runSlash(chat, parsed)) === 'exit') break;
+      commanding = false;
     } else {
       running = new AbortController();
       const { answer } = await import('./turn.ts');

@@ -3,6 +3,7 @@ import type { Sessions } from '../session/sessions.ts';
 import type { Input } from './input.ts';
 import type { Settings } from './settings.ts';
 import type { Terminal } from './terminal.ts';
+import { tellWait } from './waiting.ts';
 
 /** What every command is given. */
 export interface Shell {
@@ -61,6 +62,7 @@ export async function openSessions(shell: Shell): Promise<Opened> {
     env,
     askPassphrase: async (ask) => (asking ? askPassphrase(terminal, input, ask) : undefined),
     askProtection: async () => (asking ? askProtection(terminal, input) : 'memory'),
+    onWait: (wait) => tellWait(terminal, wait),
   });
   const stopAsking = (): void => {
     asking = false;

@@ -50,6 +50,12 @@ export class Terminal {
     for (const stream of [streams.stdout, streams.stderr]) stream.on('error', (error) => this.#lose(stream, error));
   }
 
+  /** A person can see what is told and press Ctrl+C: any of the streams is a terminal. */
+  get attended(): boolean {
+    const { stdin, stdout, stderr } = this.streams;
+    return [stdin, stdout, stderr].some(({ isTTY }) => isTTY === true);
+  }
+
   /** Where a person looks: stdout, or stderr where stdout is not a terminal. */
   get ui(): NodeJS.WriteStream {
     return this.streams.stdout.isTTY === true ? this.streams.stdout : this.streams.stderr;

@@ -45,6 +45,7 @@ const checks: Readonly<Record<NewEvent['type'], Check>> = {
   'context-warning': ({ tokens, window }) => isCount(tokens) && isCount(window),
   compaction: ({ summary, through, model }) => isText(summary) && isCount(through) && isText(model),
   rewind: ({ to }) => isCount(to),
+  project: ({ project }) => isProject(project),
   child: ({ uuid, reason }) => isText(uuid) && isText(reason),
 };
 

@@ -129,6 +129,7 @@ const knownEvent = z.discriminatedUnion('type', [
     model: z.string(),
   }),
   z.looseObject({ ...place, type: z.literal('rewind'), to: count }),
+  z.looseObject({ ...place, type: z.literal('project'), project }),
   z.looseObject({ ...place, type: z.literal('child'), uuid: z.string(), reason: z.string() }),
 ]);
 

@@ -99,6 +99,8 @@ export type NewEvent =
   | { type: 'compaction'; summary: string; through: number; model: string }
   /** The conversation goes on behind event `to`; what came after it stays in the record. */
   | { type: 'rewind'; to: number }
+  /** What git said of the directory, if it answered only after the session had begun. */
+  | { type: 'project'; project: Project }
   /** Another session goes on from this one. */
   | { type: 'child'; uuid: string; reason: string };
 
@@ -186,5 +188,6 @@ const knownTypes: Readonly<Record<NewEvent['type'], true>> = {
   'context-warning': true,
   compaction: true,
   rewind: true,
+  project: true,
   child: true,
 };

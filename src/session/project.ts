@@ -1,11 +1,9 @@
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
+import { CofferError } from '../errors.ts';
 import { branchOf } from './branch.ts';
 import type { Project } from './event.ts';
 import type { Row } from './row.ts';
-
-/** How long git may take: in a very long history its first commit is far away, and a chat does not wait for it. */
-const DEADLINE_MS = 1000;
 
 /** Where a conversation is: the directory, what git says of it, and what it is known by wherever it lies. */
 export interface Surroundings {
@@ -16,22 +14,35 @@ export interface Surroundings {
   readonly project: Project | undefined;
 }
 
+/** How long git may take, in milliseconds, and what ends it before. */
+export interface GitOptions {
+  readonly limit?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
- * Looks at a directory. Where there is no git, or it does not answer in time, a project is just its path. No hook, alias or
- * monitor of that repository runs.
+ * Looks at a directory and asks git which project it is; without git, or without a commit, a project is just its path. Waits for git for at
+ * most `limit` milliseconds, by default until it answers: its first commit is far away in a long history, and a busy machine is slow. No
+ * hook, alias or monitor of that repository runs. Throws `FAILED` at the limit: another project's sessions must not be taken for this one's.
+ * `signal` ends git; the project is not known then.
  */
-export async function surroundingsOf(directory: string): Promise<Surroundings> {
+export async function surroundingsOf(directory: string, options: GitOptions = {}): Promise<Surroundings> {
   const top = topOf(directory);
-  const branch = branchOf(directory);
-  if (top === undefined) return { directory, branch, worktree: undefined, project: undefined };
+  if (top === undefined) return withoutGit(directory);
   const [first, remote] = await Promise.all([
-    git(top, ['rev-list', '--max-parents=0', 'HEAD']),
-    git(top, ['config', '--get', 'remote.origin.url']),
+    git(top, ['rev-list', '--max-parents=0', 'HEAD'], options),
+    git(top, ['config', '--get', 'remote.origin.url'], options),
   ]);
-  const worktree = isLinked(top) ? top : undefined;
   const path = relative(top, resolve(directory)).split(sep).join('/');
   const project = { first: first?.split('\n').at(-1), remote: remote && withoutUser(remote), path };
-  return { directory, branch, worktree, project: project.first === undefined ? undefined : project };
+  return { ...withoutGit(directory), project: project.first === undefined ? undefined : project };
+}
+
+/** Looks at a directory as {@link surroundingsOf} does, but without waiting for git: the project is not known. */
+export function withoutGit(directory: string): Surroundings {
+  const top = topOf(directory);
+  const worktree = top !== undefined && isLinked(top) ? top : undefined;
+  return { directory, branch: branchOf(directory), worktree, project: undefined };
 }
 
 /**
@@ -60,18 +71,25 @@ function isLinked(top: string): boolean {
   return /[\\/]worktrees[\\/][^\\/]+\s*$/.test(readFileSync(join(top, '.git'), 'utf8'));
 }
 
-async function git(directory: string, args: readonly string[]): Promise<string | undefined> {
+async function git(directory: string, args: readonly string[], options: GitOptions): Promise<string | undefined> {
+  const { limit = Number.POSITIVE_INFINITY, signal } = options;
   const { PATH, HOME } = process.env;
+  const [{ execFile }, { promisify }] = await Promise.all([import('node:child_process'), import('node:util')]);
   try {
-    const [{ execFile }, { promisify }] = await Promise.all([import('node:child_process'), import('node:util')]);
     const { stdout } = await promisify(execFile)('git', ['-c', 'core.fsmonitor=false', ...args], {
       cwd: directory,
-      timeout: DEADLINE_MS,
+      timeout: limit === Number.POSITIVE_INFINITY ? 0 : limit,
+      killSignal: 'SIGKILL',
+      signal,
       env: { PATH, HOME, LC_ALL: 'C', GIT_OPTIONAL_LOCKS: '0', GIT_TERMINAL_PROMPT: '0' },
     });
     return stdout.trim() || undefined;
-  } catch {
-    return undefined; // no git, no commit yet, no remote, or too slow: it is known by its path then
+  } catch (cause) {
+    const { killed, code } = cause as { killed?: boolean; code?: unknown };
+    // No git, no commit yet, or no remote: the project is known by its path then.
+    if (killed !== true || code !== null) return undefined;
+    const message = `git has not answered in ${directory} within ${Math.round(limit / 1000)} s, so its project is not known`;
+    throw new CofferError('FAILED', `${message}; try again, or resume a session by its id (-a <id>)`, { cause });
   }
 }
 

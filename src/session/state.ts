@@ -79,7 +79,7 @@ export const emptyState: State = {
 };
 
 /** What says something about a session and is no part of the conversation: it does not make it newer, or running. */
-const remarks: ReadonlySet<string> = new Set(['name', 'pin', 'archive', 'tags', 'permission', 'child']);
+const remarks: ReadonlySet<string> = new Set(['name', 'pin', 'archive', 'tags', 'permission', 'project', 'child']);
 
 /** Tells whether an event says something about a session and is no part of the conversation. */
 export function isRemark(event: { readonly type: string }): boolean {
@@ -128,6 +128,9 @@ function apply(state: Writable<State>, event: KnownEvent): void {
       return;
     case 'name':
       state.name = event.name;
+      return;
+    case 'project':
+      state.project = event.project;
       return;
     case 'pin':
       state.pinned = event.pinned;

@@ -127,7 +127,7 @@ async function rsync(from: string, to: string): Promise<void> {
   await run('rsync', ['--archive', '--delete', ...PASSING, '--modify-window=-1', `${from}/`, `${to}/`]);
 }
 
-describe('a vault copied while a chat writes', { timeout: 180_000 }, () => {
+describe('a vault copied while a chat writes', () => {
   it('by rsync, over and over, opens elsewhere and lacks nothing that was reported saved before', async (context) => {
     requireProgram(context, 'rsync');
     await using place = await makePlace();

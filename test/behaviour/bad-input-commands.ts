@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { CofferError } from '../../src/errors.ts';
 import { FakeTerminal, runHere } from '../cli/fake-terminal.ts';
+import { HANGS } from '../support/patience.ts';
 import type { Subject } from './bad-input-vault.ts';
 
 /**
@@ -107,7 +108,7 @@ export async function endApart(
   const quiet = launcher.length === 0 ? {} : { NODE_V8_COVERAGE: '' };
   const child = spawn(file, args, {
     env: { PATH: process.env['PATH'], ...env, ...quiet, COFFER_DATA_DIR: subject.vault },
-    timeout: 30_000,
+    timeout: HANGS,
   });
   child.stdin.on('error', () => undefined); // it ended before it read anything
   child.stdin.end(command.input ?? '');

@@ -61,7 +61,7 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-describe.runIf(process.platform !== 'win32')('on a vault with a passphrase', { timeout: 60_000 }, () => {
+describe.runIf(process.platform !== 'win32')('on a vault with a passphrase', () => {
   it.each(states)('$name, a rotation and a purge succeed, or fail in one line and change nothing', async (state) => {
     for (const command of commands) {
       const root = temporaryFolder();

@@ -82,7 +82,7 @@ async function tryAll(
   return faults;
 }
 
-describe.runIf(process.platform !== 'win32')('on a vault', { timeout: 120_000 }, () => {
+describe.runIf(process.platform !== 'win32')('on a vault', () => {
   it.each(states)('$name, commands fail in one line and change nothing', async (state) => {
     const before = outside();
     const endOf = (command: Command, subject: Subject): Promise<Ended> => end(command, subject, env);

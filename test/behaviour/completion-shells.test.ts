@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { describe, expect, it, type TestContext } from 'vitest';
 import { makePlace, type Place } from '../support/coffer.ts';
+import { HANGS } from '../support/patience.ts';
 
 const main = join(import.meta.dirname, '../../src/cli/main.ts');
 
@@ -32,7 +33,7 @@ async function withCoffer(place: Place): Promise<Record<string, string>> {
 }
 
 function ask(shell: string, args: readonly string[], place: Place, env: Record<string, string>): string {
-  const { stdout, stderr } = spawnSync(shell, args, { cwd: place.project, env, encoding: 'utf8', timeout: 60_000 });
+  const { stdout, stderr } = spawnSync(shell, args, { cwd: place.project, env, encoding: 'utf8', timeout: HANGS });
   return `${stdout}${stderr}`;
 }
 

@@ -33,7 +33,7 @@ describe('completion of sessions', () => {
     expect(await everything(place)).toEqual(before);
     // One that never answers is given up: the shell waits for the words.
     daemon.kill('SIGSTOP');
-    expect(await words(place, ['export', ''], { ...usual(bus), patience: 15_000 })).toEqual(['last']);
+    expect(await words(place, ['export', ''], usual(bus))).toEqual(['last']);
   });
 
   it('asks for no passphrase, and offers nothing of a vault that has one', async () => {

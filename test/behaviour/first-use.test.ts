@@ -15,22 +15,15 @@ describe('first use', () => {
     const runs = await Promise.all(
       words.map((word) => place.run(['--model', 'demo/echo'], { env: keychain, input: `${word}\n/save same\n` })),
     );
-    // On a machine this busy the keychain may miss the deadline of one or the other: that one says so and makes no vault,
-    // but the key that it had set may be in the keychain all the same.
-    const late = runs.filter(({ stderr }) => stderr.includes('the keychain does not answer'));
-    expect(late.length).toBeLessThan(words.length / 2);
     for (const [index, run] of runs.entries()) {
-      expect(run.stdout).toMatch(new RegExp(`^echo: ${words[index]}\n`));
-      if (late.includes(run)) continue;
       expect(run.code).toBe(0);
+      expect(run.stdout).toMatch(new RegExp(`^echo: ${words[index]}\n`));
       expect(run.stdout).toMatch(/\nsession saved: \S+_same(-\d)? \(2 messages\)\n$/);
     }
     const { key } = JSON.parse(await readFile(join(place.data, 'vault.json'), 'utf8'));
-    const accounts = (await bus.items()).map(({ attributes }) => attributes['account']);
-    expect(accounts).toContain(key);
-    expect(accounts.length).toBeLessThanOrEqual(1 + late.length);
+    expect((await bus.items()).map(({ attributes }) => attributes['account'])).toEqual([key]);
     const files = [...(await place.sessionBytes()).values()];
-    expect(files.length).toBeGreaterThanOrEqual(2 * (words.length - late.length));
+    expect(files).toHaveLength(2 * words.length);
     expect(new Set(files.map((bytes) => bytes.toString('hex', 12, 28)))).toEqual(new Set([key]));
     const rows = await place.listed({ env: keychain });
     expect(rows.map(({ messages }) => messages)).toEqual(files.map(() => 2));

@@ -10,12 +10,10 @@ import { openVault } from '../../src/session/open-vault.ts';
 import { requirePosix } from '../files/facilities.ts';
 import { makePlace, type Place } from '../support/coffer.ts';
 import { startModelServer } from '../support/model-server.ts';
+import { HANGS } from '../support/patience.ts';
 import type { Terminal } from '../support/pty.ts';
 
 beforeEach(requirePosix);
-
-/** How long a follower may be silent before it counts as one that missed something. */
-const PATIENCE = 20_000;
 
 describe('coffer logs --follow', () => {
   it('gives each event once and in order while chats come, grow, are killed, fold and go on', async () => {
@@ -182,7 +180,7 @@ class Follower implements AsyncDisposable {
 
   /** Resolves when such an event came, or has come. Rejects where the follower ends first or is silent. */
   async until(isSuch: (event: Recorded) => boolean): Promise<void> {
-    const silent = AbortSignal.timeout(PATIENCE);
+    const silent = AbortSignal.timeout(HANGS);
     while (!this.events.some(isSuch)) {
       const ended = this.exit.then(async () => Promise.reject(new Error(`it ended: ${await this.stderr}`)));
       await Promise.race([once(this.#lines, 'event', { signal: silent }), ended]);

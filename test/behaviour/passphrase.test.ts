@@ -114,7 +114,7 @@ describe('the parameters of a passphrase in vault.json', () => {
     vault.slots[0][field] = value;
     const changed = JSON.stringify(vault);
     await writeFile(path, changed);
-    const refused = await place.run(['sessions'], { ...(await given(place, 'Größe 🦊')), patience: 8_000 });
+    const refused = await place.run(['sessions'], await given(place, 'Größe 🦊'));
     expect([12, 13]).toContain(refused.code);
     expect(refused.stderr.trim().split('\n')).toHaveLength(1);
     expect(refused.stderr).not.toMatch(/this is a bug/);

@@ -94,7 +94,7 @@ async function filesWith(forms: readonly Buffer[], folders: readonly string[]): 
   return found;
 }
 
-describe('a vault copied to another machine', { timeout: 180_000 }, () => {
+describe('a vault copied to another machine', () => {
   beforeEach(requireKeychain);
 
   it('is brought into the keychain there by its recovery code, and the chat goes on', async () => {
@@ -190,7 +190,7 @@ describe('a vault copied to another machine', { timeout: 180_000 }, () => {
   });
 });
 
-describe('a recovery code and the key', { timeout: 180_000 }, () => {
+describe('a recovery code and the key', () => {
   beforeEach((context) => {
     requireKeychain(context);
     requireStrace(context);

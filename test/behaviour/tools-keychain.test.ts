@@ -105,7 +105,7 @@ function command(line: string, network = false): Call {
   return ['run_command', { command: line, network }];
 }
 
-describe('what a model makes a tool do does not open the vault', { timeout: 120_000 }, () => {
+describe('what a model makes a tool do does not open the vault', () => {
   it.for([
     ['without a sandbox', 'off', () => undefined],
     ['in a sandbox', 'required', requireSandbox],

@@ -86,6 +86,8 @@ describe('logLine', () => {
     [{ type: 'context-warning', tokens: 12_000, window: 16_000 }, 'context-warning: 12,000 of 16,000 tokens'],
     [{ type: 'compaction', summary: 'short\nlong', through: 9, model: 'a/b' }, 'compaction by a/b through #9: short…'],
     [{ type: 'rewind', to: 4 }, 'rewind to #4'],
+    [{ type: 'project', project: { first: '0123456789abcdef', path: '' } }, 'project 0123456789ab'],
+    [{ type: 'project', project: { path: 'src' } }, 'project unknown, src'],
     [{ type: 'child', uuid, reason: 'forked' }, `child ${uuid}: forked`],
   ])('says %j', (event, text) => {
     expect(line(event)).toBe(`#12 12:31:05 ${text}`);

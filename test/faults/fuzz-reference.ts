@@ -201,6 +201,7 @@ const eventTypes: ReadonlyMap<unknown, Test> = new Map([
   ['context-warning', fields({ tokens: count, window: count })],
   ['compaction', fields({ summary: text, through: count, model: text })],
   ['rewind', fields({ to: count })],
+  ['project', fields({ project })],
   ['child', fields({ uuid: text, reason: text })],
 ]);
 

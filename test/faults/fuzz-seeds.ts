@@ -137,6 +137,7 @@ const own: Readonly<Record<string, () => Buffer[]>> = {
       { type: 'context-warning', tokens: 1, window: 2 },
       { type: 'compaction', summary: 's', through: 1, model: 'a/b' },
       { type: 'rewind', to: 1 },
+      { type: 'project', project: { first: 'a', remote: 'r', path: '' } },
       { type: 'child', uuid: UUID, reason: 'r' },
       { type: 'newer', whatever: {} },
       { type: '__proto__', whatever: {} },

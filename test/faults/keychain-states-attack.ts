@@ -110,7 +110,11 @@ async function read(state: State, world: World, blame: Blame): Promise<void> {
       );
       continue;
     }
-    const lines = ran.stderr.trim().split('\n');
+    // At a terminal the prompt is told before what it came to.
+    const lines = ran.stderr
+      .trim()
+      .split('\n')
+      .filter((line) => !line.includes('answer its prompt'));
     blame.unless(ran.code === 12, `${what} does not end with 12`, ran);
     blame.unless(ran.stdout === '' && lines.length === 1, `${what} says more than one line`, ran);
     blame.unless(state.refused.test(ran.stderr), `${what} does not name the state`, ran.stderr);

@@ -145,7 +145,7 @@ async function answeredAtTheEnd(world: World, blame: Blame): Promise<void> {
   const ran = await converse(world, blame, async (terminal) => {
     await terminal.waitFor(/» /);
     await say(terminal, 'one');
-    await terminal.waitFor(/NOT SAVED since \d\d:\d\d: the keychain does not answer » /);
+    await terminal.waitFor(/NOT SAVED since \d\d:\d\d: the keychain has not answered » /);
     world.keyring.kill('SIGCONT');
     terminal.key('ctrl+d');
   });

@@ -66,6 +66,7 @@ const fields = {
   'context-warning': { tokens: count, window: count },
   compaction: { summary: text, through: count, model: text },
   rewind: { to: count },
+  project: { project },
   child: { uuid: text, reason: text },
   hologram: { beam: anything },
   constructor: { beam: anything },

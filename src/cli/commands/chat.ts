@@ -2,7 +2,6 @@ import { constants } from 'node:buffer';
 import { type Stats, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { CofferError, isCofferError } from '../../errors.ts';
-import type { Surroundings } from '../../session/project.ts';
 import type { Row } from '../../session/row.ts';
 import { lastSession } from '../../session/select.ts';
 import type { Sessions } from '../../session/sessions.ts';
@@ -15,6 +14,7 @@ import { ago, countMessages, describeSeen, tellPassedOver } from '../rows.ts';
 import type { Settings } from '../settings.ts';
 import { type Options, openSessions, type Shell } from '../shell.ts';
 import { guard } from '../signals.ts';
+import { Looking } from '../surroundings.ts';
 import type { Terminal } from '../terminal.ts';
 
 /** What a chat is to begin with. */
@@ -54,11 +54,10 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
   const incognito = options.incognito === true;
   const directory = workDirectory(options.path);
   // git is a process of its own: it looks while the rest is loaded and the key is looked up.
-  const looking = lookAround(directory);
-  looking.catch(() => undefined); // whoever awaits it hears of it
+  const surroundings = new Looking(terminal, directory);
   const { settings, sessions, input, stopAsking } = await openSessions(shell);
   try {
-    const which = await targetOf(shell, { request, settings, sessions, looking });
+    const which = await targetOf(shell, { request, settings, sessions, surroundings });
     const resumes = which !== undefined;
     const prompt = request.prompt === undefined ? undefined : await promptOf(request.prompt, terminal);
     const asks = !resumes && prompt === undefined;
@@ -73,17 +72,15 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
     const isNewest = request.which === undefined || request.which === 'last';
     if (found !== undefined && isNewest) tellPassedOver(terminal, await sessions.list(), found);
     const refusal = incognito ? undefined : await unlock(sessions, resumes);
+    const awaited = sessions.key.state === 'awaited';
     if (!incognito && refusal === undefined && sessions.slots.list().retiring !== undefined)
       await goOnRotating(shell, sessions);
     stopAsking();
     const inMemory = refusal !== undefined && (await isMemoryChat(sessions, refusal, env));
     const maySend = options.yes === true;
-    const surroundings = await looking;
     const prompted = prompt !== undefined;
-    const chat = new Chat(
-      { terminal, input, sessions, settings, env, surroundings, inMemory, incognito, prompted, maySend },
-      model,
-    );
+    const parts = { terminal, input, sessions, settings, env, inMemory, incognito, prompted, maySend };
+    const chat = new Chat({ ...parts, surroundings: await surroundings.soon() }, model);
     using watch = guard({
       save: () => chat.finalSave(),
       lost: (error) => {
@@ -95,20 +92,20 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
     });
     const accepted = { acceptOlder: request.acceptOlder === true, model: options.model };
     if (which !== undefined && !(await goOn(chat, which, accepted))) return undefined;
-    await prune(chat);
+    if (!awaited) await prune(chat);
     await tellStart(chat, { refusal, resumes: resumes || prompted });
-    const failed = prompt === undefined ? await repl(chat, watch) : await runPrompt(chat, watch, prompt);
+    const failed =
+      prompt === undefined
+        ? await repl(chat, watch, () => surroundings.place(chat))
+        : await runPrompt(chat, watch, prompt);
     await finish(chat);
+    await surroundings.placeAtEnd(chat);
     await chat.close();
     return failed;
   } finally {
+    surroundings.stop();
     input.close();
   }
-}
-
-async function lookAround(directory: string): Promise<Surroundings> {
-  const { surroundingsOf } = await import('../../session/project.ts');
-  return surroundingsOf(directory);
 }
 
 /** What a turn needs is loaded for one alone, and where the settings want a summary. */
@@ -144,14 +141,14 @@ async function goOn(
 /** The session to go on with, where one is asked for or the settings say so. Throws `SESSION_NOT_FOUND`. */
 async function targetOf(
   { terminal }: Shell,
-  from: { request: ChatRequest; settings: Settings; sessions: Sessions; looking: Promise<Surroundings> },
+  from: { request: ChatRequest; settings: Settings; sessions: Sessions; surroundings: Looking },
 ): Promise<string | undefined> {
-  const { request, settings, sessions, looking } = from;
+  const { request, settings, sessions } = from;
   if (request.which !== undefined) return request.which;
   const isAutomatic = request.here !== true;
   if (isAutomatic && (request.anew === true || !settings.autoResume)) return undefined;
   const { isOf } = await import('../../session/project.ts');
-  const surroundings = await looking;
+  const surroundings = await from.surroundings.known();
   const rows = await listed(sessions, isAutomatic);
   const last = lastSession(rows.filter((row) => !row.archived && isOf(row, surroundings)));
   if (last !== undefined) {
@@ -240,16 +237,18 @@ async function localModel(shell: Shell, settings: Settings, input: Input): Promi
   return /^(y(es)?)?$/i.test(answer?.trim() ?? 'n') ? found : undefined;
 }
 
-/** Comes by the key; a chat goes on in memory without it, and gives why. */
+/**
+ * Unlocks the vault. A chat that needs nothing from it starts in memory if the key can't be had or is slow to come, and is saved once the
+ * key is there; returns the reason then.
+ */
 async function unlock(sessions: Sessions, needed: boolean): Promise<CofferError | undefined> {
-  try {
+  if (needed) {
     await sessions.unlock();
     return undefined;
-  } catch (error) {
-    const bearable = isCofferError(error) && (error.code.startsWith('KEY_') || bearableCodes.has(error.code));
-    if (needed || !bearable) throw error;
-    return error;
   }
+  const refusal = await sessions.unlockSoon();
+  if (refusal === undefined || refusal.code.startsWith('KEY_') || bearableCodes.has(refusal.code)) return refusal;
+  throw refusal;
 }
 
 /** A rotation that can't come to its end now goes on at the next start: until then both keys open the vault. */
@@ -276,6 +275,7 @@ async function isMemoryChat(sessions: Sessions, refusal: CofferError, env: NodeJ
 }
 
 function whereKeyIs(key: KeyState, refusal: CofferError | undefined, env: NodeJS.ProcessEnv): string {
+  if (key.state === 'awaited') return 'nothing is saved until the keychain answers';
   if (key.state !== 'ready') {
     const asked = env['COFFER_KEYCHAIN'] === 'memory' ? 'COFFER_KEYCHAIN=memory' : undefined;
     return `kept in memory only: ${asked ?? (refusal === undefined ? 'no key yet' : reasonOf(refusal))}`;

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { type Filter, filterRows, parseCount, parseSinceHours, parseStatuses } from '../../session/filter.ts';
-import { surroundingsOf } from '../../session/project.ts';
+import { type Surroundings, surroundingsOf } from '../../session/project.ts';
 import type { Row } from '../../session/row.ts';
 import type { wantedText } from '../../session/search.ts';
 import type { Sessions } from '../../session/sessions.ts';
@@ -18,6 +18,7 @@ import {
 } from '../rows.ts';
 import { openSessions, type Shell } from '../shell.ts';
 import type { Terminal } from '../terminal.ts';
+import { awaitGit, gitLimit } from '../waiting.ts';
 
 /** How to list, as it was typed. */
 export interface ListOptions {
@@ -70,8 +71,8 @@ export async function listSessions(shell: Shell, options: ListOptions): Promise<
 /** Lists the sessions of this directory with their names, task counts and times, numbered as everywhere. Throws `KEY_*`. */
 export async function listHere(shell: Shell): Promise<void> {
   const { terminal } = shell;
-  const directory = resolve(shell.options.path ?? '.');
-  const here = await surroundingsOf(directory);
+  const here = await lookHere(shell);
+  const { directory } = here;
   const { sessions, input } = await openSessions(shell);
   try {
     const all = await sessions.list();
@@ -86,6 +87,11 @@ export async function listHere(shell: Shell): Promise<void> {
   } finally {
     input.close();
   }
+}
+
+/** Which project this directory is decides what is listed, so git is waited for. */
+function lookHere({ terminal, options }: Shell): Promise<Surroundings> {
+  return awaitGit(terminal, surroundingsOf(resolve(options.path ?? '.'), { limit: gitLimit(terminal) }));
 }
 
 /** What can't be read is never left out in silence: whether it fits nobody can tell. */
@@ -120,7 +126,7 @@ async function filterOf(shell: Shell, options: ListOptions): Promise<Filter> {
   return {
     statuses: status === undefined ? undefined : parseStatuses(status),
     since: sinceHours === undefined ? undefined : parseSinceHours(sinceHours),
-    here: here === true ? await surroundingsOf(resolve(shell.options.path ?? '.')) : undefined,
+    here: here === true ? await lookHere(shell) : undefined,
     archived: all,
   };
 }

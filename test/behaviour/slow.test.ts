@@ -1,0 +1,264 @@
+import type { ChildProcess } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { conversation, makePlace, type Place, type Start } from '../support/coffer.ts';
+import { type Bus, requireKeychain, startKeychain } from '../support/keychain.ts';
+
+/** How much slower the keychain and git are made, in milliseconds: longer than any deadline that coffer ever had for them. */
+const SLOWER = 5_000;
+
+const CHAT = ['--model', 'demo/echo'];
+
+describe.concurrent('a keychain that is five seconds slow', () => {
+  beforeEach((context) => requireKeychain(context));
+
+  it('holds up no first message, and everything is saved', async () => {
+    await using kept = await keep();
+    const { place, bus } = kept;
+    const slow = await slowDown(kept);
+    const ran = place.run([...CHAT, '-p', 'later'], { ...usual(bus), onOutput: slow.note });
+    expect(await ran).toMatchObject({ code: 0, stdout: 'echo: later\n' });
+    expect(slow.early()).toBe('echo: later\n');
+    expect(conversation(await place.exported('1', usual(bus)))).toEqual(['user: later', 'assistant: echo: later']);
+  });
+
+  it('makes a new vault', async () => {
+    await using kept = await keep();
+    const { place, bus } = kept;
+    const start = usual(bus, { COFFER_DATA_DIR: join(place.root, 'another') });
+    const slow = await slowDown(kept);
+    const ran = await place.run(CHAT, { ...start, input: 'one\ntwo\n', onOutput: slow.note });
+    expect(ran).toMatchObject({ code: 0, stdout: 'echo: one\necho: two\n' });
+    expect(slow.early()).toBe('echo: one\necho: two\n');
+    expect(conversation(await place.exported('1', start))).toHaveLength(4);
+    expect(await bus.items()).toHaveLength(2);
+  });
+
+  it.for([[['sessions']], [['export', '1']], [[...CHAT, '-c', '-p', 'more']]] as const)(
+    'is waited for by %j',
+    async ([args]) => {
+      await using kept = await keep();
+      const slow = await slowDown(kept);
+      expect(await kept.place.run(args, { ...usual(kept.bus), onOutput: slow.note })).toMatchObject({ code: 0 });
+      expect(slow.early()).toBe('');
+    },
+  );
+
+  it('lets a rotation of the key come to its end, whenever it is slow', async () => {
+    await using kept = await keep();
+    const { place, bus, daemon } = kept;
+    for (let more = 0; more < 10; more++) await place.run(['save', '1'], usual(bus));
+    const rotating = place.run(['key', 'rotate'], usual(bus));
+    const isOver = rotating.then(() => 'over');
+    // From now on only the removal of the old key needs the keychain.
+    while (!readFileSync(join(place.data, 'vault.json'), 'utf8').includes('"retiring"')) await sleep(1);
+    daemon.kill('SIGSTOP');
+    expect(await Promise.race([isOver, sleep(SLOWER, 'waits')])).toBe('waits');
+    daemon.kill('SIGCONT');
+    expect(await rotating).toMatchObject({ code: 0 });
+    expect(JSON.parse(readFileSync(join(place.data, 'vault.json'), 'utf8'))).not.toHaveProperty('retiring');
+    expect(await bus.items()).toHaveLength(1);
+  });
+
+  it('is waited for at a terminal for as long as it takes, which is told', async () => {
+    await using kept = await keep();
+    const { place, bus, daemon } = kept;
+    daemon.kill('SIGSTOP');
+    await using listing = place.terminal(['sessions'], usual(bus));
+    await listing.waitFor(/the keychain has not answered yet; waiting for it, ctrl\+c stops/);
+    await using left = place.terminal(['sessions'], usual(bus));
+    await left.waitFor(/the keychain has not answered yet/);
+    left.key('ctrl+c');
+    expect(await left.exit).toMatchObject({ signal: 'SIGINT' });
+    daemon.kill('SIGCONT');
+    await listing.waitFor(/saved sessions \(1\)/);
+    expect(await listing.exit).toEqual({ code: 0, signal: null });
+  });
+
+  it('saves a conversation at a terminal as soon as it answers', async () => {
+    await using kept = await keep();
+    const { place, bus, daemon } = kept;
+    daemon.kill('SIGSTOP');
+    await using chat = place.terminal(CHAT, usual(bus));
+    await chat.waitFor(/demo\/echo, nothing is saved until the keychain answers/);
+    await chat.waitFor(/» /);
+    chat.enter('one');
+    await chat.waitFor(/echo: one/);
+    await chat.waitFor(/NOT SAVED since \d\d:\d\d: the keychain has not answered » /);
+    chat.enter('/sessions');
+    await chat.waitFor(/the keychain has not answered yet; waiting for it, ctrl\+c stops/);
+    chat.key('ctrl+c');
+    await chat.waitFor(/stopped waiting for the vault key/);
+    await chat.waitFor(/ » /);
+    daemon.kill('SIGCONT');
+    // Nothing is typed: that the key has come is enough.
+    while ((await place.sessionFiles()).length < 2) await sleep(10);
+    chat.enter('two');
+    await chat.waitFor(/saved again/);
+    await chat.waitFor(/» /);
+    chat.key('ctrl+d');
+    expect(await chat.exit).toEqual({ code: 0, signal: null });
+    expect(conversation(await place.exported('1', usual(bus)))).toHaveLength(4);
+  });
+
+  it('saves a conversation that ends at a terminal before it answers', async () => {
+    await using kept = await keep();
+    const { place, bus, daemon } = kept;
+    daemon.kill('SIGSTOP');
+    await using chat = place.terminal(CHAT, usual(bus));
+    await chat.waitFor(/» /);
+    chat.enter('one');
+    await chat.waitFor(/NOT SAVED since \d\d:\d\d: the keychain has not answered » /);
+    chat.key('ctrl+d');
+    await chat.waitFor(/the keychain has not answered yet; waiting for it, ctrl\+c stops/);
+    daemon.kill('SIGCONT');
+    expect(await chat.exit).toEqual({ code: 0, signal: null });
+    expect(conversation(await place.exported('1', usual(bus)))).toHaveLength(2);
+  });
+});
+
+describe('git that is five seconds slow', () => {
+  it('is waited for where it decides which session is meant, and holds up no first message', async () => {
+    await using place = await makePlace();
+    const [old, moved] = [join(place.root, 'old'), join(place.root, 'moved')];
+    makeRepository(old);
+    {
+      const git = slowGit(place);
+      const onOutput = (): void => git.answer();
+      const begun = await place.run([...CHAT, '-p', 'before'], { env: git.env, cwd: old, onOutput });
+      expect(begun).toMatchObject({ code: 0, stdout: 'echo: before\n' });
+    }
+    renameSync(old, moved);
+    for (const args of [[...CHAT, '-c', '-p', 'after'], ['-l'], ['sessions', '--here']]) {
+      const git = slowGit(place);
+      const ran = place.run(args, { env: git.env, cwd: moved });
+      await git.called();
+      await sleep(SLOWER);
+      git.answer();
+      expect(await ran).toMatchObject({ code: 0, stdout: expect.stringMatching(/echo: after|sessions .*\(1\):/) });
+    }
+    expect(conversation(await place.exported('1'))).toHaveLength(4);
+  });
+
+  it('is told at a terminal, and places the conversation that has begun meanwhile', async () => {
+    await using place = await makePlace();
+    const old = join(place.root, 'old');
+    makeRepository(old);
+    const git = slowGit(place);
+    await using listing = place.terminal(['-l'], { env: git.env, cwd: old });
+    await listing.waitFor(/git has not answered yet; waiting for it, ctrl\+c stops/);
+    await using chat = place.terminal(CHAT, { env: git.env, cwd: old });
+    await chat.waitFor(/» /);
+    chat.enter('one');
+    await chat.waitFor(/echo: one/);
+    await chat.waitFor(/» /);
+    git.answer();
+    await listing.waitFor(/sessions of/);
+    chat.enter('two');
+    await chat.waitFor(/echo: two/);
+    await chat.waitFor(/» /);
+    chat.key('ctrl+d');
+    expect(await chat.exit).toEqual({ code: 0, signal: null });
+    renameSync(old, join(place.root, 'moved'));
+    const again = await place.run([...CHAT, '-c', '-p', 'three'], { cwd: join(place.root, 'moved') });
+    expect(again).toMatchObject({ code: 0 });
+    expect(conversation(await place.exported('1'))).toHaveLength(6);
+  });
+
+  it('that never answers is named, and no other session is taken', async () => {
+    await using place = await makePlace();
+    makeRepository(place.project);
+    await place.run([...CHAT, '-p', 'here']);
+    const { env } = slowGit(place);
+    const refused = await place.run([...CHAT, '-c', '-p', 'x'], { env });
+    expect(refused).toMatchObject({ code: 1, stdout: '' });
+    expect(refused.stderr).toMatch(
+      /^coffer: git has not answered in .*project within 14 s, so its project is not known; /,
+    );
+    const begun = await place.run([...CHAT, '-p', 'anew'], { env });
+    expect(begun).toMatchObject({ code: 0, stdout: 'echo: anew\n' });
+    expect(await place.sessionFiles()).toHaveLength(2);
+  });
+});
+
+interface Kept extends AsyncDisposable {
+  readonly place: Place;
+  readonly bus: Bus;
+  readonly daemon: ChildProcess;
+}
+
+/** A real keychain, and a vault with one session whose key it keeps. */
+async function keep(): Promise<Kept> {
+  const bus = await startKeychain();
+  const place = await makePlace();
+  const begun = await place.run(CHAT, { ...usual(bus), input: 'hello\n' });
+  if (begun.code !== 0) throw new Error(begun.stderr);
+  const daemon = bus.keyring;
+  return {
+    place,
+    bus,
+    daemon,
+    [Symbol.asyncDispose]: async () => {
+      daemon.kill('SIGCONT');
+      await place[Symbol.asyncDispose]();
+      await bus.dispose();
+    },
+  };
+}
+
+/** Stops a keychain, as a busy machine does, and lets it go on five seconds after it was asked for something. */
+async function slowDown({ bus, daemon }: Kept): Promise<{ note(text: string): void; early(): string }> {
+  const { called } = await bus.watch('org.freedesktop.secrets');
+  daemon.kill('SIGSTOP');
+  let wentOn = false;
+  let early = '';
+  const goOn = async (): Promise<void> => {
+    await called;
+    await sleep(SLOWER);
+    wentOn = true;
+    daemon.kill('SIGCONT');
+  };
+  goOn().catch(() => undefined); // the bus ended before coffer asked: what is expected of coffer fails
+  return {
+    /** Told what coffer has written so far. */
+    note: (text) => {
+      if (!wentOn) early = text;
+    },
+    /** What coffer had written before the keychain went on. */
+    early: () => early,
+  };
+}
+
+function usual(bus: Bus, changes: Record<string, string | undefined> = {}): Start {
+  const { DBUS_SESSION_BUS_ADDRESS, XDG_RUNTIME_DIR } = bus.env;
+  return {
+    env: { DBUS_SESSION_BUS_ADDRESS, XDG_RUNTIME_DIR, COFFER_KEYCHAIN: 'auto', COFFER_KEY_FD: undefined, ...changes },
+  };
+}
+
+function makeRepository(directory: string): void {
+  mkdirSync(directory, { recursive: true });
+  const git = (...args: string[]): void => {
+    execFileSync('git', ['-c', 'user.name=a', '-c', 'user.email=a@b.c', ...args], { cwd: directory, stdio: 'ignore' });
+  };
+  git('init', '--initial-branch', 'trunk');
+  git('commit', '--allow-empty', '--message', 'first');
+}
+
+/** A git that leaves a note when it is called, and answers only when it is let. */
+function slowGit({ root, env }: Place): { env: Record<string, string>; called(): Promise<void>; answer(): void } {
+  const folder = mkdtempSync(join(root, 'slow-'));
+  const [called, answer] = [join(folder, 'called'), join(folder, 'answer')];
+  const script = `#!/bin/sh\n: >>${called}\nwhile [ -e ${called} -a ! -e ${answer} ]; do sleep 0.05; done\nPATH=\${PATH#*:} exec git "$@"\n`;
+  writeFileSync(join(folder, 'git'), script, { mode: 0o755 });
+  return {
+    env: { PATH: [folder, env['PATH']].join(delimiter) },
+    called: async () => {
+      while (!existsSync(called)) await sleep(10);
+    },
+    answer: () => writeFileSync(answer, ''),
+  };
+}
