@@ -47,7 +47,7 @@ function expectRefused(answer: Answer): void {
   expect(answer.status).toBe(1);
 }
 
-describe('docs/read_vault.py', { timeout: 120_000 }, () => {
+describe('docs/read_vault.py', () => {
   const key = VaultKey.generate();
   const hex = key.bytes().toString('hex');
   const lines = [

@@ -113,7 +113,7 @@ describe('salvage of a whole file', () => {
   });
 });
 
-describe('salvage of a session of 10 MB in one frame', { timeout: 120_000 }, () => {
+describe('salvage of a session of 10 MB in one frame', () => {
   const content = folded(650, 20_000, 1024 * 1024);
   const bytes = bytesOf(new SealedFile(key, [content]));
   const whole = tryOut(bytes);

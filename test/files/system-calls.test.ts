@@ -187,11 +187,8 @@ describe.each(['append', 'appendSync'] as const)('%s, when a system call fails',
 });
 
 describe('a kill at any system call', () => {
-  const timeout = 240_000;
-
   it.for(['replace', 'replaceSync'] as const)(
     'leaves the old copy or the new one, whole, by %s',
-    { timeout },
     async (verb, context) => {
       requireStrace(context);
       const seen = new Set<string>();
@@ -213,7 +210,7 @@ describe('a kill at any system call', () => {
     },
   );
 
-  it('leaves all or nothing of a new file', { timeout }, async (context) => {
+  it('leaves all or nothing of a new file', async (context) => {
     requireStrace(context);
     const seen = new Set<string>();
     for (const call of ['pwrite64', 'fsync', 'link', 'unlink']) {
@@ -229,7 +226,7 @@ describe('a kill at any system call', () => {
     expect([...seen].toSorted()).toEqual([NEW, 'nothing']);
   });
 
-  it('leaves what stood there before an append', { timeout }, async (context) => {
+  it('leaves what stood there before an append', async (context) => {
     requireStrace(context);
     for (const call of ['openat', 'pwrite64', 'fdatasync']) {
       for (let when = 1, killed = true; killed; when++) {

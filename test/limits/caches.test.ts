@@ -27,7 +27,7 @@ const GONE_MEANWHILE = /^\d+ can't be searched: there is no file [0-9a-f]{32} in
 
 beforeEach(requirePosix);
 
-describe('what is kept for speed', { timeout: 180_000 }, () => {
+describe('what is kept for speed', () => {
   it('is written by a list and a search, and tells the same as the files', async () => {
     await using place = await filled();
     const plain = await withoutCaches(place);

@@ -12,7 +12,7 @@ import { growBySteps } from './steps.ts';
  */
 
 const PROGRAM = join(import.meta.dirname, '..', '..', 'dist', 'src', 'cli', 'main.js');
-const PATIENCE = 300_000;
+const PATIENCE = 1_200_000;
 
 const parts: Readonly<Record<string, (place: Place) => Promise<void>>> = {
   sessions: async (place) => {

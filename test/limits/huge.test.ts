@@ -5,7 +5,7 @@ import { makePlace, type Place, type Result } from '../support/coffer.ts';
 import type { Huge } from './huge.ts';
 import { requireMemory } from './room.ts';
 
-const PATIENCE = 100_000;
+const PATIENCE = 1_200_000;
 
 describe('a session of a gigabyte', () => {
   it('is opened, or refused in a line about memory, and never ends in a crash', async (context) => {

@@ -34,7 +34,7 @@ describe('the documents', () => {
       'config.md',
       (at: string) => edit(join(at, 'src/cli/settings-keys.ts'), 'look for a model server', 'find a model server'),
     ],
-  ])('are refused by --check with %s, by name', { timeout: 120_000 }, (_, name, spoil) => {
+  ])('are refused by --check with %s, by name', (_, name, spoil) => {
     const at = copyOfRepository();
     expect(check(at)).toEqual([0, '']);
     spoil(at);

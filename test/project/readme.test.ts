@@ -1,5 +1,5 @@
-import { spawn } from 'node:child_process';
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { closeSync, openSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
@@ -19,7 +19,7 @@ type Move =
   | { does: 'start'; args: string[]; env: Record<string, string> }
   | { does: 'type'; before: string; line: string }
   | { does: 'press'; before: string; key: string }
-  | { does: 'kill' | 'leave' | 'lose' | 'bring back' }
+  | { does: 'kill' | 'leave' | 'lose' | 'bring back' | 'hold' | 'answer' }
   | { does: 'set'; settings: string }
   | { does: 'end'; code: number }
   | { does: 'show'; shown: string };
@@ -36,6 +36,8 @@ function moves(block: string): Move[] {
     if (line === '(in another terminal)') return [{ does: 'leave' }];
     if (line === '(the data directory goes away)') return [{ does: 'lose' }];
     if (line === '(it is back)') return [{ does: 'bring back' }];
+    if (line === '(the keychain takes its time)') return [{ does: 'hold' }];
+    if (line === '(the keychain answers)') return [{ does: 'answer' }];
     const settings = /^\(settings\.json is (.*)\)$/.exec(line);
     if (settings) return [{ does: 'set', settings: settings[1] ?? '' }];
     if (line === '» ^D') return [];
@@ -77,17 +79,23 @@ async function play(place: Place, dialogue: readonly Move[]): Promise<void> {
   const left: Terminal[] = [];
   let terminal: Terminal | undefined;
   let isPrompted = false;
+  let held: number | undefined;
   for (const [at, move] of dialogue.entries()) {
     if (move.does === 'set') writeFileSync(join(place.config, 'settings.json'), move.settings, { mode: 0o600 });
     if (move.does === 'start') {
       if (terminal && !left.includes(terminal)) await leave(terminal);
       terminal = place.terminal(move.args, { env: move.env });
     }
+    if (move.does === 'hold') held = holdKey(place);
     if (!terminal) continue;
     if (move.does === 'leave') left.push(terminal);
-    if (move.does === 'lose' || move.does === 'bring back') {
+    if (move.does === 'lose' || move.does === 'bring back' || move.does === 'answer') {
       await waitForPrompt(terminal, dialogue[at + 1]);
       isPrompted = true;
+    }
+    if (move.does === 'answer' && held !== undefined) {
+      writeSync(held, place.key);
+      closeSync(held);
     }
     if (move.does === 'lose') renameSync(place.data, `${place.data}.away`);
     if (move.does === 'bring back') {
@@ -114,6 +122,14 @@ async function play(place: Place, dialogue: readonly Move[]): Promise<void> {
   for (const open of new Set([...left, ...(terminal ? [terminal] : [])])) await leave(open);
 }
 
+/** Puts a pipe in the place of the key that is silent, as a slow keychain is, until the key is written into what this gives. */
+function holdKey({ credentials }: Place): number {
+  const path = join(credentials, 'coffer-key');
+  rmSync(path);
+  execFileSync('mkfifo', ['-m', '600', path]);
+  return openSync(path, 'r+');
+}
+
 async function waitForPrompt(terminal: Terminal, typing: Move | undefined): Promise<void> {
   if (typing?.does !== 'type') throw new Error('nothing is typed at that prompt');
   await terminal.waitFor(new RegExp(`${pattern(typing.before).source} $`));
@@ -131,7 +147,7 @@ describe('README', () => {
   const dialogues = blocks('console');
 
   it('shows dialogues that happen as they stand', async () => {
-    expect(dialogues).toHaveLength(10);
+    expect(dialogues).toHaveLength(11);
     const [crash = '', first = '', piped = ''] = dialogues;
     await using place = await makePlace();
     await play(place, moves(crash));

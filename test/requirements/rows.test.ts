@@ -21,7 +21,7 @@ beforeAll(() => {
 }, 120_000);
 afterAll(() => rmSync(folder, { recursive: true }));
 
-describe('the packed coffer', { timeout: 120_000 }, () => {
+describe('the packed coffer', () => {
   it.each(rows.map((row) => [row.row, row.about, row] as const))('does %s: %s', async (_row, _about, row) => {
     await using place = await makePlace({ program, ...(row.settings && { settings: row.settings }) });
     await row.drive(place);
