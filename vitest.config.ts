@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { defineConfig, type ViteUserConfig } from 'vitest/config';
 
 const config: ViteUserConfig = defineConfig({
@@ -8,7 +9,7 @@ const config: ViteUserConfig = defineConfig({
     // For tests that hang; a busy machine is no reason to fail, and the programs that tests start have a limit of their own below this.
     testTimeout: 1_800_000,
     hookTimeout: 1_800_000,
-    reporters: ['default', './tools/counts-reporter.ts'],
+    reporters: ['default', join(import.meta.dirname, 'tools/counts-reporter.ts')],
     coverage: {
       provider: 'custom',
       customProviderModule: './tools/coverage.ts',

@@ -1,21 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import Database from 'better-sqlite3-multiple-ciphers';
 import type { Event } from '../../src/session/event.ts';
 import type { Peer } from './peer.ts';
 import { INSERT, TABLE } from './sqlite.ts';
-
-/** What is used of it: the package brings declarations along, but its `exports` hide them from TypeScript. */
-interface Ciphered {
-  pragma(source: string): unknown;
-  exec(source: string): unknown;
-  prepare(source: string): { run(...values: unknown[]): unknown; pluck(): { get(): unknown } };
-  transaction<T>(work: (input: T) => void): { immediate(input: T): void };
-  close(): void;
-}
-
-const require = createRequire(import.meta.url);
-const Database = require('better-sqlite3-multiple-ciphers') as new (path: string) => Ciphered;
 
 /**
  * SQLCipher's format (version 4: AES-256-CBC and HMAC-SHA512 for each page) through better-sqlite3-multiple-ciphers. The key as 32 raw bytes,

@@ -168,7 +168,8 @@ function copyOfRepository(): string {
     'package.json',
     'tsconfig.json',
   ]) {
-    cpSync(join(root, name), join(at, name), { recursive: true });
+    // The packages of a suite may be installed, and are large.
+    cpSync(join(root, name), join(at, name), { recursive: true, filter: (path) => !path.endsWith('node_modules') });
   }
   symlinkSync(join(root, 'node_modules'), join(at, 'node_modules'));
   return at;

@@ -1,12 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { peers } from '../../bench/peers/all.ts';
-import { Opposed } from '../../bench/steps-field.ts';
-import { placed } from '../../bench/steps-session.ts';
-import { eventsOf, Transcript } from '../../bench/transcript.ts';
-import type { Event } from '../../src/session/event.ts';
-import { temporaryFolder, user } from '../support/vault.ts';
+import { temporaryFolder, user } from '../../test/support/vault.ts';
+import { placed } from '../steps-session.ts';
+import { eventsOf, Transcript } from '../transcript.ts';
+import { peers } from './all.ts';
 
 const SECRET = 'a sentence that stands nowhere else';
 const sealed = ['sqlcipher', 'json-gcm', 'conf', 'age'];
@@ -24,18 +22,5 @@ describe.each(peers)('$name', (peer) => {
     const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
     const bytes = Buffer.concat(files.map(({ parentPath, name }) => readFileSync(join(parentPath, name))));
     expect(bytes.includes(SECRET)).toBe(!sealed.includes(peer.id));
-  });
-});
-
-describe('what is measured of peers', () => {
-  it('does not count where one has less than it was given', async () => {
-    const kept: Event[] = [];
-    const forgetful = new Opposed('10kb', () => new Transcript(1), 1);
-    forgetful.add(
-      { id: 'forgetful', name: 'forgetful', rewrites: false, open: () => Promise.reject(new Error('open already')) },
-      { step: (events) => void kept.push(...events.slice(1)), count: () => kept.length, close: () => undefined },
-    );
-    for (const task of forgetful.tasks()) await task.run();
-    await expect(forgetful[Symbol.asyncDispose]()).rejects.toThrow('forgetful was given 5 events and has 4');
   });
 });
