@@ -1,6 +1,6 @@
 /*
- * The parts of this folder's packages that the bench uses. `npm run check` reads these declarations instead of the packages', so that
- * it needs none of them installed.
+ * Declares what the bench uses of its packages. `npm run check` reads these declarations instead of
+ * the packages' own, so it works if the packages are not installed.
  */
 declare module 'age-encryption' {
   export class Encrypter {

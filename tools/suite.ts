@@ -1,15 +1,19 @@
 /*
- * Installs the packages of a suite: a folder with its own package.json, package-lock.json and .npmrc, whose packages `npm ci` at the
- * root leaves out. An npm script runs it first, `node tools/suite.ts bench && …`. Does nothing if the locked packages are installed.
+ * Installs the packages of a suite, a folder with its own package.json, package-lock.json and .npmrc,
+ * unless the locked packages are installed already. `npm ci` in the root doesn't install them; the
+ * suite's npm scripts run this first: `node tools/suite.ts bench && …`.
  */
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
-/** The lock that node_modules was installed from. `npm ci` deletes it first, so an interrupted install leaves none behind. */
+/**
+ * A copy of the lock that node_modules was installed from. `npm ci` begins by deleting node_modules,
+ * so an interrupted install leaves no copy behind.
+ */
 const INSTALLED = 'node_modules/.suite-lock.json';
 
-/** Runs `npm ci --ignore-scripts` in the folder unless its node_modules matches its lock; throws if that fails. */
+/** Runs `npm ci --ignore-scripts` in the folder unless node_modules matches the lock. Throws if npm fails. */
 export function installSuite(folder: string): void {
   const lock = join(folder, 'package-lock.json');
   const installed = join(folder, INSTALLED);
@@ -17,7 +21,7 @@ export function installSuite(folder: string): void {
   if (wanted === read(installed)) return;
   const npm = process.env['npm_execpath'];
   if (npm === undefined) throw new Error('run this from an npm script, which sets npm_execpath to the path of npm');
-  // The Node that runs npm: an old npm may not run on the newer one in node_modules.
+  // The Node that runs npm: an old npm may not work on the newer Node of node_modules.
   const node = process.env['npm_node_execpath'] ?? process.execPath;
   process.stderr.write(`installing the packages of ${folder}\n`);
   // Standard output belongs to the command that runs next, which may print JSON.
