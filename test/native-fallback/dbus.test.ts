@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { BUS, Bus, type BusError, socketPaths } from '../../native-fallback/dbus.ts';
-import { startStandIn } from '../support/dbus-service.ts';
+import { encodeMessage, type Message } from '../../native-fallback/dbus-wire.ts';
+import { readMessages, startStandIn } from '../support/dbus-service.ts';
 import { requireKeychain, requireUnix, startBus } from '../support/keychain.ts';
 import { HANGS } from '../support/patience.ts';
 
@@ -140,7 +141,46 @@ describe('Bus', () => {
     const connected = Bus.connect({ DBUS_SESSION_BUS_ADDRESS: address }, 100);
     await expect(connected).rejects.toMatchObject({ kind: 'late' });
   });
+
+  it('is not late where every answer is slow, however long all of them take', async (context) => {
+    requireUnix(context);
+    const address = await serve((socket) => answerCalls(socket, ({ serial }) => reply(serial), 1_000));
+    using connection = await Bus.connect({ DBUS_SESSION_BUS_ADDRESS: address }, 3_000);
+    for (let calls = 0; calls < 4; calls++) await expect(connection.call(BUS, 'GetId')).resolves.toEqual([]);
+  });
+
+  it('is late where the server says much and answers nothing', async (context) => {
+    requireUnix(context);
+    const address = await serve((socket) => {
+      answerCalls(socket, ({ member, serial }) => {
+        if (member === 'Hello') return reply(serial);
+        const talking = setInterval(() => socket.write(encodeMessage(SIGNAL)), 50);
+        socket.once('close', () => clearInterval(talking));
+        return undefined;
+      });
+    });
+    using connection = await Bus.connect({ DBUS_SESSION_BUS_ADDRESS: address }, 500);
+    await expect(connection.call(BUS, 'GetId')).rejects.toMatchObject({ kind: 'late' });
+  });
 });
+
+const SIGNAL: Message = { type: 4, serial: 1, path: '/', interface: 'a.b', member: 'C' };
+
+function reply(replySerial: number): Message {
+  return { type: 2, serial: 1, replySerial };
+}
+
+/** Accepts a client, and answers each of its calls after so many milliseconds. */
+function answerCalls(socket: Socket, answer: (call: Message) => Message | undefined, milliseconds = 0): void {
+  socket.once('data', (part: Buffer) => {
+    readMessages(socket, (call) => {
+      const said = answer(call);
+      if (said !== undefined) setTimeout(() => socket.write(encodeMessage(said)), milliseconds);
+    });
+    socket.unshift(part.subarray('BEGIN\r\n'.length));
+  });
+  socket.write('OK 0123\r\n');
+}
 
 async function serve(greet: (socket: Socket) => unknown): Promise<string> {
   const directory = mkdtempSync(join(tmpdir(), 'coffer-dbus-'));

@@ -79,7 +79,8 @@ function openSocket(path: string): Promise<Socket> {
   });
 }
 
-function readMessages(socket: Socket, take: (message: Message) => void): void {
+/** Hands over every message that comes on a socket. */
+export function readMessages(socket: Socket, take: (message: Message) => void): void {
   let received: Buffer = Buffer.alloc(0);
   socket.on('data', (part: Buffer) => {
     received = Buffer.concat([received, part]);
