@@ -1,21 +1,29 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rmSync } from 'node:fs';
+import type { Figures } from './campaign.ts';
 import { campaigns } from './campaigns.ts';
+import { Sample } from './sample.ts';
 
 /*
- * Runs one campaign, named in full, in a folder of its own, and prints what it found as one line of JSON. What it tells meanwhile goes to
- * stderr, where that is a terminal.
+ * node alone.ts <campaign> <seed or "whole"> <folder>: runs one campaign, named in full, in a folder. Prints a line of JSON for each
+ * step, and one for what it found at last. Ends when its standard input does: then whoever started it has been killed.
  */
 
-const campaign = campaigns.find(({ name }) => name === process.argv[2]);
-if (campaign === undefined) throw new Error(`no campaign ${process.argv[2]}`);
-const folder = mkdtempSync(join(tmpdir(), 'coffer-faults-'));
-try {
-  const figures = await campaign.run(folder, (line) => {
-    if (process.stderr.isTTY) process.stderr.write(`  ${campaign.name}: ${line}\n`);
-  });
-  process.stdout.write(`${JSON.stringify(figures)}\n`);
-} finally {
-  rmSync(folder, { recursive: true, force: true });
+/** A line that it prints. */
+export type Told = { readonly step: string } | { readonly figures: Figures };
+
+const [, , name, seed, folder = ''] = process.argv;
+const campaign = campaigns.find((one) => one.name === name);
+if (campaign === undefined) throw new Error(`no campaign ${name}`);
+process.stdin.resume().once('end', () => {
+  // Registered last, it runs when the campaign has unmounted what is below the folder.
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  process.exit(1);
+});
+const sample = new Sample(seed === 'whole' ? undefined : Number(seed));
+const figures = await campaign.run(folder, (step) => tell({ step }), sample);
+tell({ figures });
+process.stdin.destroy();
+
+function tell(told: Told): void {
+  process.stdout.write(`${JSON.stringify(told)}\n`);
 }

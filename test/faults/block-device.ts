@@ -42,12 +42,16 @@ const RECORD_HEAD = 13;
  * when the process is told to end in the middle.
  */
 export class Undo implements AsyncDisposable {
-  readonly #steps: (readonly [string, ...string[]])[] = [];
+  readonly #steps: ((() => void) | readonly [string, ...string[]])[] = [];
   readonly #emergency = (): void => {
-    for (const [program, ...args] of this.#steps.splice(0).reverse()) {
+    for (const step of this.#steps.splice(0).reverse()) {
+      if (typeof step === 'function') {
+        step();
+        continue;
+      }
+      const [program, ...args] = step;
       // What this process has started may still live: then the mount goes when the last of them does.
-      const isDone = spawnSync(program, args).status === 0;
-      if (!isDone && program !== 'losetup') spawnSync('umount', ['--lazy', args.at(-1)!]);
+      if (spawnSync(program, args).status !== 0) spawnSync('umount', ['--lazy', args.at(-1)!]);
     }
   };
   readonly #stop = (): void => process.exit(1);
@@ -62,12 +66,18 @@ export class Undo implements AsyncDisposable {
     this.#steps.push(command);
   }
 
+  /** Names the function that undoes it. */
+  call(step: () => void): void {
+    this.#steps.push(step);
+  }
+
   /** Undoes everything. Throws the first error, after the rest has been undone all the same. */
   async [Symbol.asyncDispose](): Promise<void> {
     process.off('exit', this.#emergency).off('SIGINT', this.#stop).off('SIGTERM', this.#stop);
     const errors: unknown[] = [];
-    for (const [program, ...args] of this.#steps.splice(0).reverse()) {
-      await run(program, args).catch((error: unknown) => errors.push(error));
+    for (const step of this.#steps.splice(0).reverse()) {
+      if (typeof step === 'function') step();
+      else await run(step[0], step.slice(1)).catch((error: unknown) => errors.push(error));
     }
     if (errors.length > 0) throw errors[0];
   }
@@ -97,11 +107,16 @@ async function makeXfs(image: string): Promise<void> {
 /** The file systems that a recorded device can have, and what makes them. */
 const SYSTEMS: Readonly<Record<'ext4' | 'xfs', (image: string) => Promise<void>>> = { ext4: makeExt4, xfs: makeXfs };
 
-/** Attaches a file as a block device. */
+/**
+ * Attaches a file as a block device. It is told at once to detach, which the kernel does as soon as nobody has it open: this process
+ * keeps it open until `undo` runs, so that the device goes with the process even if that is killed.
+ */
 export async function attachLoop(file: string, undo: Undo): Promise<string> {
   const { stdout } = await run('losetup', ['--find', '--show', file]);
   const device = stdout.trim();
-  undo.add('losetup', '--detach', device);
+  const held = openSync(device, 'r');
+  undo.call(() => closeSync(held));
+  await run('losetup', ['--detach', device]);
   return device;
 }
 

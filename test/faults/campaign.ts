@@ -1,3 +1,5 @@
+import type { Sample } from './sample.ts';
+
 /*
  * A fault campaign attacks one promise of the vault, on the real code in real processes, and says in figures what it found.
  * What was acknowledged is recorded by the campaign, never by the vault under test.
@@ -33,6 +35,11 @@ export interface Campaign {
   readonly name: string;
   /** What has to be there: programs on PATH, `root`. Where one is missing the campaign is not run, and that fails the whole run. */
   readonly needs: readonly string[];
-  /** Runs it in a folder of its own, which the caller removes; `tell` shows progress on a terminal. */
-  run(folder: string, tell: (line: string) => void): Promise<Figures>;
+  /** The longest it may take, in seconds, on a machine on which `node -e 0` takes {@link REFERENCE_MS}; a slower one gets more. */
+  readonly limits: { readonly short: number; readonly whole: number };
+  /** Runs the cases of `sample` in a folder of its own, which the caller removes; `tell` reports progress. */
+  run(folder: string, tell: (line: string) => void, sample: Sample): Promise<Figures>;
 }
+
+/** How many milliseconds `node -e 0` takes on the machine that limits are stated for. */
+export const REFERENCE_MS = 40;

@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import type { Campaign, Control, Figures } from './campaign.ts';
 import { attack, pointsOf, type Target } from './crash-points-attack.ts';
+import type { Sample } from './sample.ts';
 import type { Point } from './strace.ts';
-import { saves } from './strace-kinds.ts';
+import { type Save, saves } from './strace-kinds.ts';
 import type { Breach } from './strace-look.ts';
 import { Prepared } from './strace-saves.ts';
 import { shareOut, type Worker, withWorkers } from './strace-workers.ts';
@@ -12,11 +13,17 @@ import { wrongWay } from './wrong-saves.ts';
 export const campaign: Campaign = {
   name: 'every crash point',
   needs: ['root', 'strace', 'gnome-keyring-daemon', 'dbus-daemon', 'secret-tool'],
-  run: (folder, tell) => withWorkers(folder, (workers) => attackAll(workers, folder, tell)),
+  limits: { short: 180, whole: 1800 },
+  run: (folder, tell, sample) => withWorkers(folder, (workers) => attackAll(workers, folder, tell, sample)),
 };
 
 /** How many times a control is tried that was not caught yet. */
 const ROUNDS = 3;
+
+/** One call in so many is attacked in the short form. */
+const INTERVAL = 20;
+/** How many calls of a control are attacked in the short form before it looks whether the control was caught. */
+const BATCH = 6;
 
 /** The wrong ways, each with the kind of save that it is put in the place of. */
 const CONTROLS: readonly { readonly name: string; readonly way: string; readonly of: string }[] = [
@@ -40,32 +47,64 @@ interface Sums {
   unreached: number;
 }
 
-async function attackAll(workers: readonly Worker[], folder: string, tell: (line: string) => void): Promise<Figures> {
-  const rows = await rowsIn(workers[0]!, folder);
+async function attackAll(
+  workers: readonly Worker[],
+  folder: string,
+  tell: (line: string) => void,
+  sample: Sample,
+): Promise<Figures> {
+  const rows = await rowsIn(workers, folder, tell);
   const sums: Sums = { breaches: new Map(), failures: [], orphans: 0, unreached: 0 };
-  // Calls are counted by thread, and a thread does not make quite the same ones each time: what a control does wrong may be missed.
-  for (let round = 0, open: readonly Row[] = rows; round < ROUNDS && open.length > 0; round++) {
-    const cases = open.flatMap((row) => row.points.map((point) => ({ row, point })));
-    tell(`${cases.length} calls in ${open.length} kinds of saves`);
+  const attackEach = async (name: string, cases: readonly Case[]): Promise<void> => {
+    tell(`${name}: ${cases.length} calls`);
     await shareOut(workers, cases, ({ row, point }, worker) => attackPoint(row, point, worker, sums), tell);
-    open = rows.filter(({ isControl, caught }) => isControl && caught === 0);
+  };
+  const kinds = rows.filter(({ isControl }) => !isControl).flatMap(casesOf);
+  await attackEach('all kinds of saves', [...sample.of(kinds, INTERVAL, ({ row }) => row.name)]);
+  for (const row of rows.filter(({ isControl }) => isControl)) {
+    // Calls are counted by thread, and a thread does not make quite the same ones each time: what a control does wrong may be missed.
+    for (let round = 0; round < ROUNDS && row.caught === 0; round++) {
+      for (const batch of sample.batches(casesOf(row), BATCH)) if (row.caught === 0) await attackEach(row.name, batch);
+    }
   }
   return figuresOf(rows, sums);
 }
 
+/** One kill. */
+interface Case {
+  readonly row: Row;
+  readonly point: Point;
+}
+
+function casesOf(row: Row): Case[] {
+  return row.points.map((point) => ({ row, point }));
+}
+
 /** Makes the vault before each kind of save, and finds the calls that it makes. */
-async function rowsIn(worker: Worker, folder: string): Promise<Row[]> {
-  const rows: Row[] = [];
-  for (const [index, save] of saves.entries()) {
-    const prepared = await Prepared.make(save, join(folder, `save-${index}`), worker.placeOf(save));
-    const row = { prepared, cases: 0, caught: 0 };
-    rows.push({ ...row, name: save.name, isControl: false, wrong: {}, points: [] });
-    for (const { name, way, of } of CONTROLS) {
-      if (of === save.name) rows.push({ ...row, name, isControl: true, wrong: wrongWay(way), points: [] });
-    }
+async function rowsIn(workers: readonly Worker[], folder: string, tell: (line: string) => void): Promise<Row[]> {
+  const byKind: Row[][] = [];
+  await shareOut(
+    workers,
+    [...saves.entries()],
+    async ([index, save], worker) => {
+      tell(`the calls of ${save.name}`);
+      byKind[index] = await rowsOf(save, join(folder, `save-${index}`), worker);
+    },
+    tell,
+  );
+  return byKind.flat();
+}
+
+/** A kind of save, and the controls that take its place. */
+async function rowsOf(save: Save, folder: string, worker: Worker): Promise<Row[]> {
+  const prepared = await Prepared.make(save, folder, worker.placeOf(save));
+  const row = { prepared, cases: 0, caught: 0 };
+  const rows: Row[] = [{ ...row, name: save.name, isControl: false, wrong: {}, points: [] }];
+  for (const { name, way, of } of CONTROLS) {
+    if (of === save.name) rows.push({ ...row, name, isControl: true, wrong: wrongWay(way), points: [] });
   }
   for (const row of rows) {
-    const points = await pointsOf(row, worker.placeOf(row.prepared.save));
+    const points = await pointsOf(row, worker.placeOf(save));
     // A control of many calls needs no more than those that concern the vault.
     const isShort = !row.isControl || points.length < 40;
     row.points = isShort ? points : points.filter(({ what }) => what.includes(folder));

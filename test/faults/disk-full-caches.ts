@@ -1,17 +1,22 @@
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Undo } from './block-device.ts';
 import { lookAtCaches, makeVault, wrongIn } from './caches.ts';
 import type { Control } from './campaign.ts';
-import { SmallDisk, SYSTEMS } from './disk-full-disk.ts';
+import { SmallDisk, SYSTEMS, type System } from './disk-full-disk.ts';
 import { type Answer, type Asked, Driver } from './driven.ts';
 import { environment, type Key, vaultOn } from './power-cut-home.ts';
+import type { Sample } from './sample.ts';
 import { wrongWay } from './wrong-saves.ts';
 
 /* The disk is full while the caches are written: what is told is right all the same, and nothing of them is left lying. */
 
 /** How much is free, in KiB: the list's cache takes about 8, the texts' about 12. */
 const FREE = [0, 4, 8, 12, 16, 24, 40];
+/** One case in so many is tried in the short form. */
+const INTERVAL = 7;
+/** How many cases of a control are tried in the short form before it looks whether the control was caught. */
+const BATCH = 4;
 
 /** What became of all cases. */
 export interface FullCaches {
@@ -22,16 +27,36 @@ export interface FullCaches {
 }
 
 /** Fills disks of each kind to each degree. */
-export async function fillWithCaches(folder: string, key: Key): Promise<FullCaches> {
-  const right = await onAll(folder, key, {});
-  const wrong = await onAll(folder, key, wrongWay('cache-left'));
-  const caught = wrong.filter(({ faults }) => faults.length > 0).length;
+export async function fillWithCaches(
+  folder: string,
+  key: Key,
+  tell: (line: string) => void,
+  sample: Sample,
+): Promise<FullCaches> {
+  const cases = SYSTEMS.flatMap((system) => FREE.map((free): Case => ({ system, free })));
+  tell('caches');
+  const right = await onAll(join(folder, 'caches'), key, [...sample.of(cases, INTERVAL, ({ system }) => system)], {});
+  const name = 'leaving half a cache';
+  let [tried, caught] = [0, 0];
+  for (const batch of sample.batches(cases, BATCH)) {
+    if (caught > 0) break;
+    tell(name);
+    const wrong = await onAll(join(folder, `caches-wrong-${tried}`), key, batch, wrongWay('cache-left'));
+    tried += wrong.length;
+    caught += wrong.filter(({ faults }) => faults.length > 0).length;
+  }
   return {
     cases: right.length,
     unwritten: right.filter(({ isUnwritten }) => isUnwritten).length,
-    control: { name: 'leaving half a cache', cases: wrong.length, caught },
+    control: { name, cases: tried, caught },
     failures: right.flatMap(({ faults }) => faults),
   };
+}
+
+interface Case {
+  readonly system: System;
+  /** In KiB. */
+  readonly free: number;
 }
 
 interface Full {
@@ -39,16 +64,16 @@ interface Full {
   readonly faults: readonly string[];
 }
 
-async function onAll(folder: string, key: Key, wrong: NodeJS.ProcessEnv): Promise<Full[]> {
+async function onAll(folder: string, key: Key, chosen: readonly Case[], wrong: NodeJS.ProcessEnv): Promise<Full[]> {
+  mkdirSync(folder);
   const cases: Full[] = [];
-  for (const system of SYSTEMS) {
+  for (const [system, some] of Map.groupBy(chosen, ({ system }) => system)) {
     await using undo = new Undo();
-    const name = `disk-caches-${system}-${wrong['COFFER_WRONG'] ?? 'right'}`;
-    const disk = await SmallDisk.make(join(folder, name), system, undo);
+    const disk = await SmallDisk.make(join(folder, system), system, undo);
     const person = join(disk.root, 'person');
     const env = environment(key, person);
     const words = await makeVault(env);
-    for (const free of FREE) {
+    for (const { free } of some) {
       await using driver = await Driver.start({ ...env, ...wrong });
       await driver.ask({ do: 'open' });
       disk.fill(free * 1024);

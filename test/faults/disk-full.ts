@@ -15,30 +15,38 @@ import { wrongWay } from './wrong-saves.ts';
 const FREE = [0, 4, 8, 16, 40, 100, 250, 600, 1_500];
 /** Disks that are filled at the same time. */
 const LANES = 2;
+/** One case in so many of each kind on each file system is tried in the short form. */
+const INTERVAL = 9;
+/** How many cases of a control are tried in the short form before it looks whether the control was caught. */
+const BATCH = 9;
 
 /** The disk is full at the moment of a save: what was there must stay, and whoever asked must be told. */
 export const campaign: Campaign = {
   name: 'disk full',
   needs: [...DEVICE_NEEDS, 'mkfs.xfs', 'fallocate'],
-  run: async (folder, tell) => {
+  limits: { short: 180, whole: 1800 },
+  run: async (folder, tell, sample) => {
     await using undo = new Undo();
     const ram = await mountRam(join(folder, 'ram'), undo);
     const key = makeCredentials(join(ram, 'credentials'));
-    const jobs = SYSTEMS.flatMap((system) => kinds.map((kind): Job => ({ system, kind, env: {} })));
-    const cases = await inLanes(ram, key, jobs, tell);
+    const fillings = kinds.flatMap((kind) => SYSTEMS.flatMap((system) => fillingsOf(system, kind)));
+    const chosen = [...sample.of(fillings, INTERVAL, ({ kind, system }) => `${kind.name} on ${system}`)];
+    const cases = await inLanes(ram, key, jobsOf(chosen), {}, tell);
     const controls: Control[] = [];
+    const overwrites = fillings.filter(({ kind }) => kind.name === 'overwrite');
     for (const [name, env] of WRONG) {
-      const wrong = kinds.filter((kind) => kind.name === 'overwrite');
-      const attacked = await inLanes(
-        ram,
-        key,
-        SYSTEMS.flatMap((system) => wrong.map((kind): Job => ({ system, kind, env }))),
-        tell,
-      );
-      controls.push({ name, cases: attacked.length, caught: attacked.filter(({ lost }) => lost > 0).length });
+      let [tried, caught] = [0, 0];
+      for (const batch of sample.batches(overwrites, BATCH)) {
+        if (caught > 0) break;
+        tell(name);
+        const attacked = await inLanes(ram, key, jobsOf(batch), env, tell);
+        tried += attacked.length;
+        caught += attacked.filter(({ lost }) => lost > 0).length;
+      }
+      controls.push({ name, cases: tried, caught });
     }
     const figures = figuresOf(cases, controls);
-    const caches = await fillWithCaches(ram, key);
+    const caches = await fillWithCaches(ram, key, tell, sample);
     return {
       ...figures,
       cases: figures.cases + caches.cases,
@@ -54,27 +62,49 @@ const WRONG: readonly (readonly [string, NodeJS.ProcessEnv])[] = [
   ['writing in place', wrongWay('in-place')],
 ];
 
-/** One kind of save on one kind of disk. */
-interface Job {
+/** A save of one kind and size on one kind of disk, with so much room. */
+interface Filling {
   readonly system: System;
   readonly kind: Kind;
-  readonly env: NodeJS.ProcessEnv;
+  readonly size: Kind['sizes'][number];
+  /** In KiB. */
+  readonly free: number;
+}
+
+/** All cases of one kind on one kind of disk, which share the disk. */
+type Job = readonly [Filling, ...Filling[]];
+
+function fillingsOf(system: System, kind: Kind): Filling[] {
+  return kind.sizes.flatMap((size) => FREE.map((free) => ({ system, kind, size, free })));
+}
+
+function jobsOf(fillings: readonly Filling[]): Job[] {
+  const jobs = Map.groupBy(fillings, ({ kind, system }) => `${kind.name} on ${system}`);
+  return [...jobs.values()] as unknown as Job[];
 }
 
 interface Case extends Verdict {
   readonly refused: boolean;
 }
 
-async function inLanes(folder: string, key: Key, jobs: readonly Job[], tell: (line: string) => void): Promise<Case[]> {
+async function inLanes(
+  folder: string,
+  key: Key,
+  jobs: readonly Job[],
+  env: NodeJS.ProcessEnv,
+  tell: (line: string) => void,
+): Promise<Case[]> {
   const waiting = [...jobs];
   const cases: Case[] = [];
   const lane = async (): Promise<void> => {
     await using eye = new Eye();
     for (let job = waiting.shift(); job; job = waiting.shift()) {
-      const found = await attack(folder, key, job, eye);
+      const [{ kind, system }] = job;
+      tell(`${kind.name} on ${system}`);
+      const found = await attack(folder, key, job, env, eye);
       cases.push(...found);
       const faults = found.flatMap((one) => one.faults).length;
-      tell(`${job.kind.name} on ${job.system}: ${found.length} cases, ${faults} faults`);
+      tell(`${kind.name} on ${system}: ${found.length} cases, ${faults} faults`);
     }
   };
   await Promise.all(Array.from({ length: LANES }, lane));
@@ -84,12 +114,14 @@ async function inLanes(folder: string, key: Key, jobs: readonly Job[], tell: (li
 let disks = 0;
 
 /** Makes every case of a job, on a disk of its own. */
-async function attack(folder: string, key: Key, { system, kind, env }: Job, eye: Eye): Promise<Case[]> {
+async function attack(folder: string, key: Key, job: Job, env: NodeJS.ProcessEnv, eye: Eye): Promise<Case[]> {
+  const [{ system, kind }] = job;
   await using undo = new Undo();
   const disk = await SmallDisk.make(join(folder, `disk-${++disks}`), system, undo);
   const cases: Case[] = [];
-  for (const [before, added] of kind.sizes) {
-    for (const free of kind.anew ? FREE.map((one) => [one]) : [FREE]) {
+  for (const [[before, added], fillings] of Map.groupBy(job, ({ size }) => size)) {
+    const room = fillings.map(({ free }) => free);
+    for (const free of kind.anew ? room.map((one) => [one]) : [room]) {
       const person = join(disk.root, 'person');
       mkdirSync(join(vaultOn(person), '..'), { recursive: true, mode: 0o700 });
       {
@@ -106,7 +138,7 @@ async function attack(folder: string, key: Key, { system, kind, env }: Job, eye:
   return cases;
 }
 
-interface Filling {
+interface Scenery {
   readonly scene: Scene;
   readonly kind: Kind;
   readonly before: number;
@@ -119,11 +151,11 @@ interface Filling {
 }
 
 /** Lets the same save find less and more room, and looks at the vault each time: while the disk is full, and after. */
-async function fill(disk: SmallDisk, filling: Filling): Promise<Case[]> {
-  const { scene, kind, before, added, person, key, eye, what } = filling;
+async function fill(disk: SmallDisk, scenery: Scenery): Promise<Case[]> {
+  const { scene, kind, before, added, person, key, eye, what } = scenery;
   const ready = await kind.ready(scene, before, added);
   const cases: Case[] = [];
-  for (const free of filling.free) {
+  for (const free of scenery.free) {
     await ready.prepare?.();
     disk.fill(free * 1024);
     const refusal = await ready.save(`with-${free}`);

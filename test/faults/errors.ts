@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { Campaign, Control, Figures } from './campaign.ts';
 import { attack, type Fault, faultsOf, type Target } from './errors-attack.ts';
 import { attackCaches } from './errors-caches.ts';
+import type { Sample } from './sample.ts';
 import { saves } from './strace-kinds.ts';
 import type { Breach } from './strace-look.ts';
 import { Prepared } from './strace-saves.ts';
@@ -15,9 +16,10 @@ import { wrongWay } from './wrong-saves.ts';
 export const campaign: Campaign = {
   name: 'errors',
   needs: ['root', 'strace', 'prlimit', 'gnome-keyring-daemon', 'dbus-daemon', 'secret-tool'],
-  run: async (folder, tell) => {
-    const saves = await withWorkers(folder, (workers) => attackAll(workers, folder, tell));
-    const caches = await attackCaches(folder);
+  limits: { short: 180, whole: 1800 },
+  run: async (folder, tell, sample) => {
+    const saves = await withWorkers(folder, (workers) => attackAll(workers, folder, tell, sample));
+    const caches = await attackCaches(folder, tell, sample);
     return {
       cases: saves.cases + caches.cases,
       lost: saves.lost,
@@ -27,6 +29,11 @@ export const campaign: Campaign = {
     };
   },
 };
+
+/** One error in so many is tried in the short form. */
+const INTERVAL = 16;
+/** How many errors of a control are tried in the short form before it looks whether the control was caught. */
+const BATCH = 6;
 
 /** In this order: what the first ones have met the later ones meet less often. */
 const KINDS: readonly string[] = ['overwrite', 'append', 'fold', 'first save', "a new session's link", 'snapshot'];
@@ -55,13 +62,35 @@ interface Sums {
   unreached: number;
 }
 
-async function attackAll(workers: readonly Worker[], folder: string, tell: (line: string) => void): Promise<Figures> {
+async function attackAll(
+  workers: readonly Worker[],
+  folder: string,
+  tell: (line: string) => void,
+  sample: Sample,
+): Promise<Figures> {
+  tell('the calls that can fail');
   const rows = await rowsIn(workers[0]!, folder);
-  const cases = rows.flatMap((row) => row.faults.map((fault) => ({ row, fault })));
-  tell(`${cases.length} errors in ${rows.length} kinds of saves`);
   const sums: Sums = { breaches: new Map(), failures: [], unreached: 0 };
-  await shareOut(workers, cases, ({ row, fault }, worker) => attackOnce(row, fault, worker, sums), tell);
+  const attackEach = async (name: string, cases: readonly Case[]): Promise<void> => {
+    tell(`${name}: ${cases.length} errors`);
+    await shareOut(workers, cases, ({ row, fault }, worker) => attackOnce(row, fault, worker, sums), tell);
+  };
+  const kinds = rows.filter(({ isControl }) => !isControl).flatMap(casesOf);
+  await attackEach('all kinds of saves', [...sample.of(kinds, INTERVAL, ({ row }) => row.name)]);
+  for (const row of rows.filter(({ isControl }) => isControl)) {
+    for (const batch of sample.batches(casesOf(row), BATCH)) if (row.caught === 0) await attackEach(row.name, batch);
+  }
   return figuresOf(rows, sums);
+}
+
+/** One error. */
+interface Case {
+  readonly row: Row;
+  readonly fault: Fault;
+}
+
+function casesOf(row: Row): Case[] {
+  return row.faults.map((fault) => ({ row, fault }));
 }
 
 /** Makes the vault before each kind of save, and finds what can fail in it. */

@@ -89,7 +89,10 @@ function current(folder: string): { index: number; path: string } {
 function describe(asked: Asked, what: string, path: string): string {
   const { target, seed, wrong } = asked;
   if (wrong !== undefined) return `${target}: ${what}`;
-  const kept = join(tmpdir(), `coffer-fuzz-${target}-${seed}-${path.split('-').at(-1) ?? ''}`);
+  const kept = join(
+    process.env['COFFER_FUZZ_FINDINGS'] ?? tmpdir(),
+    `coffer-fuzz-${target}-${seed}-${path.split('-').at(-1) ?? ''}`,
+  );
   copyFileSync(path, kept);
   return `${target}: ${what}; again with COFFER_FUZZ_INPUT=${target}:${kept}`;
 }

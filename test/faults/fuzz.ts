@@ -7,6 +7,7 @@ import { type Asked, type Ended, fuzzApart } from './fuzz-process.ts';
 import { CORPUS, seeds } from './fuzz-seeds.ts';
 import { targetsIn } from './fuzz-targets.ts';
 import { wrongDecoders } from './fuzz-wrong.ts';
+import type { Sample } from './sample.ts';
 
 /*
  * COFFER_FUZZ_SEED repeats a run, COFFER_FUZZ_INPUTS makes it longer, COFFER_FUZZ_INPUT=target:file tries one input, and with
@@ -26,37 +27,53 @@ const SHARES: readonly (readonly [string, number])[] = [
   ['heads', 130_000],
 ];
 const MILLION = 1_000_000;
+/** How many inputs there are in the short form, made from its seed. */
+const SHORT = 50_000;
 /** How long a process may say nothing, in milliseconds: some 256 inputs, on a machine that is busy. */
 const PATIENCE = 30_000;
 const CONTROL_PATIENCE = 15_000;
 /** Inputs that find the planted faults. */
 const CONTROL_INPUTS = 10_000;
+/** In the short form fewer of them, and with other seeds until the fault is found. */
+const SHORT_CONTROL_INPUTS = 3_000;
+const SHORT_CONTROL_TIMES = 12;
 /** Inputs longer than this are not kept. */
 const SMALL = 600;
 
 /** Random inputs for everything that reads bytes. */
-export const campaign: Campaign = { name: 'fuzzing', needs: [], run };
+export const campaign: Campaign = { name: 'fuzzing', needs: [], limits: { short: 180, whole: 1800 }, run };
 
-async function run(folder: string, tell: (line: string) => void): Promise<Figures> {
+async function run(folder: string, tell: (line: string) => void, sample: Sample): Promise<Figures> {
   const one = process.env['COFFER_FUZZ_INPUT'];
   if (one) return again(folder, one);
   const { COFFER_FUZZ_SEED: given, COFFER_FUZZ_INPUTS: wanted } = process.env;
-  const seed = given === undefined ? Date.now() % 2 ** 31 : Number(given);
-  const factor = Number(wanted ?? MILLION) / MILLION;
+  const seed = given === undefined ? (sample.seed ?? Date.now()) % 2 ** 31 : Number(given);
+  const factor = Number(wanted ?? sample.pick(MILLION, SHORT)) / MILLION;
   const jobs = SHARES.map(([target, share], index): Asked => {
     const place = join(folder, `job-${index}`);
     return { folder: place, target, seed: seed + index, count: Math.round(share * factor) };
   });
   const ended = await inPairs(jobs, async (asked) => {
+    tell(asked.target);
     const found = await fuzzApart(asked, PATIENCE);
     tell(`${asked.target}: ${found.cases} inputs, ${found.corpus.length} of them reached something new`);
     if (process.env['COFFER_FUZZ_KEEP'] === '1') keep(asked.target, found.corpus);
     return found;
   });
   const controls = await inPairs(Object.entries(wrongDecoders), async ([name, { target }], index): Promise<Control> => {
-    const asked = { folder: join(folder, `control-${index}`), target, seed, count: CONTROL_INPUTS, wrong: name };
-    const { found, cases } = await fuzzApart(asked, CONTROL_PATIENCE);
-    return { name, caught: found, cases: Math.max(found, cases) };
+    tell(name);
+    let [caught, tried] = [0, 0];
+    for (let time = 0; time < sample.pick(1, SHORT_CONTROL_TIMES) && caught === 0; time++) {
+      const count = sample.pick(CONTROL_INPUTS, SHORT_CONTROL_INPUTS);
+      const place = join(folder, `control-${index}-${time}`);
+      const { found, cases } = await fuzzApart(
+        { folder: place, target, seed: seed + time, count, wrong: name },
+        CONTROL_PATIENCE,
+      );
+      caught += found;
+      tried += Math.max(found, cases);
+    }
+    return { name, caught, cases: tried };
   });
   const total = (of: (one: Ended) => number): number => ended.reduce((sum, found) => sum + of(found), 0);
   return {

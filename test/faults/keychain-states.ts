@@ -8,6 +8,7 @@ import { moments } from './keychain-states-moments.ts';
 import { lockBeforeSomebody } from './keychain-states-sitting.ts';
 import { type State, states } from './keychain-states-table.ts';
 import { type Program, World } from './keychain-states-world.ts';
+import type { Sample } from './sample.ts';
 
 /** How many worlds are attacked at a time, besides those in which somebody does not answer a prompt. */
 const LANES = 2;
@@ -15,32 +16,37 @@ const LANES = 2;
 /** How often a state is tried again for a keychain that was late. */
 const TRIES = 4;
 
+/** One kind of each state in so many is tried in the short form. */
+const INTERVAL = 6;
+
 /** Every state a keychain can be in, and every moment that it gets there, met by a list, an export, a chat and a first use. */
 export const campaign: Campaign = {
   name: 'the keychain',
   needs: ['gnome-keyring-daemon', 'dbus-daemon', 'dbus-monitor', 'secret-tool', 'strace'],
-  async run(_folder, tell) {
+  limits: { short: 300, whole: 2400 },
+  async run(_folder, tell, sample) {
     const tally = newTally();
     let again = 0;
     const pass = (name: string, work: (world: World, blame: Blame) => Promise<void>) => async (): Promise<void> => {
       tell(name);
       again += await inWorld(coffer, name, tally, work);
     };
-    const waiting = moments.filter(({ idle }) => idle).map((moment) => pass(moment.name, moment.pass));
-    const busy = moments.filter(({ idle }) => !idle).map((moment) => pass(moment.name, moment.pass));
-    const standing = states.map((state) => pass(state.name, (world, blame) => attack(state, world, blame)));
+    const standing: Kind[] = states.map((state) => ({
+      name: state.name,
+      pass: (world, blame) => attack(state, world, blame),
+    }));
+    const kinds = [...sample.of<Kind>([...standing, ...moments], INTERVAL, stateOf)];
+    const waiting = kinds.filter(({ idle }) => idle).map((kind) => pass(kind.name, kind.pass));
+    const busy = kinds.filter(({ idle }) => !idle).map((kind) => pass(kind.name, kind.pass));
     const tried = controls.map(() => ({ caught: 0, cases: 0 }));
-    const wrong = controls.flatMap((control, index) =>
-      control.attacks.map((work) => () => tryControl(control, work, tried[index]!)),
-    );
-    await Promise.all([...waiting.map((work) => work()), inLanes([...standing, ...busy, ...wrong])]);
-    const names = [...states, ...moments].map(({ name }) => name);
+    const wrong = controls.flatMap((control, index) => tasksOf(control, tried[index]!, sample, tell));
+    await Promise.all([...waiting.map((work) => work()), inLanes([...busy, ...wrong])]);
     return {
       cases: tally.cases,
       lost: tally.lostSessions + tally.secondKeys,
       controls: controls.map(({ name }, index): Control => ({ name, ...tried[index]! })),
       notes: [
-        `${new Set(names.map((name) => name.split(':')[0])).size} states in ${names.length} kinds`,
+        `${new Set(kinds.map(stateOf)).size} states in ${kinds.length} kinds`,
         `second keys ${tally.secondKeys}`,
         `keys seen by others ${tally.leaks}, in ${tally.started} programs that were started`,
         `programs on PATH called ${tally.trapped}`,
@@ -62,6 +68,19 @@ const coffer: Program = {
 };
 
 type Work = (world: World, blame: Blame) => Promise<void>;
+
+/** A kind of a state. */
+interface Kind {
+  /** The state's, and behind a colon the kind's. */
+  readonly name: string;
+  /** It mostly waits. */
+  readonly idle?: true;
+  readonly pass: Work;
+}
+
+function stateOf({ name }: { readonly name: string }): string {
+  return name.split(':')[0]!;
+}
 
 /** A wrong program, the attacks it goes through, and what shows its fault. */
 interface WrongWay {
@@ -125,6 +144,23 @@ function through(name: string): Work {
   const state = states.find((one): one is State => one.name === name);
   if (state === undefined) throw new TypeError(`there is no state ${name}`);
   return (world, blame) => attack(state, world, blame);
+}
+
+/** One task for each attack on a control; in the short form a single one, which ends when the control is caught. */
+function tasksOf(
+  control: WrongWay,
+  tried: { caught: number; cases: number },
+  sample: Sample,
+  tell: (line: string) => void,
+): (() => Promise<void>)[] {
+  const once = (work: Work) => async (): Promise<void> => {
+    tell(control.name);
+    await tryControl(control, work, tried);
+  };
+  const untilCaught = async (): Promise<void> => {
+    for (const [work] of sample.batches(control.attacks, 1)) if (work && tried.caught === 0) await once(work)();
+  };
+  return sample.pick(control.attacks.map(once), [untilCaught]);
 }
 
 async function tryControl(control: WrongWay, work: Work, tried: { caught: number; cases: number }): Promise<void> {

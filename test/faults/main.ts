@@ -1,37 +1,71 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
-import type { Campaign, Figures } from './campaign.ts';
+import { parseArgs } from 'node:util';
+import type { Told } from './alone.ts';
+import { Apart, hasNamespaces } from './apart.ts';
+import { type Campaign, type Figures, REFERENCE_MS } from './campaign.ts';
 import { campaigns } from './campaigns.ts';
 import { faultsIn, lineOf, type Run, report, writeReport } from './report.ts';
+import { Sample, seedOfCommit } from './sample.ts';
 
 /*
- * npm run test:faults [-- name…] [-- --write]: runs the fault campaigns, prints a line of figures for each and the table at the end;
- * with --write the figures also go into docs/durability.md and SECURITY.md. Ends with 1 where a promise was broken, a negative
- * control was not caught, or something a campaign needs is missing. Two run at a time: much of each is waiting.
+ * npm run test:faults [-- name…] [-- --short [--seed=<number>]] [-- --write]: runs the fault campaigns, prints a line of figures for each
+ * and the table at the end. --short runs a sample of the cases, which the commit decides or a seed. --write puts the figures of the whole
+ * form into docs/durability.md and SECURITY.md. Ends with 1 if a promise was broken, a negative control was not caught, a campaign took
+ * longer than its limit, or something a campaign needs is missing. Two run at a time: much of each is waiting. On SIGINT, SIGTERM and
+ * SIGHUP it ends the campaigns with everything they have started, and then itself by the same signal.
  */
 
 const LANES = 2;
+/** How often the machine is measured. */
+const MEASUREMENTS = 7;
 
-const asked = process.argv.slice(2).filter((arg) => !arg.startsWith('--'));
+const { values: options, positionals: asked } = parseArgs({
+  options: { short: { type: 'boolean' }, seed: { type: 'string' }, write: { type: 'boolean' } },
+  allowPositionals: true,
+});
+if (options.short && options.write) throw new Error('--write needs the whole form: --short runs only a sample');
+if (options.seed !== undefined && !options.short) throw new Error('--seed needs --short');
 const chosen = campaigns.filter(({ name }) => asked.length === 0 || asked.some((part) => name.includes(part)));
 if (chosen.length === 0)
   throw new Error(`no such campaign; there are: ${campaigns.map(({ name }) => name).join(', ')}`);
+
+const sample = new Sample(options.short ? Number(options.seed ?? seedOfCommit()) : undefined);
+const milliseconds = medianOf(Array.from({ length: MEASUREMENTS }, startNode));
+const slowness = Math.max(1, milliseconds / REFERENCE_MS);
+const form = sample.pick('whole form', `short form, seed ${sample.seed} (to repeat it: --short --seed=${sample.seed})`);
+console.log(`${form}; node -e 0 takes ${milliseconds} ms: limits × ${slowness.toFixed(1)}`);
+if (!hasNamespaces()) console.log('no namespaces here: a campaign that is interrupted may leave processes running');
 
 const began = performance.now();
 const found = new Map<Campaign, Figures>();
 const faults: string[] = [];
 const waiting = [...chosen];
+const running = new Set<Apart>();
+let stopped: NodeJS.Signals | undefined;
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop);
+
 await Promise.all(Array.from({ length: LANES }, lane));
+if (stopped) {
+  process.removeAllListeners(stopped);
+  process.kill(process.pid, stopped);
+}
 const runs = chosen.flatMap((campaign): Run[] => {
   const figures = found.get(campaign);
   return figures ? [{ campaign, figures }] : [];
 });
 const seconds = secondsSince(began);
 console.log(`\n${report(runs)}\n\n${runs.length} of ${campaigns.length} campaigns in ${seconds} s`);
-if (process.argv.includes('--write')) writeReport(runs, seconds);
+if (options.write) writeReport(runs, seconds);
 for (const fault of faults) console.error(fault);
 if (faults.length > 0) process.exitCode = 1;
+
+function stop(signal: NodeJS.Signals): void {
+  if (stopped) return; // it is ending already
+  stopped = signal;
+  waiting.length = 0;
+  for (const campaign of running) campaign.end();
+}
 
 async function lane(): Promise<void> {
   for (let campaign = waiting.shift(); campaign !== undefined; campaign = waiting.shift()) {
@@ -41,21 +75,48 @@ async function lane(): Promise<void> {
   }
 }
 
-/** In a process of its own: what one campaign computes must not make another one wait. */
+/** Runs a campaign in a process of its own: what one computes must not make another one wait. */
 async function run(campaign: Campaign): Promise<void> {
+  const { name, limits } = campaign;
   const start = performance.now();
-  const args = [join(import.meta.dirname, 'alone.ts'), campaign.name];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
-  const [printed, code] = await Promise.all([text(child.stdout), ended]);
-  if (code !== 0) {
-    faults.push(`${campaign.name}: broke off, with ${code}`);
-    return;
-  }
-  const figures = JSON.parse(printed) as Figures;
-  found.set(campaign, figures);
-  console.log(`${lineOf(campaign, figures)}; ${secondsSince(start)} s`);
-  faults.push(...faultsIn(campaign, figures));
+  const limit = Math.ceil(sample.pick(limits.whole, limits.short) * slowness);
+  let figures: Figures | undefined;
+  let step = 'it had just begun';
+  const args = [join(import.meta.dirname, 'alone.ts'), name, String(sample.seed ?? 'whole')];
+  const apart = new Apart(args, (line) => {
+    const told = JSON.parse(line) as Told;
+    if ('figures' in told) figures = told.figures;
+    else step = told.step;
+    if (process.stderr.isTTY && !figures) process.stderr.write(`  ${name}: ${step}\n`);
+  });
+  running.add(apart);
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    apart.end();
+  }, limit * 1000);
+  const code = await apart.ended;
+  clearTimeout(timer);
+  running.delete(apart);
+  if (apart.cleaned.length > 0) console.log(`${name}: ${apart.cleaned.join(', ')}`);
+  if (stopped) return;
+  if (figures && code === 0) {
+    found.set(campaign, figures);
+    console.log(`${lineOf(campaign, figures)}; ${secondsSince(start)} s of ${limit} s`);
+    faults.push(...faultsIn(campaign, figures));
+  } else if (isLate) faults.push(`${name}: ended after ${limit} s, its limit; it was at: ${step}`);
+  else faults.push(`${name}: broke off with ${code} after ${secondsSince(start)} s; it was at: ${step}`);
+}
+
+/** Starts Node once, and returns how many milliseconds that took. */
+function startNode(): number {
+  const start = performance.now();
+  spawnSync(process.execPath, ['-e', '0']);
+  return Math.round(performance.now() - start);
+}
+
+function medianOf(numbers: readonly number[]): number {
+  return [...numbers].sort((one, other) => one - other)[Math.floor(numbers.length / 2)] ?? 0;
 }
 
 function secondsSince(moment: number): number {

@@ -7,6 +7,7 @@ import { History, type Verdict } from './power-cut-history.ts';
 import { environment, type Key, vaultOn } from './power-cut-home.ts';
 import { Eye, judgeBoth } from './power-cut-lane.ts';
 import { type Protocol, protocols } from './power-cut-protocols.ts';
+import type { Sample } from './sample.ts';
 
 /*
  * A second witness of the same, which shares nothing with the recorded device: the file system itself is told to stop at once,
@@ -23,6 +24,8 @@ const KINDS = [
 
 /** How many acknowledgements of each protocol are followed by a shutdown, each in a vault of its own. */
 const MOMENTS = 6;
+/** One of them in so many is tried in the short form. */
+const INTERVAL = 6;
 
 /** What the shutdowns left, and how many there were. */
 export interface Shutdowns extends Verdict {
@@ -36,26 +39,27 @@ export async function shutdowns(
   folder: string,
   key: Key,
   names: readonly Protocol['name'][],
-  wrong: NodeJS.ProcessEnv = {},
+  { sample, wrong = {} }: { readonly sample: Sample; readonly wrong?: NodeJS.ProcessEnv },
 ): Promise<Shutdowns> {
   mkdirSync(folder);
-  const chosen = protocols.filter(({ name }) => names.includes(name));
+  const cases = protocols
+    .filter(({ name }) => names.includes(name))
+    .flatMap((protocol) => Array.from({ length: MOMENTS }, (_, index) => ({ protocol, moment: index + 1 })));
+  const chosen = [...sample.of(cases, INTERVAL, ({ protocol }) => protocol.name)];
   const found = await Promise.all(
     KINDS.map(async (system) => {
       const total: Shutdowns = { cases: 0, bad: 0, lost: 0, accepted: 0, faults: [] };
       await using eye = new Eye();
       await using undo = new Undo();
       const disk = await Disk.make(folder, system, undo);
-      for (const protocol of chosen) {
-        for (let moment = 1; moment <= MOMENTS; moment++) {
-          const verdict = await disk.shutDown(protocol, moment, key, eye, wrong);
-          total.cases++;
-          total.bad += Math.min(1, verdict.faults.length);
-          total.lost += verdict.lost;
-          total.accepted += verdict.accepted;
-          const where = `${protocol.name}: ${system.kind} shut down after acknowledgement ${moment}`;
-          total.faults.push(...verdict.faults.map((fault) => `${where}: ${fault}`));
-        }
+      for (const { protocol, moment } of chosen) {
+        const verdict = await disk.shutDown(protocol, moment, key, eye, wrong);
+        total.cases++;
+        total.bad += Math.min(1, verdict.faults.length);
+        total.lost += verdict.lost;
+        total.accepted += verdict.accepted;
+        const where = `${protocol.name}: ${system.kind} shut down after acknowledgement ${moment}`;
+        total.faults.push(...verdict.faults.map((fault) => `${where}: ${fault}`));
       }
       return total;
     }),

@@ -2,19 +2,24 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { startBus } from '../support/keychain.ts';
 import { DEVICE_NEEDS, mountRam, RecordedDevice, Undo } from './block-device.ts';
-import type { Recording } from './block-device-states.ts';
+import type { DeviceState, Recording } from './block-device-states.ts';
 import type { Campaign, Control, Figures } from './campaign.ts';
 import { History } from './power-cut-history.ts';
 import { environment, type Key, loggedIn, makeCredentials, vaultOn } from './power-cut-home.ts';
 import { Lane, type Tried } from './power-cut-lane.ts';
 import { type Protocol, protocols } from './power-cut-protocols.ts';
 import { type Shutdowns, shutdowns } from './power-cut-shutdown.ts';
+import type { Sample } from './sample.ts';
 import { wrongWay } from './wrong-saves.ts';
 import { unflushed } from './wrong-writers.ts';
 
 /** States of one protocol, and of one control. */
 const STATES = 525;
 const CONTROL_STATES = 200;
+/** One state in so many is tried in the short form. */
+const INTERVAL = 35;
+/** How many states of a control are tried in the short form before it looks whether the control was caught. */
+const BATCH = 8;
 const SEED = 3;
 /** So many failures of one protocol are told; the rest are counted. */
 const TOLD = 5;
@@ -23,29 +28,34 @@ const TOLD = 5;
 export const campaign: Campaign = {
   name: 'power cut',
   needs: [...DEVICE_NEEDS, 'gnome-keyring-daemon', 'dbus-daemon', 'dbus-monitor', 'xfs_io', 'mkfs.xfs'],
-  run: async (folder, tell) => {
+  limits: { short: 240, whole: 2700 },
+  run: async (folder, tell, sample) => {
     await using undo = new Undo();
     const ram = await mountRam(join(folder, 'ram'), undo);
-    await using attack = await Attack.prepare(ram, undo);
+    await using attack = await Attack.prepare(ram, undo, sample);
     const results: Result[] = [];
     for (const protocol of protocols) {
-      const result = await attack.on(protocol, STATES);
+      tell(protocol.name);
+      const result = await attack.on(protocol);
       results.push(result);
       tell(`${protocol.name}: ${result.states} states, ${result.lost} lost, ${result.faults.length} faults`);
     }
     const controls: Control[] = [];
     for (const { name, protocol, env } of WRONG) {
       const chosen = protocols.find((each) => each.name === protocol)!;
-      const { states, bad } = await attack.on(chosen, CONTROL_STATES, env);
+      tell(name);
+      const { states, bad } = await attack.control(chosen, env);
       controls.push({ name, cases: states, caught: bad });
       tell(`${name}: caught in ${bad} of ${states} states`);
     }
     const reached = protocols.filter(({ keychain }) => !keychain).map(({ name }) => name);
-    const stopped = await shutdowns(join(ram, 'stopped'), attack.credentials, reached);
+    tell('shutdowns');
+    const stopped = await shutdowns(join(ram, 'stopped'), attack.credentials, reached, { sample });
     tell(`shutdowns: ${stopped.cases} cases, ${stopped.lost} lost, ${stopped.faults.length} faults`);
-    const caught = await shutdowns(join(ram, 'unflushed'), attack.credentials, ['overwrite'], NO_DIRECTORY);
+    const unflushed = join(ram, 'unflushed');
+    const caught = await shutdowns(unflushed, attack.credentials, ['overwrite'], { sample, wrong: NO_DIRECTORY });
     controls.push({ name: 'no fsync of the directory (shutdown)', cases: caught.cases, caught: caught.bad });
-    return figuresOf(results, stopped, controls);
+    return figuresOf(results, stopped, controls, sample.pick(400, 1));
   },
 };
 
@@ -83,38 +93,35 @@ interface Result {
 class Attack implements AsyncDisposable {
   readonly #folder: string;
   readonly #lanes: readonly Lane[];
+  readonly #sample: Sample;
   readonly credentials: Key;
   #devices = 0;
 
-  private constructor(folder: string, lanes: readonly Lane[]) {
+  private constructor(folder: string, lanes: readonly Lane[], sample: Sample) {
     this.#folder = folder;
     this.#lanes = lanes;
+    this.#sample = sample;
     this.credentials = makeCredentials(join(folder, 'credentials'));
   }
 
-  static async prepare(folder: string, undo: Undo): Promise<Attack> {
+  static async prepare(folder: string, undo: Undo, sample: Sample): Promise<Attack> {
     const lanes = [await Lane.open(join(folder, 'lane-1'), undo), await Lane.open(join(folder, 'lane-2'), undo)];
-    return new Attack(folder, lanes);
+    return new Attack(folder, lanes, sample);
   }
 
   /** Drives a protocol on recorded devices and tries states of what they recorded. */
-  async on(protocol: Protocol, count: number, wrong: NodeJS.ProcessEnv = {}): Promise<Result> {
+  async on(protocol: Protocol): Promise<Result> {
     const tried: Tried[] = [];
     const flushes: number[] = [];
-    for (let round = 0; round < protocol.rounds; round++) {
-      const { recording, history, from } = await this.#record(protocol, wrong);
-      const states = recording.states(from, Math.ceil(count / protocol.rounds), SEED + round);
+    const rounds = this.#sample.pick(protocol.rounds, 1);
+    for (let round = 0; round < rounds; round++) {
+      const { recording, history, from } = await this.#record(protocol);
+      const states = recording.states(from, Math.ceil(STATES / rounds), SEED + round);
       for (const { what, asked, acknowledged } of history.saves) {
         const isOwn = asked >= from && what.startsWith(protocol.own);
         if (isOwn) flushes.push(recording.flushesBetween(asked, acknowledged));
       }
-      await Promise.all(
-        this.#lanes.map(async (lane, index) => {
-          await using bus = protocol.keychain ? await startBus() : undefined;
-          const own = states.filter((_, number) => number % this.#lanes.length === index);
-          await lane.try(recording, own, history, bus ? { bus } : this.credentials, (one) => tried.push(one));
-        }),
-      );
+      tried.push(...(await this.#try([...this.#sample.of(states, INTERVAL)], recording, history, protocol)));
     }
     const sum = (of: (one: Tried) => number): number => tried.reduce((total, one) => total + of(one), 0);
     return {
@@ -127,6 +134,38 @@ class Attack implements AsyncDisposable {
       faults: tried.flatMap(({ faults }) => faults).map((fault) => `${protocol.name}: ${fault}`),
       flushes: median(flushes),
     };
+  }
+
+  /** The same with something wrong in what is driven. */
+  async control(protocol: Protocol, wrong: NodeJS.ProcessEnv): Promise<{ states: number; bad: number }> {
+    const { recording, history, from } = await this.#record(protocol, wrong);
+    const all = recording.states(from, CONTROL_STATES, SEED);
+    let [states, bad] = [0, 0];
+    for (const batch of this.#sample.batches(all, BATCH)) {
+      if (bad > 0) break;
+      const tried = await this.#try(batch, recording, history, protocol);
+      states += tried.length;
+      bad += tried.filter(({ faults }) => faults.length > 0).length;
+    }
+    return { states, bad };
+  }
+
+  /** Tries states, which are in the order of time. */
+  async #try(
+    states: readonly DeviceState[],
+    recording: Recording,
+    history: History,
+    protocol: Protocol,
+  ): Promise<Tried[]> {
+    const tried: Tried[] = [];
+    await Promise.all(
+      this.#lanes.map(async (lane, index) => {
+        await using bus = protocol.keychain ? await startBus() : undefined;
+        const own = states.filter((_, number) => number % this.#lanes.length === index);
+        await lane.try(recording, own, history, bus ? { bus } : this.credentials, (one) => tried.push(one));
+      }),
+    );
+    return tried;
   }
 
   async #record(
@@ -153,12 +192,18 @@ class Attack implements AsyncDisposable {
   }
 }
 
-function figuresOf(results: readonly Result[], stopped: Shutdowns, controls: readonly Control[]): Figures {
+/** A protocol of which fewer than `fewest` states were tried is a failure. */
+function figuresOf(
+  results: readonly Result[],
+  stopped: Shutdowns,
+  controls: readonly Control[],
+  fewest: number,
+): Figures {
   const sum = (of: (result: Result) => number): number => results.reduce((total, result) => total + of(result), 0);
   const broken = results.flatMap(({ protocol, states, faults }) => [
     ...faults.slice(0, TOLD),
     ...(faults.length > TOLD ? [`${protocol.name}: ${faults.length - TOLD} more faults`] : []),
-    ...(states < 400 ? [`${protocol.name}: only ${states} states`] : []),
+    ...(states < fewest ? [`${protocol.name}: only ${states} states`] : []),
   ]);
   return {
     cases: sum(({ states }) => states) + stopped.cases,

@@ -3,20 +3,24 @@ import { join } from 'node:path';
 import type { Campaign, Control, Figures } from './campaign.ts';
 import { Chance } from './chance.ts';
 import { check, Driver } from './driven.ts';
+import type { Sample } from './sample.ts';
 import { Attack } from './writers-attack.ts';
 import { type Hold, overlapsIn } from './writers-holds.ts';
 
-const SECONDS = 60;
-const CONTROL_SECONDS = 10;
-const CONTROL_TIMES = 3;
+/** How long processes write, in the whole form and in the short one. */
+const SECONDS = [60, 12] as const;
+const CONTROL_SECONDS = [10, 4] as const;
+const CONTROL_TIMES = [3, 8] as const;
 
 /** Two writers of one session: six processes over one vault, killed and stopped at random. */
 export const campaign: Campaign = {
   name: 'two writers',
   needs: [],
-  async run(folder, tell) {
-    const chance = new Chance();
-    tell(`seed ${chance.seed}, ${SECONDS} seconds`);
+  limits: { short: 120, whole: 480 },
+  async run(folder, tell, sample) {
+    const chance = new Chance(sample.seed);
+    const seconds = sample.pick(...SECONDS);
+    tell(`seed ${chance.seed}, ${seconds} seconds`);
     const env = makeVault(folder);
     const attack = new Attack(async () => {
       const driver = await Driver.start(env);
@@ -24,12 +28,13 @@ export const campaign: Campaign = {
       if (!opened?.ok) throw new Error(`the vault does not open: ${opened?.error?.message}`);
       return driver;
     }, chance);
-    await attack.run(SECONDS);
+    await attack.run(seconds);
     const overlaps = overlapsIn(attack.holds);
+    tell('looking for everything that was acknowledged');
     const { lost, failures } = await verify(env, attack);
     const controls = [
-      await control('an O_EXCL file with the pid', 'pid', folder, chance, tell),
-      await control('an O_EXCL file that ages', 'age', folder, chance, tell),
+      await control('an O_EXCL file with the pid', 'pid', folder, chance, tell, sample),
+      await control('an O_EXCL file that ages', 'age', folder, chance, tell, sample),
     ];
     return {
       cases: attack.holds.length,
@@ -116,16 +121,18 @@ async function control(
   folder: string,
   chance: Chance,
   tell: (line: string) => void,
+  sample: Sample,
 ): Promise<Control> {
   const directory = join(folder, lock);
   mkdirSync(directory);
   const env = { WRONG_DIR: directory, WRONG_LOCK: lock };
   const holds: Hold[] = [];
   // On a busy machine little happens in so many seconds: it gets more of them.
-  for (let time = 0; time < CONTROL_TIMES && overlapsIn(holds).length === 0; time++) {
-    tell(`${name}: ${CONTROL_SECONDS} seconds`);
+  const seconds = sample.pick(...CONTROL_SECONDS);
+  for (let time = 0; time < sample.pick(...CONTROL_TIMES) && overlapsIn(holds).length === 0; time++) {
+    tell(`${name}: ${seconds} seconds`);
     const attack = new Attack(() => Driver.start(env, { script: 'wrong-lock.ts' }), chance);
-    await attack.run(CONTROL_SECONDS);
+    await attack.run(seconds);
     holds.push(...attack.holds);
   }
   return { name, caught: overlapsIn(holds).length, cases: holds.length };
