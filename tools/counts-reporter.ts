@@ -1,8 +1,11 @@
 import { writeFileSync } from 'node:fs';
 import type { Reporter, TestModule } from 'vitest/node';
 
+/** How many of the slowest files are listed. */
+const SLOWEST = 10;
+
 /**
- * Ends a test run with the tests that were skipped, by name under the reason each gave, those that failed, with what was said
+ * Ends a test run with the ten files that took longest and their seconds, the tests that were skipped, by name under the reason each gave, those that failed, with what was said
  * first, and one plain line of what really ran, `N passed, N failed` (`, N skipped` may follow), which it also writes to the file
  * that COFFER_TEST_COUNTS names. A file that did not load, and an error that no test caught, each count as a failure. A log of which
  * only the end is kept tells what failed all the same.
@@ -28,15 +31,29 @@ export default class CountsReporter implements Reporter {
         reasons.set(reason, [...(reasons.get(reason) ?? []), `${module.relativeModuleId}: ${test.fullName}`]);
       }
     }
+    const slowest = modules
+      .map((module) => ({ name: module.relativeModuleId, seconds: secondsOf(module) }))
+      .sort((one, other) => other.seconds - one.seconds)
+      .slice(0, SLOWEST)
+      .map(({ name, seconds }) => `  ${seconds.toFixed(1).padStart(7)} s  ${name}\n`);
+    const times = slowest.length > 0 ? `slowest files\n${slowest.join('')}` : '';
     const skipped = counts.skipped + counts.pending;
     const line = `${counts.passed} passed, ${counts.failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}\n`;
     const skips = [...reasons].map(
       ([reason, tests]) => `skipped, ${reason}\n${tests.map((test) => `  ${test}\n`).join('')}`,
     );
-    process.once('exit', () => process.stdout.write([...skips, failures.join(''), line].filter(Boolean).join('\n')));
+    process.once('exit', () =>
+      process.stdout.write([times, ...skips, failures.join(''), line].filter(Boolean).join('\n')),
+    );
     const file = process.env['COFFER_TEST_COUNTS'];
     if (file !== undefined) writeFileSync(file, line);
   }
+}
+
+/** The seconds that a file took to load and to run. */
+function secondsOf(module: TestModule): number {
+  const { collectDuration, setupDuration, duration } = module.diagnostic();
+  return (collectDuration + setupDuration + duration) / 1000;
 }
 
 function firstLine(error: unknown): string {

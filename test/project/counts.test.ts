@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -58,6 +58,57 @@ describe('the last line of a test run', () => {
     expect(code).not.toBe(0);
   });
 });
+
+describe('the slowest files of a test run', () => {
+  it('come before the counts, the slowest first, ten at most', async () => {
+    const quick = Array.from({ length: 10 }, (_, at) => [`quick-${at}.test.ts`, "it('a', () => {});"]);
+    const text = "it('a', () => new Promise((resolve) => setTimeout(resolve, 3000)));";
+    const { before, line } = await run({ ...Object.fromEntries(quick), 'slow.test.ts': text });
+    const [, listed = ''] = /slowest files\n((?: .*\n)+)/.exec(before) ?? [];
+    const rows = listed.trimEnd().split('\n');
+    expect(rows).toHaveLength(10);
+    expect(rows.some((row) => /^ +[3-9][\d.]* s {2}slow\.test\.ts$/.test(row))).toBe(true);
+    const seconds = rows.map((row) => Number.parseFloat(row));
+    expect(seconds).toEqual([...seconds].sort((one, other) => other - one));
+    expect(before.trimEnd().endsWith(line)).toBe(true);
+    expect(line).toBe('11 passed, 0 failed');
+  });
+});
+
+describe('tools/counts.ts', () => {
+  it('adds up the counts of several runs', () => {
+    expect(sum('2 passed, 0 failed, 1 skipped', '40 passed, 0 failed')).toEqual([
+      '42 passed, 0 failed, 1 skipped\n',
+      0,
+    ]);
+  });
+
+  it('ends with 1 if a test failed', () => {
+    expect(sum('2 passed, 1 failed', '40 passed, 0 failed')).toEqual(['42 passed, 1 failed\n', 1]);
+  });
+
+  it('ends with 1 if one of the runs passed no test', () => {
+    expect(sum('0 passed, 0 failed', '40 passed, 0 failed')).toEqual(['40 passed, 0 failed\n', 1]);
+    expect(sum()).toEqual(['0 passed, 0 failed\n', 1]);
+  });
+
+  it('ends with 1 if a file has no counts', () => {
+    expect(sum('')).toEqual(['', 1]);
+  });
+});
+
+/** Adds up files of counts: what is printed, and the exit code. */
+function sum(...counts: readonly string[]): [string, number | null] {
+  const files = counts.map((line, at) => {
+    const file = join(folder, `${at}.counts`);
+    writeFileSync(file, `${line}\n`);
+    return file;
+  });
+  const { stdout, status } = spawnSync(process.execPath, [join(root, 'tools/counts.ts'), ...files], {
+    encoding: 'utf8',
+  });
+  return [stdout, status];
+}
 
 /** Runs test files of a folder of their own with our reporter alone. */
 async function run(
