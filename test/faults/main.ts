@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { nodeStartMs } from '../../tools/node-start.ts';
 import type { Told } from './alone.ts';
 import { Apart, hasNamespaces } from './apart.ts';
 import { type Campaign, type Figures, REFERENCE_MS } from './campaign.ts';
@@ -17,8 +18,6 @@ import { Sample, seedOfCommit } from './sample.ts';
  */
 
 const LANES = 2;
-/** How often the machine is measured. */
-const MEASUREMENTS = 7;
 
 const { values: options, positionals: asked } = parseArgs({
   options: { short: { type: 'boolean' }, seed: { type: 'string' }, write: { type: 'boolean' } },
@@ -31,7 +30,7 @@ if (chosen.length === 0)
   throw new Error(`no such campaign; there are: ${campaigns.map(({ name }) => name).join(', ')}`);
 
 const sample = new Sample(options.short ? Number(options.seed ?? seedOfCommit()) : undefined);
-const milliseconds = medianOf(Array.from({ length: MEASUREMENTS }, startNode));
+const milliseconds = nodeStartMs();
 const slowness = Math.max(1, milliseconds / REFERENCE_MS);
 const form = sample.pick('whole form', `short form, seed ${sample.seed} (to repeat it: --short --seed=${sample.seed})`);
 console.log(`${form}; node -e 0 takes ${milliseconds} ms: limits × ${slowness.toFixed(1)}`);
@@ -106,17 +105,6 @@ async function run(campaign: Campaign): Promise<void> {
     faults.push(...faultsIn(campaign, figures));
   } else if (isLate) faults.push(`${name}: ended after ${limit} s, its limit; it was at: ${step}`);
   else faults.push(`${name}: broke off with ${code} after ${secondsSince(start)} s; it was at: ${step}`);
-}
-
-/** Starts Node once, and returns how many milliseconds that took. */
-function startNode(): number {
-  const start = performance.now();
-  spawnSync(process.execPath, ['-e', '0']);
-  return Math.round(performance.now() - start);
-}
-
-function medianOf(numbers: readonly number[]): number {
-  return [...numbers].sort((one, other) => one - other)[Math.floor(numbers.length / 2)] ?? 0;
 }
 
 function secondsSince(moment: number): number {
