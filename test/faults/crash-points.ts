@@ -21,7 +21,7 @@ export const campaign: Campaign = {
 const ROUNDS = 3;
 
 /** One call in so many is attacked in the short form. */
-const INTERVAL = 20;
+const INTERVAL = 30;
 /** How many calls of a control are attacked in the short form before it looks whether the control was caught. */
 const BATCH = 6;
 

@@ -35,13 +35,15 @@ const LIMITS = [20, 2_000, 100_000];
  */
 const CODES: readonly string[] = ['NOT_SAVED', 'DURABILITY_UNKNOWN', 'VAULT_BUSY', 'FAILED', 'KEY_NOT_FOUND'];
 
-/**
- * Makes the save once, undisturbed, and gives every call on the vault with what it could end with. A call that changes something
- * gets the first of its errors in any case, and another one where the same call on the same thing has not had that, here or in a kind
- * of save before: which error it is makes a difference in what is said. A call that only looks gets each of them where no kind of
- * save before has looked the same way as often. `known` is what was given.
- */
-export async function faultsOf({ prepared, wrong }: Target, place: Place, known: Set<string>): Promise<Fault[]> {
+/** A call on the vault. */
+export interface Call {
+  readonly point: Point;
+  /** Name of the call and what of the vault it is about, whichever session that is. */
+  readonly call: string;
+}
+
+/** Makes the save once, undisturbed, and returns every call that it makes on the vault. */
+export async function callsOf({ prepared, wrong }: Target, place: Place): Promise<Call[]> {
   const { home, driver, ledger } = await prepared.case(place, wrong);
   await using _ended = driver;
   const log = `${home.directory}.log`;
@@ -50,9 +52,18 @@ export async function faultsOf({ prepared, wrong }: Target, place: Place, known:
   for (const asked of attackedIn(prepared)) await ledger.insist(driver, asked);
   await tracer.detach();
   const points = pointsIn(readLog(log), threads).filter(({ what }) => what.includes(home.directory));
+  return points.map((point) => ({ point, call: `${point.name} ${thingIn(point, home.directory)}` }));
+}
+
+/**
+ * Returns each call with what it could end with. A call that changes something gets the first of its errors in any case, and another one
+ * if the same call on the same thing has not had that, here or in a kind of save before: which error it is makes a difference in what is
+ * said. A call that only looks gets each of them if no kind of save before has looked the same way as often. `known` is what was
+ * returned before.
+ */
+export function faultsOf(calls: readonly Call[], known: Set<string>): Fault[] {
   const times = new Map<string, number>();
-  const errors = points.flatMap((point) => {
-    const call = `${point.name} ${thingIn(point, home.directory)}`;
+  const errors = calls.flatMap(({ point, call }) => {
     const time = (times.get(call) ?? 0) + 1;
     times.set(call, time);
     const isLook = LOOKING.some((name) => name.replace('?', '') === point.name);

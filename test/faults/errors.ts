@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import type { Campaign, Control, Figures } from './campaign.ts';
-import { attack, type Fault, faultsOf, type Target } from './errors-attack.ts';
+import { attack, type Call, callsOf, type Fault, faultsOf, type Target } from './errors-attack.ts';
 import { attackCaches } from './errors-caches.ts';
+import { isFlush } from './errors-possible.ts';
 import type { Sample } from './sample.ts';
 import { saves } from './strace-kinds.ts';
 import type { Breach } from './strace-look.ts';
@@ -68,8 +69,7 @@ async function attackAll(
   tell: (line: string) => void,
   sample: Sample,
 ): Promise<Figures> {
-  tell('the calls that can fail');
-  const rows = await rowsIn(workers[0]!, folder);
+  const rows = await rowsIn(workers, folder, tell);
   const sums: Sums = { breaches: new Map(), failures: [], unreached: 0 };
   const attackEach = async (name: string, cases: readonly Case[]): Promise<void> => {
     tell(`${name}: ${cases.length} errors`);
@@ -78,7 +78,7 @@ async function attackAll(
   const kinds = rows.filter(({ isControl }) => !isControl).flatMap(casesOf);
   await attackEach('all kinds of saves', [...sample.of(kinds, INTERVAL, ({ row }) => row.name)]);
   for (const row of rows.filter(({ isControl }) => isControl)) {
-    for (const batch of sample.batches(casesOf(row), BATCH)) if (row.caught === 0) await attackEach(row.name, batch);
+    for (const batch of batchesOf(row, sample)) if (row.caught === 0) await attackEach(row.name, batch);
   }
   return figuresOf(rows, sums);
 }
@@ -93,25 +93,54 @@ function casesOf(row: Row): Case[] {
   return row.faults.map((fault) => ({ row, fault }));
 }
 
+/** The cases of a control; the short form begins with failed flushes and short writes, which is what most save wrongly. */
+function batchesOf(row: Row, sample: Sample): (readonly Case[])[] {
+  const cases = casesOf(row);
+  const [likely = [], others = []] = [true, false].map((is) => cases.filter(({ fault }) => isLikely(fault) === is));
+  return sample.pick<(readonly Case[])[]>(
+    [cases],
+    [...sample.batches(likely, BATCH), ...sample.batches(others, BATCH)],
+  );
+}
+
+function isLikely(fault: Fault): boolean {
+  return 'limit' in fault || isFlush(fault.point);
+}
+
 /** Makes the vault before each kind of save, and finds what can fail in it. */
-async function rowsIn(worker: Worker, folder: string): Promise<Row[]> {
-  const rows: Row[] = [];
-  for (const [index, name] of KINDS.entries()) {
-    const kind = saves.find((one) => one.name === name)!;
-    // How the keychain fails is another campaign; here the key comes from a file, which is faster.
-    const save = { ...kind, isKeyed: false } as const;
-    const prepared = await Prepared.make(save, join(folder, `save-${index}`), worker.placeOf(save));
-    const row = { prepared, faults: [], cases: 0, reported: 0, caught: 0 };
-    rows.push({ ...row, name, isControl: false, wrong: {} });
-    for (const { way, of, ...control } of CONTROLS) {
-      if (of === name) rows.push({ ...row, ...control, isControl: true, wrong: wrongWay(way) });
-    }
-  }
+async function rowsIn(workers: readonly Worker[], folder: string, tell: (line: string) => void): Promise<Row[]> {
+  const byKind: (readonly (readonly [Row, readonly Call[]])[])[] = [];
+  await shareOut(
+    workers,
+    [...KINDS.entries()],
+    async ([index, name], worker) => {
+      tell(`the calls of ${name}`);
+      byKind[index] = await rowsOf(name, join(folder, `save-${index}`), worker);
+    },
+    tell,
+  );
   const known = new Set<string>();
-  for (const row of rows) {
-    row.faults = await faultsOf(row, worker.placeOf(row.prepared.save), row.isControl ? new Set() : known);
+  return byKind.flat().map(([row, calls]) => {
+    row.faults = faultsOf(calls, row.isControl ? new Set() : known);
+    return row;
+  });
+}
+
+/** A kind of save and the controls that take its place, each with the calls that it makes. */
+async function rowsOf(name: string, folder: string, worker: Worker): Promise<(readonly [Row, readonly Call[]])[]> {
+  const kind = saves.find((one) => one.name === name)!;
+  // How the keychain fails is another campaign; here the key comes from a file, which is faster.
+  const save = { ...kind, isKeyed: false } as const;
+  const place = worker.placeOf(save);
+  const prepared = await Prepared.make(save, folder, place);
+  const row = { prepared, faults: [], cases: 0, reported: 0, caught: 0 };
+  const rows: Row[] = [{ ...row, name, isControl: false, wrong: {} }];
+  for (const { way, of, ...control } of CONTROLS) {
+    if (of === name) rows.push({ ...row, ...control, isControl: true, wrong: wrongWay(way) });
   }
-  return rows;
+  const called: (readonly [Row, readonly Call[]])[] = [];
+  for (const one of rows) called.push([one, await callsOf(one, place)]);
+  return called;
 }
 
 async function attackOnce(row: Row, fault: Fault, worker: Worker, sums: Sums): Promise<void> {

@@ -28,10 +28,11 @@ const SHARES: readonly (readonly [string, number])[] = [
 ];
 const MILLION = 1_000_000;
 /** How many inputs there are in the short form, made from its seed. */
-const SHORT = 50_000;
+const SHORT = 30_000;
 /** How long a process may say nothing, in milliseconds: some 256 inputs, on a machine that is busy. */
 const PATIENCE = 30_000;
-const CONTROL_PATIENCE = 15_000;
+/** The same for a decoder with a fault, in the whole form and in the short one. */
+const CONTROL_PATIENCE = [15_000, 8_000] as const;
 /** Inputs that find the planted faults. */
 const CONTROL_INPUTS = 10_000;
 /** In the short form fewer of them, and with other seeds until the fault is found. */
@@ -68,7 +69,7 @@ async function run(folder: string, tell: (line: string) => void, sample: Sample)
       const place = join(folder, `control-${index}-${time}`);
       const { found, cases } = await fuzzApart(
         { folder: place, target, seed: seed + time, count, wrong: name },
-        CONTROL_PATIENCE,
+        sample.pick(...CONTROL_PATIENCE),
       );
       caught += found;
       tried += Math.max(found, cases);

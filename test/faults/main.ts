@@ -10,17 +10,26 @@ import { faultsIn, lineOf, type Run, report, writeReport } from './report.ts';
 import { Sample, seedOfCommit } from './sample.ts';
 
 /*
- * npm run test:faults [-- name…] [-- --short [--seed=<number>]] [-- --write]: runs the fault campaigns, prints a line of figures for each
- * and the table at the end. --short runs a sample of the cases, which the commit decides or a seed. --write puts the figures of the whole
- * form into docs/durability.md and SECURITY.md. Ends with 1 if a promise was broken, a negative control was not caught, a campaign took
- * longer than its limit, or something a campaign needs is missing. Two run at a time: much of each is waiting. On SIGINT, SIGTERM and
- * SIGHUP it ends the campaigns with everything they have started, and then itself by the same signal.
+ * npm run test:faults [-- name…] [-- --short [--seed=<number>]] [-- --limit=<seconds>] [-- --write]
+ *
+ * Runs the fault campaigns, or those with a part of their name given, and prints a line of figures for each and a table at the end.
+ * --short runs a sample of the cases, which depends on the commit or on --seed. --limit replaces every campaign's own limit. --write puts
+ * the figures of the whole form into docs/durability.md and SECURITY.md.
+ *
+ * Exits with 1 if a promise was broken, a negative control was not caught, a campaign took longer than its limit, or something a campaign
+ * needs is missing. Two campaigns run at a time: much of each is waiting. On SIGINT, SIGTERM and SIGHUP it ends the campaigns with
+ * everything they have started, and then itself by the same signal.
  */
 
 const LANES = 2;
 
 const { values: options, positionals: asked } = parseArgs({
-  options: { short: { type: 'boolean' }, seed: { type: 'string' }, write: { type: 'boolean' } },
+  options: {
+    short: { type: 'boolean' },
+    seed: { type: 'string' },
+    limit: { type: 'string' },
+    write: { type: 'boolean' },
+  },
   allowPositionals: true,
 });
 if (options.short && options.write) throw new Error('--write needs the whole form: --short runs only a sample');
@@ -78,7 +87,7 @@ async function lane(): Promise<void> {
 async function run(campaign: Campaign): Promise<void> {
   const { name, limits } = campaign;
   const start = performance.now();
-  const limit = Math.ceil(sample.pick(limits.whole, limits.short) * slowness);
+  const limit = Number(options.limit ?? Math.ceil(sample.pick(limits.whole, limits.short) * slowness));
   let figures: Figures | undefined;
   let step = 'it had just begun';
   const args = [join(import.meta.dirname, 'alone.ts'), name, String(sample.seed ?? 'whole')];

@@ -17,7 +17,7 @@ import { unflushed } from './wrong-writers.ts';
 const STATES = 525;
 const CONTROL_STATES = 200;
 /** One state in so many is tried in the short form. */
-const INTERVAL = 35;
+const INTERVAL = 50;
 /** How many states of a control are tried in the short form before it looks whether the control was caught. */
 const BATCH = 8;
 const SEED = 3;
