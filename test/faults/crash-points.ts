@@ -59,8 +59,12 @@ async function attackAll(
     tell(`${name}: ${cases.length} calls`);
     await shareOut(workers, cases, ({ row, point }, worker) => attackPoint(row, point, worker, sums), tell);
   };
-  const kinds = rows.filter(({ isControl }) => !isControl).flatMap(casesOf);
-  await attackEach('all kinds of saves', [...sample.of(kinds, INTERVAL, ({ row }) => row.name)]);
+  const kinds = rows.filter(({ isControl }) => !isControl);
+  await attackEach('all kinds of saves', [...sample.of(kinds.flatMap(casesOf), INTERVAL, ({ row }) => row.name)]);
+  for (const row of kinds) {
+    // The only call of a kind in the sample may not have been made again.
+    for (const batch of sample.batches(casesOf(row), 2)) if (row.cases === 0) await attackEach(row.name, batch);
+  }
   for (const row of rows.filter(({ isControl }) => isControl)) {
     // Calls are counted by thread, and a thread does not make quite the same ones each time: what a control does wrong may be missed.
     for (let round = 0; round < ROUNDS && row.caught === 0; round++) {

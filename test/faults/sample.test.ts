@@ -68,6 +68,12 @@ describe('Sample', () => {
     expect([...new Sample(SEED + 1).batches(cases, 10)][0]).not.toEqual(first);
   });
 
+  it('gives a control the likely cases first', () => {
+    const batches = [...new Sample(SEED).batches(cases, 10, ([kind]) => kind === 'few')];
+    expect(batches[0]!.map(([kind]) => kind)).toEqual(['few', 'few', 'few']);
+    expect(batches.flat().map(String).sort()).toEqual(cases.map(String).sort());
+  });
+
   it('gives a control all cases at once in the whole form', () => {
     expect([...new Sample().batches(cases, 10)]).toEqual([cases]);
   });

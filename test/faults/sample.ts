@@ -44,17 +44,19 @@ export class Sample {
 
   /**
    * Splits the cases of a negative control: the short form gets batches of about `size`, each of them spread over all cases, to stop as soon
-   * as the control is caught; which batch is the first moves with the seed. The whole form gets all cases in one batch.
+   * as the control is caught; which batch is the first moves with the seed. The cases that `isLikely` to catch it come before the others.
+   * The whole form gets all cases in one batch.
    */
-  *batches<T>(cases: readonly T[], size: number): Generator<readonly T[]> {
-    if (this.seed === undefined || cases.length === 0) {
+  *batches<T>(cases: readonly T[], size: number, isLikely: (one: T) => boolean = () => true): Generator<readonly T[]> {
+    if (this.seed === undefined) {
       yield cases;
       return;
     }
-    const count = Math.ceil(cases.length / size);
-    const first = this.seed % count;
-    for (let batch = first; batch < first + count; batch++)
-      yield cases.filter((_, index) => index % count === batch % count);
+    for (const part of [cases.filter(isLikely), cases.filter((one) => !isLikely(one))]) {
+      const count = Math.ceil(part.length / size);
+      for (let batch = 0; batch < count; batch++)
+        yield part.filter((_, index) => index % count === (this.seed! + batch) % count);
+    }
   }
 }
 
