@@ -22,6 +22,8 @@ import { Sample, seedOfCommit } from './sample.ts';
  */
 
 const LANES = 2;
+/** Limits grow by no more than this: a machine that was busy for a moment when it was measured must not wait for hours. */
+const MAX_SLOWNESS = 5;
 
 const { values: options, positionals: asked } = parseArgs({
   options: {
@@ -40,7 +42,7 @@ if (chosen.length === 0)
 
 const sample = new Sample(options.short ? Number(options.seed ?? seedOfCommit()) : undefined);
 const milliseconds = nodeStartMs();
-const slowness = Math.max(1, milliseconds / REFERENCE_MS);
+const slowness = Math.min(MAX_SLOWNESS, Math.max(1, milliseconds / REFERENCE_MS));
 const form = sample.pick('whole form', `short form, seed ${sample.seed} (to repeat it: --short --seed=${sample.seed})`);
 console.log(`${form}; node -e 0 takes ${milliseconds} ms: limits × ${slowness.toFixed(1)}`);
 if (!hasNamespaces()) console.log('no namespaces here: a campaign that is interrupted may leave processes running');

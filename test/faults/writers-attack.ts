@@ -58,14 +58,17 @@ export class Attack {
     this.#chance = chance;
   }
 
-  /** Goes on for so many seconds, and resolves when every process has ended. */
-  async run(seconds: number): Promise<void> {
+  /**
+   * Goes on for so many seconds, and longer until sessions were taken `fewest` times: on a busy machine seconds may pass before the first.
+   * Resolves when every process has ended.
+   */
+  async run(seconds: number, fewest = 0): Promise<void> {
     const emergency = (): void => this.#killAll();
     process.once('exit', emergency);
     try {
       const slots = Array.from({ length: WRITERS }, () => this.#slot());
       const torment = this.#torment();
-      await Promise.race([pause(seconds * 1000), Promise.all(slots)]);
+      await Promise.race([this.#enough(seconds, fewest), Promise.all(slots)]);
       this.#over = true;
       this.#answers.emit('answer');
       await torment;
@@ -75,6 +78,11 @@ export class Attack {
       process.off('exit', emergency);
       this.#killAll();
     }
+  }
+
+  async #enough(seconds: number, fewest: number): Promise<void> {
+    await pause(seconds * 1000);
+    while (this.holds.length < fewest) await once(this.#answers, 'answer');
   }
 
   /** A process that was stopped does not end by itself when this one does. */

@@ -11,6 +11,8 @@ import { type Hold, overlapsIn } from './writers-holds.ts';
 const SECONDS = [60, 12] as const;
 const CONTROL_SECONDS = [10, 4] as const;
 const CONTROL_TIMES = [3, 8] as const;
+/** How often sessions are taken at least. */
+const HOLDS = [0, 30] as const;
 
 /** Two writers of one session: six processes over one vault, killed and stopped at random. */
 export const campaign: Campaign = {
@@ -28,7 +30,7 @@ export const campaign: Campaign = {
       if (!opened?.ok) throw new Error(`the vault does not open: ${opened?.error?.message}`);
       return driver;
     }, chance);
-    await attack.run(seconds);
+    await attack.run(seconds, sample.pick(...HOLDS));
     const overlaps = overlapsIn(attack.holds);
     tell('looking for everything that was acknowledged');
     const { lost, failures } = await verify(env, attack);
@@ -132,7 +134,7 @@ async function control(
   for (let time = 0; time < sample.pick(...CONTROL_TIMES) && overlapsIn(holds).length === 0; time++) {
     tell(`${name}: ${seconds} seconds`);
     const attack = new Attack(() => Driver.start(env, { script: 'wrong-lock.ts' }), chance);
-    await attack.run(seconds);
+    await attack.run(seconds, sample.pick(...HOLDS));
     holds.push(...attack.holds);
   }
   return { name, caught: overlapsIn(holds).length, cases: holds.length };
