@@ -68,7 +68,9 @@ async function attackAll(
   for (const row of rows.filter(({ isControl }) => isControl)) {
     // Calls are counted by thread, and a thread does not make quite the same ones each time: what a control does wrong may be missed.
     for (let round = 0; round < ROUNDS && row.caught === 0; round++) {
-      for (const batch of sample.batches(casesOf(row), BATCH)) if (row.caught === 0) await attackEach(row.name, batch);
+      for (const batch of sample.batches(casesOf(row), BATCH, isOnRecord)) {
+        if (row.caught === 0) await attackEach(row.name, batch);
+      }
     }
   }
   return figuresOf(rows, sums);
@@ -78,6 +80,11 @@ async function attackAll(
 interface Case {
   readonly row: Row;
   readonly point: Point;
+}
+
+/** Tells whether a call is about the record of the key, which one of the controls writes in place. */
+function isOnRecord({ point }: Case): boolean {
+  return point.what.includes('vault.json');
 }
 
 function casesOf(row: Row): Case[] {
