@@ -1,4 +1,3 @@
-import { rmSync } from 'node:fs';
 import type { Figures } from './campaign.ts';
 import { campaigns } from './campaigns.ts';
 import { Sample } from './sample.ts';
@@ -14,11 +13,7 @@ export type Told = { readonly step: string } | { readonly figures: Figures };
 const [, , name, seed, folder = ''] = process.argv;
 const campaign = campaigns.find((one) => one.name === name);
 if (campaign === undefined) throw new Error(`no campaign ${name}`);
-process.stdin.resume().once('end', () => {
-  // Registered last, it runs when the campaign has unmounted what is below the folder.
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
-  process.exit(1);
-});
+process.stdin.resume().once('end', () => process.exit(1));
 const sample = new Sample(seed === 'whole' ? undefined : Number(seed));
 const figures = await campaign.run(folder, (step) => tell({ step }), sample);
 tell({ figures });

@@ -10,13 +10,16 @@ import { setTimeout as pause } from 'node:timers/promises';
  * a mount namespace of its own. When the first process of the PID namespace ends, whatever ends it, the kernel kills all others, and with
  * the last of them the mounts go. That first process is a shell, which reaps orphans. `unshare` ends after it, so that nothing of the
  * campaign runs any more when `unshare` has ended. Loop devices detach when nobody has them open (see `attachLoop`), and all temporary
- * folders are in the campaign's own, which is removed here.
+ * folders are in the campaign's own, which a shell outside of the namespaces removes.
  */
 
 /** How long the kernel may take to unmount what nobody uses any more, in milliseconds. */
 const PATIENCE = 10_000;
 
 const NAMESPACES: readonly string[] = ['--pid', '--mount', '--fork', '--kill-child', '--mount-proc'];
+
+/** Runs a program, and removes its folder when it has ended, even if the process that started it was killed. */
+const REMOVING = 'folder=$1; shift; "$@"; code=$?; rm -rf -- "$folder"; exit "$code"';
 
 /** Runs a program as a child of the namespace's first process. */
 const INIT: readonly string[] = ['sh', '-c', '"$@"; exit $?', 'sh'];
@@ -30,6 +33,8 @@ export class Apart {
   /** What was removed because the program ended before it had done so itself, one phrase each. Complete when `ended` has resolved. */
   readonly cleaned: string[] = [];
   readonly #child: ChildProcess;
+  /** The loop devices that the program had when it was ended: the path of their files is lost with the mounts. */
+  #loops: readonly Loop[] = [];
 
   /** Starts a program of Node with its folder as the last argument; `told` gets each line that it prints. */
   constructor(args: readonly string[], told: (line: string) => void) {
@@ -37,7 +42,7 @@ export class Apart {
     const temp = join(this.folder, 'temp');
     mkdirSync(temp);
     const command = [...namespaces(), process.execPath, ...args, this.folder];
-    this.#child = spawn(command[0]!, command.slice(1), {
+    this.#child = spawn('sh', ['-c', REMOVING, 'sh', this.folder, ...command], {
       // Its standard input ends when this process does: the program ends itself then.
       stdio: ['pipe', 'pipe', 'inherit'],
       detached: true,
@@ -56,6 +61,7 @@ export class Apart {
     const { pid } = this.#child;
     if (pid === undefined || this.#child.exitCode !== null) return;
     const init = firstOf(pid);
+    this.#loops = loops().filter(({ file }) => file.startsWith(`${this.folder}/`));
     if (init === undefined) process.kill(-pid, 'SIGKILL');
     else {
       const [processes, mounts] = [countProcesses(init), countMounts(init, this.folder)];
@@ -66,10 +72,16 @@ export class Apart {
   }
 
   async #clean(isBroken: boolean): Promise<void> {
-    for (const until = Date.now() + PATIENCE; loopsOf(this.folder).length > 0 && Date.now() < until; ) await pause(50);
-    const loops = loopsOf(this.folder);
-    for (const loop of loops) spawnSync('losetup', ['--detach', loop]);
-    if (loops.length > 0) this.cleaned.push(`detached ${loops.join(' ')}`);
+    const left = (): string[] => {
+      const had = new Set(this.#loops.map(({ device, inode }) => `${device} ${inode}`));
+      const isOurs = ({ device, inode, file }: Loop): boolean =>
+        file.startsWith(`${this.folder}/`) || had.has(`${device} ${inode}`);
+      return loops().flatMap((loop) => (isOurs(loop) ? [loop.device] : []));
+    };
+    for (const until = Date.now() + PATIENCE; left().length > 0 && Date.now() < until; ) await pause(50);
+    const devices = left();
+    for (const device of devices) spawnSync('losetup', ['--detach', device]);
+    if (devices.length > 0) this.cleaned.push(`detached ${devices.join(' ')}`);
     rmSync(this.folder, { recursive: true, force: true });
     if (isBroken) this.cleaned.push(`removed ${this.folder}`);
   }
@@ -91,10 +103,15 @@ function namespaces(): readonly string[] {
   return found;
 }
 
-/** The first process of the namespace that an `unshare` has made; undefined without namespaces. */
-function firstOf(unshare: number): number | undefined {
+/** The first process of the namespace that the `unshare` of a shell has made; undefined without namespaces. */
+function firstOf(shell: number): number | undefined {
   if (!hasNamespaces()) return undefined;
-  const [child] = read(`/proc/${unshare}/task/${unshare}/children`).split(' ');
+  const unshare = childOf(shell);
+  return unshare === undefined ? undefined : childOf(unshare);
+}
+
+function childOf(pid: number): number | undefined {
+  const [child] = read(`/proc/${pid}/task/${pid}/children`).split(' ');
   return child ? Number(child) : undefined;
 }
 
@@ -115,13 +132,22 @@ function countMounts(init: number, folder: string): number {
   return read(`/proc/${init}/mountinfo`).split(`${folder}/`).length - 1;
 }
 
-/** The loop devices that are attached to a file below a folder. */
-function loopsOf(folder: string): string[] {
-  const { stdout } = spawnSync('losetup', ['--list', '--noheadings', '--raw', '--output', 'NAME,BACK-FILE'], {
+/** A loop device, the file it is attached to, and the number of that file with its device's, which no other file has. */
+interface Loop {
+  readonly device: string;
+  readonly inode: string;
+  readonly file: string;
+}
+
+function loops(): Loop[] {
+  const columns = 'NAME,BACK-INO,BACK-MAJ:MIN,BACK-FILE';
+  const { stdout } = spawnSync('losetup', ['--list', '--noheadings', '--raw', '--output', columns], {
     encoding: 'utf8',
   });
-  const lines = (stdout ?? '').split('\n').filter((line) => line.includes(`${folder}/`));
-  return lines.flatMap((line) => line.split(' ')[0] ?? []);
+  return (stdout ?? '').split('\n').flatMap((line) => {
+    const [device, inode, numbers, file] = line.split(' ');
+    return device && file ? [{ device, inode: `${inode} ${numbers}`, file }] : [];
+  });
 }
 
 function read(path: string): string {

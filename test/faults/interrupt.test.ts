@@ -19,6 +19,8 @@ const names = isRoot ? ['power cut', 'the keychain'] : ['the keychain'];
 const PATIENCE = 100_000;
 
 let temp: string;
+/** The loop devices that the campaigns had. */
+let attached: readonly string[] = [];
 let main: ChildProcess | undefined;
 
 beforeEach(() => {
@@ -105,7 +107,8 @@ async function startedBy({ pid }: ChildProcess, ...some: readonly (string | unde
     const started = descendantsOf(pid!);
     const keyrings = started.filter(({ args }) => args[0] === 'gnome-keyring-daemon').length;
     const isMounted = started.some((one) => mountsOf(one.pid).some((mount) => mount.endsWith('/device-1/root')));
-    if (keyrings >= wanted.length && (!isRoot || (isMounted && loops().length > 0))) return started;
+    attached = loops();
+    if (keyrings >= wanted.length && (!isRoot || (isMounted && attached.length > 0))) return started;
   }
   throw new Error(`not started in time: ${JSON.stringify(descendantsOf(pid!))}`);
 }
@@ -119,7 +122,8 @@ async function expectNothingLeft(started: readonly Process[]): Promise<void> {
         .filter(({ pid, began }) => running.get(pid)?.began === began)
         .map(({ args }) => args.join(' ')),
       mounts: mountsOf('self'),
-      loops: loops(),
+      // The path of a file is lost with the mounts; its number is not.
+      loops: loops(false).filter((loop) => attached.includes(loop)),
       folders: readdirSync(temp),
     };
   };
@@ -151,12 +155,12 @@ function mountsOf(process: number | 'self'): string[] {
   return lines.flatMap((line) => line.split(' ')[4] ?? []).filter((path) => path.startsWith(`${temp}/`));
 }
 
-/** The loop devices that are attached to a file below `temp`. */
-function loops(): string[] {
-  const { stdout } = spawnSync('losetup', ['--list', '--noheadings', '--output', 'NAME,BACK-FILE'], {
-    encoding: 'utf8',
-  });
-  return stdout.split('\n').filter((line) => line.includes(temp));
+/** Loop devices with the numbers of their files; those of files below `temp`, or all of them. */
+function loops(isOurs = true): string[] {
+  const args = ['--list', '--noheadings', '--raw', '--output', 'NAME,BACK-INO,BACK-MAJ:MIN,BACK-FILE'];
+  const { stdout } = spawnSync('losetup', args, { encoding: 'utf8' });
+  const lines = (stdout ?? '').split('\n').filter((line) => !isOurs || line.includes(temp));
+  return lines.map((line) => line.split(' ').slice(0, 3).join(' '));
 }
 
 function read(path: string): string {
