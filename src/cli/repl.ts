@@ -9,8 +9,8 @@ const PROMPT = '» ';
 
 /**
  * Reads lines and answers them until the end of input or `/exit`. The first Ctrl+C cancels the reply, stops a command that waits for
- * the keychain, or clears the line; a second one saves and quits. `beforeLine` runs before a line is answered, when no turn is under way. Gives the error of the
- * last reply where nobody was there to see it, else undefined.
+ * the keychain, or clears the line; a second one saves and quits. `beforeLine` runs before a line is answered, when no turn is under
+ * way. Returns the error of the last reply if nobody was there to see it.
  */
 export async function repl(
   chat: Chat,

@@ -1,7 +1,7 @@
 import type { Surroundings } from '../session/project.ts';
 import type { Chat } from './chat.ts';
 import type { Terminal } from './terminal.ts';
-import { awaitGit, GIT_LIMIT_MS, gitLimit, within } from './waiting.ts';
+import { awaitGit, GIT_LIMIT_MS, gitLimit, LONG_MS, within } from './waiting.ts';
 
 /** Which project a chat's directory is: git is asked while the rest of the chat starts, and waited for only if the answer is needed. */
 export class Looking {
@@ -26,10 +26,10 @@ export class Looking {
     return awaitGit(this.#terminal, this.#answer);
   }
 
-  /** Returns what git has said within two seconds; without an answer the project is not known yet. */
+  /** Returns what git has said within two seconds of being asked; without an answer the project is not known yet. */
   async soon(): Promise<Surroundings> {
     const answer = this.#answer.catch(() => undefined); // a new conversation needs no project
-    const found = await within(answer);
+    const found = await within(answer, this.#left(LONG_MS));
     if (found !== undefined) return found;
     void answer.then((late) => {
       this.#arrived = late;
@@ -49,9 +49,13 @@ export class Looking {
   async placeAtEnd(chat: Chat): Promise<void> {
     if (!chat.isUnplaced) return;
     const answer = this.#answer.catch(() => undefined); // it ends without a project then
-    const left = Math.max(0, GIT_LIMIT_MS - (performance.now() - this.#begun));
-    const late = await awaitGit(this.#terminal, within(answer, left));
+    const late = await awaitGit(this.#terminal, within(answer, this.#left(GIT_LIMIT_MS)));
     if (late !== undefined) await chat.place(late);
+  }
+
+  /** Returns how much is left of so many milliseconds since git was asked. */
+  #left(milliseconds: number): number {
+    return Math.max(0, milliseconds - (performance.now() - this.#begun));
   }
 
   /** Ends git, if it still runs. */

@@ -7,7 +7,7 @@ import type { Terminal } from './terminal.ts';
  */
 
 /** How long a wait may take, in milliseconds, before a person is told about it, and before a chat continues without the answer. */
-const LONG_MS = 2_000;
+export const LONG_MS = 2_000;
 
 /** How long git may take without a terminal, and when nothing depends on its answer: a command ends within 15 seconds then. */
 export const GIT_LIMIT_MS = 14_000;
@@ -38,8 +38,8 @@ export async function awaitGit<T>(terminal: Terminal, looking: Promise<T>): Prom
   }
 }
 
-/** Waits for `work` for at most so many milliseconds, by default two seconds. Returns its result, or undefined if it takes longer. */
-export async function within<T>(work: Promise<T>, milliseconds: number = LONG_MS): Promise<T | undefined> {
+/** Waits for `work` for at most so many milliseconds. Returns its result, or undefined if it takes longer. */
+export async function within<T>(work: Promise<T>, milliseconds: number): Promise<T | undefined> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<undefined>((resolve) => {
     timer = setTimeout(() => resolve(undefined), milliseconds);

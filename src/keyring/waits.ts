@@ -30,7 +30,7 @@ export class Waits {
     return this.#isLong;
   }
 
-  /** Resolves once the present wait has taken long; at once if it already has. */
+  /** Resolves once a wait takes long, the present one or the next; at once if the present one already has. */
   get long(): Promise<void> {
     return this.#long.promise;
   }
@@ -68,7 +68,7 @@ export class Waits {
       this.#endedAt = performance.now();
       this.#taken += this.#endedAt - begun;
       this.#pending -= 1;
-      if (this.#pending === 0) this.#reset();
+      if (this.#pending === 0 && this.#isLong) this.#reset();
     }
   }
 

@@ -46,6 +46,17 @@ describe('Waits', () => {
     expect(reported).toEqual(['keychain']);
   });
 
+  it('tells whoever waits since an earlier call, which was quick', async () => {
+    const waits = new Waits();
+    const { long } = waits;
+    await waits.around(slow(1)).probe();
+    const got = waits.around(slow(2_500)).get('0'.repeat(32));
+    expect(await Promise.race([long.then(() => 'told'), got.then(() => 'answered')])).toBe('told');
+    expect(waits.isLong).toBe(true);
+    await got;
+    expect(waits.isLong).toBe(false);
+  });
+
   it('reports a prompt at once, and the wait for it no more', async () => {
     const reported: Wait[] = [];
     const waits = new Waits((wait) => reported.push(wait));
