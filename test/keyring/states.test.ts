@@ -18,10 +18,13 @@ const SECRET = randomBytes(32);
 const BRIEF: Patience = { mayPrompt: false, silence: 700, prompt: 700 };
 const BRIEF_ATTENDED: Patience = { ...ROOMY_ATTENDED, prompt: PROMPT };
 
-type Make = (env: NodeJS.ProcessEnv, patience: Patience) => Keyring;
+type Make = (env: NodeJS.ProcessEnv, patience: Patience, onPrompt?: () => void) => Keyring;
 const MAKERS: readonly [string, Make][] = [
-  ['keytar', (env, patience) => new KeytarKeyring({ env, patience })],
-  ['secret-service', (env, patience) => new NativeKeyring('secret-service', env, patience)],
+  ['keytar', (env, patience, onPrompt) => new KeytarKeyring({ env, patience, onPrompt })],
+  [
+    'secret-service',
+    (env, patience, onPrompt) => new NativeKeyring('secret-service', env, patience, 'linux', onPrompt),
+  ],
 ];
 
 describe.each(MAKERS)('%s', (_, make) => {
@@ -53,10 +56,12 @@ describe.each(MAKERS)('%s', (_, make) => {
     expect(await asked(keyring)).toEqual(expected);
   });
 
-  it('answers TIMEOUT where nobody answers the prompt', async (context) => {
+  it('answers TIMEOUT where nobody answers the prompt, and tells that there is one', async (context) => {
     await using keychain = await lockedKeychain(context);
     using prompter = await startSilentPrompter(keychain.env);
-    const answer = await make(envOf(keychain), BRIEF_ATTENDED).get(KEY_ID);
+    let prompts = 0;
+    const answer = await make(envOf(keychain), BRIEF_ATTENDED, () => prompts++).get(KEY_ID);
+    expect(prompts).toBe(1);
     expect(answer).toEqual({ outcome: 'TIMEOUT', detail: 'nobody answered the unlock prompt' });
     expect(prompter.calls.map(({ member }) => member)).toContain('BeginPrompting');
   });
