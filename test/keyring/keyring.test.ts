@@ -1,3 +1,6 @@
+import { execFileSync } from 'node:child_process';
+import { constants, openSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { isCofferError } from '../../src/errors.ts';
 import { NativeKeyring } from '../../src/keyring/fallback.ts';
@@ -13,7 +16,9 @@ import {
 } from '../../src/keyring/keyring.ts';
 import { KeytarKeyring } from '../../src/keyring/keytar.ts';
 import { MemoryKeyring } from '../../src/keyring/memory.ts';
-import { requireKeychain, startBus, startKeychain } from '../support/keychain.ts';
+import { type Wait, Waits } from '../../src/keyring/waits.ts';
+import { requireKeychain, requireUnix, startBus, startKeychain } from '../support/keychain.ts';
+import { temporaryFolder } from '../support/vault.ts';
 
 const OTHERS: readonly Outcome[] = ['READY', 'NOT_FOUND', 'LOCKED', 'DECLINED', 'TIMEOUT', 'MISMATCH'];
 const FORCED = ['keytar', 'secret-service', 'security', 'dpapi', 'fd'] as const;
@@ -118,6 +123,16 @@ describe('chooseKeyring', () => {
     expect('keyring' in chosen && (await chosen.keyring.probe()).outcome).toBe('LOCKED');
   });
 
+  it('watches how long the keyring that it chooses takes', async (context) => {
+    requireUnix(context);
+    // The key is to come from a pipe that stays silent.
+    const env = { COFFER_KEY_FD: String(openPipe()) };
+    const waits: Wait[] = [];
+    const chosen = await chooseKeyring({ choice: 'fd', env, waits: new Waits((wait) => waits.push(wait)) });
+    expect('keyring' in chosen && (await chosen.keyring.probe()).outcome).toBe('TIMEOUT');
+    expect(waits).toEqual(['keychain']);
+  });
+
   it('finds none on a bus without a keychain', async (context) => {
     requireKeychain(context);
     await using bus = await startBus();
@@ -159,6 +174,13 @@ function makerOf(outcomes: Partial<Record<Backend, Outcome>>, asked: Backend[] =
       },
     });
   };
+}
+
+/** Opens a pipe that nobody writes to. */
+function openPipe(): number {
+  const path = join(temporaryFolder(), 'pipe');
+  execFileSync('mkfifo', [path]);
+  return openSync(path, constants.O_RDWR);
 }
 
 function backendOf(chosen: Awaited<ReturnType<typeof chooseKeyring>>): Backend | undefined {
