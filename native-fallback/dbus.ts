@@ -36,7 +36,7 @@ export const BUS: Target = {
 /** An authentication line is short: a server that sends more than this is none. */
 const LINE_LIMIT = 4096;
 
-/** Silence is counted in slices of so many milliseconds: one in which this process was too busy to read counts once, however long it took. */
+/** Silence is measured in slices of this many milliseconds. A slice in which this process was too busy to read counts once, however long it took. */
 const SLICE = 100;
 const UNKNOWN_METHOD = 'org.freedesktop.DBus.Error.UnknownMethod';
 
@@ -107,7 +107,7 @@ export class Bus implements Disposable {
     }
   }
 
-  /** Changes how long the bus may be silent, in milliseconds; the time counts from now, and again from every answer. */
+  /** Sets how long the bus may be silent, in milliseconds, counted from now and again from every answer. */
   allowSilence(milliseconds: number): void {
     this.#silence = milliseconds;
     this.#listen();
@@ -146,7 +146,10 @@ export class Bus implements Disposable {
     this.close();
   }
 
-  /** Starts the silence anew, at every answer: what nobody asked for is no sign of life. Time in which this process is too busy to hear an answer hardly counts. */
+  /**
+   * Restarts the timer that ends the connection. Called for answers only: unsolicited messages are no sign of life. Time in which this
+   * process is too busy to read hardly counts.
+   */
   #listen(left: number = this.#silence): void {
     clearTimeout(this.#timer);
     if (left === Number.POSITIVE_INFINITY || this.#failure) return;

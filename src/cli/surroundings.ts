@@ -1,7 +1,7 @@
 import type { Surroundings } from '../session/project.ts';
 import type { Chat } from './chat.ts';
 import type { Terminal } from './terminal.ts';
-import { awaitGit, GIT_LIMIT_MS, gitLimit, LONG_MS, within } from './waiting.ts';
+import { awaitGit, GIT_LIMIT_MS, gitLimit, NOTICE_MS, within } from './waiting.ts';
 
 /** Which project a chat's directory is: git is asked while the rest of the chat starts, and waited for only if the answer is needed. */
 export class Looking {
@@ -29,7 +29,7 @@ export class Looking {
   /** Returns what git has said within two seconds of being asked; without an answer the project is not known yet. */
   async soon(): Promise<Surroundings> {
     const answer = this.#answer.catch(() => undefined); // a new conversation needs no project
-    const found = await within(answer, this.#left(LONG_MS));
+    const found = await within(answer, this.#left(NOTICE_MS));
     if (found !== undefined) return found;
     void answer.then((late) => {
       this.#arrived = late;
@@ -45,7 +45,7 @@ export class Looking {
     if (arrived !== undefined) await chat.place(arrived);
   }
 
-  /** Waits for git once more, though no longer than a program that never answers deserves, and tells the chat. */
+  /** Waits for git at the end of a chat that does not know its project yet, up to the limit that holds without a terminal. */
   async placeAtEnd(chat: Chat): Promise<void> {
     if (!chat.isUnplaced) return;
     const answer = this.#answer.catch(() => undefined); // it ends without a project then
@@ -53,7 +53,7 @@ export class Looking {
     if (late !== undefined) await chat.place(late);
   }
 
-  /** Returns how much is left of so many milliseconds since git was asked. */
+  /** Returns what is left of a time limit that began when git was asked, in milliseconds. */
   #left(milliseconds: number): number {
     return Math.max(0, milliseconds - (performance.now() - this.#begun));
   }

@@ -2,12 +2,12 @@ import type { Wait } from '../vault/vault.ts';
 import type { Terminal } from './terminal.ts';
 
 /*
- * What a person is told while coffer waits: nothing for two seconds, then one line that says for what. Without a terminal nobody
- * could stop the wait, so it is limited and nothing is told until it has failed.
+ * What the user is told while coffer waits: nothing for two seconds, then one line that names what it waits for. Without a terminal
+ * nobody could stop the wait, so it is limited, and nothing is printed unless it fails.
  */
 
 /** How long a wait may take, in milliseconds, before a person is told about it, and before a chat continues without the answer. */
-export const LONG_MS = 2_000;
+export const NOTICE_MS = 2_000;
 
 /** How long git may take without a terminal, and when nothing depends on its answer: a command ends within 15 seconds then. */
 export const GIT_LIMIT_MS = 14_000;
@@ -30,7 +30,7 @@ export function gitLimit(terminal: Terminal): number {
 /** Waits for git, and tells so once that has taken two seconds, if a person can see it. */
 export async function awaitGit<T>(terminal: Terminal, looking: Promise<T>): Promise<T> {
   const tell = (): void => terminal.tell('git has not answered yet; waiting for it, ctrl+c stops');
-  const timer = terminal.attended ? setTimeout(tell, LONG_MS) : undefined;
+  const timer = terminal.attended ? setTimeout(tell, NOTICE_MS) : undefined;
   try {
     return await looking;
   } finally {
@@ -38,7 +38,7 @@ export async function awaitGit<T>(terminal: Terminal, looking: Promise<T>): Prom
   }
 }
 
-/** Waits for `work` for at most so many milliseconds. Returns its result, or undefined if it takes longer. */
+/** Waits for `work` up to a time limit in milliseconds. Returns its result, or undefined if it takes longer. */
 export async function within<T>(work: Promise<T>, milliseconds: number): Promise<T | undefined> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<undefined>((resolve) => {

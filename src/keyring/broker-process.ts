@@ -95,7 +95,7 @@ export class BrokerProcess {
     return this.#child.pid;
   }
 
-  /** Waits until it has loaded the addon, or says that it cannot; at most so many milliseconds, which may be Infinity. */
+  /** Waits up to `milliseconds` (Infinity: for ever) until the broker has loaded the addon, or has reported that it can't. */
   ready(milliseconds: number): Promise<BrokerOutcome> {
     this.#hello ??= this.#reply(milliseconds);
     return this.#hello;

@@ -4,7 +4,7 @@ import { LONG_MS } from './patience.ts';
 /** What a long wait is for: an answer of the keychain, or a person's answer to its unlock prompt. */
 export type Wait = 'keychain' | 'prompt';
 
-/** Calls that follow each other within so many milliseconds count as one wait. */
+/** Calls less than this many milliseconds apart count as one wait. */
 const GAP_MS = 1_000;
 
 /**

@@ -27,7 +27,7 @@ export class Unlocking {
   #newKey: VaultKey | undefined;
   #asking: Promise<Unlocked> | undefined;
   #refused: { error: CofferError; at: number } | undefined;
-  /** Rejects in everybody who waits for the key, without ending the look-up. */
+  /** Rejects for every caller that waits for the key, without ending the look-up. */
   #stop = Promise.withResolvers<never>();
   #waiting = 0;
   readonly #onUnlocked = new Set<() => void>();
@@ -42,12 +42,12 @@ export class Unlocking {
     this.waits = new Waits(options.onWait);
   }
 
-  /** Why the key was not given when it was last asked for. */
+  /** Why the key was refused when it was last asked for. */
   get refusal(): CofferError | undefined {
     return this.#options.refusal ?? this.#refused?.error;
   }
 
-  /** Why the key was not given a moment ago, if asking again would make somebody wait or answer once more. */
+  /** Why the key was refused a moment ago, if asking again would mean another long wait or another prompt. */
   get recentRefusal(): CofferError | undefined {
     const { error, at } = this.#refused ?? { at: 0 };
     return isCofferError(error, 'KEY_TIMEOUT', 'KEY_DECLINED') && Date.now() - at < REFUSAL_MS ? error : undefined;
@@ -96,11 +96,11 @@ export class Unlocking {
     return this.#asking !== undefined && this.waits.isLong;
   }
 
-  /** Makes everybody who waits for the key stop waiting, with `KEY_TIMEOUT`; the look-up continues. Returns whether anybody waited. */
+  /** Makes every call that waits for the key fail with `KEY_TIMEOUT`; the look-up itself continues. Returns whether any call waited. */
   stopWaiting(): boolean {
     if (this.#waiting === 0) return false;
     const { promise, reject } = this.#stop;
-    promise.catch(() => undefined); // nobody may be left who waits
+    promise.catch(() => undefined); // perhaps no call is left that waits
     this.#stop = Promise.withResolvers<never>();
     reject(new CofferError('KEY_TIMEOUT', 'stopped waiting for the vault key: the keychain has not answered'));
     return true;
