@@ -40,8 +40,8 @@ export type KeyringMaker = (backend: Exclude<Backend, 'passphrase' | 'memory'>) 
 /**
  * Chooses where the vault key is kept. A forced backend is taken as it is, whatever it will answer; `auto` takes the first that is not
  * `ABSENT`, in the order of {@link candidates}: a locked keychain is an answer, and another one in its place would have no key.
- * `none` says why nothing was there; the caller goes on with a passphrase or in memory. `probed` is what the keyring answered, if it was
- * asked: a keychain that is silent must not be waited for twice. Throws `USAGE` for a choice that is none.
+ * `none` says why no keyring is there; the caller uses a passphrase or memory instead. `probed` is the keyring's answer, if it was probed, so
+ * that the caller does not wait for a silent keychain again. Throws `USAGE` for an unknown choice.
  */
 export async function chooseKeyring(
   options: ChoiceOptions,

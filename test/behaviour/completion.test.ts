@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
 import { openVault } from '../../src/session/open-vault.ts';
-import { makePlace, type Place, type Start } from '../support/coffer.ts';
+import { makePlace, type Place, type Start, usual } from '../support/coffer.ts';
 import { type Bus, requireKeychain, startBus } from '../support/keychain.ts';
 
 const program = join(import.meta.dirname, '../../src/cli/main.ts');
@@ -204,12 +204,6 @@ async function withSession(): Promise<Place> {
 /** The key of the place as a credential file, which can be read any number of times. */
 function credential(place: Place): Record<string, string | undefined> {
   return { COFFER_KEY_FD: undefined, CREDENTIALS_DIRECTORY: place.credentials };
-}
-
-function usual(bus: Bus, changes: Record<string, string> = {}): Start {
-  const { DBUS_SESSION_BUS_ADDRESS, XDG_RUNTIME_DIR } = bus.env;
-  const keychain = { COFFER_KEYCHAIN: 'auto', COFFER_KEY_FD: undefined };
-  return { env: { DBUS_SESSION_BUS_ADDRESS, XDG_RUNTIME_DIR, ...keychain, ...changes } };
 }
 
 /** Writes down what is asked of the Secret Service, until it is called. */

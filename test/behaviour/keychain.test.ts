@@ -2,7 +2,7 @@ import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createItem, makeCollection } from '../faults/keychain-states-dbus.ts';
-import { conversation, makePlace, type Place, type Start } from '../support/coffer.ts';
+import { conversation, makePlace, type Place, usual } from '../support/coffer.ts';
 import { type Bus, requireKeychain, startBus } from '../support/keychain.ts';
 
 /** A keychain with a vault whose key it keeps, and one session in that vault. */
@@ -246,14 +246,6 @@ describe('a vault whose vault.json is lost', () => {
     expect(await place.sessionBytes()).toEqual(before);
   });
 });
-
-/** How coffer is started with that keychain and no key of its own. */
-function usual(bus: Bus, changes: Record<string, string | undefined> = {}): Start {
-  const { DBUS_SESSION_BUS_ADDRESS, XDG_RUNTIME_DIR } = bus.env;
-  return {
-    env: { DBUS_SESSION_BUS_ADDRESS, XDG_RUNTIME_DIR, COFFER_KEYCHAIN: 'auto', COFFER_KEY_FD: undefined, ...changes },
-  };
-}
 
 async function keep(): Promise<Kept & AsyncDisposable> {
   const bus = await startBus();

@@ -1,11 +1,11 @@
 import type { ChildProcess } from 'node:child_process';
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { conversation, makePlace, type Place, type Start } from '../support/coffer.ts';
+import { conversation, makePlace, type Place, usual } from '../support/coffer.ts';
 import { type Bus, requireKeychain, startKeychain } from '../support/keychain.ts';
+import { makeRepository } from '../support/repository.ts';
 
 /** How much slower the keychain and git are made, in milliseconds: longer than any deadline that coffer ever had for them. */
 const SLOWER = 5_000;
@@ -230,22 +230,6 @@ async function slowDown({ bus, daemon }: Kept): Promise<{ note(text: string): vo
     /** What coffer had written before the keychain went on. */
     early: () => early,
   };
-}
-
-function usual(bus: Bus, changes: Record<string, string | undefined> = {}): Start {
-  const { DBUS_SESSION_BUS_ADDRESS, XDG_RUNTIME_DIR } = bus.env;
-  return {
-    env: { DBUS_SESSION_BUS_ADDRESS, XDG_RUNTIME_DIR, COFFER_KEYCHAIN: 'auto', COFFER_KEY_FD: undefined, ...changes },
-  };
-}
-
-function makeRepository(directory: string): void {
-  mkdirSync(directory, { recursive: true });
-  const git = (...args: string[]): void => {
-    execFileSync('git', ['-c', 'user.name=a', '-c', 'user.email=a@b.c', ...args], { cwd: directory, stdio: 'ignore' });
-  };
-  git('init', '--initial-branch', 'trunk');
-  git('commit', '--allow-empty', '--message', 'first');
 }
 
 /** A git that leaves a note when it is called, and answers only when it is let. */

@@ -1,24 +1,12 @@
 import { execFileSync } from 'node:child_process';
-import { lstatSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import { lstatSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { requirePosix } from '../files/facilities.ts';
 import { conversation, makePlace, type Place } from '../support/coffer.ts';
+import { makeRepository } from '../support/repository.ts';
 
 beforeEach(requirePosix);
-
-/** Makes a repository with one commit and, where it is given, an address. */
-function makeRepository(directory: string, remote?: string): void {
-  mkdirSync(directory, { recursive: true });
-  const git = (...args: string[]): void => {
-    execFileSync('git', ['-c', 'user.name=a', '-c', 'user.email=a@b.c', ...args], { cwd: directory, stdio: 'ignore' });
-  };
-  git('init', '--initial-branch', 'trunk');
-  writeFileSync(join(directory, 'readme'), directory);
-  git('add', '.');
-  git('commit', '--message', `first of ${directory}`);
-  if (remote !== undefined) git('remote', 'add', 'origin', remote);
-}
 
 async function say(place: Place, cwd: string, words: string, ...args: string[]): Promise<void> {
   const { code, stderr } = await place.run([...args, '--model', 'demo/echo', '-p', words], { cwd });

@@ -20,7 +20,7 @@ export const campaign: Campaign = {
 /** How many times a control is tried that was not caught yet. */
 const ROUNDS = 3;
 
-/** One call in so many is attacked in the short form. */
+/** The short form attacks one call in this many. */
 const INTERVAL = 30;
 /** How many calls of a control are attacked in the short form before it looks whether the control was caught. */
 const BATCH = 6;

@@ -13,7 +13,7 @@ import { wrongWay } from './wrong-saves.ts';
 
 /** How much is free, in KiB: the list's cache takes about 8, the texts' about 12. */
 const FREE = [0, 4, 8, 12, 16, 24, 40];
-/** One case in so many is tried in the short form. */
+/** The short form tries one case in this many. */
 const INTERVAL = 7;
 /** How many cases of a control are tried in the short form before it looks whether the control was caught. */
 const BATCH = 4;

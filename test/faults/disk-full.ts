@@ -15,7 +15,7 @@ import { wrongWay } from './wrong-saves.ts';
 const FREE = [0, 4, 8, 16, 40, 100, 250, 600, 1_500];
 /** Disks that are filled at the same time. */
 const LANES = 2;
-/** One case in so many of each kind of save is tried in the short form. No multiple of how many there are in {@link FREE}. */
+/** The short form tries one case in this many of each kind of save. Must not be a multiple of the length of {@link FREE}. */
 const INTERVAL = 23;
 /** How many cases of a control are tried in the short form before it looks whether the control was caught. */
 const BATCH = 8;

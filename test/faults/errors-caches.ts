@@ -47,7 +47,7 @@ interface Fault {
   readonly error: Errno;
 }
 
-/** One error in so many is tried in the short form. */
+/** The short form tries one error in this many. */
 const INTERVAL = 16;
 /** How many errors of a control are tried in the short form before it looks whether the control was caught. */
 const BATCH = 2;

@@ -31,7 +31,7 @@ export const campaign: Campaign = {
   },
 };
 
-/** One error in so many is tried in the short form. */
+/** The short form tries one error in this many. */
 const INTERVAL = 16;
 /** How many errors of a control are tried in the short form before it looks whether the control was caught. */
 const BATCH = 6;

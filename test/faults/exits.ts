@@ -7,7 +7,7 @@ import type { Sample } from './sample.ts';
 /** So many chats at a time. */
 const LANES = 2;
 const CONTROL_TIMES = 3;
-/** One way to end in so many is tried at each moment in the short form. */
+/** The short form tries one way to end in this many at each moment. */
 const INTERVAL = 10;
 /** How many cases of a control are tried in the short form before it looks whether the control was caught. */
 const BATCH = 3;

@@ -31,7 +31,7 @@ export const campaign: Campaign = {
   run,
 };
 
-/** One attack in so many of each sort is tried in the short form. */
+/** The short form tries one attack in this many of each sort. */
 const INTERVAL = 25;
 /** How many attacks on a control are tried in the short form before it looks whether the control was caught. */
 const BATCH = 400;

@@ -16,7 +16,7 @@ const LANES = 2;
 /** How often a state is tried again for a keychain that was late. */
 const TRIES = 4;
 
-/** One kind of each state in so many is tried in the short form. */
+/** The short form tries one kind in this many of each state. */
 const INTERVAL = 6;
 
 /** Every state a keychain can be in, and every moment that it gets there, met by a list, an export, a chat and a first use. */

@@ -24,7 +24,7 @@ const KINDS = [
 
 /** How many acknowledgements of each protocol are followed by a shutdown, each in a vault of its own. */
 const MOMENTS = 6;
-/** One of them in so many is tried in the short form. */
+/** The short form tries one of them in this many. */
 const INTERVAL = 6;
 
 /** What the shutdowns left, and how many there were. */

@@ -16,7 +16,7 @@ import { unflushed } from './wrong-writers.ts';
 /** States of one protocol, and of one control. */
 const STATES = 525;
 const CONTROL_STATES = 200;
-/** One state in so many is tried in the short form. */
+/** The short form tries one state in this many. */
 const INTERVAL = 50;
 /** How many states of a control are tried in the short form before it looks whether the control was caught. */
 const BATCH = 8;

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import type { Bus } from './keychain.ts';
 import { HANGS } from './patience.ts';
 import { type Ending, Terminal } from './pty.ts';
 
@@ -220,6 +221,13 @@ export async function makePlace(furniture: Furniture = {}): Promise<Place> {
   const settings = join(place.config, 'settings.json');
   if (furniture.settings) await writeFile(settings, JSON.stringify(furniture.settings), { mode: 0o600 });
   return place;
+}
+
+/** Returns how to start coffer with a keychain and no key of its own. */
+export function usual(bus: Bus, changes: Record<string, string | undefined> = {}): Start {
+  const { DBUS_SESSION_BUS_ADDRESS, XDG_RUNTIME_DIR } = bus.env;
+  const keychain = { COFFER_KEYCHAIN: 'auto', COFFER_KEY_FD: undefined };
+  return { env: { DBUS_SESSION_BUS_ADDRESS, XDG_RUNTIME_DIR, ...keychain, ...changes } };
 }
 
 /** The messages of a session in short: `user: hello`, `assistant: echo: hello`, `assistant (partial): ec`. */
