@@ -4,7 +4,7 @@
  *
  * | exit | codes |
  * |---|---|
- * | 1 | `FAILED`, `MODEL_FAILED`, `MODEL_REFUSED`, `MODEL_LIMITED`, `MODEL_UNREACHABLE`, `LIMIT_REACHED`, `TOO_LARGE`, `IMPORT_INVALID`, `CANCELLED` |
+ * | 1 | `FAILED`, `MODEL_FAILED`, `MODEL_REFUSED`, `MODEL_LIMITED`, `MODEL_UNREACHABLE`, `TOOLS_UNSUPPORTED`, `CONTEXT_TOO_LONG`, `LIMIT_REACHED`, `TOO_LARGE`, `IMPORT_INVALID`, `CANCELLED` |
  * | 2 | `USAGE`, `SETTINGS_INVALID`, `NAME_INVALID`, `MODEL_UNKNOWN`, `MODEL_KEY_MISSING`, `MODEL_ELSEWHERE`, `INCOGNITO` |
  * | 10 | `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS` |
  * | 11 | `SESSION_IN_USE`, `VAULT_BUSY` |
@@ -42,6 +42,8 @@ export type ErrorCode =
   | 'MODEL_REFUSED'
   | 'MODEL_LIMITED'
   | 'MODEL_FAILED'
+  | 'TOOLS_UNSUPPORTED'
+  | 'CONTEXT_TOO_LONG'
   | 'MODEL_ELSEWHERE'
   | 'LIMIT_REACHED'
   | 'TOO_LARGE'
@@ -49,17 +51,46 @@ export type ErrorCode =
   | 'INCOGNITO'
   | 'CANCELLED';
 
+/** The process that has a session open. `since` is milliseconds since 1970; `pid` 0 means unknown. */
+export interface Holder {
+  readonly pid: number;
+  readonly since: number;
+}
+
+/** What a program may need to know of an error beside its code. All of it is fit to print: no plaintext, no key bytes. */
+export interface ErrorDetails extends ErrorOptions {
+  /** Why, in a few words fit for a status line: `disk full`. */
+  readonly reason?: string | undefined;
+  /** What to do now: `close it there`; or that nothing needs to be done: `nothing is changed`. */
+  readonly advice?: string | undefined;
+  /** Who has the session open, with `SESSION_IN_USE`. */
+  readonly holder?: Holder | undefined;
+}
+
 /**
  * Everything coffer throws that is not a programmer's mistake (those are TypeError and RangeError).
- * The message is one lower-case line without a full stop: what happened, to which thing, what to do
- * now. It carries ids and paths, never plaintext and never key bytes.
+ * The message is one lower-case line without a full stop: what happened, to which thing, why, and what to do
+ * now (`cannot write to /x: disk full; nothing is changed`). It carries ids and paths, never plaintext and
+ * never key bytes. It is for people; programs read the code and the other fields.
  */
 export class CofferError extends Error {
   readonly code: ErrorCode;
+  /** What happened, to which thing: the message without reason and advice. */
+  readonly what: string;
+  /** Why, in a few words fit for a status line; {@link what} if there is nothing more to say. */
+  readonly reason: string;
+  /** What to do now, or that nothing needs to be done. */
+  readonly advice: string | undefined;
+  /** Who has the session open, with `SESSION_IN_USE`. */
+  readonly holder: Holder | undefined;
 
-  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
+  constructor(code: ErrorCode, what: string, { reason, advice, holder, ...options }: ErrorDetails = {}) {
+    super(`${what}${reason === undefined ? '' : `: ${reason}`}${advice === undefined ? '' : `; ${advice}`}`, options);
     this.code = code;
+    this.what = what;
+    this.reason = reason ?? what;
+    this.advice = advice;
+    this.holder = holder;
   }
 
   override get name(): string {

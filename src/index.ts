@@ -1,4 +1,4 @@
-export { CofferError, type ErrorCode, isCofferError } from './errors.ts';
+export { CofferError, type ErrorCode, type ErrorDetails, type Holder, isCofferError } from './errors.ts';
 export type { Answer, Backend, KeychainChoice, Keyring, LookUp, Outcome, Wait } from './keyring/keyring.ts';
 export { MemoryKeyring } from './keyring/memory.ts';
 export type {

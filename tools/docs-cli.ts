@@ -26,7 +26,7 @@ export function cliMarkdown(): string {
       variables.map(([name, about]) => [code(name), plain(about)]),
     ),
     '## Exit codes',
-    'The code of an error is stable; its message may change. With `--json` an error is one line of JSON on stderr; whatever else is told there is a line `{"note": "…"}` each, before it.',
+    'The code of an error is stable; its message may change. With `--json` an error is one line of JSON on stderr, with its `reason`, and `advice` and `holder` if there are any; whatever else is told there is a line `{"note": "…"}` each, before it.',
     table(
       ['exit', 'means', 'codes'],
       exitDocs().map(({ exit, about, codes }) => [exit, plain(about), codes.map(code).join(' ')]),

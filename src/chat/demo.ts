@@ -19,7 +19,7 @@ export function demoModel(model: string): ChatModel {
       .map((name) => `demo/${name}`)
       .toReversed();
     const there = `${known.toReversed().join(', ')} and ${last}`;
-    throw new CofferError('MODEL_UNKNOWN', `no demo ${quote(model)}; there is ${there}`);
+    throw new CofferError('MODEL_UNKNOWN', `no demo ${quote(model)}`, { advice: `there is ${there}` });
   }
   return {
     name: `demo/${model}`,

@@ -3,49 +3,34 @@ import { type Endpoint, quote } from './providers.ts';
 
 /**
  * Says in one line what went wrong with a request, and what to do: `MODEL_REFUSED` (401, 403),
- * `MODEL_UNKNOWN` (404), `MODEL_LIMITED` (429), `MODEL_UNREACHABLE`, else `MODEL_FAILED`. Of what the
+ * `MODEL_UNKNOWN` (404), `MODEL_LIMITED` (429), `MODEL_UNREACHABLE`, `TOOLS_UNSUPPORTED` if the model takes no tools,
+ * `CONTEXT_TOO_LONG` if the conversation is longer than the model takes, else `MODEL_FAILED`. Of what the
  * server sent, only numbers and its code word are repeated: its messages, and the SDK's errors, quote
  * keys and conversations. `begun` tells whether a part of the reply had arrived.
  */
 export function explain(error: unknown, endpoint: Endpoint, begun: boolean): CofferError {
   if (isCofferError(error)) return error;
   const status = statusOf(error);
-  if (status !== undefined) {
-    const fault = explainStatus(status, error, endpoint);
-    if (toolRefusal.test(String(fieldOf(error, 'responseBody')))) toolRefusals.add(fault);
-    return fault;
-  }
+  if (status !== undefined) return explainStatus(status, error, endpoint);
   const cause = networkErrorOf(error);
-  const reason = cause === undefined ? '' : ` (${cause.code})`;
+  const why = cause === undefined ? '' : ` (${cause.code})`;
   if (begun) {
-    return new CofferError('MODEL_FAILED', `the reply of ${nameOf(endpoint)} broke off${reason}: ask again`, { cause });
+    const what = `the reply of ${nameOf(endpoint)} broke off${why}`;
+    return new CofferError('MODEL_FAILED', what, { advice: 'ask again', cause });
   }
   if (cause !== undefined || isRequestError(error)) {
-    const place = `${endpoint.provider} at ${endpoint.baseURL}`;
-    const message = `cannot reach ${place}${reason}: check that it runs and that baseURL is right`;
-    return new CofferError('MODEL_UNREACHABLE', message, { cause });
+    const what = `cannot reach ${endpoint.provider} at ${endpoint.baseURL}${why}`;
+    const advice = 'check that it runs and that baseURL is right';
+    return new CofferError('MODEL_UNREACHABLE', what, { advice, cause });
   }
-  const message = `what ${endpoint.provider} sent from ${endpoint.baseURL} is not a reply: check baseURL`;
-  return new CofferError('MODEL_FAILED', message);
-}
-
-/** Tells whether a fault of {@link explain} came of a model that takes no tools: it may answer without them. */
-export function refusesTools(fault: CofferError): boolean {
-  return toolRefusals.has(fault);
+  const what = `what ${endpoint.provider} sent from ${endpoint.baseURL} is not a reply`;
+  return new CofferError('MODEL_FAILED', what, { advice: 'check baseURL' });
 }
 
 /** Says that the reply is no longer wanted: `CANCELLED`. */
 export function cancelled(): CofferError {
   return new CofferError('CANCELLED', 'the reply was cancelled');
 }
-
-/** Tells whether a fault of {@link explain} came of a conversation that is longer than the model takes. */
-export function refusesLength(fault: CofferError): boolean {
-  return lengthRefusals.has(fault);
-}
-
-const toolRefusals = new WeakSet<CofferError>();
-const lengthRefusals = new WeakSet<CofferError>();
 
 /** No server has a code word for it; these are the words of Ollama, vLLM, LM Studio and OpenRouter. */
 const toolRefusal =
@@ -58,38 +43,37 @@ const tooLong =
 function explainStatus(status: number, error: unknown, endpoint: Endpoint): CofferError {
   const { provider, model, baseURL, apiKeyEnv } = endpoint;
   const word = codeWordOf(error);
-  const reason = word === undefined ? `${status}` : `${status}, ${word}`;
+  const why = word === undefined ? `${status}` : `${status}, ${word}`;
+  const answer = String(fieldOf(error, 'responseBody'));
+  if (toolRefusal.test(answer)) {
+    const advice = 'set tools to false in the settings, or choose another with /model';
+    return new CofferError('TOOLS_UNSUPPORTED', `${nameOf(endpoint)} takes no tools (${why})`, { advice });
+  }
   if (status === 401 || status === 403) {
     const advice =
       apiKeyEnv === undefined
         ? `name the environment variable with its key as apiKeyEnv of ${provider} in the settings`
         : `check the key in the environment variable ${apiKeyEnv}`;
-    return new CofferError('MODEL_REFUSED', `${provider} refused the request (${reason}): ${advice}`);
+    return new CofferError('MODEL_REFUSED', `${provider} refused the request (${why})`, { advice });
   }
   if (status === 404 || word === 'model_not_found') {
-    const message = `${provider} at ${baseURL} has no model ${quote(model)} (${reason}): check the name and baseURL`;
-    return new CofferError('MODEL_UNKNOWN', message);
+    const what = `${provider} at ${baseURL} has no model ${quote(model)} (${why})`;
+    return new CofferError('MODEL_UNKNOWN', what, { advice: 'check the name and baseURL' });
   }
-  if (word === 'context_length_exceeded' || tooLong.test(String(fieldOf(error, 'responseBody')))) {
-    const message = `the conversation is longer than ${nameOf(endpoint)} takes (${reason}): /compact shortens it`;
-    const fault = new CofferError('MODEL_FAILED', message);
-    lengthRefusals.add(fault);
-    return fault;
+  if (word === 'context_length_exceeded' || tooLong.test(answer)) {
+    const what = `the conversation is longer than ${nameOf(endpoint)} takes (${why})`;
+    return new CofferError('CONTEXT_TOO_LONG', what, { advice: '/compact shortens it' });
   }
   if (status === 429) {
-    return new CofferError(
-      'MODEL_LIMITED',
-      `${provider} takes no more requests for now (${reason}): ${retryOf(error)}`,
-    );
+    const what = `${provider} takes no more requests for now (${why})`;
+    return new CofferError('MODEL_LIMITED', what, { advice: retryOf(error) });
   }
   if (status >= 300 && status < 400) {
-    const message = `${provider} at ${baseURL} points elsewhere (${reason}): set baseURL to the address it points to`;
-    return new CofferError('MODEL_FAILED', message);
+    const what = `${provider} at ${baseURL} points elsewhere (${why})`;
+    return new CofferError('MODEL_FAILED', what, { advice: 'set baseURL to the address it points to' });
   }
-  return new CofferError(
-    'MODEL_FAILED',
-    `${nameOf(endpoint)} failed (${reason}): ask again or choose another with /model`,
-  );
+  const advice = 'ask again or choose another with /model';
+  return new CofferError('MODEL_FAILED', `${nameOf(endpoint)} failed (${why})`, { advice });
 }
 
 /** The HTTP status: of the response, or of an error event in a stream, which calls it `code` or says it in words. */

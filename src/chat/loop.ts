@@ -3,7 +3,6 @@ import { type Arrived, ArrivingReply, type Call, faultOf, type ReplySession } fr
 import { type CallEnd, notBegun, runCalls } from './calls.ts';
 import { type Compacted, compact, isOver } from './compact.ts';
 import { contextOf, tokensOf } from './context.ts';
-import { refusesLength, refusesTools } from './faults.ts';
 import type { ChatModel, OfferedTool } from './reply.ts';
 import type { Approve, ToolBox } from './tools/toolbox.ts';
 
@@ -134,8 +133,8 @@ async function ask(
   } catch (error) {
     if (signal.aborted && isCofferError(error, 'CANCELLED')) return await arriving.breakOff('cancelled');
     if (isCofferError(error)) {
-      if (options.mayCompact && arriving.isEmpty && refusesLength(error)) return 'too long';
-      if (tools === undefined || !arriving.isEmpty || !refusesTools(error))
+      if (options.mayCompact && arriving.isEmpty && error.code === 'CONTEXT_TOO_LONG') return 'too long';
+      if (tools === undefined || !arriving.isEmpty || error.code !== 'TOOLS_UNSUPPORTED')
         return await arriving.breakOff('failed', error);
       withoutTools.add(model);
       events.onToolsRefused?.();

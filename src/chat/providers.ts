@@ -54,10 +54,9 @@ export interface Endpoint {
 export function parseModelName(name: string): { provider: string; model: string } {
   const [, provider, model] = /^([A-Za-z0-9][A-Za-z0-9._-]*)\/(\P{C}*[^\s\p{C}])$/u.exec(name.trim()) ?? [];
   if (provider === undefined || model === undefined) {
-    throw new CofferError(
-      'MODEL_UNKNOWN',
-      `${quote(name)} does not name a model; write provider/model, for example ollama/qwen3`,
-    );
+    throw new CofferError('MODEL_UNKNOWN', `${quote(name)} does not name a model`, {
+      advice: 'write provider/model, for example ollama/qwen3',
+    });
   }
   return { provider, model };
 }
@@ -77,10 +76,9 @@ export function findEndpoint(
   const theirs = Object.hasOwn(providers, provider) ? providers[provider] : undefined;
   if (ours === undefined && theirs === undefined) {
     const known = [...new Set(['demo', ...Object.keys(builtinProviders), ...Object.keys(providers)])].sort();
-    throw new CofferError(
-      'MODEL_UNKNOWN',
-      `unknown provider ${provider} in ${quote(name)}; known: ${known.join(', ')}`,
-    );
+    throw new CofferError('MODEL_UNKNOWN', `unknown provider ${provider} in ${quote(name)}`, {
+      advice: `known: ${known.join(', ')}`,
+    });
   }
   const baseURL = theirs?.baseURL ?? ours?.baseURL;
   if (baseURL === undefined || !isBaseURL(baseURL)) {

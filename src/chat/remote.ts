@@ -89,7 +89,9 @@ async function nameModels(fault: CofferError, { provider, model, baseURL, isLoca
   const models = await listModels(baseURL, AbortSignal.timeout(1000));
   if (models === undefined || models.length === 0 || models.includes(model)) return fault;
   const some = models.length > 20 ? [...models.slice(0, 20), '…'] : models;
-  return new CofferError('MODEL_UNKNOWN', `${provider} has no model ${quote(model)}; it has ${some.join(', ')}`);
+  return new CofferError('MODEL_UNKNOWN', `${provider} has no model ${quote(model)}`, {
+    advice: `it has ${some.join(', ')}`,
+  });
 }
 
 async function sdk(): Promise<typeof import('ai')> {

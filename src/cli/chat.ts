@@ -199,8 +199,8 @@ export class Chat {
     const { unsaved } = this.#session;
     const messages =
       unsaved && unsaved.messages > 0 && `${countMessages(unsaved.messages)} since ${clock(unsaved.since)}`;
-    const message = `not saved, lost: ${messages || 'how the conversation ended'}: ${reasonOf(error)}`;
-    return new CofferError('NOT_SAVED', message, { cause: error });
+    const what = `not saved, lost: ${messages || 'how the conversation ended'}`;
+    return new CofferError('NOT_SAVED', what, { reason: error.reason, cause: error });
   }
 
   /** The session to go on with; undefined where somebody would rather read it, or leave it. */
@@ -223,8 +223,7 @@ export class Chat {
 
   /** Of a session that another process has, one can have a copy, or read it. */
   async #aside(row: Row, acceptOlder: boolean, error: CofferError): Promise<Session | undefined> {
-    const [where] = error.message.split('; ');
-    const answer = await this.input.ask(`${where}; go on in a [f]ork of it, [r]ead it only, or [N]either? `);
+    const answer = await this.input.ask(`${error.what}; go on in a [f]ork of it, [r]ead it only, or [N]either? `);
     if (/^f(ork)?$/i.test(answer?.trim() ?? '')) return this.sessions.fork(row, { acceptOlder });
     if (!/^r(ead)?$/i.test(answer?.trim() ?? '')) throw error;
     const { showConversation } = await import('./conversation.ts');
@@ -267,7 +266,9 @@ export class Chat {
     const question = `this conversation is not saved since ${clock(unsaved.since)}; drop what is not? [y/N] `;
     const answer = this.terminal.interactive ? await this.input.ask(question) : undefined;
     if (/^y(es)?$/i.test(answer?.trim() ?? '')) return;
-    throw new CofferError('NOT_SAVED', `still in this conversation: it is not saved: ${reasonOf(unsaved.error)}`);
+    throw new CofferError('NOT_SAVED', 'still in this conversation: it is not saved', {
+      reason: unsaved.error.reason,
+    });
   }
 
   /** Waits for the key, and saves. Whoever stops waiting, or waits in vain, still has what is not saved. */
@@ -302,14 +303,4 @@ export class Chat {
       this.terminal.tell(`${error.message}; /model <name> chooses another`);
     }
   }
-}
-
-/**
- * The reason in an error's message, fit for a status line: `disk full` of `cannot write /x: disk full; nothing changed`,
- * `the bus is gone: ENOENT` of `no key can be kept: the bus is gone: ENOENT; start it`.
- */
-export function reasonOf(error: CofferError): string {
-  const [what = ''] = error.message.split('; ');
-  const at = error.code.startsWith('KEY_') ? what.indexOf(': ') : what.lastIndexOf(': ');
-  return at === -1 ? what : what.slice(at + 2);
 }

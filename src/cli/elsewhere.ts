@@ -36,5 +36,7 @@ export async function requireMaySend(
     const answer = await asked.input.ask(`${what}, would all be sent to ${to}; send them? [y/N] `);
     if (/^y(es)?$/i.test(answer?.trim() ?? '')) return;
   }
-  throw new CofferError('MODEL_ELSEWHERE', `${what}, are not sent to ${to}; --yes sends them, /reset begins anew`);
+  throw new CofferError('MODEL_ELSEWHERE', `${what}, are not sent to ${to}`, {
+    advice: '--yes sends them, /reset begins anew',
+  });
 }

@@ -22,7 +22,7 @@ export interface PlainTarget {
  * `USAGE` without a name.
  */
 export async function writePlain(target: PlainTarget, text: Iterable<string>): Promise<string> {
-  if (target.path === '') throw new CofferError('USAGE', 'a file needs a name; nothing is written');
+  if (target.path === '') throw new CofferError('USAGE', 'a file needs a name', { advice: 'nothing is written' });
   const path = resolve(target.path);
   refuseVault(path, target.vault);
   try {
@@ -69,12 +69,12 @@ async function requireReplaceable(path: string, { mayReplace, force }: PlainTarg
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) return;
   if (!found.isFile() && !found.isSymbolicLink()) {
-    throw new CofferError('FAILED', `${path} is ${kindOf(found)}; give another name`);
+    throw new CofferError('FAILED', `${path} is ${kindOf(found)}`, { advice: 'give another name' });
   }
   if (force === true) return;
   const what = found.isSymbolicLink() ? 'is a symbolic link' : 'is there already';
   if (mayReplace === undefined) {
-    throw new CofferError('FAILED', `${path} ${what}; give another name, or --force to replace it`);
+    throw new CofferError('FAILED', `${path} ${what}`, { advice: 'give another name, or --force to replace it' });
   }
   const question = `${path} ${what}; replace ${found.isSymbolicLink() ? 'the link' : 'it'}? [y/N] `;
   if (!(await mayReplace(question))) throw new CofferError('CANCELLED', `${path} was left as it is`);
@@ -90,7 +90,9 @@ function refuseVault(path: string, vault: string): void {
   const root = realOf(vault);
   const inside = relative(root, join(realOf(dirname(path)), basename(path)));
   if (inside === '' || (inside !== '..' && !inside.startsWith(`..${sep}`) && resolve(root, inside).startsWith(root))) {
-    throw new CofferError('FAILED', `${path} is in the vault, where nothing is kept in the clear; give another name`);
+    throw new CofferError('FAILED', `${path} is in the vault, where nothing is kept in the clear`, {
+      advice: 'give another name',
+    });
   }
 }
 

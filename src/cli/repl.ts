@@ -1,5 +1,5 @@
 import type { CofferError } from '../errors.ts';
-import { type Chat, reasonOf } from './chat.ts';
+import type { Chat } from './chat.ts';
 import { clock } from './rows.ts';
 import type { Guard } from './signals.ts';
 import { parseLine } from './slash/parse.ts';
@@ -101,5 +101,5 @@ function statusTeller(chat: Chat): () => void {
 }
 
 function describe(unsaved: { since: Date; error: CofferError }): string {
-  return `NOT SAVED since ${clock(unsaved.since)}: ${reasonOf(unsaved.error)}`;
+  return `NOT SAVED since ${clock(unsaved.since)}: ${unsaved.error.reason}`;
 }

@@ -14,6 +14,9 @@ export const errorSchema: z.ZodType = z.strictObject({
     code: z.string(),
     exit: count,
     message: z.string(),
+    reason: z.string(),
+    advice: z.string().optional(),
+    holder: z.strictObject({ pid: count, since: count }).optional(),
     faults: z.array(z.string()).optional(),
   }),
 });

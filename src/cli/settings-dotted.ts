@@ -37,14 +37,15 @@ export function splitKey(key: string): readonly string[] {
 export function unknownKey(key: string): CofferError {
   const whole = keyNames.find((name) => key.startsWith(`${name}.`));
   if (whole === 'providers') {
-    return new CofferError('USAGE', `${key} is unknown; write providers.<name>, with letters, digits and . _ - only`);
+    return new CofferError('USAGE', `${key} is unknown`, {
+      advice: 'write providers.<name>, with letters, digits and . _ - only',
+    });
   }
   if (whole !== undefined) {
     const rest = key.slice(whole.length + 1);
-    return new CofferError(
-      'USAGE',
-      `${whole} is set as a whole, and has no ${rest}; coffer config get ${whole} shows it`,
-    );
+    return new CofferError('USAGE', `${whole} is set as a whole, and has no ${rest}`, {
+      advice: `coffer config get ${whole} shows it`,
+    });
   }
   return new CofferError('USAGE', describeUnknown(key.split('.').slice(0, key.startsWith('permissions.') ? 2 : 1)));
 }
@@ -61,7 +62,7 @@ export function setAt(root: Record<string, unknown>, path: readonly string[], va
     if (!Object.hasOwn(at, name)) define(at, name, {});
     const inside = at[name];
     if (!isObject(inside))
-      throw new CofferError('USAGE', `${name} in the settings is no object; coffer config unset ${name}`);
+      throw new CofferError('USAGE', `${name} in the settings is no object`, { advice: `coffer config unset ${name}` });
     at = inside;
   }
   define(at, path.at(-1) ?? '', value);

@@ -25,7 +25,8 @@ const PATIENCE = 2000;
  * them, `NOT_SAVED`; the file is as it was then.
  */
 export async function setSetting(path: string, key: string, value: unknown): Promise<void> {
-  if (isTooDeep(value)) throw new CofferError('SETTINGS_INVALID', `${key} is ${tooDeep}; nothing is changed`);
+  if (isTooDeep(value))
+    throw new CofferError('SETTINGS_INVALID', `${key} is ${tooDeep}`, { advice: 'nothing is changed' });
   refuseSecrets(key, value);
   using _turn = await takeSettings(path);
   const { text, settings } = await readForChange(path);
@@ -33,7 +34,7 @@ export async function setSetting(path: string, key: string, value: unknown): Pro
   setAt(settings, findKey(settings, key) ?? splitKey(key), value);
   const after = findFaults(settings);
   const [fault] = after.filter((line) => !before.includes(line));
-  if (fault !== undefined) throw new CofferError('SETTINGS_INVALID', `${fault}; nothing is changed`);
+  if (fault !== undefined) throw new CofferError('SETTINGS_INVALID', fault, { advice: 'nothing is changed' });
   if (after.length > 0) throw invalidSettings(path, after);
   await writeSettings(path, formatLike(text, settings));
 }
@@ -95,7 +96,9 @@ async function replace(path: string, bytes: Buffer): Promise<boolean> {
 }
 
 function cutShort(path: string, now: string): CofferError {
-  return new CofferError('NOT_SAVED', `cannot write all of ${path}, the disk may be full: make room; ${now}`);
+  return new CofferError('NOT_SAVED', `cannot write all of ${path}, the disk may be full: make room`, {
+    advice: now,
+  });
 }
 
 async function readForChange(path: string): Promise<{ text: string; settings: Record<string, unknown> }> {
@@ -109,10 +112,9 @@ async function readForChange(path: string): Promise<{ text: string; settings: Re
 function refuseSecrets(key: string, value: unknown): void {
   if (looksLikeKey(key)) throw unknownKey(key);
   if (typeof value === 'string' && looksLikeKey(value)) {
-    throw new CofferError(
-      'SETTINGS_INVALID',
-      `what ${key} is set to looks like an API key; put it into an environment variable and its name into providers.<name>.apiKeyEnv`,
-    );
+    throw new CofferError('SETTINGS_INVALID', `what ${key} is set to looks like an API key`, {
+      advice: 'put it into an environment variable and its name into providers.<name>.apiKeyEnv',
+    });
   }
   if (typeof value === 'object' && value !== null)
     for (const inside of Object.values(value)) refuseSecrets(key, inside);
@@ -127,7 +129,6 @@ function formatLike(text: string, settings: object): string {
 function notWritten(path: string, cause: unknown): unknown {
   const { errno } = cause as NodeJS.ErrnoException;
   if (errno === undefined) return cause;
-  return new CofferError('NOT_SAVED', `cannot write ${path}: ${getSystemErrorMessage(errno)}; nothing is changed`, {
-    cause,
-  });
+  const reason = getSystemErrorMessage(errno);
+  return new CofferError('NOT_SAVED', `cannot write ${path}`, { reason, advice: 'nothing is changed', cause });
 }

@@ -135,10 +135,9 @@ async function fromProject(directory: string | undefined): Promise<Said[]> {
   const { findFaults, findForbidden, projectKeys } = await import('./settings-schema.ts');
   const forbidden = findForbidden(read.value);
   if (forbidden.length > 0) {
-    throw new CofferError(
-      'SETTINGS_INVALID',
-      `${path} sets ${forbidden.join(', ')}, and only your own settings may; a project may set ${projectKeys.join(', ')}`,
-    );
+    throw new CofferError('SETTINGS_INVALID', `${path} sets ${forbidden.join(', ')}, and only your own settings may`, {
+      advice: `a project may set ${projectKeys.join(', ')}`,
+    });
   }
   const faults = findFaults(read.value);
   if (faults.length > 0) throw invalidSettings(path, faults);

@@ -73,9 +73,10 @@ export class Terminal {
   }
 
   /** Writes why the program ends to stderr as JSON: `{"error":{"code","exit","message"}}`, with `faults` where there are several. */
-  failJson({ code, message, cause }: CofferError, exit: number): void {
+  failJson({ code, message, reason, advice, holder, cause }: CofferError, exit: number): void {
     const faults = cause instanceof AggregateError ? cause.errors.map(({ message }: Error) => message) : undefined;
-    this.#put(this.streams.stderr, `${escapeJsonLine({ error: { code, exit, message, faults } })}\n`);
+    const error = { code, exit, message, reason, advice, holder, faults };
+    this.#put(this.streams.stderr, `${escapeJsonLine({ error })}\n`);
   }
 
   /** Writes why the program ends to stderr: `coffer: message`. */

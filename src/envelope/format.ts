@@ -229,7 +229,9 @@ export function unauthentic(message: string, options?: ErrorOptions): CofferErro
 
 /** Says that more was to be sealed than one sealed file takes. */
 export function tooLarge(): CofferError {
-  return new CofferError('NOT_SAVED', 'the session is larger than a sealed file can be (1 GiB); go on in a new one');
+  return new CofferError('NOT_SAVED', 'the session is larger than a sealed file can be (1 GiB)', {
+    advice: 'go on in a new one',
+  });
 }
 
 function decodeBody(body: Buffer): Segment[] {
@@ -265,7 +267,9 @@ function idBytes(id: string): Buffer {
 }
 
 function newer(what: string): CofferError {
-  return new CofferError('NEWER_VERSION', `made by a newer version of coffer (${what}); update coffer to open it`);
+  return new CofferError('NEWER_VERSION', `made by a newer version of coffer (${what})`, {
+    advice: 'update coffer to open it',
+  });
 }
 
 function viewOf(bytes: Uint8Array): Buffer {

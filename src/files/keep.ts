@@ -29,7 +29,10 @@ export function keepCopy(path: string, directory: string, name: string, note: st
       throw error;
     }
   } catch (cause) {
-    throw new CofferError('NOT_SAVED', `cannot keep a copy of ${path} in ${directory}: ${reasonOf(cause)}`, { cause });
+    throw new CofferError('NOT_SAVED', `cannot keep a copy of ${path} in ${directory}`, {
+      reason: reasonOf(cause),
+      cause,
+    });
   }
   return kept;
 }

@@ -91,7 +91,9 @@ export async function takeLock(path: string, waitMs: number): Promise<FileLock> 
       return lock;
     }
     if (performance.now() >= deadline) {
-      throw new CofferError('VAULT_BUSY', `${path} is held by another process for more than ${waitMs} ms; try again`);
+      throw new CofferError('VAULT_BUSY', `${path} is held by another process for more than ${waitMs} ms`, {
+        advice: 'try again',
+      });
     }
     // Random, so that those who wait for the same lock do not keep meeting.
     await pause(1 + Math.random() * 9);
@@ -132,7 +134,7 @@ function lockFileAt(path: string): BigIntStats | undefined {
     throw unlockable(path, error);
   }
   if (found && (!found.isFile() || found.size !== 0n)) {
-    throw new CofferError('FAILED', `${path} is not a lock file; move it away`);
+    throw new CofferError('FAILED', `${path} is not a lock file`, { advice: 'move it away' });
   }
   return found;
 }

@@ -26,7 +26,9 @@ export function makeDirectory(path: string): void {
     const found = lstatSync(directory);
     if (!found.isDirectory()) {
       const thing = found.isSymbolicLink() ? 'a symbolic link' : 'a file';
-      throw new CofferError('FAILED', `${directory} is ${thing}; name a directory in its place, or move it away`);
+      throw new CofferError('FAILED', `${directory} is ${thing}`, {
+        advice: 'name a directory in its place, or move it away',
+      });
     }
     if (found.uid === process.geteuid?.() && (found.mode & 0o777) !== 0o700) {
       chmodSync(directory, 0o700);

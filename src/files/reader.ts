@@ -53,7 +53,7 @@ export function namesIn(directory: string): string[] {
     return readdirSync(directory);
   } catch (error) {
     if (isSystemError(error, 'ENOENT')) return [];
-    throw new CofferError('FAILED', `cannot list ${directory}: ${reasonOf(error)}`, { cause: error });
+    throw new CofferError('FAILED', `cannot list ${directory}`, { reason: reasonOf(error), cause: error });
   }
 }
 
@@ -64,13 +64,13 @@ function orFailed<T>(path: string, step: () => T): T {
     if (isCofferError(error) || isSystemError(error, 'ENOENT')) {
       throw error;
     }
-    throw new CofferError('FAILED', `cannot read ${path}: ${reasonOf(error)}`, { cause: error });
+    throw new CofferError('FAILED', `cannot read ${path}`, { reason: reasonOf(error), cause: error });
   }
 }
 
 function stampOf(path: string, found: BigIntStats): Stamp {
   if (!found.isFile()) {
-    throw new CofferError('FAILED', `${path} is not a regular file; move it away`);
+    throw new CofferError('FAILED', `${path} is not a regular file`, { advice: 'move it away' });
   }
   return { dev: found.dev, ino: found.ino, size: Number(found.size) };
 }
@@ -80,7 +80,9 @@ function readAll(path: string, file: number, offset: number, length: number): Bu
   for (let done = 0; done < length; ) {
     const got = readSync(file, bytes, done, length - done, offset + done);
     if (got === 0) {
-      throw new CofferError('FAILED', `${path} ends at ${offset + done}, before what is to be read; read it again`);
+      throw new CofferError('FAILED', `${path} ends at ${offset + done}, before what is to be read`, {
+        advice: 'read it again',
+      });
     }
     done += got;
   }

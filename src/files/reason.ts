@@ -5,13 +5,11 @@ const { getSystemErrorMessage } = process.getBuiltinModule('node:util');
 
 /**
  * Says in a few words why a file operation failed: `disk full`, `read-only file system`,
- * `permission denied`, fit for a status line (`NOT SAVED since 12:31: disk full`). Looks through
- * `NOT_SAVED` and `DURABILITY_UNKNOWN` to their cause, and through an error while cleaning up to the first one; any other error answers with its message.
+ * `permission denied`, fit for a status line (`NOT SAVED since 12:31: disk full`). Looks through an error while
+ * cleaning up to the first one; any other error answers with its message.
  */
 export function reasonOf(error: unknown): string {
-  if (isCofferError(error, 'NOT_SAVED', 'DURABILITY_UNKNOWN') && error.cause !== undefined) {
-    return reasonOf(error.cause);
-  }
+  if (isCofferError(error)) return error.reason;
   if (error instanceof SuppressedError) {
     return reasonOf(error.suppressed);
   }
@@ -38,7 +36,7 @@ export interface SystemError extends Error {
 
 /** Makes the `NOT_SAVED` error of one path. `cause` is what the system answered; its words go into the message. */
 export function notSaved(doing: string, path: string, cause: unknown, consequence: string): CofferError {
-  return new CofferError('NOT_SAVED', `${doing} ${path}: ${reasonOf(cause)}; ${consequence}`, { cause });
+  return new CofferError('NOT_SAVED', `${doing} ${path}`, { reason: reasonOf(cause), advice: consequence, cause });
 }
 
 const phrases: Readonly<Record<string, string>> = {

@@ -9,7 +9,7 @@ export function removeFile(path: string): void {
     unlinkSync(path);
     syncDirectory(dirname(path));
   } catch (cause) {
-    throw new CofferError('NOT_SAVED', `cannot remove ${path}: ${reasonOf(cause)}`, { cause });
+    throw new CofferError('NOT_SAVED', `cannot remove ${path}`, { reason: reasonOf(cause), cause });
   }
 }
 

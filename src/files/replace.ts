@@ -146,7 +146,10 @@ export function sweepTemps(directory: string, isIdle: (name: string) => boolean)
     return temps.length;
   } catch (cause) {
     if (isSystemError(cause, 'ENOENT')) return 0; // there is no such directory yet, or another process has swept it
-    throw new CofferError('FAILED', `cannot clear unfinished saves from ${directory}: ${reasonOf(cause)}`, { cause });
+    throw new CofferError('FAILED', `cannot clear unfinished saves from ${directory}`, {
+      reason: reasonOf(cause),
+      cause,
+    });
   }
 }
 
@@ -277,8 +280,8 @@ function flushSync(place: Place): void {
 }
 
 function durabilityUnknown(place: Place, cause: unknown): CofferError {
-  const message = `${place.path} is written, but its directory is not flushed: ${reasonOf(cause)}; save again`;
-  return new CofferError('DURABILITY_UNKNOWN', message, { cause });
+  const what = `${place.path} is written, but its directory is not flushed`;
+  return new CofferError('DURABILITY_UNKNOWN', what, { reason: reasonOf(cause), advice: 'save again', cause });
 }
 
 /** The name whose overwrite a temporary file belongs to. */

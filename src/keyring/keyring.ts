@@ -102,7 +102,9 @@ export function candidates(
 /** The backends that may be asked, in order; an answer where none is to be asked. */
 function eligibleFor({ choice, recorded, env }: ChoiceOptions): Exclude<Backend, 'passphrase' | 'memory'>[] | Refusal {
   if (!KEYCHAIN_CHOICES.includes(choice)) {
-    throw new CofferError('USAGE', `no such keychain; COFFER_KEYCHAIN may be ${KEYCHAIN_CHOICES.join(', ')}`);
+    throw new CofferError('USAGE', 'no such keychain', {
+      advice: `COFFER_KEYCHAIN may be ${KEYCHAIN_CHOICES.join(', ')}`,
+    });
   }
   if (choice === 'passphrase' || choice === 'memory') return forTheCaller(choice, 'COFFER_KEYCHAIN asks for');
   if (choice !== 'auto') return [choice];

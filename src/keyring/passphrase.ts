@@ -97,5 +97,8 @@ function decode(path: string, bytes: Buffer): string {
 }
 
 function unusable(path: string, why: string, cause?: unknown): CofferError {
-  return new CofferError('KEY_ABSENT', `the passphrase file ${path} ${why}; write the passphrase into it`, { cause });
+  return new CofferError('KEY_ABSENT', `the passphrase file ${path} ${why}`, {
+    advice: 'write the passphrase into it',
+    cause,
+  });
 }

@@ -125,7 +125,9 @@ function stampOf(stats: BigIntStats | undefined): string {
 }
 
 function deleted({ id }: Row): CofferError {
-  return new CofferError('SESSION_NOT_FOUND', `session ${id} was deleted; there is nothing more to follow`);
+  return new CofferError('SESSION_NOT_FOUND', `session ${id} was deleted`, {
+    advice: 'there is nothing more to follow',
+  });
 }
 
 function rolledBack({ id }: Row): CofferError {

@@ -61,7 +61,8 @@ export function forkOf(
 ): Fork {
   const { directory, model, branch, worktree, project } = from.state;
   const of = promptsOf(from.state).length;
-  if (of === 0) throw new CofferError('USAGE', 'this conversation has no prompt yet; there is nothing to fork');
+  if (of === 0)
+    throw new CofferError('USAGE', 'this conversation has no prompt yet', { advice: 'there is nothing to fork' });
   if (prompts === 0) throw noSuchPrompt(0, of);
   const cut = cutAfter(from.events, prompts);
   const reason = `forked after prompt ${cut.prompts}`;
@@ -82,7 +83,8 @@ export interface Rewind {
 /** Plans to take back what comes after the first `prompts` prompts and their answers; the last prompt unless told. Throws `USAGE`. */
 export function rewindOf(state: State, prompts?: number): Rewind {
   const of = promptsOf(state).length;
-  if (of === 0) throw new CofferError('USAGE', 'this conversation has no prompt yet; there is nothing to take back');
+  if (of === 0)
+    throw new CofferError('USAGE', 'this conversation has no prompt yet', { advice: 'there is nothing to take back' });
   const kept = prompts ?? of - 1;
   const to = endOf(state, kept);
   const event: NewEvent = { type: 'rewind', to };
@@ -94,7 +96,7 @@ export function rewindOf(state: State, prompts?: number): Rewind {
 
 function noSuchPrompt(prompts: number, of: number): CofferError {
   const range = of === 0 ? 'it has no prompt yet' : `its prompts are numbered 1 to ${of}`;
-  return new CofferError('USAGE', `there is no prompt ${prompts} in this conversation; ${range}`);
+  return new CofferError('USAGE', `there is no prompt ${prompts} in this conversation`, { advice: range });
 }
 
 /** The events, whose ids rise, without what was taken back: what `fold` leaves out of a state is left out here. */

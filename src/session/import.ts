@@ -211,7 +211,7 @@ function requireListable(length: number): void {
 }
 
 function invalid(row: number, what: string, cause?: unknown): CofferError {
-  return new CofferError('IMPORT_INVALID', `line ${row}: ${what}; nothing was imported`, { cause });
+  return new CofferError('IMPORT_INVALID', `line ${row}: ${what}`, { advice: 'nothing was imported', cause });
 }
 
 /** Makes the events those of a session of its own, as salvage does: behind where the exported one began, so that its counts are kept. */

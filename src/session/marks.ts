@@ -18,10 +18,9 @@ export type Mark = (marks: Marks) => NewEvent | undefined;
 export function naming(name: string): Mark {
   const checked = checkName(name);
   if (/^(last|_autosave|\d+)$/.test(checked)) {
-    throw new CofferError(
-      'NAME_INVALID',
-      `${checked} means something else where a session is asked for; give another name`,
-    );
+    throw new CofferError('NAME_INVALID', `${checked} means something else where a session is asked for`, {
+      advice: 'give another name',
+    });
   }
   return (marks) => (marks.name === checked ? undefined : { type: 'name', name: checked });
 }
@@ -54,7 +53,7 @@ export function untagging(tags: readonly string[]): Mark {
     const missing = tags.find((tag) => !marks.tags.includes(tag));
     if (missing !== undefined) {
       const has = marks.tags.length === 0 ? 'it has none' : `it has ${marks.tags.join(', ')}`;
-      throw new CofferError('NAME_INVALID', `no tag ${missing} to take away; ${has}`);
+      throw new CofferError('NAME_INVALID', `no tag ${missing} to take away`, { advice: has });
     }
     return tags.length === 0 ? undefined : { type: 'tags', tags: marks.tags.filter((tag) => !tags.includes(tag)) };
   };
@@ -69,10 +68,9 @@ function checkTags(tags: readonly string[]): readonly string[] {
   for (const tag of tags) {
     if (/^[\p{Ll}\p{Lo}\p{M}\p{N}_-]+$/u.test(tag) && [...tag].length <= TAG_LENGTH) continue;
     const form = `lower-case letters, digits, - and _, at most ${TAG_LENGTH}`;
-    throw new CofferError(
-      'NAME_INVALID',
-      `${JSON.stringify([...tag].slice(0, 60).join(''))} can't be a tag; a tag has ${form}`,
-    );
+    throw new CofferError('NAME_INVALID', `${JSON.stringify([...tag].slice(0, 60).join(''))} can't be a tag`, {
+      advice: `a tag has ${form}`,
+    });
   }
   return tags;
 }

@@ -73,10 +73,9 @@ export function sessionsOf(options: OpenOptions = {}): Sessions {
   const choice = options.keychain ?? (env['COFFER_KEYCHAIN'] as KeychainChoice | undefined) ?? 'auto';
   const { directory, keyring, askPassphrase, askProtection, onWait } = options;
   const refusal = options.incognito
-    ? new CofferError(
-        'INCOGNITO',
-        'this chat is incognito: it keeps nothing and opens nothing; start one without --incognito',
-      )
+    ? new CofferError('INCOGNITO', 'this chat is incognito: it keeps nothing and opens nothing', {
+        advice: 'start one without --incognito',
+      })
     : undefined;
   const vault = new Vault({ directory, keyring, askPassphrase, askProtection, onWait, choice, env, refusal });
   return new Sessions(vault, { autosave: !refusal && (options.autosave ?? true) });

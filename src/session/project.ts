@@ -89,7 +89,10 @@ async function git(directory: string, args: readonly string[], options: GitOptio
     // No git, no commit yet, or no remote: the project is known by its path then.
     if (killed !== true || code !== null) return undefined;
     const message = `git has not answered in ${directory} within ${Math.round(limit / 1000)} s, so its project is not known`;
-    throw new CofferError('FAILED', `${message}; try again, or resume a session by its id (-a <id>)`, { cause });
+    throw new CofferError('FAILED', message, {
+      advice: 'try again, or resume a session by its id (-a <id>)',
+      cause,
+    });
   }
 }
 

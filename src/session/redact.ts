@@ -42,7 +42,9 @@ export function redactionOf(text: string): Redaction {
     throw new CofferError('USAGE', `a text to redact has at least ${SHORTEST} characters, and this one has ${length}`);
   }
   if (texts.some((one) => MARK.includes(one))) {
-    throw new CofferError('USAGE', 'this text is part of what is put in place of a redacted one; nothing is changed');
+    throw new CofferError('USAGE', 'this text is part of what is put in place of a redacted one', {
+      advice: 'nothing is changed',
+    });
   }
   const redact = (events: readonly Event[]): { events: Event[]; changed: number } => {
     const scrub = new Scrub(texts);

@@ -1,5 +1,4 @@
-import type { CofferError } from '../errors.ts';
-import type { Holder } from '../vault/lease.ts';
+import type { CofferError, Holder } from '../errors.ts';
 import type { Torn } from '../vault/open.ts';
 import { describeRollback } from '../vault/rollback.ts';
 import type { FileState, Listed } from '../vault/vault.ts';

@@ -44,7 +44,9 @@ export async function salvageSession(
   const { decodeEvents } = await import('./event-schema.ts');
   const { events, lost } = gather(file, decodeEvents);
   if (file.opens && lost.length === 0) {
-    throw new CofferError('FAILED', `${file.fileId} is not damaged; coffer resume ${file.fileId} goes on with it`);
+    throw new CofferError('FAILED', `${file.fileId} is not damaged`, {
+      advice: `coffer resume ${file.fileId} goes on with it`,
+    });
   }
   const before = file.isLast ? summaryOf(file)?.messages : undefined;
   const begun = beginAgain(file, withNotes(events, lost));

@@ -18,7 +18,7 @@ export type Found =
 /** Gives the text to look for, which is never a pattern. Throws `USAGE` where there is none. */
 export function wantedText(text: string): string {
   if (text.trim() !== '') return folded(text);
-  throw new CofferError('USAGE', 'there is nothing to search for; give a text of at least one character');
+  throw new CofferError('USAGE', 'there is nothing to search for', { advice: 'give a text of at least one character' });
 }
 
 /** What a search needs: sessions to look into, and the index of what is said in them where there is one. */

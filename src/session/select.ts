@@ -17,10 +17,9 @@ const CANDIDATES = 5;
 export function selectRow(which: string, rows: readonly Row[], shown: readonly Row[] = rows): Row {
   const wanted = which.trim();
   if (wanted === '') {
-    throw new CofferError(
-      'SESSION_NOT_FOUND',
-      'no session without a name; /sessions or coffer sessions lists what there is',
-    );
+    throw new CofferError('SESSION_NOT_FOUND', 'no session without a name', {
+      advice: '/sessions or coffer sessions lists what there is',
+    });
   }
   const byNumber = /^\d+$/.test(wanted) ? shown.find((row) => row.number === Number(wanted)) : undefined;
   if (byNumber) return present(byNumber, rows, wanted);
@@ -39,7 +38,9 @@ export function selectRow(which: string, rows: readonly Row[], shown: readonly R
     if (candidates.length > CANDIDATES) names.push('…');
     throw new CofferError('SESSION_AMBIGUOUS', `${wanted} could be any of ${candidates.length}: ${names.join(', ')}`);
   }
-  throw new CofferError('SESSION_NOT_FOUND', `no session ${wanted}; /sessions or coffer sessions lists what there is`);
+  throw new CofferError('SESSION_NOT_FOUND', `no session ${wanted}`, {
+    advice: '/sessions or coffer sessions lists what there is',
+  });
 }
 
 function isUuidPrefix(uuid: string, wanted: string): boolean {
@@ -56,7 +57,9 @@ export function lastSession(rows: readonly Row[]): Row | undefined {
 function present(row: Row, rows: readonly Row[], wanted: string): Row {
   const now = rows.find((candidate) => candidate.fileId === row.fileId);
   if (now) return now;
-  throw new CofferError('SESSION_NOT_FOUND', `session ${wanted} of the list, ${row.id}, is gone; list them again`);
+  throw new CofferError('SESSION_NOT_FOUND', `session ${wanted} of the list, ${row.id}, is gone`, {
+    advice: 'list them again',
+  });
 }
 
 function newest(rows: readonly Row[]): Row {

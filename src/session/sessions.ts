@@ -127,12 +127,14 @@ export class Sessions implements AsyncDisposable {
    */
   async change<T>(row: Row, work: (session: Session) => Promise<T>): Promise<T> {
     if (row.kind === 'snapshot') {
-      throw new CofferError('FAILED', `${row.id} is a snapshot, and stays as it is; resume it to go on from it`);
+      throw new CofferError('FAILED', `${row.id} is a snapshot, and stays as it is`, {
+        advice: 'resume it to go on from it',
+      });
     }
     await using session = await this.#reopen(row, { acceptOlder: false, point: false }).catch((cause: unknown) => {
       if (!isCofferError(cause, 'SESSION_IN_USE')) throw cause;
-      const [by] = cause.message.split(';');
-      throw new CofferError('SESSION_IN_USE', `${by}; close it there; ${row.id} stays as it is`, { cause });
+      const { what, holder } = cause;
+      throw new CofferError(cause.code, what, { advice: `close it there; ${row.id} stays as it is`, holder, cause });
     });
     return await work(session);
   }

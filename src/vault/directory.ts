@@ -85,7 +85,7 @@ export class VaultDirectory {
       return readlinkSync(this.autosave);
     } catch (error) {
       if (!isSystemError(error, 'ENOENT', 'EINVAL')) {
-        throw new CofferError('FAILED', `cannot read ${this.autosave}: ${reasonOf(error)}`, { cause: error });
+        throw new CofferError('FAILED', `cannot read ${this.autosave}`, { reason: reasonOf(error), cause: error });
       }
       return process.platform === 'win32' ? this.#savedLast() : undefined;
     }
@@ -108,7 +108,9 @@ export class VaultDirectory {
       throw new CofferError('SESSION_NOT_FOUND', `there is no file ${fileId} in the vault`);
     }
     if (!statsOf(this.path(fileId))?.isDirectory()) return;
-    throw new CofferError('FAILED', `${this.path(fileId)} is a directory, and none of coffer's; move it away`);
+    throw new CofferError('FAILED', `${this.path(fileId)} is a directory, and none of coffer's`, {
+      advice: 'move it away',
+    });
   }
 
   /** Removes a sealed file for good, and `_autosave` where it pointed there. Durable on return. Throws `NOT_SAVED`. */

@@ -96,7 +96,7 @@ function statsOf(path: string, follow: boolean): Stats | undefined {
   try {
     return (follow ? statSync : lstatSync)(path, { throwIfNoEntry: false });
   } catch (cause) {
-    throw new CofferError('FAILED', `cannot look at ${path}: ${reasonOf(cause)}`, { cause });
+    throw new CofferError('FAILED', `cannot look at ${path}`, { reason: reasonOf(cause), cause });
   }
 }
 

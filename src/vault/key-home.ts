@@ -85,5 +85,5 @@ const refusals: Record<Exclude<Outcome, 'READY'>, { code: ErrorCode; advice: str
 export function refused(answer: Answer, keyId?: string): CofferError {
   const { code, advice } = refusals[answer.outcome as Exclude<Outcome, 'READY'>];
   const what = keyId ? `key ${keyId} can't be had` : 'no key can be kept';
-  return new CofferError(code, `${what}: ${answer.detail}; ${advice}`);
+  return new CofferError(code, what, { reason: answer.detail, advice });
 }

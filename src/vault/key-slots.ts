@@ -106,7 +106,8 @@ export class KeySlots {
 
   #add(key: VaultKey, slot: KeySlot): Promise<SlotRow> {
     return this.#change(async (file) => {
-      if (file.key !== key.id) throw new CofferError('VAULT_BUSY', 'the key was rotated meanwhile; try again');
+      if (file.key !== key.id)
+        throw new CofferError('VAULT_BUSY', 'the key was rotated meanwhile', { advice: 'try again' });
       requireRoom(file.slots);
       await replaceVaultFile(this.#place.root, { ...file, slots: [...file.slots, slot] });
       return rowOf(slot);
@@ -134,7 +135,10 @@ export async function changeVaultFile<T>(place: VaultDirectory, work: (file: Vau
 /** Reads vault.json, which must be there. Throws `FAILED`, `UNAUTHENTIC`, `NEWER_VERSION`. */
 export function requireVaultFile(directory: string): VaultFile {
   const file = readVaultFile(directory);
-  if (!file) throw new CofferError('FAILED', `there is no vault in ${directory}; --data-dir says where another one is`);
+  if (!file)
+    throw new CofferError('FAILED', `there is no vault in ${directory}`, {
+      advice: '--data-dir says where another one is',
+    });
   return file;
 }
 
@@ -142,7 +146,7 @@ export function requireVaultFile(directory: string): VaultFile {
 export function requireRoom(slots: readonly KeySlot[]): void {
   if (slots.length < MAX_SLOTS) return;
   const what = `this vault has ${MAX_SLOTS} key slots, and can have no more`;
-  throw new CofferError('FAILED', `${what}; coffer key remove makes room`);
+  throw new CofferError('FAILED', what, { advice: 'coffer key remove makes room' });
 }
 
 /** Throws `FAILED` where `slots` and `home`, what the look-up of the key gave, are no way in. */
@@ -157,23 +161,25 @@ function requireWayIn(
     throw lastWayIn(id, 'this vault is in no keychain, and opens with a passphrase only');
   }
   if (slots.length > 0 || home instanceof VaultKey) return;
-  if (!home) throw new CofferError('VAULT_BUSY', 'the key slots were changed meanwhile; try again');
+  if (!home) throw new CofferError('VAULT_BUSY', 'the key slots were changed meanwhile', { advice: 'try again' });
   throw lastWayIn(id, home.message);
 }
 
 function lastWayIn(id: string, why: string): CofferError {
   const advice = 'add another one first, with coffer key add-passphrase';
-  return new CofferError('FAILED', `slot ${id} is the last way in: ${why}; ${advice}`);
+  return new CofferError('FAILED', `slot ${id} is the last way in: ${why}`, { advice });
 }
 
 function requireSettled(file: VaultFile): VaultFile {
   if (file.retiring === undefined) return file;
-  throw new CofferError('VAULT_BUSY', 'a rotation of the key is not finished; coffer key rotate goes on with it');
+  throw new CofferError('VAULT_BUSY', 'a rotation of the key is not finished', {
+    advice: 'coffer key rotate goes on with it',
+  });
 }
 
 function requireSlot({ slots }: VaultFile, id: string): KeySlot {
   const slot = slots.find((each) => rowOf(each).id === id);
-  if (!slot) throw new CofferError('USAGE', `no slot ${id}; coffer key list shows them`);
+  if (!slot) throw new CofferError('USAGE', `no slot ${id}`, { advice: 'coffer key list shows them' });
   return slot;
 }
 

@@ -195,6 +195,7 @@ async function settle(
   const won = await createVaultFile(options.directory, { format: 1, key: key.id, ...kept });
   if (won) return { key, backend: kept.backend, provider: kept.provider, how: 'created' };
   const winner = readVaultFile(options.directory);
-  if (!winner) throw new CofferError('VAULT_BUSY', `${vaultFilePath(options.directory)} came and went; try again`);
+  if (!winner)
+    throw new CofferError('VAULT_BUSY', `${vaultFilePath(options.directory)} came and went`, { advice: 'try again' });
   return openExisting(options, winner);
 }

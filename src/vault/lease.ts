@@ -1,16 +1,10 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { CofferError } from '../errors.ts';
+import { CofferError, type Holder } from '../errors.ts';
 import { FileLock } from '../files/lock.ts';
 import { namesIn } from '../files/reader.ts';
 import { isSystemError, reasonOf } from '../files/reason.ts';
 import { isInteger, wrongField } from './fields.ts';
-
-/** Who holds a session: for messages only, the kernel lock is what counts. `since` is milliseconds since 1970. */
-export interface Holder {
-  readonly pid: number;
-  readonly since: number;
-}
 
 /**
  * The single-writer claim on a session: a kernel lock that ends with the process, whatever ends it.
@@ -32,14 +26,17 @@ export class Lease {
     const lock = FileLock.tryTake(path);
     if (!lock) {
       const holder = readHolder(locks, fileId);
-      throw new CofferError('SESSION_IN_USE', `in use by ${describeHolder(holder)}; close it there or start a new one`);
+      throw new CofferError('SESSION_IN_USE', `in use by ${describeHolder(holder)}`, {
+        advice: 'close it there or start a new one',
+        holder,
+      });
     }
     const lease = new Lease(lock, path);
     try {
       writeHolder(path);
     } catch (cause) {
       lease.release();
-      throw new CofferError('NOT_SAVED', `cannot write down who holds ${fileId}: ${reasonOf(cause)}`, { cause });
+      throw new CofferError('NOT_SAVED', `cannot write down who holds ${fileId}`, { reason: reasonOf(cause), cause });
     }
     return lease;
   }

@@ -1,10 +1,10 @@
 import type { Stats } from 'node:fs';
-import { CofferError } from '../errors.ts';
+import { CofferError, type Holder } from '../errors.ts';
 import { type FileState, isSameState } from '../files/cache.ts';
 import { statsOf } from '../files/reader.ts';
 import type { VaultDirectory } from './directory.ts';
 import type { Unlocked } from './keys.ts';
-import { type Holder, heldSessions, leasedNames } from './lease.ts';
+import { heldSessions, leasedNames } from './lease.ts';
 import type { Known, ListedHead } from './list-columns.ts';
 import { ListIndex, NOTHING_KEPT } from './list-index.ts';
 import { Look } from './look.ts';

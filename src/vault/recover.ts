@@ -60,7 +60,9 @@ interface Kept extends Pick<VaultFile, 'backend' | 'provider'> {
  */
 export async function recoverVault(place: VaultDirectory, options: RecoverOptions): Promise<Recovered> {
   if (options.choice === 'memory' && !options.keyring)
-    throw new CofferError('KEY_ABSENT', 'COFFER_KEYCHAIN=memory keeps no key; leave it out to recover the vault');
+    throw new CofferError('KEY_ABSENT', 'COFFER_KEYCHAIN=memory keeps no key', {
+      advice: 'leave it out to recover the vault',
+    });
   const file = requireCopy(place);
   const atHand = await lookUpBoth(options, file);
   if (atHand) return { unlocked: atHand, by: 'at hand', isPassphraseNew: false };
@@ -86,7 +88,7 @@ function requireCopy(place: VaultDirectory): VaultFile {
   const file = readVaultFile(place.root);
   if (file || place.fileIds().length === 0) return requireVaultFile(place.root);
   const what = `${place.root} has sealed files and no vault.json, which has the recovery codes and passphrases`;
-  throw new CofferError('KEY_NOT_FOUND', `${what}; copy it here too`);
+  throw new CofferError('KEY_NOT_FOUND', what, { advice: 'copy it here too' });
 }
 
 /** The keys, where all of them can be had without being asked for. */
@@ -103,14 +105,16 @@ async function lookUpBoth(options: RecoverOptions, file: VaultFile): Promise<Unl
 function requireSlots({ slots, provider }: VaultFile): void {
   if (slots.length > 0) return;
   const what = `this vault has no recovery code and no passphrase, and its key can't be had`;
-  throw new CofferError('KEY_NOT_FOUND', `${what}; only the keychain that it was made with has it (${provider})`);
+  throw new CofferError('KEY_NOT_FOUND', what, {
+    advice: `only the keychain that it was made with has it (${provider})`,
+  });
 }
 
 /** Nobody should type a code for nothing: what would refuse the key refuses now. */
 async function requireReady(keyring: Keyring, probed: Answer | undefined): Promise<void> {
   if (keyring.backend === 'fd') {
     const what = 'the key that was passed in is not the one of this vault, and none can be put in its place';
-    throw new CofferError('KEY_DECLINED', `${what}; start coffer without it`);
+    throw new CofferError('KEY_DECLINED', what, { advice: 'start coffer without it' });
   }
   const state = probed ?? (await keyring.probe());
   if (state.outcome !== 'READY') throw refused(state);
@@ -127,7 +131,10 @@ async function openWithSecret(file: VaultFile, options: RecoverOptions): Promise
     found = await openWith(file, text);
   }
   if (found && !(found instanceof CofferError)) return found;
-  throw found ?? new CofferError('KEY_ABSENT', 'no recovery code and no passphrase was given; the vault is as it was');
+  throw (
+    found ??
+    new CofferError('KEY_ABSENT', 'no recovery code and no passphrase was given', { advice: 'the vault is as it was' })
+  );
 }
 
 /** What a secret opens, or what is wrong with it, which is the same whichever slot it was meant for. Throws `KEY_MISMATCH`. */
@@ -181,7 +188,7 @@ async function keepUnder({ key, retiring, by }: Keys, options: RecoverOptions): 
     : await options.askPassphrase?.({ purpose: 'new', attempt: 1 });
   if (passphrase === undefined) {
     const what = 'no keychain answers here, so the vault needs a passphrase, and none was given';
-    throw new CofferError('KEY_ABSENT', `${what}; use a terminal or COFFER_PASSPHRASE_FILE`);
+    throw new CofferError('KEY_ABSENT', what, { advice: 'use a terminal or COFFER_PASSPHRASE_FILE' });
   }
   const slot = await wrapForPassphrase(key, passphrase);
   return { ...kept, slot, retiringSlot: retiring && (await wrapForPassphrase(retiring, passphrase)) };
@@ -189,7 +196,7 @@ async function keepUnder({ key, retiring, by }: Keys, options: RecoverOptions): 
 
 function requireSame(now: VaultFile, before: VaultFile): void {
   if (now.key === before.key && now.retiring === before.retiring) return;
-  throw new CofferError('VAULT_BUSY', 'the key was rotated meanwhile; try again');
+  throw new CofferError('VAULT_BUSY', 'the key was rotated meanwhile', { advice: 'try again' });
 }
 
 async function record(directory: string, now: VaultFile, before: VaultFile, kept: Kept): Promise<void> {

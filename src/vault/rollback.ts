@@ -38,5 +38,5 @@ export function describeRollback({ how, seen, generation, frames }: Rollback): s
 /** The error of a file that is not as it was seen, `what` in the words of {@link describeRollback}. */
 export function refuseRolledBack(fileId: string, what: string): CofferError {
   const advice = 'restore the newer one, or go on from what is there with --accept-older';
-  return new CofferError('ROLLED_BACK', `file ${fileId}: ${what}; ${advice}`);
+  return new CofferError('ROLLED_BACK', `file ${fileId}: ${what}`, { advice });
 }

@@ -83,17 +83,15 @@ function heapTooSmall(what: string): CofferError {
     more * MIB < totalmem()
       ? `try it with NODE_OPTIONS=--max-old-space-size=${more}`
       : 'it takes a machine with more of it';
-  return new CofferError(
-    'TOO_LARGE',
-    `${what} needs more memory than this process may use (${size(heapSize())}); ${advice}`,
-  );
+  return new CofferError('TOO_LARGE', `${what} needs more memory than this process may use (${size(heapSize())})`, {
+    advice,
+  });
 }
 
 function machineTooSmall(what: string): CofferError {
-  return new CofferError(
-    'TOO_LARGE',
-    `${what} needs more memory than there is left (${size(memoryLeft())}); end other programs, or give it more`,
-  );
+  return new CofferError('TOO_LARGE', `${what} needs more memory than there is left (${size(memoryLeft())})`, {
+    advice: 'end other programs, or give it more',
+  });
 }
 
 function size(bytes: number): string {

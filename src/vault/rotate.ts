@@ -73,18 +73,22 @@ export async function rotate(
   const before = recordOf(place, unlocked.key);
   if (before.retiring !== undefined) {
     const message = `the rotation before is not finished, and key ${before.retiring} is still needed`;
-    throw new CofferError('VAULT_BUSY', `${message}; coffer key rotate goes on with it`);
+    throw new CofferError('VAULT_BUSY', message, { advice: 'coffer key rotate goes on with it' });
   }
   const keyring = await keyringOf(before, options);
   const key = VaultKey.generate();
   const slots = await rewrapSlots(before, key, withPassphraseFile(options));
   if (!keyring && !slots.some(({ kind }) => kind === 'passphrase')) {
-    throw new CofferError('KEY_ABSENT', 'a vault without a keychain keeps a passphrase; nothing is changed');
+    throw new CofferError('KEY_ABSENT', 'a vault without a keychain keeps a passphrase', {
+      advice: 'nothing is changed',
+    });
   }
   return place.locked(async () => {
     requireRotatable(place);
     if (JSON.stringify(recordOf(place, unlocked.key)) !== JSON.stringify(before)) {
-      throw new CofferError('VAULT_BUSY', 'the key slots were changed meanwhile; nothing is rotated, try again');
+      throw new CofferError('VAULT_BUSY', 'the key slots were changed meanwhile', {
+        advice: 'nothing is rotated, try again',
+      });
     }
     const { remove = [] } = options;
     for (const fileId of remove) place.requireRemovable(fileId);
@@ -131,7 +135,8 @@ function withPassphraseFile({ asked, env }: RotateOptions & HomeOptions): Rewrap
 /** vault.json, which must name the key that we have. */
 function recordOf(place: VaultDirectory, key: VaultKey): VaultFile {
   const file = readVaultFile(place.root);
-  if (file?.key !== key.id) throw new CofferError('VAULT_BUSY', 'vault.json names another key by now; try again');
+  if (file?.key !== key.id)
+    throw new CofferError('VAULT_BUSY', 'vault.json names another key by now', { advice: 'try again' });
   return file;
 }
 
@@ -141,7 +146,7 @@ async function keyringOf(file: VaultFile, options: HomeOptions): Promise<Keyring
   if (file.backend === 'fd') {
     const message =
       'the key of this vault is brought along by a descriptor or credential, where coffer can put no new one';
-    throw new CofferError('KEY_ABSENT', `${message}; nothing is changed`);
+    throw new CofferError('KEY_ABSENT', message, { advice: 'nothing is changed' });
   }
   const chosen = await chooseHome(options, file.backend);
   if ('none' in chosen) throw refused(chosen.none, file.key);
@@ -154,10 +159,9 @@ function requireRotatable(place: VaultDirectory): void {
   const holders = [...heldSessions(place.locks).values()].map(describeHolder);
   if (holders.length > 0) {
     const who = [...new Set(holders)].join(', ');
-    throw new CofferError(
-      'SESSION_IN_USE',
-      `sessions are in use by ${who}; a rotation needs all of them, close them there`,
-    );
+    throw new CofferError('SESSION_IN_USE', `sessions are in use by ${who}`, {
+      advice: 'a rotation needs all of them, close them there',
+    });
   }
   for (const path of sealedPaths(place)) {
     const header = headerOf(path);

@@ -121,8 +121,11 @@ export class Seen {
     } catch (error) {
       if (!isCofferError(error) && !isSystemError(error)) throw error;
       const code = isCofferError(error) ? error.code : 'NOT_SAVED';
-      const message = `the marks against rollback could not be written: ${isCofferError(error) ? error.message : reasonOf(error)}`;
-      this.#trouble = new CofferError(code, message, { cause: error });
+      const reason = isCofferError(error) ? error.message : reasonOf(error);
+      this.#trouble = new CofferError(code, 'the marks against rollback could not be written', {
+        reason,
+        cause: error,
+      });
     }
   }
 

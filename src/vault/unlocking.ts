@@ -186,4 +186,6 @@ export class Unlocking {
   }
 }
 
-const NOT_YET = new CofferError('KEY_TIMEOUT', 'no vault key yet: the keychain has not answered; waiting for it');
+const NOT_YET = new CofferError('KEY_TIMEOUT', 'no vault key yet: the keychain has not answered', {
+  advice: 'waiting for it',
+});

@@ -52,7 +52,9 @@ export function readVaultFile(directory: string): VaultFile | undefined {
   if (text === undefined) return undefined;
   const value = parse(path, text);
   if (isNewer(value)) {
-    throw new CofferError('NEWER_VERSION', `${path} was made by a newer version of coffer; update coffer to open it`);
+    throw new CofferError('NEWER_VERSION', `${path} was made by a newer version of coffer`, {
+      advice: 'update coffer to open it',
+    });
   }
   const wrong = wrongField(value, vaultFileChecks);
   if (wrong === undefined) return withKnownSlots(value as VaultFile);
@@ -130,7 +132,7 @@ function isNewer(value: unknown): boolean {
 
 function damaged(path: string, what: string, cause?: unknown): CofferError {
   const advice = 'restore it from a backup, or move it away and coffer looks for the key that the sessions name';
-  return new CofferError('UNAUTHENTIC', `${path} is damaged: ${what}; ${advice}`, { cause });
+  return new CofferError('UNAUTHENTIC', `${path} is damaged: ${what}`, { advice, cause });
 }
 
 const isKeyId: Check = (value) => isText(value) && /^[0-9a-f]{32}$/.test(value);

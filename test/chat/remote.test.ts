@@ -99,7 +99,7 @@ describe.each(['openai-compatible', 'anthropic'] as const)('a reply over the %s 
     server.respond('short', () => ({ error: { message, type: 'invalid_request_error' }, status: 400 }));
     const error = await failure(await open('short'));
     expect(error.message).toBe(
-      'the conversation is longer than "mock/short" takes (400, invalid_request_error): /compact shortens it',
+      'the conversation is longer than "mock/short" takes (400, invalid_request_error); /compact shortens it',
     );
     expectNoSecret(error);
   });
@@ -126,7 +126,7 @@ describe.each(['openai-compatible', 'anthropic'] as const)('a reply over the %s 
   });
 
   it.each([
-    [200, 'MODEL_FAILED', 'is not a reply: check baseURL'],
+    [200, 'MODEL_FAILED', 'is not a reply; check baseURL'],
     [404, 'MODEL_UNKNOWN', '404'],
   ])('from an address of something else, that answers %d, is %s', async (status, code, words) => {
     const site = createHttpServer((_, response) => response.writeHead(status).end('<h1>welcome</h1>'));

@@ -14,6 +14,8 @@ describe('a lease', () => {
     await expect(second.resume(row!)).rejects.toMatchObject({
       code: 'SESSION_IN_USE',
       message: expect.stringContaining(`process ${process.pid} since`),
+      holder: row!.held,
+      advice: 'close it there or start a new one',
     });
     await expect(second.delete(row!)).rejects.toMatchObject({ code: 'SESSION_IN_USE' });
     expect(texts(await second.read(row!))).toEqual(['one']);

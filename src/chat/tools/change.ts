@@ -37,10 +37,9 @@ export async function planChange(spot: Spot, before: Buffer | undefined, after: 
       const now = await locate(spot.path, place);
       const same = now.path === spot.path && sameBytes(await present(now, place), before);
       if (!same)
-        throw new CofferError(
-          'FAILED',
-          `${spot.shown} has changed since its diff was made; nothing was written, read it again`,
-        );
+        throw new CofferError('FAILED', `${spot.shown} has changed since its diff was made`, {
+          advice: 'nothing was written, read it again',
+        });
       await replace(now, after, place);
       return { text: `${before === undefined ? 'created' : 'changed'} ${spot.shown} (${summary})\n`, failed: false };
     },

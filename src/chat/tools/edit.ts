@@ -27,10 +27,11 @@ export const editFile: Tool = defineTool({
       }
       const parts = before.toString().split(old);
       const found = parts.length - 1;
-      if (found === 0) throw new CofferError('FAILED', `the old text is not in ${spot.shown}; read it again`);
+      if (found === 0)
+        throw new CofferError('FAILED', `the old text is not in ${spot.shown}`, { advice: 'read it again' });
       if (found > 1 && !all) {
         const advice = 'give more of what stands around it, or replace_all';
-        throw new CofferError('FAILED', `the old text is in ${spot.shown} ${found} times; ${advice}`);
+        throw new CofferError('FAILED', `the old text is in ${spot.shown} ${found} times`, { advice });
       }
       return await planChange(spot, before, parts.join(text), place);
     });

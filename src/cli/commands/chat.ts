@@ -7,7 +7,7 @@ import { lastSession } from '../../session/select.ts';
 import type { Sessions } from '../../session/sessions.ts';
 import type { KeyState } from '../../session/shapes.ts';
 import { emptyState } from '../../session/state.ts';
-import { Chat, reasonOf } from '../chat.ts';
+import { Chat } from '../chat.ts';
 import type { Input } from '../input.ts';
 import { repl, runPrompt } from '../repl.ts';
 import { ago, countMessages, describeSeen, tellPassedOver } from '../rows.ts';
@@ -38,7 +38,9 @@ export function requestOf(options: Options): ChatRequest {
     throw new CofferError('USAGE', 'only one of --continue, --resume, --attach and --no-resume can be');
   }
   if (asked.length > 0 && incognito === true) {
-    throw new CofferError('USAGE', 'an incognito chat begins anew; leave out which session to go on with');
+    throw new CofferError('USAGE', 'an incognito chat begins anew', {
+      advice: 'leave out which session to go on with',
+    });
   }
   const which = attach ?? (resume === true ? 'last' : resume || undefined);
   return { which, here, prompt, anew: resume === false || incognito };
@@ -156,10 +158,9 @@ async function targetOf(
     return last.id;
   }
   if (isAutomatic) return undefined;
-  throw new CofferError(
-    'SESSION_NOT_FOUND',
-    `no session of ${surroundings.directory} that is free; coffer -l lists them, coffer begins one`,
-  );
+  throw new CofferError('SESSION_NOT_FOUND', `no session of ${surroundings.directory} that is free`, {
+    advice: 'coffer -l lists them, coffer begins one',
+  });
 }
 
 /** What there is; where nobody asked for a session, a key that can't be had is told by the chat itself. */
@@ -175,7 +176,8 @@ async function listed(sessions: Sessions, isAutomatic: boolean): Promise<Row[]> 
 /** The words of `--prompt`, from standard input where they are `-`. Throws `USAGE` where there are none. */
 async function promptOf(prompt: string, { streams }: Terminal): Promise<string> {
   const words = prompt === '-' ? await pipedText(streams) : prompt;
-  if (words.trim() === '') throw new CofferError('USAGE', 'a prompt needs at least one word; -p TEXT gives it');
+  if (words.trim() === '')
+    throw new CofferError('USAGE', 'a prompt needs at least one word', { advice: '-p TEXT gives it' });
   return words.trimEnd();
 }
 
@@ -278,7 +280,7 @@ function whereKeyIs(key: KeyState, refusal: CofferError | undefined, env: NodeJS
   if (key.state === 'awaited') return 'nothing is saved until the keychain answers';
   if (key.state !== 'ready') {
     const asked = env['COFFER_KEYCHAIN'] === 'memory' ? 'COFFER_KEYCHAIN=memory' : undefined;
-    return `kept in memory only: ${asked ?? (refusal === undefined ? 'no key yet' : reasonOf(refusal))}`;
+    return `kept in memory only: ${asked ?? (refusal === undefined ? 'no key yet' : refusal.reason)}`;
   }
   if (key.backend === 'passphrase') return 'key protected by a passphrase';
   if (key.backend === 'fd' || key.backend === 'memory') return `key from the ${key.provider}`;

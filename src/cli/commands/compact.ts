@@ -31,7 +31,7 @@ export async function compactSession(shell: Shell, which: string): Promise<void>
 export async function compactFromChat(chat: Chat): Promise<void> {
   const { session, model, input, settings, terminal } = chat;
   if (model === undefined)
-    throw new CofferError('MODEL_UNKNOWN', 'no model is there to answer; /model <name> chooses one');
+    throw new CofferError('MODEL_UNKNOWN', 'no model is there to answer', { advice: '/model <name> chooses one' });
   const { compact } = await import('../../chat/compact.ts');
   const controller = new AbortController();
   const { onInterrupt } = input;

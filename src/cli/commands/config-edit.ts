@@ -22,12 +22,14 @@ export async function editConfig(shell: Shell): Promise<void> {
   const path = await settingsPath(env);
   const editor = env['VISUAL'] || env['EDITOR'];
   if (!terminal.interactive) {
-    throw new CofferError(
-      'USAGE',
-      `no terminal to edit on; coffer config set changes one setting, the file is ${path}`,
-    );
+    throw new CofferError('USAGE', 'no terminal to edit on', {
+      advice: `coffer config set changes one setting, the file is ${path}`,
+    });
   }
-  if (!editor) throw new CofferError('USAGE', `no editor is known; set VISUAL or EDITOR to one, the file is ${path}`);
+  if (!editor)
+    throw new CofferError('USAGE', 'no editor is known', {
+      advice: `set VISUAL or EDITOR to one, the file is ${path}`,
+    });
   using _turn = await takeSettings(path);
   const before = await readSettingsBytes(path, 'anybody');
   if (before === undefined) await writeSettings(path, EMPTY);
@@ -37,7 +39,7 @@ export async function editConfig(shell: Shell): Promise<void> {
     const isUnchanged = after?.equals(before ?? EMPTY) === true;
     if (code !== 0 && isUnchanged) {
       await goBack(path, before);
-      throw new CofferError('FAILED', `the editor ended with ${code}: ${editor}; ${path} is unchanged`);
+      throw new CofferError('FAILED', `the editor ended with ${code}: ${editor}`, { advice: `${path} is unchanged` });
     }
     const fault = await faultOf(path);
     if (fault === undefined) {

@@ -31,10 +31,13 @@ export async function deleteSessions(
 /** Deletes one from within a chat, never the conversation one is in. Throws as {@link deleteSessions}, and `USAGE` for the present one. */
 export async function deleteFromChat(chat: Chat, which: string): Promise<void> {
   const { terminal, input, sessions } = chat;
-  if (which === '') throw new CofferError('USAGE', 'say which: /delete <which>; /sessions lists what there is');
+  if (which === '')
+    throw new CofferError('USAGE', 'say which: /delete <which>', { advice: '/sessions lists what there is' });
   const row = await sessions.find(which, chat.shown);
   if (row.fileId === chat.session.fileId) {
-    throw new CofferError('USAGE', 'this is the conversation you are in; /reset leaves it, and then it can be deleted');
+    throw new CofferError('USAGE', 'this is the conversation you are in', {
+      advice: '/reset leaves it, and then it can be deleted',
+    });
   }
   const instead = `coffer delete ${shellWord(row.id)} --yes does without`;
   await removeWanted(sessions, [row], await sessions.list(), { terminal, input, yes: false, instead });
@@ -52,7 +55,10 @@ async function removeWanted(
   const held = rows.find((row) => row.held !== undefined);
   if (held?.held !== undefined) {
     const holder = describeHolder(held.held);
-    throw new CofferError('SESSION_IN_USE', `${held.id} is in use by ${holder}; close it there; nothing is deleted`);
+    throw new CofferError('SESSION_IN_USE', `${held.id} is in use by ${holder}`, {
+      advice: 'close it there; nothing is deleted',
+      holder: held.held,
+    });
   }
   const doomed = rows.map((row) => ({ row, reason: 'you ask for it' }));
   for (const one of doomed) terminal.tell(`to be deleted: ${describeDoomed(one)}`);

@@ -95,7 +95,9 @@ function checkPlaces(terminal: Report, { directory, misplaced }: Inspection): Co
   const told = misplaced.filter(
     ({ path }) => !/sessions.[0-9a-f]{32}$|seen$|vault\.json$/.test(relative(directory, path)),
   );
-  const problems = told.map(({ path, is }) => new CofferError('FAILED', `${path} is ${is}; move it away`));
+  const problems = told.map(
+    ({ path, is }) => new CofferError('FAILED', `${path} is ${is}`, { advice: 'move it away' }),
+  );
   for (const problem of problems) terminal.say(`  ${problem.message}`);
   return problems[0];
 }
@@ -168,7 +170,7 @@ function adviceOn(code: ErrorCode, fileId: string): string | undefined {
 
 /** Tells a problem and what to do, where its message does not say so already. */
 function tellProblem(terminal: Report, problem: CofferError, fileId = ''): CofferError {
-  const what = problem.message.includes('; ') ? undefined : adviceOn(problem.code, fileId);
+  const what = problem.advice === undefined ? adviceOn(problem.code, fileId) : undefined;
   terminal.say(`  ${problem.message}${what === undefined ? '' : `; ${what}`}`);
   return problem;
 }

@@ -39,10 +39,9 @@ export async function exportSession(shell: Shell, which: string, options: Export
 export async function exportChat(chat: Chat, options: ExportOptions): Promise<void> {
   const { terminal, input, session, sessions } = chat;
   if (chat.incognito) {
-    throw new CofferError(
-      'INCOGNITO',
-      'an incognito conversation is not written anywhere; start one without --incognito',
-    );
+    throw new CofferError('INCOGNITO', 'an incognito conversation is not written anywhere', {
+      advice: 'start one without --incognito',
+    });
   }
   const { state, events, id } = session;
   const about = aboutOf(state, id === undefined ? {} : { id });

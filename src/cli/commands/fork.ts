@@ -68,7 +68,7 @@ export async function forkFromChat(chat: Chat, argument: string): Promise<void> 
 /** Reads the number of a prompt. Throws `USAGE` for what is none. */
 export function promptOf(text: string): number {
   if (/^\d{1,9}$/.test(text)) return Number(text);
-  throw new CofferError('USAGE', `"${text}" is not the number of a prompt; they are numbered from 1`);
+  throw new CofferError('USAGE', `"${text}" is not the number of a prompt`, { advice: 'they are numbered from 1' });
 }
 
 /** The fork says where it comes from in any case; the note in its parent is for whoever looks there. */

@@ -30,7 +30,7 @@ export async function importSession(shell: Shell, file: string, options: { json?
 async function read({ terminal }: Shell, file: string): Promise<Buffer> {
   const { stdin } = terminal.streams;
   if (file === '-' && stdin.isTTY === true) {
-    throw new CofferError('USAGE', 'nothing is piped in; coffer import <file> reads a file');
+    throw new CofferError('USAGE', 'nothing is piped in', { advice: 'coffer import <file> reads a file' });
   }
   const chunks: Buffer[] = [];
   let length = 0;
@@ -68,5 +68,5 @@ function decode(bytes: Buffer, file: string): string {
 
 function invalid(file: string, what: string, cause?: unknown): CofferError {
   const name = file === '-' ? 'what is piped in' : file;
-  return new CofferError('IMPORT_INVALID', `${name} ${what}; nothing was imported`, { cause });
+  return new CofferError('IMPORT_INVALID', `${name} ${what}`, { advice: 'nothing was imported', cause });
 }

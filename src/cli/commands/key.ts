@@ -12,7 +12,9 @@ import type { Terminal } from '../terminal.ts';
 export async function makeRecoveryCode(shell: Shell): Promise<void> {
   const { terminal } = shell;
   if (!terminal.interactive) {
-    throw new CofferError('USAGE', 'a recovery code is shown on a terminal and nowhere else; run this on one');
+    throw new CofferError('USAGE', 'a recovery code is shown on a terminal and nowhere else', {
+      advice: 'run this on one',
+    });
   }
   const { sessions, input } = await openSessions(shell);
   try {
@@ -51,7 +53,9 @@ export async function addPassphrase(shell: Shell): Promise<void> {
       ? await askPassphrase(terminal, input, { purpose: 'new', attempt: 1 })
       : await firstLine(shell, input);
     if (!passphrase) {
-      throw new CofferError('USAGE', 'no passphrase was given; type it on a terminal, or pipe it in as one line');
+      throw new CofferError('USAGE', 'no passphrase was given', {
+        advice: 'type it on a terminal, or pipe it in as one line',
+      });
     }
     const slot = await sessions.slots.addPassphrase(passphrase);
     terminal.say(`passphrase added as slot ${slot.id}`);

@@ -72,7 +72,7 @@ function rulesOf({ permissions }: State): [string, 'allow' | 'deny'][] {
 
 function ruleOf(text: string): string {
   const rule = parseRule(text);
-  if (rule === undefined) throw new CofferError('USAGE', `"${text}" is no rule; a rule is ${ruleForm}`);
+  if (rule === undefined) throw new CofferError('USAGE', `"${text}" is no rule`, { advice: `a rule is ${ruleForm}` });
   return formatRule(rule);
 }
 
@@ -84,5 +84,5 @@ function findRule(state: State, wanted: string): string {
   const [rule] = own.find(([text], at) => names.includes(text) || String(at + 1) === wanted) ?? [];
   if (rule !== undefined) return rule;
   const range = own.length === 0 ? 'it has none' : `they are numbered 1 to ${own.length}`;
-  throw new CofferError('USAGE', `this conversation has no rule ${wanted} to revoke; ${range}`);
+  throw new CofferError('USAGE', `this conversation has no rule ${wanted} to revoke`, { advice: range });
 }

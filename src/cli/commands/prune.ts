@@ -118,7 +118,9 @@ function limitOf(text: string | undefined, option: string): number | undefined {
   if (text === undefined) return undefined;
   const limit = /^\d{1,9}$/.test(text) ? Number(text) : 0;
   if (limit >= 1) return limit;
-  throw new CofferError('USAGE', `${option} takes a whole number of at least 1, not "${text}"; nothing is deleted`);
+  throw new CofferError('USAGE', `${option} takes a whole number of at least 1, not "${text}"`, {
+    advice: 'nothing is deleted',
+  });
 }
 
 function toJson({ row, reason }: Expired): object {

@@ -33,7 +33,8 @@ export async function purge(
     const doomed = [...new Map(rows.map((row) => [row.fileId, row])).values()];
     for (const row of doomed) terminal.tell(`to be deleted for good: ${describe(row)}`);
     if (options.yes !== true) {
-      if (!terminal.interactive) throw new CofferError('USAGE', 'nobody is there to confirm it; --yes does without');
+      if (!terminal.interactive)
+        throw new CofferError('USAGE', 'nobody is there to confirm it', { advice: '--yes does without' });
       const answer = await input.ask('type purge to delete them and give the vault a new key: ');
       if (answer?.trim() !== 'purge') throw new CofferError('CANCELLED', 'nothing is deleted');
     }

@@ -22,10 +22,9 @@ export async function redactFromShell(shell: Shell, which: string): Promise<void
   await changeVault(shell, async ({ sessions, input }) => {
     const row = await sessions.find(which);
     if (row.kind === 'snapshot') {
-      throw new CofferError(
-        'FAILED',
-        `${row.id} is a snapshot, and stays as it is; coffer delete ${shellWord(row.id)} removes it`,
-      );
+      throw new CofferError('FAILED', `${row.id} is a snapshot, and stays as it is`, {
+        advice: `coffer delete ${shellWord(row.id)} removes it`,
+      });
     }
     const text = terminal.interactive ? await input.ask(QUESTION, { hidden: true }) : await pipedText(shell, input);
     const redaction = redactionOf(requireText(text));
@@ -68,7 +67,7 @@ const QUESTION = 'text to take out of the record: ';
 
 function requireText(text: string | undefined): string {
   if (text !== undefined && text !== '') return text;
-  throw new CofferError('USAGE', 'no text was given; nothing is changed');
+  throw new CofferError('USAGE', 'no text was given', { advice: 'nothing is changed' });
 }
 
 function tellRedacted(terminal: Terminal, changed: number, what: string): void {

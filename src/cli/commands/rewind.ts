@@ -43,7 +43,8 @@ function describeRewind({ event, prompts, of, cut }: Rewind, show: string): stri
 /** `none` where nothing was chosen; without a terminal the prompts are printed instead. */
 async function choosePrompt({ session, terminal, input }: Chat): Promise<number | 'none'> {
   const prompts = promptsOf(session.state);
-  if (prompts.length === 0) throw new CofferError('USAGE', 'this conversation has no prompt yet; nothing to take back');
+  if (prompts.length === 0)
+    throw new CofferError('USAGE', 'this conversation has no prompt yet', { advice: 'nothing to take back' });
   if (!terminal.interactive) {
     for (const prompt of prompts) terminal.say(`${String(prompt.number).padStart(3)}) ${firstLine(prompt)}`);
     return 'none';

@@ -15,12 +15,12 @@ export function usageError(error: CommanderError, program: Command): CofferError
       program.commands.map((command) => command.name()),
     );
     const advice = near === undefined ? 'coffer --help lists them' : `did you mean ${near}?`;
-    return new CofferError('USAGE', `unknown command ${first}; ${advice}`, { cause: error });
+    return new CofferError('USAGE', `unknown command ${first}`, { advice, cause: error });
   }
   if (error.code === 'commander.help') {
     const names = program.commands.find((command) => command.name() === first)?.commands ?? [];
     const message = `${first} needs to know what: ${names.map((command) => command.name()).join(', ')}`;
-    return new CofferError('USAGE', `${message}; coffer ${first} --help says more`, { cause: error });
+    return new CofferError('USAGE', message, { advice: `coffer ${first} --help says more`, cause: error });
   }
   const asked = commandOf(program);
   if (error.code === 'commander.unknownCommand') {
@@ -30,7 +30,10 @@ export function usageError(error: CommanderError, program: Command): CofferError
       asked.commands.map((command) => command.name()),
     );
     const advice = near === undefined ? `${pathOf(asked)} --help lists them` : `did you mean ${near}?`;
-    return new CofferError('USAGE', `unknown command ${asked.name()} ${unknown}; ${advice}`, { cause: error });
+    return new CofferError('USAGE', `unknown command ${asked.name()} ${unknown}`, {
+      advice,
+      cause: error,
+    });
   }
   const message = error.message
     .replace(/^error: /, '')
@@ -44,7 +47,7 @@ export function usageError(error: CommanderError, program: Command): CofferError
     .replace(/\.$/, '')
     .replace(/\. ([A-Z])/, (_, initial: string) => `; ${initial.toLowerCase()}`)
     .replace(/\n\(Did you mean (.*)\?\)$/, '; did you mean $1?');
-  return new CofferError('USAGE', `${message}; ${pathOf(asked)} --help shows how`, { cause: error });
+  return new CofferError('USAGE', message, { advice: `${pathOf(asked)} --help shows how`, cause: error });
 }
 
 /** The command that the command line got as far as. */

@@ -7,7 +7,8 @@ export const keepingCommands: SlashCommands = {
     usage: '<name>',
     about: 'gives this conversation another name, of at most 100 characters',
     async run(chat, argument) {
-      if (argument === '') throw new CofferError('NAME_INVALID', 'say the name: /rename <name>; nothing is changed');
+      if (argument === '')
+        throw new CofferError('NAME_INVALID', 'say the name: /rename <name>', { advice: 'nothing is changed' });
       const { markFromChat, markings } = await import('../commands/mark.ts');
       await markFromChat(chat, '', markings.rename(argument));
     },
