@@ -224,7 +224,7 @@ describe('a turn whose context is over its share of the window', () => {
     expect(session.steps.flat().some(({ type }) => type === 'error')).toBe(false);
     await talk(4);
     const more = await turn(session, model, 'next', silent, idle(), { ...options, keepMessages: 7 });
-    expect(more).toMatchObject({ outcome: 'failed', error: { code: 'MODEL_FAILED' } });
+    expect(more).toMatchObject({ outcome: 'failed', error: { code: 'CONTEXT_TOO_LONG' } });
     expect(asked.slice(3)).toEqual([14, 2, 8]);
     expect(await turn(session, model, 'next', silent, idle(), { autoCompactAt: false })).toMatchObject({
       outcome: 'failed',

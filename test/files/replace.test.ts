@@ -250,7 +250,7 @@ describe('reasonOf', () => {
   it('gives the words of the system call that failed', () => {
     const system = Object.assign(new Error('x'), { code: 'ENOSPC', errno: -28, syscall: 'write' });
     expect(reasonOf(system)).toBe('disk full');
-    expect(reasonOf(new CofferError('NOT_SAVED', 'outer', { cause: system }))).toBe('disk full');
+    expect(reasonOf(new CofferError('NOT_SAVED', 'outer', { reason: 'disk full' }))).toBe('disk full');
     expect(reasonOf(new SuppressedError(new Error('later'), system))).toBe('disk full');
   });
 
