@@ -166,10 +166,15 @@ function usageOf({ inputTokens, outputTokens, raw }: LanguageModelUsage, endpoin
   // The SDK makes 0 of a count that an OpenAI-compatible server leaves out.
   const given = (name: string): boolean => endpoint.type === 'anthropic' || raw?.[name] != null;
   const known = {
-    inputTokens: given('prompt_tokens') ? (inputTokens ?? null) : null,
-    outputTokens: given('completion_tokens') ? (outputTokens ?? null) : null,
+    inputTokens: given('prompt_tokens') ? countOf(inputTokens) : null,
+    outputTokens: given('completion_tokens') ? countOf(outputTokens) : null,
   };
   return { ...known, cost: costOf(known, endpoint) ?? reportedCost(raw, endpoint) };
+}
+
+/** Some servers report -1, or one and a half tokens: then it is not known how many there were. */
+function countOf(reported: number | undefined): number | null {
+  return Number.isSafeInteger(reported) && Number(reported) >= 0 ? Number(reported) : null;
 }
 
 function costOf({ inputTokens, outputTokens }: Omit<Usage, 'cost'>, { price }: Endpoint): number | null {
@@ -181,5 +186,5 @@ function costOf({ inputTokens, outputTokens }: Omit<Usage, 'cost'>, { price }: E
 function reportedCost(raw: LanguageModelUsage['raw'], { provider, baseURL }: Endpoint): number | null {
   const isOpenRouter = provider === 'openrouter' || /(^|\.)openrouter\.ai$/.test(URL.parse(baseURL)?.hostname ?? '');
   const cost = raw?.['cost'];
-  return isOpenRouter && typeof cost === 'number' && cost >= 0 ? cost : null;
+  return isOpenRouter && typeof cost === 'number' && Number.isFinite(cost) && cost >= 0 ? cost : null;
 }

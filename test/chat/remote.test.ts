@@ -256,6 +256,9 @@ describe('usage', () => {
     ['null for usage', null, null, null],
     ['one count alone', { prompt_tokens: 3 }, 3, null],
     ['null for a count', { prompt_tokens: null, completion_tokens: 4 }, null, 4],
+    ['counts below 0', { prompt_tokens: -1, completion_tokens: -5 }, null, null],
+    ['parts of a token', { prompt_tokens: 1.5, completion_tokens: 4 }, null, 4],
+    ['what no double holds', { prompt_tokens: 2 ** 53, completion_tokens: 4 }, null, 4],
     ['zeros', { prompt_tokens: 0, completion_tokens: 0 }, 0, 0],
   ])('is null for what is not known: %s', async (_, usage, inputTokens, outputTokens) => {
     const choices = [{ index: 0, delta: { content: 'hi' }, finish_reason: 'stop' }];
