@@ -4,7 +4,7 @@ import { describeCost, describeCount, describeTokens } from './amounts.ts';
 
 /** `#12 12:31:05 message user: first line…`, with the date where that is not today's. */
 export function logLine(event: Event, now: Date = new Date()): string {
-  const what = isKnown(event) ? describe(event) : `${event.type}: recorded by a newer version`;
+  const what = isKnown(event) ? describe(event) : `${event.type}: not understood by this version of coffer`;
   return `#${event.id} ${timeOf(new Date(event.ts), now)} ${what}`;
 }
 

@@ -1,9 +1,8 @@
-import { CofferError } from '../errors.ts';
 import { giveBack, type OnLines } from '../vault/lines.ts';
 import type { Opened, OpenedTo } from '../vault/open.ts';
 import { Room } from '../vault/room.ts';
 import type { Vault } from '../vault/vault.ts';
-import { type Event, mergeEvents } from './event.ts';
+import { type Event, MergedEvents } from './event.ts';
 import { readLines } from './event-lines.ts';
 
 /** What was recorded since a session was read before, or all of it. */
@@ -16,31 +15,21 @@ export interface Grown {
 }
 
 /**
- * Gathers the events of a sealed file that `read` hands the lines of. `what` is named where there is not enough memory. The schema judges only
- * what is not plainly an event: nearly always that is nothing, and loading the schema takes longer than reading a session does. Then `read`
- * is called again. Throws what it throws, `UNAUTHENTIC` for what is no event, `TOO_LARGE`.
+ * Gathers the events of a sealed file that `read` hands the lines of. `what` is named if there is not enough memory. Throws what `read`
+ * throws, and `TOO_LARGE`.
  */
 export async function gatherEvents<T extends object>(
   what: string,
   read: (onLines: OnLines) => Promise<T>,
 ): Promise<T & { events: Event[] }> {
-  const gather = async (decode: (lines: Uint8Array) => Event[]): Promise<T & { events: Event[] }> => {
-    const room = new Room(what);
-    const events: Event[] = [];
-    const done = await read((lines, left, spare) => {
-      room.require(lines.length, left);
-      mergeEvents(events, decode(lines));
-      if (spare) giveBack(lines);
-    });
-    return { ...done, events };
-  };
-  try {
-    return await gather((lines) => readLines(lines, doubt));
-  } catch (error) {
-    if (!(error instanceof CofferError) || !(error.cause instanceof Doubt)) throw error;
-  }
-  const { decodeEvents } = await import('./event-schema.ts');
-  return gather(decodeEvents);
+  const room = new Room(what);
+  const merged = new MergedEvents();
+  const done = await read((lines, left, spare) => {
+    room.require(lines.length, left);
+    merged.add(readLines(lines));
+    if (spare) giveBack(lines);
+  });
+  return { ...done, events: merged.events };
 }
 
 /** Reads a file again of which only the end is new, where it is still that file; all of it else. Throws as {@link gatherEvents}. */
@@ -55,11 +44,4 @@ export async function readOn(vault: Vault, fileId: string, what: string, before?
 /** Not the segments: they are large, and were read. */
 function placeOf({ header, chain, links, end, firstFrame, stamp }: Opened): OpenedTo {
   return { header, chain, links, end, firstFrame, stamp };
-}
-
-/** Something that is not plainly an event. */
-class Doubt extends Error {}
-
-function doubt(): never {
-  throw new Doubt();
 }

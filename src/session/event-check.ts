@@ -1,139 +1,189 @@
-import type { Approval, Event, NewEvent, Status } from './event.ts';
+import type { Approval, NewEvent, Status } from './event.ts';
 
 /*
- * What the schema says of an event, by hand, without loading it. The schema stays the definition. Whatever is not plainly an
- * event here is for the schema to judge, so that this may be stricter, and never laxer; a property test holds the two against each other.
+ * The schema of events, by hand: a start that lists or resumes sessions would wait longer for zod to load than for all of its events.
+ * Fields that are not named here may be anything: a newer version may have written them.
  */
 
-/** Tells whether something that JSON gave is plainly an event; where it is not, only the schema can say. */
-export function isPlainlyEvent(value: unknown): value is Event {
-  if (!isObject(value) || !isCount(value['id']) || value['id'] === 0 || !isCount(value['ts'])) return false;
-  const { type } = value;
-  if (typeof type !== 'string') return false;
-  return Object.hasOwn(checks, type) ? checks[type as NewEvent['type']](value) : true;
+/** What is wrong with a value: which field of it (`message.content[0].text`, '' for the value itself), and what that must be. */
+export interface Fault {
+  readonly field: string;
+  readonly must: string;
 }
 
-type Fields = Readonly<Record<string, unknown>>;
-type Check = (value: Fields) => boolean;
+/** The last moment that a Date can be (ECMA-262), in milliseconds since 1970. */
+const LAST_TIME = 8_640_000_000_000_000;
 
-const isCall: Check = ({ toolCallId, toolName }) => isText(toolCallId) && isText(toolName);
+/**
+ * Says what keeps a value, as JSON has it, from being an event; undefined if it is one. An event of an unknown type needs only its
+ * place and the name of its type.
+ */
+export function faultIn(value: unknown): Fault | undefined {
+  return placed(value) ?? faultInType(value as Fields);
+}
 
-const checks: Readonly<Record<NewEvent['type'], Check>> = {
-  begin: ({ uuid, directory, branch, worktree, project, parent }) =>
-    isUuid(uuid) &&
-    isText(directory) &&
-    isTextIfAny(branch) &&
-    isTextIfAny(worktree) &&
-    (project === undefined || isProject(project)) &&
-    (parent === undefined || isParent(parent)),
-  message: ({ message, model, partial }) =>
-    isMessage(message) && isTextIfAny(model) && (partial === undefined || partial === true),
-  usage: ({ model, usage }) => isText(model) && isUsage(usage),
-  model: ({ model }) => isText(model),
-  name: ({ name }) => isText(name),
-  pin: ({ pinned }) => typeof pinned === 'boolean',
-  archive: ({ archived }) => typeof archived === 'boolean',
-  tags: ({ tags }) => isListOf(tags, isText),
-  status: ({ status, reason }) => isOneOf(statuses, status) && isTextIfAny(reason),
-  error: ({ code, message }) => isText(code) && isText(message),
-  'tool-start': isCall,
-  'tool-end': (value) => isCall(value) && isOneOf(outcomes, value['outcome']) && isCount(value['bytes']),
-  'approval-asked': ({ toolCallId, rule, about }) => isText(toolCallId) && isText(rule) && isText(about),
-  'approval-answered': ({ toolCallId, rule, answer, by }) =>
-    isText(toolCallId) && isText(rule) && isOneOf(answers, answer) && isOneOf(sources, by),
-  permission: ({ rule, decision }) => isText(rule) && isOneOf(decisions, decision),
-  'context-warning': ({ tokens, window }) => isCount(tokens) && isCount(window),
-  compaction: ({ summary, through, model }) => isText(summary) && isCount(through) && isText(model),
-  rewind: ({ to }) => isCount(to),
-  project: ({ project }) => isProject(project),
-  child: ({ uuid, reason }) => isText(uuid) && isText(reason),
+/** Like {@link faultIn}, without looking at the event's place: for one that has none yet, or a wrong one. */
+export function faultInType(value: Fields): Fault | undefined {
+  const type = value['type'];
+  if (typeof type !== 'string') return at('type', TEXT);
+  return Object.hasOwn(types, type) ? types[type as NewEvent['type']](value) : undefined;
+}
+
+/** Tells whether a value can be the id of an event: a whole number from 1 on that a double holds exactly. */
+export function isEventId(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) > 0;
+}
+
+/** Tells whether a value can be the time of an event: whole milliseconds since 1970 that a Date can hold. */
+export function isEventTime(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= LAST_TIME;
+}
+
+/** An object of JSON's. */
+export function isObject(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** The fields of an object of JSON's. */
+export type Fields = Readonly<Record<string, unknown>>;
+
+type Check = (value: unknown) => Fault | undefined;
+
+const TEXT: Fault = { field: '', must: 'be text' };
+const OBJECT: Fault = { field: '', must: 'be an object' };
+const LIST: Fault = { field: '', must: 'be a list' };
+const COUNT: Fault = { field: '', must: 'be a whole number of at least 0' };
+const AMOUNT: Fault = { field: '', must: 'be a number of at least 0' };
+const FLAG: Fault = { field: '', must: 'be true or false' };
+
+const text: Check = (value) => (typeof value === 'string' ? undefined : TEXT);
+const count: Check = (value) => (Number.isSafeInteger(value) && (value as number) >= 0 ? undefined : COUNT);
+const amount: Check = (value) => (Number.isFinite(value) && (value as number) >= 0 ? undefined : AMOUNT);
+const flag: Check = (value) => (typeof value === 'boolean' ? undefined : FLAG);
+
+function optional(check: Check): Check {
+  return (value) => (value === undefined ? undefined : check(value));
+}
+
+function orNull(check: Check): Check {
+  return (value) =>
+    value === null ? undefined : check(value) && { field: '', must: `${check(value)?.must}, or null` };
+}
+
+function oneOf(...words: readonly unknown[]): Check {
+  const fault = { field: '', must: `be ${words.map((word) => JSON.stringify(word)).join(' or ')}` };
+  return (value) => (words.includes(value) ? undefined : fault);
+}
+
+function list(check: Check): Check {
+  return (value) => {
+    if (!Array.isArray(value)) return LIST;
+    for (let index = 0; index < value.length; index++) {
+      const fault = check(value[index]);
+      if (fault !== undefined) return at(`[${index}]`, fault);
+    }
+    return undefined;
+  };
+}
+
+function object(checks: Readonly<Record<string, Check>>): Check {
+  const fields = Object.entries(checks);
+  return (value) => {
+    if (!isObject(value)) return OBJECT;
+    for (const [name, check] of fields) {
+      const fault = check(value[name]);
+      if (fault !== undefined) return at(name, fault);
+    }
+    return undefined;
+  };
+}
+
+/** Objects that a field tells apart by a word. */
+function variants(field: string, checks: Readonly<Record<string, Check>>): Check {
+  const word = oneOf(...Object.keys(checks));
+  return (value) => {
+    if (!isObject(value)) return OBJECT;
+    const fault = word(value[field]);
+    return fault === undefined ? checks[value[field] as string]?.(value) : at(field, fault);
+  };
+}
+
+function textOr(check: Check): Check {
+  return (value) => {
+    if (typeof value === 'string') return undefined;
+    const fault = check(value);
+    return fault === LIST ? { field: '', must: 'be text or a list' } : fault;
+  };
+}
+
+function at(field: string, fault: Fault): Fault {
+  const dot = fault.field === '' || fault.field.startsWith('[') ? '' : '.';
+  return { field: `${field}${dot}${fault.field}`, must: fault.must };
+}
+
+const placed: Check = (value) => {
+  if (!isObject(value)) return OBJECT;
+  if (!isEventId(value['id'])) return { field: 'id', must: 'be a whole number of at least 1' };
+  return isEventTime(value['ts']) ? undefined : { field: 'ts', must: 'be a time in whole milliseconds since 1970' };
 };
 
-function isMessage(value: unknown): boolean {
-  if (!isObject(value)) return false;
-  const { role, content } = value;
-  switch (role) {
-    case 'system':
-      return isText(content);
-    case 'user':
-      return isText(content) || isListOf(content, isUserPart);
-    case 'assistant':
-      return isText(content) || isListOf(content, isAssistantPart);
-    case 'tool':
-      return isListOf(content, isResult);
-    default:
-      return false;
-  }
-}
+const call = { toolCallId: text, toolName: text };
 
-function isUserPart(value: unknown): boolean {
-  if (!isObject(value)) return false;
-  const { type, text, mediaType, data, filename } = value;
-  if (type === 'text') return isText(text);
-  return type === 'file' && isText(mediaType) && isText(data) && isTextIfAny(filename);
-}
+const parts = {
+  text: object({ text }),
+  reasoning: object({ text }),
+  file: object({ mediaType: text, data: text, filename: optional(text) }),
+  'tool-call': object(call),
+  'tool-result': object(call),
+};
+const { 'tool-call': toolCall, 'tool-result': toolResult, reasoning, ...said } = parts;
 
-function isAssistantPart(value: unknown): boolean {
-  if (!isObject(value)) return false;
-  if (value['type'] === 'tool-call') return isCall(value);
-  return value['type'] === 'reasoning' ? isText(value['text']) : isUserPart(value);
-}
+const message = variants('role', {
+  system: object({ content: text }),
+  user: object({ content: textOr(list(variants('type', said))) }),
+  assistant: object({ content: textOr(list(variants('type', { ...said, reasoning, 'tool-call': toolCall }))) }),
+  tool: object({ content: list(variants('type', { 'tool-result': toolResult })) }),
+});
 
-function isResult(value: unknown): boolean {
-  return isObject(value) && value['type'] === 'tool-result' && isCall(value);
-}
+const project = object({ first: optional(text), remote: optional(text), path: text });
 
-function isUsage(value: unknown): boolean {
-  if (!isObject(value)) return false;
-  const { inputTokens, outputTokens, cost } = value;
-  const isCost = cost === null || (typeof cost === 'number' && Number.isFinite(cost) && cost >= 0);
-  return isCost && isCountOrNull(inputTokens) && isCountOrNull(outputTokens);
-}
+const statuses: readonly Status[] = ['running', 'completed', 'cancelled', 'failed'];
+const approvals: readonly Approval[] = ['once', 'session', 'deny', 'always'];
 
-function isProject(value: unknown): boolean {
-  return isObject(value) && isTextIfAny(value['first']) && isTextIfAny(value['remote']) && isText(value['path']);
-}
-
-function isParent(value: unknown): boolean {
-  return isObject(value) && isText(value['uuid']) && isText(value['id']) && isText(value['reason']);
-}
-
-/** An object of JSON's. A field `__proto__`, which the schema leaves out, is for the schema to leave out. */
-function isObject(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !Object.hasOwn(value, '__proto__');
-}
-
-function isListOf(value: unknown, isItem: (item: unknown) => boolean): boolean {
-  return Array.isArray(value) && value.every(isItem);
-}
-
-function isText(value: unknown): value is string {
-  return typeof value === 'string';
-}
-
-function isTextIfAny(value: unknown): boolean {
-  return value === undefined || typeof value === 'string';
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
-}
-
-function isCountOrNull(value: unknown): boolean {
-  return value === null || isCount(value);
-}
-
-/** As `randomUUID` writes it. */
-function isUuid(value: unknown): boolean {
-  return isText(value) && /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/.test(value);
-}
-
-function isOneOf(words: ReadonlySet<string>, value: unknown): boolean {
-  return typeof value === 'string' && words.has(value);
-}
-
-const statuses: ReadonlySet<string> = new Set<Status>(['running', 'completed', 'cancelled', 'failed']);
-const outcomes: ReadonlySet<string> = new Set(['completed', 'failed', 'denied', 'cancelled']);
-const answers: ReadonlySet<string> = new Set<Approval>(['once', 'session', 'deny', 'always']);
-const sources: ReadonlySet<string> = new Set(['person', 'rule', 'nobody']);
-const decisions: ReadonlySet<string> = new Set(['allow', 'deny', 'revoke']);
+const types: Readonly<Record<NewEvent['type'], Check>> = {
+  begin: object({
+    uuid: text,
+    directory: text,
+    branch: optional(text),
+    worktree: optional(text),
+    project: optional(project),
+    parent: optional(object({ uuid: text, id: text, reason: text })),
+  }),
+  message: object({ message, model: optional(text), partial: optional(oneOf(true)) }),
+  usage: object({
+    model: text,
+    usage: object({ inputTokens: orNull(count), outputTokens: orNull(count), cost: orNull(amount) }),
+  }),
+  model: object({ model: text }),
+  name: object({ name: text }),
+  pin: object({ pinned: flag }),
+  archive: object({ archived: flag }),
+  tags: object({ tags: list(text) }),
+  status: object({ status: oneOf(...statuses), reason: optional(text) }),
+  error: object({ code: text, message: text }),
+  'tool-start': object(call),
+  'tool-end': object({ ...call, outcome: oneOf('completed', 'failed', 'denied', 'cancelled'), bytes: count }),
+  'approval-asked': object({ toolCallId: text, rule: text, about: text }),
+  'approval-answered': object({
+    toolCallId: text,
+    rule: text,
+    answer: oneOf(...approvals),
+    by: oneOf('person', 'rule', 'nobody'),
+  }),
+  permission: object({ rule: text, decision: oneOf('allow', 'deny', 'revoke') }),
+  'context-warning': object({ tokens: count, window: count }),
+  compaction: object({ summary: text, through: count, model: text }),
+  rewind: object({ to: count }),
+  project: object({ project }),
+  child: object({ uuid: text, reason: text }),
+};

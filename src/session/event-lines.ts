@@ -1,48 +1,60 @@
 import { isAscii, isUtf8 } from 'node:buffer';
-import { CofferError } from '../errors.ts';
 import { eachLine } from './each-line.ts';
-import type { Event } from './event.ts';
-import { isPlainlyEvent } from './event-check.ts';
-
-/** Gives back what is an event, perhaps without fields that no event may have. Throws for whatever is none. */
-export type Judge = (value: unknown) => Event;
+import { type Event, NO_ID, NO_TIME } from './event.ts';
+import { faultIn, faultInType, isEventId, isEventTime, isObject } from './event-check.ts';
+import { DEEPEST, isTooDeep } from './json.ts';
 
 /**
- * Reads events from NDJSON; what is not plainly an event is left to `judge`. Throws `UNAUTHENTIC` where a line is none: whatever was sealed
- * by us is one, so it can't be believed.
+ * Reads events from NDJSON whose bytes are authenticated, which is never refused: a line that does not fit the schema is kept as it
+ * is, in an event of the type `unknown`. An event without a possible id or time has
+ * {@link NO_ID} and {@link NO_TIME} there until `MergedEvents` gives it one.
  */
-export function readLines(lines: Uint8Array, judge: Judge): Event[] {
+export function readLines(lines: Uint8Array): Event[] {
   const bytes = Buffer.from(lines.buffer, lines.byteOffset, lines.byteLength);
   const isValid = isUtf8(bytes);
   // A line of ASCII becomes a string, and is parsed, in half the time; of many short lines it is not asked one by one.
   const isPlain = isAscii(bytes);
   const events: Event[] = [];
-  eachLine(bytes, (start, end) => events.push(readLine(bytes, start, end, isPlain, isValid, judge, events.length + 1)));
+  eachLine(bytes, (start, end) => events.push(eventIn(textOf(bytes, start, end, isPlain, isValid))));
   return events;
-}
-
-function readLine(
-  bytes: Buffer,
-  start: number,
-  end: number,
-  isPlain: boolean,
-  isValid: boolean,
-  judge: Judge,
-  row: number,
-): Event {
-  try {
-    const value: unknown = JSON.parse(textOf(bytes, start, end, isPlain, isValid));
-    return isPlainlyEvent(value) ? value : judge(value);
-  } catch (cause) {
-    throw new CofferError('UNAUTHENTIC', `event ${row} of the session is not one coffer writes`, { cause });
-  }
 }
 
 /** Every bit of a byte that is no ASCII would be lost by `toString('latin1')`; what is no UTF-8 would become U+FFFD. */
 function textOf(bytes: Buffer, start: number, end: number, isPlain: boolean, isValid: boolean): string {
   if (isPlain) return bytes.toString('latin1', start, end);
   const line = bytes.subarray(start, end);
-  if (isAscii(line)) return line.toString('latin1');
-  if (!isValid && !isUtf8(line)) throw new TypeError('not UTF-8');
+  if (isAscii(line) || !(isValid || isUtf8(line))) return line.toString('latin1');
   return line.toString('utf8');
 }
+
+function eventIn(line: string): Event {
+  const value = parse(line);
+  const before = isObject(value) && value['type'] === UNKNOWN ? value['line'] : undefined;
+  if (typeof before !== 'string') return judged(value, line);
+  // It was kept by another version: this one may know what that did not.
+  return { ...judged(parse(before), before), ...placeOf(value) };
+}
+
+function judged(value: unknown, line: string): Event {
+  if (faultIn(value) === undefined) return value as Event;
+  if (isObject(value) && faultInType(value) === undefined) return { ...value, ...placeOf(value) } as Event;
+  return { ...placeOf(value), type: UNKNOWN, line };
+}
+
+function placeOf(value: unknown): { id: number; ts: number } {
+  const { id, ts } = isObject(value) ? value : {};
+  return { id: isEventId(id) ? id : NO_ID, ts: isEventTime(ts) ? ts : NO_TIME };
+}
+
+/** The value of JSON; undefined for what is none, or is nested too deep. */
+function parse(json: string): unknown {
+  try {
+    const value: unknown = JSON.parse(json);
+    return json.length > DEEPEST && isTooDeep(value) ? undefined : value;
+  } catch {
+    return undefined; // which JSON has no word for
+  }
+}
+
+/** The type of an event that holds a line as it was found. */
+const UNKNOWN = 'unknown';

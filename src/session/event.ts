@@ -113,7 +113,10 @@ export interface Place {
 /** An event of a type this version knows. */
 export type KnownEvent = NewEvent & Place;
 
-/** What a newer version recorded, kept as it came. */
+/**
+ * What this version can't interpret, kept as it came: an event of a type that a newer version knows, or, with the type `unknown`, the
+ * `line` of one that does not fit the schema.
+ */
 export type UnknownEvent = Place & { type: string; [field: string]: unknown };
 
 /** One recorded fact of a session. Tell the two apart with {@link isKnown}. */
@@ -158,18 +161,45 @@ function encodeEvent(event: Event): string {
   }
 }
 
+/** The id and the time of an event that was read without possible ones. */
+export const NO_ID = 0;
+export const NO_TIME = -1;
+
+/** Tells whether an event may be a draft, which the next event of the session replaces: only messages are. */
+export function mayBeDraft(event: Event): boolean {
+  return isKnown(event) && event.type === 'message';
+}
+
 /**
- * Adds what was read to what was read before. An event whose id is not above the last one replaces that one and all
- * behind it: the part of a reply is saved under the id that the whole reply gets.
+ * Events as they are read, one piece of a record after another. An event replaces a draft that was saved under its id: what had arrived
+ * of a reply, say. Otherwise ids rise: an event whose id does not gets the next one, and one that has no time that of the one before.
  */
-export function mergeEvents(events: Event[], more: readonly Event[]): void {
-  for (const event of more) {
-    while (events.length > 0 && (events.at(-1)?.id ?? 0) >= event.id) events.pop();
-    events.push(event);
+export class MergedEvents {
+  readonly events: Event[];
+  /** The last event did not bring its id along: one that has the same does not replace it. */
+  #isMoved = false;
+
+  /** `events` is added to, and belongs to the caller. */
+  constructor(events: Event[] = []) {
+    this.events = events;
+  }
+
+  add(more: readonly Event[]): void {
+    for (const event of more) {
+      const last = this.events.at(-1);
+      if (last !== undefined && last.id === event.id && mayBeDraft(last) && !this.#isMoved) this.events.pop();
+      const { id, ts } = this.events.at(-1) ?? { id: 0, ts: 0 };
+      this.#isMoved = event.id <= id;
+      const isWhole = !this.#isMoved && event.ts !== NO_TIME;
+      this.events.push(
+        isWhole ? event : { ...event, id: Math.max(event.id, id + 1), ts: event.ts === NO_TIME ? ts : event.ts },
+      );
+    }
   }
 }
 
-const knownTypes: Readonly<Record<NewEvent['type'], true>> = {
+/** The types that this version knows. */
+export const knownTypes: Readonly<Record<NewEvent['type'], true>> = {
   begin: true,
   message: true,
   usage: true,

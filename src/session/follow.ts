@@ -2,7 +2,7 @@ import { type BigIntStats, type FSWatcher, statSync, watch } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { CofferError, isCofferError } from '../errors.ts';
 import type { Grown } from './decoding.ts';
-import { type Event, isKnown, mergeEvents } from './event.ts';
+import { type Event, isKnown, MergedEvents } from './event.ts';
 import type { Row } from './row.ts';
 import type { Sessions } from './sessions.ts';
 
@@ -103,10 +103,7 @@ class Record {
       this.#waiting = [];
       this.#end = 0;
     }
-    mergeEvents(
-      this.#waiting,
-      events.filter(({ id }) => id > last),
-    );
+    new MergedEvents(this.#waiting).add(events.filter(({ id }) => id > last));
     this.#end = events.at(-1)?.id ?? this.#end;
   }
 }

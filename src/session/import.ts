@@ -3,9 +3,11 @@ import { CofferError, isCofferError } from '../errors.ts';
 import { Room } from '../vault/room.ts';
 import type { Vault } from '../vault/vault.ts';
 import { type Event, encodeEvents, isKnown, type NewEvent } from './event.ts';
-import { decodeEvents } from './event-schema.ts';
+import { faultIn } from './event-check.ts';
+import { DEEPEST } from './json.ts';
+import { checkName } from './name.ts';
 import { renumber } from './renumber.ts';
-import { checkName, newId, takenIds } from './snapshot.ts';
+import { newId, takenIds } from './snapshot.ts';
 import { emptyState, fold } from './state.ts';
 import { encodeSummary, summarize } from './summary.ts';
 
@@ -17,12 +19,6 @@ export const IMPORT_LIMIT: number = 256 * 1024 * 1024;
 
 /** After how much of a text it is asked again whether there is memory for more of it, in UTF-16 units. */
 const ASK_EVERY = 1024 * 1024;
-
-/** How deep the values of an event may be nested: writing them recurses. */
-const DEPTH = 500;
-
-/** The last moment that a Date can be (ECMA-262), in milliseconds. */
-const LAST_TIME = 8_640_000_000_000_000;
 
 /** How long the texts of an id may be, and how many tags there may be: they go into the list. */
 const ID_LIMIT = 200;
@@ -70,13 +66,12 @@ export function readImport(text: string): ImportedFile {
 
 /**
  * Puts an exported session into the vault as a new one, whose parent it is, with its name, tags and counts; all of it in one save,
- * durable when it resolves. Throws `KEY_*`, `NOT_SAVED`, `VAULT_BUSY`, and `IMPORT_INVALID` where the list can't hold what it says of itself.
+ * durable when it resolves. Throws `KEY_*`, `NOT_SAVED`, `VAULT_BUSY`.
  */
 export async function importSession(vault: Vault, file: ImportedFile, from: string): Promise<Imported> {
   const { events, revoked } = beginAgain(file, from);
   const state = fold(emptyState, events);
   const { uuid, name, messageCount: messages } = state;
-  requireListable(encodeSummary(summarize(state, { kind: 'session', id: '', uuid, name })).length);
   let id = '';
   await vault.snapshot((siblings) => {
     id = newId(Date.now(), undefined, takenIds(siblings()));
@@ -105,7 +100,7 @@ function readHeader(line: string, text: string): Omit<ImportedFile, 'events'> {
 }
 
 function parse(line: string, row: number, whole = line): Record<string, unknown> {
-  if (depthOf(line) > DEPTH) throw invalid(row, `it is nested deeper than ${DEPTH} levels`);
+  if (depthOf(line) > DEEPEST) throw invalid(row, `it is nested deeper than ${DEEPEST} levels`);
   let value: unknown;
   try {
     value = JSON.parse(line);
@@ -119,11 +114,12 @@ function parse(line: string, row: number, whole = line): Record<string, unknown>
 }
 
 function readEvent(line: string, row: number, before: readonly Event[]): Event {
-  parse(line, row);
-  const event = decode(line, row);
+  const value = parse(line, row);
+  const fault = faultIn(value);
+  if (fault !== undefined) throw invalid(row, `no event of coffer: ${fault.field} must ${fault.must}`);
+  const event = value as Event;
   const last = before.at(-1)?.id ?? 0;
   if (event.id <= last) throw invalid(row, `its id ${event.id} does not rise: the one before is ${last}`);
-  if (event.ts > LAST_TIME) throw invalid(row, `its ts ${event.ts} is no time`);
   const isEarly = event.type === 'message' && before.every(({ type }) => type !== 'begin');
   if (isEarly) throw invalid(row, 'a message before the session begins');
   if (!isKnown(event)) return event;
@@ -133,25 +129,6 @@ function readEvent(line: string, row: number, before: readonly Event[]): Event {
     for (const tag of event.tags) requireName(tag, row);
   }
   return event;
-}
-
-function decode(line: string, row: number): Event {
-  try {
-    return decodeEvents(Buffer.from(line))[0] as Event;
-  } catch (error) {
-    if (!isCofferError(error, 'UNAUTHENTIC')) throw error;
-    throw invalid(row, `no event of coffer: ${reasonOf(error.cause)}`, error);
-  }
-}
-
-/** What the schema says first, and of which field. */
-function reasonOf(cause: unknown): string {
-  const issues = (cause as { issues?: { path: PropertyKey[]; message: string }[] } | undefined)?.issues;
-  const [issue] = issues ?? [];
-  if (issue === undefined) return 'it can not be read';
-  const path = issue.path.map(String).join('.');
-  const message = issue.message.replace(/^[A-Z]/, (initial) => initial.toLowerCase());
-  return path === '' ? message : `${path}: ${message}`;
 }
 
 /** Brackets that are open at once, those in strings counted too: never less than there are. */
@@ -172,7 +149,7 @@ function depthOf(line: string): number {
 
 function isJson(text: string): boolean {
   try {
-    return depthOf(text) <= DEPTH && JSON.parse(text) !== undefined;
+    return depthOf(text) <= DEEPEST && JSON.parse(text) !== undefined;
   } catch {
     return false; // then the line that is not JSON is what there is to say
   }
@@ -203,11 +180,6 @@ function requireName(name: unknown, row: number): void {
     if (!isCofferError(error, 'NAME_INVALID')) throw error;
     throw invalid(row, error.message, error);
   }
-}
-
-/** A summary stands in front of every frame, in 12 KiB; an id adds a little. */
-function requireListable(length: number): void {
-  if (length > 11 * 1024) throw invalid(1, 'what it says of itself is longer than a list can hold');
 }
 
 function invalid(row: number, what: string, cause?: unknown): CofferError {

@@ -1,7 +1,7 @@
 import { CofferError } from '../errors.ts';
 import type { NewEvent } from './event.ts';
+import { checkName } from './name.ts';
 import type { Row } from './row.ts';
-import { checkName } from './snapshot.ts';
 import type { State } from './state.ts';
 
 /** How many tags a session may have, and how long one may be: they have to fit a summary. */

@@ -1,4 +1,4 @@
-import type { CofferError } from '../errors.ts';
+import { CofferError } from '../errors.ts';
 import type { Vault, Writable } from '../vault/vault.ts';
 import type { Event, NewEvent, Status } from './event.ts';
 import { emptyState, fold } from './state.ts';
@@ -27,6 +27,15 @@ export interface Unsaved {
 export function goingOn(status: Status): NewEvent[] {
   const running: NewEvent = { type: 'status', status: 'running' };
   return status === 'running' ? [{ type: 'status', status: 'failed', reason: 'interrupted' }, running] : [running];
+}
+
+/** Returns the error of a save as one that {@link Unsaved} can show, whatever was thrown. */
+export function failureOf(error: unknown): CofferError {
+  if (error instanceof CofferError) return error;
+  return new CofferError('NOT_SAVED', 'the session is not saved', {
+    reason: error instanceof Error ? error.message : String(error),
+    cause: error,
+  });
 }
 
 /** Describes the events that are not on disk, and why. */

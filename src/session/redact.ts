@@ -1,5 +1,5 @@
 import { CofferError, isCofferError } from '../errors.ts';
-import { type Event, encodeEvents, isKnown } from './event.ts';
+import { type Event, isKnown } from './event.ts';
 import type { Row } from './row.ts';
 import type { Session } from './session.ts';
 import type { Sessions } from './sessions.ts';
@@ -69,10 +69,6 @@ export async function redactSession(session: Session, redaction: Redaction): Pro
   const before = session.events;
   const { events, changed } = redaction.redact(before);
   if (changed === 0) return 0;
-  const { decodeEvents } = await import('./event-schema.ts');
-  for (const [at, event] of events.entries()) {
-    if (event !== before[at]) decodeEvents(encodeEvents([event])); // what can't be read back must not replace what can
-  }
   await session.rewrite(events);
   return changed;
 }

@@ -4,7 +4,8 @@ import { CofferError, isCofferError } from '../errors.ts';
 import { Room } from '../vault/room.ts';
 import { isThere, locateFile, type SalvagedFile, salvageFile, sealedPath } from '../vault/salvage.ts';
 import type { Vault } from '../vault/vault.ts';
-import { type Event, encodeEvents, mergeEvents, type NewEvent } from './event.ts';
+import { type Event, encodeEvents, MergedEvents, type NewEvent } from './event.ts';
+import { readLines } from './event-lines.ts';
 import { renumber } from './renumber.ts';
 import type { Row } from './row.ts';
 import { newId, takenIds } from './snapshot.ts';
@@ -41,8 +42,7 @@ export async function salvageSession(
   find: (which: string) => Promise<Row>,
 ): Promise<Salvage> {
   const file = await salvageFile(vault, await pathOf(vault, which, find));
-  const { decodeEvents } = await import('./event-schema.ts');
-  const { events, lost } = gather(file, decodeEvents);
+  const { events, lost } = gather(file);
   if (file.opens && lost.length === 0) {
     throw new CofferError('FAILED', `${file.fileId} is not damaged`, {
       advice: `coffer resume ${file.fileId} goes on with it`,
@@ -81,19 +81,19 @@ async function pathOf(vault: Vault, which: string, find: (which: string) => Prom
 }
 
 /** Reads the events around the holes, and names those that must have been in them: ids rise by one. */
-function gather(
-  file: SalvagedFile,
-  decodeEvents: (lines: Uint8Array) => Event[],
-): { events: Event[]; lost: readonly Lost[] } {
-  const events: Event[] = [];
+function gather(file: SalvagedFile): { events: Event[]; lost: readonly Lost[] } {
+  const merged = new MergedEvents();
+  const { events } = merged;
   /** The id of the last event before each hole. */
   const holes: number[] = [];
   const room = new Room(`what is left of file ${file.fileId}`);
   for (const lines of file.lines) {
-    if (lines) room.require(lines.length, 0);
-    const more = lines && tryDecode(lines, decodeEvents);
-    if (more) mergeEvents(events, more);
-    else holes.push(events.at(-1)?.id ?? 0);
+    if (lines === undefined) {
+      holes.push(events.at(-1)?.id ?? 0);
+      continue;
+    }
+    room.require(lines.length, 0);
+    merged.add(readLines(lines));
   }
   const last = events.at(-1)?.id;
   if (last === undefined) throw new CofferError('UNAUTHENTIC', `file ${file.fileId}: not one event in it verifies`);
@@ -107,16 +107,6 @@ function gather(
   const end = file.isLast ? (summaryOf(file)?.lastEvent ?? 0) : undefined;
   if (holes.some((hole) => hole >= last) && (end ?? last + 1) > last) lost.push({ first: last + 1, last: end });
   return { events, lost };
-}
-
-/** What is sealed and yet no events is as good as lost. */
-function tryDecode(lines: Uint8Array, decodeEvents: (lines: Uint8Array) => Event[]): Event[] | undefined {
-  try {
-    return decodeEvents(lines);
-  } catch (error) {
-    if (!isCofferError(error, 'UNAUTHENTIC')) throw error;
-    return undefined;
-  }
 }
 
 /** The events with a note in every place where some are lost. */

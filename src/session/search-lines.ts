@@ -1,5 +1,6 @@
 import { eachLine, endOfLine, LINE_FEED } from './each-line.ts';
-import type { Event } from './event.ts';
+import { type Event, mayBeDraft } from './event.ts';
+import { readLines } from './event-lines.ts';
 import { folded, type Match, matchesIn, textsOf } from './search-texts.ts';
 
 /*
@@ -21,25 +22,22 @@ export function sieveFor(wanted: string): Sieve {
 export class LineSearch {
   readonly #wanted: string;
   readonly #sieve: Sieve;
-  readonly #decode: (lines: Uint8Array) => Event[];
-  #hits: { id: number; matches: Match[] }[] = [];
+  #hits: { id: number; mayBeDraft: boolean; matches: Match[] }[] = [];
 
-  /** `decode` is `decodeEvents`, which is imported late. */
-  constructor(wanted: string, sieve: Sieve, decode: (lines: Uint8Array) => Event[]) {
+  constructor(wanted: string, sieve: Sieve) {
     this.#wanted = wanted;
     this.#sieve = sieve;
-    this.#decode = decode;
   }
 
   get matches(): Match[] {
     return this.#hits.flatMap(({ matches }) => matches);
   }
 
-  /** Looks through more lines. Throws `UNAUTHENTIC` where one that it takes apart is no event. */
+  /** Looks through more lines. */
   add(lines: Buffer): void {
     const sieved = this.#sieve(lines);
     let next = 0;
-    // An event takes back those before it whose ids are not below its own: only ids behind a hit matter.
+    // An event replaces a draft that has its id: only ids behind a hit matter.
     for (let start = this.#hits.length > 0 ? 0 : (sieved[0]?.[0] ?? lines.length); start < lines.length; ) {
       const end = endOfLine(lines, start);
       const line = lines.subarray(start, end + 1);
@@ -47,7 +45,8 @@ export class LineSearch {
       if (may) next++;
       const event = may ? this.#event(line) : undefined;
       const id = event?.id ?? idOf(line) ?? this.#event(line).id;
-      while ((this.#hits.at(-1)?.id ?? 0) >= id) this.#hits.pop();
+      const last = this.#hits.at(-1);
+      if (last?.mayBeDraft && last.id === id) this.#hits.pop();
       if (event) this.#look(event);
       start = end + 1;
       if (this.#hits.length === 0) start = Math.max(start, sieved[next]?.[0] ?? lines.length);
@@ -56,11 +55,11 @@ export class LineSearch {
 
   #look(event: Event): void {
     const matches = textsOf(event).flatMap((said) => matchesIn(said, this.#wanted));
-    if (matches.length > 0) this.#hits.push({ id: event.id, matches });
+    if (matches.length > 0) this.#hits.push({ id: event.id, mayBeDraft: mayBeDraft(event), matches });
   }
 
   #event(line: Buffer): Event {
-    const [event] = this.#decode(line);
+    const [event] = readLines(line);
     if (event === undefined) throw new RangeError('a line is not empty');
     return event;
   }

@@ -1,7 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
 import { CofferError, isCofferError } from '../errors.ts';
-import type { Event } from './event.ts';
-import { readLines } from './event-lines.ts';
 import type { Row } from './row.ts';
 import { LineSearch, sieveFor } from './search-lines.ts';
 import { folded, type Match, marksOf, matchesIn } from './search-texts.ts';
@@ -35,7 +33,6 @@ export async function* search(
   wanted: string,
   onLooked: (done: number) => void = () => undefined,
 ): AsyncGenerator<Found> {
-  const decoder = new Decoder();
   const sieve = sieveFor(wanted);
   const readable = rows.filter(({ unreadable }) => unreadable === undefined);
   const texts = readable.length === 0 ? undefined : await sessions.texts?.();
@@ -44,9 +41,9 @@ export async function* search(
   let since = performance.now();
   for (const [at, row] of rows.entries()) {
     const isOpened = !looked?.without.has(row.fileId);
-    const inside = (): LineSearch => new LineSearch(wanted, sieve, decoder.decode);
-    let found: Found = isOpened ? await look(sessions, row, wanted, inside()) : { row, matches: marked(row, wanted) };
-    if (isOpened && (await decoder.learn())) found = await look(sessions, row, wanted, inside());
+    const found: Found = isOpened
+      ? await look(sessions, row, wanted, new LineSearch(wanted, sieve))
+      : { row, matches: marked(row, wanted) };
     onLooked(at + 1);
     if ('error' in found) failed.add(row.fileId);
     if ('error' in found || found.matches.length > 0) yield found;
@@ -64,29 +61,6 @@ export async function* search(
 
 /** After so long at the latest whatever waits is let in: a thousand rows read in a blink need not wait a thousand times. */
 const PAUSE_MS = 20;
-
-/** Takes events apart. The schema judges only what is not plainly one: it takes longer to load than most searches take. */
-class Decoder {
-  #isDoubtful = false;
-  #schema: ((lines: Uint8Array) => Event[]) | undefined;
-
-  /** Throws `UNAUTHENTIC` for what is no event, and for what is only not plainly one before {@link learn}. */
-  readonly decode = (lines: Uint8Array): Event[] => {
-    if (this.#schema) return this.#schema(lines);
-    return readLines(lines, () => {
-      this.#isDoubtful = true;
-      throw new TypeError('not plainly an event');
-    });
-  };
-
-  /** Loads the schema where something is for it to judge, and tells whether that is so. */
-  async learn(): Promise<boolean> {
-    if (!this.#isDoubtful) return false;
-    this.#isDoubtful = false;
-    this.#schema = (await import('./event-schema.ts')).decodeEvents;
-    return true;
-  }
-}
 
 async function look(sessions: Searched, row: Row, wanted: string, inside: LineSearch): Promise<Found> {
   if (row.unreadable !== undefined) return { row, error: row.unreadable };

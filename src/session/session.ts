@@ -1,9 +1,11 @@
 import { CofferError, isCofferError } from '../errors.ts';
 import type { FirstStep, Vault, Writable } from '../vault/vault.ts';
+import { acceptDraft } from './accept.ts';
 import { type Event, encodeEvents, type NewEvent, type Status } from './event.ts';
-import { goingOn, type SessionOrigin, type Unsaved, unsavedOf } from './origin.ts';
+import { failureOf, type SessionOrigin, type Unsaved, unsavedOf } from './origin.ts';
+import { SessionRecord } from './record.ts';
 import { newId, takenIds, takeSnapshot } from './snapshot.ts';
-import { emptyState, fold, isRemark, type State } from './state.ts';
+import type { State } from './state.ts';
 import { encodeSummary, summarize } from './summary.ts';
 
 /**
@@ -19,8 +21,7 @@ import { encodeSummary, summarize } from './summary.ts';
 export class Session implements AsyncDisposable {
   readonly #vault: Vault;
   readonly #autosave: boolean;
-  #events: Event[];
-  #state: State;
+  readonly #record: SessionRecord;
   #id: string | undefined;
   #writable: Writable | undefined;
   #fileId: string | undefined;
@@ -30,7 +31,6 @@ export class Session implements AsyncDisposable {
   #pointed = false;
   /** Something was recorded here; the conversation was begun here or went on. */
   #touched = false;
-  #live: boolean;
   /** How many of the events are on disk. */
   #durable: number;
   #failure: CofferError | undefined;
@@ -42,26 +42,23 @@ export class Session implements AsyncDisposable {
   };
   /** What opening found torn: which step was lost. */
   readonly lost: string | undefined;
-  /** What a final save adds: the part of a reply that has arrived so far, marked partial. */
-  draft: NewEvent | undefined;
+  #draft: NewEvent | undefined;
 
   constructor(origin: SessionOrigin) {
     this.#vault = origin.vault;
     this.#autosave = origin.autosave;
-    this.#events = origin.events;
-    this.#state = fold(emptyState, origin.events);
+    this.#record = new SessionRecord(origin.events, origin.written === undefined);
     this.#writable = origin.written;
     this.#id = origin.written?.id;
     this.#fileId = origin.written?.file.fileId;
     this.#handedOver = origin.written ? origin.events.length : 0;
     this.#durable = this.#handedOver;
     this.#pointed = origin.written?.pointed ?? false;
-    this.#live = origin.written === undefined;
     this.lost = origin.written?.lost;
   }
 
   get uuid(): string {
-    return this.#state.uuid;
+    return this.#record.state.uuid;
   }
 
   /** The id people use, from the first save on. */
@@ -74,22 +71,33 @@ export class Session implements AsyncDisposable {
     return this.#fileId;
   }
 
+  /** A message that a final save adds and the next step replaces: what has arrived of a reply so far, marked partial. */
+  get draft(): NewEvent | undefined {
+    return this.#draft;
+  }
+
+  /** Throws TypeError for what is not a message. */
+  set draft(draft: NewEvent | undefined) {
+    this.#draft = draft && acceptDraft(draft);
+  }
+
   get state(): State {
-    return this.#state;
+    return this.#record.state;
   }
 
   get events(): readonly Event[] {
-    return this.#events;
+    return this.#record.events;
   }
 
   /** Since when steps are not on disk; undefined while all of them are. */
   get unsaved(): Unsaved | undefined {
-    return this.#failure && unsavedOf(this.#events.slice(this.#durable), this.#failure);
+    return this.#failure && unsavedOf(this.#record.events.slice(this.#durable), this.#failure);
   }
 
   /**
-   * Adds one step. Durable when it resolves. Throws `NOT_SAVED`, `DURABILITY_UNKNOWN`, `KEY_*`; the events
-   * stay in memory then, and go with the next save.
+   * Adds one step: copies of the events, each with an id and a time of this session's. Durable when it resolves. Before it records
+   * anything, throws TypeError naming the field of an event that could not be read back as it is. Throws `NOT_SAVED`,
+   * `DURABILITY_UNKNOWN`, `KEY_*`: the events stay in memory then, and go with the next save.
    */
   async append(...events: NewEvent[]): Promise<void> {
     this.#add(events);
@@ -97,8 +105,8 @@ export class Session implements AsyncDisposable {
   }
 
   /**
-   * Adds one step as a chat wants it: what can't be saved is told by {@link unsaved} instead of thrown. Does nothing
-   * once the session has ended: a reply may still be arriving when the final save is made.
+   * Like {@link append}, but {@link unsaved} tells what can't be saved, and it does nothing once the session has ended: a reply may
+   * still be arriving when the final save is made.
    */
   async record(...events: NewEvent[]): Promise<void> {
     if (this.#ended) return;
@@ -107,18 +115,17 @@ export class Session implements AsyncDisposable {
   }
 
   /**
-   * Puts other events in place of those recorded, and the file with them: what they no longer have is gone from it. Durable
-   * when it resolves. Throws as {@link append}.
+   * Replaces the events recorded, and the file with them: what they no longer have is gone from it. Durable when it resolves. Throws as
+   * {@link append}.
    */
   async rewrite(events: readonly Event[]): Promise<void> {
     if (this.#ended) throw new TypeError('the session is closed');
     await this.#queue;
-    const { file } = this.#writable ?? {};
-    if (file) this.#vault.dropCaches();
-    this.#events = [...events];
-    this.#state = fold(emptyState, events);
+    this.#record.replace(events);
     this.#touched = true;
+    const { file } = this.#writable ?? {};
     if (file === undefined) return;
+    this.#vault.dropCaches();
     this.#handedOver = 0;
     await this.#settle(file.rewrite(this.#step()));
     this.#durable = this.#handedOver;
@@ -128,7 +135,7 @@ export class Session implements AsyncDisposable {
 
   /** Saves the {@link draft} for now, best effort: the next step replaces it. */
   async saveDraft(): Promise<void> {
-    if (this.#autosave && this.draft && !this.#ended) await this.#saveBestEffort(this.draft);
+    if (this.#autosave && this.#draft && !this.#ended) await this.#saveBestEffort(this.#draft);
   }
 
   /**
@@ -145,14 +152,14 @@ export class Session implements AsyncDisposable {
    */
   finalSave(status: Status = 'cancelled'): void {
     if (this.#ended || !this.#autosave) return;
-    if (this.draft) this.#add([this.draft]);
-    this.draft = undefined;
+    if (this.#draft) this.#add([this.#draft]);
+    this.#draft = undefined;
     if (!this.#touched) return;
-    if (this.#live && this.#state.status !== status) this.#add([{ type: 'status', status }]);
+    if (this.#record.isLive && this.#record.state.status !== status) this.#add([{ type: 'status', status }]);
     try {
       this.#writeSync();
     } catch (error) {
-      if (error instanceof CofferError) this.#failure = error;
+      this.#failure = failureOf(error);
       throw error;
     }
     this.#ended = true;
@@ -164,7 +171,7 @@ export class Session implements AsyncDisposable {
   async close(status: Status = 'completed'): Promise<void> {
     if (this.#ended) return this.#release();
     const last = this.#touched && this.#autosave;
-    if (last && this.#live && this.#state.status !== status) this.#add([{ type: 'status', status }]);
+    if (last && this.#record.isLive && this.#record.state.status !== status) this.#add([{ type: 'status', status }]);
     try {
       if (last) await this.#saveLast();
       await this.#writable?.file.fold();
@@ -184,16 +191,9 @@ export class Session implements AsyncDisposable {
     if (writable) await this.#vault.giveBack(writable);
   }
 
-  #add(recorded: readonly NewEvent[]): void {
+  #add(step: readonly NewEvent[]): void {
     if (this.#ended) throw new TypeError('the session is closed');
-    const goesOn = !this.#live && !recorded.every(isRemark);
-    const added = goesOn ? [...goingOn(this.#state.status), ...recorded] : recorded;
-    this.#live ||= goesOn;
-    const ts = Date.now();
-    let id = this.#state.lastEvent;
-    const events = added.map((event): Event => ({ id: ++id, ts, ...event }));
-    for (const event of events) this.#events.push(event); // any number of them: a call takes only so many arguments
-    this.#state = fold(this.#state, events);
+    this.#record.add(step);
     this.#touched = true;
   }
 
@@ -207,9 +207,7 @@ export class Session implements AsyncDisposable {
     }
     try {
       await this.#save(draft);
-    } catch (error) {
-      if (!(error instanceof CofferError)) throw error; // told by `unsaved`, in the status line, until a save succeeds
-    }
+    } catch {} // told by `unsaved`, in the status line, until a save succeeds
   }
 
   /** A keychain that was silent a moment ago is not waited for again by a process that wants to end. */
@@ -229,7 +227,7 @@ export class Session implements AsyncDisposable {
         this.#failure = undefined;
       },
       (error: unknown) => {
-        if (error instanceof CofferError) this.#failure = error;
+        this.#failure = failureOf(error);
         throw error;
       },
     );
@@ -282,18 +280,23 @@ export class Session implements AsyncDisposable {
   }
 
   #firstStep(siblings: Iterable<{ id: string }>): ReturnType<FirstStep> {
-    this.#id = newId(this.#state.begun, undefined, takenIds(siblings));
+    this.#id = newId(this.#record.state.begun, undefined, takenIds(siblings));
     return this.#step();
   }
 
   #step(draft?: NewEvent): ReturnType<FirstStep> {
-    const lines = encodeEvents(this.#events.slice(this.#handedOver));
-    this.#handedOver = this.#events.length;
+    const lines = encodeEvents(this.#record.events.slice(this.#handedOver));
     const summary = encodeSummary(
-      summarize(this.#state, { kind: 'session', id: this.#id ?? '', uuid: this.uuid, name: this.#state.name }),
+      summarize(this.#record.state, {
+        kind: 'session',
+        id: this.#id ?? '',
+        uuid: this.uuid,
+        name: this.#record.state.name,
+      }),
     );
-    if (!draft) return { lines, summary };
-    const event: Event = { id: this.#state.lastEvent + 1, ts: Date.now(), ...draft };
-    return { lines, summary, draft: encodeEvents([event]) };
+    const last = this.#record.state.lastEvent;
+    const drafted = draft && encodeEvents([{ id: last + 1, ts: Date.now(), ...draft }]);
+    this.#handedOver = this.#record.events.length; // only now: nothing that could fail comes before the file has them
+    return { lines, summary, ...(drafted && { draft: drafted }) };
   }
 }

@@ -7,6 +7,7 @@ import { describeRollback, refuseRolledBack } from '../vault/rollback.ts';
 import type { OnProgress, Rotated } from '../vault/rotate.ts';
 import type { TextIndex } from '../vault/text-index.ts';
 import type { SeenReport, Vault } from '../vault/vault.ts';
+import { acceptRecord } from './accept.ts';
 import { branchOf } from './branch.ts';
 import { type Grown, gatherEvents, readOn } from './decoding.ts';
 import type { Event, NewEvent } from './event.ts';
@@ -87,7 +88,7 @@ export class Sessions implements AsyncDisposable {
     return this.#vault.recover(asks);
   }
 
-  /** Begins a conversation. Writes nothing until its first step. */
+  /** Begins a conversation. Writes nothing until its first step. Throws TypeError naming a field that could not be read back as it is. */
   begin(beginning: Beginning): Session {
     const { directory, model, worktree, project, permissions = {}, after } = beginning;
     const branch = beginning.branch ?? branchOf(directory);
@@ -99,8 +100,9 @@ export class Sessions implements AsyncDisposable {
       { type: 'status', status: 'running' },
     ];
     const ts = Date.now();
-    let id = after?.events.at(-1)?.id ?? 0;
-    const events = [...(after?.events ?? []), ...begun.map((event): Event => ({ id: ++id, ts, ...event }))];
+    const before = after?.events ?? [];
+    const first = (before.at(-1)?.id ?? 0) + 1;
+    const events = acceptRecord([...before, ...begun.map((event, at): Event => ({ id: first + at, ts, ...event }))]);
     return this.#track(new Session({ vault: this.#vault, autosave: this.#autosave, events }));
   }
 

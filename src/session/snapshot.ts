@@ -1,16 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { CofferError } from '../errors.ts';
 import type { SealedFile } from '../vault/sealed-file.ts';
 import type { FirstStep, Vault } from '../vault/vault.ts';
 import { type Event, encodeEvents } from './event.ts';
+import { checkName } from './name.ts';
 import type { State } from './state.ts';
 import { encodeSummary, type Summary, summarize } from './summary.ts';
-
-/** The most characters a name may have, after trimming. */
-const NAME_LIMIT = 100;
-
-/** Control characters, line separators, and marks that reverse the direction of what a terminal shows. */
-const FORBIDDEN = /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/u;
 
 /**
  * Takes an immutable copy of a conversation. Where `beside`, its file, has taken over the first `handedOver` events, they are copied
@@ -36,18 +30,6 @@ export async function takeSnapshot(
   };
   await vault.snapshot(first, as.beside);
   return { id, messages: state.messageCount };
-}
-
-/** Gives the name trimmed, as typed otherwise. Throws `NAME_INVALID`. */
-export function checkName(name: string): string {
-  const trimmed = name.trim();
-  const length = [...trimmed].length;
-  if (length === 0) throw new CofferError('NAME_INVALID', 'a name needs at least one character');
-  if (length > NAME_LIMIT) {
-    throw new CofferError('NAME_INVALID', `a name has at most ${NAME_LIMIT} characters, and this one has ${length}`);
-  }
-  if (FORBIDDEN.test(trimmed)) throw new CofferError('NAME_INVALID', 'a name can have no control characters');
-  return trimmed;
 }
 
 /** The id of what began at `time` (local time): `2025-07-04_12-30`, `_name`, and `-2`, `-3`, … if that is taken. */

@@ -191,7 +191,7 @@ function addMessage(state: Writable<State>, event: Extract<KnownEvent, { type: '
 
 /** What was answered stays counted: it was done, and paid for. */
 function rewind(state: Writable<State>, to: number): void {
-  while ((state.messageEvents.at(-1) ?? 0) > to) {
+  while ((state.messageEvents.at(-1) ?? to) > to) {
     state.messageEvents.pop();
     const cut = state.messages.pop();
     if (cut !== undefined && isCounted(cut)) state.messageCount--;

@@ -3,35 +3,51 @@ import type { State } from './state.ts';
 
 export { decodeSummary, type Summary };
 
-/** How many bytes of JSON a path or model name takes in a summary, which has to fit a frame's first chunk. */
-const TEXT_LIMIT = 1024;
+/*
+ * How many bytes of JSON each text of a summary takes at most, so that all of it fits a frame's first chunk (`MAX_SUMMARY`) whatever a
+ * session says of itself. Names, tags and ids that coffer gives are shorter.
+ */
+const PATH_LIMIT = 1024;
+const TEXT_LIMIT = 512;
+const PARENT_LIMIT = 256;
+const TAGS_LIMIT = 2800;
 
 /** The most bytes that one unit of a text takes as JSON: `\u0000`. */
 const LONGEST = 6;
 
 /** Derives a summary from a state. */
 export function summarize(state: State, of: Pick<Summary, 'kind' | 'id' | 'uuid' | 'name'>): Summary {
+  const { project, parent } = state;
   return {
     ...of,
+    name: clip(of.name, TEXT_LIMIT),
     title: state.title,
     begun: state.begun,
     updated: state.updated,
-    directory: clip(state.directory),
-    branch: clip(state.branch),
-    worktree: clip(state.worktree),
-    project: state.project && { ...state.project, remote: clip(state.project.remote), path: clip(state.project.path) },
-    model: clip(state.model),
+    directory: clip(state.directory, PATH_LIMIT),
+    branch: clip(state.branch, TEXT_LIMIT),
+    worktree: clip(state.worktree, PATH_LIMIT),
+    project: project && {
+      ...(project.first !== undefined && { first: clip(project.first, PARENT_LIMIT) }),
+      remote: clip(project.remote, PATH_LIMIT),
+      path: clip(project.path, PATH_LIMIT),
+    },
+    model: clip(state.model, TEXT_LIMIT),
     messages: state.messageCount,
     tasks: state.tasks,
     toolCalls: state.toolCalls,
     pinned: state.pinned || undefined,
     archived: state.archived || undefined,
-    tags: state.tags.length === 0 ? undefined : state.tags,
+    tags: state.tags.length === 0 ? undefined : firstTags(state.tags),
     inputTokens: state.inputTokens,
     outputTokens: state.outputTokens,
     cost: state.cost,
     status: state.status,
-    parent: state.parent,
+    parent: parent && {
+      uuid: clip(parent.uuid, PARENT_LIMIT),
+      id: clip(parent.id, TEXT_LIMIT),
+      reason: clip(parent.reason, PARENT_LIMIT),
+    },
     firstEvent: state.firstEvent,
     lastEvent: state.lastEvent,
   };
@@ -42,11 +58,22 @@ export function encodeSummary(summary: Summary): Buffer {
   return Buffer.from(JSON.stringify(summary));
 }
 
-function clip<T extends string | undefined>(text: T): T;
-function clip(text: string | undefined): string | undefined {
+/** As many tags as fit, from the first on. */
+function firstTags(tags: readonly string[]): readonly string[] {
+  const fitting = tags.slice(0, TAGS_LIMIT / 3).map((tag) => clip(tag, TEXT_LIMIT)); // each takes 3 bytes at least
+  while (jsonLength(fitting) > TAGS_LIMIT) fitting.pop();
+  return fitting;
+}
+
+function clip<T extends string | undefined>(text: T, limit: number): T;
+function clip(text: string | undefined, limit: number): string | undefined {
   if (text === undefined) return undefined;
-  if (text.length * LONGEST <= TEXT_LIMIT) return text;
-  let clipped = text.slice(0, TEXT_LIMIT);
-  while (Buffer.byteLength(JSON.stringify(clipped)) > TEXT_LIMIT) clipped = clipped.slice(0, -1);
+  if (text.length * LONGEST <= limit) return text;
+  let clipped = text.slice(0, limit);
+  while (jsonLength(clipped) > limit) clipped = clipped.slice(0, -1);
   return clipped;
+}
+
+function jsonLength(value: unknown): number {
+  return Buffer.byteLength(JSON.stringify(value));
 }

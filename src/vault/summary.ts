@@ -38,12 +38,22 @@ export interface Summary {
   readonly lastEvent: number;
 }
 
-/** Reads a summary back. Throws `UNAUTHENTIC` where it is not one. */
+/**
+ * Reads a summary back. A field that is not what it must be is left out, or is 0, '' or "not known": an earlier version may have
+ * counted wrong, and that must not hide the session. Throws `UNAUTHENTIC` for what says neither what it is nor of which session.
+ */
 export function decodeSummary(json: Uint8Array): Summary {
   const value = parse(json);
-  const wrong = wrongField(value, summaryChecks);
-  if (wrong === undefined) return value as Summary;
-  throw unauthentic(new TypeError(`its ${wrong || 'form'} is something else`));
+  const wrong = wrongField(value, identity);
+  if (wrong !== undefined) throw unauthentic(new TypeError(`its ${wrong || 'form'} is something else`));
+  const summary = value as Summary;
+  if (wrongField(summary, summaryChecks) === undefined) return summary;
+  const mended: Record<string, unknown> = { ...summary };
+  for (const [name, check] of Object.entries(summaryChecks)) {
+    if (!check(mended[name])) mended[name] = defaults[name as keyof Summary];
+    if (mended[name] === undefined) delete mended[name];
+  }
+  return mended as unknown as Summary;
 }
 
 function parse(json: Uint8Array): unknown {
@@ -59,6 +69,8 @@ function unauthentic(cause: unknown): CofferError {
 }
 
 const isCount: Check = (value) => isInteger(value) && value >= 0;
+/** Milliseconds since 1970 that a Date can hold (ECMA-262). */
+const isTime: Check = (value) => isCount(value) && (value as number) <= 8_640_000_000_000_000;
 const isAmount: Check = (value) => value === null || (Number.isFinite(value) && (value as number) >= 0);
 const isParent: Check = (value) => wrongField(value, { uuid: isText, id: isText, reason: isText }) === undefined;
 
@@ -67,14 +79,15 @@ const isProject: Check = (value) =>
 const isTexts: Check = (value) => Array.isArray(value) && value.every(isText);
 const isFlag: Check = (value) => typeof value === 'boolean';
 
+/** What a list can do nothing without. */
+const identity = { kind: oneOf('session', 'snapshot'), id: isText, uuid: isText };
+
 const summaryChecks: Readonly<Record<keyof Summary, Check>> = {
-  kind: oneOf('session', 'snapshot'),
-  id: isText,
-  uuid: isText,
+  ...identity,
   name: optional(isText),
   title: optional(isText),
-  begun: isCount,
-  updated: isCount,
+  begun: isTime,
+  updated: isTime,
   directory: isText,
   branch: optional(isText),
   worktree: optional(isText),
@@ -93,4 +106,19 @@ const summaryChecks: Readonly<Record<keyof Summary, Check>> = {
   parent: optional(isParent),
   firstEvent: isCount,
   lastEvent: isCount,
+};
+
+/** What stands in place of a required field that is wrong. */
+const defaults: Partial<Summary> = {
+  begun: 0,
+  updated: 0,
+  directory: '',
+  model: '',
+  messages: 0,
+  inputTokens: null,
+  outputTokens: null,
+  cost: null,
+  status: 'failed',
+  firstEvent: 0,
+  lastEvent: 0,
 };

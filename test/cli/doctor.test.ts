@@ -44,6 +44,16 @@ describe('doctor', () => {
     expect([code, err]).toEqual([0, '']);
   });
 
+  it('tells of events that this version can not interpret', async () => {
+    const { fileId, file } = JSON.parse(readFileSync('test/vectors/earlier/usage-fraction.json', 'utf8'));
+    writeFileSync(join(vault, 'sessions', fileId), Buffer.from(file, 'base64'), { mode: 0o600 });
+    const { code, out } = await doctor();
+    expect(out).toContain(
+      `  ${fileId}: this version of coffer can't interpret event 5; kept as recorded, update coffer to see more\n`,
+    );
+    expect(code).toBe(0);
+  });
+
   it('tells of a rotation that was not finished', async () => {
     change((file) => {
       file['retiring'] = 'a'.repeat(32);

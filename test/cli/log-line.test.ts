@@ -95,7 +95,7 @@ describe('logLine', () => {
 
   it('names what a newer version recorded', () => {
     expect(logLine({ id: 1, ts: at.getTime(), type: 'telepathy' }, at)).toBe(
-      '#1 12:31:05 telepathy: recorded by a newer version',
+      '#1 12:31:05 telepathy: not understood by this version of coffer',
     );
   });
 

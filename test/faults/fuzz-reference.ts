@@ -83,6 +83,8 @@ type Test = (value: unknown) => boolean;
 
 const text: Test = (value) => typeof value === 'string';
 const count: Test = (value) => Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 2 ** 53 - 1;
+/** Milliseconds since 1970 that a Date of ECMA-262 can be. */
+const time: Test = (value) => count(value) && Number(value) <= 8_640_000_000_000_000;
 const amount: Test = (value) =>
   value === null || (typeof value === 'number' && value >= 0 && value < Number.POSITIVE_INFINITY);
 const missingOr =
@@ -113,6 +115,9 @@ const project = fields({ first: missingOr(text), remote: missingOr(text), path: 
 const status = one('running', 'completed', 'cancelled', 'failed');
 const flag = one(true, false);
 
+/** Tells whether a value says of which file it is the summary; wrong fields else are read as missing or unknown. */
+export const isNamed: Test = fields({ kind: one('session', 'snapshot'), id: text, uuid: text });
+
 /** Tells whether a value is a summary. */
 export const isSummary: Test = fields({
   kind: one('session', 'snapshot'),
@@ -120,8 +125,8 @@ export const isSummary: Test = fields({
   uuid: text,
   name: missingOr(text),
   title: missingOr(text),
-  begun: count,
-  updated: count,
+  begun: time,
+  updated: time,
   directory: text,
   branch: missingOr(text),
   worktree: missingOr(text),
@@ -142,7 +147,7 @@ export const isSummary: Test = fields({
   lastEvent: count,
 });
 
-const place = { id: (value: unknown): boolean => count(value) && value !== 0, ts: count, type: text };
+const place = { id: (value: unknown): boolean => count(value) && value !== 0, ts: time, type: text };
 const textPart = fields({ type: one('text'), text });
 const reasoning = fields({ type: one('reasoning'), text });
 const file = fields({ type: one('file'), mediaType: text, data: text, filename: missingOr(text) });

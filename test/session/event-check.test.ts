@@ -1,9 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Event } from '../../src/session/event.ts';
-import { isPlainlyEvent } from '../../src/session/event-check.ts';
-import { readLines } from '../../src/session/event-lines.ts';
-import { decodeEvents, parseEvent } from '../../src/session/event-schema.ts';
+import { faultIn } from '../../src/session/event-check.ts';
+import { isEvent } from '../faults/fuzz-reference.ts';
 
 const text = fc.oneof(fc.string({ maxLength: 5 }), fc.constantFrom('', 'text', 'user', '__proto__'));
 const count = fc.oneof(fc.nat(), fc.constantFrom(0, -0, 2 ** 53 - 1));
@@ -109,31 +107,10 @@ function strange(): unknown[] {
   return [null, '', 0, -1, 1.5, 2 ** 53, [], [[]], {}, true, 'text', 'user', [{ type: 'text', text: 'x' }], [null]];
 }
 
-/** What the schema makes of a line; undefined where it is no event. */
-function bySchema(line: string): Event | undefined {
-  try {
-    return parseEvent(JSON.parse(line));
-  } catch {
-    return undefined; // which is the verdict
-  }
-}
-
-describe('isPlainlyEvent', () => {
-  it('knows every event that coffer writes', () => {
-    fc.assert(
-      fc.property(good, (event) => {
-        const line = JSON.stringify(event);
-        const isV4 = !('uuid' in event) || /^.{8}-.{4}-4...-[89ab]/.test(String(event.uuid)) || !('directory' in event);
-        fc.pre(isV4 && !line.includes('__proto__'));
-        expect(isPlainlyEvent(JSON.parse(line))).toBe(bySchema(line) !== undefined);
-      }),
-      { numRuns: 2000 },
-    );
-  });
-
-  it('takes nothing for an event that the schema refuses, and nothing for another one than the schema makes of it', () => {
-    let plain = 0;
-    let refused = 0;
+describe('faultIn', () => {
+  it('finds nothing wrong with what docs/format.md calls an event, and something with all else', () => {
+    let right = 0;
+    let wrong = 0;
     fc.assert(
       fc.property(
         fc.oneof(
@@ -142,84 +119,45 @@ describe('isPlainlyEvent', () => {
         ),
         (line) => {
           const value: unknown = JSON.parse(line);
-          const judged = bySchema(line);
-          if (judged === undefined) refused++;
-          if (!isPlainlyEvent(value)) return;
-          plain++;
-          expect(judged).toEqual(value);
-          expect(JSON.parse(JSON.stringify(judged))).toEqual(JSON.parse(line));
+          const fault = faultIn(value);
+          expect(fault === undefined, JSON.stringify(fault)).toBe(isEvent(value));
+          if (fault === undefined) right++;
+          else wrong++;
         },
       ),
       { numRuns: 10_000 },
     );
-    expect(plain).toBeGreaterThan(3000);
-    expect(refused).toBeGreaterThan(1000);
+    expect(right).toBeGreaterThan(3000);
+    expect(wrong).toBeGreaterThan(1000);
   });
 
-  it.each([
-    [
-      'a number beyond all',
-      '{"id":1,"ts":1,"type":"usage","model":"m","usage":{"inputTokens":1,"outputTokens":1,"cost":1e999}}',
-    ],
-    ['an id beyond what is exact', '{"id":9007199254740992,"ts":1,"type":"pin","pinned":true}'],
-    [
-      'what cost less than nothing',
-      '{"id":1,"ts":1,"type":"usage","model":"m","usage":{"inputTokens":1,"outputTokens":1,"cost":-1}}',
-    ],
-    [
-      'a file of no name',
-      '{"id":1,"ts":1,"type":"message","message":{"role":"user","content":[{"type":"file","mediaType":"","data":"","filename":1}]}}',
-    ],
-    ['a list', '[]'],
-    ['a text', '"x"'],
-    [
-      'a UUID of no version',
-      '{"id":1,"ts":1,"type":"begin","uuid":"00000000-0000-9000-8000-000000000000","directory":""}',
-    ],
-  ])('does not take %s for one', (_, line) => {
-    expect(bySchema(line)).toBeUndefined();
-    expect(isPlainlyEvent(JSON.parse(line))).toBe(false);
+  const place = { id: 1, ts: 1 };
+  const said = (role: string, content: unknown): object => ({ ...place, type: 'message', message: { role, content } });
+  const used = (usage: object): object => ({
+    ...place,
+    type: 'usage',
+    model: 'm',
+    usage: { inputTokens: 1, outputTokens: null, cost: null, ...usage },
   });
-});
-
-describe('readLines', () => {
-  it('asks the judge of what is not plainly an event, and of nothing else', () => {
-    const asked: unknown[] = [];
-    const judge = (value: unknown): Event => {
-      asked.push(value);
-      return parseEvent(value);
-    };
-    const odd = { id: 2, ts: 0, type: 'begin', uuid: 'ffffffff-ffff-ffff-ffff-ffffffffffff', directory: '/ä' };
-    const lines = [{ id: 1, ts: 0, type: 'model', model: 'a/b' }, odd, { id: 3, ts: 0, type: 'hologram', beam: 'ü' }];
-    const bytes = Buffer.from(lines.map((line) => JSON.stringify(line)).join('\n'));
-    expect(readLines(bytes, judge)).toEqual(lines);
-    expect(asked).toEqual([odd]);
-  });
-
-  it('reads each line in the same words, whatever stands beside it', () => {
-    fc.assert(
-      fc.property(fc.array(fc.string({ unit: 'grapheme' }), { minLength: 1 }), (texts) => {
-        const line = (content: string): object => ({
-          id: 1,
-          ts: 0,
-          type: 'message',
-          message: { role: 'user', content },
-        });
-        const each = texts.map((content) => JSON.stringify(line(content.toWellFormed())));
-        const alone = each.flatMap((one) => decodeEvents(Buffer.from(one)));
-        expect(decodeEvents(Buffer.from(`${each.join('\n')}\n`))).toEqual(alone);
-        expect(alone).toEqual(each.map((one) => JSON.parse(one)));
-      }),
-    );
-  });
-
-  it('believes no line that is no UTF-8, wherever it stands', () => {
-    const line = (content: string): Buffer =>
-      Buffer.from(`${JSON.stringify({ id: 1, ts: 0, type: 'error', code: 'x', message: content })}\n`);
-    const bad = Buffer.from(line('?'));
-    bad[bad.indexOf('?')] = 0xe4;
-    for (const [at, lines] of [[bad], [line('ä'), bad, line('a')], [line('a'), line('b'), bad]].entries()) {
-      expect(() => decodeEvents(Buffer.concat(lines))).toThrow(`event ${at + 1} `);
-    }
+  it.each<[unknown, string, string]>([
+    [[], '', 'be an object'],
+    ['x', '', 'be an object'],
+    [{ ts: 1, type: 'pin', pinned: true }, 'id', 'be a whole number of at least 1'],
+    [{ id: 2 ** 53, ts: 1, type: 'pin', pinned: true }, 'id', 'be a whole number of at least 1'],
+    [{ id: 1, ts: 8.64e15 + 1, type: 'pin', pinned: true }, 'ts', 'be a time in whole milliseconds since 1970'],
+    [{ ...place }, 'type', 'be text'],
+    [{ ...place, type: 'pin', pinned: 1 }, 'pinned', 'be true or false'],
+    [used({ inputTokens: 1.5 }), 'usage.inputTokens', 'be a whole number of at least 0, or null'],
+    [used({ cost: -1 }), 'usage.cost', 'be a number of at least 0, or null'],
+    [used({ cost: Number.POSITIVE_INFINITY }), 'usage.cost', 'be a number of at least 0, or null'],
+    [said('developer', ''), 'message.role', 'be "system" or "user" or "assistant" or "tool"'],
+    [said('user', 1), 'message.content', 'be text or a list'],
+    [said('user', [{ type: 'text', text: 'x' }, null]), 'message.content[1]', 'be an object'],
+    [said('user', [{ type: 'file', mediaType: '', data: {} }]), 'message.content[0].data', 'be text'],
+    [said('tool', [{ type: 'tool-result', toolName: 't' }]), 'message.content[0].toolCallId', 'be text'],
+    [{ ...place, type: 'rewind', to: -1 }, 'to', 'be a whole number of at least 0'],
+    [{ ...place, type: 'tags', tags: ['a', 1] }, 'tags[1]', 'be text'],
+  ])('names the field of %j: %s', (event, field, must) => {
+    expect(faultIn(event)).toEqual({ field, must });
   });
 });

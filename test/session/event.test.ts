@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type Event, encodeEvents, isKnown, mergeEvents } from '../../src/session/event.ts';
-import { decodeEvents } from '../../src/session/event-schema.ts';
+import { type Event, encodeEvents, isKnown, MergedEvents, NO_ID, NO_TIME } from '../../src/session/event.ts';
+import { readLines } from '../../src/session/event-lines.ts';
 import { emptyState, fold } from '../../src/session/state.ts';
 
 const begin = { id: 1, ts: 5, type: 'begin', uuid: '00000000-0000-4000-8000-000000000000', directory: '/x' };
 
-describe('decodeEvents', () => {
+describe('readLines', () => {
   it('gives back what was encoded, whatever the text', () => {
     fc.assert(
       fc.property(fc.array(fc.string({ unit: 'binary' })), (contents) => {
@@ -16,7 +16,7 @@ describe('decodeEvents', () => {
           type: 'message',
           message: { role: 'user', content: content.toWellFormed() },
         }));
-        expect(decodeEvents(encodeEvents(events))).toEqual(events);
+        expect(readLines(encodeEvents(events))).toEqual(events);
       }),
     );
   });
@@ -24,10 +24,10 @@ describe('decodeEvents', () => {
   it('keeps what a newer version wrote', () => {
     const newer = { ...begin, future: { a: [1] } };
     const unknown = { id: 2, ts: 6, type: 'hologram', beam: 3 };
-    const events = decodeEvents(Buffer.from(`${JSON.stringify(newer)}\n${JSON.stringify(unknown)}\n`));
+    const events = readLines(Buffer.from(`${JSON.stringify(newer)}\n${JSON.stringify(unknown)}\n`));
     expect(events).toEqual([newer, unknown]);
     expect(events.map(isKnown)).toEqual([true, false]);
-    expect(decodeEvents(encodeEvents(events))).toEqual(events);
+    expect(readLines(encodeEvents(events))).toEqual(events);
   });
 
   it('reads a tool that was called with nothing and gave nothing: JSON leaves undefined out', () => {
@@ -37,32 +37,51 @@ describe('decodeEvents', () => {
       { id: 1, ts: 1, type: 'message', message: { role: 'assistant', content: [call] } },
       { id: 2, ts: 1, type: 'message', message: { role: 'tool', content: [result] } },
     ];
-    expect(decodeEvents(encodeEvents(events))).toEqual(events);
+    expect(readLines(encodeEvents(events))).toEqual(events);
   });
 
+  const deep = '['.repeat(1001) + ']'.repeat(1001);
   it.each([
-    ['no JSON', '{'],
-    ['no id', '{"ts":1,"type":"name","name":"x"}'],
-    ['a known type with a wrong field', '{"id":1,"ts":1,"type":"name","name":3}'],
-    ['a message of no role', '{"id":1,"ts":1,"type":"message","message":{"role":"king","content":""}}'],
-    ['an empty line', '\n'],
-    ['no UTF-8', '\xff'],
-  ])('does not believe %s', (_, line) => {
-    const lines = Buffer.concat([Buffer.from(`${JSON.stringify(begin)}\n`), Buffer.from(line, 'latin1')]);
-    expect(() => decodeEvents(lines)).toThrow(expect.objectContaining({ code: 'UNAUTHENTIC' }));
-    expect(() => decodeEvents(lines)).toThrow('event 2');
+    ['no JSON', '{', NO_ID, NO_TIME],
+    ['no object', '7', NO_ID, NO_TIME],
+    ['an empty line', '', NO_ID, NO_TIME],
+    ['a known type with a wrong field', '{"id":7,"ts":8,"type":"name","name":3}', 7, 8],
+    ['a message of no role', '{"id":7,"ts":8,"type":"message","message":{"role":"king","content":""}}', 7, 8],
+    ['no type', '{"id":7,"ts":-8}', 7, NO_TIME],
+    ['what is nested too deep', `{"id":7,"ts":8,"type":"hologram","beam":${deep}}`, NO_ID, NO_TIME],
+    ['what is nested too deep in a known type', `{"id":7,"ts":8,"type":"error","code":${deep}}`, NO_ID, NO_TIME],
+  ])('keeps %s as it is found', (_, line, id, ts) => {
+    const lines = Buffer.from(`${JSON.stringify(begin)}\n${line}\n${JSON.stringify(begin)}\n`);
+    const kept = { id, ts, type: 'unknown', line };
+    expect(readLines(lines)).toEqual([begin, kept, begin]);
+    expect(readLines(encodeEvents([kept]))).toEqual([kept]);
   });
 
-  it('never throws anything else, whatever the bytes', () => {
-    fc.assert(
-      fc.property(fc.uint8Array(), (bytes) => {
-        try {
-          decodeEvents(bytes);
-        } catch (error) {
-          expect(error).toMatchObject({ code: 'UNAUTHENTIC' });
-        }
-      }),
-    );
+  it('keeps what is not UTF-8, byte for byte', () => {
+    const bytes = Buffer.from([...Buffer.from('{"id":7,"x":"'), 0xff, ...Buffer.from('"}')]);
+    expect(readLines(bytes)).toMatchObject([{ type: 'unknown', line: bytes.toString('latin1') }]);
+  });
+
+  it('reads an event without a possible id or time as what it is otherwise', () => {
+    for (const [field, wrong, right] of [
+      ['id', 0, NO_ID],
+      ['id', 1.5, NO_ID],
+      ['id', '1', NO_ID],
+      ['ts', 8.64e15 + 1, NO_TIME],
+      ['ts', null, NO_TIME],
+    ]) {
+      const line = Buffer.from(JSON.stringify({ ...begin, [field as string]: wrong }));
+      expect(readLines(line)).toEqual([{ ...begin, [field as string]: right }]);
+    }
+  });
+
+  it('looks again at a line that another version kept', () => {
+    const kept = { id: 9, ts: 10, type: 'unknown', line: JSON.stringify({ id: 2, ts: 6, type: 'name', name: 'x' }) };
+    expect(readLines(encodeEvents([kept]))).toEqual([{ id: 9, ts: 10, type: 'name', name: 'x' }]);
+  });
+
+  it('never throws, whatever the bytes', () => {
+    fc.assert(fc.property(fc.uint8Array(), (bytes) => void readLines(bytes)));
   });
 });
 
@@ -87,12 +106,48 @@ describe('encodeEvents', () => {
   });
 });
 
-describe('mergeEvents', () => {
-  it('replaces from an id on that comes again', () => {
-    const event = (id: number, type: string): Event => ({ id, ts: 0, type });
-    const events = [event(1, 'a'), event(2, 'b'), event(3, 'c')];
-    mergeEvents(events, [event(2, 'B'), event(3, 'C'), event(4, 'd')]);
-    expect(events.map((one) => one.type)).toEqual(['a', 'B', 'C', 'd']);
+describe('MergedEvents', () => {
+  const said = (id: number, content: string, ts = 5): Event => ({
+    id,
+    ts,
+    type: 'message',
+    message: { role: 'assistant', content },
+  });
+  const merged = (...all: Event[][]): Event[] => {
+    const list = new MergedEvents();
+    for (const more of all) list.add(more);
+    return list.events;
+  };
+
+  it('replaces a draft by the event that got its id', () => {
+    expect(merged([said(1, 'a'), said(2, 'b')], [said(2, 'B'), said(3, 'c')], [said(3, 'C')])).toEqual([
+      said(1, 'a'),
+      said(2, 'B'),
+      said(3, 'C'),
+    ]);
+    const pin: Event = { id: 2, ts: 5, type: 'pin', pinned: true };
+    expect(merged([said(1, 'a'), said(2, 'b')], [pin])).toEqual([said(1, 'a'), pin]);
+  });
+
+  it('drops nothing else: an id that does not rise becomes the next one', () => {
+    const pin: Event = { id: 2, ts: 5, type: 'pin', pinned: true };
+    expect(merged([said(1, 'a'), pin], [pin])).toEqual([said(1, 'a'), pin, { ...pin, id: 3 }]);
+    expect(merged([said(1, 'a'), pin, said(7, 'b')], [said(1, 'x'), said(2, 'y'), said(9, 'z')])).toEqual([
+      said(1, 'a'),
+      pin,
+      said(7, 'b'),
+      said(8, 'x'),
+      said(9, 'y'),
+      said(10, 'z'),
+    ]);
+  });
+
+  it('gives what has no possible id or time the next id and the time before', () => {
+    expect(merged([said(NO_ID, 'a', NO_TIME), said(4, 'b', 9), said(NO_ID, 'c', NO_TIME)])).toEqual([
+      said(1, 'a', 0),
+      said(4, 'b', 9),
+      said(5, 'c', 9),
+    ]);
   });
 });
 

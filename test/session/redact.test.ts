@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { VaultKey } from '../../src/envelope/key.ts';
 import { unpackSegment } from '../../src/envelope/segment.ts';
 import { type Event, encodeEvents, type NewEvent } from '../../src/session/event.ts';
-import { decodeEvents } from '../../src/session/event-schema.ts';
+import { readLines } from '../../src/session/event-lines.ts';
 import { holdersOf, redactionOf, redactSession } from '../../src/session/redact.ts';
 import type { Session } from '../../src/session/session.ts';
 import { emptyState, fold } from '../../src/session/state.ts';
@@ -98,7 +98,7 @@ function numbered(events: readonly NewEvent[]): Event[] {
 
 /** What comes back after it was sealed and read. */
 function throughTheFile(events: readonly Event[]): Event[] {
-  return decodeEvents(encodeEvents(events));
+  return readLines(encodeEvents(events));
 }
 
 describe('a redaction', () => {

@@ -7,6 +7,6 @@ const [directory, row = ''] = process.argv.slice(2);
 const sessions = await openVault({ directory });
 const events: Event[] = [];
 await sessions.scan(await sessions.find(row), (lines) => {
-  for (const event of readLines(lines, (value) => value as Event)) events.push(event);
+  for (const event of readLines(lines)) events.push(event);
 });
 console.log(events.length);

@@ -1,8 +1,9 @@
 import { readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { FileLock } from '../../src/files/lock.ts';
 import { sessionsOf } from '../../src/session/open-vault.ts';
+import { Body } from '../../src/vault/body.ts';
 import { begin, type Home, home, reply, texts, user } from '../support/vault.ts';
 
 describe('Session', () => {
@@ -220,6 +221,28 @@ describe('Session', () => {
     await session.saveDraft();
     expect(texts(session)).toEqual(['one']);
     await expect(session.append(user('two'))).rejects.toThrow(TypeError);
+  });
+
+  it.each([
+    ['a programming error', new TypeError('boom')],
+    ['an error of the system', Object.assign(new Error('x'), { code: 'EIO', errno: -5, syscall: 'fsync' })],
+    ['what is not even an error', 'boom'],
+  ])('shows %s of a save in unsaved, and the next save has it all', async (_, thrown) => {
+    const at = home();
+    await using sessions = await at.open();
+    const session = begin(sessions);
+    await session.append(user('one'));
+    const failing = vi.spyOn(Body.prototype, 'toSegmentsAside').mockRejectedValueOnce(thrown);
+    onTestFinished(() => failing.mockRestore());
+    await expect(session.append(reply('two'))).rejects.toBe(thrown);
+    expect(session.unsaved).toMatchObject({ messages: 1, error: { code: 'NOT_SAVED' } });
+    expect(session.unsaved?.error.reason).toMatch(/boom|x/);
+    await session.append(user('three'));
+    expect(session.unsaved).toBeUndefined();
+    expect(texts(await sessions.read(await sessions.find('1')))).toEqual(['one', 'two', 'three']);
+    failing.mockRejectedValueOnce(thrown);
+    await session.record(user('four'));
+    expect(session.unsaved).toMatchObject({ messages: 1 });
   });
 
   it('says that a final save could not be made while another process has its turn', async () => {

@@ -1,8 +1,9 @@
 import { relative } from 'node:path';
 import { CofferError, type ErrorCode, isCofferError } from '../../errors.ts';
+import { isKnown } from '../../session/event.ts';
 import type { Row } from '../../session/row.ts';
 import type { Sessions } from '../../session/sessions.ts';
-import type { Inspection } from '../../session/shapes.ts';
+import type { Inspection, Recorded } from '../../session/shapes.ts';
 import { escapeJson } from '../escape.ts';
 import { describeSeen } from '../rows.ts';
 import { openSessions, type Shell } from '../shell.ts';
@@ -108,9 +109,11 @@ async function checkFiles(terminal: Report, sessions: Sessions, found: Inspectio
     terminal.say(`  ${found.strayTemps} left by a crash; the next save of their session removes them`);
   let first: CofferError | undefined;
   for (const row of found.rows) {
-    const problem = row.unreadable ?? (await readProblem(sessions, row));
+    const read = row.unreadable ?? (await readWhole(sessions, row));
+    const problem = read instanceof CofferError ? read : undefined;
     if (problem !== undefined) tellProblem(terminal, problem, row.fileId);
-    else if (row.torn !== undefined)
+    if ('events' in read) tellUnknown(terminal, read);
+    if (row.torn !== undefined && problem === undefined)
       terminal.say(`  ${row.fileId}: ${row.torn}; the next save of that session repairs it`);
     if (row.rolledBack !== undefined) terminal.say(`  ${row.fileId}: ${row.rolledBack}; ${rolledBackAdvice}`);
     first ??= problem ?? (row.rolledBack === undefined ? undefined : new CofferError('ROLLED_BACK', row.rolledBack));
@@ -149,11 +152,22 @@ function tellStrangers(terminal: Report, { strangers }: Inspection): void {
 /** How many things that are not coffer's are named. */
 const STRANGERS = 10;
 
+/** Events that this version can't interpret: of a newer one, or of an earlier one that recorded what it could not read. */
+function tellUnknown(terminal: Report, { row, events }: Recorded): void {
+  const unknown = events.filter((event) => !isKnown(event));
+  const [first] = unknown;
+  if (first === undefined) return;
+  const what =
+    unknown.length === 1 ? `event ${first.id}` : `${unknown.length} events, the first of them event ${first.id}`;
+  terminal.say(
+    `  ${row.fileId}: this version of coffer can't interpret ${what}; kept as recorded, update coffer to see more`,
+  );
+}
+
 /** A list verifies only the first chunk of each file; this reads all of it. */
-async function readProblem(sessions: Sessions, row: Row): Promise<CofferError | undefined> {
+async function readWhole(sessions: Sessions, row: Row): Promise<Recorded | CofferError> {
   try {
-    await sessions.read(row);
-    return undefined;
+    return await sessions.read(row);
   } catch (error) {
     if (!isCofferError(error)) throw error;
     return error;

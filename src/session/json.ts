@@ -1,0 +1,106 @@
+/** How deep values may be nested: writing, printing and searching them recurses. */
+export const DEEPEST: number = 1000;
+
+/** How many values one event may have, and how many UTF-16 units of text: V8 has no string of more than 512 Mi. */
+const MOST_VALUES = 16 * 1024 * 1024;
+const MOST_TEXT = 256 * 1024 * 1024;
+
+/** Tells whether a value, as JSON.parse returns it, is nested deeper than {@link DEEPEST}. */
+export function isTooDeep(value: unknown, left: number = DEEPEST): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  if (left === 0) return true;
+  return Object.values(value).some((inside) => typeof inside === 'object' && isTooDeep(inside, left - 1));
+}
+
+/**
+ * Copies a value that JSON can hold exactly: what is read back of it equals the copy. Fields that are undefined are left out.
+ * Throws TypeError naming the field for whatever JSON would change, drop or refuse, and for what is nested too deep or too large.
+ */
+export function copyJson(value: unknown): unknown {
+  return new Copy().of(value);
+}
+
+class Copy {
+  /** The objects that the value being copied lies in: one that is in itself has no end. */
+  readonly #around = new Set<object>();
+  /** The fields and indices that lead to it. */
+  readonly #path: (string | number)[] = [];
+  #values = 0;
+  #text = 0;
+
+  of(value: unknown): unknown {
+    this.#values++;
+    if (this.#values > MOST_VALUES) throw this.#fault(`is too large: an event has at most ${MOST_VALUES} values`);
+    switch (typeof value) {
+      case 'string':
+        this.#count(value);
+        return value;
+      case 'number':
+        if (!Number.isFinite(value)) throw this.#fault(`is ${value}, which JSON does not have`);
+        return value === 0 ? 0 : value; // JSON has no -0
+      case 'boolean':
+        return value;
+      case 'object':
+        return value === null ? null : this.#inside(value);
+      default:
+        throw this.#fault(`is ${value === undefined ? 'undefined' : `a ${typeof value}`}, which JSON does not have`);
+    }
+  }
+
+  #inside(value: object): unknown {
+    if (this.#around.size === DEEPEST) throw this.#fault(`is nested deeper than ${DEEPEST} levels`);
+    if (this.#around.has(value)) throw this.#fault('refers to what it is a part of');
+    this.#around.add(value);
+    const copy = Array.isArray(value) ? this.#list(value) : this.#object(value);
+    this.#around.delete(value);
+    return copy;
+  }
+
+  #list(value: readonly unknown[]): unknown[] {
+    const copy: unknown[] = [];
+    for (let index = 0; index < value.length; index++) copy.push(this.#at(index, value[index]));
+    return copy;
+  }
+
+  #object(value: object): object {
+    const parent: unknown = Object.getPrototypeOf(value);
+    // An Object.prototype of another realm, too, is known by having no prototype itself.
+    const isPlain = parent === null || Object.getPrototypeOf(parent) === null;
+    if (!isPlain) throw this.#fault(`is a ${value.constructor?.name || 'class instance'}, not a plain object`);
+    const copy: Record<string, unknown> = {};
+    for (const [name, inside] of Object.entries(value)) {
+      if (inside === undefined) continue;
+      this.#count(name);
+      const copied = this.#at(name, inside);
+      if (name === '__proto__') Object.defineProperty(copy, name, { value: copied, ...OWN });
+      else copy[name] = copied;
+    }
+    return copy;
+  }
+
+  #at(name: string | number, value: unknown): unknown {
+    this.#path.push(name);
+    const copy = this.of(value);
+    this.#path.pop();
+    return copy;
+  }
+
+  #count(text: string): void {
+    this.#text += text.length;
+    if (this.#text > MOST_TEXT) throw this.#fault('is too large: an event has at most 256 Mi characters');
+  }
+
+  #fault(what: string): TypeError {
+    const path = this.#path
+      .slice(0, SHOWN)
+      .map((name, at) => (typeof name === 'number' ? `[${name}]` : `${at === 0 ? '' : '.'}${name}`));
+    const more = this.#path.length > SHOWN ? '…' : '';
+    return new TypeError(`${path.join('') || 'the event'}${more} ${what}`);
+  }
+}
+
+/** How many fields of a path an error names: that of something nested too deep has a thousand. */
+const SHOWN = 12;
+
+/** As an assignment makes a property; to `__proto__` it would set the prototype instead. */
+const OWN = { writable: true, enumerable: true, configurable: true };
