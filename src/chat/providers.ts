@@ -8,6 +8,8 @@ export interface ProviderSettings {
   /** Where its API begins, the version included: `http://127.0.0.1:11434/v1`. */
   baseURL?: string | undefined;
   apiKeyEnv?: string | undefined;
+  /** Send the key over `http://` to another machine, where anyone on the way can read it. Default: false. */
+  allowInsecure?: boolean | undefined;
   /** Tokens its models can take in one request; {@link DEFAULT_WINDOW} unless it says otherwise. */
   contextWindow?: number | undefined;
   /** What its models cost, by the model's name. */
@@ -64,7 +66,8 @@ export function parseModelName(name: string): { provider: string; model: string 
 /**
  * Finds the endpoint of a model. Throws `MODEL_UNKNOWN` for a provider that neither coffer nor the
  * settings know, `MODEL_KEY_MISSING` naming the variable where its key is not in `env`, and
- * `SETTINGS_INVALID` for a provider of the settings without an address.
+ * `SETTINGS_INVALID` for a provider of the settings without an address, or if its key would be sent unencrypted to another
+ * machine and `allowInsecure` is not set.
  */
 export function findEndpoint(
   name: string,
@@ -85,6 +88,7 @@ export function findEndpoint(
     throw new CofferError('SETTINGS_INVALID', `provider ${provider} needs a baseURL in the settings`);
   }
   const apiKeyEnv = theirs?.apiKeyEnv ?? ours?.apiKeyEnv;
+  if (apiKeyEnv !== undefined && theirs?.allowInsecure !== true) requireSecure(provider, baseURL);
   const prices = theirs?.prices ?? {};
   return {
     provider,
@@ -124,6 +128,13 @@ export function quote(text: string): string {
     /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
+}
+
+function requireSecure(provider: string, baseURL: string): void {
+  if (URL.parse(baseURL)?.protocol === 'https:' || isLoopback(baseURL)) return;
+  throw new CofferError('SETTINGS_INVALID', `provider ${provider} would send its API key unencrypted to ${baseURL}`, {
+    advice: `use https://, or set providers.${provider}.allowInsecure to true`,
+  });
 }
 
 // A key with a line break inside would come back in the message of the header that refuses it.

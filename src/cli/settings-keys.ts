@@ -167,6 +167,10 @@ export const providerParts: { readonly [Name in keyof Required<ProviderSettings>
     may: 'the name of an environment variable',
     about: 'the variable that holds its key, never the key itself',
   },
+  allowInsecure: {
+    may: 'true or false',
+    about: 'send the key over `http://` to another machine, where anyone on the way can read it; refused unless set',
+  },
   contextWindow: { may: 'a whole number of at least 1', about: 'how many tokens its models take in one request' },
   prices: {
     may: 'an object of prices by model, each with input and output',

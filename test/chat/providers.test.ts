@@ -113,6 +113,63 @@ describe('findEndpoint', () => {
     });
   });
 
+  describe('of a provider with an API key', () => {
+    const insecure = [
+      'http://models.example/v1',
+      'http://models.example:443/v1',
+      'HTTP://MODELS.EXAMPLE/v1',
+      'http://192.168.0.2/v1',
+      'http://10.0.0.1:8080/v1',
+      'http://0x0a000001/v1',
+      'http://[fd00::1]/v1',
+      'http://[::ffff:10.0.0.1]/v1',
+      'http://localhost.example/v1',
+      'http://127.0.0.1.example/v1',
+      'http:models.example/v1',
+    ];
+    const secure = [
+      'https://models.example/v1',
+      'https://192.168.0.2/v1',
+      'http://localhost:11434/v1',
+      'http://127.8.9.1/v1',
+      'http://0x7f000001/v1',
+      'http://[::1]:1/v1',
+      'http://box.localhost/v1',
+    ];
+    const env = { BOX_KEY: 'sk-secret', ANTHROPIC_API_KEY: 'sk-secret' };
+
+    it.each(insecure)('refuses %s unless allowInsecure is set for that provider', (baseURL) => {
+      for (const mine of [{ apiKeyEnv: 'BOX_KEY' }, { apiKeyEnv: 'BOX_KEY', allowInsecure: false }]) {
+        const providers = { mine: { baseURL, ...mine }, other: { baseURL, allowInsecure: true } };
+        const attempt = () => findEndpoint('mine/x', providers, env);
+        expect(attempt).toThrow(expect.objectContaining({ code: 'SETTINGS_INVALID' }));
+        expect(messageOf(attempt)).toContain('providers.mine.allowInsecure');
+        expect(messageOf(attempt)).not.toContain('sk-secret');
+      }
+      const allowed = { mine: { baseURL, apiKeyEnv: 'BOX_KEY', allowInsecure: true } };
+      expect(findEndpoint('mine/x', allowed, env).apiKey).toBe('sk-secret');
+    });
+
+    it('refuses it before it asks for the key, and for a built-in provider that was moved', () => {
+      const mine = { baseURL: 'http://models.example/v1', apiKeyEnv: 'BOX_KEY' };
+      expect(() => findEndpoint('mine/x', { mine }, {})).toThrow(expect.objectContaining({ code: 'SETTINGS_INVALID' }));
+      const anthropic = { baseURL: 'http://proxy.example/v1' };
+      expect(() => findEndpoint('anthropic/x', { anthropic }, env)).toThrow(
+        expect.objectContaining({ code: 'SETTINGS_INVALID' }),
+      );
+    });
+
+    it.each(secure)('takes %s', (baseURL) => {
+      const mine = { baseURL, apiKeyEnv: 'BOX_KEY' };
+      expect(findEndpoint('mine/x', { mine }, env).apiKey).toBe('sk-secret');
+    });
+  });
+
+  it('takes http:// to another machine without an API key', () => {
+    const mine = { baseURL: 'http://192.168.0.2:11434/v1' };
+    expect(findEndpoint('mine/x', { mine }, {}).isLocal).toBe(false);
+  });
+
   it.each([{}, { baseURL: 'file:///x' }])('wants an address of a provider of the settings, not %j', (settings) => {
     expect(() => findEndpoint('mine/x', { mine: settings }, {})).toThrow(
       expect.objectContaining({ code: 'SETTINGS_INVALID', message: expect.stringContaining('mine') }),
@@ -126,6 +183,7 @@ describe('providerSchema', () => {
       type: 'anthropic',
       baseURL: 'https://models.example:8443/v1',
       apiKeyEnv: 'MY_KEY',
+      allowInsecure: true,
       contextWindow: 200_000,
     } as const;
     expect(providerSchema.parse(settings)).toEqual(settings);
@@ -140,6 +198,7 @@ describe('providerSchema', () => {
     { baseURL: 'https://models.example/v1?key=secret' },
     { baseURL: 'https://models.example/v1#part' },
     { apiKeyEnv: 'sk-this-is-a-key' },
+    { allowInsecure: 'yes' },
     { contextWindow: 0 },
     { apiKey: 'sk-1' },
   ])('refuses %j', (settings) => {

@@ -117,7 +117,7 @@ describe('loadSettings', () => {
     ['{"providers": []}', 'providers is [], may be an object of providers by name'],
     [
       '{"providers": {"a": 1}}',
-      'providers.a is 1, may be an object with type, baseURL, apiKeyEnv, contextWindow, prices',
+      'providers.a is 1, may be an object with type, baseURL, apiKeyEnv, allowInsecure, contextWindow, prices',
     ],
     [
       '{"providers": {"a": {"prices": 1}}}',
