@@ -58,9 +58,10 @@ async function main(): Promise<void> {
     process.stderr.write(`coffer: needs Node ${OLDEST.join('.')} or newer, and this is ${process.versions.node}\n`);
     process.exit(1);
   }
+  const refusal = await restartTraceless();
   const [{ Terminal }, { isCofferError }] = await Promise.all([import('./terminal.ts'), import('../errors.ts')]);
   const terminal = new Terminal();
-  const ending: Ending = { terminal, isCofferError };
+  const ending: Ending = { terminal, isCofferError, refusal };
   process.on('uncaughtException', (error) => process.exit(fail(ending, error)));
   process.exit(await run(ending));
 }
@@ -69,6 +70,8 @@ async function main(): Promise<void> {
 interface Ending {
   readonly terminal: Terminal;
   readonly isCofferError: (error: unknown) => error is CofferError;
+  /** Why the command can't run. */
+  readonly refusal: CofferError | undefined;
 }
 
 /** The only catch: everything that went wrong ends as one line and an exit code. */
@@ -82,17 +85,16 @@ async function run(ending: Ending): Promise<number> {
   }
 }
 
-async function command({ terminal, isCofferError }: Ending): Promise<CofferError | undefined> {
+async function command({ terminal, isCofferError, refusal }: Ending): Promise<CofferError | undefined> {
+  if (refusal !== undefined) throw refusal;
   const args = process.argv.slice(2);
-  // A shell that completes a line: what stands in it is not asked of this process, which leaves no trace.
-  const isCompleting = args[0] === 'complete';
+  const isCompleting = completes(args);
   if (!isCompleting && args.includes('--version')) {
     terminal.say(version());
     return undefined;
   }
   process.umask(0o077);
-  // Nothing is written of an incognito chat: not even which parts of coffer were loaded, and when.
-  if (!isCompleting && !args.includes('--incognito')) cacheCompiled();
+  if (!isTraceless(args)) cacheCompiled();
   terminal.json = !isCompleting && args.includes('--json');
   const [{ tameSignals }, program] = await Promise.all([import('./signals.ts'), import('./run.ts')]);
   tameSignals();
@@ -123,6 +125,22 @@ function fail({ terminal, isCofferError }: Ending, error: unknown): number {
 function isTooOld(version: string): boolean {
   const [major = 0, minor = 0] = version.split('.').map(Number);
   return major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1]);
+}
+
+/** A shell completes a line: the options in it are not meant for this process. */
+function completes(args: readonly string[]): boolean {
+  return args[0] === 'complete';
+}
+
+/** Nothing may be written: not even which parts of coffer were loaded, and when. */
+function isTraceless(args: readonly string[]): boolean {
+  return completes(args) || args.includes('--incognito');
+}
+
+/** Keeps Node from writing a cache for a command that leaves no trace; returns the error of a command that therefore can't run. */
+async function restartTraceless(): Promise<CofferError | undefined> {
+  if (!process.env['NODE_COMPILE_CACHE'] || !isTraceless(process.argv.slice(2))) return undefined;
+  return (await import('./without-cache.ts')).restartWithoutCache();
 }
 
 function cacheCompiled(): void {
