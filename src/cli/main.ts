@@ -94,6 +94,7 @@ async function command({ terminal, isCofferError, refusal }: Ending): Promise<Co
     return undefined;
   }
   process.umask(0o077);
+  await settleDirectories(process.env);
   if (!isTraceless(args)) cacheCompiled();
   terminal.json = !isCompleting && args.includes('--json');
   const [{ tameSignals }, program] = await Promise.all([import('./signals.ts'), import('./run.ts')]);
@@ -141,6 +142,13 @@ function isTraceless(args: readonly string[]): boolean {
 async function restartTraceless(): Promise<CofferError | undefined> {
   if (!process.env['NODE_COMPILE_CACHE'] || !isTraceless(process.argv.slice(2))) return undefined;
   return (await import('./without-cache.ts')).restartWithoutCache();
+}
+
+/** Every directory of the user that the environment names is absolute from here on, for children too. The module is loaded only to mend one. */
+async function settleDirectories(env: NodeJS.ProcessEnv): Promise<void> {
+  const named = Object.keys(env).filter((name) => /^(HOME|XDG_\w+_(HOME|DIR))$/.test(name));
+  if (env['HOME'] !== undefined && named.every((name) => env[name]?.startsWith('/'))) return;
+  (await import('../vault/user-directories.ts')).settleDirectories(env);
 }
 
 function cacheCompiled(): void {

@@ -1,17 +1,18 @@
 import { chmodSync, existsSync, lstatSync, mkdirSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import envPaths from 'env-paths';
 import { CofferError } from '../errors.ts';
 import { isSystemError, notSaved } from './reason.ts';
 import { syncDirectory } from './remove.ts';
+import { vaultHome } from './user-directories.ts';
 
 /**
  * Says where the vault is: `override` (from `--data-dir`) before `COFFER_DATA_DIR` before the system's own
  * place for it (`~/.local/share/coffer`, `~/Library/Application Support/coffer`,
- * `%LOCALAPPDATA%\coffer\Data`). Always absolute; an empty string counts as not given.
+ * `%LOCALAPPDATA%\coffer\Data`). Always absolute; an empty string counts as not given,
+ * and so does a relative HOME or XDG_DATA_HOME.
  */
 export function dataDirectory(env: NodeJS.ProcessEnv, override?: string): string {
-  return resolve(override || env['COFFER_DATA_DIR'] || envPaths('coffer', { suffix: '' }).data);
+  return resolve(override || env['COFFER_DATA_DIR'] || vaultHome(env));
 }
 
 /**

@@ -19,6 +19,21 @@ describe('dataDirectory', () => {
   });
 });
 
+describe('dataDirectory in an environment of its own', () => {
+  it.each(['', '.', 'here', './here', '../here', '~/here'])('ignores %j for HOME and XDG_DATA_HOME', (relative) => {
+    const usual = dataDirectory({ HOME: '/home/of/somebody' });
+    expect(dataDirectory({ HOME: '/home/of/somebody', XDG_DATA_HOME: relative })).toBe(usual);
+    expect(dataDirectory({ HOME: relative })).toBe(dataDirectory({}));
+  });
+
+  it('takes what is absolute', (context) => {
+    if (process.platform !== 'linux') return context.skip('XDG variables are of Linux');
+    expect(dataDirectory({ HOME: '/h' })).toBe('/h/.local/share/coffer');
+    expect(dataDirectory({ HOME: '/h', XDG_DATA_HOME: '/x' })).toBe('/x/coffer');
+    expect(dataDirectory({ XDG_DATA_HOME: '/x' })).toBe('/x/coffer');
+  });
+});
+
 describe('makeDirectory', () => {
   it.each([0o000, 0o022, 0o777])('makes every missing level with mode 0700 under umask %o', async (umask) => {
     const folder = temporaryFolder();
