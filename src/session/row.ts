@@ -10,10 +10,10 @@ import { type Summary, summarize } from './summary.ts';
 export interface Row extends Omit<Summary, 'status'> {
   /** `interrupted`: it was running, and the process that held it is gone. */
   readonly status: Status | 'interrupted';
-  /** Its place in the order used everywhere: `_autosave` first, then newest first; unreadable ones last. */
+  /** Its place in the order used everywhere: `_autosave` first, readable or not, then newest first; other unreadable ones last. */
   readonly number: number;
   readonly fileId: string;
-  /** `_autosave` or the id. */
+  /** `_autosave`, or the id; of one that can't be read, the file id. */
   readonly label: string;
   readonly autosave: boolean;
   /** The process that has it open for writing. */
@@ -74,12 +74,12 @@ function unreadableRow(
   const { fileId } = common;
   const of = { kind: 'session', id: fileId, uuid: '', name: undefined } as const;
   const unknown = summarize({ ...emptyState, status: 'failed', updated: Math.trunc(changed) }, of);
-  return { ...unknown, ...common, label: fileId, unreadable };
+  return { ...unknown, ...common, label: common.autosave ? '_autosave' : fileId, unreadable };
 }
 
 /** Two snapshots of the same moment are told apart by when their files were written. */
 function byOrder(a: Row, b: Row): number {
-  if (a.unreadable || b.unreadable) return Number(a.unreadable !== undefined) - Number(b.unreadable !== undefined);
   if (a.autosave !== b.autosave) return a.autosave ? -1 : 1;
+  if (a.unreadable || b.unreadable) return Number(a.unreadable !== undefined) - Number(b.unreadable !== undefined);
   return b.updated - a.updated;
 }

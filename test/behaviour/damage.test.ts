@@ -187,6 +187,59 @@ describe('a session file with', () => {
   });
 });
 
+describe('_autosave that points to a file with', () => {
+  let place: Place;
+  let good: Buffer;
+  let fileId: string;
+  let other: Listed;
+
+  beforeAll(async () => {
+    place = await makePlace();
+    await manySessions(place, 2);
+    const [last, first] = (await place.listed()) as [Listed, Listed];
+    ({ fileId } = last);
+    other = first;
+    good = await readFile(place.sessionFile(fileId));
+  });
+
+  afterAll(() => place[Symbol.asyncDispose]());
+
+  it.each(damages)('$name: $code for it, naming the file, and its row stays', async ({ code, change }) => {
+    await writeFile(place.sessionFile(fileId), change(Buffer.from(good)));
+    const refused = await place.run(['export', '_autosave']);
+    expect(refused).toMatchObject({ code, stdout: '' });
+    expect(linesNaming(refused.stderr, fileId)).toHaveLength(1);
+    const listed = await place.run(['sessions']);
+    expect(listed.stdout).toMatch(/^ {2}1\) _autosave$/m);
+    expect(listed.stderr).toMatch(new RegExp(`^1 can't be opened: file ${fileId}: `, 'm'));
+  });
+
+  it.each([
+    ['resume', '_autosave'],
+    ['export', '1'],
+    ['status', '_autosave'],
+    ['logs', '_autosave'],
+    ['fork', '_autosave'],
+    ['rename', '_autosave', 'x'],
+    ['save', '_autosave'],
+    ['permissions', '_autosave'],
+  ])('a byte of a chunk changed: %s %s says so', async (...args) => {
+    await writeFile(place.sessionFile(fileId), flipping(offsets.chunk + 100)(Buffer.from(good)));
+    const refused = await place.run(args, { input: 'never said\n' });
+    expect(refused).toMatchObject({ code: 13, stdout: '' });
+    expect(refused.stderr).toContain(fileId);
+  });
+
+  it('is passed over by last, and can be deleted', async () => {
+    await writeFile(place.sessionFile(fileId), flipping(offsets.chunk + 100)(Buffer.from(good)));
+    const found = await place.run(['export', 'last', '--format', 'json']);
+    expect(JSON.parse(found.stdout)).toMatchObject({ id: other.id });
+    expect((await place.run(['delete', '_autosave', '--yes'])).code).toBe(0);
+    expect(await place.sessionFiles()).toEqual([other.fileId]);
+    expect((await place.run(['export', '_autosave'])).code).toBe(10);
+  });
+});
+
 describe('two session files', () => {
   it('that exchanged their names are both refused and kept, and open when they are back in place', async () => {
     await using place = await makePlace();
