@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { CofferError, isCofferError } from '../errors.ts';
 import { Room } from '../vault/room.ts';
 import { isThere, locateFile, type SalvagedFile, salvageFile, sealedPath } from '../vault/salvage.ts';
@@ -26,13 +26,15 @@ export interface Salvage {
   readonly messages: number;
   readonly before: number | undefined;
   readonly lost: readonly Lost[];
-  /** Where the damaged file is, and stays. */
+  /** Whether the file is damaged; else it is a copy that was somewhere else than in its place. */
+  readonly damaged: boolean;
+  /** Where the file is, and stays. */
   readonly path: string;
 }
 
 /**
- * Brings back what verifies of a damaged file as a new session, whose parent it is; `which` is a path, a file id, a name in
- * quarantine, or what `find` finds. The damaged file stays as it is. Durable when it resolves.
+ * Brings back what verifies of a damaged file, or of a copy under another name, as a new session, whose parent it is; `which` is a path, a
+ * file id, a name in quarantine or of a conflicting copy, or what `find` finds. The damaged file stays as it is. Durable when it resolves.
  * Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `UNAUTHENTIC` where nothing verifies, `FAILED` where nothing is damaged,
  * `KEY_*`, `NEWER_VERSION`, `NOT_SAVED`, `TOO_LARGE`.
  */
@@ -60,7 +62,8 @@ export async function salvageSession(
       summary: encodeSummary(summarize(state, { kind: 'session', id, uuid, name })),
     };
   });
-  return { id, messages: state.messageCount, before, lost, path: file.path };
+  const damaged = !file.intact || lost.length > 0;
+  return { id, messages: state.messageCount, before, lost, damaged, path: file.path };
 }
 
 /** Puts what is lost into words. */
@@ -133,7 +136,7 @@ function beginAgain(file: SalvagedFile, found: readonly Event[]): Event[] {
   const parent = {
     uuid: before.uuid || (summary?.uuid ?? ''),
     id: summary?.id ?? file.fileId,
-    reason: `salvaged from ${file.fileId}`,
+    reason: file.intact ? `forked from a copy, ${basename(file.path)}` : `salvaged from ${file.fileId}`,
   };
   const { worktree, project } = before;
   const begin: NewEvent = { type: 'begin', uuid: randomUUID(), directory, branch, worktree, project, parent };

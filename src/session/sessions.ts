@@ -9,6 +9,7 @@ import type { TextIndex } from '../vault/text-index.ts';
 import type { SeenReport, Vault } from '../vault/vault.ts';
 import { acceptRecord } from './accept.ts';
 import { branchOf } from './branch.ts';
+import type { Conflict } from './conflicts.ts';
 import { type Grown, gatherEvents, readOn } from './decoding.ts';
 import type { Event, NewEvent } from './event.ts';
 import type { Imported } from './import.ts';
@@ -163,6 +164,13 @@ export class Sessions implements AsyncDisposable {
     return selectRow(which, await this.list(), shown);
   }
 
+  /** Reads the copies of sessions under other names that the last {@link list} met, and compares each with its row. Throws `KEY_*`. */
+  async conflicts(rows: readonly Row[]): Promise<Conflict[]> {
+    return this.#vault.conflicting.length === 0
+      ? []
+      : (await import('./conflicts.ts')).readConflicts(this.#vault, rows);
+  }
+
   /** Reads a whole session without a lease, verified. Throws `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_*`, `SESSION_NOT_FOUND`, `TOO_LARGE`. */
   async read(row: Row): Promise<Recorded> {
     const { events, rollback } = await gatherEvents(`session ${row.id}`, (onLines) =>
@@ -217,13 +225,8 @@ export class Sessions implements AsyncDisposable {
 
   /** Looks at the vault as `coffer doctor` shows it. Changes nothing; asks for the key where there are files to look into. */
   async inspect(): Promise<Inspection> {
-    const found = await this.#vault.inspect();
-    const listed = this.#vault.list(true).then((found) => toRows(found, this.#vault.autosaveTarget()));
-    const rows = await listed.catch((error: unknown) => {
-      if (!(error instanceof CofferError)) throw error;
-      return [];
-    });
-    return { ...found, key: this.key, rows, seen: this.seen };
+    const { inspectVault } = await import('./inspection.ts');
+    return { ...(await inspectVault(this.#vault)), key: this.key, seen: this.seen };
   }
 
   /** Removes a session or snapshot for good. Throws `SESSION_IN_USE`, `SESSION_NOT_FOUND`. */

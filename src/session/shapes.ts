@@ -1,6 +1,7 @@
 import type { CofferError } from '../errors.ts';
 import type { VaultInspection } from '../vault/inspect.ts';
 import type { SeenReport } from '../vault/vault.ts';
+import type { Conflict } from './conflicts.ts';
 import type { Event, Parent, Project } from './event.ts';
 import type { Row } from './row.ts';
 import type { State } from './state.ts';
@@ -33,6 +34,8 @@ export interface Inspection extends VaultInspection {
   readonly key: KeyState;
   /** Sessions and snapshots, unreadable ones with their reason. Empty where the key can't be had. */
   readonly rows: readonly Row[];
+  /** Copies of sessions under other names. Empty where the key can't be had. */
+  readonly conflicts: readonly Conflict[];
   /** The marks against rollback; undefined where there are none yet, or the key can't be had. */
   readonly seen: SeenReport | undefined;
 }

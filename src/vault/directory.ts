@@ -8,6 +8,7 @@ import { namesIn, statsOf } from '../files/reader.ts';
 import { isSystemError, reasonOf } from '../files/reason.ts';
 import { removeFile } from '../files/remove.ts';
 import { pointLinkSync, sweepTemps } from '../files/replace.ts';
+import { type Conflicting, findConflicting, isOwnName } from './conflicting.ts';
 import { isFileId } from './lease.ts';
 
 /** How long somebody else may change the set of sessions before we give up. */
@@ -28,6 +29,8 @@ export class VaultDirectory {
   readonly vaultLock: string;
   /** The link to the session that every step overwrites. */
   readonly autosave: string;
+  /** The names in `sessions` that are not coffer's, when that was last listed. */
+  #strangers: readonly string[] = [];
   #queue: Promise<unknown> = Promise.resolve();
   #locking = false;
 
@@ -61,12 +64,26 @@ export class VaultDirectory {
 
   /** Tells whether nothing is there, and nothing was: no sealed file, and no marks of any. Throws `FAILED` where it can't be looked at. */
   get isEmpty(): boolean {
-    return statsOf(this.seen) === undefined && this.fileIds().length === 0;
+    return statsOf(this.seen) === undefined && this.sealedPaths().length === 0;
   }
 
   /** The ids of the sealed files, from their names alone. Throws `FAILED` where the directory can't be read. */
   fileIds(): string[] {
-    return namesIn(this.sessions).filter(isFileId);
+    const names = namesIn(this.sessions);
+    const fileIds = names.filter(isFileId);
+    this.#strangers = names.length === fileIds.length ? [] : names.filter((name) => !isOwnName(name));
+    return fileIds;
+  }
+
+  /** The sealed files under other names when {@link fileIds} last looked: their headers are read. */
+  conflicting(): Conflicting[] {
+    return findConflicting(this.sessions, this.#strangers);
+  }
+
+  /** The paths of all sealed files of sessions, those under other names behind the others. */
+  sealedPaths(): string[] {
+    const paths = this.fileIds().map((fileId) => this.path(fileId));
+    return [...paths, ...this.conflicting().map(({ path }) => path)];
   }
 
   /**

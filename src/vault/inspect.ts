@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { CofferError } from '../errors.ts';
 import { namesIn } from '../files/reader.ts';
 import { reasonOf } from '../files/reason.ts';
+import { findConflicting, isOwnName } from './conflicting.ts';
 import { isFileId } from './lease.ts';
 import { networkWarning } from './network-warning.ts';
 import { type Kept, keptIn } from './quarantine.ts';
@@ -33,6 +34,8 @@ export interface VaultInspection {
   readonly misplaced: readonly Misplaced[];
   readonly sealedFiles: number;
   readonly quarantined: readonly Kept[];
+  /** The names in `sessions` of sealed files that coffer did not name so. */
+  readonly conflicting: readonly string[];
   /** What is in the directory and not coffer's, by paths within it. */
   readonly strangers: readonly string[];
   /** What may go wrong because the directory is on a network file system. */
@@ -50,6 +53,8 @@ export async function inspectDirectory(directory: string): Promise<VaultInspecti
   for (const name of FILES) look.check(join(directory, name), 'file');
   const names = FOLDERS.map((folder) => look.names(join(directory, folder)));
   const [sessions = [], , quarantine = []] = names;
+  const others = sessions.filter((name) => !isOwnName(name));
+  const conflicting = findConflicting(join(directory, 'sessions'), others).map(({ name }) => name);
   return {
     directory,
     exists,
@@ -58,7 +63,8 @@ export async function inspectDirectory(directory: string): Promise<VaultInspecti
     misplaced: look.misplaced,
     sealedFiles: sessions.filter(isFileId).length,
     quarantined: quarantine.length === 0 ? [] : keptIn(join(directory, 'quarantine')),
-    strangers: strangersIn(directory, names),
+    strangers: strangersIn(directory, names, conflicting),
+    conflicting,
     strayTemps: sessions.filter((name) => name.endsWith('.tmp')).length,
     networkWarning: networkWarning(directory),
   };
@@ -107,11 +113,11 @@ function kindOf(stats: Stats): string {
 }
 
 /** What has no name that coffer gives; `names` are those in its folders. */
-function strangersIn(directory: string, names: readonly string[][]): string[] {
+function strangersIn(directory: string, names: readonly string[][], conflicting: readonly string[]): string[] {
   const [sessions = [], locks = []] = names;
   const strange: [string, string[]][] = [
     ['', namesIn(directory).filter((name) => !OURS.has(name) && !isTemp(name))],
-    ['sessions', sessions.filter((name) => !isFileId(name) && name !== '_autosave' && !isTemp(name))],
+    ['sessions', sessions.filter((name) => !isOwnName(name) && !conflicting.includes(name))],
     ['locks', locks.filter((name) => name !== 'vault' && !isFileId(name.replace(/\.holder$/, '')))],
   ];
   return strange.flatMap(([folder, found]) => found.sort().map((name) => join(folder, name)));

@@ -86,7 +86,7 @@ export async function recoverVault(place: VaultDirectory, options: RecoverOption
 
 function requireCopy(place: VaultDirectory): VaultFile {
   const file = readVaultFile(place.root);
-  if (file || place.fileIds().length === 0) return requireVaultFile(place.root);
+  if (file || place.sealedPaths().length === 0) return requireVaultFile(place.root);
   const what = `${place.root} has sealed files and no vault.json, which has the recovery codes and passphrases`;
   throw new CofferError('KEY_NOT_FOUND', what, { advice: 'copy it here too' });
 }

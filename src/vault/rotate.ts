@@ -208,7 +208,8 @@ async function reseal(
       const { fileId, mark } = await resealFile(path, keys, known.get(basename(path)));
       if (path === place.path(fileId)) marks.set(fileId, mark);
     } catch (error) {
-      if (!isCofferError(error) || isCofferError(error, 'NOT_SAVED', 'DURABILITY_UNKNOWN')) throw error;
+      const isOwn = !place.conflicting().some((copy) => copy.path === path); // a name of others may be too long to write beside
+      if (!isCofferError(error) || (isOwn && isCofferError(error, 'NOT_SAVED', 'DURABILITY_UNKNOWN'))) throw error;
       remaining.push({ path, error });
     }
   }
@@ -251,6 +252,7 @@ function sealedPaths(place: VaultDirectory): string[] {
   const sessions = place.fileIds().map((fileId) => place.path(fileId));
   const saved = new Map(sessions.map((path) => [path, statsOf(path)?.mtimeMs ?? 0]));
   return [
+    ...place.conflicting().map(({ path }) => path),
     ...sessions.sort((a, b) => (saved.get(a) ?? 0) - (saved.get(b) ?? 0)),
     ...quarantinedPaths(place),
     ...[place.seen].filter((path) => statsOf(path) !== undefined),

@@ -6,6 +6,7 @@ import { unpackSegment } from '../envelope/segment.ts';
 import { CofferError, isCofferError } from '../errors.ts';
 import { namesIn, openReader } from '../files/reader.ts';
 import { isSystemError } from '../files/reason.ts';
+import { isOwnName } from './conflicting.ts';
 import type { Unlocked } from './keys.ts';
 import { isFileId } from './lease.ts';
 import type { Vault } from './vault.ts';
@@ -18,7 +19,9 @@ export interface SalvagedFile {
   /** Where it is, and stays. */
   readonly path: string;
   readonly fileId: string;
-  /** It is in its place in the vault, and every byte of it is what was sealed: there is nothing to salvage. */
+  /** Every byte of it is what was sealed. */
+  readonly intact: boolean;
+  /** It is intact and in its place in the vault: there is nothing to salvage. */
   readonly opens: boolean;
   /** The lines (NDJSON) of one segment after the other; undefined stands for some that are lost. */
   readonly lines: Iterable<Buffer | undefined>;
@@ -29,14 +32,15 @@ export interface SalvagedFile {
 }
 
 /**
- * Finds a file by what people may call it, before it is looked for among the rows: a path, a file id, a name in quarantine.
- * Gives its path, or undefined where it is none of them.
+ * Finds a file by what people may call it, before it is looked for among the rows: a path, a file id, a name in quarantine,
+ * that of a conflicting copy. Gives its path, or undefined where it is none of them.
  */
 export function locateFile(directory: string, which: string): string | undefined {
   if (which.includes('/') || which.includes(sep)) return resolve(which);
   if (isFileId(which) && isThere(sealedPath(directory, which))) return sealedPath(directory, which);
   const inQuarantine = join(directory, 'quarantine');
-  return namesIn(inQuarantine).includes(which) ? join(inQuarantine, which) : undefined;
+  if (namesIn(inQuarantine).includes(which)) return join(inQuarantine, which);
+  return !isOwnName(which) && isThere(sealedPath(directory, which)) ? sealedPath(directory, which) : undefined;
 }
 
 /** Where a vault keeps a sealed file. */
@@ -74,6 +78,7 @@ export async function salvageFile(vault: Vault, path: string): Promise<SalvagedF
   return {
     path,
     fileId: found.header.fileId,
+    intact: found.intact,
     opens: found.intact && isInPlace,
     lines: linesOf(found),
     summary: found.frames.findLast((frame) => frame.summary)?.summary,

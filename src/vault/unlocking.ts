@@ -180,7 +180,7 @@ export class Unlocking {
 
   /** Of `seen` too: with all sessions gone it still says which key there was. */
   #sealedKeyIds(): string[] | undefined {
-    const paths = this.#place.fileIds().map((fileId) => this.#place.path(fileId));
+    const paths = this.#place.sealedPaths();
     if (this.#place.hasSeen) paths.push(this.#place.seen);
     return paths.length === 0 ? undefined : keyIdsOf(paths);
   }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { CofferError, isCofferError } from '../errors.ts';
 import { dataDirectory, makeDirectory } from '../files/paths.ts';
+import type { Conflicting } from './conflicting.ts';
 import { VaultDirectory } from './directory.ts';
 import type { VaultInspection } from './inspect.ts';
 import type { HomeOptions } from './key-home.ts';
@@ -21,6 +22,7 @@ import { Unlocking } from './unlocking.ts';
 
 export type { FileState } from '../files/cache.ts';
 export type { KeychainChoice, Keyring, Wait } from '../keyring/keyring.ts';
+export type { Conflicting } from './conflicting.ts';
 export type { AskPassphrase } from './keys.ts';
 export type { Listed, SeenReport } from './listing.ts';
 export type { FirstStep, VaultOptions, Writable } from './shapes.ts';
@@ -193,6 +195,11 @@ export class Vault {
     const { listed, seen } = await this.#listing.list(await this.unlock(), afresh);
     this.#seenReport = seen;
     return listed;
+  }
+
+  /** The sealed files under other names that the last {@link list} met. */
+  get conflicting(): readonly Conflicting[] {
+    return this.#place.conflicting();
   }
 
   /** The index of what is said in the files, which is loaded for whoever searches alone. */

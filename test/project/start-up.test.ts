@@ -10,7 +10,7 @@ const root = join(import.meta.dirname, '../..');
 
 /** What is heavy, and what only a turn, a prompt for a passphrase or another command needs. */
 const LATE =
-  /\/node_modules\/(commander|zod|ai|@ai-sdk|@clack|marked|diff|keytar)\/|\/(broker(-start|-process)?|turn|slash\/commands|remote|recovery-code|passphrase|slots|settings-schema|search(-lines|-trigrams)?|row-json|inspect)\.ts$|^node:(child_process|util)$/;
+  /\/node_modules\/(commander|zod|ai|@ai-sdk|@clack|marked|diff|keytar)\/|\/(broker(-start|-process)?|turn|slash\/commands|remote|recovery-code|passphrase|slots|settings-schema|search(-lines|-trigrams)?|row-json|inspect|conflicts)\.ts$|^node:(child_process|util)$/;
 
 describe('the start', () => {
   it('of coffer --version loads four files, and imports no package and nothing of Node', () => {

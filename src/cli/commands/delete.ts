@@ -65,6 +65,9 @@ async function removeWanted(
   const copies = await copiesOf(sessions, rows, all);
   for (const { id } of copies)
     terminal.tell(`${id} has words of the same conversation and stays; coffer delete ${shellWord(id)}`);
+  const conflicts = await sessions.conflicts(all);
+  for (const { name, path } of conflicts.filter((copy) => rows.some((row) => row.fileId === copy.fileId)))
+    terminal.tell(`${name} has words of the same conversation and stays; remove ${path} by hand`);
   const ids = rows.map(({ id }) => shellWord(id)).join(' ');
   terminal.tell(
     `words may stay on this disk and in backups; coffer purge ${ids} makes unreadable what stays on the disk`,

@@ -1,10 +1,11 @@
 import { relative } from 'node:path';
 import { CofferError, type ErrorCode, isCofferError } from '../../errors.ts';
+import { conflictProblem, describeConflict } from '../../session/conflicts.ts';
 import { isKnown } from '../../session/event.ts';
 import type { Row } from '../../session/row.ts';
 import type { Sessions } from '../../session/sessions.ts';
 import type { Inspection, Recorded } from '../../session/shapes.ts';
-import { escapeJson } from '../escape.ts';
+import { escapeJson, shellWord } from '../escape.ts';
 import { describeSeen } from '../rows.ts';
 import { openSessions, type Shell } from '../shell.ts';
 import type { Terminal } from '../terminal.ts';
@@ -31,6 +32,7 @@ export async function doctor(
       checkModes(terminal, found),
       checkPlaces(terminal, found),
       await checkFiles(terminal, sessions, found),
+      checkConflicts(terminal, found),
       checkSeen(terminal, found),
     ];
     tellQuarantine(terminal, found);
@@ -119,6 +121,16 @@ async function checkFiles(terminal: Report, sessions: Sessions, found: Inspectio
     first ??= problem ?? (row.rolledBack === undefined ? undefined : new CofferError('ROLLED_BACK', row.rolledBack));
   }
   return first;
+}
+
+/** Copies under other names; without a key only their headers are known. */
+function checkConflicts(terminal: Report, { conflicts, conflicting }: Inspection): CofferError | undefined {
+  const read = new Set(conflicts.map(({ name }) => name));
+  for (const name of conflicting.filter((name) => !read.has(name)))
+    terminal.say(`  ${name} is a sealed file under another name; what is in it takes the key to tell`);
+  for (const conflict of conflicts) terminal.say(`  ${describeConflict(conflict, shellWord(conflict.name))}`);
+  const problems = conflicts.map((conflict) => conflictProblem(conflict, shellWord(conflict.name)));
+  return problems.find((problem) => problem !== undefined);
 }
 
 /** The marks against rollback. */

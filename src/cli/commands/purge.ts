@@ -39,6 +39,9 @@ export async function purge(
       if (answer?.trim() !== 'purge') throw new CofferError('CANCELLED', 'nothing is deleted');
     }
     const copies = await copiesOf(sessions, doomed, all);
+    const conflicts = (await sessions.conflicts(all)).filter((copy) =>
+      doomed.some((row) => row.fileId === copy.fileId),
+    );
     const isRotating = sessions.slots.list().retiring !== undefined;
     const unfinished = isRotating && (await endRotation(shell, sessions, doomed));
     if (unfinished) return unfinished;
@@ -47,7 +50,8 @@ export async function purge(
     for (const row of copies)
       terminal.tell(`it has words of what was purged: ${describe(row)}; coffer purge ${shellWord(row.id)}`);
     const kept = rotated.quarantined.filter((path) => doomed.some(({ fileId }) => basename(path).startsWith(fileId)));
-    for (const path of kept) terminal.tell(`it has words of what was purged: ${path}; remove it by hand`);
+    for (const path of [...kept, ...conflicts.map((copy) => copy.path)])
+      terminal.tell(`it has words of what was purged: ${path}; remove it by hand`);
     return problem;
   } finally {
     input.close();

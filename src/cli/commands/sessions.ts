@@ -4,7 +4,7 @@ import { type Surroundings, surroundingsOf } from '../../session/project.ts';
 import type { Row } from '../../session/row.ts';
 import type { wantedText } from '../../session/search.ts';
 import type { Sessions } from '../../session/sessions.ts';
-import { escapeJson } from '../escape.ts';
+import { escapeJson, shellWord } from '../escape.ts';
 import {
   ago,
   type Cut,
@@ -62,6 +62,7 @@ export async function listSessions(shell: Shell, options: ListOptions): Promise<
       tellTroubles(terminal, broken);
     }
     for (const line of describeSeen(seen)) terminal.tell(line);
+    await tellConflicts(terminal, sessions, all);
     if (options.acceptRemoved === true && seen !== undefined) await acceptRemoved(terminal, sessions, seen.removed);
   } finally {
     input.close();
@@ -84,9 +85,18 @@ export async function listHere(shell: Shell): Promise<void> {
     tellCut(terminal, 0, { archived, of: all.length, all: 'coffer sessions --here --all' });
     tellTroubles(terminal, [...rows, ...unreadBut(rows, all)]);
     for (const line of describeSeen(sessions.seen)) terminal.tell(line);
+    await tellConflicts(terminal, sessions, all);
   } finally {
     input.close();
   }
+}
+
+/** Tells of copies that a sync program left. What it takes to describe one is loaded only if there are some. */
+async function tellConflicts(terminal: Terminal, sessions: Sessions, rows: readonly Row[]): Promise<void> {
+  const conflicts = await sessions.conflicts(rows);
+  if (conflicts.length === 0) return;
+  const { describeConflict } = await import('../../session/conflicts.ts');
+  for (const conflict of conflicts) terminal.tell(describeConflict(conflict, shellWord(conflict.name)));
 }
 
 /** Which project this directory is decides what is listed, so git is waited for. */

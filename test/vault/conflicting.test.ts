@@ -1,0 +1,79 @@
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { readHeader } from '../../src/vault/open.ts';
+import type { Rotated } from '../../src/vault/rotate.ts';
+import { Vault } from '../../src/vault/vault.ts';
+import { begin, type Home, home, texts, user } from '../support/vault.ts';
+
+/** A vault with a session, and a copy of its file under another name. */
+async function copied(name: string): Promise<{ at: Home; fileId: string; copy: string; key: string }> {
+  const at = home();
+  const sessions = await at.open();
+  const session = begin(sessions);
+  await session.append(user('one'));
+  const fileId = session.fileId ?? '';
+  await sessions.close();
+  const copy = join(at.directory, 'sessions', name);
+  copyFileSync(at.path(fileId), copy);
+  return { at, fileId, copy, key: readHeader(copy, name).keyId };
+}
+
+function rotate({ directory, keyring }: Home): Promise<Rotated> {
+  const vault = new Vault({ directory, keyring, choice: 'auto', env: {} });
+  const asked = { passphrase: () => Promise.reject(new Error('nobody')), recoveryCode: () => Promise.reject() };
+  return vault.rotation.begin({ asked: asked as never });
+}
+
+describe('a rotation', () => {
+  it('seals a conflicting copy with the new key too, and it comes back by salvage', async () => {
+    const { at, copy, key } = await copied('a copy');
+    const rotated = await rotate(at);
+    expect(rotated).toMatchObject({ from: key, resealed: 2, remaining: [] });
+    expect(readHeader(copy, 'a copy').keyId).toBe(rotated.to);
+    expect(await at.keyring.get(key)).toMatchObject({ outcome: 'NOT_FOUND' });
+    const sessions = await at.open();
+    const { id } = await sessions.salvage('a copy');
+    expect(texts(await sessions.read(await sessions.find(id)))).toEqual(['one']);
+  });
+
+  it.each([
+    ['is damaged', 'a copy', (copy: string) => flip(copy, 300)],
+    ['has a name too long to write beside', 'x'.repeat(250), () => undefined],
+  ])('keeps the old key, and names the copy, if that %s', async (_, name, change) => {
+    const { at, fileId, copy, key } = await copied(name);
+    change(copy);
+    const before = readFileSync(copy);
+    const rotated = await rotate(at);
+    expect(rotated.remaining.map(({ path }) => path)).toEqual([copy]);
+    expect(readHeader(at.path(fileId), fileId).keyId).toBe(rotated.to);
+    expect(await at.keyring.get(key)).toMatchObject({ outcome: 'READY' });
+    expect(readFileSync(copy)).toEqual(before);
+  });
+
+  it('passes over a copy of another vault', async () => {
+    const { at, copy } = await copied('a copy');
+    flip(copy, 15);
+    const before = readFileSync(copy);
+    expect((await rotate(at)).remaining).toEqual([]);
+    expect(readFileSync(copy)).toEqual(before);
+  });
+});
+
+describe('a vault of which only a conflicting copy is left', () => {
+  it('is not empty: vault.json is made again from its header, and no second key', async () => {
+    const { at, fileId, key } = await copied('a copy');
+    for (const path of ['seen', 'vault.json', join('sessions', fileId)]) rmSync(join(at.directory, path));
+    const sessions = await at.open();
+    await sessions.unlock();
+    expect(sessions.key).toMatchObject({ state: 'ready', keyId: key, how: 'rebuilt' });
+    const rows = await sessions.list();
+    expect(await sessions.conflicts(rows)).toMatchObject([{ name: 'a copy', fileId, of: undefined }]);
+  });
+});
+
+function flip(path: string, at: number): void {
+  const bytes = readFileSync(path);
+  bytes[at]! ^= 1;
+  writeFileSync(path, bytes);
+}
