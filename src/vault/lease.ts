@@ -24,13 +24,7 @@ export class Lease {
   static take(locks: string, fileId: string): Lease {
     const path = join(locks, fileId);
     const lock = FileLock.tryTake(path);
-    if (!lock) {
-      const holder = readHolder(locks, fileId);
-      throw new CofferError('SESSION_IN_USE', `in use by ${describeHolder(holder)}`, {
-        advice: 'close it there or start a new one',
-        holder,
-      });
-    }
+    if (!lock) throw inUse(locks, fileId);
     const lease = new Lease(lock, path);
     try {
       writeHolder(path);
@@ -54,6 +48,16 @@ export class Lease {
     this.#lock.release();
     removeLease(this.#path);
   }
+}
+
+/**
+ * Makes sure that nobody holds the lease of a session, and removes what one that died left of it. It takes no byte and no file of the disk,
+ * and nobody can take the lease while `locks/vault` is held, under which it must be called. Throws `SESSION_IN_USE` with who holds it.
+ */
+export function requireUnleased(locks: string, fileId: string): void {
+  const path = join(locks, fileId);
+  if (FileLock.isHeld(path)) throw inUse(locks, fileId);
+  removeLease(path);
 }
 
 /** Lists who holds which session, by file id. Call under `locks/vault`. */
@@ -81,6 +85,14 @@ export function leasedNames(locks: string): string[] {
 /** Tells whether a name is a file id: 32 hex digits. */
 export function isFileId(name: string): boolean {
   return /^[0-9a-f]{32}$/.test(name);
+}
+
+function inUse(locks: string, fileId: string): CofferError {
+  const holder = readHolder(locks, fileId);
+  return new CofferError('SESSION_IN_USE', `in use by ${describeHolder(holder)}`, {
+    advice: 'close it there or start a new one',
+    holder,
+  });
 }
 
 function removeLease(lockPath: string): void {

@@ -1,18 +1,32 @@
+import { isCofferError } from '../errors.ts';
+import { statsOf } from '../files/reader.ts';
+import { isSystemError } from '../files/reason.ts';
 import type { VaultDirectory } from './directory.ts';
 import type { Unlocked } from './keys.ts';
-import { Lease } from './lease.ts';
+import { requireUnleased } from './lease.ts';
 import type { Seen } from './seen.ts';
+import type { Unlocking } from './unlocking.ts';
 
-/** Removes a sealed file with its mark. Call under `locks/vault`. Throws `SESSION_IN_USE`, `SESSION_NOT_FOUND`, `FAILED`, `NOT_SAVED`. */
-export function removeSealed(place: VaultDirectory, seen: Seen, unlocked: Unlocked, fileId: string): void {
-  const lease = Lease.take(place.locks, fileId);
+/**
+ * Removes a sealed file with its mark. It takes no byte and no file of the disk: `locks/vault` is there already but in a copy of a vault.
+ * Throws `SESSION_IN_USE`, `SESSION_NOT_FOUND`, `FAILED`, `NOT_SAVED`, `KEY_*`.
+ */
+export async function deleteSealed(place: VaultDirectory, seen: Seen, keys: Unlocking, fileId: string): Promise<void> {
   try {
-    place.requireRemovable(fileId);
-    // The mark first: a crash in between leaves a file without one, which is no alarm. A full disk may take that only afterwards.
-    seen.drop(unlocked, [fileId]);
-    place.remove(fileId);
-    if (seen.trouble) seen.drop(unlocked, [fileId]);
-  } finally {
-    lease.release();
+    await keys.locked(async (unlocked) => removeSealed(place, seen, unlocked, fileId));
+  } catch (error) {
+    const isFull = isCofferError(error, 'NOT_SAVED') && isSystemError(error.cause, 'ENOSPC', 'EDQUOT');
+    if (!isFull || statsOf(place.vaultLock) !== undefined) throw error;
+    // Nobody has the turn, and there is no room for anybody to take it; whoever holds the session is found all the same.
+    removeSealed(place, seen, await keys.unlock(), fileId);
   }
+}
+
+function removeSealed(place: VaultDirectory, seen: Seen, unlocked: Unlocked, fileId: string): void {
+  requireUnleased(place.locks, fileId);
+  place.requireRemovable(fileId);
+  // The mark first: a crash in between leaves a file without one, which is no alarm. A full disk may take that only afterwards.
+  seen.drop(unlocked, [fileId]);
+  place.remove(fileId);
+  if (seen.trouble) seen.drop(unlocked, [fileId]);
 }

@@ -227,8 +227,8 @@ export class Vault {
 
   /** Removes a sealed file for good, and `_autosave` where it pointed there. Throws `SESSION_IN_USE`, `SESSION_NOT_FOUND`. */
   async delete(fileId: string): Promise<void> {
-    const { removeSealed } = await import('./removal.ts');
-    await this.unlocking.locked(async (unlocked) => removeSealed(this.#place, this.#seen, unlocked, fileId));
+    const { deleteSealed } = await import('./removal.ts');
+    await deleteSealed(this.#place, this.#seen, this.unlocking, fileId);
   }
 
   /** Marks how far a file has come, unless another process has its turn: a step does not wait for that, nor fail for it. */

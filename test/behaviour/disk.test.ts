@@ -172,6 +172,61 @@ async function expectToGoOn(
   expect((await place.run(['doctor'])).code).toBe(0);
 }
 
+describe('a disk with no room for one more', () => {
+  const nothingLeft: readonly (readonly [string, (directory: string) => Promise<void>])[] = [
+    ['byte', fill],
+    ['file', fillInodes],
+    [
+      'byte or file',
+      async (directory) => {
+        await fill(directory);
+        await fillInodes(directory);
+      },
+    ],
+  ];
+
+  describe.each(nothingLeft)('%s', (_, takeAll) => {
+    it.for([
+      { name: 'with the lock file of before', prepare: async () => undefined },
+      {
+        name: 'without any lock file, as in a copy',
+        prepare: ({ data }: Place) => rm(join(data, 'locks'), { recursive: true }),
+      },
+    ])('lets a session be deleted, $name', async ({ prepare }, context) => {
+      const disk = smallDisk(context, '1m,nr_inodes=50');
+      await using place = await makePlace({ data: join(disk.path, 'data') });
+      for (const word of ['kept', 'deleted']) await place.run(['--model', 'demo/echo', '-p', word]);
+      await place.run(['sessions', '--search', 'kept']);
+      await prepare(place);
+      await takeAll(disk.path);
+      const ended = await place.run(['delete', '1', '--yes']);
+      expect(ended).toMatchObject({ code: 0, stdout: expect.stringMatching(/^deleted /) });
+      expect(ended.stderr).not.toContain('done, but');
+      const listed = await place.run(['sessions']);
+      expect(listed.stderr).not.toContain('removed by something other');
+      expect(conversation(await place.exported('1'))).toEqual(['user: kept', 'assistant: echo: kept']);
+      expect(await place.sessionFiles()).toHaveLength(1);
+      const locks = await readdir(join(place.data, 'locks')).catch(() => []);
+      expect(locks.filter((name) => name !== 'vault')).toEqual([]);
+    });
+  });
+
+  it('refuses to delete a session that is open, and does so from within another chat', async (context) => {
+    const disk = smallDisk(context, '1m,nr_inodes=50');
+    await using place = await makePlace({ data: join(disk.path, 'data') });
+    await place.run(['--model', 'demo/echo', '-p', 'earlier']);
+    await using chat = await talking(place);
+    await fill(disk.path);
+    await fillInodes(disk.path);
+    expect((await place.run(['delete', '1', '--yes'])).code).toBe(11);
+    chat.enter('/delete 1');
+    await chat.waitFor(/delete it\? \[y\/N\] /);
+    chat.enter('y');
+    await chat.waitFor(/deleted /);
+    expect(await place.sessionFiles()).toHaveLength(1);
+  });
+});
+
 /** A chat on a terminal whose first exchange is saved. */
 async function talking(place: Place): Promise<Terminal> {
   const chat = place.terminal(['--model', 'demo/echo']);
@@ -195,6 +250,18 @@ async function fill(directory: string): Promise<void> {
       for (;;) await appendFile(filler, Buffer.alloc(size));
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+    }
+  }
+}
+
+/** Takes up every file that there could still be. */
+async function fillInodes(directory: string): Promise<void> {
+  for (let index = 0; ; index++) {
+    try {
+      await writeFile(join(directory, `file-${index}`), '');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+      return;
     }
   }
 }
