@@ -3,7 +3,7 @@ import { dirname, resolve } from 'node:path';
 import { CofferError } from '../errors.ts';
 import { isSystemError, notSaved } from './reason.ts';
 import { syncDirectory } from './remove.ts';
-import { vaultHome } from './user-directories.ts';
+import { settingsHome, vaultHome } from './user-directories.ts';
 
 /**
  * Says where the vault is: `override` (from `--data-dir`) before `COFFER_DATA_DIR` before the system's own
@@ -13,6 +13,14 @@ import { vaultHome } from './user-directories.ts';
  */
 export function dataDirectory(env: NodeJS.ProcessEnv, override?: string): string {
   return resolve(override || env['COFFER_DATA_DIR'] || vaultHome(env));
+}
+
+/**
+ * Says where the settings and the known vaults are: `override`, before `COFFER_CONFIG_DIR`, before the system's own place
+ * for a program's configuration (`~/.config/coffer`). Always absolute; an empty string counts as not given.
+ */
+export function configDirectory(env: NodeJS.ProcessEnv, override?: string): string {
+  return resolve(override || env['COFFER_CONFIG_DIR'] || settingsHome(env));
 }
 
 /**

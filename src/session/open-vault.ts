@@ -7,6 +7,11 @@ import { Sessions } from './sessions.ts';
 export interface OpenOptions {
   /** Default: `COFFER_DATA_DIR`, else the platform's place for a program's data. */
   readonly directory?: string | undefined;
+  /**
+   * Where the known vaults are, `vaults.json`: which key each data directory has. Default: `COFFER_CONFIG_DIR`, else the platform's place
+   * for a program's configuration.
+   */
+  readonly config?: string | undefined;
   /** Where the key is kept: a name as in `COFFER_KEYCHAIN`, which is the default. */
   readonly keychain?: KeychainChoice | undefined;
   /** The caller's own home for the key, instead of a keychain. */
@@ -24,6 +29,11 @@ export interface OpenOptions {
    * unlock prompt. At a terminal coffer then waits until the keychain answers; without one it gives up after 14 seconds of silence.
    */
   readonly onWait?: ((wait: Wait) => void) | undefined;
+  /**
+   * Called when vault.json turns out not to be as coffer wrote it. Sessions can be read all the same; key slots and rotation are refused
+   * until `coffer key repair`.
+   */
+  readonly onDistrust?: ((error: CofferError) => void) | undefined;
   /** Default: `process.env`. */
   readonly env?: NodeJS.ProcessEnv | undefined;
 }
@@ -32,7 +42,9 @@ export interface OpenOptions {
  * Opens the vault in a directory, by default the one the `coffer` command uses, with its key: at first use one is
  * made and put into the keychain, once per directory, however many processes come at the same time.
  * A rotation of the key that was interrupted is brought to its end.
- * Throws `KEY_*` where the key can't be had, `PASSPHRASE_WRONG`, `NEWER_VERSION`, `NOT_SAVED`.
+ * The directory's key is remembered in the known vaults; a vault.json that is not as coffer wrote it is told by {@link VaultRecord.distrust}.
+ * Throws `KEY_*` where the key can't be had, `PASSPHRASE_WRONG`, `NEWER_VERSION`, `NOT_SAVED`, `UNAUTHENTIC` where vault.json can't be believed
+ * and nothing else says which key is right, `FAILED` where others can write to the directory.
  *
  * @example
  * ```ts
@@ -71,12 +83,13 @@ async function goOnRotating(sessions: Sessions): Promise<void> {
 export function sessionsOf(options: OpenOptions = {}): Sessions {
   const env = options.env ?? process.env;
   const choice = options.keychain ?? (env['COFFER_KEYCHAIN'] as KeychainChoice | undefined) ?? 'auto';
-  const { directory, keyring, askPassphrase, askProtection, onWait } = options;
+  const { directory, config, keyring, askPassphrase, askProtection, onWait, onDistrust } = options;
   const refusal = options.incognito
     ? new CofferError('INCOGNITO', 'this chat is incognito: it keeps nothing and opens nothing', {
         advice: 'start one without --incognito',
       })
     : undefined;
-  const vault = new Vault({ directory, keyring, askPassphrase, askProtection, onWait, choice, env, refusal });
+  const asks = { askPassphrase, askProtection, onWait, onDistrust };
+  const vault = new Vault({ directory, config, keyring, ...asks, choice, env, refusal });
   return new Sessions(vault, { autosave: !refusal && (options.autosave ?? true) });
 }

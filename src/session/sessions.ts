@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { CofferError, isCofferError } from '../errors.ts';
 import type { KeySlots } from '../vault/key-slots.ts';
+import type { VaultRecord } from '../vault/keys/vault-record.ts';
 import type { RecoverAsks, Recovered } from '../vault/recover.ts';
 import type { Rewrapping } from '../vault/rewrap.ts';
 import { describeRollback, refuseRolledBack } from '../vault/rollback.ts';
@@ -81,12 +82,14 @@ export class Sessions implements AsyncDisposable {
     return this.#vault.keys;
   }
 
-  /**
-   * Brings the key of a vault that was copied here to this machine, by a recovery code or a passphrase. Changes nothing where the
-   * key is at hand. Throws `RECOVERY_CODE_WRONG`, `PASSPHRASE_WRONG`, `KEY_*`, `FAILED` where there is no vault, `NOT_SAVED`.
-   */
+  /** Brings the key of a copied vault to this machine, by a recovery code or a passphrase. Throws as {@link VaultRecord.recover}. */
   recover(asks: RecoverAsks): Promise<Recovered> {
-    return this.#vault.recover(asks);
+    return this.#vault.record.recover(asks);
+  }
+
+  /** Whether vault.json is believed, and what can be done if it isn't, or if its key is not here. */
+  get record(): VaultRecord {
+    return this.#vault.record;
   }
 
   /** Begins a conversation. Writes nothing until its first step. Throws TypeError naming a field that could not be read back as it is. */
@@ -156,10 +159,7 @@ export class Sessions implements AsyncDisposable {
     return toRows(await this.#vault.list(), this.#vault.autosaveTarget());
   }
 
-  /**
-   * Finds what `which` means; numbers are those of `shown`, the list last seen, where one is given.
-   * Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS` with the candidates.
-   */
+  /** Finds what `which` means; numbers are those of `shown`, the list last seen, if given. Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`. */
   async find(which: string, shown?: readonly Row[]): Promise<Row> {
     return selectRow(which, await this.list(), shown);
   }
@@ -230,8 +230,8 @@ export class Sessions implements AsyncDisposable {
   }
 
   /** Removes a session or snapshot for good. Throws `SESSION_IN_USE`, `SESSION_NOT_FOUND`. */
-  async delete(row: Row): Promise<void> {
-    await this.#vault.delete(row.fileId);
+  delete(row: Row): Promise<void> {
+    return this.#vault.delete(row.fileId);
   }
 
   /**
@@ -252,16 +252,16 @@ export class Sessions implements AsyncDisposable {
   }
 
   /** Takes note that files are gone which {@link seen} reports as removed: it reports them no more. Throws `KEY_*`, `VAULT_BUSY`. */
-  async forget(removed: readonly string[]): Promise<void> {
-    await this.#vault.forget(removed);
+  forget(removed: readonly string[]): Promise<void> {
+    return this.#vault.forget(removed);
   }
 
   /**
    * Waits for what is still being done in the background: an index that is being kept. Where somebody is told how many sessions are done, all
    * of it is, however long that takes; else no more than some seconds' worth.
    */
-  async settle(onProgress?: OnProgress): Promise<void> {
-    await this.#vault.settle(onProgress);
+  settle(onProgress?: OnProgress): Promise<void> {
+    return this.#vault.settle(onProgress);
   }
 
   /** Closes every session still open, and waits as {@link settle} does. Throws what the first failing close threw. */

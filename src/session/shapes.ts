@@ -47,7 +47,7 @@ export type KeyState =
       readonly keyId: string;
       readonly backend: string;
       readonly provider: string;
-      readonly how: 'opened' | 'created' | 'rebuilt';
+      readonly how: 'opened' | 'created';
     }
   | { readonly state: 'awaited' }
   | { readonly state: 'unavailable'; readonly error: CofferError }

@@ -1,12 +1,13 @@
 import { VaultKey } from '../envelope/key.ts';
 import { CofferError, isCofferError } from '../errors.ts';
-import { sweepTemps } from '../files/replace.ts';
 import type { Backend } from '../keyring/keyring.ts';
 import type { RecoveryCode } from '../keyring/recovery-code.ts';
 import type { VaultDirectory } from './directory.ts';
 import { type HomeOptions, lookUp } from './key-home.ts';
-import type { Unlocked } from './keys.ts';
-import { type KeySlot, MAX_SLOTS, readVaultFile, replaceVaultFile, type VaultFile } from './vault-file.ts';
+import { changeVaultFile, requireGenuine, requireVaultFile } from './keys/change.ts';
+import type { Unlocked } from './keys/options.ts';
+import { type KeySlot, MAX_SLOTS, type VaultFile } from './keys/shape.ts';
+import type { Seen } from './seen.ts';
 
 /** How many times a person may type a code back. */
 const TRIES = 3;
@@ -41,27 +42,29 @@ export type ConfirmCode = (code: string, problem: CofferError | undefined) => Pr
  */
 export class KeySlots {
   readonly #place: VaultDirectory;
+  readonly #seen: Seen;
   readonly #options: HomeOptions;
   readonly #unlock: () => Promise<Unlocked>;
 
-  constructor(place: VaultDirectory, options: HomeOptions, unlock: () => Promise<Unlocked>) {
+  constructor(place: VaultDirectory, seen: Seen, options: HomeOptions, unlock: () => Promise<Unlocked>) {
     this.#place = place;
+    this.#seen = seen;
     this.#options = options;
     this.#unlock = unlock;
   }
 
-  /** Lists the ways in. Asks for no key. Throws `FAILED` where there is no vault, `UNAUTHENTIC`, `NEWER_VERSION`. */
+  /** Lists the ways in as vault.json says, which only its key can verify. Asks for no key. Throws `FAILED` where there is no vault, `UNAUTHENTIC`, `NEWER_VERSION`. */
   list(): WaysIn {
-    const { key, retiring, backend, provider, slots } = requireVaultFile(this.#place.root);
+    const { key, retiring, backend, provider, slots } = requireVaultFile(this.#place);
     return { key, retiring, backend, provider, slots: slots.map(rowOf) };
   }
 
   /** Adds a passphrase. Throws `KEY_*`, `FAILED` where there is no vault or no room, `VAULT_BUSY`, `NOT_SAVED`. */
   async addPassphrase(passphrase: string): Promise<SlotRow> {
     if (passphrase === '') throw new RangeError('a passphrase has at least one character');
-    const { key } = await this.#openForAdding();
+    const unlocked = await this.#openForAdding();
     const { wrapForPassphrase } = await import('./slots.ts');
-    return this.#add(key, await wrapForPassphrase(key, passphrase));
+    return this.#add(unlocked, await wrapForPassphrase(unlocked.key, passphrase));
   }
 
   /**
@@ -69,10 +72,10 @@ export class KeySlots {
    * that is believed to be there. Throws `CANCELLED`, `RECOVERY_CODE_WRONG` after three tries, and what {@link addPassphrase} throws.
    */
   async addRecoveryCode(confirm: ConfirmCode): Promise<SlotRow> {
-    const { key } = await this.#openForAdding();
+    const unlocked = await this.#openForAdding();
     const code = await confirmedCode(confirm);
     const { wrapForRecoveryCode } = await import('./slots.ts');
-    return this.#add(key, wrapForRecoveryCode(key, code));
+    return this.#add(unlocked, wrapForRecoveryCode(unlocked.key, code));
   }
 
   /**
@@ -81,17 +84,19 @@ export class KeySlots {
    * secret, until the key is rotated. Throws `USAGE` where there is no such slot, `FAILED` for the last way in, `VAULT_BUSY`, `NOT_SAVED`.
    */
   async remove(id: string): Promise<SlotRow> {
-    const before = requireSettled(requireVaultFile(this.#place.root));
-    requireSlot(before, id);
+    requireSlot(requireSettled(requireVaultFile(this.#place)), id);
+    const unlocked = await this.#unlock();
+    const before = requireSettled(requireGenuine(this.#place, unlocked));
     // Asked before the lock is taken: a keychain's prompt may stand for a minute.
     const home = before.slots.length === 1 ? await this.#lookUpHome(before) : undefined;
-    return this.#change(async (file) => {
-      const slot = requireSlot(file, id);
-      const slots = file.slots.filter((other) => other !== slot);
+    const slot = requireSlot(before, id);
+    await this.#change(unlocked, (file) => {
+      const removed = requireSlot(file, id);
+      const slots = file.slots.filter((other) => other !== removed);
       requireWayIn(file.backend, slots, home, id);
-      await replaceVaultFile(this.#place.root, { ...file, slots });
-      return rowOf(slot);
+      return { ...file, slots };
     });
+    return rowOf(slot);
   }
 
   async #lookUpHome({ key, backend }: VaultFile): Promise<VaultKey | CofferError | undefined> {
@@ -100,46 +105,23 @@ export class KeySlots {
 
   /** Looks first whether a slot could be added: nobody should write down a code for nothing. */
   async #openForAdding(): Promise<Unlocked> {
-    requireRoom(requireSettled(requireVaultFile(this.#place.root)).slots);
-    return this.#unlock();
+    requireRoom(requireSettled(requireVaultFile(this.#place)).slots);
+    const unlocked = await this.#unlock();
+    requireGenuine(this.#place, unlocked);
+    return unlocked;
   }
 
-  #add(key: VaultKey, slot: KeySlot): Promise<SlotRow> {
-    return this.#change(async (file) => {
-      if (file.key !== key.id)
-        throw new CofferError('VAULT_BUSY', 'the key was rotated meanwhile', { advice: 'try again' });
+  async #add(unlocked: Unlocked, slot: KeySlot): Promise<SlotRow> {
+    await this.#change(unlocked, (file) => {
       requireRoom(file.slots);
-      await replaceVaultFile(this.#place.root, { ...file, slots: [...file.slots, slot] });
-      return rowOf(slot);
+      return { ...file, slots: [...file.slots, slot] };
     });
+    return rowOf(slot);
   }
 
-  #change<T>(work: (file: VaultFile) => Promise<T>): Promise<T> {
-    return changeVaultFile(this.#place, (file) => work(requireSettled(file)));
+  async #change(unlocked: Unlocked, change: (file: VaultFile) => VaultFile): Promise<void> {
+    await changeVaultFile(this.#place, this.#seen, unlocked, (file) => change(requireSettled(file)));
   }
-}
-
-/**
- * Runs `work` under `locks/vault` with what vault.json says then. What a change that was killed left beside it is removed.
- * Throws `FAILED` where there is no vault, `VAULT_BUSY`, `NOT_SAVED`, and what `work` throws.
- */
-export async function changeVaultFile<T>(place: VaultDirectory, work: (file: VaultFile) => Promise<T>): Promise<T> {
-  requireVaultFile(place.root); // taking the lock would make a directory where there is no vault
-  return place.locked(async () => {
-    const file = requireVaultFile(place.root);
-    sweepTemps(place.root, (name) => name === 'vault.json');
-    return work(file);
-  });
-}
-
-/** Reads vault.json, which must be there. Throws `FAILED`, `UNAUTHENTIC`, `NEWER_VERSION`. */
-export function requireVaultFile(directory: string): VaultFile {
-  const file = readVaultFile(directory);
-  if (!file)
-    throw new CofferError('FAILED', `there is no vault in ${directory}`, {
-      advice: '--data-dir says where another one is',
-    });
-  return file;
 }
 
 /** Throws `FAILED` where another slot would be one too many. */

@@ -1,59 +1,47 @@
-import { VaultKey } from '../envelope/key.ts';
+import type { VaultKey } from '../envelope/key.ts';
 import { CofferError, isCofferError } from '../errors.ts';
-import type { Answer, Backend } from '../keyring/keyring.ts';
-import { chooseHome, dropKey, type HomeOptions, keepKey, lookUp, refused } from './key-home.ts';
-import {
-  createVaultFile,
-  type KeySlot,
-  type PassphraseSlot,
-  readVaultFile,
-  type VaultFile,
-  vaultFilePath,
-} from './vault-file.ts';
+import { chooseHome, dropKey, type HomeOptions, refused } from './key-home.ts';
+import { changedRecord, isCertified, judge, MISSING } from './keys/judge.ts';
+import { type Found, openByKeyId, openNamed } from './keys/opening.ts';
+import type { Distrust, KeyOptions, NamedKeys, Unlocked } from './keys/options.ts';
+import { requireOurs } from './keys/owner.ts';
+import type { VaultFile } from './keys/shape.ts';
+import { type FoundFile, findVaultFile, vaultFilePath } from './vault-file.ts';
 
-/** How many times a person may try a passphrase. */
-const TRIES = 3;
-
-/** Asked where a passphrase opens or begins the vault; undefined means that nobody answers. `attempt` begins at 1. */
-export type AskPassphrase = (ask: { purpose: 'open' | 'new'; attempt: number }) => Promise<string | undefined>;
-
-/** What a vault needs to know to come by its key. */
-export interface KeyOptions extends HomeOptions {
-  readonly directory: string;
-  readonly askPassphrase?: AskPassphrase | undefined;
-  /** Asked once, where no keychain answers and there is no vault yet. */
-  readonly askProtection?: (() => Promise<'passphrase' | 'memory'>) | undefined;
-  /** The key ids that the headers of the sealed files name; undefined where there is no sealed file. */
-  readonly sealedKeyIds: () => readonly string[] | undefined;
-  /** A fresh key; the same one every time, so that a first use tried again after a time-out leaves one item in the keychain. */
-  readonly newKey: () => VaultKey;
-  /** Makes the vault's directory, 0700. */
-  readonly makeDirectory: () => void;
-}
-
-/** The vault key, and where it is kept. */
-export interface Unlocked {
-  readonly key: VaultKey;
-  /** The key that an unfinished rotation is replacing, where it can still be had: some files need it. */
-  readonly retiring?: VaultKey | undefined;
-  readonly backend: Backend;
-  readonly provider: string;
-  /** `created`: made just now; `rebuilt`: vault.json was lost and has been written anew, without its key slots. */
-  readonly how: 'opened' | 'created' | 'rebuilt';
-}
+/** How often vault.json is read again, when it or what is known of it changed while it was judged. */
+const READINGS = 4;
 
 /**
- * Comes by the vault key: opens the one there is, or makes one at first use.
- * Never makes a second key while sealed files exist. Throws `KEY_*`, `PASSPHRASE_WRONG`, `NOT_SAVED`.
+ * Unlocks the vault: opens the one there is, or makes one at first use. Never makes a second key while sealed files exist. A vault.json
+ * that is not as coffer wrote it is no reason to throw, as long as the key known for the directory can be had: `distrust` says so.
+ * Throws `KEY_*`, `PASSPHRASE_WRONG`, `NOT_SAVED`, `UNAUTHENTIC`, and `FAILED` where others can write to the directory.
  */
 export async function unlockVault(options: KeyOptions): Promise<Unlocked> {
   if (options.choice === 'memory' && !options.keyring) {
     throw new CofferError('KEY_ABSENT', 'this chat is kept in memory only, as COFFER_KEYCHAIN=memory asks for');
   }
-  const file = readVaultFile(options.directory);
-  if (file) return openExisting(options, file);
-  const keyIds = options.sealedKeyIds();
-  return keyIds ? rebuild(options, keyIds) : firstUse(options);
+  const { directory, known } = options;
+  for (let reading = 1; ; reading++) {
+    // Known before read: what is known is written after the record, so a record that is older than that was put back.
+    const pinned = known.find(directory);
+    const found = findVaultFile(directory);
+    const isEmpty = found.text === undefined && options.sealedKeyIds() === undefined;
+    requireOurs(directory, pinned, isEmpty);
+    const unlocked = isEmpty ? await begin(options) : await openFound(options, found, pinned.key);
+    const isLast = reading === READINGS;
+    if (unlocked && (!unlocked.distrust || isLast)) return unlocked;
+    // Another process may have rotated the key, or have been the first, between one reading and the other.
+    const isSame = findVaultFile(directory).text === found.text && known.find(directory).key === pinned.key;
+    if (unlocked && isSame) return unlocked;
+    if (!unlocked && isLast)
+      throw new CofferError('VAULT_BUSY', `${vaultFilePath(directory)} came and went`, { advice: 'try again' });
+  }
+}
+
+/** What a first use takes is loaded for one alone. */
+async function begin(options: KeyOptions): Promise<Unlocked | undefined> {
+  const { firstUse } = await import('./keys/first-use.ts');
+  return firstUse(options);
 }
 
 /** Takes a key out of the keychain that was made for this vault, where another process was first. Throws `KEY_*`. */
@@ -62,140 +50,120 @@ export async function dropLoser(options: HomeOptions, keyId: string): Promise<vo
   if ('keyring' in chosen) await dropKey(chosen.keyring, keyId);
 }
 
-async function openExisting(options: KeyOptions, file: VaultFile): Promise<Unlocked> {
-  const opened = { backend: file.backend, provider: file.provider, how: 'opened' } as const;
-  let refusal: CofferError | undefined;
-  if (file.backend !== 'passphrase' && options.choice !== 'passphrase') {
-    const found = await lookUp(options, file.key, file.backend);
-    if (found instanceof VaultKey) return { key: found, retiring: await lookUpRetiring(options, file), ...opened };
-    refusal = found;
+async function openFound(options: KeyOptions, record: FoundFile, pinned: string | undefined): Promise<Unlocked> {
+  const { file, error, text } = record;
+  if (!file) {
+    const path = vaultFilePath(options.directory);
+    const why = error ?? changedRecord(options.directory, MISSING);
+    const found = await openKnown(options, record, pinned);
+    if (!(found instanceof CofferError)) {
+      return distrusted(options, found, record, { error: why, maySeal: pinned !== undefined });
+    }
+    if (text !== undefined) throw why;
+    throw missing(path, found);
   }
-  const keys = await openSlots(options, file);
-  if (keys) return { ...keys, ...opened, backend: 'passphrase', provider: 'passphrase' };
-  throw refusal ?? new CofferError('KEY_ABSENT', withoutPassphrase(passphraseSlots(file.slots).length > 0));
+  const found = await openRecorded(options, file, pinned);
+  if (found instanceof CofferError) return withoutIt(options, record, pinned, found);
+  const verdict = await judge(options, file, found, pinned);
+  switch (verdict.is) {
+    case 'genuine':
+      return genuine(options, file, found, file.counter, pinned);
+    case 'old':
+      return genuine(options, file, found, await options.takeOver(file, found.key), pinned);
+    case 'changed':
+      return distrusted(options, found, record, verdict);
+    case 'other':
+      return withoutIt(options, record, pinned, verdict.error);
+  }
 }
 
-/** What can't be had any more is not needed by anybody who can have the key: its files are listed as needing another key. */
-async function lookUpRetiring(options: KeyOptions, { retiring, backend }: VaultFile): Promise<VaultKey | undefined> {
-  const found = retiring === undefined ? undefined : await lookUp(options, retiring, backend);
-  return found instanceof VaultKey ? found : undefined;
-}
-
-function passphraseSlots(slots: readonly KeySlot[] = []): PassphraseSlot[] {
-  return slots.filter((slot) => slot.kind === 'passphrase');
-}
-
-function withoutPassphrase(hasSlot: boolean): string {
-  if (!hasSlot) return 'this vault has no passphrase; its key is in a keychain';
-  return 'this vault is protected by a passphrase and nobody is there to give it; use a terminal or COFFER_PASSPHRASE_FILE';
-}
-
-/** Opens a slot with a passphrase from a file, or with one that somebody is asked for. */
-async function openSlots(
+/** Gets the keys that the record names. What it says of where they are may be wrong: then the pinned one is looked for elsewhere. */
+async function openRecorded(
   options: KeyOptions,
   file: VaultFile,
-): Promise<Pick<Unlocked, 'key' | 'retiring'> | undefined> {
-  if (passphraseSlots(file.slots).length === 0) return undefined;
-  const path = options.env['COFFER_PASSPHRASE_FILE'];
-  if (path) return openWith(file, await passphraseIn(path));
-  for (let attempt = 1; options.askPassphrase; attempt++) {
-    const passphrase = await options.askPassphrase({ purpose: 'open', attempt });
-    if (passphrase === undefined) return undefined;
-    try {
-      return await openWith(file, passphrase);
-    } catch (error) {
-      if (!isCofferError(error, 'PASSPHRASE_WRONG') || attempt === TRIES) throw error;
-    }
+  pinned: string | undefined,
+): Promise<Found | CofferError> {
+  try {
+    return await openNamed(options, file);
+  } catch (error) {
+    if (!isCofferError(error)) throw error;
+    if (pinned !== file.key || !isCofferError(error, 'KEY_NOT_FOUND', 'KEY_ABSENT')) return error;
+    const found = await openByKeyId(options, pinned, { backend: file.backend, provider: file.provider });
+    return found instanceof CofferError ? error : found;
+  }
+}
+
+/** The record's own key can't be had, or must not be: the one that is known here opens what it opens. Throws `error` without it. */
+async function withoutIt(
+  options: KeyOptions,
+  record: FoundFile,
+  pinned: string | undefined,
+  error: CofferError,
+): Promise<Unlocked> {
+  const { file } = record;
+  if (pinned === undefined || pinned === file?.key) throw error;
+  // The key was rotated elsewhere, and its new key has yet to come here.
+  if (file && error.code !== 'UNAUTHENTIC' && (await isCertified(options, file, pinned))) throw error;
+  const found = await openByKeyId(options, pinned, record.fields);
+  if (found instanceof CofferError) throw error;
+  const what = `it names key ${file?.key}, and this directory is known with key ${pinned}`;
+  const why = error.code === 'UNAUTHENTIC' ? error : changedRecord(options.directory, what);
+  return distrusted(options, found, record, { error: why, maySeal: true });
+}
+
+/** Gets the key that is known here, else one that the sealed files name. */
+async function openKnown(
+  options: KeyOptions,
+  { fields }: FoundFile,
+  pinned: string | undefined,
+): Promise<Found | CofferError> {
+  const keyIds = pinned === undefined ? (options.sealedKeyIds() ?? []) : [pinned];
+  let refusal: CofferError | undefined;
+  for (const keyId of keyIds) {
+    const found = await openByKeyId(options, keyId, fields);
+    if (!(found instanceof CofferError)) return found;
+    refusal ??= found;
+  }
+  return refusal ?? refused({ outcome: 'NOT_FOUND', detail: 'none of the files names a key' });
+}
+
+async function genuine(
+  { directory, known }: KeyOptions,
+  file: VaultFile,
+  { retiring, ...found }: Found,
+  counter: number | undefined,
+  pinned: string | undefined,
+): Promise<Unlocked> {
+  // Only what is authenticated is pinned: once it is, a record without a MAC is not believed any more.
+  if (counter !== undefined && pinned !== found.key.id) await known.note(directory, { key: found.key.id });
+  return { ...found, retiring, how: 'opened', named: namedIn(file), counter };
+}
+
+/** Files that name another key than the one known here can be read with it, if it can be had. */
+async function distrusted(
+  options: KeyOptions,
+  found: Found,
+  { file }: FoundFile,
+  { error, maySeal }: Distrust,
+): Promise<Unlocked> {
+  const retiring = found.retiring ?? (await otherKey(options, found));
+  return { ...found, retiring, how: 'opened', named: namedIn(file), distrust: { error, maySeal } };
+}
+
+async function otherKey(options: KeyOptions, { key, backend }: Found): Promise<VaultKey | undefined> {
+  for (const keyId of options.sealedKeyIds() ?? []) {
+    const found = keyId === key.id ? undefined : await openByKeyId(options, keyId, { backend });
+    if (found && !(found instanceof CofferError)) return found.key;
   }
   return undefined;
 }
 
-/** Most vaults have their key in a keychain: what passphrases need is loaded where one is. */
-async function passphraseIn(path: string): Promise<string> {
-  const { readPassphraseFile } = await import('../keyring/passphrase.ts');
-  return readPassphraseFile(path);
-}
-
-/** A rotation wraps both keys for the same passphrase. */
-async function openWith(file: VaultFile, passphrase: string): Promise<Pick<Unlocked, 'key' | 'retiring'>> {
-  const { tryPassphrase } = await import('./slots.ts');
-  const key = await tryPassphrase(file.key, file.slots, passphrase);
-  if (!key) throw new CofferError('PASSPHRASE_WRONG', 'wrong passphrase');
-  const { retiring } = file;
-  const old = retiring === undefined ? undefined : await tryPassphrase(retiring, file.retiringSlots, passphrase);
-  return { key, retiring: old };
-}
-
-/** vault.json is gone, sealed files are not: their headers name the key, the keychain may have it. */
-async function rebuild(options: KeyOptions, keyIds: readonly string[]): Promise<Unlocked> {
-  const refusals: CofferError[] = [];
-  const chosen = await chooseHome(options);
-  if ('probed' in chosen && chosen.probed?.outcome === 'TIMEOUT')
-    throw missing(options, refused(chosen.probed, keyIds[0]));
-  for (const keyId of keyIds) {
-    const found = await lookUp(options, keyId);
-    if (found instanceof VaultKey && 'keyring' in chosen) {
-      const { backend } = chosen.keyring;
-      const provider = await chosen.keyring.provider();
-      await createVaultFile(options.directory, { format: 1, key: keyId, backend, provider, slots: [] });
-      return { key: found, backend, provider, how: 'rebuilt' };
-    }
-    if (found instanceof CofferError) refusals.push(found);
-    else if ('none' in chosen) refusals.push(refused(chosen.none, keyId));
-  }
-  const cause = refusals[0] ?? new CofferError('KEY_NOT_FOUND', 'none of the files names a key');
-  throw missing(options, cause);
+function namedIn(file: VaultFile | undefined): NamedKeys {
+  return { key: file?.key, retiring: file?.retiring };
 }
 
 /** Says that vault.json is missing, and why the key can't be had that sealed files name. */
-function missing({ directory }: KeyOptions, cause: CofferError): CofferError {
-  const what = `${vaultFilePath(directory)} is missing and sealed files are there`;
-  const message = `${what}; restore it from a backup, or bring back the key: ${cause.message}`;
+function missing(path: string, cause: CofferError): CofferError {
+  const message = `${path} is missing and sealed files are there; restore it from a backup, or bring back the key: ${cause.message}`;
   return new CofferError(cause.code, message, { cause });
-}
-
-async function firstUse(options: KeyOptions): Promise<Unlocked> {
-  const chosen = await chooseHome(options);
-  if ('none' in chosen) return firstUseWithout(options, chosen.none);
-  const { keyring } = chosen;
-  const state = chosen.probed ?? (await keyring.probe());
-  if (state.outcome !== 'READY') throw refused(state);
-  if (keyring.backend === 'fd') {
-    const given = await keyring.get('');
-    if (given.outcome !== 'READY') throw refused(given);
-    const key = VaultKey.from(given.secret);
-    given.secret.fill(0);
-    return settle(options, key, { backend: 'fd', provider: await keyring.provider(), slots: [] });
-  }
-  const key = options.newKey();
-  await keepKey(keyring, key);
-  return settle(options, key, { backend: keyring.backend, provider: await keyring.provider(), slots: [] });
-}
-
-async function firstUseWithout(options: KeyOptions, none: Answer): Promise<Unlocked> {
-  const path = options.env['COFFER_PASSPHRASE_FILE'];
-  const wanted =
-    path !== undefined || options.choice === 'passphrase' || (await options.askProtection?.()) === 'passphrase';
-  if (!wanted) throw refused(none);
-  const passphrase = path ? await passphraseIn(path) : await options.askPassphrase?.({ purpose: 'new', attempt: 1 });
-  if (passphrase === undefined) throw refused({ outcome: 'ABSENT', detail: 'no passphrase was given' });
-  const key = options.newKey();
-  const { wrapForPassphrase } = await import('./slots.ts');
-  const slots = [await wrapForPassphrase(key, passphrase)];
-  return settle(options, key, { backend: 'passphrase', provider: 'passphrase', slots });
-}
-
-/** Puts the new key on record. Where another process was first, its vault is the one that counts. */
-async function settle(
-  options: KeyOptions,
-  key: VaultKey,
-  kept: Pick<VaultFile, 'backend' | 'provider' | 'slots'>,
-): Promise<Unlocked> {
-  options.makeDirectory();
-  const won = await createVaultFile(options.directory, { format: 1, key: key.id, ...kept });
-  if (won) return { key, backend: kept.backend, provider: kept.provider, how: 'created' };
-  const winner = readVaultFile(options.directory);
-  if (!winner)
-    throw new CofferError('VAULT_BUSY', `${vaultFilePath(options.directory)} came and went`, { advice: 'try again' });
-  return openExisting(options, winner);
 }

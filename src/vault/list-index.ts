@@ -6,7 +6,7 @@ import { isCofferError } from '../errors.ts';
 import { dropCache, type FileState, isSameState, isSettled, stateOf, writeCache } from '../files/cache.ts';
 import { isCurrentKey } from './current-key.ts';
 import type { VaultDirectory } from './directory.ts';
-import type { Unlocked } from './keys.ts';
+import type { Unlocked } from './keys/options.ts';
 import { decodeIds, encodeRows, type Known, Rows } from './list-columns.ts';
 import type { Look } from './look.ts';
 import { type Opened, openExpected } from './open.ts';

@@ -3,7 +3,7 @@ import { CofferError, type Holder } from '../errors.ts';
 import { type FileState, isSameState } from '../files/cache.ts';
 import { statsOf } from '../files/reader.ts';
 import type { VaultDirectory } from './directory.ts';
-import type { Unlocked } from './keys.ts';
+import type { Unlocked } from './keys/options.ts';
 import { heldSessions, leasedNames } from './lease.ts';
 import type { Known, ListedHead } from './list-columns.ts';
 import { ListIndex, NOTHING_KEPT } from './list-index.ts';

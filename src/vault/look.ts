@@ -1,7 +1,7 @@
 import type { Stats } from 'node:fs';
 import { type FileState, isSameState, isSettled } from '../files/cache.ts';
 import type { VaultDirectory } from './directory.ts';
-import type { Unlocked } from './keys.ts';
+import type { Unlocked } from './keys/options.ts';
 import type { Known, ListedHead, Rows } from './list-columns.ts';
 import { type Head, openHead } from './open.ts';
 import { type Rollback, rollbackOf } from './rollback.ts';

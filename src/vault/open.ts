@@ -86,6 +86,17 @@ export function openExpected(path: string, expected: Expected, vaultKey: VaultKe
   });
 }
 
+/** Opens only the summary of a sealed file's first frame; nothing else of it is verified. Throws as {@link openSealedFile}. */
+export function openFirstSummary(path: string, expected: Expected, vaultKey: VaultKey, retiring?: VaultKey): Buffer {
+  const name = expected.fileId ?? basename(path);
+  using reader = open(path, name);
+  return explain(name, () => {
+    const start = reader.at(0, Math.min(reader.stamp.size, HEADER_LENGTH + SUMMARY_REACH));
+    const { key } = checkHeader(start, expected, vaultKey, retiring);
+    return openSummary(key, firstLink(start.subarray(0, HEADER_LENGTH)), start.subarray(HEADER_LENGTH));
+  });
+}
+
 /** How far a file was opened: what it takes to open by itself what is appended to it. */
 export type OpenedTo = Pick<Opened, 'header' | 'chain' | 'links' | 'end' | 'firstFrame' | 'stamp'>;
 
@@ -193,6 +204,12 @@ function walk(
 export function readHeader(path: string, fileId: string): Header {
   using reader = open(path, fileId);
   return explain(fileId, () => decodeHeader(reader.at(0, Math.min(reader.stamp.size, HEADER_LENGTH))));
+}
+
+/** Whether one of the sealed files names one of these keys; undefined if there are none. */
+export function isSealedWith(paths: readonly string[], keyIds: readonly string[]): boolean | undefined {
+  if (paths.length === 0) return undefined;
+  return paths.some((path) => keyIdsOf([path]).some((keyId) => keyIds.includes(keyId)));
 }
 
 /** The ids of the keys that sealed files name, from their headers alone. A damaged header names none. */

@@ -4,11 +4,16 @@ import type { Answer, Keyring } from '../keyring/keyring.ts';
 import { readPassphraseFile } from '../keyring/passphrase.ts';
 import { RecoveryCode } from '../keyring/recovery-code.ts';
 import type { VaultDirectory } from './directory.ts';
-import { chooseHome, type HomeOptions, keepKey, lookUp, refused } from './key-home.ts';
-import { changeVaultFile, requireRoom, requireVaultFile } from './key-slots.ts';
-import type { AskPassphrase, Unlocked } from './keys.ts';
+import { chooseHome, keepKey, lookUp, refused } from './key-home.ts';
+import { requireRoom } from './key-slots.ts';
+import { changeVaultFile, requireVaultFile } from './keys/change.ts';
+import { judge } from './keys/judge.ts';
+import type { AskPassphrase, KeyOptions, Unlocked } from './keys/options.ts';
+import { requireOurs } from './keys/owner.ts';
+import type { PassphraseSlot, VaultFile } from './keys/shape.ts';
+import type { Seen } from './seen.ts';
 import { tryPassphrase, tryRecoveryCode, wrapForPassphrase } from './slots.ts';
-import { type PassphraseSlot, readVaultFile, replaceVaultFile, type VaultFile } from './vault-file.ts';
+import { readVaultFile } from './vault-file.ts';
 
 /** How many times a person may try. */
 const TRIES = 3;
@@ -26,7 +31,7 @@ export interface RecoverAsks {
   readonly askPassphrase?: AskPassphrase | undefined;
 }
 
-type RecoverOptions = HomeOptions & RecoverAsks;
+type RecoverOptions = KeyOptions & RecoverAsks;
 
 /** What a recovery came to. */
 export interface Recovered {
@@ -38,6 +43,9 @@ export interface Recovered {
   /** The key of an unfinished rotation that could not be brought over: files still sealed with it need the old machine. */
   readonly missing?: string | undefined;
 }
+
+/** What a recovery came to; without keys if they are at hand, and are got as ever. */
+type Recovering = Omit<Recovered, 'unlocked'> & { readonly unlocked: Unlocked | undefined };
 
 /** The keys that a secret opened. */
 interface Keys {
@@ -56,28 +64,42 @@ interface Kept extends Pick<VaultFile, 'backend' | 'provider'> {
  * Brings the key of a vault that was copied here into this machine's keychain, by a recovery code or a passphrase, and records that
  * in vault.json; where no keychain answers, the vault opens with a passphrase from then on. The key is kept and read back before
  * anything is recorded. Durable when it resolves. Throws `RECOVERY_CODE_WRONG`, `PASSPHRASE_WRONG`, `KEY_*`, `FAILED` where there is
- * no vault, `VAULT_BUSY`, `NOT_SAVED`.
+ * no vault, `VAULT_BUSY`, `NOT_SAVED`, and `UNAUTHENTIC` if vault.json is not as coffer wrote it: the key is kept then, so that sessions can be
+ * read, and vault.json is left alone.
  */
-export async function recoverVault(place: VaultDirectory, options: RecoverOptions): Promise<Recovered> {
+export async function recoverVault(place: VaultDirectory, seen: Seen, options: RecoverOptions): Promise<Recovering> {
   if (options.choice === 'memory' && !options.keyring)
     throw new CofferError('KEY_ABSENT', 'COFFER_KEYCHAIN=memory keeps no key', {
       advice: 'leave it out to recover the vault',
     });
+  const { known } = options;
+  const pinned = known.find(place.root);
+  requireOurs(place.root, pinned);
   const file = requireCopy(place);
-  const atHand = await lookUpBoth(options, file);
-  if (atHand) return { unlocked: atHand, by: 'at hand', isPassphraseNew: false };
+  if (await areAtHand(options, file)) return { unlocked: undefined, by: 'at hand', isPassphraseNew: false };
   requireSlots(file);
   const chosen = await chooseHome(options);
   if ('keyring' in chosen) await requireReady(chosen.keyring, chosen.probed);
   const keys = await openWithSecret(file, options);
-  const kept = 'keyring' in chosen ? await keepIn(chosen.keyring, keys) : await keepUnder(keys, options);
   const { key, retiring, by } = keys;
+  const verdict = await judge(options, file, keys, pinned.key);
+  if (verdict.is === 'other' || (verdict.is === 'changed' && !('keyring' in chosen))) throw verdict.error;
+  const kept = 'keyring' in chosen ? await keepIn(chosen.keyring, keys) : await keepUnder(keys, options);
+  if (verdict.is === 'changed') throw verdict.error;
   const isNew = kept.backend !== file.backend || kept.provider !== file.provider || kept.slot !== undefined;
   // A copy that can't be written, as on a mounted backup, opens all the same where it names this keychain already.
-  if (isNew) await changeVaultFile(place, (now) => record(place.root, now, file, kept));
-  else requireSame(requireVaultFile(place.root), file);
+  const unlocked: Unlocked = {
+    ...{ key, retiring, backend: kept.backend, provider: kept.provider, how: 'opened' },
+    named: { key: file.key, retiring: file.retiring },
+    counter: file.counter,
+  };
+  if (!isNew) requireSame(requireVaultFile(place), file);
+  const { counter } = isNew
+    ? await changeVaultFile(place, seen, unlocked, (now) => record(now, file, kept))
+    : { counter: file.counter ?? (await options.takeOver(file, key)) };
+  if (counter !== undefined && pinned.key !== key.id) await known.note(place.root, { key: key.id });
   return {
-    unlocked: { key, retiring, backend: kept.backend, provider: kept.provider, how: 'opened' },
+    unlocked: { ...unlocked, counter },
     by: isNew || kept.backend !== 'passphrase' ? by : 'at hand',
     isPassphraseNew: kept.slot !== undefined,
     missing: retiring ? undefined : file.retiring,
@@ -86,20 +108,19 @@ export async function recoverVault(place: VaultDirectory, options: RecoverOption
 
 function requireCopy(place: VaultDirectory): VaultFile {
   const file = readVaultFile(place.root);
-  if (file || place.sealedPaths().length === 0) return requireVaultFile(place.root);
+  if (file || place.sealedPaths().length === 0) return requireVaultFile(place);
   const what = `${place.root} has sealed files and no vault.json, which has the recovery codes and passphrases`;
   throw new CofferError('KEY_NOT_FOUND', what, { advice: 'copy it here too' });
 }
 
-/** The keys, where all of them can be had without being asked for. */
-async function lookUpBoth(options: RecoverOptions, file: VaultFile): Promise<Unlocked | undefined> {
-  const { key: keyId, retiring: retiringId, backend, provider } = file;
-  if (backend === 'passphrase' || options.choice === 'passphrase') return undefined;
+/** Tells whether all keys can be had without being asked for. */
+async function areAtHand(options: RecoverOptions, file: VaultFile): Promise<boolean> {
+  const { key: keyId, retiring: retiringId, backend } = file;
+  if (backend === 'passphrase' || options.choice === 'passphrase') return false;
   const key = await lookUp(options, keyId, backend);
   if (isCofferError(key, 'KEY_TIMEOUT')) throw key; // whether the key is there is not known yet
   const retiring = retiringId === undefined ? undefined : await lookUp(options, retiringId, backend);
-  if (key instanceof CofferError || retiring instanceof CofferError) return undefined;
-  return { key, retiring, backend, provider, how: 'opened' };
+  return !(key instanceof CofferError || retiring instanceof CofferError);
 }
 
 function requireSlots({ slots, provider }: VaultFile): void {
@@ -199,17 +220,14 @@ function requireSame(now: VaultFile, before: VaultFile): void {
   throw new CofferError('VAULT_BUSY', 'the key was rotated meanwhile', { advice: 'try again' });
 }
 
-async function record(directory: string, now: VaultFile, before: VaultFile, kept: Kept): Promise<void> {
+function record(now: VaultFile, before: VaultFile, kept: Kept): VaultFile {
   requireSame(now, before);
   const { backend, provider, slot, retiringSlot } = kept;
   if (slot) requireRoom(now.slots);
   if (retiringSlot) requireRoom(now.retiringSlots ?? []);
   const slots = slot ? [...now.slots, slot] : now.slots;
   const file = { ...now, backend, provider, slots };
-  await replaceVaultFile(
-    directory,
-    retiringSlot ? { ...file, retiringSlots: [...(now.retiringSlots ?? []), retiringSlot] } : file,
-  );
+  return retiringSlot ? { ...file, retiringSlots: [...(now.retiringSlots ?? []), retiringSlot] } : file;
 }
 
 const NOT_THIS_VAULTS = "the recovery code is not this vault's";

@@ -2,7 +2,7 @@ import { isCofferError } from '../errors.ts';
 import { statsOf } from '../files/reader.ts';
 import { isSystemError } from '../files/reason.ts';
 import type { VaultDirectory } from './directory.ts';
-import type { Unlocked } from './keys.ts';
+import type { Unlocked } from './keys/options.ts';
 import { requireUnleased } from './lease.ts';
 import type { Seen } from './seen.ts';
 import type { Unlocking } from './unlocking.ts';

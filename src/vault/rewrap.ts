@@ -1,8 +1,8 @@
 import type { VaultKey } from '../envelope/key.ts';
 import { isCofferError } from '../errors.ts';
 import { type ConfirmCode, confirmedCode, rowOf, type SlotRow } from './key-slots.ts';
+import type { KeySlot, PassphraseSlot, VaultFile } from './keys/shape.ts';
 import { tryPassphrase, wrapForPassphrase, wrapForRecoveryCode } from './slots.ts';
-import type { KeySlot, PassphraseSlot, VaultFile } from './vault-file.ts';
 
 /** How many times a person may try the passphrase of a slot. */
 const TRIES = 3;

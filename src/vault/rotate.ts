@@ -1,31 +1,38 @@
-import { basename, join } from 'node:path';
+import { basename } from 'node:path';
 import { firstLink } from '../envelope/chain.ts';
-import { encodeHeader, type Header } from '../envelope/format.ts';
+import { encodeHeader } from '../envelope/format.ts';
 import { VaultKey } from '../envelope/key.ts';
 import { sealFrame } from '../envelope/seal.ts';
 import { CofferError, isCofferError } from '../errors.ts';
-import { statsOf } from '../files/reader.ts';
 import { replaceFile, sweepTemps } from '../files/replace.ts';
 import type { Keyring } from '../keyring/keyring.ts';
 import { readPassphraseFile } from '../keyring/passphrase.ts';
 import type { VaultDirectory } from './directory.ts';
-import { chooseHome, dropKey, type HomeOptions, keepKey, refused } from './key-home.ts';
+import { chooseHome, dropKey, type HomeOptions, keepKey, lookUp, refused } from './key-home.ts';
 import { rowOf, type SlotRow } from './key-slots.ts';
-import type { Unlocked } from './keys.ts';
+import { headerOf, mayCarry, quarantinedPaths, sealedPaths } from './keys/carriers.ts';
+import { requireGenuine, writeVaultFile } from './keys/change.ts';
+import type { KnownVaults } from './keys/known.ts';
+import type { Unlocked } from './keys/options.ts';
+import { certifies, withSuccessor } from './keys/record.ts';
+import type { VaultFile } from './keys/shape.ts';
 import { describeHolder, heldSessions } from './lease.ts';
 import { openExpected, readHeader } from './open.ts';
-import { keptNames } from './quarantine.ts';
 import { type Rewrapping, rewrapSlots } from './rewrap.ts';
 import { describeRollback, refuseRolledBack, rollbackOf } from './rollback.ts';
 import type { Mark } from './sealed-file.ts';
 import type { Seen } from './seen.ts';
-import { readVaultFile, replaceVaultFile, type VaultFile } from './vault-file.ts';
+import { readVaultFile } from './vault-file.ts';
 
 /*
  * A rotation gives the vault a new key and seals everything anew. The order is what makes it safe to be killed at any instant:
- * the new key is kept and read back → vault.json names both → every file is resealed in its place → no header names the old key →
- * the old key is dropped → vault.json names one again. Whoever opens the vault in between has both keys, and goes on.
+ * the new key is kept and read back → vault.json names both, with a certificate under the old one → the new one is known for the directory →
+ * every file is resealed in its place → every header names the new key → the old key is dropped → vault.json names one again. Whoever opens
+ * the vault in between has both keys, and goes on.
  */
+
+/** Where the keys of a rotation are kept, and known. */
+type Homes = HomeOptions & { readonly known: KnownVaults };
 
 /** How far a rotation has come. */
 export type OnProgress = (done: number, total: number) => void;
@@ -56,8 +63,11 @@ export interface Rotated {
   readonly quarantined: readonly string[];
   /** The slots of the old key: each opens the copies of the vault that were made before. */
   readonly oldSlots: readonly SlotRow[];
-  readonly keys: Pick<Unlocked, 'key' | 'retiring'>;
+  readonly keys: RotatingKeys;
 }
+
+/** The keys on record, and its counter. */
+type RotatingKeys = Pick<Unlocked, 'key' | 'retiring' | 'counter' | 'named'>;
 
 /**
  * Gives the vault a new key, and seals everything with it. Needs every lease: throws `SESSION_IN_USE` naming the holders.
@@ -67,10 +77,10 @@ export async function rotate(
   place: VaultDirectory,
   seen: Seen,
   unlocked: Unlocked,
-  options: RotateOptions & HomeOptions,
+  options: RotateOptions & Homes,
 ): Promise<Rotated> {
   await place.locked(async () => requireRotatable(place));
-  const before = recordOf(place, unlocked.key);
+  const before = requireGenuine(place, unlocked);
   if (before.retiring !== undefined) {
     const message = `the rotation before is not finished, and key ${before.retiring} is still needed`;
     throw new CofferError('VAULT_BUSY', message, { advice: 'coffer key rotate goes on with it' });
@@ -85,7 +95,7 @@ export async function rotate(
   }
   return place.locked(async () => {
     requireRotatable(place);
-    if (JSON.stringify(recordOf(place, unlocked.key)) !== JSON.stringify(before)) {
+    if (JSON.stringify(requireGenuine(place, unlocked)) !== JSON.stringify(before)) {
       throw new CofferError('VAULT_BUSY', 'the key slots were changed meanwhile', {
         advice: 'nothing is rotated, try again',
       });
@@ -94,13 +104,10 @@ export async function rotate(
     for (const fileId of remove) place.requireRemovable(fileId);
     seen.drop(unlocked, remove);
     for (const fileId of remove) place.remove(fileId);
-    await record(
-      place,
-      keyring,
-      { ...before, key: key.id, retiring: before.key, slots, retiringSlots: before.slots },
-      key,
-    );
-    return reseal(place, seen, keyring, { key, retiring: unlocked.key }, options.onProgress);
+    const successors = withSuccessor(before, unlocked.key, key.id);
+    const file = { ...before, key: key.id, retiring: before.key, slots, retiringSlots: before.slots, successors };
+    const keys = await record(place, seen, keyring, file, { key, retiring: unlocked.key });
+    return reseal(place, seen, keyring, keys, options);
   });
 }
 
@@ -112,14 +119,14 @@ export async function finishRotation(
   place: VaultDirectory,
   seen: Seen,
   unlocked: Unlocked,
-  options: Pick<RotateOptions, 'onProgress'> & HomeOptions,
+  options: Pick<RotateOptions, 'onProgress'> & Homes,
 ): Promise<Rotated | undefined> {
-  if (readVaultFile(place.root)?.retiring === undefined) return undefined;
+  if (unlocked.distrust || readVaultFile(place.root)?.retiring === undefined) return undefined;
   return place.locked(async () => {
-    const file = recordOf(place, unlocked.key);
+    const file = requireGenuine(place, unlocked);
     if (file.retiring === undefined) return undefined;
     requireRotatable(place);
-    return reseal(place, seen, await keyringOf(file, options), unlocked, options.onProgress);
+    return reseal(place, seen, await keyringOf(file, options), unlocked, options);
   });
 }
 
@@ -130,14 +137,6 @@ function withPassphraseFile({ asked, env }: RotateOptions & HomeOptions): Rewrap
   const passphrase: Rewrapping['passphrase'] = (slot, attempt) =>
     attempt === 1 ? readPassphraseFile(path) : asked.passphrase(slot, attempt - 1);
   return { ...asked, passphrase };
-}
-
-/** vault.json, which must name the key that we have. */
-function recordOf(place: VaultDirectory, key: VaultKey): VaultFile {
-  const file = readVaultFile(place.root);
-  if (file?.key !== key.id)
-    throw new CofferError('VAULT_BUSY', 'vault.json names another key by now', { advice: 'try again' });
-  return file;
 }
 
 /** Where the new key goes and the old one is; undefined where a passphrase is all there is. */
@@ -172,13 +171,16 @@ function requireRotatable(place: VaultDirectory): void {
 /** Keeps the new key and puts it on record, in this order: a key on record can be had. */
 async function record(
   place: VaultDirectory,
+  seen: Seen,
   keyring: Keyring | undefined,
   file: VaultFile,
-  key: VaultKey,
-): Promise<void> {
+  keys: Required<Pick<Unlocked, 'key' | 'retiring'>>,
+): Promise<RotatingKeys> {
+  const { key } = keys;
   if (keyring) await keepKey(keyring, key);
   try {
-    await replaceVaultFile(place.root, file);
+    const { counter, retiring } = await writeVaultFile(place, seen, keys, file);
+    return { ...keys, counter, named: { key: key.id, retiring } };
   } catch (error) {
     if (keyring && isCofferError(error, 'NOT_SAVED')) await dropKey(keyring, key.id);
     throw error;
@@ -189,12 +191,14 @@ async function reseal(
   place: VaultDirectory,
   seen: Seen,
   keyring: Keyring | undefined,
-  keys: Pick<Unlocked, 'key' | 'retiring'>,
-  onProgress: OnProgress = () => undefined,
+  keys: RotatingKeys,
+  { onProgress = () => undefined, known, ...home }: Pick<RotateOptions, 'onProgress'> & Homes,
 ): Promise<Rotated> {
-  const file = recordOf(place, keys.key);
+  const file = requireGenuine(place, keys);
   const from = file.retiring ?? '';
-  const known = seen.read(keys).lines.marks;
+  // Before anything is sealed with it: the old key, which the certificate opens with, is gone in the end.
+  await know(known, place.root, file);
+  const marked = seen.read(keys).lines.marks;
   const marks = new Map<string, Mark>();
   const remaining: Remaining[] = [];
   place.sweepTemps();
@@ -205,7 +209,7 @@ async function reseal(
   for (const [index, path] of paths.entries()) {
     onProgress(index, paths.length);
     try {
-      const { fileId, mark } = await resealFile(path, keys, known.get(basename(path)));
+      const { fileId, mark } = await resealFile(path, keys, marked.get(basename(path)));
       if (path === place.path(fileId)) marks.set(fileId, mark);
     } catch (error) {
       const isOwn = !place.conflicting().some((copy) => copy.path === path); // a name of others may be too long to write beside
@@ -218,13 +222,51 @@ async function reseal(
   seen.record(keys, marks);
   const oldSlots = (file.retiringSlots ?? []).map(rowOf);
   const quarantined = quarantinedPaths(place);
+  remaining.push(...strangers(place, file, remaining));
   const rotated = { from, to: file.key, resealed, remaining, quarantined, oldSlots };
-  if (remaining.length > 0 || sealedPaths(place).some((path) => mayCarry(path, from))) return { ...rotated, keys };
+  if (remaining.length > 0) return { ...rotated, keys };
   // In this order: where the end comes in between, vault.json still names the key, and the next start finds it gone.
-  if (keyring) await dropKey(keyring, from);
+  if (keyring) await retire(keyring, file, keys, home);
   const { retiring: _key, retiringSlots: _slots, ...settled } = file;
-  await replaceVaultFile(place.root, settled);
-  return { ...rotated, keys: { key: keys.key } };
+  const { counter } = await writeVaultFile(place, seen, { key: keys.key }, settled);
+  return { ...rotated, keys: { key: keys.key, counter, named: { key: file.key } } };
+}
+
+/** A key that is known already must be followed by the new one; without a place for known vaults there is nothing to follow. */
+async function know(known: KnownVaults, directory: string, { key }: VaultFile): Promise<void> {
+  const before = known.find(directory).key;
+  if (before === undefined) await known.note(directory, { key });
+  else if (before !== key) await known.change(directory, { key });
+}
+
+/**
+ * What does not carry the new key at the end: the old one is kept because of it. In quarantine only what may carry the old one counts:
+ * what is kept there need not be sealed at all.
+ */
+function strangers(place: VaultDirectory, { key, retiring = '' }: VaultFile, known: readonly Remaining[]): Remaining[] {
+  const told = new Set(known.map(({ path }) => path));
+  const kept = new Set(quarantinedPaths(place));
+  const others = sealedPaths(place).filter((path) => !told.has(path));
+  return others.flatMap((path) => {
+    if (kept.has(path) && !mayCarry(path, retiring)) return [];
+    const header = headerOf(path);
+    if (isCofferError(header)) return [{ path, error: header }];
+    if (header.keyId === key) return [];
+    const what = `${basename(path)} is sealed with another key: ${header.keyId}`;
+    return [{ path, error: new CofferError('KEY_OTHER', what) }];
+  });
+}
+
+/** Drops the key that was replaced, if its certificate says so. One that is gone already needs none. Throws `KEY_*`, `UNAUTHENTIC`. */
+async function retire(keyring: Keyring, file: VaultFile, keys: RotatingKeys, home: HomeOptions): Promise<void> {
+  const from = file.retiring ?? '';
+  const old = keys.retiring ?? (await lookUp(home, from, file.backend));
+  if (isCofferError(old, 'KEY_NOT_FOUND')) return;
+  if (old instanceof CofferError) throw old;
+  if (!certifies(file, old, file.key)) {
+    throw new CofferError('UNAUTHENTIC', `vault.json has no certificate that ${file.key} replaces ${from}`);
+  }
+  await dropKey(keyring, from);
 }
 
 /**
@@ -245,36 +287,4 @@ async function resealFile(
   const { bytes, next } = sealFrame(key, firstLink(header), opened);
   await replaceFile(path, [header, bytes]);
   return { fileId, mark: { generation, frames: next.index, link: next.link } };
-}
-
-/** Every sealed file of the vault, the session saved last behind the others: where there are no links it must stay the youngest. */
-function sealedPaths(place: VaultDirectory): string[] {
-  const sessions = place.fileIds().map((fileId) => place.path(fileId));
-  const saved = new Map(sessions.map((path) => [path, statsOf(path)?.mtimeMs ?? 0]));
-  return [
-    ...place.conflicting().map(({ path }) => path),
-    ...sessions.sort((a, b) => (saved.get(a) ?? 0) - (saved.get(b) ?? 0)),
-    ...quarantinedPaths(place),
-    ...[place.seen].filter((path) => statsOf(path) !== undefined),
-  ];
-}
-
-function quarantinedPaths({ quarantine }: VaultDirectory): string[] {
-  return keptNames(quarantine).map((name) => join(quarantine, name));
-}
-
-/** Tells whether a file's header names the key, or can't be read well enough to say that it does not. */
-function mayCarry(path: string, keyId: string): boolean {
-  const header = headerOf(path);
-  // What has no header of ours names no key.
-  return isCofferError(header) ? header.code !== 'UNAUTHENTIC' : header.keyId === keyId;
-}
-
-function headerOf(path: string): Header | CofferError {
-  try {
-    return readHeader(path, path);
-  } catch (error) {
-    if (!isCofferError(error)) throw error;
-    return error;
-  }
 }

@@ -1,6 +1,6 @@
 import type { VaultDirectory } from './directory.ts';
 import type { HomeOptions } from './key-home.ts';
-import type { Unlocked } from './keys.ts';
+import type { Unlocked } from './keys/options.ts';
 import type { OnProgress, Rotated, RotateOptions } from './rotate.ts';
 import type { Seen } from './seen.ts';
 import type { Unlocking } from './unlocking.ts';
@@ -23,14 +23,16 @@ export class Rotation {
   async begin(options: RotateOptions): Promise<Rotated> {
     const unlocked = await this.#keys.unlock();
     const { rotate } = await import('./rotate.ts');
-    return this.#rotated(unlocked, await rotate(this.#place, this.#seen, unlocked, { ...this.#options, ...options }));
+    const homes = { ...this.#options, known: this.#keys.known };
+    return this.#rotated(unlocked, await rotate(this.#place, this.#seen, unlocked, { ...homes, ...options }));
   }
 
   /** Goes on with a rotation that was interrupted; undefined where there is none. Throws as {@link finishRotation}. */
   async finish(onProgress?: OnProgress): Promise<Rotated | undefined> {
     const unlocked = await this.#keys.unlock();
     const { finishRotation } = await import('./rotate.ts');
-    const rotated = await finishRotation(this.#place, this.#seen, unlocked, { ...this.#options, onProgress });
+    const homes = { ...this.#options, known: this.#keys.known };
+    const rotated = await finishRotation(this.#place, this.#seen, unlocked, { ...homes, onProgress });
     return rotated && this.#rotated(unlocked, rotated);
   }
 

@@ -7,7 +7,7 @@ import { CofferError, isCofferError } from '../errors.ts';
 import { namesIn, openReader } from '../files/reader.ts';
 import { isSystemError } from '../files/reason.ts';
 import { isOwnName } from './conflicting.ts';
-import type { Unlocked } from './keys.ts';
+import type { Unlocked } from './keys/options.ts';
 import { isFileId } from './lease.ts';
 import type { Vault } from './vault.ts';
 

@@ -11,8 +11,9 @@ import { isSystemError, reasonOf } from '../files/reason.ts';
 import { syncDirectory } from '../files/remove.ts';
 import { replaceFileSync, sweepTemps } from '../files/replace.ts';
 import type { VaultDirectory } from './directory.ts';
-import type { Unlocked } from './keys.ts';
-import { openExpected, openHead } from './open.ts';
+import { isInteger } from './fields.ts';
+import type { Unlocked } from './keys/options.ts';
+import { openExpected, openFirstSummary, openHead } from './open.ts';
 import type { Mark, SealedFile } from './sealed-file.ts';
 import { damaged, MarkLines, packMarks, SEEN_LIMIT } from './seen-lines.ts';
 
@@ -22,12 +23,14 @@ import { damaged, MarkLines, packMarks, SEEN_LIMIT } from './seen-lines.ts';
  * whatever order, no honest file is ever behind its mark.
  */
 
-/** The keys that a vault's files may be sealed with. */
-type Keys = Pick<Unlocked, 'key' | 'retiring'>;
+/** The keys that a vault's files may be sealed with, and the counter of its vault.json. */
+type Keys = Pick<Unlocked, 'key' | 'retiring' | 'counter'>;
 
 /** What `seen` says; no marks where it is not there (`header` is undefined then) or can't be read (`error`). */
 export interface Marks {
   readonly lines: MarkLines;
+  /** The highest counter of vault.json that was seen. */
+  readonly counter?: number | undefined;
   readonly header?: Header | undefined;
   readonly error?: CofferError | undefined;
 }
@@ -76,7 +79,8 @@ export class Seen {
       const expected = { kind: 'seen', fileId: undefined, limit: SEEN_LIMIT } as const;
       const opened = openExpected(this.#place.seen, expected, key, retiring);
       if (opened.torn || opened.links.length !== 1) throw damaged('it has more than one frame');
-      return { header: opened.header, lines: new MarkLines(opened.segments, whole) };
+      const counter = counterIn(opened.summary);
+      return { header: opened.header, lines: new MarkLines(opened.segments, whole), counter };
     } catch (error) {
       if (!isCofferError(error)) throw error;
       return { lines: NO_LINES, error: error.code === 'SESSION_NOT_FOUND' ? undefined : error };
@@ -105,6 +109,11 @@ export class Seen {
     if (marks.length > 0) this.record(keys, new Map(marks));
   }
 
+  /** Puts the counter of a vault.json that was just written on record, if there are marks. Never throws, as {@link record}. */
+  note(keys: Keys): void {
+    if (this.#place.hasSeen) this.#change(keys, new Map());
+  }
+
   /** Forgets files that are removed on purpose. Never throws a CofferError, as {@link record}. */
   drop(keys: Keys, fileIds: Iterable<string>): void {
     if (this.#place.hasSeen) this.#change(keys, new Map([...fileIds].map((fileId) => [fileId, undefined])));
@@ -114,8 +123,9 @@ export class Seen {
     try {
       const before = this.#readOwn(keys);
       const segments = before.lines.changed(changes);
-      if (segments || before.header?.keyId !== keys.key.id) {
-        this.#write(keys, before.header, segments ?? packMarks(before.lines.marks));
+      const counter = Math.max(before.counter ?? 0, keys.counter ?? 0);
+      if (segments || before.header?.keyId !== keys.key.id || counter !== (before.counter ?? 0)) {
+        this.#write(keys, before.header, segments ?? packMarks(before.lines.marks), counter);
       }
       this.#trouble = undefined;
     } catch (error) {
@@ -163,15 +173,37 @@ export class Seen {
   }
 
   /** Synchronous, so that nothing of this process comes between the reading and the writing, and a final save can do it. */
-  #write({ key }: Keys, before: Header | undefined, segments: readonly Segment[]): void {
+  #write({ key }: Keys, before: Header | undefined, segments: readonly Segment[], counter: number): void {
     sweepTemps(this.#place.root, (name) => name === 'seen');
     const fileId = before?.fileId ?? randomBytes(16).toString('hex');
     const header = encodeHeader({ kind: 'seen', keyId: key.id, fileId, generation: (before?.generation ?? 0n) + 1n });
     if (segments.reduce((sum, { plainLength }) => sum + plainLength, 0) > SEEN_LIMIT) {
       throw new CofferError('NOT_SAVED', 'there are more files than marks fit');
     }
-    const content = { summary: Buffer.from('{}'), segments };
+    const content = { summary: Buffer.from(counter === 0 ? '{}' : JSON.stringify({ record: counter })), segments };
     replaceFileSync(this.#place.seen, [header, sealFrame(key, firstLink(header), content).bytes]);
+  }
+}
+
+/**
+ * Reads only the counter of vault.json that `seen` has, from its first chunk; undefined if it has none, or can't be opened with these keys.
+ */
+export function seenCounter({ seen }: VaultDirectory, { key, retiring }: Keys): number | undefined {
+  try {
+    return counterIn(openFirstSummary(seen, { kind: 'seen', fileId: undefined }, key, retiring));
+  } catch (error) {
+    if (!isCofferError(error)) throw error;
+    return undefined; // a list reports what is wrong with it
+  }
+}
+
+function counterIn(summary: Buffer): number | undefined {
+  try {
+    const { record } = JSON.parse(summary.toString()) as { record?: unknown };
+    return isInteger(record) && record > 0 ? record : undefined;
+  } catch (error) {
+    if (!(error instanceof SyntaxError) && !(error instanceof TypeError)) throw error;
+    return undefined; // whoever has the key may write what it likes, as long as the rest can be read
   }
 }
 

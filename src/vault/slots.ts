@@ -4,7 +4,7 @@ import { openMessage, sealMessage } from '../envelope/seal.ts';
 import { CofferError, isCofferError } from '../errors.ts';
 import { deriveSlotKey, newSlotParameters, type SlotParameters } from '../keyring/passphrase.ts';
 import { newRecoveryParameters, type RecoveryCode, type RecoveryParameters } from '../keyring/recovery-code.ts';
-import type { KeySlot, PassphraseSlot, RecoverySlot } from './vault-file.ts';
+import type { KeySlot, PassphraseSlot, RecoverySlot } from './keys/shape.ts';
 
 /** Wraps the vault key for a passphrase. Takes some 130 ms, which is what a guess costs as well. */
 export async function wrapForPassphrase(key: VaultKey, passphrase: string): Promise<PassphraseSlot> {
@@ -23,7 +23,8 @@ export function wrapForRecoveryCode(key: VaultKey, code: RecoveryCode): Recovery
  * Throws `PASSPHRASE_WRONG`, and `KEY_MISMATCH` where the parameters are out of bounds.
  */
 export async function unwrapWithPassphrase(keyId: string, slot: PassphraseSlot, passphrase: string): Promise<VaultKey> {
-  const { wrapped, ...parameters } = slot;
+  const { kind, algorithm, memory, passes, parallelism, salt, wrapped } = slot;
+  const parameters = { kind, algorithm, memory, passes, parallelism, salt };
   const key = unwrap(keyId, await deriveSlotKey(passphrase, parameters), parameters, wrapped);
   if (!key) throw new CofferError('PASSPHRASE_WRONG', 'wrong passphrase');
   return key;
@@ -31,7 +32,8 @@ export async function unwrapWithPassphrase(keyId: string, slot: PassphraseSlot, 
 
 /** The same with a recovery code. Throws `RECOVERY_CODE_WRONG`, and `KEY_MISMATCH` where the parameters are not ours. */
 export function unwrapWithRecoveryCode(keyId: string, slot: RecoverySlot, code: RecoveryCode): VaultKey {
-  const { wrapped, ...parameters } = slot;
+  const { kind, algorithm, salt, wrapped } = slot;
+  const parameters = { kind, algorithm, salt };
   const key = unwrap(keyId, code.slotKey(parameters), parameters, wrapped);
   if (!key) throw new CofferError('RECOVERY_CODE_WRONG', "the recovery code is not this vault's");
   return key;
@@ -41,28 +43,38 @@ export function unwrapWithRecoveryCode(keyId: string, slot: RecoverySlot, code: 
  * The key that a passphrase opens, of whichever slot; undefined where it is none of theirs.
  * Throws `KEY_MISMATCH` where none opens and one can't be used: a damaged slot does not stand in the way of the others.
  */
-export function tryPassphrase(keyId: string, slots: Slots, passphrase: string): Promise<VaultKey | undefined> {
+export async function tryPassphrase(keyId: string, slots: Slots, passphrase: string): Promise<VaultKey | undefined> {
+  return (await trySlots(keyId, slots, passphrase))?.key;
+}
+
+/** Does the same, and returns the slot too. */
+export function trySlots(
+  keyId: string,
+  slots: Slots,
+  passphrase: string,
+): Promise<{ key: VaultKey; slot: KeySlot } | undefined> {
   return firstToOpen(slots, async (slot) =>
     slot.kind === 'passphrase' ? unwrapWithPassphrase(keyId, slot, passphrase) : undefined,
   );
 }
 
 /** The same with a recovery code. */
-export function tryRecoveryCode(keyId: string, slots: Slots, code: RecoveryCode): Promise<VaultKey | undefined> {
-  return firstToOpen(slots, async (slot) =>
+export async function tryRecoveryCode(keyId: string, slots: Slots, code: RecoveryCode): Promise<VaultKey | undefined> {
+  const opened = await firstToOpen(slots, async (slot) =>
     slot.kind === 'recovery' ? unwrapWithRecoveryCode(keyId, slot, code) : undefined,
   );
+  return opened?.key;
 }
 
 async function firstToOpen(
   slots: Slots,
   open: (slot: KeySlot) => Promise<VaultKey | undefined>,
-): Promise<VaultKey | undefined> {
+): Promise<{ key: VaultKey; slot: KeySlot } | undefined> {
   let damaged: CofferError | undefined;
   for (const slot of slots ?? []) {
     try {
       const key = await open(slot);
-      if (key) return key;
+      if (key) return { key, slot };
     } catch (error) {
       if (isCofferError(error, 'KEY_MISMATCH')) damaged ??= error;
       else if (!isCofferError(error, 'PASSPHRASE_WRONG', 'RECOVERY_CODE_WRONG')) throw error;

@@ -7,7 +7,7 @@ import { openReader, type Reader } from '../files/reader.ts';
 import { isSystemError } from '../files/reason.ts';
 import { isCurrentKey } from './current-key.ts';
 import type { VaultDirectory } from './directory.ts';
-import type { Unlocked } from './keys.ts';
+import type { Unlocked } from './keys/options.ts';
 import type { TextFile, TextFrame } from './text-frame.ts';
 import { Frames, firstOf, framesOf, inOrder, partsWithout, planAnew, planFor, weigh } from './text-plan.ts';
 import { isIn } from './text-postings.ts';

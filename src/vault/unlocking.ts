@@ -1,19 +1,26 @@
 import { VaultKey } from '../envelope/key.ts';
 import { CofferError, isCofferError } from '../errors.ts';
-import { makeDirectory } from '../files/paths.ts';
+import { configDirectory, makeDirectory } from '../files/paths.ts';
 import type { Wait } from '../keyring/keyring.ts';
 import { Waits } from '../keyring/waits.ts';
 import type { VaultDirectory } from './directory.ts';
-import { dropLoser, type KeyOptions, type Unlocked, unlockVault } from './keys.ts';
-import { keyIdsOf } from './open.ts';
-import { readVaultFile } from './vault-file.ts';
+import { KnownVaults } from './keys/known.ts';
+import type { KeyOptions, Unlocked } from './keys/options.ts';
+import { dropLoser, unlockVault } from './keys.ts';
+import { isSealedWith, keyIdsOf } from './open.ts';
+import { seenCounter } from './seen.ts';
+import { findVaultFile, readVaultFile } from './vault-file.ts';
 
 /** How long a keychain that gave no answer, or a person who declined, is not asked again by itself. */
 const REFUSAL_MS = 30_000;
 
 /** How to come by a vault's key, but for what the vault's directory says itself. */
 export interface UnlockOptions
-  extends Omit<KeyOptions, 'directory' | 'sealedKeyIds' | 'newKey' | 'makeDirectory' | 'waits'> {
+  extends Pick<KeyOptions, 'askPassphrase' | 'askProtection' | 'choice' | 'env' | 'keyring'> {
+  /** Where the known vaults are. Default: beside the settings. */
+  readonly config?: string | undefined;
+  /** Called once for each reason why vault.json is not believed. */
+  readonly onDistrust?: ((error: CofferError) => void) | undefined;
   /** Called once a wait for the keychain has taken two seconds, and at once when the keychain shows an unlock prompt. */
   readonly onWait?: ((wait: Wait) => void) | undefined;
   /** Why nothing is to be read or written here: thrown instead of a key, so that neither can be. */
@@ -33,13 +40,17 @@ export class Unlocking {
   readonly #onUnlocked = new Set<() => void>();
   /** Watches how long the keychain takes to answer. */
   readonly waits: Waits;
+  /** The keys that this user's vaults had when they were opened last. */
+  readonly known: KnownVaults;
   /** What is known of the keys without asking. */
   current: Unlocked | undefined;
+  #told: string | undefined;
 
   constructor(place: VaultDirectory, options: UnlockOptions) {
     this.#place = place;
     this.#options = options;
     this.waits = new Waits(options.onWait);
+    this.known = new KnownVaults(configDirectory(options.env, options.config));
   }
 
   /** Why the key was refused when it was last asked for. */
@@ -112,10 +123,10 @@ export class Unlocking {
   }
 
   /** Tells whether vault.json names other keys by now. While it can't be read, what was opened goes on being used. */
-  isReplaced({ key, retiring }: Unlocked): boolean {
+  isReplaced({ named }: Unlocked): boolean {
     try {
       const file = readVaultFile(this.#place.root);
-      return file !== undefined && (file.key !== key.id || (retiring !== undefined && file.retiring !== retiring.id));
+      return file !== undefined && (file.key !== named.key || file.retiring !== named.retiring);
     } catch (error) {
       if (!isCofferError(error)) throw error;
       return false;
@@ -148,26 +159,40 @@ export class Unlocking {
     return this.current;
   }
 
-  async #lookUp(): Promise<Unlocked> {
-    const unlocked = await unlockVault({
+  /** What it takes to unlock the vault and to judge its vault.json. */
+  get keyOptions(): KeyOptions {
+    const { current } = this;
+    return {
       ...this.#options,
       waits: this.waits,
       directory: this.#place.root,
+      known: this.known,
+      held: [current?.key, current?.retiring].filter((key) => key !== undefined),
       sealedKeyIds: () => this.#sealedKeyIds(),
+      isSealedWith: (keyIds) => isSealedWith(this.#sealedPaths(), keyIds),
+      seenCounter: (keys) => seenCounter(this.#place, keys),
+      takeOver: async (file, key) => (await import('./keys/take-over.ts')).takeOver(this.#place, file, key),
       newKey: () => {
         this.#newKey ??= VaultKey.generate();
         return this.#newKey;
       },
       makeDirectory: () => makeDirectory(this.#place.root),
-    });
+    };
+  }
+
+  async #lookUp(): Promise<Unlocked> {
+    const unlocked = await unlockVault(this.keyOptions);
     await this.#dropLoser(unlocked);
+    const reason = unlocked.distrust?.error;
+    if (reason && reason.message !== this.#told) this.#options.onDistrust?.(reason);
+    this.#told = reason?.message;
     return unlocked;
   }
 
   /** Where another process was first, maybe after our own first use had timed out, the key that we made is nobody's. */
   async #dropLoser({ key }: Unlocked): Promise<void> {
     const made = this.#newKey?.id;
-    if (made === undefined || made === readVaultFile(this.#place.root)?.retiring) return;
+    if (made === undefined || made === findVaultFile(this.#place.root).fields.retiring) return;
     try {
       if (made !== key.id) await dropLoser({ ...this.#options, waits: this.waits }, made);
       this.#newKey = undefined;
@@ -180,9 +205,13 @@ export class Unlocking {
 
   /** Of `seen` too: with all sessions gone it still says which key there was. */
   #sealedKeyIds(): string[] | undefined {
-    const paths = this.#place.sealedPaths();
-    if (this.#place.hasSeen) paths.push(this.#place.seen);
+    const paths = this.#sealedPaths();
     return paths.length === 0 ? undefined : keyIdsOf(paths);
+  }
+
+  #sealedPaths(): string[] {
+    const paths = this.#place.sealedPaths();
+    return this.#place.hasSeen ? [this.#place.seen, ...paths] : paths;
   }
 }
 

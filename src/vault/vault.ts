@@ -6,12 +6,12 @@ import { VaultDirectory } from './directory.ts';
 import type { VaultInspection } from './inspect.ts';
 import type { HomeOptions } from './key-home.ts';
 import { KeySlots } from './key-slots.ts';
-import type { Unlocked } from './keys.ts';
+import { requireSealing, type Unlocked } from './keys/options.ts';
+import { VaultRecord } from './keys/vault-record.ts';
 import { Lease, sweepLeases } from './lease.ts';
 import { countingDown, handLines, type OnLines } from './lines.ts';
 import { type Listed, Listing, type SeenReport } from './listing.ts';
 import { type Opened, type OpenedTo, openAppended, openSealedFile } from './open.ts';
-import type { RecoverAsks, Recovered } from './recover.ts';
 import { describeRollback, type Rollback, refuseRolledBack, rollbackOf } from './rollback.ts';
 import { Rotation } from './rotation.ts';
 import { SealedFile, type Step } from './sealed-file.ts';
@@ -23,7 +23,7 @@ import { Unlocking } from './unlocking.ts';
 export type { FileState } from '../files/cache.ts';
 export type { KeychainChoice, Keyring, Wait } from '../keyring/keyring.ts';
 export type { Conflicting } from './conflicting.ts';
-export type { AskPassphrase } from './keys.ts';
+export type { AskPassphrase } from './keys/options.ts';
 export type { Listed, SeenReport } from './listing.ts';
 export type { FirstStep, VaultOptions, Writable } from './shapes.ts';
 
@@ -72,7 +72,7 @@ export class Vault {
 
   /** The ways in to the vault besides the home of its key. */
   get keys(): KeySlots {
-    return new KeySlots(this.#place, this.#home, () => this.unlock());
+    return new KeySlots(this.#place, this.#seen, this.#home, () => this.unlock());
   }
 
   /** Gives the vault a new key, and goes on where that was interrupted. */
@@ -80,12 +80,9 @@ export class Vault {
     return new Rotation(this.#place, this.#seen, this.unlocking, this.#home);
   }
 
-  /** Brings the key of a copied vault to this machine. Throws as `recoverVault` does. */
-  async recover(asks: RecoverAsks): Promise<Recovered> {
-    const { recoverVault } = await import('./recover.ts');
-    const recovered = await recoverVault(this.#place, { ...this.#home, ...asks });
-    this.unlocking.current = recovered.unlocked;
-    return recovered;
+  /** What can be done about a vault.json that is not believed, or whose key is not here. */
+  get record(): VaultRecord {
+    return new VaultRecord(this.#place, this.#seen, this.unlocking);
   }
 
   /**
@@ -137,6 +134,7 @@ export class Vault {
       try {
         this.#place.sweepTemps(fileId);
         const { opened, rollback } = this.#openFile(unlocked, fileId);
+        requireSealing(unlocked, opened.key);
         if (rollback && !acceptOlder) throw refuseRolledBack(fileId, describeRollback(rollback));
         const file = new SealedFile(this.#place.path(fileId), fileId, unlocked.key);
         file.adopt(opened, countingDown(opened, onLines), rollback?.seen.generation);
@@ -283,6 +281,7 @@ export class Vault {
   }
 
   #begin(unlocked: Unlocked, first: FirstStep): { writable: Writable; step: Step } {
+    requireSealing(unlocked, unlocked.key);
     makeDirectory(this.#place.sessions);
     this.#place.sweepTemps();
     sweepLeases(this.#place.locks);

@@ -1,7 +1,8 @@
 import { closeSync, existsSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { chooseKeyring } from '../../src/keyring/keyring.ts';
-import { type KeyOptions, unlockVault as right, type Unlocked } from '../../src/vault/keys.ts';
+import type { KeyOptions, Unlocked } from '../../src/vault/keys/options.ts';
+import { unlockVault as right } from '../../src/vault/keys.ts';
 
 /* Looks for a key and, where there is none, puts one on record and then into the keychain: get, then set, nothing in between. */
 
@@ -22,5 +23,5 @@ export async function unlockVault(options: KeyOptions): Promise<Unlocked> {
     writeSync(file, line);
   closeSync(file);
   await keyring.set(key.id, key.bytes());
-  return { key, backend, provider, how: 'created' };
+  return { key, backend, provider, how: 'created', named: { key: key.id } };
 }

@@ -4,7 +4,7 @@ import { vi } from 'vitest';
 import { isSettled } from '../../src/files/cache.ts';
 import type { Row } from '../../src/session/row.ts';
 import { VaultDirectory } from '../../src/vault/directory.ts';
-import type { Unlocked } from '../../src/vault/keys.ts';
+import type { Unlocked } from '../../src/vault/keys/options.ts';
 import { ListIndex } from '../../src/vault/list-index.ts';
 import { Listing } from '../../src/vault/listing.ts';
 import { Seen } from '../../src/vault/seen.ts';
@@ -64,7 +64,7 @@ export function indexOf(at: Home): string {
 
 /** The keys of a vault. */
 async function keysOf(at: Home): Promise<Unlocked> {
-  return { key: await keyOf(at), backend: 'memory', provider: 'memory', how: 'opened' };
+  return { key: await keyOf(at), backend: 'memory', provider: 'memory', how: 'opened', named: {} };
 }
 
 /** The parts that a list is made by. */

@@ -13,7 +13,7 @@ import { emptyState, fold } from '../../src/session/state.ts';
 import { encodeSummary, summarize } from '../../src/session/summary.ts';
 import { pack } from '../../src/vault/body.ts';
 import { VaultDirectory } from '../../src/vault/directory.ts';
-import type { Unlocked } from '../../src/vault/keys.ts';
+import type { Unlocked } from '../../src/vault/keys/options.ts';
 import { Seen } from '../../src/vault/seen.ts';
 import { type KeychainChoice, Vault } from '../../src/vault/vault.ts';
 

@@ -1,10 +1,13 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { VaultKey } from '../../src/envelope/key.ts';
 import { MemoryKeyring } from '../../src/keyring/memory.ts';
 import { RecoveryCode } from '../../src/keyring/recovery-code.ts';
 import { openVault, sessionsOf } from '../../src/session/open-vault.ts';
+import type { Sessions } from '../../src/session/sessions.ts';
 import type { VaultFile } from '../../src/vault/vault-file.ts';
+import { writeSealedRecord } from '../support/record.ts';
 import { begin, type Home, home, temporaryFolder, user } from '../support/vault.ts';
 
 async function withSession(): Promise<Home> {
@@ -20,6 +23,11 @@ function read(at: Home): VaultFile {
 
 function write(at: Home, file: object): void {
   writeFileSync(join(at.directory, 'vault.json'), JSON.stringify(file));
+}
+
+/** The vault as on a machine whose keychain has lost the key, with somebody who knows a passphrase. */
+function keychainless({ directory }: Home, passphrase: string): Sessions {
+  return sessionsOf({ directory, keyring: new MemoryKeyring(), env: {}, askPassphrase: async () => passphrase });
 }
 
 /** Opens the vault as on a machine whose keychain does not have the key. */
@@ -87,7 +95,7 @@ describe('addPassphrase', () => {
     await expect(sessions.slots.addPassphrase('')).rejects.toThrow(RangeError);
     await sessions.slots.addPassphrase('words');
     const file = read(at);
-    write(at, { ...file, slots: Array.from({ length: 16 }, () => file.slots[0]) });
+    await writeSealedRecord(at, { ...file, slots: Array.from({ length: 16 }, () => file.slots[0]!) });
     let shown = 0;
     const show = async (code: string): Promise<string> => {
       shown++;
@@ -115,16 +123,19 @@ describe('addPassphrase', () => {
     const at = await withSession();
     await using sessions = await at.open();
     const before = read(at);
-    for (const rotated of [
+    const next = VaultKey.generate();
+    const rotations = [
       { ...before, retiring: 'a'.repeat(32) },
-      { ...before, key: 'b'.repeat(32) },
-    ]) {
+      { ...before, key: next.id },
+    ];
+    for (const rotated of rotations) {
+      let written: VaultFile | undefined;
       const confirm = async (code: string): Promise<string> => {
-        write(at, rotated);
+        written = await writeSealedRecord(at, rotated, rotated.key === next.id ? next : undefined);
         return code;
       };
       await expect(sessions.slots.addRecoveryCode(confirm)).rejects.toMatchObject({ code: 'VAULT_BUSY' });
-      expect(read(at)).toEqual(rotated);
+      expect(read(at)).toEqual(written);
       write(at, before);
     }
   });
@@ -206,7 +217,7 @@ describe('remove', () => {
     await using sessions = await at.open();
     const slot = await sessions.slots.addPassphrase('words');
     const before = read(at);
-    const empty = sessionsOf({ directory: at.directory, keyring: new MemoryKeyring(), env: {} });
+    const empty = keychainless(at, 'words');
     await expect(empty.slots.remove(slot.id)).rejects.toMatchObject({
       code: 'FAILED',
       message: expect.stringMatching(/is the last way in: .*add another one first/),
@@ -221,7 +232,7 @@ describe('remove', () => {
     await using sessions = await at.open();
     const first = await sessions.slots.addPassphrase('words');
     const second = await sessions.slots.addRecoveryCode(async (code) => code);
-    const gone = sessionsOf({ directory: at.directory, keyring: new MemoryKeyring(), env: {} });
+    const gone = keychainless(at, 'words');
     await gone.slots.remove(first.id);
     await expect(gone.slots.remove(second.id)).rejects.toThrow('last way in');
     expect(sessions.slots.list().slots).toEqual([second]);
@@ -231,9 +242,9 @@ describe('remove', () => {
     const at = await withSession();
     await using sessions = await at.open();
     const slots = [await sessions.slots.addPassphrase('a'), await sessions.slots.addPassphrase('b')];
-    const gone = (): ReturnType<typeof sessionsOf> =>
-      sessionsOf({ directory: at.directory, keyring: new MemoryKeyring(), env: {} });
-    const all = await Promise.allSettled(slots.map(({ id }) => gone().slots.remove(id)));
+    const gone = slots.map(() => keychainless(at, 'a'));
+    for (const one of gone) await one.unlock();
+    const all = await Promise.allSettled(slots.map(({ id }, index) => gone[index]!.slots.remove(id)));
     expect(all.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
     expect(all.find(({ status }) => status === 'rejected')).toMatchObject({ reason: { code: 'VAULT_BUSY' } });
     expect(read(at).slots).toHaveLength(1);

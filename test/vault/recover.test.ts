@@ -8,9 +8,11 @@ import type { Keyring, Outcome } from '../../src/keyring/keyring.ts';
 import { MemoryKeyring } from '../../src/keyring/memory.ts';
 import { RecoveryCode } from '../../src/keyring/recovery-code.ts';
 import { type OpenOptions, openVault, recoverVault, sessionsOf } from '../../src/session/open-vault.ts';
+import { withSuccessor } from '../../src/vault/keys/record.ts';
 import { wrapForRecoveryCode } from '../../src/vault/slots.ts';
-import type { VaultFile } from '../../src/vault/vault-file.ts';
+import type { KeySlot, VaultFile } from '../../src/vault/vault-file.ts';
 import { requirePosix } from '../files/facilities.ts';
+import { keyIn, writeSealedRecord } from '../support/record.ts';
 import { begin, temporaryFolder, user } from '../support/vault.ts';
 
 /** A vault that was made elsewhere: its directory is here, its keychain is not. */
@@ -42,12 +44,20 @@ async function copied(ways: { code?: boolean; passphrase?: boolean }): Promise<C
   return { directory, code, old };
 }
 
+/** The same copy in another place, where nothing is known of it. */
+async function copiedAgain(copy: Copy): Promise<Copy> {
+  const directory = join(temporaryFolder(), 'data');
+  cpSync(copy.directory, directory, { recursive: true, verbatimSymlinks: true });
+  return { ...copy, directory };
+}
+
 function read({ directory }: Copy): VaultFile {
   return JSON.parse(readFileSync(join(directory, 'vault.json'), 'utf8'));
 }
 
-function write({ directory }: Copy, file: object): void {
-  writeFileSync(join(directory, 'vault.json'), JSON.stringify(file));
+/** Writes vault.json as coffer would, sealed with `key` or the one that it names. */
+function write({ directory, old }: Copy, file: VaultFile, key?: VaultKey): Promise<VaultFile> {
+  return writeSealedRecord({ directory, keyring: old }, file, key);
 }
 
 /** Recovers with what is given, one after another; what was told in between comes back too. */
@@ -98,7 +108,7 @@ describe('recoverVault', () => {
 
   it('does the same by a passphrase, and records where the key is now', async () => {
     const copy = await copied({ passphrase: true, code: true });
-    write(copy, { ...read(copy), backend: 'fd', provider: 'inherited descriptor' });
+    await write(copy, { ...read(copy), backend: 'fd', provider: 'inherited descriptor' });
     const keyring = new MemoryKeyring();
     expect(await recover(copy, [PASSPHRASE], { keyring })).toMatchObject({ by: 'passphrase', isPassphraseNew: false });
     expect(read(copy)).toMatchObject({ backend: 'memory', provider: await keyring.provider() });
@@ -148,15 +158,17 @@ describe('recoverVault', () => {
     const file = read(copy);
     const key = VaultKey.generate();
     const code = RecoveryCode.read(copy.code);
-    const retiring = { ...file, key: key.id, retiring: file.key, slots: [wrapForRecoveryCode(key, code)] };
-    write(copy, { ...retiring, retiringSlots: file.slots });
+    const successors = withSuccessor(file, await keyIn(copy.old, file.key), key.id);
+    const retiring = { ...file, key: key.id, retiring: file.key, slots: [wrapForRecoveryCode(key, code)], successors };
+    await write(copy, { ...retiring, retiringSlots: file.slots }, key);
     const keyring = new MemoryKeyring();
     expect(await recover(copy, [copy.code], { keyring })).toMatchObject({ missing: undefined });
     for (const id of [key.id, file.key]) expect(await keyring.get(id)).toMatchObject({ outcome: 'READY' });
     expect(read(copy)).toMatchObject({ key: key.id, retiring: file.key, retiringSlots: file.slots });
 
-    write(copy, { ...retiring, retiringSlots: [] });
-    const sessions = sessionsOf({ directory: copy.directory, keyring: new MemoryKeyring(), env: {} });
+    const other = await copiedAgain(copy);
+    await write(other, { ...retiring, retiringSlots: [], counter: 9 }, key);
+    const sessions = sessionsOf({ directory: other.directory, keyring: new MemoryKeyring(), env: {} });
     expect(await sessions.recover({ askSecret: async () => copy.code })).toMatchObject({ missing: file.key });
   });
 
@@ -165,7 +177,8 @@ describe('recoverVault', () => {
     const file = read(copy);
     const key = VaultKey.generate();
     const slots = [wrapForRecoveryCode(key, RecoveryCode.read(copy.code))];
-    write(copy, { ...file, key: key.id, retiring: file.key, slots, retiringSlots: file.slots });
+    const successors = withSuccessor(file, await keyIn(copy.old, file.key), key.id);
+    await write(copy, { ...file, key: key.id, retiring: file.key, slots, retiringSlots: file.slots, successors }, key);
     await recover(copy, [copy.code], noKeychain);
     await using sessions = await openVault({
       ...noKeychain,
@@ -182,11 +195,12 @@ describe('a recovery while something else goes on', () => {
     for (const backend of ['memory', 'fd'] as const) {
       const copy = await copied({ code: true });
       const keyring = new MemoryKeyring();
-      write(copy, { ...read(copy), backend, provider: await keyring.provider() });
-      const rotated = { ...read(copy), key: 'a'.repeat(32) };
+      await write(copy, { ...read(copy), backend, provider: await keyring.provider() });
+      const key = VaultKey.generate();
+      let rotated: VaultFile | undefined;
       const sessions = sessionsOf({ directory: copy.directory, keyring, env: {} });
       const askSecret = async (): Promise<string> => {
-        write(copy, rotated);
+        rotated = await write(copy, { ...read(copy), key: key.id }, key);
         return copy.code;
       };
       await expect(sessions.recover({ askSecret })).rejects.toMatchObject({ code: 'VAULT_BUSY' });
@@ -243,9 +257,10 @@ describe('a secret that opens nothing', () => {
     const copy = await copied({ passphrase: true, code: true });
     const file = read(copy);
     const [passphrase, code] = file.slots;
-    write(copy, { ...file, slots: [{ ...passphrase, passes: 1_000_000 }, { ...code, salt: 'AAAA' }, code] });
+    const bad = [{ ...passphrase!, passes: 1_000_000 } as KeySlot, { ...code!, salt: 'AAAA' }];
+    await write(copy, { ...file, slots: [...bad, code!] });
     expect(await recover(copy, [copy.code], { keyring: new MemoryKeyring() })).toMatchObject({ by: 'recovery code' });
-    write(copy, { ...file, slots: [{ ...code, salt: 'AAAA' }] });
+    await write(copy, { ...file, slots: [{ ...code!, salt: 'AAAA' }], counter: 9 });
     await expect(recover(copy, [copy.code], { keyring: new MemoryKeyring() })).rejects.toMatchObject({
       code: 'KEY_MISMATCH',
     });
@@ -328,7 +343,7 @@ describe('a recovery that can not be', () => {
 
   it('puts nothing in the place of a key that was passed in', async () => {
     const copy = await copied({ code: true });
-    write(copy, { ...read(copy), backend: 'fd' });
+    await write(copy, { ...read(copy), backend: 'fd' });
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'coffer-key'), Buffer.alloc(32, 7), { mode: 0o600 });
     const options: OpenOptions = { keychain: 'fd', env: { CREDENTIALS_DIRECTORY: folder } };
@@ -338,8 +353,7 @@ describe('a recovery that can not be', () => {
   it('adds no slot where there is no room for one', async () => {
     const copy = await copied({ code: true });
     const file = read(copy);
-    const full = { ...file, slots: Array.from({ length: 16 }, () => file.slots[0]) };
-    write(copy, full);
+    const full = await write(copy, { ...file, slots: Array.from({ length: 16 }, () => file.slots[0]!) });
     await expect(recover(copy, [copy.code], noKeychain)).rejects.toMatchObject({
       code: 'FAILED',
       message: expect.stringContaining('16 key slots'),

@@ -195,7 +195,7 @@ async function listed(
       return reads.shift() ?? none;
     }
   }
-  const keys = { key: await keyOf(at), backend: 'memory', provider: 'memory', how: 'opened' } as const;
+  const keys = { key: await keyOf(at), backend: 'memory', provider: 'memory', how: 'opened', named: {} } as const;
   const { listed, seen } = await new Listing(place, new Changing(place)).list(keys);
   const rollbacks = listed.filter((entry) => 'rollback' in entry && entry.rollback !== undefined).length;
   return { state: seen.state, removed: seen.removed, rollbacks };

@@ -1,4 +1,13 @@
-import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Keyring } from '../../src/keyring/keyring.ts';
@@ -207,15 +216,22 @@ describe('rotate', () => {
     for (const row of await unfinished(at).list()) expect(row).not.toHaveProperty('rolledBack', expect.anything());
   });
 
-  it('passes by a file of another vault', async () => {
+  it('leaves a file of another vault alone, and keeps the old key because of it', async () => {
     const at = await furnished();
     const other = await furnished();
     const [foreign = ''] = other.files();
     copyFileSync(other.path(foreign), at.path(foreign));
     const bytes = readFileSync(at.path(foreign));
     const rotated = await rotate(at);
-    expect(rotated).toMatchObject({ resealed: 3, remaining: [] });
+    expect(rotated).toMatchObject({
+      resealed: 3,
+      remaining: [{ path: at.path(foreign), error: { code: 'KEY_OTHER' } }],
+    });
     expect(readFileSync(at.path(foreign))).toEqual(bytes);
+    expect(await at.keyring.get(rotated.from)).toMatchObject({ outcome: 'READY' });
+    rmSync(at.path(foreign));
+    expect(await vaultOf(at).rotation.finish()).toMatchObject({ remaining: [] });
+    expect(await at.keyring.get(rotated.from)).toMatchObject({ outcome: 'NOT_FOUND' });
   });
 
   it('goes on, after an end before the old key is dropped, and needs no second key', async () => {

@@ -7,7 +7,7 @@ import { VaultKey } from '../../src/envelope/key.ts';
 import { CofferError } from '../../src/errors.ts';
 import { trigramsOf } from '../../src/session/search-trigrams.ts';
 import { VaultDirectory } from '../../src/vault/directory.ts';
-import type { Unlocked } from '../../src/vault/keys.ts';
+import type { Unlocked } from '../../src/vault/keys/options.ts';
 import { type OnProgress, TextIndex } from '../../src/vault/text-index.ts';
 import { vaultFilePath } from '../../src/vault/vault-file.ts';
 import { temporaryFolder } from '../support/vault.ts';

@@ -1,0 +1,142 @@
+import { existsSync, realpathSync, type Stats, statSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { CofferError, isCofferError } from '../../errors.ts';
+import { takeLock } from '../../files/lock.ts';
+import { makeDirectory } from '../../files/paths.ts';
+import { openReader, statsOf } from '../../files/reader.ts';
+import { isSystemError } from '../../files/reason.ts';
+import { replaceFileSync } from '../../files/replace.ts';
+import { isInteger, isText, optional, wrongField } from '../fields.ts';
+
+/** What is known of the vault in one directory. */
+export interface KnownVault {
+  /** Key id. */
+  readonly key?: string | undefined;
+  /** Whose directory it may be, and with which mode, although others can write to it. */
+  readonly accepted?: Access | undefined;
+}
+
+/** Who can write to a directory. */
+export interface Access {
+  readonly uid: number;
+  /** The low nine bits. */
+  readonly mode: number;
+}
+
+/** How long another process may be writing the file. */
+const WAIT_MS = 2_000;
+
+/** Far more than anyone's vaults take, in bytes. */
+const LIMIT = 1024 * 1024;
+
+/**
+ * The vaults that this user has opened: `vaults.json` (0600) in the directory of the settings, real path of the data directory → key id, as
+ * ssh keeps known_hosts. It is what a data directory can't change, so it says which key a record may name.
+ */
+export class KnownVaults {
+  readonly #directory: string;
+  /** What was pinned by this process, if the file can't be written: it holds until the process ends. */
+  readonly #unwritten = new Map<string, KnownVault>();
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  /** Returns what is known of a data directory. Throws `SETTINGS_INVALID` if the file is damaged or can be written by others. */
+  find(directory: string): KnownVault {
+    const path = realPath(directory);
+    return this.#unwritten.get(path) ?? this.#read().get(path) ?? {};
+  }
+
+  /**
+   * Remembers something of a data directory, beside what is known of it. Durable when it resolves. Entries of directories that are gone
+   * are dropped. Throws `NOT_SAVED`, `VAULT_BUSY`.
+   */
+  async change(directory: string, change: KnownVault): Promise<void> {
+    const path = realPath(directory);
+    if (!existsSync(this.#directory)) makeDirectory(this.#directory);
+    using _lock = await takeLock(join(this.#directory, 'vaults.lock'), WAIT_MS);
+    const known = this.#read();
+    known.set(path, { ...known.get(path), ...change });
+    const there = [...known].filter(([one]) => one === path || statsOf(one) !== undefined);
+    const text = JSON.stringify({ format: 1, vaults: Object.fromEntries(there) }, undefined, 2);
+    replaceFileSync(this.#path, [Buffer.from(`${text}\n`)]);
+    this.#unwritten.delete(path);
+  }
+
+  /** Does what {@link change} does; if the file can't be written, this process alone remembers it. */
+  async note(directory: string, change: KnownVault): Promise<void> {
+    try {
+      await this.change(directory, change);
+    } catch (error) {
+      if (!isCofferError(error, 'NOT_SAVED', 'VAULT_BUSY', 'DURABILITY_UNKNOWN', 'FAILED')) throw error;
+      this.#unwritten.set(realPath(directory), { ...this.find(directory), ...change });
+    }
+  }
+
+  get #path(): string {
+    return realPath(join(this.#directory, 'vaults.json')); // whoever keeps settings elsewhere may have made links
+  }
+
+  #read(): Map<string, KnownVault> {
+    const path = this.#path;
+    const text = readText(path);
+    if (text === undefined) return new Map();
+    let value: unknown;
+    try {
+      value = JSON.parse(text);
+    } catch {
+      throw invalid(path, 'it is not JSON');
+    }
+    if (wrongField(value, checks) !== undefined) throw invalid(path, 'it is not what coffer writes');
+    return new Map(Object.entries((value as { vaults: Record<string, KnownVault> }).vaults));
+  }
+}
+
+/** The path that a data directory is known by, through all links; one that isn't there yet by its name. */
+export function realPath(directory: string): string {
+  try {
+    return realpathSync(directory);
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    return resolve(directory);
+  }
+}
+
+function readText(path: string): string | undefined {
+  try {
+    using reader = openReader(path);
+    const { size } = reader.stamp;
+    const stats = statSync(path);
+    if (canOthersWrite(stats)) throw invalid(path, 'it can be written by others');
+    if (size > LIMIT) throw invalid(path, `it has ${size} bytes`);
+    return reader.at(0, size).toString('utf8');
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
+
+/** Tells whether somebody else could have changed a file or directory. Windows has no such modes. */
+export function canOthersWrite({ uid, mode }: Pick<Stats, 'uid' | 'mode'>): boolean {
+  const us = process.geteuid?.();
+  return us !== undefined && ((uid !== us && uid !== 0) || (mode & 0o022) !== 0);
+}
+
+const isMap = (value: unknown, isEntry: (entry: unknown) => boolean): boolean =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) && Object.values(value).every(isEntry);
+
+const checks = {
+  format: (value: unknown): boolean => value === 1,
+  vaults: (value: unknown): boolean => isMap(value, (entry) => wrongField(entry, entryChecks) === undefined),
+};
+
+const entryChecks = {
+  key: optional((value) => isText(value) && /^[0-9a-f]{32}$/.test(value)),
+  accepted: optional((value) => wrongField(value, { uid: isInteger, mode: isInteger }) === undefined),
+};
+
+function invalid(path: string, why: string): CofferError {
+  const advice = 'restore it, or remove it: each vault is then known again from its next opening on';
+  return new CofferError('SETTINGS_INVALID', `${path} can't be used`, { reason: why, advice });
+}

@@ -1,0 +1,79 @@
+import type { VaultKey } from '../../envelope/key.ts';
+import type { CofferError } from '../../errors.ts';
+import type { Backend } from '../../keyring/keyring.ts';
+import type { HomeOptions } from '../key-home.ts';
+import type { KnownVaults } from './known.ts';
+import type { KeySlot, VaultFile } from './shape.ts';
+
+/** Asked where a passphrase opens or begins the vault; undefined means that nobody answers. `attempt` begins at 1. */
+export type AskPassphrase = (ask: { purpose: 'open' | 'new'; attempt: number }) => Promise<string | undefined>;
+
+/** What a vault needs to know to unlock itself. */
+export interface KeyOptions extends HomeOptions {
+  readonly directory: string;
+  readonly askPassphrase?: AskPassphrase | undefined;
+  /** Asked once, where no keychain answers and there is no vault yet. */
+  readonly askProtection?: (() => Promise<'passphrase' | 'memory'>) | undefined;
+  /** The key ids that the headers of the sealed files name; undefined where there is no sealed file. */
+  readonly sealedKeyIds: () => readonly string[] | undefined;
+  /** Whether some sealed file names one of these keys; undefined where there is no sealed file. */
+  readonly isSealedWith: (keyIds: readonly string[]) => boolean | undefined;
+  /** A fresh key; the same one every time, so that a first use tried again after a time-out leaves one item in the keychain. */
+  readonly newKey: () => VaultKey;
+  /** Makes the vault's directory, 0700. */
+  readonly makeDirectory: () => void;
+  /** The keys that this user's vaults had when they were opened last. */
+  readonly known: KnownVaults;
+  /** Keys of this vault that this process holds already: the certificates of a rotation by another process open with them. */
+  readonly held: readonly VaultKey[];
+  /** The highest counter of vault.json that `seen` knows; undefined if it knows none or can't be read with these keys. */
+  readonly seenCounter: (keys: Keys) => number | undefined;
+  /**
+   * Authenticates a record from before there was a MAC, if that is possible now. Returns the counter it has then, undefined if it stays
+   * as it is: the disk is read-only, or another process is changing the vault.
+   */
+  readonly takeOver: (file: VaultFile, key: VaultKey) => Promise<number | undefined>;
+}
+
+/** The keys that a vault's files may be sealed with. */
+export interface Keys {
+  readonly key: VaultKey;
+  /** The key that an unfinished rotation is replacing, where it can still be had: some files need it. */
+  readonly retiring?: VaultKey | undefined;
+}
+
+/** The key ids in vault.json. */
+export interface NamedKeys {
+  readonly key?: string | undefined;
+  readonly retiring?: string | undefined;
+}
+
+/** Why vault.json is not believed. Sessions can be read; key slots, rotation and the keychain are left alone. */
+export interface Distrust {
+  readonly error: CofferError;
+  /** Whether the key is known for this directory, by its pin or a certificate, so that something new may be sealed with it. */
+  readonly maySeal: boolean;
+}
+
+/**
+ * Refuses to seal with a key that is neither pinned nor certified, and to seal anew what another key than the vault's opened, while
+ * vault.json is not believed. Throws `UNAUTHENTIC`.
+ */
+export function requireSealing({ key, distrust }: Pick<Unlocked, 'key' | 'distrust'>, opened: VaultKey): void {
+  if (distrust && !(distrust.maySeal && opened === key)) throw distrust.error;
+}
+
+/** The vault key, and where it is kept. */
+export interface Unlocked extends Keys {
+  readonly backend: Backend;
+  readonly provider: string;
+  /** `created`: made just now. */
+  readonly how: 'opened' | 'created';
+  /** What vault.json named when the keys were looked up. */
+  readonly named: NamedKeys;
+  /** The counter of vault.json; undefined if it has none or is not believed. */
+  readonly counter?: number | undefined;
+  readonly distrust?: Distrust | undefined;
+  /** The slot that opened the vault, if it was one. */
+  readonly slot?: KeySlot | undefined;
+}

@@ -1,0 +1,82 @@
+import { VaultKey } from '../../envelope/key.ts';
+import { CofferError } from '../../errors.ts';
+import { sweepTemps } from '../../files/replace.ts';
+import type { VaultDirectory } from '../directory.ts';
+import { chooseHome, lookUp } from '../key-home.ts';
+import { rowOf, type SlotRow } from '../key-slots.ts';
+import { type Seen, seenCounter } from '../seen.ts';
+import { findVaultFile, replaceVaultFile } from '../vault-file.ts';
+import type { KeyOptions, Unlocked } from './options.ts';
+import { certifies } from './record.ts';
+import type { VaultFile } from './shape.ts';
+
+/** What a repair of vault.json came to. */
+export interface Repaired {
+  /** Key id. */
+  readonly key: string;
+  /** The slots that vault.json had and has no more: nobody can tell whether they were the vault's. */
+  readonly lost: readonly SlotRow[];
+  /** vault.json was gone or its slots could not be read: there may have been others. */
+  readonly mayBeMore: boolean;
+  /** Ids of keys that sealed files here need and that the vault doesn't have. */
+  readonly otherKeys: readonly string[];
+}
+
+/**
+ * Writes a new vault.json for the key that is known here or, if none is, that the sealed files name. Key slots are not carried over but
+ * for the one that opened the vault. Durable when it resolves. Throws `UNAUTHENTIC` if no sealed file has that key, `VAULT_BUSY`, `NOT_SAVED`.
+ */
+export async function repairVaultFile(
+  place: VaultDirectory,
+  seen: Seen,
+  options: KeyOptions,
+  unlocked: Unlocked,
+): Promise<{ repaired: Repaired; unlocked: Unlocked }> {
+  const { key, slot } = unlocked;
+  if (options.isSealedWith([key.id]) === false) {
+    const advice = 'nothing is changed; coffer key trust accepts the key that vault.json names';
+    throw new CofferError('UNAUTHENTIC', `no file in ${place.root} is sealed with key ${key.id}`, { advice });
+  }
+  const home = await homeOf(options, unlocked);
+  return place.locked(async () => {
+    const { fields } = findVaultFile(place.root);
+    const slots = slot ? [slot] : [];
+    const retiring = certifiedRetiring(unlocked, fields);
+    const retiringSlots = retiring && fields.retiring === retiring.id ? fields.retiringSlots : undefined;
+    const file: VaultFile = {
+      ...{ format: 1, key: key.id, retiring: retiring?.id, retiringSlots },
+      ...{ ...home, slots, successors: fields.successors },
+    };
+    sweepTemps(place.root, (name) => name === 'vault.json');
+    const { counter } = await replaceVaultFile(place.root, file, key, seenCounter(place, unlocked));
+    await options.known.note(place.root, { key: key.id });
+    seen.note({ key, retiring, counter });
+    const named = { key: key.id, retiring: retiring?.id };
+    const has = [key.id, retiring?.id];
+    return {
+      unlocked: { key, retiring, ...home, how: 'opened', named, counter },
+      repaired: {
+        key: key.id,
+        lost: (fields.slots ?? []).filter(({ wrapped }) => wrapped !== slot?.wrapped).map(rowOf),
+        mayBeMore: fields.slots === undefined,
+        otherKeys: (options.sealedKeyIds() ?? []).filter((keyId) => !has.includes(keyId)),
+      },
+    };
+  });
+}
+
+/** Where the key is in truth: what vault.json says of it may be wrong. */
+async function homeOf(options: KeyOptions, unlocked: Unlocked): Promise<Pick<VaultFile, 'backend' | 'provider'>> {
+  const { key, slot, backend, provider } = unlocked;
+  if (slot) return { backend: 'passphrase', provider: 'passphrase' };
+  const chosen = await chooseHome(options);
+  if ('keyring' in chosen && (await lookUp(options, key.id)) instanceof VaultKey) {
+    return { backend: chosen.keyring.backend, provider: await chosen.keyring.provider() };
+  }
+  return { backend, provider };
+}
+
+/** A certificate needs no MAC: only the key that it replaces can make it. */
+function certifiedRetiring({ key, retiring }: Unlocked, fields: Partial<VaultFile>): VaultKey | undefined {
+  return retiring && certifies(fields, retiring, key.id) ? retiring : undefined;
+}

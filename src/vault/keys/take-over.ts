@@ -1,0 +1,27 @@
+import type { VaultKey } from '../../envelope/key.ts';
+import { isCofferError } from '../../errors.ts';
+import { sweepTemps } from '../../files/replace.ts';
+import type { VaultDirectory } from '../directory.ts';
+import { findVaultFile, replaceVaultFileSync } from '../vault-file.ts';
+import { hasRightMac } from './record.ts';
+import type { VaultFile } from './shape.ts';
+
+/**
+ * Gives a record from before there was a MAC one, if it still says what `file` says. Returns its counter; undefined if it stays as it is,
+ * because the disk is read-only or another process is changing the vault: the next opening tries again.
+ */
+export function takeOver(place: VaultDirectory, file: VaultFile, key: VaultKey): number | undefined {
+  try {
+    using turn = place.tryTurn();
+    if (!turn) return undefined;
+    const now = findVaultFile(place.root).file;
+    // Two processes may open it at once: the other one has done it.
+    if (now?.key === key.id && hasRightMac(now, key)) return now.counter;
+    if (JSON.stringify(now) !== JSON.stringify(file)) return undefined;
+    sweepTemps(place.root, (name) => name === 'vault.json');
+    return replaceVaultFileSync(place.root, file, key).counter;
+  } catch (error) {
+    if (!isCofferError(error)) throw error;
+    return undefined;
+  }
+}
