@@ -65,7 +65,7 @@ export function describeProgram(
       const { list } = program.opts<Options>();
       if (list === true) {
         const { listHere } = await import('./commands/sessions.ts');
-        return listHere(shell());
+        return onTold(await listHere(shell()));
       }
       const { chat, requestOf } = await import('./commands/chat.ts');
       onTold(await chat(shell(), requestOf(program.opts())));

@@ -42,8 +42,8 @@ const commands = {
     const { chat, requestOf } = await import('./commands/chat.ts');
     return chat(shell, requestOf(shell.options));
   },
-  sessions: async (shell: Shell): Promise<undefined> => {
+  sessions: async (shell: Shell): Promise<CofferError | undefined> => {
     const { listSessions } = await import('./commands/sessions.ts');
-    await listSessions(shell, {});
+    return listSessions(shell, {});
   },
 } as const;

@@ -63,6 +63,7 @@ export async function openSessions(shell: Shell): Promise<Opened> {
     askPassphrase: async (ask) => (asking ? askPassphrase(terminal, input, ask) : undefined),
     askProtection: async () => (asking ? askProtection(terminal, input) : 'memory'),
     onWait: (wait) => tellWait(terminal, wait),
+    onDistrust: (error) => terminal.tell(error.message),
   });
   const stopAsking = (): void => {
     asking = false;

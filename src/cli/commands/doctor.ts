@@ -27,7 +27,6 @@ export async function doctor(
     if (found.networkWarning !== undefined) terminal.say(`  ${found.networkWarning}`);
     tellStrangers(terminal, found);
     const problems = [
-      found.vaultFileError && tellProblem(terminal, found.vaultFileError),
       await checkKey(terminal, sessions, found),
       checkModes(terminal, found),
       checkPlaces(terminal, found),
@@ -53,8 +52,7 @@ type Report = Pick<Terminal, 'say'>;
 /** A vault without a key yet is left without one. */
 async function checkKey(terminal: Report, sessions: Sessions, found: Inspection): Promise<CofferError | undefined> {
   const { vaultFile, vaultFileError, sealedFiles } = found;
-  if (vaultFileError !== undefined) return undefined;
-  if (vaultFile === undefined && sealedFiles === 0) {
+  if (vaultFile === undefined && vaultFileError === undefined && sealedFiles === 0) {
     terminal.say('key: none yet');
     return undefined;
   }
@@ -66,6 +64,7 @@ async function checkKey(terminal: Report, sessions: Sessions, found: Inspection)
     if (!isCofferError(error)) throw error;
     return tellProblem(terminal, error);
   }
+  if (sessions.record.distrust !== undefined) return tellProblem(terminal, sessions.record.distrust);
   terminal.say('  it is at hand');
   if (vaultFile?.retiring !== undefined) {
     terminal.say('  a rotation of the key was begun and not finished; coffer key rotate goes on with it');

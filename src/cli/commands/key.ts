@@ -101,6 +101,7 @@ function showWays({ terminal }: Shell, { key, retiring, backend, provider, slots
     terminal.tell('coffer key recovery-code makes a code to write down');
 }
 
-function kindOf({ kind }: SlotRow): string {
+/** What a slot is called. */
+export function kindOf({ kind }: SlotRow): string {
   return kind === 'recovery' ? 'recovery code' : kind;
 }

@@ -8,15 +8,17 @@ import type { Terminal } from '../terminal.ts';
 /**
  * Brings the key of a vault that was copied here to this machine, by a recovery code or a passphrase. Either is asked for, hidden;
  * without a terminal it is the first line of stdin, and before that a passphrase from COFFER_PASSPHRASE_FILE.
- * Throws `RECOVERY_CODE_WRONG`, `PASSPHRASE_WRONG`, `KEY_*`, `FAILED` where there is no vault, `NOT_SAVED`.
+ * Throws `RECOVERY_CODE_WRONG`, `PASSPHRASE_WRONG`, `KEY_*`, `FAILED` where there is no vault, `NOT_SAVED`, `UNAUTHENTIC`.
+ * Returns why vault.json is not believed, if so, which is told already.
  */
-export async function recover(shell: Shell): Promise<void> {
+export async function recover(shell: Shell): Promise<CofferError | undefined> {
   const { terminal } = shell;
   const { sessions, input } = await openSessions(shell);
   try {
     const recovered = await sessions.recover({ askSecret: asker(shell, input) });
     tellRecovered(terminal, recovered);
     if (recovered.by !== 'at hand') await tellSessions(terminal, sessions);
+    return sessions.record.distrust;
   } finally {
     input.close();
   }

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import type { CofferError } from '../../errors.ts';
 import { type Filter, filterRows, parseCount, parseSinceHours, parseStatuses } from '../../session/filter.ts';
 import { type Surroundings, surroundingsOf } from '../../session/project.ts';
 import type { Row } from '../../session/row.ts';
@@ -37,10 +38,10 @@ export interface ListOptions {
 }
 
 /**
- * Lists sessions and snapshots, as rows or as a JSON array, those that the options leave. Throws `USAGE` where an option makes no
- * sense, and `KEY_*` where there is something to list and no key.
+ * Lists sessions and snapshots, as rows or as a JSON array, those that the options leave. Returns why vault.json is not believed, if so,
+ * which is told already. Throws `USAGE` where an option makes no sense, and `KEY_*` where there is something to list and no key.
  */
-export async function listSessions(shell: Shell, options: ListOptions): Promise<void> {
+export async function listSessions(shell: Shell, options: ListOptions): Promise<CofferError | undefined> {
   const { terminal } = shell;
   const limit = limitOf(options);
   const wanted = await wantedIn(options);
@@ -64,13 +65,14 @@ export async function listSessions(shell: Shell, options: ListOptions): Promise<
     for (const line of describeSeen(seen)) terminal.tell(line);
     await tellConflicts(terminal, sessions, all);
     if (options.acceptRemoved === true && seen !== undefined) await acceptRemoved(terminal, sessions, seen.removed);
+    return sessions.record.distrust;
   } finally {
     input.close();
   }
 }
 
-/** Lists the sessions of this directory with their names, task counts and times, numbered as everywhere. Throws `KEY_*`. */
-export async function listHere(shell: Shell): Promise<void> {
+/** Lists the sessions of this directory with their names, task counts and times, numbered as everywhere. Returns and throws as {@link listSessions}. */
+export async function listHere(shell: Shell): Promise<CofferError | undefined> {
   const { terminal } = shell;
   const here = await lookHere(shell);
   const { directory } = here;
@@ -86,6 +88,7 @@ export async function listHere(shell: Shell): Promise<void> {
     tellTroubles(terminal, [...rows, ...unreadBut(rows, all)]);
     for (const line of describeSeen(sessions.seen)) terminal.tell(line);
     await tellConflicts(terminal, sessions, all);
+    return sessions.record.distrust;
   } finally {
     input.close();
   }

@@ -47,6 +47,23 @@ export const describeKey: Describe = (program, { shell, onTold }) => {
       onTold(await rotateKey(shell(), options));
     });
   example(rotate, 'coffer key rotate');
+  const repair = key
+    .command('repair')
+    .description('write a new vault.json, where the one there is gone or not as coffer wrote it')
+    .action(async () => {
+      const { repairRecord } = await import('../commands/trust.ts');
+      onTold(await repairRecord(shell()));
+    });
+  example(repair, 'coffer key repair');
+  const trust = key
+    .command('trust')
+    .description('accept another key for this data directory, or that others can write to it')
+    .option('--yes', 'without asking')
+    .action(async (options: { yes?: boolean }) => {
+      const { trustDirectory } = await import('../commands/trust.ts');
+      await trustDirectory(shell(), { yes: options.yes ?? shell().options.yes });
+    });
+  example(trust, 'coffer key trust', 'coffer --data-dir /mnt/volume/coffer key trust --yes');
   const purge = program
     .command('purge')
     .description("delete sessions or snapshots and rotate the key, so that what they left can't be read")

@@ -2,7 +2,7 @@ import type { ListOptions } from '../commands/sessions.ts';
 import { type Describe, example } from './describe.ts';
 
 /** Lists sessions, and searches them. */
-export const describeListing: Describe = (program, { shell }) => {
+export const describeListing: Describe = (program, { shell, onTold }) => {
   const list = program
     .command('sessions')
     .description('list saved sessions')
@@ -16,7 +16,7 @@ export const describeListing: Describe = (program, { shell }) => {
     .option('--accept-removed', 'report files that something else removed for the last time')
     .action(async (options: ListOptions) => {
       const { listSessions } = await import('../commands/sessions.ts');
-      await listSessions(shell(), options);
+      onTold(await listSessions(shell(), options));
     });
   example(list, 'coffer sessions --here --since-hours 24', 'coffer sessions --search "token check" --status failed');
 };

@@ -25,7 +25,7 @@ export const describeVault: Describe = (program, { shell, onTold }) => {
     .description('open a vault that was copied here, by a recovery code or a passphrase')
     .action(async () => {
       const { recover } = await import('../commands/recover.ts');
-      await recover(shell());
+      onTold(await recover(shell()));
     });
   example(recover, 'coffer recover');
 };
