@@ -84,7 +84,7 @@ export class KeySlots {
    * secret, until the key is rotated. Throws `USAGE` where there is no such slot, `FAILED` for the last way in, `VAULT_BUSY`, `NOT_SAVED`.
    */
   async remove(id: string): Promise<SlotRow> {
-    requireSlot(requireSettled(requireVaultFile(this.#place)), id);
+    requireSlot(requireVaultFile(this.#place), id);
     const unlocked = await this.#unlock();
     const before = requireSettled(requireGenuine(this.#place, unlocked));
     // Asked before the lock is taken: a keychain's prompt may stand for a minute.
@@ -105,9 +105,9 @@ export class KeySlots {
 
   /** Looks first whether a slot could be added: nobody should write down a code for nothing. */
   async #openForAdding(): Promise<Unlocked> {
-    requireRoom(requireSettled(requireVaultFile(this.#place)).slots);
+    requireVaultFile(this.#place); // unlocking would make a vault where there is none
     const unlocked = await this.#unlock();
-    requireGenuine(this.#place, unlocked);
+    requireRoom(requireSettled(requireGenuine(this.#place, unlocked)).slots);
     return unlocked;
   }
 

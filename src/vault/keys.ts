@@ -2,7 +2,7 @@ import type { VaultKey } from '../envelope/key.ts';
 import { CofferError, isCofferError } from '../errors.ts';
 import { chooseHome, dropKey, type HomeOptions, refused } from './key-home.ts';
 import { changedRecord, isCertified, judge, MISSING } from './keys/judge.ts';
-import { type Found, openByKeyId, openNamed } from './keys/opening.ts';
+import { type Found, openByKeyId, openNamed, passphraseSlots } from './keys/opening.ts';
 import type { Distrust, KeyOptions, NamedKeys, Unlocked } from './keys/options.ts';
 import { requireOurs } from './keys/owner.ts';
 import type { VaultFile } from './keys/shape.ts';
@@ -87,10 +87,15 @@ async function openRecorded(
     return await openNamed(options, file);
   } catch (error) {
     if (!isCofferError(error)) throw error;
-    if (pinned !== file.key || !isCofferError(error, 'KEY_NOT_FOUND', 'KEY_ABSENT')) return error;
-    const found = await openByKeyId(options, pinned, { backend: file.backend, provider: file.provider });
+    const isElsewhere = file.backend === 'passphrase' ? passphraseSlots(file.slots).length === 0 : isGone(error);
+    if (!isElsewhere || file.key !== (pinned ?? file.key)) return error;
+    const found = await openByKeyId(options, file.key, { backend: file.backend, provider: file.provider });
     return found instanceof CofferError ? error : found;
   }
+}
+
+function isGone(error: CofferError): boolean {
+  return isCofferError(error, 'KEY_NOT_FOUND', 'KEY_ABSENT');
 }
 
 /** The record's own key can't be had, or must not be: the one that is known here opens what it opens. Throws `error` without it. */
@@ -101,6 +106,13 @@ async function withoutIt(
   error: CofferError,
 ): Promise<Unlocked> {
   const { file } = record;
+  if (pinned === undefined && file && isCofferError(error, 'KEY_NOT_FOUND')) {
+    const named = [file.key, file.retiring].filter((keyId) => keyId !== undefined);
+    const other = options.isSealedWith(named) === false ? await openKnown(options, record, pinned) : error;
+    if (other instanceof CofferError) throw error;
+    const strange = changedRecord(options.directory, `no file here is sealed with its key, ${file.key}`);
+    return distrusted(options, other, record, { error: strange, maySeal: false });
+  }
   if (pinned === undefined || pinned === file?.key) throw error;
   // The key was rotated elsewhere, and its new key has yet to come here.
   if (file && error.code !== 'UNAUTHENTIC' && (await isCertified(options, file, pinned))) throw error;
@@ -146,14 +158,16 @@ async function distrusted(
   { file }: FoundFile,
   { error, maySeal }: Distrust,
 ): Promise<Unlocked> {
-  const retiring = found.retiring ?? (await otherKey(options, found));
+  const retiring = await otherKey(options, found);
   return { ...found, retiring, how: 'opened', named: namedIn(file), distrust: { error, maySeal } };
 }
 
-async function otherKey(options: KeyOptions, { key, backend }: Found): Promise<VaultKey | undefined> {
-  for (const keyId of options.sealedKeyIds() ?? []) {
-    const found = keyId === key.id ? undefined : await openByKeyId(options, keyId, { backend });
-    if (found && !(found instanceof CofferError)) return found.key;
+async function otherKey(options: KeyOptions, { key, retiring, backend }: Found): Promise<VaultKey | undefined> {
+  const others = (options.sealedKeyIds() ?? []).filter((keyId) => keyId !== key.id);
+  if (retiring && others.includes(retiring.id)) return retiring;
+  for (const keyId of others) {
+    const found = await openByKeyId(options, keyId, { backend });
+    if (!(found instanceof CofferError)) return found.key;
   }
   return undefined;
 }

@@ -110,8 +110,7 @@ describe('addPassphrase', () => {
     const at = await withSession();
     await using sessions = await at.open();
     const slot = await sessions.slots.addPassphrase('words');
-    const file = { ...read(at), retiring: 'a'.repeat(32) };
-    write(at, file);
+    const file = await writeSealedRecord(at, { ...read(at), retiring: 'a'.repeat(32) });
     const busy = { code: 'VAULT_BUSY', message: expect.stringContaining('coffer key rotate') };
     await expect(sessions.slots.addPassphrase('more')).rejects.toMatchObject(busy);
     await expect(sessions.slots.addRecoveryCode(async (code) => code)).rejects.toMatchObject(busy);

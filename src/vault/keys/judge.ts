@@ -38,7 +38,10 @@ export async function judge(
   };
   if (file.mac !== undefined && !hasRightMac(file, key)) return changed('its MAC is wrong');
   const seen = options.seenCounter(keys);
-  if (file.mac === undefined && (pinned !== undefined || seen !== undefined)) return changed('its MAC is missing');
+  const isOld = file.mac === undefined && file.counter === undefined && file.successors === undefined;
+  if (file.mac === undefined && !(isOld && pinned === undefined && seen === undefined)) {
+    return changed('its MAC is missing');
+  }
   if ((file.counter ?? 0) < (seen ?? 0)) {
     return changed(`an older copy was put back: change ${file.counter} is there, and ${seen} was seen`);
   }
