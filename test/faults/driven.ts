@@ -93,7 +93,7 @@ export class Driver implements AsyncDisposable {
     const { wrap = [], script = 'driver.ts' } = options;
     const command = [...wrap, process.execPath, join(import.meta.dirname, script)];
     const child = spawn(command[0]!, command.slice(1), {
-      env: { PATH: process.env['PATH'], ...env },
+      env: environmentOf(env),
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     const driver = new Driver(child);
@@ -127,6 +127,12 @@ export class Driver implements AsyncDisposable {
   }
 }
 
+/** The known vaults are beside the vault, on the same disk, so that they come back with it. */
+function environmentOf(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const { COFFER_DATA_DIR: data } = env;
+  return { PATH: process.env['PATH'], ...(data && { COFFER_CONFIG_DIR: `${data}-config` }), ...env };
+}
+
 /** Lets a fresh process look at a vault; with `goOn` it also resumes, saves a step and closes, with `anew` begins another session. */
 export async function check(env: NodeJS.ProcessEnv, options: { goOn?: boolean; anew?: boolean } = {}): Promise<Found> {
   const args = [
@@ -135,7 +141,7 @@ export async function check(env: NodeJS.ProcessEnv, options: { goOn?: boolean; a
     ...(options.anew ? ['anew'] : []),
   ];
   const { stdout } = await promisify(execFile)(process.execPath, args, {
-    env: { PATH: process.env['PATH'], ...env },
+    env: environmentOf(env),
     maxBuffer: 2 ** 28,
   });
   return JSON.parse(stdout) as Found;

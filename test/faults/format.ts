@@ -15,6 +15,7 @@ import { type Attack, type Base, judge, type Verdict } from './format-base.ts';
 import { measureLengths } from './format-lengths.ts';
 import { bombs, lyingLengths, lyingSegments, otherKinds, shortTags, wrongPadding } from './format-lies.ts';
 import { caught, RealOpener } from './format-real.ts';
+import { attackRecords, recordControls } from './format-record.ts';
 import { attackTags } from './format-tags.ts';
 import { attackVault } from './format-vault.ts';
 import type { Sample } from './sample.ts';
@@ -65,15 +66,19 @@ async function run(folder: string, tell: (line: string) => void, sample: Sample)
   const tags = attackTags();
   const vault = await attackVault(folder);
   const memory = await measureLengths(folder);
+  tell('vault.json');
+  const records = await attackRecords(folder, sample);
+  failures.push(...records.failures);
   failures.push(...tags.failures, ...vault.failures, ...memory.failures, ...faultsOfStrict(bases, sample));
-  const accepted = counts.accepted + tags.accepted + vault.accepted;
+  const accepted = counts.accepted + tags.accepted + vault.accepted + records.accepted;
   return {
-    cases: cases + tags.cases + vault.cases,
-    lost: vault.lost,
+    cases: cases + tags.cases + vault.cases + records.cases,
+    lost: vault.lost + records.lost,
     accepted,
-    controls: [...controls(bases, sample), ...tags.controls, ...memory.controls],
+    controls: [...controls(bases, sample), ...tags.controls, ...memory.controls, ...(await recordControls(folder))],
     notes: [
       `frames cut off after the last mark, which nothing can see: ${counts.cut}`,
+      `vault.json attacked in ${records.cases} ways`,
       `torn tails reported: ${counts.torn}`,
       `damaged behind what a list reads, and so listed until opened: ${listed}`,
       `most address space taken by a lying length: ${memory.grown} MiB`,

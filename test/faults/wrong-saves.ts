@@ -17,6 +17,8 @@ const PLACES: Readonly<Record<string, string>> = {
   'flush-again': 'src/files/append.ts',
   'cache-kept': 'src/files/cache.ts',
   'cache-left': 'src/files/cache.ts',
+  'mac-unchecked': 'src/vault/keys/record.ts',
+  'certificate-unchecked': 'src/vault/keys/record.ts',
 };
 
 /** The environment of a driver that saves in one of these ways. */
