@@ -10,6 +10,9 @@ export type Outcome = { readonly part: Part } | { readonly error: string };
 
 const [module = '', name = '', folder = '', size = ''] = process.argv.slice(2);
 
+// The vaults of a part are known in a place of its own, and not in the settings of whoever runs it.
+process.env['XDG_CONFIG_HOME'] = `${folder}/config`;
+
 async function outcome(): Promise<Outcome> {
   try {
     const { parts } = (await import(module)) as { parts: Parts };

@@ -79,7 +79,11 @@ export async function lookAtCaches(env: NodeJS.ProcessEnv, words: Words): Promis
 
 /** What a list tells, and some searches. */
 async function told(env: NodeJS.ProcessEnv, words: Words): Promise<string[]> {
-  await using sessions = await openVault({ env, directory: env['COFFER_DATA_DIR']! });
+  await using sessions = await openVault({
+    env,
+    directory: env['COFFER_DATA_DIR']!,
+    config: `${env['COFFER_DATA_DIR']}-config`,
+  });
   const rows = await sessions.list();
   const lines = rows.map(({ number, fileId, label, title, messages, unreadable }) =>
     JSON.stringify([number, fileId, label, title, messages, unreadable?.code]),

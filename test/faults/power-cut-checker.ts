@@ -55,7 +55,11 @@ if (process.argv[1] === import.meta.filename) {
 
 async function look(where: Omit<ToSee, 'goOn'>, first?: (vault: Sessions) => Promise<void>): Promise<SeenVault> {
   try {
-    await using vault = await openVault({ ...where, keychain: where.env['COFFER_KEYCHAIN'] as 'fd' });
+    await using vault = await openVault({
+      ...where,
+      config: `${where.directory}-config`,
+      keychain: where.env['COFFER_KEYCHAIN'] as 'fd',
+    });
     await first?.(vault);
     const rows = await vault.list();
     const files: SeenVault['files'][number][] = [];

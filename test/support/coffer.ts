@@ -119,7 +119,8 @@ export class Place implements AsyncDisposable {
 
   /** The environment under which the library in this process opens the same vault. */
   get libraryEnv(): Record<string, string> {
-    return { HOME: this.home, COFFER_KEYCHAIN: 'fd', CREDENTIALS_DIRECTORY: this.credentials };
+    const { home, config, credentials } = this;
+    return { HOME: home, COFFER_CONFIG_DIR: config, COFFER_KEYCHAIN: 'fd', CREDENTIALS_DIRECTORY: credentials };
   }
 
   /** Runs coffer to its end without a terminal. Rejects where it hangs. */

@@ -177,7 +177,8 @@ describe('seen', () => {
     unlinkSync(at.path(fileId));
     rmSync(join(at.directory, 'vault.json'));
     await using sessions = await at.open();
-    expect(sessions.key).toMatchObject({ keyId: key, how: 'rebuilt' });
+    expect(sessions.key).toMatchObject({ keyId: key, how: 'opened' });
+    expect(sessions.record.distrust).toMatchObject({ code: 'UNAUTHENTIC' });
   });
 });
 
