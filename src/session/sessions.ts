@@ -9,10 +9,10 @@ import type { OnProgress, Rotated } from '../vault/rotate.ts';
 import type { TextIndex } from '../vault/text-index.ts';
 import type { SeenReport, Vault } from '../vault/vault.ts';
 import { acceptRecord } from './accept.ts';
-import { branchOf } from './branch.ts';
 import type { Conflict } from './conflicts.ts';
 import { type Grown, gatherEvents, readOn } from './decoding.ts';
 import type { Event, NewEvent } from './event.ts';
+import { branchOf, gitDirectoryOf } from './git-directory.ts';
 import type { Imported } from './import.ts';
 import { describeTorn, type Row, toRows } from './row.ts';
 import type { Salvage } from './salvage.ts';
@@ -95,7 +95,7 @@ export class Sessions implements AsyncDisposable {
   /** Begins a conversation. Writes nothing until its first step. Throws TypeError naming a field that could not be read back as it is. */
   begin(beginning: Beginning): Session {
     const { directory, model, worktree, project, permissions = {}, after } = beginning;
-    const branch = beginning.branch ?? branchOf(directory);
+    const branch = beginning.branch ?? branchOf(gitDirectoryOf(directory));
     const uuid = randomUUID();
     const begun: NewEvent[] = [
       { type: 'begin', uuid, directory, branch, worktree, project, parent: after?.parent },

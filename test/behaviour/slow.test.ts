@@ -1,6 +1,15 @@
-import type { ChildProcess } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { type ChildProcess, execFileSync } from 'node:child_process';
+import {
+  closeSync,
+  constants,
+  linkSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { conversation, makePlace, type Place, usual } from '../support/coffer.ts';
@@ -126,15 +135,15 @@ describe('git that is five seconds slow', () => {
     const [old, moved] = [join(place.root, 'old'), join(place.root, 'moved')];
     makeRepository(old);
     {
-      const git = slowGit(place);
+      const git = slowGit(place, old);
       const onOutput = (): void => git.answer();
-      const begun = await place.run([...CHAT, '-p', 'before'], { env: git.env, cwd: old, onOutput });
+      const begun = await place.run([...CHAT, '-p', 'before'], { cwd: old, onOutput });
       expect(begun).toMatchObject({ code: 0, stdout: 'echo: before\n' });
     }
     renameSync(old, moved);
     for (const args of [[...CHAT, '-c', '-p', 'after'], ['-l'], ['sessions', '--here']]) {
-      const git = slowGit(place);
-      const ran = place.run(args, { env: git.env, cwd: moved });
+      const git = slowGit(place, moved);
+      const ran = place.run(args, { cwd: moved });
       await git.called();
       await sleep(SLOWER);
       git.answer();
@@ -147,10 +156,10 @@ describe('git that is five seconds slow', () => {
     await using place = await makePlace();
     const old = join(place.root, 'old');
     makeRepository(old);
-    const git = slowGit(place);
-    await using listing = place.terminal(['-l'], { env: git.env, cwd: old });
+    const git = slowGit(place, old);
+    await using listing = place.terminal(['-l'], { cwd: old });
     await listing.waitFor(/git has not answered yet; waiting for it, ctrl\+c stops/);
-    await using chat = place.terminal(CHAT, { env: git.env, cwd: old });
+    await using chat = place.terminal(CHAT, { cwd: old });
     await chat.waitFor(/» /);
     chat.enter('one');
     await chat.waitFor(/echo: one/);
@@ -172,13 +181,13 @@ describe('git that is five seconds slow', () => {
     await using place = await makePlace();
     makeRepository(place.project);
     await place.run([...CHAT, '-p', 'here']);
-    const { env } = slowGit(place);
-    const refused = await place.run([...CHAT, '-c', '-p', 'x'], { env });
+    slowGit(place, place.project);
+    const refused = await place.run([...CHAT, '-c', '-p', 'x']);
     expect(refused).toMatchObject({ code: 1, stdout: '' });
     expect(refused.stderr).toMatch(
       /^coffer: git has not answered in .*project within 14 s, so its project is not known; /,
     );
-    const begun = await place.run([...CHAT, '-p', 'anew'], { env });
+    const begun = await place.run([...CHAT, '-p', 'anew']);
     expect(begun).toMatchObject({ code: 0, stdout: 'echo: anew\n' });
     expect(await place.sessionFiles()).toHaveLength(2);
   });
@@ -232,17 +241,33 @@ async function slowDown({ bus, daemon }: Kept): Promise<{ note(text: string): vo
   };
 }
 
-/** A git that leaves a note when it is called, and answers only when it is let. */
-function slowGit({ root, env }: Place): { env: Record<string, string>; called(): Promise<void>; answer(): void } {
+/**
+ * Makes the system's own git slow in a repository: its configuration includes a pipe, which git reads to its end. It answers once the pipe is
+ * replaced by an empty file. Nothing has to be put in a place from where coffer takes git.
+ */
+function slowGit({ root }: Place, repository: string): { called(): Promise<void>; answer(): void } {
   const folder = mkdtempSync(join(root, 'slow-'));
-  const [called, answer] = [join(folder, 'called'), join(folder, 'answer')];
-  const script = `#!/bin/sh\n: >>${called}\nwhile [ -e ${called} -a ! -e ${answer} ]; do sleep 0.05; done\nPATH=\${PATH#*:} exec git "$@"\n`;
-  writeFileSync(join(folder, 'git'), script, { mode: 0o755 });
+  const [pipe, kept, empty] = ['pipe', 'kept', 'empty'].map((name) => join(folder, name)) as [string, string, string];
+  execFileSync('mkfifo', [pipe]);
+  linkSync(pipe, kept);
+  execFileSync('git', ['config', '--file', join(repository, '.git/config'), 'include.path', pipe]);
+  let held: number | undefined;
   return {
-    env: { PATH: [folder, env['PATH']].join(delimiter) },
     called: async () => {
-      while (!existsSync(called)) await sleep(10);
+      for (; ; await sleep(10)) {
+        try {
+          held = openSync(pipe, constants.O_WRONLY | constants.O_NONBLOCK);
+          return;
+        } catch (error) {
+          if ((error as NodeJS.ErrnoException).code !== 'ENXIO') throw error; // nobody reads it yet
+        }
+      }
     },
-    answer: () => writeFileSync(answer, ''),
+    answer: () => {
+      writeFileSync(empty, '');
+      renameSync(empty, pipe);
+      closeSync(held ?? openSync(kept, constants.O_RDWR | constants.O_NONBLOCK));
+      held = undefined;
+    },
   };
 }
