@@ -12,7 +12,7 @@ type Request = Parameters<Approve>[0];
 export async function toolBoxOf(chat: Chat): Promise<ToolBox | undefined> {
   if (!chat.settings.tools) return undefined;
   const { surroundings, env, settings, sessions } = chat;
-  const [{ ToolBox }, { protectedPaths }] = await Promise.all([
+  const [{ ToolBox }, { ownCode, protectedPaths }] = await Promise.all([
     import('../chat/tools/toolbox.ts'),
     import('./protected.ts'),
   ]);
@@ -22,6 +22,7 @@ export async function toolBoxOf(chat: Chat): Promise<ToolBox | undefined> {
       place: {
         directory: surroundings.directory,
         protected: await protectedPaths(env, sessions.directory),
+        own: ownCode(),
         env,
         sandbox: settings.sandbox,
         commandTimeout: settings.commandTimeout,

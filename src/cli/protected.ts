@@ -1,3 +1,5 @@
+import { realpathSync } from 'node:fs';
+import { findPackageJSON } from 'node:module';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { settingsPath } from './settings.ts';
@@ -17,4 +19,16 @@ export async function protectedPaths(env: NodeJS.ProcessEnv, vault: string): Pro
     ...(process.platform === 'darwin' ? [join(home, 'Library', 'Keychains')] : []),
     ...given.filter((path): path is string => path !== undefined && path !== ''),
   ];
+}
+
+/**
+ * Lists coffer's own code: its package, the packages it loads or would load if they were there, Node, and the directories from which the two
+ * were started.
+ */
+export function ownCode(argv: readonly string[] = process.argv, program: string = process.execPath): string[] {
+  const root = realpathSync(dirname(findPackageJSON(import.meta.url) ?? import.meta.dirname));
+  const above: string[] = [];
+  for (let at = root; at !== dirname(at); at = dirname(at)) above.push(join(dirname(at), 'node_modules'));
+  const started = argv.slice(1, 2).map((path) => realpathSync(dirname(path)));
+  return [root, ...above, realpathSync(program), dirname(realpathSync(program)), ...started];
 }

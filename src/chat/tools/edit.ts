@@ -19,7 +19,7 @@ export const editFile: Tool = defineTool({
   }),
   async plan({ path, old_text: old, new_text: text, replace_all: all = false }, place) {
     const spot = await locate(path, place);
-    return await planAt({ kind: 'write', spot, about: `edit ${spot.shown}` }, async () => {
+    return await planAt({ kind: 'write', spot, about: `edit ${spot.shown}` }, place, async () => {
       const before = await present(spot, place);
       if (before === undefined) throw new CofferError('FAILED', `there is no file ${spot.shown}`);
       if (isBinary(before) || !isUtf8(before)) {

@@ -13,7 +13,7 @@ export const listFiles: Tool = defineTool({
   async plan({ path = '.', recursive = false }, place) {
     const spot = await locate(path, place);
     const about = `list ${spot.shown}${recursive ? ' and all below' : ''}`;
-    return await planAt({ kind: 'read', spot, deep: true, about }, async () => {
+    return await planAt({ kind: 'read', spot, about }, place, async () => {
       if (!spot.found?.isDirectory()) throw new CofferError('FAILED', `there is no directory ${spot.shown}`);
       return { run: async (signal) => ({ text: await list(spot, place, recursive, signal), failed: false }) };
     });

@@ -4,7 +4,9 @@ import { homedir } from 'node:os';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { CofferError, isCofferError } from '../../errors.ts';
 import { isWithin } from '../permissions.ts';
+import { isInRepository } from '../sandbox/survey.ts';
 import { Closed } from './closed.ts';
+import { guardOf, secretOf } from './guarded.ts';
 import type { Place, Plan } from './tool.ts';
 
 /** A real path, and how it is shown. */
@@ -40,33 +42,46 @@ export async function locate(path: string, place: Place): Promise<Spot> {
 export interface Wish {
   readonly kind: 'read' | 'write';
   readonly spot: Spot;
-  /** Whether the path is meant with all below it, and not a file in its directory. */
-  readonly deep?: boolean;
   readonly about: string;
 }
 
 /**
- * Plans something at a path. The rule is alone inside the working directory, outside it has the directory, and says nothing about what is
- * there. What `make` throws for the model to read becomes the plan's fault: nobody is to learn by errors what a rule does not let them see.
+ * Plans something at a path. The rule is alone inside the working directory, outside it has the path itself, and says nothing about what is
+ * there. A guarded path has a rule of its own in the working directory too. What `make` throws for the model to read becomes the plan's fault:
+ * nobody is to learn by errors what a rule does not let them see.
  */
 export async function planAt(
-  { kind, spot, deep = false, about }: Wish,
+  { kind, spot, about }: Wish,
+  place: Place,
   make: () => Promise<Pick<Plan, 'run'> & Partial<Plan>>,
 ): Promise<Plan> {
-  const rule = spot.inside ? kind : `${kind}:${deep ? spot.path : dirname(spot.path)}`;
-  const base = { rule, path: spot.path, about };
+  const why = kind === 'write' ? await whyFixed(spot.path, place) : whySecret(spot.path);
+  const rule = spot.inside && why === undefined ? kind : `${kind}:${spot.path}`;
+  const note = why === undefined ? '' : `; ${why}`;
+  const base = { rule, path: spot.path, ...(why === undefined ? {} : { guarded: true }) };
   try {
-    return { ...base, ...(await make()) };
+    const made = await make();
+    return { ...base, ...made, about: `${made.about ?? about}${note}` };
   } catch (error) {
     if (!isForModel(error)) throw error;
     const fault = error;
     return {
       ...base,
-      about: `${about}, which can't be done: ${fault.message}`,
+      about: `${about}, which can't be done: ${fault.message}${note}`,
       fault,
       run: () => Promise.reject(fault),
     };
   }
+}
+
+async function whyFixed(path: string, { own = [] }: Place): Promise<string | undefined> {
+  if (own.some((code) => isWithin(code, path))) return 'coffer runs this file';
+  const isFixed = guardOf(path) !== undefined || (await isInRepository(path));
+  return isFixed ? 'other programs run or trust this file' : undefined;
+}
+
+function whySecret(path: string): string | undefined {
+  return secretOf(path) === undefined ? undefined : 'such files usually hold a secret';
 }
 
 /** Tells whether something thrown says what is wrong with a call, and not with the program. */

@@ -17,7 +17,7 @@ export const readFile: Tool = defineTool({
   }),
   async plan({ path, offset = 1, limit = Number.POSITIVE_INFINITY }, place) {
     const spot = await locate(path, place);
-    return await planAt({ kind: 'read', spot, about: `read ${spot.shown}` }, async () => {
+    return await planAt({ kind: 'read', spot, about: `read ${spot.shown}` }, place, async () => {
       if (spot.found === undefined) throw new CofferError('FAILED', `there is no file ${spot.shown}`);
       refuseOther(spot.found, spot.shown);
       return {

@@ -1,12 +1,16 @@
 import { type Decision, decide, formatRule, type PermissionSettings, parseRule } from '../permissions.ts';
+import { guardOf, secretOf } from './guarded.ts';
 import { realPath } from './place.ts';
-import type { Plan } from './tool.ts';
+import type { Place, Plan } from './tool.ts';
 
 /** The rules that hold for a call, with real paths in them: a directory is meant by whatever link somebody named it. */
 export interface Rules {
-  decide(plan: Pick<Plan, 'rule' | 'path'>): Decision;
+  /** For a guarded path only rules that name it count among those that allow. */
+  decide(plan: Pick<Plan, 'rule' | 'path' | 'guarded'>): Decision;
   /** The directories that are denied to reading. */
   readonly denied: readonly string[];
+  /** The paths of rules that allow what no general rule does. */
+  readonly granted: Required<Place>['granted'];
 }
 
 /** Takes the rules of a session and of the settings as they are now. */
@@ -24,10 +28,26 @@ export async function rulesNow(
     deny: await Promise.all(settings.deny.map(real)),
   };
   const denied = [...lasting.deny, ...Object.keys(own).filter((rule) => own[rule] === 'deny')];
-  return {
-    decide: ({ rule, path }) => decide(rule, own, lasting, path),
-    denied: denied.flatMap(readScope),
+  const allowed = [...lasting.allow, ...Object.keys(own).filter((rule) => own[rule] === 'allow')].filter(isNamed);
+  const named = {
+    own: Object.fromEntries(Object.entries(own).filter(([rule, decision]) => decision === 'deny' || isNamed(rule))),
+    lasting: { ...lasting, allow: lasting.allow.filter(isNamed) },
   };
+  const scopes = (kind: 'read' | 'write'): string[] => allowed.flatMap((text) => scopeOf(text, kind));
+  return {
+    decide: ({ rule, path, guarded }) =>
+      guarded ? decide(rule, named.own, named.lasting, path) : decide(rule, own, lasting, path),
+    denied: denied.flatMap((text) => scopeOf(text, 'read')),
+    granted: { read: scopes('read'), write: scopes('write') },
+  };
+}
+
+/** Tells whether a rule is about something guarded: `write:/p/.vscode` is, `write:/p` is not, although `.vscode` lies in it. */
+function isNamed(text: string): boolean {
+  const rule = parseRule(text);
+  if (rule?.scope === undefined) return false;
+  if (rule.kind === 'read') return secretOf(rule.scope) !== undefined;
+  return rule.kind === 'write' && guardOf(rule.scope) !== undefined;
 }
 
 async function real(text: string): Promise<string> {
@@ -41,7 +61,7 @@ async function real(text: string): Promise<string> {
   }
 }
 
-function readScope(text: string): string[] {
+function scopeOf(text: string, kind: 'read' | 'write'): string[] {
   const rule = parseRule(text);
-  return rule?.kind === 'read' && rule.scope !== undefined ? [rule.scope] : [];
+  return rule?.kind === kind && rule.scope !== undefined ? [rule.scope] : [];
 }

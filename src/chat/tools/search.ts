@@ -21,7 +21,7 @@ export const searchFiles: Tool = defineTool({
     const spot = await locate(path, place);
     const names = glob === undefined ? '' : ` (${glob})`;
     const about = `search ${spot.shown}${names} for ${JSON.stringify(text)}`;
-    return await planAt({ kind: 'read', spot, deep: true, about }, async () => {
+    return await planAt({ kind: 'read', spot, about }, place, async () => {
       if (spot.found === undefined) throw new CofferError('FAILED', `there is no file or directory ${spot.shown}`);
       if (!spot.found.isDirectory()) refuseOther(spot.found, spot.shown);
       return { run: async (signal) => ({ text: await search(spot, { text, glob }, place, signal), failed: false }) };
@@ -41,7 +41,10 @@ async function search(
     const late = performance.now() + place.commandTimeout;
     for await (const entry of walk(spot, place, { deep: true, closed: search.closed }, signal)) {
       if (performance.now() >= late) return `${search.found}${stopped(place)}`;
-      if (entry.kind === 'file' && isMeant(relative(spot.path, entry.path), glob)) await search.lookAt(entry);
+      if (entry.kind === 'file' && isMeant(relative(spot.path, entry.path), glob)) {
+        if (entry.secret) search.passOver();
+        else await search.lookAt(entry);
+      }
       if (search.isFull) break;
     }
   }
@@ -89,6 +92,11 @@ class Search {
       if (!isForModel(error)) throw error;
       this.#passed++;
     }
+  }
+
+  /** Counts a file that is not looked into. */
+  passOver(): void {
+    this.#passed++;
   }
 
   lookIn(file: NamedPath, text: string): void {

@@ -15,6 +15,10 @@ export interface Place {
   readonly maxToolOutput: number;
   /** Directories that rules deny to reading: a listing or a search passes them over, and a sandbox hides them. */
   readonly denied?: readonly string[];
+  /** coffer's own code, and what could take its place: it stays as it is, like what other programs run. */
+  readonly own?: readonly string[];
+  /** The paths of rules that name what other programs run (writing), or what usually holds a secret (reading), and allow it. */
+  readonly granted?: { readonly read: readonly string[]; readonly write: readonly string[] };
   /** Whether commands run under bubblewrap where that works, only there, or never; `auto` unless given. */
   readonly sandbox?: 'auto' | 'required' | 'off';
 }
@@ -25,6 +29,8 @@ export interface Plan {
   readonly rule: string;
   /** The real path that is meant, where it is one. */
   readonly path?: string;
+  /** Whether a rule must name the path itself: other programs run what is there, or it usually holds a secret. */
+  readonly guarded?: boolean;
   /** One line for a person. */
   readonly about: string;
   /** What a person should see before saying yes: a diff, or the whole command and how it would run. */

@@ -81,7 +81,9 @@ export class ToolBox {
       return { outcome: 'failed', text: `there is no tool ${call.toolName}, there are ${known}` };
     }
     const rules = await rulesNow(session.state.permissions, this.#permissions);
-    const plan = await attempt(signal, () => tool.plan(call.input, { ...this.#place, denied: rules.denied }));
+    const plan = await attempt(signal, () =>
+      tool.plan(call.input, { ...this.#place, denied: rules.denied, granted: rules.granted }),
+    );
     if ('outcome' in plan) return plan;
     if (plan.fault && rules.decide({ ...plan, rule: plan.rule.replace(/^write/, 'read') }) === 'allow') {
       return { outcome: 'failed', text: plan.fault.message };

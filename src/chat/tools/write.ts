@@ -11,7 +11,7 @@ export const writeFile: Tool = defineTool({
   input: z.strictObject({ path: pathInput, content: z.string() }),
   async plan({ path, content }, place) {
     const spot = await locate(path, place);
-    return await planAt({ kind: 'write', spot, about: `write ${spot.shown}` }, async () =>
+    return await planAt({ kind: 'write', spot, about: `write ${spot.shown}` }, place, async () =>
       planChange(spot, await present(spot, place), content, place),
     );
   },

@@ -88,7 +88,7 @@ describe('a call', () => {
       'tool-end',
       'message',
     ]);
-    expect(state.permissions).toEqual({ [`read:${at.outside}`]: 'allow' });
+    expect(state.permissions).toEqual({ [`read:${at.outside}/a`]: 'allow' });
     expect(state.messages).toEqual([
       {
         role: 'tool',

@@ -1,0 +1,118 @@
+import { sep } from 'node:path';
+
+/*
+ * Two kinds of paths get a question of their own, in the working directory too: files that other programs run without asking (a hook, a
+ * task of an editor, what a shell reads when it starts), and files that usually hold a secret. Both go by name, at any depth.
+ */
+
+/**
+ * Returns the part of an absolute path that makes it one that other programs run: `/p/.vscode` for `/p/.vscode/tasks.json`. Undefined if
+ * there is none.
+ */
+export function guardOf(path: string): string | undefined {
+  return partOf(path, isGuarded);
+}
+
+/** Returns the part of an absolute path that usually holds a secret: `/home/me/.ssh` for `/home/me/.ssh/id`. */
+export function secretOf(path: string): string | undefined {
+  return partOf(path, isSecret);
+}
+
+/** Tells whether a name in a directory starts a guarded path; `parents` are the names above it, lower-cased, the nearest last. */
+export function isGuarded(name: string, parents: readonly string[]): boolean {
+  if (GUARDED.has(name)) return true;
+  const above = parents.at(-1) ?? '';
+  if (name === '.bin') return above === 'node_modules';
+  return above === '.config' && CONFIGURED.has(name);
+}
+
+/** Tells the same of a secret. `isLast` says whether nothing follows: `.env` is a file with secrets, or a directory without. */
+export function isSecret(name: string, parents: readonly string[], isLast: boolean): boolean {
+  if (SECRET.has(name) || /\.(kdbx?|kwl)$/.test(name)) return true;
+  if (isLast && name.startsWith('.env')) return true;
+  const above = parents.at(-1) ?? '';
+  if (above === '.docker') return name === 'config.json';
+  if (above === '.config') return PROFILES.some((profile) => name.startsWith(profile));
+  if (above === '.var') return name === 'app';
+  if (above === 'share') return name.startsWith('kwallet');
+  if (above === 'snap') return PROFILES.some((profile) => name.startsWith(profile)) || name === 'firefox';
+  return above === 'application support' && PROFILES.some((profile) => name.startsWith(profile));
+}
+
+/** Writes a name as a file system compares it that ignores case, or characters that can't be seen. */
+export function plainName(name: string): string {
+  return name
+    .replace(/\p{Default_Ignorable_Code_Point}/gu, '')
+    .normalize('NFC')
+    .toLowerCase();
+}
+
+/** In whatever directory they are. `.git` has its configuration and its hooks; as a file it names another repository. */
+const GUARDED: ReadonlySet<string> = new Set([
+  ...['.git', '.gitconfig', '.coffer.json', '.envrc', '.vscode', '.idea', '.ssh', '.pam_environment'],
+  ...['.bashrc', '.bash_profile', '.bash_login', '.bash_logout', '.bash_aliases', '.profile', '.inputrc'],
+  ...[
+    '.zshrc',
+    '.zshenv',
+    '.zprofile',
+    '.zlogin',
+    '.zlogout',
+    '.kshrc',
+    '.mkshrc',
+    '.cshrc',
+    '.tcshrc',
+    '.login',
+    '.logout',
+  ],
+  ...['.xprofile', '.xinitrc', '.xsession', '.xsessionrc', '.node_modules', '.node_libraries'],
+]);
+
+/** In `.config`. */
+const CONFIGURED: ReadonlySet<string> = new Set([
+  ...['fish', 'git', 'nushell', 'powershell', 'autostart', 'environment.d', 'systemd', 'plasma-workspace'],
+]);
+
+const SECRET: ReadonlySet<string> = new Set([
+  ...[
+    '.ssh',
+    '.gnupg',
+    '.aws',
+    '.azure',
+    '.kube',
+    '.netrc',
+    '_netrc',
+    '.pgpass',
+    '.git-credentials',
+    '.password-store',
+  ],
+  ...['.mozilla', '.thunderbird', '.pki', 'kwalletd', 'keychains'],
+]);
+
+/** In `.config`, or where macOS keeps them. */
+const PROFILES: readonly string[] = [
+  ...[
+    'gcloud',
+    'gh',
+    'google-chrome',
+    'google',
+    'chromium',
+    'bravesoftware',
+    'microsoft-edge',
+    'microsoft edge',
+    'vivaldi',
+  ],
+  ...['opera', 'firefox', 'mozilla', 'keepass'],
+];
+
+function partOf(
+  path: string,
+  is: (name: string, parents: readonly string[], isLast: boolean) => boolean,
+): string | undefined {
+  const parts = path.split(sep);
+  const names = parts.map(plainName);
+  for (let at = 1; at < names.length; at++) {
+    const isLast = at === names.length - 1;
+    if (is(names[at] ?? '', names.slice(0, at), isLast)) return parts.slice(0, at + 1).join(sep);
+  }
+  return undefined;
+}
