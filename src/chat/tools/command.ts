@@ -1,11 +1,12 @@
 import { realpath } from 'node:fs/promises';
+import { relative } from 'node:path';
 import { z } from 'zod';
 import { CofferError } from '../../errors.ts';
 import { isWithin } from '../permissions.ts';
 import { Closed } from './closed.ts';
-import { commandEnv, type Launch, plainLaunch } from './launch.ts';
+import { commandEnv, plainLaunch } from './launch.ts';
 import { type Ended, runProgram } from './program.ts';
-import { busIsOnNetwork, findSandbox, sandboxLaunch } from './sandbox.ts';
+import { busIsOnNetwork, type Confined, confine, findSandbox } from './sandbox.ts';
 import { defineTool, type Outcome, type Place, type Tool } from './tool.ts';
 
 /** Runs a command line. */
@@ -38,11 +39,15 @@ export const runCommand: Tool = defineTool({
       detail: `${command}\n\n${sandboxed ? describeSandbox(network, place, directory) : describeNone(sandbox)}`,
       sandboxed,
       async run(signal) {
-        const launch: Launch = sandboxed
-          ? await sandboxLaunch(sandbox, command, { place, directory, network })
-          : plainLaunch(command, directory, commandEnv(place.env));
-        const ended = await runProgram(launch, { limit, most: place.maxToolOutput }, signal);
-        return describe(ended, limit, place);
+        const bounds = { limit, most: place.maxToolOutput };
+        if (!sandboxed) {
+          const launch = plainLaunch(command, directory, commandEnv(place.env));
+          return describe(await runProgram(launch, bounds, signal), limit, place);
+        }
+        const confined = await confine(sandbox, command, { place, directory, network });
+        const ended = await runProgram(confined.launch, bounds, signal);
+        const { text, ...outcome } = describe(ended, limit, place);
+        return { ...outcome, text: `${text}${describeAside(await confined.finish(), directory)}` };
       },
     };
   },
@@ -60,7 +65,18 @@ function describeSandbox(network: boolean, { env }: Place, directory: string): s
   const home = env['HOME'] !== undefined && isWithin(directory, env['HOME']);
   const beware = home ? '; your home is in it: what it changes there may be run later, outside the sandbox' : '';
   const where = `writes in the working directory and a /tmp of its own only${beware}`;
-  return `runs in a sandbox: ${where}; ${reach}; coffer's files are hidden`;
+  return `runs in a sandbox: ${where}; ${reach}; coffer's files and what usually holds a secret are hidden`;
+}
+
+/** Says what was renamed and why: the model is to tell the user, who alone can want it otherwise. */
+function describeAside({ aside, unseen }: Awaited<ReturnType<Confined['finish']>>, directory: string): string {
+  const name = (path: string): string => relative(directory, path);
+  return [
+    ...aside.map(
+      ({ from, to }) => `[${name(from)} was renamed to ${name(to)}: other programs would run what is in it]\n`,
+    ),
+    ...unseen.map((path) => `[${name(path)} could not be looked into]\n`),
+  ].join('');
 }
 
 function describeNone(why: string): string {

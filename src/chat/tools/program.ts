@@ -21,6 +21,7 @@ const GRACE = 2000;
  * Runs a program in a session and process group of its own, with /dev/null as its input, and gives what it printed. It is ended after
  * `limit` milliseconds, after `most` bytes of output, and when `signal` is aborted. When it resolves nothing of the group runs any more,
  * however the program ended: what it left behind is asked to end, and made to after a moment.
+ * A sandboxed one tells about itself on descriptor 4.
  */
 export async function runProgram(
   launch: Launch,
@@ -28,7 +29,10 @@ export async function runProgram(
   signal: AbortSignal,
 ): Promise<Ended> {
   const { file, args, directory: cwd, env } = launch;
-  const child = spawn(file, args, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
+  const inform = launch.sandboxed ? (['pipe'] as const) : [];
+  const child = spawn(file, args, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe', 'pipe', ...inform] });
+  const info = new Output(4096, () => undefined);
+  (child.stdio[4] as Readable | undefined)?.on('data', (bytes: Buffer) => info.add(bytes));
   const stopped = Promise.withResolvers<'timeout' | 'flooded' | 'cancelled'>();
   const output = new Output(most, () => stopped.resolve('flooded'));
   const complaints = new Output(4096, () => undefined);
@@ -46,6 +50,7 @@ export async function runProgram(
     if (how instanceof Error) return { how: 'failed', output: Buffer.alloc(0), fault: how.message };
     await endGroup(child, launch);
     await exited;
+    await emptied(info.bytes.toString());
     child.stdio[3]?.destroy();
     // A process that has left the group may hold the other pipes open for as long as it likes.
     await Promise.race([closed, sleep(GRACE, undefined, { ref: false })]);
@@ -99,6 +104,16 @@ async function endGroup(child: ChildProcess, { sandboxed }: Launch): Promise<voi
   while (performance.now() < late + GRACE && living(group) > 0) await sleep(1);
 }
 
+/**
+ * Waits until nothing is left in a sandbox. bubblewrap ends with the command, and what the command left behind a moment later: the kernel ends
+ * it before the sandbox's first process, whose number bubblewrap tells, counts as dead.
+ */
+async function emptied(info: string): Promise<void> {
+  const [, first] = /"child-pid": (\d+)/.exec(info) ?? [];
+  const late = performance.now() + GRACE;
+  while (first !== undefined && isLiving(first) && performance.now() < late) await sleep(1);
+}
+
 function isRunning({ exitCode, signalCode }: ChildProcess): boolean {
   return exitCode === null && signalCode === null;
 }
@@ -118,11 +133,11 @@ function living(group: number): number {
   return readdirSync('/proc').filter((name) => /^\d+$/.test(name) && isLiving(name, group)).length;
 }
 
-function isLiving(pid: string, group: number): boolean {
+function isLiving(pid: string, group?: number): boolean {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
     const [state, , own] = text.slice(text.lastIndexOf(')') + 2).split(' ');
-    return Number(own) === group && state !== 'Z' && state !== 'X';
+    return (group === undefined || Number(own) === group) && state !== 'Z' && state !== 'X';
   } catch {
     // It has ended since it was listed.
     return false;

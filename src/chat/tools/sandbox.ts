@@ -1,23 +1,27 @@
 import { execFile } from 'node:child_process';
-import { mkdir, realpath, stat } from 'node:fs/promises';
-import { delimiter, dirname, isAbsolute, join, resolve } from 'node:path';
+import { chmod, lstat, realpath, stat } from 'node:fs/promises';
+import { delimiter, isAbsolute, join } from 'node:path';
 import { isWithin } from '../permissions.ts';
-import { Closed } from './closed.ts';
+import {
+  type Bounds,
+  base,
+  existing,
+  fixedPaths,
+  hiddenPaths,
+  isGranted,
+  makeOwn,
+  outermost,
+  PRIVATE,
+  sandboxArguments,
+} from '../sandbox/arguments.ts';
+import { type Aside, putAside } from '../sandbox/aside.ts';
+import { survey } from '../sandbox/survey.ts';
 import { commandEnv, type Launch, watched } from './launch.ts';
-import type { Place } from './tool.ts';
 
 /** A bubblewrap that works here. */
 export interface Sandbox {
   /** The program. */
   readonly bwrap: string;
-}
-
-/** What a sandbox is made for. */
-export interface Bounds {
-  readonly place: Place;
-  /** The real working directory, the only one that is written to. */
-  readonly directory: string;
-  readonly network: boolean;
 }
 
 /**
@@ -36,112 +40,49 @@ export async function findSandbox(env: NodeJS.ProcessEnv, directory: string): Pr
   return 'bubblewrap is not installed';
 }
 
-/** A command as it runs in a sandbox, which ends with coffer, and everything in it with the sandbox. */
-export async function sandboxLaunch({ bwrap }: Sandbox, command: string, bounds: Bounds): Promise<Launch> {
-  const args = [...(await sandboxArguments(bounds)), '--', ...watched(command)];
-  const env = { ...commandEnv(bounds.place.env), TMPDIR: '/tmp' };
-  return { file: bwrap, args, directory: bounds.directory, env, sandboxed: true };
+/** A command in a sandbox: how it is started, and what is to be done once it has ended. */
+export interface Confined {
+  readonly launch: Launch;
+  /** Puts aside what the command has made and other programs would run. Nothing in the sandbox may run any more. */
+  finish(): Promise<{ readonly aside: readonly Aside[]; readonly unseen: readonly string[] }>;
+}
+
+/** Makes ready a command in a sandbox, which ends with coffer, and everything in it with the sandbox. */
+export async function confine({ bwrap }: Sandbox, command: string, bounds: Bounds): Promise<Confined> {
+  const { place, directory } = bounds;
+  const hidden = await hiddenPaths(place, directory);
+  await makeOwn(place, directory);
+  const left = [...hidden, ...(directory === '/' ? PRIVATE : [])];
+  const before = await survey(directory, left);
+  const secrets = await existing(before.secrets.filter((path) => !isGranted(path, place)));
+  const fixed = await mountable(fixedPaths(before, place, directory));
+  const options = await sandboxArguments(bounds, outermost([...hidden, ...secrets]), fixed);
+  const env = { ...commandEnv(place.env), TMPDIR: '/tmp' };
+  const args = ['--info-fd', '4', ...options, '--', ...watched(command)];
+  return {
+    launch: { file: bwrap, args, directory, env, sandboxed: true },
+    async finish() {
+      const isNew = (path: string): boolean => !before.unseen.includes(path);
+      let after = await survey(directory, left);
+      const closed = after.unseen.filter(isNew);
+      // The command has taken away the right to look into them, which is its owner's to give back.
+      await Promise.all(closed.map((path) => chmod(path, 0o700).catch(() => undefined)));
+      if (closed.length > 0) after = await survey(directory, left);
+      const unseen = after.unseen.filter(isNew);
+      return { aside: await putAside(before, after, place.granted?.write ?? []), unseen };
+    },
+  };
+}
+
+/** A link can't be mounted on, and needs it not: what it leads to is, and another one in its place is put aside. */
+async function mountable(paths: readonly string[]): Promise<string[]> {
+  const found = await Promise.all(paths.map((path) => lstat(path).catch(() => undefined))); // gone since it was listed
+  return paths.filter((_, n) => found[n]?.isFile() || found[n]?.isDirectory());
 }
 
 /** Tells whether somebody with the network could speak to the session bus, and so to the keychain: what hides files does not hide that. */
 export function busIsOnNetwork(env: NodeJS.ProcessEnv): boolean {
   return /(^|;)\s*(unix:(.*,)?abstract=|n?once-?tcp:|tcp:)/.test(env['DBUS_SESSION_BUS_ADDRESS'] ?? '');
-}
-
-/**
- * What bubblewrap is told. Everything can be read but what is hidden, and nothing written but the working directory; later mounts lie over earlier
- * ones, so that order is the meaning: the whole, what hides parts of it, the working directory (which may lie in a hidden part), what hides parts of that.
- */
-async function sandboxArguments({ place, directory, network }: Bounds): Promise<string[]> {
-  const hidden = await hiddenPaths(place, directory);
-  const within = hidden.filter((path) => isWithin(directory, path) && !(directory === '/' && isUnder(PRIVATE, path)));
-  const outside = hidden.filter((path) => !isWithin(directory, path) && !isUnder(PRIVATE, path));
-  return [
-    ...base(directory === '/' ? '--bind' : '--ro-bind', network),
-    ...(await nameServers(network)),
-    ...(await Promise.all(outside.map((path) => hide(path, directory)))).flat(),
-    ...(directory === '/' ? [] : ['--bind', directory, directory]),
-    ...pins(directory, within),
-    ...(await Promise.all(within.map((path) => hide(path, directory)))).flat(),
-    ...['--chdir', directory],
-  ];
-}
-
-/** Directories every sandbox has for itself. In /run are the sockets of what runs here as root or as the user: each would be a way out. */
-const PRIVATE: readonly string[] = ['/tmp', '/var/tmp', '/run'];
-
-/** What some systems have their programs under, and /run is where it lies. */
-const PROGRAMS: readonly string[] = ['/run/current-system', '/run/booted-system', '/run/opengl-driver'];
-
-function base(root: '--bind' | '--ro-bind', network: boolean): string[] {
-  const namespaces = ['user', 'pid', 'ipc', 'uts', ...(network ? [] : ['net'])];
-  return [
-    ...namespaces.map((name) => `--unshare-${name}`),
-    // No --new-session: a program is started in a session of its own, and what stays in its process group can be ended with it.
-    ...['--cap-drop', 'ALL', '--die-with-parent'],
-    ...[root, '/', '/', '--dev', '/dev', '--proc', '/proc'],
-    ...PRIVATE.flatMap((path) => ['--tmpfs', path]),
-    ...PROGRAMS.flatMap((path) => ['--ro-bind-try', path, path]),
-  ];
-}
-
-/** Where names are looked up may be written in /run. */
-async function nameServers(network: boolean): Promise<string[]> {
-  if (!network) return [];
-  const path = await realpath('/etc/resolv.conf').catch(() => undefined); // without it there is nothing to show
-  return path !== undefined && isUnder(PRIVATE, path) ? ['--ro-bind', path, path] : [];
-}
-
-/**
- * Everything to hide, by its real path; what lies in something hidden is hidden with it. What coffer has not made yet is made where the
- * command could make it: settings it left there would be taken for the person's own the next time.
- */
-async function hiddenPaths(place: Place, directory: string): Promise<string[]> {
-  const { env } = place;
-  const sockets = [...(env['DBUS_SESSION_BUS_ADDRESS'] ?? '').matchAll(/path=([^,;]+)/g)];
-  const named = [env['XDG_RUNTIME_DIR'], env['SSH_AUTH_SOCK'], ...sockets.map(([, path]) => decode(path ?? ''))];
-  const { paths: own } = await Closed.in(place);
-  const file = resolve(env['COFFER_PASSPHRASE_FILE'] || '/');
-  await Promise.all(own.filter((path) => isWithin(directory, path) && path !== file).map(makeMissing));
-  const denied = place.denied?.filter((path) => path !== '/') ?? []; // without anything to read there is no shell either
-  const paths = [...own, ...denied, ...named.filter((path) => path !== undefined && isAbsolute(path))];
-  const real = await Promise.all(paths.map((path) => realpath(path as string).catch(() => undefined))); // not there: nothing to hide
-  const there = [...new Set(real.filter((path) => path !== undefined))].sort();
-  return there.filter((path) => !there.some((other) => other !== path && isWithin(other, path)));
-}
-
-async function makeMissing(path: string): Promise<void> {
-  try {
-    await mkdir(path, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    // It is a file, which is hidden as one; or it is not for us to make, and so not for the command either.
-    if (!['EEXIST', 'ENOTDIR', 'EACCES', 'EPERM', 'EROFS'].includes((error as NodeJS.ErrnoException).code ?? ''))
-      throw error;
-  }
-}
-
-/** What the working directory lies in stays writable: its mount point has to be made there. */
-async function hide(path: string, directory: string): Promise<string[]> {
-  if (!(await stat(path)).isDirectory()) return ['--ro-bind', '/dev/null', path];
-  return isWithin(path, directory) ? ['--tmpfs', path] : ['--tmpfs', path, '--remount-ro', path];
-}
-
-/** A directory on the way to something hidden is mounted on itself: else it could be renamed, and would be found under its new name the next time. */
-function pins(directory: string, hidden: readonly string[]): string[] {
-  const between = new Set<string>();
-  for (const path of hidden) {
-    for (let at = dirname(path); at !== directory && isWithin(directory, at); at = dirname(at)) between.add(at);
-  }
-  return [...between].sort().flatMap((path) => ['--bind', path, path]);
-}
-
-function isUnder(directories: readonly string[], path: string): boolean {
-  return directories.some((directory) => isWithin(directory, path));
-}
-
-/** D-Bus writes what is not plain in an address as %xx. */
-function decode(text: string): string {
-  return text.replace(/%([0-9a-f]{2})/gi, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)));
 }
 
 async function trusted(path: string, directory: string): Promise<string | undefined> {

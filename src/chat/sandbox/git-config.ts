@@ -1,0 +1,45 @@
+/*
+ * A repository that a sandboxed command has made keeps its configuration only if nothing in it can run a program. What is not known to be
+ * harmless counts as harmful: git gains settings, and this list does not have to follow.
+ */
+
+/** The longest configuration that is looked at, in characters. */
+const LONGEST = 65_536;
+
+/** Tells whether a git configuration has only settings that `git init` and `git clone` write, and that run nothing. */
+export function isHarmlessConfig(text: string): boolean {
+  if (text.length > LONGEST || !/^[\t\n\x20-\x7e]*$/.test(text)) return false;
+  let section = '';
+  return text.split('\n').every((line) => {
+    const header = /^\[([a-z]+)(?: "[\w./@+ -]*")?\]$/.exec(line);
+    if (header) {
+      section = header[1] ?? '';
+      return true;
+    }
+    if (line === '') return true;
+    const [, name = '', value = ''] = /^\t([a-z]+) = (.*)$/i.exec(line) ?? [];
+    return HARMLESS[section]?.[name.toLowerCase()]?.test(value) ?? false;
+  });
+}
+
+const YES_OR_NO = /^(true|false)$/;
+const NAME = /^[\w./@+:*, -]*$/;
+
+/** An address that git reaches by itself: not `ext::`, which is a command, nor one that a program could take for an option. */
+const ADDRESS = /^(https?:\/\/[\w.]|ssh:\/\/[\w.]|git:\/\/[\w.]|file:\/\/\/|[\w.]+@[\w.]+:[\w./~]|\/)[\w./@:~%+-]*$/;
+
+const HARMLESS: Readonly<Record<string, Readonly<Record<string, RegExp>>>> = {
+  core: {
+    repositoryformatversion: /^0$/,
+    filemode: YES_OR_NO,
+    bare: YES_OR_NO,
+    logallrefupdates: YES_OR_NO,
+    symlinks: YES_OR_NO,
+    ignorecase: YES_OR_NO,
+    precomposeunicode: YES_OR_NO,
+  },
+  user: { name: NAME, email: NAME },
+  init: { defaultbranch: NAME },
+  remote: { url: ADDRESS, fetch: NAME },
+  branch: { remote: NAME, merge: NAME },
+};
