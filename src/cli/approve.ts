@@ -197,7 +197,7 @@ const diffStyles: Readonly<Record<string, 'green' | 'red' | 'cyan'>> = { '+': 'g
 function writeOut(text: string): string {
   return text
     .split('\t')
-    .map((part) => escapeLine(part).replace(/(?! )[\p{Cf}\p{Zs}\u115f\u1160\u2800\u3164\uffa0]/gu, codeOf))
+    .map((part) => escapeLine(part).replace(/(?! )[\p{Cf}\p{Zs}\p{Default_Ignorable_Code_Point}\u2800]/gu, codeOf))
     .join('\t');
 }
 

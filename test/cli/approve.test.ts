@@ -83,6 +83,25 @@ describe('the question whether a tool may', () => {
     await answer;
   });
 
+  it('writes out every character that can’t be seen', async () => {
+    const { fake, approve } = at();
+    const hidden = Array.from({ length: 0x11_0000 }, (_, code) => code)
+      .filter((code) => code < 0xd800 || code > 0xdfff)
+      .map((code) => String.fromCodePoint(code))
+      .filter((character) => /\p{Default_Ignorable_Code_Point}/u.test(character));
+    expect(hidden.length).toBeGreaterThan(4000);
+    const answer = approve({ ...request, detail: hidden.map((character) => `ls${character}x`).join('\n') }, idle());
+    await fake.waitFor(QUESTION);
+    fake.type('v\r');
+    await fake.waitFor(/show all\n.*lways no: $/s);
+    const shown = fake.shown.split('show all').at(-1) ?? '';
+    expect(shown.match(/\p{Default_Ignorable_Code_Point}/gu)).toBe(null);
+    expect(shown.match(/ls\\[ux]\S*x/g)).toHaveLength(hidden.length);
+    expect(shown).toContain('ls\\u{fe0f}x');
+    fake.type('\r');
+    expect(await answer).toBe('deny');
+  });
+
   it('fits in one row of a narrow terminal', async () => {
     const { fake, approve } = at();
     Object.assign(fake.stdout, { columns: 40 });
