@@ -11,6 +11,8 @@ import { loadsOf, packagesIn } from '../test/support/loads.ts';
  * the program, a chat on standard input, a real keychain where there can be one, an import of the library with its types.
  */
 const root = join(import.meta.dirname, '..');
+/** The packages that most starts load. */
+const LIGHT = ['env-paths', 'is-safe-filename'];
 const work = mkdtempSync(join(tmpdir(), 'coffer-pack-'));
 const credentials = join(work, 'credentials');
 const handedOver = { COFFER_KEYCHAIN: 'fd', CREDENTIALS_DIRECTORY: credentials };
@@ -62,9 +64,9 @@ function loadsFewFiles(home: string): void {
   const list = ['main', 'terminal', 'start', 'vault'];
   const wanted = [
     { args: ['--version'], files: ['main', 'terminal'], packages: [] },
-    { args: ['sessions'], files: list, packages: [] },
-    { args: ['--model', 'demo/echo'], files: [...list, 'chat'], packages: [] },
-    { args: ['sessions', '--all'], files: [...list, 'program'], packages: ['commander'] },
+    { args: ['sessions'], files: list, packages: LIGHT },
+    { args: ['--model', 'demo/echo'], files: [...list, 'chat'], packages: LIGHT },
+    { args: ['sessions', '--all'], files: [...list, 'program'], packages: ['commander', ...LIGHT] },
   ];
   for (const { args, files, packages } of wanted) {
     const { loaded } = loadsOf(programIn(home), args, { cwd: home, env: { ...quiet(), ...handedOver } });

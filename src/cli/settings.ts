@@ -40,8 +40,8 @@ export interface Sourced {
 export async function settingsPath(env: NodeJS.ProcessEnv): Promise<string> {
   const directory = env['COFFER_CONFIG_DIR'];
   if (directory) return join(directory, 'settings.json');
-  const { settingsHome } = await import('../vault/user-directories.ts');
-  return join(settingsHome(env), 'settings.json');
+  const { default: envPaths } = await import('env-paths');
+  return join(envPaths('coffer', { suffix: '' }).config, 'settings.json');
 }
 
 /**

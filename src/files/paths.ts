@@ -1,9 +1,10 @@
 import { chmodSync, existsSync, lstatSync, mkdirSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
+import envPaths from 'env-paths';
 import { CofferError } from '../errors.ts';
 import { isSystemError, notSaved } from './reason.ts';
 import { syncDirectory } from './remove.ts';
-import { settingsHome, vaultHome } from './user-directories.ts';
+import { userHome } from './user-home.ts';
 
 /**
  * Says where the vault is: `override` (from `--data-dir`) before `COFFER_DATA_DIR` before the system's own
@@ -12,7 +13,7 @@ import { settingsHome, vaultHome } from './user-directories.ts';
  * and so does a relative HOME or XDG_DATA_HOME.
  */
 export function dataDirectory(env: NodeJS.ProcessEnv, override?: string): string {
-  return resolve(override || env['COFFER_DATA_DIR'] || vaultHome(env));
+  return resolve(override || env['COFFER_DATA_DIR'] || ownDirectory('data'));
 }
 
 /**
@@ -20,7 +21,7 @@ export function dataDirectory(env: NodeJS.ProcessEnv, override?: string): string
  * for a program's configuration (`~/.config/coffer`). Always absolute; an empty string counts as not given.
  */
 export function configDirectory(env: NodeJS.ProcessEnv, override?: string): string {
-  return resolve(override || env['COFFER_CONFIG_DIR'] || settingsHome(env));
+  return resolve(override || env['COFFER_CONFIG_DIR'] || ownDirectory('config'));
 }
 
 /**
@@ -46,6 +47,17 @@ export function makeDirectory(path: string): void {
     throw isSystemError(error) ? notSaved('cannot make', directory, error, 'nothing can be saved there') : error;
   }
 }
+
+/** What env-paths says, which takes a relative HOME or XDG variable as it comes: then the system's own place in the user's home. */
+function ownDirectory(kind: 'data' | 'config'): string {
+  const usual = envPaths('coffer', { suffix: '' })[kind];
+  return isAbsolute(usual) ? usual : join(userHome(), OWN[kind], 'coffer');
+}
+
+const OWN =
+  process.platform === 'darwin'
+    ? { data: 'Library/Application Support', config: 'Library/Preferences' }
+    : { data: '.local/share', config: '.config' };
 
 function missingLevels(directory: string): string[] {
   const levels: string[] = [];

@@ -1,8 +1,12 @@
+import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { dataDirectory, makeDirectory } from '../../src/files/paths.ts';
 import { inChild, requirePosix, temporaryFolder } from './facilities.ts';
+
+const PATHS = join(import.meta.dirname, '..', '..', 'src', 'files', 'paths.ts');
 
 describe('dataDirectory', () => {
   it('takes the option before COFFER_DATA_DIR before the system’s place', () => {
@@ -19,18 +23,21 @@ describe('dataDirectory', () => {
   });
 });
 
-describe('dataDirectory in an environment of its own', () => {
+describe('dataDirectory in an environment that coffer did not settle', () => {
+  const directory = (env: Record<string, string>): string => {
+    const script = `console.log((await import(${JSON.stringify(PATHS)})).dataDirectory({}))`;
+    const told = spawnSync(process.execPath, ['--input-type=module', '-e', script], { env, encoding: 'utf8' });
+    return told.stdout.trim();
+  };
+
   it.each(['', '.', 'here', './here', '../here', '~/here'])('ignores %j for HOME and XDG_DATA_HOME', (relative) => {
-    const usual = dataDirectory({ HOME: '/home/of/somebody' });
-    expect(dataDirectory({ HOME: '/home/of/somebody', XDG_DATA_HOME: relative })).toBe(usual);
-    expect(dataDirectory({ HOME: relative })).toBe(dataDirectory({}));
+    expect(directory({ HOME: '/h', XDG_DATA_HOME: relative })).toBe('/h/.local/share/coffer');
+    expect(directory({ HOME: relative })).toBe(join(userInfo().homedir, '.local/share/coffer'));
   });
 
-  it('takes what is absolute', (context) => {
-    if (process.platform !== 'linux') return context.skip('XDG variables are of Linux');
-    expect(dataDirectory({ HOME: '/h' })).toBe('/h/.local/share/coffer');
-    expect(dataDirectory({ HOME: '/h', XDG_DATA_HOME: '/x' })).toBe('/x/coffer');
-    expect(dataDirectory({ XDG_DATA_HOME: '/x' })).toBe('/x/coffer');
+  it('takes what is absolute', () => {
+    expect(directory({ HOME: '/h' })).toBe('/h/.local/share/coffer');
+    expect(directory({ HOME: 'here', XDG_DATA_HOME: '/x' })).toBe('/x/coffer');
   });
 });
 

@@ -30,20 +30,20 @@ describe('the start', () => {
     expect(stdout).toContain('1) _autosave');
     expect(loaded.some((url) => url.endsWith('/src/session/row.ts'))).toBe(true);
     expect(loaded.filter((url) => LATE.test(url))).toEqual([]);
-    expect(packagesIn(loaded)).toEqual([]);
+    expect(packagesIn(loaded)).toEqual(['env-paths', 'is-safe-filename']);
   });
 
   it('of a chat loads no schemas, models or Markdown', () => {
     const { loaded, said } = start(['--model', 'demo/echo'], { ...places(), COFFER_KEYCHAIN: 'memory' });
     expect(said).toEqual(['demo/echo, kept in memory only: COFFER_KEYCHAIN=memory']);
-    expect(packagesIn(loaded)).toEqual([]);
+    expect(packagesIn(loaded)).toEqual(['env-paths', 'is-safe-filename']);
     expect(loaded.some((url) => /\/src\/(cli\/repl|chat\/demo)\.ts$/.test(url))).toBe(true);
     expect(loaded.filter((url) => /\/(remote|commands|inspect|recovery-code)\.ts$/.test(url))).toEqual([]);
   });
 
   it('is seen to load what it loads: options, and a variable that has to be checked', () => {
     const { loaded } = start(['sessions', '--json'], { ...places(), COFFER_MODEL: 'demo/echo' });
-    expect(packagesIn(loaded)).toEqual(['commander', 'zod']);
+    expect(packagesIn(loaded)).toEqual(['commander', 'env-paths', 'is-safe-filename', 'zod']);
     const names = ['row-json.ts', 'settings-schema.ts'];
     for (const name of names) expect(loaded.filter((url) => LATE.test(url)).join()).toContain(name);
   });

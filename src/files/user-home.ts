@@ -1,0 +1,34 @@
+import { homedir, userInfo } from 'node:os';
+import { isAbsolute } from 'node:path';
+import { CofferError } from '../errors.ts';
+
+/** Variables that name one directory of the user. */
+const NAMING = /^(?:HOME|XDG_\w+_(?:HOME|DIR)|USERPROFILE|APPDATA|LOCALAPPDATA)$/;
+
+/**
+ * Removes from `env` the variables of the user's directories that are not absolute paths, as the XDG Base Directory Specification asks
+ * (a relative one would make a vault in whatever directory coffer is started in), and sets HOME to the home in the user's passwd entry
+ * if it is missing then. Throws `FAILED` if there is no such entry. Call it before env-paths is loaded, which remembers the home.
+ */
+export function settleDirectories(env: NodeJS.ProcessEnv): void {
+  for (const name of Object.keys(env)) {
+    if (NAMING.test(name) && !isAbsolute(env[name] ?? '')) delete env[name];
+  }
+  if (process.platform !== 'win32') env['HOME'] ??= userHome();
+}
+
+/** Returns the user's home: what the environment of this process says, else the passwd entry. Throws `FAILED` if neither is a path. */
+export function userHome(): string {
+  const found = [homedir, () => userInfo().homedir].map(lookUp).find((path) => path !== undefined && isAbsolute(path));
+  if (found !== undefined) return found;
+  throw new CofferError('FAILED', 'you have no home directory', { advice: 'set HOME to an absolute path' });
+}
+
+/** Node throws a system error for a user without a passwd entry. */
+function lookUp(ask: () => string): string | undefined {
+  try {
+    return ask();
+  } catch {
+    return undefined;
+  }
+}
