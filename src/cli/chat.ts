@@ -116,7 +116,7 @@ export class Chat {
    */
   async reset({ keeps }: { keeps: boolean }): Promise<string | undefined> {
     const { model, permissions } = this.#session.state;
-    const before = await this.#leave(async () => this.#begin(this.#model?.name ?? model, keeps ? permissions : {}));
+    const before = await this.#leave(async () => this.#begin(this.#model?.name ?? model, keeps ? permissions : []));
     return before.id;
   }
 

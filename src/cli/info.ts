@@ -1,6 +1,7 @@
 import type { Child, Info } from '../session/info.ts';
 import type { Row } from '../session/row.ts';
 import { describeBytes, describeCost, describeCount, describeTokens } from './amounts.ts';
+import { describePermission } from './permission-words.ts';
 import { ago, clock } from './rows.ts';
 
 /** How many lines of a summary are shown. */
@@ -53,7 +54,9 @@ function work({ state, models, total }: Info): Fact[] {
 
 function kept({ row, state, parent, children }: Info): Fact[] {
   const { pinned, archived, tags, permissions, compaction } = state;
-  const rules = Object.entries(permissions).map(([rule, decision]) => `${decision} ${rule}`);
+  const rules = permissions.map(
+    (permission) => `${permission.decision} ${describePermission(permission, state.directory)}`,
+  );
   const lines = compaction?.summary.trim().split('\n') ?? [];
   const more = lines.length > SUMMARY_LINES ? [`… ${lines.length - SUMMARY_LINES} more lines`] : [];
   const from =

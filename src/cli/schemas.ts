@@ -8,6 +8,13 @@ const count = z.int().nonnegative();
 const amount = z.number().nonnegative().nullable();
 const time = z.iso.datetime();
 
+const permission = z.strictObject({
+  rule: z.string(),
+  decision: z.enum(['allow', 'deny']),
+  directory: z.string(),
+  unsandboxed: z.boolean(),
+});
+
 /** What every command prints on stderr with `--json` when it fails. */
 export const errorSchema: z.ZodType = z.strictObject({
   error: z.strictObject({
@@ -83,7 +90,7 @@ export const statusSchema: z.ZodType = z.strictObject({
   models: z.array(z.strictObject({ model: z.string(), ...used })),
   total: z.strictObject(used),
   children: z.array(z.strictObject({ uuid: z.string(), reason: z.string(), id: z.string().nullable() })),
-  permissions: z.record(z.string(), z.enum(['allow', 'deny'])),
+  permissions: z.array(permission),
   summary: z.strictObject({ summary: z.string(), through: count }).optional(),
   firstEvent: count,
   lastEvent: count,
@@ -153,7 +160,7 @@ export const forkSchema: z.ZodType = z.strictObject({
 
 /** What `coffer permissions --json` prints. */
 export const permissionsSchema: z.ZodType = z.strictObject({
-  session: z.array(z.strictObject({ rule: z.string(), decision: z.enum(['allow', 'deny']) })),
+  session: z.array(permission),
   settings: z.strictObject({ allow: z.array(z.string()), deny: z.array(z.string()) }),
 });
 

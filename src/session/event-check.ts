@@ -180,7 +180,12 @@ const types: Readonly<Record<NewEvent['type'], Check>> = {
     answer: oneOf(...approvals),
     by: oneOf('person', 'rule', 'nobody'),
   }),
-  permission: object({ rule: text, decision: oneOf('allow', 'deny', 'revoke') }),
+  permission: object({
+    rule: text,
+    decision: oneOf('allow', 'deny', 'revoke'),
+    directory: optional(text),
+    unsandboxed: optional(oneOf(true)),
+  }),
   'context-warning': object({ tokens: count, window: count }),
   compaction: object({ summary: text, through: count, model: text }),
   rewind: object({ to: count }),

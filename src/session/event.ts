@@ -91,8 +91,18 @@ export type NewEvent =
       answer: Approval;
       by: 'person' | 'rule' | 'nobody';
     }
-  /** A rule of this session about what tools may do; see `chat/permissions.ts`. */
-  | { type: 'permission'; rule: string; decision: 'allow' | 'deny' | 'revoke' }
+  /**
+   * A rule of this session about what tools may do; see `chat/permissions.ts`. An allowance holds in `directory` (absolute; if missing,
+   * where the session was begun), and for commands without a sandbox only if it is `unsandboxed`. A denial holds everywhere. A revocation
+   * without `directory` is about all of them.
+   */
+  | {
+      type: 'permission';
+      rule: string;
+      decision: 'allow' | 'deny' | 'revoke';
+      directory?: string | undefined;
+      unsandboxed?: true | undefined;
+    }
   /** The context for the model is `tokens` long, of `window` it may have. */
   | { type: 'context-warning'; tokens: number; window: number }
   /** For the model alone, `summary` stands in place of the messages of events up to `through`. */

@@ -59,7 +59,7 @@ export function forkOf(
   parent: { readonly uuid: string; readonly id: string },
   prompts?: number,
 ): Fork {
-  const { directory, model, branch, worktree, project } = from.state;
+  const { directory, model, branch, worktree, project, permissions } = from.state;
   const of = promptsOf(from.state).length;
   if (of === 0)
     throw new CofferError('USAGE', 'this conversation has no prompt yet', { advice: 'there is nothing to fork' });
@@ -67,7 +67,12 @@ export function forkOf(
   const cut = cutAfter(from.events, prompts);
   const reason = `forked after prompt ${cut.prompts}`;
   const after = { events: cut.events, parent: { uuid: parent.uuid, id: parent.id, reason } };
-  return { beginning: { directory, model, branch, worktree, project, after }, prompts: cut.prompts, of, reason };
+  return {
+    beginning: { directory, model, branch, worktree, project, permissions, after },
+    prompts: cut.prompts,
+    of,
+    reason,
+  };
 }
 
 /** What going back comes to. */

@@ -6,6 +6,7 @@ import { type Event, encodeEvents, isKnown, type NewEvent } from './event.ts';
 import { faultIn } from './event-check.ts';
 import { DEEPEST } from './json.ts';
 import { checkName } from './name.ts';
+import { permissionChanges, withoutGrants } from './permissions.ts';
 import { renumber } from './renumber.ts';
 import { newId, takenIds } from './snapshot.ts';
 import { emptyState, fold } from './state.ts';
@@ -194,8 +195,8 @@ function beginAgain(file: ImportedFile, from: string): { events: Event[]; revoke
   );
   const parent = { uuid: file.uuid, id: file.id, reason: `imported from ${from}`.slice(0, ID_LIMIT).toWellFormed() };
   const begin: NewEvent = { type: 'begin', uuid: randomUUID(), directory, branch, worktree, project, parent };
-  const revoked = Object.keys(permissions).filter((rule) => permissions[rule] === 'allow');
-  const added: NewEvent[] = revoked.map((rule) => ({ type: 'permission', rule, decision: 'revoke' }));
+  const added = permissionChanges(permissions, withoutGrants(permissions));
+  const revoked = permissions.flatMap(({ rule, decision }) => (decision === 'allow' ? [rule] : []));
   if (file.name !== undefined && name === undefined) added.push({ type: 'name', name: file.name });
   // Recorded now, so that it counts as gone on with: else what keeps the vault small might delete at once what was just brought back.
   added.push({ type: 'status', status, reason: statusReason });

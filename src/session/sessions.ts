@@ -14,12 +14,13 @@ import { type Grown, gatherEvents, readOn } from './decoding.ts';
 import type { Event, NewEvent } from './event.ts';
 import { branchOf, gitDirectoryOf } from './git-directory.ts';
 import type { Imported } from './import.ts';
+import { permissionChanges, withoutGrants } from './permissions.ts';
 import { describeTorn, type Row, toRows } from './row.ts';
 import type { Salvage } from './salvage.ts';
 import { selectRow } from './select.ts';
 import { Session } from './session.ts';
 import type { Beginning, Inspection, KeyState, Recorded } from './shapes.ts';
-import { emptyState, fold } from './state.ts';
+import { emptyState, fold, type State } from './state.ts';
 import { decodeSummary } from './summary.ts';
 
 /** The sessions of one vault. Opened by {@link openVault}; making it touches nothing on disk. */
@@ -94,17 +95,18 @@ export class Sessions implements AsyncDisposable {
 
   /** Begins a conversation. Writes nothing until its first step. Throws TypeError naming a field that could not be read back as it is. */
   begin(beginning: Beginning): Session {
-    const { directory, model, worktree, project, permissions = {}, after } = beginning;
+    const { directory, model, worktree, project, permissions = [], after } = beginning;
     const branch = beginning.branch ?? branchOf(gitDirectoryOf(directory));
     const uuid = randomUUID();
+    const before = after?.events ?? [];
+    const inherited = fold(emptyState, before).permissions;
     const begun: NewEvent[] = [
       { type: 'begin', uuid, directory, branch, worktree, project, parent: after?.parent },
       { type: 'model', model },
-      ...Object.entries(permissions).map(([rule, decision]): NewEvent => ({ type: 'permission', rule, decision })),
+      ...permissionChanges(inherited, permissions),
       { type: 'status', status: 'running' },
     ];
     const ts = Date.now();
-    const before = after?.events ?? [];
     const first = (before.at(-1)?.id ?? 0) + 1;
     const events = acceptRecord([...before, ...begun.map((event, at): Event => ({ id: first + at, ts, ...event }))]);
     return this.#track(new Session({ vault: this.#vault, autosave: this.#autosave, events }));
@@ -119,12 +121,16 @@ export class Sessions implements AsyncDisposable {
     if (now.rolledBack !== undefined && options.acceptOlder !== true)
       throw refuseRolledBack(row.fileId, now.rolledBack);
     const { directory, model, branch, worktree, project } = state;
+    const permissions = await this.#permissionsNow(row, state);
     const isSnapshot = row.kind === 'snapshot';
     const { cutAfter } = await import('./fork.ts');
     const cut = cutAfter(events, options.prompts);
     const reason = isSnapshot ? 'resumed from a snapshot' : `forked after prompt ${cut.prompts}`;
     const parent = { uuid: row.uuid, id: row.id, reason };
-    return this.begin({ directory, model, branch, worktree, project, after: { events: cut.events, parent } });
+    return this.begin({
+      ...{ directory, model, branch, worktree, project, permissions },
+      after: { events: cut.events, parent },
+    });
   }
 
   /**
@@ -274,6 +280,14 @@ export class Sessions implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /** The rules of a session as they are now; of a snapshot those of the session it was taken of, which may have revoked some since. */
+  async #permissionsNow(row: Row, state: State): Promise<State['permissions']> {
+    if (row.kind === 'session' || state.permissions.length === 0) return state.permissions;
+    const rows = await this.list();
+    const of = rows.find(({ kind, uuid, unreadable }) => kind === 'session' && uuid === state.uuid && !unreadable);
+    return of ? (await this.read(of)).state.permissions : withoutGrants(state.permissions);
   }
 
   /** Tells whether `_autosave` could be pointed at a session; if not, its first save tries again, and tells. */

@@ -23,7 +23,7 @@ export interface Beginning {
   readonly branch?: string | undefined;
   readonly worktree?: string | undefined;
   readonly project?: Project | undefined;
-  /** What tools may do from the start, by rule. */
+  /** What tools may do from the start, whatever the session it continues was told. Default: nothing that has to be asked. */
   readonly permissions?: State['permissions'] | undefined;
   /** The conversation it goes on from: what another session had recorded, which is copied. */
   readonly after?: { readonly events: readonly Event[]; readonly parent: Parent } | undefined;

@@ -34,8 +34,8 @@ export interface State {
   readonly contextTokens: number | null;
   /** What stands for the model in place of the messages of events up to `through`. */
   readonly compaction: { readonly summary: string; readonly through: number } | undefined;
-  /** What tools may do, by rule. */
-  readonly permissions: Readonly<Record<string, 'allow' | 'deny'>>;
+  /** What tools may do, in the order of the decisions. */
+  readonly permissions: readonly Permission[];
   readonly status: Status;
   readonly statusReason: string | undefined;
   /** Milliseconds since 1970; `updated` is when the conversation last went on. */
@@ -43,6 +43,16 @@ export interface State {
   readonly updated: number;
   readonly firstEvent: number;
   readonly lastEvent: number;
+}
+
+/** What somebody decided that tools may do, or may not. */
+export interface Permission {
+  readonly rule: string;
+  readonly decision: 'allow' | 'deny';
+  /** The absolute path of the directory it was decided in: an allowance holds only there, a denial everywhere. */
+  readonly directory: string;
+  /** Whether an allowance of commands holds without a sandbox, too. */
+  readonly unsandboxed: boolean;
 }
 
 /** The state before any event. */
@@ -69,7 +79,7 @@ export const emptyState: State = {
   cost: null,
   contextTokens: null,
   compaction: undefined,
-  permissions: {},
+  permissions: [],
   status: 'running',
   statusReason: undefined,
   begun: 0,
@@ -148,11 +158,9 @@ function apply(state: Writable<State>, event: KnownEvent): void {
     case 'tool-start':
       state.toolCalls++;
       return;
-    case 'permission': {
-      const { [event.rule]: _, ...others } = state.permissions;
-      state.permissions = event.decision === 'revoke' ? others : { ...others, [event.rule]: event.decision };
+    case 'permission':
+      state.permissions = decided(state, event);
       return;
-    }
     case 'compaction':
       state.compaction = { summary: event.summary, through: event.through };
       state.contextTokens = null;
@@ -162,6 +170,18 @@ function apply(state: Writable<State>, event: KnownEvent): void {
       return;
     default:
   }
+}
+
+/** A denial takes the place of every decision about its rule; an allowance that of a denial, and of one for the same directory. */
+function decided(state: State, event: Extract<KnownEvent, { type: 'permission' }>): readonly Permission[] {
+  const { rule, decision, directory = state.directory, unsandboxed = false } = event;
+  const isReplaced = (one: Permission): boolean => {
+    if (one.rule !== rule) return false;
+    if (decision === 'deny' || (decision === 'revoke' && event.directory === undefined)) return true;
+    return one.directory === directory || (decision === 'allow' && one.decision === 'deny');
+  };
+  const others = state.permissions.filter((one) => !isReplaced(one));
+  return decision === 'revoke' ? others : [...others, { rule, decision, directory, unsandboxed }];
 }
 
 /** What was counted before belongs to the parent, and so do its marks and its name; the conversation goes on. */

@@ -202,7 +202,15 @@ const eventTypes: ReadonlyMap<unknown, Test> = new Map([
       by: one('person', 'rule', 'nobody'),
     }),
   ],
-  ['permission', fields({ rule: text, decision: one('allow', 'deny', 'revoke') })],
+  [
+    'permission',
+    fields({
+      rule: text,
+      decision: one('allow', 'deny', 'revoke'),
+      directory: missingOr(text),
+      unsandboxed: missingOr(one(true)),
+    }),
+  ],
   ['context-warning', fields({ tokens: count, window: count })],
   ['compaction', fields({ summary: text, through: count, model: text })],
   ['rewind', fields({ to: count })],

@@ -140,7 +140,11 @@ describe('begin', () => {
   it.each<[string, object, string]>([
     ['a model that is none', { model: 1 }, 'model must be text'],
     ['a project that is none', { project: { path: 1 } }, 'project.path must be text'],
-    ['a decision that is none', { permissions: { command: 'always' } }, 'decision must be'],
+    [
+      'a decision that is none',
+      { permissions: [{ rule: 'x', decision: 'always', directory: '/', unsandboxed: false }] },
+      'decision must be',
+    ],
     ['bytes for a branch', { branch: Buffer.from('x') }, 'branch is a Buffer, not a plain object'],
   ])('refuses %s', async (_, wrong, message) => {
     await using sessions = await home().open();

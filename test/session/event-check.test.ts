@@ -60,7 +60,12 @@ const fields = {
     answer: fc.constantFrom('once', 'session', 'deny', 'always'),
     by: fc.constantFrom('person', 'rule', 'nobody'),
   },
-  permission: { rule: text, decision: fc.constantFrom('allow', 'deny', 'revoke') },
+  permission: {
+    rule: text,
+    decision: fc.constantFrom('allow', 'deny', 'revoke'),
+    directory: maybe(text),
+    unsandboxed: maybe(fc.constant(true)),
+  },
   'context-warning': { tokens: count, window: count },
   compaction: { summary: text, through: count, model: text },
   rewind: { to: count },

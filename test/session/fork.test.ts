@@ -85,7 +85,7 @@ describe('a fork', () => {
     expect(texts(copied)).toEqual(['one', 'echo: one', 'two', 'echo: two', 'four']);
     expect(JSON.stringify(copied)).not.toContain('three');
     const [state, before] = [fold(emptyState, copied), fold(emptyState, events)];
-    expect(state.permissions).toEqual({ write: 'deny' });
+    expect(state.permissions).toMatchObject([{ rule: 'write', decision: 'deny' }]);
     expect(state.compaction).toEqual({ summary: 'one was said', through: 4 });
     expect(state.messages).toEqual(before.messages);
     expect(state.compaction).toEqual(before.compaction);

@@ -76,7 +76,9 @@ describe('an export that is imported', () => {
     const deny = { id: 4, ts: 3, type: 'permission', rule: 'write', decision: 'deny' };
     const { id, revoked } = await sessions.import(jsonl(header, start, hello, allow, deny), 'x');
     expect(revoked).toEqual(['command']);
-    expect((await sessions.read(await sessions.find(id))).state.permissions).toEqual({ write: 'deny' });
+    expect((await sessions.read(await sessions.find(id))).state.permissions).toMatchObject([
+      { rule: 'write', decision: 'deny' },
+    ]);
   });
 
   it('keeps what a newer version recorded, fields and all', async () => {

@@ -1,3 +1,4 @@
+import type { Permission } from '../../session/state.ts';
 import { type Decision, decide, formatRule, type PermissionSettings, parseRule } from '../permissions.ts';
 import { guardOf, secretOf } from './guarded.ts';
 import { realPath } from './place.ts';
@@ -5,23 +6,34 @@ import type { Place, Plan } from './tool.ts';
 
 /** The rules that hold for a call, with real paths in them: a directory is meant by whatever link somebody named it. */
 export interface Rules {
-  /** For a guarded path only rules that name it count among those that allow. */
-  decide(plan: Pick<Plan, 'rule' | 'path' | 'guarded'>): Decision;
+  /**
+   * For a guarded path only rules that name it count among those that allow; for a command that would run without a sandbox only grants given
+   * for that, and the settings' only if they switch the sandbox off.
+   */
+  decide(plan: Pick<Plan, 'rule' | 'path' | 'guarded' | 'sandboxed'>): Decision;
   /** The directories that are denied to reading. */
   readonly denied: readonly string[];
   /** The paths of rules that allow what no general rule does. */
   readonly granted: Required<Place>['granted'];
 }
 
-/** Takes the rules of a session and of the settings as they are now. */
+type Decisions = Record<string, 'allow' | 'deny'>;
+
+/** Takes the rules of a session and of the settings as they are now. What the session allows elsewhere is left out. */
 export async function rulesNow(
-  session: Readonly<Record<string, 'allow' | 'deny'>>,
+  session: readonly Permission[],
   settings: PermissionSettings,
+  { directory, sandbox }: Pick<Place, 'directory' | 'sandbox'>,
 ): Promise<Rules> {
-  const own: Record<string, 'allow' | 'deny'> = {};
-  for (const [text, decision] of Object.entries(session)) {
-    const rule = await real(text);
-    if (own[rule] !== 'deny') own[rule] = decision;
+  const own: Decisions = {};
+  /** What is allowed here without a sandbox. */
+  const bare = new Set<string>();
+  for (const permission of session) {
+    const rule = await real(permission.rule);
+    const isHere = permission.decision === 'deny' || (await isSameDirectory(permission.directory, directory));
+    if (!isHere || own[rule] === 'deny') continue;
+    own[rule] = permission.decision;
+    if (permission.unsandboxed) bare.add(rule);
   }
   const lasting = {
     allow: await Promise.all(settings.allow.map(real)),
@@ -33,10 +45,16 @@ export async function rulesNow(
     own: Object.fromEntries(Object.entries(own).filter(([rule, decision]) => decision === 'deny' || isNamed(rule))),
     lasting: { ...lasting, allow: lasting.allow.filter(isNamed) },
   };
+  const unsandboxed = {
+    own: Object.fromEntries(Object.entries(own).filter(([rule, decision]) => decision === 'deny' || bare.has(rule))),
+    lasting: { ...lasting, allow: sandbox === 'off' ? lasting.allow : [] },
+  };
   const scopes = (kind: 'read' | 'write'): string[] => allowed.flatMap((text) => scopeOf(text, kind));
   return {
-    decide: ({ rule, path, guarded }) =>
-      guarded ? decide(rule, named.own, named.lasting, path) : decide(rule, own, lasting, path),
+    decide: ({ rule, path, guarded, sandboxed }) => {
+      const { own: told, lasting: settled } = guarded ? named : sandboxed === false ? unsandboxed : { own, lasting };
+      return decide(rule, told, settled, path);
+    },
     denied: denied.flatMap((text) => scopeOf(text, 'read')),
     granted: { read: scopes('read'), write: scopes('write') },
   };
@@ -48,6 +66,15 @@ function isNamed(text: string): boolean {
   if (rule?.scope === undefined) return false;
   if (rule.kind === 'read') return secretOf(rule.scope) !== undefined;
   return rule.kind === 'write' && guardOf(rule.scope) !== undefined;
+}
+
+async function isSameDirectory(one: string, other: string): Promise<boolean> {
+  if (one === other) return true;
+  try {
+    return (await realPath(one)) === (await realPath(other));
+  } catch {
+    return false; // what can't be looked at is not where this chat is
+  }
 }
 
 async function real(text: string): Promise<string> {

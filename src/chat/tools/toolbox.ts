@@ -1,5 +1,6 @@
 import { isCofferError } from '../../errors.ts';
 import type { Approval, NewEvent } from '../../session/event.ts';
+import { permissionEvent } from '../../session/permissions.ts';
 import type { Session } from '../../session/session.ts';
 import { defaultPermissions, type PermissionSettings } from '../permissions.ts';
 import { runCommand } from './command.ts';
@@ -80,7 +81,7 @@ export class ToolBox {
       const known = tools.map(({ name }) => name).join(', ');
       return { outcome: 'failed', text: `there is no tool ${call.toolName}, there are ${known}` };
     }
-    const rules = await rulesNow(session.state.permissions, this.#permissions);
+    const rules = await rulesNow(session.state.permissions, this.#permissions, this.#place);
     const plan = await attempt(signal, () =>
       tool.plan(call.input, { ...this.#place, denied: rules.denied, granted: rules.granted }),
     );
@@ -91,7 +92,7 @@ export class ToolBox {
     const decision = rules.decide(plan);
     const refusal =
       decision === 'ask'
-        ? await ask(call, plan, session, approve, signal)
+        ? await ask(call, plan, this.#place.directory, session, approve, signal)
         : await obey(call, plan, session, decision === 'deny');
     if (refusal !== undefined) return refusal;
     const done = await attempt(signal, () => plan.run(signal));
@@ -125,6 +126,7 @@ async function attempt<T>(signal: AbortSignal, act: () => Promise<T>): Promise<T
 async function ask(
   { toolCallId, toolName }: ToolCall,
   { rule, about, detail, sandboxed }: Plan,
+  directory: string,
   session: ToolSession,
   approve: Approve | undefined,
   signal: AbortSignal,
@@ -143,7 +145,8 @@ async function ask(
     return { outcome: 'denied', text: `denied: nobody is there to allow it, and no rule does (${rule})` };
   }
   const kept = answer === 'session' ? 'allow' : answer === 'always' ? 'deny' : undefined;
-  const permission = kept === undefined ? [] : [{ type: 'permission', rule, decision: kept } as const];
+  const unsandboxed = sandboxed === false;
+  const permission = kept === undefined ? [] : [permissionEvent({ rule, decision: kept, directory, unsandboxed })];
   await session.record({ ...answered, answer, by: 'person' }, ...permission);
   if (answer === 'once' || answer === 'session') return undefined;
   const forGood = answer === 'always' ? ', now and in the rest of this session' : '';

@@ -1,8 +1,10 @@
 import { formatRule, parseRule, ruleForm } from '../../chat/permissions.ts';
 import { CofferError } from '../../errors.ts';
-import type { State } from '../../session/state.ts';
+import { isDecided, permissionEvent } from '../../session/permissions.ts';
+import type { Permission, State } from '../../session/state.ts';
 import type { Chat } from '../chat.ts';
 import { escapeJson } from '../escape.ts';
+import { describePermission } from '../permission-words.ts';
 import type { Settings } from '../settings.ts';
 import { openSessions, type Shell } from '../shell.ts';
 import type { Terminal } from '../terminal.ts';
@@ -20,8 +22,7 @@ export async function showPermissions(
     const { permissions } = settings;
     if (options.json !== true) sayPermissions(terminal, state, permissions);
     else {
-      const session = rulesOf(state).map(([rule, decision]) => ({ rule, decision }));
-      terminal.write(`${escapeJson({ session, settings: permissions })}\n`);
+      terminal.write(`${escapeJson({ session: rulesOf(state), settings: permissions })}\n`);
     }
   } finally {
     input.close();
@@ -43,31 +44,36 @@ export async function permissionsFromChat(chat: Chat, argument: string): Promise
     throw new CofferError('USAGE', 'say what: /permissions allow <rule>, deny <rule> or revoke <rule or number>');
   }
   if (verb === 'revoke') {
-    const rule = findRule(session.state, wanted);
-    await session.record({ type: 'permission', rule, decision: 'revoke' });
+    const { rule, directory } = findRule(session.state, wanted);
+    const isNumber = /^\d+$/.test(wanted); // by its name a rule is revoked wherever it holds
+    await session.record({ type: 'permission', rule, decision: 'revoke', directory: isNumber ? directory : undefined });
     terminal.say(`revoked: ${rule}`);
     return;
   }
   const decision = verb === 'allow' ? 'allow' : 'deny';
   const rule = ruleOf(wanted);
-  const isSo = session.state.permissions[rule] === decision;
-  if (!isSo) await session.record({ type: 'permission', rule, decision });
+  const { directory } = chat.surroundings;
+  const permission = { rule, decision, directory, unsandboxed: settings.sandbox === 'off' } as const;
+  const isSo = isDecided(session.state.permissions, permission);
+  if (!isSo) await session.record(permissionEvent(permission));
   terminal.say(`${decision === 'allow' ? 'allowed' : 'denied'} in this conversation${isSo ? ' already' : ''}: ${rule}`);
 }
 
 function sayPermissions(terminal: Terminal, state: State, settings: Settings['permissions']): void {
   const own = rulesOf(state);
   terminal.say(own.length === 0 ? 'this conversation has no rules of its own' : 'rules of this conversation:');
-  for (const [at, [rule, decision]] of own.entries())
-    terminal.say(`${String(at + 1).padStart(3)}) ${decision.padEnd(5)} ${rule}`);
+  for (const [at, one] of own.entries())
+    terminal.say(
+      `${String(at + 1).padStart(3)}) ${one.decision.padEnd(5)} ${describePermission(one, state.directory)}`,
+    );
   terminal.say('rules of the settings:');
   for (const rule of settings.allow) terminal.say(`     allow ${rule}`);
   for (const rule of settings.deny) terminal.say(`     deny  ${rule}`);
   if (settings.allow.length + settings.deny.length === 0) terminal.say('     none: everything is asked');
 }
 
-function rulesOf({ permissions }: State): [string, 'allow' | 'deny'][] {
-  return Object.entries(permissions).sort(([a], [b]) => (a < b ? -1 : 1));
+function rulesOf({ permissions }: State): Permission[] {
+  return permissions.toSorted((a, b) => (a.rule < b.rule ? -1 : 1));
 }
 
 function ruleOf(text: string): string {
@@ -77,12 +83,12 @@ function ruleOf(text: string): string {
 }
 
 /** A rule by its number in the list, or as it is written. */
-function findRule(state: State, wanted: string): string {
+function findRule(state: State, wanted: string): Permission {
   const own = rulesOf(state);
   const parsed = parseRule(wanted);
   const names = [wanted, parsed && formatRule(parsed)];
-  const [rule] = own.find(([text], at) => names.includes(text) || String(at + 1) === wanted) ?? [];
-  if (rule !== undefined) return rule;
+  const found = own.find(({ rule }, at) => names.includes(rule) || String(at + 1) === wanted);
+  if (found !== undefined) return found;
   const range = own.length === 0 ? 'it has none' : `they are numbered 1 to ${own.length}`;
   throw new CofferError('USAGE', `this conversation has no rule ${wanted} to revoke`, { advice: range });
 }

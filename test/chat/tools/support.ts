@@ -6,6 +6,7 @@ import type { PermissionSettings } from '../../../src/chat/permissions.ts';
 import type { Place } from '../../../src/chat/tools/tool.ts';
 import { type Approve, ToolBox } from '../../../src/chat/tools/toolbox.ts';
 import type { NewEvent } from '../../../src/session/event.ts';
+import { permissionEvent } from '../../../src/session/permissions.ts';
 import { temporaryFolder } from '../../support/vault.ts';
 import { Recorder } from '../recorder.ts';
 
@@ -75,7 +76,7 @@ export function world(): World {
       const box = new ToolBox({ place, permissions: options.permissions ?? everything });
       const recorder = options.recorder ?? new Recorder();
       for (const [rule, decision] of Object.entries(options.session ?? {})) {
-        await recorder.record({ type: 'permission', rule, decision });
+        await recorder.record(permissionEvent({ rule, decision, directory: project, unsandboxed: true }));
       }
       const before = recorder.steps.length;
       const signal = options.signal ?? new AbortController().signal;

@@ -88,7 +88,9 @@ describe('a call', () => {
       'tool-end',
       'message',
     ]);
-    expect(state.permissions).toEqual({ [`read:${at.outside}/a`]: 'allow' });
+    expect(state.permissions).toEqual([
+      { rule: `read:${at.outside}/a`, decision: 'allow', directory: at.project, unsandboxed: false },
+    ]);
     expect(state.messages).toEqual([
       {
         role: 'tool',
@@ -164,11 +166,11 @@ describe('a call', () => {
 });
 
 describe('a person', () => {
-  const answers: [Approval, string, Record<string, string>][] = [
-    ['once', 'completed', {}],
-    ['session', 'completed', { write: 'allow' }],
-    ['deny', 'denied', {}],
-    ['always', 'denied', { write: 'deny' }],
+  const answers: [Approval, string, string[]][] = [
+    ['once', 'completed', []],
+    ['session', 'completed', ['allow write']],
+    ['deny', 'denied', []],
+    ['always', 'denied', ['deny write']],
   ];
 
   it.each(answers)('answers %s: the call is %s', async (answer, outcome, permissions) => {
@@ -179,7 +181,9 @@ describe('a person', () => {
       { permissions: nothing, approve: async () => answer },
     );
     expect(done.outcome).toBe(outcome);
-    expect(done.recorder.state.permissions).toEqual(permissions);
+    const told = done.recorder.state.permissions;
+    expect(told.map(({ rule, decision }) => `${decision} ${rule}`)).toEqual(permissions);
+    expect(told.every(({ directory }) => directory === at.project)).toBe(true);
     expect(done.steps[1]).toEqual([
       { type: 'approval-asked', toolCallId: 'call-1', rule: 'write', about: 'create a (+1 -0)' },
     ]);

@@ -1,0 +1,35 @@
+import type { NewEvent } from './event.ts';
+import type { Permission, State } from './state.ts';
+
+/** Returns the events that turn the rules of a session from `before` into `wanted`. */
+export function permissionChanges(before: State['permissions'], wanted: State['permissions']): NewEvent[] {
+  const gone = before.filter((one) => !wanted.some((other) => isSamePlace(one, other)));
+  const fresh = wanted.filter((one) => !isDecided(before, one));
+  return [
+    ...gone.map(({ rule, directory }): NewEvent => ({ type: 'permission', rule, decision: 'revoke', directory })),
+    ...fresh.map(permissionEvent),
+  ];
+}
+
+/** Tells whether a session has that rule already. */
+export function isDecided(permissions: State['permissions'], wanted: Permission): boolean {
+  return permissions.some((one) => isSame(one, wanted));
+}
+
+/** Returns the event that records a rule. */
+export function permissionEvent({ rule, decision, directory, unsandboxed }: Permission): NewEvent {
+  return { type: 'permission', rule, decision, directory, unsandboxed: unsandboxed || undefined };
+}
+
+/** Returns the rules that allow nothing: what a session starts with whose grants nobody here has given. */
+export function withoutGrants(permissions: State['permissions']): State['permissions'] {
+  return permissions.filter(({ decision }) => decision === 'deny');
+}
+
+function isSamePlace(one: Permission, other: Permission): boolean {
+  return one.rule === other.rule && one.directory === other.directory;
+}
+
+function isSame(one: Permission, other: Permission): boolean {
+  return isSamePlace(one, other) && one.decision === other.decision && one.unsandboxed === other.unsandboxed;
+}

@@ -1,0 +1,203 @@
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { rulesNow } from '../../src/chat/tools/rules.ts';
+import { aboutOf, renderExport } from '../../src/cli/export-text.ts';
+import { rewindOf } from '../../src/session/fork.ts';
+import type { Session } from '../../src/session/session.ts';
+import type { Sessions } from '../../src/session/sessions.ts';
+import { begin, type Home, home, reply, temporaryFolder, user } from '../support/vault.ts';
+
+/** A conversation that was allowed any command and reading `/etc`, and was forbidden to write, before its first prompt; all with its files. */
+interface Story {
+  readonly at: Home;
+  readonly sessions: Sessions;
+  readonly session: Session;
+  /** Takes back what was allowed. */
+  revoke(): Promise<void>;
+}
+
+const HERE = '/work/project';
+const COMMAND = { rule: 'command:make', sandboxed: true };
+
+/** What may be done: by a sandboxed command, by one that is not, by reading in /etc, and by writing. */
+async function decisions(session: Pick<Session, 'state'>, directory: string = HERE): Promise<string[]> {
+  const rules = await rulesNow(session.state.permissions, { allow: [], deny: [] }, { directory, sandbox: 'auto' });
+  return [
+    rules.decide(COMMAND),
+    rules.decide({ ...COMMAND, sandboxed: false }),
+    rules.decide({ rule: 'read:/etc', path: '/etc/hosts' }),
+    rules.decide({ rule: 'write' }),
+  ];
+}
+
+const GRANTED = ['allow', 'ask', 'allow', 'deny'];
+const REVOKED = ['ask', 'ask', 'ask', 'deny'];
+
+async function story(): Promise<Story> {
+  const at = home();
+  const sessions = await at.open();
+  const session = begin(sessions);
+  await session.append(
+    { type: 'permission', rule: 'command', decision: 'allow', directory: HERE },
+    { type: 'permission', rule: 'read:/etc', decision: 'allow', directory: HERE },
+    { type: 'permission', rule: 'write', decision: 'deny', directory: HERE },
+    user('one'),
+    reply('1'),
+  );
+  await session.append(user('two'), reply('2'));
+  const revoke = (): Promise<void> =>
+    session.append(
+      { type: 'permission', rule: 'command', decision: 'revoke' },
+      { type: 'permission', rule: 'read:/etc', decision: 'revoke' },
+    );
+  return { at, sessions, session, revoke };
+}
+
+async function imported({ sessions, session }: Story): Promise<Session> {
+  const { row, events, state } = await sessions.read(await sessions.find(session.uuid));
+  const text = [...renderExport({ about: aboutOf(state, row), events }, 'jsonl')].join('');
+  return sessions.resume(await sessions.find((await sessions.import(text, 'x')).id));
+}
+
+/** The session as it comes back of a file whose last frame, the one with the revocation, is damaged. */
+async function salvaged({ at, sessions, session }: Story): Promise<Session> {
+  await session.append(user('x'.repeat(40_000)));
+  const before = readFileSync(at.path(session.fileId!)).length;
+  await session.append({ type: 'permission', rule: 'command', decision: 'revoke' });
+  const bytes = readFileSync(at.path(session.fileId!));
+  expect(bytes.length).toBeGreaterThan(before);
+  bytes[bytes.length - 30]! ^= 1;
+  const path = join(temporaryFolder(), session.fileId!);
+  writeFileSync(path, bytes);
+  return sessions.resume(await sessions.find((await sessions.salvage(path)).id));
+}
+
+async function snapshotted({ sessions, session }: Story): Promise<() => Promise<Session>> {
+  const { id } = await session.save('kept');
+  return async () => sessions.resume(await sessions.find(id));
+}
+
+const table: [string, (story: Story) => Promise<Pick<Session, 'state'>>, string[]][] = [
+  ['a session that was granted it', async ({ session }) => session, GRANTED],
+  ['the same, resumed', resumed, GRANTED],
+  ['the same, forked', async ({ sessions, session }) => sessions.fork(await sessions.find(session.uuid)), GRANTED],
+  ['a session whose grants were revoked', revoked(async ({ session }) => session), REVOKED],
+  ['the same, resumed', revoked(resumed), REVOKED],
+  ['a fork of all of it', revoked(forked), REVOKED],
+  ['a fork after a prompt before the revocation', revoked((story) => forked(story, 1)), REVOKED],
+  ['a rewind to before the revocation', revoked(rewound), REVOKED],
+  ['a fork of an import', async (story) => forked({ ...story, session: await imported(story) }, 1), REVOKED],
+  ['an import', imported, REVOKED],
+  ['what is salvaged of a file that lost the revocation', salvaged, REVOKED],
+  [
+    'a snapshot of before the revocation',
+    async (story) => {
+      const resume = await snapshotted(story);
+      await story.revoke();
+      return resume();
+    },
+    REVOKED,
+  ],
+  ['a snapshot, while nothing is revoked', async (story) => (await snapshotted(story))(), GRANTED],
+  [
+    'a snapshot whose session is gone',
+    async (story) => {
+      const resume = await snapshotted(story);
+      await story.session.close();
+      await story.sessions.delete(await story.sessions.find(story.session.uuid));
+      return resume();
+    },
+    REVOKED,
+  ],
+  ['/new', async ({ sessions }) => begin(sessions), ['ask', 'ask', 'ask', 'ask']],
+  [
+    '/reset',
+    async ({ sessions, session }) => {
+      const { permissions } = session.state;
+      return sessions.begin({ directory: HERE, model: 'demo/echo', permissions });
+    },
+    GRANTED,
+  ],
+  [
+    '/reset after a revocation',
+    revoked(async ({ sessions, session }) => {
+      const { permissions } = session.state;
+      return sessions.begin({ directory: HERE, model: 'demo/echo', permissions });
+    }),
+    REVOKED,
+  ],
+];
+
+it.each(table)('%s', async (_, happen, expected) => {
+  const told = await story();
+  const session = await happen(told);
+  expect(await decisions(session)).toEqual(expected);
+  const elsewhere = expected.map((decision) => (decision === 'allow' ? 'ask' : decision));
+  expect(await decisions(session, '/work/other')).toEqual(elsewhere);
+});
+
+it('a grant from before directories were recorded holds where its session was begun', async () => {
+  await using sessions = await home().open();
+  const session = begin(sessions);
+  await session.append({ type: 'permission', rule: 'command', decision: 'allow' });
+  expect((await decisions(session))[0]).toBe('allow');
+  expect((await decisions(session, '/work/other'))[0]).toBe('ask');
+});
+
+it('a directory is the same by whatever link it is named', async () => {
+  const folder = temporaryFolder();
+  mkdirSync(join(folder, 'a'));
+  copyFileSync('/dev/null', join(folder, 'a', 'x'));
+  await using sessions = await home().open();
+  const session = begin(sessions);
+  await session.append({ type: 'permission', rule: 'command', decision: 'allow', directory: join(folder, 'a') });
+  expect((await decisions(session, join(folder, '.', 'a', '..', 'a')))[0]).toBe('allow');
+  expect((await decisions(session, folder))[0]).toBe('ask');
+});
+
+it.each([
+  ['auto', false, 'ask'],
+  ['auto', true, 'allow'],
+  ['required', false, 'ask'],
+  ['off', false, 'allow'],
+] as const)(
+  'with sandbox %s, what the settings allow is for a command sandboxed %s: %s',
+  async (sandbox, sandboxed, expected) => {
+    const rules = await rulesNow([], { allow: ['command', 'network'], deny: [] }, { directory: HERE, sandbox });
+    expect(rules.decide({ rule: 'command:make', sandboxed })).toBe(expected);
+    expect(rules.decide({ rule: 'network:make', sandboxed })).toBe(expected);
+  },
+);
+
+it('what was granted for a command without a sandbox holds with one too, and the other way round it does not', async () => {
+  await using sessions = await home().open();
+  const session = begin(sessions);
+  await session.append({ type: 'permission', rule: 'command', decision: 'allow', directory: HERE, unsandboxed: true });
+  expect((await decisions(session)).slice(0, 2)).toEqual(['allow', 'allow']);
+});
+
+function revoked(
+  then: (story: Story) => Promise<Pick<Session, 'state'>>,
+): (story: Story) => Promise<Pick<Session, 'state'>> {
+  return async (told) => {
+    await told.revoke();
+    return then(told);
+  };
+}
+
+async function resumed({ at, session }: Story): Promise<Session> {
+  await session.close();
+  const again = await at.open();
+  return again.resume(await again.find(session.uuid));
+}
+
+async function forked({ sessions, session }: Story, prompts?: number): Promise<Session> {
+  return sessions.fork(await sessions.find(session.uuid), { prompts });
+}
+
+async function rewound({ session }: Story): Promise<Session> {
+  const { event } = rewindOf(session.state, 1);
+  await session.append(event!);
+  return session;
+}
