@@ -97,7 +97,7 @@ export const settingsKeys: { readonly [Name in KeyName]: Key<ValueOf<Name>> } = 
   retentionDays: wholeNumber(
     undefined,
     1,
-    'how many days a session is kept that nobody went on with, unless pinned or named',
+    'how many days a session may be older than the newest one before it is deleted, unless pinned or named',
   ),
   directory: {
     check: ({ z }) => z.string().refine(isAbsolute),

@@ -4,7 +4,7 @@ import type { Row } from './row.ts';
 export interface Policy {
   /** How many unnamed sessions are kept, the newest; the present one is always among them. */
   readonly maxSessions?: number | undefined;
-  /** How many days a session is kept that nobody went on with. */
+  /** How many days a session is kept that nobody went on with, counted back from the newest session: a clock may be wrong. */
   readonly retentionDays?: number | undefined;
 }
 
@@ -15,6 +15,9 @@ export interface Expired {
 }
 
 const DAY = 86_400_000;
+
+/** Days without a session that are worth a question. */
+const LONG_GAP = 30;
 
 /**
  * Finds what a policy does not keep, oldest first. Kept in any case: what has a name or is pinned, what a process holds, and what is
@@ -41,6 +44,21 @@ export function clockTrouble(rows: readonly Row[], now: number): string | undefi
   return `${row.id} was saved in the future, at ${then}: the clock can't be trusted, so nothing is deleted by age`;
 }
 
+/**
+ * Tells whether age would take every session but the newest one and those kept in any case, or everything from before a gap of more than 30
+ * days: sooner than that the clock was wrong when the newest were saved. Somebody is to be asked first.
+ */
+export function takesAll(rows: readonly Row[], policy: Policy, now: number): boolean {
+  const old = new Set(tooOld(rows, policy, now).map(([fileId]) => fileId));
+  const newest = newestOf(rows);
+  const others = rows.filter((row) => !isKept(row) && row.updated < newest);
+  const taken = others.filter(({ fileId }) => old.has(fileId));
+  if (taken.length === 0) return false;
+  const left = others.filter(({ fileId }) => !old.has(fileId));
+  const from = left.reduce((first, { updated }) => Math.min(first, updated), newest);
+  return left.length === 0 || from - newestOf(taken) > Math.max(policy.retentionDays ?? 0, LONG_GAP) * DAY;
+}
+
 /** Tells whether a policy keeps everything. */
 export function isOff({ maxSessions, retentionDays }: Policy): boolean {
   return maxSessions === undefined && retentionDays === undefined;
@@ -53,12 +71,18 @@ function isKept(row: Row): boolean {
 
 function tooOld(rows: readonly Row[], { retentionDays }: Policy, now: number): [string, string][] {
   if (retentionDays === undefined || clockTrouble(rows, now) !== undefined) return [];
+  const newest = newestOf(rows);
   return rows
-    .filter(({ updated }) => now - updated > retentionDays * DAY)
+    .filter(({ updated }) => newest - updated > retentionDays * DAY)
     .map(({ fileId, updated }) => [
       fileId,
-      `nobody went on with it for ${Math.floor((now - updated) / DAY)} days, and ${retentionDays} is the limit`,
+      `it is ${Math.floor((newest - updated) / DAY)} days older than the newest session, and ${retentionDays} is the limit`,
     ]);
+}
+
+/** When the newest session was saved; the time of a file that does not open says nothing of that. */
+function newestOf(rows: readonly Row[]): number {
+  return rows.reduce((latest, { updated, unreadable }) => (unreadable ? latest : Math.max(latest, updated)), 0);
 }
 
 /** The present conversation takes a place whether it has a name or not; others with a name take none. */

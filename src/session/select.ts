@@ -9,7 +9,7 @@ const CANDIDATES = 5;
 
 /**
  * Finds the row that `which` means: a row number, `last`, `_autosave`, an id, a name, or a unique prefix of
- * an id or a UUID. `last` is the newest session that no process holds. Digits are a row if that row exists, else, from four digits on, a prefix: a wrong row number does not
+ * an id or a UUID. `last` is what {@link lastSession} finds. Digits are a row if that row exists, else, from four digits on, a prefix: a wrong row number does not
  * mean the one session there is. `shown` is the list that the person last saw, whose numbers count; `rows` is what there
  * is now.
  * Throws `SESSION_NOT_FOUND`, and `SESSION_AMBIGUOUS` with the candidates.
@@ -47,10 +47,17 @@ function isUuidPrefix(uuid: string, wanted: string): boolean {
   return wanted.length >= UUID_PREFIX && uuid.startsWith(wanted.toLowerCase());
 }
 
-/** The session to go on with: the newest that no process holds. Snapshots are asked for by name. */
-export function lastSession(rows: readonly Row[]): Row | undefined {
+/**
+ * The session to go on with: the one used last that no process holds. Snapshots are asked for by name. That is the newest, but for a clock
+ * that went wrong: `_autosave` points to the session begun or resumed last, so another one that was begun after its last step, or
+ * is dated later than `now`, was used before it.
+ */
+export function lastSession(rows: readonly Row[], now: number = Date.now()): Row | undefined {
   const free = rows.filter((row) => row.kind === 'session' && row.held === undefined && row.unreadable === undefined);
-  return free[0] && newest(free);
+  const dated = free[0] && newest(free);
+  const pointed = free.find((row) => row.autosave);
+  if (dated === undefined || pointed === undefined) return dated;
+  return dated.begun > pointed.updated || dated.updated > now ? pointed : dated;
 }
 
 /** The row as it is now, of a number that was shown before. */

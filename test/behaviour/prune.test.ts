@@ -11,6 +11,9 @@ import { begin, user } from '../support/vault.ts';
 
 beforeEach(requirePosix);
 
+/** Nobody answers. */
+const nobody = { ask: async (): Promise<undefined> => undefined };
+
 const echo = ['--model', 'demo/echo'];
 
 /** A vault with sessions `one` to `four`, the last one present, one named, one pinned, and snapshots with a name and without. */
@@ -124,7 +127,12 @@ describe("retention at a chat's start", () => {
     await using place = await filled();
     await using sessions = await opened(place);
     const fake = new FakeTerminal();
-    await pruneAtStart(fake.terminal, sessions, { ...defaultSettings, maxSessions: 1 });
+    await pruneAtStart({
+      terminal: fake.terminal,
+      input: nobody,
+      sessions: sessions,
+      settings: { ...defaultSettings, maxSessions: 1 },
+    });
     expect(fake.out).toBe('');
     const told = fake.err.trimEnd().split('\n').sort();
     expect(told).toHaveLength(2);
@@ -140,9 +148,14 @@ describe("retention at a chat's start", () => {
     await using place = await filled();
     const fake = new FakeTerminal();
     await using locked = sessionsOf({ directory: place.data, env: place.libraryEnv });
-    await pruneAtStart(fake.terminal, locked, { ...defaultSettings, maxSessions: 1 });
+    await pruneAtStart({
+      terminal: fake.terminal,
+      input: nobody,
+      sessions: locked,
+      settings: { ...defaultSettings, maxSessions: 1 },
+    });
     await locked.unlock();
-    await pruneAtStart(fake.terminal, locked, defaultSettings);
+    await pruneAtStart({ terminal: fake.terminal, input: nobody, sessions: locked, settings: defaultSettings });
     expect(fake.shown).toBe('');
     expect(await titles(place)).toEqual(everything);
   });
@@ -157,7 +170,12 @@ describe("retention at a chat's start", () => {
       texts: { value: () => sessions.texts() },
     }) as Sessions;
     const fake = new FakeTerminal();
-    await pruneAtStart(fake.terminal, failing, { ...defaultSettings, maxSessions: 1 });
+    await pruneAtStart({
+      terminal: fake.terminal,
+      input: nobody,
+      sessions: failing,
+      settings: { ...defaultSettings, maxSessions: 1 },
+    });
     expect(fake.err).toMatch(/retention could not: .*in use/);
     expect(await titles(place)).toHaveLength(everything.length - 1);
   });
@@ -167,8 +185,86 @@ describe("retention at a chat's start", () => {
     await using sessions = await opened(place);
     const session = begin(sessions);
     await session.append(user('present'));
-    await pruneAtStart(new FakeTerminal().terminal, sessions, { ...defaultSettings, maxSessions: 1, retentionDays: 1 });
+    await pruneAtStart({
+      terminal: new FakeTerminal().terminal,
+      input: nobody,
+      sessions,
+      settings: { ...defaultSettings, maxSessions: 1, retentionDays: 1 },
+    });
     expect(await titles(place)).toEqual(['session present']);
+  });
+});
+
+describe('a clock that is wrong', () => {
+  const DAY = 86_400_000;
+  const days = { COFFER_RETENTION_DAYS: '30' };
+
+  /** An environment in which coffer's clock is so many days off. */
+  function off(daysOff: number): Record<string, string> {
+    const set = `const now=Date.now;Date.now=()=>now()+${daysOff * DAY}`;
+    return { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(set)}` };
+  }
+
+  async function aged(): Promise<Place> {
+    const place = await makePlace();
+    for (const [words, age] of [
+      ['one', -20],
+      ['two', -10],
+      ['three', -1],
+    ] as const)
+      await place.run([...echo, '-p', words], { env: off(age) });
+    return place;
+  }
+
+  it('deletes nothing in one start, in the next one, nor when it is right again', async () => {
+    await using place = await aged();
+    const first = await place.run([...echo, '-p', 'four'], { env: { ...days, ...off(9_000) } });
+    expect(first.stderr).not.toContain('retention');
+    const second = await place.run([...echo, '-p', 'five'], { env: { ...days, ...off(9_001) } });
+    expect(second.code).toBe(0);
+    expect(second.stderr).toContain('retention would delete everything but the newest sessions');
+    expect(second.stderr).toContain('nothing is deleted without a terminal');
+    const job = await place.run(['prune', '--yes'], { env: { ...days, ...off(9_001) } });
+    expect(job).toMatchObject({ code: 2, stdout: '' });
+    const third = await place.run([...echo, '-p', 'six'], { env: days });
+    expect(third.stderr).toContain('was saved in the future');
+    expect(await titles(place)).toHaveLength(6);
+  });
+
+  it.each([
+    ['y', 1],
+    ['', 4],
+  ])('asks at a terminal: %j leaves %i', async (answer, left) => {
+    await using place = await aged();
+    await place.run([...echo, '-p', 'four'], { env: off(9_000) });
+    await using chat = place.terminal(echo, { env: { ...days, ...off(9_000) } });
+    await chat.waitFor(/check the clock/);
+    await chat.waitFor(/delete these 3\? \[y\/N\] /);
+    chat.enter(answer);
+    await chat.waitFor(/» /);
+    chat.key('ctrl+d');
+    await chat.exit;
+    expect(await titles(place)).toHaveLength(left);
+  });
+
+  it('still deletes what is older than the newest, while others stay', async () => {
+    await using place = await aged();
+    const env = { COFFER_RETENTION_DAYS: '15' };
+    const { stderr } = await place.run([...echo, '-p', 'four'], { env });
+    expect(stderr).toMatch(/^retention deletes .*\(one\).*: it is \d+ days older than the newest session, and 15 is/m);
+    expect(await titles(place)).toEqual(['session four', 'session three', 'session two']);
+  });
+
+  it.each([-9_000, 9_000])('of %i days lets -c and last go on with the session used last', async (daysOff) => {
+    await using place = await makePlace();
+    await place.run([...echo, '-p', 'earlier'], { env: daysOff > 0 ? off(daysOff) : {} });
+    await place.run([...echo, '-p', 'used last'], { env: daysOff > 0 ? {} : off(daysOff) });
+    for (const args of [['-c'], ['-r']]) await place.run([...args, '-p', 'again']);
+    const rows = (await place.listed()) as unknown as { title: string; messages: number }[];
+    expect(rows.map(({ title, messages }) => [title, messages]).sort()).toEqual([
+      ['earlier', 2],
+      ['used last', 6],
+    ]);
   });
 });
 

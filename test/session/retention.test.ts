@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { CofferError } from '../../src/errors.ts';
-import { clockTrouble, expiredOf, isOff, type Policy } from '../../src/session/retention.ts';
+import { clockTrouble, expiredOf, isOff, type Policy, takesAll } from '../../src/session/retention.ts';
 import type { Row } from '../../src/session/row.ts';
 import { emptyState } from '../../src/session/state.ts';
 import { summarize } from '../../src/session/summary.ts';
@@ -52,15 +52,13 @@ describe('retention', () => {
 
   it('takes the same where nothing of that is so', () => {
     expect(ids([row('a', 1), row('plain', 99)], { maxSessions: 1 })).toEqual(['plain']);
-    expect(ids([row('plain', 99), row('taken', 99, { kind: 'snapshot' })], { retentionDays: 1 })).toEqual([
-      'plain',
-      'taken',
-    ]);
+    const rows = [row('a', 0), row('plain', 99), row('taken', 99, { kind: 'snapshot' })];
+    expect(ids(rows, { retentionDays: 1 })).toEqual(['plain', 'taken']);
   });
 
   it('says why', () => {
-    expect(expiredOf([row('a', 40)], { retentionDays: 30 }, NOW)[0]?.reason).toBe(
-      'nobody went on with it for 40 days, and 30 is the limit',
+    expect(expiredOf([row('n', 3), row('a', 40)], { retentionDays: 30 }, NOW)[0]?.reason).toBe(
+      'it is 37 days older than the newest session, and 30 is the limit',
     );
     expect(expiredOf([row('a', 1), row('b', 2)], { maxSessions: 1 }, NOW)[0]?.reason).toBe(
       'it has no name and is not among the newest 1',
@@ -95,7 +93,30 @@ describe('retention by age', () => {
   it('takes what is older than that, to the millisecond', () => {
     const rows = [row('a', 30), row('b', 31), row('c', 0)];
     expect(ids(rows, { retentionDays: 30 })).toEqual(['b']);
-    expect(ids([row('a', 30, { updated: NOW - 30 * DAY - 1 })], { retentionDays: 30 })).toEqual(['a']);
+    expect(ids([row('a', 30, { updated: NOW - 30 * DAY - 1 }), row('n', 0)], { retentionDays: 30 })).toEqual(['a']);
+  });
+
+  it.each([-20_000, -40, 0, 40, 400, 20_000])('does not look at the clock: one that is %i days off', (off) => {
+    const rows = [row('b', 31), row('a', 29), row('n', 0)];
+    const found = expiredOf(rows, { retentionDays: 30 }, NOW + off * DAY).map(({ row: { id } }) => id);
+    expect(found).toEqual(off < 0 ? [] : ['b']);
+    expect(expiredOf(rows.slice(0, 1), { retentionDays: 30 }, NOW + off * DAY)).toEqual([]);
+  });
+
+  it.each<[string, Row[], boolean]>([
+    ['nothing', [row('a', 1), row('n', 0)], false],
+    ['some', [row('b', 40), row('a', 20), row('n', 0)], false],
+    ['all but the newest', [row('b', 40), row('a', 41), row('n', 0)], true],
+    ['the only one but the newest', [row('b', 40), row('n', 0)], true],
+    ['all but the newest and what stays in any case', [...kept, row('b', 40), row('n', 0)], true],
+    ['all from before a gap, with several behind it', [row('b', 80), row('c', 81), row('a', 1), row('n', 0)], true],
+    ['some, and between them is no gap', [row('b', 80), row('c', 50), row('a', 28), row('n', 0)], false],
+    ['all, where the newest is pinned', [row('b', 40), row('n', 0, { pinned: true })], true],
+    ['nothing, where all stay in any case', [...kept, row('n', 0)], false],
+    ['nothing, where there is nothing', [], false],
+  ])('is to be asked for if it takes all: %s', (_, rows, all) => {
+    expect(takesAll(rows, { retentionDays: 30 }, NOW)).toBe(all);
+    expect(takesAll(rows, { maxSessions: 1 }, NOW)).toBe(false);
   });
 
   it('takes nothing while something was saved in the future', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Row } from '../../src/session/row.ts';
-import { selectRow } from '../../src/session/select.ts';
+import { lastSession, selectRow } from '../../src/session/select.ts';
 
 function row(number: number, id: string, more: Partial<Row> = {}): Row {
   return {
@@ -75,5 +75,26 @@ describe('selectRow', () => {
 
   it('finds nothing in an empty vault', () => {
     expect(() => selectRow('last', [])).toThrow(expect.objectContaining({ code: 'SESSION_NOT_FOUND' }));
+  });
+});
+
+describe('lastSession', () => {
+  const NOW = 1_000;
+  const pointed = (updated: number) => row(1, 'pointed', { label: '_autosave', autosave: true, begun: 100, updated });
+  const other = (begun: number, updated: number, more: Partial<Row> = {}) =>
+    row(2, 'other', { begun, updated, ...more });
+
+  it.each<[string, Row[], string | undefined]>([
+    ['the newest', [pointed(500), other(50, 400)], 'pointed'],
+    ['one that was open beside _autosave and used later', [pointed(500), other(50, 600)], 'other'],
+    ['_autosave, which was used after one that began behind it', [pointed(500), other(550, 600)], '_autosave'],
+    ['_autosave, saved by a clock far behind', [pointed(0), other(700, 800)], '_autosave'],
+    ['_autosave, where another is dated in the future', [pointed(500), other(50, 2_000)], '_autosave'],
+    ['the newest, where _autosave is held', [{ ...pointed(500), held: { pid: 1, since: 0 } }, other(50, 400)], 'other'],
+    ['the newest, where _autosave is elsewhere', [other(50, 2_000), row(3, 'third', { updated: 1 })], 'other'],
+    ['none', [], undefined],
+  ])('is %s', (_, among, expected) => {
+    const found = lastSession(among, NOW);
+    expect(found?.id).toBe(expected === '_autosave' ? 'pointed' : expected);
   });
 });

@@ -118,10 +118,11 @@ async function finish(chat: Chat): Promise<void> {
 }
 
 /** Where the settings have a retention: the session that is gone on with is held by now, and stays whatever its age. */
-async function prune({ terminal, sessions, settings }: Chat): Promise<void> {
+async function prune(chat: Chat): Promise<void> {
+  const { settings } = chat;
   if (settings.maxSessions === undefined && settings.retentionDays === undefined) return;
   const { pruneAtStart } = await import('./prune.ts');
-  await pruneAtStart(terminal, sessions, settings);
+  await pruneAtStart(chat);
 }
 
 /** Resumes a session, and lets another model answer where one is asked for. Gives whether it did; what can't be leaves the session closed. */

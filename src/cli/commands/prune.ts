@@ -1,10 +1,11 @@
 import { CofferError, isCofferError } from '../../errors.ts';
 import { keepingCaches } from '../../session/removal.ts';
-import { clockTrouble, type Expired, expiredOf, isOff, type Policy } from '../../session/retention.ts';
+import { clockTrouble, type Expired, expiredOf, isOff, type Policy, takesAll } from '../../session/retention.ts';
 import type { Row } from '../../session/row.ts';
 import type { Sessions } from '../../session/sessions.ts';
 import { changeVault } from '../changing.ts';
 import { escapeJson } from '../escape.ts';
+import type { Input } from '../input.ts';
 import { confirmRemoval, describeDoomed } from '../removal.ts';
 import { describeSeen, tellTroubles } from '../rows.ts';
 import type { Settings } from '../settings.ts';
@@ -53,7 +54,12 @@ export async function prune(shell: Shell, options: PruneOptions): Promise<void> 
     for (const one of expired) terminal.tell(`to be deleted: ${describeDoomed(one)}`);
     const yes = options.yes === true;
     const instead = '--yes does without, and --dry-run only shows it';
-    await confirmRemoval({ terminal, input, yes, instead }, expired.length);
+    const all = takesAll(rows, policy, Date.now());
+    if (all) terminal.tell(ALL);
+    // A job that prunes with --yes by the settings has not seen that; limits given for this once are an answer.
+    const answered = yes && (!all || !isOff(given));
+    const without = all && yes ? '--older-than DAYS --yes deletes them all the same' : instead;
+    await confirmRemoval({ terminal, input, yes: answered, instead: without }, expired.length);
     // Somebody may have gone on with one, or named it, while the question stood there.
     const still = new Set(expiredOf(await sessions.list(), policy, Date.now()).map(({ row }) => row.fileId));
     const doomed = expired.filter(({ row }) => still.has(row.fileId));
@@ -72,10 +78,10 @@ export async function prune(shell: Shell, options: PruneOptions): Promise<void> 
  * Deletes at a chat's start what the settings' retention does not keep, and tells each with its reason before. Best effort: what can't be
  * deleted is told and stays. Does nothing where retention is off, or the key is not at hand.
  */
-export async function pruneAtStart(terminal: Terminal, sessions: Sessions, settings: Settings): Promise<void> {
+export async function pruneAtStart({ terminal, input, sessions, settings }: Start): Promise<void> {
   const policy = policyOf(settings);
   if (isOff(policy) || sessions.key.state !== 'ready') return;
-  const expired = await expiredAtStart(terminal, sessions, policy);
+  const expired = await expiredAtStart(terminal, input, sessions, policy);
   const rows = expired.map(({ row }) => row);
   const deleteEach = async (): Promise<void> => {
     for (const one of expired) {
@@ -86,8 +92,47 @@ export async function pruneAtStart(terminal: Terminal, sessions: Sessions, setti
   await attempt(terminal, () => keepingCaches(sessions, rows, deleteEach));
 }
 
-async function expiredAtStart(terminal: Terminal, sessions: Sessions, policy: Policy): Promise<readonly Expired[]> {
-  return (await attempt(terminal, async () => findExpired(terminal, await sessions.list(), policy))) ?? [];
+/** A chat that starts. */
+interface Start {
+  readonly terminal: Terminal;
+  readonly input: Pick<Input, 'ask'>;
+  readonly sessions: Sessions;
+  readonly settings: Settings;
+}
+
+async function expiredAtStart(
+  terminal: Terminal,
+  input: Start['input'],
+  sessions: Sessions,
+  policy: Policy,
+): Promise<readonly Expired[]> {
+  const found = await attempt(terminal, async () => {
+    const rows = await sessions.list();
+    const expired = findExpired(terminal, rows, policy);
+    return (await mayTake(terminal, input, rows, policy, expired)) ? expired : [];
+  });
+  return found ?? [];
+}
+
+/** Asks before a start deletes all there is; nobody else does. */
+async function mayTake(
+  terminal: Terminal,
+  input: Start['input'],
+  rows: readonly Row[],
+  policy: Policy,
+  expired: readonly Expired[],
+): Promise<boolean> {
+  if (!takesAll(rows, policy, Date.now())) return true;
+  terminal.tell(ALL);
+  if (!terminal.interactive) {
+    terminal.tell(
+      'nothing is deleted without a terminal to ask at; coffer prune asks, or deletes with --older-than DAYS --yes',
+    );
+    return false;
+  }
+  for (const one of expired) terminal.tell(`to be deleted: ${describeDoomed(one)}`);
+  const answer = await input.ask(`delete ${expired.length === 1 ? 'it' : `these ${expired.length}`}? [y/N] `);
+  return /^y(es)?$/i.test(answer?.trim() ?? '');
 }
 
 async function attempt<T>(terminal: Terminal, work: () => Promise<T>): Promise<T | undefined> {
@@ -99,6 +144,8 @@ async function attempt<T>(terminal: Terminal, work: () => Promise<T>): Promise<T
     return undefined;
   }
 }
+
+const ALL = 'retention would delete everything but the newest sessions, after a long gap: check the clock';
 
 const OFF =
   'retention is off: nothing is deleted by itself; the settings maxSessions and retentionDays turn it on, and for this once --max-sessions and --older-than do';
