@@ -59,9 +59,14 @@ async function main(): Promise<void> {
     process.exit(1);
   }
   const refusal = await restartTraceless();
-  const [{ Terminal }, { isCofferError }] = await Promise.all([import('./terminal.ts'), import('../errors.ts')]);
+  const [{ Terminal }, { CofferError, isCofferError }] = await Promise.all([
+    import('./terminal.ts'),
+    import('../errors.ts'),
+  ]);
   const terminal = new Terminal();
-  const ending: Ending = { terminal, isCofferError, refusal };
+  const gone = (cause: unknown): CofferError =>
+    new CofferError('USAGE', 'the current directory is gone', { advice: 'change to another one', cause });
+  const ending: Ending = { terminal, isCofferError, gone, refusal };
   process.on('uncaughtException', (error) => process.exit(fail(ending, error)));
   process.exit(await run(ending));
 }
@@ -70,6 +75,8 @@ async function main(): Promise<void> {
 interface Ending {
   readonly terminal: Terminal;
   readonly isCofferError: (error: unknown) => error is CofferError;
+  /** Makes the error of a command that needs the current directory where that was removed. */
+  readonly gone: (cause: unknown) => CofferError;
   /** Why the command can't run. */
   readonly refusal: CofferError | undefined;
 }
@@ -104,7 +111,9 @@ async function command({ terminal, isCofferError, refusal }: Ending): Promise<Co
   return program.run(args, { terminal, env: process.env, leave, exitOf });
 }
 
-function fail({ terminal, isCofferError }: Ending, error: unknown): number {
+function fail({ terminal, isCofferError, gone }: Ending, thrown: unknown): number {
+  const isGone = thrown instanceof Error && 'syscall' in thrown && thrown.syscall === 'uv_cwd';
+  const error = isGone ? gone(thrown) : thrown;
   const message = error instanceof Error ? error.message : String(error);
   if (terminal.json && isCofferError(error)) {
     terminal.failJson(error, exits[error.code]);

@@ -128,8 +128,9 @@ async function fromFile(path: string): Promise<Said[]> {
 }
 
 async function fromProject(directory: string | undefined): Promise<Said[]> {
-  if (directory === undefined) return [];
-  const path = join(resolve(directory), PROJECT_FILE);
+  const found = directory === undefined ? undefined : resolveUnlessGone(directory);
+  if (found === undefined) return [];
+  const path = join(found, PROJECT_FILE);
   const read = await readSettingsFile(path, 'project');
   if (read === undefined) return [];
   const { findFaults, findForbidden, projectKeys } = await import('./settings-schema.ts');
@@ -142,6 +143,16 @@ async function fromProject(directory: string | undefined): Promise<Said[]> {
   const faults = findFaults(read.value);
   if (faults.length > 0) throw invalidSettings(path, faults);
   return saidBy(read.value, { source: 'project', from: path });
+}
+
+/** In a directory that was removed there is no project's file: only who needs the directory fails there. */
+function resolveUnlessGone(directory: string): string | undefined {
+  try {
+    return resolve(directory);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).syscall !== 'uv_cwd') throw error;
+    return undefined;
+  }
 }
 
 /** A variable that is empty counts as not set. What COFFER_DATA_DIR says is taken as it is: a path need not be absolute there. */

@@ -56,6 +56,8 @@ export interface Start {
   patience?: number;
   /** The umask to run under, as the shell writes it. */
   umask?: string;
+  /** A command of the shell that runs before it, in its working directory. */
+  before?: string;
   /** Told everything that came on standard output so far, whenever more comes. */
   onOutput?: (text: string, child: ChildProcess) => void;
   /** Where the sources are; this repository unless told. */
@@ -125,7 +127,8 @@ export class Place implements AsyncDisposable {
 
   /** Runs coffer to its end without a terminal. Rejects where it hangs. */
   async run(args: readonly string[], start: Start = {}): Promise<Result> {
-    const shell = start.umask === undefined ? [] : ['sh', '-c', `umask ${start.umask}; exec "$@"`, 'sh'];
+    const first = [start.umask && `umask ${start.umask}`, start.before].filter(Boolean).map((one) => `${one}; `);
+    const shell = first.length === 0 ? [] : ['sh', '-c', `${first.join('')}exec "$@"`, 'sh'];
     const [file = '', ...rest] = [...shell, process.execPath, this.#file(start), ...args];
     const child = spawn(file, rest, {
       cwd: start.cwd ?? this.project,
