@@ -63,28 +63,30 @@ export function approverOf(chat: Chat, cancel: () => void): Approve | undefined 
 
 /** The question in one row of the terminal: what is drawn over several can't be drawn anew. */
 function questionFor({ columns = 80 }: { columns?: number }): string {
-  const question = 'allow? [o]nce, for this [s]ession, [n]o, [a]lways no: ';
-  return columns > question.length + 8 ? question : '[o]nce [s]ession [n]o [a]lways no: ';
+  const question = 'allow? [y]es, once; for this [s]ession; [n]o; [d]eny for this session: ';
+  return columns > question.length + 8 ? question : '[y]es [s]ession [n]o [d]eny: ';
 }
 
 const answers: Readonly<Record<string, Approval | 'v'>> = {
   '': 'deny',
   n: 'deny',
   no: 'deny',
+  y: 'once',
+  yes: 'once',
   o: 'once',
   once: 'once',
   s: 'session',
   session: 'session',
-  a: 'always',
-  always: 'always',
+  d: 'always',
+  deny: 'always',
   v: 'v',
 };
 
 const words: Readonly<Record<Approval | 'v', string>> = {
-  once: 'once',
+  once: 'yes, once',
   session: 'for this session',
   deny: 'no',
-  always: 'always no',
+  always: 'deny for this session',
   v: 'show all',
 };
 
@@ -176,7 +178,7 @@ function shownLines(request: Request, { terminal }: Chat, whole: boolean): strin
   return [
     ...kept.map((line) => (line === '' ? '' : `  ${colour(cutLine(line, widest), isDiff && terminal.styled)}`)),
     ...(isCut ? [`  … ${left > 0 ? `${left} more lines` : 'cut'}; v shows all`] : []),
-    `  session, always: ${describeRule(request.rule)}`,
+    ...scopeLines(request.rule),
   ];
 }
 
@@ -205,13 +207,21 @@ function codeOf(character: string): string {
   return `\\u{${character.codePointAt(0)?.toString(16)}}`;
 }
 
-/** A rule in words: what a yes or a no is about that holds from now on. */
-function describeRule(rule: string): string {
+/** What an answer is about that holds from now on: exactly what is recorded, which may be more for a denial. */
+function scopeLines(rule: string): string[] {
+  const [allowed, denied] = [describeRule(rule, 'allow'), describeRule(rule, 'deny')];
+  return allowed === denied ? [`  session, deny: ${allowed}`] : [`  session: ${allowed}`, `  deny: ${denied}`];
+}
+
+/** A rule in words, as `decide` in chat/permissions.ts applies it. */
+function describeRule(rule: string, decision: 'allow' | 'deny'): string {
   const at = rule.indexOf(':');
   const kind = at === -1 ? rule : rule.slice(0, at);
   const scope = at === -1 ? undefined : writeOut(rule.slice(at + 1));
-  if (kind === 'read') return `reading anything in ${scope ?? 'the working directory'}`;
-  if (kind === 'write') return `writing anything in ${scope ?? 'the working directory'}`;
-  const network = kind === 'network' ? ', with the network' : '';
+  const isDenied = decision === 'deny';
+  const where = scope === undefined && isDenied ? 'anywhere' : `in ${scope ?? 'the working directory'}`;
+  if (kind === 'read') return `reading anything ${where}`;
+  if (kind === 'write') return `writing anything ${where}`;
+  const network = kind === 'network' ? ', with the network' : isDenied ? ', with the network or without' : '';
   return scope === undefined ? `any command${network}` : `this very command${network}`;
 }

@@ -7,7 +7,7 @@ import { makePlace, type Place } from '../support/coffer.ts';
 import { type ModelServer, startModelServer } from '../support/model-server.ts';
 import type { Terminal } from '../support/pty.ts';
 
-const QUESTION = /allow\? \[o\]nce, for this \[s\]ession, \[n\]o, \[a\]lways no: $/;
+const QUESTION = /allow\? \[y\]es, once; for this \[s\]ession; \[n\]o; \[d\]eny for this session: $/;
 
 let place: Place;
 beforeEach(async () => {
@@ -21,11 +21,11 @@ describe('a tool that wants to do what no rule allows', () => {
     const chat = await begin();
     chat.enter('write x.txt new');
     await chat.waitFor(/write_file wants to: change x\.txt \(\+1 -1\)\n.*\n {2}-old\n {2}\+new\n/s);
-    await chat.waitFor(/session, always: writing anything in the working directory\n/);
+    await chat.waitFor(/ {2}session: writing anything in the working directory\n {2}deny: writing anything anywhere\n/);
     await chat.waitFor(QUESTION);
     expect(await readFile(join(place.project, 'x.txt'), 'utf8')).toBe('old\n');
     chat.enter('o');
-    await chat.waitFor(/no: once\nwrite_file x\.txt\n.*changed x\.txt.*» $/s);
+    await chat.waitFor(/session: yes, once\nwrite_file x\.txt\n.*changed x\.txt.*» $/s);
     expect(await readFile(join(place.project, 'x.txt'), 'utf8')).toBe('new\n');
     chat.enter('write x.txt newer');
     await chat.waitFor(QUESTION);
@@ -44,7 +44,7 @@ describe('a tool that wants to do what no rule allows', () => {
     await chat.waitFor(/run_command wants to: run echo one\n.*this very command\n/s);
     await chat.waitFor(QUESTION);
     chat.enter('session');
-    await chat.waitFor(/no: for this session\nrun_command echo one\n.*exit status 0.*» $/s);
+    await chat.waitFor(/session: for this session\nrun_command echo one\n.*exit status 0.*» $/s);
     chat.enter('run echo one');
     await chat.waitFor(/run_command echo one\n.*exit status 0.*» $/s);
     await leave(chat);
@@ -65,12 +65,12 @@ describe('a tool that wants to do what no rule allows', () => {
     await leave(other);
   });
 
-  it('is denied from then on where the answer is always', async () => {
+  it('is denied from then on where the answer is deny', async () => {
     const chat = await begin();
     chat.enter('write x.txt one');
     await chat.waitFor(QUESTION);
-    chat.enter('always');
-    await chat.waitFor(/no: always no\nwrite_file x\.txt: denied\n.*» $/s);
+    chat.enter('deny');
+    await chat.waitFor(/session: deny for this session\nwrite_file x\.txt: denied\n.*» $/s);
     chat.enter('write y.txt two');
     await chat.waitFor(/write_file y\.txt: denied\n.*» $/s);
     await leave(chat);
@@ -85,10 +85,10 @@ describe('a tool that wants to do what no rule allows', () => {
     chat.enter('write x.txt one');
     await chat.waitFor(QUESTION);
     chat.enter('yes');
-    await chat.waitFor(/no: yes\n/);
+    await chat.waitFor(/session: yes\n/);
     await chat.waitFor(QUESTION);
     chat.key('enter');
-    await chat.waitFor(/no: no\nwrite_file x\.txt: denied\n.*» $/s);
+    await chat.waitFor(/session: no\nwrite_file x\.txt: denied\n.*» $/s);
     await leave(chat);
     await expect(access(join(place.project, 'x.txt'))).rejects.toThrow('ENOENT');
   });
@@ -98,7 +98,7 @@ describe('a tool that wants to do what no rule allows', () => {
     chat.enter('write x.txt one');
     await chat.waitFor(QUESTION);
     chat.key(key);
-    await chat.waitFor(/no: no, and the turn ends\nwrite_file x\.txt: cancelled\ncancelled\n.*» $/s);
+    await chat.waitFor(/session: no, and the turn ends\nwrite_file x\.txt: cancelled\ncancelled\n.*» $/s);
     chat.enter('nothing');
     await chat.waitFor(/I do what I am told.*» $/s);
     await leave(chat);
@@ -134,7 +134,7 @@ describe('a tool that wants to do what no rule allows', () => {
     await chat.waitFor(QUESTION);
     await expect(access(join(place.project, 'x.txt'))).rejects.toThrow('ENOENT');
     chat.key('enter');
-    await chat.waitFor(/no: no\nwrite_file x\.txt: denied\n/);
+    await chat.waitFor(/session: no\nwrite_file x\.txt: denied\n/);
     await chat.waitFor(/» o\ndone\n.*» s\ndone\n.*» o$/s);
     chat.key('ctrl+u');
     await leave(chat);
@@ -162,7 +162,7 @@ describe('a tool that wants to do what no rule allows', () => {
     chat.enter('write x.txt one');
     await chat.waitFor(QUESTION);
     chat.enter('o');
-    await chat.waitFor(/no: once\nwrite_file x\.txt\n.*» $/s);
+    await chat.waitFor(/session: yes, once\nwrite_file x\.txt\n.*» $/s);
     await leave(chat);
     expect(await readFile(join(place.project, 'x.txt'), 'utf8')).toBe('one\n');
     expect(await place.sessionFiles()).toEqual([]);
@@ -186,7 +186,7 @@ describe('a tool that wants to do what no rule allows', () => {
     await chat.waitFor(QUESTION);
     expect(chat.screen().split('wants to')[1]).not.toContain('line 99');
     chat.enter('v');
-    await chat.waitFor(/no: show all\n.*line 99\n/s);
+    await chat.waitFor(/session: show all\n.*line 99\n/s);
     await chat.waitFor(QUESTION);
     chat.key('enter');
     await chat.waitFor(/denied.*» $/s);

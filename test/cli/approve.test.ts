@@ -4,7 +4,7 @@ import type { Chat } from '../../src/cli/chat.ts';
 import { Input } from '../../src/cli/input.ts';
 import { FakeTerminal } from './fake-terminal.ts';
 
-const QUESTION = /lways no: $/;
+const QUESTION = /(?:session|eny): $/;
 const request = { toolCallId: 'c1', toolName: 'run_command', rule: 'command:ls', about: 'run ls', detail: 'ls' };
 
 describe('the question whether a tool may', () => {
@@ -47,9 +47,9 @@ describe('the question whether a tool may', () => {
     const answer = approve(request, idle());
     await fake.waitFor(QUESTION);
     fake.type('\u001b[200~o\rs\r\u001b[201~\r');
-    await fake.waitFor(/no: o s \n.*no: $/s);
+    await fake.waitFor(/session: o s \n.*session: $/s);
     fake.type('constructor\r');
-    await fake.waitFor(/no: constructor\n.*no: $/s);
+    await fake.waitFor(/session: constructor\n.*session: $/s);
     fake.type('\r');
     expect(await answer).toBe('deny');
   });
@@ -61,7 +61,7 @@ describe('the question whether a tool may', () => {
     const { fake, approve } = at(env);
     const detail = '--- a\n+++ a\n@@ -1 +1 @@\n-old \u001b[2J\n+new\n';
     const answer = approve({ ...request, toolName: 'write_file', rule: 'write:/etc', detail }, idle());
-    await fake.waitFor(/ {2}-old \\x1b\[2J\n {2}\+new\n {2}session, always: writing anything in \/etc\n/);
+    await fake.waitFor(/ {2}-old \\x1b\[2J\n {2}\+new\n {2}session, deny: writing anything in \/etc\n/);
     expect(fake.shown.includes('\u001b[32m+new\u001b[39m')).toBe(coloured);
     await fake.waitFor(QUESTION);
     fake.type('\r');
@@ -69,16 +69,17 @@ describe('the question whether a tool may', () => {
   });
 
   it.each([
-    ['read', 'reading anything in the working directory'],
-    ['read:/srv/\u200bx', 'reading anything in /srv/\\u{200b}x'],
-    ['write', 'writing anything in the working directory'],
-    ['command:ls', 'this very command'],
-    ['network:curl x', 'this very command, with the network'],
+    ['read', '  session: reading anything in the working directory\n  deny: reading anything anywhere\n'],
+    ['read:/srv/\u200bx', '  session, deny: reading anything in /srv/\\u{200b}x\n'],
+    ['write', '  session: writing anything in the working directory\n  deny: writing anything anywhere\n'],
+    ['write:/srv', '  session, deny: writing anything in /srv\n'],
+    ['command:ls', '  session: this very command\n  deny: this very command, with the network or without\n'],
+    ['network:curl x', '  session, deny: this very command, with the network\n'],
   ])('says what %s means from then on', async (rule, words) => {
     const { fake, approve } = at();
     const answer = approve({ ...request, rule }, idle());
     await fake.waitFor(QUESTION);
-    expect(fake.shown).toContain(`  session, always: ${words}\n`);
+    expect(fake.shown).toContain(words);
     fake.type('\r');
     await answer;
   });
@@ -106,7 +107,7 @@ describe('the question whether a tool may', () => {
     const { fake, approve } = at();
     Object.assign(fake.stdout, { columns: 40 });
     const answer = approve(request, idle());
-    const [line] = await fake.waitFor(/[^\r\n]*lways no: $/);
+    const [line] = await fake.waitFor(/[^\r\n]*eny: $/);
     expect(line.length).toBeLessThan(40);
     fake.type('o\r');
     expect(await answer).toBe('once');
@@ -116,8 +117,36 @@ describe('the question whether a tool may', () => {
     const { fake, approve } = at();
     const answer = approve(request, idle());
     await fake.waitFor(QUESTION);
-    fake.type('ox\u007f\u007fs\u0015a\r');
+    fake.type('ox\u007f\u007fs\u0015d\r');
     expect(await answer).toBe('always');
+  });
+
+  it.each([
+    ['y', 'once'],
+    ['yes', 'once'],
+    ['Y', 'once'],
+    ['o', 'once'],
+    ['s', 'session'],
+    ['n', 'deny'],
+    ['d', 'always'],
+    ['deny', 'always'],
+    ['', 'deny'],
+  ])('takes %j for %s', async (typed, expected) => {
+    const { fake, approve } = at();
+    const answer = approve(request, idle());
+    await fake.waitFor(QUESTION);
+    fake.type(`${typed}\r`);
+    expect(await answer).toBe(expected);
+  });
+
+  it.each(['a', 'always', 'A', 'all', 'allow'])('asks again for %j, which could mean either', async (typed) => {
+    const { fake, approve } = at();
+    const answer = approve(request, idle());
+    await fake.waitFor(QUESTION);
+    fake.type(`${typed}\r`);
+    await fake.waitFor(new RegExp(`session: ${typed}\\n.*session: $`, 's'));
+    fake.type('\r');
+    expect(await answer).toBe('deny');
   });
 
   it('is withdrawn when the turn is cancelled from elsewhere', async () => {

@@ -70,7 +70,7 @@ export const rowsCD: readonly Requirement[] = [
       ] as const) {
         await terminal.waitFor(/» /);
         terminal.enter(`write new.txt ${words ?? 'never'}`);
-        await terminal.waitFor(/allow\? \[o\]nce, for this \[s\]ession, \[n\]o, \[a\]lways no: /);
+        await terminal.waitFor(/allow\? \[y\]es, once; for this \[s\]ession; \[n\]o; \[d\]eny for this session: /);
         terminal.enter(answer);
         await terminal.waitFor(/write_file new\.txt/);
         if (words === undefined) expect(() => readFileSync(path)).toThrow('ENOENT');
