@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Prints the events in a coffer file, one JSON object a line; docs/format.md explains every byte.
-usage: read_vault.py KEYFILE FILE   (KEYFILE: the vault key as 64 hex digits or base64; - is standard input)"""
-import base64, hashlib, hmac, re, struct, sys, zstandard  # Debian: python3-zstandard python3-cryptography
+usage: read_vault.py KEYFILE FILE   (FILE may be vault.json: printed if its MAC is right; KEYFILE: the vault key as 64 hex digits or base64; - is standard input)"""
+import base64, hashlib, hmac, json, re, struct, sys, zstandard  # Debian: python3-zstandard python3-cryptography
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256, SHA512
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
@@ -48,12 +48,23 @@ def events(key, file):
         if not plain: return print(f"read_vault: frame {n} was never finished and is left out", file=sys.stderr)
         yield from segments(plain, 1024 if n else 4096)
         link, at, n = hashlib.sha256(link + head).digest(), at + 4 + size, n + 1
+
+def record(key, text):  # vault.json; sessions are read without it, each header names its key
+    fields = json.loads(text)
+    others = {name: fields[name] for name in fields if name != "mac"}
+    canonical = json.dumps(others, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    mac = hmac.digest(HKDF(SHA256(), 32, b"", b"coffer/v1/record").derive(key), canonical, "sha256").hex()
+    need(hmac.compare_digest(mac, fields.get("mac", "")), "vault.json is not what was written with this key")
+    return text
+
 if len(sys.argv) != 3: sys.exit(__doc__)
 try:
     text = (sys.stdin.read() if sys.argv[1] == "-" else open(sys.argv[1]).read()).strip()
     secret = bytes.fromhex(text) if re.fullmatch("[0-9a-fA-F]{64}", text) else base64.b64decode(text, validate=True)
     need(len(secret) == 32, "no vault key in the key file")
-    lines = b"".join(events(secret, open(sys.argv[2], "rb").read())).splitlines(keepends=True)
+    file = open(sys.argv[2], "rb").read()
+    if file[:1] == b"{": sys.exit(sys.stdout.buffer.write(record(secret, file)) and None)
+    lines = b"".join(events(secret, file)).splitlines(keepends=True)
     pairs = zip(lines, [line[:24].split(b",")[0] for line in lines[1:]] + [b""])  # a message before an event with its id is a draft
     sys.stdout.buffer.write(b"".join(a for a, b in pairs if b'"type":"message"' not in a[:80] or a[:24].split(b",")[0] != b))
 except Exception as error:  # whatever it is, nothing was printed: one line, and not a traceback with plaintext in it

@@ -197,7 +197,7 @@ async function reseal(
   const file = requireGenuine(place, keys);
   const from = file.retiring ?? '';
   // Before anything is sealed with it: the old key, which the certificate opens with, is gone in the end.
-  await know(known, place.root, file);
+  await known.settle(place.root, file.key);
   const marked = seen.read(keys).lines.marks;
   const marks = new Map<string, Mark>();
   const remaining: Remaining[] = [];
@@ -230,13 +230,6 @@ async function reseal(
   const { retiring: _key, retiringSlots: _slots, ...settled } = file;
   const { counter } = await writeVaultFile(place, seen, { key: keys.key }, settled);
   return { ...rotated, keys: { key: keys.key, counter, named: { key: file.key } } };
-}
-
-/** A key that is known already must be followed by the new one; without a place for known vaults there is nothing to follow. */
-async function know(known: KnownVaults, directory: string, { key }: VaultFile): Promise<void> {
-  const before = known.find(directory).key;
-  if (before === undefined) await known.note(directory, { key });
-  else if (before !== key) await known.change(directory, { key });
 }
 
 /**

@@ -1,7 +1,10 @@
 import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { VaultKey } from '../../src/envelope/key.ts';
 import { sessionsOf } from '../../src/session/open-vault.ts';
+import { authenticated } from '../../src/vault/keys/record.ts';
+import type { VaultFile } from '../../src/vault/keys/shape.ts';
 import { networkWarning } from '../../src/vault/network-warning.ts';
 import { FakeTerminal, makeFolder, runHere } from './fake-terminal.ts';
 
@@ -30,10 +33,12 @@ function write(path: string, text: string): void {
   writeFileSync(join(vault, path), text, { mode: 0o600 });
 }
 
+/** Changes vault.json as coffer would, with a MAC of its own. */
 function change(edit: (file: Record<string, unknown>) => void): void {
   const file = JSON.parse(readFileSync(join(vault, 'vault.json'), 'utf8')) as Record<string, unknown>;
   edit(file);
-  write('vault.json', JSON.stringify(file));
+  const key = VaultKey.from(readFileSync(join(folder, 'coffer-key')));
+  write('vault.json', JSON.stringify(authenticated(file as unknown as VaultFile, key)));
 }
 
 describe('doctor', () => {
@@ -61,6 +66,15 @@ describe('doctor', () => {
     expect((await doctor()).out).toContain(
       '  a rotation of the key was begun and not finished; coffer key rotate goes on with it\n',
     );
+  });
+
+  it('names a vault.json that something else changed', async () => {
+    const file = JSON.parse(readFileSync(join(vault, 'vault.json'), 'utf8')) as Record<string, unknown>;
+    write('vault.json', JSON.stringify({ ...file, provider: 'somebody else' }));
+    const { code, out } = await doctor();
+    expect(out).toContain('vault.json is not as coffer wrote it: its MAC is wrong; sessions stay readable');
+    expect(out).toContain('files: 1 sealed');
+    expect(code).toBe(13);
   });
 
   it('lists what is in quarantine with its note, and says what to do', async () => {

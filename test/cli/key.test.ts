@@ -74,7 +74,7 @@ describe('coffer key', () => {
     expect(slots()).toEqual([]);
   });
 
-  it('leaves the last way in where the key is not passed in any more', async () => {
+  it('removes nothing where the key is not passed in any more', async () => {
     const add = new FakeTerminal();
     add.stdin.end('correct horse\n');
     expect((await runHere(add, ['key', 'add-passphrase'], env)).code).toBe(0);
@@ -82,7 +82,7 @@ describe('coffer key', () => {
     rmSync(join(folder, 'coffer-key'));
     const remove = new FakeTerminal();
     const refused = await runHere(remove, ['key', 'remove', id], env);
-    expect(refused).toMatchObject({ code: 1, error: { code: 'FAILED' } });
+    expect(refused).toMatchObject({ code: 12, error: { code: 'KEY_ABSENT' } });
     expect(slots()).toHaveLength(1);
   });
 

@@ -127,8 +127,10 @@ describe('fixed vectors', () => {
       for (const [, vector] of again) expectOpens(vector);
       const named = (vectors: [string, Vector][]): unknown => vectors.map(([name, { file, ...rest }]) => [name, rest]);
       expect(named(again)).toEqual(named(opened));
-      const slots = [folder, VECTORS].map((from) => readFileSync(join(from, 'recovery-slot.json'), 'utf8'));
-      expect(slots[0]).toBe(slots[1]);
+      for (const name of ['recovery-slot.json', 'record.json']) {
+        const made = [folder, VECTORS].map((from) => readFileSync(join(from, name), 'utf8'));
+        expect(made[0]).toBe(made[1]);
+      }
     } finally {
       rmSync(folder, { recursive: true });
     }

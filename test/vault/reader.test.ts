@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { LookUp } from '../../src/keyring/keyring.ts';
@@ -28,6 +28,22 @@ describe('docs/read_vault.py on a vault', () => {
       usage: { inputTokens: 1, outputTokens: null, cost: null },
     });
     expect(await readByPython(at, session.fileId!)).toBe(encodeEvents(session.events).toString());
+  });
+
+  it('prints vault.json as it stands, and nothing of one that something else changed', async (context) => {
+    requirePython(context);
+    const at = home();
+    await using sessions = await at.open();
+    await sessions.slots.addPassphrase('grüße');
+    await begin(sessions).append(user('one'));
+    const path = join(at.directory, 'vault.json');
+    const text = readFileSync(path, 'utf8');
+    const { secret } = (await at.keyring.get(JSON.parse(text).key)) as LookUp & { outcome: 'READY' };
+    const read = (): { status: number | null; stdout: string; stderr: string } =>
+      spawnSync(PYTHON, [READER, '-', path], { input: secret.toString('hex'), encoding: 'utf8' });
+    expect(read()).toMatchObject({ status: 0, stdout: text, stderr: '' });
+    writeFileSync(path, text.replace('"memory"', '"keytar"'));
+    expect(read()).toMatchObject({ status: 1, stdout: '', stderr: expect.stringContaining('vault.json is not') });
   });
 
   it('prints a reply once that was saved while it arrived, in a file of several frames', async (context) => {

@@ -271,6 +271,21 @@ def recovery_slot():
             "slot": {**parameters, "wrapped": base64.b64encode(wrapped).decode()}}
 
 
+def record():
+    """vault.json with its MAC, and a successor certificate."""
+    old, key, slot = fixed("retired key", 32), fixed("record key", 32), recovery_slot()["slot"]
+    old_id, key_id = (hkdf_sha256(each, b"coffer/v1/key-id", 16) for each in (old, key))
+    frame_key = hkdf_sha256(old, b"coffer/v1/frame", 32)
+    sealed = message(frame_key, b"coffer/v1/successor\x00" + old_id, fixed("successor salt", 24), key_id)
+    fields = {"format": 1, "key": key_id.hex(), "backend": "keytar", "provider": "gnome-keyring \u2013 \u00e9", "slots": [slot],
+              "successors": [{"from": old_id.hex(), "to": key_id.hex(), "sealed": base64.b64encode(sealed).decode()}],
+              "counter": 7}
+    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    mac_key = hkdf_sha256(key, b"coffer/v1/record", 32)
+    return {"key": key.hex(), "retired": old.hex(), "macKey": mac_key.hex(), "canonical": canonical,
+            "record": {**fields, "mac": mac(hashes.SHA256, mac_key, canonical.encode()).hex()}}
+
+
 def write(folder, name, vector):
     text = json.dumps(vector, indent=2, ensure_ascii=False) + "\n"
     (folder / f"{name}.json").write_text(text, encoding="utf-8")
@@ -289,6 +304,7 @@ def main():
     for name, vector in bad():
         write(refused, name, vector)
     write(Path(sys.argv[1]), "recovery-slot", recovery_slot())
+    write(Path(sys.argv[1]), "record", record())
 
 
 main()

@@ -74,6 +74,16 @@ export class KnownVaults {
     }
   }
 
+  /**
+   * Makes sure that no other key than `key` stands in the file, which a later process would look for in vain. Durable when it resolves.
+   * Throws as {@link change}.
+   */
+  async settle(directory: string, key: string): Promise<void> {
+    const before = this.#read().get(realPath(directory))?.key;
+    if (before !== undefined && before !== key) await this.change(directory, { key });
+    else if (before === undefined) await this.note(directory, { key });
+  }
+
   get #path(): string {
     return realPath(join(this.#directory, 'vaults.json')); // whoever keeps settings elsewhere may have made links
   }
