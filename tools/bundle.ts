@@ -11,7 +11,7 @@ const SHARED: readonly string[] = ['cli/rows', 'cli/slash/parse', 'chat/provider
  */
 const FILES: Readonly<Record<string, readonly string[]>> = {
   // Before the compile cache is switched on, and all there is to --version.
-  terminal: ['cli/terminal', 'errors'],
+  terminal: ['cli/terminal', 'cli/descriptors', 'errors'],
   // What every command shares, up to the question for the key, and the list, which has little of its own.
   start: [
     ...['cli/run', 'cli/signals', 'cli/settings', 'cli/shell', 'cli/commands/sessions', 'session/project'],

@@ -102,6 +102,8 @@ async function command({ terminal, isCofferError, refusal }: Ending): Promise<Co
   }
   process.umask(0o077);
   await settleDirectories(process.env);
+  const { keepDescriptors } = await import('./descriptors.ts');
+  keepDescriptors(args, process.env);
   if (!isTraceless(args)) cacheCompiled();
   terminal.json = !isCompleting && args.includes('--json');
   const [{ tameSignals }, program] = await Promise.all([import('./signals.ts'), import('./run.ts')]);

@@ -1,0 +1,69 @@
+// Not imported: every start comes by here, and an import of node:fs loads its streams.
+const { closeSync, openSync, readdirSync, readFileSync, readlinkSync } = process.getBuiltinModule('node:fs');
+
+/** As `fdinfo` shows it of a descriptor that programs we start don't get. */
+const CLOSE_ON_EXEC = 0o2_000_000;
+
+/** The first descriptor that Node may leave as it was inherited: those below it are marked at its start. */
+const FIRST = 16;
+
+/** The highest descriptor that is marked. */
+const LAST = 1023;
+
+/**
+ * Closes the descriptors above stderr that were inherited and that programs we start would inherit in turn: a key or a passphrase may be
+ * read from one. What `args` or `env` name as a path (`/dev/fd/63`) or as COFFER_KEY_FD stays open under its number, for this process
+ * alone. Linux only: elsewhere Node starts programs without them.
+ */
+export function keepDescriptors(args: readonly string[], env: NodeJS.ProcessEnv): void {
+  if (process.platform !== 'linux') return;
+  for (const fd of inherited()) {
+    if (isNamed(fd, args, env)) mark(fd);
+    else closeSync(fd);
+  }
+}
+
+function inherited(): number[] {
+  return readdirSync('/proc/self/fd')
+    .map(Number)
+    .filter((fd) => fd >= FIRST && isInheritable(fd));
+}
+
+function isInheritable(fd: number): boolean {
+  try {
+    const [, flags] = /^flags:\s*([0-7]+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')) ?? [];
+    return flags !== undefined && (Number.parseInt(flags, 8) & CLOSE_ON_EXEC) === 0;
+  } catch {
+    return false; // the directory that was listed, closed by now
+  }
+}
+
+function isNamed(fd: number, args: readonly string[], env: NodeJS.ProcessEnv): boolean {
+  if (env['COFFER_KEY_FD'] === `${fd}`) return true;
+  const path = new RegExp(`^(/dev/fd|/proc/self/fd)/0*${fd}$`);
+  return [...args, ...Object.values(env)].some((word) => word !== undefined && path.test(word));
+}
+
+/**
+ * Puts what is open under a number there once more, marked: Node marks what it opens, and takes the lowest free number. Sockets and named
+ * pipes can't be opened a second time so; they are left, and are read before a tool runs.
+ */
+function mark(fd: number): void {
+  if (fd > LAST || !canBeOpened(fd)) return;
+  const again = openSync(`/proc/self/fd/${fd}`, 'r');
+  closeSync(fd);
+  const extra = [again];
+  for (let next = again; next < fd; extra.push(next)) next = openSync(`/proc/self/fd/${again}`, 'r');
+  for (const each of extra) if (each !== fd) closeSync(each);
+}
+
+function canBeOpened(fd: number): boolean {
+  try {
+    const target = readlinkSync(`/proc/self/fd/${fd}`);
+    if (target.startsWith('pipe:')) return true;
+    // Read from the start again, which is right only where nothing has been read yet.
+    return target.startsWith('/') && /^pos:\s*0$/m.test(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
