@@ -58,6 +58,8 @@ export function base(root: '--bind' | '--ro-bind', network: boolean): string[] {
     ...['--cap-drop', 'ALL', '--die-with-parent'],
     ...[root, '/', '/', '--dev', '/dev', '--proc', '/proc'],
     ...EMPTY.flatMap((path) => ['--tmpfs', path]),
+    // The kernel lists there which keys somebody has.
+    ...['/proc/keys', '/proc/key-users'].flatMap((path) => ['--ro-bind-try', '/dev/null', path]),
     ...PROGRAMS.flatMap((path) => ['--ro-bind-try', path, path]),
   ];
 }

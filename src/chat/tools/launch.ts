@@ -5,6 +5,8 @@ export interface Launch {
   readonly directory: string;
   readonly env: Readonly<Record<string, string>>;
   readonly sandboxed: boolean;
+  /** What a sandbox reads on descriptor 5. */
+  readonly filter?: Buffer | undefined;
 }
 
 /**

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
-import type { Readable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Launch } from './launch.ts';
 
@@ -29,10 +29,11 @@ export async function runProgram(
   signal: AbortSignal,
 ): Promise<Ended> {
   const { file, args, directory: cwd, env } = launch;
-  const inform = launch.sandboxed ? (['pipe'] as const) : [];
+  const inform = launch.sandboxed ? (['pipe', 'pipe'] as const) : [];
   const child = spawn(file, args, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe', 'pipe', ...inform] });
   const info = new Output(4096, () => undefined);
   (child.stdio[4] as Readable | undefined)?.on('data', (bytes: Buffer) => info.add(bytes));
+  if (launch.filter) giveFilter(child, launch.filter);
   const stopped = Promise.withResolvers<'timeout' | 'flooded' | 'cancelled'>();
   const output = new Output(most, () => stopped.resolve('flooded'));
   const complaints = new Output(4096, () => undefined);
@@ -62,6 +63,13 @@ export async function runProgram(
     signal.removeEventListener('abort', cancel);
     for (const stream of child.stdio) stream?.destroy();
   }
+}
+
+/** Writes what bubblewrap reads on descriptor 5. One that ends without reading it says why elsewhere. */
+export function giveFilter(child: ChildProcess, filter: Buffer): void {
+  const pipe = (child.stdio as readonly unknown[])[5] as Writable;
+  pipe.on('error', () => undefined);
+  pipe.end(filter);
 }
 
 /** What a program prints, as much as may be kept. */

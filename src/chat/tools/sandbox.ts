@@ -1,6 +1,8 @@
-import { execFile } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { chmod, lstat, realpath, stat } from 'node:fs/promises';
 import { delimiter, isAbsolute, join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { isWithin } from '../permissions.ts';
 import {
   type Bounds,
@@ -15,8 +17,10 @@ import {
   sandboxArguments,
 } from '../sandbox/arguments.ts';
 import { type Aside, putAside } from '../sandbox/aside.ts';
+import { systemCallFilter } from '../sandbox/seccomp.ts';
 import { survey } from '../sandbox/survey.ts';
 import { commandEnv, type Launch, watched } from './launch.ts';
+import { giveFilter } from './program.ts';
 
 /** A bubblewrap that works here. */
 export interface Sandbox {
@@ -58,9 +62,10 @@ export async function confine({ bwrap }: Sandbox, command: string, bounds: Bound
   const fixed = await mountable(fixedPaths(before, place, directory));
   const options = await sandboxArguments(bounds, outermost([...hidden, ...secrets]), fixed);
   const env = { ...commandEnv(place.env), TMPDIR: '/tmp' };
-  const args = ['--info-fd', '4', ...options, '--', ...watched(command)];
+  const filter = systemCallFilter(bounds.network);
+  const args = ['--info-fd', '4', ...filtered(filter), ...options, '--', ...watched(command)];
   return {
-    launch: { file: bwrap, args, directory, env, sandboxed: true },
+    launch: { file: bwrap, args, directory, env, sandboxed: true, filter },
     async finish() {
       const isNew = (path: string): boolean => !before.unseen.includes(path);
       let after = await survey(directory, left);
@@ -104,12 +109,23 @@ function remember(bwrap: string, answer: Promise<string | undefined>): Promise<s
   return answer;
 }
 
+function filtered(filter: Buffer | undefined): string[] {
+  return filter === undefined ? [] : ['--seccomp', '5'];
+}
+
 /** Makes the smallest sandbox there is; gives why that failed. */
-function tryOut(bwrap: string): Promise<string | undefined> {
-  const args = [...base('--ro-bind', false), '--', '/bin/sh', '-c', ':'];
-  return new Promise((resolve) => {
-    execFile(bwrap, args, { env: {}, timeout: 10_000 }, (error, _, stderr) => {
-      resolve(error === null ? undefined : stderr.trim().split('\n')[0] || error.message);
-    });
+async function tryOut(bwrap: string): Promise<string | undefined> {
+  const filter = systemCallFilter(false);
+  const args = [...filtered(filter), ...base('--ro-bind', false), '--', '/bin/sh', '-c', ':'];
+  const stdio = ['ignore', 'ignore', 'pipe', 'ignore', 'ignore', 'pipe'] as const;
+  const child = spawn(bwrap, args, { env: {}, timeout: 10_000, stdio: [...stdio] });
+  if (filter) giveFilter(child, filter);
+  const ended = new Promise<number | string | null>((resolve) => {
+    child.once('error', (error) => resolve(error.message));
+    child.once('close', (code) => resolve(code));
   });
+  const complaint = await text(child.stderr as Readable).catch(() => '');
+  const code = await ended;
+  if (code === 0) return undefined;
+  return complaint.trim().split('\n')[0] || `it ended with ${code}`;
 }

@@ -233,10 +233,11 @@ describe('in a sandbox', () => {
       DBUS_SESSION_BUS_ADDRESS: `unix:path=${bus.replaceAll('-', '%2d')},guid=00`,
     };
     for (const path of [bus, agent, join(runtime, 'control')]) {
-      expect(await run(at, connect({ path }), { env: { PATH: process.env['PATH'] } })).toBe('reached\n');
-      for (const network of [true, false]) {
-        expect(await run(at, connect({ path }), { env }, { network })).toMatch(/^(ECONNREFUSED|ENOENT|EACCES)\n$/);
-      }
+      const bare = { env: { PATH: process.env['PATH'] } };
+      expect(await run(at, connect({ path }), bare, { network: true })).toBe('reached\n');
+      expect(await run(at, connect({ path }), { env }, { network: true })).toMatch(/^(ECONNREFUSED|ENOENT|EACCES)\n$/);
+      // Without the network there are no such sockets, wherever one may be.
+      expect(await run(at, connect({ path }), bare)).toMatch(/PermissionError/);
     }
   });
 
@@ -244,7 +245,7 @@ describe('in a sandbox', () => {
     requireSandbox(context);
     const name = `\0coffer-test-${process.pid}`;
     await listen(name);
-    expect(await run(world(), connect({ path: name }))).toBe('ECONNREFUSED\n');
+    expect(await run(world(), connect({ path: name }))).toMatch(/PermissionError/);
   });
 
   it.for(['/', '/home'])(
