@@ -4,7 +4,7 @@ import { defineConfig, type ViteUserConfig } from 'vitest/config';
 const config: ViteUserConfig = defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    setupFiles: ['test/support/own-config.ts'],
+    setupFiles: [join(import.meta.dirname, 'test/support/own-config.ts')],
     pool: 'forks',
     maxWorkers: 2,
     // For tests that hang; a busy machine is no reason to fail, and the programs that tests start have a limit of their own below this.

@@ -57,7 +57,7 @@ export async function readPassphraseFile(path: string): Promise<string> {
     bytes = await readFile(path);
   } catch (cause) {
     const reason = (cause as NodeJS.ErrnoException).code ?? 'unknown error';
-    throw new CofferError('KEY_ABSENT', `the passphrase file ${path} cannot be read: ${reason}`, { cause });
+    throw new CofferError('KEY_ABSENT', `the passphrase file ${path} cannot be read`, { reason, cause });
   }
   if (bytes.length > PASSPHRASE_FILE_LIMIT) throw unusable(path, 'is larger than 64 KiB');
   const passphrase = decode(path, bytes).replace(/\r?\n$/, '');

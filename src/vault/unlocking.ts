@@ -113,7 +113,7 @@ export class Unlocking {
     const { promise, reject } = this.#stop;
     promise.catch(() => undefined); // perhaps no call is left that waits
     this.#stop = Promise.withResolvers<never>();
-    reject(new CofferError('KEY_TIMEOUT', 'stopped waiting for the vault key: the keychain has not answered'));
+    reject(new CofferError('KEY_TIMEOUT', 'stopped waiting for the vault key', { reason: UNANSWERED }));
     return true;
   }
 
@@ -215,6 +215,9 @@ export class Unlocking {
   }
 }
 
-const NOT_YET = new CofferError('KEY_TIMEOUT', 'no vault key yet: the keychain has not answered', {
+const UNANSWERED = 'the keychain has not answered';
+
+const NOT_YET = new CofferError('KEY_TIMEOUT', 'no vault key yet', {
+  reason: UNANSWERED,
   advice: 'waiting for it',
 });

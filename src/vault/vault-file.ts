@@ -7,7 +7,7 @@ import { isInteger, wrongField } from './fields.ts';
 import { type AuthenticatedFile, authenticated } from './keys/record.ts';
 import { type VaultFile, vaultFileChecks } from './keys/shape.ts';
 
-export type { KeySlot, PassphraseSlot, RecoverySlot, Successor, VaultFile } from './keys/shape.ts';
+export type { KeySlot, PassphraseSlot, RecoverySlot, VaultFile } from './keys/shape.ts';
 
 /** vault.json as it stands. */
 export interface FoundFile {

@@ -104,7 +104,7 @@ export class KnownVaults {
 }
 
 /** The path that a data directory is known by, through all links; one that isn't there yet by its name. */
-export function realPath(directory: string): string {
+function realPath(directory: string): string {
   try {
     return realpathSync(directory);
   } catch (error) {
