@@ -6,6 +6,7 @@ import { campaign as exits } from './exits.ts';
 import { campaign as firstUse } from './first-use.ts';
 import { campaign as format } from './format.ts';
 import { campaign as fuzz } from './fuzz.ts';
+import { campaign as inputs } from './inputs.ts';
 import { campaign as keychain } from './keychain-states.ts';
 import { campaign as powerCut } from './power-cut.ts';
 import { campaign as writers } from './writers.ts';
@@ -21,5 +22,6 @@ export const campaigns: readonly Campaign[] = [
   exits,
   format,
   fuzz,
+  inputs,
   keychain,
 ];
