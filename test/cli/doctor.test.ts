@@ -37,7 +37,7 @@ function write(path: string, text: string): void {
 function change(edit: (file: Record<string, unknown>) => void): void {
   const file = JSON.parse(readFileSync(join(vault, 'vault.json'), 'utf8')) as Record<string, unknown>;
   edit(file);
-  const key = VaultKey.from(readFileSync(join(folder, 'coffer-key')));
+  const key = VaultKey.from(Buffer.from(readFileSync(join(folder, 'coffer-key'), 'utf8').trim(), 'hex'));
   write('vault.json', JSON.stringify(authenticated(file as unknown as VaultFile, key)));
 }
 
