@@ -1,0 +1,126 @@
+import { randomBytes } from 'node:crypto';
+import { chmod, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it, type TestContext } from 'vitest';
+import { VaultKey } from '../../src/envelope/key.ts';
+import { authenticated } from '../../src/vault/keys/record.ts';
+import type { VaultFile } from '../../src/vault/keys/shape.ts';
+import { makePlace, type Place, type Result, usual } from '../support/coffer.ts';
+import { type Bus, requireKeychain, startKeychain } from '../support/keychain.ts';
+
+/** A machine with a real keychain, and two vaults of one user whose keys are in it. */
+interface Machine extends AsyncDisposable {
+  readonly bus: Bus;
+  readonly place: Place;
+  readonly other: string;
+  run(args: readonly string[], input?: string): Promise<Result>;
+  record(data?: string): Promise<VaultFile>;
+  write(json: object): Promise<void>;
+  accounts(): Promise<string[]>;
+}
+
+async function machine(context: TestContext): Promise<Machine> {
+  requireKeychain(context);
+  const bus = await startKeychain();
+  const place = await makePlace();
+  const other = join(place.root, 'other');
+  const start = usual(bus);
+  const run = (args: readonly string[], input = ''): Promise<Result> => place.run(args, { ...start, input });
+  const found: Machine = {
+    ...{ bus, place, other, run },
+    record: async (data = place.data) => JSON.parse(await readFile(join(data, 'vault.json'), 'utf8')) as VaultFile,
+    write: (json) => writeFile(join(place.data, 'vault.json'), JSON.stringify(json)),
+    accounts: async () => (await bus.items()).map(({ attributes }) => attributes['account'] ?? '').sort(),
+    [Symbol.asyncDispose]: async () => {
+      await place[Symbol.asyncDispose]();
+      await bus[Symbol.asyncDispose]();
+    },
+  };
+  for (const data of [place.data, other]) {
+    const chat = await run(['--data-dir', data, '--model', 'demo/echo'], 'hello\n');
+    expect(chat).toMatchObject({ code: 0, stdout: 'echo: hello\n' });
+  }
+  return found;
+}
+
+/** Every command names what is wrong, and what was said can be read. */
+async function expectNamed({ run }: Machine, what: string): Promise<void> {
+  const list = await run(['sessions']);
+  expect(list).toMatchObject({ code: 13, stderr: expect.stringContaining(what) });
+  expect(list.stdout).toContain('saved sessions (1)');
+  const read = await run(['export', '1', '--format', 'json']);
+  expect(read.stdout).toContain('echo: hello');
+  expect(read.stderr).toContain('vault.json is not as coffer wrote it');
+  const doctor = await run(['doctor']);
+  expect(doctor).toMatchObject({ code: 13, stdout: expect.stringContaining(what) });
+  for (const args of [
+    ['key', 'add-passphrase'],
+    ['key', 'rotate', '--drop-slots'],
+  ]) {
+    expect(await run(args, 'words\n')).toMatchObject({ code: 13 });
+  }
+}
+
+function keyIdOf(bytes: Buffer): string {
+  return bytes.subarray(12, 28).toString('hex');
+}
+
+describe('a vault.json that somebody else wrote', () => {
+  it("has another vault's key dropped by no command", async (context) => {
+    await using at = await machine(context);
+    const { key: other } = await at.record(at.other);
+    const before = await at.accounts();
+    await at.write({ ...(await at.record()), retiring: other });
+    await expectNamed(at, 'its MAC is wrong');
+    expect(await at.accounts()).toEqual(before);
+    expect(await at.run(['--data-dir', at.other, 'sessions'])).toMatchObject({ code: 0 });
+    expect(await at.run(['key', 'repair'])).toMatchObject({ code: 0 });
+    expect(await at.run(['sessions'])).toMatchObject({ code: 0, stderr: '' });
+    expect(await at.accounts()).toEqual(before);
+  });
+
+  it('has nothing sealed anew for a key that they know', async (context) => {
+    await using at = await machine(context);
+    const record = await at.record();
+    const secret = randomBytes(32);
+    const theirs = VaultKey.from(secret);
+    await at.bus.storeItem(theirs.id, secret.toString('base64'));
+    const ordered = { ...record, key: theirs.id, retiring: record.key };
+    const { mac: _mac, counter: _counter, ...plain } = ordered;
+    const before = await at.place.sessionBytes();
+    for (const json of [ordered, plain, authenticated(ordered, theirs)]) {
+      await at.write(json);
+      await expectNamed(at, `names key ${theirs.id}`);
+      expect(await at.place.sessionBytes()).toEqual(before);
+      expect(await at.accounts()).toContain(record.key);
+    }
+    expect(await at.run(['--model', 'demo/echo'], 'meanwhile\n')).toMatchObject({ code: 0 });
+    const files = await at.place.sessionBytes();
+    expect(files.size).toBe(2);
+    for (const bytes of files.values()) expect(keyIdOf(bytes)).toBe(record.key);
+  });
+
+  it.for(['its slots', 'all of it'])('has %s missed when they are gone', async (what, context) => {
+    await using at = await machine(context);
+    expect(await at.run(['key', 'add-passphrase'], 'words\n')).toMatchObject({ code: 0 });
+    const record = await at.record();
+    const isSlots = what === 'its slots';
+    if (isSlots) await at.write({ ...record, slots: [] });
+    else await rm(join(at.place.data, 'vault.json'));
+    await expectNamed(at, isSlots ? 'its MAC is wrong' : 'it is missing, and sealed files are there');
+    const repaired = await at.run(['key', 'repair']);
+    expect(repaired).toMatchObject({ code: 0, stdout: expect.stringContaining(`for key ${record.key}`) });
+    if (!isSlots) expect(repaired.stdout).toContain('passphrase or recovery code that the vault had is lost');
+    expect(await at.run(['sessions'])).toMatchObject({ code: 0, stderr: '' });
+    expect(await at.run(['key', 'add-passphrase'], 'words\n')).toMatchObject({ code: 0 });
+  });
+
+  it('and the directory of another vault are accepted by coffer key trust alone', async (context) => {
+    await using at = await machine(context);
+    await chmod(at.place.data, 0o777);
+    expect(await at.run(['sessions'])).toMatchObject({ code: 1, stderr: expect.stringContaining('coffer key trust') });
+    expect(await at.run(['key', 'trust'])).toMatchObject({ code: 2, stderr: expect.stringContaining('mode 777') });
+    expect(await at.run(['key', 'trust', '--yes'])).toMatchObject({ code: 0 });
+    expect(await at.run(['sessions'])).toMatchObject({ code: 0 });
+  });
+});
