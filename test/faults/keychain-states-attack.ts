@@ -159,7 +159,8 @@ async function chatWithoutRecord(state: State, world: World, blame: Blame, keyId
   blame.unless(ran.stdout === 'echo: unrecorded typed\n', 'a chat without vault.json does not live', ran);
   acknowledge(world, ran, ['unrecorded']);
   if (state.refused === undefined && state.first === 'vault') {
-    blame.unless(ran.code === 0 && (await world.keyId()) === keyId, 'vault.json is not made again', ran);
+    const isNamed = /vault\.json is not as coffer wrote it/.test(ran.stderr);
+    blame.unless(ran.code === 0 && isNamed, 'a chat without vault.json does not say so, or is not saved', ran);
   } else {
     blame.unless(ran.code === 15, 'a chat without vault.json and key does not end with 15', ran);
     blame.unless(world.untouched() === before, 'a chat without vault.json and key changed the vault');

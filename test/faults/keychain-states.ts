@@ -5,6 +5,7 @@ import type { Campaign, Control } from './campaign.ts';
 import { check } from './driven.ts';
 import { add, attack, Blame, begin, LATE, newTally, type Tally } from './keychain-states-attack.ts';
 import { moments } from './keychain-states-moments.ts';
+import { attackBelieving, records } from './keychain-states-record.ts';
 import { lockBeforeSomebody } from './keychain-states-sitting.ts';
 import { type State, states } from './keychain-states-table.ts';
 import { type Program, World } from './keychain-states-world.ts';
@@ -35,16 +36,23 @@ export const campaign: Campaign = {
       name: state.name,
       pass: (world, blame) => attack(state, world, blame),
     }));
-    const kinds = [...sample.of<Kind>([...standing, ...moments], INTERVAL, stateOf)];
+    const kinds = [...sample.of<Kind>([...standing, ...moments, ...records], INTERVAL, stateOf)];
     const waiting = kinds.filter(({ idle }) => idle).map((kind) => pass(kind.name, kind.pass));
     const busy = kinds.filter(({ idle }) => !idle).map((kind) => pass(kind.name, kind.pass));
     const tried = controls.map(() => ({ caught: 0, cases: 0 }));
+    const believing: Control = { name: 'a key replaced without a certificate', caught: 0, cases: 0 };
+    const believes = async (): Promise<void> => {
+      tell(believing.name);
+      const found = newTally();
+      await inWorld(coffer, believing.name, found, attackBelieving);
+      Object.assign(believing, { caught: found.lostSessions > 0 ? 1 : 0, cases: 1 });
+    };
     const wrong = controls.flatMap((control, index) => tasksOf(control, tried[index]!, sample, tell));
-    await Promise.all([...waiting.map((work) => work()), inLanes([...busy, ...wrong])]);
+    await Promise.all([...waiting.map((work) => work()), inLanes([...busy, ...wrong, believes])]);
     return {
       cases: tally.cases,
       lost: tally.lostSessions + tally.secondKeys,
-      controls: controls.map(({ name }, index): Control => ({ name, ...tried[index]! })),
+      controls: [...controls.map(({ name }, index): Control => ({ name, ...tried[index]! })), believing],
       notes: [
         `${new Set(kinds.map(stateOf)).size} states in ${kinds.length} kinds`,
         `second keys ${tally.secondKeys}`,
