@@ -84,8 +84,8 @@ describe('a tool that wants to do what no rule allows', () => {
     const chat = await begin();
     chat.enter('write x.txt one');
     await chat.waitFor(QUESTION);
-    chat.enter('yes');
-    await chat.waitFor(/session: yes\n/);
+    chat.enter('always');
+    await chat.waitFor(/session: always\n/);
     await chat.waitFor(QUESTION);
     chat.key('enter');
     await chat.waitFor(/session: no\nwrite_file x\.txt: denied\n.*» $/s);

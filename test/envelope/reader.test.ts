@@ -58,9 +58,9 @@ describe('docs/read_vault.py', () => {
   const file = new SealedFile(key, lines.map(contentOf));
   const bytes = Buffer.concat([file.header, ...file.frames]);
 
-  it('has at most 70 lines', () => {
+  it('has at most 60 lines', () => {
     const count = readFileSync(READER, 'utf8').trimEnd().split('\n').length;
-    expect(count).toBeLessThanOrEqual(70);
+    expect(count).toBeLessThanOrEqual(60);
     expect(count).toBeGreaterThan(20);
   });
 
