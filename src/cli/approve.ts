@@ -178,7 +178,7 @@ function shownLines(request: Request, { terminal }: Chat, whole: boolean): strin
   return [
     ...kept.map((line) => (line === '' ? '' : `  ${colour(cutLine(line, widest), isDiff && terminal.styled)}`)),
     ...(isCut ? [`  … ${left > 0 ? `${left} more lines` : 'cut'}; v shows all`] : []),
-    ...scopeLines(request.rule),
+    ...scopeLines(request),
   ];
 }
 
@@ -208,20 +208,35 @@ function codeOf(character: string): string {
 }
 
 /** What an answer is about that holds from now on: exactly what is recorded, which may be more for a denial. */
-function scopeLines(rule: string): string[] {
-  const [allowed, denied] = [describeRule(rule, 'allow'), describeRule(rule, 'deny')];
-  return allowed === denied ? [`  session, deny: ${allowed}`] : [`  session: ${allowed}`, `  deny: ${denied}`];
+function scopeLines({ rule, sandboxed }: Request): string[] {
+  return [`  session: ${describeAllowed(rule, sandboxed)}`, `  deny: ${describeDenied(rule)}`];
 }
 
-/** A rule in words, as `decide` in chat/permissions.ts applies it. */
-function describeRule(rule: string, decision: 'allow' | 'deny'): string {
+/** What a rule allows, as `rulesNow` in chat/tools/rules.ts applies it. */
+function describeAllowed(rule: string, sandboxed: boolean | undefined): string {
+  const { kind, scope } = partsOf(rule);
+  if (kind === 'read' || kind === 'write') {
+    const what = kind === 'read' ? 'reading' : 'writing';
+    return scope === undefined
+      ? `${what} anything in the working directory`
+      : `${what} anything in ${scope}, while this is the working directory`;
+  }
+  const what = `${scope === undefined ? 'any command' : 'this very command'}${kind === 'network' ? ', with the network' : ''}`;
+  return `${what}, in this directory, ${sandboxed === false ? 'in a sandbox or without one' : 'in a sandbox only'}`;
+}
+
+/** What a rule denies: a denial holds in every directory. */
+function describeDenied(rule: string): string {
+  const { kind, scope } = partsOf(rule);
+  if (kind === 'read' || kind === 'write')
+    return `${kind === 'read' ? 'reading' : 'writing'} anything ${scope === undefined ? 'anywhere' : `in ${scope}`}`;
+  const network = kind === 'network' ? 'with the network' : 'with the network or without';
+  return `${scope === undefined ? 'any command' : 'this very command'}, ${network}`;
+}
+
+function partsOf(rule: string): { kind: string; scope: string | undefined } {
   const at = rule.indexOf(':');
-  const kind = at === -1 ? rule : rule.slice(0, at);
-  const scope = at === -1 ? undefined : writeOut(rule.slice(at + 1));
-  const isDenied = decision === 'deny';
-  const where = scope === undefined && isDenied ? 'anywhere' : `in ${scope ?? 'the working directory'}`;
-  if (kind === 'read') return `reading anything ${where}`;
-  if (kind === 'write') return `writing anything ${where}`;
-  const network = kind === 'network' ? ', with the network' : isDenied ? ', with the network or without' : '';
-  return scope === undefined ? `any command${network}` : `this very command${network}`;
+  return at === -1
+    ? { kind: rule, scope: undefined }
+    : { kind: rule.slice(0, at), scope: writeOut(rule.slice(at + 1)) };
 }

@@ -41,7 +41,9 @@ describe('a tool that wants to do what no rule allows', () => {
   it('is not asked for again in a session that granted it, nor after a resume, and is in another one', async () => {
     const chat = await begin();
     chat.enter('run echo one');
-    await chat.waitFor(/run_command wants to: run echo one\n.*this very command\n/s);
+    await chat.waitFor(
+      /run_command wants to: run echo one\n.*this very command, in this directory, in a sandbox only\n/s,
+    );
     await chat.waitFor(QUESTION);
     chat.enter('session');
     await chat.waitFor(/session: for this session\nrun_command echo one\n.*exit status 0.*» $/s);

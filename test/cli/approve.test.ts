@@ -61,7 +61,7 @@ describe('the question whether a tool may', () => {
     const { fake, approve } = at(env);
     const detail = '--- a\n+++ a\n@@ -1 +1 @@\n-old \u001b[2J\n+new\n';
     const answer = approve({ ...request, toolName: 'write_file', rule: 'write:/etc', detail }, idle());
-    await fake.waitFor(/ {2}-old \\x1b\[2J\n {2}\+new\n {2}session, deny: writing anything in \/etc\n/);
+    await fake.waitFor(/ {2}-old \\x1b\[2J\n {2}\+new\n {2}session: writing anything in \/etc, while/);
     expect(fake.shown.includes('\u001b[32m+new\u001b[39m')).toBe(coloured);
     await fake.waitFor(QUESTION);
     fake.type('\r');
@@ -70,11 +70,23 @@ describe('the question whether a tool may', () => {
 
   it.each([
     ['read', '  session: reading anything in the working directory\n  deny: reading anything anywhere\n'],
-    ['read:/srv/\u200bx', '  session, deny: reading anything in /srv/\\u{200b}x\n'],
+    [
+      'read:/srv/\u200bx',
+      '  session: reading anything in /srv/\\u{200b}x, while this is the working directory\n  deny: reading anything in /srv/\\u{200b}x\n',
+    ],
     ['write', '  session: writing anything in the working directory\n  deny: writing anything anywhere\n'],
-    ['write:/srv', '  session, deny: writing anything in /srv\n'],
-    ['command:ls', '  session: this very command\n  deny: this very command, with the network or without\n'],
-    ['network:curl x', '  session, deny: this very command, with the network\n'],
+    [
+      'write:/srv',
+      '  session: writing anything in /srv, while this is the working directory\n  deny: writing anything in /srv\n',
+    ],
+    [
+      'command:ls',
+      '  session: this very command, in this directory, in a sandbox only\n  deny: this very command, with the network or without\n',
+    ],
+    [
+      'network:curl x',
+      '  session: this very command, with the network, in this directory, in a sandbox only\n  deny: this very command, with the network\n',
+    ],
   ])('says what %s means from then on', async (rule, words) => {
     const { fake, approve } = at();
     const answer = approve({ ...request, rule }, idle());
@@ -94,7 +106,7 @@ describe('the question whether a tool may', () => {
     const answer = approve({ ...request, detail: hidden.map((character) => `ls${character}x`).join('\n') }, idle());
     await fake.waitFor(QUESTION);
     fake.type('v\r');
-    await fake.waitFor(/show all\n.*lways no: $/s);
+    await fake.waitFor(/show all\n.*session: $/s);
     const shown = fake.shown.split('show all').at(-1) ?? '';
     expect(shown.match(/\p{Default_Ignorable_Code_Point}/gu)).toBe(null);
     expect(shown.match(/ls\\[ux]\S*x/g)).toHaveLength(hidden.length);

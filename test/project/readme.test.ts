@@ -41,7 +41,7 @@ function moves(block: string): Move[] {
     const settings = /^\(settings\.json is (.*)\)$/.exec(line);
     if (settings) return [{ does: 'set', settings: settings[1] ?? '' }];
     if (line === '» ^D') return [];
-    const pressed = /^(allow\?.*:) (\w)\w*$/.exec(line);
+    const pressed = /^(allow\?.*:) (\w)[\w, ]*$/.exec(line);
     if (pressed) return [{ does: 'press', before: pressed[1] ?? '', key: pressed[2] ?? '' }];
     const answered = /^(.*\?) (\w+)$/.exec(line);
     if (answered) return [{ does: 'type', before: answered[1] ?? '', line: answered[2] ?? '' }];
