@@ -108,6 +108,8 @@ describe('a vault.json that somebody else wrote', () => {
     if (isSlots) await at.write({ ...record, slots: [] });
     else await rm(join(at.place.data, 'vault.json'));
     await expectNamed(at, isSlots ? 'its MAC is wrong' : 'it is missing, and sealed files are there');
+    const chat = await at.run(['--model', 'demo/echo'], 'meanwhile\n');
+    expect(chat).toMatchObject({ code: 0, stdout: 'echo: meanwhile\n' });
     const repaired = await at.run(['key', 'repair']);
     expect(repaired).toMatchObject({ code: 0, stdout: expect.stringContaining(`for key ${record.key}`) });
     if (!isSlots) expect(repaired.stdout).toContain('passphrase or recovery code that the vault had is lost');

@@ -57,7 +57,7 @@ async function attackRecord(world: World, blame: Blame, write: Write, changes: N
       `${args[0]} does not name it`,
       ran,
     );
-    if (args[0] === 'sessions') blame.unless(/before it all/.test(ran.stdout), 'the session is not listed', ran);
+    if (args[0] === 'sessions') blame.unless(/saved sessions \(1\)/.test(ran.stdout), 'the session is not listed', ran);
   }
   const chat = await blame.run(() => world.run(CHAT, { input: 'meanwhile\n' }));
   if (blame.unless(chat.code === 0, 'a chat is not saved', chat)) world.acknowledged.add('meanwhile');

@@ -75,8 +75,7 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
     if (found !== undefined && isNewest) tellPassedOver(terminal, await sessions.list(), found);
     const refusal = incognito ? undefined : await unlock(sessions, resumes);
     const awaited = sessions.key.state === 'awaited';
-    if (!incognito && refusal === undefined && sessions.slots.list().retiring !== undefined)
-      await goOnRotating(shell, sessions);
+    if (!incognito && refusal === undefined && sessions.record.isRotating) await goOnRotating(shell, sessions);
     stopAsking();
     const inMemory = refusal !== undefined && (await isMemoryChat(sessions, refusal, env));
     const maySend = options.yes === true;

@@ -4,7 +4,7 @@ import type { VaultDirectory } from '../directory.ts';
 import type { RecoverAsks, Recovered } from '../recover.ts';
 import type { Seen } from '../seen.ts';
 import type { Unlocking } from '../unlocking.ts';
-import { vaultFilePath } from '../vault-file.ts';
+import { findVaultFile, vaultFilePath } from '../vault-file.ts';
 import type { Repaired } from './repair.ts';
 import type { TrustChange } from './trust.ts';
 
@@ -23,6 +23,11 @@ export class VaultRecord {
   /** Why vault.json is not believed; undefined while it is, or the key has not been asked for. */
   get distrust(): CofferError | undefined {
     return this.#keys.current?.distrust?.error;
+  }
+
+  /** Whether a rotation was interrupted; false of one that vault.json tells of while it is not believed. Asks for no key. */
+  get isRotating(): boolean {
+    return this.#keys.current?.distrust === undefined && findVaultFile(this.#place.root).fields.retiring !== undefined;
   }
 
   /** Throws `FAILED` if there is no vault: unlocking it would make one. */
