@@ -233,18 +233,17 @@ async function reseal(
 }
 
 /**
- * What does not carry the new key at the end: the old one is kept because of it. In quarantine only what may carry the old one counts:
- * what is kept there need not be sealed at all.
+ * What does not carry the new key at the end: the old one is kept because of it. What has no header of ours, a link or a pipe in a session's
+ * place, can't carry any; and in quarantine only what may carry the old one counts.
  */
 function strangers(place: VaultDirectory, { key, retiring = '' }: VaultFile, known: readonly Remaining[]): Remaining[] {
   const told = new Set(known.map(({ path }) => path));
   const kept = new Set(quarantinedPaths(place));
   const others = sealedPaths(place).filter((path) => !told.has(path));
   return others.flatMap((path) => {
-    if (kept.has(path) && !mayCarry(path, retiring)) return [];
     const header = headerOf(path);
-    if (isCofferError(header)) return [{ path, error: header }];
-    if (header.keyId === key) return [];
+    if (isCofferError(header)) return header.code === 'UNAUTHENTIC' ? [] : [{ path, error: header }];
+    if (header.keyId === key || (kept.has(path) && header.keyId !== retiring)) return [];
     const what = `${basename(path)} is sealed with another key: ${header.keyId}`;
     return [{ path, error: new CofferError('KEY_OTHER', what) }];
   });
