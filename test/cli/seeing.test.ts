@@ -43,7 +43,7 @@ describe('--json', () => {
     expect(status).toMatchObject({
       ...{
         statusReason: 'it broke',
-        permissions: { command: 'deny' },
+        permissions: [{ rule: 'command', decision: 'deny', directory: '/work', unsandboxed: false }],
         summary: { summary: 'short\nand\nto\nthe point' },
       },
       models: [{ model: 'demo/echo', requests: 2, cost: 0.25, unknownCost: 1 }],
@@ -65,7 +65,7 @@ describe('--json', () => {
   it('escapes what would drive a terminal, in a record too, and loses nothing of it', async () => {
     await vault(async (sessions) => {
       const session = sessions.begin({ directory: '/work/\u001b]0;x', model: 'demo/echo' });
-      await session.append(user('a\u001b[2Jb\u0085c\u202ed\n'), { type: 'name', name: 'a\u009bb' });
+      await session.append(user('a\u001b[2Jb\u0085c\u202ed\n'), { type: 'model', model: 'a\u009bb' });
       await session.close();
     });
     for (const args of [['sessions'], ['status', '1'], ['logs', '1'], ['sessions', '--search', 'd']]) {

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { Figures } from './campaign.ts';
 import { campaigns } from './campaigns.ts';
 import { Sample } from './sample.ts';
@@ -14,6 +15,8 @@ const [, , name, seed, folder = ''] = process.argv;
 const campaign = campaigns.find((one) => one.name === name);
 if (campaign === undefined) throw new Error(`no campaign ${name}`);
 process.stdin.resume().once('end', () => process.exit(1));
+// What it opens is known in a place of its own, and not in the settings of whoever runs it.
+process.env['XDG_CONFIG_HOME'] = join(folder, 'config');
 const sample = new Sample(seed === 'whole' ? undefined : Number(seed));
 const figures = await campaign.run(folder, (step) => tell({ step }), sample);
 tell({ figures });

@@ -1,6 +1,4 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { nodeStartMs } from '../../tools/node-start.ts';
@@ -41,11 +39,6 @@ if (options.seed !== undefined && !options.short) throw new Error('--seed needs 
 const chosen = campaigns.filter(({ name }) => asked.length === 0 || asked.some((part) => name.includes(part)));
 if (chosen.length === 0)
   throw new Error(`no such campaign; there are: ${campaigns.map(({ name }) => name).join(', ')}`);
-
-// What the campaigns open is known in a place of their own, and not in the settings of whoever runs them.
-const config = mkdtempSync(join(tmpdir(), 'coffer-faults-config-'));
-process.env['XDG_CONFIG_HOME'] = config;
-process.once('exit', () => rmSync(config, { recursive: true, force: true }));
 
 const sample = new Sample(options.short ? Number(options.seed ?? seedOfCommit()) : undefined);
 const milliseconds = nodeStartMs();
