@@ -70,6 +70,12 @@ const noTurn = { change: 1, turn: 1, prune: 1, delete: 1, purge: 1 };
 const noLock = { ...noNew, ...noTurn, 'key add-passphrase': 1, 'key remove': 1, 'key rotate': 1 };
 const noList = { ...one(1), ...noTurn, list: 1, chat: 1, '-p': 15, import: 1, doctor: 1, 'key rotate': 1 };
 
+/** What is said can be read, listed and removed although vault.json is not believed; nothing new is sealed where no key is known. */
+const readable = {
+  ...{ read: 0, begin: 15, stats: 0, 'prune --dry-run': 0, prune: 0, delete: 0, salvage: 1 },
+  ...{ 'pin what is pinned': 0, 'unarchive what is not archived': 0 },
+};
+
 /** A command to type for a snapshot that has a space in its name. */
 const advised = /coffer delete '\S+_a snapshot'$/m;
 const unread = { list: /^3 can't be \w+: /m, chat: /^1 newer file can't /m, '-r': /^1 newer file can't /m };
@@ -92,7 +98,7 @@ export const states: readonly State[] = [
   {
     name: 'with nonsense as vault.json',
     apply: (subject) => edit(subject, 'vault.json', () => Buffer.from('nonsense')),
-    codes: all(13),
+    codes: { ...all(13), ...readable },
   },
   {
     name: 'with a session of a newer version',
@@ -121,7 +127,11 @@ export const states: readonly State[] = [
   { name: 'with a link as sessions', apply: linked.on('sessions'), codes: noNew },
   { name: 'with a link as locks', apply: linked.on('locks'), codes: noLock },
   { name: 'with a link as quarantine', apply: linked.on('quarantine'), codes: { doctor: 1 } },
-  { name: 'with a file as sessions', apply: asFile.on('sessions'), codes: noList },
+  {
+    name: 'with a file as sessions',
+    apply: asFile.on('sessions'),
+    codes: { ...noList, '-p': 1, 'key add-passphrase': 1, 'key remove': 1, recover: 1 },
+  },
   { name: 'with a file as locks', apply: asFile.on('locks'), codes: { ...noLock, ...noList } },
   {
     name: 'with a file as quarantine',

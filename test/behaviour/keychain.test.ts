@@ -208,17 +208,21 @@ describe('a keychain', () => {
 });
 
 describe('a vault whose vault.json is lost', () => {
-  it('opens with the key that its sessions name and the keychain has', async (context) => {
+  it('opens with the key that is known and the keychain has, says so, and is not made again', async (context) => {
     requireKeychain(context);
     await using kept = await keep();
     const { place, bus, keyId } = kept;
     await rm(join(place.data, 'vault.json'));
     expect(conversation(await place.exported('1', usual(bus)))).toEqual(['user: hello', 'assistant: echo: hello']);
-    expect(JSON.parse(await readFile(join(place.data, 'vault.json'), 'utf8')).key).toBe(keyId);
+    const chat = await place.run(['--model', 'demo/echo'], { ...usual(bus), input: 'hello\n' });
+    expect(chat).toMatchObject({ code: 0, stderr: expect.stringContaining('it is missing, and sealed files') });
+    await expect(readFile(join(place.data, 'vault.json'))).rejects.toMatchObject({ code: 'ENOENT' });
+    const repaired = await place.run(['key', 'repair'], usual(bus));
+    expect(repaired).toMatchObject({ code: 0, stdout: expect.stringContaining(keyId) });
     expect(await bus.items()).toHaveLength(1);
   });
 
-  it('is refused by its reason where the keychain has the key and no place for another', async (context) => {
+  it('opens where the keychain has the key and no place for another', async (context) => {
     requireKeychain(context);
     await using kept = await keep();
     const { place, keyId, secret } = kept;
@@ -226,9 +230,9 @@ describe('a vault whose vault.json is lost', () => {
     await using bus = await startBus();
     await bus.startKeyring({ isLoggedIn: false });
     await createItem(bus, await makeCollection(bus), keyId, Buffer.from(secret));
-    const { code, stderr } = await place.run(['sessions'], usual(bus));
-    expect(code).toBe(12);
-    expect(stderr).toContain(`key ${keyId} can't be had: the keychain has no default collection`);
+    const { code, stdout } = await place.run(['sessions'], usual(bus));
+    expect(code).toBe(13);
+    expect(stdout).toContain('saved sessions (1)');
   });
 
   it('and whose key is lost as well is refused: no second key is made', async (context) => {
