@@ -192,7 +192,7 @@ describe('/permissions', () => {
     const shown: unknown = JSON.parse(stdout);
     expect(permissionsSchema.safeParse(shown).error).toBeUndefined();
     expect(shown).toEqual({
-      session: [{ rule: 'read:/etc', decision: 'deny' }],
+      session: [{ rule: 'read:/etc', decision: 'deny', directory: place.project, unsandboxed: false }],
       settings: { allow: ['read'], deny: ['network'] },
     });
     const again = await place.run(['resume', 'last'], { input: '/permissions\n' });
