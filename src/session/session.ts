@@ -207,7 +207,9 @@ export class Session implements AsyncDisposable {
     }
     try {
       await this.#save(draft);
-    } catch {} // told by `unsaved`, in the status line, until a save succeeds
+    } catch {
+      // told by `unsaved`, in the status line, until a save succeeds
+    }
   }
 
   /** A keychain that was silent a moment ago is not waited for again by a process that wants to end. */

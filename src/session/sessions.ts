@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { CofferError, isCofferError } from '../errors.ts';
 import type { KeySlots } from '../vault/key-slots.ts';
 import type { VaultRecord } from '../vault/keys/vault-record.ts';
@@ -8,13 +7,11 @@ import { describeRollback, refuseRolledBack } from '../vault/rollback.ts';
 import type { OnProgress, Rotated } from '../vault/rotate.ts';
 import type { TextIndex } from '../vault/text-index.ts';
 import type { SeenReport, Vault } from '../vault/vault.ts';
-import { acceptRecord } from './accept.ts';
+import { eventsOf } from './beginning.ts';
 import type { Conflict } from './conflicts.ts';
 import { type Grown, gatherEvents, readOn } from './decoding.ts';
-import type { Event, NewEvent } from './event.ts';
-import { branchOf, gitDirectoryOf } from './git-directory.ts';
 import type { Imported } from './import.ts';
-import { permissionChanges, withoutGrants } from './permissions.ts';
+import { withoutGrants } from './permissions.ts';
 import { describeTorn, type Row, toRows } from './row.ts';
 import type { Salvage } from './salvage.ts';
 import { selectRow } from './select.ts';
@@ -95,20 +92,7 @@ export class Sessions implements AsyncDisposable {
 
   /** Begins a conversation. Writes nothing until its first step. Throws TypeError naming a field that could not be read back as it is. */
   begin(beginning: Beginning): Session {
-    const { directory, model, worktree, project, permissions = [], after } = beginning;
-    const branch = beginning.branch ?? branchOf(gitDirectoryOf(directory));
-    const uuid = randomUUID();
-    const before = after?.events ?? [];
-    const inherited = fold(emptyState, before).permissions;
-    const begun: NewEvent[] = [
-      { type: 'begin', uuid, directory, branch, worktree, project, parent: after?.parent },
-      { type: 'model', model },
-      ...permissionChanges(inherited, permissions),
-      { type: 'status', status: 'running' },
-    ];
-    const ts = Date.now();
-    const first = (before.at(-1)?.id ?? 0) + 1;
-    const events = acceptRecord([...before, ...begun.map((event, at): Event => ({ id: first + at, ts, ...event }))]);
+    const events = eventsOf(beginning);
     return this.#track(new Session({ vault: this.#vault, autosave: this.#autosave, events }));
   }
 

@@ -1,0 +1,26 @@
+import { randomUUID } from 'node:crypto';
+import { acceptRecord } from './accept.ts';
+import type { Event, NewEvent } from './event.ts';
+import { branchOf, gitDirectoryOf } from './git-directory.ts';
+import { permissionChanges } from './permissions.ts';
+import type { Beginning } from './shapes.ts';
+import { emptyState, fold } from './state.ts';
+
+/**
+ * Returns the events that a session begins with: a copy of what it continues, and its own. Throws TypeError naming a field that could
+ * not be read back as it is.
+ */
+export function eventsOf(beginning: Beginning): Event[] {
+  const { directory, model, worktree, project, permissions = [], after } = beginning;
+  const branch = beginning.branch ?? branchOf(gitDirectoryOf(directory));
+  const before = after?.events ?? [];
+  const begun: NewEvent[] = [
+    { type: 'begin', uuid: randomUUID(), directory, branch, worktree, project, parent: after?.parent },
+    { type: 'model', model },
+    ...permissionChanges(fold(emptyState, before).permissions, permissions),
+    { type: 'status', status: 'running' },
+  ];
+  const ts = Date.now();
+  const first = (before.at(-1)?.id ?? 0) + 1;
+  return acceptRecord([...before, ...begun.map((event, at): Event => ({ id: first + at, ts, ...event }))]);
+}
