@@ -10,7 +10,7 @@ import { readPassphraseFile } from '../keyring/passphrase.ts';
 import type { VaultDirectory } from './directory.ts';
 import { chooseHome, dropKey, type HomeOptions, keepKey, lookUp, refused } from './key-home.ts';
 import { rowOf, type SlotRow } from './key-slots.ts';
-import { headerOf, mayCarry, quarantinedPaths, sealedPaths } from './keys/carriers.ts';
+import { carrierPaths, headerOf, mayCarry, quarantinedPaths } from './keys/carriers.ts';
 import { requireGenuine, writeVaultFile } from './keys/change.ts';
 import type { KnownVaults } from './keys/known.ts';
 import type { Unlocked } from './keys/options.ts';
@@ -162,7 +162,7 @@ function requireRotatable(place: VaultDirectory): void {
       advice: 'a rotation needs all of them, close them there',
     });
   }
-  for (const path of sealedPaths(place)) {
+  for (const path of carrierPaths(place)) {
     const header = headerOf(path);
     if (isCofferError(header, 'NEWER_VERSION')) throw header;
   }
@@ -205,7 +205,7 @@ async function reseal(
   // What is sealed with the old key and can be made again is not worth resealing.
   place.dropCaches();
   for (const directory of [place.root, place.quarantine]) sweepTemps(directory, () => true);
-  const paths = sealedPaths(place).filter((path) => path !== place.seen && mayCarry(path, from));
+  const paths = carrierPaths(place).filter((path) => path !== place.seen && mayCarry(path, from));
   for (const [index, path] of paths.entries()) {
     onProgress(index, paths.length);
     try {
@@ -239,7 +239,7 @@ async function reseal(
 function strangers(place: VaultDirectory, { key, retiring = '' }: VaultFile, known: readonly Remaining[]): Remaining[] {
   const told = new Set(known.map(({ path }) => path));
   const kept = new Set(quarantinedPaths(place));
-  const others = sealedPaths(place).filter((path) => !told.has(path));
+  const others = carrierPaths(place).filter((path) => !told.has(path));
   return others.flatMap((path) => {
     const header = headerOf(path);
     if (isCofferError(header)) return header.code === 'UNAUTHENTIC' ? [] : [{ path, error: header }];

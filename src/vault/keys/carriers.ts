@@ -7,7 +7,7 @@ import { readHeader } from '../open.ts';
 import { keptNames } from '../quarantine.ts';
 
 /** Every sealed file of the vault, the session saved last behind the others: where there are no links it must stay the youngest. */
-export function sealedPaths(place: VaultDirectory): string[] {
+export function carrierPaths(place: VaultDirectory): string[] {
   const sessions = place.fileIds().map((fileId) => place.path(fileId));
   const saved = new Map(sessions.map((path) => [path, statsOf(path)?.mtimeMs ?? 0]));
   return [
