@@ -35,7 +35,7 @@ const program = `
   };
   for (const [toolName, input] of calls) {
     const filled = JSON.parse(JSON.stringify(input).replaceAll('COFFER_PID', process.pid));
-    const session = { record, state: { permissions: {} } };
+    const session = { record, state: { permissions: [] } };
     await box.run({ toolCallId: 'c', toolName, input: filled }, session, undefined, new AbortController().signal);
   }
   console.log(JSON.stringify(results));

@@ -14,7 +14,7 @@ const program = `
   const [directory, sandbox, command] = process.argv.slice(1);
   const place = { directory, sandbox, env: process.env, protected: [], commandTimeout: 600_000, maxToolOutput: 1000 };
   const box = new ToolBox({ place, permissions: { allow: ['command'], deny: [] } });
-  const session = { record: async () => undefined, state: { permissions: {} } };
+  const session = { record: async () => undefined, state: { permissions: [] } };
   const call = { toolCallId: 'c', toolName: 'run_command', input: { command } };
   await box.run(call, session, undefined, new AbortController().signal);
 `;

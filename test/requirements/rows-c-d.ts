@@ -27,7 +27,7 @@ export const rowsCD: readonly Requirement[] = [
       await chat(place, ['one', '/permissions allow write', '/pin', '/new', 'two', '/permissions']);
       const [second, first] = await Promise.all(['1', '2'].map((which) => json(place, ['status', which])));
       expect(first).toMatchObject({ title: 'one', pinned: true, permissions: { write: 'allow' } });
-      expect(second).toMatchObject({ title: 'two', pinned: false, permissions: {} });
+      expect(second).toMatchObject({ title: 'two', pinned: false, permissions: [] });
       expect(await out(place, ['export', '1'])).not.toContain('one');
     },
   },
