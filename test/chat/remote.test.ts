@@ -118,7 +118,7 @@ describe.each(['openai-compatible', 'anthropic'] as const)('a reply over the %s 
   });
 
   it('from a name that does not exist is MODEL_UNREACHABLE', async () => {
-    const error = await failure(await open('x', 'openai', { baseURL: 'http://no-such-host.invalid/v1' }));
+    const error = await failure(await open('x', 'openai', { baseURL: 'https://no-such-host.invalid/v1' }));
     expect(error).toMatchObject({
       code: 'MODEL_UNREACHABLE',
       message: expect.stringContaining('no-such-host.invalid'),

@@ -109,9 +109,8 @@ export function valueFor(chance: Chance): unknown {
     const places = placesOf(event);
     const { within, name } = chance.of(places) ?? { within: event, name: 'type' };
     const how = chance.below(4);
-    // What an odd value does not let happen to it does not happen.
     if (how === 0) Reflect.deleteProperty(within, name);
-    else Reflect.set(within, how === 1 ? `more${chance.below(3)}` : name, chance.of(odd)?.(chance));
+    else put(within, how === 1 ? `more${chance.below(3)}` : name, chance.of(odd)?.(chance));
   }
   if (chance.percent(5))
     Object.assign(event, { id: chance.of([0, 1, -1, 2 ** 53, 'x']), ts: chance.of([0, -1, 9e15, null]) });
@@ -121,7 +120,16 @@ export function valueFor(chance: Chance): unknown {
 /** Changes something in a value that was handed over before. */
 export function meddle(value: unknown, chance: Chance): void {
   const { within, name } = chance.of(placesOf(value)) ?? {};
-  if (within !== undefined && name !== undefined) Reflect.set(within, name, 'changed afterwards');
+  if (within !== undefined && name !== undefined) put(within, name, 'changed afterwards');
+}
+
+/** What an odd value does not let happen to it does not happen. */
+function put(within: Record<string, unknown>, name: string, value: unknown): void {
+  try {
+    Reflect.set(within, name, value);
+  } catch {
+    // an array of numbers takes no BigInt
+  }
 }
 
 /** Where in a value something is; what a getter computes is not gone into. */

@@ -26,7 +26,7 @@ export const rowsCD: readonly Requirement[] = [
     async drive(place) {
       await chat(place, ['one', '/permissions allow write', '/pin', '/new', 'two', '/permissions']);
       const [second, first] = await Promise.all(['1', '2'].map((which) => json(place, ['status', which])));
-      expect(first).toMatchObject({ title: 'one', pinned: true, permissions: { write: 'allow' } });
+      expect(first).toMatchObject({ title: 'one', pinned: true, permissions: [{ rule: 'write', decision: 'allow' }] });
       expect(second).toMatchObject({ title: 'two', pinned: false, permissions: [] });
       expect(await out(place, ['export', '1'])).not.toContain('one');
     },
@@ -52,7 +52,10 @@ export const rowsCD: readonly Requirement[] = [
       for (const command of ['/new', '/session', '/reset', '/model', '/help', '/resume']) {
         expect(shown).toMatch(new RegExp(`^ {2}${command}\\b.* {2,}\\S`, 'm'));
       }
-      expect(await json(place, ['status', '1'])).toMatchObject({ permissions: { write: 'allow' }, model: 'demo/echo' });
+      expect(await json(place, ['status', '1'])).toMatchObject({
+        permissions: [{ rule: 'write', decision: 'allow' }],
+        model: 'demo/echo',
+      });
     },
   },
   {

@@ -51,22 +51,23 @@ describe('a rotation', () => {
     expect(readFileSync(copy)).toEqual(before);
   });
 
-  it('passes over a copy of another vault', async () => {
-    const { at, copy } = await copied('a copy');
+  it('leaves a copy that names another key as it is, and keeps the old key until it is gone', async () => {
+    const { at, key, copy } = await copied('a copy');
     flip(copy, 15);
     const before = readFileSync(copy);
-    expect((await rotate(at)).remaining).toEqual([]);
+    expect((await rotate(at)).remaining.map(({ path }) => path)).toEqual([copy]);
+    expect(await at.keyring.get(key)).toMatchObject({ outcome: 'READY' });
     expect(readFileSync(copy)).toEqual(before);
   });
 });
 
 describe('a vault of which only a conflicting copy is left', () => {
-  it('is not empty: vault.json is made again from its header, and no second key', async () => {
+  it('is not empty: the key that its header names opens it, and no second key is made', async () => {
     const { at, fileId, key } = await copied('a copy');
     for (const path of ['seen', 'vault.json', join('sessions', fileId)]) rmSync(join(at.directory, path));
     const sessions = await at.open();
     await sessions.unlock();
-    expect(sessions.key).toMatchObject({ state: 'ready', keyId: key, how: 'rebuilt' });
+    expect(sessions.key).toMatchObject({ state: 'ready', keyId: key, how: 'opened' });
     const rows = await sessions.list();
     expect(await sessions.conflicts(rows)).toMatchObject([{ name: 'a copy', fileId, of: undefined }]);
   });
