@@ -29,9 +29,12 @@ export function faultInType(value: Fields): Fault | undefined {
   return Object.hasOwn(types, type) ? types[type as NewEvent['type']](value) : undefined;
 }
 
-/** Tells whether a value can be the id of an event: a whole number from 1 on that a double holds exactly. */
+/** The largest id: those of the events behind it are still exact in a double. */
+const LAST_ID = 2 ** 52;
+
+/** Tells whether a value can be the id of an event: a whole number from 1 on, at most 2^52. */
 export function isEventId(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) > 0;
+  return Number.isSafeInteger(value) && (value as number) > 0 && (value as number) <= LAST_ID;
 }
 
 /** Tells whether a value can be the time of an event: whole milliseconds since 1970 that a Date can hold. */
@@ -123,7 +126,7 @@ function at(field: string, fault: Fault): Fault {
 
 const placed: Check = (value) => {
   if (!isObject(value)) return OBJECT;
-  if (!isEventId(value['id'])) return { field: 'id', must: 'be a whole number of at least 1' };
+  if (!isEventId(value['id'])) return { field: 'id', must: 'be a whole number from 1 to 2^52' };
   return isEventTime(value['ts']) ? undefined : { field: 'ts', must: 'be a time in whole milliseconds since 1970' };
 };
 

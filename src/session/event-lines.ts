@@ -15,16 +15,18 @@ export function readLines(lines: Uint8Array): Event[] {
   // A line of ASCII becomes a string, and is parsed, in half the time; of many short lines it is not asked one by one.
   const isPlain = isAscii(bytes);
   const events: Event[] = [];
-  eachLine(bytes, (start, end) => events.push(eventIn(textOf(bytes, start, end, isPlain, isValid))));
+  eachLine(bytes, (start, end) => events.push(readLine(bytes, start, end, isPlain, isValid)));
   return events;
 }
 
-/** Every bit of a byte that is no ASCII would be lost by `toString('latin1')`; what is no UTF-8 would become U+FFFD. */
-function textOf(bytes: Buffer, start: number, end: number, isPlain: boolean, isValid: boolean): string {
-  if (isPlain) return bytes.toString('latin1', start, end);
+/** What is not UTF-8 is kept as `bytes`, in base64: decoded, a byte would become U+FFFD and be lost. */
+function readLine(bytes: Buffer, start: number, end: number, isPlain: boolean, isValid: boolean): Event {
+  if (isPlain) return eventIn(bytes.toString('latin1', start, end));
   const line = bytes.subarray(start, end);
-  if (isAscii(line) || !(isValid || isUtf8(line))) return line.toString('latin1');
-  return line.toString('utf8');
+  if (isAscii(line)) return eventIn(line.toString('latin1'));
+  return isValid || isUtf8(line)
+    ? eventIn(line.toString('utf8'))
+    : { ...placeOf(undefined), type: UNKNOWN, bytes: line.toString('base64') };
 }
 
 function eventIn(line: string): Event {

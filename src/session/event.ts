@@ -125,7 +125,7 @@ export type KnownEvent = NewEvent & Place;
 
 /**
  * What this version can't interpret, kept as it came: an event of a type that a newer version knows, or, with the type `unknown`, the
- * `line` of one that does not fit the schema.
+ * `line` of one that does not fit the schema (`bytes`, in base64, if that is not UTF-8).
  */
 export type UnknownEvent = Place & { type: string; [field: string]: unknown };
 

@@ -147,7 +147,11 @@ export const isSummary: Test = fields({
   lastEvent: count,
 });
 
-const place = { id: (value: unknown): boolean => count(value) && value !== 0, ts: time, type: text };
+const place = {
+  id: (value: unknown): boolean => count(value) && value !== 0 && Number(value) <= 2 ** 52,
+  ts: time,
+  type: text,
+};
 const textPart = fields({ type: one('text'), text });
 const reasoning = fields({ type: one('reasoning'), text });
 const file = fields({ type: one('file'), mediaType: text, data: text, filename: missingOr(text) });

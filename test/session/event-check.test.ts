@@ -147,8 +147,8 @@ describe('faultIn', () => {
   it.each<[unknown, string, string]>([
     [[], '', 'be an object'],
     ['x', '', 'be an object'],
-    [{ ts: 1, type: 'pin', pinned: true }, 'id', 'be a whole number of at least 1'],
-    [{ id: 2 ** 53, ts: 1, type: 'pin', pinned: true }, 'id', 'be a whole number of at least 1'],
+    [{ ts: 1, type: 'pin', pinned: true }, 'id', 'be a whole number from 1 to 2^52'],
+    [{ id: 2 ** 53, ts: 1, type: 'pin', pinned: true }, 'id', 'be a whole number from 1 to 2^52'],
     [{ id: 1, ts: 8.64e15 + 1, type: 'pin', pinned: true }, 'ts', 'be a time in whole milliseconds since 1970'],
     [{ ...place }, 'type', 'be text'],
     [{ ...place, type: 'pin', pinned: 1 }, 'pinned', 'be true or false'],

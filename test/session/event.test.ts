@@ -58,8 +58,11 @@ describe('readLines', () => {
   });
 
   it('keeps what is not UTF-8, byte for byte', () => {
-    const bytes = Buffer.from([...Buffer.from('{"id":7,"x":"'), 0xff, ...Buffer.from('"}')]);
-    expect(readLines(bytes)).toMatchObject([{ type: 'unknown', line: bytes.toString('latin1') }]);
+    const bytes = Buffer.from([...Buffer.from('{"id":7,"ts":8,"type":"name","name":"'), 0xff, ...Buffer.from('"}')]);
+    const kept = { id: NO_ID, ts: NO_TIME, type: 'unknown', bytes: bytes.toString('base64') };
+    for (const lines of [bytes, Buffer.concat([Buffer.from('{"id":1,"ts":1,"type":"x","y":"ü"}\n'), bytes])])
+      expect(readLines(lines).at(-1)).toEqual(kept);
+    expect(readLines(encodeEvents([kept]))).toEqual([kept]);
   });
 
   it('reads an event without a possible id or time as what it is otherwise', () => {
@@ -67,6 +70,7 @@ describe('readLines', () => {
       ['id', 0, NO_ID],
       ['id', 1.5, NO_ID],
       ['id', '1', NO_ID],
+      ['id', 2 ** 52 + 1, NO_ID],
       ['ts', 8.64e15 + 1, NO_TIME],
       ['ts', null, NO_TIME],
     ]) {
