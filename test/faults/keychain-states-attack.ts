@@ -158,7 +158,7 @@ async function chatWithoutRecord(state: State, world: World, blame: Blame, keyId
   const ran = await blame.run(() => world.run(CHAT, { input: 'unrecorded typed\n' }), isLate(state));
   blame.unless(ran.stdout === 'echo: unrecorded typed\n', 'a chat without vault.json does not live', ran);
   acknowledge(world, ran, ['unrecorded']);
-  if (state.refused === undefined && state.first === 'vault') {
+  if (state.refused === undefined) {
     const isNamed = /vault\.json is not as coffer wrote it/.test(ran.stderr);
     blame.unless(ran.code === 0 && isNamed, 'a chat without vault.json does not say so, or is not saved', ran);
   } else {
