@@ -1,3 +1,4 @@
+import { createSecretKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -82,6 +83,11 @@ describe('a successor certificate', () => {
   it('is not what somebody seals who knows the new key alone', () => {
     const forged = { from: retired.id, to: key.id, sealed: sealSuccessor(key, key.id).toString('base64') };
     expect(certifies({ successors: [forged] }, retired, key.id)).toBe(false);
+  });
+
+  it('is refused only for what it says: a key that is no key is an error, not a no', () => {
+    const short = { id: retired.id, frameKey: createSecretKey(Buffer.alloc(16)) } as unknown as VaultKey;
+    expect(() => isSuccessor(short, key.id, sealed)).toThrow(RangeError);
   });
 
   it('leads on through the keys that can be had, and no further', async () => {
