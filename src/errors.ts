@@ -65,6 +65,8 @@ export interface ErrorDetails extends ErrorOptions {
   readonly advice?: string | undefined;
   /** Who has the session open, with `SESSION_IN_USE`. */
   readonly holder?: Holder | undefined;
+  /** The first line of what a provider said about it, cut to 300 characters, without keys. Not part of the message; escape it before it is shown. */
+  readonly said?: string | undefined;
 }
 
 /**
@@ -83,14 +85,17 @@ export class CofferError extends Error {
   readonly advice: string | undefined;
   /** Who has the session open, with `SESSION_IN_USE`. */
   readonly holder: Holder | undefined;
+  /** What a provider said about it, in its own words. */
+  readonly said: string | undefined;
 
-  constructor(code: ErrorCode, what: string, { reason, advice, holder, ...options }: ErrorDetails = {}) {
+  constructor(code: ErrorCode, what: string, { reason, advice, holder, said, ...options }: ErrorDetails = {}) {
     super(`${what}${reason === undefined ? '' : `: ${reason}`}${advice === undefined ? '' : `; ${advice}`}`, options);
     this.code = code;
     this.what = what;
     this.reason = reason ?? what;
     this.advice = advice;
     this.holder = holder;
+    this.said = said;
   }
 
   override get name(): string {

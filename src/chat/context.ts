@@ -7,26 +7,43 @@ import { shortenForModel } from './tools/shorten.ts';
  * what it replaces, long outputs are shortened, and what a crash left half is completed.
  */
 
-/** What a conversation is made of, as a context needs it. */
-export type Conversation = Pick<State, 'messages' | 'messageEvents' | 'compaction' | 'contextTokens'>;
+/** The parts of a session's state that a context is made from. */
+export type Conversation = Pick<
+  State,
+  'messages' | 'messageEvents' | 'messageModels' | 'compaction' | 'contextTokens' | 'model'
+>;
+
+/** Options of {@link contextOf}. */
+export interface ContextOptions {
+  /** Most messages to send; the newest are kept. Default: all. */
+  readonly maxMessages?: number | undefined;
+  /** Whether tools are offered. If false, calls and results are sent as text: some servers refuse them when no tool is offered. Default: true. */
+  readonly tools?: boolean | undefined;
+  /** The model it is for, `provider/model`. Default: the session's. */
+  readonly model?: string | undefined;
+}
 
 /**
- * Gives the messages for the next request: what the last compaction left, with its summary before them, at most `maxMessages` of the
- * newest. They begin with one of the user's, and each call of a tool has its result behind it. Without `tools` calls and results are told
- * as text: some servers refuse them where no tool is offered.
+ * Returns the messages of the next request, as every provider accepts them: one system message at most, then user and assistant in turn,
+ * beginning with the user; each call is followed by its result; nothing is blank. Reasoning and `providerOptions` are sent to the model
+ * that wrote them only.
  */
-export function contextOf(
-  conversation: Conversation,
-  { maxMessages = Number.POSITIVE_INFINITY, tools = true }: { maxMessages?: number | undefined; tools?: boolean } = {},
-): Message[] {
-  const left = live(conversation);
-  const told = left.filter(({ role }) => role !== 'system');
+export function contextOf(conversation: Conversation, options: ContextOptions = {}): Message[] {
+  const { maxMessages = Number.POSITIVE_INFINITY, tools = true, model = conversation.model } = options;
+  const left = live(conversation, model);
+  const told = left
+    .filter(({ role }) => role !== 'system')
+    .map(withoutBlanks)
+    .filter(saysSomething);
   const sent = newest(told, maxMessages).map(shortenForModel);
   const summary = conversation.compaction?.summary;
+  const system = [
+    ...left.filter(({ role }) => role === 'system').map(({ content }) => content as string),
+    ...(summary === undefined ? [] : [`${SUMMARY}\n\n${summary}`]),
+  ].filter((text) => text.trim() !== '');
   return [
-    ...left.filter(({ role }) => role === 'system'),
-    ...(summary === undefined ? [] : [{ role: 'system', content: `${SUMMARY}\n\n${summary}` } as const]),
-    ...(tools ? paired(sent) : sent.map(asText)),
+    ...(system.length === 0 ? [] : [{ role: 'system', content: system.join('\n\n') } as const]),
+    ...merged(tools ? paired(sent) : sent.map(asText)),
   ];
 }
 
@@ -67,10 +84,56 @@ const INTERRUPTED = 'interrupted: how it ended is not known, look before you do 
 type Call = Extract<Part, { type: 'tool-call' }>;
 type Result = Extract<Part, { type: 'tool-result' }>;
 
-/** The messages that no summary stands for; those of the system always count. */
-function live(conversation: Conversation): Message[] {
+/** The messages that no summary stands for, and all system messages, without what only another model than `model` understands. */
+function live(conversation: Conversation, model: string): Message[] {
+  const { messages, messageModels } = conversation;
   const replaced = replacedCount(conversation);
-  return conversation.messages.filter(({ role }, at) => at >= replaced || role === 'system');
+  return messages.flatMap((message, at) => {
+    if (at < replaced && message.role !== 'system') return [];
+    return [messageModels[at] === model ? message : withoutOrigin(message)];
+  });
+}
+
+function withoutOrigin(message: Message): Message {
+  if (typeof message.content === 'string') return message;
+  const parts: Part[] = message.content;
+  const content = parts.filter(({ type }) => type !== 'reasoning').map(({ providerOptions: _, ...part }) => part);
+  return { ...message, content } as Message;
+}
+
+function withoutBlanks(message: Message): Message {
+  if (typeof message.content === 'string') return message;
+  const parts: Part[] = message.content;
+  return { ...message, content: parts.filter((part) => part.type !== 'text' || part.text.trim() !== '') } as Message;
+}
+
+/** Whether anything is left to send. Reasoning alone isn't: a reply that was cut off while the model was reasoning can't be continued. */
+function saysSomething({ content }: Message): boolean {
+  if (typeof content === 'string') return content.trim() !== '';
+  const parts: Part[] = content;
+  return parts.some(({ type }) => type !== 'reasoning');
+}
+
+/** Joins neighbours of one role: some servers refuse two user messages in a row, which is what a prompt without a reply leaves. */
+function merged(messages: readonly Message[]): Message[] {
+  const joined: Message[] = [];
+  const first = messages.findIndex(({ role }) => role === 'user');
+  for (const message of messages.slice(Math.max(0, first))) {
+    const last = joined.at(-1);
+    if (last?.role === message.role) joined[joined.length - 1] = join(last, message);
+    else joined.push(message);
+  }
+  return joined;
+}
+
+function join(first: Message, second: Message): Message {
+  const [a, b] = [first.content, second.content];
+  const content = typeof a === 'string' && typeof b === 'string' ? `${a}\n\n${b}` : [...partsOf(a), ...partsOf(b)];
+  return { ...first, content } as Message;
+}
+
+function partsOf(content: Message['content']): readonly Part[] {
+  return typeof content === 'string' ? [{ type: 'text', text: content }] : content;
 }
 
 /**
@@ -103,7 +166,7 @@ function paired(messages: readonly Message[]): Message[] {
       const at = results.findIndex(({ toolCallId }) => toolCallId === part.toolCallId);
       const [found] = at === -1 ? [] : results.splice(at, 1);
       done.push({ type: 'tool-result', ...named, output: found?.output ?? { type: 'error-text', value: INTERRUPTED } });
-      return { type: 'tool-call' as const, ...named, input: isObject(part.input) ? part.input : {} };
+      return { ...part, ...named, input: isObject(part.input) ? part.input : {} };
     });
     return done.length === 0
       ? [message]
@@ -123,16 +186,18 @@ function resultsBehind(messages: readonly Message[], at: number): Result[] {
   }
 }
 
-/** Servers refuse the whole conversation for one name or id that they would not have given: another one's model, or a broken reply. */
+/**
+ * Ids and names as every provider accepts them: OpenAI takes ids of at most 40 characters, Mistral exactly nine of [A-Za-z0-9], and a
+ * conversation may have calls of several providers and of broken replies. The same calls always get the same ids, so that a provider's
+ * cache of the prompt stays valid.
+ */
 class Names {
-  readonly #used: Set<string> = new Set();
+  #count = 0;
 
-  of({ toolCallId, toolName }: Call): Pick<Call, 'toolCallId' | 'toolName'> {
-    const fits = /^[A-Za-z0-9_-]{1,64}$/.test(toolCallId) && !this.#used.has(toolCallId);
-    let id = fits ? toolCallId : `call_${this.#used.size + 1}`;
-    while (this.#used.has(id)) id += '_';
-    this.#used.add(id);
-    return { toolCallId: id, toolName: toolName.replace(/[^A-Za-z0-9_-]/g, '_').slice(0, 64) || 'unknown' };
+  of({ toolName }: Call): Pick<Call, 'toolCallId' | 'toolName'> {
+    this.#count++;
+    const toolCallId = `call${this.#count.toString(36).padStart(5, '0')}`;
+    return { toolCallId, toolName: toolName.replace(/[^A-Za-z0-9_-]/g, '_').slice(0, 64) || 'unknown' };
   }
 }
 

@@ -1,12 +1,14 @@
 import { CofferError, isCofferError } from '../errors.ts';
+import { redactSecrets } from '../session/secrets.ts';
 import { type Endpoint, quote } from './providers.ts';
+import { askedFor, type retryIn } from './retry.ts';
 
 /**
  * Says in one line what went wrong with a request, and what to do: `MODEL_REFUSED` (401, 403),
  * `MODEL_UNKNOWN` (404), `MODEL_LIMITED` (429), `MODEL_UNREACHABLE`, `TOOLS_UNSUPPORTED` if the model takes no tools,
- * `CONTEXT_TOO_LONG` if the conversation is longer than the model takes, else `MODEL_FAILED`. Of what the
- * server sent, only numbers and its code word are repeated: its messages, and the SDK's errors, quote
- * keys and conversations. `begun` tells whether a part of the reply had arrived.
+ * `CONTEXT_TOO_LONG` if the conversation is longer than the model takes, else `MODEL_FAILED`. The message has only numbers and the code
+ * word of what the server sent; its own words, which may quote keys, are in `said`, see {@link wordsIn}. `begun` tells whether a part of
+ * the reply had arrived.
  */
 export function explain(error: unknown, endpoint: Endpoint, begun: boolean): CofferError {
   if (isCofferError(error)) return error;
@@ -32,6 +34,11 @@ export function cancelled(): CofferError {
   return new CofferError('CANCELLED', 'the reply was cancelled');
 }
 
+/** What decides whether a request is made again. */
+export function answerIn(error: unknown): Parameters<typeof retryIn>[0] {
+  return { status: statusOf(error), headers: fieldOf(error, 'responseHeaders'), word: codeWordOf(error) };
+}
+
 /** No server has a code word for it; these are the words of Ollama, vLLM, LM Studio and OpenRouter. */
 const toolRefusal =
   /(?:not|n't|that) support\w* (?:\w+ ){0,3}tool|tools? (?:\w+ ){0,2}(?:is|are) not (?:supported|enabled)/i;
@@ -41,39 +48,40 @@ const tooLong =
   /prompt is too long|maximum context length|exceeds? the (?:available )?context|context (?:length|size|window) (?:of|exceeded)/i;
 
 function explainStatus(status: number, error: unknown, endpoint: Endpoint): CofferError {
-  const { provider, model, baseURL, apiKeyEnv } = endpoint;
+  const { provider, model, baseURL, apiKeyEnv, apiKey } = endpoint;
   const word = codeWordOf(error);
+  const said = wordsIn(error, apiKey);
   const why = word === undefined ? `${status}` : `${status}, ${word}`;
   const answer = String(fieldOf(error, 'responseBody'));
   if (toolRefusal.test(answer)) {
     const advice = 'set tools to false in the settings, or choose another with /model';
-    return new CofferError('TOOLS_UNSUPPORTED', `${nameOf(endpoint)} takes no tools (${why})`, { advice });
+    return new CofferError('TOOLS_UNSUPPORTED', `${nameOf(endpoint)} takes no tools (${why})`, { advice, said });
   }
   if (status === 401 || status === 403) {
     const advice =
       apiKeyEnv === undefined
         ? `name the environment variable with its key as apiKeyEnv of ${provider} in the settings`
         : `check the key in the environment variable ${apiKeyEnv}`;
-    return new CofferError('MODEL_REFUSED', `${provider} refused the request (${why})`, { advice });
+    return new CofferError('MODEL_REFUSED', `${provider} refused the request (${why})`, { advice, said });
   }
   if (status === 404 || word === 'model_not_found') {
     const what = `${provider} at ${baseURL} has no model ${quote(model)} (${why})`;
-    return new CofferError('MODEL_UNKNOWN', what, { advice: 'check the name and baseURL' });
+    return new CofferError('MODEL_UNKNOWN', what, { advice: 'check the name and baseURL', said });
   }
   if (word === 'context_length_exceeded' || tooLong.test(answer)) {
     const what = `the conversation is longer than ${nameOf(endpoint)} takes (${why})`;
-    return new CofferError('CONTEXT_TOO_LONG', what, { advice: '/compact shortens it' });
+    return new CofferError('CONTEXT_TOO_LONG', what, { advice: '/compact shortens it', said });
   }
   if (status === 429) {
     const what = `${provider} takes no more requests for now (${why})`;
-    return new CofferError('MODEL_LIMITED', what, { advice: retryOf(error) });
+    return new CofferError('MODEL_LIMITED', what, { advice: retryOf(error), said });
   }
   if (status >= 300 && status < 400) {
     const what = `${provider} at ${baseURL} points elsewhere (${why})`;
-    return new CofferError('MODEL_FAILED', what, { advice: 'set baseURL to the address it points to' });
+    return new CofferError('MODEL_FAILED', what, { advice: 'set baseURL to the address it points to', said });
   }
   const advice = 'ask again or choose another with /model';
-  return new CofferError('MODEL_FAILED', `${nameOf(endpoint)} failed (${why})`, { advice });
+  return new CofferError('MODEL_FAILED', `${nameOf(endpoint)} failed (${why})`, { advice, said });
 }
 
 /** The HTTP status: of the response, or of an error event in a stream, which calls it `code` or says it in words. */
@@ -105,8 +113,26 @@ function codeWordOf(error: unknown): string | undefined {
 }
 
 function retryOf(error: unknown): string {
-  const seconds = fieldOf(fieldOf(error, 'responseHeaders'), 'retry-after');
-  return typeof seconds === 'string' && /^\d{1,5}$/.test(seconds) ? `ask again in ${seconds} s` : 'ask again later';
+  const seconds = askedFor(fieldOf(error, 'responseHeaders'));
+  return seconds === undefined ? 'ask again later' : `ask again in ${Math.ceil(seconds)} s`;
+}
+
+/** How many characters of a provider's words are shown. */
+const WORDS = 300;
+
+/**
+ * The first line of what a server says in its error, at most {@link WORDS} characters; undefined if it says nothing. `apiKey` and
+ * whatever looks like a key or a token is taken out; who shows it escapes control characters.
+ */
+function wordsIn(error: unknown, apiKey: string | undefined): string | undefined {
+  const data = fieldOf(error, 'data') ?? error;
+  const inner = fieldOf(data, 'error') ?? data;
+  const given = [fieldOf(inner, 'message'), inner, fieldOf(data, 'message'), fieldOf(data, 'detail')];
+  const words = given.find((text): text is string => typeof text === 'string' && text.trim() !== '');
+  if (words === undefined) return undefined;
+  const known = apiKey === undefined ? words : words.replaceAll(apiKey, '[redacted]');
+  const [line = ''] = redactSecrets(known.trim()).value.split(/\r\n|[\n\r\u2028\u2029]/);
+  return line.length > WORDS ? `${line.slice(0, WORDS - 1).toWellFormed()}…` : line;
 }
 
 /** The system's or the HTTP client's error at the bottom, which names no more than addresses. */

@@ -18,6 +18,8 @@ export interface TurnEvents {
   onReplyEnd?(): void | Promise<void>;
   onCall?(call: Call): void;
   onCallEnd?(end: CallEnd): void;
+  /** The provider refused the request for now, with `error`; it is made again in `seconds` unless the turn is cancelled. */
+  onWait?(wait: { seconds: number; error: CofferError }): void;
   /** The model takes no tools: it is asked without them from now on. */
   onToolsRefused?(): void;
   /** The context is over the share of the window that was set, or longer than the model takes, which then `refused` it; a compaction comes next. */
@@ -129,6 +131,7 @@ async function ask(
       arriving.take(part);
       if (part.type === 'text') events.onText(part.text);
       if (part.type === 'reasoning') events.onReasoning?.(part.text);
+      if (part.type === 'wait') events.onWait?.(part);
     }
   } catch (error) {
     if (signal.aborted && isCofferError(error, 'CANCELLED')) return await arriving.breakOff('cancelled');

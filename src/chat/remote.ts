@@ -1,15 +1,17 @@
-import type { LanguageModel, LanguageModelUsage, ModelMessage, ToolSet } from 'ai';
+import { setTimeout } from 'node:timers/promises';
+import type { LanguageModel, LanguageModelUsage, ModelMessage, TextStreamPart, ToolSet } from 'ai';
 import { CofferError } from '../errors.ts';
-import type { Message, Usage } from '../session/event.ts';
+import type { FromProvider, Message, Part, ProviderOptions, Usage } from '../session/event.ts';
 import { listModels } from './detect.ts';
-import { cancelled, explain } from './faults.ts';
+import { answerIn, cancelled, explain } from './faults.ts';
 import { type Endpoint, quote } from './providers.ts';
 import type { ChatModel, OfferedTool, ReplyPart } from './reply.ts';
+import { retryIn } from './retry.ts';
 
 /**
- * Gives the model behind an endpoint. The SDK is imported at the first reply. Requests go to the
- * endpoint and nowhere else: no redirect is followed, no file fetched, no telemetry sent, and nothing
- * is tried twice. Tools are offered and never run here.
+ * Returns the model behind an endpoint. The SDK is imported at the first reply. Requests go to the endpoint and nowhere else: no redirect
+ * is followed, no file fetched, no telemetry sent. A request that fails before anything of the reply has arrived is made again, see
+ * {@link retryIn}. Tools are offered and never run here.
  */
 export function remoteModel(endpoint: Endpoint): ChatModel {
   return {
@@ -31,17 +33,33 @@ async function* replyOf(
   question: Question,
   signal: AbortSignal,
 ): AsyncGenerator<ReplyPart, void, undefined> {
-  const left = new AbortController();
-  let begun = false;
-  try {
-    for await (const part of request(endpoint, question, AbortSignal.any([signal, left.signal]))) {
-      begun = true;
-      yield part;
+  for (let attempt = 1; ; attempt++) {
+    const left = new AbortController();
+    let begun = false;
+    try {
+      for await (const part of request(endpoint, question, AbortSignal.any([signal, left.signal]))) {
+        begun = true;
+        yield part;
+      }
+      return;
+    } catch (thrown) {
+      if (signal.aborted) throw cancelled();
+      const error = explain(thrown, endpoint, begun);
+      const seconds = begun ? undefined : retryIn(answerIn(thrown), attempt);
+      if (seconds === undefined) throw await nameModels(error, endpoint);
+      yield { type: 'wait', seconds, error };
+      await pause(seconds, signal);
+    } finally {
+      left.abort();
     }
-  } catch (error) {
-    throw signal.aborted ? cancelled() : await nameModels(explain(error, endpoint, begun), endpoint);
-  } finally {
-    left.abort();
+  }
+}
+
+async function pause(seconds: number, signal: AbortSignal): Promise<void> {
+  try {
+    await setTimeout(seconds * 1000, undefined, { signal });
+  } catch {
+    throw cancelled(); // nothing else ends a timer early
   }
 }
 
@@ -54,21 +72,23 @@ async function* request(
   signal.throwIfAborted();
   const result = streamText({
     model: await languageModel(endpoint),
-    messages: messages.filter(saysSomething) as ModelMessage[],
+    messages: forProtocol(messages, endpoint) as ModelMessage[],
     ...(tools === undefined || tools.length === 0 ? {} : { tools: await offer(tools) }),
     allowSystemInMessages: true,
     abortSignal: signal,
     maxRetries: 0,
     telemetry: { isEnabled: false },
     experimental_download: refuseDownload,
+    includeRawChunks: endpoint.type === 'openai-compatible',
     onError() {
       // Every error is also a part of the stream; without this the SDK prints it, request and all.
     },
   });
   let usage = unknownUsage;
+  const blocks = new Blocks();
   for await (const part of result.stream) {
-    if (part.type === 'text-delta' && part.text !== '') yield { type: 'text', text: part.text };
-    else if (part.type === 'reasoning-delta' && part.text !== '') yield { type: 'reasoning', text: part.text };
+    if (part.type === 'raw') blocks.see(part.rawValue);
+    else if (isOfBlock(part)) yield* blocks.take(part);
     else if (part.type === 'tool-call') yield callOf(part);
     else if (part.type === 'error') throw part.error;
     else if (part.type === 'abort') signal.throwIfAborted();
@@ -91,6 +111,7 @@ async function nameModels(fault: CofferError, { provider, model, baseURL, isLoca
   const some = models.length > 20 ? [...models.slice(0, 20), '…'] : models;
   return new CofferError('MODEL_UNKNOWN', `${provider} has no model ${quote(model)}`, {
     advice: `it has ${some.join(', ')}`,
+    said: fault.said,
   });
 }
 
@@ -110,10 +131,75 @@ async function offer(tools: readonly OfferedTool[]): Promise<ToolSet> {
   return offered;
 }
 
-function callOf(part: { toolCallId: string; toolName: string; input: unknown }): ReplyPart {
-  const { toolCallId, toolName } = part;
+type StreamPart = TextStreamPart<ToolSet>;
+type BlockPart = Extract<StreamPart, { type: `${'text' | 'reasoning'}-${'start' | 'delta' | 'end'}` }>;
+
+function isOfBlock(part: StreamPart): part is BlockPart {
+  return /^(text|reasoning)-(start|delta|end)$/.test(part.type);
+}
+
+/** The blocks of text and reasoning that a reply consists of, as they arrive. */
+class Blocks {
+  #last: BlockPart['type'] | undefined;
+  #begins = false;
+  #field: string | undefined;
+
+  /** Takes a chunk as the server sent it, before its parts. */
+  see(chunk: unknown): void {
+    this.#field = reasoningField(chunk) ?? this.#field;
+  }
+
+  *take(part: BlockPart): Generator<ReplyPart, void, undefined> {
+    const type = part.type.startsWith('text') ? 'text' : 'reasoning';
+    if (part.type.endsWith('-start')) this.#begins = this.#last?.startsWith(type) === true;
+    const text = 'text' in part ? part.text : '';
+    const field = type === 'reasoning' && text !== '' ? this.#field : undefined;
+    const options = optionsOf(field === undefined ? undefined : { [COFFER]: { field } }, part.providerMetadata);
+    if (text === '' && options.providerOptions === undefined) return;
+    yield { type, text, ...(this.#begins && { begins: true }), ...options };
+    this.#begins = false;
+    this.#last = part.type;
+  }
+}
+
+function callOf(part: Extract<StreamPart, { type: 'tool-call' }>): ReplyPart {
+  const { toolCallId, toolName, providerMetadata } = part;
   const input = isDeeper(part.input, DEPTH) ? `input nested deeper than ${DEPTH} levels` : part.input;
-  return { type: 'tool-call', toolCallId, toolName, input };
+  return { type: 'tool-call', toolCallId, toolName, input, ...optionsOf(providerMetadata) };
+}
+
+/** What has to be sent back with a part; nothing where there is nothing. */
+function optionsOf(...given: readonly (ProviderOptions | undefined)[]): FromProvider {
+  const providerOptions = Object.assign({}, ...given);
+  return Object.keys(providerOptions).length === 0 ? {} : { providerOptions };
+}
+
+/** The name under which coffer keeps what it has to know of a part itself. */
+const COFFER = 'coffer';
+
+/** In which field of its own an OpenAI-compatible server sent reasoning, if this chunk has any. */
+function reasoningField(chunk: unknown): string | undefined {
+  const delta = (chunk as { choices?: { delta?: Record<string, unknown> }[] } | null)?.choices?.[0]?.delta;
+  return ['reasoning_content', 'reasoning'].find((name) => Boolean(delta?.[name]));
+}
+
+/**
+ * Leaves out reasoning that the protocol can't send back. Anthropic accepts only what it has signed. Of the others those take
+ * `reasoning_content` back that sent it under that name, and only until the next prompt: DeepSeek needs it in a turn with tools and refused
+ * it in earlier ones (api-docs.deepseek.com, "Thinking Mode"), Groq sends `reasoning` and refuses `reasoning_content`.
+ */
+function forProtocol(messages: readonly Message[], { type }: Endpoint): Message[] {
+  const prompt = messages.findLastIndex(({ role }) => role === 'user');
+  const isSent = (part: Part, at: number): boolean => {
+    if (part.type !== 'reasoning') return true;
+    const options = part.providerOptions;
+    if (type === 'anthropic') return options?.['anthropic'] !== undefined;
+    return at > prompt && options?.[COFFER]?.['field'] === 'reasoning_content';
+  };
+  return messages.map((message, at) => {
+    if (message.role !== 'assistant' || typeof message.content === 'string') return message;
+    return { ...message, content: message.content.filter((part) => isSent(part, at)) };
+  });
 }
 
 /** How deep the input of a call may be nested: what writes it down recurses, and no tool wants more. */
@@ -151,13 +237,6 @@ async function refuseDownload(requests: readonly { isUrlSupportedByModel: boolea
       'the conversation has a file that is only an address, and coffer fetches none',
     );
   });
-}
-
-// Of a reply cut off while it was reasoning nothing can be sent back, and some servers refuse an empty message.
-function saysSomething(message: Message): boolean {
-  if (message.role !== 'assistant') return true;
-  if (typeof message.content === 'string') return message.content !== '';
-  return message.content.some((part) => part.type !== 'reasoning' && !(part.type === 'text' && part.text === ''));
 }
 
 const unknownUsage: Usage = { inputTokens: null, outputTokens: null, cost: null };

@@ -1,12 +1,16 @@
-import type { Message, Usage } from '../session/event.ts';
+import type { CofferError } from '../errors.ts';
+import type { FromProvider, Message, Usage } from '../session/event.ts';
 
 /**
- * A piece of a reply as it arrives. `finish` comes last and once; `reason` is the provider's word for why it ended. `input` of a
- * call is as the model gave it: whoever runs the tool has to check it, and it is a text where it was no JSON.
+ * A piece of a reply as it arrives. `wait` comes before anything else: the request failed with `error` and is made again in `seconds`. Text and reasoning come in blocks: `begins` starts a new one, and `providerOptions` are added to those
+ * of the block. `input` of a call is as the model sent it, a string if it was not JSON: whoever runs the tool has to check it. `finish`
+ * comes last and once; its `reason` is `length` if the reply was cut off at its length limit, `content-filter` if the provider's filter
+ * cut it off, else another word of the SDK's.
  */
 export type ReplyPart =
-  | { type: 'text' | 'reasoning'; text: string }
-  | { type: 'tool-call'; toolCallId: string; toolName: string; input: unknown }
+  | ({ type: 'text' | 'reasoning'; text: string; begins?: true } & FromProvider)
+  | ({ type: 'tool-call'; toolCallId: string; toolName: string; input: unknown } & FromProvider)
+  | { type: 'wait'; seconds: number; error: CofferError }
   | { type: 'finish'; usage: Usage; reason: string };
 
 /** A tool as a model is told of it. */

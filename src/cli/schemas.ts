@@ -24,6 +24,7 @@ export const errorSchema: z.ZodType = z.strictObject({
     reason: z.string(),
     advice: z.string().optional(),
     holder: z.strictObject({ pid: count, since: count }).optional(),
+    said: z.string().optional(),
     faults: z.array(z.string()).optional(),
   }),
 });

@@ -73,9 +73,9 @@ export class Terminal {
   }
 
   /** Writes why the program ends to stderr as JSON: `{"error":{"code","exit","message"}}`, with `faults` where there are several. */
-  failJson({ code, message, reason, advice, holder, cause }: CofferError, exit: number): void {
+  failJson({ code, message, reason, advice, holder, said, cause }: CofferError, exit: number): void {
     const faults = cause instanceof AggregateError ? cause.errors.map(({ message }: Error) => message) : undefined;
-    const error = { code, exit, message, reason, advice, holder, faults };
+    const error = { code, exit, message, reason, advice, holder, said, faults };
     this.#put(this.streams.stderr, `${escapeJsonLine({ error })}\n`);
   }
 

@@ -32,6 +32,7 @@ export async function answer(chat: Chat, text: string, running: AbortController)
       terminal.tell(describeCall(end));
       if (end.unattended && end.outcome === 'denied') tellUnattended(chat);
     },
+    onWait: ({ seconds, error }) => terminal.tell(`${error.what}; trying again in ${Math.ceil(seconds)} s`),
     onToolsRefused: () => terminal.tell(`${model.name} takes no tools; it is asked without them`),
     onContextWarning: (context) => terminal.tell(describeContext(context)),
     onCompacted: (compacted) => terminal.tell(describeCompacted(compacted, settings.keepMessages)),
@@ -46,6 +47,7 @@ export async function answer(chat: Chat, text: string, running: AbortController)
   if (result.outcome === 'cancelled')
     terminal.tell(result.text === '' ? 'cancelled' : 'cancelled; what arrived is kept');
   if (result.error !== undefined) terminal.tell(result.error.message);
+  if (result.error?.said !== undefined) terminal.tell(`the provider says: ${result.error.said}`);
   return result.error;
 }
 

@@ -7,12 +7,23 @@ import { CofferError } from '../errors.ts';
  */
 
 /** One part of a message's content, as the AI SDK's `ModelMessage` names it. */
-export type Part =
+export type Part = (
   | { type: 'text'; text: string }
   | { type: 'reasoning'; text: string }
   | { type: 'file'; mediaType: string; data: string; filename?: string | undefined }
   | { type: 'tool-call'; toolCallId: string; toolName: string; input?: unknown }
-  | { type: 'tool-result'; toolCallId: string; toolName: string; output?: unknown };
+  | { type: 'tool-result'; toolCallId: string; toolName: string; output?: unknown }
+) &
+  FromProvider;
+
+/** What a part carries for the model that wrote it: the signature of its reasoning, say. */
+export interface FromProvider {
+  /** By the SDK's name of the provider. Only the model that wrote the part gets it back; to any other it means nothing. */
+  providerOptions?: ProviderOptions | undefined;
+}
+
+/** Values of JSON's, by provider and name. */
+export type ProviderOptions = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 
 /** A message as the AI SDK's `ModelMessage` has it. */
 export type Message =

@@ -94,7 +94,13 @@ export function rewindOf(state: State, prompts?: number): Rewind {
   const to = endOf(state, kept);
   const event: NewEvent = { type: 'rewind', to };
   const place = { id: state.lastEvent + 1, ts: state.updated };
-  const copy = { ...state, messages: [...state.messages], messageEvents: [...state.messageEvents] };
+  const { messages, messageEvents, messageModels } = state;
+  const copy = {
+    ...state,
+    messages: [...messages],
+    messageEvents: [...messageEvents],
+    messageModels: [...messageModels],
+  };
   const cut = state.messageCount - fold(copy, [{ ...event, ...place }]).messageCount;
   return { event: cut === 0 ? undefined : event, prompts: kept, of, cut };
 }

@@ -21,6 +21,8 @@ export interface State {
   readonly messages: readonly Message[];
   /** The id of each message's event. */
   readonly messageEvents: readonly number[];
+  /** The model that wrote each message, `provider/model`; undefined if it was not a model, or is not known. */
+  readonly messageModels: readonly (string | undefined)[];
   /** Messages of user and assistant. */
   readonly messageCount: number;
   /** Prompts that were answered to their end. */
@@ -71,6 +73,7 @@ export const emptyState: State = {
   tags: [],
   messages: [],
   messageEvents: [],
+  messageModels: [],
   messageCount: 0,
   tasks: 0,
   toolCalls: 0,
@@ -104,7 +107,8 @@ export function fold(state: State, events: Iterable<Event>): State {
   const isFirst = state === emptyState;
   const messages = isFirst ? [] : (state.messages as Message[]);
   const messageEvents = isFirst ? [] : (state.messageEvents as number[]);
-  const next: Writable<State> = { ...state, messages, messageEvents };
+  const messageModels = isFirst ? [] : (state.messageModels as (string | undefined)[]);
+  const next: Writable<State> = { ...state, messages, messageEvents, messageModels };
   for (const event of events) {
     if (next.firstEvent === 0) next.firstEvent = event.id;
     next.lastEvent = event.id;
@@ -115,7 +119,7 @@ export function fold(state: State, events: Iterable<Event>): State {
 }
 
 type Mutable<T> = T extends readonly (infer E)[] ? E[] : T;
-type Writable<T> = { -readonly [K in keyof T]: K extends 'messages' | 'messageEvents' ? Mutable<T[K]> : T[K] };
+type Writable<T> = { -readonly [K in keyof T]: K extends `message${'s' | 'Events' | 'Models'}` ? Mutable<T[K]> : T[K] };
 
 function apply(state: Writable<State>, event: KnownEvent): void {
   switch (event.type) {
@@ -186,9 +190,10 @@ function decided(state: State, event: Extract<KnownEvent, { type: 'permission' }
 
 /** What was counted before belongs to the parent, and so do its marks and its name; the conversation goes on. */
 function begin(state: Writable<State>, event: Extract<KnownEvent, { type: 'begin' }>): void {
-  const { model, messages, messageEvents, messageCount, title, compaction, contextTokens, permissions } = state;
-  const { firstEvent, lastEvent, updated } = state;
-  Object.assign(state, emptyState, { model, messages, messageEvents, messageCount, title, compaction, contextTokens });
+  const { model, messages, messageEvents, messageModels, messageCount, title, compaction, contextTokens } = state;
+  const { permissions, firstEvent, lastEvent, updated } = state;
+  Object.assign(state, emptyState, { model, messages, messageEvents, messageModels, messageCount });
+  Object.assign(state, { title, compaction, contextTokens });
   Object.assign(state, { permissions, firstEvent, lastEvent, updated });
   state.uuid = event.uuid;
   state.directory = event.directory;
@@ -203,6 +208,7 @@ function addMessage(state: Writable<State>, event: Extract<KnownEvent, { type: '
   const { message } = event;
   state.messages.push(message);
   state.messageEvents.push(event.id);
+  state.messageModels.push(event.model);
   if (!isCounted(message)) return;
   state.messageCount++;
   state.title ??= titleOf(message);
@@ -213,6 +219,7 @@ function addMessage(state: Writable<State>, event: Extract<KnownEvent, { type: '
 function rewind(state: Writable<State>, to: number): void {
   while ((state.messageEvents.at(-1) ?? to) > to) {
     state.messageEvents.pop();
+    state.messageModels.pop();
     const cut = state.messages.pop();
     if (cut !== undefined && isCounted(cut)) state.messageCount--;
   }

@@ -61,6 +61,7 @@ describe('compact', () => {
   ])('cuts before a message of the user, keeping %d or more', async (keepMessages, first) => {
     await message({ role: 'user', content: 'u0' });
     await message({ role: 'user', content: 'u1' });
+    await message({ role: 'assistant', content: 'a1' });
     await message({ role: 'user', content: 'u2' });
     await message(calling('a'));
     await message(resultOf('a'));

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Conversation, contextOf, tokensOf } from '../../src/chat/context.ts';
-import type { Message } from '../../src/session/event.ts';
+import type { Message, Part } from '../../src/session/event.ts';
 
 const user = (content: string): Message => ({ role: 'user', content });
 const said = (content: string): Message => ({ role: 'assistant', content });
@@ -23,7 +23,7 @@ describe('contextOf', () => {
   it('sends a conversation as it is, the results of one reply together', () => {
     const messages = [user('go'), calling('a', 'b'), result('a'), result('b'), said('done')];
     const sent = contextOf(of(messages));
-    expect(shape(sent)).toEqual(['user', 'calls a,b', 'results a,b', 'assistant']);
+    expect(shape(sent)).toEqual(['user', 'calls 1,2', 'results 1,2', 'assistant']);
     expect(JSON.stringify(sent[2])).toMatch(/result of a.*result of b/);
   });
 
@@ -31,7 +31,7 @@ describe('contextOf', () => {
     const messages = [user('go'), calling('a', 'b'), result('a'), user('go on')];
     const before = structuredClone(messages);
     const sent = contextOf(of(messages));
-    expect(shape(sent)).toEqual(['user', 'calls a,b', 'results a,b', 'user']);
+    expect(shape(sent)).toEqual(['user', 'calls 1,2', 'results 1,2', 'user']);
     expect(JSON.stringify(sent[2])).toMatch(/result of a.*interrupted: how it ended is not known/);
     expect(messages).toEqual(before);
   });
@@ -43,23 +43,22 @@ describe('contextOf', () => {
   it('puts the summary in place of what a compaction replaced, behind the messages of the system', () => {
     const messages: Message[] = [{ role: 'system', content: 'be brief' }, user('old'), said('old too'), user('new')];
     const sent = contextOf({ ...of(messages), compaction: { summary: 'all of the old', through: 3 } });
-    expect(shape(sent)).toEqual(['system', 'system', 'user']);
-    expect(sent[0]?.content).toBe('be brief');
-    expect(sent[1]?.content).toContain('all of the old');
-    expect(sent[2]?.content).toBe('new');
+    expect(shape(sent)).toEqual(['system', 'user']);
+    expect(sent[0]?.content).toMatch(/^be brief\n\nSummary .*all of the old$/s);
+    expect(sent[1]?.content).toBe('new');
   });
 
   it('keeps calls and results together under maxMessages, and begins with the words of the user', () => {
     const messages = [user('old'), said('x'), user('go'), calling('a'), result('a'), calling('b'), result('b')];
     expect(shape(contextOf(of(messages), { maxMessages: 5 }))).toEqual([
       'user',
-      'calls a',
-      'results a',
-      'calls b',
-      'results b',
+      'calls 1',
+      'results 1',
+      'calls 2',
+      'results 2',
     ]);
     for (const maxMessages of [4, 3, 2, 1]) {
-      expect(shape(contextOf(of(messages), { maxMessages }))).toEqual(['user', 'calls b', 'results b']);
+      expect(shape(contextOf(of(messages), { maxMessages }))).toEqual(['user', 'calls 1', 'results 1']);
     }
   });
 
@@ -68,13 +67,19 @@ describe('contextOf', () => {
     const message = fc.oneof(
       fc.constant(user('u')),
       fc.constant(said('s')),
+      fc.constantFrom(user(' \n'), said(''), said('\t'), thinking('t'), { role: 'system', content: 'x' } as Message),
       fc.array(id, { minLength: 1, maxLength: 3 }).map((ids) => calling(...ids)),
       id.map((one) => result(one)),
     );
     await fc.assert(
       fc.property(fc.array(message, { maxLength: 30 }), fc.integer({ min: 1, max: 12 }), (messages, maxMessages) => {
         const sent = contextOf(of([user('first'), ...messages]), { maxMessages });
-        expect(sent[0]?.role).toBe('user');
+        const roles = sent.map(({ role }) => role);
+        const told = roles.filter((role) => role !== 'system');
+        expect(told[0]).toBe('user');
+        expect(roles.slice(1)).not.toContain('system');
+        expect(told.filter((role, at) => role === told[at - 1])).toEqual([]);
+        for (const { content } of sent) for (const text of textsIn(content)) expect(text.trim()).not.toBe('');
         const seen = new Set<string>();
         for (const [at, one] of sent.entries()) {
           const ids = idsIn(one);
@@ -82,7 +87,7 @@ describe('contextOf', () => {
           else if (ids.length > 0) {
             expect(sent[at + 1]?.role).toBe('tool');
             for (const each of ids) {
-              expect(each).toMatch(/^[A-Za-z0-9_-]{1,64}$/);
+              expect(each).toMatch(/^[A-Za-z0-9]{9}$/);
               expect(seen.has(each)).toBe(false);
               seen.add(each);
             }
@@ -101,7 +106,54 @@ describe('contextOf', () => {
       input: '{"path": "no',
     };
     const [, sent] = contextOf(of([user('go'), { role: 'assistant', content: [part] }]));
-    expect(sent?.content).toEqual([{ ...part, toolName: expect.stringMatching(/^[A-Za-z0-9_-]{64}$/), input: {} }]);
+    const named = { toolCallId: 'call00001', toolName: expect.stringMatching(/^[A-Za-z0-9_-]{64}$/) };
+    expect(sent?.content).toEqual([{ ...part, ...named, input: {} }]);
+  });
+
+  it('joins prompts that were not answered, files and all, and replies beside each other', () => {
+    const file = { type: 'file' as const, mediaType: 'text/plain', data: 'eA==' };
+    const messages = [user('one'), user('two'), { role: 'user', content: [file] } as Message, said('a'), said('b')];
+    expect(contextOf(of(messages))).toEqual([
+      { role: 'user', content: [{ type: 'text', text: 'one\n\ntwo' }, file] },
+      said('a\n\nb'),
+    ]);
+  });
+
+  it('leaves out what is blank, and the record keeps it', () => {
+    const blank: Message = {
+      role: 'assistant',
+      content: [{ type: 'text', text: ' \n ' }, ...(calling('a').content as [])],
+    };
+    const messages = [user('go'), said('  '), user('on'), blank, result('a'), said('\n'), user('next')];
+    const before = structuredClone(messages);
+    expect(shape(contextOf(of(messages)))).toEqual(['user', 'calls 1', 'results 1', 'user']);
+    expect(JSON.stringify(contextOf(of(messages)))).not.toContain(' \\n ');
+    expect(messages).toEqual(before);
+  });
+
+  it('sends reasoning, and what a provider needs back, to the model that wrote them only', () => {
+    const signed = { anthropic: { signature: 'abc' } };
+    const [call] = calling('a').content as [Part & { type: 'tool-call' }];
+    const own: Message = {
+      role: 'assistant',
+      content: [
+        { type: 'reasoning', text: 'hm', providerOptions: signed },
+        { type: 'text', text: 'let me see' },
+        { ...call, providerOptions: { google: { thoughtSignature: 'xyz' } } },
+      ],
+    };
+    const conversation = of([user('go'), own, result('a')]);
+    const wire = { ...call, toolCallId: 'call00001' };
+    expect(contextOf(conversation)[1]?.content).toEqual([
+      own.content[0],
+      own.content[1],
+      { ...wire, providerOptions: { google: { thoughtSignature: 'xyz' } } },
+    ]);
+    for (const other of [{ model: 'mock/other' }, { model: 'another/own' }]) {
+      expect(contextOf(conversation, other)[1]?.content).toEqual([own.content[1], wire]);
+    }
+    const unknown = { ...conversation, messageModels: [undefined, undefined, undefined] };
+    expect(contextOf(unknown)[1]?.content).toEqual([own.content[1], wire]);
   });
 
   it('shortens what a tool gave, for the model alone', () => {
@@ -141,15 +193,30 @@ describe('tokensOf', () => {
 });
 
 function of(messages: readonly Message[]): Conversation {
-  return { messages, messageEvents: messages.map((_, at) => at + 1), compaction: undefined, contextTokens: null };
+  return {
+    messages,
+    messageEvents: messages.map((_, at) => at + 1),
+    messageModels: messages.map(({ role }) => (role === 'assistant' ? 'mock/own' : undefined)),
+    compaction: undefined,
+    contextTokens: null,
+    model: 'mock/own',
+  };
 }
 
 function shape(messages: readonly Message[]): string[] {
   return messages.map((message) => {
     const ids = idsIn(message);
     if (ids.length === 0) return message.role;
-    return `${message.role === 'tool' ? 'results' : 'calls'} ${ids.join(',')}`;
+    const numbers = ids.map((id) => Number.parseInt(id.slice('call'.length), 36));
+    return `${message.role === 'tool' ? 'results' : 'calls'} ${numbers.join(',')}`;
   });
+}
+
+const thinking = (text: string): Message => ({ role: 'assistant', content: [{ type: 'reasoning', text }] });
+
+function textsIn(content: Message['content']): string[] {
+  if (typeof content === 'string') return [content];
+  return (content as Part[]).flatMap((part) => (part.type === 'text' ? part.text : []));
 }
 
 function idsIn(message: Message | undefined): string[] {

@@ -81,7 +81,7 @@ describe('turn', () => {
     expect(session.state.messages.at(-1)).toEqual({
       role: 'assistant',
       content: [
-        { type: 'reasoning', text: 'let me see' },
+        { type: 'reasoning', text: 'let me see', providerOptions: { coffer: { field: 'reasoning_content' } } },
         { type: 'text', text: 'you said: hello' },
       ],
     });
@@ -158,10 +158,7 @@ describe('turn', () => {
     await turn(session, await open('failing'), 'one', silent, idle());
     const model = scripted([{ type: 'text', text: 'yes' }]);
     expect((await turn(session, model, 'two', silent, idle())).outcome).toBe('completed');
-    expect(model.asked[0]).toEqual([
-      { role: 'user', content: 'one' },
-      { role: 'user', content: 'two' },
-    ]);
+    expect(model.asked[0]).toEqual([{ role: 'user', content: 'one\n\ntwo' }]);
   });
 
   it('throws on what its listener throws, the part kept', async () => {

@@ -59,36 +59,62 @@ describe.each(['openai-compatible', 'anthropic'] as const)('a reply over the %s 
     expect(await all(await open('mute'), hello)).toEqual([expect.objectContaining({ type: 'finish' })]);
   });
 
-  it('is asked for with the whole conversation, consecutive and partial messages as they are', async () => {
+  it('is asked for with the whole conversation, but for reasoning that the protocol can not send back', async () => {
     const before = server.requests.length;
     await all(await open('reply'), [
       { role: 'system', content: 'be brief' },
       { role: 'user', content: 'one' },
       { role: 'assistant', content: 'the beginn' },
       { role: 'user', content: 'two' },
-      { role: 'assistant', content: [{ type: 'reasoning', text: 'cut off while thinking' }] },
+      {
+        role: 'assistant',
+        content: [
+          { type: 'reasoning', text: 'unsigned' },
+          { type: 'text', text: 'more' },
+        ],
+      },
       { role: 'user', content: [{ type: 'text', text: 'three' }] },
     ]);
     const sent = JSON.stringify(server.requests.slice(before)[0]?.body);
     const places = ['be brief', 'one', 'the beginn', 'two', 'three'].map((words) => sent.indexOf(words));
     expect(places).toEqual(places.toSorted((a, b) => a - b));
     expect(places[0]).toBeGreaterThan(0);
-    expect(sent).not.toContain('"content":[]');
-    expect(sent).not.toContain('"content":""');
+    expect(sent).not.toContain('unsigned');
   });
 
   it.each([
     ['refused', 'MODEL_REFUSED', 'MOCK_KEY'],
     ['forbidden', 'MODEL_REFUSED', 'MOCK_KEY'],
     ['missing', 'MODEL_UNKNOWN', '"missing"'],
-    ['limited', 'MODEL_LIMITED', 'ask again in 1 s'],
-    ['failing', 'MODEL_FAILED', '500'],
   ])('that is answered `%s` fails at once with %s and says %s', async (model, code, words) => {
     const before = server.requests.length;
     const error = await failure(await open(model));
-    expect(error).toMatchObject({ code, message: expect.stringContaining(words) });
+    expect(error).toMatchObject({ code, message: expect.stringContaining(words), said: `no: ${model}` });
     expect(server.requests.length - before).toBe(1);
     expectNoSecret(error);
+  });
+
+  it.each([
+    ['limited', 'MODEL_LIMITED', 'ask again in 1 s', [1, 1]],
+    ['failing', 'MODEL_FAILED', '500', [1, 2]],
+  ])('that is answered `%s` is asked for three times, then fails with %s', async (model, code, words, waits) => {
+    const before = server.requests.length;
+    const parts: ReplyPart[] = [];
+    const error = await failure(await open(model), parts);
+    expect(error).toMatchObject({ code, message: expect.stringContaining(words), said: `no: ${model}` });
+    expect(parts).toEqual(
+      waits.map((seconds) => ({ type: 'wait', seconds, error: expect.objectContaining({ code }) })),
+    );
+    expect(server.requests.length - before).toBe(3);
+    expectNoSecret(error);
+  });
+
+  it('is CANCELLED while it waits to be asked for again', async () => {
+    const before = server.requests.length;
+    const cancel = new AbortController();
+    const error = await failure(await open('failing'), [], cancel.signal, () => cancel.abort());
+    expect(error.code).toBe('CANCELLED');
+    expect(server.requests.length - before).toBe(1);
   });
 
   it.each([
