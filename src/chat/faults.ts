@@ -16,6 +16,11 @@ export function explain(error: unknown, endpoint: Endpoint, begun: boolean): Cof
   if (status !== undefined) return explainStatus(status, error, endpoint);
   const cause = networkErrorOf(error);
   const why = cause === undefined ? '' : ` (${cause.code})`;
+  if (/^UND_ERR_(HEADERS|BODY)_TIMEOUT$/.test(String(cause?.code))) {
+    const what = `${endpoint.provider} at ${endpoint.baseURL} sent nothing for too long`;
+    const advice = 'ask again, or raise requestTimeout in the settings';
+    return new CofferError(begun ? 'MODEL_FAILED' : 'MODEL_UNREACHABLE', what, { advice, cause });
+  }
   if (begun) {
     const what = `the reply of ${nameOf(endpoint)} broke off${why}`;
     return new CofferError('MODEL_FAILED', what, { advice: 'ask again', cause });

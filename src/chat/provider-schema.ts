@@ -10,6 +10,13 @@ export const providerSchema: z.ZodType<ProviderSettings> = z.strictObject({
     .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'the name of an environment variable, not the key itself')
     .optional(),
   allowInsecure: z.boolean().optional(),
-  contextWindow: z.number().int().positive().optional(),
+  contextWindow: z.int().positive().optional(),
+  maxOutputTokens: z.int().positive().optional(),
+  models: z
+    .record(
+      z.string(),
+      z.strictObject({ contextWindow: z.int().positive().optional(), maxOutputTokens: z.int().positive().optional() }),
+    )
+    .optional(),
   prices: z.record(z.string(), z.strictObject({ input: z.number().min(0), output: z.number().min(0) })).optional(),
 });

@@ -12,8 +12,18 @@ export interface ProviderSettings {
   allowInsecure?: boolean | undefined;
   /** Tokens its models can take in one request; {@link DEFAULT_WINDOW} unless it says otherwise. */
   contextWindow?: number | undefined;
+  /** Tokens a reply may have at most, reasoning included. Default: the provider's own limit, 4,096 with Anthropic's protocol for a model that coffer's SDK doesn't know. */
+  maxOutputTokens?: number | undefined;
+  /** What differs for single models, by the model's name. */
+  models?: Readonly<Record<string, ModelSettings>> | undefined;
   /** What its models cost, by the model's name. */
   prices?: Readonly<Record<string, Price>> | undefined;
+}
+
+/** What the settings say of one model; it goes before what they say of its provider. */
+export interface ModelSettings {
+  readonly contextWindow?: number | undefined;
+  readonly maxOutputTokens?: number | undefined;
 }
 
 /** US dollars per million tokens. */
@@ -45,6 +55,8 @@ export interface Endpoint {
   /** It is on this machine. */
   isLocal: boolean;
   contextWindow: number;
+  /** Undefined for the provider's own limit. */
+  maxOutputTokens: number | undefined;
   /** Undefined where nobody said what the model costs. */
   price: Price | undefined;
 }
@@ -90,6 +102,8 @@ export function findEndpoint(
   const apiKeyEnv = theirs?.apiKeyEnv ?? ours?.apiKeyEnv;
   if (apiKeyEnv !== undefined && theirs?.allowInsecure !== true) requireSecure(provider, baseURL);
   const prices = theirs?.prices ?? {};
+  const models = theirs?.models ?? {};
+  const own = Object.hasOwn(models, model) ? models[model] : undefined;
   return {
     provider,
     model,
@@ -98,7 +112,8 @@ export function findEndpoint(
     apiKey: apiKeyEnv === undefined ? undefined : readKey(name, apiKeyEnv, env),
     apiKeyEnv,
     isLocal: isLoopback(baseURL),
-    contextWindow: theirs?.contextWindow ?? DEFAULT_WINDOW,
+    contextWindow: own?.contextWindow ?? theirs?.contextWindow ?? DEFAULT_WINDOW,
+    maxOutputTokens: own?.maxOutputTokens ?? theirs?.maxOutputTokens,
     price: Object.hasOwn(prices, model) ? prices[model] : undefined,
   };
 }

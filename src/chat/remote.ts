@@ -4,6 +4,7 @@ import { CofferError } from '../errors.ts';
 import type { FromProvider, Message, Part, ProviderOptions, Usage } from '../session/event.ts';
 import { listModels } from './detect.ts';
 import { answerIn, cancelled, explain } from './faults.ts';
+import { patientFetch } from './fetch.ts';
 import { type Endpoint, quote } from './providers.ts';
 import type { ChatModel, OfferedTool, ReplyPart } from './reply.ts';
 import { retryIn } from './retry.ts';
@@ -11,14 +12,16 @@ import { retryIn } from './retry.ts';
 /**
  * Returns the model behind an endpoint. The SDK is imported at the first reply. Requests go to the endpoint and nowhere else: no redirect
  * is followed, no file fetched, no telemetry sent. A request that fails before anything of the reply has arrived is made again, see
- * {@link retryIn}. Tools are offered and never run here.
+ * {@link retryIn}. Tools are offered and never run here. `requestTimeout` is how many milliseconds the provider may take to send anything, 0
+ * for no limit.
  */
-export function remoteModel(endpoint: Endpoint): ChatModel {
+export function remoteModel(endpoint: Endpoint, requestTimeout: number): ChatModel {
+  const fetch = patientFetch(requestTimeout);
   return {
     name: `${endpoint.provider}/${endpoint.model}`,
     isLocal: endpoint.isLocal,
     contextWindow: endpoint.contextWindow,
-    reply: (messages, signal, tools) => replyOf(endpoint, { messages, tools }, signal),
+    reply: (messages, signal, tools) => replyOf(endpoint, { messages, tools, fetch }, signal),
   };
 }
 
@@ -26,6 +29,7 @@ export function remoteModel(endpoint: Endpoint): ChatModel {
 interface Question {
   readonly messages: readonly Message[];
   readonly tools: readonly OfferedTool[] | undefined;
+  readonly fetch: typeof fetch;
 }
 
 async function* replyOf(
@@ -65,13 +69,14 @@ async function pause(seconds: number, signal: AbortSignal): Promise<void> {
 
 async function* request(
   endpoint: Endpoint,
-  { messages, tools }: Question,
+  { messages, tools, fetch }: Question,
   signal: AbortSignal,
 ): AsyncGenerator<ReplyPart, void, undefined> {
   const { streamText } = await sdk();
   signal.throwIfAborted();
   const result = streamText({
-    model: await languageModel(endpoint),
+    model: await languageModel(endpoint, fetch),
+    ...(endpoint.maxOutputTokens !== undefined && { maxOutputTokens: endpoint.maxOutputTokens }),
     messages: forProtocol(messages, endpoint) as ModelMessage[],
     ...(tools === undefined || tools.length === 0 ? {} : { tools: await offer(tools) }),
     allowSystemInMessages: true,
@@ -216,18 +221,17 @@ function isDeeper(value: unknown, levels: number): boolean {
 }
 
 // A model object, never a name: the SDK takes a name to its vendor's gateway.
-async function languageModel({ provider, model, type, baseURL, apiKey }: Endpoint): Promise<LanguageModel> {
+async function languageModel(endpoint: Endpoint, fetch: Question['fetch']): Promise<LanguageModel> {
+  const { provider, model, type, baseURL, apiKey } = endpoint;
   if (type === 'anthropic') {
     const { createAnthropic } = await import('@ai-sdk/anthropic');
     // Without a key of its own this one would take ANTHROPIC_API_KEY, whatever server it talks to.
-    return createAnthropic({ baseURL, apiKey: apiKey ?? '', fetch: fetchHere })(model);
+    return createAnthropic({ baseURL, apiKey: apiKey ?? '', fetch })(model);
   }
   const { createOpenAICompatible } = await import('@ai-sdk/openai-compatible');
   const key = apiKey === undefined ? {} : { apiKey };
-  return createOpenAICompatible({ name: provider, baseURL, includeUsage: true, fetch: fetchHere, ...key })(model);
+  return createOpenAICompatible({ name: provider, baseURL, includeUsage: true, fetch, ...key })(model);
 }
-
-const fetchHere: typeof fetch = (input, init) => fetch(input, { ...init, redirect: 'manual' });
 
 async function refuseDownload(requests: readonly { isUrlSupportedByModel: boolean }[]): Promise<null[]> {
   return requests.map(({ isUrlSupportedByModel }) => {

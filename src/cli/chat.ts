@@ -157,7 +157,7 @@ export class Chat {
   /** Lets another model answer from now on. Throws `MODEL_UNKNOWN`, `MODEL_KEY_MISSING`, `MODEL_ELSEWHERE`, `SETTINGS_INVALID`. */
   async choose(name: string): Promise<void> {
     const { openModel } = await import('../chat/models.ts');
-    const model = await openModel(name, { providers: this.providers, env: this.env });
+    const model = await openModel(name, { ...this.settings, env: this.env });
     await this.#requireMaySend(model.name);
     this.#model = model;
     const chosen = model.name;

@@ -30,6 +30,7 @@ export interface Settings {
   readonly autoCompactAt: number | false;
   readonly keepMessages: number;
   readonly compactOnFinish: boolean;
+  readonly requestTimeout: number;
   readonly tools: boolean;
   /** Rules as chat/permissions.ts reads them. */
   readonly permissions: { readonly allow: readonly string[]; readonly deny: readonly string[] };
@@ -119,6 +120,11 @@ export const settingsKeys: { readonly [Name in KeyName]: Key<ValueOf<Name>> } = 
   },
   keepMessages: wholeNumber(50, 1, 'how many of the newest messages a summary leaves as they are'),
   compactOnFinish: flag(false, 'summarise older messages when a chat ends'),
+  requestTimeout: wholeNumber(
+    600_000,
+    1000,
+    'milliseconds to wait for a provider to send anything; a model server on this machine is waited for without limit',
+  ),
   tools: flag(true, '`false`: the model is offered no tools'),
   'permissions.allow': {
     check: ({ z, rule }) => z.array(rule),
@@ -172,6 +178,14 @@ export const providerParts: { readonly [Name in keyof Required<ProviderSettings>
     about: 'send the key over `http://` to another machine, where anyone on the way can read it; refused unless set',
   },
   contextWindow: { may: 'a whole number of at least 1', about: 'how many tokens its models take in one request' },
+  maxOutputTokens: {
+    may: 'a whole number of at least 1',
+    about: "most tokens of a reply, reasoning included; the provider's own limit unless set",
+  },
+  models: {
+    may: 'an object by model, each with contextWindow or maxOutputTokens or both',
+    about: 'what differs for single models',
+  },
   prices: {
     may: 'an object of prices by model, each with input and output',
     about: 'what its models cost, in US dollars per million tokens',

@@ -63,6 +63,7 @@ describe('loadSettings', () => {
       maxToolCalls: 1,
       autoCompactAt: 0.1,
       keepMessages: 1,
+      requestTimeout: 5000,
       compactOnFinish: true,
       tools: false,
       permissions: { allow: ['write', 'read:/etc', 'command:npm test'], deny: ['network'] },
@@ -95,6 +96,7 @@ describe('loadSettings', () => {
       maxToolCalls: 200,
       autoCompactAt: 0.75,
       keepMessages: 50,
+      requestTimeout: 600_000,
       compactOnFinish: false,
       tools: true,
       sandbox: 'auto',
@@ -117,7 +119,7 @@ describe('loadSettings', () => {
     ['{"providers": []}', 'providers is [], may be an object of providers by name'],
     [
       '{"providers": {"a": 1}}',
-      'providers.a is 1, may be an object with type, baseURL, apiKeyEnv, allowInsecure, contextWindow, prices',
+      'providers.a is 1, may be an object with type, baseURL, apiKeyEnv, allowInsecure, contextWindow, maxOutputTokens, models, prices',
     ],
     [
       '{"providers": {"a": {"prices": 1}}}',

@@ -67,7 +67,7 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
     const chosen = resumes
       ? options.model
       : (settings.model ?? (asks ? await localModel(shell, settings, input) : undefined));
-    const model = await openModel(chosen ?? 'demo/eliza', { providers: settings.providers, env });
+    const model = await openModel(chosen ?? 'demo/eliza', { ...settings, env });
     const { requireMaySend } = await import('../elsewhere.ts');
     await requireMaySend(emptyState, model.name, { settings, terminal, input, yes: true });
     const found = which === undefined ? undefined : await sessions.find(which);

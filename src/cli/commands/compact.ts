@@ -17,7 +17,7 @@ export async function compactSession(shell: Shell, which: string): Promise<void>
       const { compact } = await import('../../chat/compact.ts');
       const { openModel } = await import('../../chat/models.ts');
       const name = options.model ?? session.state.model;
-      const model = await openModel(name, { providers: settings.providers, env });
+      const model = await openModel(name, { ...settings, env });
       await requireMaySend(session.state, model.name, { settings, terminal, input, yes: options.yes === true });
       const done = await compact(session, model, { keepMessages: settings.keepMessages });
       if (done.messages > 0) await session.append(); // what it recorded must be on the disk, whatever autoSave says
