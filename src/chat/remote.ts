@@ -77,8 +77,8 @@ async function* request(
   const result = streamText({
     model: await languageModel(endpoint, fetch),
     ...(endpoint.maxOutputTokens !== undefined && { maxOutputTokens: endpoint.maxOutputTokens }),
-    messages: forProtocol(messages, endpoint) as ModelMessage[],
-    ...(tools === undefined || tools.length === 0 ? {} : { tools: await offer(tools) }),
+    messages: withCache(forProtocol(messages, endpoint), endpoint) as ModelMessage[],
+    ...(tools === undefined || tools.length === 0 ? {} : { tools: await offer(tools, endpoint) }),
     allowSystemInMessages: true,
     abortSignal: signal,
     maxRetries: 0,
@@ -127,13 +127,28 @@ async function sdk(): Promise<typeof import('ai')> {
 }
 
 /** Without anything to execute, so that the SDK ends with the calls. Their input is checked by whoever runs them. */
-async function offer(tools: readonly OfferedTool[]): Promise<ToolSet> {
+async function offer(tools: readonly OfferedTool[], { type }: Endpoint): Promise<ToolSet> {
   const { jsonSchema, tool } = await sdk();
   const offered: ToolSet = {};
-  for (const { name, description, inputSchema } of tools) {
-    offered[name] = tool({ description, inputSchema: jsonSchema<unknown>(inputSchema) }) as ToolSet[string];
+  for (const [at, { name, description, inputSchema }] of tools.entries()) {
+    const marked = type === 'anthropic' && at === tools.length - 1 ? { providerOptions: CACHED } : {};
+    offered[name] = tool({ description, inputSchema: jsonSchema<unknown>(inputSchema), ...marked }) as ToolSet[string];
   }
   return offered;
+}
+
+/** Where Anthropic's cache of the prompt may end; a request has at most four of these. */
+const CACHED = { anthropic: { cacheControl: { type: 'ephemeral' } } } as const;
+
+/**
+ * Marks what Anthropic may cache, together with the tools: the system prompt and the last two turns. The mark of the turn before is where
+ * the last request put its own, so all of the conversation but the newest messages is read from the cache.
+ */
+function withCache(messages: readonly Message[], { type }: Endpoint): readonly (Message & FromProvider)[] {
+  if (type !== 'anthropic') return messages;
+  const asked = [...messages.keys()].filter((at) => /^(user|tool)$/.test(messages[at]?.role ?? ''));
+  const ends = new Set([messages.findLastIndex(({ role }) => role === 'system'), ...asked.slice(-2)]);
+  return messages.map((message, at) => (ends.has(at) ? { ...message, providerOptions: CACHED } : message));
 }
 
 type StreamPart = TextStreamPart<ToolSet>;
@@ -245,14 +260,20 @@ async function refuseDownload(requests: readonly { isUrlSupportedByModel: boolea
 
 const unknownUsage: Usage = { inputTokens: null, outputTokens: null, cost: null };
 
-function usageOf({ inputTokens, outputTokens, raw }: LanguageModelUsage, endpoint: Endpoint): Usage {
+function usageOf(usage: LanguageModelUsage, endpoint: Endpoint): Usage {
+  const { inputTokens, inputTokenDetails, outputTokens, raw } = usage;
   // The SDK makes 0 of a count that an OpenAI-compatible server leaves out.
   const given = (name: string): boolean => endpoint.type === 'anthropic' || raw?.[name] != null;
   const known = {
     inputTokens: given('prompt_tokens') ? countOf(inputTokens) : null,
     outputTokens: given('completion_tokens') ? countOf(outputTokens) : null,
   };
-  return { ...known, cost: costOf(known, endpoint) ?? reportedCost(raw, endpoint) };
+  const cached = countOf(inputTokenDetails.cacheReadTokens) ?? 0;
+  return {
+    ...known,
+    ...(cached > 0 && { cachedTokens: cached }),
+    cost: costOf(known, endpoint) ?? reportedCost(raw, endpoint),
+  };
 }
 
 /** Some servers report -1, or one and a half tokens: then it is not known how many there were. */

@@ -1,10 +1,12 @@
 import type { Used } from '../session/usage.ts';
 
 /** `1,234 in, 56 out`, `unknown`, `1,234 in, 56 out and 2 requests unknown`. */
-export function describeTokens({ requests, inputTokens, outputTokens, unknownTokens }: Used): string {
+export function describeTokens(used: Used): string {
+  const { requests, inputTokens, cachedTokens, outputTokens, unknownTokens } = used;
   if (requests === 0) return 'none';
   if (inputTokens === null && outputTokens === null) return 'unknown';
-  return known(`${describeCount(inputTokens)} in, ${describeCount(outputTokens)} out`, unknownTokens);
+  const cached = cachedTokens === null ? '' : ` (${describeCount(cachedTokens)} cached)`;
+  return known(`${describeCount(inputTokens)} in${cached}, ${describeCount(outputTokens)} out`, unknownTokens);
 }
 
 /** `$0.0123`, `unknown`, `$0.0123 and 2 requests unknown`: never 0 for what is not known. */

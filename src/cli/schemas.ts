@@ -78,6 +78,7 @@ export const foundSchema: z.ZodType = z.array(
 const used = {
   requests: count,
   inputTokens: count.nullable(),
+  cachedTokens: count.nullable(),
   outputTokens: count.nullable(),
   cost: amount,
   unknownTokens: count,

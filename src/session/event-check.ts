@@ -165,7 +165,12 @@ const types: Readonly<Record<NewEvent['type'], Check>> = {
   message: object({ message, model: optional(text), partial: optional(oneOf(true)) }),
   usage: object({
     model: text,
-    usage: object({ inputTokens: orNull(count), outputTokens: orNull(count), cost: orNull(amount) }),
+    usage: object({
+      inputTokens: orNull(count),
+      cachedTokens: optional(count),
+      outputTokens: orNull(count),
+      cost: orNull(amount),
+    }),
   }),
   model: object({ model: text }),
   name: object({ name: text }),

@@ -35,6 +35,8 @@ export type Message =
 /** Tokens and cost (US dollars) of one request to a model; null is "not known", never 0. */
 export interface Usage {
   inputTokens: number | null;
+  /** How many of the input tokens came from the provider's cache of the prompt; missing if it didn't say. */
+  cachedTokens?: number | undefined;
   outputTokens: number | null;
   cost: number | null;
 }

@@ -185,7 +185,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
 /** The names of an event's fields and of what is in them. */
 const fields: ReadonlySet<string> = new Set(
   `uuid directory branch worktree project parent first remote path reason id message model partial role content type text data
-  mediaType filename toolCallId toolName input output value usage inputTokens outputTokens cost name pinned archived tags status code
+  mediaType filename toolCallId toolName input output value usage inputTokens cachedTokens outputTokens cost name pinned archived tags status code
   outcome bytes rule about answer by decision tokens window summary through to providerOptions providerMetadata`.split(
     /\s+/,
   ),

@@ -4,6 +4,8 @@ import { type Event, isKnown, type KnownEvent, type Usage } from './event.ts';
 export interface Used {
   readonly requests: number;
   readonly inputTokens: number | null;
+  /** Input tokens that came from the provider's cache. */
+  readonly cachedTokens: number | null;
   readonly outputTokens: number | null;
   /** US dollars. */
   readonly cost: number | null;
@@ -16,6 +18,7 @@ export interface Used {
 export const unused: Used = {
   requests: 0,
   inputTokens: null,
+  cachedTokens: null,
   outputTokens: null,
   cost: null,
   unknownTokens: 0,
@@ -23,10 +26,11 @@ export const unused: Used = {
 };
 
 /** Adds one request to what was used. */
-export function addUsage(used: Used, { inputTokens, outputTokens, cost }: Usage): Used {
+export function addUsage(used: Used, { inputTokens, cachedTokens, outputTokens, cost }: Usage): Used {
   return {
     requests: used.requests + 1,
     inputTokens: add(used.inputTokens, inputTokens),
+    cachedTokens: add(used.cachedTokens, cachedTokens ?? null),
     outputTokens: add(used.outputTokens, outputTokens),
     cost: add(used.cost, cost),
     unknownTokens: used.unknownTokens + Number(inputTokens === null || outputTokens === null),
@@ -39,6 +43,7 @@ export function addUsed(before: Used, more: Used): Used {
   return {
     requests: before.requests + more.requests,
     inputTokens: add(before.inputTokens, more.inputTokens),
+    cachedTokens: add(before.cachedTokens, more.cachedTokens),
     outputTokens: add(before.outputTokens, more.outputTokens),
     cost: add(before.cost, more.cost),
     unknownTokens: before.unknownTokens + more.unknownTokens,
