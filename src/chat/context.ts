@@ -69,7 +69,7 @@ export function tokensOf(conversation: Conversation): number {
 }
 
 /** Guesses how many tokens messages have: four bytes of UTF-8 to one, which is near for prose and code, and high for other scripts. */
-function estimate(messages: readonly Message[]): number {
+export function estimate(messages: readonly Message[]): number {
   const bytes = messages.reduce((sum, { content }) => {
     return sum + Buffer.byteLength(typeof content === 'string' ? content : JSON.stringify(content)) + 16;
   }, 0);
@@ -92,8 +92,11 @@ type Result = Extract<Part, { type: 'tool-result' }>;
 function live(conversation: Conversation, model: string): Message[] {
   const { messages, messageModels } = conversation;
   const replaced = replacedCount(conversation);
+  // A summary may end within a turn: the words it began with stay.
+  const isWithin = messages[replaced]?.role === 'assistant';
+  const prompt = isWithin ? messages.findLastIndex(({ role }, at) => at < replaced && role === 'user') : -1;
   return messages.flatMap((message, at) => {
-    if (at < replaced && message.role !== 'system') return [];
+    if (at < replaced && at !== prompt && message.role !== 'system') return [];
     return [messageModels[at] === model ? message : withoutOrigin(message)];
   });
 }

@@ -1,6 +1,7 @@
+import { askJson } from './ask.ts';
+
 /** Where local model servers listen unless told otherwise, in the order they are preferred. */
 const usualPorts = { ollama: 11434, lmstudio: 1234, llamacpp: 8080 };
-const BODY_LIMIT = 1024 * 1024;
 
 /**
  * Looks for a model server on 127.0.0.1 and gives its first chat model as `provider/model`, or
@@ -34,26 +35,9 @@ async function ask(provider: string, port: number, signal: AbortSignal): Promise
   return model === undefined ? undefined : `${provider}/${model}`;
 }
 
-/** Asks the server at `baseURL` for the names of its models; undefined where none answers before `signal` is aborted. Never rejects. */
+/** Asks the server at `baseURL` for the names of its models; undefined if none answers before `signal` is aborted. Never rejects. */
 export async function listModels(baseURL: string, signal: AbortSignal): Promise<string[] | undefined> {
-  try {
-    const response = await fetch(`${baseURL.replace(/\/$/, '')}/models`, { signal, redirect: 'error' });
-    return response.ok ? modelsIn(JSON.parse(await readText(response))) : undefined;
-  } catch {
-    // Nothing there, something else there, or too slow: none of them is a model server to offer.
-    return undefined;
-  }
-}
-
-async function readText(response: Response): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of response.body ?? []) {
-    length += chunk.length;
-    if (length > BODY_LIMIT) throw new RangeError('too long for a list of models');
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString();
+  return modelsIn(await askJson(`${baseURL.replace(/\/$/, '')}/models`, { signal }));
 }
 
 function modelsIn(list: unknown): string[] | undefined {

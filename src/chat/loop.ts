@@ -77,6 +77,7 @@ export async function turn(
   checkOptions(options);
   const { maxTurns = 128, maxToolCalls = 200 } = options;
   await session.record({ type: 'message', message: { role: 'user', content: text } });
+  await model.prepare?.(signal);
   let mayCompact = typeof options.autoCompactAt === 'number';
   for (let asked = 1, called = 0; ; asked++) {
     if (mayCompact && isOver(session.state, model, options.autoCompactAt)) {
@@ -138,7 +139,10 @@ async function ask(
   } catch (error) {
     if (signal.aborted && isCofferError(error, 'CANCELLED')) return await arriving.breakOff('cancelled');
     if (isCofferError(error)) {
-      if (options.mayCompact && arriving.isEmpty && error.code === 'CONTEXT_TOO_LONG') return 'too long';
+      if (error.code === 'CONTEXT_TOO_LONG') {
+        model.contextWindow = Math.min(model.contextWindow, Math.ceil(tokensOf(session.state) * LESS));
+        if (options.mayCompact && arriving.isEmpty) return 'too long';
+      }
       const refused = refusedPart(error, { tools: tools !== undefined, files: files && messages.some(hasFile) });
       if (refused === undefined || !arriving.isEmpty) return await arriving.breakOff('failed', error);
       model.refuses.add(refused);
@@ -150,6 +154,9 @@ async function ask(
   }
   return await arriving.complete();
 }
+
+/** What a model is taken to accept of a context that it refused as too long. */
+const LESS = 0.9;
 
 /** What the model refused of what it was sent, so that it can be asked without; undefined if that was not it. */
 function refusedPart({ code }: CofferError, sent: { tools: boolean; files: boolean }): 'tools' | 'files' | undefined {

@@ -1,5 +1,4 @@
 import { CofferError } from '../errors.ts';
-import { DEFAULT_WINDOW } from './reply.ts';
 
 /** What the settings say of a provider. `apiKeyEnv` is the *name* of the environment variable that holds its key. */
 export interface ProviderSettings {
@@ -10,7 +9,7 @@ export interface ProviderSettings {
   apiKeyEnv?: string | undefined;
   /** Send the key over `http://` to another machine, where anyone on the way can read it. Default: false. */
   allowInsecure?: boolean | undefined;
-  /** Tokens its models can take in one request; {@link DEFAULT_WINDOW} unless it says otherwise. */
+  /** Tokens its models can take in one request. Default: what the server says or is known of the model, else 128,000. */
   contextWindow?: number | undefined;
   /** Tokens a reply may have at most, reasoning included. Default: the provider's own limit, 4,096 with Anthropic's protocol for a model that coffer's SDK doesn't know. */
   maxOutputTokens?: number | undefined;
@@ -54,7 +53,8 @@ export interface Endpoint {
   apiKeyEnv: string | undefined;
   /** It is on this machine. */
   isLocal: boolean;
-  contextWindow: number;
+  /** Undefined if the settings don't say. */
+  contextWindow: number | undefined;
   /** Undefined for the provider's own limit. */
   maxOutputTokens: number | undefined;
   /** Undefined where nobody said what the model costs. */
@@ -112,7 +112,7 @@ export function findEndpoint(
     apiKey: apiKeyEnv === undefined ? undefined : readKey(name, apiKeyEnv, env),
     apiKeyEnv,
     isLocal: isLoopback(baseURL),
-    contextWindow: own?.contextWindow ?? theirs?.contextWindow ?? DEFAULT_WINDOW,
+    contextWindow: own?.contextWindow ?? theirs?.contextWindow,
     maxOutputTokens: own?.maxOutputTokens ?? theirs?.maxOutputTokens,
     price: Object.hasOwn(prices, model) ? prices[model] : undefined,
   };

@@ -6,8 +6,9 @@ import { listModels } from './detect.ts';
 import { answerIn, cancelled, explain } from './faults.ts';
 import { patientFetch } from './fetch.ts';
 import { type Endpoint, quote } from './providers.ts';
-import type { ChatModel, OfferedTool, ReplyPart } from './reply.ts';
+import { type ChatModel, DEFAULT_WINDOW, type OfferedTool, type ReplyPart } from './reply.ts';
 import { retryIn } from './retry.ts';
+import { askWindow, knownWindow } from './window.ts';
 
 /**
  * Returns the model behind an endpoint. The SDK is imported at the first reply. Requests go to the endpoint and nowhere else: no redirect
@@ -17,11 +18,17 @@ import { retryIn } from './retry.ts';
  */
 export function remoteModel(endpoint: Endpoint, requestTimeout: number): ChatModel {
   const fetch = patientFetch(requestTimeout);
+  let isAsked = endpoint.contextWindow !== undefined;
   return {
     name: `${endpoint.provider}/${endpoint.model}`,
     isLocal: endpoint.isLocal,
-    contextWindow: endpoint.contextWindow,
+    contextWindow: endpoint.contextWindow ?? knownWindow(endpoint.model) ?? DEFAULT_WINDOW,
     refuses: new Set(),
+    async prepare(signal) {
+      if (isAsked || (!endpoint.isLocal && knownWindow(endpoint.model) !== undefined)) return;
+      isAsked = true;
+      this.contextWindow = (await askWindow(endpoint, signal)) ?? this.contextWindow;
+    },
     reply: (messages, signal, tools) => replyOf(endpoint, { messages, tools, fetch }, signal),
   };
 }

@@ -28,8 +28,10 @@ export interface ChatModel {
   readonly name: string;
   /** What is said to it stays on this machine. */
   readonly isLocal: boolean;
-  /** Tokens it can take in one request. */
-  readonly contextWindow: number;
+  /** Tokens it can take in one request. The turn loop lowers it to a little less than what the model refused as too long. */
+  contextWindow: number;
+  /** Finds out its window, if that has to be asked for; once, before the first request. Never rejects. */
+  prepare?(signal: AbortSignal): Promise<void>;
   /** What it has refused so far: requests leave it out. A model that never calls a tool starts with `tools`. */
   readonly refuses: Set<'tools' | 'files'>;
   /**

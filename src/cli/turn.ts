@@ -66,7 +66,7 @@ export function describeCompacted({ messages }: Compacted, keepMessages: number)
 export async function compactOnFinish(chat: Chat): Promise<void> {
   const { terminal, input, session, model, settings } = chat;
   const { keepMessages } = settings;
-  if (!settings.compactOnFinish || model === undefined || !canCompact(session.state, keepMessages)) return;
+  if (!settings.compactOnFinish || model === undefined || !canCompact(session.state, keepMessages, model)) return;
   const running = new AbortController();
   const before = input.onInterrupt;
   input.onInterrupt = () => running.abort();

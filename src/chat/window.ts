@@ -1,0 +1,109 @@
+import { askJson } from './ask.ts';
+import type { Endpoint } from './providers.ts';
+
+/** How many milliseconds a server may take to say how long a context can be. */
+const DEADLINE = 2000;
+/** What Ollama takes if neither the model nor the user says more (docs.ollama.com/context-length). */
+const OLLAMA = 4096;
+
+/**
+ * Returns the window of a model, in tokens, by its name; undefined for one that isn't known. Names may be preceded by a vendor's:
+ * `meta-llama/llama-3.3-70b`. From the providers' lists of models, as of November 2026.
+ */
+export function knownWindow(model: string): number | undefined {
+  const name = model.toLowerCase().slice(model.lastIndexOf('/') + 1);
+  return KNOWN.find(([pattern]) => pattern.test(name))?.[1];
+}
+
+const KNOWN: readonly (readonly [RegExp, number])[] = [
+  [/^claude-/, 200_000],
+  [/^gpt-5/, 400_000],
+  [/^gpt-4\.1/, 1_047_576],
+  [/^(gpt-4o|gpt-4-turbo|chatgpt-4o)/, 128_000],
+  [/^gpt-4-32k/, 32_768],
+  [/^gpt-4/, 8192],
+  [/^gpt-3\.5-turbo/, 16_385],
+  [/^gpt-oss/, 131_072],
+  [/^o[134](-|$)/, 200_000],
+  [/^gemini-/, 1_048_576],
+  [/^deepseek-v4/, 1_048_576],
+  [/^deepseek-/, 128_000],
+  [/^(mistral-large|mistral-medium|mistral-small|ministral|magistral|devstral|pixtral)/, 128_000],
+  [/^codestral/, 256_000],
+];
+
+/**
+ * Asks the server how long a context its model can have as it is set up there; undefined if it doesn't say. Servers on this machine are
+ * asked in the ways of Ollama, llama.cpp and LM Studio, and like any other for their list of models, which tells it with vLLM, OpenRouter
+ * and Groq. Never rejects.
+ */
+export async function askWindow(endpoint: Endpoint, signal: AbortSignal): Promise<number | undefined> {
+  const ask = new Asking(endpoint, AbortSignal.any([signal, AbortSignal.timeout(DEADLINE)]));
+  const ways = endpoint.isLocal ? [ollama(ask), llamaCpp(ask), lmStudio(ask), listed(ask)] : [listed(ask)];
+  for (const answer of ways) {
+    const tokens = await answer;
+    if (Number.isSafeInteger(tokens) && Number(tokens) > 0) return Number(tokens);
+  }
+  return undefined;
+}
+
+/** Ollama truncates what is longer than the window a model was loaded with, without a word. */
+async function ollama({ get, model }: Asking): Promise<unknown> {
+  const [running, shown] = await Promise.all([get('/api/ps'), get('/api/show', { model })]);
+  if (fieldOf(shown, 'model_info') === undefined) return undefined;
+  const names = new Set([model, `${model}:latest`]);
+  const loaded = listIn(running, 'models').find((one) => names.has(String(fieldOf(one, 'name'))));
+  const [, set] = /^num_ctx\s+(\d+)/m.exec(String(fieldOf(shown, 'parameters'))) ?? [];
+  return fieldOf(loaded, 'context_length') ?? (set === undefined ? OLLAMA : Number(set));
+}
+
+async function llamaCpp({ get }: Asking): Promise<unknown> {
+  return fieldOf(fieldOf(await get('/props'), 'default_generation_settings'), 'n_ctx');
+}
+
+async function lmStudio({ get, model }: Asking): Promise<unknown> {
+  const found = listIn(await get('/api/v0/models'), 'data').find((one) => fieldOf(one, 'id') === model);
+  return fieldOf(found, 'loaded_context_length') ?? fieldOf(found, 'max_context_length');
+}
+
+async function listed({ list, model }: Asking): Promise<unknown> {
+  const found = listIn(await list(), 'data').find((one) => fieldOf(one, 'id') === model);
+  return ['max_model_len', 'context_length', 'context_window'].map((name) => fieldOf(found, name)).find(Number.isFinite);
+}
+
+/** Questions to one server. */
+class Asking {
+  readonly model: string;
+  readonly #endpoint: Endpoint;
+  readonly #signal: AbortSignal;
+
+  constructor(endpoint: Endpoint, signal: AbortSignal) {
+    this.model = endpoint.model;
+    this.#endpoint = endpoint;
+    this.#signal = signal;
+  }
+
+  /** Asks at a path of the server itself, beside its `/v1`. */
+  readonly get = (path: string, body?: object): Promise<unknown> => {
+    return this.#ask(`${this.#base.replace(/\/v1$/, '')}${path}`, body);
+  };
+
+  readonly list = (): Promise<unknown> => this.#ask(`${this.#base}/models`);
+
+  get #base(): string {
+    return this.#endpoint.baseURL.replace(/\/$/, '');
+  }
+
+  #ask(url: string, body?: object): Promise<unknown> {
+    return askJson(url, { signal: this.#signal, apiKey: this.#endpoint.apiKey, body });
+  }
+}
+
+function fieldOf(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined;
+}
+
+function listIn(value: unknown, name: string): unknown[] {
+  const list = fieldOf(value, name);
+  return Array.isArray(list) ? list : [];
+}
