@@ -219,7 +219,18 @@ async function languageModel(endpoint: Endpoint, fetch: Question['fetch']): Prom
   }
   const { createOpenAICompatible } = await import('@ai-sdk/openai-compatible');
   const key = apiKey === undefined ? {} : { apiKey };
-  return createOpenAICompatible({ name: provider, baseURL, includeUsage: true, fetch, ...key })(model);
+  const limit = isOpenAI(endpoint) ? { transformRequestBody: renameLimit } : {};
+  return createOpenAICompatible({ name: provider, baseURL, includeUsage: true, fetch, ...key, ...limit })(model);
+}
+
+function isOpenAI({ provider, baseURL }: Endpoint): boolean {
+  const host = URL.parse(baseURL)?.hostname ?? '';
+  return provider === 'openai' || provider === 'azure' || /(^|\.)(openai|azure)\.com$/.test(host);
+}
+
+/** OpenAI's models that reason refuse the old name of the limit, other servers the new one. */
+function renameLimit({ max_tokens, ...body }: Record<string, unknown>): Record<string, unknown> {
+  return max_tokens === undefined ? body : { ...body, max_completion_tokens: max_tokens };
 }
 
 async function refuseDownload(requests: readonly { isUrlSupportedByModel: boolean }[]): Promise<null[]> {

@@ -24,7 +24,7 @@ export const mistral: Dialect = {
     unknownFields('https://github.com/charmbracelet/crush/issues/1590', 422),
     {
       refused: 'parameters that it does not know, `max_completion_tokens` for example',
-      coffer: 'sends no limit unless one is set, and that as `max_tokens`',
+      coffer: 'sends a limit that is set as `max_tokens`',
       source: 'https://github.com/editor-code-assistant/eca/issues/231',
       status: 422,
       breaks: ({ max_completion_tokens }) => max_completion_tokens !== undefined,

@@ -8,7 +8,7 @@ const long = 'c'.repeat(41);
 /** Refuses the old name of the length limit, as models that reason do. */
 export const noMaxTokens = (source: string): Rule => ({
   refused: '`max_tokens`, for models that reason',
-  coffer: 'sends no limit unless one is set',
+  coffer: 'sends a limit that is set as `max_completion_tokens`',
   source,
   breaks: ({ max_tokens }) => max_tokens !== undefined,
   example: { ...body(user()), max_tokens: 100 },
