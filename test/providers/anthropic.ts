@@ -68,7 +68,7 @@ const rules: readonly Rule[] = [
     example: ask(user(), assistant(call), user([result])),
   },
   {
-    refused: 'thinking whose text or signature was changed, or that is another model’s',
+    refused: 'thinking whose text or signature was changed, or that another model wrote',
     coffer: 'sends thinking as it was, and to the model it came from only',
     source: 'https://github.com/anthropics/claude-code/issues/63548',
     breaks: hasChangedThinking,

@@ -25,3 +25,10 @@ export const dialects: readonly Dialect[] = [
   vllm,
   openrouter,
 ];
+
+/** The dialect with an id. Throws if there is none. */
+export function dialectOf(id: string): Dialect {
+  const dialect = dialects.find((each) => each.id === id);
+  if (dialect === undefined) throw new Error(`no dialect ${id}`);
+  return dialect;
+}

@@ -54,11 +54,14 @@ export class ProviderServer implements AsyncDisposable {
     }
     this.answered++;
     response.writeHead(200, { 'content-type': 'text/event-stream' });
-    for (const event of this.dialect.write(replyTo(body, this.dialect))) {
+    const events = this.dialect.write(replyTo(body, this.dialect)).map((event) => {
       const name = 'type' in event ? `event: ${event.type}\n` : '';
-      response.write(`${name}data: ${JSON.stringify(event)}\n\n`);
-    }
-    response.end(this.dialect.protocol === 'openai' ? 'data: [DONE]\n\n' : undefined);
+      return `${name}data: ${JSON.stringify(event)}\n\n`;
+    });
+    if (this.dialect.protocol === 'openai') events.push('data: [DONE]\n\n');
+    const half = Math.floor(events.length / 2);
+    response.write(events.slice(0, half).join(''));
+    response.end(events.slice(half).join(''));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
