@@ -50,7 +50,7 @@ async function* replyOf(
     } catch (thrown) {
       if (signal.aborted) throw cancelled();
       const error = explain(thrown, endpoint, begun);
-      const seconds = begun ? undefined : retryIn(answerIn(thrown), attempt);
+      const seconds = begun || isForGood(error) ? undefined : retryIn(answerIn(thrown), attempt);
       if (seconds === undefined) throw await nameModels(error, endpoint);
       yield { type: 'wait', seconds, error };
       await pause(seconds, signal);
@@ -58,6 +58,11 @@ async function* replyOf(
       left.abort();
     }
   }
+}
+
+/** Tells whether the request was refused for what is in it, whatever the status: llama.cpp says 500 of a picture. */
+function isForGood({ code }: CofferError): boolean {
+  return code !== 'MODEL_FAILED' && code !== 'MODEL_LIMITED';
 }
 
 async function pause(seconds: number, signal: AbortSignal): Promise<void> {

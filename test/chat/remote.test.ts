@@ -109,6 +109,17 @@ describe.each(['openai-compatible', 'anthropic'] as const)('a reply over the %s 
     expectNoSecret(error);
   });
 
+  it('that is refused for what was asked is not asked for again, whatever the status', async () => {
+    const before = server.requests.length;
+    server.respond('toolless', () => ({
+      error: { message: 'm does not support tools', type: 'server_error' },
+      status: 500,
+    }));
+    const parts: ReplyPart[] = [];
+    expect(await failure(await open('toolless'), parts)).toMatchObject({ code: 'TOOLS_UNSUPPORTED' });
+    expect([parts, server.requests.length - before]).toEqual([[], 1]);
+  });
+
   it('is CANCELLED while it waits to be asked for again', async () => {
     const before = server.requests.length;
     const cancel = new AbortController();
