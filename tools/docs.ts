@@ -1,6 +1,6 @@
 /*
  * Writes the documents that are made of the program itself: docs/cli.md and docs/coffer.1 of its help, docs/config.md of its
- * settings, and what is made of the bench's last run. With --check it writes nothing, and fails naming those that are no longer as the program has them.
+ * settings, docs/models.md of the providers it is tested with, and what is made of the bench's last run. With --check it writes nothing, and fails naming those that are no longer as the program has them.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,6 +8,7 @@ import { benchDocuments } from './docs-bench.ts';
 import { cliMarkdown } from './docs-cli.ts';
 import { configMarkdown, configPath } from './docs-config.ts';
 import { manPage } from './docs-man.ts';
+import { modelsMarkdown, modelsPath } from './docs-models.ts';
 
 const docs = join(import.meta.dirname, '../docs');
 
@@ -17,6 +18,7 @@ export function documents(): ReadonlyMap<string, string> {
     [join(docs, 'cli.md'), cliMarkdown()],
     [join(docs, 'coffer.1'), manPage()],
     [configPath, configMarkdown()],
+    [modelsPath, modelsMarkdown()],
     ...benchDocuments(),
   ]);
 }

@@ -28,7 +28,7 @@ export interface ContextOptions {
 
 /**
  * Returns the messages of the next request, as every provider accepts them: one system message at most, then user and assistant in turn,
- * beginning with the user; each call is followed by its result; nothing is blank. Reasoning and `providerOptions` are sent to the model
+ * beginning with the user; each call is followed by its result, and results by the assistant; nothing is blank. Reasoning and `providerOptions` are sent to the model
  * that wrote them only.
  */
 export function contextOf(conversation: Conversation, options: ContextOptions = {}): Message[] {
@@ -47,7 +47,7 @@ export function contextOf(conversation: Conversation, options: ContextOptions = 
   ].filter((text) => text.trim() !== '');
   return [
     ...(system.length === 0 ? [] : [{ role: 'system', content: system.join('\n\n') } as const]),
-    ...merged(tools ? paired(sent) : sent.map(asText)),
+    ...merged(tools ? ended(paired(sent)) : sent.map(asText)),
   ];
 }
 
@@ -83,6 +83,7 @@ export function outputText(output: unknown): string {
 }
 
 const SUMMARY = 'Summary of the conversation so far; its messages are no longer shown:';
+const STOPPED = '(stopped before a reply to these results)';
 const INTERRUPTED = 'interrupted: how it ended is not known, look before you do it again';
 
 type Call = Extract<Part, { type: 'tool-call' }>;
@@ -203,6 +204,17 @@ function paired(messages: readonly Message[]): Message[] {
           { role: 'assistant', content },
           { role: 'tool', content: done },
         ];
+  });
+}
+
+/**
+ * Ends turns that stopped at their results before the next prompt: Mistral and its chat templates take no user behind results, and Anthropic
+ * wants the reasoning of the last calls if nothing was said since.
+ */
+function ended(messages: readonly Message[]): Message[] {
+  return messages.flatMap((message, at): Message[] => {
+    const stopped = message.role === 'user' && messages[at - 1]?.role === 'tool';
+    return stopped ? [{ role: 'assistant', content: STOPPED }, message] : [message];
   });
 }
 

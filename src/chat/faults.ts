@@ -48,9 +48,13 @@ export function answerIn(error: unknown): Parameters<typeof retryIn>[0] {
   return { status: statusOf(error), headers: fieldOf(error, 'responseHeaders'), word: codeWordOf(error) };
 }
 
-/** No server has a code word for it; these are the words of Ollama, vLLM, LM Studio and OpenRouter. */
+/**
+ * No server has a code word for it; these are the words of Ollama, LM Studio and OpenRouter, and of vLLM and llama.cpp that were started
+ * without a parser for calls (vllm-project/vllm issue 9986,
+ * ggml-org/llama.cpp issue 10920, defilantech/LLMKube issue 126).
+ */
 const toolRefusal =
-  /(?:not|n't|that) support\w* (?:\w+ ){0,3}tool|tools? (?:\w+ ){0,2}(?:is|are) not (?:supported|enabled)/i;
+  /(?:not|n't|that) support\w* (?:\w+ ){0,3}tool|tools? (?:\w+ ){0,2}(?:is|are) not (?:supported|enabled)|tool choice requires|tools param requires|unsupported param: tools/i;
 
 /** The words of OpenAI, Anthropic, Ollama, llama.cpp, vLLM, OpenRouter and DeepSeek for an image or a PDF that the model doesn't take. */
 const fileRefusal =

@@ -1,11 +1,12 @@
 import { setTimeout } from 'node:timers/promises';
 import type { LanguageModel, LanguageModelUsage, ModelMessage, TextStreamPart, ToolSet } from 'ai';
 import { CofferError } from '../errors.ts';
-import type { FromProvider, Message, Part, ProviderOptions, Usage } from '../session/event.ts';
+import type { FromProvider, Message, ProviderOptions, Usage } from '../session/event.ts';
 import { listModels } from './detect.ts';
 import { answerIn, cancelled, explain } from './faults.ts';
 import { patientFetch } from './fetch.ts';
 import { type Endpoint, quote } from './providers.ts';
+import { forProtocol, ReasoningFields } from './reasoning.ts';
 import { type ChatModel, DEFAULT_WINDOW, type OfferedTool, type ReplyPart } from './reply.ts';
 import { retryIn } from './retry.ts';
 import { askWindow, knownWindow } from './window.ts';
@@ -57,7 +58,7 @@ async function* replyOf(
     } catch (thrown) {
       if (signal.aborted) throw cancelled();
       const error = explain(thrown, endpoint, begun);
-      const seconds = begun ? undefined : retryIn(answerIn(thrown), attempt);
+      const seconds = begun || isForGood(error) ? undefined : retryIn(answerIn(thrown), attempt);
       if (seconds === undefined) throw await nameModels(error, endpoint);
       yield { type: 'wait', seconds, error };
       await pause(seconds, signal);
@@ -65,6 +66,11 @@ async function* replyOf(
       left.abort();
     }
   }
+}
+
+/** Tells whether the request was refused for what is in it, whatever the status: llama.cpp says 500 of a picture. */
+function isForGood({ code }: CofferError): boolean {
+  return code !== 'MODEL_FAILED' && code !== 'MODEL_LIMITED';
 }
 
 async function pause(seconds: number, signal: AbortSignal): Promise<void> {
@@ -98,9 +104,10 @@ async function* request(
     },
   });
   let usage = unknownUsage;
-  const blocks = new Blocks();
+  const fields = new ReasoningFields();
+  const blocks = new Blocks(fields);
   for await (const part of result.stream) {
-    if (part.type === 'raw') blocks.see(part.rawValue);
+    if (part.type === 'raw') fields.see(part.rawValue);
     else if (isOfBlock(part)) yield* blocks.take(part);
     else if (part.type === 'tool-call') yield callOf(part);
     else if (part.type === 'error') throw part.error;
@@ -109,6 +116,7 @@ async function* request(
     else if (part.type === 'finish') {
       const reason: string = part.finishReason;
       if (reason === 'interrupted' || reason === 'error') break;
+      if (fields.details !== undefined) yield { type: 'reasoning', text: '', ...optionsOf(fields.details) };
       yield { type: 'finish', usage, reason };
       return;
     }
@@ -170,19 +178,18 @@ function isOfBlock(part: StreamPart): part is BlockPart {
 class Blocks {
   #last: BlockPart['type'] | undefined;
   #begins = false;
-  #field: string | undefined;
+  readonly #fields: ReasoningFields;
 
-  /** Takes a chunk as the server sent it, before its parts. */
-  see(chunk: unknown): void {
-    this.#field = reasoningField(chunk) ?? this.#field;
+  constructor(fields: ReasoningFields) {
+    this.#fields = fields;
   }
 
   *take(part: BlockPart): Generator<ReplyPart, void, undefined> {
     const type = part.type.startsWith('text') ? 'text' : 'reasoning';
     if (part.type.endsWith('-start')) this.#begins = this.#last?.startsWith(type) === true;
     const text = 'text' in part ? part.text : '';
-    const field = type === 'reasoning' && text !== '' ? this.#field : undefined;
-    const options = optionsOf(field === undefined ? undefined : { [COFFER]: { field } }, part.providerMetadata);
+    const kept = type === 'reasoning' && text !== '' ? this.#fields.options : undefined;
+    const options = optionsOf(kept, part.providerMetadata);
     if (text === '' && options.providerOptions === undefined) return;
     yield { type, text, ...(this.#begins && { begins: true }), ...options };
     this.#begins = false;
@@ -200,34 +207,6 @@ function callOf(part: Extract<StreamPart, { type: 'tool-call' }>): ReplyPart {
 function optionsOf(...given: readonly (ProviderOptions | undefined)[]): FromProvider {
   const providerOptions = Object.assign({}, ...given);
   return Object.keys(providerOptions).length === 0 ? {} : { providerOptions };
-}
-
-/** The name under which coffer keeps what it has to know of a part itself. */
-const COFFER = 'coffer';
-
-/** In which field of its own an OpenAI-compatible server sent reasoning, if this chunk has any. */
-function reasoningField(chunk: unknown): string | undefined {
-  const delta = (chunk as { choices?: { delta?: Record<string, unknown> }[] } | null)?.choices?.[0]?.delta;
-  return ['reasoning_content', 'reasoning'].find((name) => Boolean(delta?.[name]));
-}
-
-/**
- * Leaves out reasoning that the protocol can't send back. Anthropic accepts only what it has signed. Of the others those take
- * `reasoning_content` back that sent it under that name, and only until the next prompt: DeepSeek needs it in a turn with tools and refused
- * it in earlier ones (api-docs.deepseek.com, "Thinking Mode"), Groq sends `reasoning` and refuses `reasoning_content`.
- */
-function forProtocol(messages: readonly Message[], { type }: Endpoint): Message[] {
-  const prompt = messages.findLastIndex(({ role }) => role === 'user');
-  const isSent = (part: Part, at: number): boolean => {
-    if (part.type !== 'reasoning') return true;
-    const options = part.providerOptions;
-    if (type === 'anthropic') return options?.['anthropic'] !== undefined;
-    return at > prompt && options?.[COFFER]?.['field'] === 'reasoning_content';
-  };
-  return messages.map((message, at) => {
-    if (message.role !== 'assistant' || typeof message.content === 'string') return message;
-    return { ...message, content: message.content.filter((part) => isSent(part, at)) };
-  });
 }
 
 /** How deep the input of a call may be nested: what writes it down recurses, and no tool wants more. */
@@ -253,7 +232,18 @@ async function languageModel(endpoint: Endpoint, fetch: Question['fetch']): Prom
   }
   const { createOpenAICompatible } = await import('@ai-sdk/openai-compatible');
   const key = apiKey === undefined ? {} : { apiKey };
-  return createOpenAICompatible({ name: provider, baseURL, includeUsage: true, fetch, ...key })(model);
+  const limit = isOpenAI(endpoint) ? { transformRequestBody: renameLimit } : {};
+  return createOpenAICompatible({ name: provider, baseURL, includeUsage: true, fetch, ...key, ...limit })(model);
+}
+
+function isOpenAI({ provider, baseURL }: Endpoint): boolean {
+  const host = URL.parse(baseURL)?.hostname ?? '';
+  return provider === 'openai' || provider === 'azure' || /(^|\.)(openai|azure)\.com$/.test(host);
+}
+
+/** OpenAI's models that reason refuse the old name of the limit, other servers the new one. */
+function renameLimit({ max_tokens, ...body }: Record<string, unknown>): Record<string, unknown> {
+  return max_tokens === undefined ? body : { ...body, max_completion_tokens: max_tokens };
 }
 
 /** contextOf leaves addresses out: this is in case it didn't. */

@@ -44,8 +44,8 @@ describe('a chat that ends while a tool runs', () => {
     const again = await place.run(['resume', 'last', '--prompt', 'what happened?']);
     expect(again).toMatchObject({ code: 0, stdout: expect.stringContaining('I see\n') });
     const last = sent.at(-1) ?? [];
-    expect(last.map(({ role }) => role)).toEqual(['user', 'assistant', 'tool', 'tool', 'tool', 'user']);
-    expect(last.map(({ tool_call_id: id }) => id).filter(Boolean)).toEqual(['c1', 'c2', 'c3']);
+    expect(last.map(({ role }) => role)).toEqual(['user', 'assistant', 'tool', 'tool', 'tool', 'assistant', 'user']);
+    expect(last.map(({ tool_call_id: id }) => id).filter(Boolean)).toEqual(['call00001', 'call00002', 'call00003']);
     for (const { content } of last.slice(3, 5)) expect(content).toMatch(/^interrupted: how it ended is not known/);
     expect(await results()).toEqual([expect.stringContaining('one\n')]);
   });

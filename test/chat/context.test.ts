@@ -31,7 +31,7 @@ describe('contextOf', () => {
     const messages = [user('go'), calling('a', 'b'), result('a'), user('go on')];
     const before = structuredClone(messages);
     const sent = contextOf(of(messages));
-    expect(shape(sent)).toEqual(['user', 'calls 1,2', 'results 1,2', 'user']);
+    expect(shape(sent)).toEqual(['user', 'calls 1,2', 'results 1,2', 'assistant', 'user']);
     expect(JSON.stringify(sent[2])).toMatch(/result of a.*interrupted: how it ended is not known/);
     expect(messages).toEqual(before);
   });
@@ -79,6 +79,7 @@ describe('contextOf', () => {
         expect(told[0]).toBe('user');
         expect(roles.slice(1)).not.toContain('system');
         expect(told.filter((role, at) => role === told[at - 1])).toEqual([]);
+        expect(told.filter((role, at) => role === 'user' && told[at - 1] === 'tool')).toEqual([]);
         for (const { content } of sent) for (const text of textsIn(content)) expect(text.trim()).not.toBe('');
         const seen = new Set<string>();
         for (const [at, one] of sent.entries()) {
@@ -126,7 +127,7 @@ describe('contextOf', () => {
     };
     const messages = [user('go'), said('  '), user('on'), blank, result('a'), said('\n'), user('next')];
     const before = structuredClone(messages);
-    expect(shape(contextOf(of(messages)))).toEqual(['user', 'calls 1', 'results 1', 'user']);
+    expect(shape(contextOf(of(messages)))).toEqual(['user', 'calls 1', 'results 1', 'assistant', 'user']);
     expect(JSON.stringify(contextOf(of(messages)))).not.toContain(' \\n ');
     expect(messages).toEqual(before);
   });

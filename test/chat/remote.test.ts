@@ -109,6 +109,20 @@ describe.each(['openai-compatible', 'anthropic'] as const)('a reply over the %s 
     expectNoSecret(error);
   });
 
+  it.each([
+    'registry.ollama.ai/library/gemma:latest does not support tools',
+    '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set',
+    'tools param requires --jinja flag',
+    'Unsupported param: tools',
+    'No endpoints found that support tool use',
+  ])('that is refused for its tools is not asked for again, whatever the status: %s', async (message) => {
+    const before = server.requests.length;
+    server.respond('toolless', () => ({ error: { message, type: 'server_error' }, status: 500 }));
+    const parts: ReplyPart[] = [];
+    expect(await failure(await open('toolless'), parts)).toMatchObject({ code: 'TOOLS_UNSUPPORTED' });
+    expect([parts, server.requests.length - before]).toEqual([[], 1]);
+  });
+
   it('is CANCELLED while it waits to be asked for again', async () => {
     const before = server.requests.length;
     const cancel = new AbortController();

@@ -30,6 +30,11 @@ describe('the documents', () => {
       (at: string) => edit(join(at, 'src/cli/program/vault.ts'), 'show how the vault is', 'show the vault'),
     ],
     [
+      'a provider that was changed',
+      'models.md',
+      (at: string) => edit(join(at, 'test/providers/ollama.ts'), 'which OpenAI has beside calls', 'which OpenAI has'),
+    ],
+    [
       'a setting that was changed',
       'config.md',
       (at: string) => edit(join(at, 'src/cli/settings-keys.ts'), 'look for a model server', 'find a model server'),
@@ -164,6 +169,7 @@ function copyOfRepository(): string {
     'tools',
     'bench',
     'docs',
+    'test/providers',
     'README.md',
     'package.json',
     'tsconfig.json',

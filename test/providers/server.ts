@@ -1,0 +1,97 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { json } from 'node:stream/consumers';
+import { type Dialect, pathOf, type Reply, type Rule } from './dialect.ts';
+import { type Body, partsOf, presentTurn } from './wire.ts';
+
+/** A server that speaks one dialect, refuses what breaks a rule of it, and answers everything else. */
+export class ProviderServer implements AsyncDisposable {
+  readonly dialect: Dialect;
+  /** Requests that were refused, with the rule they broke. */
+  refused: { rule: Rule; body: Body }[] = [];
+  /** How many requests were answered, and how many of them had a picture. */
+  answered = 0;
+  shown = 0;
+  readonly #http: Server;
+
+  /** Use {@link startProvider}. */
+  constructor(dialect: Dialect) {
+    this.dialect = dialect;
+    this.#http = createServer((request, response) => void this.#handle(request, response));
+  }
+
+  async listen(): Promise<void> {
+    await new Promise<void>((resolve) => this.#http.listen(0, '127.0.0.1', resolve));
+  }
+
+  /**
+   * The base URL for coffer's settings. A server that usually runs elsewhere gets a name of this machine that coffer takes for another's
+   * (https://www.rfc-editor.org/rfc/rfc1122#section-3.2.1.3), because coffer treats the two kinds differently.
+   */
+  get baseURL(): string {
+    const { port } = this.#http.address() as AddressInfo;
+    return `http://${this.dialect.local ? '127.0.0.1' : '0.0.0.0'}:${port}/v1`;
+  }
+
+  /** The refusals of rules that coffer could have known. */
+  get faults(): string[] {
+    return this.refused.filter(({ rule }) => rule.says === undefined).map(({ rule }) => rule.refused);
+  }
+
+  async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const wanted = this.dialect.protocol === 'anthropic' ? '/v1/messages' : '/v1/chat/completions';
+    if (request.method !== 'POST' || request.url !== wanted) {
+      response.writeHead(404).end();
+      return;
+    }
+    const body = (await json(request)) as Body;
+    const rule = this.dialect.rules.find(({ breaks }) => breaks(body));
+    if (rule !== undefined) {
+      this.refused.push({ rule, body });
+      const message = rule.says ?? `refused: ${rule.refused}`;
+      response.writeHead(rule.status ?? 400, { 'content-type': 'application/json' });
+      response.end(JSON.stringify({ error: { message, type: 'invalid_request_error' } }));
+      return;
+    }
+    this.answered++;
+    if (body.messages.some((message) => partsOf(message).some(({ type }) => type.startsWith('image')))) this.shown++;
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    const events = this.dialect.write(replyTo(body, this.dialect)).map((event) => {
+      const name = 'type' in event ? `event: ${event.type}\n` : '';
+      return `${name}data: ${JSON.stringify(event)}\n\n`;
+    });
+    if (this.dialect.protocol === 'openai') events.push('data: [DONE]\n\n');
+    const half = Math.floor(events.length / 2);
+    response.write(events.slice(0, half).join(''));
+    response.end(events.slice(half).join(''));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#http.closeAllConnections();
+    await new Promise((resolve) => this.#http.close(resolve));
+  }
+}
+
+/** Starts a server on a free port of 127.0.0.1. */
+export async function startProvider(dialect: Dialect): Promise<ProviderServer> {
+  const server = new ProviderServer(dialect);
+  await server.listen();
+  return server;
+}
+
+/** The prompt that makes a server call tools. */
+export const USE_TOOLS = 'read your files';
+
+/** Told to read, it calls twice at once without a word, then once more with some, then says what it has done. */
+function replyTo(body: Body, { id }: Dialect): Reply {
+  const [prompt, ...turn] = presentTurn(body);
+  const words = prompt === undefined ? '' : partsOf(prompt).map(({ text = '' }) => text);
+  const asked = turn.filter(({ role }) => role === 'assistant').length;
+  const read = (number: number): Reply['calls'][number] => ({ name: 'read_file', input: { path: pathOf(id, number) } });
+  const reasoning = `${id} thinks ${asked} of: ${String(words).slice(0, 40)}`;
+  if (body.tools !== undefined && words.includes(USE_TOOLS) && asked === 0)
+    return { reasoning, text: '', calls: [read(1), read(2)] };
+  if (body.tools !== undefined && words.includes(USE_TOOLS) && asked === 1)
+    return { reasoning, text: 'one more', calls: [read(3)] };
+  return { reasoning, text: `${id} answers`, calls: [] };
+}

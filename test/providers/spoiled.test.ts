@@ -1,0 +1,74 @@
+import { describe, expect, it } from 'vitest';
+import { type ChatModel, openModel } from '../../src/chat/models.ts';
+import type { Message, Part } from '../../src/session/event.ts';
+import { Conversation, openDialect } from './conversation.ts';
+import { dialectOf } from './dialects.ts';
+import { startProvider } from './server.ts';
+
+/*
+ * What coffer adapts, taken out again: the server must refuse the conversation then, or the suite would not notice.
+ */
+
+type Spoil = (messages: readonly Message[]) => Message[];
+
+/** Changes each part of each message; what it returns nothing for is left out. */
+const parts =
+  (change: (part: Part) => Part | undefined): Spoil =>
+  (messages) =>
+    messages.map((message) => {
+      if (typeof message.content === 'string') return message;
+      return { ...message, content: message.content.flatMap((part: Part) => change(part) ?? []) } as Message;
+    });
+
+const withoutOptions = parts(({ providerOptions: _, ...part }) => part);
+const withoutReasoning = parts((part) => (part.type === 'reasoning' ? undefined : part));
+const changedReasoning = parts((part) => (part.type === 'reasoning' ? { ...part, text: `${part.text}!` } : part));
+const longIds = parts((part) =>
+  'toolCallId' in part ? { ...part, toolCallId: `${part.toolCallId}${'x'.repeat(40)}` } : part,
+);
+const foreignReasoning: Spoil = (messages) => {
+  const part = { type: 'reasoning', text: 'hm', providerOptions: { coffer: { field: 'reasoning_content' } } } as const;
+  return messages.map((message) => {
+    if (message.role !== 'assistant' || typeof message.content === 'string') return message;
+    return { ...message, content: [part, ...message.content] };
+  });
+};
+const inserted =
+  (...more: Message[]): Spoil =>
+  (messages) => [...messages.slice(0, 1), ...more, ...messages.slice(1)];
+
+describe('a conversation of which an adaptation is taken out', () => {
+  it.each([
+    ['anthropic', 'signatures', withoutOptions],
+    ['anthropic', 'reasoning', withoutReasoning],
+    ['anthropic', 'reasoning as it was', changedReasoning],
+    ['anthropic', 'no blank text', inserted({ role: 'assistant', content: ' \n' }, { role: 'user', content: 'hello' })],
+    ['gemini', 'signatures', withoutOptions],
+    ['deepseek', 'reasoning', withoutReasoning],
+    ['deepseek', 'reasoning as it was', changedReasoning],
+    ['openrouter', 'details', withoutReasoning],
+    ['openrouter', 'short ids', longIds],
+    ['openai', 'short ids', longIds],
+    ['mistral', 'short ids', longIds],
+    ['mistral', 'no reasoning of others', foreignReasoning],
+    ['groq', 'no reasoning of others', foreignReasoning],
+    ['llamacpp', 'roles in turn', inserted({ role: 'user', content: 'hello?' })],
+    ['llamacpp', 'one system message', inserted({ role: 'system', content: 'be brief' })],
+    ['vllm', 'roles in turn', inserted({ role: 'user', content: 'hello?' })],
+    ['vllm', 'no blank text', inserted({ role: 'assistant', content: '' }, { role: 'user', content: 'hello' })],
+  ])('is refused by %s: %s', async (id, _, spoil) => {
+    await using server = await startProvider(dialectOf(id));
+    const model = await openDialect(server);
+    const spoiled: ChatModel = { ...model, reply: (messages, ...rest) => model.reply(spoil(messages), ...rest) };
+    await expect(new Conversation().useTools(spoiled)).rejects.toThrow();
+    expect(server.faults.length).toBeGreaterThan(0);
+  });
+
+  it('is refused by Ollama: a text beside calls', async () => {
+    await using server = await startProvider(dialectOf('ollama'));
+    const baseURL = server.baseURL.replace('127.0.0.1', '0.0.0.0');
+    const model = await openModel('ollama/m', { providers: { ollama: { baseURL } }, env: {} });
+    await expect(new Conversation().useTools(model)).rejects.toThrow();
+    expect(server.faults.length).toBeGreaterThan(0);
+  });
+});
