@@ -1,3 +1,4 @@
+import { type FilePart, nameOfFile, readAttachment } from '../session/attachment.ts';
 import type { Message, Part } from '../session/event.ts';
 import type { State } from '../session/state.ts';
 import { shortenForModel } from './tools/shorten.ts';
@@ -19,6 +20,8 @@ export interface ContextOptions {
   readonly maxMessages?: number | undefined;
   /** Whether tools are offered. If false, calls and results are sent as text: some servers refuse them when no tool is offered. Default: true. */
   readonly tools?: boolean | undefined;
+  /** Whether images and PDFs are sent. If false, the model is told their names. Default: true. */
+  readonly files?: boolean | undefined;
   /** The model it is for, `provider/model`. Default: the session's. */
   readonly model?: string | undefined;
 }
@@ -29,10 +32,11 @@ export interface ContextOptions {
  * that wrote them only.
  */
 export function contextOf(conversation: Conversation, options: ContextOptions = {}): Message[] {
-  const { maxMessages = Number.POSITIVE_INFINITY, tools = true, model = conversation.model } = options;
+  const { maxMessages = Number.POSITIVE_INFINITY, tools = true, files = true, model = conversation.model } = options;
   const left = live(conversation, model);
   const told = left
     .filter(({ role }) => role !== 'system')
+    .map((message) => withFiles(message, files))
     .map(withoutBlanks)
     .filter(saysSomething);
   const sent = newest(told, maxMessages).map(shortenForModel);
@@ -100,6 +104,28 @@ function withoutOrigin(message: Message): Message {
   const parts: Part[] = message.content;
   const content = parts.filter(({ type }) => type !== 'reasoning').map(({ providerOptions: _, ...part }) => part);
   return { ...message, content } as Message;
+}
+
+/** Sends text files as text, and tells in words of files that are broken, or that the model doesn't take. */
+function withFiles(message: Message, files: boolean): Message {
+  if (typeof message.content === 'string') return message;
+  const parts: Part[] = message.content;
+  if (parts.every(({ type }) => type !== 'file')) return message;
+  return {
+    ...message,
+    content: parts.map((part) => (part.type === 'file' ? fileFor(message, part, files) : part)),
+  } as Message;
+}
+
+function fileFor({ role }: Message, part: FilePart, files: boolean): Part {
+  const name = nameOfFile(part);
+  const found = readAttachment(part);
+  if (found.kind === 'text') return { type: 'text', text: `[file ${name}]\n${found.text}` };
+  if (found.kind === 'broken') return { type: 'text', text: `[file ${name}, left out: ${found.reason}]` };
+  const { mediaType, data } = found;
+  // The protocols have no place for files in what a model has said.
+  if (!files || role === 'assistant') return { type: 'text', text: `[file ${name}, which you can't see]` };
+  return { ...part, mediaType, data };
 }
 
 function withoutBlanks(message: Message): Message {

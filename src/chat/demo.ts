@@ -25,7 +25,7 @@ export function demoModel(model: string): ChatModel {
     name: `demo/${model}`,
     isLocal: true,
     contextWindow: DEFAULT_WINDOW,
-    takesTools: model === 'tools',
+    refuses: new Set(model === 'tools' ? [] : ['tools']),
     async *reply(messages, signal, tools) {
       const wanted = answer(messages);
       const said = typeof wanted === 'string' || tools !== undefined ? wanted : NO_TOOLS;

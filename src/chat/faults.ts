@@ -12,6 +12,10 @@ import { askedFor, type retryIn } from './retry.ts';
  */
 export function explain(error: unknown, endpoint: Endpoint, begun: boolean): CofferError {
   if (isCofferError(error)) return error;
+  if (error instanceof Error && error.name === 'AI_UnsupportedFunctionalityError') {
+    const advice = 'choose another with /model';
+    return new CofferError('FILES_UNSUPPORTED', `${nameOf(endpoint)} takes no such files`, { advice });
+  }
   const status = statusOf(error);
   if (status !== undefined) return explainStatus(status, error, endpoint);
   const cause = networkErrorOf(error);
@@ -52,6 +56,10 @@ export function answerIn(error: unknown): Parameters<typeof retryIn>[0] {
 const toolRefusal =
   /(?:not|n't|that) support\w* (?:\w+ ){0,3}tool|tools? (?:\w+ ){0,2}(?:is|are) not (?:supported|enabled)|tool choice requires|tools param requires|unsupported param: tools/i;
 
+/** The words of OpenAI, Anthropic, Ollama, llama.cpp, vLLM, OpenRouter and DeepSeek for an image or a PDF that the model doesn't take. */
+const fileRefusal =
+  /(?:not|n't|no endpoints? found that|only) support\w* (?:[\w-]+ ){0,4}(?:images?|vision|files?|pdfs?|documents?|multimodal|text content)|(?:image|image_url|file|vision|multimodal|pdf|document)\w*[ '"`]*(?:[\w-]+ ){0,4}(?:is|are) (?:not|un)\s?(?:supported|enabled|allowed)|unknown variant `image_url`|not a multimodal model/i;
+
 /** The words of Anthropic, llama.cpp, vLLM and LM Studio for a request that has more tokens than the model takes. */
 const tooLong =
   /prompt is too long|maximum context length|exceeds? the (?:available )?context|context (?:length|size|window) (?:of|exceeded)/i;
@@ -65,6 +73,10 @@ function explainStatus(status: number, error: unknown, endpoint: Endpoint): Coff
   if (toolRefusal.test(answer)) {
     const advice = 'set tools to false in the settings, or choose another with /model';
     return new CofferError('TOOLS_UNSUPPORTED', `${nameOf(endpoint)} takes no tools (${why})`, { advice, said });
+  }
+  if (fileRefusal.test(answer) && status >= 400 && status < 500) {
+    const advice = 'choose another with /model';
+    return new CofferError('FILES_UNSUPPORTED', `${nameOf(endpoint)} takes no files (${why})`, { advice, said });
   }
   if (status === 401 || status === 403) {
     const advice =

@@ -1,4 +1,5 @@
 import { CofferError, isCofferError } from '../errors.ts';
+import type { Message, Part } from '../session/event.ts';
 import { type Arrived, ArrivingReply, type Call, faultOf, type ReplySession } from './arriving.ts';
 import { type CallEnd, notBegun, runCalls } from './calls.ts';
 import { type Compacted, compact, isOver } from './compact.ts';
@@ -20,8 +21,8 @@ export interface TurnEvents {
   onCallEnd?(end: CallEnd): void;
   /** The provider refused the request for now, with `error`; it is made again in `seconds` unless the turn is cancelled. */
   onWait?(wait: { seconds: number; error: CofferError }): void;
-  /** The model takes no tools: it is asked without them from now on. */
-  onToolsRefused?(): void;
+  /** The model takes no tools, or no images and PDFs: it is asked without them from now on. */
+  onRefused?(what: 'tools' | 'files'): void;
   /** The context is over the share of the window that was set, or longer than the model takes, which then `refused` it; a compaction comes next. */
   onContextWarning?(context: { tokens: number; window: number; refused: boolean }): void;
   onCompacted?(compacted: Compacted): void;
@@ -112,7 +113,7 @@ function checkOptions(options: TurnOptions): void {
 }
 
 /**
- * Asks for one reply, and where the model takes no tools, once more without them. A context that is too long is no failure yet where it
+ * Asks for one reply, and again without tools or files if the model refuses them. A context that is too long is no failure yet where it
  * may be compacted.
  */
 async function ask(
@@ -123,9 +124,10 @@ async function ask(
   options: TurnOptions & { mayCompact: boolean },
 ): Promise<Arrived | 'too long'> {
   const { maxMessages, saveInterval = 30_000 } = options;
-  const tools = withoutTools.has(model) ? undefined : options.tools?.definitions;
+  const tools = model.refuses.has('tools') ? undefined : options.tools?.definitions;
+  const files = !model.refuses.has('files');
   const arriving = new ArrivingReply(session, model.name, saveInterval);
-  const messages = contextOf(session.state, { maxMessages, tools: tools !== undefined });
+  const messages = contextOf(session.state, { maxMessages, tools: tools !== undefined, files, model: model.name });
   try {
     for await (const part of replyOf(model, messages, signal, tools)) {
       arriving.take(part);
@@ -137,10 +139,10 @@ async function ask(
     if (signal.aborted && isCofferError(error, 'CANCELLED')) return await arriving.breakOff('cancelled');
     if (isCofferError(error)) {
       if (options.mayCompact && arriving.isEmpty && error.code === 'CONTEXT_TOO_LONG') return 'too long';
-      if (tools === undefined || !arriving.isEmpty || error.code !== 'TOOLS_UNSUPPORTED')
-        return await arriving.breakOff('failed', error);
-      withoutTools.add(model);
-      events.onToolsRefused?.();
+      const refused = refusedPart(error, { tools: tools !== undefined, files: files && messages.some(hasFile) });
+      if (refused === undefined || !arriving.isEmpty) return await arriving.breakOff('failed', error);
+      model.refuses.add(refused);
+      events.onRefused?.(refused);
       return await ask(session, model, events, signal, options);
     }
     await arriving.breakOff('failed');
@@ -149,8 +151,16 @@ async function ask(
   return await arriving.complete();
 }
 
-/** Those that have said so: it is not tried again at every request. */
-const withoutTools = new WeakSet<ChatModel>();
+/** What the model refused of what it was sent, so that it can be asked without; undefined if that was not it. */
+function refusedPart({ code }: CofferError, sent: { tools: boolean; files: boolean }): 'tools' | 'files' | undefined {
+  if (code === 'TOOLS_UNSUPPORTED' && sent.tools) return 'tools';
+  return code === 'FILES_UNSUPPORTED' && sent.files ? 'files' : undefined;
+}
+
+function hasFile({ content }: Message): boolean {
+  const parts: readonly Part[] = typeof content === 'string' ? [] : content;
+  return parts.some(({ type }) => type === 'file');
+}
 
 function replyOf(
   model: ChatModel,

@@ -22,6 +22,7 @@ export function remoteModel(endpoint: Endpoint, requestTimeout: number): ChatMod
     name: `${endpoint.provider}/${endpoint.model}`,
     isLocal: endpoint.isLocal,
     contextWindow: endpoint.contextWindow,
+    refuses: new Set(),
     reply: (messages, signal, tools) => replyOf(endpoint, { messages, tools, fetch }, signal),
   };
 }
@@ -238,14 +239,9 @@ function renameLimit({ max_tokens, ...body }: Record<string, unknown>): Record<s
   return max_tokens === undefined ? body : { ...body, max_completion_tokens: max_tokens };
 }
 
-async function refuseDownload(requests: readonly { isUrlSupportedByModel: boolean }[]): Promise<null[]> {
-  return requests.map(({ isUrlSupportedByModel }) => {
-    if (isUrlSupportedByModel) return null;
-    throw new CofferError(
-      'MODEL_FAILED',
-      'the conversation has a file that is only an address, and coffer fetches none',
-    );
-  });
+/** contextOf leaves addresses out: this is in case it didn't. */
+async function refuseDownload(): Promise<never> {
+  throw new CofferError('MODEL_FAILED', 'the conversation has a file that is only an address, and coffer fetches none');
 }
 
 const unknownUsage: Usage = { inputTokens: null, outputTokens: null, cost: null };

@@ -30,8 +30,8 @@ export interface ChatModel {
   readonly isLocal: boolean;
   /** Tokens it can take in one request. */
   readonly contextWindow: number;
-  /** False for one that never calls a tool. */
-  readonly takesTools?: boolean | undefined;
+  /** What it has refused so far: requests leave it out. A model that never calls a tool starts with `tools`. */
+  readonly refuses: Set<'tools' | 'files'>;
   /**
    * Asks for the reply to `messages`, the last of which is the user's or has results of tools. It may call `tools`. Parts come in order; an
    * iteration that ends without an error has ended with `finish`. Throws a `CofferError` and nothing

@@ -16,6 +16,7 @@ export const exits: Readonly<Record<ErrorCode, number>> = {
   FAILED: 1,
   MODEL_FAILED: 1,
   TOOLS_UNSUPPORTED: 1,
+  FILES_UNSUPPORTED: 1,
   CONTEXT_TOO_LONG: 1,
   MODEL_REFUSED: 1,
   MODEL_LIMITED: 1,

@@ -33,14 +33,14 @@ export async function answer(chat: Chat, text: string, running: AbortController)
       if (end.unattended && end.outcome === 'denied') tellUnattended(chat);
     },
     onWait: ({ seconds, error }) => terminal.tell(`${error.what}; trying again in ${Math.ceil(seconds)} s`),
-    onToolsRefused: () => terminal.tell(`${model.name} takes no tools; it is asked without them`),
+    onRefused: (what) => terminal.tell(`${model.name} takes no ${what}; it is asked without them`),
     onContextWarning: (context) => terminal.tell(describeContext(context)),
     onCompacted: (compacted) => terminal.tell(describeCompacted(compacted, settings.keepMessages)),
     onCompactionFailed: ({ message }) => terminal.tell(`not summarised, everything is as it was: ${message}`),
   };
   const { maxMessages, saveInterval, maxTurns, maxToolCalls, autoCompactAt, keepMessages } = settings;
   const limits = { maxMessages, saveInterval, maxTurns, maxToolCalls, autoCompactAt, keepMessages };
-  const tools = model.takesTools === false ? undefined : await toolBoxOf(chat);
+  const tools = model.refuses.has('tools') ? undefined : await toolBoxOf(chat);
   const approve = approverOf(chat, () => running.abort());
   const result = await turn(session, model, text, events, running.signal, { ...limits, tools, approve });
   reply.end();

@@ -288,6 +288,7 @@ function summing(summary: string, onFinish: () => void = () => undefined): Asked
     name: 'mock/sum',
     isLocal: true,
     contextWindow: 128_000,
+    refuses: new Set(),
     asked,
     async *reply(messages, signal) {
       if (signal.aborted) throw new CofferError('CANCELLED', 'the reply was cancelled');
@@ -314,6 +315,7 @@ function answering(
     name: 'mock/sum',
     isLocal: true,
     contextWindow,
+    refuses: new Set(),
     asked,
     async *reply(messages) {
       const at = asked.push(messages) - 1;

@@ -157,6 +157,48 @@ describe('contextOf', () => {
     expect(contextOf(unknown)[1]?.content).toEqual([own.content[1], wire]);
   });
 
+  describe('files', () => {
+    const PNG = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
+    const sent = (file: Partial<Part & { type: 'file' }>, options = {}): unknown => {
+      const part = { type: 'file' as const, mediaType: 'image/png', data: PNG, ...file };
+      const content = [{ type: 'text' as const, text: 'look' }, part];
+      return contextOf(of([{ role: 'user', content }]), options)[0]?.content[1];
+    };
+
+    it.each([
+      ['image/png', PNG],
+      ['image/png', `data:image/png;base64,${PNG}`],
+      ['image/jpeg', PNG],
+      ['application/octet-stream', PNG],
+    ])('sends an image called %s by the type of its bytes', (mediaType, data) => {
+      expect(sent({ mediaType, data })).toEqual({ type: 'file', mediaType: 'image/png', data: PNG });
+    });
+
+    it.each([
+      [{ data: 'eA==' }, 'image/png, left out: it is not a PNG, JPEG, GIF or WebP image'],
+      [{ data: '', filename: 'a.png' }, 'a.png, left out: it is empty'],
+      [{ data: 'no base64!' }, 'image/png, left out: it is not base64'],
+      [{ data: 'https://example.com/a.png' }, 'image/png, left out: it is only an address'],
+      [{ mediaType: 'application/pdf', data: 'eA==' }, 'application/pdf, left out: it is not a PDF'],
+      [
+        { mediaType: 'application/zip', data: 'AAAA' },
+        'application/zip, left out: it is neither text nor an image or PDF',
+      ],
+    ])('tells of one that is broken in words: %j', (file, words) => {
+      expect(sent(file)).toEqual({ type: 'text', text: `[file ${words}]` });
+    });
+
+    it('sends a text file as text, and tells a model that takes no files their names', () => {
+      const data = Buffer.from('a,b\n').toString('base64');
+      expect(sent({ mediaType: 'text/csv', filename: 't.csv', data })).toEqual({
+        type: 'text',
+        text: '[file t.csv]\na,b\n',
+      });
+      const name = { filename: 'cat.png' };
+      expect(sent(name, { files: false })).toEqual({ type: 'text', text: "[file cat.png, which you can't see]" });
+    });
+  });
+
   it('shortens what a tool gave, for the model alone', () => {
     const whole = `first ${'x'.repeat(300_000)} last`;
     const messages = [user('go'), calling('a'), result('a', whole)];

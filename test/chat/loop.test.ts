@@ -280,6 +280,7 @@ async function stream(
     name: 'mock/clockwork',
     isLocal: true,
     contextWindow: 128_000,
+    refuses: new Set(),
     async *reply(): AsyncGenerator<ReplyPart> {
       while (await send.promise) {
         send = Promise.withResolvers();

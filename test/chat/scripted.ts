@@ -10,6 +10,7 @@ export function scriptedModel(
     name: 'mock/scripted',
     isLocal: true,
     contextWindow: 128_000,
+    refuses: new Set(),
     asked,
     async *reply(messages) {
       asked.push(messages);

@@ -138,7 +138,7 @@ describe('a turn with tools', () => {
       return { error, status: 400 };
     });
     const model = await open('toolless');
-    const events = { ...silent, onToolsRefused: () => told++ };
+    const events = { ...silent, onRefused: () => told++ };
     for (const text of ['one', 'two']) {
       expect((await turn(session, model, text, events, idle(), withTools())).text).toBe('hello');
     }
