@@ -9,8 +9,9 @@ export class ProviderServer implements AsyncDisposable {
   readonly dialect: Dialect;
   /** Requests that were refused, with the rule they broke. */
   refused: { rule: Rule; body: Body }[] = [];
-  /** How many requests were answered. */
+  /** How many requests were answered, and how many of them had a picture. */
   answered = 0;
+  shown = 0;
   readonly #http: Server;
 
   /** Use {@link startProvider}. */
@@ -53,6 +54,7 @@ export class ProviderServer implements AsyncDisposable {
       return;
     }
     this.answered++;
+    if (body.messages.some((message) => partsOf(message).some(({ type }) => type.startsWith('image')))) this.shown++;
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     const events = this.dialect.write(replyTo(body, this.dialect)).map((event) => {
       const name = 'type' in event ? `event: ${event.type}\n` : '';
