@@ -56,9 +56,9 @@ export function answerIn(error: unknown): Parameters<typeof retryIn>[0] {
 const toolRefusal =
   /(?:not|n't|that) support\w* (?:\w+ ){0,3}tool|tools? (?:\w+ ){0,2}(?:is|are) not (?:supported|enabled)|tool choice requires|tools param requires|unsupported param: tools/i;
 
-/** The words of OpenAI, Anthropic, Ollama, llama.cpp, vLLM, OpenRouter and DeepSeek for an image or a PDF that the model doesn't take. */
+/** The words of OpenAI, Anthropic, Ollama, llama.cpp, vLLM, OpenRouter, Groq and DeepSeek for an image or a PDF that the model doesn't take. */
 const fileRefusal =
-  /(?:not|n't|no endpoints? found that|only) support\w* (?:[\w-]+ ){0,4}(?:images?|vision|files?|pdfs?|documents?|multimodal|text content)|(?:image|image_url|file|vision|multimodal|pdf|document)\w*[ '"`]*(?:[\w-]+ ){0,4}(?:is|are) (?:not|un)\s?(?:supported|enabled|allowed)|unknown variant `image_url`|not a multimodal model/i;
+  /(?:not|n't|no endpoints? found that|only) support\w* (?:[\w-]+ ){0,4}(?:images?|vision|files?|pdfs?|documents?|multimodal|text content)|(?:image|image_url|file|vision|multimodal|pdf|document)\w*[ '"`]*(?:[\w-]+ ){0,4}(?:is|are) (?:not|un)\s?(?:supported|enabled|allowed)|unknown variant `image_url`|not a multimodal model|content must be a string/i;
 
 /** The words of Anthropic, llama.cpp, vLLM and LM Studio for a request that has more tokens than the model takes. */
 const tooLong =
@@ -74,7 +74,7 @@ function explainStatus(status: number, error: unknown, endpoint: Endpoint): Coff
     const advice = 'set tools to false in the settings, or choose another with /model';
     return new CofferError('TOOLS_UNSUPPORTED', `${nameOf(endpoint)} takes no tools (${why})`, { advice, said });
   }
-  if (fileRefusal.test(answer) && status >= 400 && status < 500) {
+  if (fileRefusal.test(answer) && status >= 400 && status <= 500) {
     const advice = 'choose another with /model';
     return new CofferError('FILES_UNSUPPORTED', `${nameOf(endpoint)} takes no files (${why})`, { advice, said });
   }

@@ -246,8 +246,9 @@ function renameLimit({ max_tokens, ...body }: Record<string, unknown>): Record<s
   return max_tokens === undefined ? body : { ...body, max_completion_tokens: max_tokens };
 }
 
-/** contextOf leaves addresses out: this is in case it didn't. */
-async function refuseDownload(): Promise<never> {
+/** The SDK asks for nothing if there is no address; contextOf leaves those out, and this is in case it didn't. */
+async function refuseDownload(requests: readonly unknown[]): Promise<null[]> {
+  if (requests.length === 0) return [];
   throw new CofferError('MODEL_FAILED', 'the conversation has a file that is only an address, and coffer fetches none');
 }
 
