@@ -68,7 +68,9 @@ async function lmStudio({ get, model }: Asking): Promise<unknown> {
 
 async function listed({ list, model }: Asking): Promise<unknown> {
   const found = listIn(await list(), 'data').find((one) => fieldOf(one, 'id') === model);
-  return ['max_model_len', 'context_length', 'context_window'].map((name) => fieldOf(found, name)).find(Number.isFinite);
+  return ['max_model_len', 'context_length', 'context_window']
+    .map((name) => fieldOf(found, name))
+    .find(Number.isFinite);
 }
 
 /** Questions to one server. */

@@ -33,7 +33,7 @@ export function nameOfFile({ filename, mediaType }: FilePart): string {
 }
 
 /** Tells PNG (RFC 2083), JPEG, GIF, WebP (RFC 9649) and PDF by their first bytes. */
-export function sniff(bytes: Buffer): string | undefined {
+function sniff(bytes: Buffer): string | undefined {
   const starts = bytes.toString('latin1', 0, 12);
   if (starts.startsWith('\x89PNG\r\n\x1a\n')) return 'image/png';
   if (starts.startsWith('\xff\xd8\xff')) return 'image/jpeg';
@@ -43,7 +43,7 @@ export function sniff(bytes: Buffer): string | undefined {
 }
 
 /** Returns bytes as text; undefined if they aren't UTF-8, or have a NUL as only binary files do. */
-export function decode(bytes: Buffer): string | undefined {
+function decode(bytes: Buffer): string | undefined {
   if (bytes.includes(0)) return undefined;
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);

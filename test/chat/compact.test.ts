@@ -88,14 +88,63 @@ describe('compact', () => {
     expect(String(told?.content).length).toBeLessThan(10_000);
   });
 
-  it('leaves out the beginning of what is longer than the window of the model', async () => {
+  it('is made in parts of what is longer than the window of the model, each with the summary so far', async () => {
     await talk(50, `${'long '.repeat(40)}`);
+    let made = 0;
+    const model = { ...summing('s'), contextWindow: 2000 };
+    const parts = answering(
+      Array.from({ length: 9 }, () => [{ type: 'text', text: `summary ${++made}` }]),
+      2000,
+    );
+    await compact(session, parts, { keepMessages: 2 });
+    const told = parts.asked.map((messages) => String(messages[1]?.content));
+    expect(told.length).toBeGreaterThan(2);
+    expect(told[0]).toMatch(/^\[user\]/);
+    for (const [at, text] of told.slice(1).entries()) {
+      expect(text.startsWith(`Summary of what came before:\n\nsummary ${at + 1}\n\n`)).toBe(true);
+      expect(text.length).toBeLessThan(2000 * 2.5);
+    }
+    for (let at = 1; at < 50; at++) expect(told.filter((text) => text.includes(` a${at}\n`)).length).toBe(1);
+    expect(session.state.compaction?.summary).toBe(`summary ${told.length}`);
+    expect(model.asked).toEqual([]);
+  });
+
+  it('leaves out the beginning of what would take more than eight parts', async () => {
+    await talk(500, `${'long '.repeat(40)}`);
     const model = { ...summing('s'), contextWindow: 1000 };
     await compact(session, model, { keepMessages: 2 });
-    const told = String(model.asked[0]?.[1]?.content);
-    expect(told).toMatch(/\(the first \d+ messages are left out: they do not fit\)/);
-    expect(told).toContain('a49');
-    expect(told.length).toBeLessThan(3000);
+    const told = model.asked.map((messages) => String(messages[1]?.content));
+    expect(told.length).toBe(8);
+    expect(told[0]).toMatch(/^\(the beginning is left out: it does not fit\)/);
+    expect(told.at(-1)).toContain('a499');
+  });
+
+  it('keeps as many of the newest messages as fit into half of a small window, down to the last turn', async () => {
+    await talk(6, 'x'.repeat(400));
+    const model = { ...summing('s'), contextWindow: 1000 };
+    expect(canCompact(session.state, 50, model)).toBe(true);
+    await compact(session, model);
+    const left = contextOf(session.state).slice(1);
+    expect(left.map(({ content }) => String(content).replace(/x+/, ''))).toEqual(['u5', 'a5', 'u6', 'a6']);
+    await message({ role: 'user', content: 'y'.repeat(3000) });
+    await message({ role: 'assistant', content: 'z'.repeat(3000) });
+    await compact(session, model);
+    expect(contextOf(session.state).map(({ role }) => role)).toEqual(['system', 'user', 'assistant']);
+    expect(canCompact(session.state, 50, model)).toBe(false);
+  });
+
+  it('summarises the beginning of a turn that is too long by itself, and keeps its words', async () => {
+    await message({ role: 'user', content: 'do it all' });
+    for (let at = 1; at <= 9; at++) {
+      await message(calling(`c${at}`));
+      await message(resultOf(`c${at}`, 'r'.repeat(400)));
+    }
+    const model = { ...summing('s'), contextWindow: 1000 };
+    await compact(session, model);
+    const [summary, prompt, ...rest] = contextOf(session.state);
+    expect([summary?.role, prompt?.content]).toEqual(['system', 'do it all']);
+    expect(rest.map(({ role }) => role)).toEqual(['assistant', 'tool', 'assistant', 'tool', 'assistant', 'tool']);
+    expect(JSON.stringify(rest)).toContain('"c9"');
   });
 
   it('does nothing where there are too few messages', async () => {
@@ -224,13 +273,15 @@ describe('a turn whose context is over its share of the window', () => {
     expect({ asked, told }).toEqual({ asked: [9, 2, 4], told: [true] });
     expect(session.steps.flat().some(({ type }) => type === 'error')).toBe(false);
     await talk(4);
+    // It is known by now how long a context the model takes: no limit of messages keeps more than fit.
     const more = await turn(session, model, 'next', silent, idle(), { ...options, keepMessages: 7 });
-    expect(more).toMatchObject({ outcome: 'failed', error: { code: 'CONTEXT_TOO_LONG' } });
-    expect(asked.slice(3)).toEqual([14, 2, 8]);
-    expect(await turn(session, model, 'next', silent, idle(), { autoCompactAt: false })).toMatchObject({
-      outcome: 'failed',
-    });
-    expect(asked.length).toBe(7);
+    expect(more).toMatchObject({ outcome: 'completed', text: 'hello' });
+    await talk(4);
+    const refused = await turn(session, model, 'next', silent, idle(), { autoCompactAt: false });
+    expect(refused).toMatchObject({ outcome: 'failed', error: { code: 'CONTEXT_TOO_LONG' } });
+    await compact(session, model);
+    const again = await turn(session, model, 'again', silent, idle(), { autoCompactAt: false });
+    expect(again.outcome).toBe('completed');
   });
 
   it('says that there is nothing to summarise', async () => {

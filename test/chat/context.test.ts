@@ -112,7 +112,7 @@ describe('contextOf', () => {
   });
 
   it('joins prompts that were not answered, files and all, and replies beside each other', () => {
-    const file = { type: 'file' as const, mediaType: 'text/plain', data: 'eA==' };
+    const file = { type: 'file' as const, mediaType: 'application/pdf', data: 'JVBERi0xLjc=' };
     const messages = [user('one'), user('two'), { role: 'user', content: [file] } as Message, said('a'), said('b')];
     expect(contextOf(of(messages))).toEqual([
       { role: 'user', content: [{ type: 'text', text: 'one\n\ntwo' }, file] },

@@ -73,7 +73,8 @@ describe('findEndpoint', () => {
       apiKey: undefined,
       apiKeyEnv: undefined,
       isLocal: true,
-      contextWindow: 128_000,
+      contextWindow: undefined,
+      maxOutputTokens: undefined,
       price: undefined,
     });
   });

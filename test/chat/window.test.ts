@@ -15,7 +15,11 @@ const OLLAMA: Answers = { '/api/ps': { models: [] }, '/api/show': { model_info: 
 describe('askWindow', () => {
   it.each<[string, Answers, number | undefined]>([
     ['Ollama, not loaded and not set', OLLAMA, 4096],
-    ['Ollama, set for the model', { ...OLLAMA, '/api/show': { model_info: {}, parameters: 'stop "x"\nnum_ctx   8192' } }, 8192],
+    [
+      'Ollama, set for the model',
+      { ...OLLAMA, '/api/show': { model_info: {}, parameters: 'stop "x"\nnum_ctx   8192' } },
+      8192,
+    ],
     [
       'Ollama, loaded',
       { ...OLLAMA, '/api/ps': { models: [{ name: 'other' }, { name: 'm:latest', context_length: 16_384 }] } },
@@ -28,7 +32,18 @@ describe('askWindow', () => {
       { '/api/v0/models': { data: [{ id: 'm', max_context_length: 32_768, loaded_context_length: 4097 }] } },
       4097,
     ],
-    ['vLLM', { '/v1/models': { data: [{ id: 'x', max_model_len: 1 }, { id: 'm', max_model_len: 12_000 }] } }, 12_000],
+    [
+      'vLLM',
+      {
+        '/v1/models': {
+          data: [
+            { id: 'x', max_model_len: 1 },
+            { id: 'm', max_model_len: 12_000 },
+          ],
+        },
+      },
+      12_000,
+    ],
     ['OpenRouter', { '/v1/models': { data: [{ id: 'm', context_length: 9000 }] } }, 9000],
     ['one that says nothing of it', { '/v1/models': { data: [{ id: 'm' }] } }, undefined],
     ['one that says nonsense', { '/v1/models': { data: [{ id: 'm', context_length: -1 }] }, '/props': 7 }, undefined],
@@ -56,12 +71,17 @@ describe('the window of a model', () => {
     await using server = await serve({ '/v1/models': { data: [{ id: 'gpt-4o', context_length: 9000 }] } });
     await using silent = await serve({});
     const windowOf = async (url: string, name: string, more: ProviderSettings = {}): Promise<number> => {
-      const model = await openModel(`mine/${name}`, { providers: { mine: { baseURL: `${url}/v1`, ...more } }, env: {} });
+      const model = await openModel(`mine/${name}`, {
+        providers: { mine: { baseURL: `${url}/v1`, ...more } },
+        env: {},
+      });
       await model.prepare?.(idle());
       return model.contextWindow;
     };
     expect(await windowOf(server.url, 'gpt-4o', { contextWindow: 5 })).toBe(5);
-    expect(await windowOf(server.url, 'gpt-4o', { contextWindow: 5, models: { 'gpt-4o': { contextWindow: 6 } } })).toBe(6);
+    expect(await windowOf(server.url, 'gpt-4o', { contextWindow: 5, models: { 'gpt-4o': { contextWindow: 6 } } })).toBe(
+      6,
+    );
     expect(await windowOf(server.url, 'gpt-4o')).toBe(9000);
     expect(await windowOf(silent.url, 'openai/gpt-4.1-mini')).toBe(1_047_576);
     expect(await windowOf(silent.url, 'nobody-knows')).toBe(128_000);
@@ -78,7 +98,15 @@ describe('the window of a model', () => {
   });
 
   it('is known by name for the usual models', () => {
-    const names = ['claude-sonnet-4-5', 'gpt-5-mini', 'anthropic/claude-opus-4', 'gemini-2.5-pro', 'o3', 'o3-mini', 'orca'];
+    const names = [
+      'claude-sonnet-4-5',
+      'gpt-5-mini',
+      'anthropic/claude-opus-4',
+      'gemini-2.5-pro',
+      'o3',
+      'o3-mini',
+      'orca',
+    ];
     expect(names.map(knownWindow)).toEqual([200_000, 400_000, 200_000, 1_048_576, 200_000, 200_000, undefined]);
   });
 });

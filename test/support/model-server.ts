@@ -167,6 +167,7 @@ class HeldStreams {
 
   async handleRequest(request: IncomingMessage, response: ServerResponse, path: string): Promise<boolean> {
     if (path.startsWith('/control/')) await this.#control(new URL(request.url ?? '', 'http://127.0.0.1'), response);
+    else if (!/\/(chat\/completions|messages)$/.test(path)) response.writeHead(404).end();
     else await this.#stream(request, response, path);
     return true;
   }
