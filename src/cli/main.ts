@@ -159,7 +159,7 @@ async function restartTraceless(): Promise<CofferError | undefined> {
 async function settleDirectories(env: NodeJS.ProcessEnv): Promise<void> {
   const named = Object.keys(env).filter((name) => /^(HOME|XDG_\w+_(HOME|DIR))$/.test(name));
   if (env['HOME'] !== undefined && named.every((name) => env[name]?.startsWith('/'))) return;
-  (await import('../vault/user-home.ts')).settleDirectories(env);
+  (await import('../vault/directories.ts')).settleDirectories(env);
 }
 
 function cacheCompiled(): void {
