@@ -31,7 +31,7 @@ describe('a session of a gigabyte', () => {
       if (result.code !== 0) expectTold(`${name}, with a small heap`, result);
     }
     expect((await place.run(['sessions'])).stdout).toContain('saved sessions (1):');
-  }, 300_000);
+  });
 });
 
 /** In a process of its own: the memory it takes is not the tests'. */

@@ -19,7 +19,7 @@ describe('a vault of a hundred thousand sessions', () => {
     await fillSessions(place, SESSIONS);
   }, 900_000);
 
-  afterAll(() => place[Symbol.asyncDispose](), 300_000);
+  afterAll(() => place[Symbol.asyncDispose]());
 
   it('is listed, all of it, without a cache and with one', async () => {
     const titles = Array.from({ length: SESSIONS }, (_, at) => titleOf(NEWEST - at));
