@@ -365,6 +365,23 @@ describe('a repair', () => {
     expect(await saidIn(again)).toEqual([['one']]);
   });
 
+  it('is not possible without a keychain while the slots are gone: they have the only key', async () => {
+    const at = home();
+    const options: OpenOptions = { directory: at.directory, keychain: 'passphrase', env: {} };
+    const ask = { ...options, askPassphrase: async () => 'words' };
+    const sessions = await openVault(ask);
+    await begin(sessions).append(user('one'));
+    await sessions.close();
+    const record = readRecord(at);
+    writeRecord(at, { ...record, slots: [] });
+    await expect(openVault(ask)).rejects.toMatchObject({ code: 'KEY_ABSENT' });
+    await expect(sessionsOf(ask).record.repair()).rejects.toMatchObject({ code: 'KEY_ABSENT' });
+    writeRecord(at, record);
+    await using again = await openVault(ask);
+    expect(again.record.distrust).toBeUndefined();
+    expect(await saidIn(again)).toEqual([['one']]);
+  });
+
   it('is possible where nothing is known of the directory, by the key that the sealed files name', async () => {
     const at = await used();
     const directory = join(temporaryFolder(), 'data');
