@@ -49,7 +49,7 @@ class Copy {
 
   #inside(value: object): unknown {
     if (this.#around.size === DEEPEST) throw this.#fault(`is nested deeper than ${DEEPEST} levels`);
-    if (this.#around.has(value)) throw this.#fault('refers to what it is a part of');
+    if (this.#around.has(value)) throw this.#fault('refers to an object that contains it');
     this.#around.add(value);
     const copy = Array.isArray(value) ? this.#list(value) : this.#object(value);
     this.#around.delete(value);

@@ -78,7 +78,7 @@ export function passphraseSlots(slots: readonly KeySlot[] = []): PassphraseSlot[
 
 function withoutPassphrase(hasSlot: boolean): string {
   if (!hasSlot) return 'this vault has no passphrase; its key is in a keychain';
-  return 'this vault is protected by a passphrase and nobody is there to give it; use a terminal or COFFER_PASSPHRASE_FILE';
+  return 'this vault is protected by a passphrase, and none was given; use a terminal or COFFER_PASSPHRASE_FILE';
 }
 
 type Slotted = Pick<VaultFile, 'key' | 'retiring' | 'slots' | 'retiringSlots'>;
