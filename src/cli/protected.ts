@@ -22,7 +22,7 @@ export function protectedPaths(env: NodeJS.ProcessEnv, vault: string): string[] 
 }
 
 /**
- * Lists coffer's own code: its package, the packages it loads or would load if they were there, Node, and the directories from which the two
+ * Lists coffer's own code: its package, the packages it loads or would load if they existed, Node, and the directories from which the two
  * were started.
  */
 export function ownCode(argv: readonly string[] = process.argv, program: string = process.execPath): string[] {

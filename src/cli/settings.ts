@@ -143,7 +143,7 @@ async function fromProject(directory: string | undefined): Promise<Said[]> {
   return saidBy(read.value, { source: 'project', from: path });
 }
 
-/** In a directory that was removed there is no project's file: only who needs the directory fails there. */
+/** A removed directory has no project file; only commands that need the directory fail there. */
 function resolveUnlessGone(directory: string): string | undefined {
   try {
     return resolve(directory);

@@ -27,7 +27,7 @@ export function acceptDraft(draft: NewEvent): NewEvent {
 }
 
 /**
- * Checks and copies events that have their place already. Those that are `kept` are taken as they are. Throws TypeError naming the event and
+ * Checks and copies events that already have an id and a time. Those in `kept` are used as they are. Throws TypeError naming the event and
  * the field.
  */
 export function acceptRecord(events: readonly Event[], kept: ReadonlySet<Event> = new Set()): Event[] {

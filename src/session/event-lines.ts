@@ -33,7 +33,7 @@ function eventIn(line: string): Event {
   const value = parse(line);
   const before = isObject(value) && value['type'] === UNKNOWN ? value['line'] : undefined;
   if (typeof before !== 'string') return judged(value, line);
-  // It was kept by another version: this one may know what that did not.
+  // Another version kept it: this one may understand it.
   return { ...judged(parse(before), before), ...placeOf(value) };
 }
 
@@ -48,13 +48,13 @@ function placeOf(value: unknown): { id: number; ts: number } {
   return { id: isEventId(id) ? id : NO_ID, ts: isEventTime(ts) ? ts : NO_TIME };
 }
 
-/** The value of JSON; undefined for what is none, or is nested too deep. */
+/** Parses JSON; undefined if the text is not JSON or is nested too deep. */
 function parse(json: string): unknown {
   try {
     const value: unknown = JSON.parse(json);
     return json.length > DEEPEST && isTooDeep(value) ? undefined : value;
   } catch {
-    return undefined; // which JSON has no word for
+    return undefined; // never the value of valid JSON
   }
 }
 

@@ -21,7 +21,7 @@ export function copyJson(value: unknown): unknown {
 }
 
 class Copy {
-  /** The objects that the value being copied lies in: one that is in itself has no end. */
+  /** The objects around the value being copied, to detect a cycle. */
   readonly #around = new Set<object>();
   /** The fields and indices that lead to it. */
   readonly #path: (string | number)[] = [];
@@ -49,7 +49,7 @@ class Copy {
 
   #inside(value: object): unknown {
     if (this.#around.size === DEEPEST) throw this.#fault(`is nested deeper than ${DEEPEST} levels`);
-    if (this.#around.has(value)) throw this.#fault('refers to what it is a part of');
+    if (this.#around.has(value)) throw this.#fault('refers to an object that contains it');
     this.#around.add(value);
     const copy = Array.isArray(value) ? this.#list(value) : this.#object(value);
     this.#around.delete(value);
@@ -64,7 +64,7 @@ class Copy {
 
   #object(value: object): object {
     const parent: unknown = Object.getPrototypeOf(value);
-    // An Object.prototype of another realm, too, is known by having no prototype itself.
+    // The Object.prototype of any realm is recognised by having no prototype itself.
     const isPlain = parent === null || Object.getPrototypeOf(parent) === null;
     if (!isPlain) throw this.#fault(`is a ${value.constructor?.name || 'class instance'}, not a plain object`);
     const copy: Record<string, unknown> = {};
@@ -99,8 +99,8 @@ class Copy {
   }
 }
 
-/** How many fields of a path an error names: that of something nested too deep has a thousand. */
+/** How many fields of a path an error names: the path of a value nested too deep has a thousand. */
 const SHOWN = 12;
 
-/** As an assignment makes a property; to `__proto__` it would set the prototype instead. */
+/** The attributes that an assignment gives a property; one to `__proto__` would set the prototype instead. */
 const OWN = { writable: true, enumerable: true, configurable: true };

@@ -27,7 +27,7 @@ export interface Salvage {
   readonly messages: number;
   readonly before: number | undefined;
   readonly lost: readonly Lost[];
-  /** Whether the file is damaged; else it is a copy that was somewhere else than in its place. */
+  /** Whether the file is damaged; otherwise it is a copy that was not in its place. */
   readonly damaged: boolean;
   /** Where the file is, and stays. */
   readonly path: string;

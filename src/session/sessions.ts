@@ -85,7 +85,7 @@ export class Sessions implements AsyncDisposable {
     return this.#vault.record.recover(asks);
   }
 
-  /** Whether vault.json is believed, and what can be done if it isn't, or if its key is not here. */
+  /** Whether vault.json is trusted, and what can be done if it isn't, or if its key is not here. */
   get record(): VaultRecord {
     return this.#vault.record;
   }
@@ -154,7 +154,7 @@ export class Sessions implements AsyncDisposable {
     return selectRow(which, await this.list(), shown);
   }
 
-  /** Reads the copies of sessions under other names that the last {@link list} met, and compares each with its row. Throws `KEY_*`. */
+  /** Reads the copies of sessions under other names that the last {@link list} found, and compares each with its row. Throws `KEY_*`. */
   async conflicts(rows: readonly Row[]): Promise<Conflict[]> {
     return this.#vault.conflicting.length === 0
       ? []

@@ -37,7 +37,7 @@ const refused: [string, unknown, string][] = [
   ['half a token', used({ inputTokens: 1.5 }), 'usage.inputTokens must be a whole number of at least 0, or null'],
   ['a number that is none', used({ cost: Number.NaN }), 'usage.cost is NaN, which JSON does not have'],
   ['a BigInt', output({ n: [1n] }), 'message.content[0].output.n[0] is a bigint, which JSON does not have'],
-  ['a cycle', output(cycle), 'message.content[0].output[0].cycle refers to what it is a part of'],
+  ['a cycle', output(cycle), 'message.content[0].output[0].cycle refers to an object that contains it'],
   ['what is shared too often', output(wide), 'is too large: an event has at most'],
   ['what is nested too deep', output(deep), 'is nested deeper than 1000 levels'],
   ['a Date', output(new Date()), 'output is a Date, not a plain object'],

@@ -242,6 +242,26 @@ describe('a vault on a second machine', () => {
     expect(sessions.record.distrust).toMatchObject({ reason: expect.stringContaining(`it names key ${key}`) });
   });
 
+  it('does not follow where the old key was in no keychain, until that is accepted', async () => {
+    const { directory } = home();
+    const machine = (config: string): OpenOptions => {
+      return { directory, config, keychain: 'passphrase', env: {}, askPassphrase: async () => 'words' };
+    };
+    const [here, there] = [machine(temporaryFolder()), machine(temporaryFolder())];
+    const sessions = await openVault(here);
+    await begin(sessions).append(user('one'));
+    await sessions.close();
+    await (await openVault(there)).close();
+    await (await openVault(here)).rotateKey({ ...ANSWERING, passphrase: async () => 'words' });
+    const advice = expect.stringContaining('coffer key trust');
+    await expect(openVault(there)).rejects.toMatchObject({ ...UNAUTHENTIC, advice });
+    const { record } = sessionsOf(there);
+    await record.trust((await record.changes())!);
+    await using again = await openVault(there);
+    expect(again.record.distrust).toBeUndefined();
+    expect(await saidIn(again)).toEqual([['one']]);
+  });
+
   it('follows a rotation while it has the vault open, by the key that it holds', async () => {
     const at = await used();
     const there = await second(at);
@@ -321,6 +341,7 @@ describe('a repair', () => {
     const record = readRecord(at);
     writeRecord(at, { ...record, provider: 'x' });
     const changed = await at.open();
+    await expect(changed.slots.remove(slot.id)).rejects.toMatchObject(UNAUTHENTIC);
     expect(await changed.record.repair()).toMatchObject({ lost: [slot], mayBeMore: false, otherKeys: [] });
     expect(changed.record.distrust).toBeUndefined();
     expect(readRecord(at)).toMatchObject({ slots: [], backend: 'memory' });
@@ -340,6 +361,23 @@ describe('a repair', () => {
     const changed = await openVault({ ...options, ...ask });
     expect(await changed.record.repair()).toMatchObject({ lost: [lost] });
     await using again = await openVault({ ...options, ...ask });
+    expect(again.record.distrust).toBeUndefined();
+    expect(await saidIn(again)).toEqual([['one']]);
+  });
+
+  it('is not possible without a keychain while the slots are gone: they have the only key', async () => {
+    const at = home();
+    const options: OpenOptions = { directory: at.directory, keychain: 'passphrase', env: {} };
+    const ask = { ...options, askPassphrase: async () => 'words' };
+    const sessions = await openVault(ask);
+    await begin(sessions).append(user('one'));
+    await sessions.close();
+    const record = readRecord(at);
+    writeRecord(at, { ...record, slots: [] });
+    await expect(openVault(ask)).rejects.toMatchObject({ code: 'KEY_ABSENT' });
+    await expect(sessionsOf(ask).record.repair()).rejects.toMatchObject({ code: 'KEY_ABSENT' });
+    writeRecord(at, record);
+    await using again = await openVault(ask);
     expect(again.record.distrust).toBeUndefined();
     expect(await saidIn(again)).toEqual([['one']]);
   });

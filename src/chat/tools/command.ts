@@ -68,7 +68,7 @@ function describeSandbox(network: boolean, { env }: Place, directory: string): s
   return `runs in a sandbox: ${where}; ${reach}; coffer's files and what usually holds a secret are hidden`;
 }
 
-/** Says what was renamed and why: the model is to tell the user, who alone can want it otherwise. */
+/** Says what was renamed and why, for the model to tell the user: only the user may undo it. */
 function describeAside({ aside, unseen }: Awaited<ReturnType<Confined['finish']>>, directory: string): string {
   const name = (path: string): string => relative(directory, path);
   return [

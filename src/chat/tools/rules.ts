@@ -7,8 +7,8 @@ import type { Place, Plan } from './tool.ts';
 /** The rules that hold for a call, with real paths in them: a directory is meant by whatever link somebody named it. */
 export interface Rules {
   /**
-   * For a guarded path only rules that name it count among those that allow; for a command that would run without a sandbox only grants given
-   * for that, and the settings' only if they switch the sandbox off.
+   * A guarded path is allowed only by rules that name it; a command that would run without a sandbox, only by grants given for that, and by
+   * the settings only if they switch the sandbox off.
    */
   decide(plan: Pick<Plan, 'rule' | 'path' | 'guarded' | 'sandboxed'>): Decision;
   /** The directories that are denied to reading. */
@@ -19,7 +19,7 @@ export interface Rules {
 
 type Decisions = Record<string, 'allow' | 'deny'>;
 
-/** Takes the rules of a session and of the settings as they are now. What the session allows elsewhere is left out. */
+/** Combines the current rules of a session and of the settings. Leaves out what the session allows elsewhere. */
 export async function rulesNow(
   session: readonly Permission[],
   settings: PermissionSettings,
@@ -73,7 +73,7 @@ async function isSameDirectory(one: string, other: string): Promise<boolean> {
   try {
     return (await realPath(one)) === (await realPath(other));
   } catch {
-    return false; // what can't be looked at is not where this chat is
+    return false; // not accessible, so not the directory of this chat
   }
 }
 

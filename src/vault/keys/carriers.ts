@@ -6,7 +6,7 @@ import type { VaultDirectory } from '../directory.ts';
 import { readHeader } from '../open.ts';
 import { keptNames } from '../quarantine.ts';
 
-/** Every sealed file of the vault, the session saved last behind the others: where there are no links it must stay the youngest. */
+/** Lists every sealed file of the vault, the session saved last after the other sessions: without symbolic links it must stay the youngest. */
 export function carrierPaths(place: VaultDirectory): string[] {
   const sessions = place.fileIds().map((fileId) => place.path(fileId));
   const saved = new Map(sessions.map((path) => [path, statsOf(path)?.mtimeMs ?? 0]));
@@ -18,19 +18,19 @@ export function carrierPaths(place: VaultDirectory): string[] {
   ];
 }
 
-/** The sealed files in quarantine. */
+/** Lists the sealed files in quarantine. */
 export function quarantinedPaths({ quarantine }: VaultDirectory): string[] {
   return keptNames(quarantine).map((name) => join(quarantine, name));
 }
 
-/** Tells whether a file's header names the key, or can't be read well enough to say that it does not. */
+/** Tells whether a file's header names the key, or can't be read to rule that out. */
 export function mayCarry(path: string, keyId: string): boolean {
   const header = headerOf(path);
-  // What has no header of ours names no key.
+  // A file without a coffer header names no key.
   return isCofferError(header) ? header.code !== 'UNAUTHENTIC' : header.keyId === keyId;
 }
 
-/** Reads a file's header, or why that can't be read. */
+/** Returns a file's header, or the error of reading it. */
 export function headerOf(path: string): Header | CofferError {
   try {
     return readHeader(path, path);

@@ -10,11 +10,11 @@ import type { KeyOptions, Unlocked } from './options.ts';
 import { certifies } from './record.ts';
 import type { VaultFile } from './shape.ts';
 
-/** What a repair of vault.json came to. */
+/** The result of repairing vault.json. */
 export interface Repaired {
   /** Key id. */
   readonly key: string;
-  /** The slots that vault.json had and has no more: nobody can tell whether they were the vault's. */
+  /** The slots that were dropped from vault.json: it can't be told whether they were the vault's. */
   readonly lost: readonly SlotRow[];
   /** vault.json was gone or its slots could not be read: there may have been others. */
   readonly mayBeMore: boolean;
@@ -23,8 +23,8 @@ export interface Repaired {
 }
 
 /**
- * Writes a new vault.json for the key that is known here or, if none is, that the sealed files name. Key slots are not carried over but
- * for the one that opened the vault. Durable when it resolves. Throws `UNAUTHENTIC` if no sealed file has that key, `VAULT_BUSY`, `NOT_SAVED`.
+ * Writes a new vault.json for the key that is known here or, if none is, that the sealed files name. Keeps no key slot except the one
+ * that opened the vault. Durable when it resolves. Throws `UNAUTHENTIC` if no sealed file has that key, `VAULT_BUSY`, `NOT_SAVED`.
  */
 export async function repairVaultFile(
   place: VaultDirectory,
@@ -65,7 +65,7 @@ export async function repairVaultFile(
   });
 }
 
-/** Where the key is in truth: what vault.json says of it may be wrong. */
+/** Finds where the key really is: vault.json may be wrong about it. */
 async function homeOf(options: KeyOptions, unlocked: Unlocked): Promise<Pick<VaultFile, 'backend' | 'provider'>> {
   const { key, slot, backend, provider } = unlocked;
   if (slot) return { backend: 'passphrase', provider: 'passphrase' };

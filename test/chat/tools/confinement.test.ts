@@ -13,6 +13,7 @@ import {
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { protectedPaths } from '../../../src/cli/protected.ts';
 import { requireUnix } from '../../support/keychain.ts';
 import { requireRoot, type World, world } from './support.ts';
 
@@ -406,6 +407,36 @@ function mount(args: string[], at: string): void {
   execFileSync('mount', args);
   onTestFinished(() => void execFileSync('umount', ['-l', at]));
 }
+
+describe('what the program closes to tools', () => {
+  it.each([
+    'vault/vault.json',
+    'config/vaults.json',
+    'cache/coffer/compiled',
+    'share/keyrings/login.keyring',
+    'runtime/bus',
+    'credentials/coffer-key',
+    'passphrase',
+  ])('is refused, whatever is allowed: %s', async (name) => {
+    const at = world();
+    const path = at.put(`outside/${name}`, 'secret');
+    const env = {
+      HOME: at.outside,
+      COFFER_CONFIG_DIR: join(at.outside, 'config'),
+      XDG_CACHE_HOME: join(at.outside, 'cache'),
+      XDG_DATA_HOME: join(at.outside, 'share'),
+      XDG_RUNTIME_DIR: join(at.outside, 'runtime'),
+      CREDENTIALS_DIRECTORY: join(at.outside, 'credentials'),
+      COFFER_PASSPHRASE_FILE: join(at.outside, 'passphrase'),
+    };
+    const place = { protected: await protectedPaths(env, join(at.outside, 'vault')) };
+    for (const [tool, input] of onFiles) {
+      const done = await at.call(tool, input(path), { place });
+      expect(done).toMatchObject({ outcome: 'failed', text: expect.stringContaining('closed to tools') });
+    }
+    expect(readFileSync(path, 'utf8')).toBe('secret');
+  });
+});
 
 describe('what is no file on a disk', () => {
   it.each([
