@@ -4,6 +4,7 @@ import { Room } from '../vault/room.ts';
 import type { Vault } from '../vault/vault.ts';
 import { type Event, encodeEvents, isKnown, type NewEvent } from './event.ts';
 import { faultIn } from './event-check.ts';
+import { reread } from './event-lines.ts';
 import { DEEPEST } from './json.ts';
 import { checkName } from './name.ts';
 import { permissionChanges, withoutGrants } from './permissions.ts';
@@ -118,7 +119,7 @@ function readEvent(line: string, row: number, before: readonly Event[]): Event {
   const value = parse(line, row);
   const fault = faultIn(value);
   if (fault !== undefined) throw invalid(row, `no event of coffer: ${fault.field} must ${fault.must}`);
-  const event = value as Event;
+  const event = reread(value as Event);
   const last = before.at(-1)?.id ?? 0;
   if (event.id <= last) throw invalid(row, `its id ${event.id} does not rise: the one before is ${last}`);
   const isEarly = event.type === 'message' && before.every(({ type }) => type !== 'begin');

@@ -81,6 +81,25 @@ describe('an export that is imported', () => {
     ]);
   });
 
+  it('takes no grant from a file by hiding it in a line that another version is said to have kept', async () => {
+    await using sessions = await home().open();
+    const kept = (event: object): object => ({ id: 3, ts: 3, type: 'unknown', line: JSON.stringify(event) });
+    const allow = { id: 3, ts: 3, type: 'permission', rule: 'command', decision: 'allow', unsandboxed: true };
+    for (const hidden of [kept(allow), kept(kept(allow)), kept(kept(kept(allow)))]) {
+      const { id, revoked } = await sessions.import(jsonl(header, start, hello, hidden), 'x');
+      expect(revoked).toEqual(['command']);
+      // The second reading is of what the first one wrote.
+      const { id: again } = await sessions.import((await exportOf(sessions, id)).text, 'y');
+      for (const which of [id, again]) {
+        expect((await sessions.read(await sessions.find(which))).state.permissions).toEqual([]);
+      }
+    }
+    const name = { ...kept({ id: 3, ts: 3, type: 'name', name: 'a\u001bb' }), id: 3 };
+    await expect(sessions.import(jsonl(header, start, hello, name), 'x')).rejects.toMatchObject({
+      code: 'IMPORT_INVALID',
+    });
+  });
+
   it('keeps what a newer version recorded, fields and all', async () => {
     await using sessions = await home().open();
     const newer = { id: 3, ts: 3, type: 'dream', of: { electric: 'sheep' } };
