@@ -266,12 +266,19 @@ export class Sessions implements AsyncDisposable {
     await this.close();
   }
 
-  /** The rules of a session as they are now; of a snapshot those of the session it was taken of, which may have revoked some since. */
+  /**
+   * The rules of a session as they are now; of a snapshot those of the session it was taken of, which may have revoked some since. If that
+   * can't be read, or is an older copy of itself, no grant is left.
+   */
   async #permissionsNow(row: Row, state: State): Promise<State['permissions']> {
     if (row.kind === 'session' || state.permissions.length === 0) return state.permissions;
     const rows = await this.list();
     const of = rows.find(({ kind, uuid, unreadable }) => kind === 'session' && uuid === state.uuid && !unreadable);
-    return of ? (await this.read(of)).state.permissions : withoutGrants(state.permissions);
+    const now = await (of && this.read(of))?.catch((error: unknown) => {
+      if (!isCofferError(error)) throw error;
+      return undefined;
+    });
+    return now && now.row.rolledBack === undefined ? now.state.permissions : withoutGrants(state.permissions);
   }
 
   /** Tells whether `_autosave` could be pointed at a session; if not, its first save tries again, and tells. */

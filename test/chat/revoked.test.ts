@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
@@ -106,6 +107,33 @@ const table: [string, (story: Story) => Promise<Pick<Session, 'state'>>, string[
       const resume = await snapshotted(story);
       await story.session.close();
       await story.sessions.delete(await story.sessions.find(story.session.uuid));
+      return resume();
+    },
+    REVOKED,
+  ],
+  [
+    'a snapshot whose session is damaged where a list does not look',
+    async (story) => {
+      const { at, session } = story;
+      await session.append(user(randomBytes(60_000).toString('hex')));
+      const resume = await snapshotted(story);
+      await session.close();
+      const bytes = readFileSync(at.path(session.fileId!));
+      bytes[bytes.length - 30_000]! ^= 1;
+      writeFileSync(at.path(session.fileId!), bytes);
+      return resume();
+    },
+    REVOKED,
+  ],
+  [
+    'a snapshot whose session was put back as it was before the revocation',
+    async (story) => {
+      const { at, session } = story;
+      const resume = await snapshotted(story);
+      const before = readFileSync(at.path(session.fileId!));
+      await story.revoke();
+      await session.close();
+      writeFileSync(at.path(session.fileId!), before);
       return resume();
     },
     REVOKED,
