@@ -275,6 +275,26 @@ describe('a rotation', () => {
     expect(await at.keyring.get(key)).toMatchObject({ outcome: 'NOT_FOUND' });
   });
 
+  it('of a vault with a passphrase is gone on with where it ended before the new key was known', async () => {
+    const [directory, config] = [join(temporaryFolder(), 'data'), join(temporaryFolder(), 'config')];
+    const options = { directory, config, keychain: 'passphrase', env: {}, askPassphrase: async () => 'words' } as const;
+    const first = await openVault(options);
+    await begin(first).append(user('one'));
+    await first.close();
+    const { key } = readRecord({ directory });
+    const rotating = await openVault(options);
+    rmSync(join(config, 'vaults.lock'));
+    mkdirSync(join(config, 'vaults.lock'));
+    const asked = { ...ANSWERING, passphrase: async () => 'words' };
+    await expect(rotating.rotateKey(asked)).rejects.toMatchObject({ code: 'FAILED' });
+    rmSync(join(config, 'vaults.lock'), { recursive: true });
+    expect(readRecord({ directory })).toMatchObject({ retiring: key });
+    await using second = await openVault(options);
+    expect(second.record.distrust).toBeUndefined();
+    expect(await saidIn(second)).toEqual([['one']]);
+    expect(readRecord({ directory })).not.toHaveProperty('retiring');
+  });
+
   it('keeps its certificate for good', async () => {
     const at = await used();
     await (await at.open()).rotateKey(ANSWERING);

@@ -29,7 +29,9 @@ export async function judge(
   pinned: string | undefined,
 ): Promise<Verdict> {
   const { key, retiring } = keys;
-  if (pinned !== undefined && pinned !== key.id && !(await isCertified(options, file, pinned))) {
+  // The key that is replaced may be in no keychain: a slot of it has been opened then.
+  const held = retiring ? [...options.held, retiring] : options.held;
+  if (pinned !== undefined && pinned !== key.id && !(await isCertified({ ...options, held }, file, pinned))) {
     return { is: 'other', error: otherKey(options.directory, key.id, pinned) };
   }
   const maySeal = pinned !== undefined;
