@@ -1,10 +1,14 @@
+import { join, sep } from 'node:path';
 import type { Permission } from '../../session/state.ts';
-import { type Decision, decide, formatRule, type PermissionSettings, parseRule } from '../permissions.ts';
+import { type Decision, decide, formatRule, isWithin, type PermissionSettings, parseRule } from '../permissions.ts';
 import { guardOf, secretOf } from './guarded.ts';
 import { realPath } from './place.ts';
 import type { Place, Plan } from './tool.ts';
 
-/** The rules that hold for a call, with real paths in them: a directory is meant by whatever link somebody named it. */
+/**
+ * The rules that hold for a call, with real paths in them: a directory is meant by whatever link somebody named it. Links in the chat's own
+ * directory, which a command or a stranger may have made, give no rule another path to allow.
+ */
 export interface Rules {
   /**
    * For a guarded path only rules that name it count among those that allow; for a command that would run without a sandbox only grants given
@@ -30,13 +34,16 @@ export async function rulesNow(
   const bare = new Set<string>();
   for (const permission of session) {
     const rule = await real(permission.rule);
-    const isHere = permission.decision === 'deny' || (await isSameDirectory(permission.directory, directory));
-    if (!isHere || own[rule] === 'deny') continue;
+    const holds =
+      permission.decision === 'deny' ||
+      ((await isSameDirectory(permission.directory, directory)) && !(await isLedAway(permission.rule, directory)));
+    if (!holds || own[rule] === 'deny') continue;
     own[rule] = permission.decision;
     if (permission.unsandboxed) bare.add(rule);
   }
+  const ledAway = await Promise.all(settings.allow.map((rule) => isLedAway(rule, directory)));
   const lasting = {
-    allow: await Promise.all(settings.allow.map(real)),
+    allow: await Promise.all(settings.allow.filter((_, at) => !ledAway[at]).map(real)),
     deny: await Promise.all(settings.deny.map(real)),
   };
   const denied = [...lasting.deny, ...Object.keys(own).filter((rule) => own[rule] === 'deny')];
@@ -80,11 +87,29 @@ async function isSameDirectory(one: string, other: string): Promise<boolean> {
 async function real(text: string): Promise<string> {
   const rule = parseRule(text);
   if (rule?.scope === undefined || rule.kind === 'command' || rule.kind === 'network') return text;
+  return formatRule({ ...rule, scope: await realOr(rule.scope) });
+}
+
+/** Tells whether the path of a rule comes into a directory and is led elsewhere by a link there. */
+async function isLedAway(text: string, directory: string): Promise<boolean> {
+  const [path] = [...scopeOf(text, 'read'), ...scopeOf(text, 'write')];
+  if (path === undefined) return false;
+  const target = await realOr(path);
+  if (target === path) return false;
+  const here = await realOr(directory);
+  for (let end = path.indexOf(sep, 1); end !== -1; end = path.indexOf(sep, end + 1)) {
+    const above = await realOr(path.slice(0, end));
+    if (isWithin(here, above)) return join(above, path.slice(end)) !== target;
+  }
+  return false;
+}
+
+/** What can't be looked at, or is a link to nothing, stays as it was written: no real path lies in it. */
+async function realOr(path: string): Promise<string> {
   try {
-    return formatRule({ ...rule, scope: await realPath(rule.scope) });
+    return await realPath(path);
   } catch {
-    // It can't be looked at, or is a link to nothing: then no real path lies in it, and it stays as it was written.
-    return text;
+    return path;
   }
 }
 
