@@ -364,6 +364,28 @@ describe('a repair', () => {
     expect(await saidIn(again)).toEqual([['one']]);
   });
 
+  it('is noticed by who has the vault open, and made once', async () => {
+    const at = await used({ config: temporaryFolder() });
+    writeRecord(at, { ...readRecord(at), provider: 'another' });
+    const options = { config: temporaryFolder() };
+    await using here = await at.open(options);
+    await using there = await at.open(options);
+    await using late = await at.open(options);
+    const session = begin(here);
+    await expect(session.append(user('two'))).rejects.toMatchObject(UNAUTHENTIC);
+    const [repaired] = await Promise.all([
+      there.record.repair(),
+      expect(late.record.repair()).rejects.toMatchObject({ code: 'VAULT_BUSY' }),
+    ]);
+    expect(repaired).toMatchObject({ lost: [] });
+    await there.slots.addRecoveryCode(async (code) => code);
+    await session.append(user('three'));
+    expect(here.record.distrust).toBeUndefined();
+    expect(await here.record.repair()).toBeUndefined();
+    expect(await late.record.repair()).toBeUndefined();
+    expect(readRecord(at).slots).toHaveLength(1);
+  });
+
   it('is possible where nothing is known of the directory, by the key that the sealed files name', async () => {
     const at = await used();
     const directory = join(temporaryFolder(), 'data');

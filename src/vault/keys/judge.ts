@@ -11,7 +11,7 @@ export type Verdict =
   /** It is from before there was a MAC, and nothing speaks against it. */
   | { readonly is: 'old' }
   /** Its key is the one known here, or the first; the rest of it is not believed. */
-  | ({ readonly is: 'changed' } & Distrust)
+  | ({ readonly is: 'changed' } & Omit<Distrust, 'text'>)
   /** It names another key than the one known here, without a certificate. */
   | { readonly is: 'other'; readonly error: CofferError };
 
