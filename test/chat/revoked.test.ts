@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { rulesNow } from '../../src/chat/tools/rules.ts';
@@ -173,15 +173,20 @@ it('a grant from before directories were recorded holds where its session was be
   expect((await decisions(session, '/work/other'))[0]).toBe('ask');
 });
 
-it('a directory is the same by whatever link it is named', async () => {
+it('a directory is the same by whatever link it is named, and not by one that was put in its place', async () => {
   const folder = temporaryFolder();
   mkdirSync(join(folder, 'a'));
   copyFileSync('/dev/null', join(folder, 'a', 'x'));
+  symlinkSync('a', join(folder, 'link'));
   await using sessions = await home().open();
   const session = begin(sessions);
   await session.append({ type: 'permission', rule: 'command', decision: 'allow', directory: join(folder, 'a') });
   expect((await decisions(session, join(folder, '.', 'a', '..', 'a')))[0]).toBe('allow');
+  expect((await decisions(session, join(folder, 'link')))[0]).toBe('allow');
   expect((await decisions(session, folder))[0]).toBe('ask');
+  renameSync(join(folder, 'a'), join(folder, 'b'));
+  symlinkSync('b', join(folder, 'a'));
+  expect((await decisions(session, join(folder, 'b')))[0]).toBe('ask');
 });
 
 it.each([

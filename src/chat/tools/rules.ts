@@ -29,6 +29,8 @@ export async function rulesNow(
   settings: PermissionSettings,
   { directory, sandbox }: Pick<Place, 'directory' | 'sandbox'>,
 ): Promise<Rules> {
+  /** The names of this directory. Where a grant was given is a real path: a link that stands there now is another directory. */
+  const here = [directory, await realOr(directory)];
   const own: Decisions = {};
   /** What is allowed here without a sandbox. */
   const bare = new Set<string>();
@@ -36,7 +38,7 @@ export async function rulesNow(
     const rule = await real(permission.rule);
     const holds =
       permission.decision === 'deny' ||
-      ((await isSameDirectory(permission.directory, directory)) && !(await isLedAway(permission.rule, directory)));
+      (here.includes(permission.directory) && !(await isLedAway(permission.rule, directory)));
     if (!holds || own[rule] === 'deny') continue;
     own[rule] = permission.decision;
     if (permission.unsandboxed) bare.add(rule);
@@ -73,15 +75,6 @@ function isNamed(text: string): boolean {
   if (rule?.scope === undefined) return false;
   if (rule.kind === 'read') return secretOf(rule.scope) !== undefined;
   return rule.kind === 'write' && guardOf(rule.scope) !== undefined;
-}
-
-async function isSameDirectory(one: string, other: string): Promise<boolean> {
-  if (one === other) return true;
-  try {
-    return (await realPath(one)) === (await realPath(other));
-  } catch {
-    return false; // what can't be looked at is not where this chat is
-  }
 }
 
 async function real(text: string): Promise<string> {
