@@ -6,8 +6,8 @@ import { realPath } from './place.ts';
 import type { Place, Plan } from './tool.ts';
 
 /**
- * The rules that hold for a call, with real paths in them: a directory is meant by whatever link somebody named it. Links in the chat's own
- * directory, which a command or a stranger may have made, give no rule another path to allow.
+ * The rules that hold for a call, with real paths in them: a directory is meant by whatever link the settings name it. Links in the chat's
+ * own directory, which a command or a stranger may have made, give no rule another path to allow, and no links at all one that a session allows.
  */
 export interface Rules {
   /**
@@ -35,18 +35,18 @@ export async function rulesNow(
   /** What is allowed here without a sandbox. */
   const bare = new Set<string>();
   for (const permission of session) {
-    const rule = await real(permission.rule);
-    const holds =
-      permission.decision === 'deny' ||
-      (here.includes(permission.directory) && !(await isLedAway(permission.rule, directory)));
+    const rule = await realRule(permission.rule);
+    // It was given for a real path: one that has come to lead elsewhere is not what somebody said yes to.
+    const isGiven = here.includes(permission.directory) && rule === permission.rule;
+    const holds = permission.decision === 'deny' || isGiven;
     if (!holds || own[rule] === 'deny') continue;
     own[rule] = permission.decision;
     if (permission.unsandboxed) bare.add(rule);
   }
   const ledAway = await Promise.all(settings.allow.map((rule) => isLedAway(rule, directory)));
   const lasting = {
-    allow: await Promise.all(settings.allow.filter((_, at) => !ledAway[at]).map(real)),
-    deny: await Promise.all(settings.deny.map(real)),
+    allow: await Promise.all(settings.allow.filter((_, at) => !ledAway[at]).map(realRule)),
+    deny: await Promise.all(settings.deny.map(realRule)),
   };
   const denied = [...lasting.deny, ...Object.keys(own).filter((rule) => own[rule] === 'deny')];
   const allowed = [...lasting.allow, ...Object.keys(own).filter((rule) => own[rule] === 'allow')].filter(isNamed);
@@ -77,7 +77,8 @@ function isNamed(text: string): boolean {
   return rule.kind === 'write' && guardOf(rule.scope) !== undefined;
 }
 
-async function real(text: string): Promise<string> {
+/** Returns a rule with the real path in it, as far as that exists. */
+export async function realRule(text: string): Promise<string> {
   const rule = parseRule(text);
   if (rule?.scope === undefined || rule.kind === 'command' || rule.kind === 'network') return text;
   return formatRule({ ...rule, scope: await realOr(rule.scope) });

@@ -128,6 +128,19 @@ describe('a path outside the working directory', () => {
     }
   });
 
+  it('is not allowed by a grant for a path where a link has been put since', async () => {
+    const at = world();
+    at.put('outside/notes', 'text');
+    at.put('outside/.ssh/id_rsa', 'secret');
+    const session = { [`read:${join(at.outside, 'notes')}`]: 'allow' } as const;
+    expect((await at.call('read_file', { path: '../outside/notes' }, { session })).outcome).toBe('completed');
+    rmSync(join(at.outside, 'notes'));
+    symlinkSync('.ssh/id_rsa', join(at.outside, 'notes'));
+    for (const path of ['../outside/notes', '../outside/.ssh/id_rsa']) {
+      expect((await at.call('read_file', { path }, { session })).outcome).toBe('denied');
+    }
+  });
+
   it('is denied where a rule names it by a link', async () => {
     const at = world();
     at.put('project/keys/a', 'text');
