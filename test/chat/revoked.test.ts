@@ -5,6 +5,7 @@ import { expect, it } from 'vitest';
 import { rulesNow } from '../../src/chat/tools/rules.ts';
 import { aboutOf, renderExport } from '../../src/cli/export-text.ts';
 import { rewindOf } from '../../src/session/fork.ts';
+import type { Row } from '../../src/session/row.ts';
 import type { Session } from '../../src/session/session.ts';
 import type { Sessions } from '../../src/session/sessions.ts';
 import { begin, type Home, home, reply, temporaryFolder, user } from '../support/vault.ts';
@@ -79,6 +80,20 @@ async function snapshotted({ sessions, session }: Story): Promise<() => Promise<
   return async () => sessions.resume(await sessions.find(id));
 }
 
+const OLDER = { acceptOlder: true };
+
+/** The session was put back as it was before its grants were revoked. */
+function putBack(happen: (story: Story, row: Row) => Promise<Session>): (story: Story) => Promise<Session> {
+  return async (story) => {
+    const path = story.at.path(story.session.fileId!);
+    const before = readFileSync(path);
+    await story.revoke();
+    await story.session.close();
+    writeFileSync(path, before);
+    return happen(story, await story.sessions.find(story.session.uuid));
+  };
+}
+
 const table: [string, (story: Story) => Promise<Pick<Session, 'state'>>, string[]][] = [
   ['a session that was granted it', async ({ session }) => session, GRANTED],
   ['the same, resumed', resumed, GRANTED],
@@ -138,6 +153,12 @@ const table: [string, (story: Story) => Promise<Pick<Session, 'state'>>, string[
     },
     REVOKED,
   ],
+  [
+    'an older copy that was put back, and accepted',
+    putBack((story, row) => story.sessions.resume(row, OLDER)),
+    REVOKED,
+  ],
+  ['a fork of it', putBack((story, row) => story.sessions.fork(row, OLDER)), REVOKED],
   ['/new', async ({ sessions }) => begin(sessions), ['ask', 'ask', 'ask', 'ask']],
   [
     '/reset',
