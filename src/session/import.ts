@@ -7,7 +7,7 @@ import { faultIn } from './event-check.ts';
 import { reread } from './event-lines.ts';
 import { DEEPEST } from './json.ts';
 import { checkName, checkTagBytes } from './name.ts';
-import { permissionChanges, withoutGrants } from './permissions.ts';
+import { revocations } from './permissions.ts';
 import { renumber } from './renumber.ts';
 import { newId, takenIds } from './snapshot.ts';
 import { emptyState, fold } from './state.ts';
@@ -202,7 +202,7 @@ function beginAgain(file: ImportedFile, from: string): { events: Event[]; revoke
     reason: `imported from ${from}`.slice(0, REASON_LIMIT).toWellFormed(),
   };
   const begin: NewEvent = { type: 'begin', uuid: randomUUID(), directory, branch, worktree, project, parent };
-  const added = permissionChanges(permissions, withoutGrants(permissions));
+  const added = revocations(permissions);
   const revoked = permissions.flatMap(({ rule, decision }) => (decision === 'allow' ? [rule] : []));
   if (file.name !== undefined && name === undefined) added.push({ type: 'name', name: file.name });
   // Recorded now, so that it counts as gone on with: else what keeps the vault small might delete at once what was just brought back.

@@ -11,7 +11,7 @@ import { eventsOf } from './beginning.ts';
 import type { Conflict } from './conflicts.ts';
 import { type Grown, gatherEvents, readOn } from './decoding.ts';
 import type { Imported } from './import.ts';
-import { permissionChanges, withoutGrants } from './permissions.ts';
+import { revocations, withoutGrants } from './permissions.ts';
 import { describeTorn, type Row, toRows } from './row.ts';
 import type { Salvage } from './salvage.ts';
 import { selectRow } from './select.ts';
@@ -303,7 +303,7 @@ export class Sessions implements AsyncDisposable {
     const session = this.#track(new Session({ vault: this.#vault, autosave: this.#autosave, events, written }));
     const { permissions } = session.state;
     // The events that revoked them may be what the older copy lacks.
-    const revoked = rollback ? permissionChanges(permissions, withoutGrants(permissions)) : [];
+    const revoked = rollback ? revocations(permissions) : [];
     if (revoked.length > 0) await session.record(...revoked);
     return session;
   }

@@ -75,6 +75,22 @@ async function salvaged({ at, sessions, session }: Story): Promise<Session> {
   return sessions.resume(await sessions.find((await sessions.salvage(path)).id));
 }
 
+/** The session as it comes back of a file that lost its beginning, and with it where a grant from before directories were recorded holds. */
+async function salvagedWithoutBeginning({ at, sessions }: Story): Promise<Session> {
+  const session = begin(sessions);
+  for (let count = 0; count < 3; count++) await session.append(user(randomBytes(400_000).toString('hex')));
+  await session.append({ type: 'permission', rule: 'command', decision: 'allow' });
+  await session.append({ type: 'permission', rule: 'write', decision: 'deny' }, user('two'));
+  const bytes = readFileSync(at.path(session.fileId!));
+  bytes[52 + 60 + 16_400 + 100]! ^= 1;
+  const path = join(temporaryFolder(), session.fileId!);
+  writeFileSync(path, bytes);
+  const salvaged = await sessions.resume(await sessions.find((await sessions.salvage(path)).id));
+  expect(salvaged.state).toMatchObject({ directory: HERE, messageCount: expect.any(Number) });
+  expect(salvaged.events.filter(({ type }) => type === 'begin')).toHaveLength(1);
+  return salvaged;
+}
+
 async function snapshotted({ sessions, session }: Story): Promise<() => Promise<Session>> {
   const { id } = await session.save('kept');
   return async () => sessions.resume(await sessions.find(id));
@@ -106,6 +122,7 @@ const table: [string, (story: Story) => Promise<Pick<Session, 'state'>>, string[
   ['a fork of an import', async (story) => forked({ ...story, session: await imported(story) }, 1), REVOKED],
   ['an import', imported, REVOKED],
   ['what is salvaged of a file that lost the revocation', salvaged, REVOKED],
+  ['what is salvaged of a file that lost its beginning', salvagedWithoutBeginning, REVOKED],
   [
     'a snapshot of before the revocation',
     async (story) => {
