@@ -112,21 +112,24 @@ async function offer(tools: readonly OfferedTool[]): Promise<ToolSet> {
 
 function callOf(part: { toolCallId: string; toolName: string; input: unknown }): ReplyPart {
   const { toolCallId, toolName } = part;
-  const input = isDeeper(part.input, DEPTH) ? `input nested deeper than ${DEPTH} levels` : part.input;
-  return { type: 'tool-call', toolCallId, toolName, input };
+  return { type: 'tool-call', toolCallId, toolName, input: unfit(part.input) ?? part.input };
 }
 
 /** How deep the input of a call may be nested: what writes it down recurses, and no tool wants more. */
 const DEPTH = 64;
 
-function isDeeper(value: unknown, levels: number): boolean {
-  const nested = (values: unknown[]): object[] => values.filter((item) => typeof item === 'object' && item !== null);
-  let level = nested([value]);
-  for (let depth = 1; level.length > 0; depth++) {
-    if (depth > levels) return true;
-    level = nested(level.flatMap((item) => Object.values(item)));
+/** Says what keeps the input of a call, as JSON.parse made it, from being written down; undefined if nothing does. */
+function unfit(input: unknown): string | undefined {
+  let level = [input];
+  for (let depth = 0; level.length > 0; depth++) {
+    // JSON.parse makes Infinity of 1e999.
+    if (level.some((value) => typeof value === 'number' && !Number.isFinite(value)))
+      return 'input with too large a number';
+    const nested = level.filter((value) => typeof value === 'object' && value !== null);
+    if (nested.length > 0 && depth === DEPTH) return `input nested deeper than ${DEPTH} levels`;
+    level = nested.flatMap((value): unknown[] => Object.values(value as object));
   }
-  return false;
+  return undefined;
 }
 
 // A model object, never a name: the SDK takes a name to its vendor's gateway.

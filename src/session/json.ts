@@ -1,9 +1,13 @@
 /** How deep values may be nested: writing, printing and searching them recurses. */
 export const DEEPEST: number = 1000;
 
-/** How many values one event may have, and how many UTF-16 units of text: V8 has no string of more than 512 Mi. */
+/** How many values one event may have, and how many bytes as JSON: neither V8 nor a segment has a line of more than 512 MiB. */
 const MOST_VALUES = 16 * 1024 * 1024;
-const MOST_TEXT = 256 * 1024 * 1024;
+const MOST_BYTES = 256 * 1024 * 1024;
+
+/** How many bytes of JSON one UTF-16 unit of text takes at most (`\u0000`), and one value beside its text (a number and a comma). */
+const UNIT_BYTES = 6;
+const VALUE_BYTES = 32;
 
 /** Tells whether a value, as JSON.parse returns it, is nested deeper than {@link DEEPEST}. */
 export function isTooDeep(value: unknown, left: number = DEEPEST): boolean {
@@ -17,8 +21,22 @@ export function isTooDeep(value: unknown, left: number = DEEPEST): boolean {
  * Throws TypeError naming the field for whatever JSON would change, drop or refuse, and for what is nested too deep or too large.
  */
 export function copyJson(value: unknown): unknown {
-  return new Copy().of(value);
+  const copying = new Copy();
+  const copy = copying.of(value);
+  if (copying.most > MOST_BYTES && !fits(copy)) throw new TypeError(`the event ${TOO_LARGE}`);
+  return copy;
 }
+
+function fits(copy: unknown): boolean {
+  try {
+    return Buffer.byteLength(JSON.stringify(copy)) <= MOST_BYTES;
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return false; // it is longer than a string can be
+  }
+}
+
+const TOO_LARGE = 'is too large: an event has at most 256 MiB as JSON';
 
 class Copy {
   /** The objects around the value being copied, to detect a cycle. */
@@ -27,6 +45,11 @@ class Copy {
   readonly #path: (string | number)[] = [];
   #values = 0;
   #text = 0;
+
+  /** At least as many bytes as what was copied takes as JSON. */
+  get most(): number {
+    return this.#text * UNIT_BYTES + this.#values * VALUE_BYTES;
+  }
 
   of(value: unknown): unknown {
     this.#values++;
@@ -87,7 +110,7 @@ class Copy {
 
   #count(text: string): void {
     this.#text += text.length;
-    if (this.#text > MOST_TEXT) throw this.#fault('is too large: an event has at most 256 Mi characters');
+    if (this.#text > MOST_BYTES) throw this.#fault(TOO_LARGE);
   }
 
   #fault(what: string): TypeError {

@@ -26,6 +26,12 @@ export function withoutGrants(permissions: State['permissions']): State['permiss
   return permissions.filter(({ decision }) => decision === 'deny');
 }
 
+/** Returns the events that revoke every grant, wherever it holds: its directory may be told by an event that is lost. */
+export function revocations(permissions: State['permissions']): NewEvent[] {
+  const rules = new Set(permissions.filter(({ decision }) => decision === 'allow').map(({ rule }) => rule));
+  return [...rules].map((rule) => ({ type: 'permission', rule, decision: 'revoke' }));
+}
+
 function isSamePlace(one: Permission, other: Permission): boolean {
   return one.rule === other.rule && one.directory === other.directory;
 }

@@ -155,11 +155,11 @@ async function genuine(
 async function distrusted(
   options: KeyOptions,
   found: Found,
-  { file }: FoundFile,
-  { error, maySeal }: Distrust,
+  { file, text }: FoundFile,
+  { error, maySeal }: Omit<Distrust, 'text'>,
 ): Promise<Unlocked> {
   const retiring = await otherKey(options, found);
-  return { ...found, retiring, how: 'opened', named: namedIn(file), distrust: { error, maySeal } };
+  return { ...found, retiring, how: 'opened', named: namedIn(file), distrust: { error, maySeal, text } };
 }
 
 async function otherKey(options: KeyOptions, { key, retiring, backend }: Found): Promise<VaultKey | undefined> {

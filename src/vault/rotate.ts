@@ -205,7 +205,7 @@ async function reseal(
   // What is sealed with the old key and can be made again is not worth resealing.
   place.dropCaches();
   for (const directory of [place.root, place.quarantine]) sweepTemps(directory, () => true);
-  const paths = carrierPaths(place).filter((path) => path !== place.seen && mayCarry(path, from));
+  const paths = carrierPaths(place).filter((path) => path !== place.seen && mayCarry(path, from, keys.retiring));
   for (const [index, path] of paths.entries()) {
     onProgress(index, paths.length);
     try {

@@ -122,9 +122,13 @@ export class Unlocking {
     this.#onUnlocked.add(work);
   }
 
-  /** Tells whether vault.json names other keys by now. While it can't be read, what was opened goes on being used. */
-  isReplaced({ named }: Unlocked): boolean {
+  /**
+   * Tells whether vault.json names other keys by now or, if it was not believed, says anything else. While it can't be read, what was opened
+   * goes on being used.
+   */
+  isReplaced({ named, distrust }: Unlocked): boolean {
     try {
+      if (distrust) return findVaultFile(this.#place.root).text !== distrust.text;
       const file = readVaultFile(this.#place.root);
       return file !== undefined && (file.key !== named.key || file.retiring !== named.retiring);
     } catch (error) {

@@ -40,6 +40,8 @@ const refused: [string, unknown, string][] = [
   ['a cycle', output(cycle), 'message.content[0].output[0].cycle refers to an object that contains it'],
   ['what is shared too often', output(wide), 'is too large: an event has at most'],
   ['what is nested too deep', output(deep), 'is nested deeper than 1000 levels'],
+  ['what no line can hold', output('\u0001'.repeat(90 * 1024 * 1024)), 'is too large: an event has at most 256 MiB'],
+  ['what no segment can hold', output('\u4e00'.repeat(90 * 1024 * 1024)), 'is too large: an event has at most 256 MiB'],
   ['a Date', output(new Date()), 'output is a Date, not a plain object'],
   ['a Map', output(new Map()), 'output is a Map, not a plain object'],
   ['a function', output({ toJSON: () => 1 }), 'output.toJSON is a function'],

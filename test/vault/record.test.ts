@@ -295,6 +295,26 @@ describe('a rotation', () => {
     expect(await at.keyring.get(key)).toMatchObject({ outcome: 'NOT_FOUND' });
   });
 
+  it('of a vault with a passphrase is gone on with where it ended before the new key was known', async () => {
+    const [directory, config] = [join(temporaryFolder(), 'data'), join(temporaryFolder(), 'config')];
+    const options = { directory, config, keychain: 'passphrase', env: {}, askPassphrase: async () => 'words' } as const;
+    const first = await openVault(options);
+    await begin(first).append(user('one'));
+    await first.close();
+    const { key } = readRecord({ directory });
+    const rotating = await openVault(options);
+    rmSync(join(config, 'vaults.lock'));
+    mkdirSync(join(config, 'vaults.lock'));
+    const asked = { ...ANSWERING, passphrase: async () => 'words' };
+    await expect(rotating.rotateKey(asked)).rejects.toMatchObject({ code: 'FAILED' });
+    rmSync(join(config, 'vaults.lock'), { recursive: true });
+    expect(readRecord({ directory })).toMatchObject({ retiring: key });
+    await using second = await openVault(options);
+    expect(second.record.distrust).toBeUndefined();
+    expect(await saidIn(second)).toEqual([['one']]);
+    expect(readRecord({ directory })).not.toHaveProperty('retiring');
+  });
+
   it('keeps its certificate for good', async () => {
     const at = await used();
     await (await at.open()).rotateKey(ANSWERING);
@@ -380,6 +400,28 @@ describe('a repair', () => {
     await using again = await openVault(ask);
     expect(again.record.distrust).toBeUndefined();
     expect(await saidIn(again)).toEqual([['one']]);
+  });
+
+  it('is noticed by who has the vault open, and made once', async () => {
+    const at = await used({ config: temporaryFolder() });
+    writeRecord(at, { ...readRecord(at), provider: 'another' });
+    const options = { config: temporaryFolder() };
+    await using here = await at.open(options);
+    await using there = await at.open(options);
+    await using late = await at.open(options);
+    const session = begin(here);
+    await expect(session.append(user('two'))).rejects.toMatchObject(UNAUTHENTIC);
+    const [repaired] = await Promise.all([
+      there.record.repair(),
+      expect(late.record.repair()).rejects.toMatchObject({ code: 'VAULT_BUSY' }),
+    ]);
+    expect(repaired).toMatchObject({ lost: [] });
+    await there.slots.addRecoveryCode(async (code) => code);
+    await session.append(user('three'));
+    expect(here.record.distrust).toBeUndefined();
+    expect(await here.record.repair()).toBeUndefined();
+    expect(await late.record.repair()).toBeUndefined();
+    expect(readRecord(at).slots).toHaveLength(1);
   });
 
   it('is possible where nothing is known of the directory, by the key that the sealed files name', async () => {

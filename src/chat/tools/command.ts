@@ -36,7 +36,8 @@ export const runCommand: Tool = defineTool({
     return {
       rule: `${network ? 'network' : 'command'}:${command}`,
       about: `run ${firstLine(command)}${network ? ' (with network)' : ''}`,
-      detail: `${command}\n\n${sandboxed ? describeSandbox(network, place, directory) : describeNone(sandbox)}`,
+      // How it runs comes first: of a long command the rest is shown only if somebody asks for it.
+      detail: `${sandboxed ? describeSandbox(network, place, directory) : describeNone(sandbox)}\n\n${command}`,
       sandboxed,
       async run(signal) {
         const bounds = { limit, most: place.maxToolOutput };

@@ -11,7 +11,7 @@ export type Verdict =
   /** It predates the MAC, and nothing contradicts it. */
   | { readonly is: 'old' }
   /** Its key is the one known here, or the first one seen here; nothing else in it is trusted. */
-  | ({ readonly is: 'changed' } & Distrust)
+  | ({ readonly is: 'changed' } & Omit<Distrust, 'text'>)
   /** It names a key other than the one known here, without a certificate. */
   | { readonly is: 'other'; readonly error: CofferError };
 
@@ -29,7 +29,9 @@ export async function judge(
   pinned: string | undefined,
 ): Promise<Verdict> {
   const { key, retiring } = keys;
-  if (pinned !== undefined && pinned !== key.id && !(await isCertified(options, file, pinned))) {
+  // The key that is replaced may be in no keychain: a slot of it has been opened then.
+  const held = retiring ? [...options.held, retiring] : options.held;
+  if (pinned !== undefined && pinned !== key.id && !(await isCertified({ ...options, held }, file, pinned))) {
     return { is: 'other', error: otherKey(options.directory, key.id, pinned) };
   }
   const maySeal = pinned !== undefined;

@@ -58,7 +58,7 @@ export class KnownVaults {
     using _lock = await takeLock(join(this.#directory, 'vaults.lock'), WAIT_MS);
     const known = this.#read();
     known.set(path, { ...known.get(path), ...change });
-    const there = [...known].filter(([one]) => one === path || statsOf(one) !== undefined);
+    const there = [...known].filter(([one]) => one === path || !isGone(one));
     const text = JSON.stringify({ format: 1, vaults: Object.fromEntries(there) }, undefined, 2);
     replaceFileSync(this.#path, [Buffer.from(`${text}\n`)]);
     this.#unwritten.delete(path);
@@ -100,6 +100,16 @@ export class KnownVaults {
     }
     if (wrongField(value, checks) !== undefined) throw invalid(path, 'it is not what coffer writes');
     return new Map(Object.entries((value as { vaults: Record<string, KnownVault> }).vaults));
+  }
+}
+
+/** What can't be looked at, on a server that does not answer, say, is not gone. */
+function isGone(directory: string): boolean {
+  try {
+    return statsOf(directory) === undefined;
+  } catch (error) {
+    if (!isCofferError(error)) throw error;
+    return false;
   }
 }
 

@@ -53,6 +53,8 @@ export interface Distrust {
   readonly error: CofferError;
   /** Whether the key is known for this directory, by its pin or a certificate, so that something new may be sealed with it. */
   readonly maySeal: boolean;
+  /** What vault.json said when it was judged; undefined if there was none. */
+  readonly text: string | undefined;
 }
 
 /**

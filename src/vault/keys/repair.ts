@@ -39,7 +39,10 @@ export async function repairVaultFile(
   }
   const home = await homeOf(options, unlocked);
   return place.locked(async () => {
-    const { fields } = findVaultFile(place.root);
+    const { fields, text } = findVaultFile(place.root);
+    if (text !== unlocked.distrust?.text) {
+      throw new CofferError('VAULT_BUSY', 'vault.json was changed meanwhile', { advice: 'try again' });
+    }
     const slots = slot ? [slot] : [];
     const retiring = certifiedRetiring(unlocked, fields);
     const retiringSlots = retiring && fields.retiring === retiring.id ? fields.retiringSlots : undefined;

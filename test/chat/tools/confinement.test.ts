@@ -110,6 +110,38 @@ describe('a path outside the working directory', () => {
     expect((await at.call('list_files', { path: '..' }, { permissions })).outcome).toBe('denied');
   });
 
+  it('is not allowed by a rule that a link in the working directory leads to it', async () => {
+    const at = world();
+    at.put('outside/.ssh/authorized_keys', 'text');
+    at.put('project/.vscode/a', '');
+    symlinkSync(join(at.outside, '.ssh'), join(at.project, 'dir'));
+    symlinkSync(join(at.outside, '.ssh', 'authorized_keys'), join(at.project, '.vscode', 'settings.json'));
+    const path = '../outside/.ssh/authorized_keys';
+    for (const named of ['dir', 'dir/authorized_keys', '.vscode/settings.json']) {
+      for (const kind of ['read', 'write'] as const) {
+        const rule = `${kind}:${join(at.project, named)}`;
+        const [tool, input] = kind === 'read' ? ['read_file', { path }] : ['write_file', { path, content: 'x' }];
+        const session = { [rule]: 'allow' } as const;
+        expect([rule, (await at.call(tool, input, { session })).outcome]).toEqual([rule, 'denied']);
+        const permissions = { allow: [rule], deny: [] };
+        expect([rule, (await at.call(tool, input, { permissions })).outcome]).toEqual([rule, 'denied']);
+      }
+    }
+  });
+
+  it('is not allowed by a grant for a path where a link has been put since', async () => {
+    const at = world();
+    at.put('outside/notes', 'text');
+    at.put('outside/.ssh/id_rsa', 'secret');
+    const session = { [`read:${join(at.outside, 'notes')}`]: 'allow' } as const;
+    expect((await at.call('read_file', { path: '../outside/notes' }, { session })).outcome).toBe('completed');
+    rmSync(join(at.outside, 'notes'));
+    symlinkSync('.ssh/id_rsa', join(at.outside, 'notes'));
+    for (const path of ['../outside/notes', '../outside/.ssh/id_rsa']) {
+      expect((await at.call('read_file', { path }, { session })).outcome).toBe('denied');
+    }
+  });
+
   it('is denied where a rule names it by a link', async () => {
     const at = world();
     at.put('project/keys/a', 'text');
