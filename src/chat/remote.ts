@@ -182,7 +182,8 @@ function countOf(reported: number | undefined): number | null {
 
 function costOf({ inputTokens, outputTokens }: Omit<Usage, 'cost'>, { price }: Endpoint): number | null {
   if (price === undefined || inputTokens === null || outputTokens === null) return null;
-  return (inputTokens * price.input + outputTokens * price.output) / 1_000_000;
+  const cost = (inputTokens * price.input + outputTokens * price.output) / 1_000_000;
+  return Number.isFinite(cost) ? cost : null;
 }
 
 /** OpenRouter says what a request cost, in US dollars; of others it is not known in what they count. */

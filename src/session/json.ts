@@ -17,7 +17,8 @@ export function isTooDeep(value: unknown, left: number = DEEPEST): boolean {
 }
 
 /**
- * Copies a value that JSON can hold exactly: what is read back of it equals the copy. Fields that are undefined are left out.
+ * Copies a value that JSON can hold exactly: what is read back of it equals the copy. Fields that are undefined, keys that are symbols and
+ * named properties of lists are left out, as JSON.stringify does.
  * Throws TypeError naming the field for whatever JSON would change, drop or refuse, and for what is nested too deep or too large.
  */
 export function copyJson(value: unknown): unknown {

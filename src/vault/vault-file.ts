@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { VaultKey } from '../envelope/key.ts';
 import { CofferError, isCofferError } from '../errors.ts';
-import { openReader } from '../files/reader.ts';
+import { openReader, statsOf } from '../files/reader.ts';
 import { createFile, replaceFile, replaceFileSync } from '../files/replace.ts';
 import { isInteger, wrongField } from './fields.ts';
 import { type AuthenticatedFile, authenticated } from './keys/record.ts';
@@ -118,6 +118,7 @@ function readText(path: string): string | undefined {
     return reader.at(0, size).toString('utf8');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    if (statsOf(path)?.isFile() === false) throw damaged(path, 'it is not a regular file', error);
     throw error;
   }
 }

@@ -92,8 +92,9 @@ class Found implements Survey {
   async #entries(directory: string): Promise<Dirent[]> {
     try {
       return await readdir(directory, { withFileTypes: true });
-    } catch {
-      this.unseen.push(directory); // not readable, or too deep for a path
+    } catch (error) {
+      // Gone meanwhile: there is nothing to guard. Else not readable, or too deep for a path.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') this.unseen.push(directory);
       return [];
     }
   }

@@ -18,13 +18,11 @@ export async function repairRecord(shell: Shell): Promise<CofferError | undefine
       terminal.say('vault.json is as coffer wrote it; nothing was changed');
       return undefined;
     }
-    const { key, lost, mayBeMore, otherKeys } = repaired;
+    const { key, lost, otherKeys } = repaired;
     terminal.say(`wrote a new vault.json for key ${key}`);
     for (const slot of lost) terminal.say(`slot ${slot.id} is lost (${kindOf(slot)}): it no longer opens the vault`);
-    if (mayBeMore)
-      terminal.say('a passphrase or recovery code that the vault had is lost: it no longer opens the vault');
-    if (lost.length > 0 || mayBeMore)
-      terminal.tell('coffer key recovery-code and coffer key add-passphrase make new ones');
+    terminal.say('any other passphrase or recovery code that the vault had is lost, too');
+    terminal.tell('coffer key recovery-code and coffer key add-passphrase make new ones');
     const problems = otherKeys.map((keyId) => new CofferError('KEY_OTHER', `some files need another key, ${keyId}`));
     for (const problem of problems) terminal.tell(problem.message);
     return problems[0];

@@ -1,6 +1,7 @@
 import { VaultKey } from '../../envelope/key.ts';
 import { CofferError, isCofferError } from '../../errors.ts';
 import { chooseHome, lookUp } from '../key-home.ts';
+import { changedRecord } from './judge.ts';
 import type { KeyOptions, Unlocked } from './options.ts';
 import type { KeySlot, PassphraseSlot, VaultFile } from './shape.ts';
 
@@ -10,7 +11,10 @@ const TRIES = 3;
 /** The keys that a record names, before it has been judged. */
 export type Found = Pick<Unlocked, 'key' | 'retiring' | 'backend' | 'provider' | 'slot'>;
 
-/** Gets the keys that a record names, where it says they are kept. Throws `KEY_*`, `PASSPHRASE_WRONG`. */
+/**
+ * Gets the keys that a record names, where it says they are kept. Throws `KEY_*`, `PASSPHRASE_WRONG`,
+ * `UNAUTHENTIC` if it has lost the slots that its key is in.
+ */
 export async function openNamed(options: KeyOptions, file: VaultFile): Promise<Found> {
   const { backend, provider } = file;
   let refusal: CofferError | undefined;
@@ -23,7 +27,12 @@ export async function openNamed(options: KeyOptions, file: VaultFile): Promise<F
   }
   const keys = await openSlots(options, file);
   if (keys) return { ...keys, backend: 'passphrase', provider: 'passphrase' };
-  throw refusal ?? new CofferError('KEY_ABSENT', withoutPassphrase(passphraseSlots(file.slots).length > 0));
+  const hasSlot = passphraseSlots(file.slots).length > 0;
+  if (backend === 'passphrase' && !hasSlot) {
+    // coffer never removes the last slot of a key that is in no keychain.
+    throw changedRecord(options.directory, 'no passphrase opens it any more', 'restore it from a backup');
+  }
+  throw refusal ?? new CofferError('KEY_ABSENT', withoutPassphrase(hasSlot));
 }
 
 /**

@@ -14,10 +14,11 @@ import type { VaultFile } from './shape.ts';
 export interface Repaired {
   /** Key id. */
   readonly key: string;
-  /** The slots that were dropped from vault.json: it can't be told whether they were the vault's. */
+  /**
+   * The slots that were dropped from vault.json: it can't be told whether they were the vault's. There may have been others, which were
+   * removed from it before.
+   */
   readonly lost: readonly SlotRow[];
-  /** vault.json was gone or its slots could not be read: there may have been others. */
-  readonly mayBeMore: boolean;
   /** Ids of keys that sealed files here need and that the vault doesn't have. */
   readonly otherKeys: readonly string[];
 }
@@ -61,7 +62,6 @@ export async function repairVaultFile(
       repaired: {
         key: key.id,
         lost: (fields.slots ?? []).filter(({ wrapped }) => wrapped !== slot?.wrapped).map(rowOf),
-        mayBeMore: fields.slots === undefined,
         otherKeys: (options.sealedKeyIds() ?? []).filter((keyId) => !has.includes(keyId)),
       },
     };
