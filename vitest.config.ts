@@ -4,6 +4,7 @@ import { defineConfig, type ViteUserConfig } from 'vitest/config';
 const config: ViteUserConfig = defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    globalSetup: join(import.meta.dirname, 'test/support/program.ts'),
     setupFiles: [join(import.meta.dirname, 'test/support/own-config.ts')],
     pool: 'forks',
     maxWorkers: 2,

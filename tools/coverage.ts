@@ -2,13 +2,14 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import type { Profiler } from 'node:inspector';
 import { stripTypeScriptTypes } from 'node:module';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath } from 'node:url';
 import v8 from '@vitest/coverage-v8';
 import convert from 'ast-v8-to-istanbul';
 import { type CoverageProvider, type CoverageProviderModule, parseAstAsync, type Vitest } from 'vitest/node';
 
 /** The parts of Istanbul's coverage of one file that are used here: what begins where, and how often it ran. */
 interface FileCoverage {
+  path: string;
   statementMap: Record<string, { start: { line: number } }>;
   fnMap: Record<string, { decl: { start: { line: number } } }>;
   s: Record<string, number>;
@@ -23,7 +24,7 @@ interface CoverageMap {
 /**
  * vitest's v8 coverage, and that of the processes which tests start: coffer itself, on a terminal or without, and the
  * keychain's broker. vitest's own `autoAttachSubprocess` mixes the two up, as it takes a child's offsets for those of
- * the code that vitest transformed; a child runs the file as it stands, its types blanked out by Node.
+ * the code that vitest transformed; a child runs the program of test/support/program.ts, or a file as it stands, its types blanked out.
  * Children count for lines, statements and functions; a branch counts as taken in a test's own process only. What a
  * signal ends leaves no report behind, so the figures are a lower bound.
  */
@@ -41,13 +42,14 @@ const coverage: CoverageProviderModule = {
     };
     provider.generateCoverage = async (context) => {
       const map = (await generateCoverage.call(provider, context)) as CoverageMap;
-      const scripts = readScripts(reports);
-      for (const path of map.files()) {
-        const code = stripTypeScriptTypes(readFileSync(path, 'utf8'));
-        const ast = parseAstAsync(code);
-        for (const script of scripts.get(pathToFileURL(path).href) ?? []) {
-          const [child] = Object.values(await convert({ code, ast, coverage: script })) as FileCoverage[];
-          if (child !== undefined) add(child, map.fileCoverageFor(path).data);
+      const covered = new Set(map.files());
+      for (const [url, scripts] of readScripts(reports)) {
+        const read = url.startsWith('file:') ? await readProgram(fileURLToPath(url), covered) : undefined;
+        if (read === undefined) continue;
+        for (const script of scripts) {
+          for (const child of Object.values(await convert({ ...read, coverage: script })) as FileCoverage[]) {
+            if (covered.has(child.path)) add(child, map.fileCoverageFor(child.path).data);
+          }
         }
       }
       return map;
@@ -58,24 +60,52 @@ const coverage: CoverageProviderModule = {
 
 export default coverage;
 
-/** Reads what the children left, by the address of the file they ran; children that ran it alike are told once. */
+/** What a child ran: a source, or a file of the program that tests start, with its source map. Undefined for the code of others. */
+async function readProgram(path: string, covered: ReadonlySet<string>): Promise<Program | undefined> {
+  if (covered.has(path)) {
+    const code = stripTypeScriptTypes(readFileSync(path, 'utf8'));
+    return { code, ast: parseAstAsync(code) };
+  }
+  if (!existsSync(`${path}.map`)) return undefined;
+  const code = readFileSync(path, 'utf8');
+  return { code, ast: parseAstAsync(code), sourceMap: JSON.parse(readFileSync(`${path}.map`, 'utf8')) };
+}
+
+type Program = Pick<Parameters<typeof convert>[0], 'code' | 'ast' | 'sourceMap'>;
+
+/**
+ * Reads what the children left, by the address of the file they ran. Of each function every way is kept in which some child ran it,
+ * once; the n-th report of a file has the n-th way of each, or its last. So there are as many reports as one function has ways, and not
+ * as many as there were children.
+ */
 function readScripts(directory: string): Map<string, Profiler.ScriptCoverage[]> {
-  const seen = new Map<string, Set<string>>();
+  const files = new Map<string, Map<string, Set<string>>>();
   for (const name of existsSync(directory) ? readdirSync(directory) : []) {
     const text = readFileSync(join(directory, name), 'utf8');
     // A child that was killed while it wrote its report leaves a part of it.
     if (!/"timestamp":[\d.]+\}$/.test(text)) continue;
     for (const { url, functions } of (JSON.parse(text) as { result: Profiler.ScriptCoverage[] }).result) {
-      const alike = JSON.stringify(functions, (key, value) => (key === 'count' ? Math.min(value, 1) : value));
-      seen.set(url, (seen.get(url) ?? new Set()).add(alike));
+      const seen = files.get(url) ?? new Map<string, Set<string>>();
+      files.set(url, seen);
+      for (const one of functions) {
+        const whole = one.ranges[0];
+        const place = `${whole?.startOffset}-${whole?.endOffset} ${one.functionName}`;
+        const way = JSON.stringify(one, (key, value) => (key === 'count' ? Math.min(value, 1) : value));
+        seen.set(place, (seen.get(place) ?? new Set()).add(way));
+      }
     }
   }
-  return new Map(
-    [...seen].map(([url, alike]) => [
-      url,
-      [...alike].map((functions) => ({ url, scriptId: '', functions: JSON.parse(functions) })),
-    ]),
-  );
+  return new Map([...files].map(([url, seen]) => [url, reportsOf(url, [...seen.values()])]));
+}
+
+function reportsOf(url: string, seen: readonly ReadonlySet<string>[]): Profiler.ScriptCoverage[] {
+  const functions = seen.map((ways) => [...ways].map((way) => JSON.parse(way) as Profiler.FunctionCoverage));
+  const length = Math.max(0, ...functions.map((ways) => ways.length));
+  return Array.from({ length }, (_, index) => ({
+    url,
+    scriptId: '',
+    functions: functions.flatMap((ways) => ways[index] ?? ways.at(-1) ?? []),
+  }));
 }
 
 /** Adds what a child ran by the line it begins on, which both know alike, while columns differ. */

@@ -147,10 +147,10 @@ function filters(): string {
     return `  ${name}: {\n    alone:\n      '${line(false)}',\n    network:\n      '${line(true)}',\n  },\n`;
   });
   return `/*
- * Made by tools/seccomp.ts, which has them in words.
+ * Made by tools/seccomp.ts, which spells out their rules.
  */
 
-/** The filters of system calls of a sandbox, by Node's name of the architecture: without the network, and with it. In base64. */
+/** The system call filters of a sandbox by Node's name of the architecture, without the network and with it. In base64. */
 export const FILTERS: Readonly<Record<string, { readonly alone: string; readonly network: string }>> = {
 ${entries.join('')}};
 `;

@@ -58,12 +58,15 @@ export function replacedCount({ messageEvents, compaction }: Conversation): numb
   return first === -1 ? messageEvents.length : first;
 }
 
+/** More tokens than any request has: a server that counts more counts something else. */
+const IMPOSSIBLE = 2 ** 40;
+
 /**
  * How many tokens the next request has: what the last one was said to have and what came after its reply, else an estimate of all.
  */
 export function tokensOf(conversation: Conversation): number {
   const { messages, contextTokens } = conversation;
-  if (contextTokens === null) return estimate(contextOf(conversation));
+  if (contextTokens === null || contextTokens > IMPOSSIBLE) return estimate(contextOf(conversation));
   const last = messages.findLastIndex(({ role }) => role === 'assistant');
   return contextTokens + estimate(messages.slice(last + 1).map(shortenForModel));
 }

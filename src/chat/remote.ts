@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
-import type { LanguageModel, LanguageModelUsage, ModelMessage, TextStreamPart, ToolSet } from 'ai';
+import type { LanguageModel, LanguageModelUsage, ModelMessage, ToolSet } from 'ai';
 import { CofferError } from '../errors.ts';
-import type { FromProvider, Message, ProviderOptions, Usage } from '../session/event.ts';
+import type { FromProvider, Message, Usage } from '../session/event.ts';
 import { listModels } from './detect.ts';
 import { answerIn, cancelled, explain } from './faults.ts';
 import { patientFetch } from './fetch.ts';
@@ -9,6 +9,7 @@ import { type Endpoint, quote } from './providers.ts';
 import { forProtocol, ReasoningFields } from './reasoning.ts';
 import { type ChatModel, DEFAULT_WINDOW, type OfferedTool, type ReplyPart } from './reply.ts';
 import { retryIn } from './retry.ts';
+import { Blocks, callOf, isOfBlock, optionsOf } from './stream.ts';
 import { askWindow, knownWindow } from './window.ts';
 
 /**
@@ -167,61 +168,6 @@ function withCache(messages: readonly Message[], { type }: Endpoint): readonly (
   return messages.map((message, at) => (ends.has(at) ? { ...message, providerOptions: CACHED } : message));
 }
 
-type StreamPart = TextStreamPart<ToolSet>;
-type BlockPart = Extract<StreamPart, { type: `${'text' | 'reasoning'}-${'start' | 'delta' | 'end'}` }>;
-
-function isOfBlock(part: StreamPart): part is BlockPart {
-  return /^(text|reasoning)-(start|delta|end)$/.test(part.type);
-}
-
-/** The blocks of text and reasoning that a reply consists of, as they arrive. */
-class Blocks {
-  #last: BlockPart['type'] | undefined;
-  #begins = false;
-  readonly #fields: ReasoningFields;
-
-  constructor(fields: ReasoningFields) {
-    this.#fields = fields;
-  }
-
-  *take(part: BlockPart): Generator<ReplyPart, void, undefined> {
-    const type = part.type.startsWith('text') ? 'text' : 'reasoning';
-    if (part.type.endsWith('-start')) this.#begins = this.#last?.startsWith(type) === true;
-    const text = 'text' in part ? part.text : '';
-    const kept = type === 'reasoning' && text !== '' ? this.#fields.options : undefined;
-    const options = optionsOf(kept, part.providerMetadata);
-    if (text === '' && options.providerOptions === undefined) return;
-    yield { type, text, ...(this.#begins && { begins: true }), ...options };
-    this.#begins = false;
-    this.#last = part.type;
-  }
-}
-
-function callOf(part: Extract<StreamPart, { type: 'tool-call' }>): ReplyPart {
-  const { toolCallId, toolName, providerMetadata } = part;
-  const input = isDeeper(part.input, DEPTH) ? `input nested deeper than ${DEPTH} levels` : part.input;
-  return { type: 'tool-call', toolCallId, toolName, input, ...optionsOf(providerMetadata) };
-}
-
-/** What has to be sent back with a part; nothing where there is nothing. */
-function optionsOf(...given: readonly (ProviderOptions | undefined)[]): FromProvider {
-  const providerOptions = Object.assign({}, ...given);
-  return Object.keys(providerOptions).length === 0 ? {} : { providerOptions };
-}
-
-/** How deep the input of a call may be nested: what writes it down recurses, and no tool wants more. */
-const DEPTH = 64;
-
-function isDeeper(value: unknown, levels: number): boolean {
-  const nested = (values: unknown[]): object[] => values.filter((item) => typeof item === 'object' && item !== null);
-  let level = nested([value]);
-  for (let depth = 1; level.length > 0; depth++) {
-    if (depth > levels) return true;
-    level = nested(level.flatMap((item) => Object.values(item)));
-  }
-  return false;
-}
-
 // A model object, never a name: the SDK takes a name to its vendor's gateway.
 async function languageModel(endpoint: Endpoint, fetch: Question['fetch']): Promise<LanguageModel> {
   const { provider, model, type, baseURL, apiKey } = endpoint;
@@ -277,7 +223,8 @@ function countOf(reported: number | undefined): number | null {
 
 function costOf({ inputTokens, outputTokens }: Omit<Usage, 'cost'>, { price }: Endpoint): number | null {
   if (price === undefined || inputTokens === null || outputTokens === null) return null;
-  return (inputTokens * price.input + outputTokens * price.output) / 1_000_000;
+  const cost = (inputTokens * price.input + outputTokens * price.output) / 1_000_000;
+  return Number.isFinite(cost) ? cost : null;
 }
 
 /** OpenRouter says what a request cost, in US dollars; of others it is not known in what they count. */

@@ -21,7 +21,7 @@ export async function toolBoxOf(chat: Chat): Promise<ToolBox | undefined> {
     new ToolBox({
       place: {
         directory: surroundings.directory,
-        protected: await protectedPaths(env, sessions.directory),
+        protected: protectedPaths(env, sessions.directory),
         own: ownCode(),
         env,
         sandbox: settings.sandbox,

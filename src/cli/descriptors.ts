@@ -1,7 +1,7 @@
-// Not imported: every start comes by here, and an import of node:fs loads its streams.
+// Not imported: every start runs this, and importing node:fs loads its streams.
 const { closeSync, openSync, readdirSync, readFileSync, readlinkSync } = process.getBuiltinModule('node:fs');
 
-/** As `fdinfo` shows it of a descriptor that programs we start don't get. */
+/** The flag in `fdinfo` of a descriptor that programs we start don't inherit. */
 const CLOSE_ON_EXEC = 0o2_000_000;
 
 /** The first descriptor that Node may leave as it was inherited: those below it are marked at its start. */
@@ -45,8 +45,8 @@ function isNamed(fd: number, args: readonly string[], env: NodeJS.ProcessEnv): b
 }
 
 /**
- * Puts what is open under a number there once more, marked: Node marks what it opens, and takes the lowest free number. Sockets and named
- * pipes can't be opened a second time so; they are left, and are read before a tool runs.
+ * Reopens what is open under a number, this time marked close-on-exec: Node marks what it opens, and takes the lowest free number. Sockets and
+ * named pipes can't be opened a second time like this; they are left, and read before a tool runs.
  */
 function mark(fd: number): void {
   if (fd > LAST || !canBeOpened(fd)) return;
@@ -61,7 +61,7 @@ function canBeOpened(fd: number): boolean {
   try {
     const target = readlinkSync(`/proc/self/fd/${fd}`);
     if (target.startsWith('pipe:')) return true;
-    // Read from the start again, which is right only where nothing has been read yet.
+    // A reopened file is read from its start, which is right only if nothing has been read yet.
     return target.startsWith('/') && /^pos:\s*0$/m.test(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'));
   } catch {
     return false;

@@ -76,7 +76,7 @@ async function main(): Promise<void> {
 interface Ending {
   readonly terminal: Terminal;
   readonly isCofferError: (error: unknown) => error is CofferError;
-  /** Makes the error of a command that needs the current directory where that was removed. */
+  /** Returns the error of a command that needs the current directory if that was removed. */
   readonly gone: (cause: unknown) => CofferError;
   /** Why the command can't run. */
   readonly refusal: CofferError | undefined;
@@ -156,11 +156,11 @@ async function restartTraceless(): Promise<CofferError | undefined> {
   return (await import('./without-cache.ts')).restartWithoutCache();
 }
 
-/** Every directory of the user that the environment names is absolute from here on, for children too. The module is loaded only to mend one. */
+/** From here on, every user directory in the environment is absolute, for child processes too. The module is loaded only to fix one. */
 async function settleDirectories(env: NodeJS.ProcessEnv): Promise<void> {
   const named = Object.keys(env).filter((name) => /^(HOME|XDG_\w+_(HOME|DIR))$/.test(name));
   if (env['HOME'] !== undefined && named.every((name) => env[name]?.startsWith('/'))) return;
-  (await import('../vault/user-home.ts')).settleDirectories(env);
+  (await import('../vault/directories.ts')).settleDirectories(env);
 }
 
 function cacheCompiled(): void {

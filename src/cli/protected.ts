@@ -2,18 +2,18 @@ import { realpathSync } from 'node:fs';
 import { findPackageJSON } from 'node:module';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { settingsPath } from './settings.ts';
+import { configDirectory } from '../vault/directories.ts';
 
 /**
  * Lists what no tool of a model may touch, whatever it is granted: where the vault is and its settings, sockets through which the
  * keychain is asked, the keychain's own files, compiled code that coffer would run, and where a key or a passphrase is handed over.
  */
-export async function protectedPaths(env: NodeJS.ProcessEnv, vault: string): Promise<string[]> {
+export function protectedPaths(env: NodeJS.ProcessEnv, vault: string): string[] {
   const home = env['HOME'] || homedir();
   const given = ['XDG_RUNTIME_DIR', 'CREDENTIALS_DIRECTORY', 'COFFER_PASSPHRASE_FILE'].map((name) => env[name]);
   return [
     vault,
-    dirname(await settingsPath(env)),
+    configDirectory(env),
     join(env['XDG_CACHE_HOME'] || join(home, '.cache'), 'coffer'),
     join(env['XDG_DATA_HOME'] || join(home, '.local', 'share'), 'keyrings'),
     ...(process.platform === 'darwin' ? [join(home, 'Library', 'Keychains')] : []),
@@ -22,7 +22,7 @@ export async function protectedPaths(env: NodeJS.ProcessEnv, vault: string): Pro
 }
 
 /**
- * Lists coffer's own code: its package, the packages it loads or would load if they were there, Node, and the directories from which the two
+ * Lists coffer's own code: its package, the packages it loads or would load if they existed, Node, and the directories from which the two
  * were started.
  */
 export function ownCode(argv: readonly string[] = process.argv, program: string = process.execPath): string[] {

@@ -31,7 +31,8 @@ export function describeDoomed({ row, reason }: Doomed): string {
 /** Asks before rows are deleted. Throws `CANCELLED` where that is not wanted, `USAGE` where nobody is there to say. */
 export async function confirmRemoval({ terminal, input, yes, instead }: Asked, count: number): Promise<void> {
   if (yes) return;
-  if (!terminal.interactive) throw new CofferError('USAGE', 'nobody is there to confirm it', { advice: instead });
+  if (!terminal.interactive)
+    throw new CofferError('USAGE', 'there is no terminal to confirm it on', { advice: instead });
   const answer = await input.ask(`delete ${count === 1 ? 'it' : `these ${count}`}? [y/N] `);
   if (!/^y(es)?$/i.test(answer?.trim() ?? '')) throw new CofferError('CANCELLED', 'nothing is deleted');
 }

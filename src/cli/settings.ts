@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path';
 import { CofferError } from '../errors.ts';
+import { configDirectory } from '../vault/directories.ts';
 import { invalidSettings, readSettingsFile } from './settings-file.ts';
 import {
   defaultSettings,
@@ -36,12 +37,9 @@ export interface Sourced {
   readonly sources: Readonly<Record<KeyName, Source>>;
 }
 
-/** Where the settings are: `COFFER_CONFIG_DIR`, else the platform's place for a program's configuration. */
-export async function settingsPath(env: NodeJS.ProcessEnv): Promise<string> {
-  const directory = env['COFFER_CONFIG_DIR'];
-  if (directory) return join(directory, 'settings.json');
-  const { default: envPaths } = await import('env-paths');
-  return join(envPaths('coffer', { suffix: '' }).config, 'settings.json');
+/** Returns the absolute path of the settings file, see {@link configDirectory}. */
+export function settingsPath(env: NodeJS.ProcessEnv): string {
+  return join(configDirectory(env), 'settings.json');
 }
 
 /**
@@ -145,7 +143,7 @@ async function fromProject(directory: string | undefined): Promise<Said[]> {
   return saidBy(read.value, { source: 'project', from: path });
 }
 
-/** In a directory that was removed there is no project's file: only who needs the directory fails there. */
+/** A removed directory has no project file; only commands that need the directory fail there. */
 function resolveUnlessGone(directory: string): string | undefined {
   try {
     return resolve(directory);

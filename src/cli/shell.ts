@@ -48,7 +48,7 @@ export interface Opened {
 export async function openSessions(shell: Shell): Promise<Opened> {
   const { terminal, env, options } = shell;
   const { loadSettings, settingsPath } = await import('./settings.ts');
-  const settings = await loadSettings(await settingsPath(env), { env, options, directory: options.path ?? '.' });
+  const settings = await loadSettings(settingsPath(env), { env, options, directory: options.path ?? '.' });
   const { directory } = settings;
   const { incognito } = options;
   if (incognito !== true) await anticipate(env, directory);

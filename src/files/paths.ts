@@ -48,7 +48,7 @@ export function makeDirectory(path: string): void {
   }
 }
 
-/** What env-paths says, which takes a relative HOME or XDG variable as it comes: then the system's own place in the user's home. */
+/** Returns what env-paths says unless that is relative, as HOME or an XDG variable may be: then the platform's default in the user's home. */
 function ownDirectory(kind: 'data' | 'config'): string {
   const usual = envPaths('coffer', { suffix: '' })[kind];
   return isAbsolute(usual) ? usual : join(userHome(), OWN[kind], 'coffer');

@@ -8,7 +8,7 @@ const NAMING = /^(?:HOME|XDG_\w+_(?:HOME|DIR)|USERPROFILE|APPDATA|LOCALAPPDATA)$
 /**
  * Removes from `env` the variables of the user's directories that are not absolute paths, as the XDG Base Directory Specification asks
  * (a relative one would make a vault in whatever directory coffer is started in), and sets HOME to the home in the user's passwd entry
- * if it is missing then. Throws `FAILED` if there is no such entry. Call it before env-paths is loaded, which remembers the home.
+ * if it is missing then. Throws `FAILED` if there is no such entry.
  */
 export function settleDirectories(env: NodeJS.ProcessEnv): void {
   for (const name of Object.keys(env)) {

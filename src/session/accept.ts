@@ -2,14 +2,11 @@ import { isCofferError } from '../errors.ts';
 import { type Event, knownTypes, type NewEvent } from './event.ts';
 import { type Fault, faultIn, faultInType, isObject } from './event-check.ts';
 import { copyJson } from './json.ts';
-import { checkName } from './name.ts';
+import { checkName, checkTagBytes } from './name.ts';
 
 /*
  * What may be recorded: whatever is accepted here is read back as it was accepted. The session gives each event its id and its time.
  */
-
-/** How many bytes the tags of a session may have as JSON: they have to fit a summary. */
-const TAG_BYTES = 2800;
 
 /**
  * Checks the events of a step and copies them, so that nothing changes them afterwards. An `id` or a `ts` that they bring along is
@@ -27,7 +24,7 @@ export function acceptDraft(draft: NewEvent): NewEvent {
 }
 
 /**
- * Checks and copies events that have their place already. Those that are `kept` are taken as they are. Throws TypeError naming the event and
+ * Checks and copies events that already have an id and a time. Those in `kept` are used as they are. Throws TypeError naming the event and
  * the field.
  */
 export function acceptRecord(events: readonly Event[], kept: ReadonlySet<Event> = new Set()): Event[] {
@@ -45,7 +42,7 @@ function accepted(event: NewEvent, what: string): NewEvent {
   const type: string = copy.type;
   if (!Object.hasOwn(knownTypes, type)) throw new TypeError(`${what}: type is not one that coffer knows`);
   if (type === 'begin') throw new TypeError(`${what}: begin is recorded when a session begins, and only then`);
-  if (copy.type === 'name') requireName(copy.name, `${what}: name`);
+  if (copy.type === 'name') requireValid(`${what}: name`, () => checkName(copy.name));
   if (copy.type === 'tags') requireTags(copy.tags, what);
   return copy as NewEvent;
 }
@@ -68,15 +65,13 @@ function named<T>(what: string, work: () => T): T {
 }
 
 function requireTags(tags: readonly string[], what: string): void {
-  for (const [index, tag] of tags.entries()) requireName(tag, `${what}: tags[${index}]`);
-  const bytes = Buffer.byteLength(JSON.stringify(tags));
-  if (bytes > TAG_BYTES)
-    throw new TypeError(`${what}: tags must have at most ${TAG_BYTES} bytes as JSON, not ${bytes}`);
+  for (const [index, tag] of tags.entries()) requireValid(`${what}: tags[${index}]`, () => checkName(tag));
+  requireValid(what, () => checkTagBytes(tags));
 }
 
-function requireName(name: string, what: string): void {
+function requireValid(what: string, check: () => void): void {
   try {
-    checkName(name);
+    check();
   } catch (cause) {
     if (!isCofferError(cause, 'NAME_INVALID')) throw cause;
     throw new TypeError(`${what}: ${cause.message}`, { cause });

@@ -15,7 +15,7 @@ export interface Conflict extends Conflicting {
   readonly unreadable: CofferError | undefined;
 }
 
-/** Reads the copies that the last list met, and compares each with its session among `rows`. Throws `KEY_*`. */
+/** Reads the copies that the last list found, and compares each with its session among `rows`. Throws `KEY_*`. */
 export async function readConflicts(vault: Vault, rows: readonly Row[]): Promise<Conflict[]> {
   if (vault.conflicting.length === 0) return [];
   const keys = await vault.unlock();
@@ -41,14 +41,14 @@ export function describeConflict({ name, fileId, of, more, unreadable }: Conflic
   return `${what}, ${more === 1 ? '1 message' : `${more} messages`} that ${session} does not have; ${salvage}`;
 }
 
-/** The error of a vault with such a copy; undefined if nothing is in it that the vault does not have. */
+/** Returns the error to report for a copy, or undefined if the vault has everything that is in it. */
 export function conflictProblem(conflict: Conflict, quoted: string): CofferError | undefined {
   return conflict.more === 0 ? undefined : new CofferError('FAILED', describeConflict(conflict, quoted));
 }
 
 type OnLinesReader = Parameters<typeof gatherEvents>[1];
 
-/** The messages in a file, each in a form to compare, or why they can't be read. */
+/** Returns the messages in a file in a form to compare, or the error of reading them. */
 async function messagesIn(what: string, read: OnLinesReader): Promise<string[] | CofferError> {
   try {
     const { events } = await gatherEvents(what, read);
@@ -59,7 +59,7 @@ async function messagesIn(what: string, read: OnLinesReader): Promise<string[] |
   }
 }
 
-/** Without its id: two machines give the same one to different events. */
+/** Leaves out the id: two machines give the same one to different events. */
 function messageOf(event: Event): string[] {
   if (!isKnown(event) || event.type !== 'message') return [];
   const { ts, message } = event;

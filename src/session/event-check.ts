@@ -1,7 +1,7 @@
 import type { Approval, NewEvent, Status } from './event.ts';
 
 /*
- * The schema of events, by hand: a start that lists or resumes sessions would wait longer for zod to load than for all of its events.
+ * The schema of events, written by hand: listing or resuming sessions would spend more time on loading zod than on all of their events.
  * Fields that are not named here may be anything: a newer version may have written them.
  */
 
@@ -11,28 +11,28 @@ export interface Fault {
   readonly must: string;
 }
 
-/** The last moment that a Date can be (ECMA-262), in milliseconds since 1970. */
+/** The latest time that a Date can represent (ECMA-262), in milliseconds since 1970. */
 const LAST_TIME = 8_640_000_000_000_000;
 
 /**
- * Says what keeps a value, as JSON has it, from being an event; undefined if it is one. An event of an unknown type needs only its
- * place and the name of its type.
+ * Returns what keeps a value that was parsed from JSON from being an event, or undefined if it is one. An event of an unknown type needs only
+ * an id, a time and the name of its type.
  */
 export function faultIn(value: unknown): Fault | undefined {
   return placed(value) ?? faultInType(value as Fields);
 }
 
-/** Like {@link faultIn}, without looking at the event's place: for one that has none yet, or a wrong one. */
+/** Like {@link faultIn}, but ignores the id and the time: for an event that has none yet, or wrong ones. */
 export function faultInType(value: Fields): Fault | undefined {
   const type = value['type'];
   if (typeof type !== 'string') return at('type', TEXT);
   return Object.hasOwn(types, type) ? types[type as NewEvent['type']](value) : undefined;
 }
 
-/** The largest id: those of the events behind it are still exact in a double. */
+/** The largest id: the ids that follow it are still exact in a double. */
 const LAST_ID = 2 ** 52;
 
-/** Tells whether a value can be the id of an event: a whole number from 1 on, at most 2^52. */
+/** Tells whether a value can be the id of an event: a whole number from 1 to 2^52. */
 export function isEventId(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) > 0 && (value as number) <= LAST_ID;
 }
@@ -42,12 +42,12 @@ export function isEventTime(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= LAST_TIME;
 }
 
-/** An object of JSON's. */
+/** Tells whether a value is a JSON object. */
 export function isObject(value: unknown): value is Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** The fields of an object of JSON's. */
+/** The fields of a JSON object. */
 export type Fields = Readonly<Record<string, unknown>>;
 
 type Check = (value: unknown) => Fault | undefined;
@@ -101,7 +101,7 @@ function object(checks: Readonly<Record<string, Check>>): Check {
   };
 }
 
-/** Objects that a field tells apart by a word. */
+/** Checks objects whose kind is named by a field. */
 function variants(field: string, checks: Readonly<Record<string, Check>>): Check {
   const word = oneOf(...Object.keys(checks));
   return (value) => {

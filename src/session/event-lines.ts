@@ -1,6 +1,6 @@
 import { isAscii, isUtf8 } from 'node:buffer';
 import { eachLine } from './each-line.ts';
-import { type Event, NO_ID, NO_TIME } from './event.ts';
+import { type Event, NO_ID, NO_TIME, type UnknownEvent } from './event.ts';
 import { faultIn, faultInType, isEventId, isEventTime, isObject } from './event-check.ts';
 import { DEEPEST, isTooDeep } from './json.ts';
 
@@ -30,11 +30,28 @@ function readLine(bytes: Buffer, start: number, end: number, isPlain: boolean, i
 }
 
 function eventIn(line: string): Event {
-  const value = parse(line);
-  const before = isObject(value) && value['type'] === UNKNOWN ? value['line'] : undefined;
-  if (typeof before !== 'string') return judged(value, line);
-  // It was kept by another version: this one may know what that did not.
-  return { ...judged(parse(before), before), ...placeOf(value) };
+  return reread(judged(parse(line), line));
+}
+
+/**
+ * Reads the line that an event of the type `unknown` holds: this version may know what the one that kept it did not. The event's place
+ * stays. Whoever takes in events of others must look at what is returned: it is what will be read of them once they are written.
+ */
+export function reread(event: Event): Event {
+  const place = placeOf(event);
+  let read = event;
+  // The line may be one of the same kind; each is shorter than the one around it.
+  for (let line = lineIn(read); line !== undefined; ) {
+    read = { ...judged(parse(line), line), ...place };
+    const inner = lineIn(read);
+    line = inner === line ? undefined : inner;
+  }
+  return read;
+}
+
+function lineIn(event: Event): string | undefined {
+  const { type, line } = event as UnknownEvent;
+  return type === UNKNOWN && typeof line === 'string' ? line : undefined;
 }
 
 function judged(value: unknown, line: string): Event {
@@ -48,13 +65,13 @@ function placeOf(value: unknown): { id: number; ts: number } {
   return { id: isEventId(id) ? id : NO_ID, ts: isEventTime(ts) ? ts : NO_TIME };
 }
 
-/** The value of JSON; undefined for what is none, or is nested too deep. */
+/** Parses JSON; undefined if the text is not JSON or is nested too deep. */
 function parse(json: string): unknown {
   try {
     const value: unknown = JSON.parse(json);
     return json.length > DEEPEST && isTooDeep(value) ? undefined : value;
   } catch {
-    return undefined; // which JSON has no word for
+    return undefined; // never the value of valid JSON
   }
 }
 

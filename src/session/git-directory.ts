@@ -53,7 +53,7 @@ function targetOf(top: string): Pick<GitDirectory, 'path' | 'isLinked'> | undefi
   const path = join(top, '.git');
   if (statOf(path)?.isDirectory()) return { path, isLinked: false };
   const target = /^gitdir: (.+)$/m.exec(readSmall(path) ?? '')?.[1];
-  // A path on another machine would be asked for over the network.
+  // A UNC path would be looked up over the network.
   if (target === undefined || /^[\\/]{2}/.test(target)) return undefined;
   return { path: resolve(top, target), isLinked: /[\\/]worktrees[\\/][^\\/]+\s*$/.test(target) };
 }
@@ -70,7 +70,7 @@ function readSmall(path: string): string | undefined {
     const bytes = Buffer.alloc(LONGEST);
     return bytes.toString('utf8', 0, readSync(file, bytes, 0, LONGEST, 0));
   } catch {
-    return undefined; // it can't be read, and the directory counts as one without git
+    return undefined; // unreadable: the directory counts as one without git
   } finally {
     if (file !== undefined) closeSync(file);
   }
@@ -85,6 +85,6 @@ function statOf(path: string): ReturnType<typeof statSync> {
   try {
     return statSync(path, { throwIfNoEntry: false });
   } catch {
-    return undefined; // behind a file, a loop of links, or not ours to see
+    return undefined; // below a file, a loop of links, or not accessible
   }
 }

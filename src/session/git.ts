@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { CofferError } from '../errors.ts';
 import { type GitDirectory, isReadable } from './git-directory.ts';
 
-/** How long git may take, in milliseconds, and what ends it before. */
+/** How long git may take, in milliseconds, and a signal that ends it earlier. */
 export interface GitOptions {
   readonly limit?: number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -12,7 +12,7 @@ export interface GitOptions {
 
 /**
  * Asks git about a repository that may come from a stranger, and returns what it prints. Nothing in the repository's configuration runs
- * code: git asks no network and no other program, and is started with an environment of its own. Undefined if there is no git in a
+ * code: git uses no network, starts no other program, and gets an environment of its own. Undefined if there is no git in a
  * system directory, if the repository's files could block it, or if it fails. Throws `FAILED` at the limit.
  */
 export async function askGit(
@@ -35,7 +35,7 @@ export async function askGit(
     return stdout.trim() || undefined;
   } catch (cause) {
     const { killed, code } = cause as { killed?: boolean; code?: unknown };
-    // No commit yet, no remote, or somebody else's repository: the project is known by its path then.
+    // No commit yet, no remote, or another user's repository: then the project is known by its path.
     if (killed !== true || code !== null) return undefined;
     const seconds = Math.round(limit / 1000);
     const what = `git has not answered in ${repository.top} within ${seconds} s, so its project is not known`;
@@ -44,7 +44,7 @@ export async function askGit(
 }
 
 /**
- * Returns git from a directory of the system, one that only root can write to. PATH is not used: it often has directories that a project's
+ * Returns the git in a system directory that only root can write to. PATH is not used: it often has directories that a project's
  * packages or a model's tools can write to, such as `node_modules/.bin`.
  */
 export function trustedGit(folders: readonly string[] = SYSTEM): string | undefined {
@@ -58,7 +58,7 @@ const SYSTEM: readonly string[] = WINDOWS
   ? ['C:\\Program Files\\Git\\cmd']
   : ['/usr/bin', '/usr/local/bin', '/bin', '/run/current-system/sw/bin'];
 
-/** Options on the command line win over the repository's own. `rev-list` and `config` need none of these programs. */
+/** Options on the command line override the repository's own. `rev-list` and `config` need none of these programs. */
 const SAFE: readonly string[] = [
   'core.fsmonitor=false',
   `core.hooksPath=${devNull}`,
@@ -90,7 +90,7 @@ const ENVIRONMENT: Readonly<Record<string, string>> = {
   GIT_PAGER: 'cat',
 };
 
-/** Nobody but root may have written the program, or be able to exchange it or a directory on the way to it. */
+/** Tells whether only root can change the program, or replace it or a directory above it. */
 function isRoots(path: string): boolean {
   try {
     const real = realpathSync(path);
@@ -102,6 +102,6 @@ function isRoots(path: string): boolean {
       if (at === dirname(at)) return true;
     }
   } catch {
-    return false; // not in this directory, or not ours to look at
+    return false; // not in this directory, or not accessible
   }
 }

@@ -4,9 +4,10 @@ import { Room } from '../vault/room.ts';
 import type { Vault } from '../vault/vault.ts';
 import { type Event, encodeEvents, isKnown, type NewEvent } from './event.ts';
 import { faultIn } from './event-check.ts';
+import { reread } from './event-lines.ts';
 import { DEEPEST } from './json.ts';
-import { checkName } from './name.ts';
-import { permissionChanges, withoutGrants } from './permissions.ts';
+import { checkName, checkTagBytes } from './name.ts';
+import { revocations } from './permissions.ts';
 import { renumber } from './renumber.ts';
 import { newId, takenIds } from './snapshot.ts';
 import { emptyState, fold } from './state.ts';
@@ -21,9 +22,9 @@ export const IMPORT_LIMIT: number = 256 * 1024 * 1024;
 /** After how much of a text it is asked again whether there is memory for more of it, in UTF-16 units. */
 const ASK_EVERY = 1024 * 1024;
 
-/** How long the texts of an id may be, and how many tags there may be: they go into the list. */
-const ID_LIMIT = 200;
-const TAG_LIMIT = 64;
+/** How long an id may be, which goes into the list: one with a name of a hundred characters outside the BMP has 217 UTF-16 units and more. */
+const ID_LIMIT = 256;
+const REASON_LIMIT = 200;
 
 /** A session as it was exported: every line of it valid. */
 export interface ImportedFile {
@@ -96,8 +97,10 @@ function readHeader(line: string, text: string): Omit<ImportedFile, 'events'> {
   const { uuid, id = uuid, name } = header;
   if (typeof uuid !== 'string' || uuid.length > ID_LIMIT) throw invalid(1, 'uuid is no id');
   if (typeof id !== 'string' || id.length > ID_LIMIT) throw invalid(1, 'id is no id');
-  if (name !== undefined && name !== null) requireName(name, 1);
-  return { uuid, id, name: typeof name === 'string' ? name : undefined };
+  if (name === undefined || name === null) return { uuid, id, name: undefined };
+  if (typeof name !== 'string') throw invalid(1, 'name is no text');
+  requireValid(1, () => checkName(name));
+  return { uuid, id, name };
 }
 
 function parse(line: string, row: number, whole = line): Record<string, unknown> {
@@ -118,16 +121,16 @@ function readEvent(line: string, row: number, before: readonly Event[]): Event {
   const value = parse(line, row);
   const fault = faultIn(value);
   if (fault !== undefined) throw invalid(row, `no event of coffer: ${fault.field} must ${fault.must}`);
-  const event = value as Event;
+  const event = reread(value as Event);
   const last = before.at(-1)?.id ?? 0;
   if (event.id <= last) throw invalid(row, `its id ${event.id} does not rise: the one before is ${last}`);
   const isEarly = event.type === 'message' && before.every(({ type }) => type !== 'begin');
   if (isEarly) throw invalid(row, 'a message before the session begins');
   if (!isKnown(event)) return event;
-  if (event.type === 'name') requireName(event.name, row);
+  if (event.type === 'name') requireValid(row, () => checkName(event.name));
   if (event.type === 'tags') {
-    if (event.tags.length > TAG_LIMIT) throw invalid(row, `more than ${TAG_LIMIT} tags`);
-    for (const tag of event.tags) requireName(tag, row);
+    for (const tag of event.tags) requireValid(row, () => checkName(tag));
+    requireValid(row, () => checkTagBytes(event.tags));
   }
   return event;
 }
@@ -174,9 +177,9 @@ function foreign(header: Record<string, unknown>): string {
   return `not the first line of coffer's JSONL; ${HINT}`;
 }
 
-function requireName(name: unknown, row: number): void {
+function requireValid(row: number, check: () => void): void {
   try {
-    if (typeof name !== 'string' || checkName(name) !== name) throw invalid(row, 'a name that coffer does not give');
+    check();
   } catch (error) {
     if (!isCofferError(error, 'NAME_INVALID')) throw error;
     throw invalid(row, error.message, error);
@@ -193,9 +196,13 @@ function beginAgain(file: ImportedFile, from: string): { events: Event[]; revoke
     emptyState,
     file.events,
   );
-  const parent = { uuid: file.uuid, id: file.id, reason: `imported from ${from}`.slice(0, ID_LIMIT).toWellFormed() };
+  const parent = {
+    uuid: file.uuid,
+    id: file.id,
+    reason: `imported from ${from}`.slice(0, REASON_LIMIT).toWellFormed(),
+  };
   const begin: NewEvent = { type: 'begin', uuid: randomUUID(), directory, branch, worktree, project, parent };
-  const added = permissionChanges(permissions, withoutGrants(permissions));
+  const added = revocations(permissions);
   const revoked = permissions.flatMap(({ rule, decision }) => (decision === 'allow' ? [rule] : []));
   if (file.name !== undefined && name === undefined) added.push({ type: 'name', name: file.name });
   // Recorded now, so that it counts as gone on with: else what keeps the vault small might delete at once what was just brought back.

@@ -1,9 +1,13 @@
 /** How deep values may be nested: writing, printing and searching them recurses. */
 export const DEEPEST: number = 1000;
 
-/** How many values one event may have, and how many UTF-16 units of text: V8 has no string of more than 512 Mi. */
+/** How many values one event may have, and how many bytes as JSON: neither V8 nor a segment has a line of more than 512 MiB. */
 const MOST_VALUES = 16 * 1024 * 1024;
-const MOST_TEXT = 256 * 1024 * 1024;
+const MOST_BYTES = 256 * 1024 * 1024;
+
+/** How many bytes of JSON one UTF-16 unit of text takes at most (`\u0000`), and one value beside its text (a number and a comma). */
+const UNIT_BYTES = 6;
+const VALUE_BYTES = 32;
 
 /** Tells whether a value, as JSON.parse returns it, is nested deeper than {@link DEEPEST}. */
 export function isTooDeep(value: unknown, left: number = DEEPEST): boolean {
@@ -13,20 +17,40 @@ export function isTooDeep(value: unknown, left: number = DEEPEST): boolean {
 }
 
 /**
- * Copies a value that JSON can hold exactly: what is read back of it equals the copy. Fields that are undefined are left out.
+ * Copies a value that JSON can hold exactly: what is read back of it equals the copy. Fields that are undefined, keys that are symbols and
+ * named properties of lists are left out, as JSON.stringify does.
  * Throws TypeError naming the field for whatever JSON would change, drop or refuse, and for what is nested too deep or too large.
  */
 export function copyJson(value: unknown): unknown {
-  return new Copy().of(value);
+  const copying = new Copy();
+  const copy = copying.of(value);
+  if (copying.most > MOST_BYTES && !fits(copy)) throw new TypeError(`the event ${TOO_LARGE}`);
+  return copy;
 }
 
+function fits(copy: unknown): boolean {
+  try {
+    return Buffer.byteLength(JSON.stringify(copy)) <= MOST_BYTES;
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return false; // it is longer than a string can be
+  }
+}
+
+const TOO_LARGE = 'is too large: an event has at most 256 MiB as JSON';
+
 class Copy {
-  /** The objects that the value being copied lies in: one that is in itself has no end. */
+  /** The objects around the value being copied, to detect a cycle. */
   readonly #around = new Set<object>();
   /** The fields and indices that lead to it. */
   readonly #path: (string | number)[] = [];
   #values = 0;
   #text = 0;
+
+  /** At least as many bytes as what was copied takes as JSON. */
+  get most(): number {
+    return this.#text * UNIT_BYTES + this.#values * VALUE_BYTES;
+  }
 
   of(value: unknown): unknown {
     this.#values++;
@@ -49,7 +73,7 @@ class Copy {
 
   #inside(value: object): unknown {
     if (this.#around.size === DEEPEST) throw this.#fault(`is nested deeper than ${DEEPEST} levels`);
-    if (this.#around.has(value)) throw this.#fault('refers to what it is a part of');
+    if (this.#around.has(value)) throw this.#fault('refers to an object that contains it');
     this.#around.add(value);
     const copy = Array.isArray(value) ? this.#list(value) : this.#object(value);
     this.#around.delete(value);
@@ -64,7 +88,7 @@ class Copy {
 
   #object(value: object): object {
     const parent: unknown = Object.getPrototypeOf(value);
-    // An Object.prototype of another realm, too, is known by having no prototype itself.
+    // The Object.prototype of any realm is recognised by having no prototype itself.
     const isPlain = parent === null || Object.getPrototypeOf(parent) === null;
     if (!isPlain) throw this.#fault(`is a ${value.constructor?.name || 'class instance'}, not a plain object`);
     const copy: Record<string, unknown> = {};
@@ -87,7 +111,7 @@ class Copy {
 
   #count(text: string): void {
     this.#text += text.length;
-    if (this.#text > MOST_TEXT) throw this.#fault('is too large: an event has at most 256 Mi characters');
+    if (this.#text > MOST_BYTES) throw this.#fault(TOO_LARGE);
   }
 
   #fault(what: string): TypeError {
@@ -99,8 +123,8 @@ class Copy {
   }
 }
 
-/** How many fields of a path an error names: that of something nested too deep has a thousand. */
+/** How many fields of a path an error names: the path of a value nested too deep has a thousand. */
 const SHOWN = 12;
 
-/** As an assignment makes a property; to `__proto__` it would set the prototype instead. */
+/** The attributes that an assignment gives a property; one to `__proto__` would set the prototype instead. */
 const OWN = { writable: true, enumerable: true, configurable: true };

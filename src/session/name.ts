@@ -3,6 +3,9 @@ import { CofferError } from '../errors.ts';
 /** The most characters a name may have, after trimming. */
 const NAME_LIMIT = 100;
 
+/** How many bytes the tags of a session may have as JSON: they have to fit a summary. */
+const TAG_BYTES = 2800;
+
 /** Control characters, line separators, and marks that reverse the direction of what a terminal shows. */
 const FORBIDDEN = /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/u;
 
@@ -16,4 +19,11 @@ export function checkName(name: string): string {
   }
   if (FORBIDDEN.test(trimmed)) throw new CofferError('NAME_INVALID', 'a name can have no control characters');
   return trimmed;
+}
+
+/** Checks that the tags of a session, each a name, fit together. Throws `NAME_INVALID`. */
+export function checkTagBytes(tags: readonly string[]): void {
+  const bytes = Buffer.byteLength(JSON.stringify(tags));
+  if (bytes <= TAG_BYTES) return;
+  throw new CofferError('NAME_INVALID', `tags must have at most ${TAG_BYTES} bytes as JSON, not ${bytes}`);
 }

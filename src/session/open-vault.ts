@@ -42,9 +42,9 @@ export interface OpenOptions {
  * Opens the vault in a directory, by default the one the `coffer` command uses, with its key: at first use one is
  * made and put into the keychain, once per directory, however many processes come at the same time.
  * A rotation of the key that was interrupted is brought to its end.
- * The directory's key is remembered in the known vaults; a vault.json that is not as coffer wrote it is told by {@link VaultRecord.distrust}.
- * Throws `KEY_*` where the key can't be had, `PASSPHRASE_WRONG`, `NEWER_VERSION`, `NOT_SAVED`, `UNAUTHENTIC` where vault.json can't be believed
- * and nothing else says which key is right, `FAILED` where others can write to the directory.
+ * The directory's key is remembered in the known vaults; {@link VaultRecord.distrust} tells if vault.json is not as coffer wrote it.
+ * Throws `KEY_*` where the key can't be had, `PASSPHRASE_WRONG`, `NEWER_VERSION`, `NOT_SAVED`, `UNAUTHENTIC` if vault.json can't be trusted
+ * and nothing else says which key is right, `FAILED` if others can write to the directory.
  *
  * @example
  * ```ts

@@ -11,7 +11,7 @@ export function permissionChanges(before: State['permissions'], wanted: State['p
   ];
 }
 
-/** Tells whether a session has that rule already. */
+/** Tells whether a session already has that rule. */
 export function isDecided(permissions: State['permissions'], wanted: Permission): boolean {
   return permissions.some((one) => isSame(one, wanted));
 }
@@ -21,9 +21,15 @@ export function permissionEvent({ rule, decision, directory, unsandboxed }: Perm
   return { type: 'permission', rule, decision, directory, unsandboxed: unsandboxed || undefined };
 }
 
-/** Returns the rules that allow nothing: what a session starts with whose grants nobody here has given. */
+/** Returns only the rules that deny: a session starts with these if its grants were not given here. */
 export function withoutGrants(permissions: State['permissions']): State['permissions'] {
   return permissions.filter(({ decision }) => decision === 'deny');
+}
+
+/** Returns the events that revoke every grant, wherever it holds: its directory may be told by an event that is lost. */
+export function revocations(permissions: State['permissions']): NewEvent[] {
+  const rules = new Set(permissions.filter(({ decision }) => decision === 'allow').map(({ rule }) => rule));
+  return [...rules].map((rule) => ({ type: 'permission', rule, decision: 'revoke' }));
 }
 
 function isSamePlace(one: Permission, other: Permission): boolean {

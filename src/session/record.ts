@@ -3,13 +3,13 @@ import type { Event, NewEvent } from './event.ts';
 import { goingOn } from './origin.ts';
 import { emptyState, fold, isRemark, type State } from './state.ts';
 
-/** What a session has recorded, saved or not: its events, which nobody else changes, and what they come to. */
+/** What a session has recorded, saved or not: its own copies of the events, and the state that they fold to. */
 export class SessionRecord {
   #events: Event[];
   #state: State;
   #isLive: boolean;
 
-  /** `isLive`: the conversation begins here, instead of being resumed later or never. */
+  /** `isLive`: the conversation begins here; otherwise it is resumed later, if at all. */
   constructor(events: Event[], isLive: boolean) {
     this.#events = events;
     this.#state = fold(emptyState, events);
@@ -24,7 +24,7 @@ export class SessionRecord {
     return this.#state;
   }
 
-  /** Whether the conversation was begun or resumed here: notes about a session do neither. */
+  /** Whether the conversation was begun or resumed here. Notes about a session do neither. */
   get isLive(): boolean {
     return this.#isLive;
   }
@@ -38,11 +38,11 @@ export class SessionRecord {
     const ts = Date.now();
     let id = this.#state.lastEvent;
     const events = added.map((event): Event => ({ id: ++id, ts, ...event }));
-    for (const event of events) this.#events.push(event); // any number of them: a call takes only so many arguments
+    for (const event of events) this.#events.push(event); // not spread: the number of arguments of a call is limited
     this.#state = fold(this.#state, events);
   }
 
-  /** Replaces all events; those that are not recorded here already are copied. Throws TypeError, naming the field. */
+  /** Replaces all events, copying those that are not recorded here already. Throws TypeError, naming the field. */
   replace(events: readonly Event[]): void {
     this.#events = acceptRecord(events, new Set(this.#events));
     this.#state = fold(emptyState, this.#events);

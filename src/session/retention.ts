@@ -4,7 +4,7 @@ import type { Row } from './row.ts';
 export interface Policy {
   /** How many unnamed sessions are kept, the newest; the present one is always among them. */
   readonly maxSessions?: number | undefined;
-  /** How many days a session is kept that nobody went on with, counted back from the newest session: a clock may be wrong. */
+  /** How many days a session is kept after its last use, counted back from the newest session because a clock may be wrong. */
   readonly retentionDays?: number | undefined;
 }
 
@@ -45,8 +45,8 @@ export function clockTrouble(rows: readonly Row[], now: number): string | undefi
 }
 
 /**
- * Tells whether age would take every session but the newest one and those kept in any case, or everything from before a gap of more than 30
- * days: sooner than that the clock was wrong when the newest were saved. Somebody is to be asked first.
+ * Tells whether the age limit would delete every session except the newest one and those always kept, or everything from before a gap of more
+ * than 30 days: more likely, the clock was wrong when the newest were saved. Then the user must be asked first.
  */
 export function takesAll(rows: readonly Row[], policy: Policy, now: number): boolean {
   const old = new Set(tooOld(rows, policy, now).map(([fileId]) => fileId));
@@ -80,7 +80,7 @@ function tooOld(rows: readonly Row[], { retentionDays }: Policy, now: number): [
     ]);
 }
 
-/** When the newest session was saved; the time of a file that does not open says nothing of that. */
+/** When the newest session was saved, ignoring files that do not open. */
 function newestOf(rows: readonly Row[]): number {
   return rows.reduce((latest, { updated, unreadable }) => (unreadable ? latest : Math.max(latest, updated)), 0);
 }

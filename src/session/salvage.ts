@@ -6,7 +6,7 @@ import { isThere, locateFile, type SalvagedFile, salvageFile, sealedPath } from 
 import type { Vault } from '../vault/vault.ts';
 import { type Event, encodeEvents, MergedEvents, type NewEvent } from './event.ts';
 import { readLines } from './event-lines.ts';
-import { permissionChanges, withoutGrants } from './permissions.ts';
+import { revocations } from './permissions.ts';
 import { renumber } from './renumber.ts';
 import type { Row } from './row.ts';
 import { newId, takenIds } from './snapshot.ts';
@@ -27,7 +27,7 @@ export interface Salvage {
   readonly messages: number;
   readonly before: number | undefined;
   readonly lost: readonly Lost[];
-  /** Whether the file is damaged; else it is a copy that was somewhere else than in its place. */
+  /** Whether the file is damaged; otherwise it is a copy that was not in its place. */
   readonly damaged: boolean;
   /** Where the file is, and stays. */
   readonly path: string;
@@ -142,7 +142,7 @@ function beginAgain(file: SalvagedFile, found: readonly Event[]): Event[] {
   const { worktree, project } = before;
   const begin: NewEvent = { type: 'begin', uuid: randomUUID(), directory, branch, worktree, project, parent };
   // The event that revoked a grant may be what is lost.
-  const added = permissionChanges(before.permissions, withoutGrants(before.permissions));
+  const added = revocations(before.permissions);
   if (summary && summary.model !== '' && before.model === '') added.push({ type: 'model', model: summary.model });
   const isNamed = summary?.kind === 'session' && summary.name !== undefined && before.name === undefined;
   if (isNamed && summary.name !== undefined) added.push({ type: 'name', name: summary.name });

@@ -115,13 +115,18 @@ export class Session implements AsyncDisposable {
   }
 
   /**
-   * Replaces the events recorded, and the file with them: what they no longer have is gone from it. Durable when it resolves. Throws as
-   * {@link append}.
+   * Replaces the events recorded until now, and the file with them: what they no longer have is gone from it. What is recorded meanwhile
+   * stays behind them. Durable when it resolves. Throws as {@link append}.
    */
   async rewrite(events: readonly Event[]): Promise<void> {
     if (this.#ended) throw new TypeError('the session is closed');
-    await this.#queue;
-    this.#record.replace(events);
+    const { length } = this.#record.events;
+    let saves: Promise<void>;
+    do {
+      saves = this.#queue;
+      await saves;
+    } while (saves !== this.#queue);
+    this.#record.replace([...events, ...this.#record.events.slice(length)]);
     this.#touched = true;
     const { file } = this.#writable ?? {};
     if (file === undefined) return;

@@ -11,7 +11,7 @@ import { eventsOf } from './beginning.ts';
 import type { Conflict } from './conflicts.ts';
 import { type Grown, gatherEvents, readOn } from './decoding.ts';
 import type { Imported } from './import.ts';
-import { withoutGrants } from './permissions.ts';
+import { revocations, withoutGrants } from './permissions.ts';
 import { describeTorn, type Row, toRows } from './row.ts';
 import type { Salvage } from './salvage.ts';
 import { selectRow } from './select.ts';
@@ -85,7 +85,7 @@ export class Sessions implements AsyncDisposable {
     return this.#vault.record.recover(asks);
   }
 
-  /** Whether vault.json is believed, and what can be done if it isn't, or if its key is not here. */
+  /** Whether vault.json is trusted, and what can be done if it isn't, or if its key is not here. */
   get record(): VaultRecord {
     return this.#vault.record;
   }
@@ -105,7 +105,7 @@ export class Sessions implements AsyncDisposable {
     if (now.rolledBack !== undefined && options.acceptOlder !== true)
       throw refuseRolledBack(row.fileId, now.rolledBack);
     const { directory, model, branch, worktree, project } = state;
-    const permissions = await this.#permissionsNow(row, state);
+    const permissions = await this.#permissionsNow(now, state);
     const isSnapshot = row.kind === 'snapshot';
     const { cutAfter } = await import('./fork.ts');
     const cut = cutAfter(events, options.prompts);
@@ -154,7 +154,7 @@ export class Sessions implements AsyncDisposable {
     return selectRow(which, await this.list(), shown);
   }
 
-  /** Reads the copies of sessions under other names that the last {@link list} met, and compares each with its row. Throws `KEY_*`. */
+  /** Reads the copies of sessions under other names that the last {@link list} found, and compares each with its row. Throws `KEY_*`. */
   async conflicts(rows: readonly Row[]): Promise<Conflict[]> {
     return this.#vault.conflicting.length === 0
       ? []
@@ -266,12 +266,20 @@ export class Sessions implements AsyncDisposable {
     await this.close();
   }
 
-  /** The rules of a session as they are now; of a snapshot those of the session it was taken of, which may have revoked some since. */
+  /**
+   * The rules of a session as they are now; of a snapshot those of the session it was taken of, which may have revoked some since. No grant
+   * is left if that can't be read, and of an older copy that was put back.
+   */
   async #permissionsNow(row: Row, state: State): Promise<State['permissions']> {
+    if (row.rolledBack !== undefined) return withoutGrants(state.permissions);
     if (row.kind === 'session' || state.permissions.length === 0) return state.permissions;
     const rows = await this.list();
     const of = rows.find(({ kind, uuid, unreadable }) => kind === 'session' && uuid === state.uuid && !unreadable);
-    return of ? (await this.read(of)).state.permissions : withoutGrants(state.permissions);
+    const now = await (of && this.read(of))?.catch((error: unknown) => {
+      if (!isCofferError(error)) throw error;
+      return undefined;
+    });
+    return now && now.row.rolledBack === undefined ? now.state.permissions : withoutGrants(state.permissions);
   }
 
   /** Tells whether `_autosave` could be pointed at a session; if not, its first save tries again, and tells. */
@@ -286,13 +294,18 @@ export class Sessions implements AsyncDisposable {
   }
 
   async #reopen(row: Row, { acceptOlder, point }: { acceptOlder: boolean; point: boolean }): Promise<Session> {
-    const { events, file, lease, opened } = await gatherEvents(`session ${row.id}`, (onLines) =>
+    const { events, file, lease, opened, rollback } = await gatherEvents(`session ${row.id}`, (onLines) =>
       this.#vault.resume(row.fileId, onLines, acceptOlder),
     );
     const lost = opened.torn && describeTorn(opened.torn);
     const id = decodeSummary(opened.summary).id;
     const written = { file, lease, id, lost, pointed: !point || (await this.#point(row.fileId)) };
-    return this.#track(new Session({ vault: this.#vault, autosave: this.#autosave, events, written }));
+    const session = this.#track(new Session({ vault: this.#vault, autosave: this.#autosave, events, written }));
+    const { permissions } = session.state;
+    // The events that revoked them may be what the older copy lacks.
+    const revoked = rollback ? revocations(permissions) : [];
+    if (revoked.length > 0) await session.record(...revoked);
+    return session;
   }
 
   #track(session: Session): Session {

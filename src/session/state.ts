@@ -47,7 +47,7 @@ export interface State {
   readonly lastEvent: number;
 }
 
-/** What somebody decided that tools may do, or may not. */
+/** A decision about what tools may do, or may not. */
 export interface Permission {
   readonly rule: string;
   readonly decision: 'allow' | 'deny';
@@ -176,7 +176,7 @@ function apply(state: Writable<State>, event: KnownEvent): void {
   }
 }
 
-/** A denial takes the place of every decision about its rule; an allowance that of a denial, and of one for the same directory. */
+/** A denial replaces every decision about its rule; an allowance replaces a denial, and one for the same directory. */
 function decided(state: State, event: Extract<KnownEvent, { type: 'permission' }>): readonly Permission[] {
   const { rule, decision, directory = state.directory, unsandboxed = false } = event;
   const isReplaced = (one: Permission): boolean => {

@@ -20,6 +20,7 @@ export function summarize(state: State, of: Pick<Summary, 'kind' | 'id' | 'uuid'
   const { project, parent } = state;
   return {
     ...of,
+    uuid: clip(of.uuid, PARENT_LIMIT),
     name: clip(of.name, TEXT_LIMIT),
     title: state.title,
     begun: state.begun,

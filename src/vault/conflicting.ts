@@ -28,7 +28,7 @@ export function findConflicting(sessions: string, names: readonly string[]): Con
       return kind === 'session' ? [{ name, path, fileId, keyId }] : [];
     } catch (error) {
       if (!isCofferError(error)) throw error;
-      return []; // whatever that is, it is not a sealed file that this version of coffer knows
+      return []; // not a sealed file that this version of coffer knows
     }
   });
 }

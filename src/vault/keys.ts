@@ -13,7 +13,7 @@ const READINGS = 4;
 
 /**
  * Unlocks the vault: opens the one there is, or makes one at first use. Never makes a second key while sealed files exist. A vault.json
- * that is not as coffer wrote it is no reason to throw, as long as the key known for the directory can be had: `distrust` says so.
+ * that is not as coffer wrote it does not make it throw as long as the key known for the directory can be had: `distrust` reports it.
  * Throws `KEY_*`, `PASSPHRASE_WRONG`, `NOT_SAVED`, `UNAUTHENTIC`, and `FAILED` where others can write to the directory.
  */
 export async function unlockVault(options: KeyOptions): Promise<Unlocked> {
@@ -38,7 +38,7 @@ export async function unlockVault(options: KeyOptions): Promise<Unlocked> {
   }
 }
 
-/** What a first use takes is loaded for one alone. */
+/** The code of a first use is loaded only for one. */
 async function begin(options: KeyOptions): Promise<Unlocked | undefined> {
   const { firstUse } = await import('./keys/first-use.ts');
   return firstUse(options);
@@ -77,7 +77,7 @@ async function openFound(options: KeyOptions, record: FoundFile, pinned: string 
   }
 }
 
-/** Gets the keys that the record names. What it says of where they are may be wrong: then the pinned one is looked for elsewhere. */
+/** Gets the keys that the record names. It may be wrong about where they are: then the pinned one is looked for elsewhere. */
 async function openRecorded(
   options: KeyOptions,
   file: VaultFile,
@@ -98,7 +98,7 @@ function isGone(error: CofferError): boolean {
   return isCofferError(error, 'KEY_NOT_FOUND', 'KEY_ABSENT');
 }
 
-/** The record's own key can't be had, or must not be: the one that is known here opens what it opens. Throws `error` without it. */
+/** Unlocks with the key known here because the record's own can't be had, or must not be used. Throws `error` if that can't be had either. */
 async function withoutIt(
   options: KeyOptions,
   record: FoundFile,
@@ -146,7 +146,7 @@ async function genuine(
   counter: number | undefined,
   pinned: string | undefined,
 ): Promise<Unlocked> {
-  // Only what is authenticated is pinned: once it is, a record without a MAC is not believed any more.
+  // Only what is authenticated is pinned: once it is, a record without a MAC is no longer trusted.
   if (counter !== undefined && pinned !== found.key.id) await known.note(directory, { key: found.key.id });
   return { ...found, retiring, how: 'opened', named: namedIn(file), counter };
 }
@@ -155,11 +155,11 @@ async function genuine(
 async function distrusted(
   options: KeyOptions,
   found: Found,
-  { file }: FoundFile,
-  { error, maySeal }: Distrust,
+  { file, text }: FoundFile,
+  { error, maySeal }: Omit<Distrust, 'text'>,
 ): Promise<Unlocked> {
   const retiring = await otherKey(options, found);
-  return { ...found, retiring, how: 'opened', named: namedIn(file), distrust: { error, maySeal } };
+  return { ...found, retiring, how: 'opened', named: namedIn(file), distrust: { error, maySeal, text } };
 }
 
 async function otherKey(options: KeyOptions, { key, retiring, backend }: Found): Promise<VaultKey | undefined> {

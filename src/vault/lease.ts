@@ -51,8 +51,8 @@ export class Lease {
 }
 
 /**
- * Makes sure that nobody holds the lease of a session, and removes what one that died left of it. It takes no byte and no file of the disk,
- * and nobody can take the lease while `locks/vault` is held, under which it must be called. Throws `SESSION_IN_USE` with who holds it.
+ * Makes sure that no process holds the lease of a session, and removes what a dead process left of it. Needs no free byte or inode. Must be
+ * called under `locks/vault`, so that no process can take the lease meanwhile. Throws `SESSION_IN_USE` with its holder.
  */
 export function requireUnleased(locks: string, fileId: string): void {
   const path = join(locks, fileId);

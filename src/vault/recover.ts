@@ -44,7 +44,7 @@ export interface Recovered {
   readonly missing?: string | undefined;
 }
 
-/** What a recovery came to; without keys if they are at hand, and are got as ever. */
+/** The result of a recovery; without keys if they are available already, and looked up as usual. */
 type Recovering = Omit<Recovered, 'unlocked'> & { readonly unlocked: Unlocked | undefined };
 
 /** The keys that a secret opened. */

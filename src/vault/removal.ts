@@ -8,7 +8,7 @@ import type { Seen } from './seen.ts';
 import type { Unlocking } from './unlocking.ts';
 
 /**
- * Removes a sealed file with its mark. It takes no byte and no file of the disk: `locks/vault` is there already but in a copy of a vault.
+ * Removes a sealed file with its mark. Needs no free byte or inode: `locks/vault` exists already, except in a copy of a vault.
  * Throws `SESSION_IN_USE`, `SESSION_NOT_FOUND`, `FAILED`, `NOT_SAVED`, `KEY_*`.
  */
 export async function deleteSealed(place: VaultDirectory, seen: Seen, keys: Unlocking, fileId: string): Promise<void> {
@@ -17,7 +17,7 @@ export async function deleteSealed(place: VaultDirectory, seen: Seen, keys: Unlo
   } catch (error) {
     const isFull = isCofferError(error, 'NOT_SAVED') && isSystemError(error.cause, 'ENOSPC', 'EDQUOT');
     if (!isFull || statsOf(place.vaultLock) !== undefined) throw error;
-    // Nobody has the turn, and there is no room for anybody to take it; whoever holds the session is found all the same.
+    // No process has the turn, and there is no room for one to take it; a process that holds the session is found all the same.
     removeSealed(place, seen, await keys.unlock(), fileId);
   }
 }

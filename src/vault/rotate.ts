@@ -196,7 +196,7 @@ async function reseal(
 ): Promise<Rotated> {
   const file = requireGenuine(place, keys);
   const from = file.retiring ?? '';
-  // Before anything is sealed with it: the old key, which the certificate opens with, is gone in the end.
+  // Before anything is sealed with the new key: the old one, which opens the certificate, is gone in the end.
   await known.settle(place.root, file.key);
   const marked = seen.read(keys).lines.marks;
   const marks = new Map<string, Mark>();
@@ -205,7 +205,7 @@ async function reseal(
   // What is sealed with the old key and can be made again is not worth resealing.
   place.dropCaches();
   for (const directory of [place.root, place.quarantine]) sweepTemps(directory, () => true);
-  const paths = carrierPaths(place).filter((path) => path !== place.seen && mayCarry(path, from));
+  const paths = carrierPaths(place).filter((path) => path !== place.seen && mayCarry(path, from, keys.retiring));
   for (const [index, path] of paths.entries()) {
     onProgress(index, paths.length);
     try {
@@ -233,8 +233,8 @@ async function reseal(
 }
 
 /**
- * What does not carry the new key at the end: the old one is kept because of it. What has no header of ours, a link or a pipe in a session's
- * place, can't carry any; and in quarantine only what may carry the old one counts.
+ * Lists files that do not carry the new key at the end: the old key is kept because of them. A file without a coffer header, or a link or a
+ * pipe in a session's place, carries no key; in quarantine only files that may carry the old key count.
  */
 function strangers(place: VaultDirectory, { key, retiring = '' }: VaultFile, known: readonly Remaining[]): Remaining[] {
   const told = new Set(known.map(({ path }) => path));
@@ -249,7 +249,7 @@ function strangers(place: VaultDirectory, { key, retiring = '' }: VaultFile, kno
   });
 }
 
-/** Drops the key that was replaced, if its certificate says so. One that is gone already needs none. Throws `KEY_*`, `UNAUTHENTIC`. */
+/** Drops the key that was replaced, if its certificate says so. A key that is gone already needs none. Throws `KEY_*`, `UNAUTHENTIC`. */
 async function retire(keyring: Keyring, file: VaultFile, keys: RotatingKeys, home: HomeOptions): Promise<void> {
   const from = file.retiring ?? '';
   const old = keys.retiring ?? (await lookUp(home, from, file.backend));

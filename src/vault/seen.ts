@@ -109,7 +109,7 @@ export class Seen {
     if (marks.length > 0) this.record(keys, new Map(marks));
   }
 
-  /** Puts the counter of a vault.json that was just written on record, if there are marks. Never throws, as {@link record}. */
+  /** Records the counter of a vault.json that was just written, if there are marks. Never throws, like {@link record}. */
   note(keys: Keys): void {
     if (this.#place.hasSeen) this.#change(keys, new Map());
   }

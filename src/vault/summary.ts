@@ -79,7 +79,7 @@ const isProject: Check = (value) =>
 const isTexts: Check = (value) => Array.isArray(value) && value.every(isText);
 const isFlag: Check = (value) => typeof value === 'boolean';
 
-/** What a list can do nothing without. */
+/** The fields that a list can't do without. */
 const identity = { kind: oneOf('session', 'snapshot'), id: isText, uuid: isText };
 
 const summaryChecks: Readonly<Record<keyof Summary, Check>> = {

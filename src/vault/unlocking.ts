@@ -19,7 +19,7 @@ export interface UnlockOptions
   extends Pick<KeyOptions, 'askPassphrase' | 'askProtection' | 'choice' | 'env' | 'keyring'> {
   /** Where the known vaults are. Default: beside the settings. */
   readonly config?: string | undefined;
-  /** Called once for each reason why vault.json is not believed. */
+  /** Called once for each reason why vault.json is not trusted. */
   readonly onDistrust?: ((error: CofferError) => void) | undefined;
   /** Called once a wait for the keychain has taken two seconds, and at once when the keychain shows an unlock prompt. */
   readonly onWait?: ((wait: Wait) => void) | undefined;
@@ -40,7 +40,7 @@ export class Unlocking {
   readonly #onUnlocked = new Set<() => void>();
   /** Watches how long the keychain takes to answer. */
   readonly waits: Waits;
-  /** The keys that this user's vaults had when they were opened last. */
+  /** The keys of the vaults that this user has opened. */
   readonly known: KnownVaults;
   /** What is known of the keys without asking. */
   current: Unlocked | undefined;
@@ -111,7 +111,7 @@ export class Unlocking {
   stopWaiting(): boolean {
     if (this.#waiting === 0) return false;
     const { promise, reject } = this.#stop;
-    promise.catch(() => undefined); // perhaps no call is left that waits
+    promise.catch(() => undefined); // there may be no waiting call left
     this.#stop = Promise.withResolvers<never>();
     reject(new CofferError('KEY_TIMEOUT', 'stopped waiting for the vault key', { reason: UNANSWERED }));
     return true;
@@ -122,9 +122,13 @@ export class Unlocking {
     this.#onUnlocked.add(work);
   }
 
-  /** Tells whether vault.json names other keys by now. While it can't be read, what was opened goes on being used. */
-  isReplaced({ named }: Unlocked): boolean {
+  /**
+   * Tells whether vault.json names other keys by now or, if it was not believed, says anything else. While it can't be read, what was opened
+   * goes on being used.
+   */
+  isReplaced({ named, distrust }: Unlocked): boolean {
     try {
+      if (distrust) return findVaultFile(this.#place.root).text !== distrust.text;
       const file = readVaultFile(this.#place.root);
       return file !== undefined && (file.key !== named.key || file.retiring !== named.retiring);
     } catch (error) {

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { VaultKey } from '../envelope/key.ts';
 import { CofferError, isCofferError } from '../errors.ts';
-import { openReader } from '../files/reader.ts';
+import { openReader, statsOf } from '../files/reader.ts';
 import { createFile, replaceFile, replaceFileSync } from '../files/replace.ts';
 import { isInteger, wrongField } from './fields.ts';
 import { type AuthenticatedFile, authenticated } from './keys/record.ts';
@@ -61,7 +61,7 @@ export function findVaultFile(directory: string): FoundFile {
 }
 
 /**
- * Makes `vault.json`, complete, durable and with its MAC, if there is none: of several processes one wins.
+ * Creates `vault.json`, complete, durable and with its MAC, if there is none: of several processes one wins.
  * Returns the record; undefined for those that did not win. Throws `NOT_SAVED`, `DURABILITY_UNKNOWN`.
  */
 export async function createVaultFile(
@@ -81,7 +81,7 @@ export async function createVaultFile(
 
 /**
  * Overwrites `vault.json`, with the next counter (above `least`) and a MAC under `key`, and returns what it says now. Durable when it
- * resolves. Call under `locks/vault`, with what was read under it and verified. Throws `NOT_SAVED`, `DURABILITY_UNKNOWN`.
+ * resolves. Must be called under `locks/vault`, with what was read and verified under it. Throws `NOT_SAVED`, `DURABILITY_UNKNOWN`.
  */
 export async function replaceVaultFile(
   directory: string,
@@ -94,7 +94,7 @@ export async function replaceVaultFile(
   return record;
 }
 
-/** Does what {@link replaceVaultFile} does, synchronously. */
+/** Like {@link replaceVaultFile}, but synchronous. */
 export function replaceVaultFileSync(directory: string, file: VaultFile, key: VaultKey): AuthenticatedFile {
   const record = authenticated(file, key);
   replaceFileSync(vaultFilePath(directory), [encode(record)]);
@@ -118,6 +118,7 @@ function readText(path: string): string | undefined {
     return reader.at(0, size).toString('utf8');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    if (statsOf(path)?.isFile() === false) throw damaged(path, 'it is not a regular file', error);
     throw error;
   }
 }

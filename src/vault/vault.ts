@@ -128,7 +128,11 @@ export class Vault {
    * Writes nothing to the file. Throws `SESSION_IN_USE`, `SESSION_NOT_FOUND`, `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_*`, and
    * `ROLLED_BACK` where it is not as it was seen, unless `acceptOlder`.
    */
-  async resume(fileId: string, onLines: OnLines, acceptOlder = false): Promise<Writable & { opened: Opened }> {
+  async resume(
+    fileId: string,
+    onLines: OnLines,
+    acceptOlder = false,
+  ): Promise<Writable & { opened: Opened; rollback: Rollback | undefined }> {
     return this.unlocking.locked(async (unlocked) => {
       const lease = Lease.take(this.#place.locks, fileId);
       try {
@@ -138,7 +142,7 @@ export class Vault {
         if (rollback && !acceptOlder) throw refuseRolledBack(fileId, describeRollback(rollback));
         const file = new SealedFile(this.#place.path(fileId), fileId, unlocked.key);
         file.adopt(opened, countingDown(opened, onLines), rollback?.seen.generation);
-        return { file, lease, opened };
+        return { file, lease, opened, rollback };
       } catch (error) {
         lease.release();
         throw error;

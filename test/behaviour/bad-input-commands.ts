@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { CofferError } from '../../src/errors.ts';
 import { FakeTerminal, runHere } from '../cli/fake-terminal.ts';
 import { HANGS } from '../support/patience.ts';
+import { PROGRAM } from '../support/program.ts';
 import type { Subject } from './bad-input-vault.ts';
 
 /**
@@ -102,8 +102,7 @@ export async function endApart(
   env: Record<string, string>,
   launcher: readonly string[] = [],
 ): Promise<Ended> {
-  const main = join(import.meta.dirname, '../../src/cli/main.ts');
-  const [file = '', ...args] = [...launcher, process.execPath, main, ...command.args(subject)];
+  const [file = '', ...args] = [...launcher, process.execPath, PROGRAM, ...command.args(subject)];
   // Another user can't write where coverage is measured, and Node would say so.
   const quiet = launcher.length === 0 ? {} : { NODE_V8_COVERAGE: '' };
   const child = spawn(file, args, {

@@ -113,7 +113,7 @@ export const states: readonly State[] = [
     tells: unread,
   },
   ...[linked, asDirectory, asPipe].flatMap((put) => [
-    { name: `with ${put.what} as vault.json`, apply: put.on('vault.json'), codes: all(1) },
+    { name: `with ${put.what} as vault.json`, apply: put.on('vault.json'), codes: { ...all(13), ...readable } },
     {
       ...{ name: `with ${put.what} as seen`, apply: put.on('seen'), codes: { doctor: 13 } },
       tells: put === asDirectory ? unguarded : {},

@@ -4,8 +4,7 @@ import { delimiter, join } from 'node:path';
 import { describe, expect, it, type TestContext } from 'vitest';
 import { makePlace, type Place } from '../support/coffer.ts';
 import { HANGS } from '../support/patience.ts';
-
-const main = join(import.meta.dirname, '../../src/cli/main.ts');
+import { PROGRAM } from '../support/program.ts';
 
 /** Skips the running test where a shell is missing; fails it instead where CI has promised to have everything. */
 function requireShell(context: TestContext, shell: string): void {
@@ -21,7 +20,7 @@ async function withCoffer(place: Place): Promise<Record<string, string>> {
   const bin = join(place.root, 'bin');
   mkdirSync(bin);
   const program = join(bin, 'coffer');
-  writeFileSync(program, `#!/bin/sh\nexec '${process.execPath}' '${main}' "$@"\n`);
+  writeFileSync(program, `#!/bin/sh\nexec '${process.execPath}' '${PROGRAM}' "$@"\n`);
   chmodSync(program, 0o755);
   const { COFFER_KEY_FD: _, ...env } = place.env;
   return {

@@ -7,8 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { openVault } from '../../src/session/open-vault.ts';
 import { makePlace, type Place, type Start, usual } from '../support/coffer.ts';
 import { type Bus, requireKeychain, startBus } from '../support/keychain.ts';
-
-const program = join(import.meta.dirname, '../../src/cli/main.ts');
+import { PROGRAM } from '../support/program.ts';
 
 describe('completion of sessions', () => {
   it('offers ids where the keychain is unlocked, and nothing where it is locked, without a prompt or a trace', async (context) => {
@@ -250,7 +249,7 @@ async function everything(place: Place): Promise<string[]> {
 async function bashIn(place: Place): Promise<((...line: string[]) => Promise<string[]>) | undefined> {
   const bin = join(place.root, 'bin');
   await mkdir(bin);
-  await writeFile(join(bin, 'coffer'), `#!/bin/sh\nexec '${process.execPath}' '${program}' "$@"\n`);
+  await writeFile(join(bin, 'coffer'), `#!/bin/sh\nexec '${process.execPath}' '${PROGRAM}' "$@"\n`);
   await chmod(join(bin, 'coffer'), 0o755);
   const script = `source <(coffer completion bash) || exit 9
 COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _coffer; printf '%s\\n' "\${COMPREPLY[@]}"`;

@@ -4,8 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { requireSandbox } from '../chat/tools/support.ts';
 import { makePlace, type Place } from '../support/coffer.ts';
-
-const main = join(import.meta.dirname, '../../src/cli/main.ts');
+import { PROGRAM } from '../support/program.ts';
 
 /** Starts coffer from a shell that has opened some descriptors. */
 function start(
@@ -21,7 +20,7 @@ function start(
     status: code,
     stdout,
     stderr,
-  } = spawnSync('bash', ['-c', script, 'bash', process.execPath, main, ...args], {
+  } = spawnSync('bash', ['-c', script, 'bash', process.execPath, PROGRAM, ...args], {
     cwd: place.project,
     env: { ...own, ...credentials, ...env },
     encoding: 'utf8',

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { requireSandbox } from '../chat/tools/support.ts';
 import { makePlace, type Place } from '../support/coffer.ts';
+import { PROGRAM } from '../support/program.ts';
 
 beforeEach(requireSandbox);
 
@@ -53,7 +54,7 @@ function coffer(place: Place, args: readonly string[], env: Record<string, strin
   mkdirSync(join(place.home, 'sub'), { recursive: true });
   const mounts = ['--dev-bind', '/', '/', '--bind', place.home, home];
   const seen = [...mounts, '--ro-bind', repository, repository, '--bind', place.root, place.root];
-  const program = [process.execPath, join(repository, 'src', 'cli', 'main.ts'), ...args];
+  const program = [process.execPath, PROGRAM, ...args];
   const own = { PATH: place.env['PATH'], HOME: home, COFFER_KEYCHAIN: 'fd', CREDENTIALS_DIRECTORY: place.credentials };
   return spawnSync('bwrap', [...seen, '--', ...program], {
     cwd: place.project,

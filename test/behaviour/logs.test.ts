@@ -2,7 +2,6 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -11,6 +10,7 @@ import { requirePosix } from '../files/facilities.ts';
 import { makePlace, type Place } from '../support/coffer.ts';
 import { startModelServer } from '../support/model-server.ts';
 import { HANGS } from '../support/patience.ts';
+import { PROGRAM } from '../support/program.ts';
 import type { Terminal } from '../support/pty.ts';
 
 beforeEach(requirePosix);
@@ -159,9 +159,8 @@ class Follower implements AsyncDisposable {
   #ended = false;
 
   constructor(place: Place, args: readonly string[]) {
-    const program = join(import.meta.dirname, '../../src/cli/main.ts');
     const { COFFER_KEY_FD: _, ...env } = place.env;
-    this.#child = spawn(process.execPath, [program, 'logs', '--follow', ...args], {
+    this.#child = spawn(process.execPath, [PROGRAM, 'logs', '--follow', ...args], {
       cwd: place.project,
       env: { ...env, CREDENTIALS_DIRECTORY: place.credentials },
       stdio: ['ignore', 'pipe', 'pipe'],

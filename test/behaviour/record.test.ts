@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, cp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, type TestContext } from 'vitest';
 import { VaultKey } from '../../src/envelope/key.ts';
@@ -112,12 +112,41 @@ describe('a vault.json that somebody else wrote', () => {
     expect(chat).toMatchObject({ code: 0, stdout: 'echo: meanwhile\n' });
     const repaired = await at.run(['key', 'repair']);
     expect(repaired).toMatchObject({ code: 0, stdout: expect.stringContaining(`for key ${record.key}`) });
-    if (!isSlots) expect(repaired.stdout).toContain('passphrase or recovery code that the vault had is lost');
+    expect(repaired.stdout).toContain('any other passphrase or recovery code that the vault had is lost, too');
     expect(await at.run(['sessions'])).toMatchObject({ code: 0, stderr: '' });
     expect(await at.run(['key', 'add-passphrase'], 'words\n')).toMatchObject({ code: 0 });
   });
 
-  it('and the directory of another vault are accepted by coffer key trust alone', async (context) => {
+  it('has the slots named that are lost by its repair', async (context) => {
+    await using at = await machine(context);
+    const added = await at.run(['key', 'add-passphrase'], 'words\n');
+    const [, slot = ''] = /slot ([0-9a-f]{8})/.exec(added.stdout) ?? [];
+    await at.write({ ...(await at.record()), provider: 'theirs' });
+    const repaired = await at.run(['key', 'repair']);
+    expect(repaired).toMatchObject({ code: 0, stdout: expect.stringContaining(`slot ${slot} is lost (passphrase)`) });
+    expect(await at.record()).toMatchObject({ slots: [] });
+  });
+
+  it('of another vault is accepted by coffer key trust alone, which says what has changed', async (context) => {
+    await using at = await machine(context);
+    const { key } = await at.record();
+    const { key: other } = await at.record(at.other);
+    await rm(at.place.data, { recursive: true });
+    await cp(at.other, at.place.data, { recursive: true, verbatimSymlinks: true });
+    expect(await at.run(['sessions'])).toMatchObject({ code: 13, stderr: expect.stringContaining('coffer key trust') });
+    const asked = await at.run(['key', 'trust']);
+    expect(asked).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining(`vault.json names key ${other}, and it is known with key ${key}`),
+    });
+    expect(await at.run(['sessions'])).toMatchObject({ code: 13 });
+    expect(await at.run(['key', 'trust', '--yes'])).toMatchObject({ code: 0 });
+    expect(await at.run(['sessions'])).toMatchObject({ code: 0, stderr: '' });
+  });
+});
+
+describe('a directory that others can write to', () => {
+  it('is refused until coffer key trust accepts it', async (context) => {
     await using at = await machine(context);
     await chmod(at.place.data, 0o777);
     expect(await at.run(['sessions'])).toMatchObject({ code: 1, stderr: expect.stringContaining('coffer key trust') });

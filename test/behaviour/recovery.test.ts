@@ -8,8 +8,7 @@ import { requireStrace } from '../files/facilities.ts';
 import { searchFor } from '../support/canary.ts';
 import { conversation, makePlace, type Place, type Start } from '../support/coffer.ts';
 import { type Bus, requireKeychain, startKeychain } from '../support/keychain.ts';
-
-const main = join(import.meta.dirname, '../../src/cli/main.ts');
+import { PROGRAM } from '../support/program.ts';
 
 const HINT = 'no recovery code: coffer key recovery-code makes one';
 
@@ -206,7 +205,7 @@ describe('a recovery code and the key', () => {
     const trace = join(place.project, 'trace');
     const strace = ['-f', '-qq', '-v', '-s', '65536', '-e', 'trace=execve', '-o', trace];
     const env = Object.fromEntries(Object.entries({ ...place.env, ...usual.env }).filter(([, value]) => value));
-    const child = spawn('strace', [...strace, process.execPath, main, 'recover'], { cwd: place.project, env });
+    const child = spawn('strace', [...strace, process.execPath, PROGRAM, 'recover'], { cwd: place.project, env });
     child.stdin.end(`${code}\n`);
     const [shown, told] = await Promise.all([text(child.stdout), text(child.stderr)]);
     expect(shown).toContain('the key is in the keychain of this machine now');

@@ -118,7 +118,7 @@ describe('coffer key rotate', () => {
     expect(added.code).toBe(0);
     const piped = await place.run(['key', 'rotate'], start);
     expect(piped).toMatchObject({ code: 2, stdout: '' });
-    expect(piped.stderr).toMatch(/nobody is there to answer for passphrase [0-9a-f]{8}/);
+    expect(piped.stderr).toMatch(/there is no terminal to ask for passphrase [0-9a-f]{8}/);
     await using rotation = place.terminal(['key', 'rotate'], start);
     await rotation.waitFor(/passphrase [0-9a-f]{8}.*: /);
     rotation.enter('a wrong one');

@@ -9,9 +9,10 @@ import { describe, expect, it, type TestContext } from 'vitest';
 import { requireSandbox } from '../chat/tools/support.ts';
 import { makePlace, type Place } from '../support/coffer.ts';
 import { type Bus, requireKeychain, startKeychain } from '../support/keychain.ts';
+import { PROGRAM } from '../support/program.ts';
 
 const repository = join(import.meta.dirname, '..', '..');
-const coffer = `'${process.execPath}' '${join(repository, 'src/cli/main.ts')}'`;
+const coffer = `'${process.execPath}' '${PROGRAM}'`;
 
 /** What a person has said in a chat, and the provider's key: neither may come out. */
 const SAID = 'quinces-in-the-cellar';
@@ -25,7 +26,7 @@ const program = `
   const { calls, vault, sandbox, directory } = await json(process.stdin);
   const place = {
     directory, sandbox, env: process.env, commandTimeout: 30_000, maxToolOutput: 1_000_000,
-    protected: await protectedPaths(process.env, vault),
+    protected: protectedPaths(process.env, vault),
   };
   const allow = ['read', 'write', 'command', 'network', 'read:/', 'write:/'];
   const box = new ToolBox({ place, permissions: { allow, deny: [] } });

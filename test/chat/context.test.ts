@@ -228,6 +228,12 @@ describe('tokensOf', () => {
     expect(more).toBeLessThan(2100);
   });
 
+  it('is an estimate where the model counted what no request can have', () => {
+    for (const contextTokens of [2 ** 41, Number.MAX_SAFE_INTEGER, 2 * Number.MAX_SAFE_INTEGER]) {
+      expect(tokensOf({ ...of([user('hello')]), contextTokens })).toBe(tokensOf(of([user('hello')])));
+    }
+  });
+
   it('is an estimate of what would be sent where nothing was counted', () => {
     const messages = [user('x'.repeat(40_000)), said('y'), user('go')];
     expect(tokensOf(of(messages))).toBeGreaterThan(10_000);

@@ -1,9 +1,11 @@
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { copyFileSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { rulesNow } from '../../src/chat/tools/rules.ts';
 import { aboutOf, renderExport } from '../../src/cli/export-text.ts';
 import { rewindOf } from '../../src/session/fork.ts';
+import type { Row } from '../../src/session/row.ts';
 import type { Session } from '../../src/session/session.ts';
 import type { Sessions } from '../../src/session/sessions.ts';
 import { begin, type Home, home, reply, temporaryFolder, user } from '../support/vault.ts';
@@ -73,9 +75,39 @@ async function salvaged({ at, sessions, session }: Story): Promise<Session> {
   return sessions.resume(await sessions.find((await sessions.salvage(path)).id));
 }
 
+/** The session as it comes back of a file that lost its beginning, and with it where a grant from before directories were recorded holds. */
+async function salvagedWithoutBeginning({ at, sessions }: Story): Promise<Session> {
+  const session = begin(sessions);
+  for (let count = 0; count < 3; count++) await session.append(user(randomBytes(400_000).toString('hex')));
+  await session.append({ type: 'permission', rule: 'command', decision: 'allow' });
+  await session.append({ type: 'permission', rule: 'write', decision: 'deny' }, user('two'));
+  const bytes = readFileSync(at.path(session.fileId!));
+  bytes[52 + 60 + 16_400 + 100]! ^= 1;
+  const path = join(temporaryFolder(), session.fileId!);
+  writeFileSync(path, bytes);
+  const salvaged = await sessions.resume(await sessions.find((await sessions.salvage(path)).id));
+  expect(salvaged.state).toMatchObject({ directory: HERE, messageCount: expect.any(Number) });
+  expect(salvaged.events.filter(({ type }) => type === 'begin')).toHaveLength(1);
+  return salvaged;
+}
+
 async function snapshotted({ sessions, session }: Story): Promise<() => Promise<Session>> {
   const { id } = await session.save('kept');
   return async () => sessions.resume(await sessions.find(id));
+}
+
+const OLDER = { acceptOlder: true };
+
+/** The session was put back as it was before its grants were revoked. */
+function putBack(happen: (story: Story, row: Row) => Promise<Session>): (story: Story) => Promise<Session> {
+  return async (story) => {
+    const path = story.at.path(story.session.fileId!);
+    const before = readFileSync(path);
+    await story.revoke();
+    await story.session.close();
+    writeFileSync(path, before);
+    return happen(story, await story.sessions.find(story.session.uuid));
+  };
 }
 
 const table: [string, (story: Story) => Promise<Pick<Session, 'state'>>, string[]][] = [
@@ -90,6 +122,7 @@ const table: [string, (story: Story) => Promise<Pick<Session, 'state'>>, string[
   ['a fork of an import', async (story) => forked({ ...story, session: await imported(story) }, 1), REVOKED],
   ['an import', imported, REVOKED],
   ['what is salvaged of a file that lost the revocation', salvaged, REVOKED],
+  ['what is salvaged of a file that lost its beginning', salvagedWithoutBeginning, REVOKED],
   [
     'a snapshot of before the revocation',
     async (story) => {
@@ -110,6 +143,39 @@ const table: [string, (story: Story) => Promise<Pick<Session, 'state'>>, string[
     },
     REVOKED,
   ],
+  [
+    'a snapshot whose session is damaged where a list does not look',
+    async (story) => {
+      const { at, session } = story;
+      await session.append(user(randomBytes(60_000).toString('hex')));
+      const resume = await snapshotted(story);
+      await session.close();
+      const bytes = readFileSync(at.path(session.fileId!));
+      bytes[bytes.length - 30_000]! ^= 1;
+      writeFileSync(at.path(session.fileId!), bytes);
+      return resume();
+    },
+    REVOKED,
+  ],
+  [
+    'a snapshot whose session was put back as it was before the revocation',
+    async (story) => {
+      const { at, session } = story;
+      const resume = await snapshotted(story);
+      const before = readFileSync(at.path(session.fileId!));
+      await story.revoke();
+      await session.close();
+      writeFileSync(at.path(session.fileId!), before);
+      return resume();
+    },
+    REVOKED,
+  ],
+  [
+    'an older copy that was put back, and accepted',
+    putBack((story, row) => story.sessions.resume(row, OLDER)),
+    REVOKED,
+  ],
+  ['a fork of it', putBack((story, row) => story.sessions.fork(row, OLDER)), REVOKED],
   ['/new', async ({ sessions }) => begin(sessions), ['ask', 'ask', 'ask', 'ask']],
   [
     '/reset',
@@ -145,15 +211,20 @@ it('a grant from before directories were recorded holds where its session was be
   expect((await decisions(session, '/work/other'))[0]).toBe('ask');
 });
 
-it('a directory is the same by whatever link it is named', async () => {
+it('a directory is the same by whatever link it is named, and not by one that was put in its place', async () => {
   const folder = temporaryFolder();
   mkdirSync(join(folder, 'a'));
   copyFileSync('/dev/null', join(folder, 'a', 'x'));
+  symlinkSync('a', join(folder, 'link'));
   await using sessions = await home().open();
   const session = begin(sessions);
   await session.append({ type: 'permission', rule: 'command', decision: 'allow', directory: join(folder, 'a') });
   expect((await decisions(session, join(folder, '.', 'a', '..', 'a')))[0]).toBe('allow');
+  expect((await decisions(session, join(folder, 'link')))[0]).toBe('allow');
   expect((await decisions(session, folder))[0]).toBe('ask');
+  renameSync(join(folder, 'a'), join(folder, 'b'));
+  symlinkSync('b', join(folder, 'a'));
+  expect((await decisions(session, join(folder, 'b')))[0]).toBe('ask');
 });
 
 it.each([

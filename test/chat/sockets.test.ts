@@ -57,6 +57,15 @@ describe('the sockets of a turn', () => {
     expect(JSON.parse(watched.stdout)).toEqual(['MODEL_FAILED', 'MODEL_FAILED', 'MODEL_FAILED', 'MODEL_LIMITED']);
   });
 
+  it('lead through a proxy where NODE_USE_ENV_PROXY says so, unless NO_PROXY has the host', async (context) => {
+    requireStrace(context);
+    const proxy = `127.0.0.1:${await unused()}`;
+    const env = { NODE_USE_ENV_PROXY: '1', HTTP_PROXY: `http://${proxy}`, NO_PROXY: '', no_proxy: '' };
+    const input = { models: ['mock/reply'], provider: { baseURL: server.openai } };
+    expect((await take(input, env)).reached).toEqual([proxy]);
+    expect((await take(input, { ...env, NO_PROXY: '127.0.0.1', no_proxy: '127.0.0.1' })).reached).toEqual([endpoint]);
+  });
+
   it('are none with a demo', async (context) => {
     requireStrace(context);
     const watched = await take({ models: ['demo/eliza', 'demo/echo'], provider: {} }, tempting);

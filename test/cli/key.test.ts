@@ -100,9 +100,9 @@ describe('a vault.json that is not one', () => {
   it.for<[string, (path: string) => void, number]>([
     ['of a newer version', (path) => writeFileSync(path, '{"format":2}'), 14],
     ['damaged', (path) => writeFileSync(path, '{"format":1'), 13],
-    ['a link', (path) => symlinkSync('/etc/hostname', path), 1],
-    ['a directory', (path) => mkdirSync(path), 1],
-    ['a FIFO', (path) => execFileSync('mkfifo', [path]), 1],
+    ['a link', (path) => symlinkSync('/etc/hostname', path), 13],
+    ['a directory', (path) => mkdirSync(path), 13],
+    ['a FIFO', (path) => execFileSync('mkfifo', [path]), 13],
   ])('ends every command in one line, nothing changed: %s', async ([, put, code], context) => {
     requirePosix(context);
     const path = join(folder, 'vault/vault.json');

@@ -204,7 +204,7 @@ describe('loadSettings', () => {
 
 describe('settingsPath', () => {
   it('takes COFFER_CONFIG_DIR before the place of the platform', async () => {
-    expect(await settingsPath({ COFFER_CONFIG_DIR: folder })).toBe(path);
-    expect(await settingsPath({})).toMatch(/coffer.*settings\.json$/);
+    expect(settingsPath({ COFFER_CONFIG_DIR: folder })).toBe(path);
+    expect(settingsPath({})).toMatch(/coffer.*settings\.json$/);
   });
 });

@@ -8,11 +8,11 @@ import type { Readable, Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { commandDocs, slashDocs } from '../../tools/docs-program.ts';
+import { PROGRAM } from '../support/program.ts';
 import { FakeTerminal, runHere } from './fake-terminal.ts';
 import { compare, type Exchange, parseTranscript, type Seen } from './transcript.ts';
 
 const names = readdirSync(import.meta.dirname).filter((name) => name.endsWith('.txt'));
-const program = join(import.meta.dirname, '../../src/cli/main.ts');
 
 let folder: string;
 let env: Record<string, string>;
@@ -101,7 +101,7 @@ function args(exchange: Exchange): string[] {
 
 async function asProcess(exchange: Exchange): Promise<Seen> {
   const key = openSync(join(folder, 'credentials/coffer-key'), 'r');
-  const child = spawn(process.execPath, [program, ...args(exchange)], {
+  const child = spawn(process.execPath, [PROGRAM, ...args(exchange)], {
     cwd: join(folder, 'project'),
     env: { ...env, COFFER_KEY_FD: '3' },
     stdio: ['pipe', 'pipe', 'pipe', key],

@@ -1,8 +1,12 @@
 import { cp, link, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { VaultKey } from '../../src/envelope/key.ts';
+import { authenticated } from '../../src/vault/keys/record.ts';
+import type { VaultFile } from '../../src/vault/keys/shape.ts';
 import { type Said, startStandIn } from '../support/dbus-service.ts';
 import { startBus, startKeychain } from '../support/keychain.ts';
+import { readRecord, writeRecord } from '../support/record.ts';
 import * as dbus from './keychain-states-dbus.ts';
 import { REPOSITORY, type World } from './keychain-states-world.ts';
 
@@ -208,13 +212,16 @@ function item(
 }
 
 /** The same key in the same keychain, and vault.json tells of it otherwise. */
-function recorded(name: string, changes: { backend?: string; provider?: string }): State {
+/** The record as coffer would have written it there: nothing to refuse. */
+function recorded(name: string, changes: { backend?: VaultFile['backend']; provider?: string }): State {
   return {
     name,
     first: 'vault',
-    bring: async ({ place }) => {
-      const path = join(place.data, 'vault.json');
-      await writeFile(path, JSON.stringify({ ...JSON.parse(await readFile(path, 'utf8')), ...changes }));
+    bring: async (world) => {
+      const at = { directory: world.place.data };
+      const [, secret] = await theItem(world);
+      const key = VaultKey.from(Buffer.from(secret, 'base64'));
+      writeRecord(at, authenticated({ ...readRecord(at), ...changes }, key));
     },
   };
 }

@@ -3,15 +3,16 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { makePlace, type Place } from '../support/coffer.ts';
 import { requireMemory } from './room.ts';
+import { SCALE } from './scale.ts';
 import { growBySteps } from './steps.ts';
 
 const PATIENCE = 1_200_000;
 
-describe('a message of a hundred megabytes', () => {
+describe('a message of a hundred megabytes, or of ten', () => {
   it('that is typed is saved, listed, exported and gone on with', async (context) => {
     requireMemory(context, 4);
     await using place = await makePlace();
-    const input = `needle ${'all work and no play '.repeat(4_800_000)}`;
+    const input = `needle ${'all work and no play '.repeat(4_800_000 / SCALE)}`;
     await expectFine(place, ['--model', 'demo/eliza', '--prompt', '-'], input);
     await expectWhole(place, input.length);
   });
@@ -19,7 +20,7 @@ describe('a message of a hundred megabytes', () => {
   it('that a program appends is durable, listed, exported and gone on with', async (context) => {
     requireMemory(context, 4);
     await using place = await makePlace();
-    const size = 100_000_000;
+    const size = 100_000_000 / SCALE;
     await growBySteps(place, { events: 1, atOnce: 1, size });
     await expectWhole(place, size);
   });
@@ -42,15 +43,15 @@ describe('a message of a hundred megabytes', () => {
 });
 
 describe('a session of many tiny events', () => {
-  it('of which there are a million is opened, listed, searched, counted and exported', async (context) => {
+  it('of which there are a million, or a tenth of that, is opened, listed, searched, counted and exported', async (context) => {
     requireMemory(context, 4);
     await using place = await makePlace();
-    const events = 1_000_000;
+    const events = 1_000_000 / SCALE;
     await growBySteps(place, { events, atOnce: 50_000 });
     const rows = await place.listed();
     expect(rows).toMatchObject([{ messages: events }]);
-    const found = await place.run(['sessions', '--search', 'event 999999'], { patience: PATIENCE });
-    expect(found).toMatchObject({ code: 0, stdout: expect.stringContaining('event 999999') });
+    const found = await place.run(['sessions', '--search', `event ${events - 1}`], { patience: PATIENCE });
+    expect(found).toMatchObject({ code: 0, stdout: expect.stringContaining(`event ${events - 1}`) });
     const stats = await place.run(['stats', '--json'], { patience: PATIENCE });
     expect(JSON.parse(stats.stdout)).toMatchObject({ messages: events });
     const file = join(place.root, 'exported.jsonl');

@@ -1,9 +1,11 @@
+import { execFileSync } from 'node:child_process';
 import { chmodSync, chownSync, copyFileSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { trustedGit } from '../../src/session/git.ts';
+import { askGit, trustedGit } from '../../src/session/git.ts';
+import { gitDirectoryOf } from '../../src/session/git-directory.ts';
 import { surroundingsOf } from '../../src/session/project.ts';
-import { requireRoot } from '../chat/tools/support.ts';
+import { requireRoot, requireSandbox } from '../chat/tools/support.ts';
 import { makeRepository } from '../support/repository.ts';
 import { temporaryFolder } from '../support/vault.ts';
 
@@ -54,5 +56,39 @@ describe('git', () => {
         path: 'deep',
       },
     });
+  });
+
+  it('reads the configuration of the repository and no other', async (context) => {
+    const folder = join(temporaryFolder(), 'a');
+    makeRepository(folder);
+    const theirs = join(temporaryFolder(), 'gitconfig');
+    writeFileSync(theirs, '[planted]\n\tkey = value\n');
+    for (const name of ['GIT_CONFIG_SYSTEM', 'GIT_CONFIG_GLOBAL']) {
+      const before = process.env[name];
+      process.env[name] = theirs;
+      context.onTestFinished(() => {
+        if (before === undefined) delete process.env[name];
+        else process.env[name] = before;
+      });
+    }
+    const listed = await askGit(gitDirectoryOf(folder)!, ['config', '--list', '--show-scope'], {});
+    const scopes = new Set(listed?.split('\n').map((line) => line.split('\t')[0]));
+    expect([...scopes].sort()).toEqual(['command', 'local']);
+  });
+
+  it('is not missed: without it a project is known by its path', (context) => {
+    requireSandbox(context);
+    const folder = join(temporaryFolder(), 'a');
+    makeRepository(folder, 'https://example.com/a.git');
+    const source = join(import.meta.dirname, '../../src/session/project.ts');
+    const script = `const { surroundingsOf } = await import(${JSON.stringify(source)});
+      console.log(JSON.stringify(await surroundingsOf(${JSON.stringify(folder)})));`;
+    const found = (...options: string[]): object => {
+      const node = [process.execPath, '--input-type=module', '-e', script];
+      return JSON.parse(execFileSync('bwrap', ['--dev-bind', '/', '/', ...options, ...node], { encoding: 'utf8' }));
+    };
+    expect(found()).toHaveProperty('project.first');
+    const without = { directory: folder, branch: 'trunk' };
+    expect(found('--ro-bind', '/dev/null', trustedGit() ?? '')).toEqual(without);
   });
 });

@@ -70,6 +70,18 @@ describe('an export that is imported', () => {
     expect(state.messageEvents.filter((event) => event <= (state.compaction?.through ?? 0))).toHaveLength(before);
   });
 
+  it('has the names and tags that append accepts, and the id of a snapshot with any name', async () => {
+    await using sessions = await home().open();
+    await using session = begin(sessions);
+    const tags = [' a', 'a ', ...Array.from({ length: 100 }, (_, at) => `tag ${at}`)];
+    await session.append(user('one'), { type: 'name', name: ' a name ' }, { type: 'tags', tags });
+    const snapshot = await session.save('\u{1f600}'.repeat(100));
+    for (const which of [session.uuid, snapshot.id]) {
+      const { id } = await sessions.import((await exportOf(sessions, which)).text, 'x');
+      expect((await sessions.read(await sessions.find(id))).state).toMatchObject({ name: ' a name ', tags });
+    }
+  });
+
   it('allows no tool what it was allowed where it came from', async () => {
     await using sessions = await home().open();
     const allow = { id: 3, ts: 3, type: 'permission', rule: 'command', decision: 'allow' };
@@ -79,6 +91,25 @@ describe('an export that is imported', () => {
     expect((await sessions.read(await sessions.find(id))).state.permissions).toMatchObject([
       { rule: 'write', decision: 'deny' },
     ]);
+  });
+
+  it('takes no grant from a file by hiding it in a line that another version is said to have kept', async () => {
+    await using sessions = await home().open();
+    const kept = (event: object): object => ({ id: 3, ts: 3, type: 'unknown', line: JSON.stringify(event) });
+    const allow = { id: 3, ts: 3, type: 'permission', rule: 'command', decision: 'allow', unsandboxed: true };
+    for (const hidden of [kept(allow), kept(kept(allow)), kept(kept(kept(allow)))]) {
+      const { id, revoked } = await sessions.import(jsonl(header, start, hello, hidden), 'x');
+      expect(revoked).toEqual(['command']);
+      // The second reading is of what the first one wrote.
+      const { id: again } = await sessions.import((await exportOf(sessions, id)).text, 'y');
+      for (const which of [id, again]) {
+        expect((await sessions.read(await sessions.find(which))).state.permissions).toEqual([]);
+      }
+    }
+    const name = { ...kept({ id: 3, ts: 3, type: 'name', name: 'a\u001bb' }), id: 3 };
+    await expect(sessions.import(jsonl(header, start, hello, name), 'x')).rejects.toMatchObject({
+      code: 'IMPORT_INVALID',
+    });
   });
 
   it('keeps what a newer version recorded, fields and all', async () => {
@@ -144,8 +175,8 @@ describe('a broken export', () => {
     ],
     [
       'too many tags',
-      jsonl(header, start, { id: 2, ts: 2, type: 'tags', tags: Array(65).fill('x') }),
-      'line 3: more than 64 tags',
+      jsonl(header, start, { id: 2, ts: 2, type: 'tags', tags: Array(2000).fill('x') }),
+      'line 3: tags must have at most 2800 bytes',
     ],
     [
       'values nested too deep',

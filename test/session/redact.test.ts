@@ -256,6 +256,28 @@ describe('redacting a session', () => {
     expect(JSON.stringify(recorded.events)).not.toContain(SECRET);
   });
 
+  it('keeps what is appended while it waits for an earlier save, and no save overtakes it', async () => {
+    await using sessions = await home().open();
+    await using session = begin(sessions);
+    await session.append(user('sesame-open'));
+    const saves = [session.append(user('before')), redactSession(session, redactionOf('sesame-open'))];
+    saves.push(session.append(user('meanwhile')), session.append(user('after')));
+    await Promise.all(saves);
+    const { state } = await sessions.read(await sessions.find('last'));
+    expect(texts({ state })).toEqual(['[redacted]', 'before', 'meanwhile', 'after']);
+    expect(texts(session)).toEqual(texts({ state }));
+  });
+
+  it('saves a record whose beginning has whatever text for a uuid', async () => {
+    await using sessions = await home().open();
+    await using session = begin(sessions);
+    await session.append(user('one'));
+    const uuid = 'u'.repeat(20_000);
+    await session.rewrite(session.events.map((event) => (event.type === 'begin' ? { ...event, uuid } : event)));
+    await session.append(user('two'));
+    expect((await sessions.read(await sessions.find('last'))).state).toMatchObject({ uuid, messageCount: 2 });
+  });
+
   it('writes nothing where nothing is found', async () => {
     const at = home();
     await using sessions = await at.open();

@@ -7,6 +7,7 @@ import type { Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import type { Bus } from './keychain.ts';
 import { HANGS } from './patience.ts';
+import { PROGRAM } from './program.ts';
 import { type Ending, Terminal } from './pty.ts';
 
 const repository = join(import.meta.dirname, '..', '..');
@@ -60,7 +61,7 @@ export interface Start {
   before?: string;
   /** Told everything that came on standard output so far, whenever more comes. */
   onOutput?: (text: string, child: ChildProcess) => void;
-  /** Where the sources are; this repository unless told. */
+  /** Runs the sources in this folder, a changed copy say, instead of what the place runs. */
   sources?: string;
 }
 
@@ -70,7 +71,7 @@ export interface Furniture {
   settings?: object;
   /** Put where the data directory would be, for a disk of its own. */
   data?: string;
-  /** What is run instead of the sources: the file of an installed coffer. */
+  /** What is run: the file of an installed coffer, say. {@link PROGRAM} unless told. */
   program?: string;
 }
 
@@ -202,7 +203,8 @@ export class Place implements AsyncDisposable {
   }
 
   #file(start: Start): string {
-    return this.#program ?? join(start.sources ?? repository, 'src', 'cli', 'main.ts');
+    if (start.sources !== undefined) return join(start.sources, 'src/cli/main.ts');
+    return this.#program ?? PROGRAM;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -62,6 +62,16 @@ describe('the known vaults', () => {
     expect(Object.keys(entries(path))).toEqual([moved]);
   });
 
+  it('are written although a directory among them can not be looked at, which stays', async () => {
+    const { at, config, path } = await known();
+    const file = join(config, 'file');
+    writeFileSync(file, '');
+    const unreachable = join(file, 'vault');
+    writeFileSync(path, JSON.stringify({ format: 1, vaults: { [unreachable]: { key: KEY } } }));
+    await (await at.open({ config })).close();
+    expect(Object.keys(entries(path)).sort()).toEqual([at.directory, unreachable].sort());
+  });
+
   it('begin afresh where a directory does', async () => {
     const { at, config, path } = await known();
     const before = entries(path);

@@ -242,6 +242,26 @@ describe('a vault on a second machine', () => {
     expect(sessions.record.distrust).toMatchObject({ reason: expect.stringContaining(`it names key ${key}`) });
   });
 
+  it('does not follow where the old key was in no keychain, until that is accepted', async () => {
+    const { directory } = home();
+    const machine = (config: string): OpenOptions => {
+      return { directory, config, keychain: 'passphrase', env: {}, askPassphrase: async () => 'words' };
+    };
+    const [here, there] = [machine(temporaryFolder()), machine(temporaryFolder())];
+    const sessions = await openVault(here);
+    await begin(sessions).append(user('one'));
+    await sessions.close();
+    await (await openVault(there)).close();
+    await (await openVault(here)).rotateKey({ ...ANSWERING, passphrase: async () => 'words' });
+    const advice = expect.stringContaining('coffer key trust');
+    await expect(openVault(there)).rejects.toMatchObject({ ...UNAUTHENTIC, advice });
+    const { record } = sessionsOf(there);
+    await record.trust((await record.changes())!);
+    await using again = await openVault(there);
+    expect(again.record.distrust).toBeUndefined();
+    expect(await saidIn(again)).toEqual([['one']]);
+  });
+
   it('follows a rotation while it has the vault open, by the key that it holds', async () => {
     const at = await used();
     const there = await second(at);
@@ -273,6 +293,26 @@ describe('a rotation', () => {
     await (await at.open({ config })).close();
     expect(readRecord(at)).not.toHaveProperty('retiring');
     expect(await at.keyring.get(key)).toMatchObject({ outcome: 'NOT_FOUND' });
+  });
+
+  it('of a vault with a passphrase is gone on with where it ended before the new key was known', async () => {
+    const [directory, config] = [join(temporaryFolder(), 'data'), join(temporaryFolder(), 'config')];
+    const options = { directory, config, keychain: 'passphrase', env: {}, askPassphrase: async () => 'words' } as const;
+    const first = await openVault(options);
+    await begin(first).append(user('one'));
+    await first.close();
+    const { key } = readRecord({ directory });
+    const rotating = await openVault(options);
+    rmSync(join(config, 'vaults.lock'));
+    mkdirSync(join(config, 'vaults.lock'));
+    const asked = { ...ANSWERING, passphrase: async () => 'words' };
+    await expect(rotating.rotateKey(asked)).rejects.toMatchObject({ code: 'FAILED' });
+    rmSync(join(config, 'vaults.lock'), { recursive: true });
+    expect(readRecord({ directory })).toMatchObject({ retiring: key });
+    await using second = await openVault(options);
+    expect(second.record.distrust).toBeUndefined();
+    expect(await saidIn(second)).toEqual([['one']]);
+    expect(readRecord({ directory })).not.toHaveProperty('retiring');
   });
 
   it('keeps its certificate for good', async () => {
@@ -321,11 +361,12 @@ describe('a repair', () => {
     const record = readRecord(at);
     writeRecord(at, { ...record, provider: 'x' });
     const changed = await at.open();
-    expect(await changed.record.repair()).toMatchObject({ lost: [slot], mayBeMore: false, otherKeys: [] });
+    await expect(changed.slots.remove(slot.id)).rejects.toMatchObject(UNAUTHENTIC);
+    expect(await changed.record.repair()).toMatchObject({ lost: [slot], otherKeys: [] });
     expect(changed.record.distrust).toBeUndefined();
     expect(readRecord(at)).toMatchObject({ slots: [], backend: 'memory' });
     rmSync(join(at.directory, 'vault.json'));
-    expect(await (await at.open()).record.repair()).toMatchObject({ lost: [], mayBeMore: true });
+    expect(await (await at.open()).record.repair()).toMatchObject({ lost: [] });
   });
 
   it('keeps the passphrase that opened a vault without a keychain, and no other', async () => {
@@ -342,6 +383,46 @@ describe('a repair', () => {
     await using again = await openVault({ ...options, ...ask });
     expect(again.record.distrust).toBeUndefined();
     expect(await saidIn(again)).toEqual([['one']]);
+  });
+
+  it('is not possible without a keychain while the slots are gone, which is named: they have the only key', async () => {
+    const at = home();
+    const options: OpenOptions = { directory: at.directory, keychain: 'passphrase', env: {} };
+    const ask = { ...options, askPassphrase: async () => 'words' };
+    const sessions = await openVault(ask);
+    await begin(sessions).append(user('one'));
+    await sessions.close();
+    const record = readRecord(at);
+    writeRecord(at, { ...record, slots: [] });
+    const changed = { code: 'UNAUTHENTIC', reason: 'no passphrase opens it any more' };
+    await expect(openVault(ask)).rejects.toMatchObject(changed);
+    await expect(sessionsOf(ask).record.repair()).rejects.toMatchObject(changed);
+    writeRecord(at, record);
+    await using again = await openVault(ask);
+    expect(again.record.distrust).toBeUndefined();
+    expect(await saidIn(again)).toEqual([['one']]);
+  });
+
+  it('is noticed by who has the vault open, and made once', async () => {
+    const at = await used({ config: temporaryFolder() });
+    writeRecord(at, { ...readRecord(at), provider: 'another' });
+    const options = { config: temporaryFolder() };
+    await using here = await at.open(options);
+    await using there = await at.open(options);
+    await using late = await at.open(options);
+    const session = begin(here);
+    await expect(session.append(user('two'))).rejects.toMatchObject(UNAUTHENTIC);
+    const [repaired] = await Promise.all([
+      there.record.repair(),
+      expect(late.record.repair()).rejects.toMatchObject({ code: 'VAULT_BUSY' }),
+    ]);
+    expect(repaired).toMatchObject({ lost: [] });
+    await there.slots.addRecoveryCode(async (code) => code);
+    await session.append(user('three'));
+    expect(here.record.distrust).toBeUndefined();
+    expect(await here.record.repair()).toBeUndefined();
+    expect(await late.record.repair()).toBeUndefined();
+    expect(readRecord(at).slots).toHaveLength(1);
   });
 
   it('is possible where nothing is known of the directory, by the key that the sealed files name', async () => {

@@ -187,6 +187,25 @@ describe('rotate', () => {
     expect(await at.keyring.get(old)).toMatchObject({ outcome: 'NOT_FOUND' });
   });
 
+  it.each([
+    ['magic', 3],
+    ['kind', 9],
+  ])('keeps the old key for a file with a damaged %s, which can be salvaged', async (_, offset) => {
+    const at = await furnished();
+    const [name = ''] = at.files();
+    const bytes = readFileSync(at.path(name));
+    bytes[offset]! ^= 0x40;
+    writeFileSync(at.path(name), bytes);
+    writeFileSync(at.path('0'.repeat(32)), 'no sealed file');
+    writeFileSync(at.path('1'.repeat(32)), Buffer.alloc(5000));
+    const old = record(at).key;
+    const { remaining } = await rotate(at);
+    expect(remaining).toMatchObject([{ path: at.path(name), error: { code: 'UNAUTHENTIC' } }]);
+    expect(await at.keyring.get(old)).toMatchObject({ outcome: 'READY' });
+    await using sessions = await at.open();
+    expect(await sessions.salvage(name)).toMatchObject({ damaged: true, lost: [] });
+  });
+
   it('does not seal an older copy anew, which nobody would notice any more', async () => {
     const at = home();
     const sessions = await at.open();

@@ -5,16 +5,16 @@ import { isWithin } from '../permissions.ts';
 import { isHarmlessConfig } from './git-config.ts';
 import { identify, type Survey } from './survey.ts';
 
-/** Something that was renamed, so that no program takes it for what its name said. */
+/** A file that was renamed, so that no program runs or trusts it because of its name. */
 export interface Aside {
   readonly from: string;
   readonly to: string;
 }
 
 /**
- * Renames what a command has put where other programs run it: whatever of `after` was not there in `before`. The files of a repository as
- * `git init` and `git clone` write them stay, and so does what lies in a path of `granted`. Nothing may run in the directory any more that the
- * command started.
+ * Renames what a command has created where other programs would run it: whatever is in `after` and was not in `before`. Leaves the files of a
+ * repository as `git init` and `git clone` write them, and what lies in a path of `granted`. Must be called once nothing that the command
+ * started runs any more.
  */
 export async function putAside(before: Survey, after: Survey, granted: readonly string[]): Promise<Aside[]> {
   const known = new Set(before.guarded.values());
@@ -45,7 +45,7 @@ async function hasSamplesOnly(path: string): Promise<boolean> {
   }
 }
 
-/** A second name of the file could be written to later, without anybody seeing that this one changes. */
+/** Reads a file that has only one name: through another one it could be changed later, unnoticed. */
 async function readOwn(path: string): Promise<string | undefined> {
   const { O_RDONLY, O_NONBLOCK = 0, O_NOFOLLOW = 0 } = constants;
   try {
@@ -55,7 +55,7 @@ async function readOwn(path: string): Promise<string | undefined> {
     if (!found.isFile() || found.nlink !== 1 || found.size > 65_536) return undefined;
     return (await handle.readFile()).toString('latin1');
   } catch {
-    return undefined; // then it can't be called harmless
+    return undefined; // not known to be harmless
   }
 }
 

@@ -1,8 +1,8 @@
 /*
- * Made by tools/seccomp.ts, which has them in words.
+ * Made by tools/seccomp.ts, which spells out their rules.
  */
 
-/** The filters of system calls of a sandbox, by Node's name of the architecture: without the network, and with it. In base64. */
+/** The system call filters of a sandbox by Node's name of the architecture, without the network and with it. In base64. */
 export const FILTERS: Readonly<Record<string, { readonly alone: string; readonly network: string }>> = {
   x64: {
     alone:

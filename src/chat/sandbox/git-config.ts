@@ -1,6 +1,6 @@
 /*
- * A repository that a sandboxed command has made keeps its configuration only if nothing in it can run a program. What is not known to be
- * harmless counts as harmful: git gains settings, and this list does not have to follow.
+ * A repository that a sandboxed command has created keeps its configuration only if nothing in it can run a program. A setting that is not known
+ * to be harmless counts as harmful, so that this list need not follow git's new ones.
  */
 
 /** The longest configuration that is looked at, in characters. */
@@ -25,7 +25,7 @@ export function isHarmlessConfig(text: string): boolean {
 const YES_OR_NO = /^(true|false)$/;
 const NAME = /^[\w./@+:*, -]*$/;
 
-/** An address that git reaches by itself: not `ext::`, which is a command, nor one that a program could take for an option. */
+/** An address in which git finds no command: not `ext::`, which is one, nor an address that a program could take for an option. */
 const ADDRESS = /^(https?:\/\/[\w.]|ssh:\/\/[\w.]|git:\/\/[\w.]|file:\/\/\/|[\w.]+@[\w.]+:[\w./~]|\/)[\w./@:~%+-]*$/;
 
 const HARMLESS: Readonly<Record<string, Readonly<Record<string, RegExp>>>> = {

@@ -22,7 +22,7 @@ export async function homeSecrets(home: string): Promise<string[]> {
   return [...found, ...(await databases(home))];
 }
 
-/** Where the home directories of programs are, deeper than one level. */
+/** Directories more than one level deep in which programs keep their data. */
 const DEEP: readonly (readonly string[])[] = [
   ['.local', 'share'],
   ['Library', 'Application Support'],
@@ -36,10 +36,10 @@ function secretsIn(directory: string, found: readonly Dirent[], names: readonly 
 
 async function databases(home: string): Promise<string[]> {
   const files = ['.config', '.cache'].map((folder) => join(home, folder, 'keepassxc', 'keepassxc.ini'));
-  const texts = await Promise.all(files.map((path) => readFile(path, 'utf8').catch(() => ''))); // not used here
+  const texts = await Promise.all(files.map((path) => readFile(path, 'utf8').catch(() => ''))); // KeePassXC is not used here
   return texts.flatMap((text) => [...text.matchAll(/\/[^,"\n]+\.kdbx?/g)].map(([path]) => resolve(path)));
 }
 
 async function entries(directory: string): Promise<Dirent[]> {
-  return await readdir(directory, { withFileTypes: true }).catch(() => []); // not there, or not ours to see
+  return await readdir(directory, { withFileTypes: true }).catch(() => []); // missing, or not accessible
 }

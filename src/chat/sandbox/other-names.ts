@@ -2,9 +2,9 @@ import { readFile, stat } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { isWithin } from '../permissions.ts';
 
-/** Where else each of these paths is to be found: by a second mount of its file system, or of a part of it. */
+/** Finds the other paths of these files and directories: by a second mount of their file system, or of a part of it. */
 export async function otherNames(paths: readonly string[]): Promise<string[]> {
-  const mounts = parseMounts(await readFile('/proc/self/mountinfo', 'utf8').catch(() => '')); // Linux alone has it
+  const mounts = parseMounts(await readFile('/proc/self/mountinfo', 'utf8').catch(() => '')); // only Linux has it
   const found = await Promise.all(paths.map((path) => namesOf(path, mounts)));
   return [...new Set(found.flat())];
 }
@@ -16,7 +16,7 @@ interface Mount {
   readonly point: string;
 }
 
-/** As proc_pid_mountinfo(5) has it. */
+/** Parses the format of proc_pid_mountinfo(5). */
 function parseMounts(text: string): Mount[] {
   return text.split('\n').flatMap((line) => {
     const [, , device, root, point] = line.split(' ');
@@ -44,7 +44,7 @@ async function namesOf(path: string, mounts: readonly Mount[]): Promise<string[]
   return names.filter((_, n) => same[n]).map(([name]) => name);
 }
 
-/** Another mount may lie over it by now. */
+/** Tells whether two paths lead to the same file: another mount may cover one of them. */
 async function isSame(a: string, b: string): Promise<boolean> {
   try {
     const [one, other] = await Promise.all([stat(a, { bigint: true }), stat(b, { bigint: true })]);

@@ -3,9 +3,9 @@ import { lstat, readdir, readFile, realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { isGuarded, isSecret, plainName } from '../tools/guarded.ts';
 
-/** What a directory has that needs care, at any depth. Links are not followed. */
+/** What needs protection in a directory, at any depth. Links are not followed. */
 export interface Survey {
-  /** What other programs run, by its path: the identity it has. Of a `.git` directory, the parts of it that run something. */
+  /** What other programs run: path → identity. Of a `.git` directory, only the parts that run something. */
   readonly guarded: ReadonlyMap<string, string>;
   /** Files and directories that usually hold a secret. */
   readonly secrets: readonly string[];
@@ -13,22 +13,22 @@ export interface Survey {
   readonly unseen: readonly string[];
 }
 
-/** Looks through a directory and all below it. `left` are directories that a command can't see, and that are left out. */
+/** Surveys a directory and everything below it, except the directories in `left`, which a command can't see. */
 export async function survey(directory: string, left: readonly string[]): Promise<Survey> {
   const found = new Found(new Set(left));
   await found.lookIn(directory, directory.split(sep).map(plainName));
   return found;
 }
 
-/** Identifies a file for as long as it exists. A new one may get the number of one that was deleted, but not its time of birth. */
+/** Identifies a file for as long as it exists. A new file may get the inode number of a deleted one, but not its birth time. */
 export async function identify(path: string): Promise<string | undefined> {
   try {
     const { dev, ino, birthtimeNs, nlink, ctimeNs, mode } = await lstat(path, { bigint: true });
-    // One with a second name can be changed by that.
+    // A file with a second name can be changed through that.
     const change = nlink > 1n && (mode & 0o170_000n) === 0o100_000n ? `:${ctimeNs}` : '';
     return `${dev}:${ino}:${birthtimeNs}${change}`;
   } catch {
-    return undefined; // gone since it was listed, or not ours to look at
+    return undefined; // gone since it was listed, or not accessible
   }
 }
 
@@ -46,10 +46,10 @@ class Found implements Survey {
     this.#left = left;
   }
 
-  /** One directory after another: a command waits for it anyway, and the threads are for all of coffer. */
+  /** One directory after another: the command waits for it anyway, and all of coffer shares the thread pool. */
   async lookIn(directory: string, names: readonly string[]): Promise<void> {
     const entries = await this.#entries(directory);
-    // A bare repository lies open: git takes any directory for one that has these, and believes its configuration.
+    // A bare repository: git takes any directory with these names for one, and trusts its configuration.
     if (BARE.every((name) => entries.some((entry) => entry.name === name))) await this.#lookInRepository(directory);
     for (const entry of entries) {
       const path = join(directory, entry.name);
@@ -66,7 +66,7 @@ class Found implements Survey {
     }
   }
 
-  /** A repository has those of its submodules and work trees in it, wherever their names put them. */
+  /** A repository contains those of its submodules and work trees, at paths that depend on their names. */
   async #lookInRepository(path: string): Promise<void> {
     for (const entry of await this.#entries(path)) {
       const below = join(path, entry.name);
@@ -75,12 +75,12 @@ class Found implements Survey {
     }
   }
 
-  /** What a link leads to needs the same care, and so does the repository that a `.git` file names. */
+  /** Guards the target of a link as well, and the repository that a `.git` file names. */
   async #guard(path: string, isGit = false): Promise<void> {
     const identity = await identify(path);
     if (identity === undefined || this.guarded.has(path)) return;
     this.guarded.set(path, identity);
-    const real = await realpath(path).catch(() => path); // a link to nothing, or in a circle
+    const real = await realpath(path).catch(() => path); // a dangling link, or a loop
     if (real !== path && !isGit) await this.#guard(real);
     const target = isGit ? await gitTarget(real) : undefined;
     if (target !== undefined && !this.#visited.has(target)) {
@@ -92,14 +92,15 @@ class Found implements Survey {
   async #entries(directory: string): Promise<Dirent[]> {
     try {
       return await readdir(directory, { withFileTypes: true });
-    } catch {
-      this.unseen.push(directory); // not ours to read, or too deep for a path
+    } catch (error) {
+      // Gone meanwhile: there is nothing to guard. Else not readable, or too deep for a path.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') this.unseen.push(directory);
       return [];
     }
   }
 }
 
-/** Directories of a repository that hold its history alone, and much of it. */
+/** Directories of a repository that hold only its history, and may be large. */
 const DATA: ReadonlySet<string> = new Set(['objects', 'refs', 'logs', 'lfs', 'rr-cache', 'info']);
 
 /**
@@ -109,14 +110,14 @@ const DATA: ReadonlySet<string> = new Set(['objects', 'refs', 'logs', 'lfs', 'rr
 export async function isInRepository(path: string): Promise<boolean> {
   for (let at = path; at !== dirname(at); at = dirname(at)) {
     if (!PARTS.includes(plainName(basename(at)))) continue;
-    const names = await readdir(dirname(at)).catch((): string[] => []); // what can't be read, git can't either
+    const names = await readdir(dirname(at)).catch((): string[] => []); // git can't read it either
     if (BARE.every((name) => names.includes(name)) || ['HEAD', 'commondir'].every((name) => names.includes(name)))
       return true;
   }
   return false;
 }
 
-/** What a directory has that git takes for a repository. */
+/** The entries of a directory that git takes for a repository. */
 const BARE: readonly string[] = ['HEAD', 'objects', 'refs'];
 
 /** The repository that `.git` leads to, as a link or as a file that names it. */

@@ -36,7 +36,8 @@ export const runCommand: Tool = defineTool({
     return {
       rule: `${network ? 'network' : 'command'}:${command}`,
       about: `run ${firstLine(command)}${network ? ' (with network)' : ''}`,
-      detail: `${command}\n\n${sandboxed ? describeSandbox(network, place, directory) : describeNone(sandbox)}`,
+      // How it runs comes first: of a long command the rest is shown only if somebody asks for it.
+      detail: `${sandboxed ? describeSandbox(network, place, directory) : describeNone(sandbox)}\n\n${command}`,
       sandboxed,
       async run(signal) {
         const bounds = { limit, most: place.maxToolOutput };
@@ -68,7 +69,7 @@ function describeSandbox(network: boolean, { env }: Place, directory: string): s
   return `runs in a sandbox: ${where}; ${reach}; coffer's files and what usually holds a secret are hidden`;
 }
 
-/** Says what was renamed and why: the model is to tell the user, who alone can want it otherwise. */
+/** Says what was renamed and why, for the model to tell the user: only the user may undo it. */
 function describeAside({ aside, unseen }: Awaited<ReturnType<Confined['finish']>>, directory: string): string {
   const name = (path: string): string => relative(directory, path);
   return [

@@ -1,8 +1,8 @@
 import { sep } from 'node:path';
 
 /*
- * Two kinds of paths get a question of their own, in the working directory too: files that other programs run without asking (a hook, a
- * task of an editor, what a shell reads when it starts), and files that usually hold a secret. Both go by name, at any depth.
+ * Two kinds of paths are asked about one by one, in the working directory too: files that other programs run without asking (a hook, an
+ * editor's task, a shell startup file), and files that usually hold a secret. Both are recognised by name, at any depth.
  */
 
 /**
@@ -26,7 +26,7 @@ export function isGuarded(name: string, parents: readonly string[]): boolean {
   return above === '.config' && CONFIGURED.has(name);
 }
 
-/** Tells the same of a secret. `isLast` says whether nothing follows: `.env` is a file with secrets, or a directory without. */
+/** Like {@link isGuarded}, for a secret. `isLast`: nothing follows the name. `.env` is a file with secrets, or a directory without. */
 export function isSecret(name: string, parents: readonly string[], isLast: boolean): boolean {
   if (SECRET.has(name) || /\.(kdbx?|kwl)$/.test(name)) return true;
   if (isLast && name.startsWith('.env')) return true;
@@ -39,7 +39,7 @@ export function isSecret(name: string, parents: readonly string[], isLast: boole
   return above === 'application support' && PROFILES.some((profile) => name.startsWith(profile));
 }
 
-/** Writes a name as a file system compares it that ignores case, or characters that can't be seen. */
+/** Normalises a name the way a file system does that ignores case or invisible characters. */
 export function plainName(name: string): string {
   return name
     .replace(/\p{Default_Ignorable_Code_Point}/gu, '')
@@ -47,7 +47,7 @@ export function plainName(name: string): string {
     .toLowerCase();
 }
 
-/** In whatever directory they are. `.git` has its configuration and its hooks; as a file it names another repository. */
+/** In any directory. `.git` has its configuration and its hooks; as a file it names another repository. */
 const GUARDED: ReadonlySet<string> = new Set([
   ...['.git', '.gitconfig', '.coffer.json', '.envrc', '.vscode', '.idea', '.ssh', '.pam_environment'],
   ...['.bashrc', '.bash_profile', '.bash_login', '.bash_logout', '.bash_aliases', '.profile', '.inputrc'],

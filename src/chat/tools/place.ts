@@ -48,7 +48,7 @@ export interface Wish {
 /**
  * Plans something at a path. The rule is alone inside the working directory, outside it has the path itself, and says nothing about what is
  * there. A guarded path has a rule of its own in the working directory too. What `make` throws for the model to read becomes the plan's fault:
- * nobody is to learn by errors what a rule does not let them see.
+ * an error must not reveal what a rule hides.
  */
 export async function planAt(
   { kind, spot, about }: Wish,

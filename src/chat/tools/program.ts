@@ -65,7 +65,7 @@ export async function runProgram(
   }
 }
 
-/** Writes what bubblewrap reads on descriptor 5. One that ends without reading it says why elsewhere. */
+/** Writes what bubblewrap reads on descriptor 5. If it ends without reading, it reports why elsewhere. */
 export function giveFilter(child: ChildProcess, filter: Buffer): void {
   const pipe = (child.stdio as readonly unknown[])[5] as Writable;
   pipe.on('error', () => undefined);
@@ -113,8 +113,8 @@ async function endGroup(child: ChildProcess, { sandboxed }: Launch): Promise<voi
 }
 
 /**
- * Waits until nothing is left in a sandbox. bubblewrap ends with the command, and what the command left behind a moment later: the kernel ends
- * it before the sandbox's first process, whose number bubblewrap tells, counts as dead.
+ * Waits until nothing is left in a sandbox. bubblewrap ends with the command, and what the command left behind ends a moment later: the kernel
+ * kills it before the sandbox's first process, whose id bubblewrap reports, counts as dead.
  */
 async function emptied(info: string): Promise<void> {
   const [, first] = /"child-pid": (\d+)/.exec(info) ?? [];

@@ -1,14 +1,18 @@
+import { join, sep } from 'node:path';
 import type { Permission } from '../../session/state.ts';
-import { type Decision, decide, formatRule, type PermissionSettings, parseRule } from '../permissions.ts';
+import { type Decision, decide, formatRule, isWithin, type PermissionSettings, parseRule } from '../permissions.ts';
 import { guardOf, secretOf } from './guarded.ts';
 import { realPath } from './place.ts';
 import type { Place, Plan } from './tool.ts';
 
-/** The rules that hold for a call, with real paths in them: a directory is meant by whatever link somebody named it. */
+/**
+ * The rules that hold for a call, with real paths in them: a directory is meant by whatever link the settings name it. Links in the chat's
+ * own directory, which a command or a stranger may have made, give no rule another path to allow, and no links at all one that a session allows.
+ */
 export interface Rules {
   /**
-   * For a guarded path only rules that name it count among those that allow; for a command that would run without a sandbox only grants given
-   * for that, and the settings' only if they switch the sandbox off.
+   * A guarded path is allowed only by rules that name it; a command that would run without a sandbox, only by grants given for that, and by
+   * the settings only if they switch the sandbox off.
    */
   decide(plan: Pick<Plan, 'rule' | 'path' | 'guarded' | 'sandboxed'>): Decision;
   /** The directories that are denied to reading. */
@@ -19,25 +23,30 @@ export interface Rules {
 
 type Decisions = Record<string, 'allow' | 'deny'>;
 
-/** Takes the rules of a session and of the settings as they are now. What the session allows elsewhere is left out. */
+/** Combines the current rules of a session and of the settings. Leaves out what the session allows elsewhere. */
 export async function rulesNow(
   session: readonly Permission[],
   settings: PermissionSettings,
   { directory, sandbox }: Pick<Place, 'directory' | 'sandbox'>,
 ): Promise<Rules> {
+  /** The names of this directory. Where a grant was given is a real path: a link that stands there now is another directory. */
+  const here = [directory, await realOr(directory)];
   const own: Decisions = {};
   /** What is allowed here without a sandbox. */
   const bare = new Set<string>();
   for (const permission of session) {
-    const rule = await real(permission.rule);
-    const isHere = permission.decision === 'deny' || (await isSameDirectory(permission.directory, directory));
-    if (!isHere || own[rule] === 'deny') continue;
+    const rule = await realRule(permission.rule);
+    // It was given for a real path: one that has come to lead elsewhere is not what somebody said yes to.
+    const isGiven = here.includes(permission.directory) && rule === permission.rule;
+    const holds = permission.decision === 'deny' || isGiven;
+    if (!holds || own[rule] === 'deny') continue;
     own[rule] = permission.decision;
     if (permission.unsandboxed) bare.add(rule);
   }
+  const ledAway = await Promise.all(settings.allow.map((rule) => isLedAway(rule, directory)));
   const lasting = {
-    allow: await Promise.all(settings.allow.map(real)),
-    deny: await Promise.all(settings.deny.map(real)),
+    allow: await Promise.all(settings.allow.filter((_, at) => !ledAway[at]).map(realRule)),
+    deny: await Promise.all(settings.deny.map(realRule)),
   };
   const denied = [...lasting.deny, ...Object.keys(own).filter((rule) => own[rule] === 'deny')];
   const allowed = [...lasting.allow, ...Object.keys(own).filter((rule) => own[rule] === 'allow')].filter(isNamed);
@@ -68,23 +77,33 @@ function isNamed(text: string): boolean {
   return rule.kind === 'write' && guardOf(rule.scope) !== undefined;
 }
 
-async function isSameDirectory(one: string, other: string): Promise<boolean> {
-  if (one === other) return true;
-  try {
-    return (await realPath(one)) === (await realPath(other));
-  } catch {
-    return false; // what can't be looked at is not where this chat is
-  }
-}
-
-async function real(text: string): Promise<string> {
+/** Returns a rule with the real path in it, as far as that exists. */
+export async function realRule(text: string): Promise<string> {
   const rule = parseRule(text);
   if (rule?.scope === undefined || rule.kind === 'command' || rule.kind === 'network') return text;
+  return formatRule({ ...rule, scope: await realOr(rule.scope) });
+}
+
+/** Tells whether the path of a rule comes into a directory and is led elsewhere by a link there. */
+async function isLedAway(text: string, directory: string): Promise<boolean> {
+  const [path] = [...scopeOf(text, 'read'), ...scopeOf(text, 'write')];
+  if (path === undefined) return false;
+  const target = await realOr(path);
+  if (target === path) return false;
+  const here = await realOr(directory);
+  for (let end = path.indexOf(sep, 1); end !== -1; end = path.indexOf(sep, end + 1)) {
+    const above = await realOr(path.slice(0, end));
+    if (isWithin(here, above)) return join(above, path.slice(end)) !== target;
+  }
+  return false;
+}
+
+/** What can't be looked at, or is a link to nothing, stays as it was written: no real path lies in it. */
+async function realOr(path: string): Promise<string> {
   try {
-    return formatRule({ ...rule, scope: await realPath(rule.scope) });
+    return await realPath(path);
   } catch {
-    // It can't be looked at, or is a link to nothing: then no real path lies in it, and it stays as it was written.
-    return text;
+    return path;
   }
 }
 

@@ -44,14 +44,14 @@ export async function findSandbox(env: NodeJS.ProcessEnv, directory: string): Pr
   return 'bubblewrap is not installed';
 }
 
-/** A command in a sandbox: how it is started, and what is to be done once it has ended. */
+/** A command in a sandbox: how to start it, and what to do once it has ended. */
 export interface Confined {
   readonly launch: Launch;
-  /** Puts aside what the command has made and other programs would run. Nothing in the sandbox may run any more. */
+  /** Puts aside what the command has created and other programs would run. Must be called once nothing runs in the sandbox any more. */
   finish(): Promise<{ readonly aside: readonly Aside[]; readonly unseen: readonly string[] }>;
 }
 
-/** Makes ready a command in a sandbox, which ends with coffer, and everything in it with the sandbox. */
+/** Prepares a command in a sandbox. The sandbox ends with coffer, and everything in it with the sandbox. */
 export async function confine({ bwrap }: Sandbox, command: string, bounds: Bounds): Promise<Confined> {
   const { place, directory } = bounds;
   const hidden = await hiddenPaths(place, directory);
@@ -70,7 +70,7 @@ export async function confine({ bwrap }: Sandbox, command: string, bounds: Bound
       const isNew = (path: string): boolean => !before.unseen.includes(path);
       let after = await survey(directory, left);
       const closed = after.unseen.filter(isNew);
-      // The command has taken away the right to look into them, which is its owner's to give back.
+      // The command has removed the permission to read them, which the owner can restore.
       await Promise.all(closed.map((path) => chmod(path, 0o700).catch(() => undefined)));
       if (closed.length > 0) after = await survey(directory, left);
       const unseen = after.unseen.filter(isNew);
@@ -79,13 +79,13 @@ export async function confine({ bwrap }: Sandbox, command: string, bounds: Bound
   };
 }
 
-/** A link can't be mounted on, and needs it not: what it leads to is, and another one in its place is put aside. */
+/** Leaves out links: they can't be mounted on and need not be, since their targets are, and a link that replaces one is put aside. */
 async function mountable(paths: readonly string[]): Promise<string[]> {
   const found = await Promise.all(paths.map((path) => lstat(path).catch(() => undefined))); // gone since it was listed
   return paths.filter((_, n) => found[n]?.isFile() || found[n]?.isDirectory());
 }
 
-/** Tells whether somebody with the network could speak to the session bus, and so to the keychain: what hides files does not hide that. */
+/** Tells whether a command with the network could reach the session bus, and so the keychain: hiding files does not hide that. */
 export function busIsOnNetwork(env: NodeJS.ProcessEnv): boolean {
   return /(^|;)\s*(unix:(.*,)?abstract=|n?once-?tcp:|tcp:)/.test(env['DBUS_SESSION_BUS_ADDRESS'] ?? '');
 }

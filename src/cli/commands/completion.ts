@@ -176,7 +176,7 @@ async function modelWords({ env }: Shell): Promise<string[]> {
 async function settingsOf(env: NodeJS.ProcessEnv): Promise<import('../settings.ts').Settings | undefined> {
   const { loadSettings, settingsPath } = await import('../settings.ts');
   try {
-    return await loadSettings(await settingsPath(env), { env });
+    return await loadSettings(settingsPath(env), { env });
   } catch (error) {
     if (!isCofferError(error)) throw error;
     return undefined;

@@ -19,7 +19,7 @@ const EMPTY = Buffer.from('{}\n');
  */
 export async function editConfig(shell: Shell): Promise<void> {
   const { terminal, env } = shell;
-  const path = await settingsPath(env);
+  const path = settingsPath(env);
   const editor = env['VISUAL'] || env['EDITOR'];
   if (!terminal.interactive) {
     throw new CofferError('USAGE', 'no terminal to edit on', {

@@ -51,7 +51,7 @@ export async function getConfig(shell: Shell, key: string, options: ShowOptions)
  * `NOT_SAVED`; the file is unchanged then.
  */
 export async function setConfig(shell: Shell, key: string, text: string): Promise<void> {
-  const path = await settingsPath(shell.env);
+  const path = settingsPath(shell.env);
   const { setSetting } = await import('../settings-write.ts');
   await setSetting(path, key, readText(text));
   shell.terminal.tell(`${key} is set in ${path}`);
@@ -61,7 +61,7 @@ export async function setConfig(shell: Shell, key: string, text: string): Promis
 /** Removes a key of the settings file, so that its default holds. Throws as {@link setConfig}. */
 export async function unsetConfig(shell: Shell, key: string): Promise<void> {
   const { terminal } = shell;
-  const path = await settingsPath(shell.env);
+  const path = settingsPath(shell.env);
   const { unsetSetting } = await import('../settings-write.ts');
   const { removed, faults } = await unsetSetting(path, key);
   terminal.tell(removed ? `${key} is removed from ${path}` : `${key} is not set in ${path}; nothing is changed`);
@@ -74,7 +74,7 @@ export async function showConfigPath(
   { terminal, env }: Shell,
   { json }: { json?: boolean | undefined },
 ): Promise<void> {
-  const path = await settingsPath(env);
+  const path = settingsPath(env);
   if (json === true) terminal.write(`${escapeJson({ path })}\n`);
   else terminal.say(path);
 }
@@ -83,7 +83,7 @@ export async function showConfigPath(
 const USUAL_WIDTH = 12;
 
 async function load({ env, options }: Shell): Promise<Sourced> {
-  return loadSettingsWithSources(await settingsPath(env), { env, options, directory: options.path ?? '.' });
+  return loadSettingsWithSources(settingsPath(env), { env, options, directory: options.path ?? '.' });
 }
 
 /** An object is listed part by part, under the keys that `get` and `set` take. */

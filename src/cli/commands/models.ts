@@ -11,7 +11,7 @@ export async function listModels(shell: Shell, { json }: { json?: boolean | unde
     import('../../chat/models.ts'),
   ]);
   const directory = options.path ?? '.';
-  const { providers } = await loadSettings(await settingsPath(env), { env, options, directory });
+  const { providers } = await loadSettings(settingsPath(env), { env, options, directory });
   if (json !== true) return showModels(terminal, { providers, env });
   terminal.write(`${escapeJson(await knownModels({ providers, env }))}\n`);
 }

@@ -51,7 +51,8 @@ export async function permissionsFromChat(chat: Chat, argument: string): Promise
     return;
   }
   const decision = verb === 'allow' ? 'allow' : 'deny';
-  const rule = ruleOf(wanted);
+  const { realRule } = await import('../../chat/tools/rules.ts');
+  const rule = decision === 'allow' ? await realRule(ruleOf(wanted)) : ruleOf(wanted);
   const { directory } = chat.surroundings;
   const permission = { rule, decision, directory, unsandboxed: settings.sandbox === 'off' } as const;
   const isSo = isDecided(session.state.permissions, permission);

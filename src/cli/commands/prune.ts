@@ -56,7 +56,7 @@ export async function prune(shell: Shell, options: PruneOptions): Promise<void> 
     const instead = '--yes does without, and --dry-run only shows it';
     const all = takesAll(rows, policy, Date.now());
     if (all) terminal.tell(ALL);
-    // A job that prunes with --yes by the settings has not seen that; limits given for this once are an answer.
+    // With --yes and limits from the settings nobody has seen this; limits given on the command line count as an answer.
     const answered = yes && (!all || !isOff(given));
     const without = all && yes ? '--older-than DAYS --yes deletes them all the same' : instead;
     await confirmRemoval({ terminal, input, yes: answered, instead: without }, expired.length);
@@ -114,7 +114,7 @@ async function expiredAtStart(
   return found ?? [];
 }
 
-/** Asks before a start deletes all there is; nobody else does. */
+/** Asks before the start of a chat deletes everything but the newest sessions. */
 async function mayTake(
   terminal: Terminal,
   input: Start['input'],

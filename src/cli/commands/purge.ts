@@ -34,7 +34,7 @@ export async function purge(
     for (const row of doomed) terminal.tell(`to be deleted for good: ${describe(row)}`);
     if (options.yes !== true) {
       if (!terminal.interactive)
-        throw new CofferError('USAGE', 'nobody is there to confirm it', { advice: '--yes does without' });
+        throw new CofferError('USAGE', 'there is no terminal to confirm it on', { advice: '--yes does without' });
       const answer = await input.ask('type purge to delete them and give the vault a new key: ');
       if (answer?.trim() !== 'purge') throw new CofferError('CANCELLED', 'nothing is deleted');
     }

@@ -9,7 +9,7 @@ import type { Terminal } from '../terminal.ts';
  * Brings the key of a vault that was copied here to this machine, by a recovery code or a passphrase. Either is asked for, hidden;
  * without a terminal it is the first line of stdin, and before that a passphrase from COFFER_PASSPHRASE_FILE.
  * Throws `RECOVERY_CODE_WRONG`, `PASSPHRASE_WRONG`, `KEY_*`, `FAILED` where there is no vault, `NOT_SAVED`, `UNAUTHENTIC`.
- * Returns why vault.json is not believed, if so, which is told already.
+ * Returns why vault.json is not trusted, if it isn't, after printing it.
  */
 export async function recover(shell: Shell): Promise<CofferError | undefined> {
   const { terminal } = shell;

@@ -53,7 +53,7 @@ export function requireAnswers({ terminal, env }: Shell, sessions: Sessions, { d
   const unanswered = slots.filter(({ kind }) => kind === 'recovery' || env['COFFER_PASSPHRASE_FILE'] === undefined);
   if (terminal.interactive || dropSlots === true || unanswered.length === 0) return;
   const advice = 'run it on a terminal, or let them fall away with --drop-slots';
-  throw new CofferError('USAGE', `nobody is there to answer for ${unanswered.map(nameSlot).join(', ')}`, {
+  throw new CofferError('USAGE', `there is no terminal to ask for ${unanswered.map(nameSlot).join(', ')}`, {
     advice,
   });
 }

@@ -38,8 +38,8 @@ export interface ListOptions {
 }
 
 /**
- * Lists sessions and snapshots, as rows or as a JSON array, those that the options leave. Returns why vault.json is not believed, if so,
- * which is told already. Throws `USAGE` where an option makes no sense, and `KEY_*` where there is something to list and no key.
+ * Lists the sessions and snapshots that match the options, as rows or as a JSON array. Returns why vault.json is not trusted, if it isn't,
+ * after printing it. Throws `USAGE` if an option makes no sense, and `KEY_*` if there is something to list and no key.
  */
 export async function listSessions(shell: Shell, options: ListOptions): Promise<CofferError | undefined> {
   const { terminal } = shell;
@@ -94,7 +94,7 @@ export async function listHere(shell: Shell): Promise<CofferError | undefined> {
   }
 }
 
-/** Tells of copies that a sync program left. What it takes to describe one is loaded only if there are some. */
+/** Reports copies that a sync program left. The code that describes them is loaded only if there are some. */
 async function tellConflicts(terminal: Terminal, sessions: Sessions, rows: readonly Row[]): Promise<void> {
   const conflicts = await sessions.conflicts(rows);
   if (conflicts.length === 0) return;

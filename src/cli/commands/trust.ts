@@ -4,8 +4,8 @@ import { openSessions, type Shell } from '../shell.ts';
 import { kindOf } from './key.ts';
 
 /**
- * Writes a new vault.json for the key that is known here, and says which slots are lost. Returns what is still wrong, which is told
- * already: files that need another key. Throws `UNAUTHENTIC` if the sealed files have another key, `FAILED` if there is no vault, `KEY_*`,
+ * Writes a new vault.json for the key that is known here, and names the slots that are lost. Returns what is still wrong, after printing
+ * it: files that need another key. Throws `UNAUTHENTIC` if the sealed files have another key, `FAILED` if there is no vault, `KEY_*`,
  * `VAULT_BUSY`, `NOT_SAVED`.
  */
 export async function repairRecord(shell: Shell): Promise<CofferError | undefined> {
@@ -18,12 +18,11 @@ export async function repairRecord(shell: Shell): Promise<CofferError | undefine
       terminal.say('vault.json is as coffer wrote it; nothing was changed');
       return undefined;
     }
-    const { key, lost, mayBeMore, otherKeys } = repaired;
-    terminal.say(`a new vault.json is written, for key ${key}`);
-    for (const slot of lost) terminal.say(`slot ${slot.id} is lost (${kindOf(slot)}): it opens the vault no more`);
-    if (mayBeMore) terminal.say('a passphrase or recovery code that the vault had is lost: it opens the vault no more');
-    if (lost.length > 0 || mayBeMore)
-      terminal.tell('coffer key recovery-code and coffer key add-passphrase make new ones');
+    const { key, lost, otherKeys } = repaired;
+    terminal.say(`wrote a new vault.json for key ${key}`);
+    for (const slot of lost) terminal.say(`slot ${slot.id} is lost (${kindOf(slot)}): it no longer opens the vault`);
+    terminal.say('any other passphrase or recovery code that the vault had is lost, too');
+    terminal.tell('coffer key recovery-code and coffer key add-passphrase make new ones');
     const problems = otherKeys.map((keyId) => new CofferError('KEY_OTHER', `some files need another key, ${keyId}`));
     for (const problem of problems) terminal.tell(problem.message);
     return problems[0];
@@ -33,8 +32,8 @@ export async function repairRecord(shell: Shell): Promise<CofferError | undefine
 }
 
 /**
- * Accepts the key that vault.json names, or that others can write to the directory, after a yes. Throws `USAGE` if nobody is there to say
- * yes, `CANCELLED`, `UNAUTHENTIC` if vault.json is damaged, `VAULT_BUSY`, `NOT_SAVED`.
+ * Accepts the key that vault.json names, or that others can write to the directory, after a yes. Throws `USAGE` without a terminal to
+ * confirm it on, `CANCELLED`, `UNAUTHENTIC` if vault.json is damaged, `VAULT_BUSY`, `NOT_SAVED`.
  */
 export async function trustDirectory(shell: Shell, { yes }: { yes?: boolean | undefined }): Promise<void> {
   const { terminal } = shell;
@@ -43,14 +42,14 @@ export async function trustDirectory(shell: Shell, { yes }: { yes?: boolean | un
     const { directory } = sessions;
     const change = await sessions.record.changes();
     if (!change) {
-      terminal.say(`there is nothing to accept about ${directory}`);
+      terminal.say(`there is nothing to accept for ${directory}`);
       return;
     }
     for (const line of describeChange(directory, change)) terminal.tell(line);
     if (yes !== true) {
       const advice = '--yes accepts it';
-      if (!terminal.interactive) throw new CofferError('USAGE', 'nobody is there to confirm it', { advice });
-      const answer = await input.ask('accept that? [y/N] ');
+      if (!terminal.interactive) throw new CofferError('USAGE', 'there is no terminal to confirm it on', { advice });
+      const answer = await input.ask('accept this? [y/N] ');
       if (!/^y(es)?$/i.test(answer?.trim() ?? '')) throw new CofferError('CANCELLED', 'nothing is changed');
     }
     await sessions.record.trust(change);
@@ -69,7 +68,7 @@ function describeChange(directory: string, { key, known, access }: TrustChange):
   }
   if (access !== undefined) {
     const mode = access.mode.toString(8);
-    lines.push(`${directory}: owner ${access.uid}, mode ${mode}; anyone who can write to it can exchange its files`);
+    lines.push(`${directory}: owner ${access.uid}, mode ${mode}; anyone who can write to it can replace its files`);
   }
   return lines;
 }

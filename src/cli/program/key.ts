@@ -41,7 +41,7 @@ export const describeKey: Describe = (program, { shell, onTold }) => {
   const rotate = key
     .command('rotate')
     .description('give the vault a new key and seal everything with it')
-    .option('--drop-slots', 'where nobody is there to answer: slots fall away')
+    .option('--drop-slots', 'without a terminal to ask on, let slots fall away')
     .action(async (options: { dropSlots?: boolean }) => {
       const { rotateKey } = await import('../commands/rotate.ts');
       onTold(await rotateKey(shell(), options));
@@ -69,7 +69,7 @@ export const describeKey: Describe = (program, { shell, onTold }) => {
     .description("delete sessions or snapshots and rotate the key, so that what they left can't be read")
     .argument('<which...>')
     .option('--yes', 'without asking')
-    .option('--drop-slots', 'where nobody is there to answer: slots fall away')
+    .option('--drop-slots', 'without a terminal to ask on, let slots fall away')
     .action(async (wanted: string[], options: { yes?: boolean; dropSlots?: boolean }) => {
       const { purge } = await import('../commands/purge.ts');
       onTold(await purge(shell(), wanted, { ...options, yes: options.yes ?? shell().options.yes }));

@@ -9,9 +9,9 @@ import { type AuthenticatedFile, hasRightMac } from './record.ts';
 import type { VaultFile } from './shape.ts';
 
 /**
- * Changes vault.json under `locks/vault`: `change` is handed what it says then, verified, and returns what it is to say. What a change that
- * was killed left beside it is removed. Durable when it resolves. Throws `UNAUTHENTIC` if it is not as coffer wrote it, `FAILED` if there is
- * no vault, `VAULT_BUSY`, `NOT_SAVED`, and what `change` throws.
+ * Changes vault.json under `locks/vault`: `change` gets its verified content and returns the new one. Removes temporary files that a killed
+ * change left beside it. Durable when it resolves. Throws `UNAUTHENTIC` if vault.json is not as coffer wrote it, `FAILED` if there is no
+ * vault, `VAULT_BUSY`, `NOT_SAVED`, and what `change` throws.
  */
 export async function changeVaultFile(
   place: VaultDirectory,
@@ -19,7 +19,7 @@ export async function changeVaultFile(
   unlocked: Unlocked,
   change: (file: VaultFile) => VaultFile,
 ): Promise<AuthenticatedFile> {
-  requireVaultFile(place); // taking the lock would make a directory where there is no vault
+  requireVaultFile(place); // taking the lock would create a directory even if there is no vault
   return place.locked(async () => {
     const file = requireGenuine(place, unlocked);
     sweepTemps(place.root, (name) => name === 'vault.json');
@@ -27,7 +27,7 @@ export async function changeVaultFile(
   });
 }
 
-/** Writes vault.json, and then its counter into `seen`, in this order. Call under `locks/vault`. Throws `NOT_SAVED`, `DURABILITY_UNKNOWN`. */
+/** Writes vault.json, and then its counter into `seen`, in this order. Must be called under `locks/vault`. Throws `NOT_SAVED`, `DURABILITY_UNKNOWN`. */
 export async function writeVaultFile(
   place: VaultDirectory,
   seen: Seen,
@@ -40,8 +40,8 @@ export async function writeVaultFile(
 }
 
 /**
- * Reads vault.json and verifies it: what changes it must not put a MAC on what something else wrote. Throws `UNAUTHENTIC`, `VAULT_BUSY` if
- * the key was rotated meanwhile, `FAILED` if there is no vault.
+ * Reads vault.json and verifies it, so that a change never puts a MAC on what something else wrote. Throws `UNAUTHENTIC`, `VAULT_BUSY` if
+ * the key has been rotated meanwhile, `FAILED` if there is no vault.
  */
 export function requireGenuine(
   place: VaultDirectory,
@@ -62,7 +62,7 @@ export function requireGenuine(
   return file;
 }
 
-/** Reads vault.json, which must be there. Throws `FAILED`, `NEWER_VERSION`, and `UNAUTHENTIC` if it is damaged, or gone while sealed files are there. */
+/** Reads vault.json, which must be there. Throws `FAILED`, `NEWER_VERSION`, and `UNAUTHENTIC` if it is damaged, or missing beside sealed files. */
 export function requireVaultFile(place: VaultDirectory): VaultFile {
   const file = readVaultFile(place.root);
   if (file) return file;

@@ -7,8 +7,8 @@ import type { KeyOptions, Unlocked } from './options.ts';
 import type { VaultFile } from './shape.ts';
 
 /**
- * Makes a key for a directory that has neither vault.json nor sealed files, keeps it and puts it on record. Returns undefined if another
- * process was first: its vault is the one that counts. Throws `KEY_*`, `NOT_SAVED`.
+ * Creates a key for a directory that has neither vault.json nor sealed files, stores it and records it in vault.json. Returns undefined if
+ * another process was first: its vault counts. Throws `KEY_*`, `NOT_SAVED`.
  */
 export async function firstUse(options: KeyOptions): Promise<Unlocked | undefined> {
   const chosen = await chooseHome(options);
@@ -47,7 +47,7 @@ async function settle(
   kept: Pick<VaultFile, 'backend' | 'provider' | 'slots'>,
 ): Promise<Unlocked | undefined> {
   makeDirectory();
-  // What was known of a vault that was here before must not speak against this one.
+  // Otherwise this vault would look like a replacement of one that was here before.
   if (known.find(directory).key !== undefined) await known.note(directory, { key: undefined });
   const record = await createVaultFile(directory, { format: 1, key: key.id, ...kept }, key);
   if (!record) return undefined;

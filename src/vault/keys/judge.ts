@@ -5,22 +5,22 @@ import type { Distrust, KeyOptions, Keys } from './options.ts';
 import { certifies, hasRightMac, leadsTo } from './record.ts';
 import type { VaultFile } from './shape.ts';
 
-/** What is to be believed of a record. */
+/** How far a record can be trusted. */
 export type Verdict =
   | { readonly is: 'genuine' }
-  /** It is from before there was a MAC, and nothing speaks against it. */
+  /** It predates the MAC, and nothing contradicts it. */
   | { readonly is: 'old' }
-  /** Its key is the one known here, or the first; the rest of it is not believed. */
-  | ({ readonly is: 'changed' } & Distrust)
-  /** It names another key than the one known here, without a certificate. */
+  /** Its key is the one known here, or the first one seen here; nothing else in it is trusted. */
+  | ({ readonly is: 'changed' } & Omit<Distrust, 'text'>)
+  /** It names a key other than the one known here, without a certificate. */
   | { readonly is: 'other'; readonly error: CofferError };
 
-/** What is looked at to judge a record. */
+/** What it takes to judge a record. */
 export type JudgeOptions = Pick<KeyOptions, 'directory' | 'isSealedWith' | 'held' | 'seenCounter'> &
   Parameters<typeof lookUp>[0];
 
 /**
- * Judges a record whose `keys` were found. `pinned` is the key known for the directory; it must have been read before the record.
+ * Judges a record by the `keys` that it names. `pinned` is the id of the key known for the directory; it must have been read before the record.
  */
 export async function judge(
   options: JudgeOptions,
@@ -29,7 +29,9 @@ export async function judge(
   pinned: string | undefined,
 ): Promise<Verdict> {
   const { key, retiring } = keys;
-  if (pinned !== undefined && pinned !== key.id && !(await isCertified(options, file, pinned))) {
+  // The key that is replaced may be in no keychain: a slot of it has been opened then.
+  const held = retiring ? [...options.held, retiring] : options.held;
+  if (pinned !== undefined && pinned !== key.id && !(await isCertified({ ...options, held }, file, pinned))) {
     return { is: 'other', error: otherKey(options.directory, key.id, pinned) };
   }
   const maySeal = pinned !== undefined;
@@ -78,11 +80,11 @@ export function changedRecord(directory: string, what: string, advice: string = 
 
 function otherKey(directory: string, named: string, pinned: string): CofferError {
   const advice =
-    'coffer key trust accepts it, if you put another vault there or rotated the key elsewhere; else coffer key repair';
+    'coffer key trust accepts it, if you put another vault there or rotated the key elsewhere; otherwise run coffer key repair';
   return changedRecord(directory, `it names key ${named}, and this directory is known with key ${pinned}`, advice);
 }
 
-/** Why a vault.json that isn't there is not as coffer wrote it. */
+/** The reason reported for a missing vault.json. */
 export const MISSING = 'it is missing, and sealed files are there';
 
 const REPAIR = 'sessions stay readable; restore it from a backup, or coffer key repair writes a new one';

@@ -12,7 +12,7 @@ import { isInteger, isText, optional, wrongField } from '../fields.ts';
 export interface KnownVault {
   /** Key id. */
   readonly key?: string | undefined;
-  /** Whose directory it may be, and with which mode, although others can write to it. */
+  /** The owner and mode that were accepted although others can write to the directory. */
   readonly accepted?: Access | undefined;
 }
 
@@ -23,34 +23,34 @@ export interface Access {
   readonly mode: number;
 }
 
-/** How long another process may be writing the file. */
+/** How long to wait for another process that is writing the file, in milliseconds. */
 const WAIT_MS = 2_000;
 
 /** Far more than anyone's vaults take, in bytes. */
 const LIMIT = 1024 * 1024;
 
 /**
- * The vaults that this user has opened: `vaults.json` (0600) in the directory of the settings, real path of the data directory → key id, as
- * ssh keeps known_hosts. It is what a data directory can't change, so it says which key a record may name.
+ * The vaults that this user has opened: `vaults.json` (0600) in the settings directory maps the real path of a data directory to its key id,
+ * as ssh keeps known_hosts. A data directory can't change it, so it decides which key a record may name.
  */
 export class KnownVaults {
   readonly #directory: string;
-  /** What was pinned by this process, if the file can't be written: it holds until the process ends. */
+  /** What this process has pinned but could not write; kept until the process ends. */
   readonly #unwritten = new Map<string, KnownVault>();
 
   constructor(directory: string) {
     this.#directory = directory;
   }
 
-  /** Returns what is known of a data directory. Throws `SETTINGS_INVALID` if the file is damaged or can be written by others. */
+  /** Returns what is known of a data directory. Throws `SETTINGS_INVALID` if the file is damaged or others can write to it. */
   find(directory: string): KnownVault {
     const path = realPath(directory);
     return this.#unwritten.get(path) ?? this.#read().get(path) ?? {};
   }
 
   /**
-   * Remembers something of a data directory, beside what is known of it. Durable when it resolves. Entries of directories that are gone
-   * are dropped. Throws `NOT_SAVED`, `VAULT_BUSY`.
+   * Adds to what is known of a data directory. Durable when it resolves. Drops entries of directories that are gone.
+   * Throws `NOT_SAVED`, `VAULT_BUSY`.
    */
   async change(directory: string, change: KnownVault): Promise<void> {
     const path = realPath(directory);
@@ -58,13 +58,13 @@ export class KnownVaults {
     using _lock = await takeLock(join(this.#directory, 'vaults.lock'), WAIT_MS);
     const known = this.#read();
     known.set(path, { ...known.get(path), ...change });
-    const there = [...known].filter(([one]) => one === path || statsOf(one) !== undefined);
+    const there = [...known].filter(([one]) => one === path || !isGone(one));
     const text = JSON.stringify({ format: 1, vaults: Object.fromEntries(there) }, undefined, 2);
     replaceFileSync(this.#path, [Buffer.from(`${text}\n`)]);
     this.#unwritten.delete(path);
   }
 
-  /** Does what {@link change} does; if the file can't be written, this process alone remembers it. */
+  /** Like {@link change}, but if the file can't be written, only this process remembers the change. */
   async note(directory: string, change: KnownVault): Promise<void> {
     try {
       await this.change(directory, change);
@@ -75,7 +75,7 @@ export class KnownVaults {
   }
 
   /**
-   * Makes sure that no other key than `key` stands in the file, which a later process would look for in vain. Durable when it resolves.
+   * Makes sure that the file names no key but `key`: a later process would look for another one in vain. Durable when it resolves.
    * Throws as {@link change}.
    */
   async settle(directory: string, key: string): Promise<void> {
@@ -85,7 +85,7 @@ export class KnownVaults {
   }
 
   get #path(): string {
-    return realPath(join(this.#directory, 'vaults.json')); // whoever keeps settings elsewhere may have made links
+    return realPath(join(this.#directory, 'vaults.json')); // settings that are kept elsewhere may be linked here
   }
 
   #read(): Map<string, KnownVault> {
@@ -103,7 +103,17 @@ export class KnownVaults {
   }
 }
 
-/** The path that a data directory is known by, through all links; one that isn't there yet by its name. */
+/** What can't be looked at, on a server that does not answer, say, is not gone. */
+function isGone(directory: string): boolean {
+  try {
+    return statsOf(directory) === undefined;
+  } catch (error) {
+    if (!isCofferError(error)) throw error;
+    return false;
+  }
+}
+
+/** Returns the path that a data directory is known by: its real path, or its absolute path if it does not exist yet. */
 function realPath(directory: string): string {
   try {
     return realpathSync(directory);
@@ -127,7 +137,7 @@ function readText(path: string): string | undefined {
   }
 }
 
-/** Tells whether somebody else could have changed a file or directory. Windows has no such modes. */
+/** Tells whether another user could have changed a file or directory. Windows has no such modes. */
 export function canOthersWrite({ uid, mode }: Pick<Stats, 'uid' | 'mode'>): boolean {
   const us = process.geteuid?.();
   return us !== undefined && ((uid !== us && uid !== 0) || (mode & 0o022) !== 0);

@@ -1,16 +1,20 @@
 import { VaultKey } from '../../envelope/key.ts';
 import { CofferError, isCofferError } from '../../errors.ts';
 import { chooseHome, lookUp } from '../key-home.ts';
+import { changedRecord } from './judge.ts';
 import type { KeyOptions, Unlocked } from './options.ts';
 import type { KeySlot, PassphraseSlot, VaultFile } from './shape.ts';
 
-/** How many times a person may try a passphrase. */
+/** How many times the user may try a passphrase. */
 const TRIES = 3;
 
-/** The keys of a record, before it is known whether that is to be believed. */
+/** The keys that a record names, before it has been judged. */
 export type Found = Pick<Unlocked, 'key' | 'retiring' | 'backend' | 'provider' | 'slot'>;
 
-/** Gets the keys that a record names, where it says they are kept. Throws `KEY_*`, `PASSPHRASE_WRONG`. */
+/**
+ * Gets the keys that a record names, where it says they are kept. Throws `KEY_*`, `PASSPHRASE_WRONG`,
+ * `UNAUTHENTIC` if it has lost the slots that its key is in.
+ */
 export async function openNamed(options: KeyOptions, file: VaultFile): Promise<Found> {
   const { backend, provider } = file;
   let refusal: CofferError | undefined;
@@ -23,12 +27,17 @@ export async function openNamed(options: KeyOptions, file: VaultFile): Promise<F
   }
   const keys = await openSlots(options, file);
   if (keys) return { ...keys, backend: 'passphrase', provider: 'passphrase' };
-  throw refusal ?? new CofferError('KEY_ABSENT', withoutPassphrase(passphraseSlots(file.slots).length > 0));
+  const hasSlot = passphraseSlots(file.slots).length > 0;
+  if (backend === 'passphrase' && !hasSlot) {
+    // coffer never removes the last slot of a key that is in no keychain.
+    throw changedRecord(options.directory, 'no passphrase opens it any more', 'restore it from a backup');
+  }
+  throw refusal ?? new CofferError('KEY_ABSENT', withoutPassphrase(hasSlot));
 }
 
 /**
- * Gets the key with that id although vault.json can't be relied on: from wherever a keyring has it, else from a slot in `fields`.
- * Returns why it can't be had otherwise.
+ * Gets the key with that id without relying on vault.json: from any keyring that has it, else from a slot in `fields`.
+ * Returns the error if it can't be had.
  */
 export async function openByKeyId(
   options: KeyOptions,
@@ -65,25 +74,25 @@ async function homeOf(
   return { backend: chosen.keyring.backend, provider: await chosen.keyring.provider() };
 }
 
-/** What can't be had any more is not needed by anybody who can have the key: its files are listed as needing another key. */
+/** Undefined if the retiring key is gone: files that still need it are listed as needing another key. */
 async function lookUpRetiring(options: KeyOptions, { retiring, backend }: VaultFile): Promise<VaultKey | undefined> {
   const found = retiring === undefined ? undefined : await lookUp(options, retiring, backend);
   return found instanceof VaultKey ? found : undefined;
 }
 
-/** The slots that a passphrase may open. */
+/** Returns the slots that a passphrase may open. */
 export function passphraseSlots(slots: readonly KeySlot[] = []): PassphraseSlot[] {
   return slots.filter((slot) => slot.kind === 'passphrase');
 }
 
 function withoutPassphrase(hasSlot: boolean): string {
   if (!hasSlot) return 'this vault has no passphrase; its key is in a keychain';
-  return 'this vault is protected by a passphrase and nobody is there to give it; use a terminal or COFFER_PASSPHRASE_FILE';
+  return 'this vault is protected by a passphrase, and none was given; use a terminal or COFFER_PASSPHRASE_FILE';
 }
 
 type Slotted = Pick<VaultFile, 'key' | 'retiring' | 'slots' | 'retiringSlots'>;
 
-/** Opens a slot with a passphrase from a file, or with one that somebody is asked for. */
+/** Opens a slot with a passphrase from a file, or with one that the user is asked for. */
 async function openSlots(
   options: KeyOptions,
   file: Slotted,
@@ -103,7 +112,7 @@ async function openSlots(
   return undefined;
 }
 
-/** Most vaults have their key in a keychain: what passphrases need is loaded where one is. */
+/** Reads a passphrase file. Most vaults have their key in a keychain, so the code is loaded on use. */
 export async function passphraseIn(path: string): Promise<string> {
   const { readPassphraseFile } = await import('../../keyring/passphrase.ts');
   return readPassphraseFile(path);

@@ -5,32 +5,32 @@ import type { HomeOptions } from '../key-home.ts';
 import type { KnownVaults } from './known.ts';
 import type { KeySlot, VaultFile } from './shape.ts';
 
-/** Asked where a passphrase opens or begins the vault; undefined means that nobody answers. `attempt` begins at 1. */
+/** Asks for the passphrase of a vault, or of a new one; undefined if none is given. `attempt` starts at 1. */
 export type AskPassphrase = (ask: { purpose: 'open' | 'new'; attempt: number }) => Promise<string | undefined>;
 
 /** What a vault needs to know to unlock itself. */
 export interface KeyOptions extends HomeOptions {
   readonly directory: string;
   readonly askPassphrase?: AskPassphrase | undefined;
-  /** Asked once, where no keychain answers and there is no vault yet. */
+  /** Asked once, if no keychain answers and there is no vault yet. */
   readonly askProtection?: (() => Promise<'passphrase' | 'memory'>) | undefined;
-  /** The key ids that the headers of the sealed files name; undefined where there is no sealed file. */
+  /** The key ids that the headers of the sealed files name; undefined if there is no sealed file. */
   readonly sealedKeyIds: () => readonly string[] | undefined;
-  /** Whether some sealed file names one of these keys; undefined where there is no sealed file. */
+  /** Whether some sealed file names one of these keys; undefined if there is no sealed file. */
   readonly isSealedWith: (keyIds: readonly string[]) => boolean | undefined;
   /** A fresh key; the same one every time, so that a first use tried again after a time-out leaves one item in the keychain. */
   readonly newKey: () => VaultKey;
   /** Makes the vault's directory, 0700. */
   readonly makeDirectory: () => void;
-  /** The keys that this user's vaults had when they were opened last. */
+  /** The keys of the vaults that this user has opened. */
   readonly known: KnownVaults;
   /** Keys of this vault that this process holds already: the certificates of a rotation by another process open with them. */
   readonly held: readonly VaultKey[];
   /** The highest counter of vault.json that `seen` knows; undefined if it knows none or can't be read with these keys. */
   readonly seenCounter: (keys: Keys) => number | undefined;
   /**
-   * Authenticates a record from before there was a MAC, if that is possible now. Returns the counter it has then, undefined if it stays
-   * as it is: the disk is read-only, or another process is changing the vault.
+   * Adds a MAC to a record that predates it, if that is possible now. Returns the record's new counter, or undefined if it stays as it is:
+   * the disk is read-only, or another process is changing the vault.
    */
   readonly takeOver: (file: VaultFile, key: VaultKey) => Promise<number | undefined>;
 }
@@ -38,7 +38,7 @@ export interface KeyOptions extends HomeOptions {
 /** The keys that a vault's files may be sealed with. */
 export interface Keys {
   readonly key: VaultKey;
-  /** The key that an unfinished rotation is replacing, where it can still be had: some files need it. */
+  /** The key that an unfinished rotation is replacing, if it can still be had: some files need it. */
   readonly retiring?: VaultKey | undefined;
 }
 
@@ -48,16 +48,18 @@ export interface NamedKeys {
   readonly retiring?: string | undefined;
 }
 
-/** Why vault.json is not believed. Sessions can be read; key slots, rotation and the keychain are left alone. */
+/** Why vault.json is not trusted. Sessions can be read; key slots, rotation and the keychain are left alone. */
 export interface Distrust {
   readonly error: CofferError;
   /** Whether the key is known for this directory, by its pin or a certificate, so that something new may be sealed with it. */
   readonly maySeal: boolean;
+  /** What vault.json said when it was judged; undefined if there was none. */
+  readonly text: string | undefined;
 }
 
 /**
- * Refuses to seal with a key that is neither pinned nor certified, and to seal anew what another key than the vault's opened, while
- * vault.json is not believed. Throws `UNAUTHENTIC`.
+ * While vault.json is not trusted, refuses to seal with a key that is neither pinned nor certified, and to reseal what a key other than the
+ * vault's opened. Throws `UNAUTHENTIC`.
  */
 export function requireSealing({ key, distrust }: Pick<Unlocked, 'key' | 'distrust'>, opened: VaultKey): void {
   if (distrust && !(distrust.maySeal && opened === key)) throw distrust.error;
@@ -71,7 +73,7 @@ export interface Unlocked extends Keys {
   readonly how: 'opened' | 'created';
   /** What vault.json named when the keys were looked up. */
   readonly named: NamedKeys;
-  /** The counter of vault.json; undefined if it has none or is not believed. */
+  /** The counter of vault.json; undefined if it has none or is not trusted. */
   readonly counter?: number | undefined;
   readonly distrust?: Distrust | undefined;
   /** The slot that opened the vault, if it was one. */

@@ -4,8 +4,8 @@ import { reasonOf } from '../../files/reason.ts';
 import { type Access, canOthersWrite, type KnownVault } from './known.ts';
 
 /**
- * Refuses a data directory that others can write to, unless that was accepted: they could exchange everything in it. One of ours without a
- * vault in it is not refused: it is made 0700 before anything is. Throws `FAILED`.
+ * Refuses a data directory that others can write to, unless that was accepted: they could replace everything in it. One of ours without a
+ * vault in it is not refused: it is made 0700 before anything is written. Throws `FAILED`.
  */
 export function requireOurs(directory: string, { accepted }: KnownVault, isEmpty: boolean = false): void {
   const access = accessOf(directory);

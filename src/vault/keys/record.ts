@@ -15,7 +15,7 @@ export function authenticated(file: VaultFile, key: VaultKey, least: number = 0)
 /** A record with a counter and a MAC. */
 export type AuthenticatedFile = VaultFile & Required<Pick<VaultFile, 'counter' | 'mac'>>;
 
-/** Tells whether the MAC of a record is right: `key` sealed every other field as it stands. */
+/** Tells whether the MAC of a record, which covers every other field, verifies under `key`. */
 export function hasRightMac(file: VaultFile, key: VaultKey): boolean {
   return file.mac !== undefined && hasRecordMac(key, canonical(file), file.mac);
 }

@@ -10,21 +10,22 @@ import type { KeyOptions, Unlocked } from './options.ts';
 import { certifies } from './record.ts';
 import type { VaultFile } from './shape.ts';
 
-/** What a repair of vault.json came to. */
+/** The result of repairing vault.json. */
 export interface Repaired {
   /** Key id. */
   readonly key: string;
-  /** The slots that vault.json had and has no more: nobody can tell whether they were the vault's. */
+  /**
+   * The slots that were dropped from vault.json: it can't be told whether they were the vault's. There may have been others, which were
+   * removed from it before.
+   */
   readonly lost: readonly SlotRow[];
-  /** vault.json was gone or its slots could not be read: there may have been others. */
-  readonly mayBeMore: boolean;
   /** Ids of keys that sealed files here need and that the vault doesn't have. */
   readonly otherKeys: readonly string[];
 }
 
 /**
- * Writes a new vault.json for the key that is known here or, if none is, that the sealed files name. Key slots are not carried over but
- * for the one that opened the vault. Durable when it resolves. Throws `UNAUTHENTIC` if no sealed file has that key, `VAULT_BUSY`, `NOT_SAVED`.
+ * Writes a new vault.json for the key that is known here or, if none is, that the sealed files name. Keeps no key slot except the one
+ * that opened the vault. Durable when it resolves. Throws `UNAUTHENTIC` if no sealed file has that key, `VAULT_BUSY`, `NOT_SAVED`.
  */
 export async function repairVaultFile(
   place: VaultDirectory,
@@ -39,7 +40,10 @@ export async function repairVaultFile(
   }
   const home = await homeOf(options, unlocked);
   return place.locked(async () => {
-    const { fields } = findVaultFile(place.root);
+    const { fields, text } = findVaultFile(place.root);
+    if (text !== unlocked.distrust?.text) {
+      throw new CofferError('VAULT_BUSY', 'vault.json was changed meanwhile', { advice: 'try again' });
+    }
     const slots = slot ? [slot] : [];
     const retiring = certifiedRetiring(unlocked, fields);
     const retiringSlots = retiring && fields.retiring === retiring.id ? fields.retiringSlots : undefined;
@@ -58,14 +62,13 @@ export async function repairVaultFile(
       repaired: {
         key: key.id,
         lost: (fields.slots ?? []).filter(({ wrapped }) => wrapped !== slot?.wrapped).map(rowOf),
-        mayBeMore: fields.slots === undefined,
         otherKeys: (options.sealedKeyIds() ?? []).filter((keyId) => !has.includes(keyId)),
       },
     };
   });
 }
 
-/** Where the key is in truth: what vault.json says of it may be wrong. */
+/** Finds where the key really is: vault.json may be wrong about it. */
 async function homeOf(options: KeyOptions, unlocked: Unlocked): Promise<Pick<VaultFile, 'backend' | 'provider'>> {
   const { key, slot, backend, provider } = unlocked;
   if (slot) return { backend: 'passphrase', provider: 'passphrase' };

@@ -3,7 +3,7 @@ import type { SlotParameters } from '../../keyring/passphrase.ts';
 import type { RecoveryParameters } from '../../keyring/recovery-code.ts';
 import { type Check, isInteger, isText, oneOf, optional, wrongField } from '../fields.ts';
 
-/** How many key slots a vault has at most. */
+/** The maximum number of key slots. */
 export const MAX_SLOTS = 16;
 
 /** The vault key wrapped for a passphrase. */
@@ -31,14 +31,14 @@ export interface Successor {
 }
 
 /**
- * vault.json: which key the vault has and where that is kept. No secret in the clear. Nothing in it is to be believed before its MAC was
+ * vault.json: which key the vault has and where that is kept. No secret in the clear. Nothing in it may be trusted before its MAC has been
  * verified with that key.
  */
 export interface VaultFile {
   readonly format: 1;
   /** Key id, 32 hex digits. */
   readonly key: string;
-  /** The key that a rotation is replacing: files that it has not come to are still sealed with it. */
+  /** The key that a rotation is replacing: files that it has not resealed yet still need it. */
   readonly retiring?: string | undefined;
   /** The slots of the retiring key, until it is dropped. */
   readonly retiringSlots?: readonly KeySlot[] | undefined;
@@ -49,7 +49,7 @@ export interface VaultFile {
   readonly successors?: readonly Successor[] | undefined;
   /** Rises by one at every change; `seen` knows the highest. */
   readonly counter?: number | undefined;
-  /** HMAC-SHA-256 over every other field, 64 hex digits; missing in records from before there was one. */
+  /** HMAC-SHA-256 over every other field, 64 hex digits; missing in records that predate it. */
   readonly mac?: string | undefined;
 }
 
@@ -83,7 +83,7 @@ const successorChecks: Readonly<Record<keyof Successor, Check>> = { from: isKeyI
 const areSuccessors: Check = (value) =>
   Array.isArray(value) && value.every((one) => wrongField(one, successorChecks) === undefined);
 
-/** What each field of vault.json may be. */
+/** Checks each field of vault.json. */
 export const vaultFileChecks: Readonly<Record<keyof VaultFile, Check>> = {
   format: oneOf(1),
   key: isKeyId,

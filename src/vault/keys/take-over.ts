@@ -7,15 +7,15 @@ import { hasRightMac } from './record.ts';
 import type { VaultFile } from './shape.ts';
 
 /**
- * Gives a record from before there was a MAC one, if it still says what `file` says. Returns its counter; undefined if it stays as it is,
- * because the disk is read-only or another process is changing the vault: the next opening tries again.
+ * Adds a MAC to a record that predates it, if it still says what `file` says. Returns its counter, or undefined if it stays as it is because
+ * the disk is read-only or another process is changing the vault: the next opening tries again.
  */
 export function takeOver(place: VaultDirectory, file: VaultFile, key: VaultKey): number | undefined {
   try {
     using turn = place.tryTurn();
     if (!turn) return undefined;
     const now = findVaultFile(place.root).file;
-    // Two processes may open it at once: the other one has done it.
+    // Another process that opened the vault at the same time has already done it.
     if (now?.key === key.id && hasRightMac(now, key)) return now.counter;
     if (JSON.stringify(now) !== JSON.stringify(file)) return undefined;
     sweepTemps(place.root, (name) => name === 'vault.json');

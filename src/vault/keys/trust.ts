@@ -8,7 +8,7 @@ import { accessOf } from './owner.ts';
 import { withSuccessor } from './record.ts';
 import type { VaultFile } from './shape.ts';
 
-/** What there is to accept about a data directory. */
+/** What can be accepted about a data directory. */
 export interface TrustChange {
   /** The key id that vault.json names, if another one or none is known for the directory. */
   readonly key?: string | undefined;
@@ -18,7 +18,7 @@ export interface TrustChange {
   readonly access?: Access | undefined;
 }
 
-/** Tells what there is to accept; undefined if nothing is. Throws `NEWER_VERSION`, and `UNAUTHENTIC` if vault.json is damaged. */
+/** Returns what can be accepted, or undefined if there is nothing. Throws `NEWER_VERSION`, and `UNAUTHENTIC` if vault.json is damaged. */
 export function trustChange({ root }: VaultDirectory, { known }: Pick<KeyOptions, 'known'>): TrustChange | undefined {
   const before = known.find(root);
   const { file, error } = findVaultFile(root);
@@ -34,8 +34,8 @@ export function trustChange({ root }: VaultDirectory, { known }: Pick<KeyOptions
 }
 
 /**
- * Accepts a change: pins the key, and the access of others. A record from before there was a MAC gets one as it stands, with a certificate
- * where it names a key that is being replaced. Durable when it resolves. Throws `VAULT_BUSY`, `NOT_SAVED`.
+ * Accepts a change: pins the key, and the access of others. Adds a MAC to a record that predates it, as it stands, with a certificate if it
+ * names a retiring key. Durable when it resolves. Throws `VAULT_BUSY`, `NOT_SAVED`.
  */
 export async function acceptChange(place: VaultDirectory, options: KeyOptions, change: TrustChange): Promise<void> {
   const { key, access } = change;
@@ -48,7 +48,7 @@ async function authenticateAsItStands(place: VaultDirectory, options: KeyOptions
   if (file.mac !== undefined) return;
   const keys = await openNamed(options, file).catch((error: unknown) => {
     if (!isCofferError(error)) throw error;
-    return undefined; // coffer recover brings the key; until then nothing can be authenticated with it
+    return undefined; // nothing can be authenticated until coffer recover brings the key
   });
   if (!keys) return;
   const { key, retiring } = keys;

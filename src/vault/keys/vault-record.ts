@@ -8,7 +8,7 @@ import { findVaultFile, vaultFilePath } from '../vault-file.ts';
 import type { Repaired } from './repair.ts';
 import type { TrustChange } from './trust.ts';
 
-/** What can be done about a vault.json that is not believed, or whose key is not here. What it takes is loaded when it is asked for. */
+/** What can be done about a vault.json that is not trusted, or whose key is not here. The code for it is loaded on use. */
 export class VaultRecord {
   readonly #place: VaultDirectory;
   readonly #seen: Seen;
@@ -20,17 +20,17 @@ export class VaultRecord {
     this.#keys = keys;
   }
 
-  /** Why vault.json is not believed; undefined while it is, or the key has not been asked for. */
+  /** Why vault.json is not trusted; undefined if it is, or if the vault has not been unlocked yet. */
   get distrust(): CofferError | undefined {
     return this.#keys.current?.distrust?.error;
   }
 
-  /** Whether a rotation was interrupted; false of one that vault.json tells of while it is not believed. Asks for no key. */
+  /** Whether a rotation was interrupted; false while vault.json is not trusted. Does not ask for the key. */
   get isRotating(): boolean {
     return this.#keys.current?.distrust === undefined && findVaultFile(this.#place.root).fields.retiring !== undefined;
   }
 
-  /** Throws `FAILED` if there is no vault: unlocking it would make one. */
+  /** Throws `FAILED` if there is no vault: unlocking would create one. */
   requireVault(): void {
     const { root, isEmpty } = this.#place;
     if (!isEmpty || existsSync(vaultFilePath(root))) return;
@@ -49,13 +49,13 @@ export class VaultRecord {
     return repaired;
   }
 
-  /** Tells what there is to accept about the directory; undefined if nothing is. Asks for no key. Throws as {@link trustChange}. */
+  /** Returns what can be accepted about the directory, or undefined if there is nothing. Does not ask for the key. Throws as {@link trustChange}. */
   async changes(): Promise<TrustChange | undefined> {
     const { trustChange } = await import('./trust.ts');
     return trustChange(this.#place, this.#keys);
   }
 
-  /** Accepts what {@link changes} told. Throws as {@link acceptChange}. */
+  /** Accepts what {@link changes} returned. Throws as {@link acceptChange}. */
   async trust(change: TrustChange): Promise<void> {
     const { acceptChange } = await import('./trust.ts');
     await acceptChange(this.#place, this.#keys.keyOptions, change);

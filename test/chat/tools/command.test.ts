@@ -191,7 +191,7 @@ describe.for(ways)('run_command $way', ({ sandbox, needs }) => {
         place: { sandbox },
         permissions: { allow: [], deny: [] },
         approve: async ({ rule, about, sandboxed, detail }) => {
-          asked.push([rule, about, sandboxed, detail?.split('\n\n')[0]]);
+          asked.push([rule, about, sandboxed, detail?.split('\n\n')[1]]);
           return 'deny';
         },
       });
@@ -215,7 +215,7 @@ describe('run_command', () => {
     expect(readFileSync(join(at.project, 'ended'), 'utf8')).toBe('ended\n');
   });
 
-  it('says what it can do where there is no sandbox, and why there is none', async () => {
+  it('says before the command, which may be long, that there is no sandbox, why, and what it can do then', async () => {
     let detail: string | undefined;
     await world().call(
       'run_command',
@@ -230,7 +230,7 @@ describe('run_command', () => {
       },
     );
     expect(detail).toMatch(
-      /^ls\n\nruns without a sandbox \(bubblewrap is (not installed|for Linux)\): .* the network included/,
+      /^runs without a sandbox \(bubblewrap is (not installed|for Linux)\): .* the network included.*\n\nls$/,
     );
   });
 

@@ -13,6 +13,7 @@ import {
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { protectedPaths } from '../../../src/cli/protected.ts';
 import { requireUnix } from '../../support/keychain.ts';
 import { requireRoot, type World, world } from './support.ts';
 
@@ -107,6 +108,38 @@ describe('a path outside the working directory', () => {
     const permissions = { allow: [`read:${join(at.root, 'link')}`], deny: [] };
     expect((await at.call('read_file', { path: '../outside/a' }, { permissions })).text).toBe('text');
     expect((await at.call('list_files', { path: '..' }, { permissions })).outcome).toBe('denied');
+  });
+
+  it('is not allowed by a rule that a link in the working directory leads to it', async () => {
+    const at = world();
+    at.put('outside/.ssh/authorized_keys', 'text');
+    at.put('project/.vscode/a', '');
+    symlinkSync(join(at.outside, '.ssh'), join(at.project, 'dir'));
+    symlinkSync(join(at.outside, '.ssh', 'authorized_keys'), join(at.project, '.vscode', 'settings.json'));
+    const path = '../outside/.ssh/authorized_keys';
+    for (const named of ['dir', 'dir/authorized_keys', '.vscode/settings.json']) {
+      for (const kind of ['read', 'write'] as const) {
+        const rule = `${kind}:${join(at.project, named)}`;
+        const [tool, input] = kind === 'read' ? ['read_file', { path }] : ['write_file', { path, content: 'x' }];
+        const session = { [rule]: 'allow' } as const;
+        expect([rule, (await at.call(tool, input, { session })).outcome]).toEqual([rule, 'denied']);
+        const permissions = { allow: [rule], deny: [] };
+        expect([rule, (await at.call(tool, input, { permissions })).outcome]).toEqual([rule, 'denied']);
+      }
+    }
+  });
+
+  it('is not allowed by a grant for a path where a link has been put since', async () => {
+    const at = world();
+    at.put('outside/notes', 'text');
+    at.put('outside/.ssh/id_rsa', 'secret');
+    const session = { [`read:${join(at.outside, 'notes')}`]: 'allow' } as const;
+    expect((await at.call('read_file', { path: '../outside/notes' }, { session })).outcome).toBe('completed');
+    rmSync(join(at.outside, 'notes'));
+    symlinkSync('.ssh/id_rsa', join(at.outside, 'notes'));
+    for (const path of ['../outside/notes', '../outside/.ssh/id_rsa']) {
+      expect((await at.call('read_file', { path }, { session })).outcome).toBe('denied');
+    }
   });
 
   it('is denied where a rule names it by a link', async () => {
@@ -406,6 +439,36 @@ function mount(args: string[], at: string): void {
   execFileSync('mount', args);
   onTestFinished(() => void execFileSync('umount', ['-l', at]));
 }
+
+describe('what the program closes to tools', () => {
+  it.each([
+    'vault/vault.json',
+    'config/vaults.json',
+    'cache/coffer/compiled',
+    'share/keyrings/login.keyring',
+    'runtime/bus',
+    'credentials/coffer-key',
+    'passphrase',
+  ])('is refused, whatever is allowed: %s', async (name) => {
+    const at = world();
+    const path = at.put(`outside/${name}`, 'secret');
+    const env = {
+      HOME: at.outside,
+      COFFER_CONFIG_DIR: join(at.outside, 'config'),
+      XDG_CACHE_HOME: join(at.outside, 'cache'),
+      XDG_DATA_HOME: join(at.outside, 'share'),
+      XDG_RUNTIME_DIR: join(at.outside, 'runtime'),
+      CREDENTIALS_DIRECTORY: join(at.outside, 'credentials'),
+      COFFER_PASSPHRASE_FILE: join(at.outside, 'passphrase'),
+    };
+    const place = { protected: await protectedPaths(env, join(at.outside, 'vault')) };
+    for (const [tool, input] of onFiles) {
+      const done = await at.call(tool, input(path), { place });
+      expect(done).toMatchObject({ outcome: 'failed', text: expect.stringContaining('closed to tools') });
+    }
+    expect(readFileSync(path, 'utf8')).toBe('secret');
+  });
+});
 
 describe('what is no file on a disk', () => {
   it.each([

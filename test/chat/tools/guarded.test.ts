@@ -29,6 +29,8 @@ const GUARDED = [
   '.zshenv',
   '.config/fish/config.fish',
   '.config/autostart/x.desktop',
+  '.config/git/config',
+  '.config/systemd/user/a.service',
   '.gitconfig',
   'node_modules/.bin/git',
   'packages/a/node_modules/.bin/tsc',
@@ -40,10 +42,15 @@ const SECRETS = [
   '.ssh/id_ed25519',
   '.gnupg/secring.gpg',
   '.aws/credentials',
+  '.azure/msal_token_cache.json',
   '.config/gcloud/credentials.db',
+  '.config/gh/hosts.yml',
   '.kube/config',
   '.docker/config.json',
   '.netrc',
+  '.pgpass',
+  '.git-credentials',
+  '.password-store/mail.gpg',
   '.env',
   '.env.local',
   'packages/a/.env.production',
@@ -168,6 +175,13 @@ describe('a file that usually holds a secret', () => {
     expect(found.text).not.toContain(':1:');
     const named = { permissions: { ...general(at), allow: [`read:${at.project}/${path}`] } };
     expect(await at.call('read_file', { path }, named)).toMatchObject({ outcome: 'completed', text: 'secret' });
+  });
+
+  it.each([false, true])('is named by a listing, recursive: %s', async (recursive) => {
+    const at = world();
+    at.put('project/.env');
+    const done = await at.call('list_files', { recursive }, { permissions: general(at) });
+    expect(done).toMatchObject({ outcome: 'completed', text: '.env\n' });
   });
 
   it('is not granted with another file of its directory', async () => {

@@ -241,4 +241,12 @@ describe('a command in a sandbox', () => {
       /Read-only.*\nx\n/,
     );
   });
+
+  it('is not run where there is more to protect than a sandbox can hold', async (context) => {
+    requireSandbox(context);
+    const at = world();
+    for (let n = 0; n < 501; n++) at.put(`project/${n}/.envrc`);
+    expect(await run(at, 'echo x > a')).toContain('501 files and directories that must stay as they are');
+    expect(existsSync(join(at.project, 'a'))).toBe(false);
+  });
 });
