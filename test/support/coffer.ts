@@ -238,8 +238,8 @@ export function usual(bus: Bus, changes: Record<string, string | undefined> = {}
 
 /** The messages of a session in short: `user: hello`, `assistant: echo: hello`, `assistant (partial): ec`. */
 export function conversation(exported: Exported): string[] {
-  return exported.events.flatMap(({ message, partial }) => {
-    if (!message) return [];
+  return exported.events.flatMap(({ type, message, partial }) => {
+    if (type !== 'message' || !message) return [];
     return [`${message.role}${partial ? ' (partial)' : ''}: ${message.content.trim()}`];
   });
 }

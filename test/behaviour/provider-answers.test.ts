@@ -1,0 +1,123 @@
+import { once } from 'node:events';
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { describe, expect, it } from 'vitest';
+import { conversation, makePlace, type Place } from '../support/coffer.ts';
+
+/** What a provider does with one request for a reply. */
+type Answer = (response: ServerResponse) => void;
+
+describe('a provider that refuses for now', () => {
+  const busy: Answer = (response) => {
+    response.writeHead(429, { 'retry-after': '0' }).end(JSON.stringify({ error: { message: 'slow down, please' } }));
+  };
+
+  it('is asked again, which is told, and the reply is whole', async () => {
+    await using at = await provider(busy, busy, saying('at last'));
+    const { code, stdout, stderr } = await at.prompt('hello');
+    expect({ code, stdout }).toEqual({ code: 0, stdout: 'at last\n' });
+    expect(stderr.match(/takes no more requests for now \(429\); trying again in 0 s/g)).toHaveLength(2);
+    expect(at.bodies).toHaveLength(3);
+  });
+
+  it('three times fails, with its own words behind the line of coffer', async () => {
+    const words = `no\u001b[2J credit left for sk-ant-${'a1'.repeat(20)} ${'x'.repeat(400)}\nsecond line`;
+    const broke: Answer = (response) => {
+      response.writeHead(429, { 'retry-after': '0' }).end(JSON.stringify({ error: { message: words } }));
+    };
+    await using at = await provider(broke, broke, broke);
+    const { code, stderr } = await at.prompt('hello');
+    expect(code).toBe(1);
+    const [told, said] = stderr.trimEnd().split('\n').slice(-2);
+    expect(told).toMatch(/mine takes no more requests for now \(429\)/);
+    expect(said).toMatch(/^the provider says: no\\x1b\[2J credit left for (sk-)?\[redacted\] x+…$/);
+    expect(said?.length).toBeLessThan(330);
+    expect(at.bodies).toHaveLength(3);
+  });
+
+  it('is not asked again once text has arrived', async () => {
+    await using at = await provider((response) => {
+      begin(response, 'a part');
+      response.write(`data: ${JSON.stringify({ error: { message: 'overloaded', code: 529 } })}\n\n`);
+      response.end();
+    });
+    const { code, stdout } = await at.prompt('hello');
+    expect({ code, stdout }).toEqual({ code: 1, stdout: 'a part\n' });
+    expect(at.bodies).toHaveLength(1);
+    const { events } = await at.place.exported('1');
+    expect(events.find(({ message }) => message?.role === 'assistant')).toMatchObject({ partial: true });
+  });
+});
+
+describe('a reply that is cut off', () => {
+  it.each([
+    ['length', /was cut off at its length limit; ask for the rest, or raise maxOutputTokens of mine in the settings$/m],
+    ['content_filter', /a filter of mine\/m cut the reply off; say it in other words or choose another with \/model$/m],
+  ])('for %s is told, kept as partial, and ends -p with 1', async (reason, words) => {
+    await using at = await provider(saying('the first half', reason), saying('the rest'));
+    const { code, stdout, stderr } = await at.prompt('hello');
+    expect({ code, stdout }).toEqual({ code: 1, stdout: 'the first half\n' });
+    expect(stderr).toMatch(words);
+    expect(conversation(await at.place.exported('1'))).toEqual(['user: hello', 'assistant (partial): the first half']);
+    expect((await at.prompt('go on', ['-c'])).stdout).toBe('the rest\n');
+  });
+});
+
+describe('what a model is sent', () => {
+  it('has the prompts that were not answered as one, and nothing blank', async () => {
+    const refuse: Answer = (response) => void response.writeHead(400).end('{}');
+    await using at = await provider(refuse, saying('  \n'), saying('yes'));
+    expect((await at.prompt('one')).code).toBe(1);
+    expect((await at.prompt('two', ['-c'])).code).toBe(1);
+    expect((await at.prompt('three', ['-c'])).stdout).toBe('yes\n');
+    expect(at.bodies.at(-1)?.messages).toEqual([{ role: 'user', content: 'one\n\ntwo\n\nthree' }]);
+  });
+});
+
+function saying(words: string, reason = 'stop'): Answer {
+  return (response) => {
+    begin(response, words);
+    response.write(`data: ${JSON.stringify({ choices: [{ delta: {}, finish_reason: reason }] })}\n\n`);
+    response.end('data: [DONE]\n\n');
+  };
+}
+
+function begin(response: ServerResponse, words: string): void {
+  response.writeHead(200, { 'content-type': 'text/event-stream' });
+  response.write(`data: ${JSON.stringify({ choices: [{ delta: { role: 'assistant', content: words } }] })}\n\n`);
+}
+
+interface Provider extends AsyncDisposable {
+  readonly place: Place;
+  readonly bodies: { messages: unknown[] }[];
+  prompt(words: string, more?: readonly string[]): ReturnType<Place['run']>;
+}
+
+/** A place whose model answers the requests for replies in turn. */
+async function provider(...answers: readonly Answer[]): Promise<Provider> {
+  const bodies: Provider['bodies'] = [];
+  const server = createServer(async (request, response) => {
+    const body = await text(request);
+    if (request.url !== '/v1/chat/completions') {
+      response.writeHead(404).end();
+      return;
+    }
+    bodies.push(JSON.parse(body));
+    answers[bodies.length - 1]?.(response);
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const baseURL = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+  const place = await makePlace({ settings: { providers: { mine: { baseURL } }, tools: false } });
+  return {
+    place,
+    bodies,
+    prompt: (words, more = []) => place.run(['--model', 'mine/m', ...more, '-p', words]),
+    async [Symbol.asyncDispose]() {
+      await place[Symbol.asyncDispose]();
+      server.closeAllConnections();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
