@@ -190,13 +190,17 @@ export const exportSchema: z.ZodType = z.strictObject({
   events: z.array(eventSchema),
 });
 
-/** What `coffer import <file> --json` prints; `revoked` are the rules by which tools were allowed something where it came from. */
+/**
+ * What `coffer import <file> --json` prints; `revoked` are the rules by which tools were allowed something where it came from, `broken` the
+ * files in its messages that no model can be sent.
+ */
 export const importSchema: z.ZodType = z.strictObject({
   id: z.string(),
   uuid: z.string(),
   messages: count,
   events: count,
   revoked: z.array(z.string()),
+  broken: z.array(z.strictObject({ message: count, name: z.string(), reason: z.string() })),
 });
 
 /** What `coffer models --json` prints. */

@@ -1,4 +1,4 @@
-import type { Part } from './event.ts';
+import type { Message, Part } from './event.ts';
 
 /** A file of a message. `data` is base64, or an address. */
 export type FilePart = Extract<Part, { type: 'file' }>;
@@ -25,6 +25,26 @@ export function readAttachment({ mediaType, data }: FilePart): Attachment {
   if (/^application\/pdf$/i.test(mediaType)) return broken('it is not a PDF');
   const text = decode(Buffer.from(base64, 'base64'));
   return text === undefined ? broken('it is neither text nor an image or PDF') : { kind: 'text', text };
+}
+
+/** A file of a conversation that no model can be sent, and why. */
+export interface BrokenFile {
+  /** The number of its message, from 1. */
+  readonly message: number;
+  readonly name: string;
+  readonly reason: string;
+}
+
+/** Lists the files in messages that no model can be sent. */
+export function brokenFiles(messages: readonly Message[]): BrokenFile[] {
+  return messages.flatMap(({ content }, at) => {
+    const parts: readonly Part[] = typeof content === 'string' ? [] : content;
+    return parts.flatMap((part) => {
+      const found = part.type === 'file' ? readAttachment(part) : undefined;
+      if (part.type !== 'file' || found?.kind !== 'broken') return [];
+      return { message: at + 1, name: nameOfFile(part), reason: found.reason };
+    });
+  });
 }
 
 /** How a file is called in a sentence: its name, else its media type. */

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { CofferError, isCofferError } from '../errors.ts';
 import { Room } from '../vault/room.ts';
 import type { Vault } from '../vault/vault.ts';
+import { type BrokenFile, brokenFiles } from './attachment.ts';
 import { type Event, encodeEvents, isKnown, type NewEvent } from './event.ts';
 import { faultIn } from './event-check.ts';
 import { reread } from './event-lines.ts';
@@ -43,6 +44,8 @@ export interface Imported {
   readonly events: number;
   /** Rules by which tools were allowed something, and are no more: whoever wrote the file does not decide that here. */
   readonly revoked: readonly string[];
+  /** Files in its messages that no model can be sent: it is told their names instead. */
+  readonly broken: readonly BrokenFile[];
 }
 
 /** Reads coffer's JSONL. Throws `IMPORT_INVALID` naming the line and what is wrong with it, `NEWER_VERSION`, `TOO_LARGE`. */
@@ -80,7 +83,7 @@ export async function importSession(vault: Vault, file: ImportedFile, from: stri
     const summary = encodeSummary(summarize(state, { kind: 'session', id, uuid, name }));
     return { lines: encodeEvents(events), summary };
   });
-  return { id, uuid, messages, events: events.length, revoked };
+  return { id, uuid, messages, events: events.length, revoked, broken: brokenFiles(state.messages) };
 }
 
 function readHeader(line: string, text: string): Omit<ImportedFile, 'events'> {

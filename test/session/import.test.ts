@@ -82,6 +82,18 @@ describe('an export that is imported', () => {
     }
   });
 
+  it('names the files that no model can be sent, and keeps them', async () => {
+    await using sessions = await home().open();
+    const file = { type: 'file', mediaType: 'image/png', data: 'eA==', filename: 'a.png' };
+    const good = { type: 'file', mediaType: 'text/plain', data: 'eA==' };
+    const message = { role: 'user', content: [{ type: 'text', text: 'look' }, good, file] };
+    const looking = { id: 3, ts: 3, type: 'message', message };
+    const { id, broken } = await sessions.import(jsonl(header, start, hello, looking), 'x');
+    const reason = 'it is not a PNG, JPEG, GIF or WebP image';
+    expect(broken).toEqual([{ message: 2, name: 'a.png', reason }]);
+    expect((await sessions.read(await sessions.find(id))).state.messages.at(-1)).toEqual(message);
+  });
+
   it('allows no tool what it was allowed where it came from', async () => {
     await using sessions = await home().open();
     const allow = { id: 3, ts: 3, type: 'permission', rule: 'command', decision: 'allow' };

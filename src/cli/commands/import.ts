@@ -16,11 +16,16 @@ export async function importSession(shell: Shell, file: string, options: { json?
   const text = decode(await read(shell, file), file);
   const { sessions, input } = await openSessions(shell);
   try {
-    const { id, uuid, messages, events, revoked } = await sessions.import(text, file === '-' ? 'stdin' : resolve(file));
-    if (options.json === true) terminal.write(`${escapeJson({ id, uuid, messages, events, revoked })}\n`);
+    const { id, uuid, messages, events, revoked, broken } = await sessions.import(
+      text,
+      file === '-' ? 'stdin' : resolve(file),
+    );
+    if (options.json === true) terminal.write(`${escapeJson({ id, uuid, messages, events, revoked, broken })}\n`);
     else terminal.say(`imported ${countMessages(messages)} as session ${id}`);
     if (revoked.length > 0)
       terminal.tell(`what tools were allowed there is asked for again here: ${revoked.join(', ')}`);
+    for (const { message, name, reason } of broken)
+      terminal.tell(`message ${message}: models are sent the name of ${name} only, for ${reason}`);
     if (sessions.unmarked !== undefined) terminal.tell(`saved, but ${sessions.unmarked.message}`);
   } finally {
     input.close();
