@@ -11,7 +11,8 @@ import { askedFor, type retryIn } from './retry.ts';
  * the reply had arrived.
  */
 export function explain(error: unknown, endpoint: Endpoint, begun: boolean): CofferError {
-  if (isCofferError(error)) return error;
+  const own = ownErrorIn(error);
+  if (own !== undefined) return own;
   if (error instanceof Error && error.name === 'AI_UnsupportedFunctionalityError') {
     const advice = 'choose another with /model';
     return new CofferError('FILES_UNSUPPORTED', `${nameOf(endpoint)} takes no such files`, { advice });
@@ -154,6 +155,14 @@ function wordsIn(error: unknown, apiKey: string | undefined): string | undefined
   const known = apiKey === undefined ? words : words.replaceAll(apiKey, '[redacted]');
   const [line = ''] = redactSecrets(known.trim()).value.split(/\r\n|[\n\r\u2028\u2029]/);
   return line.length > WORDS ? `${line.slice(0, WORDS - 1).toWellFormed()}…` : line;
+}
+
+/** coffer's own error, which the SDK may have wrapped. */
+function ownErrorIn(error: unknown): CofferError | undefined {
+  for (let current = error, depth = 0; current instanceof Error && depth < 8; current = current.cause, depth++) {
+    if (isCofferError(current)) return current;
+  }
+  return undefined;
 }
 
 /** The system's or the HTTP client's error at the bottom, which names no more than addresses. */
