@@ -13,6 +13,7 @@ type Ended = { outcome: string; code?: string; text?: string };
 
 const silent: TurnEvents = { onText: () => undefined };
 const PART = { choices: [{ delta: { content: 'a part' } }] };
+const LARGE = { choices: [{ delta: { content: 'x'.repeat(100_000) } }] };
 const FINISH = { choices: [{ delta: {}, finish_reason: 'stop' }] };
 const call = (args: string, name: unknown = 'read_file'): object => {
   const calls = [{ index: 0, id: 'c', type: 'function', function: { name, arguments: args } }];
@@ -28,7 +29,7 @@ const answers: readonly (readonly [string, Answer, Ended])[] = [
   ],
   [
     'a body without an end',
-    endless('', `data: ${JSON.stringify(PART)}\n\n`),
+    endless('', `data: ${JSON.stringify(LARGE)}\n\n`),
     { outcome: 'failed', code: 'MODEL_FAILED' },
   ],
   [
@@ -43,7 +44,7 @@ const answers: readonly (readonly [string, Answer, Ended])[] = [
   ['no end', events(PART), { outcome: 'failed', code: 'MODEL_FAILED', text: 'a part' }],
   [
     'a call without a name',
-    events(PART, call('{}', undefined), FINISH),
+    events(PART, call('{}', null), FINISH),
     { outcome: 'failed', code: 'MODEL_FAILED', text: 'a part' },
   ],
   [
