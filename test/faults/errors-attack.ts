@@ -84,6 +84,11 @@ function thingIn({ what }: Point, directory: string): string {
   return `${name?.replaceAll(/[0-9a-f]{16,}/g, '*')} ${/O_CREAT|O_WRONLY|O_RDWR/.exec(what) ?? ''}`;
 }
 
+/** Nothing saved depends on vaults.json: a vault that isn't remembered there is remembered at its next opening. */
+function isOfKnownVaults({ what }: Point, directory: string): boolean {
+  return what.includes(`${directory}-config`);
+}
+
 /**
  * Lets one call fail in one process, looks at what a crash would leave there, lets the same process save again without the fault,
  * and looks once more.
@@ -96,7 +101,12 @@ export async function attack({ prepared, wrong }: Target, fault: Fault, place: P
   if (isElsewhere) return { isReached: false, isReported: false, broken: [] };
   const isReported = answers.some(isRefusal);
   const isUnmarked = answers.some((answer) => answer?.unmarked !== undefined);
-  const isFlushLost = isInjected && 'point' in fault && isFlush(fault.point) && !isUnmarked;
+  const isFlushLost =
+    isInjected &&
+    'point' in fault &&
+    isFlush(fault.point) &&
+    !isUnmarked &&
+    !isOfKnownVaults(fault.point, home.directory);
   const broken = badlyTold(answers);
   if (isFlushLost && !isReported)
     broken.push({ breach: 'not told', what: 'a flush failed, and it is said to be durable' });
