@@ -6,13 +6,13 @@ const usualPorts = { ollama: 11434, lmstudio: 1234, llamacpp: 8080 };
 /**
  * Looks for a model server on 127.0.0.1 and gives its first chat model as `provider/model`, or
  * undefined. All are asked at once (`GET /v1/models`); among those that answer in time (`deadline`
- * milliseconds, 300 unless given) Ollama goes before LM Studio before llama.cpp. Never rejects.
+ * milliseconds, 2,000 unless given) Ollama goes before LM Studio before llama.cpp. Never rejects.
  * `ports` replaces the usual ones.
  */
 export async function detectLocal(
   options: { signal?: AbortSignal; ports?: Partial<Record<keyof typeof usualPorts, number>>; deadline?: number } = {},
 ): Promise<string | undefined> {
-  const { signal: given, ports, deadline = 300 } = options;
+  const { signal: given, ports, deadline = 2000 } = options;
   const found = new AbortController();
   const over = [found.signal, AbortSignal.timeout(deadline)];
   const signal = AbortSignal.any(given === undefined ? over : [...over, given]);

@@ -35,7 +35,8 @@ describe('a torn later frame', () => {
       'user: first',
       'user: second',
       'user: fourth',
-      'assistant: echo: fourth',
+      // The prompts before were not answered: the model gets all of them as one.
+      expect.stringMatching(/^assistant: echo: .*first\n\nsecond\n\nfourth$/s),
     ]);
     const kept = await quarantined(place);
     expect(kept.filter(({ bytes }) => bytes.equals(torn))).toHaveLength(1);

@@ -21,7 +21,7 @@ const count = fc.oneof(fc.nat(), fc.constant(Number.MAX_SAFE_INTEGER));
 const call = { toolCallId: text, toolName: text };
 const name = fc
   .string({ unit: 'grapheme', minLength: 1, maxLength: 90 })
-  .map((said) => `n${said.replace(/\p{C}/gu, '')}`);
+  .map((said) => `n${said.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '')}`);
 
 const accepted: fc.Arbitrary<NewEvent> = fc.oneof(
   text.map(user),

@@ -35,6 +35,7 @@ describe('statsOf', () => {
     expect(stats.total).toEqual({
       requests: 2,
       inputTokens: 11,
+      cachedTokens: null,
       outputTokens: 5,
       cost: 0.01,
       unknownTokens: 1,
@@ -56,6 +57,7 @@ describe('statsOf', () => {
     expect(total).toEqual({
       requests: 1,
       inputTokens: null,
+      cachedTokens: null,
       outputTokens: null,
       cost: null,
       unknownTokens: 1,
@@ -127,10 +129,12 @@ describe('what was used', () => {
   it('is known as far as it is known', () => {
     const used = addUsage(addUsage(unused, { inputTokens: 1, outputTokens: 2, cost: null }), {
       inputTokens: 3,
+      cachedTokens: 2,
       outputTokens: null,
       cost: 0,
     });
-    expect(used).toEqual({ requests: 2, inputTokens: 4, outputTokens: 2, cost: 0, unknownTokens: 1, unknownCost: 1 });
+    const known = { requests: 2, inputTokens: 4, cachedTokens: 2, outputTokens: 2, cost: 0 };
+    expect(used).toEqual({ ...known, unknownTokens: 1, unknownCost: 1 });
     expect(unused).toMatchObject({ inputTokens: null, cost: null });
   });
 
