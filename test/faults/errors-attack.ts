@@ -85,8 +85,8 @@ function thingIn({ what }: Point, directory: string): string {
 }
 
 /** Nothing saved depends on vaults.json: a vault that isn't remembered there is remembered at its next opening. */
-function isOfKnownVaults({ what }: Point, directory: string): boolean {
-  return what.includes(`${directory}-config`);
+function isOfKnownVaults({ what }: Point): boolean {
+  return /-config[>/]/.test(what); // beside the vault's directory, see driven.ts
 }
 
 /**
@@ -102,11 +102,7 @@ export async function attack({ prepared, wrong }: Target, fault: Fault, place: P
   const isReported = answers.some(isRefusal);
   const isUnmarked = answers.some((answer) => answer?.unmarked !== undefined);
   const isFlushLost =
-    isInjected &&
-    'point' in fault &&
-    isFlush(fault.point) &&
-    !isUnmarked &&
-    !isOfKnownVaults(fault.point, home.directory);
+    isInjected && 'point' in fault && isFlush(fault.point) && !isUnmarked && !isOfKnownVaults(fault.point);
   const broken = badlyTold(answers);
   if (isFlushLost && !isReported)
     broken.push({ breach: 'not told', what: 'a flush failed, and it is said to be durable' });
