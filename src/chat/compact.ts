@@ -67,7 +67,7 @@ const KEPT = 0.5;
 
 /**
  * The index of the first message that stays: one of the user's, so that no result is without its call and the rest reads as a conversation.
- * Within a turn that is too long by itself it is a reply; its calls and their results stay together.
+ * If a single turn is too long, it is a reply within that turn; its calls and their results stay together.
  */
 function findCut(conversation: Conversation, keepMessages: number, window: number): number {
   const { messages } = conversation;
@@ -83,7 +83,7 @@ function findCut(conversation: Conversation, keepMessages: number, window: numbe
   return Math.max(replies.find((at) => at >= fit) ?? replies.at(-1) ?? last, replaced);
 }
 
-/** The index from which on messages take at most so many tokens. */
+/** Returns the index of the first message such that it and all later ones take at most `tokens`. */
 function fitting(messages: readonly Message[], from: number, tokens: number): number {
   let left = tokens;
   for (let at = messages.length - 1; at >= from; at--) {
@@ -153,7 +153,7 @@ function partsOf(told: readonly string[], earlier: string, model: ChatModel): st
   return [`(the beginning is left out: it does not fit)\n\n${first}`, ...rest];
 }
 
-/** A text in pieces of at most so many bytes. */
+/** Splits a text into pieces of at most `bytes` bytes of UTF-8, never within a character. */
 function slices(text: string, bytes: number): string[] {
   const whole = Buffer.from(text);
   if (whole.length <= bytes) return [text];

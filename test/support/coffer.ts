@@ -71,7 +71,7 @@ export interface Furniture {
   settings?: object;
   /** Put where the data directory would be, for a disk of its own. */
   data?: string;
-  /** What is run: the file of an installed coffer, say. {@link PROGRAM} unless told. */
+  /** What is run: the file of an installed coffer, say. Default: {@link PROGRAM}. */
   program?: string;
 }
 
