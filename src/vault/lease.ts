@@ -23,7 +23,7 @@ export class Lease {
   /** Takes the lease of a session. Throws `SESSION_IN_USE` with who holds it. */
   static take(locks: string, fileId: string): Lease {
     const path = join(locks, fileId);
-    const lock = FileLock.tryTake(path);
+    const lock = takeUnlessHeld(path);
     if (!lock) throw inUse(locks, fileId);
     const lease = new Lease(lock, path);
     try {
@@ -85,6 +85,21 @@ export function leasedNames(locks: string): string[] {
 /** Tells whether a name is a file id: 32 hex digits. */
 export function isFileId(name: string): boolean {
   return /^[0-9a-f]{32}$/.test(name);
+}
+
+/** How long a process may take to die, in milliseconds. */
+const DYING_MS = 1_000;
+
+/**
+ * Takes a lock unless another process holds it. A process that only looks whether it is held is in the way too, and does so under
+ * `locks/vault`, so that nobody meets it; but of one that is killed the kernel may drop that lock first, and this look a little later.
+ */
+function takeUnlessHeld(path: string): FileLock | undefined {
+  const deadline = performance.now() + DYING_MS;
+  for (;;) {
+    const lock = FileLock.tryTake(path);
+    if (lock || FileLock.isHeld(path) || performance.now() >= deadline) return lock;
+  }
 }
 
 function inUse(locks: string, fileId: string): CofferError {

@@ -1,6 +1,7 @@
 import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmdirSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as pause } from 'node:timers/promises';
 import { FileLock, takeLock } from '../../src/files/lock.ts';
 import { makeDirectory } from '../../src/files/paths.ts';
@@ -46,6 +47,7 @@ export type Verb =
   | 'isHeld'
   | 'hold'
   | 'holdMany'
+  | 'look'
   | 'takeTurns'
   | 'takeNoTurns';
 
@@ -98,6 +100,13 @@ const verbs: Record<Verb, (request: Request) => unknown> = {
     await lineOfInput();
     for (const lock of locks) lock?.release();
     return locks.length;
+  },
+  /** What `isHeld` does, in its midst. */
+  look: async ({ path }) => {
+    using database = new DatabaseSync(path, { readOnly: true });
+    database.exec('BEGIN; SELECT 1 FROM sqlite_schema');
+    console.log('looking');
+    await lineOfInput();
   },
   takeTurns: (request) => meetings(request, () => takeLock(join(request.path, 'lock'), 60_000)),
   takeNoTurns: (request) => meetings(request, async () => ({ [Symbol.dispose]: () => undefined })),

@@ -1,6 +1,9 @@
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { FileLock } from '../../src/files/lock.ts';
+import { Lease } from '../../src/vault/lease.ts';
+import { Child, temporaryFolder } from '../files/facilities.ts';
 import { begin, home, texts, user } from '../support/vault.ts';
 
 describe('a lease', () => {
@@ -58,6 +61,29 @@ describe('a lease', () => {
     await live.append(user('two'));
     expect(readdirSync(locks).sort()).toEqual([live.fileId, `${live.fileId}.holder`, 'vault'].sort());
     await sessions.close();
+  });
+
+  it('is taken where a process only looks that is being killed, and refused where it is held or looked at for ever', async () => {
+    const locks = temporaryFolder();
+    const fileId = 'a'.repeat(32);
+    Lease.take(locks, fileId).abandon();
+    await using looker = new Child('look', { path: join(locks, fileId) });
+    expect(await looker.line()).toBe('looking');
+    expect(() => Lease.take(locks, fileId)).toThrow(expect.objectContaining({ code: 'SESSION_IN_USE' }));
+    const { tryTake } = FileLock;
+    const tries = vi.spyOn(FileLock, 'tryTake').mockImplementation((path) => {
+      const lock = tryTake.call(FileLock, path);
+      if (!lock) looker.process.kill('SIGKILL');
+      return lock;
+    });
+    try {
+      const lease = Lease.take(locks, fileId);
+      expect(tries.mock.results[0]?.value).toBeUndefined();
+      expect(() => Lease.take(locks, fileId)).toThrow(expect.objectContaining({ code: 'SESSION_IN_USE' }));
+      lease.release();
+    } finally {
+      tries.mockRestore();
+    }
   });
 
   it('is held by a thousand sessions of one process at once', async () => {
