@@ -4,7 +4,7 @@ import { readVaultFile } from './vault-file.ts';
 /**
  * Begins what coming by the vault's key will take, for a caller that has yet to load what it needs the key for: where the key is in a
  * keychain that keytar reaches, the Secret Service is asked meanwhile, on other systems keytar's broker starts. Gives false where there is
- * nothing to begin. Prompts for nothing, changes nothing. Throws what reading vault.json throws: `NEWER_VERSION`, `UNAUTHENTIC`, `FAILED`.
+ * nothing to begin. Prompts for nothing, changes nothing. Throws what reading vault.json throws: `UNAUTHENTIC`, `FAILED`.
  */
 export async function anticipateKey(env: NodeJS.ProcessEnv, directory?: string): Promise<boolean> {
   const choice = env['COFFER_KEYCHAIN'] ?? 'auto';

@@ -53,7 +53,7 @@ export class KeySlots {
     this.#unlock = unlock;
   }
 
-  /** Lists the ways in as vault.json says, which only its key can verify. Asks for no key. Throws `FAILED` where there is no vault, `UNAUTHENTIC`, `NEWER_VERSION`. */
+  /** Lists the ways in as vault.json says, which only its key can verify. Asks for no key. Throws `FAILED` where there is no vault, `UNAUTHENTIC`. */
   list(): WaysIn {
     const { key, retiring, backend, provider, slots } = requireVaultFile(this.#place);
     return { key, retiring, backend, provider, slots: slots.map(rowOf) };

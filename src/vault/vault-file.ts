@@ -29,7 +29,7 @@ const DEPTH = 16;
 
 /**
  * Reads `vault.json`; undefined if there is none. Its MAC is not looked at.
- * Throws `NEWER_VERSION`, and `UNAUTHENTIC` if it is not what coffer writes.
+ * Throws `UNAUTHENTIC` if it is not what coffer writes.
  */
 export function readVaultFile(directory: string): VaultFile | undefined {
   const { file, error } = findVaultFile(directory);
@@ -37,7 +37,7 @@ export function readVaultFile(directory: string): VaultFile | undefined {
   return file;
 }
 
-/** Reads `vault.json` even if it is damaged. Throws `NEWER_VERSION`, and `FAILED` if it can't be read at all. */
+/** Reads `vault.json` even if it is damaged. Throws `FAILED` if it can't be read at all. */
 export function findVaultFile(directory: string): FoundFile {
   const path = vaultFilePath(directory);
   let text: string | undefined;
@@ -45,15 +45,10 @@ export function findVaultFile(directory: string): FoundFile {
     text = readText(path);
     if (text === undefined) return { text, fields: {} };
     const value = parse(path, text);
-    if (isNewer(value)) {
-      throw new CofferError('NEWER_VERSION', `${path} was made by a newer version of coffer`, {
-        advice: 'update coffer to open it',
-      });
-    }
     const wrong = wrongField(value, vaultFileChecks);
     if (wrong === undefined) return { text, file: value as VaultFile, fields: value as VaultFile };
-    const error = damaged(path, wrong ? `its ${wrong} is not what coffer writes` : 'it is not what coffer writes');
-    return { text, fields: wellFormed(value), error };
+    const what = wrong ? `its ${wrong} is not what coffer writes` : 'it is not what coffer writes';
+    return { text, fields: wellFormed(value), error: isNewer(value) ? newer(path) : damaged(path, what) };
   } catch (error) {
     if (!isCofferError(error, 'UNAUTHENTIC')) throw error;
     return { text: text ?? '', fields: {}, error };
@@ -150,6 +145,14 @@ function wellFormed(value: unknown): Partial<VaultFile> {
     ([name, field]) => Object.hasOwn(vaultFileChecks, name) && vaultFileChecks[name as keyof VaultFile](field),
   );
   return Object.fromEntries(fields);
+}
+
+/** A record of a later format can't be verified, so it may as well be a forgery that says so. */
+function newer(path: string): CofferError {
+  return new CofferError('UNAUTHENTIC', `${path} is of a format that this coffer does not know`, {
+    advice:
+      'sessions stay readable; if a newer coffer wrote it, update this one; otherwise restore it from a backup, or coffer key repair writes a new one',
+  });
 }
 
 function damaged(path: string, what: string, cause?: unknown): CofferError {

@@ -28,7 +28,7 @@ const FOREIGN = 'with a session of another vault';
 const codes: Readonly<Record<string, Record<string, number>>> = {
   'that is not there': both(1),
   'that is an empty folder': both(1),
-  'with a vault.json of a newer version': both(14),
+  'with a vault.json of a newer version': both(13),
   'with nonsense as vault.json': both(13),
   'with a session of a newer version': both(14),
   [FOREIGN]: { 'key rotate': 12 },

@@ -93,7 +93,7 @@ export const states: readonly State[] = [
     name: 'with a vault.json of a newer version',
     apply: (subject) =>
       edit(subject, 'vault.json', (bytes) => Buffer.from(`${bytes}`.replace('"format": 1', '"format": 2'))),
-    codes: all(14),
+    codes: { ...all(13), ...readable },
   },
   {
     name: 'with nonsense as vault.json',

@@ -98,7 +98,7 @@ describe('coffer key', () => {
 
 describe('a vault.json that is not one', () => {
   it.for<[string, (path: string) => void, number]>([
-    ['of a newer version', (path) => writeFileSync(path, '{"format":2}'), 14],
+    ['of a newer version', (path) => writeFileSync(path, '{"format":2}'), 13],
     ['damaged', (path) => writeFileSync(path, '{"format":1'), 13],
     ['a link', (path) => symlinkSync('/etc/hostname', path), 13],
     ['a directory', (path) => mkdirSync(path), 13],

@@ -8,8 +8,6 @@ export interface RecordAttack {
   readonly what: string;
   /** What vault.json says then; undefined if it is gone. */
   readonly json: Json | undefined;
-  /** It says that a newer version made it: named as that, and nothing can be read. */
-  readonly isNewer?: true;
 }
 
 /** Each field of vault.json changed, removed, exchanged and put back, then the whole of it, and what an attacker would write. */
@@ -17,14 +15,8 @@ export function recordAttacks(scene: Scene): RecordAttack[] {
   const { record, other, beforeRotation, beforeRemoval } = scene;
   const attacks: RecordAttack[] = [];
   for (const field of FIELDS) {
-    for (const [index, value] of changed(scene, field).entries()) {
-      const isNewer = field === 'format' && value === 2;
-      attacks.push({
-        what: `${field} changed (${index})`,
-        json: { ...record, [field]: value },
-        ...(isNewer && { isNewer }),
-      });
-    }
+    for (const [index, value] of changed(scene, field).entries())
+      attacks.push({ what: `${field} changed (${index})`, json: { ...record, [field]: value } });
     attacks.push({ what: `${field} removed`, json: put(record, field, undefined) });
     attacks.push({ what: `${field} of another vault`, json: put(record, field, other[field]) });
     attacks.push({ what: `${field} from before a rotation`, json: put(record, field, beforeRotation[field]) });

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { VaultKey } from '../../src/envelope/key.ts';
 import { sweepTemps } from '../../src/files/replace.ts';
-import { createVaultFile, readVaultFile, type VaultFile } from '../../src/vault/vault-file.ts';
+import { createVaultFile, findVaultFile, readVaultFile, type VaultFile } from '../../src/vault/vault-file.ts';
 import { temporaryFolder } from '../support/vault.ts';
 
 const slot = {
@@ -87,7 +87,12 @@ describe('readVaultFile', () => {
   });
 
   it('tells a newer format from damage', () => {
-    expect(() => readVaultFile(folderWith({ format: 2 }))).toThrow(expect.objectContaining({ code: 'NEWER_VERSION' }));
+    const newer = findVaultFile(folderWith({ ...file, format: 2 }));
+    expect(newer.error).toMatchObject({
+      code: 'UNAUTHENTIC',
+      message: expect.stringMatching(/format that this coffer does not know.*if a newer coffer wrote it, update/),
+    });
+    expect(newer.file).toBeUndefined();
   });
 });
 

@@ -62,7 +62,7 @@ export function requireGenuine(
   return file;
 }
 
-/** Reads vault.json, which must be there. Throws `FAILED`, `NEWER_VERSION`, and `UNAUTHENTIC` if it is damaged, or missing beside sealed files. */
+/** Reads vault.json, which must be there. Throws `FAILED`, and `UNAUTHENTIC` if it is damaged, or missing beside sealed files. */
 export function requireVaultFile(place: VaultDirectory): VaultFile {
   const file = readVaultFile(place.root);
   if (file) return file;

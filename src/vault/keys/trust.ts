@@ -18,7 +18,7 @@ export interface TrustChange {
   readonly access?: Access | undefined;
 }
 
-/** Returns what can be accepted, or undefined if there is nothing. Throws `NEWER_VERSION`, and `UNAUTHENTIC` if vault.json is damaged. */
+/** Returns what can be accepted, or undefined if there is nothing. Throws `UNAUTHENTIC` if vault.json is damaged. */
 export function trustChange({ root }: VaultDirectory, { known }: Pick<KeyOptions, 'known'>): TrustChange | undefined {
   const before = known.find(root);
   const { file, error } = findVaultFile(root);
