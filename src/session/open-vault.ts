@@ -31,7 +31,8 @@ export interface OpenOptions {
   readonly onWait?: ((wait: Wait) => void) | undefined;
   /**
    * Called when vault.json turns out not to be as coffer wrote it. Sessions can be read all the same; key slots and rotation are refused
-   * until `coffer key repair`.
+   * until `coffer key repair`. Also called if the vault's key can't be written to the known vaults: the next start would not notice then that
+   * something else has replaced vault.json.
    */
   readonly onDistrust?: ((error: CofferError) => void) | undefined;
   /** Default: `process.env`. */
@@ -43,7 +44,7 @@ export interface OpenOptions {
  * made and put into the keychain, once per directory, however many processes come at the same time.
  * A rotation of the key that was interrupted is brought to its end.
  * The directory's key is remembered in the known vaults; {@link VaultRecord.distrust} tells if vault.json is not as coffer wrote it.
- * Throws `KEY_*` where the key can't be had, `PASSPHRASE_WRONG`, `NEWER_VERSION`, `NOT_SAVED`, `UNAUTHENTIC` if vault.json can't be trusted
+ * Throws `KEY_*` where the key can't be had, `PASSPHRASE_WRONG`, `NOT_SAVED`, `UNAUTHENTIC` if vault.json can't be trusted
  * and nothing else says which key is right, `FAILED` if others can write to the directory.
  *
  * @example

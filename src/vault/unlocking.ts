@@ -19,7 +19,7 @@ export interface UnlockOptions
   extends Pick<KeyOptions, 'askPassphrase' | 'askProtection' | 'choice' | 'env' | 'keyring'> {
   /** Where the known vaults are. Default: beside the settings. */
   readonly config?: string | undefined;
-  /** Called once for each reason why vault.json is not trusted. */
+  /** Called once for each reason why vault.json is not trusted, or why its key could not be added to the known vaults. */
   readonly onDistrust?: ((error: CofferError) => void) | undefined;
   /** Called once a wait for the keychain has taken two seconds, and at once when the keychain shows an unlock prompt. */
   readonly onWait?: ((wait: Wait) => void) | undefined;
@@ -50,7 +50,7 @@ export class Unlocking {
     this.#place = place;
     this.#options = options;
     this.waits = new Waits(options.onWait);
-    this.known = new KnownVaults(configDirectory(options.env, options.config));
+    this.known = new KnownVaults(configDirectory(options.env, options.config), options.onDistrust);
   }
 
   /** Why the key was refused when it was last asked for. */

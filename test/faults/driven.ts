@@ -47,6 +47,8 @@ export interface Answer {
   readonly unsaved?: { readonly code: string; readonly message: string };
   /** Why the marks against rollback could not be written, where all else is saved. */
   readonly unmarked?: string;
+  /** Why the vault's key could not be added to the known vaults, where all else is saved. */
+  readonly unknown?: string;
   /** When it took that up and when it was done, by `clock`. */
   readonly began: number;
   readonly done: number;

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { CofferError } from '../../src/errors.ts';
 import { startBrokerEarly } from '../../src/keyring/broker-start.ts';
 import type { NewEvent } from '../../src/session/event.ts';
 import { openVault, sessionsOf } from '../../src/session/open-vault.ts';
@@ -19,6 +20,10 @@ import type { Asked } from './driven.ts';
  */
 
 let vault!: Sessions;
+let unknown: string | undefined;
+const onDistrust = ({ code }: CofferError): void => {
+  unknown = code;
+};
 let session: Session;
 
 const verbs: Record<Asked['do'], (asked: Asked) => Promise<object | undefined>> = {
@@ -35,11 +40,11 @@ const verbs: Record<Asked['do'], (asked: Asked) => Promise<object | undefined>> 
   },
   /** The vault as the chat has it: the key is asked for when something is to be saved. */
   vault: async () => {
-    vault = sessionsOf();
+    vault = sessionsOf({ onDistrust });
     return undefined;
   },
   open: async () => {
-    vault = await openVault();
+    vault = await openVault({ onDistrust });
     return vault.key;
   },
   begin: async () => {
@@ -150,7 +155,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   const asked = JSON.parse(line) as Asked;
   try {
     const answer = await verbs[asked.do](asked);
-    say({ ok: true, ...answer, unmarked: vault?.unmarked?.code, began, done: clock() });
+    say({ ok: true, ...answer, unmarked: vault?.unmarked?.code, unknown, began, done: clock() });
   } catch (error) {
     const { code, message, stack } = error as NodeJS.ErrnoException;
     say({ ok: false, error: { code, message, stack }, began, done: clock() });

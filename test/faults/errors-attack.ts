@@ -84,11 +84,6 @@ function thingIn({ what }: Point, directory: string): string {
   return `${name?.replaceAll(/[0-9a-f]{16,}/g, '*')} ${/O_CREAT|O_WRONLY|O_RDWR/.exec(what) ?? ''}`;
 }
 
-/** Nothing saved depends on vaults.json: a vault that isn't remembered there is remembered at its next opening. */
-function isOfKnownVaults({ what }: Point): boolean {
-  return /-config[>/]/.test(what); // beside the vault's directory, see driven.ts
-}
-
 /**
  * Lets one call fail in one process, looks at what a crash would leave there, lets the same process save again without the fault,
  * and looks once more.
@@ -100,9 +95,9 @@ export async function attack({ prepared, wrong }: Target, fault: Fault, place: P
   const { isInjected, isElsewhere, answers } = await suffer(one, fault, attackedIn(prepared));
   if (isElsewhere) return { isReached: false, isReported: false, broken: [] };
   const isReported = answers.some(isRefusal);
-  const isUnmarked = answers.some((answer) => answer?.unmarked !== undefined);
-  const isFlushLost =
-    isInjected && 'point' in fault && isFlush(fault.point) && !isUnmarked && !isOfKnownVaults(fault.point);
+  // All is saved; what could not be written is a mark against rollback, or which key the vault has.
+  const isUnmarked = answers.some((answer) => answer?.unmarked !== undefined || answer?.unknown !== undefined);
+  const isFlushLost = isInjected && 'point' in fault && isFlush(fault.point) && !isUnmarked;
   const broken = badlyTold(answers);
   if (isFlushLost && !isReported)
     broken.push({ breach: 'not told', what: 'a flush failed, and it is said to be durable' });

@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import type { CofferError } from '../../src/errors.ts';
 import { openVault, sessionsOf } from '../../src/session/open-vault.ts';
 import { KnownVaults } from '../../src/vault/keys/known.ts';
 import { requireUnix } from '../support/keychain.ts';
@@ -117,13 +118,16 @@ describe('the known vaults', () => {
     });
   });
 
-  it('hold for the process if they can not be written', async () => {
+  it('hold for the process if they can not be written, which is told once', async () => {
     const config = join(temporaryFolder(), 'config');
     mkdirSync(join(config, 'vaults.lock'), { recursive: true });
     const at = home();
-    await using sessions = await at.open({ config });
+    const told: CofferError[] = [];
+    await using sessions = await at.open({ config, onDistrust: (error) => told.push(error) });
     await begin(sessions).append(user('one'));
     expect(sessions.record.distrust).toBeUndefined();
+    expect(told).toMatchObject([{ code: 'FAILED', reason: expect.stringContaining('vaults.lock is not a lock file') }]);
+    expect(told[0]?.what).toBe(`the key of ${at.directory} could not be written to ${join(config, 'vaults.json')}`);
     expect(existsSync(join(config, 'vaults.json'))).toBe(false);
     await using again = await at.open({ config });
     expect(await again.list()).toHaveLength(1);

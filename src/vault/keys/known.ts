@@ -37,9 +37,12 @@ export class KnownVaults {
   readonly #directory: string;
   /** What this process has pinned but could not write; kept until the process ends. */
   readonly #unwritten = new Map<string, KnownVault>();
+  readonly #onUnwritten: (error: CofferError) => void;
 
-  constructor(directory: string) {
+  /** `onUnwritten` gets the reason why only this process remembers a change, once for each data directory. */
+  constructor(directory: string, onUnwritten: (error: CofferError) => void = () => undefined) {
     this.#directory = directory;
+    this.#onUnwritten = onUnwritten;
   }
 
   /** Returns what is known of a data directory. Throws `SETTINGS_INVALID` if the file is damaged or others can write to it. */
@@ -64,13 +67,16 @@ export class KnownVaults {
     this.#unwritten.delete(path);
   }
 
-  /** Like {@link change}, but if the file can't be written, only this process remembers the change. */
+  /** Like {@link change}, but if the file can't be written, only this process remembers the change, and `onUnwritten` is called. */
   async note(directory: string, change: KnownVault): Promise<void> {
     try {
       await this.change(directory, change);
     } catch (error) {
       if (!isCofferError(error, 'NOT_SAVED', 'VAULT_BUSY', 'DURABILITY_UNKNOWN', 'FAILED')) throw error;
-      this.#unwritten.set(realPath(directory), { ...this.find(directory), ...change });
+      const path = realPath(directory);
+      const isTold = this.#unwritten.has(path);
+      this.#unwritten.set(path, { ...this.find(directory), ...change });
+      if (!isTold) this.#onUnwritten(unwritten(path, this.#path, error));
     }
   }
 
@@ -155,6 +161,14 @@ const entryChecks = {
   key: optional((value) => isText(value) && /^[0-9a-f]{32}$/.test(value)),
   accepted: optional((value) => wrongField(value, { uid: isInteger, mode: isInteger }) === undefined),
 };
+
+function unwritten(directory: string, path: string, cause: CofferError): CofferError {
+  return new CofferError(cause.code, `the key of ${directory} could not be written to ${path}`, {
+    reason: cause.reason,
+    advice: 'until it is, nobody notices if something replaces vault.json between two starts',
+    cause,
+  });
+}
 
 function invalid(path: string, why: string): CofferError {
   const advice = 'restore it, or remove it: each vault is then known again from its next opening on';
