@@ -168,7 +168,8 @@ describe('a file that only grew', () => {
 describe('a new session', () => {
   it('gets an id of its own where the others are known from the index, and where they are not', async () => {
     const { at } = await indexed(home(), 120);
-    vi.useFakeTimers({ toFake: ['Date'] });
+    // The minute must be the same a second later: it is part of the ids.
+    vi.useFakeTimers({ toFake: ['Date'], now: Math.ceil(Date.now() / 60_000) * 60_000 });
     onTestFinished(() => void vi.useRealTimers());
     const ids: string[] = [];
     const add = async (from: Home): Promise<void> => {
