@@ -1,4 +1,5 @@
 import type { Interface, Key } from 'node:readline';
+import { escapeLine } from './escape.ts';
 import {
   emptyLine,
   historyOf,
@@ -84,11 +85,14 @@ export class Input {
     return promise;
   }
 
-  /** Asks a question on a terminal; `hidden` echoes nothing. Undefined at the end of input. The answer enters no history. */
+  /**
+   * Asks a question on a terminal, its control characters escaped: it may name a path or a model. `hidden` echoes nothing. Undefined at the
+   * end of input. The answer enters no history.
+   */
   async ask(question: string, options: { hidden?: boolean } = {}): Promise<string | undefined> {
     const readline = this.#open();
     const before = [...historyOf(readline)];
-    const answer = this.#read(question, options);
+    const answer = this.#read(escapeLine(question), options);
     this.#release();
     const given = await answer;
     if (options.hidden === true && !this.#ended) this.#terminal.show('\n');

@@ -151,7 +151,7 @@ async function ask<T>(
     for (const { choice, number } of left.slice(0, SHOWN))
       terminal.tell(`${String(number).padStart(3)}) ${[choice.title, choice.details].filter(Boolean).join(', ')}`);
     if (left.length > SHOWN) terminal.tell(`and ${left.length - SHOWN} more`);
-    const answer = (await input.ask(`${escapeLine(question)} a number, words to filter, or enter to leave: `))?.trim();
+    const answer = (await input.ask(`${question} a number, words to filter, or enter to leave: `))?.trim();
     if (answer === undefined || answer === '') return undefined;
     const found = numbered.find(({ choice, number }) => String(number) === answer && choice.disabled !== true);
     if (found !== undefined) return found.choice.value;

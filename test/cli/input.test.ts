@@ -37,6 +37,16 @@ describe('a hidden question', () => {
     expect(fake.shown).not.toMatch(/correct|horse/);
   });
 
+  it('is asked with control characters escaped', async () => {
+    const { fake, input } = await atPrompt();
+    const answer = input.ask('send all to a/b\u001b]0;x\u0007\u202e? ');
+    await type(fake, 'y\r');
+    expect(await answer).toBe('y');
+    input.close();
+    expect(fake.shown).toContain('send all to a/b\\x1b]0;x\\x07\\u202e? ');
+    expect(fake.shown).not.toContain('\u001b]0;');
+  });
+
   it('shows nothing of an answer that was begun before it was asked', async () => {
     const { fake, input } = await atPrompt();
     const first = input.next('» ');
