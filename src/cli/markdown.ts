@@ -1,17 +1,24 @@
-import { stripVTControlCharacters, styleText } from 'node:util';
 import { lexer, type Token, type Tokens } from 'marked';
+import { inlineToken, pieces } from './markdown-blocks.ts';
 
 /**
  * Renders Markdown for a terminal while it streams. Every block is shown as soon as no later text can change it:
  * a list item by item, code line by line, a paragraph word by word. The text pushed in must be escaped already;
  * the only escape sequences that come out are the styles put on here. Nothing pushed in is ever lost: where what
  * was shown turns out to be the beginning of something else, the rest of it is shown unrendered.
+ *
+ * The cost is linear in the length of the text: what was shown of a growing block is cut off, and what can't be is looked at again only once
+ * it has become longer by an eighth.
  */
 export class MarkdownStream {
   readonly #write: (text: string) => void;
   #pending = '';
   #gap = '';
   #shown = nothing;
+  /** How long the pending text must be to be looked at again. */
+  #again = 0;
+  /** Items of the growing list that were cut off, and the number of its first one. */
+  #cut = { items: 0, start: 1 };
 
   constructor(write: (text: string) => void) {
     this.#write = write;
@@ -19,6 +26,13 @@ export class MarkdownStream {
 
   push(delta: string): void {
     this.#pending += delta;
+    if (this.#pending.length < this.#again) return;
+    this.#render();
+    const { length } = this.#pending;
+    this.#again = length > SMALL ? length + length / 8 : 0;
+  }
+
+  #render(): void {
     const blocks = blocksOf(this.#pending);
     if (blocks === undefined) {
       this.#pass();
@@ -27,7 +41,58 @@ export class MarkdownStream {
     const growing = takeGrowing(blocks);
     for (const block of blocks) this.#finish(block);
     this.#pending = this.#pending.slice(blocks.reduce((length, block) => length + block.raw.length, 0));
-    if (growing[0] !== undefined && !UNDECIDED.test(this.#pending)) this.#grow(growing[0]);
+    const [block] = growing;
+    if (block === undefined || UNDECIDED.test(this.#pending)) return;
+    this.#grow(block);
+    if (this.#shown.type === block.type && this.#pending.startsWith(block.raw)) this.#cutShown(block);
+  }
+
+  /** Cuts off what was shown of the growing block, so that the rest is taken for the same as with it. */
+  #cutShown(block: Token): void {
+    if (block.type === 'list') this.#cutItems(block as Tokens.List);
+    if (block.type === 'code') this.#cutLines(block as Tokens.Code);
+    if (block.type === 'paragraph') this.#cutWords(block as Tokens.Paragraph);
+  }
+
+  /** All items that were shown but the last: what follows may yet belong to it. */
+  #cutItems({ items, start }: Tokens.List): void {
+    const count = this.#shown.pieces - 1;
+    const raw = items.slice(0, count).map((item) => item.raw);
+    const { length } = raw.join('');
+    const rest = this.#pending.slice(length);
+    if (count < 1 || !/^ {0,3}\S/.test(rest)) return;
+    if (this.#cut.items === 0) this.#cut.start = Number(start || 1);
+    this.#cut.items += count;
+    this.#pending = rest;
+    this.#shown = { ...this.#shown, pieces: 1, raw: Math.max(0, this.#shown.raw - length) };
+  }
+
+  /** All lines that were shown but the last, behind the fence, which stays. */
+  #cutLines({ raw, codeBlockStyle }: Tokens.Code): void {
+    const count = this.#shown.pieces - 1;
+    if (codeBlockStyle === 'indented' || count < 1) return;
+    const lines = raw.split('\n', count + 1);
+    this.#pending = `${lines[0]}\n${this.#pending.slice(lines.join('\n').length + 1)}`;
+    this.#shown = { ...this.#shown, pieces: 1, raw: 0 };
+  }
+
+  /** All that was shown up to a word of the last token, unless there is little. */
+  #cutWords({ tokens }: Tokens.Paragraph): void {
+    const end = this.#shown.raw;
+    if (end < SMALL / 4) return;
+    let start = 0;
+    for (const { type, raw } of tokens) {
+      if (start + raw.length < end) {
+        start += raw.length;
+        continue;
+      }
+      const words = raw.slice(0, end - start);
+      const at = type === 'text' ? words.search(/(?<= )\p{L}\S*\s*$/u) : -1;
+      if (at === -1) return;
+      this.#pending = this.#pending.slice(start + at);
+      this.#shown = { ...this.#shown, raw: end - start - at };
+      return;
+    }
   }
 
   /** Shows what is left, and ends the line. */
@@ -35,6 +100,7 @@ export class MarkdownStream {
     const raw = this.#pending;
     for (const block of blocksOf(raw) ?? [{ type: 'text', raw, text: raw }]) this.#finish(block);
     this.#pending = '';
+    this.#again = 0;
     if (this.#gap !== '') this.#write('\n');
     this.#gap = '';
   }
@@ -56,7 +122,8 @@ export class MarkdownStream {
     if (this.#shown.type !== '' && this.#shown.type !== block.type)
       this.#write(block.raw.slice(this.#shown.raw).trimEnd());
     else if (block.type === 'paragraph') this.#showParagraph(block as Tokens.Paragraph, block.raw.trimEnd().length);
-    else this.#showPieces(block, pieces(block));
+    else this.#showPieces(block, this.#pieces(block));
+    this.#cut = { items: 0, start: 1 };
     this.#gap = /\n\s*\n$/.test(block.raw) ? '\n\n' : '\n';
     // The last line of what was a paragraph may turn out to be the head of a table.
     const excess = this.#shown.raw - block.raw.length;
@@ -65,7 +132,12 @@ export class MarkdownStream {
 
   #grow(block: Token): void {
     if (block.type === 'paragraph') this.#showParagraph(block as Tokens.Paragraph, settled(block as Tokens.Paragraph));
-    if (block.type === 'list' || block.type === 'code') this.#showPieces(block, pieces(block).slice(0, -1));
+    if (block.type === 'list' || block.type === 'code') this.#showPieces(block, this.#pieces(block).slice(0, -1));
+  }
+
+  #pieces(block: Token): string[] {
+    const { items, start } = this.#cut;
+    return items === 0 ? pieces(block) : pieces({ ...block, start: start + items } as Token);
   }
 
   #showPieces(block: Token, texts: readonly string[]): void {
@@ -106,6 +178,9 @@ function blocksOf(text: string): Token[] | undefined {
 /** A last line that may yet be an item, a line of code or neither: so long, the lines before it may be taken for other pieces than they are. */
 const UNDECIDED = /\n(?!$)[ \t]*([*+-]|\d+[.)])?[ \t]*$/;
 
+/** Pending text of so many characters is looked at whenever more comes. */
+const SMALL = 4096;
+
 /** How much of the growing block is shown: whole pieces, or characters of a paragraph's source. */
 const nothing: { readonly type: string; readonly pieces: number; readonly raw: number } = {
   type: '',
@@ -140,107 +215,4 @@ function settled(block: Tokens.Paragraph): number {
 function plainStart(text: string): number {
   const mark = text.search(/[*_`[\]!<>~|\\&]/);
   return mark === -1 ? text.length : mark;
-}
-
-function pieces(block: Token): string[] {
-  if (block.type === 'list')
-    return (block as Tokens.List).items.map((item, at) => listItem(block as Tokens.List, item, at));
-  if (block.type === 'code') return (block as Tokens.Code).text.split('\n').map((line) => style('cyan', line));
-  return [renderBlock(block)];
-}
-
-function renderBlock(block: Token): string {
-  switch (block.type) {
-    case 'heading':
-      return style('bold', inline((block as Tokens.Heading).tokens));
-    case 'paragraph':
-      return inline((block as Tokens.Paragraph).tokens);
-    case 'text':
-      return inlineToken(block);
-    case 'list':
-    case 'code':
-      return pieces(block).join('\n');
-    case 'blockquote':
-      return indented(renderBlocks((block as Tokens.Blockquote).tokens), style('dim', '│ '));
-    case 'table':
-      return table(block as Tokens.Table);
-    case 'hr':
-      return style('dim', '────────');
-    default:
-      return block.raw.trimEnd();
-  }
-}
-
-function renderBlocks(blocks: readonly Token[]): string {
-  return blocks
-    .filter((block) => block.type !== 'space' && block.type !== 'checkbox')
-    .map(renderBlock)
-    .join('\n');
-}
-
-function listItem(list: Tokens.List, item: Tokens.ListItem, at: number): string {
-  const mark = list.ordered ? `${Number(list.start || 1) + at}. ` : '• ';
-  const box = item.task ? (item.checked === true ? '[x] ' : '[ ] ') : '';
-  return mark + indented(box + renderBlocks(item.tokens), ' '.repeat(mark.length)).trimStart();
-}
-
-function indented(text: string, prefix: string): string {
-  return prefix + text.replaceAll('\n', `\n${prefix}`);
-}
-
-function table(block: Tokens.Table): string {
-  const rows = [block.header, ...block.rows].map((row) => row.map((cell) => inline(cell.tokens)));
-  const widths = block.header.map((_, at) => Math.max(...rows.map((row) => width(row[at] ?? ''))));
-  const lines = rows.map((row) =>
-    row
-      .map((cell, at) => cell + ' '.repeat((widths[at] ?? 0) - width(cell)))
-      .join('  ')
-      .trimEnd(),
-  );
-  return [style('bold', lines[0] ?? ''), ...lines.slice(1)].join('\n');
-}
-
-function width(text: string): number {
-  return [...stripVTControlCharacters(text)].length;
-}
-
-function inline(tokens: readonly Token[]): string {
-  return tokens.map(inlineToken).join('');
-}
-
-function inlineToken(token: Token): string {
-  switch (token.type) {
-    case 'strong':
-      return style('bold', inline(token.tokens ?? []));
-    case 'em':
-      return style('italic', inline(token.tokens ?? []));
-    case 'del':
-      return style('strikethrough', inline(token.tokens ?? []));
-    case 'codespan':
-      return style('cyan', (token as Tokens.Codespan).text);
-    case 'link':
-      return link(token as Tokens.Link);
-    case 'image':
-      return `${(token as Tokens.Image).text} ${style('dim', `(${(token as Tokens.Image).href})`)}`;
-    case 'checkbox':
-      return '';
-    case 'br':
-      return '\n';
-    case 'escape':
-      return (token as Tokens.Escape).text;
-    case 'text':
-      return token.tokens === undefined ? (token as Tokens.Text).text : inline(token.tokens);
-    default:
-      return token.raw;
-  }
-}
-
-/** Where a link leads is always shown: one that hides it is a trap. */
-function link(token: Tokens.Link): string {
-  const text = inline(token.tokens);
-  return token.href.endsWith(token.text) ? text : `${text} ${style('dim', `(${token.href})`)}`;
-}
-
-function style(format: Parameters<typeof styleText>[0], text: string): string {
-  return styleText(format, text, { validateStream: false });
 }

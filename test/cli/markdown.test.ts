@@ -1,7 +1,17 @@
 import { stripVTControlCharacters } from 'node:util';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { MarkdownStream } from '../../src/cli/markdown.ts';
+
+const lexed = vi.hoisted(() => ({ characters: 0 }));
+vi.mock('marked', async (original) => {
+  const marked = await original<typeof import('marked')>();
+  const lexer: typeof marked.lexer = (text, ...rest) => {
+    lexed.characters += text.length;
+    return marked.lexer(text, ...rest);
+  };
+  return { ...marked, lexer };
+});
 
 /** Renders a text that arrives in pieces of `size` characters. */
 function render(text: string, size: number = text.length): string {
@@ -22,6 +32,34 @@ function shownSoFar(text: string): string {
   });
   for (const character of text) stream.push(character);
   return stripVTControlCharacters(shown);
+}
+
+/** Texts of one block, as long as they are told. */
+const long: Readonly<Record<string, (count: number) => string>> = {
+  'a list': (count) => lines(count, (at) => `- item ${at} of **them**`),
+  'a numbered list': (count) => lines(count, (at) => `${at + 3}. item ${at}`),
+  'a list with gaps and more in it': (count) => lines(count, (at) => `* item ${at}\n  - inside\n\n  more of it\n`),
+  code: (count) => `\`\`\`js\n${lines(count, (at) => `  call(${at});\n`)}\`\`\`\n\nbehind\n`,
+  'code behind an indented fence': (count) => `  ~~~\n${lines(count, (at) => `  line ${at}`)}  ~~~\nbehind\n`,
+  'a paragraph': (count) =>
+    lines(count, (at) => `some words and **bold ones** go on, ${at} of them`).replaceAll('\n', ' '),
+  'a paragraph of many lines': (count) =>
+    lines(count, (at) => `line ${at} of [many](https://a.example/${at}) and more`),
+  'a table': (count) => `| a | b |\n|---|---|\n${lines(count, (at) => `| cell ${at} | more |`)}`,
+  'a quote': (count) => lines(count, (at) => `> quoted line ${at} with some words`),
+  'words without blanks': (count) => lines(count, () => '没有空格的文字').replaceAll('\n', ''),
+  paragraphs: (count) => lines(count, (at) => `a paragraph, number ${at}\n`),
+};
+
+function lines(count: number, line: (at: number) => string): string {
+  return Array.from({ length: count }, (_, at) => `${line(at)}\n`).join('');
+}
+
+/** How many characters are taken apart while a text is rendered that arrives word by word. */
+function workOf(text: string): number {
+  lexed.characters = 0;
+  render(text, 5);
+  return lexed.characters;
 }
 
 const bold = (text: string): string => `\u001b[1m${text}\u001b[22m`;
@@ -82,6 +120,17 @@ describe('MarkdownStream', () => {
     ],
   ])('shows %s, once', (_, text, shown) => {
     expect(stripVTControlCharacters(render(text, 1))).toBe(shown);
+  });
+
+  it.each(Object.entries(long))('shows the same of %s, however it is cut', (_, text) => {
+    const whole = text(300);
+    for (const size of [3, 50]) expect(render(whole, size)).toBe(render(whole));
+  });
+
+  it.each(Object.entries(long))('takes ten times the work for ten times of %s', (_, text) => {
+    const [some, more] = [300, 3000].map((count) => workOf(text(count)));
+    expect(more).toBeLessThan(Number(some) * 15);
+    expect(more).toBeGreaterThanOrEqual(text(3000).length);
   });
 
   it('loses no letter, however the text is cut', () => {
