@@ -11,6 +11,7 @@ export const parts: Parts = {
   resume: async () => (await import('./resume.ts')).measureResume,
   lists: async () => (await import('./list.ts')).measureLists,
   searches: async () => (await import('./search.ts')).measureSearches,
+  turns: async () => (await import('./turns.ts')).measureTurns,
   starts: async () => (await import('./start.ts')).measureStarts,
   memory: async () => (await import('./memory.ts')).measureMemory,
 };
