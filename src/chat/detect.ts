@@ -36,8 +36,8 @@ async function ask(provider: string, port: number, signal: AbortSignal): Promise
 }
 
 /** Asks the server at `baseURL` for the names of its models; undefined if none answers before `signal` is aborted. Never rejects. */
-export async function listModels(baseURL: string, signal: AbortSignal): Promise<string[] | undefined> {
-  return modelsIn(await askJson(`${baseURL.replace(/\/$/, '')}/models`, { signal }));
+export async function listModels(baseURL: string, signal: AbortSignal, apiKey?: string): Promise<string[] | undefined> {
+  return modelsIn(await askJson(`${baseURL.replace(/\/$/, '')}/models`, { signal, apiKey }));
 }
 
 function modelsIn(list: unknown): string[] | undefined {

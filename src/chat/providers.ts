@@ -1,4 +1,5 @@
 import { CofferError } from '../errors.ts';
+import { nearest } from './nearest.ts';
 
 /** What the settings say of a provider. `apiKeyEnv` is the *name* of the environment variable that holds its key. */
 export interface ProviderSettings {
@@ -91,8 +92,9 @@ export function findEndpoint(
   const theirs = Object.hasOwn(providers, provider) ? providers[provider] : undefined;
   if (ours === undefined && theirs === undefined) {
     const known = [...new Set(['demo', ...Object.keys(builtinProviders), ...Object.keys(providers)])].sort();
+    const near = nearest(provider, known);
     throw new CofferError('MODEL_UNKNOWN', `unknown provider ${provider} in ${quote(name)}`, {
-      advice: `known: ${known.join(', ')}`,
+      advice: `${near === undefined ? '' : `did you mean ${near}/${model}? `}known: ${known.join(', ')}`,
     });
   }
   const baseURL = theirs?.baseURL ?? ours?.baseURL;

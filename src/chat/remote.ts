@@ -5,6 +5,7 @@ import type { FromProvider, Message, Usage } from '../session/event.ts';
 import { listModels } from './detect.ts';
 import { answerIn, cancelled, explain } from './faults.ts';
 import { patientFetch } from './fetch.ts';
+import { nearest } from './nearest.ts';
 import { type Endpoint, quote } from './providers.ts';
 import { forProtocol, ReasoningFields } from './reasoning.ts';
 import { type ChatModel, DEFAULT_WINDOW, type OfferedTool, type ReplyPart } from './reply.ts';
@@ -125,14 +126,16 @@ async function* request(
   throw new Error('the stream ended before the reply did');
 }
 
-/** Says of a server on this machine which models it has, where it has not the one that was asked for. */
-async function nameModels(fault: CofferError, { provider, model, baseURL, isLocal }: Endpoint): Promise<CofferError> {
-  if (fault.code !== 'MODEL_UNKNOWN' || !isLocal) return fault;
-  const models = await listModels(baseURL, AbortSignal.timeout(1000));
+/** Says which models a server has, the one most like it first, if it doesn't have the one that was asked for. */
+async function nameModels(fault: CofferError, endpoint: Endpoint): Promise<CofferError> {
+  const { provider, model, baseURL, type, apiKey } = endpoint;
+  if (fault.code !== 'MODEL_UNKNOWN' || type !== 'openai-compatible') return fault;
+  const models = await listModels(baseURL, AbortSignal.timeout(2000), apiKey);
   if (models === undefined || models.length === 0 || models.includes(model)) return fault;
   const some = models.length > 20 ? [...models.slice(0, 20), '…'] : models;
+  const near = nearest(model, models);
   return new CofferError('MODEL_UNKNOWN', `${provider} has no model ${quote(model)}`, {
-    advice: `it has ${some.join(', ')}`,
+    advice: `${near === undefined ? '' : `did you mean ${near}? `}it has ${some.join(', ')}`,
     said: fault.said,
   });
 }

@@ -1,7 +1,7 @@
+import { nearest } from '../chat/nearest.ts';
 import { CofferError } from '../errors.ts';
 import { isKeyName, keyNames, priceParts, providerParts } from './settings-keys.ts';
 import { describeUnknown, topKeys } from './settings-schema.ts';
-import { nearest } from './slash/parse.ts';
 
 /*
  * A dotted key: `permissions.deny`, `providers.local.baseURL`, `providers.local.prices.llama3.1.input`. The names of providers and

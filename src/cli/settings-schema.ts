@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { nearest } from '../chat/nearest.ts';
 import { parseRule, ruleForm } from '../chat/permissions.ts';
 import { providerSchema } from '../chat/provider-schema.ts';
 import {
@@ -11,7 +12,6 @@ import {
   type Settings,
 } from './settings-keys.ts';
 import { looksLikeKey } from './settings-secret.ts';
-import { nearest } from './slash/parse.ts';
 
 /** Finds what is wrong with the contents of a settings file: one line per fault, with the key, what it has and what it may be. */
 export function findFaults(value: unknown): string[] {

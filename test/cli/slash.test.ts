@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { nearest, parseLine } from '../../src/cli/slash/parse.ts';
+import { nearest } from '../../src/chat/nearest.ts';
+import { parseLine } from '../../src/cli/slash/parse.ts';
 
 describe('parseLine', () => {
   it.each([

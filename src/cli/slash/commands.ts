@@ -1,9 +1,9 @@
+import { nearest } from '../../chat/nearest.ts';
 import { isCofferError } from '../../errors.ts';
 import type { Chat } from '../chat.ts';
 import { contextCommands } from './context.ts';
 import { findingCommands } from './finding.ts';
 import { keepingCommands } from './keeping.ts';
-import { nearest } from './parse.ts';
 import { privacyCommands } from './privacy.ts';
 import { seeingCommands } from './seeing.ts';
 import type { SlashCommand } from './slash.ts';

@@ -1,0 +1,24 @@
+/** The name most like `word`, where one is at most two letters away or begins with it. */
+export function nearest(word: string, names: readonly string[]): string | undefined {
+  const begun = names.find((name) => word.length > 1 && name.startsWith(word));
+  if (begun !== undefined) return begun;
+  const ranked = names
+    .map((name) => ({ name, distance: distance(word, name) }))
+    .sort((a, b) => a.distance - b.distance);
+  const [best] = ranked;
+  return best !== undefined && best.distance <= 2 && best.distance < word.length - 1 ? best.name : undefined;
+}
+
+/** Letters to insert, remove or change (Levenshtein). */
+function distance(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, at) => at);
+  for (const [i, letter] of [...from].entries()) {
+    const next = [i + 1];
+    for (let j = 0; j < to.length; j++) {
+      const change = (row[j] ?? 0) + (letter === to[j] ? 0 : 1);
+      next.push(Math.min(change, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row.at(-1) ?? 0;
+}
