@@ -2,6 +2,7 @@ import { demoModel } from './demo.ts';
 import { findEndpoint, type ProviderSettings, parseModelName } from './providers.ts';
 import type { ChatModel } from './reply.ts';
 
+export { type Checked, checkModel } from './check.ts';
 export { detectLocal } from './detect.ts';
 export { type KnownProvider, knownModels } from './known.ts';
 export { builtinProviders, isLocalModel, type ProviderSettings, parseModelName } from './providers.ts';

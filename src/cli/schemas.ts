@@ -92,6 +92,14 @@ export const statusSchema: z.ZodType = z.strictObject({
   models: z.array(z.strictObject({ model: z.string(), ...used })),
   total: z.strictObject(used),
   children: z.array(z.strictObject({ uuid: z.string(), reason: z.string(), id: z.string().nullable() })),
+  instructions: z.array(
+    z.strictObject({
+      source: z.enum(['system', 'agents']),
+      text: z.string(),
+      path: z.string().optional(),
+      offered: z.literal(true).optional(),
+    }),
+  ),
   permissions: z.array(permission),
   summary: z.strictObject({ summary: z.string(), through: count }).optional(),
   firstEvent: count,
@@ -214,6 +222,19 @@ export const modelsSchema: z.ZodType = z.array(
     answers: z.boolean().optional(),
   }),
 );
+
+const checkedWith = (...words: readonly [string, ...string[]]): z.ZodType =>
+  z.union([z.enum(words), z.strictObject({ code: z.string(), message: z.string(), said: z.string().optional() })]);
+
+/** What `coffer models --check <name> --json` prints: what the model was seen to do, or why it does not. */
+export const checkedSchema: z.ZodType = z.strictObject({
+  model: z.string(),
+  streaming: z.boolean(),
+  reasoning: z.boolean(),
+  contextWindow: count,
+  tools: checkedWith('called', 'unused'),
+  images: checkedWith('seen', 'accepted'),
+});
 
 /** What `coffer key list --json` prints: where the key is, the one that an unfinished rotation replaces, and what else opens the vault. */
 export const waysSchema: z.ZodType = z.strictObject({

@@ -3,6 +3,7 @@ import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
+import { checkedSchema } from '../../src/cli/schemas.ts';
 import { conversation, makePlace, type Place } from '../support/coffer.ts';
 
 /** What a provider does with one request for a reply. */
@@ -47,6 +48,43 @@ describe('a provider that refuses for now', () => {
     expect(at.bodies).toHaveLength(1);
     const { events } = await at.place.exported('1');
     expect(events.find(({ message }) => message?.role === 'assistant')).toMatchObject({ partial: true });
+  });
+});
+
+describe('coffer models --check', () => {
+  const refusing =
+    (message: string): Answer =>
+    (response) => {
+      response.writeHead(400).end(JSON.stringify({ error: { message } }));
+    };
+
+  it('says what works and what does not, in the words of the provider', async () => {
+    const answers = [
+      saying('1 2 3'),
+      refusing('m does not support tools'),
+      refusing('image input is not supported'),
+    ] as const;
+    await using at = await provider(...answers, ...answers);
+    const { code, stdout } = await at.place.run(['models', '--check', 'mine/m']);
+    expect(code).toBe(0);
+    expect(stdout).toContain(
+      '\ntools      no: m does not support tools\nimages     no: image input is not supported\n',
+    );
+    const { stdout: json } = await at.place.run(['models', '--check', 'mine/m', '--json']);
+    expect(checkedSchema.parse(JSON.parse(json))).toMatchObject({
+      model: 'mine/m',
+      tools: { code: 'TOOLS_UNSUPPORTED', said: 'm does not support tools' },
+      images: { code: 'FILES_UNSUPPORTED' },
+    });
+    expect(await at.place.sessionFiles()).toEqual([]);
+  });
+
+  it('asks nobody elsewhere where conversations are kept on this machine', async () => {
+    await using place = await makePlace({ settings: { localOnly: true } });
+    const env = { ANTHROPIC_API_KEY: 'sk-x' };
+    const { code, stderr } = await place.run(['models', '--check', 'anthropic/claude-x'], { env });
+    expect(code).toBe(2);
+    expect(stderr).toContain('anthropic/claude-x is not on this machine, and the setting localOnly is on\n');
   });
 });
 

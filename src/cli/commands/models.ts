@@ -1,4 +1,5 @@
-import type { KnownProvider, ProviderSettings } from '../../chat/models.ts';
+import type { Checked, KnownProvider, ProviderSettings } from '../../chat/models.ts';
+import { CofferError } from '../../errors.ts';
 import { escapeJson } from '../escape.ts';
 import type { Shell } from '../shell.ts';
 import type { Terminal } from '../terminal.ts';
@@ -14,6 +15,54 @@ export async function listModels(shell: Shell, { json }: { json?: boolean | unde
   const { providers } = await loadSettings(settingsPath(env), { env, options, directory });
   if (json !== true) return showModels(terminal, { providers, env });
   terminal.write(`${escapeJson(await knownModels({ providers, env }))}\n`);
+}
+
+/**
+ * Asks a model three short things, and says what works. Throws what the first of them throws, `MODEL_*`, `SETTINGS_INVALID`, and
+ * `MODEL_ELSEWHERE` where conversations are kept on this machine.
+ */
+export async function checkNamed(shell: Shell, name: string, { json }: { json?: boolean | undefined }): Promise<void> {
+  const { terminal, env, options } = shell;
+  const [{ loadSettings, settingsPath }, { checkModel, isLocalModel, openModel }] = await Promise.all([
+    import('../settings.ts'),
+    import('../../chat/models.ts'),
+  ]);
+  const settings = await loadSettings(settingsPath(env), { env, options, directory: options.path ?? '.' });
+  const model = await openModel(name, { ...settings, env });
+  if (settings.localOnly && isLocalModel(model.name, settings.providers) !== true)
+    throw new CofferError('MODEL_ELSEWHERE', `${model.name} is not on this machine, and the setting localOnly is on`);
+  const running = new AbortController();
+  const stop = (): void => running.abort();
+  process.once('SIGINT', stop);
+  try {
+    const checked = await checkModel(model, running.signal);
+    if (json === true) terminal.write(`${escapeJson(checkedJson(model.name, checked))}\n`);
+    else for (const [label, value] of checkedLines(checked)) terminal.say(`${label.padEnd(11)}${value}`);
+  } finally {
+    process.off('SIGINT', stop);
+  }
+}
+
+function checkedLines({ streaming, reasoning, tools, images, contextWindow }: Checked): [string, string][] {
+  const words = { called: 'yes', unused: 'accepted, but it called none', seen: 'yes' } as const;
+  const inWords = (what: Checked['tools'] | Checked['images'], accepted: string): string => {
+    if (typeof what !== 'string') return `no: ${what.said ?? what.what}`;
+    return what === 'accepted' ? accepted : words[what];
+  };
+  return [
+    ['replies', 'yes'],
+    ['streaming', streaming ? 'yes' : 'no: the reply came in one piece'],
+    ['reasoning', reasoning ? 'yes' : 'none was sent'],
+    ['tools', inWords(tools, '')],
+    ['images', inWords(images, 'accepted, but it did not say what is on one')],
+    ['window', `${contextWindow.toLocaleString('en-US')} tokens`],
+  ];
+}
+
+function checkedJson(model: string, { tools, images, ...rest }: Checked): object {
+  const asJson = (what: Checked['tools'] | Checked['images']): string | object =>
+    typeof what === 'string' ? what : { code: what.code, message: what.message, said: what.said };
+  return { model, ...rest, tools: asJson(tools), images: asJson(images) };
 }
 
 /** Shows them: those that are known by name, and of every provider where it is and whether it can be asked. */

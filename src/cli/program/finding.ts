@@ -30,10 +30,12 @@ export const describeFinding: Describe = (program, given) => {
   const models = program
     .command('models')
     .description('list the models that can be named; servers on this machine are asked, nobody else is')
-    .option('--json', 'as a JSON array')
-    .action(async (options: { json?: boolean }) => {
-      const { listModels } = await import('../commands/models.ts');
-      await listModels(shell(), options);
+    .option('--check <provider/model>', 'ask one of them three short things, and say what works')
+    .option('--json', 'as a JSON array; with --check as an object')
+    .action(async (options: { json?: boolean; check?: string }) => {
+      const { check, ...rest } = options;
+      const { checkNamed, listModels } = await import('../commands/models.ts');
+      await (check === undefined ? listModels(shell(), rest) : checkNamed(shell(), check, rest));
     });
-  example(models, 'coffer models');
+  example(models, 'coffer models', 'coffer models --check ollama/qwen3');
 };
