@@ -1,5 +1,5 @@
 import { type FilePart, nameOfFile, readAttachment } from '../session/attachment.ts';
-import type { Message, Part } from '../session/event.ts';
+import type { Instructions, Message, Part } from '../session/event.ts';
 import type { State } from '../session/state.ts';
 import { shortenForModel } from './tools/shorten.ts';
 
@@ -12,7 +12,8 @@ import { shortenForModel } from './tools/shorten.ts';
 export type Conversation = Pick<
   State,
   'messages' | 'messageEvents' | 'messageModels' | 'compaction' | 'contextTokens' | 'model'
->;
+> &
+  Partial<Pick<State, 'instructions'>>;
 
 /** Options of {@link contextOf}. */
 export interface ContextOptions {
@@ -42,6 +43,7 @@ export function contextOf(conversation: Conversation, options: ContextOptions = 
   const sent = newest(told, maxMessages).map(shortenForModel);
   const summary = conversation.compaction?.summary;
   const system = [
+    ...(conversation.instructions ?? []).map(instructionText),
     ...left.filter(({ role }) => role === 'system').map(({ content }) => content as string),
     ...(summary === undefined ? [] : [`${SUMMARY}\n\n${summary}`]),
   ].filter((text) => text.trim() !== '');
@@ -73,10 +75,32 @@ export function tokensOf(conversation: Conversation): number {
 
 /** Guesses how many tokens messages have: four bytes of UTF-8 to one, which is near for prose and code, and high for other scripts. */
 export function estimate(messages: readonly Message[]): number {
-  const bytes = messages.reduce((sum, { content }) => {
-    return sum + Buffer.byteLength(typeof content === 'string' ? content : JSON.stringify(content)) + 16;
+  return Math.ceil(messages.reduce((sum, { content }) => sum + bytesOf(content) + 16, 0) / BYTES_OF_A_TOKEN);
+}
+
+const BYTES_OF_A_TOKEN = 4;
+
+/** About what an image takes at most: Anthropic says 1,600 tokens, the others fewer. */
+const IMAGE_TOKENS = 1_600;
+
+/** How many bytes of a PDF go on a token, about: a page takes some 2,000, and has 100 KB if it has pictures. */
+const PDF_BYTES_OF_A_TOKEN = 50;
+
+/** How long a content is as text, in bytes; what is no text counts as text of as many tokens. */
+function bytesOf(content: Message['content']): number {
+  if (typeof content === 'string') return Buffer.byteLength(content);
+  const parts: readonly Part[] = content;
+  return parts.reduce((sum, part) => {
+    if (part.type === 'text' || part.type === 'reasoning') return sum + Buffer.byteLength(part.text) + 30;
+    if (part.type === 'file') return sum + fileTokens(part) * BYTES_OF_A_TOKEN;
+    return sum + Buffer.byteLength(JSON.stringify(part));
   }, 0);
-  return Math.ceil(bytes / 4);
+}
+
+function fileTokens({ mediaType, data }: FilePart): number {
+  const size = Buffer.byteLength(data, 'base64');
+  if (/^image\//i.test(mediaType)) return IMAGE_TOKENS;
+  return size / (/^application\/pdf$/i.test(mediaType) ? PDF_BYTES_OF_A_TOKEN : BYTES_OF_A_TOKEN);
 }
 
 /** What a result says in words; what is no text as JSON. */
@@ -85,6 +109,11 @@ export function outputText(output: unknown): string {
   return typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
 }
 
+function instructionText({ source, text }: Instructions): string {
+  return source === 'system' || text === '' ? text : `${AGENTS}\n\n${text}`;
+}
+
+const AGENTS = 'Instructions from the AGENTS.md of the directory:';
 const SUMMARY = 'Summary of the conversation so far; its messages are no longer shown:';
 const STOPPED = '(stopped before a reply to these results)';
 const INTERRUPTED = 'interrupted: how it ended is not known, look before you do it again';

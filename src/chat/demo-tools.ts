@@ -1,5 +1,5 @@
 import type { Message } from '../session/event.ts';
-import { textOf } from '../session/state.ts';
+import { textOf } from '../session/message-text.ts';
 import { outputText } from './context.ts';
 
 /** What a scripted partner says: words, or calls of tools. */
@@ -18,7 +18,7 @@ export function useTools(messages: readonly Message[]): Said {
 }
 
 /** Said instead of a call where no tools are offered. */
-export const NO_TOOLS = 'I am offered no tools: the setting tools is false.';
+export const NO_TOOLS = 'I am offered no tools here.';
 
 const HELP =
   'I do what I am told, a line each: read FILE, list [DIRECTORY], search TEXT, write FILE TEXT, run COMMAND.';

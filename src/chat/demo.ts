@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { CofferError } from '../errors.ts';
 import type { Message } from '../session/event.ts';
-import { textOf } from '../session/state.ts';
+import { textOf } from '../session/message-text.ts';
 import { NO_TOOLS, type Said, useTools } from './demo-tools.ts';
 import { cancelled } from './faults.ts';
 import { quote } from './providers.ts';

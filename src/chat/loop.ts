@@ -53,6 +53,9 @@ export interface TurnOptions {
   keepMessages?: number | undefined;
 }
 
+/** What the user says: a text, or parts with files. */
+export type Prompt = Extract<Message, { role: 'user' }>['content'];
+
 /** What a turn needs of a session. */
 export type TurnSession = ReplySession;
 
@@ -69,14 +72,14 @@ export type TurnSession = ReplySession;
 export async function turn(
   session: TurnSession,
   model: ChatModel,
-  text: string,
+  prompt: Prompt,
   events: TurnEvents,
   signal: AbortSignal,
   options: TurnOptions = {},
 ): Promise<TurnResult> {
   checkOptions(options);
   const { maxTurns = 128, maxToolCalls = 200 } = options;
-  await session.record({ type: 'message', message: { role: 'user', content: text } });
+  await session.record({ type: 'message', message: { role: 'user', content: prompt } });
   await model.prepare?.(signal);
   let mayCompact = typeof options.autoCompactAt === 'number';
   for (let asked = 1, called = 0; ; asked++) {

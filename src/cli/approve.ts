@@ -5,22 +5,27 @@ import type { Approval } from '../session/event.ts';
 import type { Chat } from './chat.ts';
 import { escapeLine } from './escape.ts';
 import type { Keys, Screen } from './input-streams.ts';
+import type { Workplace } from './resuming.ts';
 
 type Request = Parameters<Approve>[0];
 
-/** The tools of a chat, made when they are wanted first; undefined where the settings leave them out. */
+/** The tools that the model of a chat is offered; undefined if the settings leave them out, or the directory is gone. */
 export async function toolBoxOf(chat: Chat): Promise<ToolBox | undefined> {
-  if (!chat.settings.tools) return undefined;
-  const { surroundings, env, settings, sessions } = chat;
+  return chat.settings.tools && !chat.workplace.isGone ? boxOf(chat) : undefined;
+}
+
+/** The tools of a chat, made when they are wanted first. */
+export async function boxOf(chat: Chat): Promise<ToolBox> {
+  const { workplace, env, settings, sessions } = chat;
   const [{ ToolBox }, { ownCode, protectedPaths }] = await Promise.all([
     import('../chat/tools/toolbox.ts'),
     import('./protected.ts'),
   ]);
   const made =
-    boxes.get(chat) ??
+    boxes.get(workplace) ??
     new ToolBox({
       place: {
-        directory: surroundings.directory,
+        directory: workplace.directory,
         protected: protectedPaths(env, sessions.directory),
         own: ownCode(),
         env,
@@ -30,11 +35,11 @@ export async function toolBoxOf(chat: Chat): Promise<ToolBox | undefined> {
       },
       permissions: settings.permissions,
     });
-  boxes.set(chat, made);
+  boxes.set(workplace, made);
   return made;
 }
 
-const boxes = new WeakMap<Chat, ToolBox>();
+const boxes = new WeakMap<Workplace, ToolBox>();
 
 /**
  * Asks the person at the terminal whether a tool may do what it wants, having shown all of it; undefined where nobody is there. Enter alone

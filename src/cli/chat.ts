@@ -1,11 +1,13 @@
 import type { ChatModel, ProviderSettings } from '../chat/models.ts';
 import { CofferError, isCofferError } from '../errors.ts';
+import type { Instructions } from '../session/event.ts';
 import type { Unsaved } from '../session/origin.ts';
 import type { Surroundings } from '../session/project.ts';
 import type { Row } from '../session/row.ts';
 import type { Session } from '../session/session.ts';
 import type { Sessions } from '../session/sessions.ts';
 import type { Input } from './input.ts';
+import type { Workplace } from './resuming.ts';
 import { clock, countMessages } from './rows.ts';
 import type { Settings } from './settings.ts';
 import type { Terminal } from './terminal.ts';
@@ -16,6 +18,8 @@ export interface ChatParts {
   readonly input: Input;
   readonly sessions: Sessions;
   readonly settings: Settings;
+  /** The settings as they are for a session of another directory. Rejects as {@link loadSettings}. */
+  settingsIn(directory: string): Promise<Settings>;
   readonly env: NodeJS.ProcessEnv;
   /** The directory that new conversations are about, and what git has said of it so far. */
   readonly surroundings: Surroundings;
@@ -40,6 +44,8 @@ export class Chat {
   readonly #parts: ChatParts;
   #surroundings: Surroundings;
   #session: Session;
+  #workplace: Workplace;
+  #instructions: readonly Instructions[] = [];
   /** The session that began before git had said which project this is. */
   #unplaced: Session | undefined;
   #model: ChatModel | undefined;
@@ -52,6 +58,7 @@ export class Chat {
     this.#parts = parts;
     this.#surroundings = parts.surroundings;
     this.#model = model;
+    this.#workplace = this.#start;
     this.#session = this.#begin(model.name);
   }
 
@@ -64,7 +71,7 @@ export class Chat {
     return this.#model;
   }
 
-  /** The directory of this chat, and what git has said of it so far. */
+  /** The directory this chat was started in, and what git has said of it so far. */
   get surroundings(): Surroundings {
     return this.#surroundings;
   }
@@ -92,12 +99,17 @@ export class Chat {
     return this.#parts.env;
   }
 
+  /** Where the tools of the conversation work, and the settings that hold there. */
+  get workplace(): Workplace {
+    return this.#workplace;
+  }
+
   get settings(): Settings {
-    return this.#parts.settings;
+    return this.#workplace.settings;
   }
 
   get providers(): Readonly<Record<string, ProviderSettings>> {
-    return this.#parts.settings.providers;
+    return this.settings.providers;
   }
 
   /** Nothing of this chat goes to the disk, as the person was told. A keychain that comes back ends that. */
@@ -131,17 +143,21 @@ export class Chat {
   }
 
   /**
-   * Goes on with another session, and with its model; with one that is not as it was seen only where that is accepted, or somebody
-   * is there to say yes. Gives whether it did; somebody may only read one that is in use. The present one is untouched where that can't be done. Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`,
-   * `SESSION_IN_USE`, `UNAUTHENTIC`, `ROLLED_BACK`, `NEWER_VERSION`, `KEY_*`, `NOT_SAVED`.
+   * Goes on with another session, with its model and in its directory, see {@link workplaceOf}; with one that is not as it was seen only where
+   * that is accepted, or somebody is there to say yes. Gives whether it did; somebody may only read one that is in use. The present one is
+   * untouched where that can't be done. Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `SESSION_IN_USE`, `UNAUTHENTIC`, `ROLLED_BACK`,
+   * `NEWER_VERSION`, `KEY_*`, `NOT_SAVED`, `FAILED` where its directory is gone.
    */
-  async resume(which: string, accepted: { acceptOlder?: boolean } = {}): Promise<boolean> {
+  async resume(
+    which: string,
+    accepted: { acceptOlder?: boolean | undefined; here?: boolean | undefined } = {},
+  ): Promise<boolean> {
     const row = await this.sessions.find(which, this.shown);
     if (row.fileId === this.#session.fileId) {
       this.terminal.say(`this is session ${row.label} already`);
       return true;
     }
-    const before = await this.#leave(() => this.#reopen(row, accepted.acceptOlder === true));
+    const before = await this.#leave(() => this.#reopen(row, accepted));
     if (this.#session === before) return false;
     const { state, lost } = this.#session;
     const isFork = row.kind === 'session' && this.#session.fileId !== row.fileId;
@@ -152,6 +168,13 @@ export class Chat {
     if (lost !== undefined) this.terminal.tell(lost);
     await this.#restoreModel(state.model);
     return true;
+  }
+
+  /** Tells the model something before this conversation, if nothing has been said in it, and before those that are begun in this chat. */
+  instruct(instructions: readonly Instructions[]): void {
+    this.#instructions = instructions;
+    const { model, permissions } = this.#session.state;
+    if (this.#isBlank) this.#session = this.#begin(model, permissions);
   }
 
   /** Lets another model answer from now on. Throws `MODEL_UNKNOWN`, `MODEL_KEY_MISSING`, `MODEL_ELSEWHERE`, `SETTINGS_INVALID`. */
@@ -203,32 +226,28 @@ export class Chat {
     return new CofferError('NOT_SAVED', what, { reason: error.reason, cause: error });
   }
 
-  /** The session to go on with; undefined where somebody would rather read it, or leave it. */
-  async #reopen(row: Row, acceptOlder: boolean): Promise<Session | undefined> {
+  /** The session to go on with, where its tools are to work; undefined where somebody would rather read it. */
+  async #reopen(row: Row, { acceptOlder = false, here = false }): Promise<Session | undefined> {
+    const { reopen, workplaceOf } = await import('./resuming.ts');
+    const { surroundings } = this;
+    const session = await reopen(this, row, acceptOlder);
+    if (session === undefined) return undefined;
+    const settingsIn = (directory: string): Promise<Settings> => this.#parts.settingsIn(directory);
     try {
-      return await this.sessions.resume(row, { acceptOlder });
+      this.#workplace = await workplaceOf(this, session, { start: this.#start, surroundings, here, settingsIn });
     } catch (error) {
-      const offered = isCofferError(error, 'ROLLED_BACK', 'SESSION_IN_USE');
-      if (!offered || !this.terminal.interactive) throw error;
-      return error.code === 'ROLLED_BACK' ? this.#acceptOlder(row, error) : this.#aside(row, acceptOlder, error);
+      await session.close();
+      throw error;
     }
+    await session.point();
+    const isHere = session.state.directory === surroundings.directory && session.state.project === undefined;
+    this.#unplaced = isHere && surroundings.project === undefined ? session : undefined;
+    return session;
   }
 
-  async #acceptOlder(row: Row, error: CofferError): Promise<Session> {
-    this.terminal.tell(error.message);
-    const answer = await this.input.ask('go on from what is there? what was saved after it stays lost [y/N] ');
-    if (!/^y(es)?$/i.test(answer?.trim() ?? '')) throw error;
-    return this.sessions.resume(row, { acceptOlder: true });
-  }
-
-  /** Of a session that another process has, one can have a copy, or read it. */
-  async #aside(row: Row, acceptOlder: boolean, error: CofferError): Promise<Session | undefined> {
-    const answer = await this.input.ask(`${error.what}; go on in a [f]ork of it, [r]ead it only, or [N]either? `);
-    if (/^f(ork)?$/i.test(answer?.trim() ?? '')) return this.sessions.fork(row, { acceptOlder });
-    if (!/^r(ead)?$/i.test(answer?.trim() ?? '')) throw error;
-    const { showConversation } = await import('./conversation.ts');
-    await showConversation(this.terminal, await this.sessions.read(row));
-    return undefined;
+  /** Where new conversations are. */
+  get #start(): Workplace {
+    return { directory: this.#surroundings.directory, settings: this.#parts.settings };
   }
 
   get #isBlank(): boolean {
@@ -236,8 +255,12 @@ export class Chat {
   }
 
   #begin(model: string, permissions?: Session['state']['permissions']): Session {
-    const session = this.sessions.begin({ ...this.surroundings, model, permissions });
+    const session = this.sessions.begin({
+      ...{ ...this.surroundings, model, permissions },
+      instructions: this.#instructions,
+    });
     this.#unplaced = this.#surroundings.project === undefined ? session : undefined;
+    this.#workplace = this.#start;
     return session;
   }
 
@@ -249,7 +272,7 @@ export class Chat {
 
   /** Goes over to the session that `next` gives, and closes the one before, which it gives. */
   async #leave(next: () => Promise<Session | undefined>): Promise<Session> {
-    await this.#mayLeave();
+    await this.#requireMayLeave();
     const before = this.#session;
     const session = await next();
     if (session === undefined) return before;
@@ -258,27 +281,10 @@ export class Chat {
     return before;
   }
 
-  /** Steps that are nowhere but here are not dropped without a word. */
-  async #mayLeave(): Promise<void> {
-    if (this.unsaved !== undefined && this.sessions.key.state === 'awaited') await this.#saveWithKey();
-    const { unsaved } = this;
-    if (unsaved === undefined) return;
-    const question = `this conversation is not saved since ${clock(unsaved.since)}; drop what is not? [y/N] `;
-    const answer = this.terminal.interactive ? await this.input.ask(question) : undefined;
-    if (/^y(es)?$/i.test(answer?.trim() ?? '')) return;
-    throw new CofferError('NOT_SAVED', 'still in this conversation: it is not saved', {
-      reason: unsaved.error.reason,
-    });
-  }
-
-  /** Waits for the key, and saves. Whoever stops waiting, or waits in vain, still has what is not saved. */
-  async #saveWithKey(): Promise<void> {
-    try {
-      await this.sessions.unlock();
-    } catch (error) {
-      if (!isCofferError(error)) throw error; // `unsaved` tells
-    }
-    await this.#session.record();
+  async #requireMayLeave(): Promise<void> {
+    if (this.unsaved === undefined) return;
+    const { requireMayLeave } = await import('./leaving.ts');
+    await requireMayLeave(this);
   }
 
   async #closeBefore(before: Session): Promise<void> {

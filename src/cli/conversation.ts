@@ -1,5 +1,5 @@
+import { textOf } from '../session/message-text.ts';
 import type { Recorded } from '../session/shapes.ts';
-import { textOf } from '../session/state.ts';
 import type { Terminal } from './terminal.ts';
 
 /** Shows a conversation as it stands, for reading: prompts as they were typed, replies as they were shown. */

@@ -137,6 +137,10 @@ function* section(event: KnownEvent): Generator<string, void> {
     yield `\n## summary (${escapeLine(event.model)}), for the model in place of what stands above`;
     yield `\n${escapeText(event.summary.trimEnd())}`;
   }
+  if (event.type === 'instructions' && event.text !== '') {
+    yield `\n## instructions (${escapeLine(event.path ?? event.source)})`;
+    yield `\n${escapeText(event.text.trimEnd())}`;
+  }
   if (event.type !== 'message') return;
   const { role } = event.message;
   const who = event.model === undefined ? role : `${role} (${escapeLine(event.model)})`;

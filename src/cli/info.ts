@@ -1,3 +1,4 @@
+import type { Instructions } from '../session/event.ts';
 import type { Child, Info } from '../session/info.ts';
 import type { Row } from '../session/row.ts';
 import { describeBytes, describeCost, describeCount, describeTokens } from './amounts.ts';
@@ -40,6 +41,7 @@ function identity({ row, state }: Info): Fact[] {
 function work({ state, models, total }: Info): Fact[] {
   return [
     ['model', state.model],
+    ['told first', ...state.instructions.map(describeInstructions)],
     ['messages', describeCount(state.messageCount)],
     ['tasks', describeCount(state.tasks)],
     ['tool calls', describeCount(state.toolCalls)],
@@ -99,6 +101,17 @@ function describeStatus(row: Row | undefined, recorded: string, reason: string |
   if (held === undefined) return row === undefined ? `${status}, process ${process.pid}` : status;
   if (held.pid === 0) return `${status}, held by another process`;
   return `${status}, process ${held.pid} since ${clock(new Date(held.since))}`;
+}
+
+/** `AGENTS.md of the directory (3.2 KB)`, `system prompt (120 bytes): You are…`. */
+function describeInstructions({ source, text, path }: Instructions): string {
+  const size = describeBytes(Buffer.byteLength(text));
+  if (source === 'agents') {
+    return text === '' ? 'not the AGENTS.md of the directory' : `AGENTS.md of the directory (${size})`;
+  }
+  if (text === '') return 'no system prompt';
+  const [line = ''] = text.trim().split('\n', 1);
+  return `system prompt (${path === undefined ? size : `${path}, ${size}`}): ${line.slice(0, 60)}${line.length > 60 ? '…' : ''}`;
 }
 
 function describeChild({ uuid, reason, row }: Child): string {

@@ -27,6 +27,8 @@ function describe(event: KnownEvent): string {
     }
     case 'model':
       return `${type} ${event.model}`;
+    case 'instructions':
+      return `${type} (${event.source}): ${event.text === '' ? 'none' : firstLine(event.text)}`;
     case 'name':
       return `${type} ${event.name}`;
     case 'pin':
@@ -45,6 +47,8 @@ function describe(event: KnownEvent): string {
       return `${type} by ${event.model} through #${event.through}: ${firstLine(event.summary)}`;
     case 'rewind':
       return `${type} to #${event.to}`;
+    case 'move':
+      return `${type} to ${event.directory}`;
     case 'project':
       return `${type} ${event.project.first?.slice(0, 12) ?? 'unknown'}${event.project.path && `, ${event.project.path}`}`;
     case 'child':

@@ -13,6 +13,10 @@ export interface Settings {
   readonly model?: string | undefined;
   /** Providers beside the built-in ones, or instead of one of the same name. */
   readonly providers: Readonly<Record<string, ProviderSettings>>;
+  /** What models are told before a conversation; `@` and an absolute path for the content of a file. */
+  readonly systemPrompt?: string | undefined;
+  /** Whether the AGENTS.md of a directory is told to models: asked once for each directory, always or never. */
+  readonly agentsFile: 'ask' | 'always' | 'never';
   readonly detectLocal: boolean;
   readonly autoSave: boolean;
   readonly saveInterval: number;
@@ -82,6 +86,19 @@ export const settingsKeys: { readonly [Name in KeyName]: Key<ValueOf<Name>> } = 
     default: {},
     may: 'an object of providers by name',
     about: 'providers beside the built-in ones, or instead of one of the same name',
+  },
+  systemPrompt: {
+    check: ({ z }) => z.string().refine((text) => !/^@(?!~\/)/.test(text) || isAbsolute(text.slice(1))),
+    may: 'a text, or @ and an absolute path, or one that begins with ~/',
+    about: 'what models are told before a new conversation; `@/path` reads it from a file',
+    flag: '--system',
+  },
+  agentsFile: {
+    check: ({ z }) => z.enum(['ask', 'always', 'never']),
+    default: 'ask',
+    may: '"ask", "always" or "never"',
+    about:
+      'whether models are told the `AGENTS.md` of the directory: as you answer when it is offered there, or without asking',
   },
   detectLocal: flag(true, 'look for a model server on this machine when no model is chosen'),
   autoSave: flag(true, '`false`: nothing is saved by itself, `/save` works'),

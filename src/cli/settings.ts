@@ -20,7 +20,13 @@ const PROJECT_FILE = '.coffer.json';
 /** What may say something beside the settings file. */
 export interface Surroundings {
   readonly env?: NodeJS.ProcessEnv | undefined;
-  readonly options?: { readonly model?: string | undefined; readonly dataDir?: string | undefined } | undefined;
+  readonly options?:
+    | {
+        readonly model?: string | undefined;
+        readonly dataDir?: string | undefined;
+        readonly system?: string | undefined;
+      }
+    | undefined;
   /** Where the project's file is looked for; nowhere unless told. */
   readonly directory?: string | undefined;
 }
@@ -57,9 +63,10 @@ export async function loadSettingsWithSources(path: string, around: Surroundings
   layers.take(await fromFile(path));
   layers.narrow(await fromProject(around.directory));
   layers.take(await fromEnvironment(around.env ?? {}));
-  const { model, dataDir } = around.options ?? {};
+  const { model, dataDir, system } = around.options ?? {};
   if (model) layers.take([['model', model, { source: 'flag', from: '--model' }]]);
   if (dataDir) layers.take([['directory', dataDir, { source: 'flag', from: '--data-dir' }]]);
+  if (system !== undefined) layers.take([['systemPrompt', system, { source: 'flag', from: '--system' }]]);
   return layers.result();
 }
 

@@ -28,6 +28,12 @@ export interface Options {
   /** Which session to go on with; true for the last one, false to begin a new one whatever the settings say. */
   readonly resume?: string | boolean | undefined;
   readonly attach?: string | undefined;
+  /** Continue the session in this directory, wherever it was. */
+  readonly here?: boolean | undefined;
+  /** What the model is told before the conversation; `@` and a path for the content of a file. */
+  readonly system?: string | undefined;
+  /** Whether the AGENTS.md of the directory is used, without asking. */
+  readonly agents?: boolean | undefined;
   readonly list?: boolean | undefined;
   /** One turn with these words, then the end; `-` stands for standard input. */
   readonly prompt?: string | undefined;

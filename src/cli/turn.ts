@@ -1,5 +1,5 @@
 import { type Compacted, canCompact, compact } from '../chat/compact.ts';
-import { type CallEnd, type TurnEvents, turn } from '../chat/loop.ts';
+import { type CallEnd, type Prompt, type TurnEvents, turn } from '../chat/loop.ts';
 import { type CofferError, isCofferError } from '../errors.ts';
 import { approverOf, toolBoxOf } from './approve.ts';
 import type { Chat } from './chat.ts';
@@ -15,6 +15,8 @@ export async function answer(chat: Chat, text: string, running: AbortController)
     terminal.tell('no model is there to answer; /model <name> chooses one');
     return undefined;
   }
+  const prompt = await promptOf(chat, text, running);
+  if (typeof prompt === 'object' && 'unsent' in prompt) return prompt.unsent;
   let reply = await terminal.startReply();
   let thinking = false;
   const events: TurnEvents = {
@@ -42,13 +44,31 @@ export async function answer(chat: Chat, text: string, running: AbortController)
   const limits = { maxMessages, saveInterval, maxTurns, maxToolCalls, autoCompactAt, keepMessages };
   const tools = model.refuses.has('tools') ? undefined : await toolBoxOf(chat);
   const approve = approverOf(chat, () => running.abort());
-  const result = await turn(session, model, text, events, running.signal, { ...limits, tools, approve });
+  const result = await turn(session, model, prompt, events, running.signal, { ...limits, tools, approve });
   reply.end();
   if (result.outcome === 'cancelled')
     terminal.tell(result.text === '' ? 'cancelled' : 'cancelled; what arrived is kept');
   if (result.error !== undefined) terminal.tell(result.error.message);
   if (result.error?.said !== undefined) terminal.tell(`the provider says: ${result.error.said}`);
   return result.error;
+}
+
+/** The prompt with its files, or why it is not sent, which is told; a cancelled one is no error. */
+async function promptOf(
+  chat: Chat,
+  text: string,
+  running: AbortController,
+): Promise<Prompt | { unsent: CofferError | undefined }> {
+  if (!text.includes('@')) return text;
+  const { attachFiles } = await import('./attached.ts');
+  try {
+    return await attachFiles(chat, text, running);
+  } catch (error) {
+    if (!isCofferError(error)) throw error;
+    const isCancelled = error.code === 'CANCELLED';
+    chat.terminal.tell(isCancelled ? 'cancelled; nothing is sent' : `nothing is sent: ${error.message}`);
+    return { unsent: isCancelled ? undefined : error };
+  }
 }
 
 /** Says what a compaction did, in one line. */

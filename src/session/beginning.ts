@@ -11,12 +11,13 @@ import { emptyState, fold } from './state.ts';
  * not be read back as it is.
  */
 export function eventsOf(beginning: Beginning): Event[] {
-  const { directory, model, worktree, project, permissions = [], after } = beginning;
+  const { directory, model, worktree, project, instructions = [], permissions = [], after } = beginning;
   const branch = beginning.branch ?? branchOf(gitDirectoryOf(directory));
   const before = after?.events ?? [];
   const begun: NewEvent[] = [
     { type: 'begin', uuid: randomUUID(), directory, branch, worktree, project, parent: after?.parent },
     { type: 'model', model },
+    ...instructions.map((one): NewEvent => ({ type: 'instructions', ...one })),
     ...permissionChanges(fold(emptyState, before).permissions, permissions),
     { type: 'status', status: 'running' },
   ];

@@ -150,16 +150,15 @@ const message = variants('role', {
 
 const project = object({ first: optional(text), remote: optional(text), path: text });
 
+const place = { directory: text, branch: optional(text), worktree: optional(text), project: optional(project) };
+
 const statuses: readonly Status[] = ['running', 'completed', 'cancelled', 'failed'];
 const approvals: readonly Approval[] = ['once', 'session', 'deny', 'always'];
 
 const types: Readonly<Record<NewEvent['type'], Check>> = {
   begin: object({
     uuid: text,
-    directory: text,
-    branch: optional(text),
-    worktree: optional(text),
-    project: optional(project),
+    ...place,
     parent: optional(object({ uuid: text, id: text, reason: text })),
   }),
   message: object({ message, model: optional(text), partial: optional(oneOf(true)) }),
@@ -173,6 +172,12 @@ const types: Readonly<Record<NewEvent['type'], Check>> = {
     }),
   }),
   model: object({ model: text }),
+  instructions: object({
+    source: oneOf('system', 'agents'),
+    text,
+    path: optional(text),
+    offered: optional(oneOf(true)),
+  }),
   name: object({ name: text }),
   pin: object({ pinned: flag }),
   archive: object({ archived: flag }),
@@ -197,6 +202,7 @@ const types: Readonly<Record<NewEvent['type'], Check>> = {
   'context-warning': object({ tokens: count, window: count }),
   compaction: object({ summary: text, through: count, model: text }),
   rewind: object({ to: count }),
+  move: object(place),
   project: object({ project }),
   child: object({ uuid: text, reason: text }),
 };

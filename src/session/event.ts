@@ -61,6 +61,17 @@ export interface Project {
   path: string;
 }
 
+/** What a model is told before the conversation: by the user (`system`), or by the AGENTS.md of the directory (`agents`). */
+export interface Instructions {
+  source: 'system' | 'agents';
+  /** Empty: nothing, from now on. */
+  text: string;
+  /** The file it was read from. */
+  path?: string | undefined;
+  /** The user was asked whether the AGENTS.md of the directory is to be used; an empty text means no. */
+  offered?: true | undefined;
+}
+
 /** How a person, a rule, or the want of both decided on a tool call. `always` denies it from now on. */
 export type Approval = 'once' | 'session' | 'deny' | 'always';
 
@@ -80,6 +91,8 @@ export type NewEvent =
   | { type: 'message'; message: Message; model?: string | undefined; partial?: true | undefined }
   | { type: 'usage'; model: string; usage: Usage }
   | { type: 'model'; model: string }
+  /** They replace those of the same source. */
+  | ({ type: 'instructions' } & Instructions)
   | { type: 'name'; name: string }
   | { type: 'pin'; pinned: boolean }
   | { type: 'archive'; archived: boolean }
@@ -122,6 +135,14 @@ export type NewEvent =
   | { type: 'compaction'; summary: string; through: number; model: string }
   /** The conversation goes on behind event `to`; what came after it stays in the record. */
   | { type: 'rewind'; to: number }
+  /** From here on the session is in another directory. */
+  | {
+      type: 'move';
+      directory: string;
+      branch?: string | undefined;
+      worktree?: string | undefined;
+      project?: Project | undefined;
+    }
   /** What git said of the directory, if it answered only after the session had begun. */
   | { type: 'project'; project: Project }
   /** Another session goes on from this one. */
@@ -227,6 +248,7 @@ export const knownTypes: Readonly<Record<NewEvent['type'], true>> = {
   message: true,
   usage: true,
   model: true,
+  instructions: true,
   name: true,
   pin: true,
   archive: true,
@@ -241,6 +263,7 @@ export const knownTypes: Readonly<Record<NewEvent['type'], true>> = {
   'context-warning': true,
   compaction: true,
   rewind: true,
+  move: true,
   project: true,
   child: true,
 };

@@ -1,7 +1,8 @@
 import { CofferError } from '../errors.ts';
 import { type Event, isKnown, type NewEvent } from './event.ts';
+import { textOf } from './message-text.ts';
 import type { Beginning } from './shapes.ts';
-import { emptyState, fold, type State, textOf } from './state.ts';
+import { emptyState, fold, type State } from './state.ts';
 
 /** One prompt of a conversation as it stands. */
 export interface Prompt {

@@ -11,7 +11,7 @@ import { checkName, checkTagBytes } from './name.ts';
 import { revocations } from './permissions.ts';
 import { renumber } from './renumber.ts';
 import { newId, takenIds } from './snapshot.ts';
-import { emptyState, fold } from './state.ts';
+import { emptyState, fold, IMPORTED } from './state.ts';
 import { encodeSummary, summarize } from './summary.ts';
 
 /** The version of the form that is written and read. */
@@ -124,7 +124,7 @@ function readEvent(line: string, row: number, before: readonly Event[]): Event {
   const value = parse(line, row);
   const fault = faultIn(value);
   if (fault !== undefined) throw invalid(row, `no event of coffer: ${fault.field} must ${fault.must}`);
-  const event = reread(value as Event);
+  const event = withoutOffer(reread(value as Event));
   const last = before.at(-1)?.id ?? 0;
   if (event.id <= last) throw invalid(row, `its id ${event.id} does not rise: the one before is ${last}`);
   const isEarly = event.type === 'message' && before.every(({ type }) => type !== 'begin');
@@ -193,6 +193,13 @@ function invalid(row: number, what: string, cause?: unknown): CofferError {
   return new CofferError('IMPORT_INVALID', `line ${row}: ${what}`, { advice: 'nothing was imported', cause });
 }
 
+/** Whoever wrote the file does not decide whether the AGENTS.md of a directory is used. */
+function withoutOffer(event: Event): Event {
+  if (!isKnown(event) || event.type !== 'instructions') return event;
+  const { offered: _, ...rest } = event;
+  return rest;
+}
+
 /** Makes the events those of a session of its own, as salvage does: behind where the exported one began, so that its counts are kept. */
 function beginAgain(file: ImportedFile, from: string): { events: Event[]; revoked: string[] } {
   const { directory, branch, worktree, project, name, permissions, status, statusReason } = fold(
@@ -202,7 +209,7 @@ function beginAgain(file: ImportedFile, from: string): { events: Event[]; revoke
   const parent = {
     uuid: file.uuid,
     id: file.id,
-    reason: `imported from ${from}`.slice(0, REASON_LIMIT).toWellFormed(),
+    reason: `${IMPORTED}${from}`.slice(0, REASON_LIMIT).toWellFormed(),
   };
   const begin: NewEvent = { type: 'begin', uuid: randomUUID(), directory, branch, worktree, project, parent };
   const added = revocations(permissions);
@@ -211,6 +218,8 @@ function beginAgain(file: ImportedFile, from: string): { events: Event[]; revoke
   // Recorded now, so that it counts as gone on with: else what keeps the vault small might delete at once what was just brought back.
   added.push({ type: 'status', status, reason: statusReason });
   const at = file.events.findLastIndex(({ type }) => type === 'begin') + 1;
-  const events = [...file.events.slice(0, at), begin, ...file.events.slice(at), ...added];
+  // Where it was moved to is in `begin`; a move by itself would say that somebody has chosen the directory here.
+  const after = file.events.slice(at).filter(({ type }) => type !== 'move');
+  const events = [...file.events.slice(0, at), begin, ...after, ...added];
   return { events: renumber(events, Date.now()), revoked };
 }

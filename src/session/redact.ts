@@ -186,16 +186,18 @@ function isObject(value: unknown): value is Record<string, unknown> {
 const fields: ReadonlySet<string> = new Set(
   `uuid directory branch worktree project parent first remote path reason id message model partial role content type text data
   mediaType filename toolCallId toolName input output value usage inputTokens cachedTokens outputTokens cost name pinned archived tags status code
-  outcome bytes rule about answer by decision tokens window summary through to providerOptions providerMetadata`.split(
+  outcome bytes source offered rule about answer by decision tokens window summary through to providerOptions providerMetadata`.split(
     /\s+/,
   ),
 );
 
 /** The fields whose values are words of coffer's own or of the AI SDK's. */
-const vocabulary: ReadonlySet<string> = new Set(['type', 'role', 'status', 'outcome', 'answer', 'by', 'decision']);
+const vocabulary: ReadonlySet<string> = new Set([
+  ...['type', 'role', 'status', 'outcome', 'answer', 'by', 'decision', 'source'],
+]);
 
 const words: ReadonlySet<string> = new Set(
   `system user assistant tool text reasoning file tool-call tool-result running completed cancelled failed denied once session
   deny always allow revoke person rule nobody json error-text error-json content execution-denied media file-data file-url file-id
-  image-data image-url image-file-id custom`.split(/\s+/),
+  image-data image-url image-file-id custom agents`.split(/\s+/),
 );

@@ -10,7 +10,7 @@ import type { Row } from './row.ts';
 export interface Match {
   /** The id of its event; null for a name or a tag that stands in the list. */
   readonly event: number | null;
-  /** Who said it, or what it is: `summary`, `error`, `name`, `tag`. */
+  /** Who said it, or what it is: `summary`, `instructions`, `error`, `name`, `tag`. */
   readonly role: string;
   readonly line: string;
   /** Where in the line it begins, and how long it is there. */
@@ -49,11 +49,12 @@ export function marksOf({ name, tags = [] }: Row): Said[] {
   return [...names, ...tags.map((text) => ({ event: null, role: 'tag', text }))];
 }
 
-/** What an event says: of messages, tool calls and results, reasoning, summaries and errors. */
+/** What an event says: of messages, tool calls and results, reasoning, summaries, instructions and errors. */
 export function textsOf(event: Event): Said[] {
   if (!isKnown(event)) return [];
   const { id } = event;
   if (event.type === 'compaction') return [{ event: id, role: 'summary', text: event.summary }];
+  if (event.type === 'instructions') return [{ event: id, role: 'instructions', text: event.text }];
   if (event.type === 'error') return [{ event: id, role: 'error', text: event.message }];
   if (event.type !== 'message') return [];
   const { role, content } = event.message;

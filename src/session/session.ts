@@ -138,6 +138,15 @@ export class Session implements AsyncDisposable {
     this.#vault.dropCaches();
   }
 
+  /** Makes `_autosave` point here. If it can't be, the next save tries again, and tells. */
+  async point(): Promise<void> {
+    try {
+      await this.#point();
+    } catch (error) {
+      if (!isCofferError(error)) throw error;
+    }
+  }
+
   /** Saves the {@link draft} for now, best effort: the next step replaces it. */
   async saveDraft(): Promise<void> {
     if (this.#autosave && this.#draft && !this.#ended) await this.#saveBestEffort(this.#draft);
@@ -251,6 +260,10 @@ export class Session implements AsyncDisposable {
       await this.#create();
     }
     this.#durable = this.#handedOver;
+    await this.#point();
+  }
+
+  async #point(): Promise<void> {
     if (this.#pointed || !this.#writable) return;
     await this.#vault.pointAutosave(this.#writable.file.fileId);
     this.#pointed = true;

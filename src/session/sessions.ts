@@ -127,7 +127,7 @@ export class Sessions implements AsyncDisposable {
         advice: 'resume it to go on from it',
       });
     }
-    await using session = await this.#reopen(row, { acceptOlder: false, point: false }).catch((cause: unknown) => {
+    await using session = await this.#reopen(row, { acceptOlder: false, pointed: true }).catch((cause: unknown) => {
       if (!isCofferError(cause, 'SESSION_IN_USE')) throw cause;
       const { what, holder } = cause;
       throw new CofferError(cause.code, what, { advice: `close it there; ${row.id} stays as it is`, holder, cause });
@@ -188,11 +188,15 @@ export class Sessions implements AsyncDisposable {
   /**
    * Goes on with a session in its own file; of a snapshot begins a new session whose parent it is.
    * Throws `SESSION_IN_USE` naming the holder, what {@link read} throws, and `ROLLED_BACK` where it is not as coffer saw it last,
-   * unless `acceptOlder`: the next save makes what is there the newest then.
+   * unless `acceptOlder`: the next save makes what is there the newest then. With `point: false`, `_autosave` stays where it points until
+   * {@link Session.point} or the next save.
    */
-  async resume(row: Row, { acceptOlder = false }: { acceptOlder?: boolean } = {}): Promise<Session> {
+  async resume(row: Row, options: { acceptOlder?: boolean; point?: boolean } = {}): Promise<Session> {
+    const { acceptOlder = false, point = true } = options;
     if (row.kind === 'snapshot') return this.fork(row, { acceptOlder });
-    return this.#reopen(row, { acceptOlder, point: true });
+    const session = await this.#reopen(row, { acceptOlder, pointed: false });
+    if (point) await session.point();
+    return session;
   }
 
   /**
@@ -282,24 +286,13 @@ export class Sessions implements AsyncDisposable {
     return now && now.row.rolledBack === undefined ? now.state.permissions : withoutGrants(state.permissions);
   }
 
-  /** Tells whether `_autosave` could be pointed at a session; if not, its first save tries again, and tells. */
-  async #point(fileId: string): Promise<boolean> {
-    try {
-      await this.#vault.pointAutosave(fileId);
-      return true;
-    } catch (error) {
-      if (!(error instanceof CofferError)) throw error;
-      return false;
-    }
-  }
-
-  async #reopen(row: Row, { acceptOlder, point }: { acceptOlder: boolean; point: boolean }): Promise<Session> {
+  async #reopen(row: Row, { acceptOlder, pointed }: { acceptOlder: boolean; pointed: boolean }): Promise<Session> {
     const { events, file, lease, opened, rollback } = await gatherEvents(`session ${row.id}`, (onLines) =>
       this.#vault.resume(row.fileId, onLines, acceptOlder),
     );
     const lost = opened.torn && describeTorn(opened.torn);
     const id = decodeSummary(opened.summary).id;
-    const written = { file, lease, id, lost, pointed: !point || (await this.#point(row.fileId)) };
+    const written = { file, lease, id, lost, pointed };
     const session = this.#track(new Session({ vault: this.#vault, autosave: this.#autosave, events, written }));
     const { permissions } = session.state;
     // The events that revoked them may be what the older copy lacks.

@@ -2,7 +2,7 @@ import type { CofferError } from '../errors.ts';
 import type { VaultInspection } from '../vault/inspect.ts';
 import type { SeenReport } from '../vault/vault.ts';
 import type { Conflict } from './conflicts.ts';
-import type { Event, Parent, Project } from './event.ts';
+import type { Event, Instructions, Parent, Project } from './event.ts';
 import type { Row } from './row.ts';
 import type { State } from './state.ts';
 
@@ -23,6 +23,8 @@ export interface Beginning {
   readonly branch?: string | undefined;
   readonly worktree?: string | undefined;
   readonly project?: Project | undefined;
+  /** What the model is told before the conversation, beside what the session it continues was told. */
+  readonly instructions?: readonly Instructions[] | undefined;
   /** What tools may do from the start, whatever the session it continues was told. Default: nothing that has to be asked. */
   readonly permissions?: State['permissions'] | undefined;
   /** The conversation it goes on from: what another session had recorded, which is copied. */

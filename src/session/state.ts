@@ -1,16 +1,30 @@
-import { type Event, isKnown, type KnownEvent, type Message, type Parent, type Project, type Status } from './event.ts';
+import {
+  type Event,
+  type Instructions,
+  isKnown,
+  type KnownEvent,
+  type Message,
+  type Parent,
+  type Project,
+  type Status,
+} from './event.ts';
+import { titleOf } from './message-text.ts';
 
 /** What a session is at the moment: a fold over its events. Counts and usage are its own, without what a parent did. */
 export interface State {
   readonly uuid: string;
-  /** The directory it was begun in. */
+  /** The directory it is in: where it was begun, or was moved to. */
   readonly directory: string;
   readonly branch: string | undefined;
   readonly worktree: string | undefined;
   readonly project: Project | undefined;
   readonly parent: Parent | undefined;
+  /** The directory is what an imported file says: nobody has chosen it here. */
+  readonly imported: boolean;
   /** `provider/model`, as chosen last. */
   readonly model: string;
+  /** What the model is told before the conversation: at most one of each source, in the order in which they were first given. */
+  readonly instructions: readonly Instructions[];
   readonly name: string | undefined;
   /** The first words of the first exchange, at most 80 characters. */
   readonly title: string | undefined;
@@ -65,7 +79,9 @@ export const emptyState: State = {
   worktree: undefined,
   project: undefined,
   parent: undefined,
+  imported: false,
   model: '',
+  instructions: [],
   name: undefined,
   title: undefined,
   pinned: false,
@@ -92,7 +108,16 @@ export const emptyState: State = {
 };
 
 /** What says something about a session and is no part of the conversation: it does not make it newer, or running. */
-const remarks: ReadonlySet<string> = new Set(['name', 'pin', 'archive', 'tags', 'permission', 'project', 'child']);
+const remarks: ReadonlySet<string> = new Set([
+  'name',
+  'pin',
+  'archive',
+  'tags',
+  'permission',
+  'move',
+  'project',
+  'child',
+]);
 
 /** Tells whether an event says something about a session and is no part of the conversation. */
 export function isRemark(event: { readonly type: string }): boolean {
@@ -140,8 +165,15 @@ function apply(state: Writable<State>, event: KnownEvent): void {
     case 'model':
       state.model = event.model;
       return;
+    case 'instructions':
+      state.instructions = instructed(state.instructions, event);
+      return;
     case 'name':
       state.name = event.name;
+      return;
+    case 'move':
+      moveTo(state, event);
+      state.imported = false;
       return;
     case 'project':
       state.project = event.project;
@@ -191,17 +223,33 @@ function decided(state: State, event: Extract<KnownEvent, { type: 'permission' }
 /** What was counted before belongs to the parent, and so do its marks and its name; the conversation goes on. */
 function begin(state: Writable<State>, event: Extract<KnownEvent, { type: 'begin' }>): void {
   const { model, messages, messageEvents, messageModels, messageCount, title, compaction, contextTokens } = state;
-  const { permissions, firstEvent, lastEvent, updated } = state;
+  const { instructions, imported, permissions, firstEvent, lastEvent, updated } = state;
   Object.assign(state, emptyState, { model, messages, messageEvents, messageModels, messageCount });
   Object.assign(state, { title, compaction, contextTokens });
-  Object.assign(state, { permissions, firstEvent, lastEvent, updated });
+  Object.assign(state, { instructions, permissions, firstEvent, lastEvent, updated });
   state.uuid = event.uuid;
-  state.directory = event.directory;
-  state.branch = event.branch;
-  state.worktree = event.worktree;
-  state.project = event.project;
+  state.imported = imported || event.parent?.reason.startsWith(IMPORTED) === true;
+  moveTo(state, event);
   state.parent = event.parent;
   state.begun = event.ts;
+}
+
+/** What the reason of a parent begins with if that is an imported file. */
+export const IMPORTED = 'imported from ';
+
+function moveTo(state: Writable<State>, { directory, branch, worktree, project }: Surroundings): void {
+  Object.assign(state, { directory, branch, worktree, project });
+}
+
+type Surroundings = Pick<Extract<KnownEvent, { type: 'move' }>, 'directory' | 'branch' | 'worktree' | 'project'>;
+
+function instructed(
+  before: readonly Instructions[],
+  { source, text, path, offered }: Instructions,
+): readonly Instructions[] {
+  const next = { source, text, path, offered };
+  const at = before.findIndex((one) => one.source === source);
+  return at === -1 ? [...before, next] : before.with(at, next);
 }
 
 function addMessage(state: Writable<State>, event: Extract<KnownEvent, { type: 'message' }>): void {
@@ -233,26 +281,6 @@ function isCounted({ role }: Message): boolean {
 
 function callsTools(message: Message): boolean {
   return typeof message.content !== 'string' && message.content.some((part) => part.type === 'tool-call');
-}
-
-/** Looks no further than a title goes: a message may have a hundred megabytes. */
-function titleOf(message: Message): string | undefined {
-  const units = 2 * TITLE;
-  let words = '';
-  for (const [word] of textOf(message).matchAll(/\S+/g)) {
-    words += `${words && ' '}${word.slice(0, units)}`;
-    if (words.length >= units) break;
-  }
-  return words === '' ? undefined : [...words.slice(0, units)].slice(0, TITLE).join('');
-}
-
-/** How many characters of the first message make the title. */
-const TITLE = 80;
-
-/** The text of a message, its parts joined; what is not text is left out. */
-export function textOf(message: Message): string {
-  if (typeof message.content === 'string') return message.content;
-  return message.content.map((part) => (part.type === 'text' ? part.text : '')).join('');
 }
 
 /** A sum in which what is not known adds nothing, and nothing known at all stays "not known". */

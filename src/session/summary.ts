@@ -40,6 +40,7 @@ export function summarize(state: State, of: Pick<Summary, 'kind' | 'id' | 'uuid'
     pinned: state.pinned || undefined,
     archived: state.archived || undefined,
     tags: state.tags.length === 0 ? undefined : firstTags(state.tags),
+    agents: agentsOf(state),
     inputTokens: state.inputTokens,
     outputTokens: state.outputTokens,
     cost: state.cost,
@@ -52,6 +53,12 @@ export function summarize(state: State, of: Pick<Summary, 'kind' | 'id' | 'uuid'
     firstEvent: state.firstEvent,
     lastEvent: state.lastEvent,
   };
+}
+
+/** What the user said when the AGENTS.md of the directory was offered. */
+function agentsOf({ instructions }: State): Summary['agents'] {
+  const offered = instructions.find((one) => one.source === 'agents' && one.offered === true);
+  return offered && (offered.text === '' ? 'declined' : 'used');
 }
 
 /** Writes a summary as the JSON that is sealed. */

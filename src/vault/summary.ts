@@ -26,6 +26,8 @@ export interface Summary {
   readonly pinned?: boolean | undefined;
   readonly archived?: boolean | undefined;
   readonly tags?: readonly string[] | undefined;
+  /** What the user said when the AGENTS.md of the directory was offered; undefined if it was not. */
+  readonly agents?: 'used' | 'declined' | undefined;
   readonly inputTokens: number | null;
   readonly outputTokens: number | null;
   /** US dollars; null is "not known". */
@@ -99,6 +101,7 @@ const summaryChecks: Readonly<Record<keyof Summary, Check>> = {
   pinned: optional(isFlag),
   archived: optional(isFlag),
   tags: optional(isTexts),
+  agents: optional(oneOf('used', 'declined')),
   inputTokens: isAmount,
   outputTokens: isAmount,
   cost: isAmount,

@@ -224,7 +224,7 @@ describe('without a terminal', () => {
   it('offers nothing where the settings leave tools out', async () => {
     await writeFile(join(place.config, 'settings.json'), JSON.stringify({ tools: false }));
     const { stdout } = await place.run(['--model', 'demo/tools', '-p', 'list']);
-    expect(stdout).toBe('I am offered no tools: the setting tools is false.\n');
+    expect(stdout).toBe('I am offered no tools here.\n');
   });
 
   it('does what the settings allow', async () => {

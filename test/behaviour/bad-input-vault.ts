@@ -38,7 +38,7 @@ export async function makeTemplate(): Promise<Template> {
   const env = { ...own, HOME: folder, COFFER_KEEP_MESSAGES: '1' };
   await using vault = await openVault({ directory: join(folder, 'vault'), env });
   const clock = vi.spyOn(Date, 'now').mockReturnValue(Date.now() - 3 * 86_400_000);
-  await using old = vault.begin({ directory: '/elsewhere', model: 'demo/echo' });
+  await using old = vault.begin({ directory: '/tmp', model: 'demo/echo' });
   await old.append(user('hello from another time'), reply('hello'));
   await old.close();
   clock.mockRestore();

@@ -1,7 +1,8 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type Conversation, contextOf, tokensOf } from '../../src/chat/context.ts';
+import { type Conversation, contextOf, estimate, tokensOf } from '../../src/chat/context.ts';
 import type { Message, Part } from '../../src/session/event.ts';
+import { emptyState } from '../../src/session/state.ts';
 
 const user = (content: string): Message => ({ role: 'user', content });
 const said = (content: string): Message => ({ role: 'assistant', content });
@@ -273,3 +274,38 @@ function idsIn(message: Message | undefined): string[] {
   if (typeof content === 'string') return [];
   return (content as { toolCallId?: string }[]).flatMap(({ toolCallId }) => toolCallId ?? []);
 }
+
+describe('what comes before the conversation', () => {
+  const conversation = {
+    ...emptyState,
+    messages: [{ role: 'user', content: 'hello' } as const],
+    messageEvents: [1],
+    messageModels: [undefined],
+  };
+
+  it('is told in one system message, in the order in which it was given, and nothing that is empty', () => {
+    const instructions = [
+      { source: 'agents', text: 'use tabs' },
+      { source: 'system', text: 'be brief' },
+    ] as const;
+    expect(contextOf({ ...conversation, instructions })[0]).toEqual({
+      role: 'system',
+      content: 'Instructions from the AGENTS.md of the directory:\n\nuse tabs\n\nbe brief',
+    });
+    expect(contextOf({ ...conversation, instructions: [{ source: 'agents', text: '' }] })).toEqual(
+      conversation.messages,
+    );
+  });
+});
+
+describe('the size of a file in tokens', () => {
+  const of = (mediaType: string, bytes: number): number =>
+    estimate([{ role: 'user', content: [{ type: 'file', mediaType, data: Buffer.alloc(bytes).toString('base64') }] }]);
+
+  it('is that of an image whatever its bytes, and grows with a PDF or a text', () => {
+    expect(of('image/png', 5_000_000)).toBe(of('image/png', 100));
+    expect(of('image/png', 100)).toBeGreaterThan(1000);
+    expect(of('application/pdf', 5_000_000)).toBe(100_004);
+    expect(of('text/plain', 400_000)).toBe(100_004);
+  });
+});

@@ -50,6 +50,8 @@ describe('loadSettings', () => {
           prices: { 'some/model.1': { input: 0, output: 0.5 } },
         },
       },
+      systemPrompt: 'Be brief.',
+      agentsFile: 'never',
       detectLocal: false,
       autoSave: false,
       saveInterval: 1000,
@@ -86,6 +88,7 @@ describe('loadSettings', () => {
   it('has the defaults that were promised', () => {
     expect(defaultSettings).toEqual({
       providers: {},
+      agentsFile: 'ask',
       detectLocal: true,
       autoSave: true,
       saveInterval: 30_000,

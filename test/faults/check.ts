@@ -1,6 +1,6 @@
 import { isKnown } from '../../src/session/event.ts';
+import { textOf } from '../../src/session/message-text.ts';
 import { openVault } from '../../src/session/open-vault.ts';
-import { textOf } from '../../src/session/state.ts';
 import type { Found, FoundFile } from './driven.ts';
 
 /*

@@ -138,6 +138,7 @@ export const isSummary: Test = fields({
   pinned: missingOr(flag),
   archived: missingOr(flag),
   tags: missingOr(list(text)),
+  agents: missingOr(one('used', 'declined')),
   inputTokens: amount,
   outputTokens: amount,
   cost: amount,
@@ -218,6 +219,14 @@ const eventTypes: ReadonlyMap<unknown, Test> = new Map([
   ['context-warning', fields({ tokens: count, window: count })],
   ['compaction', fields({ summary: text, through: count, model: text })],
   ['rewind', fields({ to: count })],
+  [
+    'move',
+    fields({ directory: text, branch: missingOr(text), worktree: missingOr(text), project: missingOr(project) }),
+  ],
+  [
+    'instructions',
+    fields({ source: one('system', 'agents'), text, path: missingOr(text), offered: missingOr(one(true)) }),
+  ],
   ['project', fields({ project })],
   ['child', fields({ uuid: text, reason: text })],
 ]);

@@ -48,6 +48,8 @@ const documented: readonly ((text: string) => object)[] = [
   (text) => ({ type: 'compaction', summary: text, through: 2, model: 'demo/echo' }),
   () => ({ type: 'rewind', to: 3 }),
   () => ({ type: 'project', project: { first: 'a', remote: 'b', path: 'c' } }),
+  (text) => ({ type: 'move', directory: text, branch: text }),
+  (text) => ({ type: 'instructions', source: 'agents', text, path: text, offered: true }),
   (text) => ({ type: 'child', uuid: text, reason: text }),
 ];
 

@@ -21,6 +21,7 @@ type Move =
   | { does: 'press'; before: string; key: string }
   | { does: 'kill' | 'leave' | 'lose' | 'bring back' | 'hold' | 'answer' }
   | { does: 'set'; settings: string }
+  | { does: 'write'; name: string; line: string }
   | { does: 'end'; code: number }
   | { does: 'show'; shown: string };
 
@@ -40,6 +41,8 @@ function moves(block: string): Move[] {
     if (line === '(the keychain answers)') return [{ does: 'answer' }];
     const settings = /^\(settings\.json is (.*)\)$/.exec(line);
     if (settings) return [{ does: 'set', settings: settings[1] ?? '' }];
+    const file = /^\((\S+) has the line "(.*)"\)$/.exec(line);
+    if (file) return [{ does: 'write', name: file[1] ?? '', line: file[2] ?? '' }];
     if (line === '» ^D') return [];
     const pressed = /^(allow\?.*:) (\w)[\w, ]*$/.exec(line);
     if (pressed) return [{ does: 'press', before: pressed[1] ?? '', key: pressed[2] ?? '' }];
@@ -82,6 +85,7 @@ async function play(place: Place, dialogue: readonly Move[]): Promise<void> {
   let held: number | undefined;
   for (const [at, move] of dialogue.entries()) {
     if (move.does === 'set') writeFileSync(join(place.config, 'settings.json'), move.settings, { mode: 0o600 });
+    if (move.does === 'write') writeFileSync(join(place.project, move.name), `${move.line}\n`);
     if (move.does === 'start') {
       if (terminal && !left.includes(terminal)) await leave(terminal);
       terminal = place.terminal(move.args, { env: move.env });
@@ -147,7 +151,7 @@ describe('README', () => {
   const dialogues = blocks('console');
 
   it('shows dialogues that happen as they stand', async () => {
-    expect(dialogues).toHaveLength(11);
+    expect(dialogues).toHaveLength(12);
     const [crash = '', first = '', piped = ''] = dialogues;
     await using place = await makePlace();
     await play(place, moves(crash));

@@ -50,10 +50,12 @@ describe('an export that is imported', () => {
       begun,
       updated,
       parent,
+      imported,
       ...same
     } = exported.state;
     expect(messages).toBe(3);
     expect(state).toMatchObject(same);
+    expect([imported, state.imported]).toEqual([false, true]);
     expect(state.compaction?.summary).toBe('short');
     expect(state.parent).toEqual({ uuid, id: exported.id, reason: 'imported from /tmp/x.jsonl' });
     expect(row).toMatchObject({

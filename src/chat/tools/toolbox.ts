@@ -1,8 +1,10 @@
-import { isCofferError } from '../../errors.ts';
+import { CofferError, isCofferError } from '../../errors.ts';
+import type { FilePart } from '../../session/attachment.ts';
 import type { Approval, NewEvent } from '../../session/event.ts';
 import { permissionEvent } from '../../session/permissions.ts';
 import type { Session } from '../../session/session.ts';
 import { defaultPermissions, type PermissionSettings } from '../permissions.ts';
+import { planAttachment } from './attach.ts';
 import { runCommand } from './command.ts';
 import { editFile } from './edit.ts';
 import { listFiles } from './list.ts';
@@ -34,6 +36,16 @@ export type ToolDefinition = Pick<Tool, 'name' | 'description' | 'inputSchema'>;
 
 /** What a call needs of a session. */
 export type ToolSession = Pick<Session, 'record' | 'state'>;
+
+/** What attaching a file takes. */
+export interface Attach {
+  readonly session: ToolSession;
+  /** Without it nobody is there to ask. */
+  readonly approve: Approve | undefined;
+  readonly signal: AbortSignal;
+  /** The most bytes that it may have. */
+  readonly room: number;
+}
 
 /** The tools of a chat: what they are, and the one way in which a call of a model becomes a deed. */
 export class ToolBox {
@@ -69,6 +81,51 @@ export class ToolBox {
     await session.record(...endOf(call, ending));
   }
 
+  /**
+   * Reads a file that a prompt names, if a rule allows the model to read it or, where none decides, the user does; what was asked and answered
+   * is recorded. Undefined if nothing is at that path. Throws `FAILED` saying why it can't be attached, and `CANCELLED`.
+   */
+  async attach(path: string, given: Attach): Promise<FilePart | undefined> {
+    const { session, approve, signal, room } = given;
+    try {
+      const rules = await rulesNow(session.state.permissions, this.#permissions, this.#place);
+      const place = { ...this.#place, denied: rules.denied, granted: rules.granted };
+      const attaching = await planAttachment(path, place, room);
+      if (attaching === undefined) return undefined;
+      const { plan } = attaching;
+      const call = { toolCallId: 'attach', toolName: 'this prompt', input: { path } };
+      const decision = rules.decide(plan);
+      const refusal =
+        decision === 'ask'
+          ? await ask(call, plan, place.directory, session, approve, signal)
+          : await obey(call, plan, session, decision === 'deny');
+      if (refusal === undefined) return await attaching.read();
+      if (signal.aborted) throw new CofferError('CANCELLED', 'cancelled');
+      throw new CofferError('FAILED', `${path} is not attached`, { reason: refusal.text });
+    } catch (error) {
+      if (isCofferError(error) || !isForModel(error)) throw error;
+      const { code = '' } = error as NodeJS.ErrnoException;
+      if (['ENOTDIR', 'ENAMETOOLONG', 'ELOOP'].includes(code)) return undefined; // it can't be the path of anything
+      throw new CofferError('FAILED', `${path} can't be read`, { reason: code, cause: error });
+    }
+  }
+
+  /**
+   * Reads a text file of the working directory that is told to the model before anything is said; undefined if nothing is there, or rules
+   * deny reading it. Throws `FAILED` for what lies elsewhere, is no text or has more than 64 KiB.
+   */
+  async readText(name: string, session: ToolSession): Promise<{ path: string; text: string } | undefined> {
+    const attaching = await planAttachment(name, this.#place, INSTRUCTIONS_LIMIT);
+    if (attaching === undefined) return undefined;
+    const { plan } = attaching;
+    if (plan.rule !== 'read') throw new CofferError('FAILED', `${name} leads out of the working directory`);
+    const rules = await rulesNow(session.state.permissions, this.#permissions, this.#place);
+    if (rules.decide(plan) === 'deny') return undefined;
+    const { data, mediaType } = await attaching.read();
+    if (mediaType !== 'text/plain') throw new CofferError('FAILED', `${name} is not a text file`);
+    return { path: plan.path ?? name, text: Buffer.from(data, 'base64').toString() };
+  }
+
   async #attempt(
     call: ToolCall,
     session: ToolSession,
@@ -101,6 +158,9 @@ export class ToolBox {
     return { outcome, text: done.text };
   }
 }
+
+/** How many bytes of instructions a directory may have for a model. */
+const INSTRUCTIONS_LIMIT = 64 * 1024;
 
 const tools: readonly Tool[] = [readFile, listFiles, searchFiles, writeFile, editFile, runCommand];
 

@@ -1,6 +1,5 @@
-import { constants } from 'node:buffer';
-import { type Stats, statSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { lstatSync, realpathSync, type Stats, statSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { CofferError, isCofferError } from '../../errors.ts';
 import type { Row } from '../../session/row.ts';
 import { lastSession } from '../../session/select.ts';
@@ -15,14 +14,13 @@ import type { Settings } from '../settings.ts';
 import { type Options, openSessions, type Shell } from '../shell.ts';
 import { guard } from '../signals.ts';
 import { Looking } from '../surroundings.ts';
-import type { Terminal } from '../terminal.ts';
 
 /** What a chat is to begin with. */
 export interface ChatRequest {
   /** The session to go on with; its errors end the command then. */
   readonly which?: string | undefined;
   /** The newest session of this directory, and an error where there is none. */
-  readonly here?: boolean | undefined;
+  readonly newest?: boolean | undefined;
   /** A new conversation, whatever the settings say. */
   readonly anew?: boolean | undefined;
   readonly acceptOlder?: boolean | undefined;
@@ -32,8 +30,8 @@ export interface ChatRequest {
 
 /** What the options on the command line ask for. Throws `USAGE` where they ask for two things. */
 export function requestOf(options: Options): ChatRequest {
-  const { continue: here, resume, attach, incognito, prompt } = options;
-  const asked = [here, resume === false ? undefined : resume, attach].filter((option) => option !== undefined);
+  const { continue: newest, resume, attach, incognito, prompt } = options;
+  const asked = [newest, resume === false ? undefined : resume, attach].filter((option) => option !== undefined);
   if (asked.length > 1 || (asked.length === 1 && resume === false)) {
     throw new CofferError('USAGE', 'only one of --continue, --resume, --attach and --no-resume can be');
   }
@@ -43,7 +41,7 @@ export function requestOf(options: Options): ChatRequest {
     });
   }
   const which = attach ?? (resume === true ? 'last' : resume || undefined);
-  return { which, here, prompt, anew: resume === false || incognito };
+  return { which, newest, prompt, anew: resume === false || incognito };
 }
 
 /**
@@ -61,6 +59,7 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
   try {
     const which = await targetOf(shell, { request, settings, sessions, surroundings });
     const resumes = which !== undefined;
+    const { promptOf } = await import('../prompt-text.ts');
     const prompt = request.prompt === undefined ? undefined : await promptOf(request.prompt, terminal);
     const asks = !resumes && prompt === undefined;
     const { openModel } = await import('../../chat/models.ts');
@@ -80,7 +79,11 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
     const inMemory = refusal !== undefined && (await isMemoryChat(sessions, refusal, env));
     const maySend = options.yes === true;
     const prompted = prompt !== undefined;
-    const parts = { terminal, input, sessions, settings, env, inMemory, incognito, prompted, maySend };
+    const settingsIn = async (directory: string): Promise<Settings> => {
+      const { loadSettings, settingsPath } = await import('../settings.ts');
+      return loadSettings(settingsPath(env), { env, options, directory });
+    };
+    const parts = { terminal, input, sessions, settings, settingsIn, env, inMemory, incognito, prompted, maySend };
     const chat = new Chat({ ...parts, surroundings: await surroundings.soon() }, model);
     using watch = guard({
       save: () => chat.finalSave(),
@@ -91,8 +94,10 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
       restore: () => input.close(),
       leave: shell.leave,
     });
-    const accepted = { acceptOlder: request.acceptOlder === true, model: options.model };
-    if (which !== undefined && !(await goOn(chat, which, accepted))) return undefined;
+    const accepted = { acceptOlder: request.acceptOlder, here: options.here, model: options.model };
+    if (which === undefined) await instruct(chat, { agents: options.agents, mayAsk: !prompted });
+    else if (!(await goOn(chat, which, accepted))) return undefined;
+    else await instructAnew(chat, options.system);
     if (!awaited) await prune(chat);
     await tellStart(chat, { refusal, resumes: resumes || prompted });
     const failed =
@@ -107,6 +112,24 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
     surroundings.stop();
     input.close();
   }
+}
+
+/** What new conversations are told at their beginning is loaded only if there is something. */
+async function instruct(chat: Chat, options: { agents: boolean | undefined; mayAsk: boolean }): Promise<void> {
+  const { settings, workplace } = chat;
+  const hasAgents = lstatSync(join(workplace.directory, 'AGENTS.md'), { throwIfNoEntry: false }) !== undefined;
+  if (!settings.systemPrompt && !hasAgents) return;
+  const { instructionsOf } = await import('../instructions.ts');
+  chat.instruct(await instructionsOf(chat, options));
+}
+
+/** A conversation that is resumed keeps what it was told, unless another system prompt is given on the command line. */
+async function instructAnew(chat: Chat, system: string | undefined): Promise<void> {
+  if (system === undefined) return;
+  const { systemInstructions } = await import('../instructions.ts');
+  const instructions = await systemInstructions(system);
+  const before = chat.session.state.instructions.find(({ source }) => source === 'system');
+  if ((before?.text ?? '') !== instructions.text) await chat.session.record({ type: 'instructions', ...instructions });
 }
 
 /** What a turn needs is loaded for one alone, and where the settings want a summary. */
@@ -128,7 +151,7 @@ async function prune(chat: Chat): Promise<void> {
 async function goOn(
   chat: Chat,
   which: string,
-  options: { acceptOlder: boolean; model: string | undefined },
+  options: { acceptOlder: boolean | undefined; here: boolean | undefined; model: string | undefined },
 ): Promise<boolean> {
   try {
     const resumed = await chat.resume(which, options);
@@ -147,7 +170,7 @@ async function targetOf(
 ): Promise<string | undefined> {
   const { request, settings, sessions } = from;
   if (request.which !== undefined) return request.which;
-  const isAutomatic = request.here !== true;
+  const isAutomatic = request.newest !== true;
   if (isAutomatic && (request.anew === true || !settings.autoResume)) return undefined;
   const { isOf } = await import('../../session/project.ts');
   const surroundings = await from.surroundings.known();
@@ -173,27 +196,6 @@ async function listed(sessions: Sessions, isAutomatic: boolean): Promise<Row[]> 
   }
 }
 
-/** The words of `--prompt`, from standard input where they are `-`. Throws `USAGE` where there are none. */
-async function promptOf(prompt: string, { streams }: Terminal): Promise<string> {
-  const words = prompt === '-' ? await pipedText(streams) : prompt;
-  if (words.trim() === '')
-    throw new CofferError('USAGE', 'a prompt needs at least one word', { advice: '-p TEXT gives it' });
-  return words.trimEnd();
-}
-
-async function pipedText({ stdin }: Terminal['streams']): Promise<string> {
-  const { text } = await import('node:stream/consumers');
-  try {
-    return await text(stdin);
-  } catch (cause) {
-    if (!(cause instanceof RangeError)) throw cause;
-    const most = Math.floor(constants.MAX_STRING_LENGTH / 2 ** 20);
-    throw new CofferError('USAGE', `standard input is too long for a prompt; one has at most ${most} Mi characters`, {
-      cause,
-    });
-  }
-}
-
 /** Says who answers, where the key is, and what could be gone on with. */
 async function tellStart(
   chat: Chat,
@@ -212,7 +214,7 @@ async function tellStart(
   if (!resumes && refusal === undefined) await tellLast(chat);
 }
 
-/** The directory that a conversation is about. Throws `USAGE` where there is no such directory. */
+/** The real path of the directory that a conversation is about. Throws `USAGE` where there is no such directory. */
 function workDirectory(path: string | undefined): string {
   const directory = resolve(path ?? '.');
   const refused = (why: string | undefined, cause?: unknown): CofferError =>
@@ -225,7 +227,7 @@ function workDirectory(path: string | undefined): string {
     throw refused(code === 'ENOENT' ? 'there is no such directory' : code, cause);
   }
   if (!found.isDirectory()) throw refused('it is not a directory');
-  return directory;
+  return realpathSync(directory);
 }
 
 /** The model of a server on this machine, where one answers and the person wants it. */

@@ -53,7 +53,7 @@ export async function permissionsFromChat(chat: Chat, argument: string): Promise
   const decision = verb === 'allow' ? 'allow' : 'deny';
   const { realRule } = await import('../../chat/tools/rules.ts');
   const rule = decision === 'allow' ? await realRule(ruleOf(wanted)) : ruleOf(wanted);
-  const { directory } = chat.surroundings;
+  const { directory } = chat.workplace;
   const permission = { rule, decision, directory, unsandboxed: settings.sandbox === 'off' } as const;
   const isSo = isDecided(session.state.permissions, permission);
   if (!isSo) await session.record(permissionEvent(permission));

@@ -19,13 +19,14 @@ export async function showStatus(shell: Shell, which: string, options: { json?: 
 }
 
 function infoJson({ row, state, models, total, children, size }: Info): object {
-  const { statusReason, permissions, compaction, firstEvent, lastEvent } = state;
+  const { statusReason, instructions, permissions, compaction, firstEvent, lastEvent } = state;
   return {
     ...(row && toJson(row)),
     statusReason,
     models: models.map(({ model, used }) => ({ model, ...used })),
     total,
     children: children.map(({ uuid, reason, row: child }) => ({ uuid, reason, id: child?.id ?? null })),
+    instructions,
     permissions,
     summary: compaction,
     ...{ firstEvent, lastEvent, bytes: size ?? null },

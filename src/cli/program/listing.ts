@@ -16,7 +16,8 @@ export const describeListing: Describe = (program, { shell, onTold }) => {
     .option('--accept-removed', 'report files that something else removed for the last time')
     .action(async (options: ListOptions) => {
       const { listSessions } = await import('../commands/sessions.ts');
-      onTold(await listSessions(shell(), options));
+      // The program has an option of that name too, and takes it wherever it stands.
+      onTold(await listSessions(shell(), { ...options, here: options.here ?? shell().options.here }));
     });
   example(list, 'coffer sessions --here --since-hours 24', 'coffer sessions --search "token check" --status failed');
 };

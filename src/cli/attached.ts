@@ -1,0 +1,64 @@
+import type { Prompt } from '../chat/loop.ts';
+import type { FilePart } from '../session/attachment.ts';
+import { describeBytes } from './amounts.ts';
+import { approverOf, boxOf } from './approve.ts';
+import type { Chat } from './chat.ts';
+
+/** `@path` behind a blank or at the beginning; blanks in a path are escaped by a backslash, or the path is in double quotes. */
+const NAMED = /(?<=^|\s)@(?:"([^"\0\n]+)"|((?:\\[^\0\n]|[^\s\\"\0])+))/gu;
+
+/** What may follow a path in a sentence. */
+const PUNCTUATION = /[.,;:!?)\]}'»]+$/u;
+
+/**
+ * Attaches the files that a prompt names with `@path`; a path where nothing is stays text. They are allowed, or asked for, like what the model
+ * reads. Throws why one can't be attached: the prompt is not to be sent then. `running` is aborted if the user ends the question.
+ */
+export async function attachFiles(chat: Chat, text: string, running: AbortController): Promise<Prompt> {
+  const paths = namedPaths(text);
+  if (paths.length === 0) return text;
+  const missing: string[] = [];
+  const box = await boxOf(chat);
+  const { ATTACHMENT_LIMIT } = await import('../chat/tools/attach.ts');
+  const approve = approverOf(chat, () => running.abort());
+  const files: FilePart[] = [];
+  let room = ATTACHMENT_LIMIT;
+  for (const candidates of paths) {
+    let file: FilePart | undefined;
+    for (const path of candidates) {
+      file ??= await box.attach(path, { session: chat.session, approve, signal: running.signal, room });
+    }
+    if (file === undefined) missing.push(candidates.at(-1) ?? '');
+    else if (files.every(({ filename }) => filename !== file.filename)) {
+      files.push(file);
+      room -= sizeOf(file);
+    }
+  }
+  tellMissing(chat, missing);
+  if (files.length === 0) return text;
+  const names = files.map((file) => `${file.filename} (${describeBytes(sizeOf(file))})`);
+  chat.terminal.tell(`attached ${names.join(', ')}`);
+  return [{ type: 'text', text }, ...files];
+}
+
+/** A word like `@alice` is no path that somebody has mistyped. */
+function tellMissing({ terminal }: Chat, missing: readonly string[]): void {
+  const [first, ...more] = missing.filter((path) => /[./]/.test(path));
+  if (first === undefined) return;
+  terminal.tell(`no file ${first}${more.length === 0 ? '' : ` and ${more.length} more`} to attach: sent as text only`);
+}
+
+/** The paths that a text names, each with the ways in which it may be meant. */
+function namedPaths(text: string): string[][] {
+  const named = new Map<string, string[]>();
+  for (const [whole, quoted, plain = ''] of text.matchAll(NAMED)) {
+    const path = quoted ?? plain.replaceAll(/\\(.)/gu, '$1');
+    const trimmed = quoted ?? path.replace(PUNCTUATION, '');
+    named.set(whole, trimmed === path || trimmed === '' ? [path] : [path, trimmed]);
+  }
+  return [...named.values()];
+}
+
+function sizeOf({ data }: FilePart): number {
+  return Buffer.byteLength(data, 'base64');
+}

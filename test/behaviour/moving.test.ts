@@ -1,0 +1,185 @@
+import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { makePlace, type Place } from '../support/coffer.ts';
+
+/*
+ * Where the tools of a resumed session work. The session is begun in `project`, where `where.txt` says "recorded"; it is resumed in `other`,
+ * where that says "here".
+ */
+
+let place: Place;
+let other: string;
+beforeEach(async () => {
+  place = await makePlace();
+  other = join(place.root, 'other');
+  await mkdir(other);
+  await writeFile(join(place.project, 'where.txt'), 'recorded\n');
+  await writeFile(join(other, 'where.txt'), 'here\n');
+  expect((await place.run(['--model', 'demo/tools'], { input: 'list\n' })).code).toBe(0);
+});
+afterEach(() => place[Symbol.asyncDispose]());
+
+/** What has its tools read the file where they work. */
+const READ = ['-p', 'read where.txt'];
+
+describe('a session that is resumed in another directory without a terminal', () => {
+  it('has its tools work where it was, and stays there', async () => {
+    const { code, stdout, stderr } = await place.run(['resume', 'last', ...READ], { cwd: other });
+    expect({ code, stdout }).toEqual({ code: 0, stdout: 'recorded\n' });
+    expect(stderr).toContain(`tools work in ${place.project}, where this session was\n`);
+    expect(await directory()).toBe(place.project);
+  });
+
+  it.each([
+    ['resume', ['resume', 'last', '--here']],
+    ['-r', ['-r', '--here']],
+    ['before the command', ['--here', 'resume', 'last']],
+  ])('has them work in the present one with --here, which is recorded: %s', async (_, args) => {
+    const { code, stdout, stderr } = await place.run([...args, ...READ], { cwd: other });
+    expect({ code, stdout }).toEqual({ code: 0, stdout: 'here\n' });
+    expect(stderr).toContain(`this session was in ${place.project}; from now on it is in ${other}\n`);
+    expect(await directory()).toBe(other);
+    const { events } = await place.exported('last');
+    expect(events).toContainEqual(expect.objectContaining({ type: 'move', directory: other }));
+    const again = await place.run(['resume', 'last', ...READ], { cwd: other });
+    expect(again.stdout).toBe('here\n');
+    expect(again.stderr).not.toContain('this session was');
+  });
+
+  it('has none, and goes on, if that directory is gone', async () => {
+    await rm(place.project, { recursive: true });
+    const { code, stderr, stdout } = await place.run(['resume', 'last', ...READ], { cwd: other });
+    expect({ code, stdout }).toEqual({ code: 0, stdout: 'I am offered no tools here.\n' });
+    const gone = `the directory of this session, ${place.project}, is gone`;
+    expect(stderr).toContain(`${gone}: no tools; --here continues in ${other}\n`);
+    const attached = await place.run(['resume', 'last', '-p', 'see @where.txt'], { cwd: other });
+    expect(attached).toMatchObject({ code: 1, stdout: '' });
+    const here = await place.run(['resume', 'last', '--here', ...READ], { cwd: other });
+    expect(here.stdout).toBe('here\n');
+  });
+
+  it('asks nothing and records nothing where a link leads to its directory', async () => {
+    const link = join(place.root, 'link');
+    await symlink(place.project, link);
+    const { stdout, stderr } = await place.run(['resume', 'last', '--path', link, ...READ], { cwd: other });
+    expect(stdout).toBe('recorded\n');
+    expect(stderr).not.toContain('this session was');
+  });
+
+  it('takes nothing for granted that was allowed in a directory whose place a link has taken', async () => {
+    await writeFile(join(place.config, 'settings.json'), JSON.stringify({ permissions: { allow: [] } }));
+    const chat = place.terminal(['--model', 'demo/tools']);
+    await chat.waitFor(/» $/);
+    chat.enter('/permissions allow read');
+    await chat.waitFor(/allowed in this conversation: read\n.*» $/s);
+    chat.enter('read where.txt');
+    await chat.waitFor(/recorded\n.*» $/s);
+    chat.enter('/exit');
+    await chat.exit;
+    await rename(place.project, join(place.root, 'away'));
+    await symlink(other, place.project);
+    const { stdout } = await place.run(['resume', 'last', ...READ], { cwd: place.home });
+    expect(stdout).toMatch(/^denied: nobody is there/);
+    await rm(place.project);
+    await rename(join(place.root, 'away'), place.project);
+    expect((await place.run(['resume', 'last', ...READ], { cwd: place.home })).stdout).toBe('recorded\n');
+  });
+
+  it('obeys what the project there denies', async () => {
+    await writeFile(join(place.project, '.coffer.json'), JSON.stringify({ permissions: { deny: ['read'] } }));
+    const { stdout } = await place.run(['resume', 'last', ...READ], { cwd: other });
+    expect(stdout).toMatch(/^denied/);
+    const { stdout: here } = await place.run(['resume', 'last', '--here', ...READ], { cwd: other });
+    expect(here).toBe('here\n');
+  });
+
+  it('goes back to the present directory with /new', async () => {
+    const input = 'read where.txt\n/new\nread where.txt\n';
+    const { stdout } = await place.run(['resume', 'last'], { input, cwd: other });
+    expect(stdout).toMatch(/\nrecorded\n.*\nhere\n$/s);
+    expect(await directory()).toBe(other);
+  });
+});
+
+describe('an imported session', () => {
+  it.each([
+    ['as it was exported', (line: string) => line],
+    ['that says it was moved', (line: string) => line.replace('"type":"usage"', '"type":"move","directory":"/"')],
+  ])('works where it is resumed, wherever its file says it was: %s', async (_, edit) => {
+    const file = join(place.root, 'session.jsonl');
+    const exported = await place.run(['export', 'last', '--format', 'jsonl']);
+    await writeFile(file, exported.stdout.split('\n').map(edit).join('\n'));
+    const { stdout: id } = await place.run(['import', file, '--json'], { cwd: other });
+    const which = JSON.parse(id).id;
+    const fork = (await place.run(['fork', which])).stdout.trim();
+    for (const session of [which, fork]) {
+      const { stdout, stderr } = await place.run(['resume', session, ...READ], { cwd: other });
+      expect(stdout).toBe('here\n');
+      expect(stderr).toContain(`; from now on it is in ${other}\n`);
+    }
+    const { stdout } = await place.run(['resume', which, ...READ]);
+    expect(stdout).toBe('here\n');
+  });
+});
+
+describe('a project that was moved', () => {
+  it('is continued where it is now, without a question', async () => {
+    const moved = join(place.root, 'moved');
+    const git = 'git init -q . && git -c user.name=a -c user.email=a@b commit -q --allow-empty -m one';
+    await place.run(['--version'], { before: git });
+    expect((await place.run(['--model', 'demo/tools', '-p', 'list'])).code).toBe(0);
+    await rename(place.project, moved);
+    const { code, stdout, stderr } = await place.run(['-c', '-p', 'read where.txt'], { cwd: moved });
+    expect({ code, stdout }).toEqual({ code: 0, stdout: 'recorded\n' });
+    expect(stderr).toContain(`; from now on it is in ${moved}\n`);
+    expect(await directory()).toBe(moved);
+  });
+});
+
+describe('a session that is resumed in another directory at a terminal', () => {
+  const QUESTION = /let tools work \[r\]ecorded there, or \[h\]ere in \S+\? $/;
+
+  it.each([
+    ['r', 'recorded'],
+    ['here', 'here'],
+  ])('asks once where its tools work, and does as it is told: %s', async (answer, read) => {
+    const chat = place.terminal(['resume', 'last'], { cwd: other });
+    await chat.waitFor(QUESTION);
+    chat.enter('');
+    await chat.waitFor(QUESTION);
+    chat.enter(answer);
+    await chat.waitFor(/» $/);
+    chat.enter('read where.txt');
+    await chat.waitFor(new RegExp(`read_file where\\.txt\\n.*${read}\\n.*» $`, 's'));
+    chat.enter('/exit');
+    expect(await chat.exit).toEqual({ code: 0, signal: null });
+    expect(await directory()).toBe(answer === 'r' ? place.project : other);
+  });
+
+  it('is asked by /resume too, and the present conversation stays if its directory is gone', async () => {
+    await place.run(['--model', 'demo/echo'], { input: 'another\n', cwd: other });
+    await rm(place.project, { recursive: true });
+    const chat = place.terminal(['resume', 'last'], { cwd: other });
+    await chat.waitFor(/» $/);
+    chat.enter('/resume 2');
+    await chat.waitFor(/is gone; continue \[h\]ere in \S+, or \[N\]ot at all\? $/);
+    chat.enter('');
+    await chat.waitFor(/» $/);
+    chat.enter('still there');
+    await chat.waitFor(/echo: still there\n.*» $/s);
+    chat.enter('/resume 2');
+    await chat.waitFor(/or \[N\]ot at all\? $/);
+    chat.enter('h');
+    await chat.waitFor(/from now on it is in \S+\n.*» $/s);
+    chat.enter('read where.txt');
+    await chat.waitFor(/here\n.*» $/s);
+    chat.enter('/exit');
+    expect(await chat.exit).toEqual({ code: 0, signal: null });
+  });
+});
+
+/** Where the session saved last is. */
+async function directory(): Promise<string | undefined> {
+  return (await place.listed({ cwd: place.home }))[0]?.directory;
+}
