@@ -202,24 +202,23 @@ function withoutOffer(event: Event): Event {
 
 /** Makes the events those of a session of its own, as salvage does: behind where the exported one began, so that its counts are kept. */
 function beginAgain(file: ImportedFile, from: string): { events: Event[]; revoked: string[] } {
-  const { directory, branch, worktree, project, name, permissions, status, statusReason } = fold(
-    emptyState,
-    file.events,
-  );
+  const { directory, branch, worktree, project, name, status, statusReason } = fold(emptyState, file.events);
   const parent = {
     uuid: file.uuid,
     id: file.id,
     reason: `${IMPORTED}${from}`.slice(0, REASON_LIMIT).toWellFormed(),
   };
   const begin: NewEvent = { type: 'begin', uuid: randomUUID(), directory, branch, worktree, project, parent };
-  const added = revocations(permissions);
-  const revoked = permissions.flatMap(({ rule, decision }) => (decision === 'allow' ? [rule] : []));
-  if (file.name !== undefined && name === undefined) added.push({ type: 'name', name: file.name });
-  // Recorded now, so that it counts as gone on with: else what keeps the vault small might delete at once what was just brought back.
-  added.push({ type: 'status', status, reason: statusReason });
   const at = file.events.findLastIndex(({ type }) => type === 'begin') + 1;
   // Where it was moved to is in `begin`; a move by itself would say that somebody has chosen the directory here.
   const after = file.events.slice(at).filter(({ type }) => type !== 'move');
-  const events = [...file.events.slice(0, at), begin, ...after, ...added];
-  return { events: renumber(events, Date.now()), revoked };
+  const begun = renumber([...file.events.slice(0, at), begin, ...after], Date.now());
+  // As these events will be read: without the moves a rule may hold in another directory than in the file, and what revoked it there does not.
+  const { permissions } = fold(emptyState, begun);
+  const revoked = permissions.flatMap(({ rule, decision }) => (decision === 'allow' ? [rule] : []));
+  const added = revocations(permissions);
+  if (file.name !== undefined && name === undefined) added.push({ type: 'name', name: file.name });
+  // Recorded now, so that it counts as gone on with: else what keeps the vault small might delete at once what was just brought back.
+  added.push({ type: 'status', status, reason: statusReason });
+  return { events: renumber([...begun, ...added], Date.now()), revoked };
 }

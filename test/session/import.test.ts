@@ -107,6 +107,17 @@ describe('an export that is imported', () => {
     ]);
   });
 
+  it('takes no grant from a file that was revoked in a directory it had not been moved to yet', async () => {
+    await using sessions = await home().open();
+    const allow = { id: 2, ts: 3, type: 'permission', rule: 'command', decision: 'allow' };
+    const move = { id: 3, ts: 3, type: 'move', directory: '/elsewhere' };
+    const revoke = { id: 4, ts: 3, type: 'permission', rule: 'command', decision: 'revoke', directory: '/work' };
+    const { id, revoked } = await sessions.import(jsonl(header, start, allow, move, revoke, { ...hello, id: 5 }), 'x');
+    expect(revoked).toEqual(['command']);
+    const { state } = await sessions.read(await sessions.find(id));
+    expect(state).toMatchObject({ directory: '/elsewhere', permissions: [] });
+  });
+
   it('takes no grant from a file by hiding it in a line that another version is said to have kept', async () => {
     await using sessions = await home().open();
     const kept = (event: object): object => ({ id: 3, ts: 3, type: 'unknown', line: JSON.stringify(event) });
