@@ -39,7 +39,7 @@ function renderBlocks(blocks: readonly Token[]): string {
 }
 
 function listItem(list: Tokens.List, item: Tokens.ListItem, at: number): string {
-  const mark = list.ordered ? `${Number(list.start || 1) + at}. ` : '• ';
+  const mark = list.ordered ? `${(list.start === '' ? 1 : list.start) + at}. ` : '• ';
   const box = item.task ? (item.checked === true ? '[x] ' : '[ ] ') : '';
   return mark + indented(box + renderBlocks(item.tokens), ' '.repeat(mark.length)).trimStart();
 }

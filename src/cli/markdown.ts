@@ -61,7 +61,7 @@ export class MarkdownStream {
     const { length } = raw.join('');
     const rest = this.#pending.slice(length);
     if (count < 1 || !/^ {0,3}\S/.test(rest)) return;
-    if (this.#cut.items === 0) this.#cut.start = Number(start || 1);
+    if (this.#cut.items === 0) this.#cut.start = start === '' ? 1 : start;
     this.#cut.items += count;
     this.#pending = rest;
     this.#shown = { ...this.#shown, pieces: 1, raw: Math.max(0, this.#shown.raw - length) };

@@ -72,6 +72,7 @@ describe('MarkdownStream', () => {
     ['code in a line', 'say `x**y**`', `say ${cyan('x**y**')}\n`],
     ['headings', '# One\n\ntext', `${bold('One')}\n\ntext\n`],
     ['lists, nested and ordered', '- **a**\n- b\n  - c\n\n3. d\n4. e', `• ${bold('a')}\n• b\n  • c\n\n3. d\n4. e\n`],
+    ['a list that begins with 0', '0. a\n1. b', '0. a\n1. b\n'],
     ['lists with gaps', '- a\n\n- b\n\n  more', '• a\n• b\n  more\n'],
     ['tasks', '- [x] done\n- [ ] open', '• [x] done\n• [ ] open\n'],
     ['code', '```js\nlet a;\n\nb();\n```', `${cyan('let a;')}\n${cyan('')}\n${cyan('b();')}\n`],
