@@ -141,13 +141,13 @@ export class MarkdownStream {
   }
 
   #showPieces(block: Token, texts: readonly string[]): void {
-    const items = block.type === 'list' ? (block as Tokens.List).items : [];
-    for (const text of texts.slice(this.#shown.pieces)) {
-      this.#write((this.#shown.type === '' ? this.#gap : '\n') + text);
-      const pieces = this.#shown.pieces + 1;
-      const source = items.slice(0, pieces).map(({ raw }) => raw);
-      this.#shown = { type: block.type, pieces, raw: source.join('').trimEnd().length };
-    }
+    const fresh = texts.slice(this.#shown.pieces);
+    if (fresh.length === 0) return;
+    for (const [at, text] of fresh.entries())
+      this.#write((at === 0 && this.#shown.type === '' ? this.#gap : '\n') + text);
+    const items = block.type === 'list' ? (block as Tokens.List).items.slice(0, texts.length) : [];
+    const source = items.map(({ raw }) => raw).join('');
+    this.#shown = { type: block.type, pieces: texts.length, raw: source.trimEnd().length };
   }
 
   #showParagraph(block: Tokens.Paragraph, end: number): void {

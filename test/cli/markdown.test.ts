@@ -1,15 +1,30 @@
 import { stripVTControlCharacters } from 'node:util';
 import fc from 'fast-check';
+import type { Tokens } from 'marked';
 import { describe, expect, it, vi } from 'vitest';
 import { MarkdownStream } from '../../src/cli/markdown.ts';
 
-const lexed = vi.hoisted(() => ({ characters: 0 }));
+const lexed = vi.hoisted(() => ({ characters: 0, items: 0 }));
 vi.mock('marked', async (original) => {
   const marked = await original<typeof import('marked')>();
   const lexer: typeof marked.lexer = (text, ...rest) => {
     lexed.characters += text.length;
-    return marked.lexer(text, ...rest);
+    const blocks = marked.lexer(text, ...rest);
+    for (const block of blocks) {
+      for (const item of block.type === 'list' ? (block as Tokens.List).items : []) countReads(item);
+    }
+    return blocks;
   };
+  /** Counts how often the source of an item is looked at. */
+  function countReads(item: Tokens.ListItem): void {
+    const { raw } = item;
+    Object.defineProperty(item, 'raw', {
+      get() {
+        lexed.items++;
+        return raw;
+      },
+    });
+  }
   return { ...marked, lexer };
 });
 
@@ -132,6 +147,13 @@ describe('MarkdownStream', () => {
     const [some, more] = [300, 3000].map((count) => workOf(text(count)));
     expect(more).toBeLessThan(Number(some) * 15);
     expect(more).toBeGreaterThanOrEqual(text(3000).length);
+  });
+
+  it('looks at each item of a list a few times that arrives as a whole', () => {
+    lexed.items = 0;
+    render(long['a list']?.(300) ?? '');
+    expect(lexed.items).toBeGreaterThanOrEqual(300);
+    expect(lexed.items).toBeLessThan(1500);
   });
 
   it('loses no letter, however the text is cut', () => {
