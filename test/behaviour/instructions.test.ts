@@ -163,6 +163,13 @@ describe('the AGENTS.md of the directory', () => {
     ['leads out of it', (path) => symlink('/etc/passwd', path), /AGENTS\.md leads out of the working directory/],
     ['is a directory', (path) => mkdir(path), /AGENTS\.md is a directory/],
     ['is no text', (path) => writeFile(path, Buffer.of(0, 1)), /AGENTS\.md can't be sent: it is neither/],
+    [
+      'leads to itself',
+      (path) => symlink('AGENTS.md', path),
+      /AGENTS\.md is left out: AGENTS\.md can't be read: ELOOP/,
+    ],
+    ['leads below a file', (path) => symlink('/etc/passwd/x', path), /AGENTS\.md can't be read: ENOTDIR/],
+    ['leads to no possible name', (path) => symlink('x'.repeat(256), path), /AGENTS\.md can't be read: ENAMETOOLONG/],
     ['is too large', (path) => writeFile(path, 'x'.repeat(64 * 1024 + 1)), /AGENTS\.md is too large/],
   ])('is left out in one line where it %s', async (_, make, line) => {
     const path = join(place.project, 'AGENTS.md');

@@ -103,18 +103,25 @@ export class ToolBox {
       if (signal.aborted) throw new CofferError('CANCELLED', 'cancelled');
       throw new CofferError('FAILED', `${path} is not attached`, { reason: refusal.text });
     } catch (error) {
-      if (isCofferError(error) || !isForModel(error)) throw error;
       const { code = '' } = error as NodeJS.ErrnoException;
       if (['ENOTDIR', 'ENAMETOOLONG', 'ELOOP'].includes(code)) return undefined; // it can't be the path of anything
-      throw new CofferError('FAILED', `${path} can't be read`, { reason: code, cause: error });
+      throw unreadable(path, error);
     }
   }
 
   /**
    * Reads a text file of the working directory that is told to the model before anything is said; undefined if nothing is there, or rules
-   * deny reading it. Throws `FAILED` for what lies elsewhere, is no text or has more than 64 KiB.
+   * deny reading it. Throws `FAILED` for what lies elsewhere, can't be read, is no text or has more than 64 KiB.
    */
   async readText(name: string, session: ToolSession): Promise<{ path: string; text: string } | undefined> {
+    try {
+      return await this.#readText(name, session);
+    } catch (error) {
+      throw unreadable(name, error);
+    }
+  }
+
+  async #readText(name: string, session: ToolSession): Promise<{ path: string; text: string } | undefined> {
     const attaching = await planAttachment(name, this.#place, INSTRUCTIONS_LIMIT);
     if (attaching === undefined) return undefined;
     const { plan } = attaching;
@@ -157,6 +164,13 @@ export class ToolBox {
     const outcome = done.cancelled ? 'cancelled' : done.failed ? 'failed' : 'completed';
     return { outcome, text: done.text };
   }
+}
+
+/** What the system answers as an error that says so in one line; anything else as it is. */
+function unreadable(path: string, error: unknown): unknown {
+  if (isCofferError(error) || !isForModel(error)) return error;
+  const { code } = error as NodeJS.ErrnoException;
+  return new CofferError('FAILED', `${path} can't be read`, { reason: code, cause: error });
 }
 
 /** How many bytes of instructions a directory may have for a model. */
