@@ -14,17 +14,31 @@ export type Attachment =
  * called. They accept PNG, JPEG, GIF, WebP and PDF; text is sent as text.
  */
 export function readAttachment({ mediaType, data }: FilePart): Attachment {
-  const [, inline] = /^data:[^,]*;base64,(.*)$/s.exec(data) ?? [];
-  if (inline === undefined && /^[a-z][a-z0-9+.-]*:/i.test(data)) return broken('it is only an address');
-  const base64 = (inline ?? data).replaceAll(/\s/g, '');
+  const base64 = base64Of(data);
+  if (base64 === undefined) return broken('it is only an address');
   if (base64 === '') return broken('it is empty');
-  if (!/^[A-Za-z0-9+/]+={0,2}$/.test(base64) || base64.length % 4 === 1) return broken('it is not base64');
+  if (!isBase64(base64)) return broken('it is not base64');
   const sniffed = sniff(Buffer.from(base64.slice(0, 16), 'base64'));
   if (sniffed !== undefined) return { kind: 'file', mediaType: sniffed, data: base64 };
   if (/^image\//i.test(mediaType)) return broken('it is not a PNG, JPEG, GIF or WebP image');
   if (/^application\/pdf$/i.test(mediaType)) return broken('it is not a PDF');
   const text = decode(Buffer.from(base64, 'base64'));
   return text === undefined ? broken('it is neither text nor an image or PDF') : { kind: 'text', text };
+}
+
+/** Returns the bytes of a file's data; undefined if they aren't in it. */
+export function bytesIn(data: string): Buffer | undefined {
+  const base64 = base64Of(data);
+  return base64 !== undefined && isBase64(base64) ? Buffer.from(base64, 'base64') : undefined;
+}
+
+/** Changes the text that a file's data has, whatever its media type says; undefined if it has none. */
+export function changeText(data: string, change: (text: string) => string): string | undefined {
+  const bytes = bytesIn(data);
+  const text = bytes && decode(bytes);
+  if (text === undefined) return undefined;
+  const changed = change(text);
+  return changed === text ? data : Buffer.from(changed).toString('base64');
 }
 
 /** A file of a conversation that no model can be sent, and why. */
@@ -50,6 +64,17 @@ export function brokenFiles(messages: readonly Message[]): BrokenFile[] {
 /** How a file is called in a sentence: its name, else its media type. */
 export function nameOfFile({ filename, mediaType }: FilePart): string {
   return filename || mediaType;
+}
+
+/** The base64 of a file's data; undefined if that is only an address. */
+function base64Of(data: string): string | undefined {
+  const [, inline] = /^data:[^,]*;base64,(.*)$/s.exec(data) ?? [];
+  if (inline === undefined && /^[a-z][a-z0-9+.-]*:/i.test(data)) return undefined;
+  return (inline ?? data).replaceAll(/\s/g, '');
+}
+
+function isBase64(text: string): boolean {
+  return /^[A-Za-z0-9+/]+={0,2}$/.test(text) && text.length % 4 !== 1;
 }
 
 /** Tells PNG (RFC 2083), JPEG, GIF, WebP (RFC 9649) and PDF by their first bytes. */

@@ -1,4 +1,5 @@
 import { CofferError, isCofferError } from '../errors.ts';
+import { bytesIn, changeText } from './attachment.ts';
 import { type Event, isKnown } from './event.ts';
 import type { Row } from './row.ts';
 import type { Session } from './session.ts';
@@ -136,12 +137,25 @@ class Scrub {
 
   #field(name: string, value: unknown): unknown {
     if (typeof value === 'string') {
+      if (name === 'data') return this.#data(value);
       if (name === 'uuid' || (vocabulary.has(name) && words.has(value))) return value;
       return this.#text(value, name === 'toolCallId' || name === 'toolName' ? PLAIN_MARK : MARK);
     }
     if (name === 'input') return this.#free(value);
     if (name === 'output') return this.#output(value);
     return this.#shape(value);
+  }
+
+  /** A file: its text, decoded. Of an image or a PDF that has the text in the clear nothing stays. */
+  #data(data: string): string {
+    const shown = this.#text(data);
+    if (shown !== data) return shown;
+    const redacted = changeText(data, (text) => this.#text(text));
+    if (redacted !== undefined) return redacted;
+    const bytes = bytesIn(data);
+    if (bytes === undefined || this.#texts.every((text) => !bytes.includes(text))) return data;
+    this.hits++;
+    return Buffer.from(MARK).toString('base64');
   }
 
   /** What a tool gave back, in one of the forms of the AI SDK: a kind, and a value of any form. */

@@ -1,7 +1,9 @@
+import { changeText } from './attachment.ts';
+
 /*
  * What looks like a key or a token in a text. The patterns must stay linear: a run of characters is bounded, or ends at a
  * character outside its class, and nothing that repeats stands inside something that repeats. They miss what looks like
- * nothing (a password in a sentence) and what is encoded; they are a help, no promise.
+ * nothing (a password in a sentence) and what is encoded, but for text files that are attached; they are a help, no promise.
  */
 
 /** What stands in place of a secret. */
@@ -41,7 +43,9 @@ function redactValue(value: unknown, take: Take): unknown {
     let key = redactText(name, take);
     while (copy.has(key)) key = `${key}'`;
     const isSecret = isSecretName(name) && typeof inside === 'string' && inside !== '' && !isPlaceholder(inside);
-    copy.set(key, isSecret ? take('assigned secret') : redactValue(inside, take));
+    const isFile = name === 'data' && 'mediaType' in value && typeof inside === 'string';
+    const file = isFile ? changeText(inside, (text) => redactText(text, take)) : undefined;
+    copy.set(key, isSecret ? take('assigned secret') : (file ?? redactValue(inside, take)));
   }
   return Object.fromEntries(copy);
 }

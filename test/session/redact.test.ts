@@ -88,6 +88,9 @@ const everywhere: readonly NewEvent[] = [
   { type: 'approval-answered', toolCallId: 'c', rule: `command:${SECRET}`, answer: 'session', by: 'person' },
   { type: 'permission', rule: `command:${SECRET}`, decision: 'allow' },
   { type: 'compaction', summary: SECRET, through: 3, model: SECRET },
+  { type: 'instructions', source: 'system', text: SECRET, path: `/work/${SECRET}.md` },
+  { type: 'instructions', source: 'agents', text: SECRET, path: SECRET, offered: true },
+  { type: 'move', directory: `/work/${SECRET}`, branch: SECRET, project: { first: SECRET, path: SECRET } },
   { type: 'child', uuid: '6b0c2f5e-0000-4000-8000-000000000003', reason: SECRET },
   { type: 'from-later', [SECRET]: { deep: [SECRET] } } as unknown as NewEvent,
 ];
@@ -127,6 +130,27 @@ describe('a redaction', () => {
     const { events: after, changed } = redactionOf(text).redact(events);
     expect(changed).toBe(1);
     expect(after[0]).toMatchObject({ message: { content: '{"password":"[redacted]"}' } });
+  });
+
+  it('takes it out of an attached file, which is base64', () => {
+    const fileOf = (data: string | Buffer, mediaType = 'text/plain'): NewEvent => {
+      const file = { type: 'file', mediaType, data: Buffer.from(data).toString('base64') } as const;
+      return { type: 'message', message: { role: 'user', content: [{ type: 'text', text: 'see' }, file] } };
+    };
+    const pdf = Buffer.concat([Buffer.from(`%PDF-1.7 (${SECRET})`), Buffer.of(0xff, 0)]);
+    const events = numbered([
+      fileOf(`key=${SECRET}\n`),
+      fileOf(pdf, 'application/pdf'),
+      fileOf('nothing of it'),
+      fileOf(Buffer.of(0xff, 0), 'image/png'),
+    ]);
+    const redaction = redactionOf(SECRET);
+    const { events: after, changed } = redaction.redact(events);
+    expect(changed).toBe(2);
+    expect(after[0]).toEqual({ id: 1, ts: 1000, ...fileOf('key=[redacted]\n') });
+    expect(after[1]).toEqual({ id: 2, ts: 1000, ...fileOf('[redacted]', 'application/pdf') });
+    expect(after.slice(2)).toEqual(events.slice(2));
+    expect([redaction.isIn(events), redaction.isIn(after)]).toEqual([true, false]);
   });
 
   it('takes out a text of several lines as a whole and line by line', () => {

@@ -121,6 +121,15 @@ describe('redactSecrets', () => {
     });
   });
 
+  it('looks into text files that are attached', () => {
+    const fileOf = (text: string): object => {
+      return { type: 'file', mediaType: 'text/plain', data: Buffer.from(text).toString('base64') };
+    };
+    const { value, found } = redactSecrets([fileOf(`use ${GH}\n`), fileOf('nothing')]);
+    expect(value).toEqual([fileOf('use [redacted]\n'), fileOf('nothing')]);
+    expect(found).toEqual(new Map([['GitHub token', 1]]));
+  });
+
   it('says how many of which kind', () => {
     expect(describeFound(redactSecrets(`${GH} ${GH} Authorization: Bearer x1`).found)).toBe(
       '1 header credential, 2 GitHub tokens',
