@@ -26,10 +26,16 @@ export async function attachFiles(chat: Chat, text: string, running: AbortContro
   for (const candidates of paths) {
     let file: FilePart | undefined;
     for (const path of candidates) {
-      file ??= await box.attach(path, { session: chat.session, approve, signal: running.signal, room });
+      file ??= await box.attach(path, {
+        session: chat.session,
+        approve,
+        signal: running.signal,
+        attached: files,
+        room,
+      });
     }
     if (file === undefined) missing.push(candidates.at(-1) ?? '');
-    else if (files.every(({ filename }) => filename !== file.filename)) {
+    else if (!files.includes(file)) {
       files.push(file);
       room -= sizeOf(file);
     }

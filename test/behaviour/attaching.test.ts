@@ -118,6 +118,21 @@ describe('a file that a prompt names with @', () => {
     expect(await content()).toHaveLength(3);
   });
 
+  it('counts once, and is asked for once, however often and by whatever path it is named', async () => {
+    await writeFile(join(place.project, 'large.txt'), 'x'.repeat(11 * 2 ** 20));
+    const prompt = 'is @large.txt like @large.txt, or like @./large.txt?';
+    expect((await place.run(['--model', 'demo/eliza', '-p', prompt])).code).toBe(0);
+    expect(await content()).toHaveLength(2);
+    const outside = join(place.root, 'outside.txt');
+    await writeFile(outside, 'from elsewhere\n');
+    const chat = place.terminal(['--model', 'demo/echo']);
+    await chat.waitFor(/» $/);
+    chat.enter(`see @${outside}, yes @../outside.txt`);
+    await chat.waitFor(/\[d\]eny for this session: $/);
+    chat.enter('y');
+    await chat.waitFor(/attached \S+outside\.txt \(15 bytes\)\n.*from elsewhere.*» $/s);
+  });
+
   it('is asked for at a terminal like what a model reads', async () => {
     const outside = join(place.root, 'outside.txt');
     await writeFile(outside, 'from elsewhere\n');

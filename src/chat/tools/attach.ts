@@ -9,24 +9,28 @@ export const ATTACHMENT_LIMIT: number = 20 * 1024 * 1024;
 
 /** A file to attach: what has to be allowed for that, and how it is read then. */
 export interface Attaching {
+  /** How the file is named, whatever path leads to it. */
+  readonly shown: string;
+  /** Bytes. */
+  readonly size: number;
   readonly plan: Plan;
-  /** Throws `FAILED` for what is neither text nor an image or PDF, or was exchanged meanwhile. */
-  read(): Promise<FilePart>;
+  /** Throws `FAILED` for what is neither text nor an image or PDF, has more than `room` bytes by now, or was exchanged meanwhile. */
+  read(room: number): Promise<FilePart>;
 }
 
 /**
- * Plans to attach the file at a path; undefined if nothing is there. Reads nothing of it. Throws `FAILED` for what is closed to tools, is no
- * regular file or has more than `room` bytes, and what the system answers.
+ * Plans to attach the file at a path; undefined if nothing is there. Reads nothing of it. Throws `FAILED` for what is closed to tools or is
+ * no regular file, and what the system answers.
  */
-export async function planAttachment(path: string, place: Place, room: number): Promise<Attaching | undefined> {
+export async function planAttachment(path: string, place: Place): Promise<Attaching | undefined> {
   const spot = await locate(path, place);
   const { found, shown } = spot;
   if (found === undefined) return undefined;
   refuseOther(found, shown);
-  const read = async (): Promise<FilePart> => {
+  const read = async (room: number): Promise<FilePart> => {
     await using handle = await openFile(spot, await Closed.in(place));
     const { size } = await handle.stat();
-    if (size > room) throw tooLarge(shown, size, room);
+    requireRoom({ shown, size }, room);
     const bytes = Buffer.alloc(size);
     let length = 0;
     while (length < size) {
@@ -36,12 +40,19 @@ export async function planAttachment(path: string, place: Place, room: number): 
     }
     return partOf(shown, bytes.subarray(0, length));
   };
-  if (found.size > room) throw tooLarge(shown, found.size, room);
   const about = `attach ${shown} (${found.size.toLocaleString('en-US')} bytes), which the model is sent`;
   const plan = await planAt({ kind: 'read', spot, about }, place, async () => ({
     run: () => Promise.reject(new TypeError('an attachment is read, not run')),
   }));
-  return { plan, read };
+  return { shown, size: found.size, plan, read };
+}
+
+/** Throws `FAILED` for a file that has more than `room` bytes. */
+export function requireRoom({ shown, size }: Pick<Attaching, 'shown' | 'size'>, room: number): void {
+  if (size <= room) return;
+  throw new CofferError('FAILED', `${shown} is too large: it has ${size.toLocaleString('en-US')} bytes`, {
+    advice: `there is room for ${room.toLocaleString('en-US')}`,
+  });
 }
 
 function partOf(filename: string, bytes: Buffer): FilePart {
@@ -55,10 +66,4 @@ function partOf(filename: string, bytes: Buffer): FilePart {
   const found = readAttachment(part);
   if (found.kind === 'broken') throw new CofferError('FAILED', `${filename} can't be sent`, { reason: found.reason });
   return { ...part, mediaType: found.kind === 'file' ? found.mediaType : 'text/plain' };
-}
-
-function tooLarge(shown: string, size: number, room: number): CofferError {
-  return new CofferError('FAILED', `${shown} is too large: it has ${size.toLocaleString('en-US')} bytes`, {
-    advice: `there is room for ${room.toLocaleString('en-US')}`,
-  });
 }

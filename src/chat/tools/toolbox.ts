@@ -4,7 +4,7 @@ import type { Approval, NewEvent } from '../../session/event.ts';
 import { permissionEvent } from '../../session/permissions.ts';
 import type { Session } from '../../session/session.ts';
 import { defaultPermissions, type PermissionSettings } from '../permissions.ts';
-import { planAttachment } from './attach.ts';
+import { planAttachment, requireRoom } from './attach.ts';
 import { runCommand } from './command.ts';
 import { editFile } from './edit.ts';
 import { listFiles } from './list.ts';
@@ -43,7 +43,9 @@ export interface Attach {
   /** Without it nobody is there to ask. */
   readonly approve: Approve | undefined;
   readonly signal: AbortSignal;
-  /** The most bytes that it may have. */
+  /** The files that are attached already. */
+  readonly attached: readonly FilePart[];
+  /** The most bytes that another one may have. */
   readonly room: number;
 }
 
@@ -82,16 +84,20 @@ export class ToolBox {
   }
 
   /**
-   * Reads a file that a prompt names, if a rule allows the model to read it or, where none decides, the user does; what was asked and answered
+   * Reads a file that a prompt names, unless it is attached already, if a rule allows the model to read it or, where none decides, the user does; what was asked and answered
    * is recorded. Undefined if nothing is at that path. Throws `FAILED` saying why it can't be attached, and `CANCELLED`.
    */
   async attach(path: string, given: Attach): Promise<FilePart | undefined> {
-    const { session, approve, signal, room } = given;
+    const { session, approve, signal, attached, room } = given;
     try {
+      if (signal.aborted) throw new CofferError('CANCELLED', 'cancelled');
       const rules = await rulesNow(session.state.permissions, this.#permissions, this.#place);
       const place = { ...this.#place, denied: rules.denied, granted: rules.granted };
-      const attaching = await planAttachment(path, place, room);
+      const attaching = await planAttachment(path, place);
       if (attaching === undefined) return undefined;
+      const before = attached.find(({ filename }) => filename === attaching.shown);
+      if (before !== undefined) return before;
+      requireRoom(attaching, room);
       const { plan } = attaching;
       const call = { toolCallId: 'attach', toolName: 'this prompt', input: { path } };
       const decision = rules.decide(plan);
@@ -99,7 +105,7 @@ export class ToolBox {
         decision === 'ask'
           ? await ask(call, plan, place.directory, session, approve, signal)
           : await obey(call, plan, session, decision === 'deny');
-      if (refusal === undefined) return await attaching.read();
+      if (refusal === undefined) return await attaching.read(room);
       if (signal.aborted) throw new CofferError('CANCELLED', 'cancelled');
       throw new CofferError('FAILED', `${path} is not attached`, { reason: refusal.text });
     } catch (error) {
@@ -122,13 +128,14 @@ export class ToolBox {
   }
 
   async #readText(name: string, session: ToolSession): Promise<{ path: string; text: string } | undefined> {
-    const attaching = await planAttachment(name, this.#place, INSTRUCTIONS_LIMIT);
+    const attaching = await planAttachment(name, this.#place);
     if (attaching === undefined) return undefined;
+    requireRoom(attaching, INSTRUCTIONS_LIMIT);
     const { plan } = attaching;
     if (plan.rule !== 'read') throw new CofferError('FAILED', `${name} leads out of the working directory`);
     const rules = await rulesNow(session.state.permissions, this.#permissions, this.#place);
     if (rules.decide(plan) === 'deny') return undefined;
-    const { data, mediaType } = await attaching.read();
+    const { data, mediaType } = await attaching.read(INSTRUCTIONS_LIMIT);
     if (mediaType !== 'text/plain') throw new CofferError('FAILED', `${name} is not a text file`);
     return { path: plan.path ?? name, text: Buffer.from(data, 'base64').toString() };
   }
