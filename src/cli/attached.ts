@@ -8,7 +8,10 @@ import type { Chat } from './chat.ts';
 const NAMED = /(?<=^|\s)@(?:"([^"\0\n]+)"|((?:\\[^\0\n]|[^\s\\"\0])+))/gu;
 
 /** What may follow a path in a sentence. */
-const PUNCTUATION = /[.,;:!?)\]}'»]+$/u;
+const PUNCTUATION = ".,;:!?)]}'»";
+
+/** How much of a path is shown where nothing is. */
+const SHOWN = 200;
 
 /**
  * Attaches the files that a prompt names with `@path`; a path where nothing is stays text. They are allowed, or asked for, like what the model
@@ -51,7 +54,8 @@ export async function attachFiles(chat: Chat, text: string, running: AbortContro
 function tellMissing({ terminal }: Chat, missing: readonly string[]): void {
   const [first, ...more] = missing.filter((path) => /[./]/.test(path));
   if (first === undefined) return;
-  terminal.tell(`no file ${first}${more.length === 0 ? '' : ` and ${more.length} more`} to attach: sent as text only`);
+  const path = first.length > SHOWN ? `${first.slice(0, SHOWN).toWellFormed()}…` : first;
+  terminal.tell(`no file ${path}${more.length === 0 ? '' : ` and ${more.length} more`} to attach: sent as text only`);
 }
 
 /** The paths that a text names, each with the ways in which it may be meant. */
@@ -59,10 +63,17 @@ function namedPaths(text: string): string[][] {
   const named = new Map<string, string[]>();
   for (const [whole, quoted, plain = ''] of text.matchAll(NAMED)) {
     const path = quoted ?? plain.replaceAll(/\\(.)/gu, '$1');
-    const trimmed = quoted ?? path.replace(PUNCTUATION, '');
+    const trimmed = quoted ?? withoutPunctuation(path);
     named.set(whole, trimmed === path || trimmed === '' ? [path] : [path, trimmed]);
   }
   return [...named.values()];
+}
+
+/** From the end, letter by letter: a pattern would look at each run of dots in the path once for every dot. */
+function withoutPunctuation(path: string): string {
+  let end = path.length;
+  while (end > 0 && PUNCTUATION.includes(path.charAt(end - 1))) end--;
+  return path.slice(0, end);
 }
 
 function sizeOf({ data }: FilePart): number {

@@ -45,6 +45,7 @@ describe('a file that a prompt names with @', () => {
     ['an address', 'write to me@example.org', ''],
     ['a path where nothing is', 'see @notes.txt', 'no file notes.txt to attach: sent as text only\n'],
     ['several', 'npm i @a/b @c/d', 'no file a/b and 1 more to attach: sent as text only\n'],
+    ['longer than a path', `@${'a/'.repeat(3000)}`, `no file ${'a/'.repeat(100)}… to attach: sent as text only\n`],
     ['below a file', 'see @file/x.txt', 'no file file/x.txt to attach: sent as text only\n'],
     ['a link to itself', 'see @loop', ''],
     ['a name longer than any', `@${'x'.repeat(5000)}`, ''],
