@@ -34,12 +34,16 @@ export function endOf(state: State, prompts: number): number {
   return next === undefined ? state.lastEvent : next.event - 1;
 }
 
-/** Copies the events of a conversation's first `prompts` prompts, all of them unless told, without what was taken back. Throws `USAGE`. */
+/**
+ * Copies the events of a conversation's first `prompts` prompts, all of them unless told, without what was taken back, and with what the
+ * session is told and where it is now. Throws `USAGE`.
+ */
 export function cutAfter(events: readonly Event[], prompts?: number): { events: Event[]; prompts: number } {
   const state = fold(emptyState, events);
   const count = prompts ?? promptsOf(state).length;
   const end = endOf(state, count);
-  return { events: standing(events).filter(({ id }) => id <= end), prompts: count };
+  const kept = standing(events).filter((event) => event.id <= end || holdsNow(event));
+  return { events: kept, prompts: count };
 }
 
 /** What a fork begins with, and how many of how many prompts it has. */
@@ -114,10 +118,10 @@ function noSuchPrompt(prompts: number, of: number): CofferError {
 /** The events, whose ids rise, without what was taken back: what `fold` leaves out of a state is left out here. */
 function standing(events: readonly Event[]): Event[] {
   const kept: Event[] = [];
-  /** Permissions: no rewind takes one back, and none has to look at them again. */
+  /** Permissions, instructions and moves: no rewind takes one back, and none has to look at them again. */
   const lasting: Event[] = [];
   for (const event of events) {
-    if (isKnown(event) && event.type === 'permission') lasting.push(event);
+    if (isKnown(event) && (event.type === 'permission' || holdsNow(event))) lasting.push(event);
     else if (!isKnown(event) || event.type !== 'rewind') kept.push(event);
     else {
       const end = kept.findLastIndex(({ id }) => id <= event.to) + 1;
@@ -125,6 +129,11 @@ function standing(events: readonly Event[]): Event[] {
     }
   }
   return lasting.length === 0 ? kept : inOrder(kept, lasting);
+}
+
+/** What a session is told, and where it is, hold for all of it from then on, as its model does. */
+function holdsNow(event: Event): boolean {
+  return event.type === 'instructions' || event.type === 'move';
 }
 
 /** Joins two lists of events whose ids rise. */

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { eventsOf } from '../../src/session/beginning.ts';
 import type { Event, NewEvent } from '../../src/session/event.ts';
 import { cutAfter, endOf, forkOf, promptsOf, rewindOf } from '../../src/session/fork.ts';
 import { emptyState, fold } from '../../src/session/state.ts';
@@ -38,6 +39,23 @@ describe('a fork', () => {
     const { beginning, prompts } = plan(conversation());
     expect(prompts).toBe(3);
     expect(beginning.after!.events).toEqual(conversation());
+  });
+
+  it('is told what the session is told now, and is where that was moved, whatever was taken back', () => {
+    const told = { type: 'instructions', source: 'system', text: 'Be brief.' } as const;
+    const moved: NewEvent = { type: 'move', directory: '/elsewhere' };
+    const [begun, ...said] = conversation(told, moved, { type: 'rewind', to: 6 }, { ...told, text: 'Be long.' });
+    const from = { uuid: 'b', id: 'c', reason: 'imported from x.jsonl' };
+    const events = [{ ...begun, parent: from } as Event, ...said];
+    for (const prompts of [1, 2]) {
+      const { beginning } = plan(events, prompts);
+      expect(beginning.directory).toBe('/elsewhere');
+      const { instructions, imported } = fold(emptyState, eventsOf(beginning));
+      expect({ instructions, imported }).toEqual({
+        instructions: [{ source: 'system', text: 'Be long.', path: undefined, offered: undefined }],
+        imported: false,
+      });
+    }
   });
 
   it('has of any record what each rewind in turn leaves of it', () => {
