@@ -46,7 +46,16 @@ export function isOf(row: Pick<Row, 'directory' | 'project'>, here: Surroundings
   const [theirs, ours] = [row.project, here.project];
   if (theirs?.first === undefined || ours?.first !== theirs.first || ours.path !== theirs.path) return false;
   const sameRemote = theirs.remote === undefined || ours.remote === undefined || theirs.remote === ours.remote;
-  return sameRemote && statSync(row.directory, { throwIfNoEntry: false }) === undefined;
+  return sameRemote && isGone(row.directory);
+}
+
+/** What can't be looked at counts as there; an imported file may say anything. */
+function isGone(directory: string): boolean {
+  try {
+    return statSync(directory, { throwIfNoEntry: false }) === undefined;
+  } catch {
+    return false;
+  }
 }
 
 function place(directory: string, repository: GitDirectory | undefined): Surroundings {

@@ -123,6 +123,24 @@ describe('an imported session', () => {
   });
 });
 
+describe('a session of a project whose directory can not be looked at', () => {
+  it.each(['no\0path', `/${'x'.repeat(300)}`])(
+    'is listed, resumed and forked, and is in no way of others: %j',
+    async (path) => {
+      const git = 'git init -q . && git -c user.name=a -c user.email=a@b commit -q --allow-empty -m one';
+      await place.run(['--version'], { before: git });
+      await place.run(['--model', 'demo/tools', '-p', 'list']);
+      const { stdout } = await place.run(['export', 'last', '--format', 'jsonl']);
+      const input = stdout.replaceAll(JSON.stringify(place.project), JSON.stringify(path));
+      const { id } = JSON.parse((await place.run(['import', '-', '--json'], { input })).stdout);
+      for (const args of [['-l'], ['-c', '-p', 'list'], ['fork', id], ['status', id], ['resume', id, '-p', 'list']]) {
+        const { code, stderr } = await place.run(args);
+        expect({ args, code, stderr }).toEqual({ args, code: 0, stderr: expect.not.stringContaining('bug') });
+      }
+    },
+  );
+});
+
 describe('a project that was moved', () => {
   it('is continued where it is now, without a question', async () => {
     const moved = join(place.root, 'moved');
