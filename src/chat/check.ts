@@ -1,4 +1,4 @@
-import { type CofferError, isCofferError } from '../errors.ts';
+import { CofferError, isCofferError } from '../errors.ts';
 import type { Message } from '../session/event.ts';
 import { cancelled } from './faults.ts';
 import type { ChatModel, OfferedTool } from './reply.ts';
@@ -32,12 +32,13 @@ const RED =
   'iVBORw0KGgoAAAANSUhEUgAAACAAAAAgCAIAAAD8GO2jAAAAJ0lEQVR42u3NsQkAAAjAsP7/tF7hIASyp6lTCQQCgUAgEAgEgi/BAjLD/C5w/SM9AAAAAElFTkSuQmCC';
 
 /**
- * Asks a model three short things and tells what works: a reply, a call of a tool, a look at an image. Throws what the first of them throws:
- * then nothing does. `CANCELLED` if `signal` is aborted.
+ * Asks a model three short things and tells what works: a reply, a call of a tool, a look at an image. Throws what the first of them throws,
+ * and `MODEL_FAILED` if its reply is empty: then nothing does. `CANCELLED` if `signal` is aborted.
  */
 export async function checkModel(model: ChatModel, signal: AbortSignal): Promise<Checked> {
   await model.prepare?.(signal);
   const said = await ask(model, 'Count from 1 to 20, separated by blanks. Answer with the numbers only.', signal);
+  if (said.text.trim() === '') throw new CofferError('MODEL_FAILED', `${model.name} sent an empty reply`);
   const tools = await orError(signal, async () => {
     const { calls, reasoning } = await ask(model, 'Call the tool report with the colour red.', signal, [TOOL]);
     return { is: calls > 0 ? ('called' as const) : ('unused' as const), reasoning };

@@ -54,6 +54,8 @@ describe('checkModel', () => {
   it('throws what the first question ends with, and when it is cancelled', async () => {
     const error = new CofferError('MODEL_UNREACHABLE', 'nobody is there');
     await expect(checkModel(model(error), signal)).rejects.toBe(error);
+    const silent = model([text(' ')], [call], [text('red')]);
+    await expect(checkModel(silent, signal)).rejects.toMatchObject({ code: 'MODEL_FAILED' });
     const running = new AbortController();
     const cancelling = model([text('1')], new CofferError('CANCELLED', 'cancelled'));
     const { reply } = cancelling;
