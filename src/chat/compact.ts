@@ -1,4 +1,5 @@
 import { CofferError, isCofferError } from '../errors.ts';
+import { type FilePart, nameOfFile, readAttachment } from '../session/attachment.ts';
 import type { Message, NewEvent, Part, Usage } from '../session/event.ts';
 import type { Session } from '../session/session.ts';
 import { faultOf } from './arriving.ts';
@@ -126,7 +127,7 @@ function requestFor(told: string, earlier: string): Message[] {
 
 /** A little under what a token usually has, and a quarter of the window left for the answer. */
 const BYTES_OF_A_TOKEN = 2.5;
-/** What a summary is made from of one result, in characters. */
+/** What a summary is made from of one result or attached text, in characters. */
 const RESULT_LIMIT = 4000;
 /** No window is so small that a part of fewer bytes would be needed. */
 const LEAST = 4096;
@@ -176,9 +177,15 @@ function tell(message: Message): string {
 function tellPart(part: Part): string {
   if (part.type === 'text') return part.text;
   if (part.type === 'reasoning') return '';
-  if (part.type === 'file') return `(file ${part.filename ?? part.mediaType})`;
+  if (part.type === 'file') return tellFile(part);
   if (part.type === 'tool-call') return `(calls ${part.toolName}: ${shorten(JSON.stringify(part.input) ?? '')})`;
   return `(${part.toolName} gave: ${shorten(outputText(part.output))})`;
+}
+
+function tellFile(part: FilePart): string {
+  const found = readAttachment(part);
+  const name = `(file ${nameOfFile(part)})`;
+  return found.kind === 'text' ? `${name}\n${shorten(found.text)}` : name;
 }
 
 function shorten(text: string): string {

@@ -4,6 +4,7 @@ import { contextOf } from '../../src/chat/context.ts';
 import { type TurnEvents, turn } from '../../src/chat/loop.ts';
 import { type ChatModel, openModel, type ReplyPart } from '../../src/chat/models.ts';
 import { CofferError } from '../../src/errors.ts';
+import type { FilePart } from '../../src/session/attachment.ts';
 import type { Message } from '../../src/session/event.ts';
 import { startModelServer } from '../support/model-server.ts';
 import { Recorder } from './recorder.ts';
@@ -86,6 +87,22 @@ describe('compact', () => {
       /calls read_file: \{"path":"a"\}.*read_file gave: begin x+ … \d+ characters left out … x+ end/s,
     );
     expect(String(told?.content).length).toBeLessThan(10_000);
+  });
+
+  it('tells what an attached text says, shortened, and of an image its name', async () => {
+    const fileOf = (filename: string, data: string | Buffer): FilePart => {
+      return { type: 'file', mediaType: 'text/plain', filename, data: Buffer.from(data).toString('base64') };
+    };
+    const text = fileOf('plan.txt', `begin ${'x'.repeat(100_000)} end`);
+    const image = fileOf('cat.png', Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'));
+    await message({ role: 'user', content: [{ type: 'text', text: 'see' }, text, image] });
+    await message({ role: 'assistant', content: 'seen' });
+    await message({ role: 'user', content: 'on' });
+    const model = summing('s');
+    await compact(session, model, { keepMessages: 1 });
+    const told = String(model.asked[0]?.[1]?.content);
+    expect(told).toMatch(/see\n\(file plan\.txt\)\nbegin x+ … \d+ characters left out … x+ end\n\(file cat\.png\)\n\n/);
+    expect(told.length).toBeLessThan(10_000);
   });
 
   it('is made in parts of what is longer than the window of the model, each with the summary so far', async () => {
