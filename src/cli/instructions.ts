@@ -10,18 +10,24 @@ import { readSettingsBytes } from './settings-file.ts';
 /** The file in which a project tells models how to work in its directory. */
 const AGENTS_FILE = 'AGENTS.md';
 
+/** How instructions are found. */
+export interface Instructing {
+  /** What the command line says of the AGENTS.md. */
+  readonly agents: boolean | undefined;
+  readonly mayAsk: boolean;
+  /** Another conversation is resumed first: nothing is asked or told of those that may be begun later. */
+  readonly quiet: boolean;
+}
+
 /**
  * Returns what new conversations of a chat begin with: the system prompt of the settings, and the AGENTS.md of the directory, if the user says
  * so. That is asked once for each directory, and the answer recorded with the conversation; `agents` goes before it. Throws `SETTINGS_INVALID`
  * for a system prompt that can't be read.
  */
-export async function instructionsOf(
-  chat: Chat,
-  { agents, mayAsk }: { agents: boolean | undefined; mayAsk: boolean },
-): Promise<Instructions[]> {
+export async function instructionsOf(chat: Chat, options: Instructing): Promise<Instructions[]> {
   const { systemPrompt } = chat.settings;
   const own = systemPrompt ? [await systemInstructions(systemPrompt)] : [];
-  const theirs = await agentsInstructions(chat, { agents, mayAsk });
+  const theirs = await agentsInstructions(chat, options);
   return theirs === undefined ? own : [...own, theirs];
 }
 
@@ -38,30 +44,30 @@ export async function systemInstructions(value: string): Promise<Instructions> {
 
 async function agentsInstructions(
   chat: Chat,
-  { agents, mayAsk }: { agents: boolean | undefined; mayAsk: boolean },
+  { agents, mayAsk, quiet }: Instructing,
 ): Promise<Instructions | undefined> {
   const { terminal, settings } = chat;
   if (agents === undefined && settings.agentsFile === 'never') return undefined;
-  const found = await readAgents(chat);
+  const found = await readAgents(chat, quiet);
   if (found === undefined) return undefined;
   const { text, path } = found;
   const size = describeBytes(Buffer.byteLength(text));
-  const isWanted = await wants(chat, { agents, mayAsk, size });
+  const isWanted = await wants(chat, { agents, mayAsk: mayAsk && !quiet, size });
   if (isWanted === undefined) return undefined;
   const offered = agents !== undefined || settings.agentsFile === 'ask' ? { offered: true as const } : {};
   if (!isWanted) return { source: 'agents', text: '', ...offered };
-  terminal.tell(`with the ${AGENTS_FILE} of this directory (${size})`);
+  if (!quiet) terminal.tell(`with the ${AGENTS_FILE} of this directory (${size})`);
   return { source: 'agents', text, path, ...offered };
 }
 
 /** What is wrong with the file is told, and it is left out. */
-async function readAgents(chat: Chat): Promise<{ path: string; text: string } | undefined> {
+async function readAgents(chat: Chat, quiet: boolean): Promise<{ path: string; text: string } | undefined> {
   const { boxOf } = await import('./approve.ts');
   try {
     return await (await boxOf(chat)).readText(AGENTS_FILE, chat.session);
   } catch (error) {
     if (!isCofferError(error)) throw error;
-    chat.terminal.tell(`${AGENTS_FILE} is left out: ${error.message}`);
+    if (!quiet) chat.terminal.tell(`${AGENTS_FILE} is left out: ${error.message}`);
     return undefined;
   }
 }

@@ -96,6 +96,17 @@ describe('the system prompt', () => {
   });
 });
 
+describe('a conversation that is begun in a chat that resumed another', () => {
+  it('is told what any new one is, and the resumed one what it was', async () => {
+    await prompt(['-p', 'hello']);
+    await configure({ systemPrompt: 'Be brief.', agentsFile: 'always' });
+    await writeFile(join(place.project, 'AGENTS.md'), 'Use tabs. ok');
+    const { stderr } = await place.run(['-r'], { input: 'one\n/new\ntwo\n' });
+    expect(told()).toEqual([undefined, undefined, expect.stringMatching(/^Be brief\..*Use tabs\. ok$/s)]);
+    expect(stderr).not.toContain('AGENTS.md');
+  });
+});
+
 describe('the AGENTS.md of the directory', () => {
   const QUESTION = /AGENTS\.md is here \(12 bytes\); tell it to the model in chats of this directory\? \[y\/N\] $/;
   const THEIRS = 'Instructions from the AGENTS.md of the directory:\n\nUse tabs. ok';

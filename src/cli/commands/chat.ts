@@ -8,6 +8,7 @@ import type { KeyState } from '../../session/shapes.ts';
 import { emptyState } from '../../session/state.ts';
 import { Chat } from '../chat.ts';
 import type { Input } from '../input.ts';
+import type { Instructing } from '../instructions.ts';
 import { repl, runPrompt } from '../repl.ts';
 import { ago, countMessages, describeSeen, tellPassedOver } from '../rows.ts';
 import type { Settings } from '../settings.ts';
@@ -95,9 +96,9 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
       leave: shell.leave,
     });
     const accepted = { acceptOlder: request.acceptOlder, here: options.here, model: options.model };
-    if (which === undefined) await instruct(chat, { agents: options.agents, mayAsk: !prompted });
-    else if (!(await goOn(chat, which, accepted))) return undefined;
-    else await instructAnew(chat, options.system);
+    if (!(resumes && prompted)) await instruct(chat, { agents: options.agents, mayAsk: !prompted, quiet: resumes });
+    if (which !== undefined && !(await goOn(chat, which, accepted))) return undefined;
+    if (resumes) await instructAnew(chat, options.system);
     if (!awaited) await prune(chat);
     await tellStart(chat, { refusal, resumes: resumes || prompted });
     const failed =
@@ -115,7 +116,7 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
 }
 
 /** What new conversations are told at their beginning is loaded only if there is something. */
-async function instruct(chat: Chat, options: { agents: boolean | undefined; mayAsk: boolean }): Promise<void> {
+async function instruct(chat: Chat, options: Instructing): Promise<void> {
   const { settings, workplace } = chat;
   const hasAgents = lstatSync(join(workplace.directory, 'AGENTS.md'), { throwIfNoEntry: false }) !== undefined;
   if (!settings.systemPrompt && !hasAgents) return;
