@@ -73,7 +73,7 @@ export interface Choices {
  * Decides where the tools of a resumed session work: in the directory it was in or, if the user says so, in the one the chat was started in;
  * the session is moved there then, and the move recorded. Nobody is asked if the two are the same, or if the project of the session has been
  * moved here. Without a terminal the session stays where it was, unless an imported file says where that is; if that directory is gone, it
- * continues without tools. Throws `FAILED` if it is gone and the user does not want to continue here, and `SETTINGS_INVALID`.
+ * continues without tools. Throws `FAILED` if it is gone and the user does not want to continue here, `CANCELLED`, and `SETTINGS_INVALID`.
  */
 export async function workplaceOf(from: Resuming, session: Session, choices: Choices): Promise<Workplace> {
   const { terminal } = from;
@@ -107,7 +107,7 @@ async function isWantedHere({ terminal, input }: Resuming, session: Session, her
   for (;;) {
     const question = `this session was in ${directory}; let tools work [r]ecorded there, or [h]ere in ${here}? `;
     const answer = (await input.ask(question))?.trim().toLowerCase();
-    if (answer === undefined) return imported;
+    if (answer === undefined) throw new CofferError('CANCELLED', 'cancelled: the session is not resumed');
     if (answer === 'h' || answer === 'here') return true;
     if (answer === 'r' || answer === 'recorded') return false;
   }

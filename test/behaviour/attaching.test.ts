@@ -43,6 +43,7 @@ describe('a file that a prompt names with @', () => {
   it.each([
     ['a word', 'thanks @alice', ''],
     ['an address', 'write to me@example.org', ''],
+    ['a directory', 'run @tests and @./tests', 'no file ./tests to attach: sent as text only\n'],
     ['a path where nothing is', 'see @notes.txt', 'no file notes.txt to attach: sent as text only\n'],
     ['several', 'npm i @a/b @c/d', 'no file a/b and 1 more to attach: sent as text only\n'],
     ['longer than a path', `@${'a/'.repeat(3000)}`, `no file ${'a/'.repeat(100)}… to attach: sent as text only\n`],
@@ -52,6 +53,7 @@ describe('a file that a prompt names with @', () => {
   ])('is only text where it is none: %s', async (_, prompt, told) => {
     await writeFile(join(place.project, 'file'), '');
     await symlink('loop', join(place.project, 'loop'));
+    await mkdir(join(place.project, 'tests'));
     const { code, stdout, stderr } = await place.run(['--model', 'demo/echo', '-p', prompt]);
     expect({ code, stdout }).toEqual({ code: 0, stdout: `echo: ${prompt}\n` });
     expect(stderr.replace(/.*key from.*\n/, '')).toBe(told);
@@ -85,7 +87,6 @@ describe('a file that a prompt names with @', () => {
   });
 
   it.each<[string, (path: string) => unknown, RegExp]>([
-    ['a directory', (path) => mkdir(path), /x\.bin is a directory, not a regular file/],
     ['a pipe', (path) => execFileSync('mkfifo', [path]), /x\.bin is a pipe, not a regular file/],
     ['a link to a device', (path) => symlink('/dev/zero', path), /x\.bin is closed to tools: it is no file on a disk/],
     ['a link to nothing', (path) => symlink('gone', path), /x\.bin is a symbolic link to nothing/],

@@ -172,7 +172,6 @@ describe('the AGENTS.md of the directory', () => {
 
   it.each<[string, (path: string) => unknown, RegExp]>([
     ['leads out of it', (path) => symlink('/etc/passwd', path), /AGENTS\.md leads out of the working directory/],
-    ['is a directory', (path) => mkdir(path), /AGENTS\.md is a directory/],
     ['is no text', (path) => writeFile(path, Buffer.of(0, 1)), /AGENTS\.md can't be sent: it is neither/],
     [
       'leads to itself',

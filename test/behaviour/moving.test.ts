@@ -175,6 +175,15 @@ describe('a session that is resumed in another directory at a terminal', () => {
     expect(await directory()).toBe(answer === 'r' ? place.project : other);
   });
 
+  it('is not resumed, and stays where it was, if nobody answers', async () => {
+    const chat = place.terminal(['resume', 'last'], { cwd: other });
+    await chat.waitFor(QUESTION);
+    chat.key('ctrl+d');
+    expect(await chat.exit).toEqual({ code: 1, signal: null });
+    expect(chat.screen()).toContain('cancelled: the session is not resumed');
+    expect(await directory()).toBe(place.project);
+  });
+
   it('is asked by /resume too, and the present conversation stays if its directory is gone', async () => {
     await place.run(['--model', 'demo/echo'], { input: 'another\n', cwd: other });
     await rm(place.project, { recursive: true });

@@ -19,13 +19,13 @@ export interface Attaching {
 }
 
 /**
- * Plans to attach the file at a path; undefined if nothing is there. Reads nothing of it. Throws `FAILED` for what is closed to tools or is
+ * Plans to attach the file at a path; undefined if no file is there. Reads nothing of it. Throws `FAILED` for what is closed to tools or is
  * no regular file, and what the system answers.
  */
 export async function planAttachment(path: string, place: Place): Promise<Attaching | undefined> {
   const spot = await locate(path, place);
   const { found, shown } = spot;
-  if (found === undefined) return undefined;
+  if (found === undefined || found.isDirectory()) return undefined;
   refuseOther(found, shown);
   const read = async (room: number): Promise<FilePart> => {
     await using handle = await openFile(spot, await Closed.in(place));

@@ -85,7 +85,7 @@ export class ToolBox {
 
   /**
    * Reads a file that a prompt names, unless it is attached already, if a rule allows the model to read it or, where none decides, the user does; what was asked and answered
-   * is recorded. Undefined if nothing is at that path. Throws `FAILED` saying why it can't be attached, and `CANCELLED`.
+   * is recorded. Undefined if no file is at that path. Throws `FAILED` saying why it can't be attached, and `CANCELLED`.
    */
   async attach(path: string, given: Attach): Promise<FilePart | undefined> {
     const { session, approve, signal, attached, room } = given;
