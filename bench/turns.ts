@@ -16,14 +16,14 @@ import { fillVault, lineAgainst, MB, openFilled, spreadAt } from './vaults.ts';
 const REQUEST_ROUNDS = { full: 40, short: 15 };
 const REPLY_ROUNDS = { full: 7, short: 3 };
 /** Characters of a reply. */
-const REPLIES = [10_000, 100_000, 1_000_000];
+const REPLIES = { full: [10_000, 100_000, 1_000_000], short: [3_000, 30_000, 300_000] };
 /** Characters of it that arrive at once: about a token. */
 const DELTA = 5;
 
 /** What a turn takes beside the model: from Enter to the request, and until a reply is shown and recorded. */
 export const measureTurns: Measure = async (folder, size): Promise<Part> => {
   const request = await measureRequest(join(folder, 'request'), REQUEST_ROUNDS[size]);
-  const replies = await measureReplies(join(folder, 'replies'), REPLY_ROUNDS[size]);
+  const replies = await measureReplies(join(folder, 'replies'), REPLIES[size], REPLY_ROUNDS[size]);
   return { lines: [...request, ...replies.lines], curves: [replies.curve], notes: [] };
 };
 
@@ -68,10 +68,14 @@ function timeOf(work: () => unknown): number {
 }
 
 /** A reply as it arrives word by word, recorded in a session, with and without being shown on a terminal. */
-async function measureReplies(folder: string, rounds: number): Promise<{ lines: Line[]; curve: Curve }> {
+async function measureReplies(
+  folder: string,
+  lengths: readonly number[],
+  rounds: number,
+): Promise<{ lines: Line[]; curve: Curve }> {
   const filled = await fillVault(folder, { sessions: 1, events: () => eventsOf(new Transcript(2), 2000) });
   await using sessions = await openFilled(filled);
-  const tasks = REPLIES.flatMap((length) => {
+  const tasks = lengths.flatMap((length) => {
     const text = listOf(length);
     const task = (how: string, isShown: boolean): Task => ({
       name: `${how} ${length}`,
@@ -85,7 +89,7 @@ async function measureReplies(folder: string, rounds: number): Promise<{ lines: 
   });
   const spreads = await interleave(tasks, rounds, 1);
   const at = (how: string, length: number): Spread => spreadAt(spreads, `${how} ${length}`);
-  const lines = REPLIES.map((length) => {
+  const lines = lengths.map((length) => {
     const size = length === MB ? '1 MB' : `${length / 1000} KB`;
     return lineAgainst(`reply-${length / 1000}kb`, `a reply of ${size} shown and recorded`, at('shown', length), {
       what: 'the same recorded and not shown',
@@ -94,7 +98,7 @@ async function measureReplies(folder: string, rounds: number): Promise<{ lines: 
   });
   const series = (name: string, how: string): Curve['series'][number] => ({
     name,
-    points: REPLIES.map((length) => [length, at(how, length).median]),
+    points: lengths.map((length) => [length, at(how, length).median]),
   });
   return {
     lines,
