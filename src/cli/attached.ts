@@ -50,7 +50,7 @@ export async function attachFiles(chat: Chat, text: string, running: AbortContro
   return [{ type: 'text', text }, ...files];
 }
 
-/** A word like `@alice` is no path that somebody has mistyped. */
+/** Tells which paths have no file. A word like `@alice` is hardly a mistyped path, and left alone. */
 function tellMissing({ terminal }: Chat, missing: readonly string[]): void {
   const [first, ...more] = missing.filter((path) => /[./]/.test(path));
   if (first === undefined) return;

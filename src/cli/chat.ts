@@ -143,10 +143,10 @@ export class Chat {
   }
 
   /**
-   * Goes on with another session, with its model and in its directory, see {@link workplaceOf}; with one that is not as it was seen only where
-   * that is accepted, or somebody is there to say yes. Gives whether it did; somebody may only read one that is in use. The present one is
-   * untouched where that can't be done. Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `SESSION_IN_USE`, `UNAUTHENTIC`, `ROLLED_BACK`,
-   * `NEWER_VERSION`, `KEY_*`, `NOT_SAVED`, `FAILED` where its directory is gone.
+   * Resumes another session, with its model and in its directory, see {@link workplaceOf}. One that is not as it was seen is resumed only if
+   * that is accepted, here or by the user. Returns whether a session was resumed: the user may choose only to read one that is in use. If it
+   * throws, the present conversation is as it was. Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `SESSION_IN_USE`, `UNAUTHENTIC`,
+   * `ROLLED_BACK`, `NEWER_VERSION`, `KEY_*`, `NOT_SAVED`, `FAILED` if its directory is gone, and `CANCELLED`.
    */
   async resume(
     which: string,
@@ -226,7 +226,7 @@ export class Chat {
     return new CofferError('NOT_SAVED', what, { reason: error.reason, cause: error });
   }
 
-  /** The session to go on with, where its tools are to work; undefined where somebody would rather read it. */
+  /** Opens the session to resume and decides where its tools work; undefined if the user chose to read it. */
   async #reopen(row: Row, { acceptOlder = false, here = false }): Promise<Session | undefined> {
     const { reopen, workplaceOf } = await import('./resuming.ts');
     const { surroundings } = this;

@@ -178,7 +178,7 @@ function blocksOf(text: string): Token[] | undefined {
 /** A last line that may yet be an item, a line of code or neither: so long, the lines before it may be taken for other pieces than they are. */
 const UNDECIDED = /\n(?!$)[ \t]*([*+-]|\d+[.)])?[ \t]*$/;
 
-/** Pending text of so many characters is looked at whenever more comes. */
+/** Up to this length, in characters, pending text is taken apart again whenever more comes. */
 const SMALL = 4096;
 
 /** How much of the growing block is shown: whole pieces, or characters of a paragraph's source. */

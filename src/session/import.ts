@@ -210,7 +210,7 @@ function beginAgain(file: ImportedFile, from: string): { events: Event[]; revoke
   };
   const begin: NewEvent = { type: 'begin', uuid: randomUUID(), directory, branch, worktree, project, parent };
   const at = file.events.findLastIndex(({ type }) => type === 'begin') + 1;
-  // Where it was moved to is in `begin`; a move by itself would say that somebody has chosen the directory here.
+  // `begin` has the directory it was moved to; a `move` would say that the user of this vault has chosen it.
   const after = file.events.slice(at).filter(({ type }) => type !== 'move');
   const begun = renumber([...file.events.slice(0, at), begin, ...after], Date.now());
   // As these events will be read: without the moves a rule may hold in another directory than in the file, and what revoked it there does not.

@@ -40,7 +40,7 @@ export type ToolSession = Pick<Session, 'record' | 'state'>;
 /** What attaching a file takes. */
 export interface Attach {
   readonly session: ToolSession;
-  /** Without it nobody is there to ask. */
+  /** Asks the user; if undefined, whatever needs an answer is denied. */
   readonly approve: Approve | undefined;
   readonly signal: AbortSignal;
   /** The files that are attached already. */
