@@ -54,7 +54,7 @@ export interface TurnOptions {
 }
 
 /** What the user says: a text, or parts with files. */
-export type Prompt = Extract<Message, { role: 'user' }>['content'];
+export type PromptContent = Extract<Message, { role: 'user' }>['content'];
 
 /** What a turn needs of a session. */
 export type TurnSession = ReplySession;
@@ -72,7 +72,7 @@ export type TurnSession = ReplySession;
 export async function turn(
   session: TurnSession,
   model: ChatModel,
-  prompt: Prompt,
+  prompt: PromptContent,
   events: TurnEvents,
   signal: AbortSignal,
   options: TurnOptions = {},

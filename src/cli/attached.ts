@@ -1,4 +1,4 @@
-import type { Prompt } from '../chat/loop.ts';
+import type { PromptContent } from '../chat/loop.ts';
 import type { FilePart } from '../session/attachment.ts';
 import { describeBytes } from './amounts.ts';
 import { approverOf, boxOf } from './approve.ts';
@@ -17,7 +17,7 @@ const SHOWN = 200;
  * Attaches the files that a prompt names with `@path`; a path where nothing is stays text. They are allowed, or asked for, like what the model
  * reads. Throws why one can't be attached: the prompt is not to be sent then. `running` is aborted if the user ends the question.
  */
-export async function attachFiles(chat: Chat, text: string, running: AbortController): Promise<Prompt> {
+export async function attachFiles(chat: Chat, text: string, running: AbortController): Promise<PromptContent> {
   const paths = namedPaths(text);
   if (paths.length === 0) return text;
   const missing: string[] = [];

@@ -1,5 +1,5 @@
 import { type Compacted, canCompact, compact } from '../chat/compact.ts';
-import { type CallEnd, type Prompt, type TurnEvents, turn } from '../chat/loop.ts';
+import { type CallEnd, type PromptContent, type TurnEvents, turn } from '../chat/loop.ts';
 import { type CofferError, isCofferError } from '../errors.ts';
 import { approverOf, toolBoxOf } from './approve.ts';
 import type { Chat } from './chat.ts';
@@ -58,7 +58,7 @@ async function promptOf(
   chat: Chat,
   text: string,
   running: AbortController,
-): Promise<Prompt | { unsent: CofferError | undefined }> {
+): Promise<PromptContent | { unsent: CofferError | undefined }> {
   if (!text.includes('@')) return text;
   const { attachFiles } = await import('./attached.ts');
   try {
