@@ -60,8 +60,9 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
   try {
     const which = await targetOf(shell, { request, settings, sessions, surroundings });
     const resumes = which !== undefined;
-    const { promptOf } = await import('../prompt-text.ts');
-    const prompt = request.prompt === undefined ? undefined : await promptOf(request.prompt, terminal);
+    const words = request.prompt;
+    const prompt =
+      words === undefined ? undefined : await (await import('../prompt-text.ts')).promptOf(words, terminal);
     const asks = !resumes && prompt === undefined;
     const { openModel } = await import('../../chat/models.ts');
     const chosen = resumes
