@@ -18,6 +18,7 @@ ${dialects.map(section).join('')}`;
 const protocols: Readonly<Record<Dialect['protocol'], string>> = {
   openai: 'Chat Completions',
   anthropic: 'Messages',
+  ollama: '`/api/chat`',
 };
 
 const opening = `# Models and providers

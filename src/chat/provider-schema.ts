@@ -3,7 +3,7 @@ import { isBaseURL, type ProviderSettings } from './providers.ts';
 
 /** Checks one provider of the settings file; unknown keys are faults. */
 export const providerSchema: z.ZodType<ProviderSettings> = z.strictObject({
-  type: z.enum(['openai-compatible', 'anthropic']).optional(),
+  type: z.enum(['openai-compatible', 'anthropic', 'ollama']).optional(),
   baseURL: z.string().refine(isBaseURL, 'an http or https address without a user, a query or a fragment').optional(),
   apiKeyEnv: z
     .string()

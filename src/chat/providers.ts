@@ -1,16 +1,19 @@
 import { CofferError } from '../errors.ts';
 import { nearest } from './nearest.ts';
 
+/** How a provider is spoken to: by the OpenAI protocol, by Anthropic's, or by Ollama's own API beside its `/v1`. */
+export type Protocol = 'openai-compatible' | 'anthropic' | 'ollama';
+
 /** What the settings say of a provider. `apiKeyEnv` is the *name* of the environment variable that holds its key. */
 export interface ProviderSettings {
   /** The protocol it speaks; `openai-compatible` unless it says otherwise. */
-  type?: 'openai-compatible' | 'anthropic' | undefined;
+  type?: Protocol | undefined;
   /** Where its API begins, the version included: `http://127.0.0.1:11434/v1`. */
   baseURL?: string | undefined;
   apiKeyEnv?: string | undefined;
   /** Send the key over `http://` to another machine, where anyone on the way can read it. Default: false. */
   allowInsecure?: boolean | undefined;
-  /** Tokens its models can take in one request. Default: what the server says or is known of the model, else 128,000. */
+  /** Tokens its models can take in one request. Ollama is asked for as many. Default: what the server says or is known of the model, else 128,000. */
   contextWindow?: number | undefined;
   /** Tokens a reply may have at most, reasoning included. Default: the provider's own limit, 4,096 with Anthropic's protocol for a model that coffer's SDK doesn't know. */
   maxOutputTokens?: number | undefined;
@@ -34,7 +37,7 @@ export interface Price {
 
 /** The providers that need no settings; settings of the same name override them key by key. */
 export const builtinProviders: Readonly<Record<string, ProviderSettings>> = {
-  ollama: { baseURL: 'http://127.0.0.1:11434/v1' },
+  ollama: { type: 'ollama', baseURL: 'http://127.0.0.1:11434/v1' },
   lmstudio: { baseURL: 'http://127.0.0.1:1234/v1' },
   llamacpp: { baseURL: 'http://127.0.0.1:8080/v1' },
   vllm: { baseURL: 'http://127.0.0.1:8000/v1' },
@@ -47,7 +50,7 @@ export const builtinProviders: Readonly<Record<string, ProviderSettings>> = {
 export interface Endpoint {
   provider: string;
   model: string;
-  type: 'openai-compatible' | 'anthropic';
+  type: Protocol;
   baseURL: string;
   /** Undefined where the provider needs none, as local servers don't. */
   apiKey: string | undefined;
@@ -137,6 +140,11 @@ export function isLocalModel(name: string, providers: Readonly<Record<string, Pr
 export function isLoopback(baseURL: string): boolean {
   const host = URL.parse(baseURL)?.hostname ?? '';
   return /^(localhost|.+\.localhost|127(\.\d+){3}|\[::1\]|\[::ffff:7f[\da-f]{2}:[\da-f]{1,4}\])$/.test(host);
+}
+
+/** The address of a server on which the API that settings name is one of several. */
+export function serverAddress(baseURL: string): string {
+  return baseURL.replace(/\/$/, '').replace(/\/v1$/, '');
 }
 
 /** Puts what somebody typed into a message: quoted, control characters escaped, never longer than 80 characters. */

@@ -57,23 +57,24 @@ export class ReasoningFields {
 
 /**
  * Leaves of each message what the protocol can send back, and adds what a server wants beside it. Anthropic accepts only reasoning that it has
- * signed. Of the others, those that sent reasoning as `reasoning_content` get it back in turns with calls, and an empty one with whatever
- * else the assistant said: DeepSeek refuses messages without it (api-docs.deepseek.com, "Thinking Mode"), Groq those with it. OpenRouter
+ * signed. Of the others, Ollama and those that sent reasoning as `reasoning_content` get it back in turns with calls, the latter an empty one
+ * with whatever else the assistant said: DeepSeek refuses messages without it (api-docs.deepseek.com, "Thinking Mode"), Groq those with it. OpenRouter
  * gets its `reasoning_details` back unchanged (openrouter.ai, "Preserving reasoning").
  */
 export function forProtocol(messages: readonly Message[], endpoint: Endpoint): Message[] {
   if (endpoint.type === 'anthropic') return messages.map((message) => withReasoning(message, isSigned));
+  const ownFields = endpoint.type === 'ollama' ? ['reasoning', 'reasoning_content'] : ['reasoning_content'];
   const wantsReasoning = endpoint.provider === 'deepseek' || isDeepSeek(endpoint.baseURL) || messages.some(hasContent);
   const inTurnWithCalls = turnsWithCalls(messages);
   return messages.map((message, at) => {
     if (message.role !== 'assistant') return message;
     const hasCalls = inTurnWithCalls[at] === true;
-    const kept = withReasoning(message, (part) => hasCalls && fieldOf(part) === 'reasoning_content');
+    const kept = withReasoning(message, (part) => hasCalls && ownFields.includes(String(fieldOf(part))));
     const details = hasCalls ? detailsOf(message) : undefined;
     return withFields(kept, {
       ...(wantsReasoning && !partsOf(kept).some(({ type }) => type === 'reasoning') && { reasoning_content: '' }),
       ...(details !== undefined && { reasoning_details: details }),
-      // The SDK sends null beside calls, which Ollama refuses (pydantic/pydantic-ai issue 5206).
+      // The SDK sends null beside calls, which Ollama refuses at its OpenAI-compatible address (pydantic/pydantic-ai issue 5206).
       ...(endpoint.isLocal && !partsOf(kept).some(({ type }) => type === 'text') && { content: '' }),
     });
   });

@@ -6,6 +6,7 @@ import { listModels } from './detect.ts';
 import { answerIn, cancelled, explain } from './faults.ts';
 import { patientFetch } from './fetch.ts';
 import { nearest } from './nearest.ts';
+import { ollamaFetch, ollamaRequest } from './ollama.ts';
 import { type Endpoint, quote } from './providers.ts';
 import { forProtocol, ReasoningFields } from './reasoning.ts';
 import { type ChatModel, DEFAULT_WINDOW, type OfferedTool, type ReplyPart } from './reply.ts';
@@ -21,19 +22,25 @@ import { askWindow, knownWindow } from './window.ts';
  */
 export function remoteModel(endpoint: Endpoint, requestTimeout: number): ChatModel {
   const fetch = patientFetch(requestTimeout);
-  let isAsked = endpoint.contextWindow !== undefined;
+  let isKnown = !mustAskWindow(endpoint);
   return {
     name: `${endpoint.provider}/${endpoint.model}`,
     isLocal: endpoint.isLocal,
     contextWindow: endpoint.contextWindow ?? knownWindow(endpoint.model) ?? DEFAULT_WINDOW,
     refuses: new Set(),
     async prepare(signal) {
-      if (isAsked || (!endpoint.isLocal && knownWindow(endpoint.model) !== undefined)) return;
-      isAsked = true;
+      if (isKnown) return;
+      isKnown = true;
       this.contextWindow = (await askWindow(endpoint, signal)) ?? this.contextWindow;
     },
     reply: (messages, signal, tools) => replyOf(endpoint, { messages, tools, fetch }, signal),
   };
+}
+
+/** Ollama takes no more than a model was trained with, whatever it is asked for. */
+function mustAskWindow({ type, isLocal, contextWindow, model }: Endpoint): boolean {
+  if (type === 'ollama') return true;
+  return contextWindow === undefined && (isLocal || knownWindow(model) === undefined);
 }
 
 /** What is asked. */
@@ -100,7 +107,7 @@ async function* request(
     maxRetries: 0,
     telemetry: { isEnabled: false },
     experimental_download: refuseDownload,
-    includeRawChunks: endpoint.type === 'openai-compatible',
+    includeRawChunks: endpoint.type !== 'anthropic',
     onError() {
       // Every error is also a part of the stream; without this the SDK prints it, request and all.
     },
@@ -129,7 +136,7 @@ async function* request(
 /** Says which models a server has, the one most like it first, if it doesn't have the one that was asked for. */
 async function nameModels(fault: CofferError, endpoint: Endpoint): Promise<CofferError> {
   const { provider, model, baseURL, type, apiKey } = endpoint;
-  if (fault.code !== 'MODEL_UNKNOWN' || type !== 'openai-compatible') return fault;
+  if (fault.code !== 'MODEL_UNKNOWN' || type === 'anthropic') return fault;
   const models = await listModels(baseURL, AbortSignal.timeout(2000), apiKey);
   if (models === undefined || models.length === 0 || models.includes(model)) return fault;
   const some = models.length > 20 ? [...models.slice(0, 20), '…'] : models;
@@ -181,8 +188,13 @@ async function languageModel(endpoint: Endpoint, fetch: Question['fetch']): Prom
   }
   const { createOpenAICompatible } = await import('@ai-sdk/openai-compatible');
   const key = apiKey === undefined ? {} : { apiKey };
-  const limit = isOpenAI(endpoint) ? { transformRequestBody: renameLimit } : {};
-  return createOpenAICompatible({ name: provider, baseURL, includeUsage: true, fetch, ...key, ...limit })(model);
+  const dialect =
+    type === 'ollama'
+      ? { fetch: ollamaFetch(fetch, endpoint), transformRequestBody: (body: object) => ollamaRequest(body, endpoint) }
+      : isOpenAI(endpoint)
+        ? { transformRequestBody: renameLimit }
+        : {};
+  return createOpenAICompatible({ name: provider, baseURL, includeUsage: true, fetch, ...key, ...dialect })(model);
 }
 
 function isOpenAI({ provider, baseURL }: Endpoint): boolean {

@@ -1,9 +1,9 @@
 import { askJson } from './ask.ts';
-import type { Endpoint } from './providers.ts';
+import { type Endpoint, serverAddress } from './providers.ts';
 
 /** How many milliseconds a server may take to say how long a context can be. */
 const DEADLINE = 2000;
-/** What Ollama takes if neither the model nor the user says more (docs.ollama.com/context-length). */
+/** What Ollama takes at least if neither the model nor the user says more (docs.ollama.com/context-length). */
 const OLLAMA = 4096;
 
 /**
@@ -35,26 +35,33 @@ const KNOWN: readonly (readonly [RegExp, number])[] = [
 /**
  * Asks the server how long a context its model can have as it is set up there; undefined if it doesn't say. Servers on this machine are
  * asked in the ways of Ollama, llama.cpp and LM Studio, and like any other for their list of models, which tells it with vLLM, OpenRouter
- * and Groq. Never rejects.
+ * and Groq; one that is spoken to as Ollama is asked as Ollama, wherever it is. Never rejects.
  */
 export async function askWindow(endpoint: Endpoint, signal: AbortSignal): Promise<number | undefined> {
   const ask = new Asking(endpoint, AbortSignal.any([signal, AbortSignal.timeout(DEADLINE)]));
-  const ways = endpoint.isLocal ? [ollama(ask), llamaCpp(ask), lmStudio(ask), listed(ask)] : [listed(ask)];
-  for (const answer of ways) {
+  for (const answer of waysTo(ask, endpoint)) {
     const tokens = await answer;
     if (Number.isSafeInteger(tokens) && Number(tokens) > 0) return Number(tokens);
   }
   return undefined;
 }
 
-/** Ollama truncates what is longer than the window a model was loaded with, without a word. */
-async function ollama({ get, model }: Asking): Promise<unknown> {
+function waysTo(ask: Asking, { type, isLocal, contextWindow }: Endpoint): Promise<unknown>[] {
+  if (type === 'ollama') return [ollama(ask, contextWindow)];
+  return isLocal ? [ollama(ask), llamaCpp(ask), lmStudio(ask), listed(ask)] : [listed(ask)];
+}
+
+/** Ollama takes `wanted` tokens if it is asked for them, and no more than the model was trained with, whoever asks. */
+async function ollama({ get, model }: Asking, wanted?: number): Promise<unknown> {
   const [running, shown] = await Promise.all([get('/api/ps'), get('/api/show', { model })]);
-  if (fieldOf(shown, 'model_info') === undefined) return undefined;
+  const info = fieldOf(shown, 'model_info');
+  if (info === undefined) return undefined;
   const names = new Set([model, `${model}:latest`]);
   const loaded = listIn(running, 'models').find((one) => names.has(String(fieldOf(one, 'name'))));
   const [, set] = /^num_ctx\s+(\d+)/m.exec(String(fieldOf(shown, 'parameters'))) ?? [];
-  return fieldOf(loaded, 'context_length') ?? (set === undefined ? OLLAMA : Number(set));
+  const tokens = wanted ?? fieldOf(loaded, 'context_length') ?? set ?? OLLAMA;
+  const [, trained] = Object.entries(Object(info)).find(([name]) => name.endsWith('.context_length')) ?? [];
+  return Math.min(Number(tokens), Number(trained) || Infinity);
 }
 
 async function llamaCpp({ get }: Asking): Promise<unknown> {
@@ -87,7 +94,7 @@ class Asking {
 
   /** Asks at a path of the server itself, beside its `/v1`. */
   readonly get = (path: string, body?: object): Promise<unknown> => {
-    return this.#ask(`${this.#base.replace(/\/v1$/, '')}${path}`, body);
+    return this.#ask(`${serverAddress(this.#endpoint.baseURL)}${path}`, body);
   };
 
   readonly list = (): Promise<unknown> => this.#ask(`${this.#base}/models`);

@@ -181,7 +181,10 @@ export function keyOf(name: KeyName): Key {
 
 /** The parts of a provider, in words; chat/providers.ts checks them. */
 export const providerParts: { readonly [Name in keyof Required<ProviderSettings>]: Words } = {
-  type: { may: '"openai-compatible" or "anthropic"', about: 'the protocol it speaks; `openai-compatible` unless set' },
+  type: {
+    may: '"openai-compatible", "anthropic" or "ollama"',
+    about: 'the protocol it speaks; `openai-compatible` unless set, for the provider `ollama` its own',
+  },
   baseURL: {
     may: 'an http or https address without a user, a query or a fragment',
     about: 'where its API begins, the version included',
@@ -194,7 +197,10 @@ export const providerParts: { readonly [Name in keyof Required<ProviderSettings>
     may: 'true or false',
     about: 'send the key over `http://` to another machine, where anyone on the way can read it; refused unless set',
   },
-  contextWindow: { may: 'a whole number of at least 1', about: 'how many tokens its models take in one request' },
+  contextWindow: {
+    may: 'a whole number of at least 1',
+    about: 'how many tokens its models take in one request; Ollama is asked for as many',
+  },
   maxOutputTokens: {
     may: 'a whole number of at least 1',
     about: "most tokens of a reply, reasoning included; the provider's own limit unless set",

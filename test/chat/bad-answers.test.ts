@@ -66,14 +66,76 @@ const answers: readonly (readonly [string, Answer, Ended])[] = [
   ['a list', events([1, 2, 3]), { outcome: 'failed', code: 'MODEL_FAILED' }],
 ];
 
+const SAID = { message: { role: 'assistant', content: 'a part' }, done: false };
+const DONE = { message: { role: 'assistant', content: '' }, done: true, done_reason: 'stop' };
+const calling = (input: object, name?: string): object => {
+  const tool_calls = [{ function: { name, arguments: input } }];
+  return { message: { role: 'assistant', content: '', tool_calls }, done: false };
+};
+
+/** The same of Ollama's own API. */
+const ollamas: typeof answers = [
+  ['a line without an end', endless('{"message":{"content":"', 'x'), { outcome: 'failed', code: 'MODEL_FAILED' }],
+  [
+    'a body without an end',
+    endless('', `${JSON.stringify({ message: { content: 'x'.repeat(100_000) } })}\n`),
+    { outcome: 'failed', code: 'MODEL_FAILED' },
+  ],
+  ['invalid UTF-8', raw(Buffer.from([0xff, 0xfe, 10])), { outcome: 'failed', code: 'MODEL_FAILED' }],
+  ['NUL', raw('\0\0\0\n'), { outcome: 'failed', code: 'MODEL_FAILED' }],
+  ['JSON that is cut', lines(SAID, '{"message":{"con'), { outcome: 'failed', code: 'MODEL_FAILED', text: 'a part' }],
+  ['a line that ends two events', lines(SAID, 'x\r\rdata: y'), { outcome: 'failed', code: 'MODEL_FAILED' }],
+  ['a part behind the end', lines(SAID, DONE, SAID), { outcome: 'completed', text: 'a parta part' }],
+  ['two ends', lines(SAID, DONE, DONE), { outcome: 'completed', text: 'a part' }],
+  ['no end', lines(SAID), { outcome: 'failed', code: 'MODEL_FAILED', text: 'a part' }],
+  [
+    'a call without a name',
+    lines(SAID, calling({}), DONE),
+    { outcome: 'failed', code: 'MODEL_FAILED', text: 'a part' },
+  ],
+  ['calls that are no list', lines(SAID, { message: { tool_calls: 7 } }), { outcome: 'failed', code: 'MODEL_FAILED' }],
+  [
+    'a call that is none',
+    lines(SAID, { message: { tool_calls: [null] } }),
+    { outcome: 'failed', code: 'MODEL_FAILED' },
+  ],
+  [
+    'arguments of 50 MB',
+    lines(SAID, calling({ path: 'x'.repeat(50_000_000) }, 'read_file'), DONE),
+    { outcome: 'failed', code: 'MODEL_FAILED', text: 'a part' },
+  ],
+  [
+    'a redirect',
+    (response) => void response.writeHead(302, { location: 'http://127.0.0.1:9/' }).end(),
+    { outcome: 'failed', code: 'MODEL_FAILED' },
+  ],
+  [
+    'an HTML page',
+    (response) => void response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><p>hello'),
+    { outcome: 'failed', code: 'MODEL_FAILED' },
+  ],
+  [
+    'an HTML page of an error',
+    (response) => void response.writeHead(501, { 'content-type': 'text/html' }).end('<!doctype html><p>hello'),
+    { outcome: 'failed', code: 'MODEL_FAILED' },
+  ],
+  ['an empty body', (response) => void response.writeHead(200).end(), { outcome: 'failed', code: 'MODEL_FAILED' }],
+  ['a list', lines([1, 2, 3]), { outcome: 'failed', code: 'MODEL_FAILED' }],
+];
+
+const both = [
+  ...answers.map((row) => ['openai-compatible', ...row] as const),
+  ...ollamas.map((row) => ['ollama', ...row] as const),
+];
+
 describe('a server that sends', () => {
-  it.each(answers)(
-    '%s is told in one line, what arrived is kept, and the next prompt works',
-    async (_, answer, ended) => {
+  it.each(both)(
+    '(%s) %s is told in one line, what arrived is kept, and the next prompt works',
+    async (type, _, answer, ended) => {
       const { code, ...result } = ended;
-      await using server = await serve(answer, events(PART, FINISH));
+      await using server = await serve(answer, type === 'ollama' ? lines(SAID, DONE) : events(PART, FINISH));
       const session = new Recorder();
-      const model = await openModel('mine/m', { providers: { mine: { baseURL: server.url } }, env: {} });
+      const model = await openModel('mine/m', { providers: { mine: { type, baseURL: server.url } }, env: {} });
       const first = await turn(session, model, 'hello', silent, new AbortController().signal);
       expect(first).toMatchObject(result);
       expect(first.error?.code).toBe(code);
@@ -108,6 +170,10 @@ function events(...all: readonly (object | string)[]): Answer {
   return raw(all.map((one) => `data: ${typeof one === 'string' ? one : JSON.stringify(one)}\n\n`).join(''));
 }
 
+function lines(...all: readonly (object | string)[]): Answer {
+  return raw(all.map((one) => `${typeof one === 'string' ? one : JSON.stringify(one)}\n`).join(''));
+}
+
 /** Sends until the other side hangs up. */
 function endless(start: string, more: string): Answer {
   return async (response) => {
@@ -125,7 +191,7 @@ async function serve(...given: readonly Answer[]): Promise<AsyncDisposable & { u
   let asked = 0;
   const server = createServer((request, response) => {
     request.resume();
-    if (request.url !== '/v1/chat/completions') response.writeHead(404).end();
+    if (!/^\/(v1\/chat\/completions|api\/chat)$/.test(request.url ?? '')) response.writeHead(404).end();
     else void given[asked++]?.(response, request);
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -68,7 +68,7 @@ describe('findEndpoint', () => {
     expect(findEndpoint('ollama/qwen3', {}, {})).toEqual({
       provider: 'ollama',
       model: 'qwen3',
-      type: 'openai-compatible',
+      type: 'ollama',
       baseURL: 'http://127.0.0.1:11434/v1',
       apiKey: undefined,
       apiKeyEnv: undefined,

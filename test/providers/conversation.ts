@@ -14,7 +14,7 @@ export function openDialect(server: ProviderServer): Promise<ChatModel> {
 
 /** What coffer's settings say of a scripted server. */
 export function settingsOf({ dialect: { protocol }, baseURL }: ProviderServer): ProviderSettings {
-  const type = protocol === 'anthropic' ? 'anthropic' : 'openai-compatible';
+  const type = protocol === 'openai' ? 'openai-compatible' : protocol;
   return { type, baseURL, apiKeyEnv: 'SCRIPTED_KEY', allowInsecure: true, maxOutputTokens: 10_000 };
 }
 

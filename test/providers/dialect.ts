@@ -32,7 +32,7 @@ export interface Dialect {
   readonly id: string;
   /** As people know it. */
   readonly title: string;
-  readonly protocol: 'openai' | 'anthropic';
+  readonly protocol: 'openai' | 'anthropic' | 'ollama';
   /** It usually runs on the user's machine. */
   readonly local: boolean;
   /** How its reasoning arrives and its calls are named, in the words of docs/models.md. */

@@ -6,7 +6,7 @@ import { gemini } from './gemini.ts';
 import { groq } from './groq.ts';
 import { llamacpp } from './llamacpp.ts';
 import { mistral } from './mistral.ts';
-import { ollama } from './ollama.ts';
+import { ollama, ollamaCompatible } from './ollama.ts';
 import { openai } from './openai.ts';
 import { openrouter } from './openrouter.ts';
 import { vllm } from './vllm.ts';
@@ -21,6 +21,7 @@ export const dialects: readonly Dialect[] = [
   groq,
   deepseek,
   ollama,
+  ollamaCompatible,
   llamacpp,
   vllm,
   openrouter,

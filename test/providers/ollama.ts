@@ -1,11 +1,74 @@
-import { chunksOf } from './chunks.ts';
-import type { Dialect } from './dialect.ts';
-import { body, call, calling, partsOf, result, user } from './wire.ts';
+import { chunksOf, halves } from './chunks.ts';
+import { type Dialect, nextCall, type Reply } from './dialect.ts';
+import { type Body, body, call, calling, partsOf, picture, result, user } from './wire.ts';
 
-/** Ollama's OpenAI-compatible address. */
+const plainPicture = { ...user('look'), images: ['iVBORw0KGgo='] };
+
+/** A request that calls with `input`, which {@link Body} has no type for. */
+function callingWith(input: unknown): Body {
+  const { function: called, ...rest } = call('a');
+  const wrong = { ...rest, function: { ...called, arguments: input as string } };
+  return body(user(), calling(wrong), result('a'));
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Ollama's own API. */
 export const ollama: Dialect = {
   id: 'ollama',
   title: 'Ollama',
+  protocol: 'ollama',
+  local: true,
+  reasoning: '`thinking`',
+  ids: '`call_` and eight letters or digits',
+  rules: [
+    {
+      refused: 'content that is not one text',
+      coffer: 'joins the texts of a message, and sends pictures beside them',
+      source: 'https://github.com/ollama/ollama/issues/10255',
+      breaks: ({ messages }) => messages.some(({ content }) => typeof content !== 'string'),
+      example: body(picture),
+    },
+    {
+      refused: 'arguments of a call that are not an object',
+      coffer: 'sends them as an object, and what is none as its field `input`',
+      source: 'https://github.com/ollama/ollama/issues/12794',
+      breaks: ({ messages }) =>
+        messages.some(({ tool_calls = [] }) => tool_calls.some((called) => !isObject(called.function.arguments))),
+      example: callingWith('{}'),
+    },
+    {
+      refused: 'a picture as a data URL',
+      coffer: 'sends pictures in base64 alone, and fetches none',
+      source: 'https://github.com/ollama/ollama-js/issues/68',
+      breaks: ({ messages }) => messages.some(({ images = [] }) => images.some((data) => /[^A-Za-z0-9+/=]/.test(data))),
+      example: body({ ...plainPicture, images: ['data:image/png;base64,iVBORw0KGgo='] }),
+    },
+  ],
+  write: linesOf,
+};
+
+/** A reply as the lines of `/api/chat`: a call comes whole. */
+function linesOf({ reasoning, text, calls }: Reply): object[] {
+  const line = (message: object): object => ({ model: 'm', message: { role: 'assistant', content: '', ...message } });
+  const tool_calls = calls.map(({ name, input }, index) => ({
+    id: `call_${String(nextCall()).padStart(8, 'o')}`,
+    function: { index, name, arguments: input },
+  }));
+  return [
+    ...halves(reasoning).map((thinking) => line({ thinking })),
+    ...halves(text).map((content) => line({ content })),
+    ...tool_calls.map((called) => line({ tool_calls: [called] })),
+    { ...line({}), done: true, done_reason: 'stop', prompt_eval_count: 20, eval_count: 5 },
+  ];
+}
+
+/** Ollama's OpenAI-compatible address. */
+export const ollamaCompatible: Dialect = {
+  id: 'ollama-compatible',
+  title: 'Ollama, OpenAI-compatible',
   protocol: 'openai',
   local: true,
   reasoning: '`reasoning`',

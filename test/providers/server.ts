@@ -39,8 +39,8 @@ export class ProviderServer implements AsyncDisposable {
   }
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const wanted = this.dialect.protocol === 'anthropic' ? '/v1/messages' : '/v1/chat/completions';
-    if (request.method !== 'POST' || request.url !== wanted) {
+    const { protocol } = this.dialect;
+    if (request.method !== 'POST' || request.url !== PATHS[protocol]) {
       response.writeHead(404).end();
       return;
     }
@@ -50,17 +50,20 @@ export class ProviderServer implements AsyncDisposable {
       this.refused.push({ rule, body });
       const message = rule.says ?? `refused: ${rule.refused}`;
       response.writeHead(rule.status ?? 400, { 'content-type': 'application/json' });
-      response.end(JSON.stringify({ error: { message, type: 'invalid_request_error' } }));
+      const error = protocol === 'ollama' ? message : { message, type: 'invalid_request_error' };
+      response.end(JSON.stringify({ error }));
       return;
     }
     this.answered++;
     if (body.messages.some((message) => partsOf(message).some(({ type }) => type.startsWith('image')))) this.shown++;
-    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    const isStream = protocol !== 'ollama';
+    response.writeHead(200, { 'content-type': isStream ? 'text/event-stream' : 'application/x-ndjson' });
     const events = this.dialect.write(replyTo(body, this.dialect)).map((event) => {
+      if (!isStream) return `${JSON.stringify(event)}\n`;
       const name = 'type' in event ? `event: ${event.type}\n` : '';
       return `${name}data: ${JSON.stringify(event)}\n\n`;
     });
-    if (this.dialect.protocol === 'openai') events.push('data: [DONE]\n\n');
+    if (protocol === 'openai') events.push('data: [DONE]\n\n');
     const half = Math.floor(events.length / 2);
     response.write(events.slice(0, half).join(''));
     response.end(events.slice(half).join(''));
@@ -78,6 +81,13 @@ export async function startProvider(dialect: Dialect): Promise<ProviderServer> {
   await server.listen();
   return server;
 }
+
+/** Where each protocol is spoken, beside the base URL. */
+export const PATHS: Readonly<Record<Dialect['protocol'], string>> = {
+  openai: '/v1/chat/completions',
+  anthropic: '/v1/messages',
+  ollama: '/api/chat',
+};
 
 /** The prompt that makes a server call tools. */
 export const USE_TOOLS = 'read your files';

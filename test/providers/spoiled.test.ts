@@ -65,9 +65,9 @@ describe('a conversation of which an adaptation is taken out', () => {
   });
 
   it('is refused by Ollama: a text beside calls', async () => {
-    await using server = await startProvider(dialectOf('ollama'));
+    await using server = await startProvider(dialectOf('ollama-compatible'));
     const baseURL = server.baseURL.replace('127.0.0.1', '0.0.0.0');
-    const model = await openModel('ollama/m', { providers: { ollama: { baseURL } }, env: {} });
+    const model = await openModel('mine/m', { providers: { mine: { baseURL } }, env: {} });
     await expect(new Conversation().useTools(model)).rejects.toThrow();
     expect(server.faults.length).toBeGreaterThan(0);
   });

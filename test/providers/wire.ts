@@ -1,5 +1,5 @@
 /*
- * Requests as the servers of test/providers read them: the fields of both protocols that some rule looks at. What a server
+ * Requests as the servers of test/providers read them: the fields of all protocols that some rule looks at. What a server
  * does not look at is left out.
  */
 
@@ -11,6 +11,7 @@ export interface Body {
   tools?: { name?: string; function?: { name: string }; cache_control?: unknown }[];
   max_tokens?: number;
   max_completion_tokens?: number;
+  options?: { num_ctx?: number; num_predict?: number };
   reasoning?: unknown;
 }
 
@@ -21,6 +22,9 @@ export interface Message {
   tool_calls?: WireCall[];
   tool_call_id?: string;
   reasoning_content?: string;
+  thinking?: string;
+  images?: string[];
+  tool_name?: string;
   reasoning_details?: unknown[];
 }
 
@@ -50,9 +54,9 @@ export interface WireCall {
 }
 
 /** The parts of a message, whichever way its content is written. */
-export function partsOf({ content }: Message): Part[] {
-  if (typeof content === 'string') return [{ type: 'text', text: content }];
-  return content ?? [];
+export function partsOf({ content, images = [] }: Message): Part[] {
+  const parts = typeof content === 'string' ? [{ type: 'text', text: content }] : (content ?? []);
+  return [...parts, ...images.map((data) => ({ type: 'image', data }))];
 }
 
 /** The messages from the last words of the user on: the turn that the request is about. */

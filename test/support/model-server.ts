@@ -4,7 +4,7 @@ import { json } from 'node:stream/consumers';
 import { type FixtureResponse, LLMock } from '@copilotkit/aimock';
 
 /*
- * A real model server on loopback that speaks the OpenAI-compatible and the Anthropic protocol, with
+ * A real model server on loopback that speaks the OpenAI-compatible and the Anthropic protocol and that of Ollama, with
  * scripted replies (aimock) and, under /held, streams whose every part is let go by the test. The
  * name of the model chooses what happens, so that a child process can be pointed at it as well:
  *
@@ -148,7 +148,7 @@ export class ModelServer implements AsyncDisposable, Addresses {
   }
 }
 
-/** The streams under /held: a mount of aimock's that writes the two protocols' events itself. */
+/** The streams under /held: a mount of aimock's that writes the protocols' events itself. */
 class HeldStreams {
   /** With how many requests aimock had seen before each. */
   readonly requests: (SeenRequest & { after: number })[] = [];
@@ -167,7 +167,7 @@ class HeldStreams {
 
   async handleRequest(request: IncomingMessage, response: ServerResponse, path: string): Promise<boolean> {
     if (path.startsWith('/control/')) await this.#control(new URL(request.url ?? '', 'http://127.0.0.1'), response);
-    else if (!/\/(chat\/completions|messages)$/.test(path)) response.writeHead(404).end();
+    else if (protocolAt(path) === undefined) response.writeHead(404).end();
     else await this.#stream(request, response, path);
     return true;
   }
@@ -208,7 +208,7 @@ class HeldStreams {
       response.writeHead(307, { location: path }).end();
       return;
     }
-    const stream = new HeldStream(response, path.endsWith('/messages') ? 'anthropic' : 'openai');
+    const stream = new HeldStream(response, protocolAt(path) ?? 'openai');
     stream.part();
     if (body.model === 'half' || body.model === 'cut' || body.model === 'erring') {
       stream.part();
@@ -228,12 +228,26 @@ class HeldStreams {
   }
 }
 
+type Protocol = 'openai' | 'anthropic' | 'ollama';
+
+const PROTOCOLS: Readonly<Record<string, Protocol>> = {
+  'chat/completions': 'openai',
+  messages: 'anthropic',
+  'api/chat': 'ollama',
+};
+
+/** The protocol that is spoken at a path. */
+function protocolAt(path: string): Protocol | undefined {
+  const [, end = ''] = /\/(chat\/completions|messages|api\/chat)$/.exec(path) ?? [];
+  return PROTOCOLS[end];
+}
+
 class HeldStream {
   readonly response: ServerResponse;
   parts = 0;
-  readonly #protocol: 'openai' | 'anthropic';
+  readonly #protocol: Protocol;
 
-  constructor(response: ServerResponse, protocol: 'openai' | 'anthropic') {
+  constructor(response: ServerResponse, protocol: Protocol) {
     this.response = response;
     this.#protocol = protocol;
     response.writeHead(200, { 'content-type': 'text/event-stream' });
@@ -249,6 +263,8 @@ class HeldStream {
     const text = `part ${++this.parts} `;
     if (this.#protocol === 'anthropic') {
       this.#send({ type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text } });
+    } else if (this.#protocol === 'ollama') {
+      this.#send({ message: { role: 'assistant', content: text }, done: false });
     } else {
       this.#send(chunk([{ index: 0, delta: { role: 'assistant', content: text }, finish_reason: null }]));
     }
@@ -259,6 +275,9 @@ class HeldStream {
       this.#send({ type: 'content_block_stop', index: 0 });
       this.#send({ type: 'message_delta', delta: { stop_reason: 'end_turn' }, usage: { output_tokens: this.parts } });
       this.#send({ type: 'message_stop' });
+    } else if (this.#protocol === 'ollama') {
+      const counts = { prompt_eval_count: 7, eval_count: this.parts };
+      this.#send({ message: { role: 'assistant', content: '' }, done: true, done_reason: 'stop', ...counts });
     } else {
       this.#send(chunk([{ index: 0, delta: {}, finish_reason: 'stop' }]));
       this.#send({ ...chunk([]), usage: { prompt_tokens: 7, completion_tokens: this.parts, total_tokens: 12 } });
@@ -269,16 +288,21 @@ class HeldStream {
 
   fail(): void {
     const error = { type: 'rate_limit_error', code: 429, message: 'slow down' };
-    this.#send(this.#protocol === 'anthropic' ? { type: 'error', error } : { error });
+    if (this.#protocol === 'ollama') this.#send({ error: error.message });
+    else this.#send(this.#protocol === 'anthropic' ? { type: 'error', error } : { error });
   }
 
   written(): Promise<void> {
     return new Promise((resolve) => {
-      this.response.write(': written\n\n', () => resolve());
+      this.response.write(this.#protocol === 'ollama' ? '\n' : ': written\n\n', () => resolve());
     });
   }
 
   #send(event: object): void {
+    if (this.#protocol === 'ollama') {
+      this.response.write(`${JSON.stringify(event)}\n`);
+      return;
+    }
     const name = 'type' in event ? `event: ${event.type}\n` : '';
     this.response.write(`${name}data: ${JSON.stringify(event)}\n\n`);
   }
