@@ -161,7 +161,10 @@ describe('loadSettings', () => {
     ['{"__proto__": {}}', '__proto__ is unknown; coffer config list shows what there is'],
     ['{"modle": "a/b"}', 'modle is unknown; did you mean model?'],
     ['{"providers": {"a": {"baseUrl": "x"}}}', 'providers.a.baseUrl is unknown; did you mean providers.a.baseURL?'],
-    ['{"providers": {"a": {"type": "x"}}}', 'providers.a.type is "x", may be "openai-compatible", "anthropic" or "ollama"'],
+    [
+      '{"providers": {"a": {"type": "x"}}}',
+      'providers.a.type is "x", may be "openai-compatible", "anthropic" or "ollama"',
+    ],
     [
       '{"providers": {"a": {"baseURL": "ftp://x"}}}',
       'providers.a.baseURL is "ftp://x", may be an http or https address without a user, a query or a fragment',
