@@ -166,7 +166,11 @@ function fileFor({ role }: Message, part: FilePart, files: boolean): Part {
 function withoutBlanks(message: Message): Message {
   if (typeof message.content === 'string') return message;
   const parts: Part[] = message.content;
-  return { ...message, content: parts.filter((part) => part.type !== 'text' || part.text.trim() !== '') } as Message;
+  return parts.some(isBlank) ? ({ ...message, content: parts.filter((part) => !isBlank(part)) } as Message) : message;
+}
+
+function isBlank(part: Part): boolean {
+  return part.type === 'text' && part.text.trim() === '';
 }
 
 /** Whether anything is left to send. Reasoning alone isn't: a reply that was cut off while the model was reasoning can't be continued. */
@@ -220,6 +224,7 @@ function paired(messages: readonly Message[]): Message[] {
   return messages.flatMap((message, at): Message[] => {
     if (message.role === 'tool') return [];
     if (message.role !== 'assistant' || typeof message.content === 'string') return [message];
+    if (message.content.every(({ type }) => type !== 'tool-call')) return [message];
     const results = resultsBehind(messages, at);
     const done: Result[] = [];
     const content = message.content.map((part) => {
@@ -230,12 +235,10 @@ function paired(messages: readonly Message[]): Message[] {
       done.push({ type: 'tool-result', ...named, output: found?.output ?? { type: 'error-text', value: INTERRUPTED } });
       return { ...part, ...named, input: isObject(part.input) ? part.input : {} };
     });
-    return done.length === 0
-      ? [message]
-      : [
-          { role: 'assistant', content },
-          { role: 'tool', content: done },
-        ];
+    return [
+      { role: 'assistant', content },
+      { role: 'tool', content: done },
+    ];
   });
 }
 

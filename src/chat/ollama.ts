@@ -71,7 +71,7 @@ function messageOf(message: OpenAIMessage, names: Map<string, string>): object {
   const { role, content, reasoning_content, tool_calls, tool_call_id } = message;
   const calls = tool_calls?.map(({ id, function: { name, arguments: input } }) => {
     names.set(id, name);
-    return { id, type: 'function', function: { name, arguments: inputOf(input) } };
+    return { id, type: 'function', function: { name, arguments: JSON.parse(input) } };
   });
   const parts = typeof content === 'string' ? [{ type: 'text', text: content }] : (content ?? []);
   const images = parts.filter(({ type }) => type !== 'text').map(imageIn);
@@ -83,12 +83,6 @@ function messageOf(message: OpenAIMessage, names: Map<string, string>): object {
     ...(calls !== undefined && { tool_calls: calls }),
     ...(tool_call_id !== undefined && { tool_call_id, tool_name: names.get(tool_call_id) }),
   };
-}
-
-/** What a model called with; Ollama takes an object alone. */
-function inputOf(json: string): unknown {
-  const input: unknown = JSON.parse(json);
-  return typeof input === 'object' && input !== null && !Array.isArray(input) ? input : { input };
 }
 
 function imageIn({ image_url }: OpenAIPart): string {

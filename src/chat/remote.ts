@@ -2,6 +2,7 @@ import { setTimeout } from 'node:timers/promises';
 import type { LanguageModel, LanguageModelUsage, ModelMessage, ToolSet } from 'ai';
 import { CofferError } from '../errors.ts';
 import type { FromProvider, Message, Usage } from '../session/event.ts';
+import { RequestWriter } from './body.ts';
 import { listModels } from './detect.ts';
 import { answerIn, cancelled, explain } from './faults.ts';
 import { patientFetch } from './fetch.ts';
@@ -22,6 +23,7 @@ import { askWindow, knownWindow } from './window.ts';
  */
 export function remoteModel(endpoint: Endpoint, requestTimeout: number): ChatModel {
   const fetch = patientFetch(requestTimeout);
+  const writer = new RequestWriter();
   let isKnown = !mustAskWindow(endpoint);
   return {
     name: `${endpoint.provider}/${endpoint.model}`,
@@ -33,7 +35,7 @@ export function remoteModel(endpoint: Endpoint, requestTimeout: number): ChatMod
       isKnown = true;
       this.contextWindow = (await askWindow(endpoint, signal)) ?? this.contextWindow;
     },
-    reply: (messages, signal, tools) => replyOf(endpoint, { messages, tools, fetch }, signal),
+    reply: (messages, signal, tools) => replyOf(endpoint, { messages, tools, fetch, writer }, signal),
   };
 }
 
@@ -48,6 +50,7 @@ interface Question {
   readonly messages: readonly Message[];
   readonly tools: readonly OfferedTool[] | undefined;
   readonly fetch: typeof fetch;
+  readonly writer: RequestWriter;
 }
 
 async function* replyOf(
@@ -92,13 +95,13 @@ async function pause(seconds: number, signal: AbortSignal): Promise<void> {
 
 async function* request(
   endpoint: Endpoint,
-  { messages, tools, fetch }: Question,
+  { messages, tools, fetch, writer }: Question,
   signal: AbortSignal,
 ): AsyncGenerator<ReplyPart, void, undefined> {
   const { streamText } = await sdk();
   signal.throwIfAborted();
   const result = streamText({
-    model: await languageModel(endpoint, fetch),
+    model: await languageModel(endpoint, { fetch, writer }),
     ...(endpoint.maxOutputTokens !== undefined && { maxOutputTokens: endpoint.maxOutputTokens }),
     messages: withCache(forProtocol(messages, endpoint), endpoint) as ModelMessage[],
     ...(tools === undefined || tools.length === 0 ? {} : { tools: await offer(tools, endpoint) }),
@@ -179,7 +182,10 @@ function withCache(messages: readonly Message[], { type }: Endpoint): readonly (
 }
 
 // A model object, never a name: the SDK takes a name to its vendor's gateway.
-async function languageModel(endpoint: Endpoint, fetch: Question['fetch']): Promise<LanguageModel> {
+async function languageModel(
+  endpoint: Endpoint,
+  { fetch, writer }: Pick<Question, 'fetch' | 'writer'>,
+): Promise<LanguageModel> {
   const { provider, model, type, baseURL, apiKey } = endpoint;
   if (type === 'anthropic') {
     const { createAnthropic } = await import('@ai-sdk/anthropic');
@@ -188,13 +194,25 @@ async function languageModel(endpoint: Endpoint, fetch: Question['fetch']): Prom
   }
   const { createOpenAICompatible } = await import('@ai-sdk/openai-compatible');
   const key = apiKey === undefined ? {} : { apiKey };
-  const dialect =
-    type === 'ollama'
-      ? { fetch: ollamaFetch(fetch, endpoint), transformRequestBody: (body: object) => ollamaRequest(body, endpoint) }
-      : isOpenAI(endpoint)
-        ? { transformRequestBody: renameLimit }
-        : {};
-  return createOpenAICompatible({ name: provider, baseURL, includeUsage: true, fetch, ...key, ...dialect })(model);
+  const send = type === 'ollama' ? ollamaFetch(fetch, endpoint) : fetch;
+  let bytes: Uint8Array<ArrayBuffer> | undefined;
+  return createOpenAICompatible({
+    name: provider,
+    baseURL,
+    includeUsage: true,
+    ...key,
+    // The SDK would write the request as one string: it gets an empty one to write.
+    transformRequestBody(body) {
+      bytes = writer.write(requestFor(endpoint, body));
+      return {};
+    },
+    fetch: (url, init) => send(url, { ...init, body: bytes ?? null }),
+  })(model);
+}
+
+function requestFor(endpoint: Endpoint, body: Record<string, unknown>): Record<string, unknown> {
+  if (endpoint.type === 'ollama') return ollamaRequest(body, endpoint);
+  return isOpenAI(endpoint) ? renameLimit(body) : body;
 }
 
 function isOpenAI({ provider, baseURL }: Endpoint): boolean {

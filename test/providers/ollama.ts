@@ -33,7 +33,7 @@ export const ollama: Dialect = {
     },
     {
       refused: 'arguments of a call that are not an object',
-      coffer: 'sends them as an object, and what is none as its field `input`',
+      coffer: 'sends them as an object, an empty one for what is none',
       source: 'https://github.com/ollama/ollama/issues/12794',
       breaks: ({ messages }) =>
         messages.some(({ tool_calls = [] }) => tool_calls.some((called) => !isObject(called.function.arguments))),

@@ -8,19 +8,23 @@ export const MODEL_LIMIT: number = 256 * 1024;
  * between that says how much is left out. The message itself, which is in the record, stays whole.
  */
 export function shortenForModel(message: Message): Message {
-  if (message.role !== 'tool') return message;
+  if (message.role !== 'tool' || message.content.every(({ output }) => !isLong(output))) return message;
   return { ...message, content: message.content.map((part) => ({ ...part, output: shortenOutput(part.output) })) };
 }
 
-function shortenOutput(output: unknown): unknown {
-  if (typeof output !== 'object' || output === null || !('value' in output)) return output;
+function isLong(output: unknown): output is { value: string } {
+  if (typeof output !== 'object' || output === null || !('value' in output)) return false;
   const { value } = output;
-  return typeof value === 'string' ? { ...output, value: shortenText(value) } : output;
+  // No character takes more than three bytes: most texts need not be looked at.
+  return typeof value === 'string' && value.length * 3 > MODEL_LIMIT && Buffer.byteLength(value) > MODEL_LIMIT;
+}
+
+function shortenOutput(output: unknown): unknown {
+  return isLong(output) ? { ...output, value: shortenText(output.value) } : output;
 }
 
 function shortenText(text: string): string {
   const bytes = Buffer.from(text);
-  if (bytes.length <= MODEL_LIMIT) return text;
   const half = MODEL_LIMIT / 2 - 128; // the line between has its room
   const head = cut(bytes, half);
   const tail = cut(bytes, bytes.length - half);

@@ -1,0 +1,30 @@
+/** Texts shorter than this are written anew each time, in characters. */
+const SHORT = 100;
+
+/**
+ * Writes requests as JSON in UTF-8. What a text looks like there is kept until the next request, which has it again: of a long conversation
+ * little more is written than what is new in it.
+ */
+export class RequestWriter {
+  #texts = new Map<string, Buffer<ArrayBuffer>>();
+
+  /** Writes a request; its messages come last. */
+  write({ messages, ...rest }: Record<string, unknown>): Uint8Array<ArrayBuffer> {
+    const before = this.#texts;
+    this.#texts = new Map();
+    const pieces = [Buffer.from(JSON.stringify({ ...rest, messages: [] }).slice(0, -2))];
+    for (const [at, message] of (messages as readonly { role: string; content?: unknown }[]).entries()) {
+      const comma = at === 0 ? '' : ',';
+      const { content, ...others } = message;
+      if (typeof content === 'string' && content.length >= SHORT) {
+        const text = before.get(content) ?? Buffer.from(JSON.stringify(content));
+        this.#texts.set(content, text);
+        pieces.push(Buffer.from(`${comma}${JSON.stringify(others).slice(0, -1)},"content":`), text, CLOSE);
+      } else pieces.push(Buffer.from(`${comma}${JSON.stringify(message)}`));
+    }
+    pieces.push(Buffer.from(']}'));
+    return Buffer.concat(pieces);
+  }
+}
+
+const CLOSE = Buffer.from('}');
