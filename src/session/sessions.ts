@@ -105,7 +105,7 @@ export class Sessions implements AsyncDisposable {
     if (now.rolledBack !== undefined && options.acceptOlder !== true)
       throw refuseRolledBack(row.fileId, now.rolledBack);
     const { directory, model, branch, worktree, project } = state;
-    const permissions = await this.#permissionsNow(now, state);
+    const permissions = await this.permissionsNow(now, state);
     const isSnapshot = row.kind === 'snapshot';
     const { cutAfter } = await import('./fork.ts');
     const cut = cutAfter(events, options.prompts);
@@ -274,7 +274,7 @@ export class Sessions implements AsyncDisposable {
    * The rules of a session as they are now; of a snapshot those of the session it was taken of, which may have revoked some since. No grant
    * is left if that can't be read, and of an older copy that was put back.
    */
-  async #permissionsNow(row: Row, state: State): Promise<State['permissions']> {
+  async permissionsNow(row: Row, state: State): Promise<State['permissions']> {
     if (row.rolledBack !== undefined) return withoutGrants(state.permissions);
     if (row.kind === 'session' || state.permissions.length === 0) return state.permissions;
     const rows = await this.list();

@@ -1,3 +1,6 @@
+import { existsSync } from 'node:fs';
+import { access, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { forkSchema, permissionsSchema } from '../../src/cli/schemas.ts';
 import { requirePosix } from '../files/facilities.ts';
@@ -197,6 +200,50 @@ describe('/permissions', () => {
     });
     const again = await place.run(['resume', 'last'], { input: '/permissions\n' });
     expect(again.stdout).toContain('  1) deny  read:/etc\n');
+  });
+});
+
+describe('what a conversation was allowed', () => {
+  const tools = ['--model', 'demo/tools'];
+
+  it('is kept by /reset as it is by then, and not by /new', async () => {
+    await using place = await makePlace();
+    const write = ['a', 'b', 'c', 'd'].map((name) => `write ${name}.txt x`);
+    const lines = ['/permissions allow write', write[0], '/reset', write[1], '/new', write[2]];
+    const more = ['/permissions allow write', '/permissions revoke write', '/reset', write[3], ''];
+    expect((await place.run(tools, { input: [...lines, ...more].join('\n') })).code).toBe(0);
+    const made = ['a', 'b', 'c', 'd'].filter((name) => existsSync(join(place.project, `${name}.txt`)));
+    expect(made).toEqual(['a', 'b']);
+  });
+
+  it('and is no more is not allowed in a fork from before that either, of /fork or of coffer fork', async () => {
+    await using place = await makePlace();
+    const first = ['hello', '/permissions allow write', 'write a.txt x', '/permissions revoke write', '/fork 1'];
+    await place.run(tools, { input: [...first, 'write b.txt x', ''].join('\n') });
+    const parent = (await rows(place)).findLast(({ parent }) => parent === undefined)?.id ?? '';
+    const fork = (await place.run(['fork', parent, '1'])).stdout.trim();
+    await place.run(['resume', fork], { input: 'write c.txt x\n' });
+    const made = ['a', 'b', 'c'].filter((name) => existsSync(join(place.project, `${name}.txt`)));
+    expect(made).toEqual(['a']);
+  });
+});
+
+describe('what a conversation was allowed', () => {
+  const tools = ['--model', 'demo/tools'];
+
+  it('and is no more is not allowed by coffer fork of a snapshot of before, or of an older copy', async () => {
+    await using place = await makePlace();
+    await place.run(tools, { input: 'hello\n/permissions allow write\n/save kept\n' });
+    const before = await place.sessionBytes();
+    await place.run(['resume', 'last'], { input: '/permissions revoke write\nmore\n' });
+    const ofSnapshot = (await place.run(['fork', 'kept'])).stdout.trim();
+    for (const [name, bytes] of before) await writeFile(place.sessionFile(name), bytes);
+    const ofOlder = (await place.run(['fork', 'last', '--accept-older'])).stdout.trim();
+    for (const [at, fork] of [ofSnapshot, ofOlder].entries()) {
+      const { stdout } = await place.run(['resume', fork], { input: `write ${at}.txt x\n` });
+      expect(stdout).toMatch(/^denied/m);
+      await expect(access(join(place.project, `${at}.txt`))).rejects.toThrow('ENOENT');
+    }
   });
 });
 

@@ -58,6 +58,7 @@ describe('a conflicting copy', () => {
         const listed = await place.run(['sessions']);
         expect(listed).toMatchObject({ code: 0, stderr: expect.stringContaining(line) });
         expect(listed.stdout).toContain('saved sessions (1):');
+        expect(await place.run(['-l'])).toMatchObject({ code: 0, stderr: expect.stringContaining(line) });
         const checked = await place.run(['doctor']);
         expect(checked).toMatchObject({ code: 1, stdout: expect.stringContaining(line) });
         expect(checked.stdout).not.toContain('not made by coffer');

@@ -61,6 +61,23 @@ describe('descriptors that coffer inherits', () => {
     expect(listed).toMatchObject({ code: 0, stdout: expect.stringContaining('(1)') });
   });
 
+  it.for(['required', 'off'] as const)(
+    'don’t reach what it starts where a variable names one and nobody reads it: sandbox %s',
+    async (sandbox, context) => {
+      if (process.platform !== 'linux') context.skip('Linux has /proc');
+      if (sandbox === 'required') requireSandbox(context);
+      await using place = await makePlace({ settings: { permissions: { allow: ['command'] }, sandbox } });
+      const secret = join(place.temp, 'secret');
+      writeFileSync(secret, 'the secret\n');
+      const open = `exec 63< ${secret}; ${piped(100, `cat ${secret}`)}`;
+      const env = { ONE: '/dev/fd/63', OTHER: '/proc/self/fd/100' };
+      const command = 'for n in 63 100; do cat /proc/self/fd/$n; done 2>/dev/null; echo end';
+      const ran = start(place, open, ['--model', 'demo/tools', '-p', `run ${command}`], env);
+      expect(ran).toMatchObject({ code: 0, stdout: expect.stringMatching(/^end$/m) });
+      expect(ran.stdout).not.toContain('the secret');
+    },
+  );
+
   it('are read where a passphrase is on one', async () => {
     await using place = await makePlace();
     const env = { COFFER_KEYCHAIN: 'passphrase', COFFER_PASSPHRASE_FILE: '/dev/fd/63', CREDENTIALS_DIRECTORY: '' };

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { rulesNow } from '../../src/chat/tools/rules.ts';
 import { aboutOf, renderExport } from '../../src/cli/export-text.ts';
-import { rewindOf } from '../../src/session/fork.ts';
+import { forkOf, rewindOf } from '../../src/session/fork.ts';
 import type { Row } from '../../src/session/row.ts';
 import type { Session } from '../../src/session/session.ts';
 import type { Sessions } from '../../src/session/sessions.ts';
@@ -35,6 +35,7 @@ async function decisions(session: Pick<Session, 'state'>, directory: string = HE
 
 const GRANTED = ['allow', 'ask', 'allow', 'deny'];
 const REVOKED = ['ask', 'ask', 'ask', 'deny'];
+const DENIED = ['deny', 'deny', 'ask', 'deny'];
 
 async function story(): Promise<Story> {
   const at = home();
@@ -118,7 +119,12 @@ const table: [string, (story: Story) => Promise<Pick<Session, 'state'>>, string[
   ['the same, resumed', revoked(resumed), REVOKED],
   ['a fork of all of it', revoked(forked), REVOKED],
   ['a fork after a prompt before the revocation', revoked((story) => forked(story, 1)), REVOKED],
+  ['what coffer fork and /fork make of all of it', revoked(planned), REVOKED],
+  ['what they make after a prompt before the revocation', revoked((story) => planned(story, 1)), REVOKED],
+  ['a fork after a prompt before a denial', denied((story) => forked(story, 1)), DENIED],
+  ['what coffer fork and /fork make after a prompt before a denial', denied((story) => planned(story, 1)), DENIED],
   ['a rewind to before the revocation', revoked(rewound), REVOKED],
+  ['a rewind to before a denial', denied(rewound), DENIED],
   ['a fork of an import', async (story) => forked({ ...story, session: await imported(story) }, 1), REVOKED],
   ['an import', imported, REVOKED],
   ['what is salvaged of a file that lost the revocation', salvaged, REVOKED],
@@ -265,6 +271,22 @@ async function resumed({ at, session }: Story): Promise<Session> {
 
 async function forked({ sessions, session }: Story, prompts?: number): Promise<Session> {
   return sessions.fork(await sessions.find(session.uuid), { prompts });
+}
+
+/** The session was forbidden any command after its last prompt, and its grant to read in /etc was revoked. */
+function denied(
+  then: (story: Story) => Promise<Pick<Session, 'state'>>,
+): (story: Story) => Promise<Pick<Session, 'state'>> {
+  return async (told) => {
+    await told.revoke();
+    await told.session.append({ type: 'permission', rule: 'command', decision: 'deny', directory: HERE });
+    return then(told);
+  };
+}
+
+async function planned({ sessions, session }: Story, prompts?: number): Promise<Session> {
+  const { beginning } = forkOf(session, { uuid: session.uuid, id: session.uuid }, prompts);
+  return sessions.begin(beginning);
 }
 
 async function rewound({ session }: Story): Promise<Session> {

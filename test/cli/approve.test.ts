@@ -96,6 +96,18 @@ describe('the question whether a tool may', () => {
     await answer;
   });
 
+  it.each([
+    ['command:ls', 'this very command, in this directory, in a sandbox or without one'],
+    ['network:ls', 'this very command, with the network, in this directory, in a sandbox or without one'],
+  ])('says of %s without a sandbox that it needs none from then on', async (rule, words) => {
+    const { fake, approve } = at();
+    const answer = approve({ ...request, rule, sandboxed: false }, idle());
+    await fake.waitFor(QUESTION);
+    expect(fake.shown).toContain(`  session: ${words}\n`);
+    fake.type('\r');
+    await answer;
+  });
+
   it('writes out every character that can’t be seen', async () => {
     const { fake, approve } = at();
     const hidden = Array.from({ length: 0x11_0000 }, (_, code) => code)

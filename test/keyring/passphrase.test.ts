@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -64,6 +64,22 @@ describe('deriveSlotKey', () => {
       code: 'KEY_MISMATCH',
       message: expect.stringContaining(`slot's ${name} is`),
     });
+  });
+});
+
+describe('docs/format.md', () => {
+  const format = readFileSync(join(import.meta.dirname, '../../docs/format.md'), 'utf8');
+
+  it.each(['memory', 'passes', 'parallelism'] as const)('has the bounds of %s that coffer keeps to', async (name) => {
+    const [, least, most] = new RegExp(`\`${name}\` from (\\d+) to (\\d+)`).exec(format) ?? [];
+    await expect(deriveSlotKey('x', { ...FIXED, [name]: 0 })).rejects.toMatchObject({
+      message: expect.stringContaining(`it may be ${least} to ${most};`),
+    });
+  });
+
+  it('has the parameters that coffer writes', () => {
+    const { memory, passes, parallelism } = newSlotParameters();
+    expect(format).toContain(`Writers use ${memory}, ${passes} and ${parallelism}.`);
   });
 });
 

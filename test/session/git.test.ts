@@ -1,9 +1,18 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, copyFileSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  mkdirSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { askGit, trustedGit } from '../../src/session/git.ts';
-import { gitDirectoryOf } from '../../src/session/git-directory.ts';
+import { gitDirectoryOf, isReadable } from '../../src/session/git-directory.ts';
 import { surroundingsOf } from '../../src/session/project.ts';
 import { requireRoot, requireSandbox } from '../chat/tools/support.ts';
 import { makeRepository } from '../support/repository.ts';
@@ -74,6 +83,43 @@ describe('git', () => {
     const listed = await askGit(gitDirectoryOf(folder)!, ['config', '--list', '--show-scope'], {});
     const scopes = new Set(listed?.split('\n').map((line) => line.split('\t')[0]));
     expect([...scopes].sort()).toEqual(['command', 'local']);
+  });
+
+  it('is told nothing by the environment of coffer', async (context) => {
+    const [folder, other] = ['a', 'b'].map((name) => join(temporaryFolder(), name)) as [string, string];
+    for (const each of [folder, other]) makeRepository(each);
+    const expected = await surroundingsOf(folder);
+    process.env['GIT_DIR'] = join(other, '.git');
+    context.onTestFinished(() => void delete process.env['GIT_DIR']);
+    expect(expected.project?.first).toMatch(/^[0-9a-f]{40}$/);
+    expect(await surroundingsOf(folder)).toEqual(expected);
+  });
+
+  it.each(['config', 'packed-refs', 'commondir', 'refs/heads/trunk', 'objects/info/alternates'])(
+    'is not asked about a repository where a pipe would block it: %s',
+    async (name) => {
+      const folder = join(temporaryFolder(), 'a');
+      makeRepository(folder);
+      rmSync(join(folder, '.git', name), { force: true });
+      execFileSync('mkfifo', [join(folder, '.git', name)]);
+      expect(await surroundingsOf(folder, { limit: 5_000 })).toMatchObject({ branch: 'trunk', project: undefined });
+    },
+  );
+
+  it('is not asked about a repository with a file of a terabyte', () => {
+    const folder = join(temporaryFolder(), 'a');
+    makeRepository(folder);
+    const repository = gitDirectoryOf(folder)!;
+    expect(isReadable(repository)).toBe(true);
+    for (const name of ['packed-refs', 'HEAD']) {
+      writeFileSync(join(folder, '.git', name), '');
+      truncateSync(join(folder, '.git', name), 2 ** 40);
+      expect([name, isReadable(repository)]).toEqual([name, false]);
+      rmSync(join(folder, '.git', name));
+    }
+    writeFileSync(join(folder, '.git/HEAD'), 'ref: refs/heads/trunk\n');
+    truncateSync(join(folder, '.git/HEAD'), 2 ** 40);
+    expect(gitDirectoryOf(folder)).toBe(undefined);
   });
 
   it('is not missed: without it a project is known by its path', (context) => {

@@ -119,6 +119,12 @@ describe('retention by age', () => {
     expect(takesAll(rows, { maxSessions: 1 }, NOW)).toBe(false);
   });
 
+  it('is to be asked for if it takes all but the newest, however short the gap before that', () => {
+    const rows = [row('b', 10), row('a', 9), row('n', 0)];
+    expect(takesAll(rows, { retentionDays: 5 }, NOW)).toBe(true);
+    expect(takesAll([...rows, row('c', 4)], { retentionDays: 5 }, NOW)).toBe(false);
+  });
+
   it('takes nothing while something was saved in the future', () => {
     const rows = [row('old', 99), row('ahead', -1)];
     expect(ids(rows, { retentionDays: 30 })).toEqual([]);

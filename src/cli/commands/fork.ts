@@ -31,7 +31,8 @@ export async function forkSession(
     const { events, state, row: now } = await sessions.read(row);
     if (now.rolledBack !== undefined && options.acceptOlder !== true)
       throw refuseRolledBack(row.fileId, now.rolledBack);
-    const fork = forkOf({ events, state }, row, wanted);
+    const permissions = await sessions.permissionsNow(now, state);
+    const fork = forkOf({ events, state: { ...state, permissions } }, row, wanted);
     const session = sessions.begin(fork.beginning);
     await session.append();
     await session.close();

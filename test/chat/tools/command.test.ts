@@ -234,6 +234,20 @@ describe('run_command', () => {
     );
   });
 
+  it('is not allowed without a sandbox by what the settings or a session allow with one', async () => {
+    const at = world();
+    const place = { sandbox: 'auto', env: { PATH: '/nowhere' } } as const;
+    const input = { command: ': > here' };
+    const allowed = { place, permissions: { allow: ['command', 'command:: > here'], deny: [] } };
+    expect(await at.call('run_command', input, allowed)).toMatchObject({ outcome: 'denied' });
+    const { recorder } = await at.call('read_file', { path: 'none' });
+    const given = { rule: 'command', decision: 'allow', directory: at.project } as const;
+    await recorder.record({ type: 'permission', ...given });
+    const nothing = { place, permissions: { allow: [], deny: [] }, recorder };
+    expect(await at.call('run_command', input, nothing)).toMatchObject({ outcome: 'denied' });
+    expect(existsSync(join(at.project, 'here'))).toBe(false);
+  });
+
   it('runs nothing without a sandbox where one is required', async () => {
     const at = world();
     const place = { sandbox: 'required', env: { PATH: '/nowhere' } } as const;

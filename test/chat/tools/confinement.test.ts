@@ -13,7 +13,7 @@ import {
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { protectedPaths } from '../../../src/cli/protected.ts';
+import { ownCode, protectedPaths } from '../../../src/cli/protected.ts';
 import { requireUnix } from '../../support/keychain.ts';
 import { requireRoot, type World, world } from './support.ts';
 
@@ -467,6 +467,19 @@ describe('what the program closes to tools', () => {
       expect(done).toMatchObject({ outcome: 'failed', text: expect.stringContaining('closed to tools') });
     }
     expect(readFileSync(path, 'utf8')).toBe('secret');
+  });
+});
+
+describe('what is coffer’s own code', () => {
+  it('is its package, the packages it loads or would load, and what it was started with', () => {
+    const at = world();
+    const node = at.put('outside/bin/node');
+    symlinkSync(node, join(at.outside, 'node'));
+    const root = join(import.meta.dirname, '../../..');
+    const own = ownCode(['node', at.put('outside/started/coffer')], join(at.outside, 'node'));
+    const program = [node, join(at.outside, 'bin')];
+    expect(own).toEqual(expect.arrayContaining([root, join(root, '../node_modules'), '/node_modules', ...program]));
+    expect(own).toContain(join(at.outside, 'started'));
   });
 });
 
