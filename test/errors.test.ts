@@ -22,11 +22,11 @@ describe('a CofferError', () => {
     expect(new CofferError('FAILED', 'it failed')).toMatchObject({ message: 'it failed', advice: undefined });
   });
 
-  it('keeps its cause, and who has the session', () => {
+  it('keeps its cause, who has the session, and the words of a provider, which are not in its message', () => {
     const cause = new Error('inner');
     const holder = { pid: 12, since: 34 };
-    const error = new CofferError('SESSION_IN_USE', 'in use', { holder, cause });
-    expect(error).toMatchObject({ cause, holder });
+    const error = new CofferError('SESSION_IN_USE', 'in use', { holder, cause, said: 'words' });
+    expect(error).toMatchObject({ cause, holder, said: 'words', message: 'in use' });
     expect(new CofferError('FAILED', 'it failed')).not.toHaveProperty('cause');
   });
 });

@@ -121,6 +121,13 @@ describe('the cost of a reply', () => {
     ['is not known of a model without a price', 'mine/other', price, tokens(1000, 100), null],
     ['is not known where a count is missing', 'mine/priced', price, { prompt_tokens: 1000 }, null],
     ['is not known without usage', 'mine/priced', price, undefined, null],
+    [
+      'is not known where no double holds it',
+      'mine/dear',
+      { prices: { dear: { input: 1e308, output: 0 } } },
+      tokens(9, 9),
+      null,
+    ],
     ['is as OpenRouter reports it', 'openrouter/x', {}, { ...tokens(10, 10), cost: 0.0123 }, 0.0123],
     ['is not known where OpenRouter does not report it', 'openrouter/x', {}, tokens(10, 10), null],
     ['is not known where OpenRouter reports nonsense', 'openrouter/x', {}, { ...tokens(10, 10), cost: -1 }, null],

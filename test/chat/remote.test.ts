@@ -306,6 +306,12 @@ describe('usage', () => {
     ['parts of a token', { prompt_tokens: 1.5, completion_tokens: 4 }, null, 4],
     ['what no double holds', { prompt_tokens: 2 ** 53, completion_tokens: 4 }, null, 4],
     ['zeros', { prompt_tokens: 0, completion_tokens: 0 }, 0, 0],
+    [
+      'parts of a cached token',
+      { prompt_tokens: 3, completion_tokens: 4, prompt_tokens_details: { cached_tokens: 1.5 } },
+      3,
+      4,
+    ],
   ])('is null for what is not known: %s', async (_, usage, inputTokens, outputTokens) => {
     const choices = [{ index: 0, delta: { content: 'hi' }, finish_reason: 'stop' }];
     const site = createHttpServer((_, response) => {
@@ -317,6 +323,7 @@ describe('usage', () => {
     const parts = await all(await openModel('mock/x', { providers, env: {} }), hello);
     site.close();
     expect(parts.at(-1)).toMatchObject({ usage: { inputTokens, outputTokens, cost: null } });
+    expect(parts.at(-1)).not.toHaveProperty('usage.cachedTokens');
   });
 });
 

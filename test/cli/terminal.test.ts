@@ -7,10 +7,11 @@ it('prints the fields of an error as one line of JSON', () => {
   const fake = new FakeTerminal();
   const holder = { pid: 12, since: 34 };
   const advice = 'close it there or start a new one';
-  fake.terminal.failJson(new CofferError('SESSION_IN_USE', 'in use by process 12', { advice, holder }), 11);
+  const said = 'what a provider said';
+  fake.terminal.failJson(new CofferError('SESSION_IN_USE', 'in use by process 12', { advice, holder, said }), 11);
   const line = errorSchema.parse(JSON.parse(fake.err));
   const what = 'in use by process 12';
   expect(line).toEqual({
-    error: { code: 'SESSION_IN_USE', exit: 11, message: `${what}; ${advice}`, reason: what, advice, holder },
+    error: { code: 'SESSION_IN_USE', exit: 11, message: `${what}; ${advice}`, reason: what, advice, holder, said },
   });
 });

@@ -35,6 +35,11 @@ const refused: [string, unknown, string][] = [
   ['the role developer', said('x', 'developer'), 'message.role must be'],
   ['a cost below nothing', used({ cost: -1 }), 'usage.cost must be a number of at least 0, or null'],
   ['half a token', used({ inputTokens: 1.5 }), 'usage.inputTokens must be a whole number of at least 0, or null'],
+  [
+    'a token below nothing',
+    used({ outputTokens: -1 }),
+    'usage.outputTokens must be a whole number of at least 0, or null',
+  ],
   ['a number that is none', used({ cost: Number.NaN }), 'usage.cost is NaN, which JSON does not have'],
   ['a BigInt', output({ n: [1n] }), 'message.content[0].output.n[0] is a bigint, which JSON does not have'],
   ['a cycle', output(cycle), 'message.content[0].output[0].cycle refers to an object that contains it'],
@@ -103,6 +108,17 @@ describe('append', () => {
     expect(ids).toEqual(ids.map((_, index) => index + 1));
   });
 
+  it('takes neither an id nor a time that an event brings along', async () => {
+    const at = home();
+    await using sessions = await at.open();
+    const session = begin(sessions);
+    const before = Date.now();
+    const stamped = { ...user('one'), id: 99, ts: 5 };
+    await session.append(stamped);
+    expect(session.events.at(-1)?.id).toBe(session.events.length);
+    expect(session.events.at(-1)?.ts).toBeGreaterThanOrEqual(before);
+  });
+
   it('accepts every form of plain JSON there is, and reads it back', async () => {
     const values = [
       { ['__proto__']: 1, toString: 'x', constructor: null },
@@ -136,6 +152,21 @@ describe('a draft', () => {
     }).toThrow('the draft: message.content[0].type must be');
     expect(session.draft).toBeUndefined();
   });
+
+  it('is a copy: what the caller changes later is not saved', async () => {
+    const at = home();
+    await using sessions = await at.open();
+    const session = begin(sessions);
+    await session.append(user('one'));
+    const part = { type: 'text' as const, text: 'as it was' };
+    session.draft = { type: 'message', message: { role: 'assistant', content: [part] }, partial: true };
+    part.text = 'changed';
+    await session.saveDraft();
+    expect(texts(await sessions.read(await sessions.find('1')))).toEqual([
+      'one',
+      [{ type: 'text', text: 'as it was' }],
+    ]);
+  });
 });
 
 describe('begin', () => {
@@ -156,6 +187,19 @@ describe('begin', () => {
 });
 
 describe('rewrite', () => {
+  it('keeps a copy of what is new', async () => {
+    const at = home();
+    await using sessions = await at.open();
+    const session = begin(sessions);
+    await session.append(user('one'));
+    const part = { type: 'text' as const, text: 'as it was' };
+    const message = { role: 'user' as const, content: [part] };
+    await session.rewrite([...session.events, { id: 99, ts: 1, type: 'message', message }]);
+    part.text = 'changed';
+    expect(texts(session)).toEqual(['one', [{ type: 'text', text: 'as it was' }]]);
+    expect((await sessions.read(await sessions.find('1'))).events).toEqual(session.events);
+  });
+
   it('refuses what could not be read back, and leaves the session as it is', async () => {
     const at = home();
     await using sessions = await at.open();

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { aboutOf, renderExport } from '../../src/cli/export-text.ts';
 import { openVault } from '../../src/session/open-vault.ts';
+import type { Sessions } from '../../src/session/sessions.ts';
 import { temporaryFolder, texts, user } from '../support/vault.ts';
 
 const vectors = join(import.meta.dirname, '..', 'vectors', 'earlier');
@@ -19,14 +20,20 @@ describe.each(names)('a session of an earlier version with %s', (name) => {
   const { said, kept } = between[name] ?? { said: [], kept: 1 };
   const everything = ['before', ...said, 'after'];
 
-  it('is listed, read, gone on with, exported and imported, and keeps what it does not understand', async () => {
+  /** A vault with the key of the vectors, and this session as `bytes` in it. */
+  async function vaultWith(bytes: Buffer): Promise<Sessions> {
     const folder = temporaryFolder();
     const directory = join(folder, 'vault');
     writeFileSync(join(folder, 'coffer-key'), 'a'.repeat(64), { mode: 0o600 });
     const env = { COFFER_KEYCHAIN: 'fd', CREDENTIALS_DIRECTORY: folder };
-    await using sessions = await openVault({ directory, env });
+    const sessions = await openVault({ directory, env });
     await sessions.begin({ directory: '/', model: 'demo/echo' }).append(user('makes the vault'));
-    writeFileSync(join(directory, 'sessions', fileId), Buffer.from(file, 'base64'), { mode: 0o600 });
+    writeFileSync(join(directory, 'sessions', fileId), bytes, { mode: 0o600 });
+    return sessions;
+  }
+
+  it('is listed, read, gone on with, exported and imported, and keeps what it does not understand', async () => {
+    await using sessions = await vaultWith(Buffer.from(file, 'base64'));
     const row = await sessions.find(fileId);
     expect(row.unreadable).toBeUndefined();
     const recorded = await sessions.read(row);
@@ -50,5 +57,16 @@ describe.each(names)('a session of an earlier version with %s', (name) => {
     const imported = await sessions.read(await sessions.find(id));
     expect(texts(imported)).toEqual([...everything, 'more']);
     expect(imported.events.filter(({ type }) => type === 'unknown')).toHaveLength(kept);
+  });
+
+  it('is salvaged line by line: all of it comes back where its header is damaged', async () => {
+    const bytes = Buffer.from(file, 'base64');
+    bytes[50]! ^= 1;
+    await using sessions = await vaultWith(bytes);
+    const { id, lost } = await sessions.salvage(fileId);
+    expect(lost).toEqual([]);
+    const recorded = await sessions.read(await sessions.find(id));
+    expect(texts(recorded)).toEqual(everything);
+    expect(recorded.events.filter(({ type }) => type === 'unknown')).toHaveLength(kept);
   });
 });

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Event, encodeEvents, isKnown, MergedEvents, NO_ID, NO_TIME } from '../../src/session/event.ts';
@@ -27,6 +28,7 @@ describe('readLines', () => {
     const events = readLines(Buffer.from(`${JSON.stringify(newer)}\n${JSON.stringify(unknown)}\n`));
     expect(events).toEqual([newer, unknown]);
     expect(events.map(isKnown)).toEqual([true, false]);
+    expect(isKnown({ ...unknown, type: 'constructor' })).toBe(false);
     expect(readLines(encodeEvents(events))).toEqual(events);
   });
 
@@ -174,6 +176,15 @@ describe('fold', () => {
     });
   });
 
+  it('ends, with nothing left, where a rewind goes to before the beginning', () => {
+    const state = JSON.stringify(new URL('../../src/session/state.ts', import.meta.url).href);
+    const said = { id: 1, ts: 0, type: 'message', message: { role: 'user', content: 'x' } };
+    const events = JSON.stringify([said, { id: 2, ts: 0, type: 'rewind', to: -1 }]);
+    const source = `import { emptyState, fold } from ${state}; console.log(fold(emptyState, ${events}).messages.length)`;
+    const child = [process.execPath, ['--input-type=module', '-e', source]] as const;
+    expect(spawnSync(...child, { encoding: 'utf8', timeout: 60_000 }).stdout).toBe('0\n');
+  });
+
   it('titles a session by its first words', () => {
     const said = (id: number, content: never): Event => ({
       id,
@@ -184,5 +195,6 @@ describe('fold', () => {
     expect(fold(emptyState, [said(1, ' \n ' as never), said(2, '  two\n words ' as never)]).title).toBe('two words');
     expect(fold(emptyState, [said(1, [{ type: 'text', text: 'part' }] as never)]).title).toBe('part');
     expect([...fold(emptyState, [said(1, '🎈'.repeat(90) as never)]).title!]).toHaveLength(80);
+    expect(fold(emptyState, [said(1, 'x'.repeat(200) as never)]).title).toHaveLength(80);
   });
 });

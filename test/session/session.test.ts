@@ -95,6 +95,18 @@ describe('Session', () => {
     expect(second.id).not.toBe(first.id);
   });
 
+  it('takes a snapshot of what is saved with every event of it', async () => {
+    const at = home();
+    await using sessions = await at.open();
+    const session = begin(sessions);
+    await session.append(user('one'), reply('two'));
+    await session.close();
+    const row = await sessions.find('1');
+    const { id } = await sessions.snapshot(row, 'kept');
+    const { events } = await sessions.read(await sessions.find(id));
+    expect(events).toEqual((await sessions.read(row)).events);
+  });
+
   it('keeps a name out of the file system', async () => {
     const at = home();
     await using sessions = await at.open();
@@ -243,6 +255,24 @@ describe('Session', () => {
     failing.mockRejectedValueOnce(thrown);
     await session.record(user('four'));
     expect(session.unsaved).toMatchObject({ messages: 1 });
+  });
+
+  it('shows any error of a final save in unsaved, and the next one has it all', async () => {
+    const at = home();
+    await using sessions = await at.open();
+    const session = begin(sessions);
+    await session.append(user('one'));
+    session.draft = reply('two');
+    const thrown = new TypeError('boom');
+    const failing = vi.spyOn(Body.prototype, 'toSegments').mockImplementationOnce(() => {
+      throw thrown;
+    });
+    onTestFinished(() => failing.mockRestore());
+    expect(() => session.finalSave()).toThrow(thrown);
+    expect(session.unsaved).toMatchObject({ messages: 1, error: { code: 'NOT_SAVED', reason: 'boom' } });
+    session.finalSave();
+    expect(session.unsaved).toBeUndefined();
+    expect(texts(await sessions.read(await sessions.find('1')))).toEqual(['one', 'two']);
   });
 
   it('says that a final save could not be made while another process has its turn', async () => {

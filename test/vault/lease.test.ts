@@ -20,7 +20,12 @@ describe('a lease', () => {
       holder: row!.held,
       advice: 'close it there or start a new one',
     });
-    await expect(second.delete(row!)).rejects.toMatchObject({ code: 'SESSION_IN_USE' });
+    await expect(second.delete(row!)).rejects.toMatchObject({ code: 'SESSION_IN_USE', holder: row!.held });
+    await expect(second.change(row!, async () => undefined)).rejects.toMatchObject({
+      code: 'SESSION_IN_USE',
+      holder: row!.held,
+      advice: `close it there; ${row!.id} stays as it is`,
+    });
     expect(texts(await second.read(row!))).toEqual(['one']);
   });
 

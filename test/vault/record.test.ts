@@ -6,11 +6,13 @@ import { MemoryKeyring } from '../../src/keyring/memory.ts';
 import { type OpenOptions, openVault, sessionsOf } from '../../src/session/open-vault.ts';
 import type { Sessions } from '../../src/session/sessions.ts';
 import { VaultDirectory } from '../../src/vault/directory.ts';
+import type { VaultFile } from '../../src/vault/keys/shape.ts';
+import { takeOver } from '../../src/vault/keys/take-over.ts';
 import { readHeader } from '../../src/vault/open.ts';
 import { seenCounter } from '../../src/vault/seen.ts';
 import { VECTORS } from '../envelope/support.ts';
 import { ANSWERING } from '../faults/record-scene.ts';
-import { keyIn, readRecord, writeRecord } from '../support/record.ts';
+import { keyIn, readRecord, writeRecord, writeSealedRecord } from '../support/record.ts';
 import { begin, type Home, home, temporaryFolder, texts, user } from '../support/vault.ts';
 
 interface Legacy {
@@ -85,6 +87,20 @@ describe('a vault from before there was a MAC', () => {
     expect(readRecord(at).counter).toBe(1);
   });
 
+  it('is not taken over as it was where it has been changed since it was read', async () => {
+    const at = await legacyHome();
+    const before = readRecord(at);
+    const place = new VaultDirectory(at.directory);
+    const key = await keyIn(at.keyring, legacy.keyId);
+    const changed = { ...before, provider: 'another' };
+    writeRecord(at, changed);
+    expect(takeOver(place, before, key)).toBeUndefined();
+    expect(readRecord(at)).toEqual(changed);
+    const taken = await writeSealedRecord(at, { ...changed, counter: 6 });
+    expect(takeOver(place, before, key)).toBe(7);
+    expect(readRecord(at)).toEqual(taken);
+  });
+
   it('opens where it can not be written, and is not known before it is taken over', async () => {
     const at = await legacyHome();
     const before = readFileSync(join(at.directory, 'vault.json'));
@@ -100,8 +116,9 @@ describe('a vault from before there was a MAC', () => {
     expect(readRecord(at).mac).toBeDefined();
   });
 
-  it('is not taken over where the directory is known', async () => {
+  it.each([false, true])('is not taken over where the directory is known, seen gone: %s', async (isGone) => {
     const at = await used();
+    if (isGone) rmSync(join(at.directory, 'seen'));
     const { mac: _mac, counter: _counter, ...old } = readRecord(at);
     writeRecord(at, old);
     await using sessions = await at.open();
@@ -150,6 +167,21 @@ describe('the counter of vault.json', () => {
     expect(seenCounter(new VaultDirectory(at.directory), { key: await keyIn(at.keyring, rotated.key) })).toBe(5);
   });
 
+  it('stays in seen while vault.json is not trusted: an older copy is noticed afterwards too', async () => {
+    const at = await used();
+    const before = readRecord(at);
+    const sessions = await at.open();
+    await sessions.slots.addPassphrase('words');
+    await sessions.close();
+    writeRecord(at, { ...readRecord(at), provider: 'theirs' });
+    const meanwhile = await at.open();
+    await begin(meanwhile).append(user('two'));
+    await meanwhile.close();
+    writeRecord(at, before);
+    await using again = await at.open();
+    expect(again.record.distrust).toMatchObject({ reason: expect.stringContaining('an older copy was put back') });
+  });
+
   it('of a change that was killed before seen had it raises no alarm', async () => {
     const at = await used();
     const seen = readFileSync(join(at.directory, 'seen'));
@@ -171,6 +203,24 @@ describe('the counter of vault.json', () => {
     expect(again.record.distrust).toBeUndefined();
     await again.list();
     expect(again.seen).toMatchObject({ state: 'missing' });
+  });
+});
+
+describe('a vault.json that something else writes while the vault is open', () => {
+  it.each<[string, (now: VaultFile, before: VaultFile) => object, string]>([
+    ['with another provider', (now) => ({ ...now, provider: 'theirs' }), 'its MAC is wrong'],
+    ['without a MAC', ({ mac: _, ...others }) => others, 'its MAC is missing'],
+    ['from before a change', (_, before) => before, 'an older copy was put back: change 1 is there, and 2 was seen'],
+  ])('is changed no further: %s', async (_, written, reason) => {
+    const at = await used();
+    await using sessions = await at.open();
+    const before = readRecord(at);
+    await sessions.slots.addPassphrase('words');
+    const found = written(readRecord(at), before);
+    writeRecord(at, found);
+    await expect(sessions.slots.addPassphrase('more')).rejects.toMatchObject({ ...UNAUTHENTIC, reason });
+    await expect(sessions.rotateKey(ANSWERING)).rejects.toMatchObject({ ...UNAUTHENTIC, reason });
+    expect(readRecord(at)).toEqual(found);
   });
 });
 
@@ -313,6 +363,20 @@ describe('a rotation', () => {
     expect(second.record.distrust).toBeUndefined();
     expect(await saidIn(second)).toEqual([['one']]);
     expect(readRecord({ directory })).not.toHaveProperty('retiring');
+  });
+
+  it('drops no key without a certificate that it was replaced', async () => {
+    const at = await used();
+    const other = VaultKey.generate();
+    await writeSealedRecord(at, { ...readRecord(at), retiring: other.id });
+    const sessions = sessionsOf({ directory: at.directory, keyring: at.keyring, env: {} });
+    await sessions.unlock();
+    await at.keyring.set(other.id, other.bytes());
+    await expect(sessions.finishRotation()).rejects.toMatchObject({
+      code: 'UNAUTHENTIC',
+      message: expect.stringContaining('no certificate'),
+    });
+    expect(await at.keyring.get(other.id)).toMatchObject({ outcome: 'READY' });
   });
 
   it('keeps its certificate for good', async () => {

@@ -1,5 +1,15 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { VaultKey } from '../../src/envelope/key.ts';
@@ -8,6 +18,7 @@ import type { Keyring, Outcome } from '../../src/keyring/keyring.ts';
 import { MemoryKeyring } from '../../src/keyring/memory.ts';
 import { RecoveryCode } from '../../src/keyring/recovery-code.ts';
 import { type OpenOptions, openVault, recoverVault, sessionsOf } from '../../src/session/open-vault.ts';
+import { KnownVaults } from '../../src/vault/keys/known.ts';
 import { withSuccessor } from '../../src/vault/keys/record.ts';
 import { wrapForRecoveryCode } from '../../src/vault/slots.ts';
 import type { KeySlot, VaultFile } from '../../src/vault/vault-file.ts';
@@ -268,6 +279,46 @@ describe('a secret that opens nothing', () => {
 });
 
 describe('a recovery that can not be', () => {
+  it('keeps the key and leaves vault.json alone where that is not as coffer wrote it', async () => {
+    const copy = await copied({ code: true });
+    const file = read(copy);
+    const changed = { ...file, slots: [...file.slots, ...file.slots] };
+    writeFileSync(join(copy.directory, 'vault.json'), JSON.stringify(changed));
+    const keyring = new MemoryKeyring();
+    await expect(recover(copy, [copy.code], { keyring })).rejects.toMatchObject({
+      code: 'UNAUTHENTIC',
+      reason: 'its MAC is wrong',
+    });
+    expect(read(copy)).toEqual(changed);
+    expect(await keyring.get(file.key)).toMatchObject({ outcome: 'READY' });
+  });
+
+  it('brings no key but the one that is known here', async () => {
+    const copy = await copied({ code: true });
+    const config = temporaryFolder();
+    await new KnownVaults(config).change(copy.directory, { key: 'a'.repeat(32) });
+    const keyring = new MemoryKeyring();
+    await expect(recover(copy, [copy.code], { keyring, config })).rejects.toMatchObject({
+      code: 'UNAUTHENTIC',
+      reason: expect.stringContaining('this directory is known with key'),
+    });
+    expect(await keyring.get(read(copy).key)).toMatchObject({ outcome: 'NOT_FOUND' });
+  });
+
+  it('asks for nothing in a directory that others can write to', async (context) => {
+    requirePosix(context);
+    const copy = await copied({ code: true });
+    chmodSync(copy.directory, 0o777);
+    const sessions = sessionsOf({ directory: copy.directory, keyring: new MemoryKeyring(), env: {} });
+    const askSecret = async (): Promise<string> => {
+      throw new Error('asked');
+    };
+    await expect(sessions.recover({ askSecret })).rejects.toMatchObject({
+      code: 'FAILED',
+      advice: expect.stringContaining('coffer key trust'),
+    });
+  });
+
   it('is refused before anything is asked', async () => {
     const copy = await copied({});
     const nothing = async (): Promise<CofferError | undefined> => {
