@@ -15,18 +15,18 @@ const permission = z.strictObject({
   unsandboxed: z.boolean(),
 });
 
+const failure = {
+  code: z.string(),
+  message: z.string(),
+  reason: z.string(),
+  advice: z.string().optional(),
+  holder: z.strictObject({ pid: count, since: count }).optional(),
+  said: z.string().optional(),
+};
+
 /** What every command prints on stderr with `--json` when it fails. */
 export const errorSchema: z.ZodType = z.strictObject({
-  error: z.strictObject({
-    code: z.string(),
-    exit: count,
-    message: z.string(),
-    reason: z.string(),
-    advice: z.string().optional(),
-    holder: z.strictObject({ pid: count, since: count }).optional(),
-    said: z.string().optional(),
-    faults: z.array(z.string()).optional(),
-  }),
+  error: z.strictObject({ ...failure, exit: count, faults: z.array(z.string()).optional() }),
 });
 
 const row = {
@@ -60,7 +60,7 @@ const row = {
   held: z.strictObject({ pid: count, since: count }).optional(),
   torn: z.string().optional(),
   rolledBack: z.string().optional(),
-  unreadable: z.strictObject({ code: z.string(), message: z.string() }).optional(),
+  unreadable: z.strictObject(failure).optional(),
 };
 
 /** What `coffer sessions --json` prints. */
@@ -224,7 +224,7 @@ export const modelsSchema: z.ZodType = z.array(
 );
 
 const checkedWith = (...words: readonly [string, ...string[]]): z.ZodType =>
-  z.union([z.enum(words), z.strictObject({ code: z.string(), message: z.string(), said: z.string().optional() })]);
+  z.union([z.enum(words), z.strictObject(failure)]);
 
 /** What `coffer models --check <name> --json` prints: what the model was seen to do, or why it does not. */
 export const checkedSchema: z.ZodType = z.strictObject({
@@ -245,11 +245,11 @@ export const waysSchema: z.ZodType = z.strictObject({
   slots: z.array(z.strictObject({ id: z.string(), kind: z.enum(['passphrase', 'recovery']) })),
 });
 
-/** What `coffer doctor --json` prints: `report` is what it shows without, line by line, and `code` that of the first problem. */
+/** What `coffer doctor --json` prints: `report` is what it shows without, line by line, and `error` the first problem. */
 export const doctorSchema: z.ZodType = z.strictObject({
   directory: z.string(),
   well: z.boolean(),
-  code: z.string().optional(),
+  error: z.strictObject(failure).optional(),
   report: z.array(z.string()),
 });
 

@@ -1,4 +1,5 @@
 import { CofferError } from '../errors.ts';
+import { errorJson } from './error-json.ts';
 import { escapeJsonLine, escapeLine, escapeText, TextEscaper } from './escape.ts';
 
 /*
@@ -73,9 +74,10 @@ export class Terminal {
   }
 
   /** Writes why the program ends to stderr as JSON: `{"error":{"code","exit","message"}}`, with `faults` where there are several. */
-  failJson({ code, message, reason, advice, holder, said, cause }: CofferError, exit: number): void {
+  failJson(failed: CofferError, exit: number): void {
+    const { cause } = failed;
     const faults = cause instanceof AggregateError ? cause.errors.map(({ message }: Error) => message) : undefined;
-    const error = { code, exit, message, reason, advice, holder, said, faults };
+    const error = { ...errorJson(failed), exit, faults };
     this.#put(this.streams.stderr, `${escapeJsonLine({ error })}\n`);
   }
 

@@ -105,6 +105,17 @@ describe('export', () => {
   });
 });
 
+describe('delete', () => {
+  it('gives who has the session open with its error', async () => {
+    await using sessions = sessionsOf({ env });
+    await using session = sessions.begin({ directory: folder, model: 'demo/echo' });
+    await session.append(hello);
+    const { code, error } = await runHere(new FakeTerminal(), ['delete', '1', '--yes'], env);
+    expect(code).toBe(11);
+    expect(error?.holder).toMatchObject({ pid: process.pid });
+  });
+});
+
 describe('doctor', () => {
   it('names what others can read, and how to set it right', async () => {
     const path = join(folder, 'vault/sessions', await record(hello));
@@ -151,7 +162,10 @@ describe('doctor', () => {
     await writeFile(join(folder, 'vault/sessions', name), 'nonsense');
     const { code, out, err } = await coffer('doctor', '--json');
     expect({ code, err }).toEqual({ code: 13, err: '' });
-    expect(doctorSchema.parse(JSON.parse(out))).toMatchObject({ well: false, code: 'UNAUTHENTIC' });
+    expect(doctorSchema.parse(JSON.parse(out))).toMatchObject({
+      well: false,
+      error: { code: 'UNAUTHENTIC', reason: expect.any(String) },
+    });
   });
 
   it('says that vault.json is damaged, and that a crash left something', async () => {

@@ -73,6 +73,7 @@ describe('doctor', () => {
     write('vault.json', JSON.stringify({ ...file, provider: 'somebody else' }));
     const { code, out } = await doctor();
     expect(out).toContain('vault.json is not as coffer wrote it: its MAC is wrong; sessions stay readable');
+    expect(out).toMatch(/or coffer key repair writes a new one\n/);
     expect(out).toContain('files: 1 sealed');
     expect(code).toBe(13);
   });

@@ -1,5 +1,6 @@
 import type { Checked, KnownProvider, ProviderSettings } from '../../chat/models.ts';
 import { CofferError } from '../../errors.ts';
+import { errorJson } from '../error-json.ts';
 import { escapeJson } from '../escape.ts';
 import type { Shell } from '../shell.ts';
 import type { Terminal } from '../terminal.ts';
@@ -61,7 +62,7 @@ function checkedLines({ streaming, reasoning, tools, images, contextWindow }: Ch
 
 function checkedJson(model: string, { tools, images, ...rest }: Checked): object {
   const asJson = (what: Checked['tools'] | Checked['images']): string | object =>
-    typeof what === 'string' ? what : { code: what.code, message: what.message, said: what.said };
+    typeof what === 'string' ? what : errorJson(what);
   return { model, ...rest, tools: asJson(tools), images: asJson(images) };
 }
 
