@@ -175,7 +175,7 @@ function events({ events: decode }: Decoders, input: Buffer): string | undefined
 
 /** What is an event is read as it is; of another the fields are, without its place, or the line. A line that was kept may be either. */
 function eventFault(event: Event, line: Buffer): string | undefined {
-  const expected = parsed(line);
+  const expected = parsed(line, true);
   const isKept = (expected as { type?: unknown } | undefined)?.type === 'unknown';
   if (isKept) return undefined;
   if (isEvent(expected)) return isSame(event, expected) ? undefined : 'it reads something else';
@@ -249,10 +249,10 @@ function linesOf(input: Buffer): Buffer[] {
   return lines;
 }
 
-/** The value of JSON in UTF-8; undefined, which JSON has no word for, where it is none. */
-function parsed(json: Buffer): unknown {
+/** The value of JSON in UTF-8; undefined, which JSON has no word for, where it is none. A byte order mark is part of a line, not of a summary. */
+function parsed(json: Buffer, ignoreBOM = false): unknown {
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(json));
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM }).decode(json));
   } catch {
     return undefined;
   }

@@ -50,6 +50,7 @@ describe('readLines', () => {
     ['a known type with a wrong field', '{"id":7,"ts":8,"type":"name","name":3}', 7, 8],
     ['a message of no role', '{"id":7,"ts":8,"type":"message","message":{"role":"king","content":""}}', 7, 8],
     ['no type', '{"id":7,"ts":-8}', 7, NO_TIME],
+    ['JSON behind a byte order mark', `\ufeff${JSON.stringify(begin)}`, NO_ID, NO_TIME],
     ['what is nested too deep', `{"id":7,"ts":8,"type":"hologram","beam":${deep}}`, NO_ID, NO_TIME],
     ['what is nested too deep in a known type', `{"id":7,"ts":8,"type":"error","code":${deep}}`, NO_ID, NO_TIME],
   ])('keeps %s as it is found', (_, line, id, ts) => {
