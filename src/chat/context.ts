@@ -183,8 +183,7 @@ function saysSomething({ content }: Message): boolean {
 /** Joins neighbours of one role: some servers refuse two user messages in a row, which is what a prompt without a reply leaves. */
 function merged(messages: readonly Message[]): Message[] {
   const joined: Message[] = [];
-  const first = messages.findIndex(({ role }) => role === 'user');
-  for (const message of messages.slice(Math.max(0, first))) {
+  for (const message of messages) {
     const last = joined.at(-1);
     if (last?.role === message.role) joined[joined.length - 1] = join(last, message);
     else joined.push(message);

@@ -63,6 +63,17 @@ describe('contextOf', () => {
     }
   });
 
+  it('leaves out a message of nothing but reasoning', () => {
+    expect(contextOf(of([user('go'), thinking('hm'), user('again')]))).toEqual([user('go\n\nagain')]);
+  });
+
+  it('begins with the user, and joins two in a row, whether tools are offered or not', () => {
+    for (const tools of [true, false]) {
+      const sent = contextOf(of([said('before'), user('one'), user('two')]), { tools });
+      expect(sent).toEqual([user('one\n\ntwo')]);
+    }
+  });
+
   it('makes of any record what every server takes', async () => {
     const id = fc.constantFrom('a', 'b', 'weird id:0', '', 'x'.repeat(64));
     const message = fc.oneof(

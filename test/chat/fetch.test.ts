@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
 import { patientFetch } from '../../src/chat/fetch.ts';
+import { openModel } from '../../src/chat/models.ts';
 import { findEndpoint, type ProviderSettings } from '../../src/chat/providers.ts';
 import { remoteModel } from '../../src/chat/remote.ts';
 import type { ReplyPart } from '../../src/chat/reply.ts';
@@ -52,6 +53,26 @@ describe('a provider that sends nothing', () => {
     expect(await failureOf(broken.url, parts)).toMatchObject({ code: 'MODEL_FAILED' });
     expect(parts).toEqual([{ type: 'text', text: 'a part' }]);
   });
+});
+
+it('a provider on this machine has as long as it needs, one elsewhere as long as requestTimeout says', async () => {
+  const late = Promise.withResolvers<void>();
+  const end = 'data: {"choices":[{"delta":{"content":"at last"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n';
+  await using slow = await serve((_, response) => {
+    void late.promise.then(() => response.writeHead(200, { 'content-type': 'text/event-stream' }).end(end));
+  });
+  const ask = async (baseURL: string): Promise<ReplyPart[]> => {
+    const options = { providers: { mine: { baseURL } }, env: {}, requestTimeout: 1000 };
+    const model = await openModel('mine/m', options);
+    const parts: ReplyPart[] = [];
+    const { signal } = new AbortController();
+    for await (const part of model.reply([{ role: 'user', content: 'hello' }], signal)) parts.push(part);
+    return parts;
+  };
+  const local = ask(slow.url);
+  await expect(ask(slow.url.replace('127.0.0.1', '0.0.0.0'))).rejects.toMatchObject({ code: 'MODEL_UNREACHABLE' });
+  late.resolve();
+  expect((await local)[0]).toEqual({ type: 'text', text: 'at last' });
 });
 
 describe('maxOutputTokens', () => {

@@ -71,6 +71,38 @@ describe('turn', () => {
     expect(session.state.messageCount).toBe(4);
   });
 
+  it('keeps what is blank of a reply', async () => {
+    const blank = { type: 'text', text: ' \n' } as const;
+    const call = { type: 'tool-call', toolCallId: 'a', toolName: 'read', input: {} } as const;
+    const finish = (reason: string): ReplyPart => ({
+      type: 'finish',
+      usage: { inputTokens: null, outputTokens: null, cost: null },
+      reason,
+    });
+    const session = new Recorder();
+    const parts = [[blank, finish('stop')], [blank, call, finish('tool-calls')], [finish('stop')]];
+    const model = scriptedModel((request) => parts[request] ?? []);
+    expect((await turn(session, model, 'one', silent, idle())).outcome).toBe('failed');
+    expect(session.state.messages.at(-1)?.content).toBe(' \n');
+    await turn(session, model, 'two', silent, idle());
+    expect(session.state.messages.map(({ content }) => content)).toContainEqual([blank, call]);
+  });
+
+  it('runs no call of a reply that was cut off at its length limit', async () => {
+    const session = new Recorder();
+    const model = scriptedModel(() => [
+      { type: 'text', text: 'let me read' },
+      { type: 'tool-call', toolCallId: 'a', toolName: 'read', input: {} },
+      { type: 'finish', usage: { inputTokens: null, outputTokens: null, cost: null }, reason: 'length' },
+    ]);
+    const ran: string[] = [];
+    const definitions = [{ name: 'read', description: 'reads', inputSchema: {} }];
+    const tools = { definitions, run: async ({ toolName }: { toolName: string }) => void ran.push(toolName) };
+    const result = await turn(session, model, 'go', silent, idle(), { tools });
+    expect([result.outcome, result.error?.code, ran]).toEqual(['failed', 'LIMIT_REACHED', []]);
+    expect(session.state.messages.at(-1)?.content).toBe('let me read');
+  });
+
   it('keeps reasoning as a part of the message', async () => {
     const session = new Recorder();
     let reasoning = '';

@@ -47,6 +47,8 @@ describe('loadSettings', () => {
           baseURL: 'http://127.0.0.1:1/v1',
           apiKeyEnv: 'KEY',
           contextWindow: 1,
+          maxOutputTokens: 2,
+          models: { 'some/model.1': { contextWindow: 3, maxOutputTokens: 4 } },
           prices: { 'some/model.1': { input: 0, output: 0.5 } },
         },
       },

@@ -35,9 +35,13 @@ function lastCalling({ messages }: Body): Message | undefined {
   return ofType(messages[last], 'tool_use').length > 0 ? messages[last] : undefined;
 }
 
+/** What this server has called for itself began with both kinds of thinking. */
 function hasLostThinking(request: Body): boolean {
   const message = lastCalling(request);
-  return message !== undefined && !/thinking$/.test(partsOf(message)[0]?.type ?? '');
+  if (message === undefined) return false;
+  const [first, second] = partsOf(message).map(({ type }) => type);
+  const isOwn = ofType(message, 'tool_use').some(({ input }) => JSON.stringify(input).includes(`"${id}-`));
+  return isOwn ? first !== 'thinking' || second !== 'redacted_thinking' : !/thinking$/.test(first ?? '');
 }
 
 function hasChangedThinking(request: Body): boolean {
