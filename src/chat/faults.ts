@@ -147,7 +147,7 @@ const WORDS = 300;
  * whatever looks like a key or a token is taken out; who shows it escapes control characters.
  */
 function wordsIn(error: unknown, apiKey: string | undefined): string | undefined {
-  const data = fieldOf(error, 'data') ?? error;
+  const data = fieldOf(error, 'data') ?? bodyOf(error) ?? error;
   const inner = fieldOf(data, 'error') ?? data;
   const given = [fieldOf(inner, 'message'), inner, fieldOf(data, 'message'), fieldOf(data, 'detail')];
   const words = given.find((text): text is string => typeof text === 'string' && text.trim() !== '');
@@ -155,6 +155,15 @@ function wordsIn(error: unknown, apiKey: string | undefined): string | undefined
   const known = apiKey === undefined ? words : words.replaceAll(apiKey, '[redacted]');
   const [line = ''] = redactSecrets(known.trim()).value.split(/\r\n|[\n\r\u2028\u2029]/);
   return line.length > WORDS ? `${line.slice(0, WORDS - 1).toWellFormed()}…` : line;
+}
+
+/** What a server says in another form than that of its protocol, which the SDK does not read. */
+function bodyOf(error: unknown): unknown {
+  try {
+    return JSON.parse(String(fieldOf(error, 'responseBody')));
+  } catch {
+    return undefined; // a page, or nothing
+  }
 }
 
 /** coffer's own error, which the SDK may have wrapped. */

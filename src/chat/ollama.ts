@@ -56,8 +56,7 @@ export function ollamaRequest(body: object, { contextWindow }: Endpoint): Record
 export function ollamaFetch(fetch: typeof globalThis.fetch, { baseURL }: Endpoint): typeof fetch {
   return async (_, init) => {
     const response = await fetch(`${serverAddress(baseURL)}/api/chat`, init);
-    if (!response.ok) return withWords(response);
-    if (response.body === null) return response;
+    if (!response.ok || response.body === null) return response;
     const events = response.body
       .pipeThrough(new TextDecoderStream())
       .pipeThrough(linesOf())
@@ -91,22 +90,6 @@ function imageIn({ image_url }: OpenAIPart): string {
     throw new CofferError('FILES_UNSUPPORTED', 'Ollama takes no such files', { advice: 'choose another with /model' });
   }
   return base64;
-}
-
-/** Puts the words of an error where the SDK looks for them. */
-async function withWords(response: Response): Promise<Response> {
-  const text = await response.text();
-  const { status, statusText, headers } = response;
-  return new Response(wordsIn(text) ?? text, { status, statusText, headers });
-}
-
-function wordsIn(text: string): string | undefined {
-  try {
-    const { error } = JSON.parse(text);
-    return typeof error === 'string' ? JSON.stringify({ error: { message: error } }) : undefined;
-  } catch {
-    return undefined; // something else than Ollama answers
-  }
 }
 
 function linesOf(): TransformStream<string, string> {

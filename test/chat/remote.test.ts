@@ -173,6 +173,19 @@ describe.each(['openai-compatible', 'anthropic', 'ollama'] as const)('a reply ov
     expect(error.message).not.toContain('welcome');
   });
 
+  it.each([
+    '{"error":{"message":"no such luck"}}',
+    '{"error":"no such luck"}',
+    '{"object":"error","message":"no such luck","code":1}',
+    '{"detail":"no such luck"}',
+  ])('that is refused in whatever form is told in the words of the server: %s', async (body) => {
+    const site = createHttpServer((_, response) => response.writeHead(400).end(body));
+    await new Promise<void>((resolve) => site.listen(0, '127.0.0.1', resolve));
+    const error = await failure(await open('x', 'openai', { baseURL: `http://127.0.0.1:${portOf(site)}/v1` }));
+    site.close();
+    expect(error).toMatchObject({ code: 'MODEL_FAILED', said: 'no such luck' });
+  });
+
   it.each(['half', 'cut', 'erring'])('that ends too early (`%s`) gives what came, then fails', async (model) => {
     const parts: ReplyPart[] = [];
     const error = await failure(await open(model, 'held'), parts);
