@@ -129,13 +129,7 @@ export class ArrivingReply {
 
   /** Says why the provider ended a reply that isn't whole. Its calls are never run. */
   #cutOff(): CofferError | undefined {
-    if (this.#reason === 'length') {
-      const provider = this.#model.slice(0, this.#model.indexOf('/'));
-      const what = `the reply of ${this.#model} was cut off at its length limit`;
-      return new CofferError('LIMIT_REACHED', what, {
-        advice: `ask for the rest, or raise maxOutputTokens of ${provider} in the settings`,
-      });
-    }
+    if (this.#reason === 'length') return cutOff(this.#model, 'reply');
     if (this.#reason !== 'content-filter') return undefined;
     const advice = 'say it in other words or choose another with /model';
     return new CofferError('MODEL_REFUSED', `a filter of ${this.#model} cut the reply off`, { advice });
@@ -153,6 +147,14 @@ export class ArrivingReply {
     for (let count = 2; used.has(id); count++) id = `${wanted}-${count}`;
     return id;
   }
+}
+
+/** Says that what a model, `provider/model`, has written is not whole. */
+export function cutOff(model: string, what: 'reply' | 'summary'): CofferError {
+  const provider = model.slice(0, model.indexOf('/'));
+  return new CofferError('LIMIT_REACHED', `the ${what} of ${model} was cut off at its length limit`, {
+    advice: `${what === 'reply' ? 'ask for the rest, or raise' : 'raise'} maxOutputTokens of ${provider} in the settings`,
+  });
 }
 
 function combine(first: ProviderOptions = {}, second: ProviderOptions): ProviderOptions {

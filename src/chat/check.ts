@@ -1,7 +1,7 @@
 import { CofferError, isCofferError } from '../errors.ts';
 import type { Message } from '../session/event.ts';
 import { cancelled } from './faults.ts';
-import type { ChatModel, OfferedTool } from './reply.ts';
+import type { ChatModel, OfferedTool, Wait } from './reply.ts';
 
 /** What a model was seen to do. */
 export interface Checked {
@@ -35,12 +35,18 @@ const RED =
  * Asks a model three short things and tells what works: a reply, a call of a tool, a look at an image. Throws what the first of them throws,
  * and `MODEL_FAILED` if its reply is empty: then nothing does. `CANCELLED` if `signal` is aborted.
  */
-export async function checkModel(model: ChatModel, signal: AbortSignal): Promise<Checked> {
+export async function checkModel(
+  model: ChatModel,
+  signal: AbortSignal,
+  onWait?: (wait: Wait) => void,
+): Promise<Checked> {
+  const ask = (question: string | Message, tools?: readonly OfferedTool[]): Promise<Seen> =>
+    seenOf(model, question, { signal, tools, onWait });
   await model.prepare?.(signal);
-  const said = await ask(model, 'Count from 1 to 20, separated by blanks. Answer with the numbers only.', signal);
+  const said = await ask('Count from 1 to 20, separated by blanks. Answer with the numbers only.');
   if (said.text.trim() === '') throw new CofferError('MODEL_FAILED', `${model.name} sent an empty reply`);
   const tools = await orError(signal, async () => {
-    const { calls, reasoning } = await ask(model, 'Call the tool report with the colour red.', signal, [TOOL]);
+    const { calls, reasoning } = await ask('Call the tool report with the colour red.', [TOOL]);
     return { is: calls > 0 ? ('called' as const) : ('unused' as const), reasoning };
   });
   const images = await orError(signal, async () => {
@@ -51,7 +57,7 @@ export async function checkModel(model: ChatModel, signal: AbortSignal): Promise
         { type: 'file', mediaType: 'image/png', data: RED, filename: 'colour.png' },
       ],
     };
-    const { text } = await ask(model, question, signal);
+    const { text } = await ask(question);
     return /\bred\b/i.test(text) ? ('seen' as const) : ('accepted' as const);
   });
   return {
@@ -72,12 +78,20 @@ async function orError<T>(signal: AbortSignal, work: () => Promise<T>): Promise<
   }
 }
 
-async function ask(
-  model: ChatModel,
-  question: string | Message,
-  signal: AbortSignal,
-  tools?: readonly OfferedTool[],
-): Promise<{ parts: number; text: string; reasoning: boolean; calls: number }> {
+interface Seen {
+  parts: number;
+  text: string;
+  reasoning: boolean;
+  calls: number;
+}
+
+interface Asking {
+  readonly signal: AbortSignal;
+  readonly tools: readonly OfferedTool[] | undefined;
+  readonly onWait: ((wait: Wait) => void) | undefined;
+}
+
+async function seenOf(model: ChatModel, question: string | Message, { signal, tools, onWait }: Asking): Promise<Seen> {
   const messages: Message[] = [typeof question === 'string' ? { role: 'user', content: question } : question];
   const seen = { parts: 0, text: '', reasoning: false, calls: 0 };
   const parts = tools === undefined ? model.reply(messages, signal) : model.reply(messages, signal, tools);
@@ -85,7 +99,8 @@ async function ask(
     if (part.type === 'text') {
       seen.parts++;
       seen.text += part.text;
-    } else if (part.type === 'reasoning') seen.reasoning = true;
+    } else if (part.type === 'wait') onWait?.(part);
+    else if (part.type === 'reasoning') seen.reasoning = true;
     else if (part.type === 'tool-call') seen.calls++;
   }
   if (signal.aborted) throw cancelled();

@@ -2,10 +2,10 @@ import { CofferError, isCofferError } from '../errors.ts';
 import { type FilePart, nameOfFile, readAttachment } from '../session/attachment.ts';
 import type { Message, NewEvent, Part, Usage } from '../session/event.ts';
 import type { Session } from '../session/session.ts';
-import { faultOf } from './arriving.ts';
+import { cutOff, faultOf } from './arriving.ts';
 import { type Conversation, estimate, outputText, replacedCount, tokensOf } from './context.ts';
 import { cancelled } from './faults.ts';
-import type { ChatModel } from './reply.ts';
+import type { ChatModel, Wait } from './reply.ts';
 
 /** What a compaction needs of a session. */
 export type CompactSession = Pick<Session, 'record' | 'state'>;
@@ -27,9 +27,13 @@ export interface Compacted {
 export async function compact(
   session: CompactSession,
   model: ChatModel,
-  options: { keepMessages?: number | undefined; signal?: AbortSignal | undefined } = {},
+  options: {
+    keepMessages?: number | undefined;
+    signal?: AbortSignal | undefined;
+    onWait?: ((wait: Wait) => void) | undefined;
+  } = {},
 ): Promise<Compacted> {
-  const { keepMessages = 50, signal = new AbortController().signal } = options;
+  const { keepMessages = 50, signal = new AbortController().signal, onWait } = options;
   const { state } = session;
   await model.prepare?.(signal);
   const tokens = tokensOf(state);
@@ -41,7 +45,7 @@ export async function compact(
     let summary = state.compaction?.summary ?? '';
     const used: NewEvent[] = [];
     for (const part of partsOf(old.map(tell), summary, model)) {
-      const said = await summarise(model, requestFor(part, summary), signal);
+      const said = await summarise(model, requestFor(part, summary), { signal, onWait });
       summary = said.summary;
       if (said.usage !== undefined) used.push({ type: 'usage', model: model.name, usage: said.usage });
     }
@@ -97,13 +101,17 @@ function fitting(messages: readonly Message[], from: number, tokens: number): nu
 async function summarise(
   model: ChatModel,
   request: readonly Message[],
-  signal: AbortSignal,
+  { signal, onWait }: { signal: AbortSignal; onWait: ((wait: Wait) => void) | undefined },
 ): Promise<{ summary: string; usage: Usage | undefined }> {
   let summary = '';
   let usage: Usage | undefined;
   for await (const part of model.reply(request, signal)) {
     if (part.type === 'text') summary += part.text;
-    else if (part.type === 'finish') usage = part.usage;
+    else if (part.type === 'wait') onWait?.(part);
+    else if (part.type === 'finish') {
+      usage = part.usage;
+      if (part.reason === 'length') throw cutOff(model.name, 'summary');
+    }
   }
   if (signal.aborted) throw cancelled();
   if (summary.trim() === '') {

@@ -4,7 +4,7 @@ import { type Arrived, ArrivingReply, type Call, faultOf, type ReplySession } fr
 import { type CallEnd, notBegun, runCalls } from './calls.ts';
 import { type Compacted, compact, isOver } from './compact.ts';
 import { contextOf, tokensOf } from './context.ts';
-import type { ChatModel, OfferedTool } from './reply.ts';
+import type { ChatModel, OfferedTool, Wait } from './reply.ts';
 import type { Approve, ToolBox } from './tools/toolbox.ts';
 
 export type { Call } from './arriving.ts';
@@ -20,7 +20,7 @@ export interface TurnEvents {
   onCall?(call: Call): void;
   onCallEnd?(end: CallEnd): void;
   /** The provider refused the request for now, with `error`; it is made again in `seconds` unless the turn is cancelled. */
-  onWait?(wait: { seconds: number; error: CofferError }): void;
+  onWait?(wait: Wait): void;
   /** The model takes no tools, or no images and PDFs: it is asked without them from now on. */
   onRefused?(what: 'tools' | 'files'): void;
   /** The context is over the share of the window that was set, or longer than the model takes, which then `refused` it; a compaction comes next. */
@@ -214,7 +214,7 @@ async function makeRoom(
   await session.record({ type: 'context-warning', ...context });
   events.onContextWarning?.({ ...context, refused });
   try {
-    const compacted = await compact(session, model, { keepMessages, signal });
+    const compacted = await compact(session, model, { keepMessages, signal, onWait: (wait) => events.onWait?.(wait) });
     events.onCompacted?.(compacted);
   } catch (error) {
     if (!isCofferError(error)) throw error;

@@ -13,6 +13,9 @@ export type ReplyPart =
   | { type: 'wait'; seconds: number; error: CofferError }
   | { type: 'finish'; usage: Usage; reason: string };
 
+/** A request that failed is made again in so many seconds. */
+export type Wait = Extract<ReplyPart, { type: 'wait' }>;
+
 /** A tool as a model is told of it. */
 export interface OfferedTool {
   readonly name: string;

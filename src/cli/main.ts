@@ -129,6 +129,7 @@ function fail({ terminal, isCofferError, gone }: Ending, thrown: unknown): numbe
     return 1;
   }
   terminal.fail(message);
+  terminal.tellSaid(error);
   if (error.cause instanceof AggregateError) {
     for (const fault of error.cause.errors) terminal.tell(fault instanceof Error ? fault.message : String(fault));
   }

@@ -73,6 +73,16 @@ export class Terminal {
     this.#put(this.streams.stderr, `${this.json ? escapeJsonLine({ note: line }) : escapeLine(line)}\n`);
   }
 
+  /** Tells that a request to a model is made again. */
+  tellWait({ seconds, error }: { readonly seconds: number; readonly error: CofferError }): void {
+    this.tell(`${error.what}; trying again in ${Math.ceil(seconds)} s`);
+  }
+
+  /** Tells what a provider said of an error, if it said anything. */
+  tellSaid({ said }: CofferError): void {
+    if (said !== undefined) this.tell(`the provider says: ${said}`);
+  }
+
   /** Writes why the program ends to stderr as JSON: `{"error":{"code","exit","message"}}`, with `faults` where there are several. */
   failJson(failed: CofferError, exit: number): void {
     const { cause } = failed;

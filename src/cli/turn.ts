@@ -1,5 +1,6 @@
 import { type Compacted, canCompact, compact } from '../chat/compact.ts';
 import { type CallEnd, type PromptContent, type TurnEvents, turn } from '../chat/loop.ts';
+import type { Wait } from '../chat/reply.ts';
 import { type CofferError, isCofferError } from '../errors.ts';
 import { approverOf, toolBoxOf } from './approve.ts';
 import type { Chat } from './chat.ts';
@@ -34,11 +35,11 @@ export async function answer(chat: Chat, text: string, running: AbortController)
       terminal.tell(describeCall(end));
       if (end.unattended && end.outcome === 'denied') tellUnattended(chat);
     },
-    onWait: ({ seconds, error }) => terminal.tell(`${error.what}; trying again in ${Math.ceil(seconds)} s`),
+    onWait: (wait) => terminal.tellWait(wait),
     onRefused: (what) => terminal.tell(`${model.name} takes no ${what}; it is asked without them`),
     onContextWarning: (context) => terminal.tell(describeContext(context)),
     onCompacted: (compacted) => terminal.tell(describeCompacted(compacted, settings.keepMessages)),
-    onCompactionFailed: ({ message }) => terminal.tell(`not summarised, everything is as it was: ${message}`),
+    onCompactionFailed: (error) => tellNotSummarised(terminal, error),
   };
   const { maxMessages, saveInterval, maxTurns, maxToolCalls, autoCompactAt, keepMessages } = settings;
   const limits = { maxMessages, saveInterval, maxTurns, maxToolCalls, autoCompactAt, keepMessages };
@@ -49,7 +50,7 @@ export async function answer(chat: Chat, text: string, running: AbortController)
   if (result.outcome === 'cancelled')
     terminal.tell(result.text === '' ? 'cancelled' : 'cancelled; what arrived is kept');
   if (result.error !== undefined) terminal.tell(result.error.message);
-  if (result.error?.said !== undefined) terminal.tell(`the provider says: ${result.error.said}`);
+  if (result.error !== undefined) terminal.tellSaid(result.error);
   return result.error;
 }
 
@@ -92,14 +93,20 @@ export async function compactOnFinish(chat: Chat): Promise<void> {
   input.onInterrupt = () => running.abort();
   terminal.tell('summarising older messages');
   try {
-    const compacted = await compact(session, model, { keepMessages, signal: running.signal });
+    const onWait = (wait: Wait): void => terminal.tellWait(wait);
+    const compacted = await compact(session, model, { keepMessages, signal: running.signal, onWait });
     terminal.tell(describeCompacted(compacted, keepMessages));
   } catch (error) {
     if (!isCofferError(error)) throw error;
-    terminal.tell(`not summarised, everything is as it was: ${error.message}`);
+    tellNotSummarised(terminal, error);
   } finally {
     input.onInterrupt = before;
   }
+}
+
+function tellNotSummarised(terminal: Chat['terminal'], error: CofferError): void {
+  terminal.tell(`not summarised, everything is as it was: ${error.message}`);
+  terminal.tellSaid(error);
 }
 
 function describeContext({ tokens, window, refused }: { tokens: number; window: number; refused: boolean }): string {

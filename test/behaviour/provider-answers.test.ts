@@ -51,6 +51,30 @@ describe('a provider that refuses for now', () => {
   });
 });
 
+describe('a summary or a check that is refused', () => {
+  const busy: Answer = (response) => {
+    response.writeHead(429, { 'retry-after': '0' }).end(JSON.stringify({ error: { message: 'slow down, please' } }));
+  };
+
+  it('is asked for again, which is told, and fails with the words of the provider', async () => {
+    const replies = Array.from({ length: 3 }, (_, at) => saying(`reply ${at}`));
+    const refused = Array.from({ length: 9 }, () => busy);
+    await using at = await provider(...replies, ...refused);
+    await at.prompt('one');
+    await at.prompt('two', ['-c']);
+    await at.prompt('three', ['-c']);
+    const short = { env: { COFFER_KEEP_MESSAGES: '2' } };
+    const compacted = await at.place.run(['compact', 'last'], short);
+    const inChat = await at.place.run(['resume', 'last'], { ...short, input: '/compact\n' });
+    const checked = await at.place.run(['models', '--check', 'mine/m']);
+    for (const { stderr } of [compacted, inChat, checked]) {
+      expect(stderr.match(/\(429\); trying again in 0 s/g)).toHaveLength(2);
+      expect(stderr).toContain('the provider says: slow down, please\n');
+    }
+    expect([compacted.code, checked.code]).toEqual([1, 1]);
+  });
+});
+
 describe('coffer models --check', () => {
   const refusing =
     (message: string): Answer =>

@@ -8,6 +8,7 @@ import type { FilePart } from '../../src/session/attachment.ts';
 import type { Message } from '../../src/session/event.ts';
 import { startModelServer } from '../support/model-server.ts';
 import { Recorder } from './recorder.ts';
+import { scriptedModel } from './scripted.ts';
 
 const usage = { inputTokens: 90, outputTokens: 10, cost: 0.25 };
 const silent: TurnEvents = { onText: () => undefined };
@@ -35,6 +36,22 @@ describe('compact', () => {
     const asked = JSON.stringify(model.asked[0]);
     expect(asked).toContain('u4');
     expect(asked).not.toContain('u5');
+  });
+
+  it('takes no summary that was cut off at its length limit', async () => {
+    await talk(6);
+    const before = session.state.compaction;
+    const model = scriptedModel(() => [
+      { type: 'text', text: 'they coun' },
+      { type: 'finish', usage, reason: 'length' },
+    ]);
+    await expect(compact(session, model, { keepMessages: 4 })).rejects.toMatchObject({
+      code: 'LIMIT_REACHED',
+      message: expect.stringMatching(
+        /^the summary of .* was cut off at its length limit; raise maxOutputTokens of mock/,
+      ),
+    });
+    expect(session.state.compaction).toEqual(before);
   });
 
   it('has the earlier summary summed up with what came since', async () => {

@@ -1,3 +1,4 @@
+import type { Wait } from '../../chat/reply.ts';
 import { CofferError } from '../../errors.ts';
 import { changeVault } from '../changing.ts';
 import type { Chat } from '../chat.ts';
@@ -19,7 +20,8 @@ export async function compactSession(shell: Shell, which: string): Promise<void>
       const name = options.model ?? session.state.model;
       const model = await openModel(name, { ...settings, env });
       await requireMaySend(session.state, model.name, { settings, terminal, input, yes: options.yes === true });
-      const done = await compact(session, model, { keepMessages: settings.keepMessages });
+      const onWait = (wait: Wait): void => terminal.tellWait(wait);
+      const done = await compact(session, model, { keepMessages: settings.keepMessages, onWait });
       if (done.messages > 0) await session.append(); // what it recorded must be on the disk, whatever autoSave says
       return done;
     });
@@ -38,7 +40,8 @@ export async function compactFromChat(chat: Chat): Promise<void> {
   input.onInterrupt = () => controller.abort();
   try {
     const { keepMessages } = settings;
-    const compacted = await compact(session, model, { keepMessages, signal: controller.signal });
+    const onWait = (wait: Wait): void => terminal.tellWait(wait);
+    const compacted = await compact(session, model, { keepMessages, signal: controller.signal, onWait });
     terminal.say(describeCompacted(compacted, keepMessages));
   } finally {
     input.onInterrupt = onInterrupt;

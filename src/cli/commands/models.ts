@@ -36,7 +36,7 @@ export async function checkNamed(shell: Shell, name: string, { json }: { json?: 
   const stop = (): void => running.abort();
   process.once('SIGINT', stop);
   try {
-    const checked = await checkModel(model, running.signal);
+    const checked = await checkModel(model, running.signal, (wait) => terminal.tellWait(wait));
     if (json === true) terminal.write(`${escapeJson(checkedJson(model.name, checked))}\n`);
     else for (const [label, value] of checkedLines(checked)) terminal.say(`${label.padEnd(11)}${value}`);
   } finally {

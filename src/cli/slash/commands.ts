@@ -21,6 +21,7 @@ export async function runSlash(
   } catch (error) {
     if (!isCofferError(error)) throw error;
     chat.terminal.tell(error.message);
+    chat.terminal.tellSaid(error);
   }
   return undefined;
 }
