@@ -104,6 +104,11 @@ export class CofferError extends Error {
   }
 }
 
+/** What a program may read of an error, as `--json` prints it. */
+export function errorFields({ code, message, reason, advice, holder, said }: CofferError): object {
+  return { code, message, reason, advice, holder, said };
+}
+
 /** Tells whether something thrown is a {@link CofferError}, of one of `codes` where any are given. */
 export function isCofferError(error: unknown, ...codes: ErrorCode[]): error is CofferError {
   return error instanceof CofferError && (codes.length === 0 || codes.includes(error.code));

@@ -1,5 +1,5 @@
+import { errorFields } from '../errors.ts';
 import type { Row } from '../session/row.ts';
-import { errorJson } from './error-json.ts';
 
 /** A row as `--json` prints it. */
 export function toJson(row: Row): object {
@@ -13,6 +13,6 @@ export function toJson(row: Row): object {
     updated: new Date(row.updated).toISOString(),
     ...{ directory, branch, worktree, project, model, messages, tasks, toolCalls },
     ...{ inputTokens, outputTokens, cost, status, pinned, archived, tags, parent, held, torn, rolledBack },
-    unreadable: unreadable && errorJson(unreadable),
+    unreadable: unreadable && errorFields(unreadable),
   };
 }

@@ -1,5 +1,4 @@
-import { CofferError } from '../errors.ts';
-import { errorJson } from './error-json.ts';
+import { CofferError, errorFields } from '../errors.ts';
 import { escapeJsonLine, escapeLine, escapeText, TextEscaper } from './escape.ts';
 
 /*
@@ -87,7 +86,7 @@ export class Terminal {
   failJson(failed: CofferError, exit: number): void {
     const { cause } = failed;
     const faults = cause instanceof AggregateError ? cause.errors.map(({ message }: Error) => message) : undefined;
-    const error = { ...errorJson(failed), exit, faults };
+    const error = { ...errorFields(failed), exit, faults };
     this.#put(this.streams.stderr, `${escapeJsonLine({ error })}\n`);
   }
 

@@ -1,11 +1,10 @@
 import { relative } from 'node:path';
-import { CofferError, type ErrorCode, isCofferError } from '../../errors.ts';
+import { CofferError, type ErrorCode, errorFields, isCofferError } from '../../errors.ts';
 import { conflictProblem, describeConflict } from '../../session/conflicts.ts';
 import { isKnown } from '../../session/event.ts';
 import type { Row } from '../../session/row.ts';
 import type { Sessions } from '../../session/sessions.ts';
 import type { Inspection, Recorded } from '../../session/shapes.ts';
-import { errorJson } from '../error-json.ts';
 import { escapeJson, shellWord } from '../escape.ts';
 import { describeSeen } from '../rows.ts';
 import { openSessions, type Shell } from '../shell.ts';
@@ -39,7 +38,7 @@ export async function doctor(
     const first = problems.find((problem) => problem !== undefined);
     terminal.say(first === undefined ? 'all is well' : 'not all is well');
     const { directory } = found;
-    const report = { directory, well: first === undefined, error: first && errorJson(first), report: lines };
+    const report = { directory, well: first === undefined, error: first && errorFields(first), report: lines };
     if (json) shell.terminal.write(`${escapeJson(report)}\n`);
     return first;
   } finally {

@@ -1,6 +1,5 @@
 import type { Checked, KnownProvider, ProviderSettings } from '../../chat/models.ts';
-import { CofferError } from '../../errors.ts';
-import { errorJson } from '../error-json.ts';
+import { CofferError, errorFields } from '../../errors.ts';
 import { escapeJson } from '../escape.ts';
 import type { Shell } from '../shell.ts';
 import type { Terminal } from '../terminal.ts';
@@ -62,7 +61,7 @@ function checkedLines({ streaming, reasoning, tools, images, contextWindow }: Ch
 
 function checkedJson(model: string, { tools, images, ...rest }: Checked): object {
   const asJson = (what: Checked['tools'] | Checked['images']): string | object =>
-    typeof what === 'string' ? what : errorJson(what);
+    typeof what === 'string' ? what : errorFields(what);
   return { model, ...rest, tools: asJson(tools), images: asJson(images) };
 }
 
