@@ -56,7 +56,9 @@ describe('a conversation that outgrows the window of its model', () => {
       stdout: 'you said one\nyou said two\nyou said three\nyou said four\n',
       code: 0,
     });
-    expect(stderr).toMatch(/summarising older messages\n(?:.*; trying again in \d s\n)*not summarised, everything is as it was: .+\n/);
+    expect(stderr).toMatch(
+      /summarising older messages\n(?:.*; trying again in \d s\n)*not summarised, everything is as it was: .+\n/,
+    );
     expect(stderr).toMatch(words);
     expect(roles(sent.at(-1) ?? [])).toEqual(['user', 'assistant', 'user', 'assistant', 'user', 'assistant', 'user']);
     expect((await recorded()).filter(({ type }) => type === 'error')).toHaveLength(1);
