@@ -143,6 +143,24 @@ describe('compact', () => {
     expect(model.asked).toEqual([]);
   });
 
+  it('is made in parts of a single message that is longer than the window', async () => {
+    await message({ role: 'user', content: `begin ${'x'.repeat(20_000)} end` });
+    await message({ role: 'assistant', content: 'seen' });
+    await message({ role: 'user', content: 'on' });
+    const model = { ...summing('s'), contextWindow: 2000 };
+    await compact(session, model, { keepMessages: 1 });
+    const told = model.asked.map((messages) => String(messages[1]?.content));
+    expect(told.length).toBeGreaterThan(3);
+    for (const text of told) expect(text.length).toBeLessThan(2000 * 2.5);
+    expect([told[0], told.at(-1)]).toEqual([expect.stringContaining('begin x'), expect.stringContaining('x end')]);
+  });
+
+  it('asks first how long a context may be, if that is not known yet', async () => {
+    await talk(6, 'x'.repeat(400));
+    const model = findingOut(1000);
+    expect(await compact(session, model)).toMatchObject({ messages: 8 });
+  });
+
   it('leaves out the beginning of what would take more than eight parts', async () => {
     await talk(500, `${'long '.repeat(40)}`);
     const model = { ...summing('s'), contextWindow: 1000 };
@@ -242,6 +260,15 @@ describe('a turn whose context is over its share of the window', () => {
     const types = session.steps.slice(-4).map((step) => step.map(({ type }) => type));
     expect(types).toEqual([['message'], ['context-warning'], ['usage', 'compaction'], ['message', 'usage']]);
     expect(model.asked[1]?.map(({ role }) => role)).toEqual(['system', 'user', 'assistant', 'user']);
+  });
+
+  it('asks first how long a context may be, if that is not known yet', async () => {
+    await talk(4);
+    await session.record({ type: 'usage', model: 'x', usage: { inputTokens: 590, outputTokens: 10, cost: null } });
+    const told: unknown[] = [];
+    const events: TurnEvents = { ...silent, onContextWarning: ({ window }) => told.push(window) };
+    await turn(session, findingOut(1000), 'next', events, idle(), options);
+    expect(told).toEqual([1000]);
   });
 
   it('does not where it is below, or where that is switched off', async () => {
@@ -381,6 +408,16 @@ function summing(summary: string, onFinish: () => void = () => undefined): Asked
       yield { type: 'text', text: summary };
       yield { type: 'finish', usage, reason: 'stop' };
       onFinish();
+    },
+  };
+}
+
+/** A model that learns only when it is asked to how long a context may be. */
+function findingOut(contextWindow: number): Asked {
+  return {
+    ...summing('s'),
+    async prepare() {
+      this.contextWindow = contextWindow;
     },
   };
 }

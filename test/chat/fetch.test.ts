@@ -1,7 +1,9 @@
 import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import { pipeline } from 'node:stream/promises';
 import { describe, expect, it } from 'vitest';
 import { patientFetch } from '../../src/chat/fetch.ts';
 import { openModel } from '../../src/chat/models.ts';
@@ -26,6 +28,24 @@ describe('patientFetch', () => {
     await expect(patientFetch(1000)(slow.url)).rejects.toThrow('fetch failed');
     late.resolve();
     expect(await (await waited).text()).toBe('at last');
+  });
+
+  it.each([
+    ['a line of more than 8 MiB', 'x'],
+    ['a reply of more than 128 MiB', `${'x'.repeat(99)}\n`],
+  ])('ends %s', async (words, piece) => {
+    const pieces = Buffer.from(piece.repeat((1024 * 1024) / piece.length));
+    await using server = await serve((_, response) => {
+      const more = function* (): Generator<Buffer, void, undefined> {
+        for (let sent = 0; sent < 200; sent++) yield pieces;
+      };
+      void pipeline(Readable.from(more()), response).catch(() => undefined); // hung up, as it should be
+    });
+    const response = await patientFetch(0)(server.url);
+    await expect(drain(response)).rejects.toMatchObject({
+      code: 'MODEL_FAILED',
+      message: `the model server sends ${words}; ask again or choose another with /model`,
+    });
   });
 
   it('follows no redirect', async () => {
@@ -93,6 +113,10 @@ describe('maxOutputTokens', () => {
     expect(bodies.map(({ max_tokens }) => max_tokens)).toEqual([expected]);
   });
 });
+
+async function drain({ body }: Response): Promise<void> {
+  for await (const _ of body ?? []);
+}
 
 async function failureOf(url: string, parts: ReplyPart[] = [], more: ProviderSettings = {}): Promise<CofferError> {
   const endpoint = findEndpoint('mine/m', { mine: { baseURL: url, ...more } }, {});

@@ -70,6 +70,15 @@ describe('a model that a server on this machine has not', () => {
     });
     expect(paths.slice(-2)).toEqual(['POST /v1/chat/completions', 'GET /v1/models']);
   });
+
+  it('is answered with the one most like it, if there is one', async () => {
+    const model = await openModel('mine/lama', { providers: { mine: { baseURL: addressOf(server) } }, env: {} });
+    const reply = model.reply([{ role: 'user', content: 'hello' }], new AbortController().signal);
+    await expect(reply[Symbol.asyncIterator]().next()).rejects.toMatchObject({
+      code: 'MODEL_UNKNOWN',
+      message: 'mine has no model "lama"; did you mean llama? it has qwen3, llama, text-embed',
+    });
+  });
 });
 
 async function list(

@@ -6,6 +6,7 @@ import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
 import { streamText } from 'ai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ChatModel, openModel, type ProviderSettings, type ReplyPart } from '../../src/chat/models.ts';
+import type { OfferedTool } from '../../src/chat/reply.ts';
 import { type CofferError, isCofferError } from '../../src/errors.ts';
 import type { Message } from '../../src/session/event.ts';
 import { type ModelServer, startModelServer } from '../support/model-server.ts';
@@ -124,6 +125,11 @@ describe.each(['openai-compatible', 'anthropic', 'ollama'] as const)('a reply ov
     const error = await failure(await open('failing'), [], cancel.signal, () => cancel.abort());
     expect(error.code).toBe('CANCELLED');
     expect(server.requests.length - before).toBe(1);
+  });
+
+  it('is told in the words of the provider, without the key', async () => {
+    server.respond('echoing', () => ({ error: { message: `no such key: ${KEY}`, type: 'error' }, status: 401 }));
+    expect(await failure(await open('echoing'))).toMatchObject({ said: 'no such key: [redacted]' });
   });
 
   it.each([
@@ -340,6 +346,65 @@ describe('usage', () => {
   });
 });
 
+describe('the cache of a prompt', () => {
+  const tools: OfferedTool[] = ['one', 'two'].map((name) => ({ name, description: name, inputSchema: {} }));
+  const talk: Message[] = [
+    { role: 'system', content: 'be brief' },
+    { role: 'user', content: 'first' },
+    { role: 'assistant', content: 'hi' },
+    { role: 'user', content: 'second' },
+    { role: 'assistant', content: [{ type: 'tool-call', toolCallId: 'c', toolName: 'one', input: {} }] },
+    {
+      role: 'tool',
+      content: [{ type: 'tool-result', toolCallId: 'c', toolName: 'one', output: { type: 'text', value: 'third' } }],
+    },
+  ];
+
+  it('may end, with Anthropic, at the system prompt, the tools and the last two turns', async () => {
+    const providers = { mock: { type: 'anthropic' as const, baseURL: server.held } };
+    const model = await openModel('mock/half', { providers, env: {} });
+    await failure(model, [], undefined, undefined, talk, tools);
+    const sent = server.requests.at(-1)?.body ?? {};
+    const { system, tools: offered, messages } = sent as Record<string, object[]>;
+    const isMarked = (part: object): boolean => JSON.stringify(part).includes('"cache_control":{"type":"ephemeral"}');
+    expect(system?.map(isMarked)).toEqual([true]);
+    expect(offered?.map(isMarked)).toEqual([false, true]);
+    expect(messages?.map(isMarked)).toEqual([false, false, true, false, true]);
+  });
+
+  it('is counted', async () => {
+    const usages = {
+      'openai-compatible': { prompt_tokens: 9, completion_tokens: 2, prompt_tokens_details: { cached_tokens: 6 } },
+      anthropic: { input_tokens: 3, cache_read_input_tokens: 6, cache_creation_input_tokens: 0, output_tokens: 2 },
+    };
+    for (const [type, usage] of Object.entries(usages)) {
+      const events =
+        type === 'anthropic'
+          ? [
+              { type: 'message_start', message: { id: 'x', type: 'message', role: 'assistant', content: [], usage } },
+              { type: 'content_block_start', index: 0, content_block: { type: 'text', text: 'hi' } },
+              { type: 'content_block_stop', index: 0 },
+              { type: 'message_delta', delta: { stop_reason: 'end_turn' }, usage: { output_tokens: 2 } },
+              { type: 'message_stop' },
+            ]
+          : [{ id: 'x', choices: [{ index: 0, delta: { content: 'hi' }, finish_reason: 'stop' }], usage }];
+      const site = createHttpServer((_, response) => {
+        response.writeHead(200, { 'content-type': 'text/event-stream' });
+        for (const event of events) {
+          const name = 'type' in event ? `event: ${event.type}\n` : '';
+          response.write(`${name}data: ${JSON.stringify(event)}\n\n`);
+        }
+        response.end();
+      });
+      await new Promise<void>((resolve) => site.listen(0, '127.0.0.1', resolve));
+      const settings = { type: type as 'anthropic', baseURL: `http://127.0.0.1:${portOf(site)}/v1` };
+      const parts = await all(await openModel('mock/x', { providers: { mock: settings }, env: {} }), hello);
+      site.close();
+      expect(parts.at(-1)).toMatchObject({ usage: { inputTokens: 9, cachedTokens: 6, outputTokens: 2 } });
+    }
+  });
+});
+
 describe('what a request gives away inside the process', () => {
   const channel = tracingChannel('ai:telemetry');
 
@@ -378,9 +443,10 @@ async function failure(
   signal: AbortSignal = new AbortController().signal,
   onPart: () => void = () => undefined,
   messages: readonly Message[] = hello,
+  tools?: readonly OfferedTool[],
 ): Promise<CofferError> {
   try {
-    for await (const part of model.reply(messages, signal)) {
+    for await (const part of model.reply(messages, signal, tools)) {
       parts.push(part);
       onPart();
     }

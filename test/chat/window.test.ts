@@ -45,6 +45,7 @@ describe('askWindow', () => {
       12_000,
     ],
     ['OpenRouter', { '/v1/models': { data: [{ id: 'm', context_length: 9000 }] } }, 9000],
+    ['Groq', { '/v1/models': { data: [{ id: 'm', context_window: 9001 }] } }, 9001],
     ['one that says nothing of it', { '/v1/models': { data: [{ id: 'm' }] } }, undefined],
     ['one that says nonsense', { '/v1/models': { data: [{ id: 'm', context_length: -1 }] }, '/props': 7 }, undefined],
     ['something else', {}, undefined],
@@ -58,6 +59,11 @@ describe('askWindow', () => {
     const endpoint = { ...endpointOf(server.url), isLocal: false, apiKey: 'secret' };
     expect(await askWindow(endpoint, idle())).toBe(9000);
     expect(server.asked).toEqual(['GET /v1/models Bearer secret']);
+  });
+
+  it('waits no longer than two seconds for a server that hangs', async () => {
+    await using server = await serve(undefined);
+    expect(await askWindow(endpointOf(server.url), idle())).toBe(undefined);
   });
 
   it('has no answer of a server that hangs, once it is cancelled', async () => {

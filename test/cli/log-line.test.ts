@@ -121,6 +121,8 @@ describe('amounts', () => {
     expect(describeTokens({ ...unused, requests: 3, inputTokens: 5, unknownTokens: 2 })).toBe(
       '5 in, unknown out and 2 requests unknown',
     );
+    const cached = { ...unused, requests: 1, inputTokens: 1200, cachedTokens: 1000, outputTokens: 3 };
+    expect(describeTokens(cached)).toBe('1,200 in (1,000 cached), 3 out');
     expect([describeTokens(unused), describeCost(unused)]).toEqual(['none', 'none']);
     expect(describeTokens({ ...unused, requests: 1, unknownTokens: 1 })).toBe('unknown');
   });
