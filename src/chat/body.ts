@@ -1,9 +1,9 @@
-/** Texts shorter than this are written anew each time, in characters. */
+/** Shorter texts are not cached; in characters. */
 const SHORT = 100;
 
 /**
- * Writes requests as JSON in UTF-8. What a text looks like there is kept until the next request, which has it again: of a long conversation
- * little more is written than what is new in it.
+ * Serialises requests as JSON in UTF-8. It caches the bytes of each text until the next request, which usually repeats most of them, so that
+ * a long conversation is not encoded again for every prompt.
  */
 export class RequestWriter {
   #texts = new Map<string, Buffer<ArrayBuffer>>();

@@ -142,7 +142,7 @@ export function isLoopback(baseURL: string): boolean {
   return /^(localhost|.+\.localhost|127(\.\d+){3}|\[::1\]|\[::ffff:7f[\da-f]{2}:[\da-f]{1,4}\])$/.test(host);
 }
 
-/** The address of a server on which the API that settings name is one of several. */
+/** The server's root address: `baseURL` without the trailing `/v1`. */
 export function serverAddress(baseURL: string): string {
   return baseURL.replace(/\/$/, '').replace(/\/v1$/, '');
 }

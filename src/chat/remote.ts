@@ -201,7 +201,7 @@ async function languageModel(
     baseURL,
     includeUsage: true,
     ...key,
-    // The SDK would write the request as one string: it gets an empty one to write.
+    // The SDK would serialise the request as a single string, so it gets an empty object, and `fetch` sends our bytes.
     transformRequestBody(body) {
       bytes = writer.write(requestFor(endpoint, body));
       return {};

@@ -13,7 +13,7 @@ export type ReplyPart =
   | { type: 'wait'; seconds: number; error: CofferError }
   | { type: 'finish'; usage: Usage; reason: string };
 
-/** A request that failed is made again in so many seconds. */
+/** Says that a failed request is retried in `seconds`. */
 export type Wait = Extract<ReplyPart, { type: 'wait' }>;
 
 /** A tool as a model is told of it. */

@@ -249,7 +249,7 @@ function linesOf(input: Buffer): Buffer[] {
   return lines;
 }
 
-/** The value of JSON in UTF-8; undefined, which JSON has no word for, where it is none. A byte order mark is part of a line, not of a summary. */
+/** Parses JSON in UTF-8; undefined if it is not valid. Set `ignoreBOM` to keep a byte order mark as part of the text, as events do. */
 function parsed(json: Buffer, ignoreBOM = false): unknown {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM }).decode(json));
