@@ -1,5 +1,5 @@
 import { setTimeout } from 'node:timers/promises';
-import type { LanguageModel, LanguageModelUsage, ModelMessage, ToolSet } from 'ai';
+import type { LanguageModelV4, LanguageModelV4CallOptions, LanguageModelV4Usage } from '@ai-sdk/provider';
 import { CofferError } from '../errors.ts';
 import type { FromProvider, Message, Usage } from '../session/event.ts';
 import { RequestWriter } from './body.ts';
@@ -12,6 +12,7 @@ import { type Endpoint, quote } from './providers.ts';
 import { forProtocol, ReasoningFields } from './reasoning.ts';
 import { type ChatModel, DEFAULT_WINDOW, type OfferedTool, type ReplyPart } from './reply.ts';
 import { retryIn } from './retry.ts';
+import { toPrompt, toTools } from './sdk.ts';
 import { Blocks, callOf, isOfBlock, optionsOf } from './stream.ts';
 import { askWindow, knownWindow } from './window.ts';
 
@@ -98,38 +99,28 @@ async function* request(
   { messages, tools, fetch, writer }: Question,
   signal: AbortSignal,
 ): AsyncGenerator<ReplyPart, void, undefined> {
-  const { streamText } = await sdk();
+  const model = await languageModel(endpoint, { fetch, writer });
   signal.throwIfAborted();
-  const result = streamText({
-    model: await languageModel(endpoint, { fetch, writer }),
+  const { stream } = await model.doStream({
+    prompt: toPrompt(withCache(forProtocol(messages, endpoint), endpoint)),
     ...(endpoint.maxOutputTokens !== undefined && { maxOutputTokens: endpoint.maxOutputTokens }),
-    messages: withCache(forProtocol(messages, endpoint), endpoint) as ModelMessage[],
-    ...(tools === undefined || tools.length === 0 ? {} : { tools: await offer(tools, endpoint) }),
-    allowSystemInMessages: true,
+    ...(tools !== undefined && tools.length > 0 && offer(tools, endpoint)),
     abortSignal: signal,
-    maxRetries: 0,
-    telemetry: { isEnabled: false },
-    experimental_download: refuseDownload,
     includeRawChunks: endpoint.type !== 'anthropic',
-    onError() {
-      // Every error is also a part of the stream; without this the SDK prints it, request and all.
-    },
   });
-  let usage = unknownUsage;
   const fields = new ReasoningFields();
   const blocks = new Blocks(fields);
-  for await (const part of result.stream) {
+  for await (const part of stream) {
+    signal.throwIfAborted();
     if (part.type === 'raw') fields.see(part.rawValue);
     else if (isOfBlock(part)) yield* blocks.take(part);
     else if (part.type === 'tool-call') yield callOf(part);
     else if (part.type === 'error') throw part.error;
-    else if (part.type === 'abort') signal.throwIfAborted();
-    else if (part.type === 'finish-step') usage = usageOf(part.usage, endpoint);
     else if (part.type === 'finish') {
-      const reason: string = part.finishReason;
+      const reason = part.finishReason.unified;
       if (reason === 'interrupted' || reason === 'error') break;
       if (fields.details !== undefined) yield { type: 'reasoning', text: '', ...optionsOf(fields.details) };
-      yield { type: 'finish', usage, reason };
+      yield { type: 'finish', usage: usageOf(part.usage, endpoint), reason };
       return;
     }
   }
@@ -150,21 +141,15 @@ async function nameModels(fault: CofferError, endpoint: Endpoint): Promise<Coffe
   });
 }
 
-async function sdk(): Promise<typeof import('ai')> {
-  const ai = await import('ai');
-  globalThis.AI_SDK_LOG_WARNINGS = false;
-  return ai;
-}
-
-/** Without anything to execute, so that the SDK ends with the calls. Their input is checked by whoever runs them. */
-async function offer(tools: readonly OfferedTool[], { type }: Endpoint): Promise<ToolSet> {
-  const { jsonSchema, tool } = await sdk();
-  const offered: ToolSet = {};
-  for (const [at, { name, description, inputSchema }] of tools.entries()) {
-    const marked = type === 'anthropic' && at === tools.length - 1 ? { providerOptions: CACHED } : {};
-    offered[name] = tool({ description, inputSchema: jsonSchema<unknown>(inputSchema), ...marked }) as ToolSet[string];
-  }
-  return offered;
+/** The tools of a request. What they are called with is checked by whoever runs them. */
+function offer(
+  tools: readonly OfferedTool[],
+  { type }: Endpoint,
+): Pick<LanguageModelV4CallOptions, 'tools' | 'toolChoice'> {
+  return {
+    tools: toTools(tools, type === 'anthropic' ? { providerOptions: CACHED } : {}),
+    toolChoice: { type: 'auto' },
+  };
 }
 
 /** Where Anthropic's cache of the prompt may end; a request has at most four of these. */
@@ -181,11 +166,10 @@ function withCache(messages: readonly Message[], { type }: Endpoint): readonly (
   return messages.map((message, at) => (ends.has(at) ? { ...message, providerOptions: CACHED } : message));
 }
 
-// A model object, never a name: the SDK takes a name to its vendor's gateway.
 async function languageModel(
   endpoint: Endpoint,
   { fetch, writer }: Pick<Question, 'fetch' | 'writer'>,
-): Promise<LanguageModel> {
+): Promise<LanguageModelV4> {
   const { provider, model, type, baseURL, apiKey } = endpoint;
   if (type === 'anthropic') {
     const { createAnthropic } = await import('@ai-sdk/anthropic');
@@ -225,23 +209,15 @@ function renameLimit({ max_tokens, ...body }: Record<string, unknown>): Record<s
   return max_tokens === undefined ? body : { ...body, max_completion_tokens: max_tokens };
 }
 
-/** The SDK asks for nothing if there is no address; contextOf leaves those out, and this is in case it didn't. */
-async function refuseDownload(requests: readonly unknown[]): Promise<null[]> {
-  if (requests.length === 0) return [];
-  throw new CofferError('MODEL_FAILED', 'the conversation has a file that is only an address, and coffer fetches none');
-}
-
-const unknownUsage: Usage = { inputTokens: null, outputTokens: null, cost: null };
-
-function usageOf(usage: LanguageModelUsage, endpoint: Endpoint): Usage {
-  const { inputTokens, inputTokenDetails, outputTokens, raw } = usage;
+function usageOf(usage: LanguageModelV4Usage, endpoint: Endpoint): Usage {
+  const { inputTokens, outputTokens, raw } = usage;
   // The SDK makes 0 of a count that an OpenAI-compatible server leaves out.
   const given = (name: string): boolean => endpoint.type === 'anthropic' || raw?.[name] != null;
   const known = {
-    inputTokens: given('prompt_tokens') ? countOf(inputTokens) : null,
-    outputTokens: given('completion_tokens') ? countOf(outputTokens) : null,
+    inputTokens: given('prompt_tokens') ? countOf(inputTokens.total) : null,
+    outputTokens: given('completion_tokens') ? countOf(outputTokens.total) : null,
   };
-  const cached = countOf(inputTokenDetails.cacheReadTokens) ?? 0;
+  const cached = countOf(inputTokens.cacheRead) ?? 0;
   return {
     ...known,
     ...(cached > 0 && { cachedTokens: cached }),
@@ -261,7 +237,7 @@ function costOf({ inputTokens, outputTokens }: Omit<Usage, 'cost'>, { price }: E
 }
 
 /** OpenRouter says what a request cost, in US dollars; of others it is not known in what they count. */
-function reportedCost(raw: LanguageModelUsage['raw'], { provider, baseURL }: Endpoint): number | null {
+function reportedCost(raw: LanguageModelV4Usage['raw'], { provider, baseURL }: Endpoint): number | null {
   const isOpenRouter = provider === 'openrouter' || /(^|\.)openrouter\.ai$/.test(URL.parse(baseURL)?.hostname ?? '');
   const cost = raw?.['cost'];
   return isOpenRouter && typeof cost === 'number' && Number.isFinite(cost) && cost >= 0 ? cost : null;

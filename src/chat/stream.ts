@@ -1,10 +1,8 @@
-import type { TextStreamPart, ToolSet } from 'ai';
 import type { FromProvider, ProviderOptions } from '../session/event.ts';
 import type { ReasoningFields } from './reasoning.ts';
 import type { ReplyPart } from './reply.ts';
+import type { StreamPart } from './sdk.ts';
 
-/** A part of the SDK's stream. */
-export type StreamPart = TextStreamPart<ToolSet>;
 /** A part of a block of text or reasoning. */
 export type BlockPart = Extract<StreamPart, { type: `${'text' | 'reasoning'}-${'start' | 'delta' | 'end'}` }>;
 
@@ -26,7 +24,7 @@ export class Blocks {
   *take(part: BlockPart): Generator<ReplyPart, void, undefined> {
     const type = part.type.startsWith('text') ? 'text' : 'reasoning';
     if (part.type.endsWith('-start')) this.#begins = this.#last?.startsWith(type) === true;
-    const text = 'text' in part ? part.text : '';
+    const text = 'delta' in part ? part.delta : '';
     const kept = type === 'reasoning' && text !== '' ? this.#fields.options : undefined;
     const options = optionsOf(kept, part.providerMetadata);
     if (text === '' && options.providerOptions === undefined) return;
@@ -39,13 +37,18 @@ export class Blocks {
 /** A call as it was made; input that can't be recorded is replaced by words. */
 export function callOf(part: Extract<StreamPart, { type: 'tool-call' }>): ReplyPart {
   const { toolCallId, toolName, providerMetadata } = part;
-  return {
-    type: 'tool-call',
-    toolCallId,
-    toolName,
-    input: unfit(part.input) ?? part.input,
-    ...optionsOf(providerMetadata),
-  };
+  const input = inputOf(part.input);
+  return { type: 'tool-call', toolCallId, toolName, input: unfit(input) ?? input, ...optionsOf(providerMetadata) };
+}
+
+/** Reads the arguments of a call; many models send an empty text where there are none. */
+function inputOf(text: string): unknown {
+  if (text.trim() === '') return {};
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text; // whoever runs the call tells the model
+  }
 }
 
 /** What has to be sent back with a part, as its field; no field if there is nothing. */

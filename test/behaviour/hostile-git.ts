@@ -361,7 +361,7 @@ export const HOSTILE: readonly Hostile[] = [
   {
     name: 'packages by the names of coffer’s own',
     make({ directory, evil }) {
-      const names = ['keytar', 'zod', 'commander', 'marked', 'ai', 'coffer', '@ai-sdk/anthropic', 'env-paths'];
+      const names = ['keytar', 'zod', 'commander', 'marked', 'diff', 'coffer', '@ai-sdk/anthropic', 'env-paths'];
       for (const name of names) {
         const folder = join(directory, 'node_modules', name);
         mkdirSync(folder, { recursive: true });

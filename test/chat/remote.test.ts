@@ -1,9 +1,6 @@
-import { tracingChannel } from 'node:diagnostics_channel';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer, type Server } from 'node:net';
 import { inspect } from 'node:util';
-import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
-import { streamText } from 'ai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ChatModel, openModel, type ProviderSettings, type ReplyPart } from '../../src/chat/models.ts';
 import type { OfferedTool } from '../../src/chat/reply.ts';
@@ -249,28 +246,14 @@ describe.each(['openai-compatible', 'anthropic', 'ollama'] as const)('a reply ov
 
   it('never takes a file from its address', async () => {
     const other = await listener();
-    const data = `http://127.0.0.1:${other.port}/picture.mp3`;
+    const data = `http://127.0.0.1:${other.port}/picture.png`;
     const content = [
       { type: 'text' as const, text: 'look' },
-      { type: 'file' as const, mediaType: 'audio/mpeg', data },
+      { type: 'file' as const, mediaType: 'image/png', data },
     ];
-    const error = await failure(await open('reply'), [], undefined, undefined, [{ role: 'user', content }]);
-    expect(error).toMatchObject({ code: 'MODEL_FAILED', message: expect.stringContaining('coffer fetches none') });
+    await all(await open('reply'), [{ role: 'user', content }]);
     expect(other.connections()).toBe(0);
     other.close();
-  });
-
-  it('is not asked of the gateway, whatever the environment says', async () => {
-    const before = server.requests.length;
-    process.env['AI_GATEWAY_API_KEY'] = 'canary-gateway-key';
-    try {
-      await all(await open('reply'), hello);
-    } finally {
-      delete process.env['AI_GATEWAY_API_KEY'];
-    }
-    const sent = server.requests.slice(before);
-    expect(sent.length).toBe(1);
-    expect(JSON.stringify(sent)).not.toContain('canary-gateway-key');
   });
 });
 
@@ -401,27 +384,6 @@ describe('the cache of a prompt', () => {
       const parts = await all(await openModel('mock/x', { providers: { mock: settings }, env: {} }), hello);
       site.close();
       expect(parts.at(-1)).toMatchObject({ usage: { inputTokens: 9, cachedTokens: 6, outputTokens: 2 } });
-    }
-  });
-});
-
-describe('what a request gives away inside the process', () => {
-  const channel = tracingChannel('ai:telemetry');
-
-  it('is nothing on the telemetry channel of the SDK', async () => {
-    const heard: unknown[] = [];
-    const listen = (message: unknown): void => void heard.push(message);
-    channel.start.subscribe(listen);
-    try {
-      const providers = { mock: { baseURL: server.openai } };
-      await all(await openModel('mock/reply', { providers, env: {} }), hello);
-      expect(heard).toEqual([]);
-      // The same listener hears of a request that leaves telemetry as it comes.
-      const model = createOpenAICompatible({ name: 'mock', baseURL: server.openai })('reply');
-      await streamText({ model, prompt: 'hello' }).text;
-      expect(heard.length).toBeGreaterThan(0);
-    } finally {
-      channel.start.unsubscribe(listen);
     }
   });
 });
