@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node
 import { join } from 'node:path';
 import { constants, zstdCompressSync } from 'node:zlib';
 import { MemoryKeyring } from '../src/keyring/memory.ts';
-import { type Event, encodeEvents } from '../src/session/event.ts';
+import { type Event, encodeEvents } from '../src/session/event/event.ts';
 import { openVault } from '../src/session/open-vault.ts';
 import type { Sessions } from '../src/session/sessions.ts';
 import type { Line, Measure, Size } from './part.ts';

@@ -1,7 +1,7 @@
 import { existsSync, lstatSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Row } from '../src/session/row.ts';
+import type { Row } from '../src/session/list/row.ts';
 import { realistic } from '../test/support/vast.ts';
 import { interleave, type Spread, spreadOf, type Task } from './measure.ts';
 import type { Curve, Line, Measure, Part } from './part.ts';

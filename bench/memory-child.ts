@@ -1,5 +1,5 @@
-import { demoModel } from '../src/chat/demo.ts';
 import { turn } from '../src/chat/loop.ts';
+import { demoModel } from '../src/chat/models/demo.ts';
 import { Transcript } from './transcript.ts';
 import { type Filled, openFilled } from './vaults.ts';
 import { answer } from './vaults-fork.ts';

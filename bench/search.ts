@@ -1,7 +1,7 @@
 import { existsSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import type { NewEvent } from '../src/session/event.ts';
-import { type Found, search, wantedText } from '../src/session/search.ts';
+import type { NewEvent } from '../src/session/event/event.ts';
+import { type Found, search, wantedText } from '../src/session/search/search.ts';
 import { realistic } from '../test/support/vast.ts';
 import { interleave, type Spread, spreadOf, type Task } from './measure.ts';
 import type { Line, Measure, Part } from './part.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Chain } from '../src/envelope/chain.ts';
 import { VaultKey } from '../src/envelope/key.ts';
 import { sealFrame } from '../src/envelope/seal.ts';
-import type { Event } from '../src/session/event.ts';
+import type { Event } from '../src/session/event/event.ts';
 import type { Sessions } from '../src/session/sessions.ts';
 import type { Task } from './measure.ts';
 import type { OpenPeer, Peer } from './peers/peer.ts';

@@ -1,6 +1,6 @@
 import { closeSync, fdatasyncSync, openSync, readFileSync, readSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Event, NewEvent } from '../src/session/event.ts';
+import type { Event, NewEvent } from '../src/session/event/event.ts';
 import type { Session } from '../src/session/session.ts';
 import type { Sessions } from '../src/session/sessions.ts';
 import { eventsOf, Transcript } from './transcript.ts';

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { NewEvent } from '../src/session/event.ts';
+import type { NewEvent } from '../src/session/event/event.ts';
 import { LANGUAGES } from './words.ts';
 
 const MODEL = 'demo/echo';
@@ -162,9 +162,9 @@ const OUTPUTS: readonly ((of: Transcript) => string)[] = [
 
 const SOURCES: readonly { path: string; lines: readonly string[] }[] = [
   'src/vault/vault.ts',
-  'src/vault/seen.ts',
+  'src/vault/marks/seen.ts',
   'src/session/sessions.ts',
-  'src/session/event.ts',
+  'src/session/event/event.ts',
   'src/envelope/format.ts',
   'src/files/replace.ts',
   'src/cli/repl.ts',

@@ -13,13 +13,13 @@ export type {
   Status,
   UnknownEvent,
   Usage,
-} from './session/event.ts';
+} from './session/event/event.ts';
+export type { Row } from './session/list/row.ts';
+export type { Summary } from './session/list/summary.ts';
 export { type OpenOptions, openVault, recoverVault } from './session/open-vault.ts';
 export type { Unsaved } from './session/origin.ts';
-export type { Row } from './session/row.ts';
 export type { Session } from './session/session.ts';
 export type { Sessions } from './session/sessions.ts';
 export type { Beginning, Inspection, KeyState, Recorded, SeenReport } from './session/shapes.ts';
 export type { State } from './session/state.ts';
-export type { Summary } from './session/summary.ts';
-export type { KeySlots, SlotRow, WaysIn } from './vault/key-slots.ts';
+export type { KeySlots, SlotRow, WaysIn } from './vault/keys/slots/key-slots.ts';

@@ -4,7 +4,13 @@ import { extname, isAbsolute, join, relative, sep } from 'node:path';
 import { type ManualChunkMeta, type OutputChunk, type Plugin, rollup } from 'rollup';
 
 /** Small modules that are imported from everywhere: in a later file, each importer would have to load all of that file. */
-const SHARED: readonly string[] = ['cli/rows', 'cli/slash/parse', 'chat/providers', 'session/select', 'session/state'];
+const SHARED: readonly string[] = [
+  'terminal/rows',
+  'cli/slash/parse',
+  'chat/models/providers',
+  'session/list/select',
+  'session/state',
+];
 
 /**
  * The files that a start loads, in this order: each has the modules named here and all that they import statically, except those that
@@ -13,15 +19,15 @@ const SHARED: readonly string[] = ['cli/rows', 'cli/slash/parse', 'chat/provider
  */
 const FILES: Readonly<Record<string, readonly string[]>> = {
   // Loaded before the compile cache is switched on, and all that --version needs.
-  terminal: ['cli/terminal', 'cli/descriptors', 'errors'],
+  terminal: ['terminal/terminal', 'cli/descriptors', 'errors'],
   // What every command needs until it asks for the key, and the list, which adds little.
   start: [
-    ...['cli/run', 'cli/signals', 'cli/settings', 'cli/shell', 'cli/commands/sessions', 'session/project'],
-    ...['vault/anticipate', 'keyring/early', ...SHARED],
+    ...['cli/run', 'cli/signals', 'settings/settings', 'cli/shell', 'cli/commands/sessions', 'session/project/project'],
+    ...['vault/keys/anticipate', 'keyring/early', ...SHARED],
   ],
   // Loaded while the keychain answers.
-  vault: ['cli/input', 'session/open-vault', 'vault/network-warning'],
-  chat: ['cli/commands/chat', 'chat/models', 'cli/elsewhere'],
+  vault: ['terminal/input', 'session/open-vault', 'vault/network-warning'],
+  chat: ['cli/commands/chat', 'chat/models/models', 'cli/elsewhere'],
   program: ['cli/program', 'cli/program/'],
 };
 

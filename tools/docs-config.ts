@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Key, keyNames, keyOf, priceParts, providerParts, variableOf } from '../src/cli/settings-keys.ts';
+import { type Key, keyNames, keyOf, priceParts, providerParts, variableOf } from '../src/settings/keys.ts';
 
 /** Where {@link configMarkdown} belongs. */
 export const configPath: string = join(import.meta.dirname, '../docs/config.md');
@@ -27,7 +27,7 @@ ${closing}`;
 
 const opening = `# Settings
 
-<!-- written by tools/docs.ts from src/cli/settings-keys.ts -->
+<!-- written by tools/docs.ts from src/settings/keys.ts -->
 
 All settings are optional. They are in \`settings.json\`, in the platform's place for settings (\`~/.config/coffer\` on Linux;
 \`COFFER_CONFIG_DIR\` overrides it; \`coffer config path\` shows it). \`coffer config list\` shows every setting with its value and what says

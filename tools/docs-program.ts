@@ -4,7 +4,7 @@ import { examplesOf } from '../src/cli/program/describe.ts';
 import { allGroups } from '../src/cli/program/groups.ts';
 import { describeProgram } from '../src/cli/program.ts';
 import { commands as slashCommands } from '../src/cli/slash/commands.ts';
-import { Terminal } from '../src/cli/terminal.ts';
+import { Terminal } from '../src/terminal/terminal.ts';
 
 /** One command as its help has it. */
 export interface CommandDoc {

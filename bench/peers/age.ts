@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Decrypter, Encrypter, generateIdentity, identityToRecipient } from 'age-encryption';
 import writeFileAtomic from 'write-file-atomic';
-import { encodeEvents } from '../../src/session/event.ts';
+import { encodeEvents } from '../../src/session/event/event.ts';
 import type { Peer } from './peer.ts';
 
 /**

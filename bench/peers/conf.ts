@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import Conf from 'conf';
-import type { Event } from '../../src/session/event.ts';
+import type { Event } from '../../src/session/event/event.ts';
 import type { Peer } from './peer.ts';
 
 /**

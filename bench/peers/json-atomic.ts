@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
-import type { Event } from '../../src/session/event.ts';
+import type { Event } from '../../src/session/event/event.ts';
 import type { Peer } from './peer.ts';
 
 /**

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { encodeEvents } from '../../src/session/event.ts';
+import { encodeEvents } from '../../src/session/event/event.ts';
 import type { Peer } from './peer.ts';
 
 /** A line of JSON for each event, appended to a file that stays open, as Codex keeps its sessions: nothing is flushed. Plaintext. */

@@ -1,4 +1,4 @@
-import type { Event } from '../../src/session/event.ts';
+import type { Event } from '../../src/session/event/event.ts';
 
 /** Another way to keep a session on disk, one file each in this folder. */
 export interface Peer {

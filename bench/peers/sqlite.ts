@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import type { Event } from '../../src/session/event.ts';
+import type { Event } from '../../src/session/event/event.ts';
 import type { Peer } from './peer.ts';
 
 /** The table that both databases keep events in; no index but the key, which is the cheapest for them. */

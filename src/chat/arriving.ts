@@ -1,5 +1,5 @@
 import { CofferError } from '../errors.ts';
-import type { NewEvent, Part, ProviderOptions, Usage } from '../session/event.ts';
+import type { NewEvent, Part, ProviderOptions, Usage } from '../session/event/event.ts';
 import type { Session } from '../session/session.ts';
 import type { ReplyPart } from './reply.ts';
 

@@ -1,4 +1,4 @@
-import type { Message, NewEvent } from '../session/event.ts';
+import type { Message, NewEvent } from '../session/event/event.ts';
 import type { Call, ReplySession } from './arriving.ts';
 import { outputText } from './context.ts';
 import type { Approve, ToolBox, ToolSession } from './tools/toolbox.ts';

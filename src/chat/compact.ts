@@ -1,11 +1,11 @@
 import { CofferError, isCofferError } from '../errors.ts';
-import { type FilePart, nameOfFile, readAttachment } from '../session/attachment.ts';
-import type { Message, NewEvent, Part, Usage } from '../session/event.ts';
+import { type FilePart, nameOfFile, readAttachment } from '../session/event/attachment.ts';
+import type { Message, NewEvent, Part, Usage } from '../session/event/event.ts';
 import type { Session } from '../session/session.ts';
 import { cutOff, faultOf } from './arriving.ts';
 import { type Conversation, estimate, outputText, replacedCount, tokensOf } from './context.ts';
-import { cancelled } from './faults.ts';
 import type { ChatModel, Wait } from './reply.ts';
+import { cancelled } from './wire/faults.ts';
 
 /** What a compaction needs of a session. */
 export type CompactSession = Pick<Session, 'record' | 'state'>;

@@ -1,5 +1,5 @@
-import { type FilePart, nameOfFile, readAttachment } from '../session/attachment.ts';
-import type { Instructions, Message, Part } from '../session/event.ts';
+import { type FilePart, nameOfFile, readAttachment } from '../session/event/attachment.ts';
+import type { Instructions, Message, Part } from '../session/event/event.ts';
 import type { State } from '../session/state.ts';
 import { shortenForModel } from './tools/shorten.ts';
 

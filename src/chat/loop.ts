@@ -1,5 +1,5 @@
 import { CofferError, isCofferError } from '../errors.ts';
-import type { Message, Part } from '../session/event.ts';
+import type { Message, Part } from '../session/event/event.ts';
 import { type Arrived, ArrivingReply, type Call, faultOf, type ReplySession } from './arriving.ts';
 import { type CallEnd, notBegun, runCalls } from './calls.ts';
 import { type Compacted, compact, isOver } from './compact.ts';

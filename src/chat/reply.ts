@@ -1,5 +1,5 @@
 import type { CofferError } from '../errors.ts';
-import type { FromProvider, Message, Usage } from '../session/event.ts';
+import type { FromProvider, Message, Usage } from '../session/event/event.ts';
 
 /**
  * A piece of a reply as it arrives. `wait` comes before anything else: the request failed with `error` and is made again in `seconds`. Text and reasoning come in blocks: `begins` starts a new one, and `providerOptions` are added to those

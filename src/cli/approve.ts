@@ -1,10 +1,10 @@
 import { setImmediate } from 'node:timers/promises';
 import { styleText } from 'node:util';
 import type { Approve, ToolBox } from '../chat/tools/toolbox.ts';
-import type { Approval } from '../session/event.ts';
+import type { Approval } from '../session/event/event.ts';
+import { escapeLine } from '../terminal/escape.ts';
+import type { Keys, Screen } from '../terminal/input-streams.ts';
 import type { Chat } from './chat.ts';
-import { escapeLine } from './escape.ts';
-import type { Keys, Screen } from './input-streams.ts';
 import type { Workplace } from './resuming.ts';
 
 type Request = Parameters<Approve>[0];

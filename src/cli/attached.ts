@@ -1,6 +1,6 @@
 import type { PromptContent } from '../chat/loop.ts';
-import type { FilePart } from '../session/attachment.ts';
-import { describeBytes } from './amounts.ts';
+import type { FilePart } from '../session/event/attachment.ts';
+import { describeBytes } from '../terminal/amounts.ts';
 import { approverOf, boxOf } from './approve.ts';
 import type { Chat } from './chat.ts';
 

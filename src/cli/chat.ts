@@ -1,16 +1,16 @@
-import type { ChatModel, ProviderSettings } from '../chat/models.ts';
+import type { ChatModel, ProviderSettings } from '../chat/models/models.ts';
 import { CofferError, isCofferError } from '../errors.ts';
-import type { Instructions } from '../session/event.ts';
+import type { Instructions } from '../session/event/event.ts';
+import type { Row } from '../session/list/row.ts';
 import type { Unsaved } from '../session/origin.ts';
-import type { Surroundings } from '../session/project.ts';
-import type { Row } from '../session/row.ts';
+import type { Surroundings } from '../session/project/project.ts';
 import type { Session } from '../session/session.ts';
 import type { Sessions } from '../session/sessions.ts';
-import type { Input } from './input.ts';
+import type { Settings } from '../settings/settings.ts';
+import type { Input } from '../terminal/input.ts';
+import { clock, countMessages } from '../terminal/rows.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 import type { Workplace } from './resuming.ts';
-import { clock, countMessages } from './rows.ts';
-import type { Settings } from './settings.ts';
-import type { Terminal } from './terminal.ts';
 
 /** What a chat is begun with. */
 export interface ChatParts {
@@ -179,7 +179,7 @@ export class Chat {
 
   /** Lets another model answer from now on. Throws `MODEL_UNKNOWN`, `MODEL_KEY_MISSING`, `MODEL_ELSEWHERE`, `SETTINGS_INVALID`. */
   async choose(name: string): Promise<void> {
-    const { openModel } = await import('../chat/models.ts');
+    const { openModel } = await import('../chat/models/models.ts');
     const model = await openModel(name, { ...this.settings, env: this.env });
     await this.#requireMaySend(model.name);
     this.#model = model;

@@ -1,9 +1,9 @@
 import { CofferError } from '../errors.ts';
 import type { State } from '../session/state.ts';
-import type { Input } from './input.ts';
-import { countMessages } from './rows.ts';
-import type { Settings } from './settings.ts';
-import type { Terminal } from './terminal.ts';
+import type { Settings } from '../settings/settings.ts';
+import type { Input } from '../terminal/input.ts';
+import { countMessages } from '../terminal/rows.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 
 /**
  * Looks whether a conversation may go to a model: all of it is sent there with the next prompt. From a model on this machine to one
@@ -20,7 +20,7 @@ export async function requireMaySend(
     readonly yes: boolean;
   },
 ): Promise<void> {
-  const { isLocalModel } = await import('../chat/models.ts');
+  const { isLocalModel } = await import('../chat/models/models.ts');
   const { providers, localOnly } = asked.settings;
   if (isLocalModel(to, providers) === true) return;
   if (localOnly) {

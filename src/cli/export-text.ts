@@ -1,7 +1,7 @@
-import { type Event, isKnown, type KnownEvent, type Message, type Parent, type Part } from '../session/event.ts';
+import { type Event, isKnown, type KnownEvent, type Message, type Parent, type Part } from '../session/event/event.ts';
+import type { Summary } from '../session/list/summary.ts';
 import type { State } from '../session/state.ts';
-import type { Summary } from '../session/summary.ts';
-import { escapeJson, escapeJsonLine, escapeLine, escapeText } from './escape.ts';
+import { escapeJson, escapeJsonLine, escapeLine, escapeText } from '../terminal/escape.ts';
 
 /** The forms of an export. */
 export const FORMATS = ['markdown', 'json', 'jsonl'] as const;

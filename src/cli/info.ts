@@ -1,9 +1,9 @@
-import type { Instructions } from '../session/event.ts';
-import type { Child, Info } from '../session/info.ts';
-import type { Row } from '../session/row.ts';
-import { describeBytes, describeCost, describeCount, describeTokens } from './amounts.ts';
-import { describePermission } from './permission-words.ts';
-import { ago, clock } from './rows.ts';
+import type { Instructions } from '../session/event/event.ts';
+import type { Child, Info } from '../session/list/info.ts';
+import type { Row } from '../session/list/row.ts';
+import { describeBytes, describeCost, describeCount, describeTokens } from '../terminal/amounts.ts';
+import { describePermission } from '../terminal/permission-words.ts';
+import { ago, clock } from '../terminal/rows.ts';
 
 /** How many lines of a summary are shown. */
 const SUMMARY_LINES = 3;

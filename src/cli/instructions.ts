@@ -2,10 +2,10 @@ import { isUtf8 } from 'node:buffer';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { CofferError, isCofferError } from '../errors.ts';
-import type { Instructions } from '../session/event.ts';
-import { describeBytes } from './amounts.ts';
+import type { Instructions } from '../session/event/event.ts';
+import { readSettingsBytes } from '../settings/file.ts';
+import { describeBytes } from '../terminal/amounts.ts';
 import type { Chat } from './chat.ts';
-import { readSettingsBytes } from './settings-file.ts';
 
 /** The file in which a project tells models how to work in its directory. */
 const AGENTS_FILE = 'AGENTS.md';

@@ -1,8 +1,8 @@
 import { CofferError, isCofferError } from '../errors.ts';
 import type { Unsaved } from '../session/origin.ts';
 import type { Session } from '../session/session.ts';
+import { clock } from '../terminal/rows.ts';
 import type { Resuming } from './resuming.ts';
-import { clock } from './rows.ts';
 
 /** A conversation that is to be left. */
 export interface Leaving extends Resuming {

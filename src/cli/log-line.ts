@@ -1,6 +1,6 @@
-import { type Event, isKnown, type KnownEvent, type Message } from '../session/event.ts';
-import { addUsage, unused } from '../session/usage.ts';
-import { describeCost, describeCount, describeTokens } from './amounts.ts';
+import { type Event, isKnown, type KnownEvent, type Message } from '../session/event/event.ts';
+import { addUsage, unused } from '../session/list/usage.ts';
+import { describeCost, describeCount, describeTokens } from '../terminal/amounts.ts';
 
 /** `#12 12:31:05 message user: first line…`, with the date where that is not today's. */
 export function logLine(event: Event, now: Date = new Date()): string {

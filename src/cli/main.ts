@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import type { CofferError, ErrorCode } from '../errors.ts';
-import type { Terminal } from './terminal.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 
 /*
  * The only file that ends the process, and the only one that knows exit codes. An older Node must be able to read
@@ -61,7 +61,7 @@ async function main(): Promise<void> {
   }
   const refusal = await restartTraceless();
   const [{ Terminal }, { CofferError, isCofferError }] = await Promise.all([
-    import('./terminal.ts'),
+    import('../terminal/terminal.ts'),
     import('../errors.ts'),
   ]);
   const terminal = new Terminal();
@@ -161,7 +161,7 @@ async function restartTraceless(): Promise<CofferError | undefined> {
 async function settleDirectories(env: NodeJS.ProcessEnv): Promise<void> {
   const named = Object.keys(env).filter((name) => /^(HOME|XDG_\w+_(HOME|DIR))$/.test(name));
   if (env['HOME'] !== undefined && named.every((name) => env[name]?.startsWith('/'))) return;
-  (await import('../vault/directories.ts')).settleDirectories(env);
+  (await import('../files/user-home.ts')).settleDirectories(env);
 }
 
 function cacheCompiled(): void {

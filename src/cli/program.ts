@@ -1,9 +1,9 @@
 import { Command, CommanderError } from 'commander';
 import type { CofferError } from '../errors.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 import { type Describe, example } from './program/describe.ts';
 import { allGroups, likelyGroups } from './program/groups.ts';
 import type { Options, Shell } from './shell.ts';
-import type { Terminal } from './terminal.ts';
 
 /** What is known before the command line is read. */
 export type Surroundings = Omit<Shell, 'options'>;

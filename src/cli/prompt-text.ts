@@ -1,6 +1,6 @@
 import { constants } from 'node:buffer';
 import { CofferError } from '../errors.ts';
-import type { Terminal } from './terminal.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 
 /** The words of `--prompt`, from standard input where they are `-`. Throws `USAGE` where there are none. */
 export async function promptOf(prompt: string, { streams }: Terminal): Promise<string> {

@@ -2,7 +2,7 @@ import { realpathSync } from 'node:fs';
 import { findPackageJSON } from 'node:module';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { configDirectory } from '../vault/directories.ts';
+import { configDirectory } from '../files/paths.ts';
 
 /**
  * Lists what no tool of a model may touch, whatever it is granted: where the vault is and its settings, sockets through which the

@@ -1,8 +1,8 @@
 import { CofferError } from '../errors.ts';
-import type { Row } from '../session/row.ts';
-import type { Input } from './input.ts';
-import { ago, countMessages } from './rows.ts';
-import type { Terminal } from './terminal.ts';
+import type { Row } from '../session/list/row.ts';
+import type { Input } from '../terminal/input.ts';
+import { ago, countMessages } from '../terminal/rows.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 
 /** A row that is to be deleted, and why. */
 export interface Doomed {

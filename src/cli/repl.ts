@@ -1,6 +1,6 @@
 import type { CofferError } from '../errors.ts';
+import { clock } from '../terminal/rows.ts';
 import type { Chat } from './chat.ts';
-import { clock } from './rows.ts';
 import type { Guard } from './signals.ts';
 import { parseLine } from './slash/parse.ts';
 

@@ -1,12 +1,12 @@
 import { realpathSync, statSync } from 'node:fs';
 import { CofferError, isCofferError } from '../errors.ts';
-import { isOf, type Surroundings } from '../session/project.ts';
-import type { Row } from '../session/row.ts';
+import type { Row } from '../session/list/row.ts';
+import { isOf, type Surroundings } from '../session/project/project.ts';
 import type { Session } from '../session/session.ts';
 import type { Sessions } from '../session/sessions.ts';
-import type { Input } from './input.ts';
-import type { Settings } from './settings.ts';
-import type { Terminal } from './terminal.ts';
+import type { Settings } from '../settings/settings.ts';
+import type { Input } from '../terminal/input.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 
 /** Where the tools of a conversation work, and the settings that hold there. */
 export interface Workplace {
@@ -54,7 +54,7 @@ async function forkOrRead(
   const answer = await input.ask(`${error.what}; go on in a [f]ork of it, [r]ead it only, or [N]either? `);
   if (/^f(ork)?$/i.test(answer?.trim() ?? '')) return sessions.fork(row, { acceptOlder });
   if (!/^r(ead)?$/i.test(answer?.trim() ?? '')) throw error;
-  const { showConversation } = await import('./conversation.ts');
+  const { showConversation } = await import('../terminal/conversation.ts');
   await showConversation(terminal, await sessions.read(row));
   return undefined;
 }

@@ -1,5 +1,5 @@
 import { errorFields } from '../errors.ts';
-import type { Row } from '../session/row.ts';
+import type { Row } from '../session/list/row.ts';
 
 /** A row as `--json` prints it. */
 export function toJson(row: Row): object {

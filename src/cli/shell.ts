@@ -1,9 +1,9 @@
 import { isCofferError } from '../errors.ts';
 import type { Sessions } from '../session/sessions.ts';
-import type { Input } from './input.ts';
-import type { Settings } from './settings.ts';
-import type { Terminal } from './terminal.ts';
-import { tellWait } from './waiting.ts';
+import type { Settings } from '../settings/settings.ts';
+import type { Input } from '../terminal/input.ts';
+import type { Terminal } from '../terminal/terminal.ts';
+import { tellWait } from '../terminal/waiting.ts';
 
 /** What every command is given. */
 export interface Shell {
@@ -53,12 +53,15 @@ export interface Opened {
 /** Reads the settings and opens the vault they mean, without asking for its key yet. Throws `SETTINGS_INVALID`. */
 export async function openSessions(shell: Shell): Promise<Opened> {
   const { terminal, env, options } = shell;
-  const { loadSettings, settingsPath } = await import('./settings.ts');
+  const { loadSettings, settingsPath } = await import('../settings/settings.ts');
   const settings = await loadSettings(settingsPath(env), { env, options, directory: options.path ?? '.' });
   const { directory } = settings;
   const { incognito } = options;
   if (incognito !== true) await anticipate(env, directory);
-  const [{ Input }, { sessionsOf }] = await Promise.all([import('./input.ts'), import('../session/open-vault.ts')]);
+  const [{ Input }, { sessionsOf }] = await Promise.all([
+    import('../terminal/input.ts'),
+    import('../session/open-vault.ts'),
+  ]);
   const input = new Input(terminal);
   let asking = terminal.interactive;
   const sessions = sessionsOf({
@@ -78,7 +81,7 @@ export async function openSessions(shell: Shell): Promise<Opened> {
 }
 
 async function anticipate(env: NodeJS.ProcessEnv, directory: string | undefined): Promise<void> {
-  const { anticipateKey } = await import('../vault/anticipate.ts');
+  const { anticipateKey } = await import('../vault/keys/anticipate.ts');
   try {
     await anticipateKey(env, directory);
   } catch (error) {

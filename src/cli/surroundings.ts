@@ -1,7 +1,7 @@
-import type { Surroundings } from '../session/project.ts';
+import type { Surroundings } from '../session/project/project.ts';
+import type { Terminal } from '../terminal/terminal.ts';
+import { awaitGit, GIT_LIMIT_MS, gitLimit, NOTICE_MS, within } from '../terminal/waiting.ts';
 import type { Chat } from './chat.ts';
-import type { Terminal } from './terminal.ts';
-import { awaitGit, GIT_LIMIT_MS, gitLimit, NOTICE_MS, within } from './waiting.ts';
 
 /** Which project a chat's directory is: git is asked while the rest of the chat starts, and waited for only if the answer is needed. */
 export class Looking {
@@ -34,7 +34,7 @@ export class Looking {
     void answer.then((late) => {
       this.#arrived = late;
     });
-    const { withoutGit } = await import('../session/project.ts');
+    const { withoutGit } = await import('../session/project/project.ts');
     return withoutGit(this.#directory);
   }
 
@@ -65,6 +65,6 @@ export class Looking {
 }
 
 async function look(directory: string, options: { limit: number; signal: AbortSignal }): Promise<Surroundings> {
-  const { surroundingsOf } = await import('../session/project.ts');
+  const { surroundingsOf } = await import('../session/project/project.ts');
   return surroundingsOf(directory, options);
 }

@@ -2,9 +2,9 @@ import { type Compacted, canCompact, compact } from '../chat/compact.ts';
 import { type CallEnd, type PromptContent, type TurnEvents, turn } from '../chat/loop.ts';
 import type { Wait } from '../chat/reply.ts';
 import { type CofferError, isCofferError } from '../errors.ts';
+import { countMessages } from '../terminal/rows.ts';
 import { approverOf, toolBoxOf } from './approve.ts';
 import type { Chat } from './chat.ts';
-import { countMessages } from './rows.ts';
 
 /**
  * Takes one turn and shows it: replies on stdout, what tools do and all else on stderr. `running` cancels it. Gives the error it failed

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { acceptRecord } from './accept.ts';
-import type { Event, NewEvent } from './event.ts';
-import { branchOf, gitDirectoryOf } from './git-directory.ts';
+import { acceptRecord } from './event/accept.ts';
+import type { Event, NewEvent } from './event/event.ts';
 import { permissionChanges } from './permissions.ts';
+import { branchOf, gitDirectoryOf } from './project/git-directory.ts';
 import type { Beginning } from './shapes.ts';
 import { emptyState, fold } from './state.ts';
 

@@ -1,9 +1,9 @@
 import { type BigIntStats, type FSWatcher, statSync, watch } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { CofferError, isCofferError } from '../errors.ts';
-import type { Grown } from './decoding.ts';
-import { type Event, isKnown, MergedEvents } from './event.ts';
-import type { Row } from './row.ts';
+import type { Grown } from './event/decoding.ts';
+import { type Event, isKnown, MergedEvents } from './event/event.ts';
+import type { Row } from './list/row.ts';
 import type { Sessions } from './sessions.ts';
 
 /** How often a file is looked at where nothing says that it changed: network file systems and containers may not tell. */

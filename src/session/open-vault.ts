@@ -1,7 +1,9 @@
 import { CofferError, isCofferError } from '../errors.ts';
-import type { AskSecret } from '../vault/recover.ts';
+import type { AskSecret } from '../vault/keys/recover.ts';
 import { type AskPassphrase, type KeychainChoice, type Keyring, Vault, type Wait } from '../vault/vault.ts';
 import { Sessions } from './sessions.ts';
+
+export type { Wait } from '../vault/vault.ts';
 
 /** How to open a vault; all of it has a default. */
 export interface OpenOptions {

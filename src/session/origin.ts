@@ -1,6 +1,6 @@
 import { CofferError } from '../errors.ts';
 import type { Vault, Writable } from '../vault/vault.ts';
-import type { Event, NewEvent, Status } from './event.ts';
+import type { Event, NewEvent, Status } from './event/event.ts';
 import { emptyState, fold } from './state.ts';
 
 /** How a session comes to be: its vault, and what it begins with. */

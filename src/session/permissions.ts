@@ -1,4 +1,4 @@
-import type { NewEvent } from './event.ts';
+import type { NewEvent } from './event/event.ts';
 import type { Permission, State } from './state.ts';
 
 /** Returns the events that turn the rules of a session from `before` into `wanted`. */

@@ -1,5 +1,5 @@
-import { acceptRecord, acceptStep } from './accept.ts';
-import type { Event, NewEvent } from './event.ts';
+import { acceptRecord, acceptStep } from './event/accept.ts';
+import type { Event, NewEvent } from './event/event.ts';
 import { goingOn } from './origin.ts';
 import { emptyState, fold, isRemark, type State } from './state.ts';
 

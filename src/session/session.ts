@@ -1,12 +1,12 @@
 import { CofferError, isCofferError } from '../errors.ts';
 import type { FirstStep, Vault, Writable } from '../vault/vault.ts';
-import { acceptDraft } from './accept.ts';
-import { type Event, encodeEvents, type NewEvent, type Status } from './event.ts';
+import { acceptDraft } from './event/accept.ts';
+import { type Event, encodeEvents, type NewEvent, type Status } from './event/event.ts';
+import { encodeSummary, summarize } from './list/summary.ts';
 import { failureOf, type SessionOrigin, type Unsaved, unsavedOf } from './origin.ts';
 import { SessionRecord } from './record.ts';
 import { newId, takenIds, takeSnapshot } from './snapshot.ts';
 import type { State } from './state.ts';
-import { encodeSummary, summarize } from './summary.ts';
 
 /**
  * A conversation and its events, one sealed file for life.

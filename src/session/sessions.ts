@@ -1,24 +1,24 @@
 import { CofferError, isCofferError } from '../errors.ts';
-import type { KeySlots } from '../vault/key-slots.ts';
-import type { VaultRecord } from '../vault/keys/vault-record.ts';
-import type { RecoverAsks, Recovered } from '../vault/recover.ts';
-import type { Rewrapping } from '../vault/rewrap.ts';
-import { describeRollback, refuseRolledBack } from '../vault/rollback.ts';
-import type { OnProgress, Rotated } from '../vault/rotate.ts';
-import type { TextIndex } from '../vault/text-index.ts';
+import type { VaultRecord } from '../vault/keys/record/vault-record.ts';
+import type { RecoverAsks, Recovered } from '../vault/keys/recover.ts';
+import type { OnProgress, Rotated } from '../vault/keys/rotation/rotate.ts';
+import type { KeySlots } from '../vault/keys/slots/key-slots.ts';
+import type { Rewrapping } from '../vault/keys/slots/rewrap.ts';
+import { describeRollback, refuseRolledBack } from '../vault/marks/rollback.ts';
+import type { TextIndex } from '../vault/search/text-index.ts';
 import type { SeenReport, Vault } from '../vault/vault.ts';
 import { eventsOf } from './beginning.ts';
-import type { Conflict } from './conflicts.ts';
-import { type Grown, gatherEvents, readOn } from './decoding.ts';
-import type { Imported } from './import.ts';
+import type { Salvage } from './change/salvage.ts';
+import { type Grown, gatherEvents, readOn } from './event/decoding.ts';
+import type { Imported } from './import/import.ts';
+import type { Conflict } from './list/conflicts.ts';
+import { describeTorn, type Row, toRows } from './list/row.ts';
+import { selectRow } from './list/select.ts';
+import { decodeSummary } from './list/summary.ts';
 import { revocations, withoutGrants } from './permissions.ts';
-import { describeTorn, type Row, toRows } from './row.ts';
-import type { Salvage } from './salvage.ts';
-import { selectRow } from './select.ts';
 import { Session } from './session.ts';
 import type { Beginning, Inspection, KeyState, Recorded } from './shapes.ts';
 import { emptyState, fold, type State } from './state.ts';
-import { decodeSummary } from './summary.ts';
 
 /** The sessions of one vault. Opened by {@link openVault}; making it touches nothing on disk. */
 export class Sessions implements AsyncDisposable {
@@ -107,7 +107,7 @@ export class Sessions implements AsyncDisposable {
     const { directory, model, branch, worktree, project } = state;
     const permissions = await this.permissionsNow(now, state);
     const isSnapshot = row.kind === 'snapshot';
-    const { cutAfter } = await import('./fork.ts');
+    const { cutAfter } = await import('./change/fork.ts');
     const cut = cutAfter(events, options.prompts);
     const reason = isSnapshot ? 'resumed from a snapshot' : `forked after prompt ${cut.prompts}`;
     const parent = { uuid: row.uuid, id: row.id, reason };
@@ -158,7 +158,7 @@ export class Sessions implements AsyncDisposable {
   async conflicts(rows: readonly Row[]): Promise<Conflict[]> {
     return this.#vault.conflicting.length === 0
       ? []
-      : (await import('./conflicts.ts')).readConflicts(this.#vault, rows);
+      : (await import('./list/conflicts.ts')).readConflicts(this.#vault, rows);
   }
 
   /** Reads a whole session without a lease, verified. Throws `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_*`, `SESSION_NOT_FOUND`, `TOO_LARGE`. */
@@ -204,7 +204,7 @@ export class Sessions implements AsyncDisposable {
    * `FAILED` where nothing is damaged. `which` may be a path, too, and a name in quarantine.
    */
   async salvage(which: string): Promise<Salvage> {
-    const { salvageSession } = await import('./salvage.ts');
+    const { salvageSession } = await import('./change/salvage.ts');
     return salvageSession(this.#vault, which, (wanted) => this.find(wanted));
   }
 
@@ -213,13 +213,13 @@ export class Sessions implements AsyncDisposable {
    * `IMPORT_INVALID` naming the line, `NEWER_VERSION`, `KEY_*`, `NOT_SAVED`.
    */
   async import(text: string, from: string): Promise<Imported> {
-    const { importSession, readImport } = await import('./import.ts');
+    const { importSession, readImport } = await import('./import/import.ts');
     return importSession(this.#vault, readImport(text), from);
   }
 
   /** Looks at the vault as `coffer doctor` shows it. Changes nothing; asks for the key where there are files to look into. */
   async inspect(): Promise<Inspection> {
-    const { inspectVault } = await import('./inspection.ts');
+    const { inspectVault } = await import('./list/inspection.ts');
     return { ...(await inspectVault(this.#vault)), key: this.key, seen: this.seen };
   }
 

@@ -1,9 +1,9 @@
 import type { CofferError } from '../errors.ts';
 import type { VaultInspection } from '../vault/inspect.ts';
 import type { SeenReport } from '../vault/vault.ts';
-import type { Conflict } from './conflicts.ts';
-import type { Event, Instructions, Parent, Project } from './event.ts';
-import type { Row } from './row.ts';
+import type { Event, Instructions, Parent, Project } from './event/event.ts';
+import type { Conflict } from './list/conflicts.ts';
+import type { Row } from './list/row.ts';
 import type { State } from './state.ts';
 
 export type { SeenReport } from '../vault/vault.ts';

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import type { SealedFile } from '../vault/sealed-file.ts';
+import type { SealedFile } from '../vault/file/sealed-file.ts';
 import type { FirstStep, Vault } from '../vault/vault.ts';
-import { type Event, encodeEvents } from './event.ts';
+import { type Event, encodeEvents } from './event/event.ts';
+import { encodeSummary, type Summary, summarize } from './list/summary.ts';
 import { checkName } from './name.ts';
 import type { State } from './state.ts';
-import { encodeSummary, type Summary, summarize } from './summary.ts';
 
 /**
  * Takes an immutable copy of a conversation. Where `beside`, its file, has taken over the first `handedOver` events, they are copied

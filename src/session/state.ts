@@ -7,8 +7,8 @@ import {
   type Parent,
   type Project,
   type Status,
-} from './event.ts';
-import { titleOf } from './message-text.ts';
+} from './event/event.ts';
+import { titleOf } from './event/message-text.ts';
 
 /** What a session is at the moment: a fold over its events. Counts and usage are its own, without what a parent did. */
 export interface State {

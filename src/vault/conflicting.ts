@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import type { VaultKey } from '../envelope/key.ts';
 import { isCofferError } from '../errors.ts';
+import { handLines, type OnLines } from './file/lines.ts';
+import { type Opened, openExpected, readHeader } from './file/open.ts';
 import { isFileId } from './lease.ts';
-import { handLines, type OnLines } from './lines.ts';
-import { type Opened, openExpected, readHeader } from './open.ts';
 
 /** A sealed file under a name that coffer does not give, as a sync program leaves a conflicting copy. Nothing but a rotation changes it. */
 export interface Conflicting {

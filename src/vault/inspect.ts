@@ -4,10 +4,10 @@ import { CofferError } from '../errors.ts';
 import { namesIn } from '../files/reader.ts';
 import { reasonOf } from '../files/reason.ts';
 import { findConflicting, isOwnName } from './conflicting.ts';
+import { type Kept, keptIn } from './file/quarantine.ts';
+import { readVaultFile, type VaultFile } from './keys/record/vault-file.ts';
 import { isFileId } from './lease.ts';
 import { networkWarning } from './network-warning.ts';
-import { type Kept, keptIn } from './quarantine.ts';
-import { readVaultFile, type VaultFile } from './vault-file.ts';
 
 /** A path whose permissions are not what coffer sets. Modes are the low nine bits. */
 export interface LooseMode {

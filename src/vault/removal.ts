@@ -3,9 +3,9 @@ import { statsOf } from '../files/reader.ts';
 import { isSystemError } from '../files/reason.ts';
 import type { VaultDirectory } from './directory.ts';
 import type { Unlocked } from './keys/options.ts';
+import type { Unlocking } from './keys/unlocking.ts';
 import { requireUnleased } from './lease.ts';
-import type { Seen } from './seen.ts';
-import type { Unlocking } from './unlocking.ts';
+import type { Seen } from './marks/seen.ts';
 
 /**
  * Removes a sealed file with its mark. Needs no free byte or inode: `locks/vault` exists already, except in a copy of a vault.

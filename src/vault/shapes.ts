@@ -1,7 +1,7 @@
+import type { SealedFile, Step } from './file/sealed-file.ts';
+import type { UnlockOptions } from './keys/unlocking.ts';
 import type { Lease } from './lease.ts';
-import type { SealedFile, Step } from './sealed-file.ts';
-import type { Summary } from './summary.ts';
-import type { UnlockOptions } from './unlocking.ts';
+import type { Summary } from './list/summary.ts';
 
 /** What a vault is opened with. */
 export interface VaultOptions extends UnlockOptions {

@@ -3,28 +3,28 @@ import { CofferError, isCofferError } from '../errors.ts';
 import { dataDirectory, makeDirectory } from '../files/paths.ts';
 import type { Conflicting } from './conflicting.ts';
 import { VaultDirectory } from './directory.ts';
+import { countingDown, handLines, type OnLines } from './file/lines.ts';
+import { type Opened, type OpenedTo, openAppended, openSealedFile } from './file/open.ts';
+import { SealedFile, type Step } from './file/sealed-file.ts';
 import type { VaultInspection } from './inspect.ts';
-import type { HomeOptions } from './key-home.ts';
-import { KeySlots } from './key-slots.ts';
+import type { HomeOptions } from './keys/key-home.ts';
 import { requireSealing, type Unlocked } from './keys/options.ts';
-import { VaultRecord } from './keys/vault-record.ts';
+import { VaultRecord } from './keys/record/vault-record.ts';
+import { Rotation } from './keys/rotation/rotation.ts';
+import { KeySlots } from './keys/slots/key-slots.ts';
+import { Unlocking } from './keys/unlocking.ts';
 import { Lease, sweepLeases } from './lease.ts';
-import { countingDown, handLines, type OnLines } from './lines.ts';
-import { type Listed, Listing, type SeenReport } from './listing.ts';
-import { type Opened, type OpenedTo, openAppended, openSealedFile } from './open.ts';
-import { describeRollback, type Rollback, refuseRolledBack, rollbackOf } from './rollback.ts';
-import { Rotation } from './rotation.ts';
-import { SealedFile, type Step } from './sealed-file.ts';
-import { Seen } from './seen.ts';
+import { type Listed, Listing, type SeenReport } from './list/listing.ts';
+import { describeRollback, type Rollback, refuseRolledBack, rollbackOf } from './marks/rollback.ts';
+import { Seen } from './marks/seen.ts';
+import type { OnProgress, TextIndex } from './search/text-index.ts';
 import type { FirstStep, VaultOptions, Writable } from './shapes.ts';
-import type { OnProgress, TextIndex } from './text-index.ts';
-import { Unlocking } from './unlocking.ts';
 
 export type { FileState } from '../files/cache.ts';
 export type { KeychainChoice, Keyring, Wait } from '../keyring/keyring.ts';
 export type { Conflicting } from './conflicting.ts';
 export type { AskPassphrase } from './keys/options.ts';
-export type { Listed, SeenReport } from './listing.ts';
+export type { Listed, SeenReport } from './list/listing.ts';
 export type { FirstStep, VaultOptions, Writable } from './shapes.ts';
 
 /** A directory of sealed files and its `vault.json`. Making the object touches nothing. */
@@ -206,7 +206,7 @@ export class Vault {
 
   /** The index of what is said in the files, which is loaded for whoever searches alone. */
   async texts(): Promise<TextIndex> {
-    const { TextIndex } = await import('./text-index.ts');
+    const { TextIndex } = await import('./search/text-index.ts');
     this.#texts ??= new TextIndex(this.#place, () => this.unlock());
     return this.#texts;
   }

@@ -2,7 +2,7 @@ import { access, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FixtureResponse } from '@copilotkit/aimock';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Event } from '../../src/session/event.ts';
+import type { Event } from '../../src/session/event/event.ts';
 import { makePlace, type Place } from '../support/coffer.ts';
 import { type ModelServer, startModelServer } from '../support/model-server.ts';
 import type { Terminal } from '../support/pty.ts';

@@ -2,9 +2,9 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { CofferError } from '../../src/errors.ts';
-import { FakeTerminal, runHere } from '../cli/fake-terminal.ts';
 import { HANGS } from '../support/patience.ts';
 import { PROGRAM } from '../support/program.ts';
+import { FakeTerminal, runHere } from '../terminal/fake-terminal.ts';
 import type { Subject } from './bad-input-vault.ts';
 
 /**

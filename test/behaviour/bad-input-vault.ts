@@ -3,9 +3,9 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { vi } from 'vitest';
 import { openVault } from '../../src/index.ts';
-import type { NewEvent } from '../../src/session/event.ts';
-import { FakeTerminal, makeFolder, runHere } from '../cli/fake-terminal.ts';
+import type { NewEvent } from '../../src/session/event/event.ts';
 import { reply, user } from '../support/vault.ts';
+import { FakeTerminal, makeFolder, runHere } from '../terminal/fake-terminal.ts';
 
 /** A vault, and the session in it that the commands are about. */
 export interface Subject {

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Event } from '../../src/session/event.ts';
+import type { Event } from '../../src/session/event/event.ts';
 import { makePlace, type Place } from '../support/coffer.ts';
 import { type ModelServer, type SentMessage, startModelServer } from '../support/model-server.ts';
 

@@ -1,13 +1,13 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { pruneAtStart } from '../../src/cli/commands/prune.ts';
 import { pruneSchema } from '../../src/cli/schemas.ts';
-import { defaultSettings } from '../../src/cli/settings-keys.ts';
 import { openVault, sessionsOf } from '../../src/session/open-vault.ts';
 import type { Sessions } from '../../src/session/sessions.ts';
-import { FakeTerminal } from '../cli/fake-terminal.ts';
+import { defaultSettings } from '../../src/settings/keys.ts';
 import { requirePosix } from '../files/facilities.ts';
 import { makePlace, type Place } from '../support/coffer.ts';
 import { begin, user } from '../support/vault.ts';
+import { FakeTerminal } from '../terminal/fake-terminal.ts';
 
 beforeEach(requirePosix);
 

@@ -3,8 +3,8 @@ import { chmod, cp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, type TestContext } from 'vitest';
 import { VaultKey } from '../../src/envelope/key.ts';
-import { authenticated } from '../../src/vault/keys/record.ts';
-import type { VaultFile } from '../../src/vault/keys/shape.ts';
+import { authenticated } from '../../src/vault/keys/record/record.ts';
+import type { VaultFile } from '../../src/vault/keys/record/shape.ts';
 import { makePlace, type Place, type Result, usual } from '../support/coffer.ts';
 import { type Bus, requireKeychain, startKeychain } from '../support/keychain.ts';
 

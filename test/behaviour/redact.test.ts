@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { VaultKey } from '../../src/envelope/key.ts';
 import { unpackSegment } from '../../src/envelope/segment.ts';
 import { openVault } from '../../src/session/open-vault.ts';
-import { openSealedFile } from '../../src/vault/open.ts';
+import { openSealedFile } from '../../src/vault/file/open.ts';
 import { requirePosix } from '../files/facilities.ts';
 import { makePlace, type Place } from '../support/coffer.ts';
 import { begin, user } from '../support/vault.ts';

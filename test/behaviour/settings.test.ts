@@ -2,7 +2,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { configSchema, configValueSchema, errorSchema } from '../../src/cli/schemas.ts';
-import { keyNames } from '../../src/cli/settings-keys.ts';
+import { keyNames } from '../../src/settings/keys.ts';
 import { makePlace, type Place } from '../support/coffer.ts';
 
 describe('bad settings', () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Opposed } from '../../bench/steps-field.ts';
 import { Transcript } from '../../bench/transcript.ts';
-import type { Event } from '../../src/session/event.ts';
+import type { Event } from '../../src/session/event/event.ts';
 
 describe('what is measured of peers', () => {
   it('does not count where one has less than it was given', async () => {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Floor, type Kind, SteppedSession, turnOf } from '../../bench/steps-session.ts';
 import { Transcript } from '../../bench/transcript.ts';
-import { encodeEvents } from '../../src/session/event.ts';
+import { encodeEvents } from '../../src/session/event/event.ts';
 import { home, temporaryFolder } from '../support/vault.ts';
 
 describe('a session that steps are measured in', () => {

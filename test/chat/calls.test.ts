@@ -1,9 +1,9 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openModel, type ProviderSettings, type ReplyPart } from '../../src/chat/models.ts';
+import { openModel, type ProviderSettings, type ReplyPart } from '../../src/chat/models/models.ts';
 import type { OfferedTool } from '../../src/chat/reply.ts';
-import type { Message } from '../../src/session/event.ts';
+import type { Message } from '../../src/session/event/event.ts';
 import { type ModelServer, startModelServer } from '../support/model-server.ts';
 
 const hello: Message[] = [{ role: 'user', content: 'hello' }];

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Conversation, contextOf, estimate, tokensOf } from '../../src/chat/context.ts';
-import type { Message, Part } from '../../src/session/event.ts';
+import type { Message, Part } from '../../src/session/event/event.ts';
 import { emptyState } from '../../src/session/state.ts';
 
 const user = (content: string): Message => ({ role: 'user', content });

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type TurnEvents, type TurnOptions, type TurnResult, turn } from '../../src/chat/loop.ts';
-import { type ChatModel, openModel, type ReplyPart } from '../../src/chat/models.ts';
-import type { Message, NewEvent } from '../../src/session/event.ts';
+import { type ChatModel, openModel, type ReplyPart } from '../../src/chat/models/models.ts';
+import type { Message, NewEvent } from '../../src/session/event/event.ts';
 import { type ModelServer, startModelServer } from '../support/model-server.ts';
 import { Recorder } from './recorder.ts';
 import { scriptedModel } from './scripted.ts';

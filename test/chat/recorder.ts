@@ -1,6 +1,6 @@
 import { EventEmitter, once } from 'node:events';
 import type { TurnSession } from '../../src/chat/loop.ts';
-import type { NewEvent } from '../../src/session/event.ts';
+import type { NewEvent } from '../../src/session/event/event.ts';
 import { emptyState, fold, type State } from '../../src/session/state.ts';
 
 /** A session that keeps its steps for a test to read, and saves nothing. */

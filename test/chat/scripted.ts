@@ -1,5 +1,5 @@
-import type { ChatModel, ReplyPart } from '../../src/chat/models.ts';
-import type { Message } from '../../src/session/event.ts';
+import type { ChatModel, ReplyPart } from '../../src/chat/models/models.ts';
+import type { Message } from '../../src/session/event/event.ts';
 
 /** A model that says what `replyTo` gives for each request, counted from 0, at once, and keeps what it was asked. */
 export function scriptedModel(

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { approverOf } from '../../src/cli/approve.ts';
 import type { Chat } from '../../src/cli/chat.ts';
-import { Input } from '../../src/cli/input.ts';
-import { FakeTerminal } from './fake-terminal.ts';
+import { Input } from '../../src/terminal/input.ts';
+import { FakeTerminal } from '../terminal/fake-terminal.ts';
 
 const QUESTION = /(?:session|eny): $/;
 const request = { toolCallId: 'c1', toolName: 'run_command', rule: 'command:ls', about: 'run ls', detail: 'ls' };

@@ -3,9 +3,9 @@ import { chmod, lstat, readdir, readFile, rm, symlink, writeFile } from 'node:fs
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { doctorSchema } from '../../src/cli/schemas.ts';
-import type { NewEvent } from '../../src/session/event.ts';
+import type { NewEvent } from '../../src/session/event/event.ts';
 import { sessionsOf } from '../../src/session/open-vault.ts';
-import { FakeTerminal, makeFolder, runHere } from './fake-terminal.ts';
+import { FakeTerminal, makeFolder, runHere } from '../terminal/fake-terminal.ts';
 
 let folder: string;
 let env: Record<string, string>;

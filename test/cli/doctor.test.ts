@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { VaultKey } from '../../src/envelope/key.ts';
 import { sessionsOf } from '../../src/session/open-vault.ts';
-import { authenticated } from '../../src/vault/keys/record.ts';
-import type { VaultFile } from '../../src/vault/keys/shape.ts';
+import { authenticated } from '../../src/vault/keys/record/record.ts';
+import type { VaultFile } from '../../src/vault/keys/record/shape.ts';
 import { networkWarning } from '../../src/vault/network-warning.ts';
-import { FakeTerminal, makeFolder, runHere } from './fake-terminal.ts';
+import { FakeTerminal, makeFolder, runHere } from '../terminal/fake-terminal.ts';
 
 let folder: string;
 let vault: string;

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { escapeJson } from '../../src/cli/escape.ts';
 import { aboutOf, FORMATS, type Format, renderExport } from '../../src/cli/export-text.ts';
-import type { Event } from '../../src/session/event.ts';
+import type { Event } from '../../src/session/event/event.ts';
 import { emptyState, fold } from '../../src/session/state.ts';
+import { escapeJson } from '../../src/terminal/escape.ts';
 
 const UUID = '00000000-0000-4000-8000-000000000000';
 

@@ -3,7 +3,7 @@ import type { Describe } from '../../src/cli/program/describe.ts';
 import { groups, likelyGroups } from '../../src/cli/program/groups.ts';
 import { describeProgram } from '../../src/cli/program.ts';
 import { plainly } from '../../src/cli/run.ts';
-import { Terminal } from '../../src/cli/terminal.ts';
+import { Terminal } from '../../src/terminal/terminal.ts';
 
 const surroundings = { terminal: new Terminal(), env: {}, leave: (): void => undefined, exitOf: () => 1 };
 

@@ -3,7 +3,7 @@ import { lstatSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync 
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { requirePosix } from '../files/facilities.ts';
-import { FakeTerminal, makeFolder, runHere } from './fake-terminal.ts';
+import { FakeTerminal, makeFolder, runHere } from '../terminal/fake-terminal.ts';
 
 let folder: string;
 let env: Record<string, string>;

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { describeBytes, describeCost, describeCount, describeTokens } from '../../src/cli/amounts.ts';
 import { logLine } from '../../src/cli/log-line.ts';
-import type { Event, NewEvent } from '../../src/session/event.ts';
-import { unused } from '../../src/session/usage.ts';
+import type { Event, NewEvent } from '../../src/session/event/event.ts';
+import { unused } from '../../src/session/list/usage.ts';
+import { describeBytes, describeCost, describeCount, describeTokens } from '../../src/terminal/amounts.ts';
 
 const at = new Date(2025, 6, 4, 12, 31, 5);
 

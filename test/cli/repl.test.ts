@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type ModelServer, startModelServer } from '../support/model-server.ts';
-import { FakeTerminal, makeFolder, runHere } from './fake-terminal.ts';
+import { FakeTerminal, makeFolder, runHere } from '../terminal/fake-terminal.ts';
 
 const CTRL_C = '\u0003';
 const CTRL_D = '\u0004';

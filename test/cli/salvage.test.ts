@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { NewEvent } from '../../src/session/event.ts';
+import type { NewEvent } from '../../src/session/event/event.ts';
 import { sessionsOf } from '../../src/session/open-vault.ts';
-import { FakeTerminal, makeFolder, runHere } from './fake-terminal.ts';
+import { FakeTerminal, makeFolder, runHere } from '../terminal/fake-terminal.ts';
 
 let folder: string;
 let env: Record<string, string>;

@@ -3,13 +3,13 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ZodType } from 'zod';
 import { eventSchema, foundSchema, sessionsSchema, statsSchema, statusSchema } from '../../src/cli/schemas.ts';
-import { widthOf } from '../../src/cli/width.ts';
-import type { NewEvent } from '../../src/session/event.ts';
+import type { NewEvent } from '../../src/session/event/event.ts';
 import { openVault } from '../../src/session/open-vault.ts';
 import type { Session } from '../../src/session/session.ts';
 import type { Sessions } from '../../src/session/sessions.ts';
+import { widthOf } from '../../src/terminal/width.ts';
 import { reply, user } from '../support/vault.ts';
-import { FakeTerminal, makeFolder, runHere } from './fake-terminal.ts';
+import { FakeTerminal, makeFolder, runHere } from '../terminal/fake-terminal.ts';
 
 /** What wipes a line of a terminal. */
 const WIPED = '\r\u001b[K';

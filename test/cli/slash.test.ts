@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { nearest } from '../../src/chat/nearest.ts';
+import { nearest } from '../../src/chat/models/nearest.ts';
 import { parseLine } from '../../src/cli/slash/parse.ts';
 
 describe('parseLine', () => {

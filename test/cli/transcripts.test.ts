@@ -9,7 +9,7 @@ import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { commandDocs, slashDocs } from '../../tools/docs-program.ts';
 import { PROGRAM } from '../support/program.ts';
-import { FakeTerminal, runHere } from './fake-terminal.ts';
+import { FakeTerminal, runHere } from '../terminal/fake-terminal.ts';
 import { compare, type Exchange, parseTranscript, type Seen } from './transcript.ts';
 
 const names = readdirSync(import.meta.dirname).filter((name) => name.endsWith('.txt'));

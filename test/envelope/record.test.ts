@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { VaultKey } from '../../src/envelope/key.ts';
 import { hasRecordMac, isSuccessor, recordMac, sealSuccessor } from '../../src/envelope/record.ts';
-import { authenticated, certifies, hasRightMac, leadsTo, withSuccessor } from '../../src/vault/keys/record.ts';
-import type { VaultFile } from '../../src/vault/keys/shape.ts';
+import { authenticated, certifies, hasRightMac, leadsTo, withSuccessor } from '../../src/vault/keys/record/record.ts';
+import type { VaultFile } from '../../src/vault/keys/record/shape.ts';
 import { VECTORS } from './support.ts';
 
 interface RecordVector {

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { RecoveryCode } from '../../src/keyring/recovery-code.ts';
-import { unwrapWithPassphrase, unwrapWithRecoveryCode } from '../../src/vault/slots.ts';
-import type { PassphraseSlot, RecoverySlot } from '../../src/vault/vault-file.ts';
+import type { PassphraseSlot, RecoverySlot } from '../../src/vault/keys/record/vault-file.ts';
+import { unwrapWithPassphrase, unwrapWithRecoveryCode } from '../../src/vault/keys/slots/slots.ts';
 import { VECTORS } from './support.ts';
 
 interface SlotVector {

@@ -1,5 +1,5 @@
-import { isKnown } from '../../src/session/event.ts';
-import { textOf } from '../../src/session/message-text.ts';
+import { isKnown } from '../../src/session/event/event.ts';
+import { textOf } from '../../src/session/event/message-text.ts';
 import { openVault } from '../../src/session/open-vault.ts';
 import type { Found, FoundFile } from './driven.ts';
 

@@ -1,7 +1,7 @@
 import { closeSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { unpackSegment } from '../../src/envelope/segment.ts';
-import { openHead, openSealedFile } from '../../src/vault/open.ts';
+import { openHead, openSealedFile } from '../../src/vault/file/open.ts';
 import { key } from './format-attacks.ts';
 import { type Attack, isReadByList, type Seen, seenOf } from './format-base.ts';
 

@@ -3,8 +3,8 @@ import { lstatSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync 
 import { join } from 'node:path';
 import type { CofferError, ErrorCode } from '../../src/errors.ts';
 import { MemoryKeyring } from '../../src/keyring/memory.ts';
+import type { Row } from '../../src/session/list/row.ts';
 import { openVault } from '../../src/session/open-vault.ts';
-import type { Row } from '../../src/session/row.ts';
 import type { Sessions } from '../../src/session/sessions.ts';
 
 /** What became of things in a session's place, and of files that a newer version made. */

@@ -10,11 +10,11 @@ import {
 } from '../../src/envelope/format.ts';
 import { unpackSegment } from '../../src/envelope/segment.ts';
 import { CofferError, type ErrorCode } from '../../src/errors.ts';
-import { type Event, encodeEvents, MergedEvents, NO_TIME } from '../../src/session/event.ts';
-import { readLines } from '../../src/session/event-lines.ts';
+import { type Event, encodeEvents, MergedEvents, NO_TIME } from '../../src/session/event/event.ts';
+import { readLines } from '../../src/session/event/lines.ts';
+import { decodeSummary, encodeSummary, type Summary } from '../../src/session/list/summary.ts';
 import { emptyState, fold } from '../../src/session/state.ts';
-import { decodeSummary, encodeSummary, type Summary } from '../../src/session/summary.ts';
-import { readVaultFile, type VaultFile } from '../../src/vault/vault-file.ts';
+import { readVaultFile, type VaultFile } from '../../src/vault/keys/record/vault-file.ts';
 import { basesOf, key } from './format-attacks.ts';
 import { judge, seenOf } from './format-base.ts';
 import { PlaceFile, RealOpener } from './format-real.ts';

@@ -1,6 +1,6 @@
 import { zstdDecompressSync } from 'node:zlib';
-import type { Event } from '../../src/session/event.ts';
-import type { Summary } from '../../src/session/summary.ts';
+import type { Event } from '../../src/session/event/event.ts';
+import type { Summary } from '../../src/session/list/summary.ts';
 import { type Decoders, ownDecoders } from './fuzz-targets.ts';
 
 /*

@@ -1,8 +1,8 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { VaultKey } from '../../src/envelope/key.ts';
-import { authenticated } from '../../src/vault/keys/record.ts';
-import type { VaultFile } from '../../src/vault/keys/shape.ts';
+import { authenticated } from '../../src/vault/keys/record/record.ts';
+import type { VaultFile } from '../../src/vault/keys/record/shape.ts';
 import type { Bus } from '../support/keychain.ts';
 import { type Blame, begin, CHAT, judgeSecrets, judgeSessions } from './keychain-states-attack.ts';
 import { sealedFiles, type World } from './keychain-states-world.ts';

@@ -2,8 +2,8 @@ import { cp, link, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { VaultKey } from '../../src/envelope/key.ts';
-import { authenticated } from '../../src/vault/keys/record.ts';
-import type { VaultFile } from '../../src/vault/keys/shape.ts';
+import { authenticated } from '../../src/vault/keys/record/record.ts';
+import type { VaultFile } from '../../src/vault/keys/record/shape.ts';
 import { type Said, startStandIn } from '../support/dbus-service.ts';
 import { startBus, startKeychain } from '../support/keychain.ts';
 import { readRecord, writeRecord } from '../support/record.ts';

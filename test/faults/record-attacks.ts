@@ -1,6 +1,6 @@
 import { VaultKey } from '../../src/envelope/key.ts';
-import { authenticated, withSuccessor } from '../../src/vault/keys/record.ts';
-import type { VaultFile } from '../../src/vault/keys/shape.ts';
+import { authenticated, withSuccessor } from '../../src/vault/keys/record/record.ts';
+import type { VaultFile } from '../../src/vault/keys/record/shape.ts';
 import type { Json, Scene } from './record-scene.ts';
 
 /** Something that is done to a vault.json. */

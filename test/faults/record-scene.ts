@@ -2,10 +2,10 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } f
 import { join } from 'node:path';
 import { VaultKey } from '../../src/envelope/key.ts';
 import type { Answer, Keyring, LookUp } from '../../src/keyring/keyring.ts';
-import type { NewEvent } from '../../src/session/event.ts';
+import type { NewEvent } from '../../src/session/event/event.ts';
 import { type OpenOptions, openVault, sessionsOf } from '../../src/session/open-vault.ts';
 import type { Sessions } from '../../src/session/sessions.ts';
-import type { Rewrapping } from '../../src/vault/rewrap.ts';
+import type { Rewrapping } from '../../src/vault/keys/slots/rewrap.ts';
 
 /** vault.json as JSON, whatever it says. */
 export type Json = Record<string, unknown>;

@@ -1,6 +1,6 @@
 /* Believes that one key replaces another because vault.json says so. */
 
-export * from '../../src/vault/keys/record.ts';
+export * from '../../src/vault/keys/record/record.ts';
 
 /** Takes the place of coffer's own. */
 export function certifies(): boolean {

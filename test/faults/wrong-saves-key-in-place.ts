@@ -1,12 +1,12 @@
 import { closeSync, existsSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { chooseKeyring } from '../../src/keyring/keyring.ts';
+import { unlockVault as right } from '../../src/vault/keys/keys.ts';
 import type { KeyOptions, Unlocked } from '../../src/vault/keys/options.ts';
-import { unlockVault as right } from '../../src/vault/keys.ts';
 
 /* Looks for a key and, where there is none, puts one on record and then into the keychain: get, then set, nothing in between. */
 
-export * from '../../src/vault/keys.ts';
+export * from '../../src/vault/keys/keys.ts';
 
 /** Takes the place of coffer's own. */
 export async function unlockVault(options: KeyOptions): Promise<Unlocked> {

@@ -11,14 +11,14 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 /** Which of coffer's modules each wrong one takes the place of. */
 const PLACES: Readonly<Record<string, string>> = {
   'in-place': 'src/files/replace.ts',
-  'key-in-place': 'src/vault/keys.ts',
+  'key-in-place': 'src/vault/keys/keys.ts',
   unchecked: 'src/files/replace.ts',
   'atomic-package': 'src/files/replace.ts',
   'flush-again': 'src/files/append.ts',
   'cache-kept': 'src/files/cache.ts',
   'cache-left': 'src/files/cache.ts',
-  'mac-unchecked': 'src/vault/keys/record.ts',
-  'certificate-unchecked': 'src/vault/keys/record.ts',
+  'mac-unchecked': 'src/vault/keys/record/record.ts',
+  'certificate-unchecked': 'src/vault/keys/record/record.ts',
 };
 
 /** The environment of a driver that saves in one of these ways. */

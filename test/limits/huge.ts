@@ -5,10 +5,10 @@ import { firstLink } from '../../src/envelope/chain.ts';
 import { encodeHeader, type Segment } from '../../src/envelope/format.ts';
 import { sealFrame } from '../../src/envelope/seal.ts';
 import { packSegment } from '../../src/envelope/segment.ts';
-import { type Event, encodeEvents } from '../../src/session/event.ts';
+import { type Event, encodeEvents } from '../../src/session/event/event.ts';
+import { encodeSummary, summarize } from '../../src/session/list/summary.ts';
 import { emptyState, fold } from '../../src/session/state.ts';
-import { encodeSummary, summarize } from '../../src/session/summary.ts';
-import { Seen } from '../../src/vault/seen.ts';
+import { Seen } from '../../src/vault/marks/seen.ts';
 import { emptyVault } from '../support/vast.ts';
 
 const UUID = '5ca1ab1e-0000-4000-8000-000000000001';

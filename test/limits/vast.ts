@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { Seen } from '../../src/vault/seen.ts';
+import { Seen } from '../../src/vault/marks/seen.ts';
 import type { Place } from '../support/coffer.ts';
 import { emptyVault, type Marks, sealShare } from '../support/vast.ts';
 

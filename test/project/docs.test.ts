@@ -3,7 +3,7 @@ import { cpSync, globSync, readFileSync, rmSync, symlinkSync, writeFileSync } fr
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import * as schemas from '../../src/cli/schemas.ts';
-import { keyNames, variableOf } from '../../src/cli/settings-keys.ts';
+import { keyNames, variableOf } from '../../src/settings/keys.ts';
 import { drifted } from '../../tools/docs.ts';
 import { type CommandDoc, commandDocs, slashDocs, variables } from '../../tools/docs-program.ts';
 import { makePlace } from '../support/coffer.ts';
@@ -37,7 +37,7 @@ describe('the documents', () => {
     [
       'a setting that was changed',
       'config.md',
-      (at: string) => edit(join(at, 'src/cli/settings-keys.ts'), 'look for a model server', 'find a model server'),
+      (at: string) => edit(join(at, 'src/settings/keys.ts'), 'look for a model server', 'find a model server'),
     ],
   ])('are refused by --check with %s, by name', (_, name, spoil) => {
     const at = copyOfRepository();

@@ -9,7 +9,10 @@ import { describe, expect, it } from 'vitest';
  */
 const allowed: Record<string, readonly string[]> = {
   index: ['chat', 'session', 'vault', 'keyring', 'envelope', 'files', 'errors'],
-  cli: ['chat', 'session', 'vault', 'errors', 'package.json'],
+  cli: ['terminal', 'live', 'settings', 'chat', 'session', 'vault', 'files', 'errors', 'package.json'],
+  terminal: ['live', 'settings', 'chat', 'session', 'errors'],
+  live: ['settings', 'chat', 'session', 'errors'],
+  settings: ['chat', 'files', 'errors'],
   chat: ['session', 'errors'],
   session: ['vault', 'errors'],
   vault: ['envelope', 'keyring', 'files', 'errors'],

@@ -10,7 +10,7 @@ const root = join(import.meta.dirname, '../..');
 
 /** What is heavy, and what only a turn, a prompt for a passphrase or another command needs. */
 const LATE =
-  /\/node_modules\/(commander|zod|ai|@ai-sdk|@clack|marked|diff|keytar)\/|\/(broker(-start|-process)?|turn|slash\/commands|remote|recovery-code|passphrase|slots|settings-schema|search(-lines|-trigrams)?|row-json|inspect|conflicts)\.ts$|^node:(child_process|util)$/;
+  /\/node_modules\/(commander|zod|@ai-sdk|@clack|marked|diff|keytar)\/|\/(broker(-start|-process)?|turn|slash\/commands|remote|recovery-code|passphrase|slots|settings\/schema|session\/search\/(search|lines|trigrams)|row-json|inspect|conflicts)\.ts$|^node:(child_process|util)$/;
 
 describe('the start', () => {
   it('of coffer --version loads four files, and imports no package and nothing of Node', () => {
@@ -28,7 +28,7 @@ describe('the start', () => {
     await session.append({ type: 'message', message: { role: 'user', content: 'a word' } });
     const { loaded, stdout } = start(['sessions'], place);
     expect(stdout).toContain('1) _autosave');
-    expect(loaded.some((url) => url.endsWith('/src/session/row.ts'))).toBe(true);
+    expect(loaded.some((url) => url.endsWith('/src/session/list/row.ts'))).toBe(true);
     expect(loaded.filter((url) => LATE.test(url))).toEqual([]);
     expect(packagesIn(loaded)).toEqual(['env-paths', 'is-safe-filename']);
   });
@@ -37,14 +37,14 @@ describe('the start', () => {
     const { loaded, said } = start(['--model', 'demo/echo'], { ...places(), COFFER_KEYCHAIN: 'memory' });
     expect(said).toEqual(['demo/echo, kept in memory only: COFFER_KEYCHAIN=memory']);
     expect(packagesIn(loaded)).toEqual(['env-paths', 'is-safe-filename']);
-    expect(loaded.some((url) => /\/src\/(cli\/repl|chat\/demo)\.ts$/.test(url))).toBe(true);
+    expect(loaded.some((url) => /\/src\/(cli\/repl|chat\/models\/demo)\.ts$/.test(url))).toBe(true);
     expect(loaded.filter((url) => /\/(remote|commands|inspect|recovery-code)\.ts$/.test(url))).toEqual([]);
   });
 
   it('is seen to load what it loads: options, and a variable that has to be checked', () => {
     const { loaded } = start(['sessions', '--json'], { ...places(), COFFER_MODEL: 'demo/echo' });
     expect(packagesIn(loaded)).toEqual(['commander', 'env-paths', 'is-safe-filename', 'zod']);
-    const names = ['row-json.ts', 'settings-schema.ts'];
+    const names = ['row-json.ts', 'settings/schema.ts'];
     for (const name of names) expect(loaded.filter((url) => LATE.test(url)).join()).toContain(name);
   });
 });

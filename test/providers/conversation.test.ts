@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { ChatModel } from '../../src/chat/models.ts';
+import type { ChatModel } from '../../src/chat/models/models.ts';
 import { Conversation, openDialect } from './conversation.ts';
 import type { Dialect } from './dialect.ts';
 import { dialects } from './dialects.ts';

@@ -1,8 +1,8 @@
 import { compact } from '../../src/chat/compact.ts';
 import { type TurnOptions, turn } from '../../src/chat/loop.ts';
-import { type ChatModel, openModel, type ProviderSettings } from '../../src/chat/models.ts';
-import type { Event, Message, NewEvent } from '../../src/session/event.ts';
-import { cutAfter, rewindOf } from '../../src/session/fork.ts';
+import { type ChatModel, openModel, type ProviderSettings } from '../../src/chat/models/models.ts';
+import { cutAfter, rewindOf } from '../../src/session/change/fork.ts';
+import type { Event, Message, NewEvent } from '../../src/session/event/event.ts';
 import { Recorder } from '../chat/recorder.ts';
 import { type ProviderServer, USE_TOOLS } from './server.ts';
 

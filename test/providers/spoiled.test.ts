@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type ChatModel, openModel } from '../../src/chat/models.ts';
-import type { Message, Part } from '../../src/session/event.ts';
+import { type ChatModel, openModel } from '../../src/chat/models/models.ts';
+import type { Message, Part } from '../../src/session/event/event.ts';
 import { Conversation, openDialect } from './conversation.ts';
 import { dialectOf } from './dialects.ts';
 import { startProvider } from './server.ts';

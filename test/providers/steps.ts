@@ -1,5 +1,5 @@
-import type { ChatModel } from '../../src/chat/models.ts';
-import type { Message } from '../../src/session/event.ts';
+import type { ChatModel } from '../../src/chat/models/models.ts';
+import type { Message } from '../../src/session/event/event.ts';
 import type { Conversation } from './conversation.ts';
 
 /** Something that a conversation goes through with a first and a second model, by its name. */

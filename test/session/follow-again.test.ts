@@ -1,7 +1,7 @@
 import { utimesSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import type { Grown } from '../../src/session/decoding.ts';
-import type { Event } from '../../src/session/event.ts';
+import type { Grown } from '../../src/session/event/decoding.ts';
+import type { Event } from '../../src/session/event/event.ts';
 import { type Followed, follow } from '../../src/session/follow.ts';
 import { begin, home, user } from '../support/vault.ts';
 

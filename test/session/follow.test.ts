@@ -3,10 +3,10 @@ import { copyFileSync, cpSync, renameSync, statSync, utimesSync } from 'node:fs'
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { CofferError } from '../../src/errors.ts';
-import type { Grown } from '../../src/session/decoding.ts';
-import type { Event, NewEvent } from '../../src/session/event.ts';
+import type { Grown } from '../../src/session/event/decoding.ts';
+import type { Event, NewEvent } from '../../src/session/event/event.ts';
 import { type Followed, follow } from '../../src/session/follow.ts';
-import type { Row } from '../../src/session/row.ts';
+import type { Row } from '../../src/session/list/row.ts';
 import type { Session } from '../../src/session/session.ts';
 import type { Sessions } from '../../src/session/sessions.ts';
 import { begin, crashed, type Home, home, reply, temporaryFolder, user } from '../support/vault.ts';

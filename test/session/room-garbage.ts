@@ -1,5 +1,5 @@
 import { getHeapStatistics } from 'node:v8';
-import { Room } from '../../src/vault/room.ts';
+import { Room } from '../../src/vault/file/room.ts';
 
 const MIB = 2 ** 20;
 

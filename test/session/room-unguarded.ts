@@ -1,5 +1,5 @@
-import type { Event } from '../../src/session/event.ts';
-import { readLines } from '../../src/session/event-lines.ts';
+import type { Event } from '../../src/session/event/event.ts';
+import { readLines } from '../../src/session/event/lines.ts';
 import { openVault } from '../../src/session/open-vault.ts';
 
 // Reads a session as coffer does, but does not ask whether there is room for it.

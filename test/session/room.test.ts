@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { NewEvent } from '../../src/session/event.ts';
+import type { NewEvent } from '../../src/session/event/event.ts';
 import { makePlace, type Place } from '../support/coffer.ts';
 import { fillVast, realistic } from '../support/vast.ts';
 

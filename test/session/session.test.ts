@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { FileLock } from '../../src/files/lock.ts';
 import { sessionsOf } from '../../src/session/open-vault.ts';
-import { Body } from '../../src/vault/body.ts';
+import { Body } from '../../src/vault/file/body.ts';
 import { begin, type Home, home, reply, texts, user } from '../support/vault.ts';
 
 describe('Session', () => {

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import { VaultKey } from '../../src/envelope/key.ts';
-import type { Row } from '../../src/session/row.ts';
+import type { Row } from '../../src/session/list/row.ts';
 import type { Sessions } from '../../src/session/sessions.ts';
 import { VaultDirectory } from '../../src/vault/directory.ts';
-import { readHeader } from '../../src/vault/open.ts';
-import type { Mark } from '../../src/vault/sealed-file.ts';
-import { type Marks, Seen } from '../../src/vault/seen.ts';
-import { readVaultFile } from '../../src/vault/vault-file.ts';
+import { readHeader } from '../../src/vault/file/open.ts';
+import type { Mark } from '../../src/vault/file/sealed-file.ts';
+import { readVaultFile } from '../../src/vault/keys/record/vault-file.ts';
+import { type Marks, Seen } from '../../src/vault/marks/seen.ts';
 import { begin, type Home, user } from './vault.ts';
 
 /** Begins a session with one step and closes it. Gives its file id. */

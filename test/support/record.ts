@@ -2,8 +2,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { VaultKey } from '../../src/envelope/key.ts';
 import type { MemoryKeyring } from '../../src/keyring/memory.ts';
-import { authenticated } from '../../src/vault/keys/record.ts';
-import type { VaultFile } from '../../src/vault/keys/shape.ts';
+import { authenticated } from '../../src/vault/keys/record/record.ts';
+import type { VaultFile } from '../../src/vault/keys/record/shape.ts';
 
 /** A vault, and the keyring that has its key. */
 export interface RecordPlace {

@@ -7,14 +7,14 @@ import { encodeHeader } from '../../src/envelope/format.ts';
 import type { VaultKey } from '../../src/envelope/key.ts';
 import { sealFrame } from '../../src/envelope/seal.ts';
 import type { MemoryKeyring } from '../../src/keyring/memory.ts';
-import { type Event, encodeEvents, type NewEvent } from '../../src/session/event.ts';
+import { type Event, encodeEvents, type NewEvent } from '../../src/session/event/event.ts';
+import { encodeSummary, summarize } from '../../src/session/list/summary.ts';
 import { openVault } from '../../src/session/open-vault.ts';
 import { emptyState, fold } from '../../src/session/state.ts';
-import { encodeSummary, summarize } from '../../src/session/summary.ts';
-import { pack } from '../../src/vault/body.ts';
 import { VaultDirectory } from '../../src/vault/directory.ts';
+import { pack } from '../../src/vault/file/body.ts';
 import type { Unlocked } from '../../src/vault/keys/options.ts';
-import { Seen } from '../../src/vault/seen.ts';
+import { Seen } from '../../src/vault/marks/seen.ts';
 import { type KeychainChoice, Vault } from '../../src/vault/vault.ts';
 
 /** Where a vault to fill is. */

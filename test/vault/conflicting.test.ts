@@ -1,8 +1,8 @@
 import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { readHeader } from '../../src/vault/open.ts';
-import type { Rotated } from '../../src/vault/rotate.ts';
+import { readHeader } from '../../src/vault/file/open.ts';
+import type { Rotated } from '../../src/vault/keys/rotation/rotate.ts';
 import { Vault } from '../../src/vault/vault.ts';
 import { begin, type Home, home, texts, user } from '../support/vault.ts';
 

@@ -1,5 +1,5 @@
 import { CofferError } from '../../errors.ts';
-import { type FilePart, readAttachment } from '../../session/attachment.ts';
+import { type FilePart, readAttachment } from '../../session/event/attachment.ts';
 import { Closed } from './closed.ts';
 import { locate, openFile, planAt, refuseOther } from './place.ts';
 import type { Place, Plan } from './tool.ts';

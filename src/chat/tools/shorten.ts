@@ -1,4 +1,4 @@
-import type { Message } from '../../session/event.ts';
+import type { Message } from '../../session/event/event.ts';
 
 /** The longest output of one call that a model is sent whole, in bytes of UTF-8. */
 export const MODEL_LIMIT: number = 256 * 1024;

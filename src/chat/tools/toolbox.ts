@@ -1,6 +1,6 @@
 import { CofferError, isCofferError } from '../../errors.ts';
-import type { FilePart } from '../../session/attachment.ts';
-import type { Approval, NewEvent } from '../../session/event.ts';
+import type { FilePart } from '../../session/event/attachment.ts';
+import type { Approval, NewEvent } from '../../session/event/event.ts';
 import { permissionEvent } from '../../session/permissions.ts';
 import type { Session } from '../../session/session.ts';
 import { defaultPermissions, type PermissionSettings } from '../permissions.ts';

@@ -1,17 +1,17 @@
 import { lstatSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { CofferError, isCofferError } from '../../errors.ts';
-import type { Row } from '../../session/row.ts';
-import { lastSession } from '../../session/select.ts';
+import type { Row } from '../../session/list/row.ts';
+import { lastSession } from '../../session/list/select.ts';
 import type { Sessions } from '../../session/sessions.ts';
 import type { KeyState } from '../../session/shapes.ts';
 import { emptyState } from '../../session/state.ts';
+import type { Settings } from '../../settings/settings.ts';
+import type { Input } from '../../terminal/input.ts';
+import { ago, countMessages, describeSeen, tellPassedOver } from '../../terminal/rows.ts';
 import { Chat } from '../chat.ts';
-import type { Input } from '../input.ts';
 import type { Instructing } from '../instructions.ts';
 import { repl, runPrompt } from '../repl.ts';
-import { ago, countMessages, describeSeen, tellPassedOver } from '../rows.ts';
-import type { Settings } from '../settings.ts';
 import { type Options, openSessions, type Shell } from '../shell.ts';
 import { guard } from '../signals.ts';
 import { Looking } from '../surroundings.ts';
@@ -64,7 +64,7 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
     const prompt =
       words === undefined ? undefined : await (await import('../prompt-text.ts')).promptOf(words, terminal);
     const asks = !resumes && prompt === undefined;
-    const { openModel } = await import('../../chat/models.ts');
+    const { openModel } = await import('../../chat/models/models.ts');
     const chosen = resumes
       ? options.model
       : (settings.model ?? (asks ? await localModel(shell, settings, input) : undefined));
@@ -82,7 +82,7 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
     const maySend = options.yes === true;
     const prompted = prompt !== undefined;
     const settingsIn = async (directory: string): Promise<Settings> => {
-      const { loadSettings, settingsPath } = await import('../settings.ts');
+      const { loadSettings, settingsPath } = await import('../../settings/settings.ts');
       return loadSettings(settingsPath(env), { env, options, directory });
     };
     const parts = { terminal, input, sessions, settings, settingsIn, env, inMemory, incognito, prompted, maySend };
@@ -174,7 +174,7 @@ async function targetOf(
   if (request.which !== undefined) return request.which;
   const isAutomatic = request.newest !== true;
   if (isAutomatic && (request.anew === true || !settings.autoResume)) return undefined;
-  const { isOf } = await import('../../session/project.ts');
+  const { isOf } = await import('../../session/project/project.ts');
   const surroundings = await from.surroundings.known();
   const rows = await listed(sessions, isAutomatic);
   const last = lastSession(rows.filter((row) => !row.archived && isOf(row, surroundings)));
@@ -235,7 +235,7 @@ function workDirectory(path: string | undefined): string {
 /** The model of a server on this machine, where one answers and the person wants it. */
 async function localModel(shell: Shell, settings: Settings, input: Input): Promise<string | undefined> {
   if (!shell.terminal.interactive || !settings.detectLocal) return undefined;
-  const { builtinProviders, detectLocal, parseModelName } = await import('../../chat/models.ts');
+  const { builtinProviders, detectLocal, parseModelName } = await import('../../chat/models/models.ts');
   const found = await detectLocal();
   if (found === undefined) return undefined;
   const address = URL.parse(builtinProviders[parseModelName(found).provider]?.baseURL ?? '')?.host ?? '127.0.0.1';

@@ -16,7 +16,7 @@ export async function compactSession(shell: Shell, which: string): Promise<void>
     const row = await sessions.find(which);
     const compacted = await sessions.change(row, async (session) => {
       const { compact } = await import('../../chat/compact.ts');
-      const { openModel } = await import('../../chat/models.ts');
+      const { openModel } = await import('../../chat/models/models.ts');
       const name = options.model ?? session.state.model;
       const model = await openModel(name, { ...settings, env });
       await requireMaySend(session.state, model.name, { settings, terminal, input, yes: options.yes === true });

@@ -1,9 +1,9 @@
 import { RootCommand, script } from '@bomb.sh/tab';
 import type { Command, Option } from 'commander';
 import { CofferError, isCofferError } from '../../errors.ts';
-import type { Summary } from '../../session/summary.ts';
-import { escapeLine } from '../escape.ts';
-import { countMessages } from '../rows.ts';
+import type { Summary } from '../../session/list/summary.ts';
+import { escapeLine } from '../../terminal/escape.ts';
+import { countMessages } from '../../terminal/rows.ts';
 import type { Shell } from '../shell.ts';
 import { bashScript } from './completion-bash.ts';
 
@@ -51,7 +51,7 @@ export async function completeLine(shell: Shell, program: Command, words: readon
     text = ask({
       sessions: sessions ? await sessionWords(shell, words) : [],
       models: models ? await modelWords(shell) : [],
-      keys: keys ? (await import('../settings-keys.ts')).keyNames : [],
+      keys: keys ? (await import('../../settings/keys.ts')).keyNames : [],
     });
   }
   shell.terminal.write(files ? text.replace(new RegExp(`${WORDS_ONLY}\\n$`), `${OR_FILES}\n`) : text);
@@ -142,7 +142,7 @@ const PLAIN = /^[\p{L}\p{M}\p{N}_.@+,/][\p{L}\p{M}\p{N}_.@+,/-]*$/u;
 
 /** The sessions' ids, or their UUIDs where an id has what a shell would take for something else, and their names. */
 async function sessionWords(shell: Shell, words: readonly string[]): Promise<[string, string][]> {
-  const { glanceSessions } = await import('../../session/glance.ts');
+  const { glanceSessions } = await import('../../session/list/glance.ts');
   const directory = await vaultOf(shell, words);
   const found = await glanceSessions({ env: shell.env, directory, within: WITHIN });
   const rows = found.map((row): [string, string] => [PLAIN.test(row.id) ? row.id : row.uuid, aboutRow(row)]);
@@ -164,7 +164,7 @@ async function vaultOf({ env }: Shell, words: readonly string[]): Promise<string
 }
 
 async function modelWords({ env }: Shell): Promise<string[]> {
-  const { builtinProviders } = await import('../../chat/models.ts');
+  const { builtinProviders } = await import('../../chat/models/models.ts');
   const settings = await settingsOf(env);
   const providers = new Set([...Object.keys(builtinProviders), ...Object.keys(settings?.providers ?? {})]);
   const chosen = settings?.model === undefined ? [] : [settings.model];
@@ -173,8 +173,8 @@ async function modelWords({ env }: Shell): Promise<string[]> {
 }
 
 /** Settings that are wrong are told by the command that the person goes on to run. */
-async function settingsOf(env: NodeJS.ProcessEnv): Promise<import('../settings.ts').Settings | undefined> {
-  const { loadSettings, settingsPath } = await import('../settings.ts');
+async function settingsOf(env: NodeJS.ProcessEnv): Promise<import('../../settings/settings.ts').Settings | undefined> {
+  const { loadSettings, settingsPath } = await import('../../settings/settings.ts');
   try {
     return await loadSettings(settingsPath(env), { env });
   } catch (error) {

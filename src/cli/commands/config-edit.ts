@@ -2,11 +2,11 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
 import { CofferError, isCofferError } from '../../errors.ts';
-import { Input } from '../input.ts';
-import { settingsPath } from '../settings.ts';
-import { invalidSettings, readSettingsBytes, readSettingsFile } from '../settings-file.ts';
-import { findFaults } from '../settings-schema.ts';
-import { takeSettings, writeSettings } from '../settings-write.ts';
+import { invalidSettings, readSettingsBytes, readSettingsFile } from '../../settings/file.ts';
+import { findFaults } from '../../settings/schema.ts';
+import { settingsPath } from '../../settings/settings.ts';
+import { takeSettings, writeSettings } from '../../settings/write.ts';
+import { Input } from '../../terminal/input.ts';
 import type { Shell } from '../shell.ts';
 
 /** What a file begins with that was not there. */

@@ -1,7 +1,13 @@
-import { escapeJson } from '../escape.ts';
-import { loadSettingsWithSources, type Source, type Sourced, settingOf, settingsPath } from '../settings.ts';
-import { findKey, isObject, splitKey, valueAt } from '../settings-dotted.ts';
-import { isKeyName, type KeyName, keyNames, variableOf } from '../settings-keys.ts';
+import { findKey, isObject, splitKey, valueAt } from '../../settings/dotted.ts';
+import { isKeyName, type KeyName, keyNames, variableOf } from '../../settings/keys.ts';
+import {
+  loadSettingsWithSources,
+  type Source,
+  type Sourced,
+  settingOf,
+  settingsPath,
+} from '../../settings/settings.ts';
+import { escapeJson } from '../../terminal/escape.ts';
 import type { Shell } from '../shell.ts';
 
 /** How a listing is shown. */
@@ -52,7 +58,7 @@ export async function getConfig(shell: Shell, key: string, options: ShowOptions)
  */
 export async function setConfig(shell: Shell, key: string, text: string): Promise<void> {
   const path = settingsPath(shell.env);
-  const { setSetting } = await import('../settings-write.ts');
+  const { setSetting } = await import('../../settings/write.ts');
   await setSetting(path, key, readText(text));
   shell.terminal.tell(`${key} is set in ${path}`);
   tellOverridden(shell, key);
@@ -62,7 +68,7 @@ export async function setConfig(shell: Shell, key: string, text: string): Promis
 export async function unsetConfig(shell: Shell, key: string): Promise<void> {
   const { terminal } = shell;
   const path = settingsPath(shell.env);
-  const { unsetSetting } = await import('../settings-write.ts');
+  const { unsetSetting } = await import('../../settings/write.ts');
   const { removed, faults } = await unsetSetting(path, key);
   terminal.tell(removed ? `${key} is removed from ${path}` : `${key} is not set in ${path}; nothing is changed`);
   for (const fault of faults) terminal.tell(`settings: ${fault}`);

@@ -1,12 +1,12 @@
 import { CofferError } from '../../errors.ts';
-import { copiesOf } from '../../session/copies.ts';
-import { keepingCaches } from '../../session/removal.ts';
-import type { Row } from '../../session/row.ts';
+import { keepingCaches } from '../../session/change/removal.ts';
+import { copiesOf } from '../../session/list/copies.ts';
+import type { Row } from '../../session/list/row.ts';
 import type { Sessions } from '../../session/sessions.ts';
+import { shellWord } from '../../terminal/escape.ts';
 import { describeHolder } from '../../vault/lease.ts';
 import { changeVault } from '../changing.ts';
 import type { Chat } from '../chat.ts';
-import { shellWord } from '../escape.ts';
 import { type Asked, confirmRemoval, describeDoomed } from '../removal.ts';
 import type { Shell } from '../shell.ts';
 

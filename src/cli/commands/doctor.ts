@@ -1,14 +1,14 @@
 import { relative } from 'node:path';
 import { CofferError, type ErrorCode, errorFields, isCofferError } from '../../errors.ts';
-import { conflictProblem, describeConflict } from '../../session/conflicts.ts';
-import { isKnown } from '../../session/event.ts';
-import type { Row } from '../../session/row.ts';
+import { isKnown } from '../../session/event/event.ts';
+import { conflictProblem, describeConflict } from '../../session/list/conflicts.ts';
+import type { Row } from '../../session/list/row.ts';
 import type { Sessions } from '../../session/sessions.ts';
 import type { Inspection, Recorded } from '../../session/shapes.ts';
-import { escapeJson, shellWord } from '../escape.ts';
-import { describeSeen } from '../rows.ts';
+import { escapeJson, shellWord } from '../../terminal/escape.ts';
+import { describeSeen } from '../../terminal/rows.ts';
+import type { Terminal } from '../../terminal/terminal.ts';
 import { openSessions, type Shell } from '../shell.ts';
-import type { Terminal } from '../terminal.ts';
 
 /**
  * Shows how the vault is, every sealed file opened from end to end: what is wrong, what it means, what to do.

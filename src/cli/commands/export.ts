@@ -1,8 +1,8 @@
 import { CofferError } from '../../errors.ts';
+import type { Terminal } from '../../terminal/terminal.ts';
 import type { Chat } from '../chat.ts';
 import { aboutOf, type Exportable, type Format, formatOf, renderExport } from '../export-text.ts';
 import { openSessions, type Shell } from '../shell.ts';
-import type { Terminal } from '../terminal.ts';
 
 /** What an export may be told. */
 export interface ExportOptions {
@@ -75,7 +75,7 @@ async function writeExport(exported: Exportable, options: ExportOptions, place: 
 }
 
 async function redacted(exported: Exportable): Promise<{ value: Exportable; told: string }> {
-  const { describeFound, redactSecrets } = await import('../../session/secrets.ts');
+  const { describeFound, redactSecrets } = await import('../../session/change/secrets.ts');
   const { value, found } = redactSecrets(exported);
   return { value, told: `redacted: ${describeFound(found)}; what looks like nothing is still there` };
 }

@@ -1,11 +1,11 @@
 import { CofferError } from '../../errors.ts';
-import { forkOf } from '../../session/fork.ts';
-import type { Row } from '../../session/row.ts';
+import { forkOf } from '../../session/change/fork.ts';
+import type { Row } from '../../session/list/row.ts';
 import type { Sessions } from '../../session/sessions.ts';
-import { refuseRolledBack } from '../../vault/rollback.ts';
+import { escapeJson } from '../../terminal/escape.ts';
+import { refuseRolledBack } from '../../vault/marks/rollback.ts';
 import { changeVault } from '../changing.ts';
 import type { Chat } from '../chat.ts';
-import { escapeJson } from '../escape.ts';
 import type { Shell } from '../shell.ts';
 
 /** What a fork may be told. */

@@ -2,9 +2,9 @@ import { createReadStream } from 'node:fs';
 import { resolve } from 'node:path';
 import { TextDecoder } from 'node:util';
 import { CofferError } from '../../errors.ts';
-import { IMPORT_LIMIT } from '../../session/import.ts';
-import { escapeJson } from '../escape.ts';
-import { countMessages } from '../rows.ts';
+import { IMPORT_LIMIT } from '../../session/import/import.ts';
+import { escapeJson } from '../../terminal/escape.ts';
+import { countMessages } from '../../terminal/rows.ts';
 import { openSessions, type Shell } from '../shell.ts';
 
 /**

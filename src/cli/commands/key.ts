@@ -1,9 +1,9 @@
 import { CofferError } from '../../errors.ts';
-import type { SlotRow, WaysIn } from '../../vault/key-slots.ts';
-import { escapeJson } from '../escape.ts';
-import type { Input } from '../input.ts';
+import { escapeJson } from '../../terminal/escape.ts';
+import type { Input } from '../../terminal/input.ts';
+import type { Terminal } from '../../terminal/terminal.ts';
+import type { SlotRow, WaysIn } from '../../vault/keys/slots/key-slots.ts';
 import { askPassphrase, firstLine, openSessions, type Shell } from '../shell.ts';
-import type { Terminal } from '../terminal.ts';
 
 /**
  * Makes a recovery code, shows it once and adds it when it was typed back. Throws `USAGE` without a terminal: the code goes to a

@@ -1,12 +1,12 @@
-import type { Event } from '../../session/event.ts';
+import type { Event } from '../../session/event/event.ts';
 import { follow } from '../../session/follow.ts';
-import type { Row } from '../../session/row.ts';
+import type { Row } from '../../session/list/row.ts';
 import type { Sessions } from '../../session/sessions.ts';
-import { escapeJsonLine, escapeLine } from '../escape.ts';
+import { escapeJsonLine, escapeLine } from '../../terminal/escape.ts';
+import type { Terminal } from '../../terminal/terminal.ts';
+import { cut } from '../../terminal/width.ts';
 import { logLine } from '../log-line.ts';
 import { openSessions, type Shell } from '../shell.ts';
-import type { Terminal } from '../terminal.ts';
-import { cut } from '../width.ts';
 
 /** How to show a record. */
 export interface LogsOptions {

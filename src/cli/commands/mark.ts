@@ -1,6 +1,15 @@
 import { CofferError } from '../../errors.ts';
-import { archiving, type Mark, type Marks, marksOf, naming, pinning, tagging, untagging } from '../../session/marks.ts';
-import type { Row } from '../../session/row.ts';
+import {
+  archiving,
+  type Mark,
+  type Marks,
+  marksOf,
+  naming,
+  pinning,
+  tagging,
+  untagging,
+} from '../../session/change/marks.ts';
+import type { Row } from '../../session/list/row.ts';
 import type { Sessions } from '../../session/sessions.ts';
 import { changeVault } from '../changing.ts';
 import type { Chat } from '../chat.ts';

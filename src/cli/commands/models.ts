@@ -1,15 +1,15 @@
-import type { Checked, KnownProvider, ProviderSettings } from '../../chat/models.ts';
+import type { Checked, KnownProvider, ProviderSettings } from '../../chat/models/models.ts';
 import { CofferError, errorFields } from '../../errors.ts';
-import { escapeJson } from '../escape.ts';
+import { escapeJson } from '../../terminal/escape.ts';
+import type { Terminal } from '../../terminal/terminal.ts';
 import type { Shell } from '../shell.ts';
-import type { Terminal } from '../terminal.ts';
 
 /** Lists the models that can be named. Throws `SETTINGS_INVALID`. */
 export async function listModels(shell: Shell, { json }: { json?: boolean | undefined }): Promise<void> {
   const { terminal, env, options } = shell;
   const [{ loadSettings, settingsPath }, { knownModels }] = await Promise.all([
-    import('../settings.ts'),
-    import('../../chat/models.ts'),
+    import('../../settings/settings.ts'),
+    import('../../chat/models/models.ts'),
   ]);
   const directory = options.path ?? '.';
   const { providers } = await loadSettings(settingsPath(env), { env, options, directory });
@@ -24,8 +24,8 @@ export async function listModels(shell: Shell, { json }: { json?: boolean | unde
 export async function checkNamed(shell: Shell, name: string, { json }: { json?: boolean | undefined }): Promise<void> {
   const { terminal, env, options } = shell;
   const [{ loadSettings, settingsPath }, { checkModel, isLocalModel, openModel }] = await Promise.all([
-    import('../settings.ts'),
-    import('../../chat/models.ts'),
+    import('../../settings/settings.ts'),
+    import('../../chat/models/models.ts'),
   ]);
   const settings = await loadSettings(settingsPath(env), { env, options, directory: options.path ?? '.' });
   const model = await openModel(name, { ...settings, env });
@@ -70,7 +70,7 @@ export async function showModels(
   terminal: Terminal,
   from: { providers: Readonly<Record<string, ProviderSettings>>; env: NodeJS.ProcessEnv },
 ): Promise<void> {
-  const { knownModels } = await import('../../chat/models.ts');
+  const { knownModels } = await import('../../chat/models/models.ts');
   for (const known of await knownModels(from)) {
     for (const model of known.models) terminal.say(`  ${model}`);
     const more = whatMore(known);

@@ -2,12 +2,12 @@ import { formatRule, parseRule, ruleForm } from '../../chat/permissions.ts';
 import { CofferError } from '../../errors.ts';
 import { isDecided, permissionEvent } from '../../session/permissions.ts';
 import type { Permission, State } from '../../session/state.ts';
+import type { Settings } from '../../settings/settings.ts';
+import { escapeJson } from '../../terminal/escape.ts';
+import { describePermission } from '../../terminal/permission-words.ts';
+import type { Terminal } from '../../terminal/terminal.ts';
 import type { Chat } from '../chat.ts';
-import { escapeJson } from '../escape.ts';
-import { describePermission } from '../permission-words.ts';
-import type { Settings } from '../settings.ts';
 import { openSessions, type Shell } from '../shell.ts';
-import type { Terminal } from '../terminal.ts';
 
 /** Shows what tools may do in a session: its own rules, and those of the settings. Throws what finding and reading it throw. */
 export async function showPermissions(

@@ -1,16 +1,16 @@
 import { CofferError, isCofferError } from '../../errors.ts';
-import { keepingCaches } from '../../session/removal.ts';
-import { clockTrouble, type Expired, expiredOf, isOff, type Policy, takesAll } from '../../session/retention.ts';
-import type { Row } from '../../session/row.ts';
+import { keepingCaches } from '../../session/change/removal.ts';
+import { clockTrouble, type Expired, expiredOf, isOff, type Policy, takesAll } from '../../session/change/retention.ts';
+import type { Row } from '../../session/list/row.ts';
 import type { Sessions } from '../../session/sessions.ts';
+import type { Settings } from '../../settings/settings.ts';
+import { escapeJson } from '../../terminal/escape.ts';
+import type { Input } from '../../terminal/input.ts';
+import { describeSeen, tellTroubles } from '../../terminal/rows.ts';
+import type { Terminal } from '../../terminal/terminal.ts';
 import { changeVault } from '../changing.ts';
-import { escapeJson } from '../escape.ts';
-import type { Input } from '../input.ts';
 import { confirmRemoval, describeDoomed } from '../removal.ts';
-import { describeSeen, tellTroubles } from '../rows.ts';
-import type { Settings } from '../settings.ts';
 import type { Shell } from '../shell.ts';
-import type { Terminal } from '../terminal.ts';
 
 /** What a prune may be told. */
 export interface PruneOptions {

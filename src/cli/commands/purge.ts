@@ -1,10 +1,10 @@
 import { basename } from 'node:path';
 import { CofferError } from '../../errors.ts';
-import { copiesOf } from '../../session/copies.ts';
-import type { Row } from '../../session/row.ts';
+import { copiesOf } from '../../session/list/copies.ts';
+import type { Row } from '../../session/list/row.ts';
 import type { Sessions } from '../../session/sessions.ts';
-import { shellWord } from '../escape.ts';
-import { countMessages } from '../rows.ts';
+import { shellWord } from '../../terminal/escape.ts';
+import { countMessages } from '../../terminal/rows.ts';
 import { openSessions, type Shell } from '../shell.ts';
 import { finishRotation, type RotateOptions, requireAnswers, rotateWith, tellRotated } from './rotate.ts';
 

@@ -1,9 +1,9 @@
 import type { CofferError } from '../../errors.ts';
 import type { Sessions } from '../../session/sessions.ts';
-import type { Recovered } from '../../vault/recover.ts';
-import type { Input } from '../input.ts';
+import type { Input } from '../../terminal/input.ts';
+import type { Terminal } from '../../terminal/terminal.ts';
+import type { Recovered } from '../../vault/keys/recover.ts';
 import { firstLine, openSessions, type Shell } from '../shell.ts';
-import type { Terminal } from '../terminal.ts';
 
 /**
  * Brings the key of a vault that was copied here to this machine, by a recovery code or a passphrase. Either is asked for, hidden;

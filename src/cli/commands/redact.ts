@@ -1,16 +1,16 @@
 import { join } from 'node:path';
 import { CofferError } from '../../errors.ts';
-import { type Event, isKnown } from '../../session/event.ts';
-import { holdersOf, type Redaction, redactionOf, redactSession } from '../../session/redact.ts';
-import type { Row } from '../../session/row.ts';
+import { holdersOf, type Redaction, redactionOf, redactSession } from '../../session/change/redact.ts';
+import { type Event, isKnown } from '../../session/event/event.ts';
+import type { Row } from '../../session/list/row.ts';
 import type { Session } from '../../session/session.ts';
 import type { Sessions } from '../../session/sessions.ts';
+import { shellWord } from '../../terminal/escape.ts';
+import type { Input } from '../../terminal/input.ts';
+import type { Terminal } from '../../terminal/terminal.ts';
 import { changeVault } from '../changing.ts';
 import type { Chat } from '../chat.ts';
-import { shellWord } from '../escape.ts';
-import type { Input } from '../input.ts';
 import { firstLine, type Shell } from '../shell.ts';
-import type { Terminal } from '../terminal.ts';
 
 /**
  * Takes a text out of a session's record and out of its file, and says what else has it. The text is asked for, hidden, or is what

@@ -1,8 +1,8 @@
 import { CofferError } from '../../errors.ts';
-import { type Prompt, promptsOf, type Rewind, rewindOf } from '../../session/fork.ts';
+import { type Prompt, promptsOf, type Rewind, rewindOf } from '../../session/change/fork.ts';
+import { countMessages } from '../../terminal/rows.ts';
 import { changeVault } from '../changing.ts';
 import type { Chat } from '../chat.ts';
-import { countMessages } from '../rows.ts';
 import type { Shell } from '../shell.ts';
 import { promptOf } from './fork.ts';
 
@@ -49,7 +49,7 @@ async function choosePrompt({ session, terminal, input }: Chat): Promise<number 
     for (const prompt of prompts) terminal.say(`${String(prompt.number).padStart(3)}) ${firstLine(prompt)}`);
     return 'none';
   }
-  const { pick } = await import('../picker.ts');
+  const { pick } = await import('../../terminal/picker.ts');
   const choices = prompts.slice(0, -1).map((prompt) => ({
     value: prompt.number,
     number: prompt.number,

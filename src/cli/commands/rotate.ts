@@ -1,12 +1,12 @@
 import { relative } from 'node:path';
 import { CofferError } from '../../errors.ts';
-import type { Row } from '../../session/row.ts';
+import type { Row } from '../../session/list/row.ts';
 import type { Sessions } from '../../session/sessions.ts';
-import type { SlotRow } from '../../vault/key-slots.ts';
-import type { Rewrapping } from '../../vault/rewrap.ts';
-import type { Rotated } from '../../vault/rotate.ts';
-import type { Input } from '../input.ts';
-import { Progress } from '../progress.ts';
+import type { Input } from '../../terminal/input.ts';
+import { Progress } from '../../terminal/progress.ts';
+import type { Rotated } from '../../vault/keys/rotation/rotate.ts';
+import type { SlotRow } from '../../vault/keys/slots/key-slots.ts';
+import type { Rewrapping } from '../../vault/keys/slots/rewrap.ts';
 import { openSessions, type Shell } from '../shell.ts';
 import { confirmOnTerminal } from './key.ts';
 

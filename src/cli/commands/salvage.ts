@@ -1,5 +1,5 @@
-import { describeLost } from '../../session/salvage.ts';
-import { countMessages } from '../rows.ts';
+import { describeLost } from '../../session/change/salvage.ts';
+import { countMessages } from '../../terminal/rows.ts';
 import { openSessions, type Shell } from '../shell.ts';
 
 /**

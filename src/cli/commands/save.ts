@@ -1,4 +1,4 @@
-import { countMessages } from '../rows.ts';
+import { countMessages } from '../../terminal/rows.ts';
 import { openSessions, type Shell } from '../shell.ts';
 
 /** Takes a snapshot of a session as it is saved now. Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `NAME_INVALID`, `NOT_SAVED`, `KEY_*`. */

@@ -1,12 +1,12 @@
-import type { Row } from '../../session/row.ts';
-import { type Match, search } from '../../session/search.ts';
+import type { Row } from '../../session/list/row.ts';
+import { type Match, search } from '../../session/search/search.ts';
 import type { Sessions } from '../../session/sessions.ts';
-import { escapeJson, escapeLine } from '../escape.ts';
-import { Progress } from '../progress.ts';
+import { escapeJson, escapeLine } from '../../terminal/escape.ts';
+import { Progress } from '../../terminal/progress.ts';
+import { type Cut, sayRow, tellCut } from '../../terminal/rows.ts';
+import type { Terminal } from '../../terminal/terminal.ts';
+import { cut as cutTo, widthOf } from '../../terminal/width.ts';
 import { toJson } from '../row-json.ts';
-import { type Cut, sayRow, tellCut } from '../rows.ts';
-import type { Terminal } from '../terminal.ts';
-import { cut as cutTo, widthOf } from '../width.ts';
 
 /** How many matches of one session are shown. */
 const SHOWN = 3;

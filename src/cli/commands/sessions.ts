@@ -1,11 +1,11 @@
 import { resolve } from 'node:path';
 import type { CofferError } from '../../errors.ts';
-import { type Filter, filterRows, parseCount, parseSinceHours, parseStatuses } from '../../session/filter.ts';
-import { type Surroundings, surroundingsOf } from '../../session/project.ts';
-import type { Row } from '../../session/row.ts';
-import type { wantedText } from '../../session/search.ts';
+import { type Filter, filterRows, parseCount, parseSinceHours, parseStatuses } from '../../session/list/filter.ts';
+import type { Row } from '../../session/list/row.ts';
+import { type Surroundings, surroundingsOf } from '../../session/project/project.ts';
+import type { wantedText } from '../../session/search/search.ts';
 import type { Sessions } from '../../session/sessions.ts';
-import { escapeJson, shellWord } from '../escape.ts';
+import { escapeJson, shellWord } from '../../terminal/escape.ts';
 import {
   ago,
   type Cut,
@@ -16,10 +16,10 @@ import {
   tellCut,
   tellTroubles,
   USUAL_LIMIT,
-} from '../rows.ts';
+} from '../../terminal/rows.ts';
+import type { Terminal } from '../../terminal/terminal.ts';
+import { awaitGit, gitLimit } from '../../terminal/waiting.ts';
 import { openSessions, type Shell } from '../shell.ts';
-import type { Terminal } from '../terminal.ts';
-import { awaitGit, gitLimit } from '../waiting.ts';
 
 /** How to list, as it was typed. */
 export interface ListOptions {
@@ -98,7 +98,7 @@ export async function listHere(shell: Shell): Promise<CofferError | undefined> {
 async function tellConflicts(terminal: Terminal, sessions: Sessions, rows: readonly Row[]): Promise<void> {
   const conflicts = await sessions.conflicts(rows);
   if (conflicts.length === 0) return;
-  const { describeConflict } = await import('../../session/conflicts.ts');
+  const { describeConflict } = await import('../../session/list/conflicts.ts');
   for (const conflict of conflicts) terminal.tell(describeConflict(conflict, shellWord(conflict.name)));
 }
 
@@ -130,7 +130,7 @@ function limitOf({ limit, all, json }: ListOptions): number | undefined {
 /** What is searched for; what a search needs is loaded for one alone. */
 async function wantedIn({ search }: ListOptions): Promise<ReturnType<typeof wantedText> | undefined> {
   if (search === undefined) return undefined;
-  const { wantedText } = await import('../../session/search.ts');
+  const { wantedText } = await import('../../session/search/search.ts');
   return wantedText(search);
 }
 

@@ -1,12 +1,12 @@
-import { parseCount } from '../../session/filter.ts';
-import { type Day, type Stats, statsOf } from '../../session/stats.ts';
-import type { Used } from '../../session/usage.ts';
-import { describeBytes, describeCost, describeCount, describeTokens } from '../amounts.ts';
-import { escapeJson } from '../escape.ts';
-import { Progress } from '../progress.ts';
-import { describeSeen } from '../rows.ts';
+import { parseCount } from '../../session/list/filter.ts';
+import { type Day, type Stats, statsOf } from '../../session/list/stats.ts';
+import type { Used } from '../../session/list/usage.ts';
+import { describeBytes, describeCost, describeCount, describeTokens } from '../../terminal/amounts.ts';
+import { escapeJson } from '../../terminal/escape.ts';
+import { Progress } from '../../terminal/progress.ts';
+import { describeSeen } from '../../terminal/rows.ts';
+import type { Terminal } from '../../terminal/terminal.ts';
 import { openSessions, type Shell } from '../shell.ts';
-import type { Terminal } from '../terminal.ts';
 
 /** How many days back one sees unless told. */
 const USUAL_DAYS = '30';

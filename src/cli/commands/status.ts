@@ -1,5 +1,5 @@
-import { type Info, readInfo } from '../../session/info.ts';
-import { escapeJson } from '../escape.ts';
+import { type Info, readInfo } from '../../session/list/info.ts';
+import { escapeJson } from '../../terminal/escape.ts';
 import { infoLines } from '../info.ts';
 import { toJson } from '../row-json.ts';
 import { openSessions, type Shell } from '../shell.ts';

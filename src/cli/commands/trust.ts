@@ -1,5 +1,5 @@
 import { CofferError } from '../../errors.ts';
-import type { TrustChange } from '../../vault/keys/trust.ts';
+import type { TrustChange } from '../../vault/keys/record/trust.ts';
 import { openSessions, type Shell } from '../shell.ts';
 import { kindOf } from './key.ts';
 

@@ -1,4 +1,4 @@
-import { nearest } from '../../chat/nearest.ts';
+import { nearest } from '../../chat/models/nearest.ts';
 import { isCofferError } from '../../errors.ts';
 import type { Chat } from '../chat.ts';
 import { contextCommands } from './context.ts';

@@ -1,5 +1,5 @@
+import { countMessages } from '../../terminal/rows.ts';
 import type { Chat } from '../chat.ts';
-import { countMessages } from '../rows.ts';
 import { chooseInChat, listInChat } from './listing.ts';
 import type { SlashCommand, SlashCommands } from './slash.ts';
 

@@ -1,7 +1,7 @@
-import { filterRows } from '../../session/filter.ts';
-import type { Row } from '../../session/row.ts';
+import { filterRows } from '../../session/list/filter.ts';
+import type { Row } from '../../session/list/row.ts';
+import { showRows, USUAL_LIMIT } from '../../terminal/rows.ts';
 import type { Chat } from '../chat.ts';
-import { showRows, USUAL_LIMIT } from '../rows.ts';
 
 /** Lists saved sessions: those with a text in their names, titles or tags, and with `--all` archived ones and however many there are. */
 export async function listInChat(chat: Chat, argument: string): Promise<void> {
@@ -23,6 +23,6 @@ export async function chooseInChat(chat: Chat): Promise<Row | undefined> {
     return undefined;
   }
   chat.shown = rows;
-  const { pickSession } = await import('../picker.ts');
+  const { pickSession } = await import('../../terminal/picker.ts');
   return pickSession(chat.terminal, chat.input, offered);
 }

@@ -1,5 +1,5 @@
 import { CofferError, isCofferError } from '../../errors.ts';
-import type { Row } from '../../session/row.ts';
+import type { Row } from '../../session/list/row.ts';
 import type { Chat } from '../chat.ts';
 import { chooseInChat } from './listing.ts';
 import type { SlashCommands } from './slash.ts';
@@ -20,7 +20,7 @@ export const seeingCommands: SlashCommands = {
 /** What this chat knows of its session is as new as can be; its row says where it is kept. */
 async function showInfo(chat: Chat): Promise<void> {
   const { session, sessions, terminal } = chat;
-  const [{ infoOf }, { infoLines }] = await Promise.all([import('../../session/info.ts'), import('../info.ts')]);
+  const [{ infoOf }, { infoLines }] = await Promise.all([import('../../session/list/info.ts'), import('../info.ts')]);
   const rows = await listed(chat);
   const row = rows.find(({ fileId }) => fileId === session.fileId);
   const { state, events } = session;

@@ -1,10 +1,10 @@
 import { VaultKey } from '../../envelope/key.ts';
 import type { Answer } from '../../keyring/keyring.ts';
-import { chooseHome, keepKey, refused } from '../key-home.ts';
-import { createVaultFile } from '../vault-file.ts';
+import { chooseHome, keepKey, refused } from './key-home.ts';
 import { passphraseIn } from './opening.ts';
 import type { KeyOptions, Unlocked } from './options.ts';
-import type { VaultFile } from './shape.ts';
+import type { VaultFile } from './record/shape.ts';
+import { createVaultFile } from './record/vault-file.ts';
 
 /**
  * Creates a key for a directory that has neither vault.json nor sealed files, stores it and records it in vault.json. Returns undefined if
@@ -36,7 +36,7 @@ async function firstUseWithout(options: KeyOptions, none: Answer): Promise<Unloc
   const passphrase = path ? await passphraseIn(path) : await options.askPassphrase?.({ purpose: 'new', attempt: 1 });
   if (passphrase === undefined) throw refused({ outcome: 'ABSENT', detail: 'no passphrase was given' });
   const key = options.newKey();
-  const { wrapForPassphrase } = await import('../slots.ts');
+  const { wrapForPassphrase } = await import('./slots/slots.ts');
   const slots = [await wrapForPassphrase(key, passphrase)];
   return settle(options, key, { backend: 'passphrase', provider: 'passphrase', slots });
 }

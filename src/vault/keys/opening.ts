@@ -1,9 +1,9 @@
 import { VaultKey } from '../../envelope/key.ts';
 import { CofferError, isCofferError } from '../../errors.ts';
-import { chooseHome, lookUp } from '../key-home.ts';
-import { changedRecord } from './judge.ts';
+import { chooseHome, lookUp } from './key-home.ts';
 import type { KeyOptions, Unlocked } from './options.ts';
-import type { KeySlot, PassphraseSlot, VaultFile } from './shape.ts';
+import { changedRecord } from './record/judge.ts';
+import type { KeySlot, PassphraseSlot, VaultFile } from './record/shape.ts';
 
 /** How many times the user may try a passphrase. */
 const TRIES = 3;
@@ -120,7 +120,7 @@ export async function passphraseIn(path: string): Promise<string> {
 
 /** A rotation wraps both keys for the same passphrase. */
 async function openWith(file: Slotted, passphrase: string): Promise<Pick<Found, 'key' | 'retiring' | 'slot'>> {
-  const { tryPassphrase, trySlots } = await import('../slots.ts');
+  const { tryPassphrase, trySlots } = await import('./slots/slots.ts');
   const opened = await trySlots(file.key, file.slots, passphrase);
   if (!opened) throw new CofferError('PASSPHRASE_WRONG', 'wrong passphrase');
   const { retiring } = file;

@@ -1,9 +1,9 @@
 import type { VaultKey } from '../../envelope/key.ts';
 import type { CofferError } from '../../errors.ts';
 import type { Backend } from '../../keyring/keyring.ts';
-import type { HomeOptions } from '../key-home.ts';
-import type { KnownVaults } from './known.ts';
-import type { KeySlot, VaultFile } from './shape.ts';
+import type { HomeOptions } from './key-home.ts';
+import type { KnownVaults } from './record/known.ts';
+import type { KeySlot, VaultFile } from './record/shape.ts';
 
 /** Asks for the passphrase of a vault, or of a new one; undefined if none is given. `attempt` starts at 1. */
 export type AskPassphrase = (ask: { purpose: 'open' | 'new'; attempt: number }) => Promise<string | undefined>;

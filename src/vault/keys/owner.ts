@@ -1,7 +1,7 @@
 import { type Stats, statSync } from 'node:fs';
 import { CofferError } from '../../errors.ts';
 import { reasonOf } from '../../files/reason.ts';
-import { type Access, canOthersWrite, type KnownVault } from './known.ts';
+import { type Access, canOthersWrite, type KnownVault } from './record/known.ts';
 
 /**
  * Refuses a data directory that others can write to, unless that was accepted: they could replace everything in it. One of ours without a

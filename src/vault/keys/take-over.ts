@@ -2,9 +2,9 @@ import type { VaultKey } from '../../envelope/key.ts';
 import { isCofferError } from '../../errors.ts';
 import { sweepTemps } from '../../files/replace.ts';
 import type { VaultDirectory } from '../directory.ts';
-import { findVaultFile, replaceVaultFileSync } from '../vault-file.ts';
-import { hasRightMac } from './record.ts';
-import type { VaultFile } from './shape.ts';
+import { hasRightMac } from './record/record.ts';
+import type { VaultFile } from './record/shape.ts';
+import { findVaultFile, replaceVaultFileSync } from './record/vault-file.ts';
 
 /**
  * Adds a MAC to a record that predates it, if it still says what `file` says. Returns its counter, or undefined if it stays as it is because

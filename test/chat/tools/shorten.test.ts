@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { MODEL_LIMIT, shortenForModel } from '../../../src/chat/tools/shorten.ts';
-import type { Message } from '../../../src/session/event.ts';
+import type { Message } from '../../../src/session/event/event.ts';
 
 function result(value: string, type = 'text'): Message {
   return { role: 'tool', content: [{ type: 'tool-result', toolCallId: 'c', toolName: 't', output: { type, value } }] };

@@ -5,7 +5,7 @@ import type { TestContext } from 'vitest';
 import type { PermissionSettings } from '../../../src/chat/permissions.ts';
 import type { Place } from '../../../src/chat/tools/tool.ts';
 import { type Approve, ToolBox } from '../../../src/chat/tools/toolbox.ts';
-import type { NewEvent } from '../../../src/session/event.ts';
+import type { NewEvent } from '../../../src/session/event/event.ts';
 import { permissionEvent } from '../../../src/session/permissions.ts';
 import { temporaryFolder } from '../../support/vault.ts';
 import { Recorder } from '../recorder.ts';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { ToolBox } from '../../../src/chat/tools/toolbox.ts';
 import { CofferError } from '../../../src/errors.ts';
-import type { Approval, NewEvent } from '../../../src/session/event.ts';
+import type { Approval, NewEvent } from '../../../src/session/event/event.ts';
 import { requireUnix } from '../../support/keychain.ts';
 import { begin, home } from '../../support/vault.ts';
 import { Recorder } from '../recorder.ts';

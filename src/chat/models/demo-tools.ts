@@ -1,0 +1,36 @@
+import type { Message } from '../../session/event/event.ts';
+import { textOf } from '../../session/event/message-text.ts';
+import { outputText } from '../context.ts';
+
+/** What a scripted partner says: words, or calls of tools. */
+export type Said = string | readonly { readonly toolName: string; readonly input: Readonly<Record<string, string>> }[];
+
+/**
+ * Answers as somebody who uses tools would: what it is told to do, line by line, it does all at once, and then it says what came of it. One
+ * can try with it what tools may do, without a model.
+ */
+export function useTools(messages: readonly Message[]): Said {
+  const last = messages.at(-1);
+  if (last?.role === 'tool') return last.content.map(({ output }) => outputText(output).trimEnd()).join('\n\n');
+  const told = last === undefined ? [] : textOf(last).split('\n');
+  const calls = told.flatMap((line) => callOf(line.trim()) ?? []);
+  return calls.length === 0 ? HELP : calls;
+}
+
+/** Said instead of a call where no tools are offered. */
+export const NO_TOOLS = 'I am offered no tools here.';
+
+const HELP =
+  'I do what I am told, a line each: read FILE, list [DIRECTORY], search TEXT, write FILE TEXT, run COMMAND.';
+
+function callOf(line: string): Exclude<Said, string> | undefined {
+  const [, verb = '', rest = ''] = /^(\S+)\s*(.*)$/s.exec(line) ?? [];
+  const [, path = '', content = ''] = /^(\S*)\s?(.*)$/s.exec(rest) ?? [];
+  if (verb === 'list') return [{ toolName: 'list_files', input: rest === '' ? {} : { path: rest } }];
+  if (rest === '') return undefined;
+  if (verb === 'read') return [{ toolName: 'read_file', input: { path: rest } }];
+  if (verb === 'search') return [{ toolName: 'search_files', input: { text: rest } }];
+  if (verb === 'write') return [{ toolName: 'write_file', input: { path, content: `${content}\n` } }];
+  if (verb === 'run') return [{ toolName: 'run_command', input: { command: rest } }];
+  return undefined;
+}

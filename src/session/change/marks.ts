@@ -1,0 +1,76 @@
+import { CofferError } from '../../errors.ts';
+import type { NewEvent } from '../event/event.ts';
+import type { Row } from '../list/row.ts';
+import { checkName } from '../name.ts';
+import type { State } from '../state.ts';
+
+/** How many tags a session may have, and how long one may be: they have to fit a summary. */
+const TAGS = 16;
+const TAG_LENGTH = 40;
+
+/** What a session is marked with. */
+export type Marks = Pick<State, 'name' | 'pinned' | 'archived' | 'tags'>;
+
+/** What somebody says about a session: the event that records it, none where it is so already. */
+export type Mark = (marks: Marks) => NewEvent | undefined;
+
+/** Gives a session a name. Throws `NAME_INVALID`. */
+export function naming(name: string): Mark {
+  const checked = checkName(name);
+  if (/^(last|_autosave|\d+)$/.test(checked)) {
+    throw new CofferError('NAME_INVALID', `${checked} means something else where a session is asked for`, {
+      advice: 'give another name',
+    });
+  }
+  return (marks) => (marks.name === checked ? undefined : { type: 'name', name: checked });
+}
+
+/** Keeps a session from being pruned, or no longer. */
+export function pinning(pinned: boolean): Mark {
+  return (marks) => (marks.pinned === pinned ? undefined : { type: 'pin', pinned });
+}
+
+/** Puts a session out of the list, or back. */
+export function archiving(archived: boolean): Mark {
+  return (marks) => (marks.archived === archived ? undefined : { type: 'archive', archived });
+}
+
+/** Adds tags to those a session has. Throws `NAME_INVALID` for what is none, and where they become too many. */
+export function tagging(tags: readonly string[]): Mark {
+  const checked = checkTags(tags);
+  return (marks) => {
+    const all = [...new Set([...marks.tags, ...checked])].sort();
+    if (all.length > TAGS) {
+      throw new CofferError('NAME_INVALID', `a session has at most ${TAGS} tags, and these would be ${all.length}`);
+    }
+    return all.length === marks.tags.length ? undefined : { type: 'tags', tags: all };
+  };
+}
+
+/** Takes tags away. Throws `NAME_INVALID` for one that the session does not have. */
+export function untagging(tags: readonly string[]): Mark {
+  return (marks) => {
+    const missing = tags.find((tag) => !marks.tags.includes(tag));
+    if (missing !== undefined) {
+      const has = marks.tags.length === 0 ? 'it has none' : `it has ${marks.tags.join(', ')}`;
+      throw new CofferError('NAME_INVALID', `no tag ${missing} to take away`, { advice: has });
+    }
+    return tags.length === 0 ? undefined : { type: 'tags', tags: marks.tags.filter((tag) => !tags.includes(tag)) };
+  };
+}
+
+/** The marks of a row of the list. */
+export function marksOf({ name, pinned = false, archived = false, tags = [] }: Row): Marks {
+  return { name, pinned, archived, tags };
+}
+
+function checkTags(tags: readonly string[]): readonly string[] {
+  for (const tag of tags) {
+    if (/^[\p{Ll}\p{Lo}\p{M}\p{N}_-]+$/u.test(tag) && [...tag].length <= TAG_LENGTH) continue;
+    const form = `lower-case letters, digits, - and _, at most ${TAG_LENGTH}`;
+    throw new CofferError('NAME_INVALID', `${JSON.stringify([...tag].slice(0, 60).join(''))} can't be a tag`, {
+      advice: `a tag has ${form}`,
+    });
+  }
+  return tags;
+}

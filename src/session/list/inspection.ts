@@ -1,0 +1,19 @@
+import { CofferError } from '../../errors.ts';
+import type { VaultInspection } from '../../vault/inspect.ts';
+import type { Vault } from '../../vault/vault.ts';
+import { type Conflict, readConflicts } from './conflicts.ts';
+import { type Row, toRows } from './row.ts';
+
+/** Looks at a vault from outside, and at its files if the key can be had: every one is opened. Changes nothing. */
+export async function inspectVault(
+  vault: Vault,
+): Promise<VaultInspection & { rows: readonly Row[]; conflicts: readonly Conflict[] }> {
+  const found = await vault.inspect();
+  try {
+    const rows = toRows(await vault.list(true), vault.autosaveTarget());
+    return { ...found, rows, conflicts: await readConflicts(vault, rows) };
+  } catch (error) {
+    if (!(error instanceof CofferError)) throw error;
+    return { ...found, rows: [], conflicts: [] };
+  }
+}

@@ -1,0 +1,19 @@
+import { textOf } from '../session/event/message-text.ts';
+import type { Recorded } from '../session/shapes.ts';
+import type { Terminal } from './terminal.ts';
+
+/** Shows a conversation as it stands, for reading: prompts as they were typed, replies as they were shown. */
+export async function showConversation(terminal: Terminal, { row, state }: Recorded): Promise<void> {
+  for (const message of state.messages) {
+    const text = textOf(message).trimEnd();
+    if (text === '') continue;
+    if (message.role !== 'assistant') {
+      terminal.write(`» ${text.replaceAll('\n', '\n  ')}\n`);
+      continue;
+    }
+    const reply = await terminal.startReply();
+    reply.push(text);
+    reply.end();
+  }
+  terminal.tell(`that is ${row.label} as it is saved now; it goes on elsewhere`);
+}

@@ -1,0 +1,43 @@
+import type { VaultDirectory } from '../../directory.ts';
+import type { Seen } from '../../marks/seen.ts';
+import type { HomeOptions } from '../key-home.ts';
+import type { Unlocked } from '../options.ts';
+import type { Unlocking } from '../unlocking.ts';
+import type { OnProgress, Rotated, RotateOptions } from './rotate.ts';
+
+/** The rotation of a vault's key: begun, or gone on with. What it takes is loaded when it is asked for. */
+export class Rotation {
+  readonly #place: VaultDirectory;
+  readonly #seen: Seen;
+  readonly #keys: Unlocking;
+  readonly #options: HomeOptions;
+
+  constructor(place: VaultDirectory, seen: Seen, keys: Unlocking, options: HomeOptions) {
+    this.#place = place;
+    this.#seen = seen;
+    this.#keys = keys;
+    this.#options = options;
+  }
+
+  /** Gives the vault a new key and seals everything with it. Throws as {@link rotate}. */
+  async begin(options: RotateOptions): Promise<Rotated> {
+    const unlocked = await this.#keys.unlock();
+    const { rotate } = await import('./rotate.ts');
+    const homes = { ...this.#options, known: this.#keys.known };
+    return this.#rotated(unlocked, await rotate(this.#place, this.#seen, unlocked, { ...homes, ...options }));
+  }
+
+  /** Goes on with a rotation that was interrupted; undefined where there is none. Throws as {@link finishRotation}. */
+  async finish(onProgress?: OnProgress): Promise<Rotated | undefined> {
+    const unlocked = await this.#keys.unlock();
+    const { finishRotation } = await import('./rotate.ts');
+    const homes = { ...this.#options, known: this.#keys.known };
+    const rotated = await finishRotation(this.#place, this.#seen, unlocked, { ...homes, onProgress });
+    return rotated && this.#rotated(unlocked, rotated);
+  }
+
+  #rotated({ backend, provider }: Unlocked, rotated: Rotated): Rotated {
+    this.#keys.current = { backend, provider, how: 'opened', ...rotated.keys };
+    return rotated;
+  }
+}

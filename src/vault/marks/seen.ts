@@ -1,0 +1,210 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { firstLink } from '../../envelope/chain.ts';
+import { encodeHeader, type Header, type Segment } from '../../envelope/format.ts';
+import { sealFrame } from '../../envelope/seal.ts';
+import { CofferError, isCofferError } from '../../errors.ts';
+import { type FileState, isSameState, isSettled, stateOf } from '../../files/cache.ts';
+import { keepCopy } from '../../files/keep.ts';
+import { FileLock } from '../../files/lock.ts';
+import { isSystemError, reasonOf } from '../../files/reason.ts';
+import { syncDirectory } from '../../files/remove.ts';
+import { replaceFileSync, sweepTemps } from '../../files/replace.ts';
+import type { VaultDirectory } from '../directory.ts';
+import { isInteger } from '../fields.ts';
+import { openExpected, openFirstSummary, openHead } from '../file/open.ts';
+import type { Mark, SealedFile } from '../file/sealed-file.ts';
+import type { Unlocked } from '../keys/options.ts';
+import { damaged, MarkLines, packMarks, SEEN_LIMIT } from './seen-lines.ts';
+
+/*
+ * `seen` holds the high-water marks against rollback: how far each sealed file had come when it was last looked at. A mark may
+ * be older than its file, never newer: it is written after the file is durable, or not at all. So whatever kills a process, and in
+ * whatever order, no honest file is ever behind its mark.
+ */
+
+/** The keys that a vault's files may be sealed with, and the counter of its vault.json. */
+type Keys = Pick<Unlocked, 'key' | 'retiring' | 'counter'>;
+
+/** What `seen` says; no marks where it is not there (`header` is undefined then) or can't be read (`error`). */
+export interface Marks {
+  readonly lines: MarkLines;
+  /** The highest counter of vault.json that was seen. */
+  readonly counter?: number | undefined;
+  readonly header?: Header | undefined;
+  readonly error?: CofferError | undefined;
+}
+
+/** The high-water marks of a vault. Reading needs no lock; whatever writes must be called under `locks/vault`. */
+export class Seen {
+  readonly #place: VaultDirectory;
+  #trouble: CofferError | undefined;
+  #known: { state: FileState; keyIds: string; found: Marks } | undefined;
+
+  constructor(place: VaultDirectory) {
+    this.#place = place;
+  }
+
+  /**
+   * Why marks could not be written when that was last tried; undefined where they were. A mark guards a save that is durable
+   * already, so its failure must not make that save fail: it is kept here, for whoever talks to the person to tell.
+   */
+  get trouble(): CofferError | undefined {
+    return this.#trouble;
+  }
+
+  /** What the file looks like, where it can't change without looking otherwise. Says nothing of whether it opens. */
+  get state(): FileState | undefined {
+    const now = Date.now();
+    const state = stateOf(this.#place.seen);
+    return state && isSettled(state, now) ? state : undefined;
+  }
+
+  /**
+   * Reads the marks, where they may have changed since, `whole` where all of them are needed; what is wrong with the file is given, not
+   * thrown.
+   */
+  read(keys: Keys, whole: boolean = false): Marks {
+    const { state } = this;
+    const keyIds = `${keys.key.id} ${keys.retiring?.id}`;
+    const known = this.#known;
+    if (state && known?.keyIds === keyIds && isSameState(state, known.state)) return known.found;
+    const found = this.#open(keys, whole);
+    this.#known = state && found.header ? { state, keyIds, found } : undefined;
+    return found;
+  }
+
+  #open({ key, retiring }: Keys, whole: boolean): Marks {
+    try {
+      const expected = { kind: 'seen', fileId: undefined, limit: SEEN_LIMIT } as const;
+      const opened = openExpected(this.#place.seen, expected, key, retiring);
+      if (opened.torn || opened.links.length !== 1) throw damaged('it has more than one frame');
+      const counter = counterIn(opened.summary);
+      return { header: opened.header, lines: new MarkLines(opened.segments, whole), counter };
+    } catch (error) {
+      if (!isCofferError(error)) throw error;
+      return { lines: NO_LINES, error: error.code === 'SESSION_NOT_FOUND' ? undefined : error };
+    }
+  }
+
+  /**
+   * Makes the file where it is missing. Called before a file is added, so that a vault which has sealed files and no `seen`
+   * has lost it: a process killed between its first save and its first mark leaves nothing to explain. Costs no flush but then.
+   */
+  ensure(keys: Keys): void {
+    if (!this.#place.hasSeen) this.record(keys, new Map());
+  }
+
+  /**
+   * Puts marks of files that are durable on record, beside those that another process wrote meanwhile. Writes only what is
+   * new. Never throws a CofferError: what stood in the way is {@link trouble}.
+   */
+  record(keys: Keys, marks: ReadonlyMap<string, Mark>): void {
+    this.#change(keys, marks);
+  }
+
+  /** Puts on record how far files have come that this process saved, as far as that is known. Never throws, as {@link record}. */
+  mark(keys: Keys, files: readonly (SealedFile | undefined)[]): void {
+    const marks = files.flatMap((file): [string, Mark][] => (file?.mark ? [[file.fileId, file.mark]] : []));
+    if (marks.length > 0) this.record(keys, new Map(marks));
+  }
+
+  /** Records the counter of a vault.json that was just written, if there are marks. Never throws, like {@link record}. */
+  note(keys: Keys): void {
+    if (this.#place.hasSeen) this.#change(keys, new Map());
+  }
+
+  /** Forgets files that are removed on purpose. Never throws a CofferError, as {@link record}. */
+  drop(keys: Keys, fileIds: Iterable<string>): void {
+    if (this.#place.hasSeen) this.#change(keys, new Map([...fileIds].map((fileId) => [fileId, undefined])));
+  }
+
+  #change(keys: Keys, changes: ReadonlyMap<string, Mark | undefined>): void {
+    try {
+      const before = this.#readOwn(keys);
+      const segments = before.lines.changed(changes);
+      const counter = Math.max(before.counter ?? 0, keys.counter ?? 0);
+      if (segments || before.header?.keyId !== keys.key.id || counter !== (before.counter ?? 0)) {
+        this.#write(keys, before.header, segments ?? packMarks(before.lines.marks), counter);
+      }
+      this.#trouble = undefined;
+    } catch (error) {
+      if (!isCofferError(error) && !isSystemError(error)) throw error;
+      const code = isCofferError(error) ? error.code : 'NOT_SAVED';
+      const reason = isCofferError(error) ? error.message : reasonOf(error);
+      this.#trouble = new CofferError(code, 'the marks against rollback could not be written', {
+        reason,
+        cause: error,
+      });
+    }
+  }
+
+  /** What is to be overwritten: a damaged file is kept in quarantine first, one that is not ours to judge is left alone. */
+  #readOwn(keys: Keys): Marks {
+    const found = this.read(keys);
+    if (found.header) return found;
+    if (found.error) {
+      if (found.error.code !== 'UNAUTHENTIC') throw found.error;
+      const note = `${found.error.message}\nthis is the file of marks against rollback as it was found; another was begun from the files as they were\n`;
+      keepCopy(this.#place.seen, this.#place.quarantine, 'seen.damaged', note);
+    }
+    return { lines: new MarkLines(packMarks(this.#survey(keys))) };
+  }
+
+  /**
+   * Marks of the files as they are, where there are none to go on from. Those in use get theirs from whoever holds them. A process
+   * that died may have left a name or a later frame that is not on the disk yet: names are flushed, and only first frames count.
+   */
+  #survey({ key, retiring }: Keys): Map<string, Mark> {
+    const marks = new Map<string, Mark>();
+    const fileIds = this.#place.fileIds();
+    if (fileIds.length > 0) syncDirectory(this.#place.sessions);
+    for (const fileId of fileIds) {
+      if (FileLock.isHeld(join(this.#place.locks, fileId))) continue;
+      try {
+        const { header, links } = openHead(this.#place.path(fileId), fileId, key, retiring);
+        const [link] = links;
+        if (link) marks.set(fileId, { generation: header.generation, frames: 1, link });
+      } catch (error) {
+        if (!isCofferError(error)) throw error; // a file that can't be read is listed with its reason, and gets no mark
+      }
+    }
+    return marks;
+  }
+
+  /** Synchronous, so that nothing of this process comes between the reading and the writing, and a final save can do it. */
+  #write({ key }: Keys, before: Header | undefined, segments: readonly Segment[], counter: number): void {
+    sweepTemps(this.#place.root, (name) => name === 'seen');
+    const fileId = before?.fileId ?? randomBytes(16).toString('hex');
+    const header = encodeHeader({ kind: 'seen', keyId: key.id, fileId, generation: (before?.generation ?? 0n) + 1n });
+    if (segments.reduce((sum, { plainLength }) => sum + plainLength, 0) > SEEN_LIMIT) {
+      throw new CofferError('NOT_SAVED', 'there are more files than marks fit');
+    }
+    const content = { summary: Buffer.from(counter === 0 ? '{}' : JSON.stringify({ record: counter })), segments };
+    replaceFileSync(this.#place.seen, [header, sealFrame(key, firstLink(header), content).bytes]);
+  }
+}
+
+/**
+ * Reads only the counter of vault.json that `seen` has, from its first chunk; undefined if it has none, or can't be opened with these keys.
+ */
+export function seenCounter({ seen }: VaultDirectory, { key, retiring }: Keys): number | undefined {
+  try {
+    return counterIn(openFirstSummary(seen, { kind: 'seen', fileId: undefined }, key, retiring));
+  } catch (error) {
+    if (!isCofferError(error)) throw error;
+    return undefined; // a list reports what is wrong with it
+  }
+}
+
+function counterIn(summary: Buffer): number | undefined {
+  try {
+    const { record } = JSON.parse(summary.toString()) as { record?: unknown };
+    return isInteger(record) && record > 0 ? record : undefined;
+  } catch (error) {
+    if (!(error instanceof SyntaxError) && !(error instanceof TypeError)) throw error;
+    return undefined; // whoever has the key may write what it likes, as long as the rest can be read
+  }
+}
+
+const NO_LINES = new MarkLines([]);

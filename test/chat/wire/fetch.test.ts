@@ -1,0 +1,144 @@
+import { once } from 'node:events';
+import { createServer, type RequestListener } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { pipeline } from 'node:stream/promises';
+import { describe, expect, it } from 'vitest';
+import { openModel } from '../../../src/chat/models/models.ts';
+import { findEndpoint, type ProviderSettings } from '../../../src/chat/models/providers.ts';
+import type { ReplyPart } from '../../../src/chat/reply.ts';
+import { patientFetch } from '../../../src/chat/wire/fetch.ts';
+import { remoteModel } from '../../../src/chat/wire/remote.ts';
+import type { CofferError } from '../../../src/errors.ts';
+
+describe('patientFetch', () => {
+  it('gives up when nothing was sent for so long, before the response and within it', async () => {
+    await using silent = await serve(() => undefined);
+    await expect(patientFetch(1000)(silent.url)).rejects.toMatchObject({ cause: { code: 'UND_ERR_HEADERS_TIMEOUT' } });
+    await using broken = await serve((_, response) => response.write('a part'));
+    const response = await patientFetch(1000)(broken.url);
+    await expect(text(response.body as never)).rejects.toMatchObject({ cause: { code: 'UND_ERR_BODY_TIMEOUT' } });
+  });
+
+  it('waits without limit for 0, where Node would have given up', async () => {
+    const late = Promise.withResolvers<void>();
+    await using slow = await serve((_, response) => void late.promise.then(() => response.end('at last')));
+    const waited = patientFetch(0)(slow.url);
+    await expect(patientFetch(1000)(slow.url)).rejects.toThrow('fetch failed');
+    late.resolve();
+    expect(await (await waited).text()).toBe('at last');
+  });
+
+  it.each([
+    ['a line of more than 8 MiB', 'x'],
+    ['a reply of more than 128 MiB', `${'x'.repeat(99)}\n`],
+  ])('ends %s', async (words, piece) => {
+    const pieces = Buffer.from(piece.repeat((1024 * 1024) / piece.length));
+    await using server = await serve((_, response) => {
+      const more = function* (): Generator<Buffer, void, undefined> {
+        for (let sent = 0; sent < 200; sent++) yield pieces;
+      };
+      void pipeline(Readable.from(more()), response).catch(() => undefined); // hung up, as it should be
+    });
+    const response = await patientFetch(0)(server.url);
+    await expect(drain(response)).rejects.toMatchObject({
+      code: 'MODEL_FAILED',
+      message: `the model server sends ${words}; ask again or choose another with /model`,
+    });
+  });
+
+  it('follows no redirect', async () => {
+    await using server = await serve((_, response) => response.writeHead(307, { location: '/there' }).end());
+    expect((await patientFetch(0)(server.url)).status).toBe(307);
+  });
+});
+
+describe('a provider that sends nothing', () => {
+  it('is named with the setting that lets it take longer', async () => {
+    await using silent = await serve(() => undefined);
+    expect(await failureOf(silent.url)).toMatchObject({
+      code: 'MODEL_UNREACHABLE',
+      what: `mine at ${silent.url} sent nothing for too long`,
+      advice: 'ask again, or raise requestTimeout in the settings',
+    });
+  });
+
+  it('within a reply has failed, and what arrived is kept by whoever took it', async () => {
+    await using broken = await serve((_, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.write(`data: ${JSON.stringify({ choices: [{ delta: { content: 'a part' } }] })}\n\n`);
+    });
+    const parts: ReplyPart[] = [];
+    expect(await failureOf(broken.url, parts)).toMatchObject({ code: 'MODEL_FAILED' });
+    expect(parts).toEqual([{ type: 'text', text: 'a part' }]);
+  });
+});
+
+it('a provider on this machine has as long as it needs, one elsewhere as long as requestTimeout says', async () => {
+  const late = Promise.withResolvers<void>();
+  const end = 'data: {"choices":[{"delta":{"content":"at last"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n';
+  await using slow = await serve((_, response) => {
+    void late.promise.then(() => response.writeHead(200, { 'content-type': 'text/event-stream' }).end(end));
+  });
+  const ask = async (baseURL: string): Promise<ReplyPart[]> => {
+    const options = { providers: { mine: { baseURL } }, env: {}, requestTimeout: 1000 };
+    const model = await openModel('mine/m', options);
+    const parts: ReplyPart[] = [];
+    const { signal } = new AbortController();
+    for await (const part of model.reply([{ role: 'user', content: 'hello' }], signal)) parts.push(part);
+    return parts;
+  };
+  const local = ask(slow.url);
+  await expect(ask(slow.url.replace('127.0.0.1', '0.0.0.0'))).rejects.toMatchObject({ code: 'MODEL_UNREACHABLE' });
+  late.resolve();
+  expect((await local)[0]).toEqual({ type: 'text', text: 'at last' });
+});
+
+describe('maxOutputTokens', () => {
+  it.each([
+    [{}, undefined],
+    [{ maxOutputTokens: 9000 }, 9000],
+    [{ maxOutputTokens: 9000, models: { m: { maxOutputTokens: 7000 }, n: { maxOutputTokens: 1 } } }, 7000],
+    [{ models: { m: { contextWindow: 5 } } }, undefined],
+    [{ type: 'anthropic' as const }, 4096],
+    [{ type: 'anthropic' as const, maxOutputTokens: 9000 }, 9000],
+  ])('of %j is sent as %s', async (settings, expected) => {
+    const bodies: { max_tokens?: number }[] = [];
+    await using server = await serve(async (request, response) => {
+      bodies.push(JSON.parse(await text(request)));
+      response.writeHead(400).end('{}');
+    });
+    await failureOf(server.url, [], settings);
+    expect(bodies.map(({ max_tokens }) => max_tokens)).toEqual([expected]);
+  });
+});
+
+async function drain({ body }: Response): Promise<void> {
+  for await (const _ of body ?? []);
+}
+
+async function failureOf(url: string, parts: ReplyPart[] = [], more: ProviderSettings = {}): Promise<CofferError> {
+  const endpoint = findEndpoint('mine/m', { mine: { baseURL: url, ...more } }, {});
+  const { signal } = new AbortController();
+  try {
+    const reply = remoteModel(endpoint, 1000).reply([{ role: 'user', content: 'hello' }], signal);
+    for await (const part of reply) parts.push(part);
+  } catch (error) {
+    return error as CofferError;
+  }
+  throw new Error('the reply did not fail');
+}
+
+async function serve(listener: RequestListener): Promise<AsyncDisposable & { url: string }> {
+  const server = createServer(listener).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}

@@ -1,0 +1,50 @@
+import { describe, expect, it } from 'vitest';
+import { Progress } from '../../src/terminal/progress.ts';
+import { FakeTerminal } from './fake-terminal.ts';
+
+describe('progress', () => {
+  it('is one line that is wiped before anything else is printed, and drawn again only where it changed', async () => {
+    const fake = new FakeTerminal({ tty: true });
+    const progress = new Progress(fake.terminal, 'searching');
+    progress.show(1, 4);
+    progress.show(1, 4);
+    progress.end();
+    fake.terminal.say('found');
+    progress.show(1, 4);
+    progress.show(4, 4);
+    progress.end();
+    progress.end();
+    const quarter = `\rsearching 1 of 4 ${'█'.repeat(5)}${'░'.repeat(15)}\u001b[K`;
+    const wiped = '\r\u001b[K';
+    await fake.terminal.flush();
+    expect(fake.shown).toBe(`${quarter}${wiped}found\n${quarter}\rsearching 4 of 4 ${'█'.repeat(20)}\u001b[K${wiped}`);
+  });
+
+  it('never fills the last column, so that it never wraps', async () => {
+    const fake = new FakeTerminal({ tty: true });
+    Object.assign(fake.stdout, { columns: 12 });
+    const progress = new Progress(fake.terminal, 'searching');
+    progress.show(1, 4);
+    await fake.terminal.flush();
+    expect(fake.shown).toBe('\rsearching …\u001b[K');
+  });
+
+  it.each([
+    ['a pipe', { tty: false }],
+    ['a terminal that can wipe no line', { tty: true, env: { TERM: 'dumb' } }],
+  ])('shows nothing on %s', async (_, options) => {
+    const fake = new FakeTerminal(options);
+    const progress = new Progress(fake.terminal, 'searching');
+    progress.show(1, 4);
+    progress.end();
+    await fake.terminal.flush();
+    expect(fake.shown).toBe('');
+  });
+
+  it('shows nothing of nothing', async () => {
+    const fake = new FakeTerminal({ tty: true });
+    new Progress(fake.terminal, 'searching').show(0, 0);
+    await fake.terminal.flush();
+    expect(fake.shown).toBe('');
+  });
+});

@@ -1,0 +1,185 @@
+import { describe, expect, it } from 'vitest';
+import { CofferError, type ErrorCode } from '../../src/errors.ts';
+import type { Row } from '../../src/session/list/row.ts';
+import { lastSession } from '../../src/session/list/select.ts';
+import type { SeenReport } from '../../src/session/shapes.ts';
+import { ago, clock, countMessages, describeSeen, showRows } from '../../src/terminal/rows.ts';
+import { FakeTerminal } from './fake-terminal.ts';
+
+function row(changes: Partial<Row>): Row {
+  const id = `2025-07-04_12-3${changes.number ?? 0}`;
+  return {
+    ...{ number: 1, fileId: 'f'.repeat(32), label: id, autosave: false, kind: 'session', id, uuid: '', begun: 0 },
+    ...{ updated: Date.now(), directory: '/', model: 'demo/echo', messages: 2 },
+    ...{ inputTokens: null, outputTokens: null, cost: null, status: 'completed', firstEvent: 1, lastEvent: 1 },
+    ...changes,
+  };
+}
+
+describe('showRows', () => {
+  it('prints exactly the labels where it is piped', async () => {
+    const fake = new FakeTerminal();
+    showRows(
+      fake.terminal,
+      [row({ label: '_autosave', title: 'secret' }), row({ number: 2, held: { pid: 1, since: 0 } })],
+      '/resume',
+    );
+    await fake.terminal.flush();
+    expect(fake.out).toBe(
+      'saved sessions (2):\n  1) _autosave\n  2) 2025-07-04_12-32\nuse /resume <id or number> to restore\n',
+    );
+    expect(fake.err).toBe('');
+  });
+
+  it('adds details on a terminal, and no escape sequence of a name', async () => {
+    const fake = new FakeTerminal({ tty: true });
+    const held = { pid: process.pid + 1, since: 0 };
+    showRows(
+      fake.terminal,
+      [
+        row({ title: 'so\u001b[2Jmething', name: 'mine', held }),
+        row({ number: 10, held: { ...held, pid: process.pid } }),
+      ],
+      '/resume',
+    );
+    await fake.terminal.flush();
+    expect(fake.out).toContain(
+      `  \u001b[2m2 messages, demo/echo, just now, in use by process ${held.pid}, mine, so\\x1b[2Jmething\u001b[22m\n`,
+    );
+    expect(fake.out).toContain(
+      ' 10) 2025-07-04_12-310  \u001b[2m2 messages, demo/echo, just now, this one\u001b[22m\n',
+    );
+  });
+
+  it.each<[string, Partial<Row>, string]>([
+    ['was interrupted', { status: 'interrupted' }, 'interrupted'],
+    ['failed', { status: 'failed' }, 'failed'],
+    ['goes on somewhere', { status: 'running', held: { pid: 0, since: 0 } }, 'in use'],
+    ['is pinned', { pinned: true }, 'pinned'],
+    ['is archived', { archived: true }, 'archived'],
+    ['has tags', { tags: ['a', 'b'] }, '#a, #b'],
+    ['is like any other', {}, ''],
+  ])('marks a row that %s', async (_, changes, mark) => {
+    const fake = new FakeTerminal({ tty: true });
+    showRows(fake.terminal, [row(changes)], '/resume');
+    await fake.terminal.flush();
+    const marked = mark === '' ? '' : `, ${mark}`;
+    expect(fake.out).toContain(`\u001b[2m2 messages, demo/echo, just now${marked}\u001b[22m\n`);
+  });
+
+  it('says how much it leaves out, and nothing where it leaves out nothing', async () => {
+    const rows = [1, 2, 3].map((number) => row({ number }));
+    const fake = new FakeTerminal();
+    showRows(fake.terminal, rows, '/resume', undefined, { limit: 2, archived: 1, of: 9, all: '--all' });
+    showRows(fake.terminal, rows, '/resume', undefined, { limit: 3, archived: 0, of: 9, all: '--all' });
+    await fake.terminal.flush();
+    expect(fake.out.match(/^saved sessions \(3\):$/gm)).toHaveLength(2);
+    expect(fake.out.match(/^ {2}\d\)/gm)).toEqual(['  1)', '  2)', '  1)', '  2)', '  3)']);
+    expect(fake.err).toBe('… 1 more; --all lists them\n1 archived not shown; --all lists it too\n');
+  });
+
+  it('tells that nothing fits from that there is nothing', async () => {
+    const fake = new FakeTerminal();
+    showRows(fake.terminal, [], '/resume', undefined, { archived: 0, of: 3, all: '--all' });
+    showRows(fake.terminal, [], '/resume', undefined, { archived: 0, of: 0, all: '--all' });
+    await fake.terminal.flush();
+    expect(fake.out).toBe('no saved session fits\nno saved sessions yet\n');
+  });
+
+  it('says which one can not be opened, and which lost a step', async () => {
+    const fake = new FakeTerminal();
+    const unreadable = new CofferError('UNAUTHENTIC', 'file ff: broken');
+    showRows(fake.terminal, [row({ torn: 'step 3 is lost' }), row({ number: 2, unreadable })], '/resume');
+    await fake.terminal.flush();
+    expect(fake.err).toBe("1: step 3 is lost\n2 can't be opened: file ff: broken\n");
+  });
+
+  it('says which one is not as it was seen, in its row and below', async () => {
+    const fake = new FakeTerminal({ tty: true });
+    showRows(fake.terminal, [row({ rolledBack: 'an older copy was put back' })], '/resume');
+    await fake.terminal.flush();
+    expect(fake.out).toContain('just now, not as it was seen');
+    expect(fake.err).toBe('1: an older copy was put back\n');
+  });
+
+  it('says what is wrong with the marks against rollback, also where no row is left', async () => {
+    const fake = new FakeTerminal();
+    const fileId = 'a'.repeat(32);
+    showRows(fake.terminal, [], '/resume', { state: 'good', removed: [fileId] });
+    await fake.terminal.flush();
+    expect(fake.out).toBe('no saved sessions yet\n');
+    expect(fake.err).toMatch(new RegExp(`^${fileId} was removed by something other than coffer; .*\\n$`));
+  });
+
+  it('says that there is none', async () => {
+    const fake = new FakeTerminal();
+    showRows(fake.terminal, [], '/resume');
+    await fake.terminal.flush();
+    expect(fake.out).toBe('no saved sessions yet\n');
+  });
+});
+
+describe('describeSeen', () => {
+  const unreadable = (code: ErrorCode): SeenReport => ({
+    ...{ state: 'unreadable', removed: [], error: new CofferError(code, 'file seen: broken') },
+  });
+
+  it.each<[string, SeenReport | undefined, RegExp[]]>([
+    ['is not known', undefined, []],
+    ['is as it should be', { state: 'good', removed: [] }, []],
+    ['has nothing to mark yet', { state: 'none', removed: [] }, []],
+    [
+      'is missing',
+      { state: 'missing', removed: [] },
+      [/^seen is missing; the next chat or snapshot writes it anew, until/],
+    ],
+    ['is damaged', unreadable('UNAUTHENTIC'), [/^file seen: broken; the next save keeps it in quarantine/]],
+    [
+      'needs another key',
+      unreadable('KEY_OTHER'),
+      [/^file seen: broken; it is left as it is, and as long as it is an older/],
+    ],
+    ['misses two files', { state: 'good', removed: ['a', 'b'] }, [/^a was removed/, /^b was removed/]],
+  ])('of a file that %s', (_, seen, lines) => {
+    expect(describeSeen(seen)).toEqual(lines.map((line) => expect.stringMatching(line)));
+  });
+});
+
+describe('lastSession', () => {
+  it('is the newest that nobody holds, that can be opened, and that is no snapshot', () => {
+    const newest = row({ number: 1, updated: 5, held: { pid: 1, since: 0 } });
+    const snapshot = row({ number: 2, updated: 4, kind: 'snapshot' });
+    const broken = row({ number: 5, updated: 6, unreadable: new CofferError('UNAUTHENTIC', 'broken') });
+    const rows = [newest, snapshot, row({ number: 3, updated: 2 }), row({ number: 4, updated: 3 }), broken];
+    expect(lastSession(rows)?.number).toBe(4);
+    expect(lastSession([newest, snapshot, broken])).toBeUndefined();
+  });
+});
+
+describe('ago', () => {
+  it.each([
+    [0, 'just now'],
+    [59, 'just now'],
+    [60, '1 minute ago'],
+    [3599, '59 minutes ago'],
+    [3600, '1 hour ago'],
+    [86_400 * 2, '2 days ago'],
+    [86_400 * 40, '1 month ago'],
+    [86_400 * 800, '2 years ago'],
+    [-10, 'just now'],
+  ])('of %i seconds is %s', (seconds, words) => {
+    expect(ago(1_000_000_000_000 - seconds * 1000, 1_000_000_000_000)).toBe(words);
+  });
+});
+
+describe('countMessages', () => {
+  it('counts one as one', () => {
+    expect([0, 1, 2].map(countMessages)).toEqual(['0 messages', '1 message', '2 messages']);
+  });
+});
+
+describe('clock', () => {
+  it('is local time to the minute', () => {
+    expect(clock(new Date(2025, 6, 4, 2, 5))).toBe('02:05');
+  });
+});

@@ -1,0 +1,45 @@
+import { describe, expect, it } from 'vitest';
+import { cut, widthOf } from '../../src/terminal/width.ts';
+
+describe('the width of text', () => {
+  it.each([
+    ['', 0],
+    ['abc', 3],
+    ['Grüße', 5],
+    ['e\u0301', 1],
+    ['漢字かな', 8],
+    ['한국어', 6],
+    ['ＡＢ', 4],
+    ['😀', 2],
+    ['👨‍👩‍👧', 2],
+    ['🇩🇪', 2],
+    ['\u200b\ufeff', 0],
+    ['ש\u05b8', 1],
+    ['नमस्ते', 4],
+  ])('of %j is %i columns', (text, columns) => {
+    expect(widthOf(text)).toBe(columns);
+  });
+});
+
+describe('cut', () => {
+  it.each([
+    ['abc', 3, 'abc'],
+    ['abcd', 3, 'ab…'],
+    ['漢字かな', 8, '漢字かな'],
+    ['漢字かな', 7, '漢字か…'],
+    ['漢字かな', 6, '漢字…'],
+    ['e\u0301e\u0301e\u0301', 2, 'e\u0301…'],
+    ['abc', 1, '…'],
+    ['abc', 0, ''],
+    ['', 0, ''],
+  ])('%j to %i columns is %j', (text, columns, wanted) => {
+    expect(cut(text, columns)).toBe(wanted);
+    expect(widthOf(wanted)).toBeLessThanOrEqual(columns);
+  });
+
+  it('takes no longer for a text of a million characters, and leaves no half of one', () => {
+    const shown = cut('\u0301'.repeat(1_000_000), 10);
+    expect(shown.length).toBeLessThan(1000);
+    expect(cut(`a${'\u{e0100}'.repeat(1000)}`, 3).isWellFormed()).toBe(true);
+  });
+});

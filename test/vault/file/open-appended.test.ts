@@ -1,0 +1,126 @@
+import { copyFileSync, readFileSync, renameSync, truncateSync, writeFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { VaultKey } from '../../../src/envelope/key.ts';
+import { unpackSegment } from '../../../src/envelope/segment.ts';
+import { type Opened, openAppended, openSealedFile } from '../../../src/vault/file/open.ts';
+import { SealedFile, type Step } from '../../../src/vault/file/sealed-file.ts';
+import { temporaryFolder } from '../../support/vault.ts';
+
+const key = VaultKey.generate();
+const fileId = 'a'.repeat(32);
+
+/** A step with a line of `length` bytes that do not compress, and a summary. */
+function step(name: string, length = 10): Step {
+  const text = Array.from({ length }, () => String.fromCharCode(97 + Math.floor(Math.random() * 26))).join('');
+  return { lines: Buffer.from(`${name} ${text}\n`), summary: Buffer.from(`{"last":"${name}"}`) };
+}
+
+/** A file of one large frame, opened, and whoever appends to it. */
+async function large(): Promise<{ path: string; file: SealedFile; before: Opened }> {
+  const path = `${temporaryFolder()}/${fileId}`;
+  const file = new SealedFile(path, fileId, key);
+  await file.save(step('first', 300_000));
+  return { path, file, before: openSealedFile(path, fileId, key) };
+}
+
+function namesIn(opened: Opened | undefined): string[] | undefined {
+  const lines = opened?.segments.flatMap((segment) => unpackSegment(segment).toString().trimEnd().split('\n'));
+  return lines?.map((line) => line.split(' ')[0] ?? '');
+}
+
+describe('openAppended', () => {
+  it('opens what was appended and nothing else, ever again, and goes on as a whole opening would', async () => {
+    const { path, file, before } = await large();
+    let last: Opened = before;
+    for (const name of ['second', 'third']) {
+      await file.save(step(name));
+      const appended = openAppended(path, fileId, last, key);
+      expect(namesIn(appended)).toEqual([name]);
+      const { segments: _, ...whole } = openSealedFile(path, fileId, key);
+      expect(appended).toMatchObject(whole);
+      last = appended!;
+    }
+    expect(namesIn(openAppended(path, fileId, last, key))).toEqual([]);
+    expect(namesIn(openAppended(path, fileId, before, key))).toEqual(['second', 'third']);
+  });
+
+  it('does not read again what was opened: what became of that meanwhile, only opening all of it tells', async () => {
+    const { path, file, before } = await large();
+    await file.save(step('second'));
+    const bytes = readFileSync(path);
+    bytes.fill(0, 200, before.end);
+    writeFileSync(path, bytes);
+    expect(namesIn(openAppended(path, fileId, before, key))).toEqual(['second']);
+    expect(() => openSealedFile(path, fileId, key)).toThrow(expect.objectContaining({ code: 'UNAUTHENTIC' }));
+  });
+
+  it('tells what is torn from what was appended', async () => {
+    const { path, file, before } = await large();
+    await file.save(step('second'));
+    await file.save(step('third'));
+    truncateSync(path, readFileSync(path).length - 5);
+    const appended = openAppended(path, fileId, before, key);
+    expect(namesIn(appended)).toEqual(['second']);
+    expect(appended?.torn).toMatchObject({ frame: 2, offset: appended?.end });
+  });
+
+  it.each<[string, (path: string, file: SealedFile, before: Opened) => unknown]>([
+    [
+      'was put in its place, the same bytes as they are',
+      (path) => {
+        copyFileSync(path, `${path}.x`);
+        renameSync(`${path}.x`, path);
+      },
+    ],
+    ['was folded', (_, file) => file.fold()],
+    ['was cut off before where it was opened to', (path, _, before) => truncateSync(path, before.end - 1)],
+    [
+      'goes on with what was never sealed there',
+      (path, _, before) => {
+        const bytes = readFileSync(path);
+        bytes[before.end + 70]! ^= 1;
+        writeFileSync(path, bytes);
+      },
+    ],
+    [
+      'has a frame twice',
+      (path, _, before) => {
+        const bytes = readFileSync(path);
+        writeFileSync(path, Buffer.concat([bytes, bytes.subarray(before.end)]));
+      },
+    ],
+  ])('leaves a file alone that %s: all of it must be opened', async (_, change) => {
+    const { path, file, before } = await large();
+    await file.save(step('second'));
+    expect(namesIn(openAppended(path, fileId, before, key))).toEqual(['second']);
+    await change(path, file, before);
+    expect(openAppended(path, fileId, before, key)).toBeUndefined();
+  });
+
+  it('leaves alone what has the same place on the disk and another generation', async () => {
+    const { path, before } = await large();
+    const other = new SealedFile(`${path}.other`, fileId, key);
+    await other.save(step('first', 300_000));
+    await other.rewrite(step('again', 300_000));
+    await other.save(step('second'));
+    writeFileSync(path, readFileSync(`${path}.other`));
+    expect(openAppended(path, fileId, before, key)).toBeUndefined();
+  });
+});
+
+describe('openSealedFile', () => {
+  it('opens frames of every size, whatever is read at once', async () => {
+    const path = `${temporaryFolder()}/${fileId}`;
+    const file = new SealedFile(path, fileId, key);
+    const names: string[] = [];
+    await file.save(step('large', 5_000_000));
+    for (const length of [1, 900_000, 10, 1_100_000, 20_000, 70_000, 700_000]) {
+      await file.save(step(`s${length}`, length));
+      names.push(`s${length}`);
+    }
+    const opened = openSealedFile(path, fileId, key);
+    expect(namesIn(opened)).toEqual(['large', ...names]);
+    expect(opened.links).toHaveLength(8);
+    expect(opened.end).toBe(readFileSync(path).length);
+  });
+});

@@ -1,0 +1,506 @@
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { VaultKey } from '../../../src/envelope/key.ts';
+import { MemoryKeyring } from '../../../src/keyring/memory.ts';
+import { type OpenOptions, openVault, sessionsOf } from '../../../src/session/open-vault.ts';
+import type { Sessions } from '../../../src/session/sessions.ts';
+import { VaultDirectory } from '../../../src/vault/directory.ts';
+import { readHeader } from '../../../src/vault/file/open.ts';
+import type { VaultFile } from '../../../src/vault/keys/record/shape.ts';
+import { takeOver } from '../../../src/vault/keys/take-over.ts';
+import { seenCounter } from '../../../src/vault/marks/seen.ts';
+import { VECTORS } from '../../envelope/support.ts';
+import { ANSWERING } from '../../faults/record-scene.ts';
+import { keyIn, readRecord, writeRecord, writeSealedRecord } from '../../support/record.ts';
+import { begin, type Home, home, temporaryFolder, texts, user } from '../../support/vault.ts';
+
+interface Legacy {
+  readonly key: string;
+  readonly keyId: string;
+  readonly passphrase: string;
+  readonly code: string;
+  readonly message: string;
+  readonly files: Record<string, string>;
+}
+
+const legacy: Legacy = JSON.parse(readFileSync(join(VECTORS, 'legacy-vault.json'), 'utf8'));
+
+/** The vault of the vector, with its key in the keychain. */
+async function legacyHome(): Promise<Home> {
+  const at = home();
+  for (const [path, bytes] of Object.entries(legacy.files)) {
+    mkdirSync(dirname(join(at.directory, path)), { recursive: true, mode: 0o700 });
+    writeFileSync(join(at.directory, path), Buffer.from(bytes, 'base64'), { mode: 0o600 });
+  }
+  await at.keyring.set(legacy.keyId, Buffer.from(legacy.key, 'hex'));
+  return at;
+}
+
+async function saidIn(sessions: Sessions): Promise<unknown[]> {
+  const rows = await sessions.list();
+  return Promise.all(rows.map(async (row) => texts(await sessions.read(row))));
+}
+
+async function used(options: OpenOptions = {}): Promise<Home> {
+  const at = home();
+  await using sessions = await at.open(options);
+  await begin(sessions).append(user('one'));
+  return at;
+}
+
+const UNAUTHENTIC = { code: 'UNAUTHENTIC', message: expect.stringContaining('vault.json') };
+
+describe('a vault from before there was a MAC', () => {
+  it('is taken over at its next opening, without a question, and once', async () => {
+    const at = await legacyHome();
+    await using sessions = await at.open();
+    expect(sessions.record.distrust).toBeUndefined();
+    expect(await saidIn(sessions)).toEqual([[legacy.message]]);
+    const record = readRecord(at);
+    expect(record).toMatchObject({ counter: 1, mac: expect.any(String), slots: [{}, {}] });
+    await (await at.open()).close();
+    expect(readRecord(at)).toEqual(record);
+  });
+
+  it('still opens with its passphrase and its recovery code', async () => {
+    const at = await legacyHome();
+    const elsewhere: OpenOptions = { directory: at.directory, keychain: 'passphrase', env: {} };
+    const opened = await openVault({ ...elsewhere, askPassphrase: async () => legacy.passphrase });
+    expect(await saidIn(opened)).toEqual([[legacy.message]]);
+    expect(readRecord(at).mac).toBeDefined();
+    for (const secret of [legacy.code, legacy.passphrase]) {
+      const copy = await legacyHome();
+      const there = sessionsOf({ directory: copy.directory, keyring: new MemoryKeyring(), env: {} });
+      expect(await there.recover({ askSecret: async () => secret })).toMatchObject({
+        unlocked: { key: { id: legacy.keyId } },
+      });
+      expect(await saidIn(there)).toEqual([[legacy.message]]);
+      expect(readRecord(copy).mac).toBeDefined();
+    }
+  });
+
+  it('is taken over once by many that open it at the same time', async () => {
+    const at = await legacyHome();
+    const all = await Promise.all(Array.from({ length: 8 }, () => at.open()));
+    for (const sessions of all) expect(sessions.record.distrust).toBeUndefined();
+    expect(readRecord(at).counter).toBe(1);
+  });
+
+  it('is not taken over as it was where it has been changed since it was read', async () => {
+    const at = await legacyHome();
+    const before = readRecord(at);
+    const place = new VaultDirectory(at.directory);
+    const key = await keyIn(at.keyring, legacy.keyId);
+    const changed = { ...before, provider: 'another' };
+    writeRecord(at, changed);
+    expect(takeOver(place, before, key)).toBeUndefined();
+    expect(readRecord(at)).toEqual(changed);
+    const taken = await writeSealedRecord(at, { ...changed, counter: 6 });
+    expect(takeOver(place, before, key)).toBe(7);
+    expect(readRecord(at)).toEqual(taken);
+  });
+
+  it('opens where it can not be written, and is not known before it is taken over', async () => {
+    const at = await legacyHome();
+    const before = readFileSync(join(at.directory, 'vault.json'));
+    mkdirSync(join(at.directory, 'locks/vault'), { recursive: true }); // no lock can be taken
+    for (let time = 0; time < 2; time++) {
+      const sessions = sessionsOf({ directory: at.directory, keyring: at.keyring, env: {} });
+      expect(await saidIn(sessions)).toEqual([[legacy.message]]);
+      expect(sessions.record.distrust).toBeUndefined();
+    }
+    expect(readFileSync(join(at.directory, 'vault.json'))).toEqual(before);
+    rmSync(join(at.directory, 'locks'), { recursive: true });
+    await (await at.open()).close();
+    expect(readRecord(at).mac).toBeDefined();
+  });
+
+  it.each([false, true])('is not taken over where the directory is known, seen gone: %s', async (isGone) => {
+    const at = await used();
+    if (isGone) rmSync(join(at.directory, 'seen'));
+    const { mac: _mac, counter: _counter, ...old } = readRecord(at);
+    writeRecord(at, old);
+    await using sessions = await at.open();
+    expect(sessions.record.distrust).toMatchObject({ ...UNAUTHENTIC, reason: 'its MAC is missing' });
+    expect(readRecord(at)).toEqual(old);
+  });
+
+  it('whose rotation was interrupted is read, goes on with nothing, and does once that is accepted', async () => {
+    const at = await legacyHome();
+    const next = VaultKey.generate();
+    await at.keyring.set(next.id, next.bytes());
+    writeRecord(at, { ...readRecord(at), key: next.id, retiring: legacy.keyId, slots: [], retiringSlots: [] });
+    const sessions = await at.open();
+    expect(sessions.record.distrust).toMatchObject({
+      ...UNAUTHENTIC,
+      advice: expect.stringContaining('coffer key trust'),
+    });
+    expect(await saidIn(sessions)).toEqual([[legacy.message]]);
+    await expect(begin(sessions).append(user('new'))).rejects.toMatchObject(UNAUTHENTIC);
+    const [name = ''] = at.files();
+    expect(readHeader(at.path(name), name).keyId).toBe(legacy.keyId);
+    expect(await at.keyring.get(legacy.keyId)).toMatchObject({ outcome: 'READY' });
+    const change = await sessions.record.changes();
+    expect(change).toEqual({ key: next.id, known: undefined, access: undefined });
+    await sessions.record.trust(change!);
+    await using again = await at.open();
+    expect(again.record.distrust).toBeUndefined();
+    expect(await saidIn(again)).toEqual([[legacy.message]]);
+    expect(readHeader(at.path(name), name).keyId).toBe(next.id);
+    expect(await at.keyring.get(legacy.keyId)).toMatchObject({ outcome: 'NOT_FOUND' });
+  });
+});
+
+describe('the counter of vault.json', () => {
+  it('rises at every change, and seen has it', async () => {
+    const at = await used();
+    await using sessions = await at.open();
+    const slot = await sessions.slots.addPassphrase('words');
+    await sessions.slots.remove(slot.id);
+    const { counter, key } = readRecord(at);
+    expect(counter).toBe(3);
+    expect(seenCounter(new VaultDirectory(at.directory), { key: await keyIn(at.keyring, key) })).toBe(3);
+    await sessions.rotateKey(ANSWERING);
+    const rotated = readRecord(at);
+    expect(rotated.counter).toBe(5);
+    expect(seenCounter(new VaultDirectory(at.directory), { key: await keyIn(at.keyring, rotated.key) })).toBe(5);
+  });
+
+  it('stays in seen while vault.json is not trusted: an older copy is noticed afterwards too', async () => {
+    const at = await used();
+    const before = readRecord(at);
+    const sessions = await at.open();
+    await sessions.slots.addPassphrase('words');
+    await sessions.close();
+    writeRecord(at, { ...readRecord(at), provider: 'theirs' });
+    const meanwhile = await at.open();
+    await begin(meanwhile).append(user('two'));
+    await meanwhile.close();
+    writeRecord(at, before);
+    await using again = await at.open();
+    expect(again.record.distrust).toMatchObject({ reason: expect.stringContaining('an older copy was put back') });
+  });
+
+  it('of a change that was killed before seen had it raises no alarm', async () => {
+    const at = await used();
+    const seen = readFileSync(join(at.directory, 'seen'));
+    await using sessions = await at.open();
+    await sessions.slots.addPassphrase('words');
+    writeFileSync(join(at.directory, 'seen'), seen);
+    await using again = await at.open();
+    expect(again.record.distrust).toBeUndefined();
+  });
+
+  it('is not noticed to be older where seen is gone, which is reported', async () => {
+    const at = await used();
+    const before = readRecord(at);
+    await using sessions = await at.open();
+    await sessions.slots.addPassphrase('words');
+    writeRecord(at, before);
+    rmSync(join(at.directory, 'seen'));
+    await using again = await at.open();
+    expect(again.record.distrust).toBeUndefined();
+    await again.list();
+    expect(again.seen).toMatchObject({ state: 'missing' });
+  });
+});
+
+describe('a vault.json that something else writes while the vault is open', () => {
+  it.each<[string, (now: VaultFile, before: VaultFile) => object, string]>([
+    ['with another provider', (now) => ({ ...now, provider: 'theirs' }), 'its MAC is wrong'],
+    ['without a MAC', ({ mac: _, ...others }) => others, 'its MAC is missing'],
+    ['from before a change', (_, before) => before, 'an older copy was put back: change 1 is there, and 2 was seen'],
+  ])('is changed no further: %s', async (_, written, reason) => {
+    const at = await used();
+    await using sessions = await at.open();
+    const before = readRecord(at);
+    await sessions.slots.addPassphrase('words');
+    const found = written(readRecord(at), before);
+    writeRecord(at, found);
+    await expect(sessions.slots.addPassphrase('more')).rejects.toMatchObject({ ...UNAUTHENTIC, reason });
+    await expect(sessions.rotateKey(ANSWERING)).rejects.toMatchObject({ ...UNAUTHENTIC, reason });
+    expect(readRecord(at)).toEqual(found);
+  });
+});
+
+describe('a vault on a second machine', () => {
+  /** The second machine: it shares the directory, and knows the key of that time. */
+  async function second(at: Home): Promise<{ config: string; keyring: MemoryKeyring }> {
+    const config = join(temporaryFolder(), 'config');
+    const keyring = new MemoryKeyring();
+    await carry(at, keyring);
+    await (await at.open({ config, keyring })).close();
+    return { config, keyring };
+  }
+
+  async function carry(at: Home, keyring: MemoryKeyring): Promise<void> {
+    const { key } = readRecord(at);
+    await keyring.set(key, (await keyIn(at.keyring, key)).bytes());
+  }
+
+  it('follows the certificate of a rotation', async () => {
+    const at = await used();
+    const there = await second(at);
+    await (await at.open()).rotateKey(ANSWERING);
+    await expect(at.open(there)).rejects.toMatchObject({
+      code: 'KEY_NOT_FOUND',
+      advice: expect.stringContaining('coffer recover'),
+    });
+    await carry(at, there.keyring);
+    await using sessions = await at.open(there);
+    expect(sessions.record.distrust).toBeUndefined();
+    await begin(sessions).append(user('there'));
+  });
+
+  it('follows several, through the keys that it has, and names them otherwise', async () => {
+    for (const isMissing of [false, true]) {
+      const at = await used();
+      const there = await second(at);
+      await (await at.open()).rotateKey(ANSWERING);
+      if (!isMissing) await carry(at, there.keyring);
+      await (await at.open()).rotateKey(ANSWERING);
+      await carry(at, there.keyring);
+      const sessions = await at.open(there);
+      if (!isMissing) {
+        expect(sessions.record.distrust).toBeUndefined();
+        continue;
+      }
+      expect(sessions.record.distrust).toMatchObject({
+        ...UNAUTHENTIC,
+        advice: expect.stringContaining('coffer key trust'),
+      });
+      await sessions.record.trust((await sessions.record.changes())!);
+      await using again = await at.open(there);
+      expect(again.record.distrust).toBeUndefined();
+      expect(await again.list()).toMatchObject([{ messages: 1 }]);
+    }
+  });
+
+  it('does not follow without the certificates', async () => {
+    const at = await used();
+    const there = await second(at);
+    await (await at.open()).rotateKey(ANSWERING);
+    await carry(at, there.keyring);
+    const { key, ...others } = readRecord(at);
+    const sealed = (await import('../../../src/vault/keys/record/record.ts')).authenticated(
+      { ...others, key, successors: [] },
+      await keyIn(at.keyring, key),
+    );
+    writeRecord(at, sealed);
+    await using sessions = await at.open(there);
+    expect(sessions.record.distrust).toMatchObject({ reason: expect.stringContaining(`it names key ${key}`) });
+  });
+
+  it('does not follow where the old key was in no keychain, until that is accepted', async () => {
+    const { directory } = home();
+    const machine = (config: string): OpenOptions => {
+      return { directory, config, keychain: 'passphrase', env: {}, askPassphrase: async () => 'words' };
+    };
+    const [here, there] = [machine(temporaryFolder()), machine(temporaryFolder())];
+    const sessions = await openVault(here);
+    await begin(sessions).append(user('one'));
+    await sessions.close();
+    await (await openVault(there)).close();
+    await (await openVault(here)).rotateKey({ ...ANSWERING, passphrase: async () => 'words' });
+    const advice = expect.stringContaining('coffer key trust');
+    await expect(openVault(there)).rejects.toMatchObject({ ...UNAUTHENTIC, advice });
+    const { record } = sessionsOf(there);
+    await record.trust((await record.changes())!);
+    await using again = await openVault(there);
+    expect(again.record.distrust).toBeUndefined();
+    expect(await saidIn(again)).toEqual([['one']]);
+  });
+
+  it('follows a rotation while it has the vault open, by the key that it holds', async () => {
+    const at = await used();
+    const there = await second(at);
+    const sessions = await at.open(there);
+    await (await at.open()).rotateKey(ANSWERING);
+    await carry(at, there.keyring);
+    await there.keyring.delete(sessions.key.state === 'ready' ? sessions.key.keyId : '');
+    await begin(sessions).append(user('there'));
+    expect(sessions.record.distrust).toBeUndefined();
+    await sessions.close();
+  });
+});
+
+describe('a rotation', () => {
+  it('is not gone on with where the new key can not be made known, and drops nothing', async () => {
+    const config = join(temporaryFolder(), 'config');
+    const at = await used({ config });
+    const { key } = readRecord(at);
+    rmSync(join(config, 'vaults.lock'));
+    mkdirSync(join(config, 'vaults.lock'));
+    const sessions = await at.open({ config });
+    await expect(sessions.rotateKey(ANSWERING)).rejects.toMatchObject({ code: 'FAILED' });
+    expect(await at.keyring.get(key)).toMatchObject({ outcome: 'READY' });
+    for (const name of at.files()) expect(readHeader(at.path(name), name).keyId).toBe(key);
+    await using between = await at.open({ config });
+    expect(between.record.distrust).toBeUndefined();
+    expect(await saidIn(between)).toEqual([['one']]);
+    rmSync(join(config, 'vaults.lock'), { recursive: true });
+    await (await at.open({ config })).close();
+    expect(readRecord(at)).not.toHaveProperty('retiring');
+    expect(await at.keyring.get(key)).toMatchObject({ outcome: 'NOT_FOUND' });
+  });
+
+  it('of a vault with a passphrase is gone on with where it ended before the new key was known', async () => {
+    const [directory, config] = [join(temporaryFolder(), 'data'), join(temporaryFolder(), 'config')];
+    const options = { directory, config, keychain: 'passphrase', env: {}, askPassphrase: async () => 'words' } as const;
+    const first = await openVault(options);
+    await begin(first).append(user('one'));
+    await first.close();
+    const { key } = readRecord({ directory });
+    const rotating = await openVault(options);
+    rmSync(join(config, 'vaults.lock'));
+    mkdirSync(join(config, 'vaults.lock'));
+    const asked = { ...ANSWERING, passphrase: async () => 'words' };
+    await expect(rotating.rotateKey(asked)).rejects.toMatchObject({ code: 'FAILED' });
+    rmSync(join(config, 'vaults.lock'), { recursive: true });
+    expect(readRecord({ directory })).toMatchObject({ retiring: key });
+    await using second = await openVault(options);
+    expect(second.record.distrust).toBeUndefined();
+    expect(await saidIn(second)).toEqual([['one']]);
+    expect(readRecord({ directory })).not.toHaveProperty('retiring');
+  });
+
+  it('drops no key without a certificate that it was replaced', async () => {
+    const at = await used();
+    const other = VaultKey.generate();
+    await writeSealedRecord(at, { ...readRecord(at), retiring: other.id });
+    const sessions = sessionsOf({ directory: at.directory, keyring: at.keyring, env: {} });
+    await sessions.unlock();
+    await at.keyring.set(other.id, other.bytes());
+    await expect(sessions.finishRotation()).rejects.toMatchObject({
+      code: 'UNAUTHENTIC',
+      message: expect.stringContaining('no certificate'),
+    });
+    expect(await at.keyring.get(other.id)).toMatchObject({ outcome: 'READY' });
+  });
+
+  it('keeps its certificate for good', async () => {
+    const at = await used();
+    await (await at.open()).rotateKey(ANSWERING);
+    await (await at.open()).rotateKey(ANSWERING);
+    expect(readRecord(at).successors).toHaveLength(2);
+  });
+});
+
+describe('another vault in the place of one that is known', () => {
+  it('is named, and opens once that is accepted', async () => {
+    const at = await used();
+    const other = home(undefined, at.keyring);
+    const sessions = await other.open();
+    await begin(sessions).append(user('another'));
+    await sessions.close();
+    rmSync(at.directory, { recursive: true });
+    cpSync(other.directory, at.directory, { recursive: true, verbatimSymlinks: true });
+    const found = await at.open();
+    expect(found.record.distrust).toMatchObject({
+      ...UNAUTHENTIC,
+      advice: expect.stringContaining('coffer key trust'),
+    });
+    await expect(found.record.repair()).rejects.toMatchObject({ code: 'UNAUTHENTIC' });
+    await found.record.trust((await found.record.changes())!);
+    await using again = await at.open();
+    expect(again.record.distrust).toBeUndefined();
+    expect(await saidIn(again)).toEqual([['another']]);
+  });
+});
+
+describe('a repair', () => {
+  it('changes nothing where vault.json is as coffer wrote it', async () => {
+    const at = await used();
+    const before = readFileSync(join(at.directory, 'vault.json'));
+    await using sessions = await at.open();
+    expect(await sessions.record.repair()).toBeUndefined();
+    expect(readFileSync(join(at.directory, 'vault.json'))).toEqual(before);
+  });
+
+  it('says which slots are lost, and that there may have been more where they can not be read', async () => {
+    const at = await used();
+    const sessions = await at.open();
+    const slot = await sessions.slots.addPassphrase('words');
+    const record = readRecord(at);
+    writeRecord(at, { ...record, provider: 'x' });
+    const changed = await at.open();
+    await expect(changed.slots.remove(slot.id)).rejects.toMatchObject(UNAUTHENTIC);
+    expect(await changed.record.repair()).toMatchObject({ lost: [slot], otherKeys: [] });
+    expect(changed.record.distrust).toBeUndefined();
+    expect(readRecord(at)).toMatchObject({ slots: [], backend: 'memory' });
+    rmSync(join(at.directory, 'vault.json'));
+    expect(await (await at.open()).record.repair()).toMatchObject({ lost: [] });
+  });
+
+  it('keeps the passphrase that opened a vault without a keychain, and no other', async () => {
+    const at = home();
+    const options = { directory: at.directory, keychain: 'passphrase', env: {} } as const;
+    const ask = { askPassphrase: async () => 'words' };
+    const sessions = await openVault({ ...options, ...ask });
+    await begin(sessions).append(user('one'));
+    const lost = await sessions.slots.addPassphrase('others');
+    await sessions.close();
+    writeRecord(at, { ...readRecord(at), provider: 'x' });
+    const changed = await openVault({ ...options, ...ask });
+    expect(await changed.record.repair()).toMatchObject({ lost: [lost] });
+    await using again = await openVault({ ...options, ...ask });
+    expect(again.record.distrust).toBeUndefined();
+    expect(await saidIn(again)).toEqual([['one']]);
+  });
+
+  it('is not possible without a keychain while the slots are gone, which is named: they have the only key', async () => {
+    const at = home();
+    const options: OpenOptions = { directory: at.directory, keychain: 'passphrase', env: {} };
+    const ask = { ...options, askPassphrase: async () => 'words' };
+    const sessions = await openVault(ask);
+    await begin(sessions).append(user('one'));
+    await sessions.close();
+    const record = readRecord(at);
+    writeRecord(at, { ...record, slots: [] });
+    const changed = { code: 'UNAUTHENTIC', reason: 'no passphrase opens it any more' };
+    await expect(openVault(ask)).rejects.toMatchObject(changed);
+    await expect(sessionsOf(ask).record.repair()).rejects.toMatchObject(changed);
+    writeRecord(at, record);
+    await using again = await openVault(ask);
+    expect(again.record.distrust).toBeUndefined();
+    expect(await saidIn(again)).toEqual([['one']]);
+  });
+
+  it('is noticed by who has the vault open, and made once', async () => {
+    const at = await used({ config: temporaryFolder() });
+    writeRecord(at, { ...readRecord(at), provider: 'another' });
+    const options = { config: temporaryFolder() };
+    await using here = await at.open(options);
+    await using there = await at.open(options);
+    await using late = await at.open(options);
+    const session = begin(here);
+    await expect(session.append(user('two'))).rejects.toMatchObject(UNAUTHENTIC);
+    const [repaired] = await Promise.all([
+      there.record.repair(),
+      expect(late.record.repair()).rejects.toMatchObject({ code: 'VAULT_BUSY' }),
+    ]);
+    expect(repaired).toMatchObject({ lost: [] });
+    await there.slots.addRecoveryCode(async (code) => code);
+    await session.append(user('three'));
+    expect(here.record.distrust).toBeUndefined();
+    expect(await here.record.repair()).toBeUndefined();
+    expect(await late.record.repair()).toBeUndefined();
+    expect(readRecord(at).slots).toHaveLength(1);
+  });
+
+  it('is possible where nothing is known of the directory, by the key that the sealed files name', async () => {
+    const at = await used();
+    const directory = join(temporaryFolder(), 'data');
+    cpSync(at.directory, directory, { recursive: true, verbatimSymlinks: true });
+    rmSync(join(directory, 'vault.json'));
+    const copy = home(directory, at.keyring);
+    const sessions = await copy.open();
+    await expect(begin(sessions).append(user('new'))).rejects.toMatchObject(UNAUTHENTIC);
+    await sessions.record.repair();
+    await begin(sessions).append(user('new'));
+    await sessions.close();
+    await using again = await copy.open();
+    expect((await saidIn(again)).flat()).toEqual(expect.arrayContaining(['new', 'one']));
+  });
+});

@@ -1,0 +1,19 @@
+import { MemoryKeyring } from '../../../src/keyring/memory.ts';
+import { openVault } from '../../../src/session/open-vault.ts';
+
+/*
+ * Lists a vault as often as it is told, each time as a new process would, and prints how many rows can't be read or are not as they
+ * were seen: `directory`, key id, key (hex) and times are its arguments.
+ */
+
+const [, , directory, keyId = '', key = '', times] = process.argv;
+const keyring = new MemoryKeyring();
+await keyring.set(keyId, Buffer.from(key, 'hex'));
+let wrong = 0;
+for (let time = 0; time < Number(times); time++) {
+  await using sessions = await openVault({ directory, keyring, env: {} });
+  const rows = await sessions.list();
+  wrong += rows.filter((row) => row.unreadable !== undefined || row.rolledBack !== undefined).length;
+  wrong += sessions.seen?.state === 'good' ? sessions.seen.removed.length : 1;
+}
+process.stdout.write(`${wrong}\n`);
