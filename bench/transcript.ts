@@ -167,7 +167,7 @@ const SOURCES: readonly { path: string; lines: readonly string[] }[] = [
   'src/session/event/event.ts',
   'src/envelope/format.ts',
   'src/files/replace.ts',
-  'src/cli/repl.ts',
+  'src/terminal/repl.ts',
   'native-fallback/dbus-wire.ts',
   'docs/read_vault.py',
   'package.json',

@@ -6,7 +6,7 @@ import { type ManualChunkMeta, type OutputChunk, type Plugin, rollup } from 'rol
 /** Small modules that are imported from everywhere: in a later file, each importer would have to load all of that file. */
 const SHARED: readonly string[] = [
   'terminal/rows',
-  'cli/slash/parse',
+  'terminal/slash-line',
   'chat/models/providers',
   'session/list/select',
   'session/state',
@@ -27,7 +27,7 @@ const FILES: Readonly<Record<string, readonly string[]>> = {
   ],
   // Loaded while the keychain answers.
   vault: ['terminal/input', 'session/open-vault', 'vault/network-warning'],
-  chat: ['cli/commands/chat', 'chat/models/models', 'cli/elsewhere'],
+  chat: ['cli/commands/chat', 'chat/models/models', 'live/elsewhere'],
   program: ['cli/program', 'cli/program/'],
 };
 

@@ -1,7 +1,7 @@
 import type { Surroundings } from '../session/project/project.ts';
+import type { Chat } from '../terminal/chat.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 import { awaitGit, GIT_LIMIT_MS, gitLimit, NOTICE_MS, within } from '../terminal/waiting.ts';
-import type { Chat } from './chat.ts';
 
 /** Which project a chat's directory is: git is asked while the rest of the chat starts, and waited for only if the answer is needed. */
 export class Looking {
@@ -42,15 +42,15 @@ export class Looking {
   async place(chat: Chat): Promise<void> {
     const arrived = this.#arrived;
     this.#arrived = undefined;
-    if (arrived !== undefined) await chat.place(arrived);
+    if (arrived !== undefined) await place(chat, arrived);
   }
 
   /** Waits for git at the end of a chat that does not know its project yet, up to the limit that holds without a terminal. */
   async placeAtEnd(chat: Chat): Promise<void> {
-    if (!chat.isUnplaced) return;
+    if (!chat.live.isUnplaced) return;
     const answer = this.#answer.catch(() => undefined); // it ends without a project then
     const late = await awaitGit(this.#terminal, within(answer, this.#left(GIT_LIMIT_MS)));
-    if (late !== undefined) await chat.place(late);
+    if (late !== undefined) await place(chat, late);
   }
 
   /** Returns what is left of a time limit that began when git was asked, in milliseconds. */
@@ -67,4 +67,9 @@ export class Looking {
 async function look(directory: string, options: { limit: number; signal: AbortSignal }): Promise<Surroundings> {
   const { surroundingsOf } = await import('../session/project/project.ts');
   return surroundingsOf(directory, options);
+}
+
+async function place({ host, live }: Chat, surroundings: Surroundings): Promise<void> {
+  host.place(surroundings);
+  await live.place(surroundings);
 }

@@ -18,6 +18,8 @@ export interface SessionOrigin {
 /** Since when, and why, steps are not on disk. */
 export interface Unsaved {
   readonly since: Date;
+  /** The id of the first event that is not on disk; undefined if only how the session ended isn't. */
+  readonly firstEvent: number | undefined;
   /** How many messages of user and assistant that concerns. */
   readonly messages: number;
   readonly error: CofferError;
@@ -41,5 +43,5 @@ export function failureOf(error: unknown): CofferError {
 /** Describes the events that are not on disk, and why. */
 export function unsavedOf(events: readonly Event[], error: CofferError): Unsaved {
   const { messageCount: messages } = fold(emptyState, events);
-  return { since: new Date(events[0]?.ts ?? Date.now()), messages, error };
+  return { since: new Date(events[0]?.ts ?? Date.now()), firstEvent: events[0]?.id, messages, error };
 }

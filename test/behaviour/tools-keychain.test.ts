@@ -21,7 +21,7 @@ const PROVIDER_KEY = 'sk-ant-quinces';
 /** Makes calls as coffer does, everything allowed, and prints the results; the commands come on standard input. */
 const program = `
   const { ToolBox } = await import(${module('src/chat/tools/toolbox.ts')});
-  const { protectedPaths } = await import(${module('src/cli/protected.ts')});
+  const { protectedPaths } = await import(${module('src/live/protected.ts')});
   const { json } = await import('node:stream/consumers');
   const { calls, vault, sandbox, directory } = await json(process.stdin);
   const place = {

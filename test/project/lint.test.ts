@@ -47,7 +47,7 @@ const habits: readonly Case[] = [
     'a cipher is used',
   ],
   ['src/vault/web.ts', "export const a = crypto.subtle.encrypt('AES-GCM');", 'a cipher is used'],
-  ['src/cli/repl.ts', 'process.exit(1);', 'process.exit is called in src/cli/main.ts only'],
+  ['src/terminal/repl.ts', 'process.exit(1);', 'process.exit is called in src/cli/main.ts only'],
   ['src/vault/exit.ts', 'process.exit();', 'process.exit is called in src/cli/main.ts only'],
   ['src/terminal/rows.ts', "console.log('x');", 'console'],
   ['src/files/quiet.ts', 'try {\n  JSON.parse("x");\n} catch {\n}', 'empty block'],

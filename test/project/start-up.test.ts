@@ -37,7 +37,7 @@ describe('the start', () => {
     const { loaded, said } = start(['--model', 'demo/echo'], { ...places(), COFFER_KEYCHAIN: 'memory' });
     expect(said).toEqual(['demo/echo, kept in memory only: COFFER_KEYCHAIN=memory']);
     expect(packagesIn(loaded)).toEqual(['env-paths', 'is-safe-filename']);
-    expect(loaded.some((url) => /\/src\/(cli\/repl|chat\/models\/demo)\.ts$/.test(url))).toBe(true);
+    expect(loaded.some((url) => /\/src\/(terminal\/repl|chat\/models\/demo)\.ts$/.test(url))).toBe(true);
     expect(loaded.filter((url) => /\/(remote|commands|inspect|recovery-code)\.ts$/.test(url))).toEqual([]);
   });
 

@@ -1,17 +1,19 @@
 import { lstatSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { CofferError, isCofferError } from '../../errors.ts';
+import { Host } from '../../live/host.ts';
+import type { Instructing } from '../../live/instructions.ts';
 import type { Row } from '../../session/list/row.ts';
 import { lastSession } from '../../session/list/select.ts';
 import type { Sessions } from '../../session/sessions.ts';
-import type { KeyState } from '../../session/shapes.ts';
 import { emptyState } from '../../session/state.ts';
 import type { Settings } from '../../settings/settings.ts';
+import { Chat } from '../../terminal/chat.ts';
 import type { Input } from '../../terminal/input.ts';
-import { ago, countMessages, describeSeen, tellPassedOver } from '../../terminal/rows.ts';
-import { Chat } from '../chat.ts';
-import type { Instructing } from '../instructions.ts';
-import { repl, runPrompt } from '../repl.ts';
+import { frontEnd } from '../../terminal/questions.ts';
+import { repl, runPrompt } from '../../terminal/repl.ts';
+import { tellPassedOver } from '../../terminal/rows.ts';
+import { tellStart } from '../greeting.ts';
 import { type Options, openSessions, type Shell } from '../shell.ts';
 import { guard } from '../signals.ts';
 import { Looking } from '../surroundings.ts';
@@ -69,8 +71,8 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
       ? options.model
       : (settings.model ?? (asks ? await localModel(shell, settings, input) : undefined));
     const model = await openModel(chosen ?? 'demo/eliza', { ...settings, env });
-    const { requireMaySend } = await import('../elsewhere.ts');
-    await requireMaySend(emptyState, model.name, { settings, terminal, input, yes: true });
+    const { requireMaySend } = await import('../../live/elsewhere.ts');
+    await requireMaySend(emptyState, model.name, { settings, front: frontEnd(terminal, input), maySend: true });
     const found = which === undefined ? undefined : await sessions.find(which);
     const isNewest = request.which === undefined || request.which === 'last';
     if (found !== undefined && isNewest) tellPassedOver(terminal, await sessions.list(), found);
@@ -81,12 +83,16 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
     const inMemory = refusal !== undefined && (await isMemoryChat(sessions, refusal, env));
     const maySend = options.yes === true;
     const prompted = prompt !== undefined;
+    const attended = terminal.interactive;
     const settingsIn = async (directory: string): Promise<Settings> => {
       const { loadSettings, settingsPath } = await import('../../settings/settings.ts');
       return loadSettings(settingsPath(env), { env, options, directory });
     };
-    const parts = { terminal, input, sessions, settings, settingsIn, env, inMemory, incognito, prompted, maySend };
-    const chat = new Chat({ ...parts, surroundings: await surroundings.soon() }, model);
+    const host = new Host({
+      ...{ sessions, settings, settingsIn, env, inMemory, incognito, attended, maySend },
+      surroundings: await surroundings.soon(),
+    });
+    const chat = new Chat({ terminal, input, host, prompted }, host.begin(model, model.name));
     using watch = guard({
       save: () => chat.finalSave(),
       lost: (error) => {
@@ -104,7 +110,11 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
     await tellStart(chat, { refusal, resumes: resumes || prompted });
     const failed =
       prompt === undefined
-        ? await repl(chat, watch, () => surroundings.place(chat))
+        ? await repl(chat, {
+            end: (signal) => watch.end(signal),
+            beforeLine: () => surroundings.place(chat),
+            runSlash: async (line) => (await import('../slash/commands.ts')).runSlash(chat, line),
+          })
         : await runPrompt(chat, watch, prompt);
     await finish(chat);
     await surroundings.placeAtEnd(chat);
@@ -116,28 +126,30 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
   }
 }
 
-/** What new conversations are told at their beginning is loaded only if there is something. */
-async function instruct(chat: Chat, options: Instructing): Promise<void> {
-  const { settings, workplace } = chat;
+/** Loads what reads instructions only if there are any. */
+async function instruct({ host, live, front, incognito }: Chat, options: Instructing): Promise<void> {
+  const { session, settings, workplace } = live;
   const hasAgents = lstatSync(join(workplace.directory, 'AGENTS.md'), { throwIfNoEntry: false }) !== undefined;
   if (!settings.systemPrompt && !hasAgents) return;
-  const { instructionsOf } = await import('../instructions.ts');
-  chat.instruct(await instructionsOf(chat, options));
+  const { instructionsOf } = await import('../../live/instructions.ts');
+  const sessions = incognito ? undefined : host.sessions;
+  host.instruct(await instructionsOf({ session, workplace, sessions }, front, options));
+  live.reinstruct();
 }
 
-/** A conversation that is resumed keeps what it was told, unless another system prompt is given on the command line. */
-async function instructAnew(chat: Chat, system: string | undefined): Promise<void> {
+/** A resumed conversation keeps its instructions, unless the command line has another system prompt. */
+async function instructAnew({ live }: Chat, system: string | undefined): Promise<void> {
   if (system === undefined) return;
-  const { systemInstructions } = await import('../instructions.ts');
+  const { systemInstructions } = await import('../../live/instructions.ts');
   const instructions = await systemInstructions(system);
-  const before = chat.session.state.instructions.find(({ source }) => source === 'system');
-  if ((before?.text ?? '') !== instructions.text) await chat.session.record({ type: 'instructions', ...instructions });
+  const before = live.session.state.instructions.find(({ source }) => source === 'system');
+  if ((before?.text ?? '') !== instructions.text) await live.instruct(instructions);
 }
 
 /** What a turn needs is loaded for one alone, and where the settings want a summary. */
 async function finish(chat: Chat): Promise<void> {
   if (!chat.settings.compactOnFinish) return;
-  const { compactOnFinish } = await import('../turn.ts');
+  const { compactOnFinish } = await import('./compact.ts');
   await compactOnFinish(chat);
 }
 
@@ -157,7 +169,7 @@ async function goOn(
 ): Promise<boolean> {
   try {
     const resumed = await chat.resume(which, options);
-    if (resumed && options.model !== undefined) await chat.choose(options.model);
+    if (resumed && options.model !== undefined) await chat.live.send({ type: 'ChooseModel', model: options.model });
     return resumed;
   } catch (error) {
     await chat.close();
@@ -196,24 +208,6 @@ async function listed(sessions: Sessions, isAutomatic: boolean): Promise<Row[]> 
     if (!isAutomatic || !isCofferError(error)) throw error;
     return [];
   }
-}
-
-/** Says who answers, where the key is, and what could be gone on with. */
-async function tellStart(
-  chat: Chat,
-  { refusal, resumes }: { refusal: CofferError | undefined; resumes: boolean },
-): Promise<void> {
-  const { terminal, sessions, env } = chat;
-  const who = chat.model?.name ?? 'no model';
-  if (chat.incognito) {
-    terminal.tell(`${who}, incognito: nothing of this chat is kept`);
-    return;
-  }
-  const { networkWarning } = await import('../../vault/network-warning.ts');
-  const warning = chat.inMemory ? undefined : networkWarning(sessions.directory);
-  if (warning !== undefined) terminal.tell(warning);
-  terminal.tell(`${who}, ${whereKeyIs(sessions.key, refusal, env)}`);
-  if (!resumes && refusal === undefined) await tellLast(chat);
 }
 
 /** The real path of the directory that a conversation is about. Throws `USAGE` where there is no such directory. */
@@ -278,28 +272,4 @@ async function isMemoryChat(sessions: Sessions, refusal: CofferError, env: NodeJ
   if (refusal.code !== 'KEY_ABSENT') return false;
   const { vaultFile, vaultFileError, sealedFiles } = await sessions.inspect();
   return vaultFile === undefined && vaultFileError === undefined && sealedFiles === 0;
-}
-
-function whereKeyIs(key: KeyState, refusal: CofferError | undefined, env: NodeJS.ProcessEnv): string {
-  if (key.state === 'awaited') return 'nothing is saved until the keychain answers';
-  if (key.state !== 'ready') {
-    const asked = env['COFFER_KEYCHAIN'] === 'memory' ? 'COFFER_KEYCHAIN=memory' : undefined;
-    return `kept in memory only: ${asked ?? (refusal === undefined ? 'no key yet' : refusal.reason)}`;
-  }
-  if (key.backend === 'passphrase') return 'key protected by a passphrase';
-  if (key.backend === 'fd' || key.backend === 'memory') return `key from the ${key.provider}`;
-  return `key in the keychain (${key.provider})`;
-}
-
-/** Names the session to go on with. Its list is the one shown: the number said here stays good when another session begins. */
-async function tellLast(chat: Chat): Promise<void> {
-  const rows = await chat.sessions.list();
-  for (const line of describeSeen(chat.sessions.seen)) chat.terminal.tell(line);
-  const last = lastSession(rows);
-  tellPassedOver(chat.terminal, rows, last);
-  if (last === undefined) return;
-  chat.shown = rows;
-  const what = `${last.label}, ${countMessages(last.messages)}, ${ago(last.updated)}`;
-  const advice = last.rolledBack ?? `/resume ${last.number} continues it`;
-  chat.terminal.tell(`last session: ${what}; ${advice}`);
 }

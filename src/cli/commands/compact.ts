@@ -1,10 +1,11 @@
 import type { Wait } from '../../chat/reply.ts';
-import { CofferError } from '../../errors.ts';
+import { isCofferError } from '../../errors.ts';
+import { requireMaySend } from '../../live/elsewhere.ts';
+import type { Chat } from '../../terminal/chat.ts';
+import { describeCompacted } from '../../terminal/notices.ts';
+import { frontEnd } from '../../terminal/questions.ts';
 import { changeVault } from '../changing.ts';
-import type { Chat } from '../chat.ts';
-import { requireMaySend } from '../elsewhere.ts';
 import type { Shell } from '../shell.ts';
-import { describeCompacted } from '../turn.ts';
 
 /**
  * Puts a summary in place of a session's older messages, for the model alone: the record keeps all. The session's model writes it unless
@@ -19,8 +20,9 @@ export async function compactSession(shell: Shell, which: string): Promise<void>
       const { openModel } = await import('../../chat/models/models.ts');
       const name = options.model ?? session.state.model;
       const model = await openModel(name, { ...settings, env });
-      await requireMaySend(session.state, model.name, { settings, terminal, input, yes: options.yes === true });
-      const onWait = (wait: Wait): void => terminal.tellWait(wait);
+      const front = frontEnd(terminal, input);
+      await requireMaySend(session.state, model.name, { settings, front, maySend: options.yes === true });
+      const onWait = ({ seconds, error }: Wait): void => front.notify({ kind: 'wait', seconds, error });
       const done = await compact(session, model, { keepMessages: settings.keepMessages, onWait });
       if (done.messages > 0) await session.append(); // what it recorded must be on the disk, whatever autoSave says
       return done;
@@ -29,21 +31,42 @@ export async function compactSession(shell: Shell, which: string): Promise<void>
   });
 }
 
-/** The same for the present conversation. Ctrl+C cancels it. Throws `MODEL_*`, `CANCELLED`. */
+/** Compacts the present conversation; Ctrl+C cancels. Throws `MODEL_*`, `CANCELLED`. */
 export async function compactFromChat(chat: Chat): Promise<void> {
-  const { session, model, input, settings, terminal } = chat;
-  if (model === undefined)
-    throw new CofferError('MODEL_UNKNOWN', 'no model is there to answer', { advice: '/model <name> chooses one' });
-  const { compact } = await import('../../chat/compact.ts');
-  const controller = new AbortController();
-  const { onInterrupt } = input;
-  input.onInterrupt = () => controller.abort();
+  const { live, terminal } = chat;
+  const compacted = await cancellable(chat, () => live.send({ type: 'Compact' }));
+  terminal.say(describeCompacted(compacted, live.settings.keepMessages));
+}
+
+/**
+ * Summarises older messages at the end of a conversation, if the settings say so and there is
+ * something to summarise; Ctrl+C skips it. A failure is only reported.
+ */
+export async function compactOnFinish(chat: Chat): Promise<void> {
+  const { live, terminal, front } = chat;
+  if (!live.settings.compactOnFinish || !(await canSummarise(live))) return;
+  terminal.tell('summarising older messages');
   try {
-    const { keepMessages } = settings;
-    const onWait = (wait: Wait): void => terminal.tellWait(wait);
-    const compacted = await compact(session, model, { keepMessages, signal: controller.signal, onWait });
-    terminal.say(describeCompacted(compacted, keepMessages));
+    const compacted = await cancellable(chat, () => live.send({ type: 'Compact' }));
+    front.notify({ kind: 'compacted', compacted, keepMessages: live.settings.keepMessages });
+  } catch (error) {
+    if (!isCofferError(error)) throw error;
+    front.notify({ kind: 'not-compacted', error });
+  }
+}
+
+async function cancellable<T>({ input, view }: Chat, work: () => Promise<T>): Promise<T> {
+  const { onInterrupt } = input;
+  input.onInterrupt = () => view.cancel();
+  try {
+    return await work();
   } finally {
     input.onInterrupt = onInterrupt;
   }
+}
+
+async function canSummarise({ session, settings, model }: Chat['live']): Promise<boolean> {
+  if (model === undefined) return false;
+  const { canCompact } = await import('../../chat/compact.ts');
+  return canCompact(session.state, settings.keepMessages, model);
 }

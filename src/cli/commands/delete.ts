@@ -3,10 +3,10 @@ import { keepingCaches } from '../../session/change/removal.ts';
 import { copiesOf } from '../../session/list/copies.ts';
 import type { Row } from '../../session/list/row.ts';
 import type { Sessions } from '../../session/sessions.ts';
+import type { Chat } from '../../terminal/chat.ts';
 import { shellWord } from '../../terminal/escape.ts';
 import { describeHolder } from '../../vault/lease.ts';
 import { changeVault } from '../changing.ts';
-import type { Chat } from '../chat.ts';
 import { type Asked, confirmRemoval, describeDoomed } from '../removal.ts';
 import type { Shell } from '../shell.ts';
 

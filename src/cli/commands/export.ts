@@ -1,6 +1,6 @@
 import { CofferError } from '../../errors.ts';
+import type { Chat } from '../../terminal/chat.ts';
 import type { Terminal } from '../../terminal/terminal.ts';
-import type { Chat } from '../chat.ts';
 import { aboutOf, type Exportable, type Format, formatOf, renderExport } from '../export-text.ts';
 import { openSessions, type Shell } from '../shell.ts';
 

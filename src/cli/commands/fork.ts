@@ -2,10 +2,10 @@ import { CofferError } from '../../errors.ts';
 import { forkOf } from '../../session/change/fork.ts';
 import type { Row } from '../../session/list/row.ts';
 import type { Sessions } from '../../session/sessions.ts';
+import type { Chat } from '../../terminal/chat.ts';
 import { escapeJson } from '../../terminal/escape.ts';
 import { refuseRolledBack } from '../../vault/marks/rollback.ts';
 import { changeVault } from '../changing.ts';
-import type { Chat } from '../chat.ts';
 import type { Shell } from '../shell.ts';
 
 /** What a fork may be told. */
@@ -49,21 +49,14 @@ export async function forkSession(
   });
 }
 
-/** Goes on in a fork of the present conversation, with its first prompts, all of them unless told. Throws `USAGE`, `NOT_SAVED`. */
+/** Continues in a fork of the present conversation. Throws `USAGE`, `NOT_SAVED`. */
 export async function forkFromChat(chat: Chat, argument: string): Promise<void> {
   const wanted = argument === '' ? undefined : promptOf(argument);
   const { session, terminal } = chat;
-  const fork = forkOf(session, { uuid: session.uuid, id: session.id ?? session.uuid }, wanted);
-  const model = chat.model?.name ?? session.state.model;
-  await chat.goTo(async (before) => {
-    const next = chat.sessions.begin({ ...fork.beginning, model });
-    await next.record();
-    await before.record({ type: 'child', uuid: next.uuid, reason: fork.reason });
-    return next;
-  });
+  const { prompts, of } = await chat.fork(wanted);
   const back = session.id === undefined ? '' : `; /resume ${session.id} goes back`;
   const from = session.id === undefined ? 'this conversation' : session.id;
-  terminal.say(`forked from ${from} after prompt ${fork.prompts} of ${fork.of}${back}`);
+  terminal.say(`forked from ${from} after prompt ${prompts} of ${of}${back}`);
 }
 
 /** Reads the number of a prompt. Throws `USAGE` for what is none. */

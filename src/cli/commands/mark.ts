@@ -1,38 +1,40 @@
 import { CofferError } from '../../errors.ts';
-import {
-  archiving,
-  type Mark,
-  type Marks,
-  marksOf,
-  naming,
-  pinning,
-  tagging,
-  untagging,
-} from '../../session/change/marks.ts';
+import { type MarkChange, type Marks, markOf, marksOf } from '../../session/change/marks.ts';
 import type { Row } from '../../session/list/row.ts';
 import type { Sessions } from '../../session/sessions.ts';
+import type { Chat } from '../../terminal/chat.ts';
 import { changeVault } from '../changing.ts';
-import type { Chat } from '../chat.ts';
 import type { Shell } from '../shell.ts';
 
-/** A mark, and what a session with it is. */
+/** A change of how a session is listed, and the words for it. */
 export interface Marking {
-  readonly mark: Mark;
-  /** `is pinned`: what holds once it is recorded. */
+  readonly change: MarkChange;
+  /** What holds once it is recorded: `is pinned`. */
   is(marks: Marks): string;
-  /** What holds where it was so already; what is so, and `already`, unless it says more. */
+  /** What holds if nothing had to change. Default: {@link is}, and `already`. */
   readonly was?: string;
 }
 
-/** Everything a session can be marked with. Throws `NAME_INVALID` for what is no name, or no tag. */
+/** Everything a session can be marked with. */
 export const markings = {
-  rename: (name: string): Marking => ({ mark: naming(name), is: (marks) => `is named ${marks.name}` }),
-  pin: (): Marking => ({ mark: pinning(true), is: () => 'is pinned' }),
-  unpin: (): Marking => ({ mark: pinning(false), is: () => 'is no longer pinned', was: 'is not pinned' }),
-  archive: (): Marking => ({ mark: archiving(true), is: () => 'is archived' }),
-  unarchive: (): Marking => ({ mark: archiving(false), is: () => 'is no longer archived', was: 'is not archived' }),
-  tag: (tags: readonly string[]): Marking => ({ mark: tagging(tags), is: describeTags }),
-  untag: (tags: readonly string[]): Marking => ({ mark: untagging(tags), is: describeTags }),
+  rename: (name: string): Marking => ({
+    change: { kind: 'rename', name },
+    is: (marks) => `is named ${marks.name}`,
+  }),
+  pin: (): Marking => ({ change: { kind: 'pin', on: true }, is: () => 'is pinned' }),
+  unpin: (): Marking => ({
+    change: { kind: 'pin', on: false },
+    is: () => 'is no longer pinned',
+    was: 'is not pinned',
+  }),
+  archive: (): Marking => ({ change: { kind: 'archive', on: true }, is: () => 'is archived' }),
+  unarchive: (): Marking => ({
+    change: { kind: 'archive', on: false },
+    is: () => 'is no longer archived',
+    was: 'is not archived',
+  }),
+  tag: (tags: readonly string[]): Marking => ({ change: { kind: 'tag', tags }, is: describeTags }),
+  untag: (tags: readonly string[]): Marking => ({ change: { kind: 'untag', tags }, is: describeTags }),
 } as const;
 
 /**
@@ -53,17 +55,17 @@ export async function markFromChat(chat: Chat, which: string, marking: Marking):
     chat.terminal.say(await markRow(chat.sessions, row, marking));
     return;
   }
-  const event = marking.mark(session.state);
-  if (event !== undefined) await session.record(event);
-  chat.terminal.say(`this conversation ${describe(event !== undefined, marking, session.state)}`);
+  const { changed, marks } = await chat.live.send({ type: 'Mark', mark: marking.change });
+  chat.terminal.say(`this conversation ${describe(changed, marking, marks)}`);
 }
 
 /** Where nothing changes nothing is opened: a session keeps its file as it is. */
 async function markRow(sessions: Sessions, row: Row, marking: Marking): Promise<string> {
-  const isSo = row.kind === 'session' && row.unreadable === undefined && marking.mark(marksOf(row)) === undefined;
+  const mark = markOf(marking.change);
+  const isSo = row.kind === 'session' && row.unreadable === undefined && mark(marksOf(row)) === undefined;
   if (isSo) return `${row.id} ${describe(false, marking, marksOf(row))}`;
   return sessions.change(row, async (session) => {
-    const event = marking.mark(session.state);
+    const event = mark(session.state);
     if (event !== undefined) await session.append(event);
     return `${row.id} ${describe(event !== undefined, marking, session.state)}`;
   });

@@ -1,12 +1,11 @@
-import { formatRule, parseRule, ruleForm } from '../../chat/permissions.ts';
+import { formatRule, parseRule } from '../../chat/permissions.ts';
 import { CofferError } from '../../errors.ts';
-import { isDecided, permissionEvent } from '../../session/permissions.ts';
 import type { Permission, State } from '../../session/state.ts';
 import type { Settings } from '../../settings/settings.ts';
+import type { Chat } from '../../terminal/chat.ts';
 import { escapeJson } from '../../terminal/escape.ts';
 import { describePermission } from '../../terminal/permission-words.ts';
 import type { Terminal } from '../../terminal/terminal.ts';
-import type { Chat } from '../chat.ts';
 import { openSessions, type Shell } from '../shell.ts';
 
 /** Shows what tools may do in a session: its own rules, and those of the settings. Throws what finding and reading it throw. */
@@ -34,7 +33,7 @@ export async function showPermissions(
  * for what is no rule.
  */
 export async function permissionsFromChat(chat: Chat, argument: string): Promise<void> {
-  const { session, terminal, settings } = chat;
+  const { live, session, terminal, settings } = chat;
   if (argument === '') {
     sayPermissions(terminal, session.state, settings.permissions);
     return;
@@ -46,18 +45,14 @@ export async function permissionsFromChat(chat: Chat, argument: string): Promise
   if (verb === 'revoke') {
     const { rule, directory } = findRule(session.state, wanted);
     const isNumber = /^\d+$/.test(wanted); // by its name a rule is revoked wherever it holds
-    await session.record({ type: 'permission', rule, decision: 'revoke', directory: isNumber ? directory : undefined });
+    await live.send({ type: 'RevokePermission', rule, directory: isNumber ? directory : undefined });
     terminal.say(`revoked: ${rule}`);
     return;
   }
   const decision = verb === 'allow' ? 'allow' : 'deny';
-  const { realRule } = await import('../../chat/tools/rules.ts');
-  const rule = decision === 'allow' ? await realRule(ruleOf(wanted)) : ruleOf(wanted);
-  const { directory } = chat.workplace;
-  const permission = { rule, decision, directory, unsandboxed: settings.sandbox === 'off' } as const;
-  const isSo = isDecided(session.state.permissions, permission);
-  if (!isSo) await session.record(permissionEvent(permission));
-  terminal.say(`${decision === 'allow' ? 'allowed' : 'denied'} in this conversation${isSo ? ' already' : ''}: ${rule}`);
+  const { rule, already } = await live.send({ type: 'SetPermission', decision, rule: wanted });
+  const done = decision === 'allow' ? 'allowed' : 'denied';
+  terminal.say(`${done} in this conversation${already ? ' already' : ''}: ${rule}`);
 }
 
 function sayPermissions(terminal: Terminal, state: State, settings: Settings['permissions']): void {
@@ -75,12 +70,6 @@ function sayPermissions(terminal: Terminal, state: State, settings: Settings['pe
 
 function rulesOf({ permissions }: State): Permission[] {
   return permissions.toSorted((a, b) => (a.rule < b.rule ? -1 : 1));
-}
-
-function ruleOf(text: string): string {
-  const rule = parseRule(text);
-  if (rule === undefined) throw new CofferError('USAGE', `"${text}" is no rule`, { advice: `a rule is ${ruleForm}` });
-  return formatRule(rule);
 }
 
 /** A rule by its number in the list, or as it is written. */

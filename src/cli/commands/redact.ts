@@ -1,15 +1,14 @@
 import { join } from 'node:path';
 import { CofferError } from '../../errors.ts';
-import { holdersOf, type Redaction, redactionOf, redactSession } from '../../session/change/redact.ts';
-import { type Event, isKnown } from '../../session/event/event.ts';
+import { holdersOf, providersOf, type Redaction, redactionOf, redactSession } from '../../session/change/redact.ts';
 import type { Row } from '../../session/list/row.ts';
 import type { Session } from '../../session/session.ts';
 import type { Sessions } from '../../session/sessions.ts';
+import type { Chat } from '../../terminal/chat.ts';
 import { shellWord } from '../../terminal/escape.ts';
 import type { Input } from '../../terminal/input.ts';
 import type { Terminal } from '../../terminal/terminal.ts';
 import { changeVault } from '../changing.ts';
-import type { Chat } from '../chat.ts';
 import { firstLine, type Shell } from '../shell.ts';
 
 /**
@@ -33,24 +32,21 @@ export async function redactFromShell(shell: Shell, which: string): Promise<void
     const changed = isThere ? await sessions.change(row, (session) => redactSession(session, redaction)) : 0;
     tellRedacted(terminal, changed, row.id);
     await tellRest(terminal, sessions, redaction, { fileId: row.fileId, changed: changed > 0 });
-    tellProviders(terminal, changed > 0 ? events : []);
+    tellProviders(terminal, changed > 0 ? providersOf(events) : []);
   });
 }
 
 /** The same for the present conversation; the text is `argument`, or asked for. Throws as {@link redactFromShell}. */
 export async function redactFromChat(chat: Chat, argument: string): Promise<void> {
-  const { session, sessions, terminal, input } = chat;
+  const { live, session, sessions, terminal, input } = chat;
   const given = argument === '' ? await input.ask(QUESTION, { hidden: true }) : argument;
   const text = requireText(given);
   input.forget(text);
-  const redaction = redactionOf(text);
-  const before = [...session.events];
-  const changed = await redactSession(session, redaction);
+  const { changed, providers } = await live.send({ type: 'Redact', text });
   tellRedacted(terminal, changed, 'this conversation');
-  const events = changed > 0 ? before : [];
   if (!chat.incognito && !chat.inMemory)
-    await tellRest(terminal, sessions, redaction, { fileId: session.fileId, changed: changed > 0 });
-  tellProviders(terminal, events);
+    await tellRest(terminal, sessions, redactionOf(text), { fileId: session.fileId, changed: changed > 0 });
+  tellProviders(terminal, providers);
 }
 
 /** All of a standard input that is no terminal: a text of several lines is one. */
@@ -95,21 +91,10 @@ async function tellRest(
   terminal.tell('backups made before still have that text, and open with the key they were made with');
 }
 
-function tellProviders(terminal: Terminal, events: readonly Event[]): void {
-  for (const provider of providersOf(events)) terminal.tell(`${provider} was sent that text, or may have been`);
+function tellProviders(terminal: Terminal, providers: readonly string[]): void {
+  for (const provider of providers) terminal.tell(`${provider} was sent that text, or may have been`);
 }
 
 function adviceFor({ kind, id }: Row): string {
   return kind === 'snapshot' ? `it is a snapshot: coffer delete ${shellWord(id)}` : `coffer redact ${id}`;
-}
-
-/** Who has answered in a conversation; the model that is part of coffer keeps nothing. */
-function providersOf(events: readonly Event[]): string[] {
-  const models = events.flatMap((event) =>
-    isKnown(event) && (event.type === 'message' || event.type === 'usage' || event.type === 'compaction')
-      ? [event.model ?? '']
-      : [],
-  );
-  const providers = new Set(models.map((model) => model.split('/')[0] ?? ''));
-  return [...providers].filter((provider) => provider !== '' && provider !== 'demo').sort();
 }

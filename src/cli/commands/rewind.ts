@@ -1,8 +1,8 @@
 import { CofferError } from '../../errors.ts';
 import { type Prompt, promptsOf, type Rewind, rewindOf } from '../../session/change/fork.ts';
+import type { Chat } from '../../terminal/chat.ts';
 import { countMessages } from '../../terminal/rows.ts';
 import { changeVault } from '../changing.ts';
-import type { Chat } from '../chat.ts';
 import type { Shell } from '../shell.ts';
 import { promptOf } from './fork.ts';
 
@@ -26,11 +26,10 @@ export async function rewindSession(shell: Shell, which: string, prompts: string
 
 /** The same in the present conversation: the last prompt unless told, and with `?` what is chosen from a list. Throws `USAGE`. */
 export async function rewindFromChat(chat: Chat, argument: string): Promise<void> {
-  const { session, terminal } = chat;
+  const { live, terminal } = chat;
   const wanted = argument === '?' ? await choosePrompt(chat) : argument === '' ? undefined : promptOf(argument);
   if (wanted === 'none') return;
-  const rewind = rewindOf(session.state, wanted);
-  if (rewind.event !== undefined) await session.record(rewind.event);
+  const rewind = await live.send({ type: 'Rewind', prompts: wanted });
   terminal.say(describeRewind(rewind, '/export and coffer logs still show'));
 }
 

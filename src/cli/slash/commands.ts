@@ -1,6 +1,6 @@
 import { nearest } from '../../chat/models/nearest.ts';
 import { isCofferError } from '../../errors.ts';
-import type { Chat } from '../chat.ts';
+import type { Chat } from '../../terminal/chat.ts';
 import { contextCommands } from './context.ts';
 import { findingCommands } from './finding.ts';
 import { keepingCommands } from './keeping.ts';

@@ -1,5 +1,5 @@
+import type { Chat } from '../../terminal/chat.ts';
 import { countMessages } from '../../terminal/rows.ts';
-import type { Chat } from '../chat.ts';
 import { chooseInChat, listInChat } from './listing.ts';
 import type { SlashCommand, SlashCommands } from './slash.ts';
 
@@ -10,7 +10,7 @@ const sessions: SlashCommand = {
 };
 
 async function begin(chat: Chat, keeps: boolean): Promise<void> {
-  const { compactOnFinish } = await import('../turn.ts');
+  const { compactOnFinish } = await import('../commands/compact.ts');
   await compactOnFinish(chat);
   const before = await chat.reset({ keeps });
   chat.terminal.say(before === undefined ? 'new conversation' : `new conversation; /resume ${before} goes back`);
@@ -22,7 +22,8 @@ export const findingCommands: SlashCommands = {
     usage: '[name]',
     about: 'takes a snapshot, named by time and name',
     async run(chat, argument) {
-      const { id, messages } = await chat.session.save(argument === '' ? undefined : argument);
+      const name = argument === '' ? undefined : argument;
+      const { id, messages } = await chat.live.send({ type: 'Save', name });
       chat.terminal.say(`session saved: ${id} (${countMessages(messages)})`);
       chat.tellUnmarked();
     },
@@ -57,8 +58,8 @@ export const findingCommands: SlashCommands = {
         await showModels(chat.terminal, chat);
         return;
       }
-      if (argument !== '') await chat.choose(argument);
-      chat.terminal.say(`model: ${chat.model?.name ?? 'none'}`);
+      if (argument !== '') await chat.live.send({ type: 'ChooseModel', model: argument });
+      chat.terminal.say(`model: ${chat.live.model?.name ?? 'none'}`);
     },
   },
 };

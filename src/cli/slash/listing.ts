@@ -1,7 +1,7 @@
 import { filterRows } from '../../session/list/filter.ts';
 import type { Row } from '../../session/list/row.ts';
+import type { Chat } from '../../terminal/chat.ts';
 import { showRows, USUAL_LIMIT } from '../../terminal/rows.ts';
-import type { Chat } from '../chat.ts';
 
 /** Lists saved sessions: those with a text in their names, titles or tags, and with `--all` archived ones and however many there are. */
 export async function listInChat(chat: Chat, argument: string): Promise<void> {

@@ -1,6 +1,6 @@
 import { CofferError, isCofferError } from '../../errors.ts';
 import type { Row } from '../../session/list/row.ts';
-import type { Chat } from '../chat.ts';
+import type { Chat } from '../../terminal/chat.ts';
 import { chooseInChat } from './listing.ts';
 import type { SlashCommands } from './slash.ts';
 

@@ -1,4 +1,4 @@
-import type { Chat } from '../chat.ts';
+import type { Chat } from '../../terminal/chat.ts';
 
 /** A slash command. What it throws as CofferError is shown, and the chat goes on. */
 export interface SlashCommand {

@@ -14,6 +14,28 @@ export type Marks = Pick<State, 'name' | 'pinned' | 'archived' | 'tags'>;
 /** What somebody says about a session: the event that records it, none where it is so already. */
 export type Mark = (marks: Marks) => NewEvent | undefined;
 
+/** A change of how a session is listed, as data. */
+export type MarkChange =
+  | { readonly kind: 'rename'; readonly name: string }
+  | { readonly kind: 'pin' | 'archive'; readonly on: boolean }
+  | { readonly kind: 'tag' | 'untag'; readonly tags: readonly string[] };
+
+/** Returns how to make a change. Throws `NAME_INVALID` for an invalid name or tag. */
+export function markOf(change: MarkChange): Mark {
+  switch (change.kind) {
+    case 'rename':
+      return naming(change.name);
+    case 'pin':
+      return pinning(change.on);
+    case 'archive':
+      return archiving(change.on);
+    case 'tag':
+      return tagging(change.tags);
+    case 'untag':
+      return untagging(change.tags);
+  }
+}
+
 /** Gives a session a name. Throws `NAME_INVALID`. */
 export function naming(name: string): Mark {
   const checked = checkName(name);

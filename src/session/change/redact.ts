@@ -215,3 +215,14 @@ const words: ReadonlySet<string> = new Set(
   deny always allow revoke person rule nobody json error-text error-json content execution-denied media file-data file-url file-id
   image-data image-url image-file-id custom agents`.split(/\s+/),
 );
+
+/** Lists the providers that a conversation was sent to. The built-in models send nothing anywhere. */
+export function providersOf(events: readonly Event[]): string[] {
+  const models = events.flatMap((event) =>
+    isKnown(event) && (event.type === 'message' || event.type === 'usage' || event.type === 'compaction')
+      ? [event.model ?? '']
+      : [],
+  );
+  const providers = new Set(models.map((model) => model.split('/')[0] ?? ''));
+  return [...providers].filter((provider) => provider !== '' && provider !== 'demo').sort();
+}

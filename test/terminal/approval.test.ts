@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { approverOf } from '../../src/cli/approve.ts';
-import type { Chat } from '../../src/cli/chat.ts';
+import type { ApprovalRequest } from '../../src/chat/tools/toolbox.ts';
+import type { Approval } from '../../src/session/event/event.ts';
+import { askApproval } from '../../src/terminal/approval.ts';
 import { Input } from '../../src/terminal/input.ts';
-import { FakeTerminal } from '../terminal/fake-terminal.ts';
+import { FakeTerminal } from './fake-terminal.ts';
 
 const QUESTION = /(?:session|eny): $/;
 const request = { toolCallId: 'c1', toolName: 'run_command', rule: 'command:ls', about: 'run ls', detail: 'ls' };
@@ -181,23 +182,17 @@ describe('the question whether a tool may', () => {
     cancel.abort();
     expect(await answer).toBe('deny');
   });
-
-  it('is not asked where nobody is there', () => {
-    const { terminal } = new FakeTerminal();
-    expect(approverOf({ terminal } as Chat, () => undefined)).toBeUndefined();
-  });
 });
 
 function at(env: NodeJS.ProcessEnv = {}): {
   fake: FakeTerminal;
   input: Input;
-  approve: NonNullable<ReturnType<typeof approverOf>>;
+  approve(request: ApprovalRequest, signal: AbortSignal): Promise<Approval>;
 } {
   const fake = new FakeTerminal({ tty: true, env });
   const input = new Input(fake.terminal);
-  const approve = approverOf({ terminal: fake.terminal, input } as Chat, () => undefined);
-  if (approve === undefined) throw new Error('somebody is there');
-  return { fake, input, approve };
+  const on = { terminal: fake.terminal, input };
+  return { fake, input, approve: async (request, signal) => (await askApproval(request, on, signal)) ?? 'deny' };
 }
 
 function idle(): AbortSignal {

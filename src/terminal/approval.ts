@@ -1,69 +1,38 @@
 import { setImmediate } from 'node:timers/promises';
 import { styleText } from 'node:util';
-import type { Approve, ToolBox } from '../chat/tools/toolbox.ts';
+import type { ApprovalRequest } from '../chat/tools/toolbox.ts';
 import type { Approval } from '../session/event/event.ts';
-import { escapeLine } from '../terminal/escape.ts';
-import type { Keys, Screen } from '../terminal/input-streams.ts';
-import type { Chat } from './chat.ts';
-import type { Workplace } from './resuming.ts';
+import { escapeLine } from './escape.ts';
+import type { Input } from './input.ts';
+import type { Keys, Screen } from './input-streams.ts';
+import type { Terminal } from './terminal.ts';
 
-type Request = Parameters<Approve>[0];
-
-/** The tools that the model of a chat is offered; undefined if the settings leave them out, or the directory is gone. */
-export async function toolBoxOf(chat: Chat): Promise<ToolBox | undefined> {
-  return chat.settings.tools && !chat.workplace.isGone ? boxOf(chat) : undefined;
+/** The terminal that a question is asked on. */
+interface Asked {
+  readonly terminal: Terminal;
+  readonly input: Input;
 }
-
-/** The tools of a chat, made when they are wanted first. */
-export async function boxOf(chat: Chat): Promise<ToolBox> {
-  const { workplace, env, settings, sessions } = chat;
-  const [{ ToolBox }, { ownCode, protectedPaths }] = await Promise.all([
-    import('../chat/tools/toolbox.ts'),
-    import('./protected.ts'),
-  ]);
-  const made =
-    boxes.get(workplace) ??
-    new ToolBox({
-      place: {
-        directory: workplace.directory,
-        protected: protectedPaths(env, sessions.directory),
-        own: ownCode(),
-        env,
-        sandbox: settings.sandbox,
-        commandTimeout: settings.commandTimeout,
-        maxToolOutput: settings.maxToolOutput,
-      },
-      permissions: settings.permissions,
-    });
-  boxes.set(workplace, made);
-  return made;
-}
-
-const boxes = new WeakMap<Workplace, ToolBox>();
 
 /**
- * Asks the person at the terminal whether a tool may do what it wants, having shown all of it; undefined where nobody is there. Enter alone
- * means no, and so does the end of input; Ctrl+C and Esc mean no and `cancel` the turn. What was typed before the question was shown stays
- * with the prompt: it answers nothing.
+ * Asks the user whether a tool may do what the request says, after showing all of it. Enter alone
+ * means no, and so does the end of input; Ctrl+C and Esc resolve to undefined: the turn should end.
+ * Keys pressed before the question was shown stay with the prompt and answer nothing.
  */
-export function approverOf(chat: Chat, cancel: () => void): Approve | undefined {
-  const { terminal } = chat;
-  if (!terminal.interactive) return undefined;
-  return async (request, signal) => {
-    terminal.show(`${header(request, terminal.styled)}\n`);
-    let whole = false;
-    for (;;) {
-      const lines = shownLines(request, chat, whole);
-      terminal.show(lines.map((line) => `${line}\n`).join(''));
-      const answer = await ask(chat, signal);
-      if (answer === 'v') {
-        whole = true;
-        continue;
-      }
-      if (answer === undefined) cancel();
-      return answer ?? 'deny';
-    }
-  };
+export async function askApproval(
+  request: ApprovalRequest,
+  on: Asked,
+  signal: AbortSignal,
+): Promise<Approval | undefined> {
+  const { terminal } = on;
+  terminal.show(`${header(request, terminal.styled)}\n`);
+  let whole = false;
+  for (;;) {
+    const lines = shownLines(request, terminal, whole);
+    terminal.show(lines.map((line) => `${line}\n`).join(''));
+    const answer = await ask(on, signal);
+    if (answer !== 'v') return answer;
+    whole = true;
+  }
 }
 
 /** The question in one row of the terminal: what is drawn over several can't be drawn anew. */
@@ -96,7 +65,7 @@ const words: Readonly<Record<Approval | 'v', string>> = {
 };
 
 /** Gives what somebody chose; undefined where they would rather have the turn end. */
-async function ask({ terminal, input }: Chat, signal: AbortSignal): Promise<Approval | 'v' | undefined> {
+async function ask({ terminal, input }: Asked, signal: AbortSignal): Promise<Approval | 'v' | undefined> {
   const question = questionFor(terminal.ui);
   for (;;) {
     await passOver(input);
@@ -118,7 +87,7 @@ async function ask({ terminal, input }: Chat, signal: AbortSignal): Promise<Appr
  * Keys that have arrived and were not read yet were pressed before there was a question: they go where keys went until now, and where the
  * terminal was not listened to at all, nowhere.
  */
-async function passOver(input: Chat['input']): Promise<void> {
+async function passOver(input: Input): Promise<void> {
   await rounds();
   await input.lend(rounds);
 }
@@ -165,13 +134,13 @@ async function readAnswer(
   }
 }
 
-function header({ toolName, about }: Request, styled: boolean): string {
+function header({ toolName, about }: ApprovalRequest, styled: boolean): string {
   const text = `${writeOut(toolName)} wants to: ${writeOut(about)}`;
   return styled ? styleText('bold', text, { validateStream: false }) : text;
 }
 
 /** What the call would do, and what a yes for the session is a yes to. A long one is cut unless `whole`. */
-function shownLines(request: Request, { terminal }: Chat, whole: boolean): string[] {
+function shownLines(request: ApprovalRequest, terminal: Terminal, whole: boolean): string[] {
   const { rows = 24, columns = 80 } = terminal.ui;
   const most = whole ? Number.POSITIVE_INFINITY : Math.max(8, rows - 8);
   const widest = whole ? Number.POSITIVE_INFINITY : columns * 4;
@@ -213,7 +182,7 @@ function codeOf(character: string): string {
 }
 
 /** What an answer is about that holds from now on: exactly what is recorded, which may be more for a denial. */
-function scopeLines({ rule, sandboxed }: Request): string[] {
+function scopeLines({ rule, sandboxed }: ApprovalRequest): string[] {
   return [`  session: ${describeAllowed(rule, sandboxed)}`, `  deny: ${describeDenied(rule)}`];
 }
 

@@ -2,7 +2,7 @@ import { realpathSync } from 'node:fs';
 import { findPackageJSON } from 'node:module';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { configDirectory } from '../files/paths.ts';
+import { settingsPath } from '../settings/settings.ts';
 
 /**
  * Lists what no tool of a model may touch, whatever it is granted: where the vault is and its settings, sockets through which the
@@ -13,7 +13,7 @@ export function protectedPaths(env: NodeJS.ProcessEnv, vault: string): string[] 
   const given = ['XDG_RUNTIME_DIR', 'CREDENTIALS_DIRECTORY', 'COFFER_PASSPHRASE_FILE'].map((name) => env[name]);
   return [
     vault,
-    configDirectory(env),
+    dirname(settingsPath(env)),
     join(env['XDG_CACHE_HOME'] || join(home, '.cache'), 'coffer'),
     join(env['XDG_DATA_HOME'] || join(home, '.local', 'share'), 'keyrings'),
     ...(process.platform === 'darwin' ? [join(home, 'Library', 'Keychains')] : []),

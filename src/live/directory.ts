@@ -1,0 +1,76 @@
+import { realpathSync, statSync } from 'node:fs';
+import { CofferError } from '../errors.ts';
+import { isOf, type Surroundings } from '../session/project/project.ts';
+import type { Session } from '../session/session.ts';
+import type { Settings } from '../settings/settings.ts';
+import type { FrontEnd } from './question.ts';
+import { type ToolPlace, Workplace } from './workplace.ts';
+
+/** The places in which a resumed session can continue. */
+export interface Choices {
+  /** The directory that the chat was started in. */
+  readonly start: Workplace;
+  readonly surroundings: Surroundings;
+  /** Whether the user has already chosen the directory that the chat was started in. */
+  readonly here: boolean;
+  readonly place: ToolPlace;
+  settingsIn(directory: string): Promise<Settings>;
+}
+
+/**
+ * Decides where the tools of a resumed session work: in the session's directory or, if the user
+ * wants that, in the one the chat was started in; then the session is moved there and the move
+ * recorded. The user is not asked if the two are the same directory, or if the session's project was
+ * moved here. Without a user the session stays where it was, unless its directory comes from an
+ * imported file; if the directory is gone, the session continues without tools. Throws `FAILED` if
+ * it is gone and the user doesn't want to continue here, `CANCELLED`, and `SETTINGS_INVALID`.
+ */
+export async function workplaceOf(session: Session, front: FrontEnd, choices: Choices): Promise<Workplace> {
+  const { start, surroundings, place } = choices;
+  const { directory } = session.state;
+  if (isSame(directory, start.directory)) return start;
+  const isMoved = choices.here || isOf(session.state, surroundings);
+  if (isMoved || (await isWantedHere(session, front, start.directory))) {
+    await session.record({ type: 'move', ...surroundings });
+    front.notify({ kind: 'moved', from: directory, to: start.directory });
+    return start;
+  }
+  const isGone = !isDirectory(directory);
+  if (isGone) front.notify({ kind: 'directory-gone', directory, here: start.directory });
+  else front.notify({ kind: 'works-in', directory });
+  // The real path: a grant for a directory must not hold where a symbolic link that replaced it leads.
+  const real = realOf(directory) ?? directory;
+  return new Workplace(real, { settings: await choices.settingsIn(real), place, isGone });
+}
+
+async function isWantedHere({ state }: Session, front: FrontEnd, here: string): Promise<boolean> {
+  const { directory: recorded, imported } = state;
+  if (!front.attended) return imported;
+  if (!isDirectory(recorded)) {
+    if ((await front.ask({ kind: 'directory-gone', recorded, here })) === 'here') return true;
+    throw new CofferError('FAILED', `the directory of this session, ${recorded}, is gone`);
+  }
+  const answer = await front.ask({ kind: 'directory', recorded, here });
+  if (answer === 'here' || answer === 'recorded') return answer === 'here';
+  throw new CofferError('CANCELLED', 'cancelled: the session is not resumed');
+}
+
+function isSame(one: string, other: string): boolean {
+  return one === other || (one !== '' && realOf(one) === realOf(other));
+}
+
+function realOf(path: string): string | undefined {
+  try {
+    return realpathSync(path);
+  } catch {
+    return undefined; // gone or not accessible: tools can't work there
+  }
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return path !== '' && statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  } catch {
+    return false; // not accessible: tools can't work there
+  }
+}

@@ -1,0 +1,168 @@
+import type { ChatModel } from '../chat/models/models.ts';
+import { isCofferError } from '../errors.ts';
+import { forkOf } from '../session/change/fork.ts';
+import type { Instructions } from '../session/event/event.ts';
+import type { Row } from '../session/list/row.ts';
+import type { Surroundings } from '../session/project/project.ts';
+import type { Session } from '../session/session.ts';
+import type { Sessions } from '../session/sessions.ts';
+import type { Settings } from '../settings/settings.ts';
+import type { Kept } from './live.ts';
+import { type Begun, LiveSession, type SessionHost } from './live-session.ts';
+import type { FrontEnd } from './question.ts';
+import { type ToolPlace, Workplace } from './workplace.ts';
+
+/** What the live sessions of a process share. */
+export interface HostParts {
+  readonly sessions: Sessions;
+  readonly settings: Settings;
+  /** Reads the settings that apply in another directory. Throws `SETTINGS_INVALID`. */
+  settingsIn(directory: string): Promise<Settings>;
+  readonly env: NodeJS.ProcessEnv;
+  /** The directory of new conversations, and what git has said about it so far. */
+  readonly surroundings: Surroundings;
+  /** Whether there is no vault and no key, so that conversations stay in memory. */
+  readonly inMemory: boolean;
+  readonly incognito: boolean;
+  /** Whether a person can answer questions. */
+  readonly attended: boolean;
+  /** Whether conversations may be sent to another machine without a question. */
+  readonly maySend: boolean;
+}
+
+/** What a user has accepted in advance for a session to be resumed. */
+export interface Accepted {
+  readonly acceptOlder?: boolean | undefined;
+  readonly here?: boolean | undefined;
+}
+
+/** Begins and resumes the live sessions of this process. */
+export class Host implements SessionHost {
+  readonly sessions: Sessions;
+  readonly env: NodeJS.ProcessEnv;
+  readonly attended: boolean;
+  readonly maySend: boolean;
+  readonly #parts: HostParts;
+  #surroundings: Surroundings;
+  #instructions: readonly Instructions[] = [];
+
+  constructor(parts: HostParts) {
+    this.sessions = parts.sessions;
+    this.env = parts.env;
+    this.attended = parts.attended;
+    this.maySend = parts.maySend;
+    this.#parts = parts;
+    this.#surroundings = parts.surroundings;
+  }
+
+  /** A chat in memory is sealed after all if the key becomes available. */
+  get kept(): Kept {
+    if (this.#parts.incognito) return 'incognito';
+    return this.#parts.inMemory && this.sessions.key.state !== 'ready' ? 'memory' : 'sealed';
+  }
+
+  /** Begins a conversation. Writes nothing until its first step. */
+  begin(model: ChatModel | undefined, name: string, permissions?: Session['state']['permissions']): LiveSession {
+    return new LiveSession({ host: this, model, ...this.beginning(name, permissions) });
+  }
+
+  /** Begins the session of a conversation; `model` is its name. */
+  beginning(model: string, permissions?: Session['state']['permissions']): Begun {
+    const session = this.sessions.begin({
+      ...this.#surroundings,
+      model,
+      permissions,
+      instructions: this.#instructions,
+    });
+    return { session, workplace: this.#start, isUnplaced: this.#surroundings.project === undefined };
+  }
+
+  /** Sets what the model is told at the beginning of every conversation from now on. */
+  instruct(instructions: readonly Instructions[]): void {
+    this.#instructions = instructions;
+  }
+
+  /** Takes what git has said about the directory, for conversations that begin from now on. */
+  place(surroundings: Surroundings): void {
+    this.#surroundings = surroundings;
+  }
+
+  /**
+   * Resumes a session in its own directory, or in this one if the user chooses that; its model is
+   * not opened yet. Asks the user about a session that is older than when it was last seen, that
+   * another process holds, or that was in another directory. Returns undefined if the user chose to
+   * read one in use instead. Throws `SESSION_IN_USE`, `UNAUTHENTIC`, `ROLLED_BACK`, `NEWER_VERSION`,
+   * `KEY_*`, `FAILED` if its directory is gone, and `CANCELLED`.
+   */
+  async resume(
+    row: Row,
+    front: FrontEnd,
+    accepted: Accepted,
+    model: ChatModel | undefined,
+  ): Promise<LiveSession | undefined> {
+    const session = await this.#reopen(row, front, accepted.acceptOlder ?? false);
+    if (session === undefined) return undefined;
+    const surroundings = this.#surroundings;
+    let workplace: Workplace;
+    try {
+      const { workplaceOf } = await import('./directory.ts');
+      workplace = await workplaceOf(session, front, {
+        ...{ start: this.#start, surroundings, here: accepted.here ?? false, place: this.#place },
+        settingsIn: (directory) => this.#parts.settingsIn(directory),
+      });
+    } catch (error) {
+      await session.close();
+      throw error;
+    }
+    await session.point();
+    const isHere = session.state.directory === surroundings.directory && session.state.project === undefined;
+    return new LiveSession({
+      ...{ host: this, session, workplace, model },
+      isUnplaced: isHere && surroundings.project === undefined,
+    });
+  }
+
+  /**
+   * Begins a session that continues the first `prompts` prompts (default: all) of another. Throws
+   * `USAGE`.
+   */
+  async fork(
+    from: LiveSession,
+    prompts: number | undefined,
+  ): Promise<{ live: LiveSession; prompts: number; of: number }> {
+    const { session, model } = from;
+    const fork = forkOf(session, { uuid: session.uuid, id: session.id ?? session.uuid }, prompts);
+    const next = this.sessions.begin({ ...fork.beginning, model: model?.name ?? session.state.model });
+    await next.record();
+    await from.noteChild(next.uuid, fork.reason);
+    const live = new LiveSession({ host: this, session: next, workplace: from.workplace, model, isUnplaced: false });
+    return { live, prompts: fork.prompts, of: fork.of };
+  }
+
+  get #place(): ToolPlace {
+    return { env: this.env, vault: this.sessions.directory };
+  }
+
+  /** The workplace of new conversations. */
+  get #start(): Workplace {
+    return new Workplace(this.#surroundings.directory, { settings: this.#parts.settings, place: this.#place });
+  }
+
+  async #reopen(row: Row, front: FrontEnd, acceptOlder: boolean): Promise<Session | undefined> {
+    const { sessions } = this;
+    try {
+      return await sessions.resume(row, { acceptOlder, point: false });
+    } catch (error) {
+      const isOffered = isCofferError(error, 'ROLLED_BACK', 'SESSION_IN_USE');
+      if (!isOffered || !front.attended) throw error;
+      if (error.code === 'ROLLED_BACK') {
+        if ((await front.ask({ kind: 'accept-older', error })) !== 'yes') throw error;
+        return await sessions.resume(row, { acceptOlder: true, point: false });
+      }
+      const answer = await front.ask({ kind: 'in-use', error });
+      if (answer === 'fork') return await sessions.fork(row, { acceptOlder });
+      if (answer === 'read') return undefined;
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,301 @@
+import type { ChatModel } from '../chat/models/models.ts';
+import type { Approve } from '../chat/tools/toolbox.ts';
+import { CofferError, isCofferError } from '../errors.ts';
+import type { Instructions } from '../session/event/event.ts';
+import type { Surroundings } from '../session/project/project.ts';
+import type { Session } from '../session/session.ts';
+import type { State } from '../session/state.ts';
+import type { Settings } from '../settings/settings.ts';
+import type { Change } from './change.ts';
+import { Feed } from './feed.ts';
+import { Jobs } from './jobs.ts';
+import type { Command, Kept, Live, LiveEvent, Prompt, Result, Snapshot } from './live.ts';
+import type { FrontEnd } from './question.ts';
+import { approver, Questions } from './questions.ts';
+import { Recorder } from './recorder.ts';
+import type { Workplace } from './workplace.ts';
+
+/** A session that begins to live, and where it works. */
+export interface Begun {
+  readonly session: Session;
+  readonly workplace: Workplace;
+  /** The project of the session's directory is not known yet: git has not answered. */
+  readonly isUnplaced: boolean;
+}
+
+/** What a live session needs of the process that hosts it. */
+export interface SessionHost {
+  readonly kept: Kept;
+  readonly env: NodeJS.ProcessEnv;
+  /** Whether a person can answer questions. */
+  readonly attended: boolean;
+  /** Whether conversations may be sent to another machine without a question. */
+  readonly maySend: boolean;
+  /** Begins the session of a conversation; `model` is its name. */
+  beginning(model: string, permissions?: State['permissions']): Begun;
+}
+
+/** What a live session is made of. */
+export interface LiveParts extends Begun {
+  readonly host: SessionHost;
+  readonly model: ChatModel | undefined;
+}
+
+/** A session that runs in this process. */
+export class LiveSession implements Live {
+  readonly #host: SessionHost;
+  readonly #feed: Feed;
+  readonly #questions: Questions;
+  readonly #jobs: Jobs;
+  #session: Session;
+  #workplace: Workplace;
+  #model: ChatModel | undefined;
+  #isUnplaced: boolean;
+  #reply = '';
+
+  constructor({ host, session, workplace, model, isUnplaced }: LiveParts) {
+    this.#host = host;
+    this.#session = session;
+    this.#workplace = workplace;
+    this.#model = model;
+    this.#isUnplaced = isUnplaced;
+    const isRecorded = session.fileId !== undefined;
+    this.#feed = new Feed(() => this.#record, isRecorded ? session.state.lastEvent : 0);
+    this.#questions = new Questions((event) => this.#feed.publish(event));
+    this.#jobs = new Jobs((error) => this.#feed.fail(error));
+  }
+
+  /** The session itself, for functions of this process that read its record. */
+  get session(): Session {
+    return this.#session;
+  }
+
+  get workplace(): Workplace {
+    return this.#workplace;
+  }
+
+  get settings(): Settings {
+    return this.#workplace.settings;
+  }
+
+  get model(): ChatModel | undefined {
+    return this.#model;
+  }
+
+  /** Whether the conversation has begun without knowing which project it belongs to. */
+  get isUnplaced(): boolean {
+    return this.#isUnplaced && !this.isBlank;
+  }
+
+  /** Whether nothing was said and nothing saved, so that the session can begin differently. */
+  get isBlank(): boolean {
+    return this.#session.id === undefined && this.#session.state.messageCount === 0;
+  }
+
+  async snapshot(): Promise<Snapshot> {
+    const { uuid, id, fileId, state } = this.#session;
+    const { kept } = this.#host;
+    return {
+      uuid,
+      id,
+      fileId,
+      state,
+      kept,
+      unsaved: kept === 'memory' ? undefined : this.#session.unsaved,
+      model: this.#model?.name,
+      directory: this.#workplace.directory,
+      lastEvent: this.#feed.settled,
+      running: this.#jobs.isRunning,
+      queued: this.#jobs.waiting,
+      reply: this.#reply,
+      questions: this.#questions.open,
+    };
+  }
+
+  events(after?: number, signal?: AbortSignal): AsyncIterable<LiveEvent> {
+    return this.#feed.subscribe(after ?? this.#session.state.lastEvent, signal);
+  }
+
+  async send<C extends Command>(command: C): Promise<Result<C>> {
+    return (await this.#carryOut(command)) as Result<C>;
+  }
+
+  async #carryOut(command: Command): Promise<unknown> {
+    switch (command.type) {
+      case 'SendMessage':
+        return this.#prompt(command);
+      case 'ApproveToolCall':
+        return this.#questions.answer(command.ask, command.scope);
+      case 'DenyToolCall':
+        return this.#questions.answer(command.ask, command.scope === 'once' ? 'deny' : 'always');
+      case 'AnswerQuestion':
+        return this.#questions.answer(command.ask, command.answer);
+      case 'Cancel':
+        return this.#jobs.cancel();
+      case 'ChooseModel':
+        await this.chooseModel(command.model, this.#front);
+        return { model: this.#model?.name };
+      case 'Save':
+        return this.#session.save(command.name);
+      case 'Compact':
+        return this.#compact();
+      case 'Shutdown':
+        return this.close();
+      default:
+        return this.#change(command);
+    }
+  }
+
+  /** Replaces the model. Throws `MODEL_UNKNOWN`, `MODEL_KEY_MISSING`, `MODEL_ELSEWHERE`, `SETTINGS_INVALID`. */
+  async chooseModel(name: string, front: FrontEnd): Promise<void> {
+    const { openModel } = await import('../chat/models/models.ts');
+    const { env, maySend } = this.#host;
+    const model = await openModel(name, { ...this.settings, env });
+    const { requireMaySend } = await import('./elsewhere.ts');
+    await requireMaySend(this.#session.state, model.name, { settings: this.settings, front, maySend });
+    this.#model = model;
+    if (this.#session.state.model === model.name) return;
+    if (this.isBlank) this.#begin(model.name);
+    else await this.#recorder.record({ type: 'model', model: model.name });
+  }
+
+  /** Opens the model that the session was held with; if it isn't available, notifies the user. */
+  async restoreModel(front: FrontEnd): Promise<void> {
+    const name = this.#session.state.model;
+    if (this.#model?.name === name) return;
+    try {
+      await this.chooseModel(name, front);
+    } catch (error) {
+      if (!isCofferError(error)) throw error;
+      this.#model = undefined;
+      front.notify({ kind: 'model-missing', error });
+    }
+  }
+
+  /** Begins again with other instructions, if nothing was said yet. */
+  reinstruct(): void {
+    const { model, permissions } = this.#session.state;
+    if (this.isBlank) this.#begin(model, permissions);
+  }
+
+  /** Adds instructions to a conversation that was resumed, in place of those of the same source. */
+  async instruct(instructions: Instructions): Promise<void> {
+    await this.#recorder.record({ type: 'instructions', ...instructions });
+  }
+
+  /** Records which project the session's directory belongs to, once git has answered. Waits for the running turn. */
+  async place(surroundings: Surroundings): Promise<void> {
+    const { project } = surroundings;
+    if (project === undefined || !this.#isUnplaced) return;
+    this.#isUnplaced = false;
+    const { model, permissions } = this.#session.state;
+    if (this.isBlank) this.#begin(model, permissions);
+    else await this.#recorder.record({ type: 'project', project });
+  }
+
+  /** Records that another session continues this one. */
+  async noteChild(uuid: string, reason: string): Promise<void> {
+    await this.#recorder.record({ type: 'child', uuid, reason });
+  }
+
+  /**
+   * Cancels what runs, saves and closes the session, and ends every subscription. Throws
+   * `NOT_SAVED`, and the session stays open.
+   */
+  async close(): Promise<void> {
+    await this.#jobs.stop();
+    if (this.#host.kept === 'sealed') await this.#session.close();
+    this.#feed.settle(this.#session.state.lastEvent);
+    this.#feed.publish({ type: 'bye', status: this.#session.state.status });
+    this.#feed.end();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** The final save of a process that is ending: synchronous and idempotent. Throws `NOT_SAVED`. */
+  finalSave(): void {
+    if (this.#host.kept === 'sealed') this.#session.finalSave();
+  }
+
+  get #record(): { events: Session['events']; isDurable(id: number): boolean } {
+    const { events, unsaved } = this.#session;
+    const end = this.#host.kept === 'sealed' ? (unsaved?.firstEvent ?? Number.POSITIVE_INFINITY) : 0;
+    return { events, isDurable: (id) => id < end };
+  }
+
+  get #recorder(): Recorder {
+    return new Recorder(this.#session, this.#feed);
+  }
+
+  /** The clients, as functions that ask the user see them. */
+  get #front(): FrontEnd {
+    return {
+      attended: this.#host.attended,
+      ask: (inquiry, signal) => this.#questions.ask(inquiry, signal),
+      notify: (notice) => this.#feed.publish({ type: 'notice', notice }),
+    };
+  }
+
+  #begin(model: string, permissions?: State['permissions']): void {
+    const begun = this.#host.beginning(model, permissions);
+    this.#session = begun.session;
+    this.#workplace = begun.workplace;
+    this.#isUnplaced = begun.isUnplaced;
+  }
+
+  async #prompt(prompt: Prompt): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const publish = (event: LiveEvent): void => this.#publish(event);
+    try {
+      const model = this.#requireModel();
+      this.#jobs.add(async (signal) => {
+        const { answerPrompt } = await import('./turn.ts');
+        const parts = { session: this.#session, feed: this.#feed, model, workplace: this.#workplace };
+        await answerPrompt(prompt, { ...parts, approve: this.#approve, signal, publish, resolve, reject });
+        this.#reply = '';
+      });
+    } catch (error) {
+      if (isCofferError(error)) publish({ type: 'idle', tag: prompt.tag, outcome: 'unsent', text: false, error });
+      throw error;
+    }
+    await promise;
+  }
+
+  #publish(event: LiveEvent): void {
+    if (event.type === 'delta') this.#reply = this.#reply.slice(0, event.at) + event.text;
+    this.#feed.publish(event);
+  }
+
+  get #approve(): Approve | undefined {
+    return this.#host.attended ? approver(this.#session, this.#questions) : undefined;
+  }
+
+  async #compact(): Promise<unknown> {
+    const model = this.#requireModel();
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    this.#jobs.add(async (signal) => {
+      const { compact } = await import('../chat/compact.ts');
+      const { keepMessages } = this.settings;
+      const onWait = ({ seconds, error }: { seconds: number; error: CofferError }): void =>
+        this.#front.notify({ kind: 'wait', seconds, error });
+      await compact(this.#recorder, model, { keepMessages, signal, onWait }).then(resolve, reject);
+    });
+    return promise;
+  }
+
+  async #change(command: Change): Promise<unknown> {
+    if (this.#jobs.isRunning) {
+      throw new CofferError('FAILED', 'a reply is being written', { advice: 'wait for its end, or cancel it' });
+    }
+    const { carryOut } = await import('./change.ts');
+    const { session } = this;
+    return carryOut(command, { session, recorder: this.#recorder, workplace: this.#workplace, feed: this.#feed });
+  }
+
+  #requireModel(): ChatModel {
+    if (this.#model !== undefined) return this.#model;
+    throw new CofferError('MODEL_UNKNOWN', 'no model is there to answer', { advice: '/model <name> chooses one' });
+  }
+}
