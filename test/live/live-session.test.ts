@@ -1,0 +1,79 @@
+import { mkdirSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import { demoModel } from '../../src/chat/models/demo.ts';
+import type { ChatModel } from '../../src/chat/models/models.ts';
+import { cancelled } from '../../src/chat/wire/faults.ts';
+import { Host } from '../../src/live/host.ts';
+import { textOf } from '../../src/session/event/message-text.ts';
+import { defaultSettings } from '../../src/settings/settings.ts';
+import { liveSuite, type SetUp, type SuiteModel } from '../suites/live.ts';
+import { home, temporaryFolder } from '../support/vault.ts';
+
+const setUp: SetUp = async ({ model: name, attended }) => {
+  const at = home();
+  const directory = join(temporaryFolder(), 'project');
+  mkdirSync(directory);
+  const sessions = await at.open();
+  const host = new Host({
+    ...{ sessions, settings: defaultSettings, settingsIn: async () => defaultSettings, env: process.env },
+    ...{ inMemory: false, incognito: false, attended, maySend: true },
+    surroundings: { directory, branch: undefined, worktree: undefined, project: undefined },
+  });
+  const slow = new SlowModel();
+  const model = modelOf(name, slow);
+  const live = host.begin(model, model.name);
+  const files = join(at.directory, 'sessions');
+  return {
+    live,
+    release: () => slow.release(),
+    failSaves() {
+      renameSync(files, `${files}.away`);
+      return () => renameSync(`${files}.away`, files);
+    },
+    crash: async () => slow.crash(),
+    async onDisk() {
+      await using reader = await at.open();
+      const row = (await reader.list()).find(({ kind }) => kind === 'session');
+      if (row === undefined) return [];
+      const { state } = await reader.read(row);
+      return state.messages.map(textOf);
+    },
+    async [Symbol.asyncDispose]() {
+      slow.release();
+      live.finalSave();
+      await sessions.close();
+    },
+  };
+};
+
+function modelOf(name: SuiteModel, slow: SlowModel): ChatModel {
+  return name === 'slow' ? slow : demoModel(name);
+}
+
+/** Sends the first part of a reply, and the second one when it is released. */
+class SlowModel implements ChatModel {
+  readonly name = 'mock/slow';
+  readonly isLocal = true;
+  contextWindow = 128_000;
+  readonly refuses: Set<'tools' | 'files'> = new Set();
+  readonly #released = Promise.withResolvers<void>();
+
+  async *reply(_: unknown, signal: AbortSignal): ReturnType<ChatModel['reply']> {
+    yield { type: 'text', text: 'part 1 ' };
+    const aborted = Promise.withResolvers<never>();
+    signal.addEventListener('abort', () => aborted.reject(cancelled()));
+    await Promise.race([this.#released.promise, aborted.promise]);
+    yield { type: 'text', text: 'part 2' };
+    yield { type: 'finish', usage: { inputTokens: null, outputTokens: null, cost: null }, reason: 'stop' };
+  }
+
+  release(): void {
+    this.#released.resolve();
+  }
+
+  crash(): void {
+    this.#released.reject(new Error('a fault of the program'));
+  }
+}
+
+liveSuite('a session in this process', setUp);
