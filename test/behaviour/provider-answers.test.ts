@@ -42,12 +42,25 @@ describe('a provider that refuses for now', () => {
       begin(response, 'a part');
       response.write(`data: ${JSON.stringify({ error: { message: 'overloaded', code: 529 } })}\n\n`);
       response.end();
-    });
+    }, saying('the whole'));
     const { code, stdout } = await at.prompt('hello');
     expect({ code, stdout }).toEqual({ code: 1, stdout: 'a part\n' });
     expect(at.bodies).toHaveLength(1);
     const { events } = await at.place.exported('1');
     expect(events.find(({ message }) => message?.role === 'assistant')).toMatchObject({ partial: true });
+  });
+});
+
+describe('a provider that sends nothing', () => {
+  it('is waited for as long as requestTimeout of the settings says', async () => {
+    await using silent = await provider(() => undefined);
+    const elsewhere = { baseURL: silent.baseURL.replace('127.0.0.1', '0.0.0.0') };
+    const settings = { providers: { mine: elsewhere }, tools: false, requestTimeout: 1000 };
+    await using place = await makePlace({ settings });
+    const { code, stderr } = await place.run(['--model', 'mine/m', '-p', 'hello']);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/sent nothing for too long; ask again, or raise requestTimeout in the settings$/m);
+    expect(silent.bodies).toHaveLength(1);
   });
 });
 
@@ -152,6 +165,7 @@ function begin(response: ServerResponse, words: string): void {
 
 interface Provider extends AsyncDisposable {
   readonly place: Place;
+  readonly baseURL: string;
   readonly bodies: { messages: unknown[] }[];
   prompt(words: string, more?: readonly string[]): ReturnType<Place['run']>;
 }
@@ -173,6 +187,7 @@ async function provider(...answers: readonly Answer[]): Promise<Provider> {
   const place = await makePlace({ settings: { providers: { mine: { baseURL } }, tools: false } });
   return {
     place,
+    baseURL,
     bodies,
     prompt: (words, more = []) => place.run(['--model', 'mine/m', ...more, '-p', words]),
     async [Symbol.asyncDispose]() {

@@ -95,6 +95,22 @@ it('a provider on this machine has as long as it needs, one elsewhere as long as
   expect((await local)[0]).toEqual({ type: 'text', text: 'at last' });
 });
 
+it.each([
+  ['elsewhere', '0.0.0.0', 1234, 1234],
+  ['elsewhere', '0.0.0.0', undefined, 600_000],
+  ['on this machine', '127.0.0.1', 1234, 0],
+])(
+  'of a provider %s (%s), a requestTimeout of %s lets pass %d ms before each byte',
+  async (_, host, requestTimeout, limit) => {
+    await using server = await serve((_, response) => response.writeHead(400).end('{}'));
+    const providers = { mine: { baseURL: server.url.replace('127.0.0.1', host) } };
+    const model = await openModel('mine/m', { providers, env: {}, requestTimeout });
+    const reply = model.reply([{ role: 'user', content: 'hello' }], new AbortController().signal);
+    const limits = await limitsOf(() => expect(reply[Symbol.asyncIterator]().next()).rejects.toThrow('400'));
+    expect(limits).toEqual([{ headersTimeout: limit, bodyTimeout: limit }]);
+  },
+);
+
 describe('maxOutputTokens', () => {
   it.each([
     [{}, undefined],
@@ -113,6 +129,25 @@ describe('maxOutputTokens', () => {
     expect(bodies.map(({ max_tokens }) => max_tokens)).toEqual([expected]);
   });
 });
+
+/** How long the requests that `work` makes let Node's HTTP client wait, which does so for minutes. */
+async function limitsOf(work: () => Promise<void>): Promise<object[]> {
+  const name = Symbol.for('undici.globalDispatcher.1');
+  const own = Reflect.get(globalThis, name);
+  const limits: object[] = [];
+  Reflect.set(globalThis, name, {
+    dispatch(options: Record<string, unknown>, handler: unknown): unknown {
+      limits.push({ headersTimeout: options['headersTimeout'], bodyTimeout: options['bodyTimeout'] });
+      return own.dispatch(options, handler);
+    },
+  });
+  try {
+    await work();
+  } finally {
+    Reflect.set(globalThis, name, own);
+  }
+  return limits;
+}
 
 async function drain({ body }: Response): Promise<void> {
   for await (const _ of body ?? []);
