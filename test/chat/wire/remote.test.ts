@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer, type Server } from 'node:net';
 import { inspect } from 'node:util';
@@ -124,10 +125,31 @@ describe.each(['openai-compatible', 'anthropic', 'ollama'] as const)('a reply ov
     expect(server.requests.length - before).toBe(1);
   });
 
+  it('is CANCELLED before a wait of a minute is over', async () => {
+    const site = createHttpServer((_, response) => response.writeHead(429, { 'retry-after': '60' }).end('{}'));
+    await new Promise<void>((resolve) => site.listen(0, '127.0.0.1', resolve));
+    const busy = await open('x', 'openai', { baseURL: `http://127.0.0.1:${portOf(site)}/v1` });
+    const cancel = new AbortController();
+    const aborted = once(cancel.signal, 'abort');
+    const cancelled = failure(busy, [], cancel.signal, () => cancel.abort());
+    const another = aborted.then(async () => textOf(await all(await open('reply'), hello)));
+    expect(await Promise.race([cancelled, another])).toMatchObject({ code: 'CANCELLED' });
+    await another;
+    site.close();
+  });
+
   it('is told in the words of the provider, without the key', async () => {
     server.respond('echoing', () => ({ error: { message: `no such key: ${KEY}`, type: 'error' }, status: 401 }));
     expect(await failure(await open('echoing'))).toMatchObject({ said: 'no such key: [redacted]' });
   });
+
+  it.each(['\n', '\r\n', '\r', '\u2028'])(
+    'is told in the first line of what the provider says, which ends with %j',
+    async (end) => {
+      server.respond('wordy', () => ({ error: { message: ` no luck${end}at all`, type: 'error' }, status: 400 }));
+      expect(await failure(await open('wordy'))).toMatchObject({ said: 'no luck' });
+    },
+  );
 
   it.each([
     'prompt is too long: 210000 tokens > 200000 maximum',
@@ -269,6 +291,19 @@ it.each(['openai-compatible', 'anthropic'] as const)(
     expect(textOf(parts)).toBe(`you said: ${WORDS}`);
   },
 );
+
+it('to a conversation that is too long is known by the word of OpenAI and Azure, whatever else they say', async () => {
+  const message =
+    'Input tokens exceed the configured limit of 272000 tokens. Please reduce the length of the messages.';
+  const site = createHttpServer((_, response) => {
+    response.writeHead(400).end(JSON.stringify({ error: { message, code: 'context_length_exceeded' } }));
+  });
+  await new Promise<void>((resolve) => site.listen(0, '127.0.0.1', resolve));
+  const providers = { mock: { baseURL: `http://127.0.0.1:${portOf(site)}/v1` } };
+  const error = await failure(await openModel('mock/x', { providers, env: {} }));
+  site.close();
+  expect(error).toMatchObject({ code: 'CONTEXT_TOO_LONG', said: message });
+});
 
 describe('the key of a provider', () => {
   it('is sent as its protocol wants it', async () => {
