@@ -34,6 +34,27 @@ describe('a session that moves', () => {
     const { code, stdout } = await place.run(['import', path]);
     expect([code, stdout]).toEqual([0, expect.stringMatching(/^imported 2 messages as session \S+\n$/)]);
   });
+
+  it('with a broken image says in which message it is and goes on without it', async () => {
+    await using place = await makePlace();
+    expect((await place.run(['--model', 'demo/echo'], { input: 'look\n' })).code).toBe(0);
+    const { stdout: jsonl } = await place.run(['export', '1', '--format', 'jsonl']);
+    const text = { type: 'text', text: 'look' };
+    const cat = { type: 'file', mediaType: 'image/png', filename: 'cat.png', data: 'eA==' };
+    const events = jsonl
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    for (const { message } of events) if (message?.role === 'user') message.content = [text, cat];
+    const input = events.map((event) => `${JSON.stringify(event)}\n`).join('');
+    const { code, stderr } = await place.run(['import', '-'], { input });
+    expect([code, stderr]).toEqual([
+      0,
+      'message 1: models are sent the name of cat.png only, for it is not a PNG, JPEG, GIF or WebP image\n',
+    ]);
+    const more = await place.run(['resume', 'last'], { input: 'three\n' });
+    expect([more.code, more.stdout]).toEqual([0, expect.stringContaining('echo: three')]);
+  });
 });
 
 describe('an import that is refused', () => {

@@ -209,6 +209,15 @@ describe('contextOf', () => {
       const name = { filename: 'cat.png' };
       expect(sent(name, { files: false })).toEqual({ type: 'text', text: "[file cat.png, which you can't see]" });
     });
+
+    it('tells the name of one that is in a reply, which no protocol can send back', () => {
+      const picture = { type: 'file' as const, mediaType: 'image/png', filename: 'cat.png', data: PNG };
+      const reply: Message = { role: 'assistant', content: [{ type: 'text', text: 'here it is' }, picture] };
+      expect(contextOf(of([user('draw'), reply]))[1]?.content).toEqual([
+        { type: 'text', text: 'here it is' },
+        { type: 'text', text: "[file cat.png, which you can't see]" },
+      ]);
+    });
   });
 
   it('shortens what a tool gave, for the model alone', () => {
