@@ -153,6 +153,22 @@ describe('the AGENTS.md of the directory', () => {
     expect(told()).toEqual([undefined, THEIRS, THEIRS, undefined, undefined, THEIRS, undefined]);
   });
 
+  it('is not used in one directory because that of another is', async () => {
+    const other = join(place.home, 'other');
+    await mkdir(other);
+    await writeFile(join(other, 'AGENTS.md'), 'Use spaces.');
+    await prompt(['--agents', '-p', 'hello']);
+    await prompt(['--path', other, '-p', 'hello']);
+    expect(told()).toEqual([THEIRS, undefined]);
+  });
+
+  it('is not used where the settings say never, whatever was said before', async () => {
+    await prompt(['--agents', '-p', 'hello']);
+    await configure({ agentsFile: 'never' });
+    await prompt(['-p', 'hello']);
+    expect(told()).toEqual([THEIRS, undefined]);
+  });
+
   it('stays as it was told in a conversation, whatever becomes of the file, and beside a system prompt', async () => {
     await configure({ systemPrompt: 'Be brief.', agentsFile: 'always' });
     await prompt(['-p', 'hello']);
