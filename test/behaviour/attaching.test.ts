@@ -75,14 +75,31 @@ describe('a file that a prompt names with @', () => {
     expect(stdout).toContain('secret words');
   });
 
-  it('is never one of the vault, and a link leads nowhere else', async () => {
+  it('is not sent where a rule denies that it is read, and nobody is asked', async () => {
+    await writeFile(join(place.project, 'notes.txt'), 'secret words\n');
+    await writeFile(join(place.project, '.coffer.json'), JSON.stringify({ permissions: { deny: ['read'] } }));
+    const { code, stdout, stderr } = await place.run(['--model', 'demo/echo', '-p', 'see @notes.txt']);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toMatch(/nothing is sent: notes\.txt is not attached: denied by a rule/);
+    const chat = place.terminal(['--model', 'demo/echo']);
+    await chat.waitFor(/» $/);
+    chat.enter('see @notes.txt');
+    await chat.waitFor(/nothing is sent: .*denied by a rule.*» $/s);
+    expect(chat.screen()).not.toMatch(/wants to|secret words/);
+  });
+
+  it('is never one of the vault, whatever is allowed, and a link leads nowhere else', async () => {
     await place.run(['--model', 'demo/echo', '-p', 'hello']);
     const sealed = place.sessionFile((await place.sessionFiles())[0] ?? '');
     await symlink(sealed, join(place.project, 'link'));
+    await writeFile(
+      join(place.config, 'settings.json'),
+      JSON.stringify({ permissions: { allow: ['read', 'read:/'] } }),
+    );
     for (const path of [sealed, 'link', join(place.config, 'vaults.json')]) {
       const { code, stderr } = await place.run(['--model', 'demo/echo', '-p', `see @${path}`]);
       expect(code).toBe(1);
-      expect(stderr).toMatch(/nothing is sent: /);
+      expect(stderr).toContain(`nothing is sent: ${path} is closed to tools: it is coffer's own, or keeps a key`);
     }
   });
 
