@@ -67,6 +67,19 @@ describe('a session that is resumed in another directory without a terminal', ()
     expect(stderr).not.toContain('this session was');
   });
 
+  it('asks nothing and records nothing where a link in the place of its directory leads to the present one', async () => {
+    const moved = join(place.root, 'moved');
+    await rename(place.project, moved);
+    await symlink(moved, place.project);
+    const { stdout, stderr } = await place.run(['resume', 'last', ...READ], { cwd: moved });
+    expect(stdout).toBe('recorded\n');
+    expect(stderr).not.toContain('this session was');
+    expect(await directory()).toBe(place.project);
+    const chat = place.terminal(['resume', 'last'], { cwd: moved });
+    await chat.waitFor(/» $/);
+    expect(chat.screen()).not.toContain('this session was');
+  });
+
   it('takes nothing for granted that was allowed in a directory whose place a link has taken', async () => {
     await writeFile(join(place.config, 'settings.json'), JSON.stringify({ permissions: { allow: [] } }));
     const chat = place.terminal(['--model', 'demo/tools']);
