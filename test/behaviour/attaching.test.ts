@@ -62,8 +62,9 @@ describe('a file that a prompt names with @', () => {
   it('outside the directory is not sent where nobody can be asked, nor what usually holds a secret', async () => {
     const outside = join(place.root, 'outside.txt');
     await writeFile(outside, 'secret words\n');
+    await symlink(outside, join(place.project, 'link.txt'));
     await writeFile(join(place.project, '.env'), 'KEY=secret words\n');
-    for (const path of [outside, '.env']) {
+    for (const path of [outside, 'link.txt', '.env']) {
       const { code, stdout, stderr } = await place.run(['--model', 'demo/echo', '-p', `see @${path}`]);
       expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
       expect(stderr).toMatch(/nothing is sent: .* is not attached: denied: nobody is there to allow it/);
@@ -174,6 +175,12 @@ describe('a file that a prompt names with @', () => {
     expect(await chat.exit).toEqual({ code: 0, signal: null });
     const { events } = await place.exported('last');
     expect(events.filter(({ type }) => type === 'message')).toHaveLength(2);
+    const rule = `read:${outside}`;
+    expect(events.filter(({ type }) => type === 'approval-answered')).toEqual([
+      expect.objectContaining({ rule, answer: 'deny', by: 'person' }),
+      expect.objectContaining({ rule, answer: 'deny', by: 'nobody' }),
+      expect.objectContaining({ rule, answer: 'once', by: 'person' }),
+    ]);
   });
 
   it('goes along with a fork and an export, and is searched by its name', async () => {
