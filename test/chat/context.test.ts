@@ -190,7 +190,7 @@ describe('contextOf', () => {
       [{ data: 'eA==' }, 'image/png, left out: it is not a PNG, JPEG, GIF or WebP image'],
       [{ data: '', filename: 'a.png' }, 'a.png, left out: it is empty'],
       [{ data: 'no base64!' }, 'image/png, left out: it is not base64'],
-      [{ data: 'https://example.com/a.png' }, 'image/png, left out: it is only an address'],
+      [{ data: 'https://example.com/a.png' }, 'image/png, left out: it is only a URL'],
       [{ mediaType: 'application/pdf', data: 'eA==' }, 'application/pdf, left out: it is not a PDF'],
       [
         { mediaType: 'application/zip', data: 'AAAA' },

@@ -5,18 +5,20 @@ import { type Event, knownTypes, type NewEvent } from './event.ts';
 import { copyJson } from './json.ts';
 
 /*
- * What may be recorded: whatever is accepted here is read back as it was accepted. The session gives each event its id and its time.
+ * Validates events before they are recorded: whatever is accepted here is later read back
+ * unchanged. The session assigns each event its id and time.
  */
 
 /**
- * Checks the events of a step and copies them, so that nothing changes them afterwards. An `id` or a `ts` that they bring along is
- * left out. Throws TypeError naming the event, counted from 1, and the field.
+ * Validates and copies the events of a step, so that later changes by the caller have no effect.
+ * Drops any `id` and `ts` they carry. Throws TypeError naming the event (counted from 1) and the
+ * field.
  */
 export function acceptStep(events: readonly NewEvent[]): NewEvent[] {
   return events.map((event, index) => accepted(event, `event ${index + 1} of the step`));
 }
 
-/** Checks and copies a draft. Throws TypeError naming the field, and for what is not a message. */
+/** Validates and copies a draft. Throws TypeError naming the field, or if it isn't a message. */
 export function acceptDraft(draft: NewEvent): NewEvent {
   const event = accepted(draft, 'the draft');
   if (event.type !== 'message') throw new TypeError('the draft must be a message');
@@ -24,8 +26,8 @@ export function acceptDraft(draft: NewEvent): NewEvent {
 }
 
 /**
- * Checks and copies events that already have an id and a time. Those in `kept` are used as they are. Throws TypeError naming the event and
- * the field.
+ * Validates and copies events that already have an id and a time. Events in `kept` are used as they
+ * are. Throws TypeError naming the event and the field.
  */
 export function acceptRecord(events: readonly Event[], kept: ReadonlySet<Event> = new Set()): Event[] {
   let last = 0;
@@ -40,8 +42,8 @@ export function acceptRecord(events: readonly Event[], kept: ReadonlySet<Event> 
 function accepted(event: NewEvent, what: string): NewEvent {
   const { id: _, ts: __, ...copy } = copied(event, what, faultInType) as NewEvent & Partial<Event>;
   const type: string = copy.type;
-  if (!Object.hasOwn(knownTypes, type)) throw new TypeError(`${what}: type is not one that coffer knows`);
-  if (type === 'begin') throw new TypeError(`${what}: begin is recorded when a session begins, and only then`);
+  if (!Object.hasOwn(knownTypes, type)) throw new TypeError(`${what}: type is not a known event type`);
+  if (type === 'begin') throw new TypeError(`${what}: begin is recorded only when a session begins`);
   if (copy.type === 'name') requireValid(`${what}: name`, () => checkName(copy.name));
   if (copy.type === 'tags') requireTags(copy.tags, what);
   return copy as NewEvent;

@@ -1,21 +1,25 @@
 import type { Message, Part } from './event.ts';
 
-/** A file of a message. `data` is base64, or an address. */
+/** A file attached to a message. `data` is base64, a data URL or another URL. */
 export type FilePart = Extract<Part, { type: 'file' }>;
 
-/** What a file turns out to be: bytes that providers accept under `mediaType`, text, or nothing that can be sent, and why. */
+/**
+ * The detected content of a file: base64 that providers accept as `mediaType`, text, or a reason
+ * why it can't be sent.
+ */
 export type Attachment =
   | { readonly kind: 'file'; readonly mediaType: string; readonly data: string }
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'broken'; readonly reason: string };
 
 /**
- * Looks at the bytes of a file, whatever its media type says: providers refuse a whole conversation for one image that isn't what it is
- * called. They accept PNG, JPEG, GIF, WebP and PDF; text is sent as text.
+ * Detects a file's content from its bytes and ignores the declared media type, because providers
+ * reject a whole conversation if one image has the wrong media type. They accept PNG, JPEG, GIF,
+ * WebP and PDF; text is sent as text.
  */
 export function readAttachment({ mediaType, data }: FilePart): Attachment {
   const base64 = base64Of(data);
-  if (base64 === undefined) return broken('it is only an address');
+  if (base64 === undefined) return broken('it is only a URL');
   if (base64 === '') return broken('it is empty');
   if (!isBase64(base64)) return broken('it is not base64');
   const sniffed = sniff(Buffer.from(base64.slice(0, 16), 'base64'));
@@ -26,13 +30,16 @@ export function readAttachment({ mediaType, data }: FilePart): Attachment {
   return text === undefined ? broken('it is neither text nor an image or PDF') : { kind: 'text', text };
 }
 
-/** Returns the bytes of a file's data; undefined if they aren't in it. */
+/** Decodes a file's data. Returns undefined if it is a URL or not valid base64. */
 export function bytesIn(data: string): Buffer | undefined {
   const base64 = base64Of(data);
   return base64 !== undefined && isBase64(base64) ? Buffer.from(base64, 'base64') : undefined;
 }
 
-/** Changes the text that a file's data has, whatever its media type says; undefined if it has none. */
+/**
+ * Applies `change` to the text in a file's data, ignoring the media type. Returns the new data as
+ * base64, the same data if nothing changed, or undefined if it isn't text.
+ */
 export function changeText(data: string, change: (text: string) => string): string | undefined {
   const bytes = bytesIn(data);
   const text = bytes && decode(bytes);
@@ -41,15 +48,15 @@ export function changeText(data: string, change: (text: string) => string): stri
   return changed === text ? data : Buffer.from(changed).toString('base64');
 }
 
-/** A file of a conversation that no model can be sent, and why. */
+/** A file in a conversation that can't be sent to any model, and the reason. */
 export interface BrokenFile {
-  /** The number of its message, from 1. */
+  /** Number of its message, counted from 1. */
   readonly message: number;
   readonly name: string;
   readonly reason: string;
 }
 
-/** Lists the files in messages that no model can be sent. */
+/** Lists the files in messages that can't be sent to any model. */
 export function brokenFiles(messages: readonly Message[]): BrokenFile[] {
   return messages.flatMap(({ content }, at) => {
     const parts: readonly Part[] = typeof content === 'string' ? [] : content;
@@ -61,12 +68,12 @@ export function brokenFiles(messages: readonly Message[]): BrokenFile[] {
   });
 }
 
-/** How a file is called in a sentence: its name, else its media type. */
+/** Returns the name to show for a file: its file name, or else its media type. */
 export function nameOfFile({ filename, mediaType }: FilePart): string {
   return filename || mediaType;
 }
 
-/** The base64 of a file's data; undefined if that is only an address. */
+/** Returns the base64 in a file's data; undefined if it is a URL without data. */
 function base64Of(data: string): string | undefined {
   const [, inline] = /^data:[^,]*;base64,(.*)$/s.exec(data) ?? [];
   if (inline === undefined && /^[a-z][a-z0-9+.-]*:/i.test(data)) return undefined;
@@ -77,7 +84,7 @@ function isBase64(text: string): boolean {
   return /^[A-Za-z0-9+/]+={0,2}$/.test(text) && text.length % 4 !== 1;
 }
 
-/** Tells PNG (RFC 2083), JPEG, GIF, WebP (RFC 9649) and PDF by their first bytes. */
+/** Detects PNG (RFC 2083), JPEG, GIF, WebP (RFC 9649) and PDF by their first bytes. */
 function sniff(bytes: Buffer): string | undefined {
   const starts = bytes.toString('latin1', 0, 12);
   if (starts.startsWith('\x89PNG\r\n\x1a\n')) return 'image/png';
@@ -87,13 +94,13 @@ function sniff(bytes: Buffer): string | undefined {
   return starts.startsWith('%PDF-') ? 'application/pdf' : undefined;
 }
 
-/** Returns bytes as text; undefined if they aren't UTF-8, or have a NUL as only binary files do. */
+/** Decodes UTF-8. Returns undefined if it is invalid or contains NUL, as only binary files do. */
 function decode(bytes: Buffer): string | undefined {
   if (bytes.includes(0)) return undefined;
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
-    return undefined; // not UTF-8: the answer
+    return undefined; // not UTF-8
   }
 }
 

@@ -1,43 +1,48 @@
 import type { Approval, NewEvent, Status } from './event.ts';
 
 /*
- * The schema of events, written by hand: listing or resuming sessions would spend more time on loading zod than on all of their events.
- * Fields that are not named here may be anything: a newer version may have written them.
+ * The event schema. Written by hand because listing or resuming sessions would spend more time
+ * loading zod than reading all of their events. Fields not named here may hold anything: a newer
+ * version may have written them.
  */
 
-/** What is wrong with a value: which field of it (`message.content[0].text`, '' for the value itself), and what that must be. */
+/** A validation error. */
 export interface Fault {
+  /** Path of the invalid field (`message.content[0].text`); '' for the value itself. */
   readonly field: string;
+  /** The requirement it violates, to follow "must": `be a string`. */
   readonly must: string;
 }
 
-/** The latest time that a Date can represent (ECMA-262), in milliseconds since 1970. */
+/** Latest time a Date can represent (ECMA-262), in milliseconds since 1970. */
 const LAST_TIME = 8_640_000_000_000_000;
 
 /**
- * Returns what keeps a value that was parsed from JSON from being an event, or undefined if it is one. An event of an unknown type needs only
- * an id, a time and the name of its type.
+ * Validates a value parsed from JSON as an event. Returns the first fault, or undefined if it is
+ * valid. An event of an unknown type needs only an id, a time and a type.
  */
 export function faultIn(value: unknown): Fault | undefined {
   return placed(value) ?? faultInType(value as Fields);
 }
 
-/** Like {@link faultIn}, but ignores the id and the time: for an event that has none yet, or wrong ones. */
+/** Like {@link faultIn}, but ignores the id and time, which may be missing or invalid. */
 export function faultInType(value: Fields): Fault | undefined {
   const type = value['type'];
   if (typeof type !== 'string') return at('type', TEXT);
   return Object.hasOwn(types, type) ? types[type as NewEvent['type']](value) : undefined;
 }
 
-/** The largest id: the ids that follow it are still exact in a double. */
+/** Largest id. Leaves room for further ids that a double still represents exactly. */
 const LAST_ID = 2 ** 52;
 
-/** Tells whether a value can be the id of an event: a whole number from 1 to 2^52. */
+/** Tells whether a value is a valid event id: a whole number from 1 to 2^52. */
 export function isEventId(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) > 0 && (value as number) <= LAST_ID;
 }
 
-/** Tells whether a value can be the time of an event: whole milliseconds since 1970 that a Date can hold. */
+/**
+ * Tells whether a value is a valid event time: whole milliseconds since 1970 that a Date can hold.
+ */
 export function isEventTime(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= LAST_TIME;
 }
@@ -52,9 +57,9 @@ export type Fields = Readonly<Record<string, unknown>>;
 
 type Check = (value: unknown) => Fault | undefined;
 
-const TEXT: Fault = { field: '', must: 'be text' };
+const TEXT: Fault = { field: '', must: 'be a string' };
 const OBJECT: Fault = { field: '', must: 'be an object' };
-const LIST: Fault = { field: '', must: 'be a list' };
+const LIST: Fault = { field: '', must: 'be an array' };
 const COUNT: Fault = { field: '', must: 'be a whole number of at least 0' };
 const AMOUNT: Fault = { field: '', must: 'be a number of at least 0' };
 const FLAG: Fault = { field: '', must: 'be true or false' };
@@ -101,7 +106,7 @@ function object(checks: Readonly<Record<string, Check>>): Check {
   };
 }
 
-/** Checks objects whose kind is named by a field. */
+/** Checks objects of a union that is discriminated by `field`. */
 function variants(field: string, checks: Readonly<Record<string, Check>>): Check {
   const word = oneOf(...Object.keys(checks));
   return (value) => {
@@ -115,7 +120,7 @@ function textOr(check: Check): Check {
   return (value) => {
     if (typeof value === 'string') return undefined;
     const fault = check(value);
-    return fault === LIST ? { field: '', must: 'be text or a list' } : fault;
+    return fault === LIST ? { field: '', must: 'be a string or an array' } : fault;
   };
 }
 

@@ -5,18 +5,18 @@ import type { Vault } from '../../vault/vault.ts';
 import { type Event, MergedEvents } from './event.ts';
 import { readLines } from './lines.ts';
 
-/** What was recorded since a session was read before, or all of it. */
+/** The events recorded since a session was last read, or all of them. */
 export interface Grown {
   readonly events: readonly Event[];
-  /** Whether this is all of it: the first time, and where the file is another one than it was. */
+  /** Whether these are all events: on the first read, or when the file was replaced. */
   readonly whole: boolean;
-  /** Where to go on the next time. */
+  /** The position to continue from next time. */
   readonly to: OpenedTo;
 }
 
 /**
- * Gathers the events of a sealed file that `read` hands the lines of. `what` is named if there is not enough memory. Throws what `read`
- * throws, and `TOO_LARGE`.
+ * Collects the events of a sealed file from the lines that `read` delivers. `what` names the file
+ * in the error if memory is short. Throws what `read` throws, and `TOO_LARGE`.
  */
 export async function gatherEvents<T extends object>(
   what: string,
@@ -32,7 +32,10 @@ export async function gatherEvents<T extends object>(
   return { ...done, events: merged.events };
 }
 
-/** Reads a file again of which only the end is new, where it is still that file; all of it else. Throws as {@link gatherEvents}. */
+/**
+ * Reads only what was appended since `before` if the file only grew; otherwise reads all of it.
+ * Throws as {@link gatherEvents}.
+ */
 export async function readOn(vault: Vault, fileId: string, what: string, before?: OpenedTo): Promise<Grown> {
   const { events, opened, whole } = await gatherEvents(what, async (onLines) => {
     const appended = before && (await vault.readAppended(fileId, before, onLines));
@@ -41,7 +44,7 @@ export async function readOn(vault: Vault, fileId: string, what: string, before?
   return { events, whole, to: placeOf(opened) };
 }
 
-/** Not the segments: they are large, and were read. */
+/** Drops the segments: they are large and already read. */
 function placeOf({ header, chain, links, end, firstFrame, stamp }: Opened): OpenedTo {
   return { header, chain, links, end, firstFrame, stamp };
 }

@@ -1,4 +1,7 @@
-/** Calls `onLine` for each line, in order: where it begins and ends, its line feed left out. The last one may have none. */
+/**
+ * Calls `onLine` for each line, in order, with its start and its end (exclusive, without the line
+ * feed). The last line may lack a line feed.
+ */
 export function eachLine(lines: Buffer, onLine: (start: number, end: number) => void): void {
   for (let start = 0; start < lines.length; ) {
     const end = endOfLine(lines, start);
@@ -7,11 +10,11 @@ export function eachLine(lines: Buffer, onLine: (start: number, end: number) => 
   }
 }
 
-/** Where a line ends that has a byte at `from`: at its line feed, or with all of them. */
+/** Returns the end of the line that contains `from`: the index of its line feed, or the length. */
 export function endOfLine(lines: Buffer, from: number): number {
   const end = lines.indexOf(LINE_FEED, from);
   return end === -1 ? lines.length : end;
 }
 
-/** The byte behind every line. */
+/** The byte that ends each line. */
 export const LINE_FEED: number = 10;

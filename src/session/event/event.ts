@@ -1,12 +1,12 @@
 import { CofferError } from '../../errors.ts';
 
 /*
- * An event is one recorded fact of a session, and the events are the file: state is folded from them.
- * Messages carry the AI SDK's ModelMessage names. What a newer version wrote is kept as it came:
- * unknown fields stay on the objects, unknown types stay in their row.
+ * An event is one recorded fact of a session. The events are the file; state is folded from them.
+ * Messages use the AI SDK's ModelMessage names. Data from newer versions is preserved: unknown
+ * fields stay on their objects, events of unknown types stay in place.
  */
 
-/** One part of a message's content, as the AI SDK's `ModelMessage` names it. */
+/** One part of a message's content, with the names of the AI SDK's `ModelMessage`. */
 export type Part = (
   | { type: 'text'; text: string }
   | { type: 'reasoning'; text: string }
@@ -16,68 +16,78 @@ export type Part = (
 ) &
   FromProvider;
 
-/** What a part carries for the model that wrote it: the signature of its reasoning, say. */
+/** Provider-specific data of a part, such as the signature of its reasoning. */
 export interface FromProvider {
-  /** By the SDK's name of the provider. Only the model that wrote the part gets it back; to any other it means nothing. */
+  /** Keyed by the SDK's provider name. Sent back only to the model that wrote the part. */
   providerOptions?: ProviderOptions | undefined;
 }
 
-/** Values of JSON's, by provider and name. */
+/** JSON values, keyed by provider and name. */
 export type ProviderOptions = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 
-/** A message as the AI SDK's `ModelMessage` has it. */
+/** A message in the form of the AI SDK's `ModelMessage`. */
 export type Message =
   | { role: 'system'; content: string }
   | { role: 'user'; content: string | Extract<Part, { type: 'text' | 'file' }>[] }
   | { role: 'assistant'; content: string | Extract<Part, { type: 'text' | 'reasoning' | 'file' | 'tool-call' }>[] }
   | { role: 'tool'; content: Extract<Part, { type: 'tool-result' }>[] };
 
-/** Tokens and cost (US dollars) of one request to a model; null is "not known", never 0. */
+/** Tokens and cost (US dollars) of one request to a model. Unknown values are null, never 0. */
 export interface Usage {
   inputTokens: number | null;
-  /** How many of the input tokens came from the provider's cache of the prompt; missing if it didn't say. */
+  /**
+   * Input tokens read from the provider's prompt cache; missing if the provider didn't report it.
+   */
   cachedTokens?: number | undefined;
   outputTokens: number | null;
   cost: number | null;
 }
 
-/** How far a session has come. */
+/** The status of a session. */
 export type Status = 'running' | 'completed' | 'cancelled' | 'failed';
 
-/** Where a session came from: the conversation or snapshot it goes on from. */
+/** The conversation or snapshot that a session continues. */
 export interface Parent {
   uuid: string;
   id: string;
   reason: string;
 }
 
-/**
- * What a directory is known by wherever it lies: the commit its repository began with (40 or 64 hex digits), the address it is
- * fetched from, and the path within its work tree (`''` at its top).
- */
+/** Identifies a project directory independently of its location. */
 export interface Project {
+  /** First commit of the repository, 40 or 64 hex digits. */
   first?: string | undefined;
+  /** URL the repository is fetched from. */
   remote?: string | undefined;
+  /** Path within the work tree, with slashes; `''` at its top. */
   path: string;
 }
 
-/** What a model is told before the conversation: by the user (`system`), or by the AGENTS.md of the directory (`agents`). */
+/**
+ * Instructions sent to the model before the conversation: from the user (`system`) or from the
+ * directory's AGENTS.md (`agents`).
+ */
 export interface Instructions {
   source: 'system' | 'agents';
-  /** Empty: nothing, from now on. */
+  /** Empty: clears the instructions of this source. */
   text: string;
   /** The file it was read from. */
   path?: string | undefined;
-  /** The user was asked whether the AGENTS.md of the directory is to be used; an empty text means no. */
+  /** Set if the user was asked whether to use the directory's AGENTS.md; an empty text means no. */
   offered?: true | undefined;
 }
 
-/** How a person, a rule, or the want of both decided on a tool call. `always` denies it from now on. */
+/**
+ * A decision on a tool call: allowed once or for the session, denied once (`deny`) or denied from
+ * now on (`always`).
+ */
 export type Approval = 'once' | 'session' | 'deny' | 'always';
 
-/** What happened, without its place: the input of an append. Models are named `provider/model`. */
+/** An event to append, without id and time. Models are named `provider/model`. */
 export type NewEvent =
-  /** What stands before it in a fork or an import is the parent's. */
+  /**
+   * Begins a session. In a fork or import, events before `begin` were inherited from the parent.
+   */
   | {
       type: 'begin';
       uuid: string;
@@ -87,21 +97,21 @@ export type NewEvent =
       project?: Project | undefined;
       parent?: Parent | undefined;
     }
-  /** `partial` marks a reply that was cut short; `model` is who wrote it. */
+  /** A message. `partial` marks a reply that was cut short; `model` is the model that wrote it. */
   | { type: 'message'; message: Message; model?: string | undefined; partial?: true | undefined }
   | { type: 'usage'; model: string; usage: Usage }
   | { type: 'model'; model: string }
-  /** They replace those of the same source. */
+  /** Replaces the instructions of the same source. */
   | ({ type: 'instructions' } & Instructions)
   | { type: 'name'; name: string }
   | { type: 'pin'; pinned: boolean }
   | { type: 'archive'; archived: boolean }
-  /** All of them, in order. */
+  /** Replaces all tags, in this order. */
   | { type: 'tags'; tags: string[] }
   | { type: 'status'; status: Status; reason?: string | undefined }
   | { type: 'error'; code: string; message: string }
   | { type: 'tool-start'; toolCallId: string; toolName: string }
-  /** `bytes` is the length of the result. */
+  /** A tool call ended. `bytes` is the length of its result. */
   | {
       type: 'tool-end';
       toolCallId: string;
@@ -118,9 +128,10 @@ export type NewEvent =
       by: 'person' | 'rule' | 'nobody';
     }
   /**
-   * A rule of this session about what tools may do; see `chat/permissions.ts`. An allowance holds in `directory` (absolute; if missing,
-   * where the session was begun), and for commands without a sandbox only if it is `unsandboxed`. A denial holds everywhere. A revocation
-   * without `directory` is about all of them.
+   * A tool permission rule of this session; see `chat/permissions.ts`. A grant applies in
+   * `directory` (absolute; default: the session's directory at that point), and to commands outside
+   * the sandbox only if `unsandboxed` is set. A denial applies everywhere. A revocation without
+   * `directory` revokes the rule in all directories.
    */
   | {
       type: 'permission';
@@ -129,13 +140,16 @@ export type NewEvent =
       directory?: string | undefined;
       unsandboxed?: true | undefined;
     }
-  /** The context for the model is `tokens` long, of `window` it may have. */
+  /** The model's context has grown to `tokens` of the `window` tokens available. */
   | { type: 'context-warning'; tokens: number; window: number }
-  /** For the model alone, `summary` stands in place of the messages of events up to `through`. */
+  /**
+   * In requests to the model, `summary` replaces the messages of all events up to `through`. The
+   * record is unchanged.
+   */
   | { type: 'compaction'; summary: string; through: number; model: string }
-  /** The conversation goes on behind event `to`; what came after it stays in the record. */
+  /** The conversation continues after event `to`; later events stay in the record. */
   | { type: 'rewind'; to: number }
-  /** From here on the session is in another directory. */
+  /** The session moves to another directory. */
   | {
       type: 'move';
       directory: string;
@@ -143,14 +157,16 @@ export type NewEvent =
       worktree?: string | undefined;
       project?: Project | undefined;
     }
-  /** What git said of the directory, if it answered only after the session had begun. */
+  /** The project of the directory, if git answered only after the session had begun. */
   | { type: 'project'; project: Project }
-  /** Another session goes on from this one. */
+  /** Another session continues from this one. */
   | { type: 'child'; uuid: string; reason: string };
 
-/** An event's place: `id` rises by one within a session, across resumes; `ts` is milliseconds since 1970. */
+/** The position of an event in its session. */
 export interface Place {
+  /** Increases by one within a session, across resumes. */
   id: number;
+  /** Milliseconds since 1970. */
   ts: number;
 }
 
@@ -158,25 +174,26 @@ export interface Place {
 export type KnownEvent = NewEvent & Place;
 
 /**
- * What this version can't interpret, kept as it came: an event of a type that a newer version knows, or, with the type `unknown`, the
- * `line` of one that does not fit the schema (`bytes`, in base64, if that is not UTF-8).
+ * An event that this version can't interpret, preserved unchanged: either its type is from a newer
+ * version, or its type is `unknown` and `line` holds a line that doesn't match the schema (`bytes`
+ * in base64 if the line isn't UTF-8).
  */
 export type UnknownEvent = Place & { type: string; [field: string]: unknown };
 
-/** One recorded fact of a session. Tell the two apart with {@link isKnown}. */
+/** One recorded fact of a session, of a type this version knows or not. */
 export type Event = KnownEvent | UnknownEvent;
 
-/** Tells whether an event is of a type this version knows. */
+/** Tells whether this version knows the type of an event. */
 export function isKnown(event: Event): event is KnownEvent {
   return Object.hasOwn(knownTypes, event.type);
 }
 
-/** How long the lines are, in UTF-16 units, that are turned into bytes at once: V8 has no string of more than 512 MiB. */
+/** UTF-16 units of text encoded at once: V8 strings are limited to 512 MiB. */
 const PIECE = 8 * 1024 * 1024;
 
 /**
- * Writes events as NDJSON, the form they are sealed in: one line each, each ended by a line feed. Throws `NOT_SAVED` for an event that is
- * larger than a text can be.
+ * Encodes events as NDJSON, the form they are sealed in: one line each, ended by a line feed.
+ * Throws `NOT_SAVED` for an event that is too large for one string or nested too deeply.
  */
 export function encodeEvents(events: readonly Event[]): Buffer {
   const pieces: Buffer[] = [];
@@ -201,33 +218,38 @@ function encodeEvent(event: Event): string {
     return JSON.stringify(event);
   } catch (cause) {
     if (!(cause instanceof RangeError)) throw cause;
-    throw new CofferError('NOT_SAVED', `event ${event.id} is too large or nested too deep to be written`, { cause });
+    throw new CofferError('NOT_SAVED', `event ${event.id} is too large or nested too deeply to be saved`, { cause });
   }
 }
 
-/** The id and the time of an event that was read without possible ones. */
+/** The id of an event that was read without a valid one. */
 export const NO_ID = 0;
+/** The time of an event that was read without a valid one. */
 export const NO_TIME = -1;
 
-/** Tells whether an event may be a draft, which the next event of the session replaces: only messages are. */
+/** Tells whether an event may be a draft, which the next event replaces. Only messages may be. */
 export function mayBeDraft(event: Event): boolean {
   return isKnown(event) && event.type === 'message';
 }
 
 /**
- * Events as they are read, one piece of a record after another. An event replaces a draft that was saved under its id: what had arrived
- * of a reply, say. Otherwise ids rise: an event whose id does not gets the next one, and one that has no time that of the one before.
+ * Merges the events of a record that is read piece by piece. An event replaces a draft that was
+ * saved under its id, such as the part of a reply that had arrived. Otherwise ids increase: an
+ * event whose id doesn't gets the next id, and an event without a time gets the time of the
+ * previous one.
  */
 export class MergedEvents {
+  /** The merged events so far. */
   readonly events: Event[];
-  /** The last event did not bring its id along: one that has the same does not replace it. */
+  /** The last event was assigned a new id, so an event with the same id doesn't replace it. */
   #isMoved = false;
 
-  /** `events` is added to, and belongs to the caller. */
+  /** Appends to `events`, which the caller owns. */
   constructor(events: Event[] = []) {
     this.events = events;
   }
 
+  /** Adds the next events. */
   add(more: readonly Event[]): void {
     for (const event of more) {
       const last = this.events.at(-1);
@@ -242,7 +264,7 @@ export class MergedEvents {
   }
 }
 
-/** The types that this version knows. */
+/** Event types this version knows. */
 export const knownTypes: Readonly<Record<NewEvent['type'], true>> = {
   begin: true,
   message: true,

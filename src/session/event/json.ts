@@ -1,15 +1,18 @@
-/** How deep values may be nested: writing, printing and searching them recurses. */
+/** Maximum nesting depth of values: encoding, printing and searching them recurses. */
 export const DEEPEST: number = 1000;
 
-/** How many values one event may have, and how many bytes as JSON: neither V8 nor a segment has a line of more than 512 MiB. */
+/** Maximum values and JSON bytes of one event: V8 and segments limit a line to 512 MiB. */
 const MOST_VALUES = 16 * 1024 * 1024;
 const MOST_BYTES = 256 * 1024 * 1024;
 
-/** How many bytes of JSON one UTF-16 unit of text takes at most (`\u0000`), and one value beside its text (a number and a comma). */
+/**
+ * Maximum JSON bytes of one UTF-16 unit (`\u0000`), and of one value without text (a number, a
+ * comma).
+ */
 const UNIT_BYTES = 6;
 const VALUE_BYTES = 32;
 
-/** Tells whether a value, as JSON.parse returns it, is nested deeper than {@link DEEPEST}. */
+/** Tells whether a value returned by JSON.parse is nested deeper than {@link DEEPEST}. */
 export function isTooDeep(value: unknown, left: number = DEEPEST): boolean {
   if (typeof value !== 'object' || value === null) return false;
   if (left === 0) return true;
@@ -17,9 +20,10 @@ export function isTooDeep(value: unknown, left: number = DEEPEST): boolean {
 }
 
 /**
- * Copies a value that JSON can hold exactly: what is read back of it equals the copy. Fields that are undefined, keys that are symbols and
- * named properties of lists are left out, as JSON.stringify does.
- * Throws TypeError naming the field for whatever JSON would change, drop or refuse, and for what is nested too deep or too large.
+ * Copies a value so that JSON represents the copy exactly: reading it back equals the copy. Omits
+ * undefined fields, symbol keys and named properties of arrays, as JSON.stringify does. Throws
+ * TypeError naming the field for anything else that JSON would change, drop or reject, and for
+ * values that are nested too deeply or too large.
  */
 export function copyJson(value: unknown): unknown {
   const copying = new Copy();
@@ -33,41 +37,41 @@ function fits(copy: unknown): boolean {
     return Buffer.byteLength(JSON.stringify(copy)) <= MOST_BYTES;
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    return false; // it is longer than a string can be
+    return false; // longer than the maximum string length
   }
 }
 
-const TOO_LARGE = 'is too large: an event has at most 256 MiB as JSON';
+const TOO_LARGE = 'is too large: an event can have at most 256 MiB as JSON';
 
 class Copy {
-  /** The objects around the value being copied, to detect a cycle. */
+  /** The objects that contain the value being copied, to detect cycles. */
   readonly #around = new Set<object>();
-  /** The fields and indices that lead to it. */
+  /** The fields and indices that lead to the value being copied. */
   readonly #path: (string | number)[] = [];
   #values = 0;
   #text = 0;
 
-  /** At least as many bytes as what was copied takes as JSON. */
+  /** Upper bound of the copy's size as JSON, in bytes. */
   get most(): number {
     return this.#text * UNIT_BYTES + this.#values * VALUE_BYTES;
   }
 
   of(value: unknown): unknown {
     this.#values++;
-    if (this.#values > MOST_VALUES) throw this.#fault(`is too large: an event has at most ${MOST_VALUES} values`);
+    if (this.#values > MOST_VALUES) throw this.#fault(`is too large: an event can have at most ${MOST_VALUES} values`);
     switch (typeof value) {
       case 'string':
         this.#count(value);
         return value;
       case 'number':
-        if (!Number.isFinite(value)) throw this.#fault(`is ${value}, which JSON does not have`);
+        if (!Number.isFinite(value)) throw this.#fault(`is ${value}, which JSON can't represent`);
         return value === 0 ? 0 : value; // JSON has no -0
       case 'boolean':
         return value;
       case 'object':
         return value === null ? null : this.#inside(value);
       default:
-        throw this.#fault(`is ${value === undefined ? 'undefined' : `a ${typeof value}`}, which JSON does not have`);
+        throw this.#fault(`is ${value === undefined ? 'undefined' : `a ${typeof value}`}, which JSON can't represent`);
     }
   }
 
@@ -88,7 +92,7 @@ class Copy {
 
   #object(value: object): object {
     const parent: unknown = Object.getPrototypeOf(value);
-    // The Object.prototype of any realm is recognised by having no prototype itself.
+    // The Object.prototype of any realm is recognised because it has no prototype itself.
     const isPlain = parent === null || Object.getPrototypeOf(parent) === null;
     if (!isPlain) throw this.#fault(`is a ${value.constructor?.name || 'class instance'}, not a plain object`);
     const copy: Record<string, unknown> = {};
@@ -123,8 +127,8 @@ class Copy {
   }
 }
 
-/** How many fields of a path an error names: the path of a value nested too deep has a thousand. */
+/** Maximum path components in an error: the path of a value nested too deeply has a thousand. */
 const SHOWN = 12;
 
-/** The attributes that an assignment gives a property; one to `__proto__` would set the prototype instead. */
+/** The attributes of an assigned property; assigning to `__proto__` would set the prototype. */
 const OWN = { writable: true, enumerable: true, configurable: true };

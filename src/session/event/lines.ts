@@ -5,21 +5,21 @@ import { type Event, NO_ID, NO_TIME, type UnknownEvent } from './event.ts';
 import { DEEPEST, isTooDeep } from './json.ts';
 
 /**
- * Reads events from NDJSON whose bytes are authenticated, which is never refused: a line that does not fit the schema is kept as it
- * is, in an event of the type `unknown`. An event without a possible id or time has
- * {@link NO_ID} and {@link NO_TIME} there until `MergedEvents` gives it one.
+ * Parses events from NDJSON. The bytes are authenticated, so no line is ever rejected: a line that
+ * doesn't match the schema is preserved in an event of type `unknown`. An event without a valid id
+ * or time gets {@link NO_ID} or {@link NO_TIME} until `MergedEvents` assigns one.
  */
 export function readLines(lines: Uint8Array): Event[] {
   const bytes = Buffer.from(lines.buffer, lines.byteOffset, lines.byteLength);
   const isValid = isUtf8(bytes);
-  // A line of ASCII becomes a string, and is parsed, in half the time; of many short lines it is not asked one by one.
+  // ASCII lines decode and parse in half the time; checking all lines at once saves one check each.
   const isPlain = isAscii(bytes);
   const events: Event[] = [];
   eachLine(bytes, (start, end) => events.push(readLine(bytes, start, end, isPlain, isValid)));
   return events;
 }
 
-/** What is not UTF-8 is kept as `bytes`, in base64: decoded, a byte would become U+FFFD and be lost. */
+/** Keeps a line that isn't UTF-8 as base64 `bytes`: decoding would replace bytes with U+FFFD. */
 function readLine(bytes: Buffer, start: number, end: number, isPlain: boolean, isValid: boolean): Event {
   if (isPlain) return eventIn(bytes.toString('latin1', start, end));
   const line = bytes.subarray(start, end);
@@ -34,13 +34,14 @@ function eventIn(line: string): Event {
 }
 
 /**
- * Reads the line that an event of the type `unknown` holds: this version may know what the one that kept it did not. The event's place
- * stays. Whoever takes in events of others must look at what is returned: it is what will be read of them once they are written.
+ * Parses the line that an event of type `unknown` holds: this version may know what the version
+ * that preserved it did not. The event keeps its id and time. Code that imports events must
+ * validate the returned event: it is what will be read once the event is saved.
  */
 export function reread(event: Event): Event {
   const place = placeOf(event);
   let read = event;
-  // The line may be one of the same kind; each is shorter than the one around it.
+  // The line may itself hold an `unknown` event; each is shorter than the one that contains it.
   for (let line = lineIn(read); line !== undefined; ) {
     read = { ...judged(parse(line), line), ...place };
     const inner = lineIn(read);
@@ -65,7 +66,7 @@ function placeOf(value: unknown): { id: number; ts: number } {
   return { id: isEventId(id) ? id : NO_ID, ts: isEventTime(ts) ? ts : NO_TIME };
 }
 
-/** Parses JSON; undefined if the text is not JSON or is nested too deep. */
+/** Parses JSON. Returns undefined if the text isn't JSON or is nested too deeply. */
 function parse(json: string): unknown {
   try {
     const value: unknown = JSON.parse(json);
@@ -75,5 +76,5 @@ function parse(json: string): unknown {
   }
 }
 
-/** The type of an event that holds a line as it was found. */
+/** The type of an event that preserves a line unchanged. */
 const UNKNOWN = 'unknown';

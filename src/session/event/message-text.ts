@@ -1,6 +1,9 @@
 import type { Message } from './event.ts';
 
-/** The first words of a message, at most 80 characters; undefined if it has none. Looks no further than a title goes: a message may have a hundred megabytes. */
+/**
+ * Returns the first words of a message, at most 80 characters; undefined if it has none. Reads no
+ * further than needed, because a message may have a hundred megabytes.
+ */
 export function titleOf(message: Message): string | undefined {
   const units = 2 * TITLE;
   let words = '';
@@ -11,10 +14,10 @@ export function titleOf(message: Message): string | undefined {
   return words === '' ? undefined : [...words.slice(0, units)].slice(0, TITLE).join('');
 }
 
-/** How many characters of the first message make the title. */
+/** Maximum characters of a title. */
 const TITLE = 80;
 
-/** The text of a message, its parts joined; what is not text is left out. */
+/** Returns the text of a message: its text parts joined, other parts omitted. */
 export function textOf(message: Message): string {
   if (typeof message.content === 'string') return message.content;
   return message.content.map((part) => (part.type === 'text' ? part.text : '')).join('');

@@ -14,20 +14,23 @@ import { newId, takenIds } from '../snapshot.ts';
 import { emptyState, fold, IMPORTED } from '../state.ts';
 import { renumber } from './renumber.ts';
 
-/** The version of the form that is written and read. */
+/** Version of the export format that is written and read. */
 const VERSION = 1;
 
-/** How many bytes an import may have: what is imported goes through memory whole. */
+/** Maximum bytes of an import, because it is held in memory as a whole. */
 export const IMPORT_LIMIT: number = 256 * 1024 * 1024;
 
-/** After how much of a text it is asked again whether there is memory for more of it, in UTF-16 units. */
+/** UTF-16 units of text between checks for free memory. */
 const ASK_EVERY = 1024 * 1024;
 
-/** How long an id may be, which goes into the list: one with a name of a hundred characters outside the BMP has 217 UTF-16 units and more. */
+/**
+ * Maximum UTF-16 units of an id, which is copied into the list. An id with a name of a hundred
+ * characters outside the BMP has at least 217.
+ */
 const ID_LIMIT = 256;
 const REASON_LIMIT = 200;
 
-/** A session as it was exported: every line of it valid. */
+/** An exported session, every line validated. */
 export interface ImportedFile {
   readonly uuid: string;
   readonly id: string;
@@ -35,26 +38,30 @@ export interface ImportedFile {
   readonly events: readonly Event[];
 }
 
-/** What became of it. */
+/** The result of an import. */
 export interface Imported {
   readonly id: string;
   readonly uuid: string;
-  /** Messages of user and assistant. */
+  /** Number of user and assistant messages. */
   readonly messages: number;
+  /** Number of events. */
   readonly events: number;
-  /** Rules by which tools were allowed something, and are no more: whoever wrote the file does not decide that here. */
+  /** Permission grants that were revoked: the author of the file doesn't decide them here. */
   readonly revoked: readonly string[];
-  /** Files in its messages that no model can be sent: it is told their names instead. */
+  /** Files in its messages that can't be sent to a model, which gets only their names. */
   readonly broken: readonly BrokenFile[];
 }
 
-/** Reads coffer's JSONL. Throws `IMPORT_INVALID` naming the line and what is wrong with it, `NEWER_VERSION`, `TOO_LARGE`. */
+/**
+ * Parses coffer's JSONL. Throws `IMPORT_INVALID` naming the line and the fault, `NEWER_VERSION`,
+ * `TOO_LARGE`.
+ */
 export function readImport(text: string): ImportedFile {
   const lines = text.replace(/\n$/, '').split('\n');
   const [first = ''] = lines;
   const header = readHeader(first, text);
   const events: Event[] = [];
-  const room = new Room('what is imported');
+  const room = new Room('the import');
   let asked = 0;
   let length = 0;
   for (const [at, line] of lines.entries()) {
@@ -65,13 +72,15 @@ export function readImport(text: string): ImportedFile {
     }
     if (at > 0) events.push(readEvent(line, at + 1, events));
   }
-  if (events.every(({ type }) => type !== 'begin')) throw invalid(lines.length, 'the file ends before a session began');
+  if (events.every(({ type }) => type !== 'begin'))
+    throw invalid(lines.length, 'the file ends before the session begins');
   return { ...header, events };
 }
 
 /**
- * Puts an exported session into the vault as a new one, whose parent it is, with its name, tags and counts; all of it in one save,
- * durable when it resolves. Throws `KEY_*`, `NOT_SAVED`, `VAULT_BUSY`.
+ * Saves an exported session as a new session, whose parent is the exported one, with its name, tags
+ * and counts, in one save. `from` describes its origin. Durable when it resolves. Throws `KEY_*`,
+ * `NOT_SAVED`, `VAULT_BUSY`.
  */
 export async function importSession(vault: Vault, file: ImportedFile, from: string): Promise<Imported> {
   const { events, revoked } = beginAgain(file, from);
@@ -94,14 +103,14 @@ function readHeader(line: string, text: string): Omit<ImportedFile, 'events'> {
   if ((version as number) > VERSION) {
     throw new CofferError(
       'NEWER_VERSION',
-      `the file is of a newer coffer (its form is ${version}, this one reads ${VERSION})`,
+      `the file was written by a newer coffer (format ${version}, this version reads ${VERSION})`,
     );
   }
   const { uuid, id = uuid, name } = header;
-  if (typeof uuid !== 'string' || uuid.length > ID_LIMIT) throw invalid(1, 'uuid is no id');
-  if (typeof id !== 'string' || id.length > ID_LIMIT) throw invalid(1, 'id is no id');
+  if (typeof uuid !== 'string' || uuid.length > ID_LIMIT) throw invalid(1, 'uuid is not a valid id');
+  if (typeof id !== 'string' || id.length > ID_LIMIT) throw invalid(1, 'id is not a valid id');
   if (name === undefined || name === null) return { uuid, id, name: undefined };
-  if (typeof name !== 'string') throw invalid(1, 'name is no text');
+  if (typeof name !== 'string') throw invalid(1, 'name is not a string');
   requireValid(1, () => checkName(name));
   return { uuid, id, name };
 }
@@ -115,18 +124,18 @@ function parse(line: string, row: number, whole = line): Record<string, unknown>
     if (row === 1 && isJson(whole)) throw invalid(1, foreignDocument(whole));
     throw invalid(row, line.trim() === '' ? 'it is empty' : 'it is not JSON', cause);
   }
-  if (Array.isArray(value)) throw invalid(row, row === 1 ? foreignDocument(line) : 'it is no object');
-  if (typeof value !== 'object' || value === null) throw invalid(row, 'it is no object');
+  if (Array.isArray(value)) throw invalid(row, row === 1 ? foreignDocument(line) : 'it is not a JSON object');
+  if (typeof value !== 'object' || value === null) throw invalid(row, 'it is not a JSON object');
   return value as Record<string, unknown>;
 }
 
 function readEvent(line: string, row: number, before: readonly Event[]): Event {
   const value = parse(line, row);
   const fault = faultIn(value);
-  if (fault !== undefined) throw invalid(row, `no event of coffer: ${fault.field} must ${fault.must}`);
+  if (fault !== undefined) throw invalid(row, `it is not a coffer event: ${fault.field} must ${fault.must}`);
   const event = withoutOffer(reread(value as Event));
   const last = before.at(-1)?.id ?? 0;
-  if (event.id <= last) throw invalid(row, `its id ${event.id} does not rise: the one before is ${last}`);
+  if (event.id <= last) throw invalid(row, `its id ${event.id} must be above ${last}, the previous id`);
   const isEarly = event.type === 'message' && before.every(({ type }) => type !== 'begin');
   if (isEarly) throw invalid(row, 'a message before the session begins');
   if (!isKnown(event)) return event;
@@ -138,7 +147,7 @@ function readEvent(line: string, row: number, before: readonly Event[]): Event {
   return event;
 }
 
-/** Brackets that are open at once, those in strings counted too: never less than there are. */
+/** Returns an upper bound of the nesting depth of JSON, without parsing it. */
 function depthOf(line: string): number {
   let depth = 0;
   let most = 0;
@@ -158,7 +167,7 @@ function isJson(text: string): boolean {
   try {
     return depthOf(text) <= DEEPEST && JSON.parse(text) !== undefined;
   } catch {
-    return false; // then the line that is not JSON is what there is to say
+    return false; // the error then names the line that isn't JSON
   }
 }
 
@@ -167,16 +176,16 @@ const HINT = 'coffer export --format jsonl writes what import reads';
 function foreignDocument(text: string): string {
   if (/^\s*\[/.test(text)) return `a JSON array, such as ChatGPT exports, not coffer's JSONL; ${HINT}`;
   const isOurs = /"events":/.test(text) && /"uuid":/.test(text);
-  return `one JSON object, ${isOurs ? "as coffer's --format json writes it" : 'of some other program'}, not coffer's JSONL; ${HINT}`;
+  return `a JSON object ${isOurs ? 'from coffer export --format json' : 'from another program'}, not coffer's JSONL; ${HINT}`;
 }
 
-/** What an object is that is no header of ours. */
+/** Describes an object that isn't a header of coffer's JSONL. */
 function foreign(header: Record<string, unknown>): string {
   const has = (...names: string[]): boolean => names.some((name) => name in header);
   if (has('sessionId', 'parentUuid', 'leafUuid')) return `a transcript of Claude Code, not coffer's JSONL; ${HINT}`;
   if (has('mapping', 'conversation_id')) return `an export of ChatGPT, not coffer's JSONL; ${HINT}`;
   if (has('events') && has('uuid')) return foreignDocument(JSON.stringify(header));
-  if (has('id') && has('ts')) return 'its first line is missing, which says whose events these are';
+  if (has('id') && has('ts')) return 'the first line, which describes the session, is missing';
   return `not the first line of coffer's JSONL; ${HINT}`;
 }
 
@@ -193,14 +202,17 @@ function invalid(row: number, what: string, cause?: unknown): CofferError {
   return new CofferError('IMPORT_INVALID', `line ${row}: ${what}`, { advice: 'nothing was imported', cause });
 }
 
-/** Whoever wrote the file does not decide whether the AGENTS.md of a directory is used. */
+/** Drops `offered`: the author of the file doesn't decide whether an AGENTS.md is used here. */
 function withoutOffer(event: Event): Event {
   if (!isKnown(event) || event.type !== 'instructions') return event;
   const { offered: _, ...rest } = event;
   return rest;
 }
 
-/** Makes the events those of a session of its own, as salvage does: behind where the exported one began, so that its counts are kept. */
+/**
+ * Turns the events into those of a new session, as salvage does. The new `begin` directly follows
+ * that of the exported session, so that its counts are kept.
+ */
 function beginAgain(file: ImportedFile, from: string): { events: Event[]; revoked: string[] } {
   const { directory, branch, worktree, project, name, status, statusReason } = fold(emptyState, file.events);
   const parent = {
@@ -210,15 +222,16 @@ function beginAgain(file: ImportedFile, from: string): { events: Event[]; revoke
   };
   const begin: NewEvent = { type: 'begin', uuid: randomUUID(), directory, branch, worktree, project, parent };
   const at = file.events.findLastIndex(({ type }) => type === 'begin') + 1;
-  // `begin` has the directory it was moved to; a `move` would say that the user of this vault has chosen it.
+  // `begin` has the final directory; a `move` would mean that this vault's user has chosen it.
   const after = file.events.slice(at).filter(({ type }) => type !== 'move');
   const begun = renumber([...file.events.slice(0, at), begin, ...after], Date.now());
-  // As these events will be read: without the moves a rule may hold in another directory than in the file, and what revoked it there does not.
+  // Fold the events as they will be read: without the moves, a grant may apply to another directory
+  // than in the file, where the revocation in the file doesn't apply.
   const { permissions } = fold(emptyState, begun);
   const revoked = permissions.flatMap(({ rule, decision }) => (decision === 'allow' ? [rule] : []));
   const added = revocations(permissions);
   if (file.name !== undefined && name === undefined) added.push({ type: 'name', name: file.name });
-  // Recorded now, so that it counts as gone on with: else what keeps the vault small might delete at once what was just brought back.
+  // Recorded with the current time: otherwise retention might delete the session at once.
   added.push({ type: 'status', status, reason: statusReason });
   return { events: renumber([...begun, ...added], Date.now()), revoked };
 }

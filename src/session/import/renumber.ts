@@ -1,8 +1,9 @@
 import type { Event, NewEvent } from '../event/event.ts';
 
 /**
- * Numbers events, whose ids rise, anew from 1 on; those that have no place yet get one, with the time `ts`. What refers to an event by its id goes
- * on referring to the same one, or where that is lost to the last one before it.
+ * Renumbers events from 1. Ids of `events` must increase; events without id and time get one, with
+ * the time `ts`. References to an event id still refer to the same event, or if that is lost to the
+ * last one before it.
  */
 export function renumber(events: readonly (Event | NewEvent)[], ts: number): Event[] {
   const before: number[] = [];
@@ -22,7 +23,7 @@ export function renumber(events: readonly (Event | NewEvent)[], ts: number): Eve
   });
 }
 
-/** Where the last of some rising ids is that is not above `old`; -1 where there is none. */
+/** Returns the index of the last id not above `old` in increasing ids; -1 if there is none. */
 function lastUpTo(ids: readonly number[], old: number): number {
   let low = -1;
   let high = ids.length;

@@ -20,7 +20,7 @@ for (let level = 0; level < 20_000; level++) deep = [deep];
 
 const refused: [string, unknown, string][] = [
   ['undefined', undefined, 'event 1 of the step: the event is undefined'],
-  ['a list', [], 'event 1 of the step must be an object'],
+  ['an array', [], 'event 1 of the step must be an object'],
   ['an image part', said([{ type: 'image', image: 'x' }]), 'message.content[0].type must be "text" or "file"'],
   [
     'bytes in a file part',
@@ -33,41 +33,53 @@ const refused: [string, unknown, string][] = [
     'message.content[0].type must be',
   ],
   ['the role developer', said('x', 'developer'), 'message.role must be'],
-  ['a cost below nothing', used({ cost: -1 }), 'usage.cost must be a number of at least 0, or null'],
-  ['half a token', used({ inputTokens: 1.5 }), 'usage.inputTokens must be a whole number of at least 0, or null'],
+  ['a negative cost', used({ cost: -1 }), 'usage.cost must be a number of at least 0, or null'],
   [
-    'a token below nothing',
+    'a fractional token count',
+    used({ inputTokens: 1.5 }),
+    'usage.inputTokens must be a whole number of at least 0, or null',
+  ],
+  [
+    'a negative token count',
     used({ outputTokens: -1 }),
     'usage.outputTokens must be a whole number of at least 0, or null',
   ],
-  ['a number that is none', used({ cost: Number.NaN }), 'usage.cost is NaN, which JSON does not have'],
-  ['a BigInt', output({ n: [1n] }), 'message.content[0].output.n[0] is a bigint, which JSON does not have'],
+  ['NaN', used({ cost: Number.NaN }), "usage.cost is NaN, which JSON can't represent"],
+  ['a BigInt', output({ n: [1n] }), "message.content[0].output.n[0] is a bigint, which JSON can't represent"],
   ['a cycle', output(cycle), 'message.content[0].output[0].cycle refers to an object that contains it'],
-  ['what is shared too often', output(wide), 'is too large: an event has at most'],
-  ['what is nested too deep', output(deep), 'is nested deeper than 1000 levels'],
-  ['what no line can hold', output('\u0001'.repeat(90 * 1024 * 1024)), 'is too large: an event has at most 256 MiB'],
-  ['what no segment can hold', output('\u4e00'.repeat(90 * 1024 * 1024)), 'is too large: an event has at most 256 MiB'],
+  ['shared references that expand to too many values', output(wide), 'is too large: an event can have at most'],
+  ['a value nested too deeply', output(deep), 'is nested deeper than 1000 levels'],
+  [
+    'text too long for a line',
+    output('\u0001'.repeat(90 * 1024 * 1024)),
+    'is too large: an event can have at most 256 MiB',
+  ],
+  [
+    'text too long for a segment',
+    output('\u4e00'.repeat(90 * 1024 * 1024)),
+    'is too large: an event can have at most 256 MiB',
+  ],
   ['a Date', output(new Date()), 'output is a Date, not a plain object'],
   ['a Map', output(new Map()), 'output is a Map, not a plain object'],
   ['a function', output({ toJSON: () => 1 }), 'output.toJSON is a function'],
-  ['undefined in a list', output([undefined]), 'output[0] is undefined'],
+  ['undefined in an array', output([undefined]), 'output[0] is undefined'],
   ['a symbol', output(Symbol('x')), 'output is a symbol'],
-  ['a long name', { type: 'name', name: 'x'.repeat(20_000) }, 'name: a name has at most 100 characters'],
+  ['a long name', { type: 'name', name: 'x'.repeat(20_000) }, 'name: a name can have at most 100 characters'],
   [
     'a name with control characters',
     { type: 'name', name: 'a\u001b[2J' },
-    'name: a name can have no control characters',
+    "name: a name can't contain control characters",
   ],
   ['too many tags', { type: 'tags', tags: Array(2000).fill('tag') }, 'tags must have at most 2800 bytes'],
-  ['a tag without a name', { type: 'tags', tags: ['a', ' '] }, 'tags[1]: a name needs at least one character'],
+  ['a blank tag', { type: 'tags', tags: ['a', ' '] }, 'tags[1]: a name needs at least one character'],
   ['a rewind to before the beginning', { type: 'rewind', to: -1 }, 'to must be a whole number of at least 0'],
-  ['an unknown type', { type: 'hologram' }, 'type is not one that coffer knows'],
-  ['the name of a method', { type: 'constructor' }, 'type is not one that coffer knows'],
-  ['a second beginning', { type: 'begin', uuid: 'u', directory: '/' }, 'begin is recorded when a session begins'],
+  ['an unknown type', { type: 'hologram' }, 'type is not a known event type'],
+  ['the name of a method', { type: 'constructor' }, 'type is not a known event type'],
+  ['a second beginning', { type: 'begin', uuid: 'u', directory: '/' }, 'begin is recorded only when a session begins'],
 ];
 
 describe('append', () => {
-  it.each(refused)('refuses %s, naming the field, and records nothing', async (_, event, message) => {
+  it.each(refused)('rejects %s, naming the field, and records nothing', async (_, event, message) => {
     const at = home();
     await using sessions = await at.open();
     const session = begin(sessions);
@@ -82,7 +94,7 @@ describe('append', () => {
     expect((await sessions.read(await sessions.find('1'))).events).toEqual(session.events);
   });
 
-  it('keeps a copy: what the caller changes later is in neither memory nor the file', async () => {
+  it('copies events: later changes by the caller reach neither memory nor the file', async () => {
     const at = home();
     await using sessions = await at.open();
     const session = begin(sessions);
@@ -95,7 +107,7 @@ describe('append', () => {
     expect((await sessions.read(await sessions.find('1'))).events).toEqual(session.events);
   });
 
-  it('gives events of another session ids and times of this one', async () => {
+  it('assigns ids and times of this session to events of another', async () => {
     const at = home();
     await using sessions = await at.open();
     const other = begin(sessions);
@@ -108,7 +120,7 @@ describe('append', () => {
     expect(ids).toEqual(ids.map((_, index) => index + 1));
   });
 
-  it('takes neither an id nor a time that an event brings along', async () => {
+  it('ignores the id and time that an event carries', async () => {
     const at = home();
     await using sessions = await at.open();
     const session = begin(sessions);
@@ -119,7 +131,7 @@ describe('append', () => {
     expect(session.events.at(-1)?.ts).toBeGreaterThanOrEqual(before);
   });
 
-  it('accepts every form of plain JSON there is, and reads it back', async () => {
+  it('accepts every form of plain JSON and reads it back', async () => {
     const values = [
       { ['__proto__']: 1, toString: 'x', constructor: null },
       runInNewContext('({ list: [1, { a: null }] })'),
@@ -140,7 +152,7 @@ describe('append', () => {
 });
 
 describe('a draft', () => {
-  it('is checked and copied when it is set', async () => {
+  it('is validated when it is set', async () => {
     const at = home();
     await using sessions = await at.open();
     const session = begin(sessions);
@@ -153,7 +165,7 @@ describe('a draft', () => {
     expect(session.draft).toBeUndefined();
   });
 
-  it('is a copy: what the caller changes later is not saved', async () => {
+  it('is copied: later changes by the caller are not saved', async () => {
     const at = home();
     await using sessions = await at.open();
     const session = begin(sessions);
@@ -171,15 +183,15 @@ describe('a draft', () => {
 
 describe('begin', () => {
   it.each<[string, object, string]>([
-    ['a model that is none', { model: 1 }, 'model must be text'],
-    ['a project that is none', { project: { path: 1 } }, 'project.path must be text'],
+    ['an invalid model', { model: 1 }, 'model must be a string'],
+    ['an invalid project', { project: { path: 1 } }, 'project.path must be a string'],
     [
-      'a decision that is none',
+      'an invalid decision',
       { permissions: [{ rule: 'x', decision: 'always', directory: '/', unsandboxed: false }] },
       'decision must be',
     ],
     ['bytes for a branch', { branch: Buffer.from('x') }, 'branch is a Buffer, not a plain object'],
-  ])('refuses %s', async (_, wrong, message) => {
+  ])('rejects %s', async (_, wrong, message) => {
     await using sessions = await home().open();
     const beginning = { directory: '/', model: 'demo/echo', ...wrong };
     expect(() => sessions.begin(beginning as never)).toThrow(message);
@@ -187,7 +199,7 @@ describe('begin', () => {
 });
 
 describe('rewrite', () => {
-  it('keeps a copy of what is new', async () => {
+  it('copies new events', async () => {
     const at = home();
     await using sessions = await at.open();
     const session = begin(sessions);
@@ -200,7 +212,7 @@ describe('rewrite', () => {
     expect((await sessions.read(await sessions.find('1'))).events).toEqual(session.events);
   });
 
-  it('refuses what could not be read back, and leaves the session as it is', async () => {
+  it('rejects events that could not be read back, and leaves the session unchanged', async () => {
     const at = home();
     await using sessions = await at.open();
     const session = begin(sessions);

@@ -60,7 +60,7 @@ const accepted: fc.Arbitrary<NewEvent> = fc.oneof(
     .map((rule): NewEvent => ({ type: 'permission', ...(rule as { rule: string; decision: 'allow' }) })),
 );
 
-/** One thing that happens to a session; every one of them must leave what was accepted as it is. */
+/** One operation on a session; each must leave every accepted event unchanged. */
 const happening = fc.oneof(
   { arbitrary: fc.array(accepted, { minLength: 1, maxLength: 4 }).map((events) => ({ events })), weight: 6 },
   ...['draft', 'close', 'crash', 'fold', 'fork', 'snapshot', 'redact', 'move'].map((name) => fc.constant(name)),
@@ -79,7 +79,7 @@ class Story {
     await this.tell([user('the first prompt')]);
   }
 
-  /** Marks each event, to tell it from those that coffer records itself. */
+  /** Appends events, each marked to tell it from those that coffer records itself. */
   async tell(events: readonly NewEvent[]): Promise<void> {
     const marked = events.map((event) => ({ ...event, mark: this.#count++ }));
     await this.session?.append(...marked);
@@ -119,7 +119,7 @@ class Story {
       );
       this.session = await sessions.resume(await sessions.find(id));
     }
-    // What was forked or moved gets its file with its first step.
+    // A new session gets its file with its first step.
     if (this.session !== session) await this.tell([user('on')]);
   }
 
@@ -142,7 +142,7 @@ class Story {
   }
 }
 
-it('reads whatever was accepted, after any closing, crash, resume, fold, fork, snapshot, redaction, export and import', async () => {
+it('reads back every accepted event after any sequence of operations', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(happening, { minLength: 1, maxLength: 12 }), async (happenings) => {
       const story = new Story();

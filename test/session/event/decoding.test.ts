@@ -6,7 +6,7 @@ const plain = { id: 1, ts: 0, type: 'model', model: 'a/b' };
 const linesOf = (...events: unknown[]): Buffer => Buffer.from(events.map((event) => JSON.stringify(event)).join('\n'));
 
 describe('gatherEvents', () => {
-  it('gathers the events of all lines, in order', async () => {
+  it('collects the events of all lines, in order', async () => {
     const { events, more } = await gatherEvents('it', async (onLines) => {
       onLines(linesOf(plain), 0, false);
       onLines(linesOf({ ...plain, id: 2 }, { ...plain, id: 3 }), 0, false);
@@ -16,7 +16,7 @@ describe('gatherEvents', () => {
     expect(more).toBe(7);
   });
 
-  it('passes on what reading throws', async () => {
+  it('rethrows errors of reading', async () => {
     const gone = new CofferError('SESSION_NOT_FOUND', 'gone');
     let reads = 0;
     const reading = gatherEvents('it', async () => {
@@ -27,7 +27,7 @@ describe('gatherEvents', () => {
     expect(reads).toBe(1);
   });
 
-  it('gives back the memory of what nobody needs, and of nothing else', async () => {
+  it('frees the memory of spare lines only', async () => {
     const alone = Buffer.from(linesOf(plain).toString().padEnd(100_000, ' '));
     const shared = Buffer.from(new Uint8Array(200_000).buffer, 0, 100_000);
     alone.copy(shared);

@@ -9,7 +9,10 @@ import { temporaryFolder, texts, user } from '../../support/vault.ts';
 const vectors = join(import.meta.dirname, '../..', 'vectors', 'earlier');
 const names = readdirSync(vectors).map((name) => name.replace('.json', ''));
 
-/** What could be read of each but for "before" and "after", and how many of its events no version can interpret. */
+/**
+ * The messages each version could read, except for "before" and "after", and the number of events
+ * that no version can interpret.
+ */
 const between: Readonly<Record<string, { said: string[]; kept: number }>> = {
   foreign: { said: ['foreign 1', 'foreign 2', 'foreign 3', 'foreign 4'], kept: 0 },
   time: { said: ['late'], kept: 0 },
@@ -20,7 +23,7 @@ describe.each(names)('a session of an earlier version with %s', (name) => {
   const { said, kept } = between[name] ?? { said: [], kept: 1 };
   const everything = ['before', ...said, 'after'];
 
-  /** A vault with the key of the vectors, and this session as `bytes` in it. */
+  /** Makes a vault with the key of the vectors that holds this session as `bytes`. */
   async function vaultWith(bytes: Buffer): Promise<Sessions> {
     const folder = temporaryFolder();
     const directory = join(folder, 'vault');
@@ -32,7 +35,7 @@ describe.each(names)('a session of an earlier version with %s', (name) => {
     return sessions;
   }
 
-  it('is listed, read, gone on with, exported and imported, and keeps what it does not understand', async () => {
+  it('is listed, read, resumed, exported and imported, and preserves events it does not understand', async () => {
     await using sessions = await vaultWith(Buffer.from(file, 'base64'));
     const row = await sessions.find(fileId);
     expect(row.unreadable).toBeUndefined();
@@ -59,7 +62,7 @@ describe.each(names)('a session of an earlier version with %s', (name) => {
     expect(imported.events.filter(({ type }) => type === 'unknown')).toHaveLength(kept);
   });
 
-  it('is salvaged line by line: all of it comes back where its header is damaged', async () => {
+  it('is salvaged completely if its header is damaged', async () => {
     const bytes = Buffer.from(file, 'base64');
     bytes[50]! ^= 1;
     await using sessions = await vaultWith(bytes);

@@ -8,7 +8,7 @@ import { emptyState, fold } from '../../../src/session/state.ts';
 const begin = { id: 1, ts: 5, type: 'begin', uuid: '00000000-0000-4000-8000-000000000000', directory: '/x' };
 
 describe('readLines', () => {
-  it('gives back what was encoded, whatever the text', () => {
+  it('decodes what was encoded, whatever the text', () => {
     fc.assert(
       fc.property(fc.array(fc.string({ unit: 'binary' })), (contents) => {
         const events: Event[] = contents.map((content, index) => ({
@@ -22,7 +22,7 @@ describe('readLines', () => {
     );
   });
 
-  it('keeps what a newer version wrote', () => {
+  it('preserves fields and types of a newer version', () => {
     const newer = { ...begin, future: { a: [1] } };
     const unknown = { id: 2, ts: 6, type: 'hologram', beam: 3 };
     const events = readLines(Buffer.from(`${JSON.stringify(newer)}\n${JSON.stringify(unknown)}\n`));
@@ -32,7 +32,7 @@ describe('readLines', () => {
     expect(readLines(encodeEvents(events))).toEqual(events);
   });
 
-  it('reads a tool that was called with nothing and gave nothing: JSON leaves undefined out', () => {
+  it('reads a tool call without input and a result without output: JSON omits undefined', () => {
     const call = { type: 'tool-call', toolCallId: 'c', toolName: 'now', input: undefined } as const;
     const result = { type: 'tool-result', toolCallId: 'c', toolName: 'now', output: undefined } as const;
     const events: Event[] = [
@@ -44,23 +44,23 @@ describe('readLines', () => {
 
   const deep = '['.repeat(1001) + ']'.repeat(1001);
   it.each([
-    ['no JSON', '{', NO_ID, NO_TIME],
-    ['no object', '7', NO_ID, NO_TIME],
+    ['invalid JSON', '{', NO_ID, NO_TIME],
+    ['a number', '7', NO_ID, NO_TIME],
     ['an empty line', '', NO_ID, NO_TIME],
-    ['a known type with a wrong field', '{"id":7,"ts":8,"type":"name","name":3}', 7, 8],
-    ['a message of no role', '{"id":7,"ts":8,"type":"message","message":{"role":"king","content":""}}', 7, 8],
-    ['no type', '{"id":7,"ts":-8}', 7, NO_TIME],
+    ['a known type with an invalid field', '{"id":7,"ts":8,"type":"name","name":3}', 7, 8],
+    ['a message with an unknown role', '{"id":7,"ts":8,"type":"message","message":{"role":"king","content":""}}', 7, 8],
+    ['an event without a type', '{"id":7,"ts":-8}', 7, NO_TIME],
     ['JSON behind a byte order mark', `\ufeff${JSON.stringify(begin)}`, NO_ID, NO_TIME],
-    ['what is nested too deep', `{"id":7,"ts":8,"type":"hologram","beam":${deep}}`, NO_ID, NO_TIME],
-    ['what is nested too deep in a known type', `{"id":7,"ts":8,"type":"error","code":${deep}}`, NO_ID, NO_TIME],
-  ])('keeps %s as it is found', (_, line, id, ts) => {
+    ['a value nested too deeply', `{"id":7,"ts":8,"type":"hologram","beam":${deep}}`, NO_ID, NO_TIME],
+    ['a value nested too deeply in a known type', `{"id":7,"ts":8,"type":"error","code":${deep}}`, NO_ID, NO_TIME],
+  ])('preserves %s unchanged', (_, line, id, ts) => {
     const lines = Buffer.from(`${JSON.stringify(begin)}\n${line}\n${JSON.stringify(begin)}\n`);
     const kept = { id, ts, type: 'unknown', line };
     expect(readLines(lines)).toEqual([begin, kept, begin]);
     expect(readLines(encodeEvents([kept]))).toEqual([kept]);
   });
 
-  it('keeps what is not UTF-8, byte for byte', () => {
+  it('preserves lines that are not UTF-8 byte for byte', () => {
     const bytes = Buffer.from([...Buffer.from('{"id":7,"ts":8,"type":"name","name":"'), 0xff, ...Buffer.from('"}')]);
     const kept = { id: NO_ID, ts: NO_TIME, type: 'unknown', bytes: bytes.toString('base64') };
     for (const lines of [bytes, Buffer.concat([Buffer.from('{"id":1,"ts":1,"type":"x","y":"ü"}\n'), bytes])])
@@ -68,7 +68,7 @@ describe('readLines', () => {
     expect(readLines(encodeEvents([kept]))).toEqual([kept]);
   });
 
-  it('reads an event without a possible id or time as what it is otherwise', () => {
+  it('keeps an event whose id or time is invalid', () => {
     for (const [field, wrong, right] of [
       ['id', 0, NO_ID],
       ['id', 1.5, NO_ID],
@@ -82,7 +82,7 @@ describe('readLines', () => {
     }
   });
 
-  it('looks again at a line that another version kept', () => {
+  it('reparses a line that another version preserved', () => {
     const kept = { id: 9, ts: 10, type: 'unknown', line: JSON.stringify({ id: 2, ts: 6, type: 'name', name: 'x' }) };
     expect(readLines(encodeEvents([kept]))).toEqual([{ id: 9, ts: 10, type: 'name', name: 'x' }]);
   });
@@ -93,7 +93,7 @@ describe('readLines', () => {
 });
 
 describe('encodeEvents', () => {
-  it('writes what is longer than one piece as it writes anything', () => {
+  it('encodes events that do not fit into one piece', () => {
     const event = (id: number): Event => ({ id, ts: 0, type: 'error', code: 'x', message: 'ä'.repeat(3_000_000) });
     const events = [event(1), event(2), event(3), event(4), event(5), event(6), event(7)];
     const expected = Buffer.concat(events.map((one) => Buffer.from(`${JSON.stringify(one)}\n`)));
@@ -101,7 +101,7 @@ describe('encodeEvents', () => {
     expect(encodeEvents([]).length).toBe(0);
   });
 
-  it('says which event is too large or too deep to be written', () => {
+  it('names an event that is too large or nested too deeply to be saved', () => {
     const whole = 'x'.repeat(2 ** 28);
     const large = { id: 7, ts: 0, type: 'hologram', a: whole, b: whole };
     let deep: unknown = 0;
@@ -126,7 +126,7 @@ describe('MergedEvents', () => {
     return list.events;
   };
 
-  it('replaces a draft by the event that got its id', () => {
+  it('replaces a draft with the event that has its id', () => {
     expect(merged([said(1, 'a'), said(2, 'b')], [said(2, 'B'), said(3, 'c')], [said(3, 'C')])).toEqual([
       said(1, 'a'),
       said(2, 'B'),
@@ -136,7 +136,7 @@ describe('MergedEvents', () => {
     expect(merged([said(1, 'a'), said(2, 'b')], [pin])).toEqual([said(1, 'a'), pin]);
   });
 
-  it('drops nothing else: an id that does not rise becomes the next one', () => {
+  it('drops no other event: an id that does not increase becomes the next id', () => {
     const pin: Event = { id: 2, ts: 5, type: 'pin', pinned: true };
     expect(merged([said(1, 'a'), pin], [pin])).toEqual([said(1, 'a'), pin, { ...pin, id: 3 }]);
     expect(merged([said(1, 'a'), pin, said(7, 'b')], [said(1, 'x'), said(2, 'y'), said(9, 'z')])).toEqual([
@@ -149,7 +149,7 @@ describe('MergedEvents', () => {
     ]);
   });
 
-  it('gives what has no possible id or time the next id and the time before', () => {
+  it('assigns the next id and the previous time if they are invalid', () => {
     expect(merged([said(NO_ID, 'a', NO_TIME), said(4, 'b', 9), said(NO_ID, 'c', NO_TIME)])).toEqual([
       said(1, 'a', 0),
       said(4, 'b', 9),
@@ -159,7 +159,7 @@ describe('MergedEvents', () => {
 });
 
 describe('fold', () => {
-  it('adds up what is known and leaves unknown what is not', () => {
+  it('sums known usage and keeps unknown usage null', () => {
     const usage = (id: number, inputTokens: number | null): Event => ({
       id,
       ts: id,
@@ -177,7 +177,7 @@ describe('fold', () => {
     });
   });
 
-  it('ends, with nothing left, where a rewind goes to before the beginning', () => {
+  it('terminates with no messages if a rewind goes to before the beginning', () => {
     const state = JSON.stringify(new URL('../../../src/session/state.ts', import.meta.url).href);
     const said = { id: 1, ts: 0, type: 'message', message: { role: 'user', content: 'x' } };
     const events = JSON.stringify([said, { id: 2, ts: 0, type: 'rewind', to: -1 }]);
@@ -186,7 +186,7 @@ describe('fold', () => {
     expect(spawnSync(...child, { encoding: 'utf8', timeout: 60_000 }).stdout).toBe('0\n');
   });
 
-  it('titles a session by its first words', () => {
+  it('takes the title from the first words', () => {
     const said = (id: number, content: never): Event => ({
       id,
       ts: 0,

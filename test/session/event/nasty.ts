@@ -4,14 +4,14 @@ import { readLines } from '../../../src/session/event/lines.ts';
 import { folded, type Match, matchesIn, textsOf } from '../../../src/session/search/texts.ts';
 import { reply, user } from '../../support/vault.ts';
 
-/** What a search means: every event is taken apart, and looked into. */
+/** The reference search: parses every event and searches its texts. */
 export function slow(segments: readonly Buffer[], wanted: string): Match[] {
   const merged = new MergedEvents();
   for (const lines of segments) merged.add(readLines(lines));
   return merged.events.flatMap(textsOf).flatMap((said) => matchesIn(said, wanted));
 }
 
-/** A piece of something that was said, so that there is often something to find, or of the record itself. */
+/** Returns a piece of recorded text, so that there is often a match, or of the encoded record. */
 export function wantedFrom(segments: readonly Buffer[], place: number, length: number): string {
   const texts = segments.flatMap((lines) =>
     readLines(lines)
@@ -131,7 +131,7 @@ const recorded: fc.Arbitrary<NewEvent> = fc.oneof(
   text.map((message): NewEvent => ({ type: 'error', code: 'needle', message })),
   text.map((name): NewEvent => ({ type: 'name', name })),
 );
-/** Segments of events whose ids mostly rise by one, and sometimes fall back. */
+/** Segments of events whose ids mostly increase by one, but sometimes repeat to replace a draft. */
 export const session: fc.Arbitrary<Buffer[]> = fc
   .array(fc.array(fc.tuple(recorded, fc.boolean()), { maxLength: 5 }), {
     minLength: 1,

@@ -12,8 +12,8 @@ const header = { coffer: 1, type: 'session', uuid: UUID, id: '2025-07-04_12-30' 
 const start = { id: 1, ts: 1, type: 'begin', uuid: UUID, directory: '/work' };
 const hello = { id: 2, ts: 2, type: 'message', message: { role: 'user', content: 'hello' } };
 
-describe('an export that is imported', () => {
-  it('is the same session again, with its name, tags, counts, tools and what was taken back', async () => {
+describe('import', () => {
+  it('restores the whole session, including name, tags, counts, tool calls and rewinds', async () => {
     await using sessions = await home().open();
     await using session = begin(sessions);
     const usage: NewEvent = {
@@ -67,12 +67,12 @@ describe('an export that is imported', () => {
       status: 'completed',
     });
     expect(state.uuid).not.toBe(uuid);
-    // What stands in place of the older messages still stands in place of the same ones.
+    // The summary still replaces the same messages.
     const before = exported.state.messageEvents.filter((event) => event <= (compaction?.through ?? 0)).length;
     expect(state.messageEvents.filter((event) => event <= (state.compaction?.through ?? 0))).toHaveLength(before);
   });
 
-  it('has the names and tags that append accepts, and the id of a snapshot with any name', async () => {
+  it('accepts the names and tags that append accepts, and the id of a snapshot with any name', async () => {
     await using sessions = await home().open();
     await using session = begin(sessions);
     const tags = [' a', 'a ', ...Array.from({ length: 100 }, (_, at) => `tag ${at}`)];
@@ -84,7 +84,7 @@ describe('an export that is imported', () => {
     }
   });
 
-  it('names the files that no model can be sent, and keeps them', async () => {
+  it('keeps files that can not be sent to a model, and names them', async () => {
     await using sessions = await home().open();
     const file = { type: 'file', mediaType: 'image/png', data: 'eA==', filename: 'a.png' };
     const good = { type: 'file', mediaType: 'text/plain', data: 'eA==' };
@@ -96,7 +96,7 @@ describe('an export that is imported', () => {
     expect((await sessions.read(await sessions.find(id))).state.messages.at(-1)).toEqual(message);
   });
 
-  it('allows no tool what it was allowed where it came from', async () => {
+  it('revokes the grants in the file', async () => {
     await using sessions = await home().open();
     const allow = { id: 3, ts: 3, type: 'permission', rule: 'command', decision: 'allow' };
     const deny = { id: 4, ts: 3, type: 'permission', rule: 'write', decision: 'deny' };
@@ -107,7 +107,7 @@ describe('an export that is imported', () => {
     ]);
   });
 
-  it('takes no grant from a file that was revoked in a directory it had not been moved to yet', async () => {
+  it('revokes a grant that the file revoked only before a move', async () => {
     await using sessions = await home().open();
     const allow = { id: 2, ts: 3, type: 'permission', rule: 'command', decision: 'allow' };
     const move = { id: 3, ts: 3, type: 'move', directory: '/elsewhere' };
@@ -118,14 +118,14 @@ describe('an export that is imported', () => {
     expect(state).toMatchObject({ directory: '/elsewhere', permissions: [] });
   });
 
-  it('takes no grant from a file by hiding it in a line that another version is said to have kept', async () => {
+  it('revokes a grant hidden in a line of an unknown event', async () => {
     await using sessions = await home().open();
     const kept = (event: object): object => ({ id: 3, ts: 3, type: 'unknown', line: JSON.stringify(event) });
     const allow = { id: 3, ts: 3, type: 'permission', rule: 'command', decision: 'allow', unsandboxed: true };
     for (const hidden of [kept(allow), kept(kept(allow)), kept(kept(kept(allow)))]) {
       const { id, revoked } = await sessions.import(jsonl(header, start, hello, hidden), 'x');
       expect(revoked).toEqual(['command']);
-      // The second reading is of what the first one wrote.
+      // Import the result of the first import again.
       const { id: again } = await sessions.import((await exportOf(sessions, id)).text, 'y');
       for (const which of [id, again]) {
         expect((await sessions.read(await sessions.find(which))).state.permissions).toEqual([]);
@@ -137,7 +137,7 @@ describe('an export that is imported', () => {
     });
   });
 
-  it('keeps what a newer version recorded, fields and all', async () => {
+  it('preserves fields and types of a newer version', async () => {
     await using sessions = await home().open();
     const newer = { id: 3, ts: 3, type: 'dream', of: { electric: 'sheep' } };
     const { id } = await sessions.import(jsonl({ ...header, more: 1 }, start, { ...hello, mood: 'good' }, newer), 'x');
@@ -146,7 +146,7 @@ describe('an export that is imported', () => {
     expect(events).toContainEqual({ ...hello, mood: 'good', id: 3 });
   });
 
-  it('of a snapshot is a session of that name', async () => {
+  it('names the session after the snapshot it was exported from', async () => {
     await using sessions = await home().open();
     await using session = begin(sessions);
     await session.append(user('one'));
@@ -155,7 +155,7 @@ describe('an export that is imported', () => {
     expect(await sessions.find(imported.id)).toMatchObject({ kind: 'session', name: 'fixing' });
   });
 
-  it('counts as gone on with now: what is old is not pruned at once', async () => {
+  it('counts the session as used now, so that an old one is not pruned at once', async () => {
     await using sessions = await home().open();
     const before = Date.now();
     const { id } = await sessions.import(jsonl(header, start, hello), 'x');
@@ -163,7 +163,7 @@ describe('an export that is imported', () => {
     expect(row.updated).toBeGreaterThanOrEqual(before);
   });
 
-  it('leaves the session to go on with where it was', async () => {
+  it('leaves _autosave where it points', async () => {
     await using sessions = await home().open();
     await using session = begin(sessions);
     await session.append(user('one'));
@@ -174,29 +174,29 @@ describe('an export that is imported', () => {
 
 describe('a broken export', () => {
   it.each([
-    ['no line but the first', jsonl(header), 'line 1: the file ends before a session began'],
+    ['only the first line', jsonl(header), 'line 1: the file ends before the session begins'],
     ['a line that is not JSON', `${jsonl(header, start)}{"id":2,\n`, 'line 3: it is not JSON'],
     ['a line that was cut', jsonl(header, start, hello).slice(0, -9), 'line 3: it is not JSON'],
     ['an empty line', jsonl(header, start).concat('\n', jsonl(hello)), 'line 3: it is empty'],
-    ['a line that is no object', jsonl(header, start, 7), 'line 3: it is no object'],
-    ['an id that comes twice', jsonl(header, start, { ...hello, id: 1 }), 'line 3: its id 1 does not rise'],
-    ['ids that fall', jsonl(header, { ...start, id: 9 }, hello), 'line 3: its id 2 does not rise'],
-    ['an id that is none', jsonl(header, { ...start, id: 0 }), 'line 2: no event of coffer: id must be'],
+    ['a line that is not an object', jsonl(header, start, 7), 'line 3: it is not a JSON object'],
+    ['a repeated id', jsonl(header, start, { ...hello, id: 1 }), 'line 3: its id 1 must be above 1'],
+    ['decreasing ids', jsonl(header, { ...start, id: 9 }, hello), 'line 3: its id 2 must be above 9'],
+    ['an invalid id', jsonl(header, { ...start, id: 0 }), 'line 2: it is not a coffer event: id must be'],
     ['a message before it begins', jsonl(header, { ...hello, id: 1 }, { ...start, id: 2 }), 'line 2: a message before'],
     [
-      'a role that is none',
+      'an invalid role',
       jsonl(header, start, { ...hello, message: { role: 'boss', content: '' } }),
-      'line 3: no event of coffer: message.role must be',
+      'line 3: it is not a coffer event: message.role must be',
     ],
     [
       'a name that is too long',
       jsonl(header, start, { id: 2, ts: 2, type: 'name', name: 'x'.repeat(101) }),
-      'line 3: a name has at most',
+      'line 3: a name can have at most',
     ],
     [
-      'a name that drives a terminal',
+      'a name with a terminal escape sequence',
       jsonl(header, start, { id: 2, ts: 2, type: 'name', name: 'a\u001b[2J' }),
-      'line 3: a name can have no control',
+      "line 3: a name can't contain control",
     ],
     [
       'too many tags',
@@ -204,24 +204,24 @@ describe('a broken export', () => {
       'line 3: tags must have at most 2800 bytes',
     ],
     [
-      'values nested too deep',
+      'values nested too deeply',
       jsonl(header, start, { ...hello, x: JSON.parse('['.repeat(1001) + ']'.repeat(1001)) }),
       'line 3: it is nested deeper than 1000',
     ],
     [
-      'brackets without end',
+      'brackets that are never closed',
       `${jsonl(header, start)}${'['.repeat(1_000_000)}\n`,
       'line 3: it is nested deeper than 1000',
     ],
-    ['a time that is none', jsonl(header, { ...start, ts: 9e15 }), 'line 2: no event of coffer: ts must be a time'],
-    ['a version that is none', jsonl({ ...header, coffer: 0 }, start), "line 1: not the first line of coffer's JSONL"],
-    ['the events alone', jsonl(start, hello), 'line 1: its first line is missing'],
+    ['an invalid time', jsonl(header, { ...start, ts: 9e15 }), 'line 2: it is not a coffer event: ts must be a time'],
+    ['an invalid version', jsonl({ ...header, coffer: 0 }, start), "line 1: not the first line of coffer's JSONL"],
+    ['events without a header', jsonl(start, hello), 'line 1: the first line, which describes the session, is missing'],
     ['a JSON array', '[\n{"mapping":{}}\n]\n', 'line 1: a JSON array, such as ChatGPT exports'],
     ['a JSON array in a line', '[{"mapping":{}}]', 'line 1: a JSON array, such as ChatGPT exports'],
     [
       "coffer's JSON",
       JSON.stringify({ uuid: UUID, events: [] }, undefined, 2),
-      "line 1: one JSON object, as coffer's --format json",
+      'line 1: a JSON object from coffer export --format json',
     ],
     [
       'a transcript of Claude Code',
@@ -230,7 +230,7 @@ describe('a broken export', () => {
     ],
     ['something else', jsonl({ hello: 1 }), "line 1: not the first line of coffer's JSONL"],
     ['Markdown', '# hello\n', 'line 1: it is not JSON'],
-  ])('with %s is refused by its line, and nothing is imported', async (_, text, message) => {
+  ])('with %s is rejected with its line number, and nothing is imported', async (_, text, message) => {
     const place = home();
     await using sessions = await place.open();
     const refused = sessions.import(text, 'x');
@@ -239,14 +239,14 @@ describe('a broken export', () => {
     expect(await sessions.list()).toEqual([]);
   });
 
-  it('of a newer version is named so', () => {
+  it('of a newer version is rejected as such', () => {
     expect(() => readImport(jsonl({ ...header, coffer: 2 }))).toThrow(
       expect.objectContaining({ code: 'NEWER_VERSION' }),
     );
   });
 });
 
-describe('whatever is imported', () => {
+describe('any changed export', () => {
   const good = jsonl(
     header,
     start,
@@ -255,7 +255,7 @@ describe('whatever is imported', () => {
     { id: 4, ts: 3, type: 'rewind', to: 2 },
   );
 
-  it('is a session or refused by its line, however it was changed', () => {
+  it('is either imported or rejected', () => {
     const change = fc.tuple(fc.nat(good.length), fc.nat(8), fc.string({ unit: 'binary', maxLength: 8 }));
     fc.assert(
       fc.property(fc.array(change, { minLength: 1, maxLength: 3 }), (changes) => {
@@ -272,7 +272,7 @@ describe('whatever is imported', () => {
 });
 
 describe('renumber', () => {
-  it('lets what refers to an event refer to the same one, or to the last before what is lost', () => {
+  it('keeps references to the same event, or moves them to the last one before a lost event', () => {
     const events = [
       { id: 3, ts: 1, type: 'begin', uuid: UUID, directory: '/' },
       { type: 'begin', uuid: UUID, directory: '/' },

@@ -4,7 +4,7 @@ import type { Event, NewEvent } from '../../../src/session/event/event.ts';
 import { renumber } from '../../../src/session/import/renumber.ts';
 
 describe('renumber', () => {
-  it('lets what refers to an event refer to the same one, or to the last before it', () => {
+  it('keeps references to the same event, or moves them to the last one before it', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.integer({ min: 1, max: 5 }), fc.nat(60), fc.boolean())), (steps) => {
         const events: (Event | NewEvent)[] = [];
