@@ -54,7 +54,7 @@ describe('a conflicting copy', () => {
       const path = join(place.data, 'sessions', name);
       writeFileSync(path, there, { mode: 0o600 });
       try {
-        const line = `${name} is a conflicting copy of _autosave, 2 messages that _autosave does not have; coffer salvage `;
+        const line = `${name} is a conflicting copy of _autosave, with 2 messages missing from _autosave; coffer salvage `;
         const listed = await place.run(['sessions']);
         expect(listed).toMatchObject({ code: 0, stderr: expect.stringContaining(line) });
         expect(listed.stdout).toContain('saved sessions (1):');
@@ -109,11 +109,11 @@ describe('a conflicting copy', () => {
       return [listed.stderr, checked];
     };
     const [same, well] = await told(here);
-    expect(same).toContain('without a message that _autosave does not have; remove it by hand');
+    expect(same).toContain('without messages missing from _autosave; remove it by hand');
     expect(well).toMatchObject({ code: 0, stdout: expect.stringContaining('is a conflicting copy of _autosave') });
     const damaged = Buffer.from(there);
     damaged[200]! ^= 1;
-    expect((await told(damaged))[0]).toMatch(/is a conflicting copy of _autosave, and can't be opened: /);
+    expect((await told(damaged))[0]).toMatch(/is a conflicting copy of _autosave that can't be opened: /);
     const other = Buffer.from(there);
     other[20]! ^= 1;
     const [foreign, unwell] = await told(other);

@@ -184,9 +184,7 @@ describe('git that is five seconds slow', () => {
     slowGit(place, place.project);
     const refused = await place.run([...CHAT, '-c', '-p', 'x']);
     expect(refused).toMatchObject({ code: 1, stdout: '' });
-    expect(refused.stderr).toMatch(
-      /^coffer: git has not answered in .*project within 14 s, so its project is not known; /,
-    );
+    expect(refused.stderr).toMatch(/^coffer: git did not answer in .*project within 14 s, so its project is unknown; /);
     const begun = await place.run([...CHAT, '-p', 'anew']);
     expect(begun).toMatchObject({ code: 0, stdout: 'echo: anew\n' });
     expect(await place.sessionFiles()).toHaveLength(2);

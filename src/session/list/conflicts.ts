@@ -5,17 +5,20 @@ import { gatherEvents } from '../event/decoding.ts';
 import { type Event, isKnown } from '../event/event.ts';
 import type { Row } from './row.ts';
 
-/** A copy of a session that a sync program left under another name, and what is in it. */
+/** A conflicting copy: a session file that a sync program left under another name. */
 export interface Conflict extends Conflicting {
-  /** What it is a copy of; undefined if that is not in the vault. */
+  /** The session it is a copy of; undefined if that isn't in the vault. */
   readonly of: Row | undefined;
-  /** How many messages of it that session does not have; undefined if either can't be read. */
+  /** Number of its messages that the session lacks; undefined if either can't be read. */
   readonly more: number | undefined;
-  /** Why it can't be read. */
+  /** The error of reading it, if it can't be read. */
   readonly unreadable: CofferError | undefined;
 }
 
-/** Reads the copies that the last list found, and compares each with its session among `rows`. Throws `KEY_*`. */
+/**
+ * Reads the conflicting copies that the last list found, and compares each with its session in
+ * `rows`. Throws `KEY_*`.
+ */
 export async function readConflicts(vault: Vault, rows: readonly Row[]): Promise<Conflict[]> {
   if (vault.conflicting.length === 0) return [];
   const keys = await vault.unlock();
@@ -29,26 +32,29 @@ export async function readConflicts(vault: Vault, rows: readonly Row[]): Promise
   return conflicts;
 }
 
-/** Says what a copy is of, what is in it, and what to do. */
+/**
+ * Describes a conflicting copy in one line: its session, what it has that the session lacks, and
+ * what to do. `quoted` is the copy's name, quoted for a shell.
+ */
 export function describeConflict({ name, fileId, of, more, unreadable }: Conflict, quoted: string): string {
   const session = of?.label === '_autosave' ? '_autosave' : (of?.id ?? fileId);
   const what = `${name} is a conflicting copy of ${session}`;
-  if (unreadable !== undefined) return `${what}, and can't be opened: ${unreadable.reason}`;
-  const salvage = `coffer salvage ${quoted} brings it in as a fork`;
+  if (unreadable !== undefined) return `${what} that can't be opened: ${unreadable.reason}`;
+  const salvage = `coffer salvage ${quoted} imports it as a fork`;
   if (of === undefined) return `${what}, which is not in the vault; ${salvage}`;
   if (more === undefined) return `${what}, which can't be opened; ${salvage}`;
-  if (more === 0) return `${what}, without a message that ${session} does not have; remove it by hand`;
-  return `${what}, ${more === 1 ? '1 message' : `${more} messages`} that ${session} does not have; ${salvage}`;
+  if (more === 0) return `${what}, without messages missing from ${session}; remove it by hand`;
+  return `${what}, with ${more === 1 ? '1 message' : `${more} messages`} missing from ${session}; ${salvage}`;
 }
 
-/** Returns the error to report for a copy, or undefined if the vault has everything that is in it. */
+/** Returns the error to report for a copy; undefined if the vault has all of its messages. */
 export function conflictProblem(conflict: Conflict, quoted: string): CofferError | undefined {
   return conflict.more === 0 ? undefined : new CofferError('FAILED', describeConflict(conflict, quoted));
 }
 
 type OnLinesReader = Parameters<typeof gatherEvents>[1];
 
-/** Returns the messages in a file in a form to compare, or the error of reading them. */
+/** Returns the messages in a file in comparable form, or the error of reading them. */
 async function messagesIn(what: string, read: OnLinesReader): Promise<string[] | CofferError> {
   try {
     const { events } = await gatherEvents(what, read);
@@ -59,7 +65,7 @@ async function messagesIn(what: string, read: OnLinesReader): Promise<string[] |
   }
 }
 
-/** Leaves out the id: two machines give the same one to different events. */
+/** Omits the id: two machines assign the same id to different events. */
 function messageOf(event: Event): string[] {
   if (!isKnown(event) || event.type !== 'message') return [];
   const { ts, message } = event;

@@ -3,7 +3,10 @@ import { isKnown } from '../event/event.ts';
 import type { Sessions } from '../sessions.ts';
 import type { Row } from './row.ts';
 
-/** Finds the rows that hold words of `rows` besides themselves: snapshots of them, and conversations that went on from those. */
+/**
+ * Finds the other rows that contain text of `rows`: their snapshots, and the sessions that continue
+ * from either. Skips files that can't be read.
+ */
 export async function copiesOf(
   sessions: Pick<Sessions, 'read'>,
   rows: readonly Row[],
@@ -20,8 +23,9 @@ export async function copiesOf(
 }
 
 /**
- * The conversations whose events a file holds: each began once. One that went on from nothing holds its own alone, which the list tells;
- * the others are few, and opened. Of a file that can't be read nothing is known.
+ * Returns the UUIDs of the conversations whose events a file holds; each has one `begin` event. A
+ * session without a parent holds only its own, as its row tells. The others are few and are opened.
+ * Returns none for a file that can't be read.
  */
 async function originsOf(sessions: Pick<Sessions, 'read'>, row: Row): Promise<readonly string[]> {
   if (row.unreadable !== undefined) return [];

@@ -3,25 +3,26 @@ import { isOf, type Surroundings } from '../project/project.ts';
 import { folded } from '../search/texts.ts';
 import type { Row } from './row.ts';
 
-/** Which rows of a list are asked for; what is not given does not matter. */
+/** A filter for the list. Omitted fields match every row. */
 export interface Filter {
   readonly statuses?: ReadonlySet<Row['status']> | undefined;
-  /** The conversation went on then or later: milliseconds since 1970. */
+  /** Earliest time of the last activity, in milliseconds since 1970. */
   readonly since?: number | undefined;
-  /** Of this directory, or of this project where it was before. */
+  /** Directory of the session, or its project if the session's own directory is gone. */
   readonly here?: Surroundings | undefined;
-  /** A part of the name, the title, the id or a tag, in any case. */
+  /** Substring of the name, title, id or a tag, ignoring case. */
   readonly text?: string | undefined;
-  /** Archived ones too. */
+  /** Includes archived rows. */
   readonly archived?: boolean | undefined;
 }
 
-/** Every status that a row can have. */
+/** All statuses of a row. */
 const STATUSES: readonly Row['status'][] = ['running', 'completed', 'cancelled', 'failed', 'interrupted'];
 
 /**
- * Gives the rows that fit, with the numbers they have, and how many more would if archived ones were asked for. Of a file that
- * can't be read nothing is known: it fits only where nothing but archived ones is left out.
+ * Returns the matching rows, with unchanged numbers, and the number of matching archived rows that
+ * were left out. A file that can't be read matches only if no other filter is set, because nothing
+ * is known of it.
  */
 export function filterRows(rows: readonly Row[], filter: Filter): { rows: Row[]; archived: number } {
   const text = filter.text === undefined ? undefined : folded(filter.text);
@@ -32,7 +33,7 @@ export function filterRows(rows: readonly Row[], filter: Filter): { rows: Row[];
   return { rows: shown, archived: fitting.length - shown.length };
 }
 
-/** The text of the filter is folded already. */
+/** Expects the text of the filter to be folded. */
 function fits(row: Row, { statuses, since, here, text }: Filter): boolean {
   const isAsked = statuses !== undefined || since !== undefined || here !== undefined || text !== undefined;
   if (row.unreadable !== undefined) return !isAsked;
@@ -46,7 +47,7 @@ function isNamed({ name, title, id, tags = [] }: Row, wanted: string): boolean {
   return [name, title, id, ...tags].some((words) => words !== undefined && folded(words).includes(wanted));
 }
 
-/** Reads statuses with commas between them; a session that was interrupted has failed. Throws `USAGE`. */
+/** Parses a comma-separated list of statuses. `failed` includes `interrupted`. Throws `USAGE`. */
 export function parseStatuses(text: string): ReadonlySet<Row['status']> {
   const wanted = new Set<Row['status']>();
   for (const word of text.split(',').map((part) => part.trim())) {
@@ -55,7 +56,7 @@ export function parseStatuses(text: string): ReadonlySet<Row['status']> {
       const what = word === '' ? 'nothing' : JSON.stringify(word);
       throw new CofferError(
         'USAGE',
-        `--status takes ${STATUSES.join(', ')}, or several with commas between, not ${what}`,
+        `--status takes ${STATUSES.join(', ')}, or several separated by commas, not ${what}`,
       );
     }
     wanted.add(status);
@@ -64,14 +65,20 @@ export function parseStatuses(text: string): ReadonlySet<Row['status']> {
   return wanted;
 }
 
-/** Reads a number of hours and gives when they began. Throws `USAGE`. */
+/**
+ * Parses a number of hours and returns the time that many hours before `now`, in milliseconds since
+ * 1970. Throws `USAGE`.
+ */
 export function parseSinceHours(text: string, now: number = Date.now()): number {
   const hours = /^(\d+\.?\d*|\.\d+)$/.test(text.trim()) ? Number(text) : Number.NaN;
   if (hours > 0 && Number.isFinite(hours)) return now - hours * 3_600_000;
-  throw new CofferError('USAGE', `--since-hours takes a number above 0, as 24 or 0.5, not ${JSON.stringify(text)}`);
+  throw new CofferError(
+    'USAGE',
+    `--since-hours takes a number above 0, such as 24 or 0.5, not ${JSON.stringify(text)}`,
+  );
 }
 
-/** Reads a whole number from 1 on; `option` is what it was given to. Throws `USAGE`. */
+/** Parses a whole number of at least 1. The error names `option`. Throws `USAGE`. */
 export function parseCount(option: string, text: string): number {
   const count = /^\d+$/.test(text.trim()) ? Number(text) : 0;
   if (count > 0 && Number.isSafeInteger(count)) return count;

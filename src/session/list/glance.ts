@@ -2,7 +2,10 @@ import { isCofferError } from '../../errors.ts';
 import { type GlanceOptions, glance } from '../../vault/keys/glance.ts';
 import { decodeSummary, type Summary } from './summary.ts';
 
-/** Lists the sessions and snapshots that can be seen without asking anybody and without leaving a trace, as {@link glance} says; newest first. */
+/**
+ * Lists the sessions and snapshots that can be read without asking the user and without leaving a
+ * trace, newest first; see {@link glance}.
+ */
 export async function glanceSessions(options: GlanceOptions): Promise<Summary[]> {
   const heads = await glance(options);
   return heads.flatMap(({ summary }) => {
@@ -10,7 +13,7 @@ export async function glanceSessions(options: GlanceOptions): Promise<Summary[]>
       return [decodeSummary(summary)];
     } catch (error) {
       if (!isCofferError(error)) throw error;
-      return []; // one that can't be read has no words to offer
+      return []; // nothing to complete from an unreadable session
     }
   });
 }

@@ -6,35 +6,38 @@ import type { State } from '../state.ts';
 import type { Row } from './row.ts';
 import { addUsed, ownPart, type Used, unused, usedByModel } from './usage.ts';
 
-/** A session that goes on from this one; without a row it is gone. */
+/** A session that continues from this one. Its row is undefined if it was deleted. */
 export interface Child {
   readonly uuid: string;
   readonly reason: string;
   readonly row: Row | undefined;
 }
 
-/** All there is to say about a session. */
+/** Details of a session, as shown by `coffer status`. */
 export interface Info {
-  /** As the list has it; undefined before its first save. */
+  /** Its row in the list; undefined before its first save. */
   readonly row: Row | undefined;
   readonly state: State;
-  /** What its own requests took, by model, the first used first. */
+  /** Usage of its own requests by model, in the order of first use. */
   readonly models: readonly { readonly model: string; readonly used: Used }[];
   readonly total: Used;
-  /** The session or snapshot it goes on from, where that is still there. */
+  /** The session or snapshot it continues from, if that still exists. */
   readonly parent: Row | undefined;
   readonly children: readonly Child[];
-  /** Bytes on the disk. */
+  /** Size of its file in bytes; undefined if there is none. */
   readonly size: number | undefined;
 }
 
-/** Reads all there is to say about a session. Throws what {@link Sessions.read} throws. */
+/** Reads a session and returns its details. Throws what {@link Sessions.read} throws. */
 export async function readInfo(sessions: Sessions, row: Row, rows: readonly Row[]): Promise<Info> {
   const { events, state, row: now } = await sessions.read(row);
   return infoOf(sessions, { row: now, state, events }, rows);
 }
 
-/** Says all there is to say about a session that is at hand, saved or not; `rows` is the list it may be in. */
+/**
+ * Returns the details of a session in memory, saved or not. Its parent and children are looked up
+ * in `rows`.
+ */
 export function infoOf(
   { directory }: Pick<Sessions, 'directory'>,
   { row, state, events }: { row: Row | undefined; state: State; events: readonly Event[] },
@@ -54,7 +57,10 @@ export function infoOf(
   };
 }
 
-/** Those that its record names, and those that name it: a copy of a vault may have the one and not the other. */
+/**
+ * Collects the children that its events name and the rows that name it as parent: a copy of a vault
+ * may have one without the other.
+ */
 function childrenOf(uuid: string, events: readonly Event[], rows: readonly Row[]): Child[] {
   const children = new Map<string, Child>();
   for (const event of ownPart(events)) {
@@ -63,7 +69,7 @@ function childrenOf(uuid: string, events: readonly Event[], rows: readonly Row[]
     children.set(event.uuid, { uuid: event.uuid, reason: event.reason, row });
   }
   for (const row of rows) {
-    // A snapshot has the parent of what it was taken of.
+    // A snapshot has the same parent as the session it was taken of.
     if (row.kind !== 'session' || row.parent?.uuid !== uuid) continue;
     children.set(row.uuid, { uuid: row.uuid, reason: row.parent.reason, row });
   }

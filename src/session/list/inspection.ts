@@ -4,7 +4,10 @@ import type { Vault } from '../../vault/vault.ts';
 import { type Conflict, readConflicts } from './conflicts.ts';
 import { type Row, toRows } from './row.ts';
 
-/** Looks at a vault from outside, and at its files if the key can be had: every one is opened. Changes nothing. */
+/**
+ * Inspects a vault without changing anything. If the key is available, every file is opened;
+ * otherwise `rows` and `conflicts` are empty.
+ */
 export async function inspectVault(
   vault: Vault,
 ): Promise<VaultInspection & { rows: readonly Row[]; conflicts: readonly Conflict[] }> {

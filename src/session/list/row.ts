@@ -6,28 +6,40 @@ import type { Status } from '../event/event.ts';
 import { emptyState } from '../state.ts';
 import { type Summary, summarize } from './summary.ts';
 
-/** One line of the list: a session, a snapshot, or a file that can't be read (then `unreadable` says why). */
+/** One row of the list: a session, a snapshot, or a file that can't be read. */
 export interface Row extends Omit<Summary, 'status'> {
-  /** `interrupted`: it was running, and the process that held it is gone. */
+  /** `interrupted` if it was running and the process that held it is gone. */
   readonly status: Status | 'interrupted';
-  /** Its place in the order used everywhere: `_autosave` first, readable or not, then newest first; other unreadable ones last. */
+  /**
+   * Position in the list, from 1: `_autosave` first, readable or not, then the newest first, then
+   * other unreadable files.
+   */
   readonly number: number;
+  /** Name of its sealed file, 32 hex digits. */
   readonly fileId: string;
-  /** `_autosave`, or the id; of one that can't be read, the file id. */
+  /** `_autosave`, or else the id, or else the file id of an unreadable file. */
   readonly label: string;
+  /** Whether `_autosave` points at it. */
   readonly autosave: boolean;
   /** The process that has it open for writing. */
   readonly held?: Holder | undefined;
+  /** Why it can't be read; undefined if it can. */
   readonly unreadable?: CofferError | undefined;
-  /** The state of its file when it was listed; not of one that can't be read. */
+  /** File state when it was listed; undefined if unreadable. */
   readonly state?: FileState | undefined;
-  /** Its last step was torn by a crash; the steps before are good. */
+  /** The step lost to a torn write, as a sentence, if any. The earlier steps are intact. */
   readonly torn?: string | undefined;
-  /** It is not as coffer saw it last: what was seen and what is there. It is resumed only by who accepts that. */
+  /**
+   * How it differs from what coffer last saw, as a sentence; undefined if it doesn't. It is resumed
+   * only with `acceptOlder`.
+   */
   readonly rolledBack?: string | undefined;
 }
 
-/** Puts what the vault lists into rows, in the order used everywhere; `autosave` is the file that `_autosave` points at. */
+/**
+ * Converts listed files to numbered rows in list order. `autosave` is the id of the file that
+ * `_autosave` points at.
+ */
 export function toRows(listed: readonly Listed[], autosave: string | undefined): Row[] {
   const rows = listed.map((entry) => ({ changed: entry.changed, row: toRow(entry, entry.fileId === autosave) }));
   rows.sort((a, b) => byOrder(a.row, b.row) || b.changed - a.changed);
@@ -37,12 +49,12 @@ export function toRows(listed: readonly Listed[], autosave: string | undefined):
   });
 }
 
-/** Puts what a crash cost into words. */
+/** Describes the step lost to a torn write. */
 export function describeTorn(torn: Torn): string {
-  return `step ${torn.frame} of its file was cut off by a crash and is lost; the steps before it are all there`;
+  return `step ${torn.frame} of its file was cut off by a crash and is lost; all earlier steps are intact`;
 }
 
-/** A row that waits for its number. */
+/** A row whose number is not assigned yet. */
 type Unnumbered = { -readonly [Field in keyof Row]: Row[Field] };
 
 function toRow(listed: Listed, autosave: boolean): Unnumbered {
@@ -60,7 +72,7 @@ function toRow(listed: Listed, autosave: boolean): Unnumbered {
   };
 }
 
-/** A snapshot does not run, and neither does a session that no process holds. */
+/** Maps `running` to `completed` for a snapshot and to `interrupted` if no process holds it. */
 function statusOf({ kind, status }: Summary, held: Holder | undefined): Row['status'] {
   if (status !== 'running' || held !== undefined) return status;
   return kind === 'snapshot' ? 'completed' : 'interrupted';
@@ -77,7 +89,7 @@ function unreadableRow(
   return { ...unknown, ...common, label: common.autosave ? '_autosave' : fileId, unreadable };
 }
 
-/** Two snapshots of the same moment are told apart by when their files were written. */
+/** Orders rows. Ties, such as snapshots of the same moment, are ordered by file time. */
 function byOrder(a: Row, b: Row): number {
   if (a.autosave !== b.autosave) return a.autosave ? -1 : 1;
   if (a.unreadable || b.unreadable) return Number(a.unreadable !== undefined) - Number(b.unreadable !== undefined);

@@ -1,24 +1,24 @@
 import { CofferError } from '../../errors.ts';
 import type { Row } from './row.ts';
 
-/** From so many characters on a prefix of a UUID counts: a number that is no row must not hit one by chance. */
+/** Minimum length of a UUID prefix, so that a wrong row number doesn't match one by chance. */
 const UUID_PREFIX = 4;
 
-/** How many candidates an ambiguous prefix names. */
+/** Maximum candidates named in an error. */
 const CANDIDATES = 5;
 
 /**
- * Finds the row that `which` means: a row number, `last`, `_autosave`, an id, a name, or a unique prefix of
- * an id or a UUID. `last` is what {@link lastSession} finds. Digits are a row if that row exists, else, from four digits on, a prefix: a wrong row number does not
- * mean the one session there is. `shown` is the list that the person last saw, whose numbers count; `rows` is what there
- * is now.
- * Throws `SESSION_NOT_FOUND`, and `SESSION_AMBIGUOUS` with the candidates.
+ * Finds the row that `which` refers to: a row number, `last` (see {@link lastSession}),
+ * `_autosave`, an id, a name, or a unique prefix of an id or UUID. Digits are a row number if that
+ * row exists, otherwise a prefix if there are at least four: a wrong row number must not match the
+ * only session. Row numbers refer to `shown`, the list the user last saw (default: `rows`, the
+ * current list). Throws `SESSION_NOT_FOUND`, and `SESSION_AMBIGUOUS` with the candidates.
  */
 export function selectRow(which: string, rows: readonly Row[], shown: readonly Row[] = rows): Row {
   const wanted = which.trim();
   if (wanted === '') {
-    throw new CofferError('SESSION_NOT_FOUND', 'no session without a name', {
-      advice: '/sessions or coffer sessions lists what there is',
+    throw new CofferError('SESSION_NOT_FOUND', 'no session given', {
+      advice: '/sessions or coffer sessions lists all sessions',
     });
   }
   const byNumber = /^\d+$/.test(wanted) ? shown.find((row) => row.number === Number(wanted)) : undefined;
@@ -39,7 +39,7 @@ export function selectRow(which: string, rows: readonly Row[], shown: readonly R
     throw new CofferError('SESSION_AMBIGUOUS', `${wanted} could be any of ${candidates.length}: ${names.join(', ')}`);
   }
   throw new CofferError('SESSION_NOT_FOUND', `no session ${wanted}`, {
-    advice: '/sessions or coffer sessions lists what there is',
+    advice: '/sessions or coffer sessions lists all sessions',
   });
 }
 
@@ -48,9 +48,10 @@ function isUuidPrefix(uuid: string, wanted: string): boolean {
 }
 
 /**
- * The session to go on with: the one used last that no process holds. Snapshots are asked for by name. That is the newest, but for a clock
- * that went wrong: `_autosave` points to the session begun or resumed last, so another one that was begun after its last step, or
- * is dated later than `now`, was used before it.
+ * Returns the session to resume by default: the one used last that no process holds. Never returns
+ * a snapshot. This is the newest session unless the clock was wrong: `_autosave` points at the
+ * session begun or resumed last, so another session that was begun after the last step of that one,
+ * or is dated later than `now`, must have been used before it.
  */
 export function lastSession(rows: readonly Row[], now: number = Date.now()): Row | undefined {
   const free = rows.filter((row) => row.kind === 'session' && row.held === undefined && row.unreadable === undefined);
@@ -60,12 +61,12 @@ export function lastSession(rows: readonly Row[], now: number = Date.now()): Row
   return dated.begun > pointed.updated || dated.updated > now ? pointed : dated;
 }
 
-/** The row as it is now, of a number that was shown before. */
+/** Returns the current row for one that was shown before. */
 function present(row: Row, rows: readonly Row[], wanted: string): Row {
   const now = rows.find((candidate) => candidate.fileId === row.fileId);
   if (now) return now;
-  throw new CofferError('SESSION_NOT_FOUND', `session ${wanted} of the list, ${row.id}, is gone`, {
-    advice: 'list them again',
+  throw new CofferError('SESSION_NOT_FOUND', `session ${wanted} of the list, ${row.id}, no longer exists`, {
+    advice: 'list the sessions again',
   });
 }
 
@@ -73,7 +74,7 @@ function newest(rows: readonly Row[]): Row {
   return rows.reduce((latest, row) => (row.updated > latest.updated ? row : latest));
 }
 
-/** The names that match, and where none does the prefixes. */
+/** Prefers matching names to matching prefixes. */
 function unique(named: Row[], prefixed: Row[]): Row[] {
   return named.length > 0 ? named : prefixed;
 }

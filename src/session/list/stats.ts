@@ -7,43 +7,51 @@ import type { Sessions } from '../sessions.ts';
 import type { Row } from './row.ts';
 import { addUsage, addUsed, ownPart, type Used, unused, usedByModel } from './usage.ts';
 
-/** What the sessions of a vault are and took. A fork's copy of its parent counts with the parent, a snapshot with its session. */
+/**
+ * Statistics of a vault's sessions. Events that a fork inherited count for the parent, those of a
+ * snapshot for its session.
+ */
 export interface Stats {
   readonly sessions: number;
   readonly snapshots: number;
-  /** Files that could not be read: nothing in them is counted. */
+  /** Sessions that could not be read, and whose contents are not counted. */
   readonly unreadable: number;
-  /** Messages of user and assistant, prompts answered to their end, calls of tools. */
+  /** Number of user and assistant messages. */
   readonly messages: number;
+  /** Number of completely answered prompts. */
   readonly tasks: number;
   readonly toolCalls: number;
   readonly total: Used;
-  /** The one that took most tokens first. */
+  /** Usage by model, the most tokens first. */
   readonly models: readonly { readonly model: string; readonly used: Used }[];
-  /** Days on which something was said, in order, as `2025-07-04` in local time. */
+  /** Days with messages or usage, in order. */
   readonly days: readonly Day[];
-  /** The whole vault's directory on the disk. */
+  /** Number and total size of all files in the vault's directory. */
   readonly files: number;
   readonly bytes: number;
 }
 
-/** What was said and used on one day. */
+/** Messages and usage of one day. */
 export interface Day {
+  /** `2025-07-04`, in local time. */
   readonly date: string;
   readonly messages: number;
   readonly used: Used;
 }
 
-/** What to count, and who hears of it. */
+/** Options of {@link statsOf}. */
 export interface StatsOptions {
-  /** How many days back `days` goes, today included. */
+  /** Number of days in {@link Stats.days}, including today. */
   readonly days: number;
+  /** Milliseconds since 1970. Default: the current time. */
   readonly now?: number | undefined;
+  /** Called before each session is read. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  /** Called for each session that can't be read. */
   readonly onUnreadable?: ((row: Row, error: CofferError) => void) | undefined;
 }
 
-/** Counts what the sessions of a vault took, one of them in memory at a time. */
+/** Computes statistics of a vault's sessions, with one session in memory at a time. */
 export async function statsOf(sessions: Sessions, rows: readonly Row[], options: StatsOptions): Promise<Stats> {
   const count = new Count(firstDay(options.now ?? Date.now(), options.days));
   const own = rows.filter(({ kind }) => kind === 'session');
@@ -61,7 +69,7 @@ export async function statsOf(sessions: Sessions, rows: readonly Row[], options:
       unreadable++;
       options.onUnreadable?.(row, error);
     }
-    await setImmediate(); // reading is synchronous: signals get in between
+    await setImmediate(); // reading is synchronous: let signals in
   }
   return {
     sessions: own.length - unreadable,
@@ -80,7 +88,7 @@ class Count {
   readonly #models = new Map<string, Used>();
   readonly #days = new Map<string, Day>();
 
-  /** `since` is the first day of interest. */
+  /** `since` is the first day to count. */
   constructor(since: string) {
     this.#since = since;
   }
@@ -120,14 +128,14 @@ function tokensOf({ inputTokens, outputTokens }: Used): number {
   return (inputTokens ?? 0) + (outputTokens ?? 0);
 }
 
-/** By the calendar: a day with a change of clocks is a day. */
+/** Counts calendar days, so that a day on which the clocks change is one day. */
 function firstDay(now: number, days: number): string {
   const at = new Date(now);
   at.setDate(at.getDate() - (days - 1));
   return dateOf(at);
 }
 
-/** Never the date of another zone. */
+/** Formats a date in local time. */
 function dateOf(at: Date): string {
   const two = (value: number): string => String(value).padStart(2, '0');
   return `${String(at.getFullYear()).padStart(4, '0')}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;

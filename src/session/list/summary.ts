@@ -4,18 +4,18 @@ import type { State } from '../state.ts';
 export { decodeSummary, type Summary };
 
 /*
- * How many bytes of JSON each text of a summary takes at most, so that all of it fits a frame's first chunk (`MAX_SUMMARY`) whatever a
- * session says of itself. Names, tags and ids that coffer gives are shorter.
+ * Maximum JSON bytes of each text in a summary, so that any summary fits into a frame's first chunk
+ * (`MAX_SUMMARY`). Names, tags and ids that coffer assigns are shorter.
  */
 const PATH_LIMIT = 1024;
 const TEXT_LIMIT = 512;
 const PARENT_LIMIT = 256;
 const TAGS_LIMIT = 2800;
 
-/** The most bytes that one unit of a text takes as JSON: `\u0000`. */
+/** Maximum JSON bytes of one UTF-16 unit: `\u0000`. */
 const LONGEST = 6;
 
-/** Derives a summary from a state. */
+/** Derives a summary from a state. Clips texts that are too long. */
 export function summarize(state: State, of: Pick<Summary, 'kind' | 'id' | 'uuid' | 'name'>): Summary {
   const { project, parent } = state;
   return {
@@ -55,20 +55,21 @@ export function summarize(state: State, of: Pick<Summary, 'kind' | 'id' | 'uuid'
   };
 }
 
-/** What the user said when the AGENTS.md of the directory was offered. */
+/** Returns the user's answer when the directory's AGENTS.md was offered; undefined if it wasn't. */
 function agentsOf({ instructions }: State): Summary['agents'] {
   const offered = instructions.find((one) => one.source === 'agents' && one.offered === true);
   return offered && (offered.text === '' ? 'declined' : 'used');
 }
 
-/** Writes a summary as the JSON that is sealed. */
+/** Encodes a summary as the JSON that is sealed. */
 export function encodeSummary(summary: Summary): Buffer {
   return Buffer.from(JSON.stringify(summary));
 }
 
-/** As many tags as fit, from the first on. */
+/** Returns as many tags as fit, starting with the first. */
 function firstTags(tags: readonly string[]): readonly string[] {
-  const fitting = tags.slice(0, TAGS_LIMIT / 3).map((tag) => clip(tag, TEXT_LIMIT)); // each takes 3 bytes at least
+  // Each tag takes at least 3 bytes.
+  const fitting = tags.slice(0, TAGS_LIMIT / 3).map((tag) => clip(tag, TEXT_LIMIT));
   while (jsonLength(fitting) > TAGS_LIMIT) fitting.pop();
   return fitting;
 }

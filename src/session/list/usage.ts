@@ -1,20 +1,23 @@
 import { type Event, isKnown, type KnownEvent, type Usage } from '../event/event.ts';
 
-/** What requests to a model took. Sums are of what is known; null is "nothing of it is known", never 0. */
+/**
+ * Total usage of requests to a model. Sums include known values; null if none is known, never 0.
+ */
 export interface Used {
   readonly requests: number;
   readonly inputTokens: number | null;
-  /** Input tokens that came from the provider's cache. */
+  /** Input tokens read from the provider's cache. */
   readonly cachedTokens: number | null;
   readonly outputTokens: number | null;
   /** US dollars. */
   readonly cost: number | null;
-  /** Of how many requests the tokens are not known, and the cost. */
+  /** Number of requests with unknown tokens. */
   readonly unknownTokens: number;
+  /** Number of requests with unknown cost. */
   readonly unknownCost: number;
 }
 
-/** Nothing used yet. */
+/** Usage of no requests. */
 export const unused: Used = {
   requests: 0,
   inputTokens: null,
@@ -25,7 +28,7 @@ export const unused: Used = {
   unknownCost: 0,
 };
 
-/** Adds one request to what was used. */
+/** Adds the usage of one request. */
 export function addUsage(used: Used, { inputTokens, cachedTokens, outputTokens, cost }: Usage): Used {
   return {
     requests: used.requests + 1,
@@ -38,7 +41,7 @@ export function addUsage(used: Used, { inputTokens, cachedTokens, outputTokens, 
   };
 }
 
-/** Adds what was used to what was used before. */
+/** Adds two totals. */
 export function addUsed(before: Used, more: Used): Used {
   return {
     requests: before.requests + more.requests,
@@ -51,7 +54,7 @@ export function addUsed(before: Used, more: Used): Used {
   };
 }
 
-/** Sums up by model what events say was used. */
+/** Sums the usage in events by model. */
 export function usedByModel(events: Iterable<Event>): Map<string, Used> {
   const models = new Map<string, Used>();
   for (const event of events) {
@@ -61,7 +64,7 @@ export function usedByModel(events: Iterable<Event>): Map<string, Used> {
   return models;
 }
 
-/** The events of a session itself: what stands before its `begin` is a copy of what another one did. */
+/** Returns the session's own known events: those before its last `begin` are the parent's. */
 export function ownPart(events: readonly Event[]): KnownEvent[] {
   const begun = events.findLastIndex((event) => isKnown(event) && event.type === 'begin');
   return events.slice(Math.max(0, begun)).filter(isKnown);

@@ -1,27 +1,27 @@
 import { closeSync, constants, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 
-/** The repository a directory lies in, found by looking at files alone. */
+/** The git repository that contains a directory, found by reading files only. */
 export interface GitDirectory {
-  /** The directory with `.git` in it. */
+  /** The directory that contains `.git`. */
   readonly top: string;
-  /** What `.git` is or points to: HEAD is there. */
+  /** The directory that `.git` is or points to; it contains HEAD. */
   readonly path: string;
-  /** What HEAD names, `refs/heads/main` for example; undefined if it is a commit. */
+  /** The ref that HEAD names, such as `refs/heads/main`; undefined if HEAD is a commit. */
   readonly ref: string | undefined;
   /** Whether `top` is a linked work tree. */
   readonly isLinked: boolean;
 }
 
-/** The longest `.git`, `HEAD` or `commondir` file that is read, in bytes. */
+/** Maximum size of a `.git`, `HEAD` or `commondir` file, in bytes. */
 const LONGEST = 4096;
 
-/** The largest file that git is allowed to read whole, in bytes. `packed-refs` has 60 bytes a branch. */
+/** Maximum size of a file that git may read whole, in bytes. `packed-refs` has 60 per branch. */
 const LARGEST = 64 * 1024 * 1024;
 
 /**
- * Finds the repository at or above a directory. A `.git` or HEAD that is a pipe, a device or unusually long is ignored: the directory
- * may come from a stranger, and reading it must not block.
+ * Finds the repository at or above a directory. Ignores a `.git` or HEAD that is a pipe, a device
+ * or unusually long: the directory may come from a stranger, and reading it must not block.
  */
 export function gitDirectoryOf(directory: string): GitDirectory | undefined {
   for (let top = resolve(directory); ; top = dirname(top)) {
@@ -33,8 +33,8 @@ export function gitDirectoryOf(directory: string): GitDirectory | undefined {
 }
 
 /**
- * Tells whether the files that git opens first in a repository are regular and of a sensible size. A pipe or a device there would block
- * git, or never end.
+ * Tells whether the files that git opens first in a repository are regular and of a sensible size.
+ * A pipe or device there would block git or never end.
  */
 export function isReadable({ path, ref = 'HEAD' }: GitDirectory): boolean {
   const common = resolve(path, readSmall(join(path, 'commondir'))?.trim() ?? '.');
@@ -48,7 +48,7 @@ export function branchOf(repository: GitDirectory | undefined): string | undefin
   return /^refs\/heads\/(.+)$/.exec(repository?.ref ?? '')?.[1];
 }
 
-/** `.git` as a directory, or where it points as a file, in a linked work tree and a submodule. */
+/** Resolves `.git`: a directory, or in a linked work tree or submodule a file with its path. */
 function targetOf(top: string): Pick<GitDirectory, 'path' | 'isLinked'> | undefined {
   const path = join(top, '.git');
   if (statOf(path)?.isDirectory()) return { path, isLinked: false };
@@ -58,7 +58,10 @@ function targetOf(top: string): Pick<GitDirectory, 'path' | 'isLinked'> | undefi
   return { path: resolve(top, target), isLinked: /[\\/]worktrees[\\/][^\\/]+\s*$/.test(target) };
 }
 
-/** Reads a small regular file; undefined for anything else. Opening a device can act on it, so the type is checked before as well. */
+/**
+ * Reads a small regular file; undefined for anything else. The type is checked before opening too,
+ * because opening a device can act on it.
+ */
 function readSmall(path: string): string | undefined {
   if (!statOf(path)?.isFile()) return undefined;
   const { O_RDONLY, O_NONBLOCK = 0, O_NOCTTY = 0 } = constants;
@@ -70,7 +73,7 @@ function readSmall(path: string): string | undefined {
     const bytes = Buffer.alloc(LONGEST);
     return bytes.toString('utf8', 0, readSync(file, bytes, 0, LONGEST, 0));
   } catch {
-    return undefined; // unreadable: the directory counts as one without git
+    return undefined; // unreadable: treated as a directory without git
   } finally {
     if (file !== undefined) closeSync(file);
   }

@@ -4,16 +4,19 @@ import { dirname, join } from 'node:path';
 import { CofferError } from '../../errors.ts';
 import { type GitDirectory, isReadable } from './git-directory.ts';
 
-/** How long git may take, in milliseconds, and a signal that ends it earlier. */
+/** Limits of a git call. */
 export interface GitOptions {
+  /** Timeout in milliseconds. Default: none. */
   readonly limit?: number | undefined;
+  /** Kills git when it aborts. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Asks git about a repository that may come from a stranger, and returns what it prints. Nothing in the repository's configuration runs
- * code: git uses no network, starts no other program, and gets an environment of its own. Undefined if there is no git in a
- * system directory, if the repository's files could block it, or if it fails. Throws `FAILED` at the limit.
+ * Runs git in a repository that may come from a stranger, and returns its trimmed output. Nothing
+ * in the repository's configuration can run code: git uses no network, starts no other program, and
+ * gets its own environment. Returns undefined if no git is in a system directory, if the
+ * repository's files could block it, or if it fails or prints nothing. Throws `FAILED` on timeout.
  */
 export async function askGit(
   repository: GitDirectory,
@@ -35,17 +38,18 @@ export async function askGit(
     return stdout.trim() || undefined;
   } catch (cause) {
     const { killed, code } = cause as { killed?: boolean; code?: unknown };
-    // No commit yet, no remote, or another user's repository: then the project is known by its path.
+    // No commit yet, no remote, or another user's repository: the path identifies the project.
     if (killed !== true || code !== null) return undefined;
     const seconds = Math.round(limit / 1000);
-    const what = `git has not answered in ${repository.top} within ${seconds} s, so its project is not known`;
+    const what = `git did not answer in ${repository.top} within ${seconds} s, so its project is unknown`;
     throw new CofferError('FAILED', what, { advice: 'try again, or resume a session by its id (-a <id>)', cause });
   }
 }
 
 /**
- * Returns the git in a system directory that only root can write to. PATH is not used: it often has directories that a project's
- * packages or a model's tools can write to, such as `node_modules/.bin`.
+ * Returns the path of git in a system directory that only root can write to; undefined if there is
+ * none. PATH is ignored: it often has directories that a project's packages or a model's tools can
+ * write to, such as `node_modules/.bin`.
  */
 export function trustedGit(folders: readonly string[] = SYSTEM): string | undefined {
   return folders.map((folder) => join(folder, NAME)).find(isRoots);
@@ -58,7 +62,10 @@ const SYSTEM: readonly string[] = WINDOWS
   ? ['C:\\Program Files\\Git\\cmd']
   : ['/usr/bin', '/usr/local/bin', '/bin', '/run/current-system/sw/bin'];
 
-/** Options on the command line override the repository's own. `rev-list` and `config` need none of these programs. */
+/**
+ * Command-line options that override the repository's configuration. `rev-list` and `config` need
+ * none of these programs.
+ */
 const SAFE: readonly string[] = [
   'core.fsmonitor=false',
   `core.hooksPath=${devNull}`,
@@ -73,7 +80,10 @@ const SAFE: readonly string[] = [
   'safe.bareRepository=explicit',
 ].flatMap((option) => ['-c', option]);
 
-/** All of git's environment. A partial clone would fetch missing commits by running what its configuration says. */
+/**
+ * The whole environment of git. Without `GIT_NO_LAZY_FETCH`, a partial clone would fetch missing
+ * commits by running programs from its configuration.
+ */
 const ENVIRONMENT: Readonly<Record<string, string>> = {
   ...(WINDOWS ? {} : { PATH: '/usr/bin:/bin' }),
   HOME: devNull,
@@ -90,12 +100,12 @@ const ENVIRONMENT: Readonly<Record<string, string>> = {
   GIT_PAGER: 'cat',
 };
 
-/** Tells whether only root can change the program, or replace it or a directory above it. */
+/** Tells whether only root can change or replace the program and the directories above it. */
 function isRoots(path: string): boolean {
   try {
     const real = realpathSync(path);
     if (!lstatSync(real).isFile()) return false;
-    if (WINDOWS) return true; // there is no owner to see, and only administrators write below Program Files
+    if (WINDOWS) return true; // no owner to check; only administrators write to Program Files
     for (let at = real; ; at = dirname(at)) {
       const { uid, mode } = lstatSync(at);
       if (uid !== 0 || (mode & 0o022) !== 0) return false;

@@ -5,20 +5,22 @@ import type { Row } from '../list/row.ts';
 import { askGit, type GitOptions } from './git.ts';
 import { branchOf, type GitDirectory, gitDirectoryOf } from './git-directory.ts';
 
-/** Where a conversation is: the directory, what git says of it, and what it is known by wherever it lies. */
+/** The directory of a conversation, its git branch and work tree, and the project it belongs to. */
 export interface Surroundings {
   readonly directory: string;
   readonly branch: string | undefined;
-  /** The linked work tree it is in; undefined in a repository's first one. */
+  /** Top of the linked work tree; undefined in the main work tree. */
   readonly worktree: string | undefined;
+  /** Undefined if git doesn't know the project: the directory then identifies it. */
   readonly project: Project | undefined;
 }
 
 /**
- * Looks at a directory and asks git which project it is; without git, or without a commit, a project is just its path. Waits for git for at
- * most `limit` milliseconds, by default until it answers: its first commit is far away in a long history, and a busy machine is slow. No
- * program that the repository names is run. Throws `FAILED` at the limit: another project's sessions must not be taken for this one's.
- * `signal` ends git; the project is not known then.
+ * Describes a directory, asking git for its project; without git or a commit, only the path
+ * identifies a project. Runs no program that the repository names. Waits for git until it answers,
+ * or for at most `limit` milliseconds: finding the first commit of a long history on a busy machine
+ * takes long. Throws `FAILED` on timeout, so that another project's sessions aren't mistaken for
+ * this one's. If `signal` aborts, the project is undefined.
  */
 export async function surroundingsOf(directory: string, options: GitOptions = {}): Promise<Surroundings> {
   const repository = gitDirectoryOf(directory);
@@ -32,14 +34,15 @@ export async function surroundingsOf(directory: string, options: GitOptions = {}
   return { ...place(directory, repository), project: project.first === undefined ? undefined : project };
 }
 
-/** Looks at a directory as {@link surroundingsOf} does, but without waiting for git: the project is not known. */
+/** Like {@link surroundingsOf}, but doesn't run git: the project is undefined. */
 export function withoutGit(directory: string): Surroundings {
   return place(directory, gitDirectoryOf(directory));
 }
 
 /**
- * Tells whether a session is of these surroundings: of their directory, or of a directory that is gone and was the same
- * project, so that it must have been moved. Two clones that both are there stay two projects.
+ * Tells whether a session belongs to this directory: it has the same directory, or its directory no
+ * longer exists and had the same project, so it must have been moved. Two clones that both exist
+ * remain two projects.
  */
 export function isOf(row: Pick<Row, 'directory' | 'project'>, here: Surroundings): boolean {
   if (row.directory === here.directory) return true;
@@ -49,7 +52,7 @@ export function isOf(row: Pick<Row, 'directory' | 'project'>, here: Surroundings
   return sameRemote && isGone(row.directory);
 }
 
-/** What can't be looked at counts as there; an imported file may say anything. */
+/** Treats an inaccessible directory as present: an imported file may name any path. */
 function isGone(directory: string): boolean {
   try {
     return statSync(directory, { throwIfNoEntry: false }) === undefined;
@@ -67,7 +70,7 @@ function place(directory: string, repository: GitDirectory | undefined): Surroun
   };
 }
 
-/** An address may carry a user and a token. */
+/** Removes the user and token that a URL may carry. */
 function withoutUser(remote: string): string {
   const url = URL.parse(remote);
   if (url === null) return remote;

@@ -4,21 +4,25 @@ import { readLines } from '../event/lines.ts';
 import { folded, type Match, matchesIn, textsOf } from './texts.ts';
 
 /*
- * Most lines of a session need not be taken apart to know that they don't have a text. What is sealed is what `encodeEvents`
- * wrote, JSON.stringify's JSON in UTF-8: only quotation marks, backslashes, control characters and lone surrogates are escaped.
+ * Most lines of a session need not be parsed to know that they don't contain a text. Sealed lines
+ * are the output of `encodeEvents`, that is JSON.stringify's JSON in UTF-8, which escapes only
+ * quotation marks, backslashes, control characters and lone surrogates.
  */
 
-/** The lines that may have a text, from the first to the last: where each begins and ends, its line feed left out. */
+/**
+ * Finds the lines that may contain a text, in order. Each is given by its start and its end
+ * (exclusive, without the line feed).
+ */
 export type Sieve = (lines: Buffer) => [start: number, end: number][];
 
-/** Makes the sieve for a folded text. It lets through every line that has the text, and some that don't. */
+/** Makes the sieve for a folded text. It passes every line with the text, and some without. */
 export function sieveFor(wanted: string): Sieve {
   const run = longestRun(wanted);
   if (run === wanted || run.length >= RUN) return byBytes(run);
   return isLikeEncoded(wanted) ? byFolding(JSON.stringify(wanted).slice(1, -1)) : everyLine;
 }
 
-/** Finds a text in the lines of one session, which are handed over in order. */
+/** Searches the lines of one session, which are added in order, for a folded text. */
 export class LineSearch {
   readonly #wanted: string;
   readonly #sieve: Sieve;
@@ -29,15 +33,16 @@ export class LineSearch {
     this.#sieve = sieve;
   }
 
+  /** Matches so far, without those in drafts that were replaced. */
   get matches(): Match[] {
     return this.#hits.flatMap(({ matches }) => matches);
   }
 
-  /** Looks through more lines. */
+  /** Searches the next lines. */
   add(lines: Buffer): void {
     const sieved = this.#sieve(lines);
     let next = 0;
-    // An event replaces a draft that has its id: only ids behind a hit matter.
+    // An event replaces a draft with the same id, so ids matter only after a hit.
     for (let start = this.#hits.length > 0 ? 0 : (sieved[0]?.[0] ?? lines.length); start < lines.length; ) {
       const end = endOfLine(lines, start);
       const line = lines.subarray(start, end + 1);
@@ -65,28 +70,31 @@ export class LineSearch {
   }
 }
 
-/** Shorter parts of a text are in too many lines to tell anything. */
+/** Minimum length of an ASCII part to search for: shorter ones occur in too many lines. */
 const RUN = 3;
 
-/** The longest part of a text that is ASCII. */
+/** Returns the longest ASCII part of a text. */
 function longestRun(wanted: string): string {
   const runs = wanted.match(/[\0-\x7f]+/g) ?? [];
   return runs.reduce((longest, run) => (run.length > longest.length ? run : longest), '');
 }
 
-/** What else than itself, and the capital letter, becomes an ASCII character when it is folded: its UTF-8. */
+/** UTF-8 of the non-ASCII characters that fold to an ASCII character. */
 const kin: Readonly<Record<string, string>> = {
   k: '\\xe2\\x84\\xaa', // U+212A, the sign of kelvin
   ';': '\\xcd\\xbe', // U+037E, the Greek question mark
   '`': '\\xe1\\xbf\\xaf', // U+1FEF, a Greek accent
 };
 
-/** U+0130, a capital I with its dot, becomes an i and a combining dot: it can only be the last of the characters that are ASCII. */
+/**
+ * U+0130, a dotted capital I, folds to an i and a combining dot, so it can match only the last
+ * character of an ASCII part.
+ */
 const DOTTED = '\\xc4\\xb0';
 
 /**
- * Searches the bytes as they stand, one character each. Other bytes than those of ASCII may be taken for letters of Latin 1 whose
- * case is ignored, too: that lets through more, never less.
+ * Searches the raw bytes as Latin-1. The case of non-ASCII bytes that look like Latin-1 letters is
+ * ignored too, which passes more lines but never fewer.
  */
 function byBytes(run: string): Sieve {
   const characters = [...run].map((character, at) => {
@@ -114,8 +122,9 @@ function literally(character: string): string {
 }
 
 /**
- * Whether folding a text and folding the JSON of it come to the same. A combining mark joins the letter of an escape before it,
- * as in `\n\u0301`, and a lone surrogate may be half of what is no escape.
+ * Tells whether folding a text and folding its JSON are equivalent. They aren't if a combining mark
+ * joins the letter of a preceding escape, as in `\n\u0301`, or if a lone surrogate is half of a
+ * pair, which is not escaped.
  */
 function isLikeEncoded(wanted: string): boolean {
   return wanted.isWellFormed() && !/^\p{M}|\p{Cc}/u.test(wanted);
@@ -133,7 +142,9 @@ function everyLine(lines: Buffer): [number, number][] {
   return all;
 }
 
-/** The id of an event as coffer writes it, at the start of its line; undefined where it does not stand there. */
+/**
+ * Reads an event's id from the start of its line, where coffer writes it; undefined if not there.
+ */
 function idOf(line: Buffer): number | undefined {
   const [, digits] = /^\{"id":(\d{1,15}),/.exec(line.toString('latin1', 0, 24)) ?? [];
   return digits === undefined ? undefined : Number(digits);

@@ -8,24 +8,26 @@ import { Trigrams, trigramsOf } from './trigrams.ts';
 
 export type { Match } from './texts.ts';
 
-/** What a search came by: a row with its matches, or one that could not be read and why. */
+/** A search result: a row with its matches, or a row that could not be read and the error. */
 export type Found =
   | { readonly row: Row; readonly matches: readonly Match[] }
   | { readonly row: Row; readonly error: CofferError };
 
-/** Gives the text to look for, which is never a pattern. Throws `USAGE` where there is none. */
+/** Folds the text to search for, which is taken literally. Throws `USAGE` if it is blank. */
 export function wantedText(text: string): string {
   if (text.trim() !== '') return folded(text);
   throw new CofferError('USAGE', 'there is nothing to search for', { advice: 'give a text of at least one character' });
 }
 
-/** What a search needs: sessions to look into, and the index of what is said in them where there is one. */
+/** The part of a vault that {@link search} uses: its sessions and, if available, the text index. */
 export type Searched = Pick<Sessions, 'scan'> & Partial<Pick<Sessions, 'texts'>>;
 
 /**
- * Looks through rows, one session in memory at a time, for a text that {@link wantedText} gave: in their messages, tool calls and
- * results, summaries, names and tags. Sessions that the index knows not to have it are not opened; once all is found, the index takes
- * up those it did not know, in the background. Gives what it finds as it finds it; `onLooked` is told how many rows are done.
+ * Searches rows for a text folded by {@link wantedText}: in messages, tool calls and results,
+ * summaries, instructions, errors, names and tags. Yields results as they are found, with one
+ * session in memory at a time. Doesn't open sessions that, according to the index, lack the text.
+ * After the last result, sessions missing from the index are indexed in the background. `onLooked`
+ * is called with the number of rows done.
  */
 export async function* search(
   sessions: Searched,
@@ -48,7 +50,7 @@ export async function* search(
     if ('error' in found) failed.add(row.fileId);
     if ('error' in found || found.matches.length > 0) yield found;
     if (performance.now() - since < PAUSE_MS) continue;
-    await setImmediate(); // reading is synchronous: signals and closed pipes get in between
+    await setImmediate(); // reading is synchronous: let signals and closed pipes in
     since = performance.now();
   }
   let trigrams: Trigrams | undefined;
@@ -59,7 +61,7 @@ export async function* search(
   });
 }
 
-/** After so long at the latest whatever waits is let in: a thousand rows read in a blink need not wait a thousand times. */
+/** Maximum time between yields to the event loop. Yielding after every fast row would be slow. */
 const PAUSE_MS = 20;
 
 async function look(sessions: Searched, row: Row, wanted: string, inside: LineSearch): Promise<Found> {
@@ -78,7 +80,7 @@ function marked(row: Row, wanted: string): Match[] {
 }
 
 async function gather(sessions: Searched, fileId: string, trigrams: Trigrams): Promise<Uint32Array> {
-  trigrams.clear(); // of a file that could not be read to its end
+  trigrams.clear(); // a previous file may have failed halfway
   await sessions.scan({ fileId }, (lines) => trigrams.add(lines));
   return trigrams.gathered;
 }

@@ -2,35 +2,36 @@ import { type Event, isKnown, type Message } from '../event/event.ts';
 import type { Row } from '../list/row.ts';
 
 /*
- * What a search means: which texts of an event it looks into, and what of them it shows. Whatever makes a search fast only
- * decides what is not brought here.
+ * The semantics of search: which texts of an event are searched, and what a match shows. The sieve
+ * and the index only decide what need not be searched here.
  */
 
-/** One line with the text that was looked for. */
+/** A line that contains the text. */
 export interface Match {
-  /** The id of its event; null for a name or a tag that stands in the list. */
+  /** Id of its event; null for a name or tag from the list. */
   readonly event: number | null;
-  /** Who said it, or what it is: `summary`, `instructions`, `error`, `name`, `tag`. */
+  /** Role of the message, or `summary`, `instructions`, `error`, `name` or `tag`. */
   readonly role: string;
   readonly line: string;
-  /** Where in the line it begins, and how long it is there. */
+  /** Index of the match in `line`, in UTF-16 units. */
   readonly at: number;
+  /** Length of the match in `line`, in UTF-16 units. */
   readonly length: number;
 }
 
-/** Something said, as one text. */
+/** A searchable text. */
 export interface Said {
   readonly event: number | null;
   readonly role: string;
   readonly text: string;
 }
 
-/** What is the same to a search: case, and how accents are put together. */
+/** Folds a text for comparison: ignores case and the composition of accents. */
 export function folded(text: string): string {
   return text.normalize('NFC').toLowerCase().replaceAll('ς', 'σ');
 }
 
-/** Finds a folded text in what was said: at most one match a line. */
+/** Finds a folded text: at most one match per line. */
 export function matchesIn({ event, role, text }: Said, wanted: string): Match[] {
   if (!folded(text).includes(wanted)) return [];
   const lines = wanted.includes('\n') ? [text] : text.split(/\r?\n/);
@@ -43,13 +44,16 @@ export function matchesIn({ event, role, text }: Said, wanted: string): Match[] 
   });
 }
 
-/** The name and the tags of a row. */
+/** Returns the name and tags of a row as searchable texts. */
 export function marksOf({ name, tags = [] }: Row): Said[] {
   const names = name === undefined ? [] : [{ event: null, role: 'name', text: name }];
   return [...names, ...tags.map((text) => ({ event: null, role: 'tag', text }))];
 }
 
-/** What an event says: of messages, tool calls and results, reasoning, summaries, instructions and errors. */
+/**
+ * Returns the searchable texts of an event: messages, reasoning, tool calls and results, file
+ * names, summaries, instructions and errors.
+ */
 export function textsOf(event: Event): Said[] {
   if (!isKnown(event)) return [];
   const { id } = event;
@@ -62,7 +66,7 @@ export function textsOf(event: Event): Said[] {
   return content.flatMap(partTexts).map((text) => ({ event: id, role, text }));
 }
 
-/** Where in a line a place of its folded form is: a few letters become longer. */
+/** Maps an index in the folded line to the line: folding makes a few letters longer. */
 function unfolded(line: string, place: number): number {
   if (folded(line).length === line.length) return place;
   let at = 0;
@@ -89,7 +93,7 @@ function partTexts(part: Exclude<Message['content'], string>[number]): string[] 
   }
 }
 
-/** The texts and numbers in a value of JSON, however deep, in order. */
+/** Returns the strings and numbers in a JSON value, at any depth, in order. */
 function leavesOf(value: unknown): string[] {
   const leaves: string[] = [];
   const rest: unknown[] = [value];

@@ -3,11 +3,11 @@ import { eachLine } from '../event/each-line.ts';
 import { folded } from './texts.ts';
 
 /*
- * A trigram is three bytes of folded text in UTF-8, one behind the other, as a number. Texts have what they are made of: where a text has
- * another in it, it has all of that one's trigrams.
+ * A trigram is three consecutive bytes of folded UTF-8 text, as a number. A text that contains
+ * another has all of its trigrams.
  */
 
-/** Gathers the trigrams of what is recorded: of every text of every event, with those of the rest of its line. */
+/** Collects the trigrams of recorded lines: of every text, and of the rest of each line. */
 export class Trigrams {
   readonly #seen = new Uint8Array(2 ** 21);
   #found = new Uint32Array(2 ** 16);
@@ -21,12 +21,12 @@ export class Trigrams {
     });
   }
 
-  /** What was gathered, each trigram once. */
+  /** A copy of the trigrams collected so far, each once, in no particular order. */
   get gathered(): Uint32Array {
     return this.#found.slice(0, this.#count);
   }
 
-  /** Begins anew. */
+  /** Removes all trigrams. */
   clear(): void {
     for (const trigram of this.#found.subarray(0, this.#count)) this.#seen[trigram >> 3] = 0;
     this.#count = 0;
@@ -56,7 +56,10 @@ export class Trigrams {
   }
 }
 
-/** The trigrams that whatever has this folded text in it has; none where it is too short, or no text that UTF-8 can write. */
+/**
+ * Returns the trigrams of every text that contains this folded text; none if it is too short or not
+ * well-formed, so that UTF-8 can't encode it.
+ */
 export function trigramsOf(wanted: string): number[] {
   if (!wanted.isWellFormed()) return [];
   const bytes = Buffer.from(wanted);
@@ -65,7 +68,7 @@ export function trigramsOf(wanted: string): number[] {
   return [...trigrams];
 }
 
-/** Most of what is recorded; undefined where there is more in it than a plain escape. */
+/** Folds an ASCII line, the common case. Returns undefined if it has a `\u` escape. */
 function foldedAscii(line: Buffer): Buffer | undefined {
   const small = Buffer.allocUnsafe(line.length);
   let length = 0;
@@ -81,8 +84,8 @@ function foldedAscii(line: Buffer): Buffer | undefined {
 }
 
 /**
- * All of a line at once, which comes to the same as its texts one by one: a quotation mark stands on either side of each, and nothing
- * composes with that.
+ * Folds a whole line, which is equivalent to folding its texts one by one: each is delimited by
+ * quotation marks, and nothing composes with those.
  */
 function foldedLine(line: Buffer): Buffer {
   const plain = line.toString().replace(/\\(?:u([0-9a-f]{4})|(.))/gis, (_, code?: string, letter = '') => {
@@ -92,7 +95,7 @@ function foldedLine(line: Buffer): Buffer {
   return Buffer.from(folded(plain));
 }
 
-/** What stands for which byte behind a backslash; zero for what has four digits behind it. */
+/** The byte that each character after a backslash stands for; zero for `u`. */
 const ESCAPED: Uint8Array = Uint8Array.from({ length: 128 }, (_, code) => {
   const at = 'bfnrtu'.indexOf(String.fromCharCode(code));
   return at === -1 ? code : ([8, 12, 10, 13, 9, 0][at] ?? 0);

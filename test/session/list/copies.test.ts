@@ -5,7 +5,7 @@ import type { Sessions } from '../../../src/session/sessions.ts';
 import { begin, home, reply, user } from '../../support/vault.ts';
 
 describe('copiesOf', () => {
-  it('finds snapshots, forks and forks of forks, also of what is gone, and opens nothing that went on from nothing', async () => {
+  it('finds snapshots, forks and forks of deleted forks, and opens no session without a parent', async () => {
     await using sessions = await home().open();
     const say = async (text: string): Promise<Row> => {
       const session = begin(sessions);

@@ -41,13 +41,13 @@ function numbers(filter: Filter): number[] {
 }
 
 describe('filterRows', () => {
-  it('leaves out archived rows unless they are asked for, and counts them', () => {
+  it('omits archived rows by default, and counts them', () => {
     expect(filterRows(rows, {})).toMatchObject({ rows: [{ number: 1 }, { number: 3 }, { number: 4 }], archived: 1 });
     expect(filterRows(rows, { archived: true })).toEqual({ rows, archived: 0 });
     expect(filterRows(rows, { text: 'token' }).archived).toBe(0);
   });
 
-  it('keeps the numbers of the whole list, and nothing that it knows nothing of', () => {
+  it('keeps row numbers, and omits unreadable rows if a filter is set', () => {
     expect(numbers({ statuses: parseStatuses('failed'), archived: true })).toEqual([2, 3]);
     expect(numbers({ statuses: parseStatuses('running,failed') })).toEqual([1, 3]);
     expect(numbers({ since: 998, archived: true })).toEqual([1, 2]);
@@ -65,7 +65,7 @@ describe('filterRows', () => {
     expect(numbers({ text, archived: true })).toEqual(found);
   });
 
-  it('knows the rows of a directory, and of one that was moved', () => {
+  it('matches the rows of a directory, and of the same project in a directory that is gone', () => {
     const folder = temporaryFolder();
     const there = join(folder, 'there');
     mkdirSync(there);
@@ -81,13 +81,13 @@ describe('filterRows', () => {
 });
 
 describe('parseStatuses', () => {
-  it('takes several, and counts what was interrupted as failed', () => {
+  it('accepts several, and includes interrupted in failed', () => {
     expect([...parseStatuses(' running, cancelled ')]).toEqual(['running', 'cancelled']);
     expect([...parseStatuses('failed')]).toEqual(['failed', 'interrupted']);
     expect([...parseStatuses('interrupted')]).toEqual(['interrupted']);
   });
 
-  it.each(['', 'done', 'running,', 'Running', 'running completed'])('refuses %j and names what there is', (text) => {
+  it.each(['', 'done', 'running,', 'Running', 'running completed'])('rejects %j and lists the statuses', (text) => {
     expect(() => parseStatuses(text)).toThrow(
       /^--status takes running, completed, cancelled, failed, interrupted, .*, not /,
     );
@@ -100,21 +100,21 @@ describe('parseSinceHours', () => {
     ['0.5', 0.5],
     ['.5', 0.5],
     [' 1. ', 1],
-  ])('takes %j', (text, hours) => {
+  ])('accepts %j', (text, hours) => {
     expect(parseSinceHours(text, 100_000_000)).toBe(100_000_000 - hours * 3_600_000);
   });
 
-  it.each(['', 'x', '0', '-1', '1e3', '0x10', 'Infinity', '1,5', '9'.repeat(400)])('refuses %j', (text) => {
+  it.each(['', 'x', '0', '-1', '1e3', '0x10', 'Infinity', '1,5', '9'.repeat(400)])('rejects %j', (text) => {
     expect(() => parseSinceHours(text)).toThrow(expect.objectContaining({ code: 'USAGE' }));
   });
 });
 
 describe('parseCount', () => {
-  it('takes whole numbers from 1 on', () => {
+  it('accepts whole numbers of at least 1', () => {
     expect(['1', '50', ' 007 '].map((text) => parseCount('--limit', text))).toEqual([1, 50, 7]);
   });
 
-  it.each(['', '0', '-1', 'x', '1.5', '1e3', '9'.repeat(20)])('refuses %j', (text) => {
+  it.each(['', '0', '-1', 'x', '1.5', '1e3', '9'.repeat(20)])('rejects %j', (text) => {
     expect(() => parseCount('--limit', text)).toThrow(/^--limit takes a whole number of at least 1, not /);
   });
 });

@@ -23,7 +23,7 @@ function unreadable(id: string): Listed {
 }
 
 describe('toRows', () => {
-  it('puts _autosave first, then the newest, then what was written last, and what is unreadable at the end', () => {
+  it('puts _autosave first, then the newest, the last written first on a tie, and unreadable files last', () => {
     const files = [unreadable('e'), listed('a', 5, 1), listed('b', 5, 2), listed('c', 9, 0), listed('d', 1, 0)];
     for (const order of [files, files.toReversed()]) {
       const rows = toRows(order, 'd'.repeat(32));
@@ -33,7 +33,7 @@ describe('toRows', () => {
     }
   });
 
-  it('lets no field of a newer version stand for its own', () => {
+  it('does not let fields of a newer version override its own', () => {
     const base = listed('a', 1, 1);
     if (!('head' in base)) throw new Error('unreadable');
     const summary: Summary = Object.assign({ ...base.head.summary }, { fileId: 'x', held: 'y', number: 9 });

@@ -46,11 +46,11 @@ describe('selectRow', () => {
     ['4b6682a8', 4],
     ['4B66', 4],
     ['2026-11-20_12-31', 1],
-  ])('takes %s for row %i', (which, number) => {
+  ])('resolves %s to row %i', (which, number) => {
     expect(selectRow(which, rows).number).toBe(number);
   });
 
-  it('refuses an ambiguous prefix with its candidates', () => {
+  it('rejects an ambiguous prefix and names the candidates', () => {
     expect(() => selectRow('2026-11-20_12-30', rows)).toThrow(
       '2026-11-20_12-30 could be any of 2: 2026-11-20_12-30_fixing-auth-bug, 2026-11-20_12-30_fixing-auth-bug-2',
     );
@@ -61,16 +61,16 @@ describe('selectRow', () => {
     expect(() => selectRow(which, rows)).toThrow(expect.objectContaining({ code: 'SESSION_NOT_FOUND' }));
   });
 
-  it('takes a wrong row number for no prefix of a UUID', () => {
+  it('does not take a wrong row number for a prefix of a UUID', () => {
     const unlucky = [row(1, '2026-11-20_12-31', { uuid: '99b6682a-0000-4000-8000-000000000000' })];
     expect(() => selectRow('99', unlucky)).toThrow(expect.objectContaining({ code: 'SESSION_NOT_FOUND' }));
     expect(selectRow('99b6', unlucky).number).toBe(1);
   });
 
-  it('takes a number as it was shown, whatever the order is now', () => {
+  it('resolves a row number in the list that was shown', () => {
     const now = [row(1, '2026-11-20_13-00_new'), ...rows.map((old) => ({ ...old, number: old.number + 1 }))];
     expect(selectRow('2', now, rows).id).toBe('2026-11-20_12-30_fixing-auth-bug');
-    expect(() => selectRow('4', rows.slice(0, 3), rows)).toThrow('is gone');
+    expect(() => selectRow('4', rows.slice(0, 3), rows)).toThrow('no longer exists');
   });
 
   it('finds nothing in an empty vault', () => {
@@ -86,12 +86,12 @@ describe('lastSession', () => {
 
   it.each<[string, Row[], string | undefined]>([
     ['the newest', [pointed(500), other(50, 400)], 'pointed'],
-    ['one that was open beside _autosave and used later', [pointed(500), other(50, 600)], 'other'],
-    ['_autosave, which was used after one that began behind it', [pointed(500), other(550, 600)], '_autosave'],
+    ['one that was open at the same time as _autosave and used later', [pointed(500), other(50, 600)], 'other'],
+    ['_autosave, if it was resumed after another that began later', [pointed(500), other(550, 600)], '_autosave'],
     ['_autosave, saved by a clock far behind', [pointed(0), other(700, 800)], '_autosave'],
-    ['_autosave, where another is dated in the future', [pointed(500), other(50, 2_000)], '_autosave'],
-    ['the newest, where _autosave is held', [{ ...pointed(500), held: { pid: 1, since: 0 } }, other(50, 400)], 'other'],
-    ['the newest, where _autosave is elsewhere', [other(50, 2_000), row(3, 'third', { updated: 1 })], 'other'],
+    ['_autosave, if another is dated in the future', [pointed(500), other(50, 2_000)], '_autosave'],
+    ['the newest, if _autosave is held', [{ ...pointed(500), held: { pid: 1, since: 0 } }, other(50, 400)], 'other'],
+    ['the newest, if _autosave points elsewhere', [other(50, 2_000), row(3, 'third', { updated: 1 })], 'other'],
     ['none', [], undefined],
   ])('is %s', (_, among, expected) => {
     const found = lastSession(among, NOW);

@@ -15,7 +15,7 @@ afterEach(() => {
 });
 
 describe('statsOf', () => {
-  it('counts each session once: not a snapshot of it, not what a fork has of it', async () => {
+  it('counts each session once, without its snapshots and what forks inherited from it', async () => {
     const at = home();
     const sessions = await at.open();
     const first = begin(sessions);
@@ -48,7 +48,7 @@ describe('statsOf', () => {
     expect(stats.days).toMatchObject([{ messages: 4, used: { requests: 2 } }]);
   });
 
-  it('knows nothing of what nobody said, and is never 0 for it', async () => {
+  it('reports unknown usage as null, never 0', async () => {
     const sessions = await home().open();
     const session = begin(sessions);
     await session.append(user('one'), reply('two'), usage('demo/a', null, null, null));
@@ -65,7 +65,7 @@ describe('statsOf', () => {
     });
   });
 
-  it('goes by local days, as many as asked for, across a change of clocks', async () => {
+  it('counts local days, as many as asked for, across a change of clocks', async () => {
     vi.stubEnv('TZ', 'Europe/Berlin');
     const at = (day: number, hour: number): number => new Date(2025, 2, day, hour).getTime();
     const events = [at(28, 23), at(29, 0), at(30, 3), at(31, 12)].map((ts, index) => {
@@ -82,7 +82,7 @@ describe('statsOf', () => {
     expect(await days(30)).toHaveLength(4);
   });
 
-  it('tells which can not be read, counts the others, and says how far it is', async () => {
+  it('reports unreadable sessions, counts the others, and reports progress', async () => {
     const at = home();
     const sessions = await at.open();
     for (const word of ['one', 'two', 'three']) {
@@ -104,7 +104,7 @@ describe('statsOf', () => {
     expect(done).toEqual(['0/3', '1/3', '2/3']);
   });
 
-  it('says how much of the disk it takes, and that an empty vault takes none', async () => {
+  it('reports disk usage, which is 0 for an empty vault', async () => {
     const at = home();
     const sessions = await at.open();
     await using session = begin(sessions);
@@ -125,8 +125,8 @@ describe('statsOf', () => {
   });
 });
 
-describe('what was used', () => {
-  it('is known as far as it is known', () => {
+describe('usage', () => {
+  it('sums known values and counts unknown ones', () => {
     const used = addUsage(addUsage(unused, { inputTokens: 1, outputTokens: 2, cost: null }), {
       inputTokens: 3,
       cachedTokens: 2,
@@ -138,7 +138,7 @@ describe('what was used', () => {
     expect(unused).toMatchObject({ inputTokens: null, cost: null });
   });
 
-  it('is summed up by model', () => {
+  it('is summed by model', () => {
     const events = [usage('a', 1, 1, null), usage('b', 2, 2, null), usage('a', 3, 3, null)].map(placed);
     expect([...usedByModel(events)].map(([model, { inputTokens }]) => [model, inputTokens])).toEqual([
       ['a', 4],
@@ -146,7 +146,7 @@ describe('what was used', () => {
     ]);
   });
 
-  it('is its own from its begin on', () => {
+  it('counts only events from the last begin on', () => {
     const events = [said('copied'), beginning(), said('own')].map(placed);
     expect(ownPart(events).map(({ id }) => id)).toEqual([2, 3]);
     expect(ownPart([said('only')].map(placed))).toHaveLength(1);
@@ -154,7 +154,7 @@ describe('what was used', () => {
 });
 
 describe('infoOf', () => {
-  it('knows parent and children, from both sides, each once, and no snapshot for a child', async () => {
+  it('finds parent and children from either side, each once, and no snapshot as a child', async () => {
     const at = home();
     const sessions = await at.open();
     const parent = begin(sessions);
@@ -181,7 +181,7 @@ describe('infoOf', () => {
     expect(child.total).toMatchObject({ requests: 1, inputTokens: 3, cost: null });
   });
 
-  it('says what a session is that was never saved', async () => {
+  it('describes a session that was never saved', async () => {
     const sessions = await home().open();
     const session = begin(sessions);
     const { state, events } = session;

@@ -11,14 +11,14 @@ const summary: Summary = summarize(
 );
 
 describe('decodeSummary', () => {
-  it('gives back what was encoded, with and without what may be missing', () => {
+  it('decodes what was encoded, with and without optional fields', () => {
     expect(decodeSummary(encodeSummary(summary))).toEqual({ ...summary, parent: undefined });
     expect(decodeSummary(encodeSummary({ ...summary, parent }))).toEqual({ ...summary, parent });
     const { name: _name, title: _title, branch: _branch, parent: _parent, ...least } = summary;
     expect(decodeSummary(encodeSummary(least))).toEqual(least);
   });
 
-  it('keeps what a newer version wrote', () => {
+  it('preserves fields of a newer version', () => {
     const newer = { ...JSON.parse(encodeSummary(summary).toString()), mood: 'good', parent: { ...parent, more: 1 } };
     expect(decodeSummary(Buffer.from(JSON.stringify(newer)))).toEqual(newer);
   });
@@ -43,32 +43,32 @@ describe('decodeSummary', () => {
     ['tags', [1], undefined],
     ['firstEvent', true, 0],
     ['lastEvent', 2 ** 53, 0],
-  ])('reads a wrong %s, %j, as %j, and all else as it is', (name, value, mended) => {
+  ])('replaces an invalid %s, %j, with %j, and keeps the other fields', (name, value, mended) => {
     const bytes = Buffer.from(JSON.stringify({ ...summary, [name]: value }));
     const { [name as keyof Summary]: _, ...others } = decodeSummary(encodeSummary(summary));
     expect(decodeSummary(bytes)).toEqual(mended === undefined ? others : { ...others, [name]: mended });
     expect(decodeSummary(encodeSummary(decodeSummary(bytes)))).toEqual(decodeSummary(bytes));
   });
 
-  it('reads a number beyond all as not known', () => {
+  it('reads an infinite number as unknown', () => {
     const text = JSON.stringify(summary).replace('"cost":0.5', '"cost":1e999');
     expect(decodeSummary(Buffer.from(text)).cost).toBeNull();
   });
 
   it.each([
-    ['no JSON', '{'],
-    ['no object', '[]'],
-    ['no UTF-8', '\xff'],
-    ['another kind', JSON.stringify({ ...summary, kind: 'folder' })],
-    ['no id', JSON.stringify({ ...summary, id: 3 })],
-    ['no UUID', JSON.stringify({ ...summary, uuid: null })],
-  ])('does not believe %s', (_, text) => {
+    ['invalid JSON', '{'],
+    ['an array', '[]'],
+    ['invalid UTF-8', '\xff'],
+    ['an unknown kind', JSON.stringify({ ...summary, kind: 'folder' })],
+    ['an invalid id', JSON.stringify({ ...summary, id: 3 })],
+    ['a missing UUID', JSON.stringify({ ...summary, uuid: null })],
+  ])('rejects %s', (_, text) => {
     expect(() => decodeSummary(Buffer.from(text, 'latin1'))).toThrow(expect.objectContaining({ code: 'UNAUTHENTIC' }));
   });
 });
 
 describe('summarize', () => {
-  it('fits the first chunk of a frame, whatever a session says of itself', () => {
+  it('always fits into the first chunk of a frame', () => {
     const long = fc.constantFrom('x', '\u0000', '"', 'é', '😀', '\ud800').map((letter) => letter.repeat(20_000));
     const state = fc.record({
       directory: long,
@@ -93,7 +93,7 @@ describe('summarize', () => {
     );
   });
 
-  it('keeps every name and all tags that coffer gives', () => {
+  it('keeps every name and all tags that coffer accepts', () => {
     const name = '😀'.repeat(100);
     const tags = Array.from({ length: 16 }, (_, at) => `${'𝒶'.repeat(38)}${String.fromCodePoint(0x61 + at)}`);
     expect(summarize({ ...emptyState, tags }, { kind: 'session', id: 'i', uuid: 'u', name })).toMatchObject({

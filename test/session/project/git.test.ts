@@ -21,7 +21,7 @@ import { temporaryFolder } from '../../support/vault.ts';
 describe('git', () => {
   it('is taken from a directory that only root can write to', (context) => {
     requireRoot(context);
-    // A temporary folder lies in /tmp, which everybody can write to; this is as deep as root's own.
+    // Temporary folders are in /tmp, which everyone can write to; only root can write to /root.
     const folder = join('/root', `.coffer-test-${process.pid}`);
     mkdirSync(join(folder, 'bin'), { recursive: true });
     context.onTestFinished(async () => (await import('node:fs')).rmSync(folder, { recursive: true }));
@@ -42,7 +42,7 @@ describe('git', () => {
     }
   });
 
-  it('is not taken from a directory that others can write to, by a link either', () => {
+  it('is not taken from a directory that others can write to, not even through a link', () => {
     const folder = temporaryFolder();
     copyFileSync('/bin/true', join(folder, 'git'));
     mkdirSync(join(folder, 'links'));
@@ -50,7 +50,7 @@ describe('git', () => {
     expect(trustedGit([folder, join(folder, 'links'), join(folder, 'none')])).toBe(undefined);
   });
 
-  it('is there on this machine, and tells projects apart', async () => {
+  it('identifies the project of a directory on this machine', async () => {
     expect(trustedGit()).toMatch(/git(\.exe)?$/);
     const folder = join(temporaryFolder(), 'a');
     makeRepository(folder, 'https://user:word@example.com/a.git');
@@ -67,7 +67,7 @@ describe('git', () => {
     });
   });
 
-  it('reads the configuration of the repository and no other', async (context) => {
+  it('reads only the configuration of the repository', async (context) => {
     const folder = join(temporaryFolder(), 'a');
     makeRepository(folder);
     const theirs = join(temporaryFolder(), 'gitconfig');
@@ -85,7 +85,7 @@ describe('git', () => {
     expect([...scopes].sort()).toEqual(['command', 'local']);
   });
 
-  it('is told nothing by the environment of coffer', async (context) => {
+  it("ignores coffer's environment", async (context) => {
     const [folder, other] = ['a', 'b'].map((name) => join(temporaryFolder(), name)) as [string, string];
     for (const each of [folder, other]) makeRepository(each);
     const expected = await surroundingsOf(folder);
@@ -96,7 +96,7 @@ describe('git', () => {
   });
 
   it.each(['config', 'packed-refs', 'commondir', 'refs/heads/trunk', 'objects/info/alternates'])(
-    'is not asked about a repository where a pipe would block it: %s',
+    'is not run in a repository in which a pipe would block it: %s',
     async (name) => {
       const folder = join(temporaryFolder(), 'a');
       makeRepository(folder);
@@ -106,7 +106,7 @@ describe('git', () => {
     },
   );
 
-  it('is not asked about a repository with a file of a terabyte', () => {
+  it('is not run in a repository with a file of a terabyte', () => {
     const folder = join(temporaryFolder(), 'a');
     makeRepository(folder);
     const repository = gitDirectoryOf(folder)!;
@@ -122,7 +122,7 @@ describe('git', () => {
     expect(gitDirectoryOf(folder)).toBe(undefined);
   });
 
-  it('is not missed: without it a project is known by its path', (context) => {
+  it('is optional: without it the path identifies a project', (context) => {
     requireSandbox(context);
     const folder = join(temporaryFolder(), 'a');
     makeRepository(folder, 'https://example.com/a.git');

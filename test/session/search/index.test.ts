@@ -10,7 +10,7 @@ import { type Home, home, reply, user } from '../../support/vault.ts';
 const SESSIONS = 30;
 
 describe('a search with an index', () => {
-  it('opens only sessions that may have the text, and finds what one without finds', async () => {
+  it('opens only sessions that may contain the text, and finds the same as a search without an index', async () => {
     const at = await filled();
     const first = await looked(at, 'gasket xq7z');
     expect(first.opened).toBe(SESSIONS);
@@ -32,7 +32,7 @@ describe('a search with an index', () => {
     expect((await looked(at, 'gasket xq7z')).found).toHaveLength(1);
   });
 
-  it('finds what was said since, and what was not said any more is not found', async () => {
+  it('finds text recorded since, and no deleted text', async () => {
     const at = await filled();
     await looked(at, 'gasket xq7z');
     const sessions = await at.open();
@@ -48,7 +48,7 @@ describe('a search with an index', () => {
     expect((await looked(at, 'a flange')).found).toEqual([]);
   });
 
-  it('tells the sessions that can not be read, each time', async () => {
+  it('reports unreadable sessions on each search', async () => {
     const at = await filled();
     const [broken, other] = at.files();
     truncateSync(at.path(broken!), 300);
@@ -61,7 +61,7 @@ describe('a search with an index', () => {
     expect(await foundWithout(at, 'nowhere')).toHaveLength(2);
   });
 
-  it('reads what can not be read once a search, and not again for the index', async () => {
+  it('reads an unreadable session once per search, and not again for the index', async () => {
     const at = await filled(3, 300_000);
     const [broken] = at.files();
     const bytes = readFileSync(at.path(broken!));
@@ -82,7 +82,7 @@ describe('a search with an index', () => {
     expect(found).toMatchObject([{ matches: [{ role: 'tag', line: 'pumps' }] }]);
   });
 
-  it('keeps none for a search that was left before its end', async () => {
+  it('is not built for a search that was abandoned', async () => {
     const at = await filled();
     const sessions = await at.open();
     for await (const _ of search(sessions, await sessions.list(), 'function')) break;
@@ -90,7 +90,7 @@ describe('a search with an index', () => {
     expect(existsSync(join(at.directory, 'texts'))).toBe(false);
   });
 
-  it('takes up the sessions of a filtered search, and those of the next beside them', async () => {
+  it('adds the sessions of a filtered search, and then those of the next', async () => {
     const at = await filled();
     const sessions = await at.open();
     const rows = await sessions.list();
@@ -105,7 +105,7 @@ describe('a search with an index', () => {
   });
 });
 
-/** A vault of sessions that nobody changes, each of which says something of its own. */
+/** Makes a vault of settled sessions, each with a text of its own. */
 async function filled(sessions = SESSIONS, bytes = 12_000): Promise<Home> {
   const at = home();
   const said = realistic(bytes);
@@ -116,7 +116,10 @@ async function filled(sessions = SESSIONS, bytes = 12_000): Promise<Home> {
   return at;
 }
 
-/** Looks for a text as a process of its own does, until the index is left behind; counts what was opened for it. */
+/**
+ * Searches for a text like a separate process, until the index is saved. Counts the sessions opened
+ * during and after the search.
+ */
 async function looked(at: Home, text: string): Promise<{ found: Found[]; opened: number; openedAfter: number }> {
   const sessions = await at.open();
   let opened = 0;

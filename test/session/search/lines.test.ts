@@ -7,7 +7,7 @@ import { reply, user } from '../../support/vault.ts';
 import { session, slow, wantedFrom } from '../event/nasty.ts';
 
 describe('LineSearch', () => {
-  it('finds just what looking into every event finds', () => {
+  it('finds the same as a search of every event', () => {
     fc.assert(
       fc.property(session, fc.nat(), fc.nat(8), (segments, place, length) => {
         const wanted = wantedFrom(segments, place, length);
@@ -36,14 +36,14 @@ describe('LineSearch', () => {
     ['ΟΔΟΣ', 'οδός οδοσ'],
     ['straße', 'STRAßE'],
     ['1e+21', '1e+21'],
-  ])('finds %j in %j as looking into every event does', (text, said) => {
+  ])('finds %j in %j like a search of every event', (text, said) => {
     const lines = encodeEvents([{ id: 1, ts: 1, ...user(said) }]);
     const found = slow([lines], folded(text));
     expect(found).toHaveLength(1);
     expect(fast([lines], folded(text))).toEqual(found);
   });
 
-  it('finds numbers as they are written', () => {
+  it('finds numbers in their JSON form', () => {
     for (const [number, text] of [
       [1e21, '1e+21'],
       [-0.5, '-0.5'],
@@ -60,7 +60,7 @@ describe('LineSearch', () => {
     }
   });
 
-  it('does not find a draft that a later event replaced, in the same lines or behind them', () => {
+  it('does not find a draft that a later event replaced, in the same lines or later ones', () => {
     const first = encodeEvents([
       { id: 1, ts: 1, ...user('needle one') },
       { id: 2, ts: 1, ...reply('needle tw') },
@@ -73,14 +73,14 @@ describe('LineSearch', () => {
     expect(linesOf(fast([first, second], 'needle'))).toEqual(['needle one', 'needle two']);
   });
 
-  it('finds nothing in a line that is not an event, and what is behind it', () => {
+  it('skips a line that is not an event', () => {
     const line = Buffer.from('{"id":1,"ts":1,"type":"message","message":"needle"}\n');
     expect(fast([line, encodeEvents([{ id: 2, ts: 1, ...user('needle') }])], 'needle')).toHaveLength(1);
   });
 });
 
 describe('sieveFor', () => {
-  it('knows every character that becomes one of ASCII', () => {
+  it('knows every character that folds to ASCII', () => {
     const becoming: string[] = [];
     for (let code = 128; code <= 0x10ffff; code++) {
       if (code >= 0xd800 && code < 0xe000) continue;
@@ -96,7 +96,7 @@ describe('sieveFor', () => {
     expect(becoming).toEqual(['\u0130', '\u037e', '\u1fef', '\u212a']);
   });
 
-  it('lets hardly anything through that has not got the text', () => {
+  it('passes hardly any line without the text', () => {
     const lines = encodeEvents(['hay', 'needle', 'Neédle'].map((text, at) => ({ id: at + 1, ts: 1, ...user(text) })));
     expect(sieveFor('needle')(lines)).toHaveLength(1);
     expect(sieveFor('neédle')(lines)).toHaveLength(2);

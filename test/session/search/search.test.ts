@@ -8,7 +8,7 @@ import type { Sessions } from '../../../src/session/sessions.ts';
 import { begin, home, reply, user } from '../../support/vault.ts';
 
 describe('search', () => {
-  it('looks through everything that was said, done and summed up, and names where', async () => {
+  it('searches messages, tool calls, summaries and errors, and names the role of each match', async () => {
     const sessions = await said(
       user('The needle in a prompt'),
       { type: 'message', message: { role: 'assistant', content: [{ type: 'reasoning', text: 'a needle? hm' }] } },
@@ -39,24 +39,24 @@ describe('search', () => {
     ['ὈΔΥΣΣΕΎΣ', 'ὁ Ὀδυσσεύς', 'user: ὁ Ὀδυσσεύς'],
     ['ΟΔΟΣ', 'ΟΔΟΣΗΜΑ', 'user: ΟΔΟΣΗΜΑ'],
     ['two\nlines', 'these two\nlines are one', 'user: these two\nlines are one'],
-  ])('takes %j for what it is', async (text, content, found) => {
+  ])('searches for %j literally', async (text, content, found) => {
     expect(await lines(await said(user(content)), text)).toEqual([found]);
   });
 
-  it('does not take a text for a pattern', async () => {
+  it('does not treat a text as a pattern', async () => {
     expect(await lines(await said(user('abc')), 'a.c')).toEqual([]);
   });
 
-  it('says where in the line it is, also behind letters that grow', async () => {
+  it('locates a match in its line, also after letters that folding makes longer', async () => {
     const [match] = await matches(await said(user('İİİ the needle')), 'Needle');
     expect(match?.line.slice(match.at, match.at + match.length)).toBe('needle');
   });
 
-  it('counts a line once', async () => {
+  it('reports a line once', async () => {
     expect(await lines(await said(user('one one one\none\r\ntwo')), 'one')).toEqual(['user: one one one', 'user: one']);
   });
 
-  it('finds names and tags, of snapshots too, and titles with the words they are made of', async () => {
+  it('finds names and tags, also of snapshots', async () => {
     const sessions = await said(
       user('hello'),
       { type: 'name', name: 'the auth bug' },
@@ -69,13 +69,13 @@ describe('search', () => {
     expect(await lines(other, 'kept')).toEqual(['name: kept']);
   });
 
-  it('looks deep into what a tool was given', async () => {
+  it('searches deeply nested input of a tool', async () => {
     let deep: unknown = 'needle';
     for (let level = 0; level < 900; level++) deep = [deep];
     expect(await lines(await said(call(deep)), 'needle')).toEqual(['assistant: needle']);
   });
 
-  it('gives what it finds as it finds it, one session at a time, with those that can not be read', async () => {
+  it('yields results as it finds them, one session at a time, including unreadable ones', async () => {
     const at = home();
     const sessions = await at.open();
     for (const word of ['one needle', 'hay', 'two needles', 'three needles']) {
@@ -102,7 +102,7 @@ describe('search', () => {
     expect(looked).toEqual([1, 2, 3, 4]);
   });
 
-  it('reads nothing of a row that is known to be unreadable', async () => {
+  it('does not read a row that is known to be unreadable', async () => {
     const at = home();
     const sessions = await at.open();
     const session = begin(sessions);
@@ -118,17 +118,17 @@ describe('search', () => {
 });
 
 describe('wantedText', () => {
-  it.each(['', ' ', '\n\t'])('refuses %j', (text) => {
+  it.each(['', ' ', '\n\t'])('rejects %j', (text) => {
     expect(() => wantedText(text)).toThrow(expect.objectContaining({ code: 'USAGE' }));
   });
 
-  it('keeps blanks around a word: it is text', () => {
+  it('keeps blanks around a word', () => {
     expect(wantedText(' A b ')).toBe(' a b ');
   });
 });
 
 describe('folded', () => {
-  it('is the same however it was typed', () => {
+  it('ignores case and the composition of accents', () => {
     expect(folded('É'.normalize('NFD'))).toBe(folded('é'.normalize('NFC')));
   });
 });

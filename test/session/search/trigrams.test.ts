@@ -7,7 +7,7 @@ import { user } from '../../support/vault.ts';
 import { session, slow, wantedFrom } from '../event/nasty.ts';
 
 describe('Trigrams', () => {
-  it('has all the trigrams of every text that a search finds', () => {
+  it('contains all trigrams of every text that a search finds', () => {
     const trigrams = new Trigrams();
     fc.assert(
       fc.property(session, fc.nat(), fc.nat(12), (segments, place, length) => {
@@ -34,7 +34,7 @@ describe('Trigrams', () => {
     'tail \ud83d',
     '日本語',
     'ΟΔΟΣ',
-  ])('has those of %j, and hardly any but those of its line', (text) => {
+  ])('contains those of %j, and hardly any that are not in its line', (text) => {
     const trigrams = new Trigrams();
     const line = encodeEvents([{ id: 1, ts: 1, ...user(text) }]);
     trigrams.add(line);
@@ -47,7 +47,7 @@ describe('Trigrams', () => {
     expect(gathered).not.toContain(trigramsOf('xyz')[0]);
   });
 
-  it('gives each trigram once, however much is added, and begins anew', () => {
+  it('returns each trigram once, and none after being cleared', () => {
     const trigrams = new Trigrams();
     const many = Array.from({ length: 40_000 }, (_, index) => index.toString(36)).join(' ');
     for (let id = 1; id < 4; id++) trigrams.add(encodeEvents([{ id, ts: 1, ...user(many) }]));
