@@ -4,16 +4,16 @@ import { textOf } from '../event/message-text.ts';
 import type { Beginning } from '../shapes.ts';
 import { emptyState, fold, type State } from '../state.ts';
 
-/** One prompt of a conversation as it stands. */
+/** A prompt in the current conversation. */
 export interface Prompt {
-  /** Counted from 1. */
+  /** Number in the conversation, counted from 1. */
   readonly number: number;
-  /** The id of its event. */
+  /** Id of its event. */
   readonly event: number;
   readonly text: string;
 }
 
-/** Lists the prompts of a conversation as it stands. */
+/** Lists the prompts of the current conversation, without those removed by a rewind. */
 export function promptsOf({ messages, messageEvents }: State): Prompt[] {
   return messages
     .map((message, at) => ({ message, event: messageEvents[at] ?? 0 }))
@@ -22,8 +22,8 @@ export function promptsOf({ messages, messageEvents }: State): Prompt[] {
 }
 
 /**
- * Gives the id of the last event that belongs to the first `prompts` prompts of a conversation and their answers. Throws `USAGE`
- * where it has fewer.
+ * Returns the id of the last event of the first `prompts` prompts of a conversation and their
+ * answers. Throws `USAGE` if it has fewer prompts.
  */
 export function endOf(state: State, prompts: number): number {
   const all = promptsOf(state);
@@ -35,8 +35,9 @@ export function endOf(state: State, prompts: number): number {
 }
 
 /**
- * Copies the events of a conversation's first `prompts` prompts, all of them unless told, without what was taken back, and with what the
- * session is told and where it is now. Throws `USAGE`.
+ * Returns the events of the first `prompts` prompts of a conversation (default: all) and their
+ * answers, without what a rewind removed, and with all instructions and moves up to now. Throws
+ * `USAGE` if it has fewer prompts.
  */
 export function cutAfter(events: readonly Event[], prompts?: number): { events: Event[]; prompts: number } {
   const state = fold(emptyState, events);
@@ -46,18 +47,20 @@ export function cutAfter(events: readonly Event[], prompts?: number): { events: 
   return { events: kept, prompts: count };
 }
 
-/** What a fork begins with, and how many of how many prompts it has. */
+/** A planned fork. */
 export interface Fork {
   readonly beginning: Beginning;
+  /** Number of prompts it keeps. */
   readonly prompts: number;
+  /** Number of prompts in the original conversation. */
   readonly of: number;
-  /** What the one it goes on from records of it, once the fork has a UUID. */
+  /** Reason to record in the parent's `child` event, once the fork has a UUID. */
   readonly reason: string;
 }
 
 /**
- * Plans a session that goes on from the first `prompts` prompts of another, all of them unless told. Throws `USAGE` where that has
- * fewer, or none at all.
+ * Plans a session that continues from the first `prompts` prompts of another (default: all). Throws
+ * `USAGE` if that has fewer prompts or none.
  */
 export function forkOf(
   from: { readonly events: readonly Event[]; readonly state: State },
@@ -80,21 +83,26 @@ export function forkOf(
   };
 }
 
-/** What going back comes to. */
+/** A planned rewind. */
 export interface Rewind {
-  /** Undefined where nothing comes after that prompt. */
+  /** The event to append; undefined if nothing would be removed. */
   readonly event: NewEvent | undefined;
+  /** Number of prompts it keeps. */
   readonly prompts: number;
+  /** Number of prompts in the conversation before. */
   readonly of: number;
-  /** How many messages of user and assistant are taken back. */
+  /** Number of user and assistant messages it removes. */
   readonly cut: number;
 }
 
-/** Plans to take back what comes after the first `prompts` prompts and their answers; the last prompt unless told. Throws `USAGE`. */
+/**
+ * Plans a rewind that keeps the first `prompts` prompts and their answers (default: all but the
+ * last prompt). Throws `USAGE` if there are fewer prompts or none.
+ */
 export function rewindOf(state: State, prompts?: number): Rewind {
   const of = promptsOf(state).length;
   if (of === 0)
-    throw new CofferError('USAGE', 'this conversation has no prompt yet', { advice: 'there is nothing to take back' });
+    throw new CofferError('USAGE', 'this conversation has no prompt yet', { advice: 'there is nothing to rewind' });
   const kept = prompts ?? of - 1;
   const to = endOf(state, kept);
   const event: NewEvent = { type: 'rewind', to };
@@ -115,10 +123,12 @@ function noSuchPrompt(prompts: number, of: number): CofferError {
   return new CofferError('USAGE', `there is no prompt ${prompts} in this conversation`, { advice: range });
 }
 
-/** The events, whose ids rise, without what was taken back: what `fold` leaves out of a state is left out here. */
+/**
+ * Removes the events that a rewind removed, exactly as `fold` does. Ids of `events` must increase.
+ */
 function standing(events: readonly Event[]): Event[] {
   const kept: Event[] = [];
-  /** Permissions, instructions and moves: no rewind takes one back, and none has to look at them again. */
+  /** Permissions, instructions and moves: no rewind removes these, so none need scan them again. */
   const lasting: Event[] = [];
   for (const event of events) {
     if (isKnown(event) && (event.type === 'permission' || holdsNow(event))) lasting.push(event);
@@ -131,12 +141,12 @@ function standing(events: readonly Event[]): Event[] {
   return lasting.length === 0 ? kept : inOrder(kept, lasting);
 }
 
-/** What a session is told, and where it is, hold for all of it from then on, as its model does. */
+/** Instructions and the directory apply to the whole session from then on, like its model. */
 function holdsNow(event: Event): boolean {
   return event.type === 'instructions' || event.type === 'move';
 }
 
-/** Joins two lists of events whose ids rise. */
+/** Merges two lists of events with increasing ids. */
 function inOrder(some: readonly Event[], others: readonly Event[]): Event[] {
   const all: Event[] = [];
   let at = 0;
@@ -148,7 +158,9 @@ function inOrder(some: readonly Event[], others: readonly Event[]): Event[] {
   return all;
 }
 
-/** A summary stays where the model was given it for what still stands. */
+/**
+ * Tells whether a rewind to `to` keeps an event: a compaction stays if it covers nothing removed.
+ */
 function outlasts(event: Event, to: number): boolean {
   return isKnown(event) && event.type === 'compaction' && event.through <= to;
 }

@@ -4,14 +4,14 @@ import type { Row } from '../list/row.ts';
 import { checkName } from '../name.ts';
 import type { State } from '../state.ts';
 
-/** How many tags a session may have, and how long one may be: they have to fit a summary. */
+/** Maximum number and length of a session's tags: they must fit into a summary. */
 const TAGS = 16;
 const TAG_LENGTH = 40;
 
-/** What a session is marked with. */
+/** The name, pin, archive flag and tags of a session. */
 export type Marks = Pick<State, 'name' | 'pinned' | 'archived' | 'tags'>;
 
-/** What somebody says about a session: the event that records it, none where it is so already. */
+/** A change of marks: returns the event that records it, or undefined if it changes nothing. */
 export type Mark = (marks: Marks) => NewEvent | undefined;
 
 /** A change of how a session is listed, as data. */
@@ -36,52 +36,52 @@ export function markOf(change: MarkChange): Mark {
   }
 }
 
-/** Gives a session a name. Throws `NAME_INVALID`. */
+/** Names a session. Throws `NAME_INVALID`. */
 export function naming(name: string): Mark {
   const checked = checkName(name);
   if (/^(last|_autosave|\d+)$/.test(checked)) {
-    throw new CofferError('NAME_INVALID', `${checked} means something else where a session is asked for`, {
-      advice: 'give another name',
+    throw new CofferError('NAME_INVALID', `${checked} can't be a name: it already selects a session`, {
+      advice: 'choose another name',
     });
   }
   return (marks) => (marks.name === checked ? undefined : { type: 'name', name: checked });
 }
 
-/** Keeps a session from being pruned, or no longer. */
+/** Pins a session, which protects it from pruning, or unpins it. */
 export function pinning(pinned: boolean): Mark {
   return (marks) => (marks.pinned === pinned ? undefined : { type: 'pin', pinned });
 }
 
-/** Puts a session out of the list, or back. */
+/** Archives a session, which hides it in the list, or restores it. */
 export function archiving(archived: boolean): Mark {
   return (marks) => (marks.archived === archived ? undefined : { type: 'archive', archived });
 }
 
-/** Adds tags to those a session has. Throws `NAME_INVALID` for what is none, and where they become too many. */
+/** Adds tags to a session. Throws `NAME_INVALID` for an invalid tag or too many tags. */
 export function tagging(tags: readonly string[]): Mark {
   const checked = checkTags(tags);
   return (marks) => {
     const all = [...new Set([...marks.tags, ...checked])].sort();
     if (all.length > TAGS) {
-      throw new CofferError('NAME_INVALID', `a session has at most ${TAGS} tags, and these would be ${all.length}`);
+      throw new CofferError('NAME_INVALID', `a session can have at most ${TAGS} tags, this would make ${all.length}`);
     }
     return all.length === marks.tags.length ? undefined : { type: 'tags', tags: all };
   };
 }
 
-/** Takes tags away. Throws `NAME_INVALID` for one that the session does not have. */
+/** Removes tags from a session. Throws `NAME_INVALID` for a tag it doesn't have. */
 export function untagging(tags: readonly string[]): Mark {
   return (marks) => {
     const missing = tags.find((tag) => !marks.tags.includes(tag));
     if (missing !== undefined) {
       const has = marks.tags.length === 0 ? 'it has none' : `it has ${marks.tags.join(', ')}`;
-      throw new CofferError('NAME_INVALID', `no tag ${missing} to take away`, { advice: has });
+      throw new CofferError('NAME_INVALID', `no tag ${missing} to remove`, { advice: has });
     }
     return tags.length === 0 ? undefined : { type: 'tags', tags: marks.tags.filter((tag) => !tags.includes(tag)) };
   };
 }
 
-/** The marks of a row of the list. */
+/** Returns the marks of a row. */
 export function marksOf({ name, pinned = false, archived = false, tags = [] }: Row): Marks {
   return { name, pinned, archived, tags };
 }

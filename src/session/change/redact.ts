@@ -6,44 +6,51 @@ import type { Session } from '../session.ts';
 import type { Sessions } from '../sessions.ts';
 
 /*
- * Takes a text out of recorded events. What a session is made of stays: the names of fields, the kinds of events and parts, roles,
- * states and UUIDs. Everything else is replaced where it holds the text, decoded: in the record's own JSON a quotation mark is two
- * characters.
+ * Removes a text from recorded events. The structure of a session stays: field names, types of
+ * events and parts, roles, statuses and UUIDs. Everywhere else the text is replaced. It is matched
+ * in decoded values, because in the record's JSON a quotation mark is two characters.
  */
 
-/** What stands in place of a redacted text. */
+/** Replaces a redacted text. */
 const MARK = '[redacted]';
 
-/** The same where a provider takes letters only: in the ids and names of tool calls. */
+/** Replaces it in ids and names of tool calls, where providers accept only letters. */
 const PLAIN_MARK = 'redacted';
 
-/** Shorter texts are in too much of a record. */
+/** Minimum characters of a text to redact: shorter texts occur too often in a record. */
 const SHORTEST = 4;
 
-/** A replacement may make the text anew, of the mark and what is beside it; after so many rounds the whole string goes. */
+/**
+ * Maximum replacement passes over a string. The mark and its surroundings may form the text again;
+ * after the last pass the whole string is replaced.
+ */
 const ROUNDS = 8;
 
-/** Takes a text out of events, wherever it is. */
+/** Removes one text from events. */
 export interface Redaction {
-  /** The events without the text, and how many are not as they were. */
+  /** Returns the events without the text, unchanged ones as they are, and the number changed. */
   redact(events: readonly Event[]): { events: Event[]; changed: number };
-  /** Tells whether events have the text. */
+  /** Tells whether any event contains the text. */
   isIn(events: readonly Event[]): boolean;
 }
 
 /**
- * Gets ready to take a text out. One of several lines, a private key, is taken out as a whole and line by line: where it was
- * recorded its lines may be indented, or end otherwise. Throws `USAGE` for a text that would shred the record.
+ * Prepares the redaction of a text. A text of several lines, such as a private key, is removed as a
+ * whole and line by line, because its lines may have been recorded indented or with other line
+ * ends. Throws `USAGE` for a text that is too short or part of the mark.
  */
 export function redactionOf(text: string): Redaction {
   const lines = text.split(/\r?\n/).map((line) => line.trim());
   const texts = lines.length === 1 ? [text] : [text.trim(), ...lines.filter((line) => [...line].length >= SHORTEST)];
   const length = [...(texts[0] ?? '')].length;
   if (length < SHORTEST) {
-    throw new CofferError('USAGE', `a text to redact has at least ${SHORTEST} characters, and this one has ${length}`);
+    throw new CofferError(
+      'USAGE',
+      `a text to redact must have at least ${SHORTEST} characters, this one has ${length}`,
+    );
   }
   if (texts.some((one) => MARK.includes(one))) {
-    throw new CofferError('USAGE', 'this text is part of what is put in place of a redacted one', {
+    throw new CofferError('USAGE', 'this text is part of the mark that replaces redacted text', {
       advice: 'nothing is changed',
     });
   }
@@ -63,8 +70,8 @@ export function redactionOf(text: string): Redaction {
 }
 
 /**
- * Takes a text out of a session and out of its file. Gives how many events are not as they were; where none is, nothing is written.
- * Durable when it resolves. Throws as {@link Session.rewrite}.
+ * Removes a text from a session and its file. Returns the number of events changed; if it is 0,
+ * nothing is written. Durable when it resolves. Throws as {@link Session.rewrite}.
  */
 export async function redactSession(session: Session, redaction: Redaction): Promise<number> {
   const before = session.events;
@@ -74,13 +81,15 @@ export async function redactSession(session: Session, redaction: Redaction): Pro
   return changed;
 }
 
-/** What else of a vault has a text: rows, and rows of which that can't be known. */
+/** Other files in the vault that contain a text. */
 export interface Holders {
+  /** Rows that contain the text. */
   readonly rows: readonly Row[];
+  /** Rows that can't be read. */
   readonly unknown: readonly Row[];
 }
 
-/** Reads every session and snapshot but one, and finds those with the text. */
+/** Reads all sessions and snapshots except `but`, and finds those that contain the text. */
 export async function holdersOf(
   sessions: Sessions,
   redaction: Redaction,
@@ -101,7 +110,7 @@ export async function holdersOf(
   return { rows, unknown };
 }
 
-/** A snapshot has a name that no event of it says. */
+/** Checks id and name: the name of a snapshot is in none of its events. */
 function hasName(redaction: Redaction, { id, name = '' }: Row): boolean {
   const named = { id: 1, ts: 0, type: 'name', name: `${id}\n${name}` };
   return redaction.isIn([named]);
@@ -111,7 +120,7 @@ class Scrub {
   hits = 0;
   readonly #texts: readonly string[];
 
-  /** Recorded output is often JSON itself, in which the text is written with escapes. */
+  /** Also matches the JSON-escaped text, because recorded output is often JSON itself. */
   constructor(texts: readonly string[]) {
     const spellings = texts.flatMap((text) => [text, JSON.stringify(text).slice(1, -1)]);
     this.#texts = [...new Set(spellings)].sort((a, b) => b.length - a.length);
@@ -123,7 +132,7 @@ class Scrub {
     return { id, ts, type, ...(inside as object) } as Event;
   }
 
-  /** A part of an event whose fields coffer knows: their names stay, and the words that its schema asks for. */
+  /** Redacts a value with known fields: keeps their names, and the words of the schema. */
   #shape(value: unknown): unknown {
     if (Array.isArray(value)) return value.map((item) => this.#shape(item));
     if (!isObject(value)) return this.#text(value);
@@ -146,7 +155,7 @@ class Scrub {
     return this.#shape(value);
   }
 
-  /** A file: its text, decoded. Of an image or a PDF that has the text in the clear nothing stays. */
+  /** Redacts the decoded text of a file; replaces a whole binary file that contains the text. */
   #data(data: string): string {
     const shown = this.#text(data);
     if (shown !== data) return shown;
@@ -158,7 +167,7 @@ class Scrub {
     return Buffer.from(MARK).toString('base64');
   }
 
-  /** What a tool gave back, in one of the forms of the AI SDK: a kind, and a value of any form. */
+  /** Redacts a tool's output in one of the AI SDK's forms: a type and an arbitrary value. */
   #output(value: unknown): unknown {
     if (!isObject(value) || !words.has(value['type'] as string)) return this.#free(value);
     const { type, value: inside, ...others } = value;
@@ -167,7 +176,7 @@ class Scrub {
     return { type, ...shown, ...(this.#shape(others) as object) };
   }
 
-  /** What may be anything: names of fields are as much a place for a secret as values, and so are numbers. */
+  /** Redacts an arbitrary value: field names and numbers may contain the text, too. */
   #free(value: unknown): unknown {
     if (Array.isArray(value)) return value.map((item) => this.#free(item));
     if (isObject(value)) {
@@ -196,7 +205,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** The names of an event's fields and of what is in them. */
+/** Names of the fields of events and their parts. */
 const fields: ReadonlySet<string> = new Set(
   `uuid directory branch worktree project parent first remote path reason id message model partial role content type text data
   mediaType filename toolCallId toolName input output value usage inputTokens cachedTokens outputTokens cost name pinned archived tags status code
@@ -205,7 +214,7 @@ const fields: ReadonlySet<string> = new Set(
   ),
 );
 
-/** The fields whose values are words of coffer's own or of the AI SDK's. */
+/** Fields whose values are words of coffer's or the AI SDK's vocabulary. */
 const vocabulary: ReadonlySet<string> = new Set([
   ...['type', 'role', 'status', 'outcome', 'answer', 'by', 'decision', 'source'],
 ]);

@@ -2,8 +2,9 @@ import type { Row } from '../list/row.ts';
 import type { Sessions } from '../sessions.ts';
 
 /**
- * Runs `work`, which deletes rows, and leaves behind what is kept for speed without anything of them: each deletion drops all of that, and
- * making it anew from a hundred thousand files takes minutes. Throws what `work` and {@link Sessions.list} throw.
+ * Runs `work`, which deletes `rows`, and then restores the caches without these rows: each deletion
+ * drops all caches, and rebuilding them from a hundred thousand files takes minutes. Throws what
+ * `work` and {@link Sessions.list} throw.
  */
 export async function keepingCaches(
   sessions: Pick<Sessions, 'texts' | 'list'>,
@@ -18,5 +19,5 @@ export async function keepingCaches(
   } finally {
     putBack();
   }
-  await sessions.list(); // it knows the others still, and writes them down
+  await sessions.list(); // still has the other rows in memory and writes them to the cache
 }

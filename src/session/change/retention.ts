@@ -1,14 +1,17 @@
 import type { Row } from '../list/row.ts';
 
-/** How long sessions are kept; what is not said sets no limit. */
+/** A retention policy. Omitted fields set no limit. */
 export interface Policy {
-  /** How many unnamed sessions are kept, the newest; the present one is always among them. */
+  /** Maximum unnamed sessions; the newest are kept. The current session is always among them. */
   readonly maxSessions?: number | undefined;
-  /** How many days a session is kept after its last use, counted back from the newest session because a clock may be wrong. */
+  /**
+   * Maximum days between the last use of a session and that of the newest session. The current time
+   * is not used because the clock may be wrong.
+   */
   readonly retentionDays?: number | undefined;
 }
 
-/** A row that a policy does not keep, and why. */
+/** A row to delete under a policy, and the reason. */
 export interface Expired {
   readonly row: Row;
   readonly reason: string;
@@ -16,12 +19,12 @@ export interface Expired {
 
 const DAY = 86_400_000;
 
-/** Days without a session that are worth a question. */
+/** Gap between sessions, in days, after which the user is asked before anything is deleted. */
 const LONG_GAP = 30;
 
 /**
- * Finds what a policy does not keep, oldest first. Kept in any case: what has a name or is pinned, what a process holds, and what is
- * not as it was seen or does not open. `now` is milliseconds since 1970.
+ * Finds the rows that a policy deletes, oldest first. Always keeps rows that are named, pinned,
+ * held by a process, rolled back or unreadable. `now` is milliseconds since 1970.
  */
 export function expiredOf(rows: readonly Row[], policy: Policy, now: number): Expired[] {
   const reasons = new Map([...tooOld(rows, policy, now), ...tooMany(rows, policy)]);
@@ -34,8 +37,8 @@ export function expiredOf(rows: readonly Row[], policy: Policy, now: number): Ex
 }
 
 /**
- * Says why nothing is deleted by age, where that is so: what was saved in the future was saved by a clock that went wrong, or this
- * one does.
+ * Returns why nothing is deleted by age, as a sentence; undefined if nothing is wrong. If a session
+ * was saved in the future, the clock was wrong then or is wrong now.
  */
 export function clockTrouble(rows: readonly Row[], now: number): string | undefined {
   const row = rows.find(({ updated, unreadable }) => unreadable === undefined && updated > now);
@@ -45,8 +48,9 @@ export function clockTrouble(rows: readonly Row[], now: number): string | undefi
 }
 
 /**
- * Tells whether the age limit would delete every session except the newest one and those always kept, or everything from before a gap of more
- * than 30 days: more likely, the clock was wrong when the newest were saved. Then the user must be asked first.
+ * Tells whether the age limit would delete every session except the newest and those always kept,
+ * or everything from before a gap of more than 30 days. The user must then be asked first: more
+ * likely, the clock was wrong when the newest sessions were saved.
  */
 export function takesAll(rows: readonly Row[], policy: Policy, now: number): boolean {
   const old = new Set(tooOld(rows, policy, now).map(([fileId]) => fileId));
@@ -76,16 +80,16 @@ function tooOld(rows: readonly Row[], { retentionDays }: Policy, now: number): [
     .filter(({ updated }) => newest - updated > retentionDays * DAY)
     .map(({ fileId, updated }) => [
       fileId,
-      `it is ${Math.floor((newest - updated) / DAY)} days older than the newest session, and ${retentionDays} is the limit`,
+      `it is ${Math.floor((newest - updated) / DAY)} days older than the newest session, the limit is ${retentionDays}`,
     ]);
 }
 
-/** When the newest session was saved, ignoring files that do not open. */
+/** Returns when the newest session was saved, ignoring unreadable files. */
 function newestOf(rows: readonly Row[]): number {
   return rows.reduce((latest, { updated, unreadable }) => (unreadable ? latest : Math.max(latest, updated)), 0);
 }
 
-/** The present conversation takes a place whether it has a name or not; others with a name take none. */
+/** Counts the current session even if it is named; other named sessions don't count. */
 function tooMany(rows: readonly Row[], { maxSessions }: Policy): [string, string][] {
   if (maxSessions === undefined) return [];
   const counted = rows.filter((row) => {

@@ -13,31 +13,36 @@ import { revocations } from '../permissions.ts';
 import { newId, takenIds } from '../snapshot.ts';
 import { emptyState, fold } from '../state.ts';
 
-/** Events that are lost, by their ids in the damaged file; `last` is undefined where nobody knows how many there were. */
+/**
+ * A range of lost events, by their ids in the damaged file. `last` is undefined if it is unknown
+ * how many there were.
+ */
 export interface Lost {
   readonly first: number;
   readonly last: number | undefined;
 }
 
-/** What came back of a damaged file. */
+/** The result of a salvage. */
 export interface Salvage {
-  /** The id of the new session. */
+  /** Id of the new session. */
   readonly id: string;
-  /** Messages of user and assistant that came back, and how many there were, where that is known. */
+  /** Number of user and assistant messages that were restored. */
   readonly messages: number;
+  /** Number of user and assistant messages before the damage; undefined if unknown. */
   readonly before: number | undefined;
   readonly lost: readonly Lost[];
-  /** Whether the file is damaged; otherwise it is a copy that was not in its place. */
+  /** Whether the file is damaged; if not, it is an intact copy under another name. */
   readonly damaged: boolean;
-  /** Where the file is, and stays. */
+  /** Path of the salvaged file, which is left unchanged. */
   readonly path: string;
 }
 
 /**
- * Brings back what verifies of a damaged file, or of a copy under another name, as a new session, whose parent it is; `which` is a path, a
- * file id, a name in quarantine or of a conflicting copy, or what `find` finds. The damaged file stays as it is. Durable when it resolves.
- * Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `UNAUTHENTIC` where nothing verifies, `FAILED` where nothing is damaged,
- * `KEY_*`, `NEWER_VERSION`, `NOT_SAVED`, `TOO_LARGE`.
+ * Restores the events that verify in a damaged file, or in a copy under another name, as a new
+ * session whose parent is the original one. `which` is a path, a file id, a name in quarantine or
+ * of a conflicting copy, or anything that `find` accepts. The damaged file is unchanged. Durable
+ * when it resolves. Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `UNAUTHENTIC` if nothing
+ * verifies, `FAILED` if nothing is damaged, `KEY_*`, `NEWER_VERSION`, `NOT_SAVED`, `TOO_LARGE`.
  */
 export async function salvageSession(
   vault: Vault,
@@ -48,7 +53,7 @@ export async function salvageSession(
   const { events, lost } = gather(file);
   if (file.opens && lost.length === 0) {
     throw new CofferError('FAILED', `${file.fileId} is not damaged`, {
-      advice: `coffer resume ${file.fileId} goes on with it`,
+      advice: `coffer resume ${file.fileId} resumes it`,
     });
   }
   const before = file.isLast ? summaryOf(file)?.messages : undefined;
@@ -67,7 +72,7 @@ export async function salvageSession(
   return { id, messages: state.messageCount, before, lost, damaged, path: file.path };
 }
 
-/** Puts what is lost into words. */
+/** Describes a range of lost events. The text is recorded in the salvaged session. */
 export function describeLost({ first, last }: Lost): string {
   if (last === undefined) return `what came from event ${first} on is lost`;
   return first === last ? `event ${first} is lost` : `events ${first} to ${last} are lost`;
@@ -84,13 +89,13 @@ async function pathOf(vault: Vault, which: string, find: (which: string) => Prom
   }
 }
 
-/** Reads the events around the holes, and names those that must have been in them: ids rise by one. */
+/** Reads the events around the holes and finds the lost ones: ids increase by one. */
 function gather(file: SalvagedFile): { events: Event[]; lost: readonly Lost[] } {
   const merged = new MergedEvents();
   const { events } = merged;
-  /** The id of the last event before each hole. */
+  /** Id of the last event before each hole. */
   const holes: number[] = [];
-  const room = new Room(`what is left of file ${file.fileId}`);
+  const room = new Room(`the rest of file ${file.fileId}`);
   for (const lines of file.lines) {
     if (lines === undefined) {
       holes.push(events.at(-1)?.id ?? 0);
@@ -100,7 +105,8 @@ function gather(file: SalvagedFile): { events: Event[]; lost: readonly Lost[] } 
     merged.add(readLines(lines));
   }
   const last = events.at(-1)?.id;
-  if (last === undefined) throw new CofferError('UNAUTHENTIC', `file ${file.fileId}: not one event in it verifies`);
+  if (last === undefined)
+    throw new CofferError('UNAUTHENTIC', `file ${file.fileId}: none of its events can be verified`);
   let previous = 0;
   const lost: Lost[] = [];
   for (const { id } of events) {
@@ -113,7 +119,7 @@ function gather(file: SalvagedFile): { events: Event[]; lost: readonly Lost[] } 
   return { events, lost };
 }
 
-/** The events with a note in every place where some are lost. */
+/** Adds an `error` event wherever events are lost. */
 function withNotes(events: readonly Event[], lost: readonly Lost[]): Event[] {
   const gaps = [...lost];
   const noteOf = (gap: Lost): Event => {
@@ -127,7 +133,10 @@ function withNotes(events: readonly Event[], lost: readonly Lost[]): Event[] {
   return [...noted, ...gaps.map(noteOf)];
 }
 
-/** Makes the events those of a session of its own, numbered anew, as it was left; what its last summary knows is put back. */
+/**
+ * Turns the events into those of a new session with the same state, renumbered. Restores what only
+ * the last summary knows.
+ */
 function beginAgain(file: SalvagedFile, found: readonly Event[]): Event[] {
   const ts = Date.now();
   const before = fold(emptyState, found);
@@ -141,16 +150,16 @@ function beginAgain(file: SalvagedFile, found: readonly Event[]): Event[] {
   };
   const { worktree, project } = before;
   const begin: NewEvent = { type: 'begin', uuid: randomUUID(), directory, branch, worktree, project, parent };
-  // The event that revoked a grant may be what is lost.
+  // The event that revoked a grant may be among those lost.
   const added = revocations(before.permissions);
   if (summary && summary.model !== '' && before.model === '') added.push({ type: 'model', model: summary.model });
   const isNamed = summary?.kind === 'session' && summary.name !== undefined && before.name === undefined;
   if (isNamed && summary.name !== undefined) added.push({ type: 'name', name: summary.name });
-  // Recorded in any case, and now, so that it counts as gone on with: retention must not delete at once what was just brought back.
+  // Always recorded, with the current time: otherwise retention might delete the session at once.
   const isKnown = summary !== undefined && file.isLast && before.status !== summary.status;
   const reason = isKnown ? undefined : before.statusReason;
   added.push({ type: 'status', status: isKnown ? summary.status : before.status, reason });
-  // Behind where the damaged one began, or the note that this is lost: what it counted from there on is counted on.
+  // After the damaged session's `begin`, or the note that it is lost, so that its counts are kept.
   const at =
     found.findLastIndex((event) => event.type === 'begin') + 1 || found.findIndex(({ type }) => type !== 'error');
   const events = [...found.slice(0, at), begin, ...found.slice(at), ...added];
@@ -162,6 +171,6 @@ function summaryOf(file: SalvagedFile): Summary | undefined {
     return file.summary && decodeSummary(file.summary);
   } catch (error) {
     if (!isCofferError(error, 'UNAUTHENTIC')) throw error;
-    return undefined; // a summary is a convenience here: the events say nearly all of it
+    return undefined; // optional here: the events contain nearly all of it
   }
 }

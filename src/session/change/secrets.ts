@@ -1,21 +1,22 @@
 import { changeText } from '../event/attachment.ts';
 
 /*
- * What looks like a key or a token in a text. The patterns must stay linear: a run of characters is bounded, or ends at a
- * character outside its class, and nothing that repeats stands inside something that repeats. They miss what looks like
- * nothing (a password in a sentence) and what is encoded, but for text files that are attached; they are a help, no promise.
+ * Patterns for keys and tokens in a text. They must stay linear: a run of characters is bounded or
+ * ends at a character outside its class, and no repetition is nested in another. They miss secrets
+ * without a recognisable form (a password in a sentence) and encoded ones, except in attached text
+ * files. They are an aid, not a guarantee.
  */
 
-/** What stands in place of a secret. */
+/** Replaces a secret. */
 const REDACTED = '[redacted]';
 
-/** A text or value without its secrets, and how many of which kind there were. */
+/** A value without its secrets, and the number of secrets found by kind. */
 export interface Redacted<T> {
   readonly value: T;
   readonly found: ReadonlyMap<string, number>;
 }
 
-/** Takes out of every string of a JSON value, names of fields too, what looks like a key or a token. */
+/** Redacts keys and tokens in every string of a JSON value, including field names. */
 export function redactSecrets<T>(value: T): Redacted<T> {
   const found = new Map<string, number>();
   const count = (kind: string): string => {
@@ -25,13 +26,13 @@ export function redactSecrets<T>(value: T): Redacted<T> {
   return { value: redactValue(value, count) as T, found };
 }
 
-/** Puts what was found into words: `2 API keys, 1 private key`. */
+/** Describes the secrets found: `2 API keys, 1 private key`. */
 export function describeFound(found: ReadonlyMap<string, number>): string {
   const parts = [...found].map(([kind, count]) => `${count} ${kind}${count === 1 ? '' : 's'}`);
   return parts.length === 0 ? 'nothing that looks like a key or a token' : parts.join(', ');
 }
 
-/** Counts one secret of a kind, and gives what stands in its place. */
+/** Counts one secret of a kind and returns its replacement. */
 type Take = (kind: string) => string;
 
 function redactValue(value: unknown, take: Take): unknown {
@@ -54,18 +55,18 @@ function redactText(text: string, take: Take): string {
   return rules.reduce((rest, rule) => rest.replace(rule.pattern, (...found) => rule.replace(found, take)), text);
 }
 
-/** A pattern, and what becomes of a match. */
+/** A pattern and its replacement. */
 interface Rule {
   readonly pattern: RegExp;
   replace(found: readonly (string | undefined)[], take: Take): string;
 }
 
-/** The whole match is the secret. */
+/** Makes a rule whose whole match is the secret. */
 function whole(kind: string, pattern: RegExp): Rule {
   return { pattern, replace: (_, take) => take(kind) };
 }
 
-/** The second group is the secret, what stands around it stays. */
+/** Makes a rule whose second group is the secret; the rest of the match stays. */
 function inside(kind: string, pattern: RegExp, isSecret: (secret: string) => boolean = () => true): Rule {
   return {
     pattern,
@@ -85,7 +86,7 @@ function isSecretName(name: string): boolean {
   return name.length <= 100 && secretName.test(name);
 }
 
-/** Where a value only stands for one: `$TOKEN`, `<token>`, `***`, `process.env.TOKEN`. */
+/** Tells whether a value is only a placeholder: `$TOKEN`, `<token>`, `***`, `process.env.TOKEN`. */
 function isPlaceholder(value: string): boolean {
   return (
     /^(?:[$%<{]|process\.env|os\.environ|env\.|\[redacted\])/i.test(value) ||
@@ -93,7 +94,10 @@ function isPlaceholder(value: string): boolean {
   );
 }
 
-/** An assignment of a name that ends in one of {@link NAMES}, or goes on behind it with `_`, a digit or a capital. */
+/**
+ * An assignment to a name that ends in one of {@link NAMES}, or in which `_`, a digit or a capital
+ * follows it.
+ */
 const assignment: Rule = {
   pattern: new RegExp(
     `(${NAMES})([\\w-]{0,24}["'\`\\]\\\\]{0,3}[ \\t]{0,8}(?:=>|:=|=|:)[ \\t]{0,8})(?:(\\\\?["'\`])([^"'\`\\\\\\n]{1,400})|([^\\s"'\`,;&(){}<>[\\]\\\\]{4,400})(?![(.[]))`,
@@ -111,18 +115,21 @@ const assignment: Rule = {
   },
 };
 
-/** Quoted: a word of four characters on, not a sentence. */
+/** Tells whether a quoted value may be a secret: at least four characters, not a sentence. */
 function isSecretText(value: string): boolean {
   return value.length >= 4 && !/\s\S*\s/.test(value);
 }
 
-/** Not quoted: letters and digits together, six of them on; of a password that is assigned any word will do. */
+/**
+ * Tells whether an unquoted value may be a secret: at least six characters with both letters and
+ * digits; any word if it is assigned to a password.
+ */
 function looksRandom(value: string, isPassword: boolean): boolean {
   if (isPassword) return true;
   return value.length >= 6 && /\d/.test(value) && /[A-Za-z]/.test(value);
 }
 
-/** The Basic scheme's credentials are `name:password` in base64. */
+/** Tells whether this is base64 of `name:password`, the credentials of the Basic scheme. */
 function isBasic(credentials: string): boolean {
   return /^[\x20-\x7e]{1,100}:[\x20-\x7e]/.test(Buffer.from(credentials, 'base64').toString('latin1'));
 }
@@ -131,7 +138,7 @@ function hasDigit(text: string): boolean {
   return /\d/.test(text);
 }
 
-/** Keys with a beginning of their own, by who gives them out. */
+/** Keys with a distinctive prefix, by kind. */
 const prefixes: readonly (readonly [string, RegExp])[] = [
   ['API key', /(?<![\w-])(?:[sr]k_(?:live|test)_|gsk_|hf_|xai-|r8_|SG\.|whsec_)[A-Za-z0-9_.-]{16,300}/g],
   ['GitHub token', /(?<!\w)(?:gh[opsur]_[A-Za-z0-9]{16,300}|github_pat_[A-Za-z0-9_]{16,300})/g],
@@ -156,7 +163,7 @@ const rules: readonly Rule[] = [
     /(authorization["'\\]{0,3}[ \t]{0,4}[:=][ \t]{0,4}["'\\]{0,3}(?:bearer|basic|token)[ \t]{1,4})([^\s"',;\\]{1,4000})/gi,
   ),
   inside('header credential', /(?<!\w)(Basic[ \t]{1,4})([A-Za-z0-9+/]{6,400}={0,2})(?![\w=])/g, isBasic),
-  // Not within a run of its own characters: else a long one would be looked through from each `eyJ` in it.
+  // Must not start within a run of its own characters, or a long run is rescanned from each `eyJ`.
   whole('JSON web token', /(?<![\w-])eyJ[\w-]{8,4000}\.[\w-]{4,8000}\.[\w-]{0,2000}/g),
   inside('header credential', /(?<!\w)(Bearer[ \t]{1,4})([\w.~+/=-]{12,4000})/gi, hasDigit),
   inside('API key', /(?<![\w-])(sk-)([A-Za-z0-9_-]{16,300})/g, hasDigit),

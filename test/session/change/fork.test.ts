@@ -8,7 +8,7 @@ import { reply, user } from '../../support/vault.ts';
 
 const parent = { uuid: 'parent', id: '2025-07-04_12-30' };
 
-/** A conversation of three prompts and their answers, and what is added. */
+/** Returns a conversation of three prompts and their answers, followed by `more`. */
 function conversation(...more: NewEvent[]): Event[] {
   const begun: NewEvent[] = [
     { type: 'begin', uuid: 'a', directory: '/work/project' },
@@ -27,7 +27,7 @@ function plan(events: readonly Event[], prompts?: number): ReturnType<typeof for
 }
 
 describe('a fork', () => {
-  it('has the prompts it is told, with their answers', () => {
+  it('keeps the given number of prompts, with their answers', () => {
     const { beginning, prompts, of, reason } = plan(conversation(), 2);
     expect({ prompts, of, reason }).toEqual({ prompts: 2, of: 3, reason: 'forked after prompt 2' });
     expect(texts(beginning.after!.events)).toEqual(['one', 'echo: one', 'two', 'echo: two']);
@@ -35,13 +35,13 @@ describe('a fork', () => {
     expect(beginning.after!.parent).toEqual({ ...parent, reason });
   });
 
-  it('has all of them unless told', () => {
+  it('keeps all prompts by default', () => {
     const { beginning, prompts } = plan(conversation());
     expect(prompts).toBe(3);
     expect(beginning.after!.events).toEqual(conversation());
   });
 
-  it('is told what the session is told now, and is where that was moved, whatever was taken back', () => {
+  it('keeps the current instructions and directory even if they were recorded after a rewound prompt', () => {
     const told = { type: 'instructions', source: 'system', text: 'Be brief.' } as const;
     const moved: NewEvent = { type: 'move', directory: '/elsewhere' };
     const [begun, ...said] = conversation(told, moved, { type: 'rewind', to: 6 }, { ...told, text: 'Be long.' });
@@ -58,7 +58,7 @@ describe('a fork', () => {
     }
   });
 
-  it('has of any record what each rewind in turn leaves of it', () => {
+  it('keeps of any record what the rewinds leave, applied one by one', () => {
     const one = fc.oneof(
       fc.constant({ type: 'message', message: { role: 'user', content: 'x' } }),
       fc.constant({ type: 'permission', rule: 'a', decision: 'allow' }),
@@ -90,7 +90,7 @@ describe('a fork', () => {
     );
   });
 
-  it('has nothing of what was taken back, and what the conversation kept of it', () => {
+  it('drops rewound messages but keeps permissions and summaries that outlast the rewind', () => {
     const events = conversation(
       { type: 'permission', rule: 'write', decision: 'deny' },
       { type: 'compaction', summary: 'one was said', through: 4, model: 'demo/echo' },
@@ -109,32 +109,32 @@ describe('a fork', () => {
     expect(state.compaction).toEqual(before.compaction);
   });
 
-  it.each([0, 4, -1, 1.5, Number.NaN])('of prompt %d is none, and the range is named', (prompts) => {
+  it.each([0, 4, -1, 1.5, Number.NaN])('rejects prompt %d, naming the range', (prompts) => {
     expect(() => plan(conversation(), prompts)).toThrow(
       `there is no prompt ${prompts} in this conversation; its prompts are numbered 1 to 3`,
     );
   });
 
-  it('of a conversation without a prompt is none', () => {
+  it('rejects a conversation without a prompt', () => {
     expect(() => plan(conversation().slice(0, 2))).toThrow('no prompt yet');
   });
 });
 
-describe('going back', () => {
-  it('takes back the last prompt and its answer unless told', () => {
+describe('a rewind', () => {
+  it('removes the last prompt and its answer by default', () => {
     const state = fold(emptyState, conversation());
     expect(rewindOf(state)).toEqual({ event: { type: 'rewind', to: 6 }, prompts: 2, of: 3, cut: 2 });
     expect(state.messages).toHaveLength(6);
   });
 
-  it('takes back everything with 0', () => {
+  it('removes everything if 0 prompts are kept', () => {
     const events = conversation();
     const { event, cut } = rewindOf(fold(emptyState, events), 0);
     expect(cut).toBe(6);
     expect(texts([...events, { id: 9, ts: 9, ...event! }])).toEqual([]);
   });
 
-  it('counts the prompts of the conversation as it stands', () => {
+  it('counts the prompts of the current conversation', () => {
     const events = conversation({ type: 'rewind', to: 6 }, user('four'), reply('echo: four'));
     const state = fold(emptyState, events);
     expect(promptsOf(state).map(({ number, text }) => `${number} ${text}`)).toEqual(['1 one', '2 two', '3 four']);
@@ -143,14 +143,14 @@ describe('going back', () => {
     expect(cutAfter([...events, { id: 20, ts: 20, ...rewindOf(state, 1).event! }]).events.at(-1)?.id).toBe(4);
   });
 
-  it('does nothing where nothing comes after', () => {
+  it('changes nothing if all prompts are kept', () => {
     expect(rewindOf(fold(emptyState, conversation()), 3)).toEqual({ event: undefined, prompts: 3, of: 3, cut: 0 });
   });
 
-  it('goes to no prompt there is not', () => {
+  it('rejects a number of prompts out of range', () => {
     const state = fold(emptyState, conversation());
     for (const prompts of [4, -1, 0.5, Number.NaN]) expect(() => rewindOf(state, prompts)).toThrow('numbered 1 to 3');
-    expect(() => rewindOf(fold(emptyState, []))).toThrow('nothing to take back');
+    expect(() => rewindOf(fold(emptyState, []))).toThrow('nothing to rewind');
     expect(() => endOf(fold(emptyState, []), 1)).toThrow('it has no prompt yet');
   });
 });

@@ -3,7 +3,7 @@ import { archiving, naming, pinning, tagging, untagging } from '../../../src/ses
 import { encodeSummary, summarize } from '../../../src/session/list/summary.ts';
 import { emptyState, type State } from '../../../src/session/state.ts';
 
-/** How many bytes a summary may have: it fits the first chunk of a frame. */
+/** Maximum bytes of a summary: it must fit into the first chunk of a frame. */
 const ROOM = 12 * 1024;
 
 function state(parts: Partial<State> = {}): State {
@@ -11,7 +11,7 @@ function state(parts: Partial<State> = {}): State {
 }
 
 describe('a name', () => {
-  it('is trimmed, and recorded where it is another', () => {
+  it('is trimmed, and recorded if it changes', () => {
     expect(naming('  fixing auth  ')(state())).toEqual({ type: 'name', name: 'fixing auth' });
     expect(naming('fixing auth')(state({ name: 'fixing auth' }))).toBeUndefined();
   });
@@ -21,16 +21,16 @@ describe('a name', () => {
     ['   ', 'at least one character'],
     ['n'.repeat(101), 'this one has 101'],
     ['🦊'.repeat(101), 'this one has 101'],
-    ['a\u0007b', 'no control characters'],
-    ['a\u202eb', 'no control characters'],
-    ['a\nb', 'no control characters'],
+    ['a\u0007b', 'contain control characters'],
+    ['a\u202eb', 'contain control characters'],
+    ['a\nb', 'contain control characters'],
   ])('is not %j', (name, problem) => {
     expect(() => naming(name)).toThrow(problem);
   });
 });
 
 describe('a mark', () => {
-  it('is recorded where it changes something, and nowhere else', () => {
+  it('is recorded only if it changes something', () => {
     expect(pinning(true)(state())).toEqual({ type: 'pin', pinned: true });
     expect(pinning(true)(state({ pinned: true }))).toBeUndefined();
     expect(pinning(false)(state({ pinned: true }))).toEqual({ type: 'pin', pinned: false });
@@ -48,10 +48,10 @@ describe('tags', () => {
     expect(tagging(['auth'])(state({ tags: ['auth'] }))).toBeUndefined();
   });
 
-  it('are taken away, and only those that are there', () => {
+  it('are removed, but not ones that the session lacks', () => {
     const tagged = state({ tags: ['auth', 'work'] });
     expect(untagging(['auth'])(tagged)).toEqual({ type: 'tags', tags: ['work'] });
-    expect(() => untagging(['later'])(tagged)).toThrow('no tag later to take away; it has auth, work');
+    expect(() => untagging(['later'])(tagged)).toThrow('no tag later to remove; it has auth, work');
     expect(() => untagging(['later'])(state())).toThrow('it has none');
   });
 
@@ -66,11 +66,11 @@ describe('tags', () => {
   it('are at most 16', () => {
     const many = Array.from({ length: 16 }, (_, at) => `t${at}`).sort();
     expect(tagging(many)(state())).toEqual({ type: 'tags', tags: many });
-    expect(() => tagging(['more'])(state({ tags: many }))).toThrow('these would be 17');
+    expect(() => tagging(['more'])(state({ tags: many }))).toThrow('this would make 17');
     expect(tagging(['t3'])(state({ tags: many }))).toBeUndefined();
   });
 
-  it('fit a summary with everything else as long as it may be', () => {
+  it('fit into a summary in which everything else is as long as possible', () => {
     const letter = '𠀋';
     const tags = Array.from({ length: 16 }, (_, at) => `${at + 10}${letter.repeat(38)}`);
     expect(tagging(tags)(state())).toEqual({ type: 'tags', tags });

@@ -15,7 +15,7 @@ import { begin, type Home, home, reply, texts, user } from '../../support/vault.
 
 const SECRET = 'sk-live-0123456789';
 
-/** One of every kind of event, the secret in each string of it that may be anything. */
+/** One event of every type, with the secret in every free-form string. */
 const everywhere: readonly NewEvent[] = [
   {
     type: 'begin',
@@ -99,13 +99,13 @@ function numbered(events: readonly NewEvent[]): Event[] {
   return events.map((event, at): Event => ({ id: at + 1, ts: 1000, ...event }));
 }
 
-/** What comes back after it was sealed and read. */
+/** Encodes events and reads them back. */
 function throughTheFile(events: readonly Event[]): Event[] {
   return readLines(encodeEvents(events));
 }
 
 describe('a redaction', () => {
-  it('takes the text out of every string of every kind of event, and leaves events', () => {
+  it('removes the text from every string of every type of event, and leaves valid events', () => {
     const events = numbered(everywhere);
     const { events: after, changed } = redactionOf(SECRET).redact(events);
     expect(changed).toBe(events.length);
@@ -117,14 +117,14 @@ describe('a redaction', () => {
     expect(redactionOf(SECRET).isIn(after)).toBe(false);
   });
 
-  it('leaves alone what does not have it', () => {
+  it('leaves events without the text unchanged', () => {
     const events = numbered([user('nothing of it'), ...everywhere]);
     const { events: after } = redactionOf(SECRET).redact(events);
     expect(after[0]).toBe(events[0]);
     expect(redactionOf('not in there').redact(events)).toEqual({ events, changed: 0 });
   });
 
-  it('finds it where a recorded text is JSON of its own', () => {
+  it('finds the text in a recorded string that is itself JSON', () => {
     const text = 'a "quoted" pass\\word';
     const events = numbered([user(JSON.stringify({ password: text }))]);
     const { events: after, changed } = redactionOf(text).redact(events);
@@ -132,7 +132,7 @@ describe('a redaction', () => {
     expect(after[0]).toMatchObject({ message: { content: '{"password":"[redacted]"}' } });
   });
 
-  it('takes it out of an attached file, which is base64', () => {
+  it('removes the text from an attached file, which is base64', () => {
     const fileOf = (data: string | Buffer, mediaType = 'text/plain'): NewEvent => {
       const file = { type: 'file', mediaType, data: Buffer.from(data).toString('base64') } as const;
       return { type: 'message', message: { role: 'user', content: [{ type: 'text', text: 'see' }, file] } };
@@ -153,7 +153,7 @@ describe('a redaction', () => {
     expect([redaction.isIn(events), redaction.isIn(after)]).toEqual([true, false]);
   });
 
-  it('takes out a text of several lines as a whole and line by line', () => {
+  it('removes a text of several lines as a whole and line by line', () => {
     const lines = ['-----BEGIN KEY-----', 'MIIEowIBAAKC', 'AQEAz5', 'a=', '-----END KEY-----'];
     const { redact } = redactionOf(`${lines.join('\r\n')}\r\n`);
     const said = [lines.join('\r\n'), lines.map((line) => `  ${line}`).join('\n'), 'AQEAz5', 'a= b', 'END'];
@@ -167,10 +167,10 @@ describe('a redaction', () => {
     ]);
     expect(changed).toBe(3);
     expect(() => redactionOf('a\nb')).toThrow('at least 4 characters');
-    expect(() => redactionOf('fine\nredacted')).toThrow('put in place');
+    expect(() => redactionOf('fine\nredacted')).toThrow('the mark that replaces');
   });
 
-  it('finds it where a tool was given a number', () => {
+  it('finds the text in a number passed to a tool', () => {
     const call: NewEvent = {
       type: 'message',
       message: {
@@ -195,7 +195,7 @@ describe('a redaction', () => {
     'json',
     'value',
     '0000',
-  ])('of %s, a word of its own, leaves a record that can be read', (word) => {
+  ])('of %s, a word of the schema, leaves a readable record', (word) => {
     const events = numbered(everywhere);
     const { events: after } = redactionOf(word).redact(events);
     expect(throughTheFile(after)).toEqual(after);
@@ -204,15 +204,15 @@ describe('a redaction', () => {
     expect(state.messages.map(({ role }) => role)).toEqual(before.messages.map(({ role }) => role));
   });
 
-  it.each(['', 'a', 'abc', '🦊🦊🦊'])('of %j would shred the record, and is refused', (text) => {
+  it.each(['', 'a', 'abc', '🦊🦊🦊'])('rejects %j, which is too short', (text) => {
     expect(() => redactionOf(text)).toThrow('at least 4 characters');
   });
 
-  it.each(['redacted', '[redacted]', 'edact'])('of %s would never end, and is refused', (text) => {
-    expect(() => redactionOf(text)).toThrow('put in place');
+  it.each(['redacted', '[redacted]', 'edact'])('rejects %s, a part of the mark', (text) => {
+    expect(() => redactionOf(text)).toThrow('the mark that replaces');
   });
 
-  it('ends where what stands in its place makes it anew', () => {
+  it('terminates if the mark forms the text again', () => {
     for (const [text, content] of [
       [']zzz', ']zzzzzzzzz'],
       ['d][r', 'd][rd][rd][r'],
@@ -225,7 +225,7 @@ describe('a redaction', () => {
     }
   });
 
-  it('takes no more of a string than it has to, and all of it before it would go on for ever', () => {
+  it('removes no more of a string than necessary, and all of it after too many passes', () => {
     const redacted = (content: string): unknown => {
       const { events } = redactionOf('[[redacted]').redact(numbered([user(content)]));
       return texts({ state: fold(emptyState, events) })[0];
@@ -234,7 +234,7 @@ describe('a redaction', () => {
     expect(redacted(`${'['.repeat(30)}redacted] and the rest`)).toBe('[redacted]');
   });
 
-  it('takes any text out of any strings', () => {
+  it('removes any text from any string', () => {
     const piece = fc.constantFrom('[', ']', 'r', 'e', 'd', 'acted', '"', '\\', '🦊', 'ab');
     const text = fc.array(piece, { minLength: 4, maxLength: 6 }).map((pieces) => pieces.join(''));
     const property = fc.property(text, fc.array(text, { maxLength: 5 }), (secret, around) => {
@@ -249,7 +249,7 @@ describe('a redaction', () => {
 });
 
 describe('redacting a session', () => {
-  it('leaves nothing in the file, however large it is, and makes one new generation', async () => {
+  it('leaves nothing in a large file, and writes one new generation', async () => {
     const at = home();
     await using sessions = await at.open();
     const session = begin(sessions);
@@ -280,7 +280,7 @@ describe('redacting a session', () => {
     expect(JSON.stringify(recorded.events)).not.toContain(SECRET);
   });
 
-  it('keeps what is appended while it waits for an earlier save, and no save overtakes it', async () => {
+  it('keeps events appended while it waits for an earlier save, and is not overtaken by a save', async () => {
     await using sessions = await home().open();
     await using session = begin(sessions);
     await session.append(user('sesame-open'));
@@ -292,7 +292,7 @@ describe('redacting a session', () => {
     expect(texts(session)).toEqual(texts({ state }));
   });
 
-  it('saves a record whose beginning has whatever text for a uuid', async () => {
+  it('saves a record whose begin event has an arbitrary uuid', async () => {
     await using sessions = await home().open();
     await using session = begin(sessions);
     await session.append(user('one'));
@@ -302,7 +302,7 @@ describe('redacting a session', () => {
     expect((await sessions.read(await sessions.find('last'))).state).toMatchObject({ uuid, messageCount: 2 });
   });
 
-  it('writes nothing where nothing is found', async () => {
+  it('writes nothing if the text is not found', async () => {
     const at = home();
     await using sessions = await at.open();
     const session = begin(sessions);
@@ -312,7 +312,7 @@ describe('redacting a session', () => {
     expect(readFileSync(at.path(session.fileId!))).toEqual(before);
   });
 
-  it('that can not be saved is told, and the next save takes the text out', async () => {
+  it('is reported if it can not be saved, and is part of the next save', async () => {
     const at = home();
     await using sessions = await at.open();
     const session = begin(sessions);
@@ -332,7 +332,7 @@ describe('redacting a session', () => {
     expect(lines).toContain('noted');
   });
 
-  it('names what else has the text', async () => {
+  it('names the other files that contain the text', async () => {
     const at = home();
     await using sessions = await at.open();
     const session = begin(sessions);
@@ -358,7 +358,7 @@ async function keyOf(at: Home): Promise<VaultKey> {
   return VaultKey.from(found.secret);
 }
 
-/** Everything sealed in the file, every frame of it, as it is written there. */
+/** Returns the plaintext of all frames of the file. */
 function linesOf(at: Home, session: Session, key: VaultKey): string {
   const { segments } = openSealedFile(at.path(session.fileId!), session.fileId!, key);
   return segments.map((segment) => unpackSegment(segment).toString()).join('');

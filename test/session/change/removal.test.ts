@@ -9,7 +9,7 @@ import { fillVast, realistic } from '../../support/vast.ts';
 import { type Home, home, user } from '../../support/vault.ts';
 
 describe('a deletion that keeps the caches', () => {
-  it('leaves a list and an index without what was deleted, and opens nothing for it', async () => {
+  it('leaves the list and the index without the deleted sessions, and opens no session', async () => {
     const { at, fileIds } = await searched();
     expect(await textOf(at)).toContain(titleOf(7));
     await using sessions = await at.open();
@@ -26,7 +26,7 @@ describe('a deletion that keeps the caches', () => {
     expect(await opened(sessions, 'nowhere at all')).toBeLessThan(ENOUGH - 2);
   });
 
-  it('puts them back where a deletion fails, and touches nothing where nothing is to be deleted', async () => {
+  it('restores the caches if a deletion fails, and touches nothing if there is nothing to delete', async () => {
     const { at } = await searched();
     await using sessions = await at.open();
     const [row] = await sessions.list();
@@ -41,7 +41,10 @@ describe('a deletion that keeps the caches', () => {
   });
 });
 
-/** A vault that was listed and searched, with an index in two frames: the second one has the first ten of the sessions. */
+/**
+ * Makes a vault that was listed and searched. Its index has two frames; the second one holds the
+ * first ten sessions.
+ */
 async function searched(): Promise<{ at: Home; fileIds: string[] }> {
   const at = home();
   const said = realistic(40_000);
@@ -58,7 +61,7 @@ async function searched(): Promise<{ at: Home; fileIds: string[] }> {
   return { at, fileIds };
 }
 
-/** How many sessions a search for a text opens. */
+/** Returns the number of sessions that a search for a text opens. */
 async function opened(sessions: Sessions, text: string): Promise<number> {
   let count = 0;
   const scan: Sessions['scan'] = async (row, onLines) => {

@@ -9,12 +9,15 @@ import type { Sessions } from '../../../src/session/sessions.ts';
 import type { Recorded } from '../../../src/session/shapes.ts';
 import { begin, type Home, home, reply, temporaryFolder, texts, user } from '../../support/vault.ts';
 
-/** Text of about `size` bytes that does not compress. */
+/** Returns text of about `size` bytes that does not compress. */
 function noise(size: number): string {
   return randomBytes(Math.ceil((size * 3) / 4)).toString('base64');
 }
 
-/** A session whose messages are `0 …`, `1 …`, in several segments of one frame, and then one small step a frame. */
+/**
+ * Makes a session whose messages are `0 …`, `1 …`: twelve in several segments of one frame, then
+ * `later` small ones with a frame each. Returns the file's size after each frame.
+ */
 async function large(at: Home, later: number): Promise<{ fileId: string; ends: number[] }> {
   const sessions = await at.open();
   const session = begin(sessions);
@@ -38,7 +41,7 @@ function damage(path: string, ...offsets: number[]): Buffer {
   return bytes;
 }
 
-/** The first words of the messages that the newest session has. */
+/** Reads a salvaged session, and returns the first word of each of its messages. */
 async function salvaged(sessions: Sessions, id: string): Promise<{ words: string[]; recorded: Recorded }> {
   const recorded = await sessions.read(await sessions.find(id));
   return { words: texts(recorded).map((text) => String(text).split(' ')[0] ?? ''), recorded };
@@ -49,7 +52,7 @@ function upTo(count: number): string[] {
 }
 
 describe('salvage', () => {
-  it('brings back what verifies as a session of its own, and keeps the damaged file as it is', async () => {
+  it('restores what verifies as a new session, and leaves the damaged file unchanged', async () => {
     const at = home();
     const { fileId } = await large(at, 0);
     const kept = damage(at.path(fileId), 2_000_000);
@@ -91,7 +94,7 @@ describe('salvage', () => {
     await sessions.close();
   });
 
-  it('leaves _autosave where it is, and can be resumed', async () => {
+  it('leaves _autosave where it points, and makes a session that can be resumed', async () => {
     const at = home();
     const { fileId } = await large(at, 0);
     damage(at.path(fileId), 2_000_000);
@@ -104,7 +107,7 @@ describe('salvage', () => {
     expect(texts(session).at(-1)).toBe('goes on');
   });
 
-  it('counts as gone on with now, and what was taken back stays taken back', async () => {
+  it('counts the session as used now, and keeps rewound messages removed', async () => {
     const at = home();
     const sessions = await at.open();
     const session = begin(sessions);
@@ -115,7 +118,7 @@ describe('salvage', () => {
     const before = Date.now();
     const { id, lost } = await sessions.salvage(session.fileId!);
     expect(lost).toHaveLength(1);
-    // Events are numbered anew where some are lost: the twelfth message must be gone still.
+    // Events are renumbered because some are lost: the twelfth message must still be removed.
     const { words } = await salvaged(sessions, id);
     expect(words.at(-1)).toBe('after');
     expect(words.at(-2)).toBe('10');
@@ -123,7 +126,7 @@ describe('salvage', () => {
     await sessions.close();
   });
 
-  it('says of the last step that it is lost when nothing else knows what was in it', async () => {
+  it('reports a lost last step without a last id, which nothing records', async () => {
     const at = home();
     const { fileId, ends } = await large(at, 5);
     damage(at.path(fileId), ends[4]! + 100);
@@ -134,7 +137,7 @@ describe('salvage', () => {
     expect(lost[0]?.last).toBeUndefined();
   });
 
-  it('loses one step of many frames, and knows its number', async () => {
+  it('loses one step among many frames, and knows its id', async () => {
     const at = home();
     const { fileId, ends } = await large(at, 5);
     damage(at.path(fileId), ends[2]! + 100);
@@ -146,7 +149,7 @@ describe('salvage', () => {
     expect((await salvaged(sessions, id)).words).toEqual(upTo(17).filter((word) => word !== '14'));
   });
 
-  it('gives all before a head that is beyond repair', async () => {
+  it('restores everything before a frame head that is beyond repair', async () => {
     const at = home();
     const { fileId, ends } = await large(at, 5);
     damage(at.path(fileId), ends[1]! + 5, ends[1]! + 6, ends[1]! + 40);
@@ -157,7 +160,7 @@ describe('salvage', () => {
     expect((await salvaged(sessions, id)).words).toEqual(upTo(13));
   });
 
-  it('loses nothing where the damage is in the header, and puts the name and status of a small session back', async () => {
+  it('loses nothing to damage in the header, and restores the name and status of a small session', async () => {
     const at = home();
     const sessions = await at.open();
     const session = begin(sessions);
@@ -175,14 +178,14 @@ describe('salvage', () => {
     }
   });
 
-  it('takes from the summary what the lost events had said', async () => {
+  it('restores from the summary what the lost events recorded', async () => {
     const at = home();
     const sessions = await at.open();
     const session = begin(sessions);
     await session.append({ type: 'name', name: 'fox' });
     for (let index = 0; index < 8; index++) await session.append(user(`${index} ${noise(300_000)}`));
     await session.close('cancelled');
-    // Within the first segment and behind the first chunk, which has the summary.
+    // In the first segment, after the first chunk, which has the summary.
     damage(at.path(session.fileId!), 20_000);
     const { id } = await sessions.salvage(session.fileId!);
     const { recorded } = await salvaged(sessions, id);
@@ -193,7 +196,7 @@ describe('salvage', () => {
     expect(recorded.events[0]).toMatchObject({ type: 'error', id: 1 });
   });
 
-  it('goes by a row, a name in quarantine and a path', async () => {
+  it('accepts a row, a name in quarantine and a path', async () => {
     const at = home();
     const sessions = await at.open();
     const session = begin(sessions);
@@ -228,11 +231,11 @@ describe('salvage refuses', () => {
     return { at, sessions, fileId: session.fileId! };
   }
 
-  it('what is not damaged, and makes nothing', async () => {
+  it('an undamaged file, and saves nothing', async () => {
     const { at, sessions, fileId } = await small();
     await expect(sessions.salvage(fileId)).rejects.toMatchObject({
       code: 'FAILED',
-      message: `${fileId} is not damaged; coffer resume ${fileId} goes on with it`,
+      message: `${fileId} is not damaged; coffer resume ${fileId} resumes it`,
     });
     expect(at.files()).toEqual([fileId]);
   });
@@ -240,8 +243,8 @@ describe('salvage refuses', () => {
   it.each([
     ['the only chunk is damaged', [200], 'UNAUTHENTIC'],
     ['the header is beyond repair', [30, 31, 50], 'UNAUTHENTIC'],
-    ['the version is one to come, and the frame is not ours', [8, 90, 120], 'NEWER_VERSION'],
-  ])('where %s', async (_, offsets, code) => {
+    ['the version is newer, and the frame does not verify', [8, 90, 120], 'NEWER_VERSION'],
+  ])('a file if %s', async (_, offsets, code) => {
     const { at, sessions, fileId } = await small();
     if (offsets.includes(30)) writeFileSync(at.path(fileId), readFileSync(at.path(fileId)).fill(7, 28, 52));
     damage(at.path(fileId), ...offsets);
@@ -259,7 +262,7 @@ describe('salvage refuses', () => {
     expect(other.at.files()).toHaveLength(1);
   });
 
-  it('what is no file of a session, a link, a directory, and what is not there', async () => {
+  it('a file that is not a session, a link, a directory and a missing file', async () => {
     const { at, sessions, fileId } = await small();
     const bytes = readFileSync(at.path(fileId));
     bytes[9] = 2;
@@ -280,7 +283,7 @@ describe('salvage refuses', () => {
     expect(readdirSync(join(at.directory, 'sessions')).sort()).toEqual([fileId, '_autosave'].sort());
   });
 
-  it('where there is no vault, without making one', async () => {
+  it('a file if there is no vault, without creating one', async () => {
     const { at, fileId } = await small();
     const empty = sessionsOf({ directory: join(temporaryFolder(), 'data'), keyring: at.keyring, env: {} });
     await expect(empty.salvage(at.path(fileId))).rejects.toMatchObject({ code: 'KEY_NOT_FOUND' });

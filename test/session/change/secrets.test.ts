@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { describeFound, redactSecrets } from '../../../src/session/change/secrets.ts';
 
-/** Put together here, so that no scanner takes this file for a leak. */
+/** Assembles fake secrets, so that no scanner mistakes this file for a leak. */
 const join = (...parts: string[]): string => parts.join('');
 const SK = join('sk-', 'ant-api03-', 'Zk3vR8mQ1xW7pL5tY9uE2cB6nD4sF0hJ');
 const GH = join('ghp', '_', 'Zk3vR8mQ1xW7pL5tY9uE2cB6nD4sF0hJgK1a');
@@ -14,7 +14,7 @@ const PEM = join(
   'ATE KEY-----',
 );
 
-/** A text, the secret in it, and what it is called. */
+/** A text, the secret in it, and its kind. */
 const secrets: readonly (readonly [string, string, string])[] = [
   [`use ${SK} here`, SK.slice(3), 'API key'],
   [`key is ${join('sk-', 'proj-abcdefghijkl1234567890')}.`, 'abcdefghijkl1234567890', 'API key'],
@@ -57,7 +57,7 @@ const secrets: readonly (readonly [string, string, string])[] = [
   ['mysql --password hunter2 db', 'hunter2', 'assigned secret'],
 ];
 
-/** What is no secret, however much it looks like one. */
+/** Texts that look like secrets but aren't. */
 const plain: readonly string[] = [
   'The password is asked for, the secret: patience. A token of thanks.',
   'Basic understanding of JavaScriptCompilers, and Bearer of bad news at midnight',
@@ -77,7 +77,7 @@ const plain: readonly string[] = [
 ];
 
 describe('redactSecrets', () => {
-  it.each(secrets)('takes the secret out of %j', (text, secret, kind) => {
+  it.each(secrets)('redacts the secret in %j', (text, secret, kind) => {
     const { value, found } = redactSecrets(text);
     expect(text).toContain(secret);
     expect(value).not.toContain(secret);
@@ -86,17 +86,17 @@ describe('redactSecrets', () => {
     expect(redactSecrets(value)).toEqual({ value, found: new Map() });
   });
 
-  it.each(plain)('leaves %j as it is', (text) => {
+  it.each(plain)('leaves %j unchanged', (text) => {
     expect(redactSecrets(text)).toEqual({ value: text, found: new Map() });
   });
 
-  it('keeps what stands around a secret', () => {
+  it('keeps the text around a secret', () => {
     expect(redactSecrets(`a postgres://app:pw@db/x b ${SK}, c`).value).toBe(
       'a postgres://app:[redacted]@db/x b sk-[redacted], c',
     );
   });
 
-  it('goes through every string of a value, names of fields too', () => {
+  it('redacts every string of a value, including field names', () => {
     const value = {
       a: [{ b: GH }],
       [GH]: 1,
@@ -121,7 +121,7 @@ describe('redactSecrets', () => {
     });
   });
 
-  it('looks into text files that are attached', () => {
+  it('redacts attached text files', () => {
     const fileOf = (text: string): object => {
       return { type: 'file', mediaType: 'text/plain', data: Buffer.from(text).toString('base64') };
     };
@@ -130,7 +130,7 @@ describe('redactSecrets', () => {
     expect(found).toEqual(new Map([['GitHub token', 1]]));
   });
 
-  it('says how many of which kind', () => {
+  it('counts the secrets by kind', () => {
     expect(describeFound(redactSecrets(`${GH} ${GH} Authorization: Bearer x1`).found)).toBe(
       '1 header credential, 2 GitHub tokens',
     );
@@ -163,8 +163,8 @@ describe('redactSecrets', () => {
     'login a password ',
     '<secret>',
     '--',
-  ])('takes no longer than it should for a long text of %j', (part) => {
-    // A pattern that is not linear takes hours over a megabyte: the time limit of the test is the guard.
+  ])('takes linear time for a long text of %j', (part) => {
+    // A pattern that isn't linear takes hours for a megabyte: the test's timeout is the guard.
     const text = part.repeat(Math.ceil(1_000_000 / part.length));
     expect(redactSecrets(text).value.length).toBeGreaterThan(0);
   });
