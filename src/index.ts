@@ -1,3 +1,10 @@
+/**
+ * The coffer library: opens an encrypted vault, and lists, reads, writes and resumes the chat
+ * sessions in it. Start with {@link openVault}.
+ *
+ * @packageDocumentation
+ */
+
 export { CofferError, type ErrorCode, type ErrorDetails, type Holder, isCofferError } from './errors.ts';
 export type { Answer, Backend, KeychainChoice, Keyring, LookUp, Outcome, Wait } from './keyring/keyring.ts';
 export { MemoryKeyring } from './keyring/memory.ts';

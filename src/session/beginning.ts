@@ -7,8 +7,8 @@ import type { Beginning } from './shapes.ts';
 import { emptyState, fold } from './state.ts';
 
 /**
- * Returns the events that a session begins with: a copy of what it continues, and its own. Throws TypeError naming a field that could
- * not be read back as it is.
+ * Returns the events a session begins with: a copy of those it continues from, and its own. Throws
+ * TypeError naming a field that could not be read back unchanged.
  */
 export function eventsOf(beginning: Beginning): Event[] {
   const { directory, model, worktree, project, instructions = [], permissions = [], after } = beginning;

@@ -6,23 +6,28 @@ import { type Event, isKnown, MergedEvents } from './event/event.ts';
 import type { Row } from './list/row.ts';
 import type { Sessions } from './sessions.ts';
 
-/** How often a file is looked at where nothing says that it changed: network file systems and containers may not tell. */
+/** Default polling interval: network file systems and containers may not report changes. */
 const POLL_MS = 1000;
 
-/** A file changed less than this ago may change again under the same stamp, and what was read of it may be half written. */
+/**
+ * A file modified less than this many milliseconds ago may change again without a new stamp, and
+ * what was read of it may be half written.
+ */
 const SETTLED_MS = 100;
 
 const LOOK = { bigint: true, throwIfNoEntry: false } as const;
 
-/** What following needs of a vault. */
+/** The part of a vault that {@link follow} uses. */
 export type Followed = Pick<Sessions, 'directory' | 'readOn' | 'list'>;
 
 /**
- * Gives the events of a session, those recorded and those that any process records from now on, each once and in the order of
- * ids, until `signal` aborts. It reads only, and takes no lease. A part of a reply that is still arriving is held back until the reply is
- * there, or no process holds the session: it has the id that the whole reply gets. Events that are changed later, by a redaction,
- * are not given again. Throws `SESSION_NOT_FOUND` when the session is deleted, `ROLLED_BACK` when an older copy is put in its place,
- * and what {@link Sessions.read} throws.
+ * Yields the events of a session, first those recorded and then those that any process records,
+ * each once and in the order of ids, until `signal` aborts. Only reads, without a lease. Holds back
+ * the part of a reply that is still arriving until the whole reply, which has the same id, is
+ * recorded or no process holds the session. Events changed later by a redaction are not yielded
+ * again. Polls every `pollMs` milliseconds (default: 1000) in case no change is reported. Throws
+ * `SESSION_NOT_FOUND` if the session is deleted, `ROLLED_BACK` if an older copy replaces it, and
+ * what {@link Sessions.read} throws.
  */
 export async function* follow(
   sessions: Followed,
@@ -54,14 +59,14 @@ export async function* follow(
   }
 }
 
-/** A session's record as it grows: what was read of it is not read again while the file only grows. */
+/** The record of a session, read incrementally while its file only grows. */
 class Record {
   readonly #sessions: Followed;
   readonly #row: Row;
   #read: Grown | undefined;
-  /** What was read and not given yet, and whatever is in its place by now. */
+  /** Events read and not yet yielded, updated by later reads. */
   #waiting: Event[] = [];
-  /** The id of the last event there is. */
+  /** Id of the last event in the record. */
   #end = 0;
 
   constructor(sessions: Followed, row: Row) {
@@ -70,8 +75,8 @@ class Record {
   }
 
   /**
-   * The events behind `last` that can be given; undefined where the session can't be read, and its file is not what it was: somebody is
-   * writing it.
+   * Returns the events after `last` that can be yielded; undefined if the session can't be read
+   * because another process is writing its file.
    */
   async latest(
     last: number,
@@ -91,7 +96,7 @@ class Record {
       if (!isPartial(tail) || unheld === this.#end) return { events: this.#waiting.splice(0), heldBack: false };
       if (await isHeld(this.#sessions, this.#row))
         return { events: this.#waiting.splice(0, this.#waiting.length - 1), heldBack: true };
-      // Nobody holds it, but somebody may have come to the end of the reply since it was read.
+      // No process holds the session, but the reply may have been completed since it was read.
       unheld = this.#end;
     }
   }
@@ -128,11 +133,11 @@ function deleted({ id }: Row): CofferError {
 }
 
 function rolledBack({ id }: Row): CofferError {
-  const message = `an older copy of session ${id} was put in its place; follow it again to see what that has`;
+  const message = `session ${id} was replaced by an older copy; follow it again to see its events`;
   return new CofferError('ROLLED_BACK', message);
 }
 
-/** Waits for a file to change; the directory is watched, since the file is replaced. */
+/** Waits for a file to change. Watches its directory, because saving may replace the file. */
 class Changes implements Disposable {
   readonly #watcher: FSWatcher | undefined;
   readonly #signal: AbortSignal;
@@ -147,7 +152,10 @@ class Changes implements Disposable {
     });
   }
 
-  /** Resolves when it has changed since the last time, `signal` aborts, or `ms` milliseconds have passed. */
+  /**
+   * Resolves if the file has changed since the last call, as soon as it changes, when `signal`
+   * aborts, or after `ms` milliseconds.
+   */
   async next(ms: number): Promise<void> {
     if (!this.#changed && !this.#signal.aborted) {
       const { promise, resolve } = Promise.withResolvers<void>();
@@ -170,11 +178,12 @@ class Changes implements Disposable {
   };
 }
 
-/** Undefined where the system gives no more watches: the file is looked at now and then all the same. */
+/** Returns undefined if the system has no watches left: polling continues. */
 function watched(directory: string, onChange: (name: string | null) => void): FSWatcher | undefined {
   try {
     const watcher = watch(directory, (_, name) => onChange(name));
-    watcher.on('error', () => watcher.close()); // the directory is gone, or can't be watched any more: looking tells which
+    // The directory is gone or can't be watched any more; polling finds out which.
+    watcher.on('error', () => watcher.close());
     return watcher;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;

@@ -1,27 +1,27 @@
 import { CofferError } from '../errors.ts';
 
-/** The most characters a name may have, after trimming. */
+/** Maximum characters of a name, after trimming. */
 const NAME_LIMIT = 100;
 
-/** How many bytes the tags of a session may have as JSON: they have to fit a summary. */
+/** Maximum bytes of a session's tags as JSON: they must fit into a summary. */
 const TAG_BYTES = 2800;
 
-/** Control characters, line separators, and marks that reverse the direction of what a terminal shows. */
+/** Control characters, line separators, and marks that reverse text direction on a terminal. */
 const FORBIDDEN = /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/u;
 
-/** Checks the name of a session, a snapshot or a tag, and returns it trimmed. Throws `NAME_INVALID`. */
+/** Validates the name of a session, snapshot or tag. Returns it trimmed. Throws `NAME_INVALID`. */
 export function checkName(name: string): string {
   const trimmed = name.trim();
   const length = [...trimmed].length;
   if (length === 0) throw new CofferError('NAME_INVALID', 'a name needs at least one character');
   if (length > NAME_LIMIT) {
-    throw new CofferError('NAME_INVALID', `a name has at most ${NAME_LIMIT} characters, and this one has ${length}`);
+    throw new CofferError('NAME_INVALID', `a name can have at most ${NAME_LIMIT} characters, this one has ${length}`);
   }
-  if (FORBIDDEN.test(trimmed)) throw new CofferError('NAME_INVALID', 'a name can have no control characters');
+  if (FORBIDDEN.test(trimmed)) throw new CofferError('NAME_INVALID', "a name can't contain control characters");
   return trimmed;
 }
 
-/** Checks that the tags of a session, each a name, fit together. Throws `NAME_INVALID`. */
+/** Checks that the tags of a session fit into a summary together. Throws `NAME_INVALID`. */
 export function checkTagBytes(tags: readonly string[]): void {
   const bytes = Buffer.byteLength(JSON.stringify(tags));
   if (bytes <= TAG_BYTES) return;

@@ -5,49 +5,61 @@ import { Sessions } from './sessions.ts';
 
 export type { Wait } from '../vault/vault.ts';
 
-/** How to open a vault; all of it has a default. */
+/** Options for opening a vault. All are optional. */
 export interface OpenOptions {
-  /** Default: `COFFER_DATA_DIR`, else the platform's place for a program's data. */
+  /** Vault directory. Default: `COFFER_DATA_DIR`, or else the platform's data directory. */
   readonly directory?: string | undefined;
   /**
-   * Where the known vaults are, `vaults.json`: which key each data directory has. Default: `COFFER_CONFIG_DIR`, else the platform's place
-   * for a program's configuration.
+   * Directory of `vaults.json`, the known vaults: it records the key of each vault directory.
+   * Default: `COFFER_CONFIG_DIR`, or else the platform's configuration directory.
    */
   readonly config?: string | undefined;
-  /** Where the key is kept: a name as in `COFFER_KEYCHAIN`, which is the default. */
+  /** Keychain that holds the key. Default: `COFFER_KEYCHAIN`, or else `auto`. */
   readonly keychain?: KeychainChoice | undefined;
-  /** The caller's own home for the key, instead of a keychain. */
+  /** Custom key store, used instead of a keychain. */
   readonly keyring?: Keyring | undefined;
-  /** False: nothing is saved by itself, only {@link Session.save} and {@link Session.append} write. Default: true. */
+  /**
+   * Whether to save automatically. If false, only explicit calls such as {@link Session.append} and
+   * {@link Session.save} write. Default: true.
+   */
   readonly autosave?: boolean | undefined;
-  /** True: conversations stay in memory, nothing is read from the vault or written to it, and its key is not asked for. */
+  /**
+   * Keeps conversations in memory: the vault is neither read nor written, and its key isn't asked
+   * for. Default: false.
+   */
   readonly incognito?: boolean | undefined;
-  /** Asked for a passphrase where one opens or begins the vault; without it nobody is asked. */
+  /** Asks for the passphrase that opens or creates the vault. If omitted, none is available. */
   readonly askPassphrase?: AskPassphrase | undefined;
-  /** Asked once, where no keychain answers and there is no vault yet. */
+  /**
+   * Asks, once, how to protect a new vault if no keychain is available: with a passphrase, or with
+   * a key kept only in memory.
+   */
   readonly askProtection?: (() => Promise<'passphrase' | 'memory'>) | undefined;
   /**
-   * Called when the key takes long: with `keychain` once the keychain has not answered for two seconds, with `prompt` when it shows an
-   * unlock prompt. At a terminal coffer then waits until the keychain answers; without one it gives up after 14 seconds of silence.
+   * Called during a long wait for the key: with `keychain` once the keychain has not answered for
+   * two seconds, with `prompt` when it shows an unlock prompt. At a terminal, coffer then waits
+   * until the keychain answers; without a terminal, it gives up after 14 seconds without an answer.
    */
   readonly onWait?: ((wait: Wait) => void) | undefined;
   /**
-   * Called when vault.json turns out not to be as coffer wrote it. Sessions can be read all the same; key slots and rotation are refused
-   * until `coffer key repair`. Also called if the vault's key can't be written to the known vaults: the next start would not notice then that
-   * something else has replaced vault.json.
+   * Called if vault.json isn't as coffer wrote it. Sessions remain readable; changing key slots and
+   * rotating the key are refused until `coffer key repair`. Also called if the vault's key can't be
+   * written to the known vaults: the next start would then not notice a replaced vault.json.
    */
   readonly onDistrust?: ((error: CofferError) => void) | undefined;
-  /** Default: `process.env`. */
+  /** Environment variables. Default: `process.env`. */
   readonly env?: NodeJS.ProcessEnv | undefined;
 }
 
 /**
- * Opens the vault in a directory, by default the one the `coffer` command uses, with its key: at first use one is
- * made and put into the keychain, once per directory, however many processes come at the same time.
- * A rotation of the key that was interrupted is brought to its end.
- * The directory's key is remembered in the known vaults; {@link VaultRecord.distrust} tells if vault.json is not as coffer wrote it.
- * Throws `KEY_*` where the key can't be had, `PASSPHRASE_WRONG`, `NOT_SAVED`, `UNAUTHENTIC` if vault.json can't be trusted
- * and nothing else says which key is right, `FAILED` if others can write to the directory.
+ * Opens and unlocks a vault (default: the one the `coffer` command uses). On first use, creates its
+ * key and stores it in the keychain; concurrent processes agree on one key. Finishes an interrupted
+ * key rotation if possible. Remembers the directory's key in the known vaults;
+ * {@link VaultRecord.distrust} reports a vault.json that isn't as coffer wrote it.
+ *
+ * Throws `KEY_*` if the key is unavailable, `PASSPHRASE_WRONG`, `NOT_SAVED`, `UNAUTHENTIC` if
+ * vault.json can't be trusted and nothing else identifies the right key, `FAILED` if other users
+ * can write to the directory.
  *
  * @example
  * ```ts
@@ -58,14 +70,23 @@ export interface OpenOptions {
 export async function openVault(options: OpenOptions = {}): Promise<Sessions> {
   const sessions = sessionsOf(options);
   await sessions.unlock();
-  await goOnRotating(sessions);
+  await resumeRotation(sessions);
   return sessions;
 }
 
 /**
- * Opens a vault that was copied here from another machine: asks for a recovery code or a passphrase, and puts the key into the
- * keychain of this machine. Where the key is at hand it asks for nothing. Throws `RECOVERY_CODE_WRONG`, `PASSPHRASE_WRONG`,
- * `KEY_*`, `FAILED` where there is no vault, `NOT_SAVED`.
+ * Opens a vault that was copied from another machine: asks for a recovery code or passphrase with
+ * `askSecret`, and stores the key in this machine's keychain. Asks for nothing if the key is
+ * already available. Throws `RECOVERY_CODE_WRONG`, `PASSPHRASE_WRONG`, `KEY_*`, `FAILED` if there
+ * is no vault, `NOT_SAVED`.
+ *
+ * @example
+ * ```ts
+ * await using vault = await recoverVault({
+ *   directory: '/backup/coffer',
+ *   askSecret: async (problem) => ask(problem?.message ?? 'recovery code or passphrase: '),
+ * });
+ * ```
  */
 export async function recoverVault(options: OpenOptions & { askSecret: AskSecret }): Promise<Sessions> {
   const sessions = sessionsOf(options);
@@ -73,8 +94,11 @@ export async function recoverVault(options: OpenOptions & { askSecret: AskSecret
   return sessions;
 }
 
-/** A rotation that can't go on now, because a session is held or the disk is full, goes on at the next start: until then both keys open. */
-async function goOnRotating(sessions: Sessions): Promise<void> {
+/**
+ * Finishes an interrupted rotation. If that fails because a session is open or the disk is full,
+ * the next start tries again; both keys open the vault until then.
+ */
+async function resumeRotation(sessions: Sessions): Promise<void> {
   try {
     await sessions.finishRotation();
   } catch (error) {
@@ -82,13 +106,16 @@ async function goOnRotating(sessions: Sessions): Promise<void> {
   }
 }
 
-/** The same without asking for the key: that happens when something is to be read or saved, and may be asked again. */
+/**
+ * Like {@link openVault}, but unlocks lazily: the key is looked up on the first read or save, and
+ * again after a failure.
+ */
 export function sessionsOf(options: OpenOptions = {}): Sessions {
   const env = options.env ?? process.env;
   const choice = options.keychain ?? (env['COFFER_KEYCHAIN'] as KeychainChoice | undefined) ?? 'auto';
   const { directory, config, keyring, askPassphrase, askProtection, onWait, onDistrust } = options;
   const refusal = options.incognito
-    ? new CofferError('INCOGNITO', 'this chat is incognito: it keeps nothing and opens nothing', {
+    ? new CofferError('INCOGNITO', 'this chat is incognito: nothing is saved and no saved session can be opened', {
         advice: 'start one without --incognito',
       })
     : undefined;

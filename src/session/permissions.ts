@@ -1,7 +1,7 @@
 import type { NewEvent } from './event/event.ts';
 import type { Permission, State } from './state.ts';
 
-/** Returns the events that turn the rules of a session from `before` into `wanted`. */
+/** Returns the events that change the rules of a session from `before` to `wanted`. */
 export function permissionChanges(before: State['permissions'], wanted: State['permissions']): NewEvent[] {
   const gone = before.filter((one) => !wanted.some((other) => isSamePlace(one, other)));
   const fresh = wanted.filter((one) => !isDecided(before, one));
@@ -11,7 +11,7 @@ export function permissionChanges(before: State['permissions'], wanted: State['p
   ];
 }
 
-/** Tells whether a session already has that rule. */
+/** Tells whether the rules include `wanted`. */
 export function isDecided(permissions: State['permissions'], wanted: Permission): boolean {
   return permissions.some((one) => isSame(one, wanted));
 }
@@ -21,12 +21,15 @@ export function permissionEvent({ rule, decision, directory, unsandboxed }: Perm
   return { type: 'permission', rule, decision, directory, unsandboxed: unsandboxed || undefined };
 }
 
-/** Returns only the rules that deny: a session starts with these if its grants were not given here. */
+/** Returns only the denials: a session starts with these if its grants were given elsewhere. */
 export function withoutGrants(permissions: State['permissions']): State['permissions'] {
   return permissions.filter(({ decision }) => decision === 'deny');
 }
 
-/** Returns the events that revoke every grant, wherever it holds: its directory may be told by an event that is lost. */
+/**
+ * Returns the events that revoke every grant in all directories: the event that recorded a grant's
+ * directory may be lost.
+ */
 export function revocations(permissions: State['permissions']): NewEvent[] {
   const rules = new Set(permissions.filter(({ decision }) => decision === 'allow').map(({ rule }) => rule));
   return [...rules].map((rule) => ({ type: 'permission', rule, decision: 'revoke' }));

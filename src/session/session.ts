@@ -9,7 +9,9 @@ import { newId, takenIds, takeSnapshot } from './snapshot.ts';
 import type { State } from './state.ts';
 
 /**
- * A conversation and its events, one sealed file for life.
+ * A conversation: its events, its state and the sealed file it keeps for life. Obtained from
+ * {@link Sessions.begin}, {@link Sessions.resume} or {@link Sessions.fork}. Saves run one after
+ * another. Close it to end the conversation and release its lease.
  *
  * @example
  * ```ts
@@ -25,22 +27,24 @@ export class Session implements AsyncDisposable {
   #id: string | undefined;
   #writable: Writable | undefined;
   #fileId: string | undefined;
-  /** How many of the events the file has taken over. */
+  /** Number of events handed to the sealed file, saved or not. */
   #handedOver: number;
   /** Whether `_autosave` points here. */
   #pointed = false;
-  /** Something was recorded here; the conversation was begun here or went on. */
+  /** Whether anything was recorded through this object. */
   #touched = false;
-  /** How many of the events are on disk. */
+  /** Number of events that are on disk. */
   #durable: number;
   #failure: CofferError | undefined;
   #queue: Promise<void> = Promise.resolve();
   #ended = false;
-  /** Saves what is recorded when the key has come, whether or not another step does. */
+  /**
+   * Saves the recorded events as soon as the key is available, without waiting for another step.
+   */
   readonly #onUnlocked = (): void => {
     if (!this.#ended) void this.#saveBestEffort();
   };
-  /** What opening found torn: which step was lost. */
+  /** The step lost to a torn write, as a sentence; undefined if the file was intact. */
   readonly lost: string | undefined;
   #draft: NewEvent | undefined;
 
@@ -57,47 +61,55 @@ export class Session implements AsyncDisposable {
     this.lost = origin.written?.lost;
   }
 
+  /** UUID of the session, assigned when it begins. */
   get uuid(): string {
     return this.#record.state.uuid;
   }
 
-  /** The id people use, from the first save on. */
+  /** Id of the session (`2025-07-04_12-30`); undefined before the first save. */
   get id(): string | undefined {
     return this.#id;
   }
 
-  /** The name of the file it is sealed in, from the first save on. */
+  /** Name of its sealed file, 32 hex digits; undefined before the first save. */
   get fileId(): string | undefined {
     return this.#fileId;
   }
 
-  /** A message that a final save adds and the next step replaces: what has arrived of a reply so far, marked partial. */
+  /**
+   * The message in progress: the part of a reply received so far, marked partial. {@link finalSave}
+   * records it; {@link saveDraft} saves it until the next step replaces it. The setter copies the
+   * message and throws TypeError if it isn't a valid message event.
+   */
   get draft(): NewEvent | undefined {
     return this.#draft;
   }
 
-  /** Throws TypeError for what is not a message. */
   set draft(draft: NewEvent | undefined) {
     this.#draft = draft && acceptDraft(draft);
   }
 
+  /** The state folded from all events, saved or not. */
   get state(): State {
     return this.#record.state;
   }
 
+  /** All events, saved or not, including those inherited from a parent. */
   get events(): readonly Event[] {
     return this.#record.events;
   }
 
-  /** Since when steps are not on disk; undefined while all of them are. */
+  /** The failure of the last save, with what it left unsaved; undefined if nothing failed. */
   get unsaved(): Unsaved | undefined {
     return this.#failure && unsavedOf(this.#record.events.slice(this.#durable), this.#failure);
   }
 
   /**
-   * Adds one step: copies of the events, each with an id and a time of this session's. Durable when it resolves. Before it records
-   * anything, throws TypeError naming the field of an event that could not be read back as it is. Throws `NOT_SAVED`,
-   * `DURABILITY_UNKNOWN`, `KEY_*`: the events stay in memory then, and go with the next save.
+   * Appends the events as one step and saves it. The events are copied and get ids and times of
+   * this session. Durable when it resolves. Throws TypeError naming the field, before anything is
+   * recorded, if an event could not be read back unchanged or the session is closed. Throws
+   * `NOT_SAVED`, `DURABILITY_UNKNOWN` or `KEY_*` if the save fails: the events then stay in memory
+   * and are part of the next save.
    */
   async append(...events: NewEvent[]): Promise<void> {
     this.#add(events);
@@ -105,8 +117,9 @@ export class Session implements AsyncDisposable {
   }
 
   /**
-   * Like {@link append}, but {@link unsaved} tells what can't be saved, and it does nothing once the session has ended: a reply may
-   * still be arriving when the final save is made.
+   * Like {@link append}, but reports a failed save through {@link unsaved} instead of throwing, and
+   * doesn't save at all if autosave is off. Does nothing once the session has ended, because a
+   * reply may still be arriving when the final save is made.
    */
   async record(...events: NewEvent[]): Promise<void> {
     if (this.#ended) return;
@@ -115,8 +128,9 @@ export class Session implements AsyncDisposable {
   }
 
   /**
-   * Replaces the events recorded until now, and the file with them: what they no longer have is gone from it. What is recorded meanwhile
-   * stays behind them. Durable when it resolves. Throws as {@link append}.
+   * Replaces all events recorded so far and rewrites the file, so that nothing removed remains in
+   * it. Events recorded in the meantime are kept and follow the new ones. Durable when it resolves.
+   * Throws as {@link append}.
    */
   async rewrite(events: readonly Event[]): Promise<void> {
     if (this.#ended) throw new TypeError('the session is closed');
@@ -138,7 +152,9 @@ export class Session implements AsyncDisposable {
     this.#vault.dropCaches();
   }
 
-  /** Makes `_autosave` point here. If it can't be, the next save tries again, and tells. */
+  /**
+   * Points `_autosave` at this session. If that fails, the next save tries again and reports it.
+   */
   async point(): Promise<void> {
     try {
       await this.#point();
@@ -147,22 +163,25 @@ export class Session implements AsyncDisposable {
     }
   }
 
-  /** Saves the {@link draft} for now, best effort: the next step replaces it. */
+  /** Saves the {@link draft}, best effort. The next step replaces it. */
   async saveDraft(): Promise<void> {
     if (this.#autosave && this.#draft && !this.#ended) await this.#saveBestEffort(this.#draft);
   }
 
   /**
-   * Takes a snapshot: an immutable copy under a name of its own. Durable when it resolves.
-   * Throws `NAME_INVALID`, `NOT_SAVED`, `KEY_*`.
+   * Takes a snapshot: an immutable copy with its own id and, if given, name. Returns its id and its
+   * number of user and assistant messages. Durable when it resolves. Throws `NAME_INVALID`,
+   * `NOT_SAVED`, `KEY_*`.
    */
   async save(name?: string): Promise<{ id: string; messages: number }> {
     return takeSnapshot(this.#vault, this, { name, beside: this.#writable?.file, handedOver: this.#handedOver });
   }
 
   /**
-   * The final save, synchronously: everything recorded, the {@link draft}, and how it ended. Does nothing the
-   * second time, or where there is nothing to save. Throws `NOT_SAVED`.
+   * Synchronously saves everything recorded, the {@link draft} and the final status, for a process
+   * that is about to exit. Durable when it returns; the session is closed then. Does nothing if the
+   * session has ended, nothing was recorded or autosave is off. Throws `NOT_SAVED`,
+   * `DURABILITY_UNKNOWN`; it may be called again then.
    */
   finalSave(status: Status = 'cancelled'): void {
     if (this.#ended || !this.#autosave) return;
@@ -181,7 +200,10 @@ export class Session implements AsyncDisposable {
     if (this.#writable) this.#vault.giveBackSync(this.#writable);
   }
 
-  /** Ends it: records how (where anything was recorded), folds the file into one frame, gives the lease back. Throws as {@link append}. */
+  /**
+   * Closes the session: records the final status if anything was recorded, folds the file into one
+   * frame and releases the lease, even if saving fails. Throws as {@link append}.
+   */
   async close(status: Status = 'completed'): Promise<void> {
     if (this.#ended) return this.#release();
     const last = this.#touched && this.#autosave;
@@ -195,6 +217,7 @@ export class Session implements AsyncDisposable {
     }
   }
 
+  /** Closes the session with status `completed`. Throws as {@link close}. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
@@ -222,17 +245,17 @@ export class Session implements AsyncDisposable {
     try {
       await this.#save(draft);
     } catch {
-      // told by `unsaved`, in the status line, until a save succeeds
+      // `unsaved` reports it until a save succeeds
     }
   }
 
-  /** A keychain that was silent a moment ago is not waited for again by a process that wants to end. */
+  /** Doesn't wait again for a keychain that timed out a moment ago: the process wants to exit. */
   async #saveLast(): Promise<void> {
     const refusal = this.#writable ? undefined : this.#vault.unlocking.recentRefusal;
     return isCofferError(refusal, 'KEY_TIMEOUT') ? this.#settle(Promise.reject(refusal)) : this.#save();
   }
 
-  /** One save after another: the first one makes the file, which the second needs. */
+  /** Queues a save: the first save creates the file that the next one writes to. */
   #save(draft?: NewEvent): Promise<void> {
     return this.#settle(this.#queue.then(() => this.#write(draft)));
   }
@@ -247,7 +270,7 @@ export class Session implements AsyncDisposable {
         throw error;
       },
     );
-    this.#queue = settled.catch(() => undefined); // whoever asked for that save has its error; the next one must run all the same
+    this.#queue = settled.catch(() => undefined); // the caller has the error; the queue continues
     return settled;
   }
 
@@ -277,7 +300,7 @@ export class Session implements AsyncDisposable {
     try {
       await this.#vault.create(first, (writable) => this.#adopt(writable));
     } catch (error) {
-      if (!this.#ended) throw error; // else the final save has made this step durable, in a file of its own
+      if (!this.#ended) throw error; // otherwise the final save has already saved this step
     }
   }
 
@@ -293,7 +316,7 @@ export class Session implements AsyncDisposable {
     if (!this.#pointed && this.#fileId !== undefined) this.#vault.pointAutosaveSync(this.#fileId);
   }
 
-  /** From here on the file has what is recorded, saved or not. */
+  /** Takes ownership of the new file and its lease, even if the first save fails. */
   #adopt(writable: Writable): void {
     this.#writable = writable;
     this.#fileId = writable.file.fileId;
@@ -316,7 +339,7 @@ export class Session implements AsyncDisposable {
     );
     const last = this.#record.state.lastEvent;
     const drafted = draft && encodeEvents([{ id: last + 1, ts: Date.now(), ...draft }]);
-    this.#handedOver = this.#record.events.length; // only now: nothing that could fail comes before the file has them
+    this.#handedOver = this.#record.events.length; // only after everything that can throw
     return { lines, summary, ...(drafted && { draft: drafted }) };
   }
 }

@@ -20,23 +20,34 @@ import { Session } from './session.ts';
 import type { Beginning, Inspection, KeyState, Recorded } from './shapes.ts';
 import { emptyState, fold, type State } from './state.ts';
 
-/** The sessions of one vault. Opened by {@link openVault}; making it touches nothing on disk. */
+/**
+ * The sessions of one vault. Obtained from {@link openVault}. Close it to close all sessions opened
+ * through it.
+ *
+ * @example
+ * ```ts
+ * await using vault = await openVault();
+ * await using session = await vault.resume(await vault.find('last'));
+ * console.log(session.state.title, session.state.messages);
+ * ```
+ */
 export class Sessions implements AsyncDisposable {
   readonly #vault: Vault;
   readonly #autosave: boolean;
   readonly #open = new Set<Session>();
 
+  /** Touches nothing on disk. If `autosave` is false, sessions are saved only on request. */
   constructor(vault: Vault, options: { autosave: boolean }) {
     this.#vault = vault;
     this.#autosave = options.autosave;
   }
 
-  /** The vault's directory. */
+  /** Directory of the vault. */
   get directory(): string {
     return this.#vault.directory;
   }
 
-  /** What is known of the key without asking for it. */
+  /** State of the vault key. Reading it doesn't trigger a look-up. */
   get key(): KeyState {
     const { current, isAsking, refusal } = this.#vault.unlocking;
     if (current) {
@@ -47,58 +58,80 @@ export class Sessions implements AsyncDisposable {
     return refusal ? { state: 'unavailable', error: refusal } : { state: 'unasked' };
   }
 
-  /** What the last {@link list} found of the marks against rollback: whether they can be read, and which files are gone. */
+  /**
+   * Rollback marks as of the last {@link list}: whether they are readable, and which files are
+   * missing. Undefined before the first list, and if the vault is empty.
+   */
   get seen(): SeenReport | undefined {
     return this.#vault.seen;
   }
 
-  /** Why marks against rollback could not be written; what they were to guard is saved all the same. */
+  /**
+   * Why rollback marks could not be written on the last attempt; undefined if they were. The
+   * sessions themselves are saved.
+   */
   get unmarked(): CofferError | undefined {
     return this.#vault.unmarked;
   }
 
-  /** Unlocks the vault, creating the key on first use. Throws `KEY_*`, `PASSPHRASE_WRONG`; ask again at will. */
+  /**
+   * Unlocks the vault, creating the key on first use. Throws `KEY_*`, `PASSPHRASE_WRONG`,
+   * `NOT_SAVED`; may be retried.
+   */
   async unlock(): Promise<void> {
     await this.#vault.unlock();
   }
 
   /**
-   * Unlocks the vault like {@link unlock}, but returns the error, and after two seconds of waiting for a slow keychain returns a
-   * `KEY_TIMEOUT` while the look-up continues ({@link KeyState} is `awaited`). What is recorded meanwhile is saved once the key comes.
+   * Unlocks the vault like {@link unlock}, but returns the error instead of throwing it. Waits at
+   * most two seconds for a slow keychain: it then returns `KEY_TIMEOUT` while the look-up continues
+   * ({@link KeyState} is `awaited`), and events recorded in the meantime are saved once the key is
+   * available. Returns undefined if the vault is unlocked.
    */
   unlockSoon(): Promise<CofferError | undefined> {
     return this.#vault.unlocking.unlockSoon();
   }
 
-  /** Makes every call that waits for the key fail with `KEY_TIMEOUT`; the look-up itself continues. Returns whether any call waited. */
+  /**
+   * Makes every call that is waiting for the key fail with `KEY_TIMEOUT`; the look-up itself
+   * continues. Returns whether any call was waiting.
+   */
   stopWaiting(): boolean {
     return this.#vault.unlocking.stopWaiting();
   }
 
-  /** The ways in to the vault besides the home of its key: passphrases and recovery codes. */
+  /** Passphrase and recovery-code slots of the vault. */
   get slots(): KeySlots {
     return this.#vault.keys;
   }
 
-  /** Brings the key of a copied vault to this machine, by a recovery code or a passphrase. Throws as {@link VaultRecord.recover}. */
+  /**
+   * Unlocks a vault copied from another machine with a recovery code or passphrase, and stores its
+   * key in this machine's keychain. Throws as {@link VaultRecord.recover}.
+   */
   recover(asks: RecoverAsks): Promise<Recovered> {
     return this.#vault.record.recover(asks);
   }
 
-  /** Whether vault.json is trusted, and what can be done if it isn't, or if its key is not here. */
+  /** The trust state of vault.json, and the operations that repair it or recover its key. */
   get record(): VaultRecord {
     return this.#vault.record;
   }
 
-  /** Begins a conversation. Writes nothing until its first step. Throws TypeError naming a field that could not be read back as it is. */
+  /**
+   * Begins a new conversation. Nothing is written until its first step. Throws TypeError naming a
+   * field that could not be read back unchanged.
+   */
   begin(beginning: Beginning): Session {
     const events = eventsOf(beginning);
     return this.#track(new Session({ vault: this.#vault, autosave: this.#autosave, events }));
   }
 
   /**
-   * Begins a session that goes on from another one's first `prompts` prompts, all of them unless told; the other one stays as it is,
-   * and may be open elsewhere. Throws what {@link read} throws, `ROLLED_BACK` unless `acceptOlder`, `USAGE` where it has fewer prompts.
+   * Begins a session that continues from the first `prompts` prompts of another (default: all) and
+   * their answers. The other session is unchanged and may be open in another process. Throws what
+   * {@link read} throws, `ROLLED_BACK` if it isn't as coffer last saw it and `acceptOlder` isn't
+   * set, and `USAGE` if it has fewer prompts.
    */
   async fork(row: Row, options: { prompts?: number | undefined; acceptOlder?: boolean } = {}): Promise<Session> {
     const { events, state, row: now } = await this.read(row);
@@ -118,50 +151,66 @@ export class Sessions implements AsyncDisposable {
   }
 
   /**
-   * Changes a session that is not being chatted on: opens it, lets `work` record what it does, and closes it. `_autosave` stays where it
-   * points. Throws as {@link resume}, and `FAILED` for a snapshot, which never changes.
+   * Opens a session that isn't in use, runs `work` on it, closes it and returns the result of
+   * `work`. `_autosave` keeps its target. Throws as {@link resume}, and `FAILED` for a snapshot,
+   * which never changes.
    */
   async change<T>(row: Row, work: (session: Session) => Promise<T>): Promise<T> {
     if (row.kind === 'snapshot') {
-      throw new CofferError('FAILED', `${row.id} is a snapshot, and stays as it is`, {
-        advice: 'resume it to go on from it',
+      throw new CofferError('FAILED', `${row.id} is a snapshot and never changes`, {
+        advice: 'resume it to continue from it in a new session',
       });
     }
     await using session = await this.#reopen(row, { acceptOlder: false, pointed: true }).catch((cause: unknown) => {
       if (!isCofferError(cause, 'SESSION_IN_USE')) throw cause;
       const { what, holder } = cause;
-      throw new CofferError(cause.code, what, { advice: `close it there; ${row.id} stays as it is`, holder, cause });
+      throw new CofferError(cause.code, what, { advice: `close it there; ${row.id} is unchanged`, holder, cause });
     });
     return await work(session);
   }
 
   /**
-   * Takes a snapshot of what is saved of a session, which may be open elsewhere. Durable when it resolves. Throws `NAME_INVALID`, `NOT_SAVED`,
-   * and what {@link read} throws.
+   * Takes a snapshot of a session as it is on disk; it may be open in another process. Returns the
+   * snapshot's id and its number of user and assistant messages. Durable when it resolves. Throws
+   * `NAME_INVALID`, `NOT_SAVED`, and what {@link read} throws.
    */
   async snapshot(row: Row, name?: string): Promise<{ id: string; messages: number }> {
     const { takeSnapshot } = await import('./snapshot.ts');
     return takeSnapshot(this.#vault, await this.read(row), { name });
   }
 
-  /** Lists sessions and snapshots. Throws `KEY_*` where there is something to list and no key. */
+  /**
+   * Lists sessions and snapshots: `_autosave` first, then the newest first. Unreadable files are
+   * listed last, with the reason. Throws `KEY_*` if there are files but no key.
+   */
   async list(): Promise<Row[]> {
     return toRows(await this.#vault.list(), this.#vault.autosaveTarget());
   }
 
-  /** Finds what `which` means; numbers are those of `shown`, the list last seen, if given. Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`. */
+  /**
+   * Finds the row that `which` refers to: a row number, `last`, `_autosave`, an id, a name, or a
+   * unique prefix of an id or UUID. Row numbers refer to `shown`, the list the user last saw
+   * (default: the current list). Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `KEY_*`.
+   */
   async find(which: string, shown?: readonly Row[]): Promise<Row> {
     return selectRow(which, await this.list(), shown);
   }
 
-  /** Reads the copies of sessions under other names that the last {@link list} found, and compares each with its row. Throws `KEY_*`. */
+  /**
+   * Reads the conflicting copies that the last {@link list} found, such as those of a sync program,
+   * and compares each with its row. Throws `KEY_*`.
+   */
   async conflicts(rows: readonly Row[]): Promise<Conflict[]> {
     return this.#vault.conflicting.length === 0
       ? []
       : (await import('./list/conflicts.ts')).readConflicts(this.#vault, rows);
   }
 
-  /** Reads a whole session without a lease, verified. Throws `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_*`, `SESSION_NOT_FOUND`, `TOO_LARGE`. */
+  /**
+   * Reads and verifies a whole session, without a lease. Throws `UNAUTHENTIC`, `NEWER_VERSION`,
+   * `KEY_*`, `SESSION_NOT_FOUND`, `TOO_LARGE`. A session that isn't as coffer last saw it is read
+   * too; `row.rolledBack` reports that.
+   */
   async read(row: Row): Promise<Recorded> {
     const { events, rollback } = await gatherEvents(`session ${row.id}`, (onLines) =>
       this.#vault.read(row.fileId, onLines),
@@ -170,26 +219,33 @@ export class Sessions implements AsyncDisposable {
     return { row: { ...row, rolledBack }, events, state: fold(emptyState, events) };
   }
 
-  /** Reads what was recorded since it was read `before`, where the file only grew; all of it else. Throws as {@link read}. */
+  /**
+   * Reads the events recorded since `before` if the file only grew since then; otherwise reads all
+   * events. Throws as {@link read}.
+   */
   readOn(row: Row, before?: Grown): Promise<Grown> {
     return readOn(this.#vault, row.fileId, `session ${row.id}`, before?.to);
   }
 
-  /** Verifies a whole session as {@link read} does, and hands its lines over as they are recorded, not taken apart. Throws as {@link read}. */
+  /**
+   * Verifies a whole session like {@link read}, but passes its NDJSON lines to `onLines` unparsed,
+   * piece by piece and in order. Throws as {@link read}.
+   */
   async scan(row: Pick<Row, 'fileId'>, onLines: (lines: Buffer) => void): Promise<void> {
     await this.#vault.scan(row.fileId, onLines);
   }
 
-  /** The index of what is said in them. */
+  /** Returns the full-text index, loading its code on first use. */
   texts(): Promise<TextIndex> {
     return this.#vault.texts();
   }
 
   /**
-   * Goes on with a session in its own file; of a snapshot begins a new session whose parent it is.
-   * Throws `SESSION_IN_USE` naming the holder, what {@link read} throws, and `ROLLED_BACK` where it is not as coffer saw it last,
-   * unless `acceptOlder`: the next save makes what is there the newest then. With `point: false`, `_autosave` stays where it points until
-   * {@link Session.point} or the next save.
+   * Resumes a session in its own file, holding its lease until it is closed. For a snapshot, begins
+   * a new session whose parent is the snapshot. Points `_autosave` at the session; with
+   * `point: false` only on {@link Session.point} or the next save. Throws `SESSION_IN_USE` naming
+   * the holder, what {@link read} throws, and `ROLLED_BACK` if it isn't as coffer last saw it; with
+   * `acceptOlder`, the next save makes that copy the newest.
    */
   async resume(row: Row, options: { acceptOlder?: boolean; point?: boolean } = {}): Promise<Session> {
     const { acceptOlder = false, point = true } = options;
@@ -200,8 +256,10 @@ export class Sessions implements AsyncDisposable {
   }
 
   /**
-   * Brings back what verifies of a damaged file as a new session. Throws what {@link read} throws, and
-   * `FAILED` where nothing is damaged. `which` may be a path, too, and a name in quarantine.
+   * Salvages a damaged file: saves every event that still verifies as a new session. The damaged
+   * file is unchanged. Durable when it resolves. `which` is as for {@link find}, or a path, or a
+   * name in quarantine. Throws what {@link find} and {@link read} throw, `NOT_SAVED`, and `FAILED`
+   * if the file isn't damaged.
    */
   async salvage(which: string): Promise<Salvage> {
     const { salvageSession } = await import('./change/salvage.ts');
@@ -209,28 +267,34 @@ export class Sessions implements AsyncDisposable {
   }
 
   /**
-   * Puts a session that was exported as JSONL into the vault as a new one, in one save; `from` says where it came from. Throws
-   * `IMPORT_INVALID` naming the line, `NEWER_VERSION`, `KEY_*`, `NOT_SAVED`.
+   * Imports a session exported as JSONL as a new session, in one save. `from` describes its origin,
+   * such as a file name. Durable when it resolves. Throws `IMPORT_INVALID` naming the line,
+   * `NEWER_VERSION`, `TOO_LARGE`, `KEY_*`, `NOT_SAVED`, `VAULT_BUSY`.
    */
   async import(text: string, from: string): Promise<Imported> {
     const { importSession, readImport } = await import('./import/import.ts');
     return importSession(this.#vault, readImport(text), from);
   }
 
-  /** Looks at the vault as `coffer doctor` shows it. Changes nothing; asks for the key where there are files to look into. */
+  /**
+   * Inspects the vault for `coffer doctor`, without changing anything. Opens every file, and asks
+   * for the key if there are any.
+   */
   async inspect(): Promise<Inspection> {
     const { inspectVault } = await import('./list/inspection.ts');
     return { ...(await inspectVault(this.#vault)), key: this.key, seen: this.seen };
   }
 
-  /** Removes a session or snapshot for good. Throws `SESSION_IN_USE`, `SESSION_NOT_FOUND`. */
+  /** Deletes a session or snapshot permanently. Throws `SESSION_IN_USE`, `SESSION_NOT_FOUND`. */
   delete(row: Row): Promise<void> {
     return this.#vault.delete(row.fileId);
   }
 
   /**
-   * Gives the vault a new key, seals everything with it and drops the old one; with `remove`, these rows are deleted first.
-   * Throws `SESSION_IN_USE` while any session is open, here or elsewhere, `KEY_*`, `NEWER_VERSION`, `VAULT_BUSY`, `NOT_SAVED`.
+   * Rotates the vault key: reseals every file with a new key and drops the old one. Deletes the
+   * rows in `remove` first. Throws `SESSION_IN_USE` while any session is open in any process,
+   * `KEY_*`, `NEWER_VERSION`, `VAULT_BUSY`, and `NOT_SAVED`, after which {@link finishRotation}
+   * continues.
    */
   async rotateKey(
     asked: Rewrapping,
@@ -240,25 +304,34 @@ export class Sessions implements AsyncDisposable {
     return this.#vault.rotation.begin({ asked, remove, onProgress: options.onProgress });
   }
 
-  /** Goes on with a rotation of the key that was interrupted; undefined where there is none. Throws as {@link rotateKey}. */
+  /**
+   * Finishes an interrupted key rotation. Returns undefined if there is none. Throws as
+   * {@link rotateKey}.
+   */
   async finishRotation(onProgress?: OnProgress): Promise<Rotated | undefined> {
     return this.#vault.rotation.finish(onProgress);
   }
 
-  /** Takes note that files are gone which {@link seen} reports as removed: it reports them no more. Throws `KEY_*`, `VAULT_BUSY`. */
+  /**
+   * Drops the rollback marks of these file ids, so that {@link seen} no longer reports them as
+   * missing. Throws `KEY_*`, `VAULT_BUSY`.
+   */
   forget(removed: readonly string[]): Promise<void> {
     return this.#vault.forget(removed);
   }
 
   /**
-   * Waits for what is still being done in the background: an index that is being kept. Where somebody is told how many sessions are done, all
-   * of it is, however long that takes; else no more than some seconds' worth.
+   * Waits for background indexing. With `onProgress`, which is called with the number of sessions
+   * indexed and in total, it finishes however long that takes; otherwise it stops after a few
+   * seconds.
    */
   settle(onProgress?: OnProgress): Promise<void> {
     return this.#vault.settle(onProgress);
   }
 
-  /** Closes every session still open, and waits as {@link settle} does. Throws what the first failing close threw. */
+  /**
+   * Closes all open sessions, then waits as {@link settle} does. Throws the first error of a close.
+   */
   async close(): Promise<void> {
     const open = [...this.#open];
     this.#open.clear();
@@ -266,13 +339,15 @@ export class Sessions implements AsyncDisposable {
     await this.settle();
   }
 
+  /** Closes all open sessions. Throws as {@link close}. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
 
   /**
-   * The rules of a session as they are now; of a snapshot those of the session it was taken of, which may have revoked some since. No grant
-   * is left if that can't be read, and of an older copy that was put back.
+   * Returns the permission rules that apply to a session now. For a snapshot, these are the rules
+   * of the session it was taken of, which may have revoked some since. Drops all grants if that
+   * session is missing or unreadable, or if the row is rolled back.
    */
   async permissionsNow(row: Row, state: State): Promise<State['permissions']> {
     if (row.rolledBack !== undefined) return withoutGrants(state.permissions);
@@ -295,7 +370,7 @@ export class Sessions implements AsyncDisposable {
     const written = { file, lease, id, lost, pointed };
     const session = this.#track(new Session({ vault: this.#vault, autosave: this.#autosave, events, written }));
     const { permissions } = session.state;
-    // The events that revoked them may be what the older copy lacks.
+    // The older copy may lack the events that revoked grants.
     const revoked = rollback ? revocations(permissions) : [];
     if (revoked.length > 0) await session.record(...revoked);
     return session;

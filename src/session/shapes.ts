@@ -8,41 +8,55 @@ import type { State } from './state.ts';
 
 export type { SeenReport } from '../vault/vault.ts';
 
-/** A session read without a lease: every byte of it verified. Whether it is as coffer saw it last, `row.rolledBack` says. */
+/**
+ * A session read without a lease, every byte verified. `row.rolledBack` reports if it isn't as
+ * coffer last saw it.
+ */
 export interface Recorded {
   readonly row: Row;
   readonly events: readonly Event[];
   readonly state: State;
 }
 
-/** What a new session begins with. The model is named `provider/model`. */
+/** The initial data of a new session. */
 export interface Beginning {
+  /** Working directory of the conversation. */
   readonly directory: string;
+  /** Model to use, `provider/model`. */
   readonly model: string;
-  /** What git says of the directory; without them the branch is looked up. */
+  /** Git branch of the directory. Default: looked up. */
   readonly branch?: string | undefined;
+  /** Top of the linked work tree that contains the directory, if any. */
   readonly worktree?: string | undefined;
+  /** Project that the directory belongs to. */
   readonly project?: Project | undefined;
-  /** What the model is told before the conversation, beside what the session it continues was told. */
+  /** Instructions for the model, in addition to those of the session it continues from. */
   readonly instructions?: readonly Instructions[] | undefined;
-  /** What tools may do from the start, whatever the session it continues was told. Default: nothing that has to be asked. */
+  /**
+   * Tool permissions at the start; they replace those of the session it continues from. Default:
+   * none, so everything that needs approval is asked for.
+   */
   readonly permissions?: State['permissions'] | undefined;
-  /** The conversation it goes on from: what another session had recorded, which is copied. */
+  /** The conversation it continues from: events of another session, which are copied. */
   readonly after?: { readonly events: readonly Event[]; readonly parent: Parent } | undefined;
 }
 
-/** What `coffer doctor` shows of a vault. */
+/** The state of a vault as shown by `coffer doctor`. */
 export interface Inspection extends VaultInspection {
   readonly key: KeyState;
-  /** Sessions and snapshots, unreadable ones with their reason. Empty where the key can't be had. */
+  /** Sessions and snapshots, unreadable ones with the reason. Empty if the key is unavailable. */
   readonly rows: readonly Row[];
-  /** Copies of sessions under other names. Empty where the key can't be had. */
+  /** Conflicting copies of sessions. Empty if the key is unavailable. */
   readonly conflicts: readonly Conflict[];
-  /** The marks against rollback; undefined where there are none yet, or the key can't be had. */
+  /** The rollback marks; undefined if the vault is empty or the key is unavailable. */
   readonly seen: SeenReport | undefined;
 }
 
-/** Whether the key is there: available, asked for and awaited, unavailable and why, or not asked for yet. */
+/**
+ * The state of the vault key: `ready`, `awaited` (a look-up is running), `unavailable` with the
+ * reason, or `unasked` (not looked up yet). With `ready`, `keyId` is 32 hex digits, `backend` and
+ * `provider` name the key's store, and `how` tells whether the key was just created.
+ */
 export type KeyState =
   | {
       readonly state: 'ready';

@@ -7,8 +7,10 @@ import { checkName } from './name.ts';
 import type { State } from './state.ts';
 
 /**
- * Takes an immutable copy of a conversation. Where `beside`, its file, has taken over the first `handedOver` events, they are copied
- * as they are packed there instead of being written and packed again. Throws `NAME_INVALID`, `NOT_SAVED`, `KEY_*`.
+ * Saves an immutable copy of a conversation under a new id and the given name, if any. If `beside`,
+ * its sealed file, holds the first `handedOver` events, they are copied in their packed form
+ * instead of being encoded and packed again. Returns the snapshot's id and its number of user and
+ * assistant messages. Durable when it resolves. Throws `NAME_INVALID`, `NOT_SAVED`, `KEY_*`.
  */
 export async function takeSnapshot(
   vault: Vault,
@@ -32,7 +34,10 @@ export async function takeSnapshot(
   return { id, messages: state.messageCount };
 }
 
-/** The id of what began at `time` (local time): `2025-07-04_12-30`, `_name`, and `-2`, `-3`, … if that is taken. */
+/**
+ * Returns the id for a session or snapshot begun at `time`, in local time: `2025-07-04_12-30`, plus
+ * `_name` if it has a name, plus `-2`, `-3`, … if taken.
+ */
 export function newId(time: number, name: string | undefined, taken: ReadonlySet<string>): string {
   const base = name === undefined ? minuteOf(time) : `${minuteOf(time)}_${name}`;
   for (let id = base, next = 2; ; id = `${base}-${next++}`) {
@@ -40,7 +45,7 @@ export function newId(time: number, name: string | undefined, taken: ReadonlySet
   }
 }
 
-/** Ids in use among the files that could have one of this minute; one that can't be read has none. */
+/** Collects the ids already in use. */
 export function takenIds(siblings: Iterable<Pick<Summary, 'id'>>): Set<string> {
   const taken = new Set<string>();
   for (const { id } of siblings) taken.add(id);

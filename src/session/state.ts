@@ -10,64 +10,77 @@ import {
 } from './event/event.ts';
 import { titleOf } from './event/message-text.ts';
 
-/** What a session is at the moment: a fold over its events. Counts and usage are its own, without what a parent did. */
+/**
+ * The current state of a session, folded from its events. Tasks, tool calls and usage are its own,
+ * without those of its parent.
+ */
 export interface State {
   readonly uuid: string;
-  /** The directory it is in: where it was begun, or was moved to. */
+  /** Working directory: where the session was begun or last moved to. */
   readonly directory: string;
   readonly branch: string | undefined;
   readonly worktree: string | undefined;
   readonly project: Project | undefined;
   readonly parent: Parent | undefined;
-  /** The directory is what an imported file says: nobody has chosen it here. */
+  /** Whether the directory comes from an imported file and the user has not chosen it yet. */
   readonly imported: boolean;
-  /** `provider/model`, as chosen last. */
+  /** Current model, `provider/model`. */
   readonly model: string;
-  /** What the model is told before the conversation: at most one of each source, in the order in which they were first given. */
+  /** Instructions for the model: at most one per source, in the order they were first given. */
   readonly instructions: readonly Instructions[];
   readonly name: string | undefined;
-  /** The first words of the first exchange, at most 80 characters. */
+  /** First words of the first exchange, at most 80 characters. */
   readonly title: string | undefined;
   readonly pinned: boolean;
   readonly archived: boolean;
   readonly tags: readonly string[];
-  /** The conversation as it stands, without what was taken back. */
+  /** The current conversation, without messages removed by a rewind. */
   readonly messages: readonly Message[];
-  /** The id of each message's event. */
+  /** Event id of each message. */
   readonly messageEvents: readonly number[];
-  /** The model that wrote each message, `provider/model`; undefined if it was not a model, or is not known. */
+  /**
+   * Model that wrote each message, `provider/model`; undefined if unknown or not written by one.
+   */
   readonly messageModels: readonly (string | undefined)[];
-  /** Messages of user and assistant. */
+  /** Number of user and assistant messages, including those inherited from the parent. */
   readonly messageCount: number;
-  /** Prompts that were answered to their end. */
+  /** Number of completely answered prompts. */
   readonly tasks: number;
   readonly toolCalls: number;
+  /** Sum over all requests; null if unknown. */
   readonly inputTokens: number | null;
+  /** Sum over all requests; null if unknown. */
   readonly outputTokens: number | null;
-  /** US dollars; null is "not known". */
+  /** US dollars; null if unknown. */
   readonly cost: number | null;
-  /** Tokens of the last request and its reply: what the next one begins with; null is "not known". */
+  /**
+   * Tokens of the last request and its reply, which the next request begins with; null if unknown.
+   */
   readonly contextTokens: number | null;
-  /** What stands for the model in place of the messages of events up to `through`. */
+  /** The summary that replaces the messages of events up to `through` in requests to the model. */
   readonly compaction: { readonly summary: string; readonly through: number } | undefined;
-  /** What tools may do, in the order of the decisions. */
+  /** Tool permissions, in the order they were decided. */
   readonly permissions: readonly Permission[];
   readonly status: Status;
   readonly statusReason: string | undefined;
-  /** Milliseconds since 1970; `updated` is when the conversation last went on. */
+  /** Milliseconds since 1970. */
   readonly begun: number;
+  /**
+   * Time of the last event other than a remark such as a name or tag, in milliseconds since 1970.
+   */
   readonly updated: number;
+  /** Ids of the first and last event; 0 if there are none. */
   readonly firstEvent: number;
   readonly lastEvent: number;
 }
 
-/** A decision about what tools may do, or may not. */
+/** A decision to allow or deny what a rule covers. */
 export interface Permission {
   readonly rule: string;
   readonly decision: 'allow' | 'deny';
-  /** The absolute path of the directory it was decided in: an allowance holds only there, a denial everywhere. */
+  /** Absolute path it was decided in: a grant applies only there, a denial everywhere. */
   readonly directory: string;
-  /** Whether an allowance of commands holds without a sandbox, too. */
+  /** Whether a grant for commands also applies outside the sandbox. */
   readonly unsandboxed: boolean;
 }
 
@@ -107,7 +120,7 @@ export const emptyState: State = {
   lastEvent: 0,
 };
 
-/** What says something about a session and is no part of the conversation: it does not make it newer, or running. */
+/** Event types that are remarks: they neither resume a session nor change when it was updated. */
 const remarks: ReadonlySet<string> = new Set([
   'name',
   'pin',
@@ -119,14 +132,14 @@ const remarks: ReadonlySet<string> = new Set([
   'child',
 ]);
 
-/** Tells whether an event says something about a session and is no part of the conversation. */
+/** Tells whether an event is a remark about the session and not part of the conversation. */
 export function isRemark(event: { readonly type: string }): boolean {
   return remarks.has(event.type);
 }
 
 /**
- * Folds events in order into a state. The lists of messages of `state` are changed in place where it
- * came from an earlier fold, so that a step costs the same however long the conversation is.
+ * Folds events into a state, in order. If `state` comes from an earlier fold, its message arrays
+ * are changed in place, so that the cost of a step doesn't grow with the conversation.
  */
 export function fold(state: State, events: Iterable<Event>): State {
   const isFirst = state === emptyState;
@@ -208,7 +221,10 @@ function apply(state: Writable<State>, event: KnownEvent): void {
   }
 }
 
-/** A denial replaces every decision about its rule; an allowance replaces a denial, and one for the same directory. */
+/**
+ * Applies a decision. A denial replaces every decision on its rule; a grant replaces a denial and a
+ * grant for the same directory.
+ */
 function decided(state: State, event: Extract<KnownEvent, { type: 'permission' }>): readonly Permission[] {
   const { rule, decision, directory = state.directory, unsandboxed = false } = event;
   const isReplaced = (one: Permission): boolean => {
@@ -220,7 +236,7 @@ function decided(state: State, event: Extract<KnownEvent, { type: 'permission' }
   return decision === 'revoke' ? others : [...others, { rule, decision, directory, unsandboxed }];
 }
 
-/** What was counted before belongs to the parent, and so do its marks and its name; the conversation goes on. */
+/** Keeps the conversation but resets counts, name and marks, which belong to the parent. */
 function begin(state: Writable<State>, event: Extract<KnownEvent, { type: 'begin' }>): void {
   const { model, messages, messageEvents, messageModels, messageCount, title, compaction, contextTokens } = state;
   const { instructions, imported, permissions, firstEvent, lastEvent, updated } = state;
@@ -234,14 +250,14 @@ function begin(state: Writable<State>, event: Extract<KnownEvent, { type: 'begin
   state.begun = event.ts;
 }
 
-/** What the reason of a parent begins with if that is an imported file. */
+/** Prefix of a parent's `reason` if the parent is an imported file. */
 export const IMPORTED = 'imported from ';
 
-function moveTo(state: Writable<State>, { directory, branch, worktree, project }: Surroundings): void {
+function moveTo(state: Writable<State>, { directory, branch, worktree, project }: Location): void {
   Object.assign(state, { directory, branch, worktree, project });
 }
 
-type Surroundings = Pick<Extract<KnownEvent, { type: 'move' }>, 'directory' | 'branch' | 'worktree' | 'project'>;
+type Location = Pick<Extract<KnownEvent, { type: 'move' }>, 'directory' | 'branch' | 'worktree' | 'project'>;
 
 function instructed(
   before: readonly Instructions[],
@@ -263,7 +279,7 @@ function addMessage(state: Writable<State>, event: Extract<KnownEvent, { type: '
   if (message.role === 'assistant' && event.partial !== true && !callsTools(message)) state.tasks++;
 }
 
-/** What was answered stays counted: it was done, and paid for. */
+/** Removes messages but keeps tasks and usage counted: the work was done and paid for. */
 function rewind(state: Writable<State>, to: number): void {
   while ((state.messageEvents.at(-1) ?? to) > to) {
     state.messageEvents.pop();
@@ -283,7 +299,7 @@ function callsTools(message: Message): boolean {
   return typeof message.content !== 'string' && message.content.some((part) => part.type === 'tool-call');
 }
 
-/** A sum in which what is not known adds nothing, and nothing known at all stays "not known". */
+/** Adds known values: an unknown value adds nothing, and a sum of unknown values is unknown. */
 function add(sum: number | null, more: number | null): number | null {
   if (more === null) return sum;
   return (sum ?? 0) + more;

@@ -148,7 +148,7 @@ describe('coffer delete', () => {
       expect(code, change.join(' ')).toBe(11);
       expect(stderr).toMatch(
         new RegExp(
-          `^coffer: in use by process ${live.pid} since \\d\\d:\\d\\d; close it there; \\S+ stays as it is$`,
+          `^coffer: in use by process ${live.pid} since \\d\\d:\\d\\d; close it there; \\S+ is unchanged$`,
           'm',
         ),
       );

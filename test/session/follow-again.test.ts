@@ -6,7 +6,7 @@ import { type Followed, follow } from '../../src/session/follow.ts';
 import { begin, home, user } from '../support/vault.ts';
 
 describe('follow', () => {
-  it('forgets a part of a reply that it held back where the file in its place does not have it', async () => {
+  it('drops a partial reply that it held back if a replaced file lacks it', async () => {
     const at = home();
     const sessions = await at.open();
     const session = begin(sessions);

@@ -12,7 +12,7 @@ import type { Sessions } from '../../src/session/sessions.ts';
 import { begin, crashed, type Home, home, reply, temporaryFolder, user } from '../support/vault.ts';
 
 describe('follow', () => {
-  it('gives what is recorded, then what another one records, each event once', async () => {
+  it('yields recorded events, then those that another process records, each once', async () => {
     const { sessions, session, row } = await begun(home());
     const following = new Following(sessions, row);
     await following.until(lastOf(session));
@@ -23,7 +23,7 @@ describe('follow', () => {
     expect(following.events).toEqual(session.events);
   });
 
-  it('goes on past appends, folds, ends and who resumes it', async () => {
+  it('continues after appends, folds, the end of the session and its resumption', async () => {
     const at = home();
     const { sessions, session, row } = await begun(at);
     const following = new Following(await at.open(), row);
@@ -38,7 +38,7 @@ describe('follow', () => {
     expect(following.ids).toEqual(second.events.map((_, index) => index + 1));
   });
 
-  it('gives each event once where every step is an append', async () => {
+  it('yields each event once if every step is an append', async () => {
     const { sessions, session, row } = await begun(home());
     await session.append(user(large(300_000)));
     await session.append(reply('folds'));
@@ -53,7 +53,7 @@ describe('follow', () => {
     expect(following.events).toEqual(session.events);
   });
 
-  it('reads only what was appended where the file grew, drafts and all, and all of it where it was put in its place', async () => {
+  it('reads only the appended part if the file grew, and all of it if the file was replaced', async () => {
     const { sessions, session, row } = await begun(home());
     await session.append(user(large(300_000)));
     await session.append(reply('folds'));
@@ -80,7 +80,7 @@ describe('follow', () => {
     expect(following.events).toEqual(session.events);
   });
 
-  it('holds a part of a reply back until the whole is there', async () => {
+  it('holds back a partial reply until the whole reply is recorded', async () => {
     const { sessions, session, row } = await begun(home());
     const seen = new Watched(sessions);
     const following = new Following(seen, row);
@@ -94,7 +94,7 @@ describe('follow', () => {
     expect(following.events.filter((event) => 'partial' in event)).toEqual([]);
   });
 
-  it('gives a part of a reply that stays one, once something comes after it', async () => {
+  it('yields a partial reply once another event follows it', async () => {
     const { sessions, session, row } = await begun(home());
     const following = new Following(sessions, row);
     await session.append(part('cut sh'));
@@ -103,7 +103,7 @@ describe('follow', () => {
     expect(following.events).toEqual(session.events);
   });
 
-  it('gives a part of a reply whose writer was killed, and what comes after it has later ids', async () => {
+  it('yields a partial reply whose writer was killed, and later events with higher ids', async () => {
     const at = home();
     const { session } = await begun(at);
     session.draft = part('so f');
@@ -124,7 +124,7 @@ describe('follow', () => {
     );
   });
 
-  it('gives only what is new where the record was rewritten', async () => {
+  it('yields only new events after the record was rewritten', async () => {
     const { sessions, session, row } = await begun(home());
     const following = new Following(sessions, row);
     await following.until(lastOf(session));
@@ -137,7 +137,7 @@ describe('follow', () => {
     expect(following.events).toEqual([...before, session.events.at(-1)]);
   });
 
-  it('goes on with the new key of a vault', async () => {
+  it('continues with the new key after a rotation', async () => {
     const at = home();
     const { sessions, session, row } = await begun(at);
     await session.close();
@@ -154,7 +154,7 @@ describe('follow', () => {
     expect(following.events).toEqual(again.events);
   });
 
-  it('ends when the session is deleted, and says so', async () => {
+  it('throws when the session is deleted', async () => {
     const { sessions, session, row } = await begun(home());
     await session.close();
     const following = new Following(sessions, row);
@@ -163,7 +163,7 @@ describe('follow', () => {
     await expect(following.done).rejects.toMatchObject({ code: 'SESSION_NOT_FOUND', message: /was deleted/ });
   });
 
-  it('ends when an older copy is put in its place', async () => {
+  it('throws when an older copy replaces the session', async () => {
     const at = home();
     const { sessions, session, row } = await begun(at);
     const copy = join(temporaryFolder(), 'copy');
@@ -176,7 +176,7 @@ describe('follow', () => {
     await expect(following.done).rejects.toMatchObject({ code: 'ROLLED_BACK' });
   });
 
-  it('ends without an error when it is told to', async () => {
+  it('returns when it is aborted', async () => {
     const { sessions, session, row } = await begun(home());
     const following = new Following(sessions, row);
     await following.until(lastOf(session));
@@ -184,7 +184,7 @@ describe('follow', () => {
     await following.done;
   });
 
-  it('sees what the system tells at once', async () => {
+  it('sees a change as soon as the system reports it', async () => {
     const { sessions, session, row, at } = await begun(home());
     const seen = new Watched(sessions);
     const following = new Following(seen, row, { pollMs: 3_600_000 });
@@ -196,12 +196,12 @@ describe('follow', () => {
     expect(following.events).toEqual(session.events);
   });
 
-  it('sees what nothing tells: it looks by itself now and then', async () => {
+  it('sees a change that the system does not report by polling', async () => {
     const { sessions, session, row, at } = await begun(home());
     utimesSync(at.path(row.fileId), 0, 0);
     const following = new Following(sessions, row);
     await following.until(lastOf(session));
-    // What is watched is another directory from here on.
+    // From here on, another directory is watched.
     const folder = join(at.directory, 'sessions');
     renameSync(folder, `${folder}-before`);
     cpSync(`${folder}-before`, folder, { recursive: true, verbatimSymlinks: true, preserveTimestamps: true });
@@ -210,7 +210,7 @@ describe('follow', () => {
     expect(following.events).toEqual(session.events);
   });
 
-  it('reads a file again that did not verify while it was written, and gives up on one that stays so', async () => {
+  it('rereads a file that did not verify while it was written, and throws if it never verifies', async () => {
     const at = home();
     const { sessions, session, row } = await begun(at);
     let broken = 1;
@@ -228,7 +228,7 @@ describe('follow', () => {
   });
 });
 
-/** Follows until the test is over. */
+/** Follows a session until the test ends. */
 class Following {
   readonly events: Event[] = [];
   readonly done: Promise<void>;
@@ -237,7 +237,7 @@ class Following {
 
   constructor(sessions: Followed, row: Row, options?: { pollMs: number }) {
     this.done = this.#run(sessions, row, options);
-    this.done.catch(() => undefined); // whoever waits for something has it
+    this.done.catch(() => undefined); // `until` reports the error
     onTestFinished(() => this.#abort.abort());
   }
 
@@ -249,7 +249,7 @@ class Following {
     this.#abort.abort();
   }
 
-  /** Resolves when the event with that id is there. */
+  /** Resolves when the event with that id was yielded. */
   async until(id: number): Promise<void> {
     while ((this.events.at(-1)?.id ?? 0) < id) {
       const woken = new Promise<void>((resolve) => {
@@ -267,9 +267,9 @@ class Following {
   }
 }
 
-/** A vault that tells what was read of it. */
+/** A vault that records what was read from it. */
 class Watched implements Followed {
-  /** How often all of it was read. */
+  /** How often a whole session was read. */
   wholes = 0;
   readonly #sessions: Sessions;
   readonly #tails: (Event | undefined)[] = [];
@@ -295,7 +295,10 @@ class Watched implements Followed {
     return recorded;
   }
 
-  /** Resolves when a record with such an end was read a second time: what the first reading gave has been taken. */
+  /**
+   * Resolves when a record with such a last event was read a second time: the result of the first
+   * read has been consumed by then.
+   */
   async readTwice(isSuch: (event: Record<string, unknown> | undefined) => boolean): Promise<void> {
     while (this.#tails.filter((tail) => isSuch(tail as Record<string, unknown> | undefined)).length < 2) {
       await new Promise<void>((resolve) => {
@@ -313,7 +316,7 @@ async function begun(at: Home): Promise<{ sessions: Sessions; session: Session; 
   return { sessions, session, row: row!, at };
 }
 
-/** Whether a file kept its place on the disk while something went on: it was appended to. */
+/** Tells whether a file was appended to, and not replaced, while `work` ran. */
 async function grown(sessions: Sessions, row: Row, work: () => Promise<void>): Promise<{ appended: boolean }> {
   const path = join(sessions.directory, 'sessions', row.fileId);
   const before = statSync(path);
@@ -330,7 +333,7 @@ function part(content: string): NewEvent {
   return { ...reply(content), partial: true } as NewEvent;
 }
 
-/** Text that does not compress. */
+/** Returns text that does not compress. */
 function large(length = 40_000): string {
   return randomBytes(length / 2).toString('hex');
 }

@@ -3,7 +3,7 @@ import { Room } from '../../src/vault/file/room.ts';
 
 const MIB = 2 ** 20;
 
-// Fills the heap beyond what a session may find there, drops all of that or keeps it, and asks for room.
+// Fills the heap until no session would fit, drops or keeps all of it, and asks for room.
 const filled: object[] = [];
 while (getHeapStatistics().used_heap_size < 64 * MIB) {
   for (let at = 0; at < 1000; at++) filled.push({ at });

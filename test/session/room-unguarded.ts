@@ -2,7 +2,7 @@ import type { Event } from '../../src/session/event/event.ts';
 import { readLines } from '../../src/session/event/lines.ts';
 import { openVault } from '../../src/session/open-vault.ts';
 
-// Reads a session as coffer does, but does not ask whether there is room for it.
+// Reads a session as coffer does, but without checking for free memory.
 const [directory, row = ''] = process.argv.slice(2);
 const sessions = await openVault({ directory });
 const events: Event[] = [];

@@ -8,7 +8,10 @@ import { fillVast, realistic } from '../support/vast.ts';
 const LINE =
   /^(coffer: )?(. can't be counted: )?session 2026-01-01_00-\d\d needs more memory than this process may use \(\d+ MiB\); try it with NODE_OPTIONS=--max-old-space-size=\d+$/m;
 
-/** Tiny events take many times their plaintext, realistic ones little more than it; the last one fits any heap. */
+/**
+ * Tiny events need many times the memory of their plaintext, realistic ones little more. The last
+ * session fits into any heap.
+ */
 const sessions: readonly (() => readonly NewEvent[])[] = [
   () => realistic(80_000_000)(0),
   () => Array.from({ length: 600_000 }, () => ({ type: 'message', message: { role: 'user', content: '' } })),
@@ -16,7 +19,7 @@ const sessions: readonly (() => readonly NewEvent[])[] = [
   () => [{ type: 'message', message: { role: 'user', content: 'small' } }],
 ];
 
-/** The heap's size in MiB, and the sessions that have no room in it. */
+/** Size of the heap in MiB. */
 const heap = 70;
 const large = ['2026-01-01_00-00', '2026-01-01_00-01', '2026-01-01_00-02'];
 
@@ -35,13 +38,13 @@ describe('a session that is too large for the heap', () => {
     ['export', '2026-01-01_00-00'],
     ['fork', '2026-01-01_00-01', '1'],
     ['resume', '2026-01-01_00-02', '--prompt', 'hi'],
-  ])('ends coffer %s %s in a line', async (...args) => {
+  ])('ends coffer %s %s with a one-line error', async (...args) => {
     const { code, signal, stderr } = await place.run(args, { env: withHeap(heap) });
     expect({ signal, stderr }).toEqual({ signal: null, stderr: expect.stringMatching(LINE) });
     expect(code).toBe(1);
   });
 
-  it('does not keep stats from counting the others', async () => {
+  it('does not prevent stats from counting the others', async () => {
     const { code, stdout, stderr } = await place.run(['stats'], { env: withHeap(heap) });
     expect(stdout).toMatch(/^sessions +1$/m);
     expect(stdout).toMatch(/^unreadable +3$/m);
@@ -49,7 +52,7 @@ describe('a session that is too large for the heap', () => {
     expect(code).toBe(0);
   });
 
-  it('is as it was, and opens where the heap is larger', async () => {
+  it('is unchanged, and opens with a larger heap', async () => {
     for (const row of large) {
       const { code, stdout } = await place.run(['logs', row], { env: withHeap(900) });
       expect([row, code]).toEqual([row, 0]);
@@ -57,8 +60,8 @@ describe('a session that is too large for the heap', () => {
     }
   });
 
-  it('would end the process in a crash without the guard', () => {
-    // The third one's text is so large that Node keeps it outside the heap, which the guard does not count on.
+  it('would crash the process without the guard', () => {
+    // The text of the third is so large that Node keeps it off-heap, which the guard can't rely on.
     for (const row of large.slice(0, 2)) {
       const { signal, stderr } = runScript('room-unguarded.ts', [place.data, row], place.libraryEnv);
       expect({ row, signal }).toEqual({ row, signal: 'SIGABRT' });
@@ -68,7 +71,7 @@ describe('a session that is too large for the heap', () => {
 });
 
 describe('a heap that is full of garbage', () => {
-  it('has room, and none while it is in use', () => {
+  it('has room, but not while it is in use', () => {
     expect(runScript('room-garbage.ts', ['dropped'])).toEqual({ signal: null, stderr: '' });
     expect(runScript('room-garbage.ts', ['kept']).stderr).toContain('TOO_LARGE');
   });

@@ -14,7 +14,7 @@ describe('Session', () => {
     expect(() => at.files()).toThrow('ENOENT');
   });
 
-  it('is on disk when append resolves, and everything comes back', async () => {
+  it('is on disk when append resolves, and reads back completely', async () => {
     const at = home();
     const sessions = await at.open();
     const session = begin(sessions);
@@ -48,7 +48,7 @@ describe('Session', () => {
     expect(readFileSync(at.path(session.fileId!)).readBigUInt64BE(44)).toBe(5n);
   });
 
-  it('goes on in its own file, with ids that rise across resumes', async () => {
+  it('resumes in its own file, with ids that increase across resumes', async () => {
     const at = home();
     const first = await at.open();
     const session = begin(first);
@@ -83,7 +83,7 @@ describe('Session', () => {
     expect(texts(snapshot)).toEqual(['one']);
   });
 
-  it('takes two snapshots of one name in one minute', async () => {
+  it('takes two snapshots with the same name in one minute', async () => {
     const at = home();
     await using sessions = await at.open();
     const session = begin(sessions);
@@ -95,7 +95,7 @@ describe('Session', () => {
     expect(second.id).not.toBe(first.id);
   });
 
-  it('takes a snapshot of what is saved with every event of it', async () => {
+  it('takes a snapshot of a saved session with all its events', async () => {
     const at = home();
     await using sessions = await at.open();
     const session = begin(sessions);
@@ -118,11 +118,11 @@ describe('Session', () => {
   });
 
   it.each([
-    ['nothing but spaces is no name', 'name\u0007', /control characters/],
+    ['a control character', 'name\u0007', /control characters/],
     ['a line feed', 'a\nb', /control characters/],
     ['a mark that reverses text', 'a\u202eb', /control characters/],
-    ['101 characters', 'x'.repeat(101), /at most 100 characters, and this one has 101/],
-  ])('refuses a name with %s', async (_, name, message) => {
+    ['101 characters', 'x'.repeat(101), /at most 100 characters, this one has 101/],
+  ])('rejects a name with %s', async (_, name, message) => {
     const at = home();
     await using sessions = await at.open();
     const session = begin(sessions);
@@ -139,7 +139,7 @@ describe('Session', () => {
     await expect(session.save('🎈'.repeat(100))).resolves.toMatchObject({ messages: 1 });
   });
 
-  it('keeps what could not be saved and writes it when the cause is gone', async () => {
+  it('keeps what could not be saved and saves it when the cause is gone', async () => {
     const at = home();
     await using sessions = await at.open();
     const session = begin(sessions);
@@ -159,7 +159,7 @@ describe('Session', () => {
     expect(texts(recorded)).toEqual(['one', 'two', 'three', 'four']);
   });
 
-  it('saves the part of a reply, and the whole reply in its place', async () => {
+  it('saves a partial reply, and replaces it with the whole reply', async () => {
     const at = home();
     await using sessions = await at.open();
     const session = begin(sessions);
@@ -173,7 +173,7 @@ describe('Session', () => {
     expect(texts(await sessions.read(row!))).toEqual(['one', 'half and the rest']);
   });
 
-  it('makes a final save of all there is, synchronously, with the part of a reply marked', async () => {
+  it('makes a final save of everything, synchronously, with the partial reply marked', async () => {
     const at = home();
     const sessions = await at.open();
     const session = begin(sessions);
@@ -201,7 +201,7 @@ describe('Session', () => {
     expect(texts(await other.read((await other.list())[0]!))).toEqual(['one', 'two']);
   });
 
-  it('makes one file of a conversation whose first save a final save comes into, at any moment', async () => {
+  it('makes one file if the final save interrupts the first save at any moment', async () => {
     const refusals: [number, string][] = [];
     for (let moment = 0; moment < 24; moment++) {
       const at = home();
@@ -209,7 +209,8 @@ describe('Session', () => {
       const session = begin(sessions);
       const first = session.append(user('one'));
       for (let turn = 0; turn < moment; turn++) await Promise.resolve();
-      // Between two microtasks no signal comes, so in the one where the turn is ours and not yet known to be it may refuse.
+      // No signal arrives between two microtasks, so it may refuse in the one microtask in which we
+      // hold the turn but don't know it yet.
       const refused = refusalOf(() => session.finalSave());
       if (refused) refusals.push([moment, refused]);
       await first;
@@ -223,7 +224,7 @@ describe('Session', () => {
     expect(refusals.every(([, code]) => code === 'NOT_SAVED')).toBe(true);
   });
 
-  it('records nothing more once the final save is made, and complains of nothing', async () => {
+  it('records nothing after the final save, and throws no error for record and saveDraft', async () => {
     const at = home();
     const sessions = await at.open();
     const session = begin(sessions);
@@ -237,9 +238,9 @@ describe('Session', () => {
 
   it.each([
     ['a programming error', new TypeError('boom')],
-    ['an error of the system', Object.assign(new Error('x'), { code: 'EIO', errno: -5, syscall: 'fsync' })],
-    ['what is not even an error', 'boom'],
-  ])('shows %s of a save in unsaved, and the next save has it all', async (_, thrown) => {
+    ['a system error', Object.assign(new Error('x'), { code: 'EIO', errno: -5, syscall: 'fsync' })],
+    ['a thrown string', 'boom'],
+  ])('reports %s of a save in unsaved, and the next save saves everything', async (_, thrown) => {
     const at = home();
     await using sessions = await at.open();
     const session = begin(sessions);
@@ -257,7 +258,7 @@ describe('Session', () => {
     expect(session.unsaved).toMatchObject({ messages: 1 });
   });
 
-  it('shows any error of a final save in unsaved, and the next one has it all', async () => {
+  it('reports any error of a final save in unsaved, and the next one saves everything', async () => {
     const at = home();
     await using sessions = await at.open();
     const session = begin(sessions);
@@ -275,7 +276,7 @@ describe('Session', () => {
     expect(texts(await sessions.read(await sessions.find('1')))).toEqual(['one', 'two']);
   });
 
-  it('says that a final save could not be made while another process has its turn', async () => {
+  it('throws NOT_SAVED if another process is changing the vault during the final save', async () => {
     const at = home();
     const sessions = await at.open();
     await begin(sessions).append(user('one'));
@@ -286,7 +287,7 @@ describe('Session', () => {
     expect(session.unsaved).toMatchObject({ messages: 1, error: { code: 'NOT_SAVED' } });
   });
 
-  it('says that a final save could not be made where the key was never at hand', async () => {
+  it('throws NOT_SAVED if the key was never available for the final save', async () => {
     const at = home();
     const sessions = sessionsOf({ directory: at.directory, keyring: at.keyring, env: {} });
     const session = begin(sessions);
@@ -294,7 +295,7 @@ describe('Session', () => {
     expect(() => session.finalSave()).toThrow(expect.objectContaining({ code: 'NOT_SAVED' }));
   });
 
-  it('keeps a conversation of several mebibytes whole, over steps, folds and resumes', async () => {
+  it('keeps a conversation of several mebibytes complete across steps, folds and resumes', async () => {
     const at = home();
     const said: string[] = [];
     for (let round = 0; round < 3; round++) {
@@ -310,7 +311,7 @@ describe('Session', () => {
     expect(at.files()).toHaveLength(1);
   });
 
-  it('leaves nothing unfinished behind where the final save overtakes one in flight', async () => {
+  it('leaves no temporary file if the final save overtakes one in flight', async () => {
     for (let trial = 0; trial < 10; trial++) {
       const at = home();
       const sessions = await at.open();
@@ -325,7 +326,7 @@ describe('Session', () => {
     }
   });
 
-  it('takes any number of events in one step', async () => {
+  it('accepts any number of events in one step', async () => {
     const at = home();
     await using sessions = await at.open();
     const session = begin(sessions);
@@ -348,7 +349,7 @@ describe('Session', () => {
     expect(recorded.state.status).toBe('cancelled');
   });
 
-  it('removes what a crash left unfinished when the next conversation begins, but nothing of one that is live', async () => {
+  it('removes temporary files of a crash when the next conversation begins, but none of a live session', async () => {
     const at = home();
     await using sessions = await at.open();
     const live = begin(sessions);
@@ -360,7 +361,7 @@ describe('Session', () => {
     expect(unfinished(at)).toEqual([own]);
   });
 
-  it('points _autosave at the session that is resumed', async () => {
+  it('points _autosave at the resumed session', async () => {
     const at = home();
     const sessions = await at.open();
     const [older, newer] = [begin(sessions), begin(sessions)];
@@ -373,7 +374,7 @@ describe('Session', () => {
     expect((await again.list())[0]).toMatchObject({ label: '_autosave', fileId: older.fileId });
   });
 
-  it('saves nothing by itself where autosave is off, but a snapshot when asked', async () => {
+  it('saves nothing automatically if autosave is off, but a snapshot on request', async () => {
     const at = home();
     await using sessions = await at.open({ autosave: false });
     const session = begin(sessions);
@@ -384,7 +385,7 @@ describe('Session', () => {
     expect(await sessions.list()).toMatchObject([{ kind: 'snapshot', name: 'asked', messages: 1 }]);
   });
 
-  it('appends frames to a large file, and folds them at the end', async () => {
+  it('appends frames to a large file, and folds them when it is closed', async () => {
     const at = home();
     const sessions = await at.open();
     const session = begin(sessions);
@@ -407,7 +408,7 @@ describe('Session', () => {
   });
 });
 
-/** The code of what `work` throws; undefined where it throws nothing. */
+/** Returns the code of the error that `work` throws; undefined if it throws none. */
 function refusalOf(work: () => void): string | undefined {
   try {
     work();
@@ -417,12 +418,12 @@ function refusalOf(work: () => void): string | undefined {
   }
 }
 
-/** The temporary files that saves have left. */
+/** Lists the temporary files of saves. */
 function unfinished(at: Home): string[] {
   return readdirSync(join(at.directory, 'sessions')).filter((name) => name.endsWith('.tmp'));
 }
 
-/** Text that does not compress away. */
+/** Returns text that hardly compresses. */
 function noise(length: number): string {
   let state = 1;
   return Array.from({ length }, () => {
@@ -431,8 +432,8 @@ function noise(length: number): string {
   }).join('');
 }
 
-describe('a session that was only said something about', () => {
-  it('ends as completed where it was begun here', async () => {
+describe('a session with remarks only', () => {
+  it('ends as completed if it was begun here', async () => {
     const at = home();
     const sessions = await at.open();
     const session = begin(sessions);
@@ -441,7 +442,7 @@ describe('a session that was only said something about', () => {
     expect(await (await at.open()).list()).toMatchObject([{ name: 'later', status: 'completed' }]);
   });
 
-  it('stays as it was where it was opened for that', async () => {
+  it('keeps its status and time if it was opened for that', async () => {
     const at = home();
     await using sessions = await at.open();
     const session = begin(sessions);

@@ -6,7 +6,7 @@ import type { Session } from '../../src/session/session.ts';
 import type { Sessions } from '../../src/session/sessions.ts';
 import { begin, home, user } from '../support/vault.ts';
 
-/** The events of the snapshot taken last, by a reader of its own. */
+/** Reads the events of a snapshot. */
 async function snapshotOf(sessions: Sessions, id: string): Promise<readonly unknown[]> {
   return (await sessions.read(await sessions.find(id))).events;
 }
@@ -19,7 +19,7 @@ async function large(sessions: Sessions): Promise<Session> {
 }
 
 describe('a snapshot', () => {
-  it('has what its session had, what is not saved yet included', async () => {
+  it('contains all events of its session, including unsaved ones', async () => {
     const at = home();
     await using sessions = await at.open();
     await using session = await large(sessions);
@@ -31,7 +31,7 @@ describe('a snapshot', () => {
     expect(await snapshotOf(sessions, id)).toEqual(events);
   });
 
-  it('is the same of a session that was resumed with a part of a reply in it', async () => {
+  it('contains all events of a resumed session in which a draft was replaced', async () => {
     const at = home();
     await using sessions = await at.open();
     const session = await large(sessions);
@@ -48,7 +48,7 @@ describe('a snapshot', () => {
     expect(await snapshotOf(other, taken.id)).toEqual(resumed.events);
   });
 
-  it('has nothing of what a redaction takes out at that moment', async () => {
+  it('contains nothing that a concurrent redaction removes', async () => {
     const at = home();
     await using sessions = await at.open();
     await using session = await large(sessions);
@@ -60,7 +60,7 @@ describe('a snapshot', () => {
     expect(await snapshotOf(sessions, id)).toEqual(kept);
   });
 
-  it('copies what is compressed already as it is', async () => {
+  it('copies compressed segments unchanged', async () => {
     const at = home();
     await using sessions = await at.open();
     const session = begin(sessions);

@@ -24,7 +24,7 @@ describe('a lease', () => {
     await expect(second.change(row!, async () => undefined)).rejects.toMatchObject({
       code: 'SESSION_IN_USE',
       holder: row!.held,
-      advice: `close it there; ${row!.id} stays as it is`,
+      advice: `close it there; ${row!.id} is unchanged`,
     });
     expect(texts(await second.read(row!))).toEqual(['one']);
   });
