@@ -129,8 +129,8 @@ export class Session implements AsyncDisposable {
 
   /**
    * Replaces all events recorded so far and rewrites the file, so that nothing removed remains in
-   * it. Events recorded in the meantime are kept and follow the new ones. Durable when it resolves.
-   * Throws as {@link append}.
+   * it. Events recorded in the meantime are kept and follow the new ones. Durable when it resolves,
+   * unless the session has no file yet: then only memory changes. Throws as {@link append}.
    */
   async rewrite(events: readonly Event[]): Promise<void> {
     if (this.#ended) throw new TypeError('the session is closed');

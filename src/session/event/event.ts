@@ -48,8 +48,11 @@ export type Status = 'running' | 'completed' | 'cancelled' | 'failed';
 
 /** The conversation or snapshot that a session continues. */
 export interface Parent {
+  /** UUID of the parent. */
   uuid: string;
+  /** Id of the parent when the session was begun. */
   id: string;
+  /** Why the session was begun: `forked after prompt 3`. */
   reason: string;
 }
 
