@@ -3,15 +3,18 @@ import type { NewEvent, Part, ProviderOptions, Usage } from '../session/event/ev
 import type { Session } from '../session/session.ts';
 import type { ReplyPart } from './reply.ts';
 
-/** What a reply needs of a session to arrive in it. */
+/** The members of a session that {@link ArrivingReply} uses. */
 export type ReplySession = Pick<Session, 'record' | 'saveDraft' | 'draft' | 'state'>;
 
-/** What a model wants a tool to do. */
+/** A tool call requested by a model. */
 export type Call = Extract<Part, { type: 'tool-call' }> & { input: unknown };
 
 type Block = Extract<Part, { type: 'text' | 'reasoning' }>;
 
-/** How a reply ended. `text` is what arrived of it; `error` is there where it failed; only a whole one has calls. */
+/**
+ * How a reply ended. `text` is the text received so far; `error` is set if the reply failed;
+ * `calls` is empty unless the reply completed.
+ */
 export interface Arrived {
   readonly outcome: 'completed' | 'cancelled' | 'failed';
   readonly text: string;
@@ -20,8 +23,9 @@ export interface Arrived {
 }
 
 /**
- * A reply on its way into a session: the draft first, saved at intervals, then the step it becomes. Calls are no part of a draft or of a
- * reply that was cut short: they were never run, and would stay without a result.
+ * Collects a reply while it arrives: first as the session's draft, saved at intervals, then as a
+ * recorded step. A draft never contains tool calls, nor does a reply that was cut short: they were
+ * never run and would have no result.
  */
 export class ArrivingReply {
   text = '';
@@ -42,7 +46,7 @@ export class ArrivingReply {
     this.#interval = interval;
   }
 
-  /** Nothing has arrived that anybody would miss. */
+  /** Whether nothing worth recording has arrived. */
   get isEmpty(): boolean {
     return this.text === '' && !this.#hasReasoning;
   }
@@ -51,6 +55,7 @@ export class ArrivingReply {
     return this.#parts.filter((part) => part.type !== 'tool-call');
   }
 
+  /** Adds a part of the reply to the draft. */
   take(part: ReplyPart): void {
     if (part.type === 'wait') return;
     if (part.type === 'finish') {
@@ -70,13 +75,14 @@ export class ArrivingReply {
     this.#timer ??= setTimeout(() => this.#saveDraft(), Math.max(0, this.#savedAt + this.#interval - Date.now()));
   }
 
+  /** Records the finished reply. It fails if it is empty or was cut off. */
   async complete(): Promise<Arrived> {
     const used = this.#usage === undefined ? [] : [{ type: 'usage', model: this.#model, usage: this.#usage } as const];
     const calls = this.#parts.filter((part) => part.type === 'tool-call');
     const cut = this.#cutOff();
     if (cut !== undefined) return await this.breakOff('failed', cut, used);
     if (this.text.trim() === '' && !this.#hasReasoning && calls.length === 0) {
-      const advice = 'ask again or choose another with /model';
+      const advice = 'ask again or choose another model with /model';
       const error = new CofferError('MODEL_FAILED', `${this.#model} sent an empty reply`, { advice });
       return await this.breakOff('failed', error, used);
     }
@@ -84,6 +90,7 @@ export class ArrivingReply {
     return { outcome: 'completed', text: this.text, calls };
   }
 
+  /** Records the text received so far as a partial message, with its usage and the error. */
   async breakOff(
     outcome: 'cancelled' | 'failed',
     error?: CofferError,
@@ -95,7 +102,8 @@ export class ArrivingReply {
     return { outcome, text: this.text, ...(error === undefined ? {} : { error }), calls: [] };
   }
 
-  // No turn of the event loop between the draft's end and the record: a final save finds one of them, never both.
+  // The draft is cleared in the same turn of the event loop in which recording starts, so that a
+  // final save finds one of the two, never both.
   async #record(events: NewEvent[]): Promise<void> {
     clearTimeout(this.#timer);
     this.#session.draft = undefined;
@@ -127,15 +135,21 @@ export class ArrivingReply {
     return { type: 'message', message: { role: 'assistant', content }, model: this.#model };
   }
 
-  /** Says why the provider ended a reply that isn't whole. Its calls are never run. */
+  /**
+   * Returns an error if the provider ended the reply early. The calls of such a reply are never
+   * run.
+   */
   #cutOff(): CofferError | undefined {
     if (this.#reason === 'length') return cutOff(this.#model, 'reply');
     if (this.#reason !== 'content-filter') return undefined;
-    const advice = 'say it in other words or choose another with /model';
-    return new CofferError('MODEL_REFUSED', `a filter of ${this.#model} cut the reply off`, { advice });
+    const advice = 'rephrase it or choose another model with /model';
+    return new CofferError('MODEL_REFUSED', `a content filter of ${this.#model} cut off the reply`, { advice });
   }
 
-  /** Some servers count from 0 in every reply, or give none: what is asked, answered and done is found by it in the record. */
+  /**
+   * Returns an id that is unique in the session. Some servers count from 0 in every reply or send
+   * no id, but the record refers to calls by id.
+   */
   #newId(given: string): string {
     const contents = this.#session.state.messages.map(({ content }): string | readonly Part[] => content);
     const recorded = contents.flatMap((content) => (typeof content === 'string' ? [] : content));
@@ -149,7 +163,9 @@ export class ArrivingReply {
   }
 }
 
-/** Says that what a model, `provider/model`, has written is not whole. */
+/**
+ * Returns the error for a reply or summary of `model` (`provider/model`) that hit its length limit.
+ */
 export function cutOff(model: string, what: 'reply' | 'summary'): CofferError {
   const provider = model.slice(0, model.indexOf('/'));
   return new CofferError('LIMIT_REACHED', `the ${what} of ${model} was cut off at its length limit`, {
@@ -162,7 +178,7 @@ function combine(first: ProviderOptions = {}, second: ProviderOptions): Provider
   return Object.fromEntries(names.map((name) => [name, { ...first[name], ...second[name] }]));
 }
 
-/** The event of an error that a person was told. */
+/** Returns the event that records an error shown to the user. */
 export function faultOf({ code, message }: CofferError): NewEvent {
   return { type: 'error', code, message };
 }

@@ -3,19 +3,19 @@ import type { Call, ReplySession } from './arriving.ts';
 import { outputText } from './context.ts';
 import type { Approve, ToolBox, ToolSession } from './tools/toolbox.ts';
 
-/** What came of a call. */
+/** The result of a call. */
 export interface CallEnd {
   readonly call: Call;
   readonly outcome: Extract<NewEvent, { type: 'tool-end' }>['outcome'];
-  /** What the model is told. */
+  /** The text that the model receives. */
   readonly text: string;
-  /** It was denied because nobody was there to ask. */
+  /** Whether it was denied because no user was present to answer. */
   readonly unattended: boolean;
 }
 
-/** What the calls of a reply are run with. */
+/** Options of {@link runCalls}. */
 export interface CallOptions {
-  /** Without it every call is denied. */
+  /** If undefined, every call is denied. */
   readonly tools: Pick<ToolBox, 'run'> | undefined;
   readonly approve: Approve | undefined;
   readonly onCall: (call: Call) => void;
@@ -23,8 +23,9 @@ export interface CallOptions {
 }
 
 /**
- * Runs the calls of a reply one after another; each has its result in the record then, whatever happens. What a final save would add in
- * the meantime, as `session.draft`, are the results of those that are not done. Throws what is a fault of the program.
+ * Runs the calls of a reply one after another. Every call has a result in the record when this
+ * returns or throws. Until then `session.draft` holds results for the unfinished calls, for a final
+ * save to record. Throws errors that are a bug in the program.
  */
 export async function runCalls(
   session: ReplySession,
@@ -37,12 +38,12 @@ export async function runCalls(
     for (const [at, call] of calls.entries()) {
       if (signal.aborted) {
         const rest = calls.slice(at);
-        await open.record(...rest.flatMap((each) => notBegun(each, 'cancelled', CANCELLED)));
+        await open.record(...rest.flatMap((each) => notBegun(each, 'cancelled', NOT_BEGUN)));
         for (const each of rest) onCallEnd(open.endOf(each));
         return;
       }
       onCall(call);
-      if (tools === undefined) await open.record(...notBegun(call, 'denied', 'denied: no tools are offered here'));
+      if (tools === undefined) await open.record(...notBegun(call, 'denied', 'denied: no tools are available here'));
       else await tools.run(call, open, approve, signal);
       onCallEnd(open.endOf(call));
     }
@@ -51,7 +52,7 @@ export async function runCalls(
   }
 }
 
-/** The end of a call that was never begun, and its result. */
+/** Returns the end event of a call that never started, and its result. */
 export function notBegun(
   { toolCallId, toolName }: Call,
   outcome: 'denied' | 'cancelled',
@@ -63,9 +64,9 @@ export function notBegun(
   ];
 }
 
-const CANCELLED = 'cancelled by the person before it was begun';
+const NOT_BEGUN = 'cancelled by the user before it began';
 
-/** A session in which calls wait for their results: it keeps the draft in step with what is recorded. */
+/** A session with unfinished calls. Keeps the draft in step with what is recorded. */
 class OpenCalls implements ToolSession {
   readonly #session: ReplySession;
   readonly #calls: readonly Call[];
@@ -82,7 +83,8 @@ class OpenCalls implements ToolSession {
     return this.#session.state;
   }
 
-  // The draft changes in the same turn of the event loop as the record: a final save finds each result once.
+  // The draft changes in the same turn of the event loop as the record, so that a final save finds
+  // each result once.
   record(...events: NewEvent[]): Promise<void> {
     for (const event of events) this.#note(event, events);
     this.#session.draft = this.#draft();
@@ -94,18 +96,18 @@ class OpenCalls implements ToolSession {
     return { call, ...end, unattended: this.#unattended.has(call.toolCallId) };
   }
 
-  /** Records what is left without a result. */
+  /** Records results for the calls that have none. */
   async close(): Promise<void> {
     const rest = this.#session.draft;
     this.#session.draft = undefined;
     if (rest !== undefined) await this.#session.record(rest);
   }
 
-  #note(event: NewEvent, beside: readonly NewEvent[]): void {
+  #note(event: NewEvent, step: readonly NewEvent[]): void {
     if (event.type === 'approval-answered' && event.by === 'nobody') this.#unattended.add(event.toolCallId);
     if (event.type !== 'message' || event.message.role !== 'tool') return;
     for (const { toolCallId, output } of event.message.content) {
-      const end = beside.find((other) => other.type === 'tool-end' && other.toolCallId === toolCallId);
+      const end = step.find((other) => other.type === 'tool-end' && other.toolCallId === toolCallId);
       const outcome = end?.type === 'tool-end' ? end.outcome : 'failed';
       this.#ends.set(toolCallId, { outcome, text: outputText(output) });
     }
@@ -119,7 +121,7 @@ class OpenCalls implements ToolSession {
   }
 }
 
-const INTERRUPTED = 'interrupted: the chat ended before this was done';
+const INTERRUPTED = 'interrupted: the chat ended before this finished';
 
 function resultOf(toolCallId: string, toolName: string, value: string): Extract<Message, { role: 'tool' }> {
   const output = { type: 'error-text', value };

@@ -4,11 +4,12 @@ import type { State } from '../session/state.ts';
 import { shortenForModel } from './tools/shorten.ts';
 
 /*
- * What a model is sent is made of the record for each request, and nothing of that goes back into it: a summary stands in for
- * what it replaces, long outputs are shortened, and what a crash left half is completed.
+ * The context of each request is built from the record, and nothing is written back: a summary
+ * stands in for the messages it replaces, long outputs are shortened, and whatever a crash left
+ * incomplete is completed.
  */
 
-/** The parts of a session's state that a context is made from. */
+/** The parts of a session's state that a context is built from. */
 export type Conversation = Pick<
   State,
   'messages' | 'messageEvents' | 'messageModels' | 'compaction' | 'contextTokens' | 'model'
@@ -19,28 +20,32 @@ export type Conversation = Pick<
 export interface ContextOptions {
   /** Most messages to send; the newest are kept. Default: all. */
   readonly maxMessages?: number | undefined;
-  /** Whether tools are offered. If false, calls and results are sent as text: some servers refuse them when no tool is offered. Default: true. */
+  /**
+   * Whether tools are offered. If false, calls and results are sent as text: some servers refuse
+   * them when no tool is offered. Default: true.
+   */
   readonly tools?: boolean | undefined;
-  /** Whether images and PDFs are sent. If false, the model is told their names. Default: true. */
+  /** Whether images and PDFs are sent. If false, only their names are. Default: true. */
   readonly files?: boolean | undefined;
-  /** The model it is for, `provider/model`. Default: the session's. */
+  /** The model the context is for, as `provider/model`. Default: the session's. */
   readonly model?: string | undefined;
 }
 
 /**
- * Returns the messages of the next request, as every provider accepts them: one system message at most, then user and assistant in turn,
- * beginning with the user; each call is followed by its result, and results by the assistant; nothing is blank. Reasoning and `providerOptions` are sent to the model
- * that wrote them only.
+ * Returns the messages of the next request, in a form that every provider accepts: at most one
+ * system message, then alternating user and assistant messages, starting with the user. Each call
+ * is followed by its result, and results by the assistant; no message is blank. Reasoning and
+ * `providerOptions` are sent only to the model that wrote them.
  */
 export function contextOf(conversation: Conversation, options: ContextOptions = {}): Message[] {
   const { maxMessages = Number.POSITIVE_INFINITY, tools = true, files = true, model = conversation.model } = options;
   const left = live(conversation, model);
-  const told = left
+  const speaking = left
     .filter(({ role }) => role !== 'system')
     .map((message) => withFiles(message, files))
     .map(withoutBlanks)
     .filter(saysSomething);
-  const sent = newest(told, maxMessages).map(shortenForModel);
+  const sent = newest(speaking, maxMessages).map(shortenForModel);
   const summary = conversation.compaction?.summary;
   const system = [
     ...(conversation.instructions ?? []).map(instructionText),
@@ -53,18 +58,19 @@ export function contextOf(conversation: Conversation, options: ContextOptions = 
   ];
 }
 
-/** How many of the messages, counted from the first, a compaction has replaced. */
+/** Returns how many of the oldest messages a compaction has replaced. */
 export function replacedCount({ messageEvents, compaction }: Conversation): number {
   if (compaction === undefined) return 0;
   const first = messageEvents.findIndex((id) => id > compaction.through);
   return first === -1 ? messageEvents.length : first;
 }
 
-/** More tokens than any request has: a server that counts more counts something else. */
+/** More tokens than any request can have. A server that reports more is counting something else. */
 const IMPOSSIBLE = 2 ** 40;
 
 /**
- * How many tokens the next request has: what the last one was said to have and what came after its reply, else an estimate of all.
+ * Returns the number of tokens of the next request: the reported size of the last one plus an
+ * estimate of what came after its reply, or an estimate of everything.
  */
 export function tokensOf(conversation: Conversation): number {
   const { messages, contextTokens } = conversation;
@@ -73,20 +79,29 @@ export function tokensOf(conversation: Conversation): number {
   return contextTokens + estimate(messages.slice(last + 1).map(shortenForModel));
 }
 
-/** Guesses how many tokens messages have: four bytes of UTF-8 to one, which is near for prose and code, and high for other scripts. */
+/**
+ * Estimates the tokens of messages at four bytes of UTF-8 each, which is close for prose and code
+ * and too high for other scripts.
+ */
 export function estimate(messages: readonly Message[]): number {
   return Math.ceil(messages.reduce((sum, { content }) => sum + bytesOf(content) + 16, 0) / BYTES_OF_A_TOKEN);
 }
 
 const BYTES_OF_A_TOKEN = 4;
 
-/** About what an image takes at most: Anthropic says 1,600 tokens, the others fewer. */
+/** About the most tokens an image takes: Anthropic documents 1,600, others fewer. */
 const IMAGE_TOKENS = 1_600;
 
-/** How many bytes of a PDF go on a token, about: a page takes some 2,000, and has 100 KB if it has pictures. */
+/**
+ * About how many bytes of a PDF make a token: a page takes some 2,000 tokens, and 100 KB if it has
+ * pictures.
+ */
 const PDF_BYTES_OF_A_TOKEN = 50;
 
-/** How long a content is as text, in bytes; what is no text counts as text of as many tokens. */
+/**
+ * Returns the length of a content as text, in bytes; anything else counts as text of the same
+ * number of tokens.
+ */
 function bytesOf(content: Message['content']): number {
   if (typeof content === 'string') return Buffer.byteLength(content);
   const parts: readonly Part[] = content;
@@ -103,7 +118,7 @@ function fileTokens({ mediaType, data }: FilePart): number {
   return size / (/^application\/pdf$/i.test(mediaType) ? PDF_BYTES_OF_A_TOKEN : BYTES_OF_A_TOKEN);
 }
 
-/** What a result says in words; what is no text as JSON. */
+/** Returns a result as text; a value that is not text is returned as JSON. */
 export function outputText(output: unknown): string {
   const value = typeof output === 'object' && output !== null && 'value' in output ? output.value : output;
   return typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
@@ -116,16 +131,19 @@ function instructionText({ source, text }: Instructions): string {
 const AGENTS = 'Instructions from the AGENTS.md of the directory:';
 const SUMMARY = 'Summary of the conversation so far; its messages are no longer shown:';
 const STOPPED = '(stopped before a reply to these results)';
-const INTERRUPTED = 'interrupted: how it ended is not known, look before you do it again';
+const INTERRUPTED = 'interrupted: its outcome is unknown, check before you repeat it';
 
 type Call = Extract<Part, { type: 'tool-call' }>;
 type Result = Extract<Part, { type: 'tool-result' }>;
 
-/** The messages that no summary stands for, and all system messages, without what only another model than `model` understands. */
+/**
+ * Returns all system messages and the messages not replaced by a summary, without parts that only a
+ * model other than `model` understands.
+ */
 function live(conversation: Conversation, model: string): Message[] {
   const { messages, messageModels } = conversation;
   const replaced = replacedCount(conversation);
-  // A summary may end within a turn: the words it began with stay.
+  // A summary may end within a turn: the prompt of that turn stays.
   const isWithin = messages[replaced]?.role === 'assistant';
   const prompt = isWithin ? messages.findLastIndex(({ role }, at) => at < replaced && role === 'user') : -1;
   return messages.flatMap((message, at) => {
@@ -141,7 +159,10 @@ function withoutOrigin(message: Message): Message {
   return { ...message, content } as Message;
 }
 
-/** Sends text files as text, and tells in words of files that are broken, or that the model doesn't take. */
+/**
+ * Replaces text files with their text. Files that are broken, or that the model does not accept,
+ * become a note.
+ */
 function withFiles(message: Message, files: boolean): Message {
   if (typeof message.content === 'string') return message;
   const parts: Part[] = message.content;
@@ -156,9 +177,9 @@ function fileFor({ role }: Message, part: FilePart, files: boolean): Part {
   const name = nameOfFile(part);
   const found = readAttachment(part);
   if (found.kind === 'text') return { type: 'text', text: `[file ${name}]\n${found.text}` };
-  if (found.kind === 'broken') return { type: 'text', text: `[file ${name}, left out: ${found.reason}]` };
+  if (found.kind === 'broken') return { type: 'text', text: `[file ${name}, omitted: ${found.reason}]` };
   const { mediaType, data } = found;
-  // The protocols have no place for files in what a model has said.
+  // No protocol allows files in an assistant message.
   if (!files || role === 'assistant') return { type: 'text', text: `[file ${name}, which you can't see]` };
   return { ...part, mediaType, data };
 }
@@ -173,14 +194,20 @@ function isBlank(part: Part): boolean {
   return part.type === 'text' && part.text.trim() === '';
 }
 
-/** Whether anything is left to send. Reasoning alone isn't: a reply that was cut off while the model was reasoning can't be continued. */
+/**
+ * Tells whether a message has anything to send. Reasoning alone does not count: a reply that was
+ * cut off while the model was reasoning can't be continued.
+ */
 function saysSomething({ content }: Message): boolean {
   if (typeof content === 'string') return content.trim() !== '';
   const parts: Part[] = content;
   return parts.some(({ type }) => type !== 'reasoning');
 }
 
-/** Joins neighbours of one role: some servers refuse two user messages in a row, which is what a prompt without a reply leaves. */
+/**
+ * Joins neighbours with the same role. Some servers refuse two user messages in a row, which a
+ * prompt without a reply leaves behind.
+ */
 function merged(messages: readonly Message[]): Message[] {
   const joined: Message[] = [];
   for (const message of messages) {
@@ -202,8 +229,9 @@ function partsOf(content: Message['content']): readonly Part[] {
 }
 
 /**
- * At most `count` messages. A call and its results are never parted; where the newest ones of a long turn leave no room for the words it began
- * with, those come along all the same.
+ * Returns the newest messages, normally at most `count`. A call is never separated from its
+ * results. If the newest messages of a long turn leave no room for the prompt that began it, that
+ * prompt is added anyway.
  */
 function newest(messages: readonly Message[], count: number): Message[] {
   const start = Math.max(0, messages.length - count);
@@ -217,7 +245,10 @@ function newest(messages: readonly Message[], count: number): Message[] {
   return [...messages.slice(asked, asked + 1), ...messages.slice(from)];
 }
 
-/** Puts the result of each call behind it, whatever the record has in between, and gives both names that every server takes. */
+/**
+ * Puts each call's result right after it, whatever the record has in between, and gives calls ids
+ * and names that every server accepts.
+ */
 function paired(messages: readonly Message[]): Message[] {
   const names = new Names();
   return messages.flatMap((message, at): Message[] => {
@@ -242,8 +273,9 @@ function paired(messages: readonly Message[]): Message[] {
 }
 
 /**
- * Ends turns that stopped at their results before the next prompt: Mistral and its chat templates take no user behind results, and Anthropic
- * wants the reasoning of the last calls if nothing was said since.
+ * Ends turns that stopped at their results before the next prompt. Mistral and its chat templates
+ * accept no user message after results, and Anthropic requires the reasoning of the last calls if
+ * no assistant message followed.
  */
 function ended(messages: readonly Message[]): Message[] {
   return messages.flatMap((message, at): Message[] => {
@@ -262,9 +294,10 @@ function resultsBehind(messages: readonly Message[], at: number): Result[] {
 }
 
 /**
- * Ids and names as every provider accepts them: OpenAI takes ids of at most 40 characters, Mistral exactly nine of [A-Za-z0-9], and a
- * conversation may have calls of several providers and of broken replies. The same calls always get the same ids, so that a provider's
- * cache of the prompt stays valid.
+ * Assigns ids and names that every provider accepts: OpenAI takes ids of at most 40 characters,
+ * Mistral exactly nine of [A-Za-z0-9], and a conversation may have calls from several providers and
+ * from broken replies. The same calls always get the same ids, so that a provider's prompt cache
+ * stays valid.
  */
 class Names {
   #count = 0;

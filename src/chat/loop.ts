@@ -11,63 +11,82 @@ export type { Call } from './arriving.ts';
 export type { CallEnd } from './calls.ts';
 export type { Approve } from './tools/toolbox.ts';
 
-/** Told what arrives, in order. What these throw ends the turn as it is: recorded like a break, then thrown on. */
+/**
+ * Receives the events of a turn, in order. If a callback throws, the reply is recorded like one
+ * that broke off, and the error is rethrown.
+ */
 export interface TurnEvents {
   onText(delta: string): void;
   onReasoning?(delta: string): void;
-  /** A whole reply has arrived; where it calls tools, they are run next, and another one follows. */
+  /** A whole reply has arrived. If it calls tools, they run next and another reply follows. */
   onReplyEnd?(): void | Promise<void>;
   onCall?(call: Call): void;
   onCallEnd?(end: CallEnd): void;
-  /** The provider refused the request for now, with `error`; it is made again in `seconds` unless the turn is cancelled. */
+  /**
+   * The provider refused the request for now, with `error`. It is retried in `seconds` unless the
+   * turn is cancelled.
+   */
   onWait?(wait: Wait): void;
-  /** The model takes no tools, or no images and PDFs: it is asked without them from now on. */
+  /**
+   * The model does not support tools, or images and PDFs. They are left out of its requests from
+   * now on.
+   */
   onRefused?(what: 'tools' | 'files'): void;
-  /** The context is over the share of the window that was set, or longer than the model takes, which then `refused` it; a compaction comes next. */
+  /**
+   * The context exceeds the configured share of the window, or the model `refused` it as too long.
+   * A compaction follows.
+   */
   onContextWarning?(context: { tokens: number; window: number; refused: boolean }): void;
   onCompacted?(compacted: Compacted): void;
-  /** The summary failed, and the turn goes on without. */
+  /** The summary failed; the turn continues without it. */
   onCompactionFailed?(error: CofferError): void;
 }
 
-/** How a turn ended. `text` is what arrived of the last reply; `error` is there where it failed. */
+/**
+ * How a turn ended. `text` is the text of the last reply, as far as it arrived; `error` is set if
+ * the turn failed.
+ */
 export type TurnResult = Pick<Arrived, 'outcome' | 'text' | 'error'>;
 
-/** What a turn may be told beside its words. */
+/** Options of {@link turn}. */
 export interface TurnOptions {
-  /** How many messages are sent at most, the newest; at least 1. All are recorded whatever it says. */
+  /** Most messages to send, the newest; at least 1. All are recorded regardless. Default: all. */
   maxMessages?: number | undefined;
-  /** Milliseconds between two saves of a reply that is still arriving; 30,000 unless given. */
+  /** Milliseconds between two saves of a reply that is still arriving. Default: 30,000. */
   saveInterval?: number | undefined;
-  /** What the model may call. */
+  /** The tools that the model may call. Default: none. */
   tools?: Pick<ToolBox, 'definitions' | 'run'> | undefined;
-  /** Asks a person; without it nobody is there. */
+  /** Asks the user to approve a call. If omitted, calls that need approval are denied. */
   approve?: Approve | undefined;
-  /** How often the model is asked at most; 128 unless given. */
+  /** Maximum model requests per turn. Default: 128. */
   maxTurns?: number | undefined;
-  /** How many tools are run at most; 200 unless given. */
+  /** Maximum tool calls per turn. Default: 200. */
   maxToolCalls?: number | undefined;
-  /** The share of the window from which on older messages are summarised; never, unless given. */
+  /** The share of the window above which older messages are summarised. Default: never. */
   autoCompactAt?: number | false | undefined;
-  /** How many of the newest messages a summary leaves as they are; 50 unless given. */
+  /** How many of the newest messages a summary leaves unchanged. Default: 50. */
   keepMessages?: number | undefined;
 }
 
-/** What the user says: a text, or parts with files. */
+/** The content of a prompt: a text, or parts with files. */
 export type PromptContent = Extract<Message, { role: 'user' }>['content'];
 
-/** What a turn needs of a session. */
+/** The members of a session that {@link turn} uses. */
 export type TurnSession = ReplySession;
 
 /**
- * Takes one turn: records what the user says as a step, asks the model, and records the reply and what
- * it used as a second step. Where the reply calls tools, they are run, each a step, and the model is asked again with the results: every call
- * has one, whether it was run, denied or cancelled. While a reply arrives, `session.draft` is what a final save would add.
- * A reply that breaks or is cancelled by `signal` is recorded as far as it came, marked `partial`, a
- * break with its `error` event beside it; where nothing came, no message is recorded. At a limit the calls that are left are denied and the turn
- * ends with `LIMIT_REACHED`. Once in a turn a context that has grown too long is compacted before it is sent, or sent again. Resolves for
- * every outcome of the model's; steps that could not be saved are told by `session.unsaved`. Throws
- * RangeError for an option below 1.
+ * Takes one turn: records the prompt as a step, asks the model, and records the reply and its usage
+ * as a second step. If the reply calls tools, they are run, each as a step, and the model is asked
+ * again with the results. Every call has a result, whether it was run, denied or cancelled. While a
+ * reply arrives, `session.draft` is what a final save would add.
+ *
+ * A reply that breaks off or is cancelled by `signal` is recorded as far as it arrived, marked
+ * `partial`; if it broke off, with an `error` event. If nothing arrived, no message is recorded. At
+ * a limit the remaining calls are denied and the turn ends with `LIMIT_REACHED`. Once per turn, a
+ * context that has grown too long is compacted before it is sent, or before it is sent again.
+ *
+ * Resolves for every outcome on the model's side; `session.unsaved` reports steps that could not be
+ * saved. Throws RangeError for an option below 1.
  */
 export async function turn(
   session: TurnSession,
@@ -111,14 +130,14 @@ function checkOptions(options: TurnOptions): void {
   const { saveInterval = 30_000 } = options;
   for (const name of ['maxMessages', 'maxTurns', 'maxToolCalls', 'keepMessages'] as const) {
     const value = options[name] ?? 1;
-    if (!(value >= 1)) throw new RangeError(`${name} is at least 1`);
+    if (!(value >= 1)) throw new RangeError(`${name} must be at least 1`);
   }
-  if (!(saveInterval >= 1)) throw new RangeError('saveInterval is at least 1 ms');
+  if (!(saveInterval >= 1)) throw new RangeError('saveInterval must be at least 1 ms');
 }
 
 /**
- * Asks for one reply, and again without tools or files if the model refuses them. A context that is too long is no failure yet where it
- * may be compacted.
+ * Asks for one reply, and again without tools or files if the model refuses them. Returns 'too
+ * long' instead of a failure if the context is too long and may still be compacted.
  */
 async function ask(
   session: TurnSession,
@@ -143,7 +162,7 @@ async function ask(
     if (signal.aborted && isCofferError(error, 'CANCELLED')) return await arriving.breakOff('cancelled');
     if (isCofferError(error)) {
       if (error.code === 'CONTEXT_TOO_LONG') {
-        model.contextWindow = Math.min(model.contextWindow, Math.ceil(tokensOf(session.state) * LESS));
+        model.contextWindow = Math.min(model.contextWindow, Math.ceil(tokensOf(session.state) * ACCEPTED_SHARE));
         if (options.mayCompact && arriving.isEmpty) return 'too long';
       }
       const refused = refusedPart(error, { tools: tools !== undefined, files: files && messages.some(hasFile) });
@@ -158,10 +177,13 @@ async function ask(
   return await arriving.complete();
 }
 
-/** What a model is taken to accept of a context that it refused as too long. */
-const LESS = 0.9;
+/** The share of a refused context that the model is assumed to accept. */
+const ACCEPTED_SHARE = 0.9;
 
-/** What the model refused of what it was sent, so that it can be asked without; undefined if that was not it. */
+/**
+ * Returns which part of the request the model refused, so that it can be asked without it;
+ * undefined if neither.
+ */
 function refusedPart({ code }: CofferError, sent: { tools: boolean; files: boolean }): 'tools' | 'files' | undefined {
   if (code === 'TOOLS_UNSUPPORTED' && sent.tools) return 'tools';
   return code === 'FILES_UNSUPPORTED' && sent.files ? 'files' : undefined;
@@ -193,16 +215,19 @@ function callOptions(events: TurnEvents, { tools, approve }: TurnOptions): Param
 async function endAtLimit(
   session: TurnSession,
   rest: readonly Call[],
-  [most, of, setting]: readonly [number, string, string],
+  [most, unit, setting]: readonly [number, string, string],
   text: string,
 ): Promise<TurnResult> {
-  const limit = `one turn has at most ${most} ${of} (${setting})`;
-  const error = new CofferError('LIMIT_REACHED', `${limit}, and this one ends here: say whether to go on`);
+  const limit = `a turn may have at most ${most} ${unit} (${setting})`;
+  const error = new CofferError('LIMIT_REACHED', `${limit}: send another prompt to continue`);
   await session.record(...rest.flatMap((call) => notBegun(call, 'denied', `denied: ${limit}`)), faultOf(error));
   return { outcome: 'failed', text, error };
 }
 
-/** Says that the context is long, and compacts it; where that fails the turn goes on with what there is. */
+/**
+ * Reports that the context is long and compacts it. If that fails, the turn continues with the
+ * context as it is.
+ */
 async function makeRoom(
   session: TurnSession,
   model: ChatModel,

@@ -1,36 +1,43 @@
 import { isAbsolute, normalize, sep } from 'node:path';
 
 /*
- * What a tool may do is asked by a rule: `read`, `write`, `command` or `network`. Alone, `read` and `write` are about the
- * working directory, the others about any command; with a scope (`read:/dir`, `command:npm test`) about that alone.
+ * What a tool may do is decided by rules: `read`, `write`, `command` or `network`. Without a scope,
+ * `read` and `write` apply to the working directory and the others to any command; with a scope
+ * (`read:/dir`, `command:npm test`) a rule applies to that only.
  */
 
-/** What a rule is about. */
+/** The kind of access a rule is about. */
 export type RuleKind = 'read' | 'write' | 'command' | 'network';
 
-/** A rule, taken apart. The scope of `read` and `write` is an absolute path, that of the others a whole command line. */
+/**
+ * A parsed rule. The scope of `read` and `write` is an absolute path, that of the others a whole
+ * command line.
+ */
 export interface Rule {
   readonly kind: RuleKind;
   readonly scope?: string;
 }
 
-/** The rules somebody has decided on for good. */
+/** The permanent rules of the user. */
 export interface PermissionSettings {
   readonly allow: readonly string[];
   readonly deny: readonly string[];
 }
 
-/** What to do with what a tool asks for. */
+/** The decision about a request of a tool. */
 export type Decision = 'allow' | 'deny' | 'ask';
 
-/** What holds where nothing is said: reading in the working directory, everything else is asked. */
+/** The default rules: reading in the working directory is allowed, everything else is asked. */
 export const defaultPermissions: PermissionSettings = { allow: ['read'], deny: [] };
 
-/** The form of a rule in words, for whoever wrote something else. */
+/** The syntax of a rule, for error messages. */
 export const ruleForm =
   'read, write, command or network, alone or as read:/dir, write:/dir, command:line, network:line';
 
-/** Takes a rule apart; undefined for what is none. A path comes out without `.`, `..` and a slash at its end. */
+/**
+ * Parses a rule; returns undefined if it is invalid. A path is normalised: without `.`, `..` and a
+ * trailing slash.
+ */
 export function parseRule(text: string): Rule | undefined {
   const [, kind, scope] = /^(read|write|command|network)(?::([^\0]+))?$/s.exec(text) ?? [];
   if (kind === undefined) return undefined;
@@ -39,17 +46,18 @@ export function parseRule(text: string): Rule | undefined {
   return isAbsolute(scope) ? { kind: kind as RuleKind, scope: clean(scope) } : undefined;
 }
 
-/** Writes a rule as {@link parseRule} reads it. */
+/** Formats a rule so that {@link parseRule} can parse it. */
 export function formatRule(rule: Rule): string {
   return rule.scope === undefined ? rule.kind : `${rule.kind}:${rule.scope}`;
 }
 
 /**
- * Decides about what `asked`, a rule, asks for. What the settings deny is denied for good; else what the session has been told comes
- * before them. Of several rules that apply the most specific one holds, and of two equally specific ones the denial. Allowing `read` or `write` alone is about the
- * working directory, denying it about every directory; a denied command is denied with the network too. `path` is the file or
- * directory that is meant, where it is one: a scope applies to it inside the working directory as well. Rules that are none are passed
- * over. Throws TypeError where `asked` is none.
+ * Decides about `asked`, a rule. A denial in the settings is final; otherwise the session's
+ * decisions take precedence over the settings. If several rules apply, the most specific one wins,
+ * and of two equally specific ones the denial. Allowing `read` or `write` without a scope covers
+ * the working directory, denying it every directory. A denied command is also denied with the
+ * network. `path` is the file or directory in question, if there is one: scopes apply to it inside
+ * the working directory as well. Invalid rules are ignored. Throws TypeError if `asked` is invalid.
  */
 export function decide(
   asked: string,
@@ -58,7 +66,7 @@ export function decide(
   path?: string,
 ): Decision {
   const rule = parseRule(asked);
-  if (rule === undefined) throw new TypeError(`${asked} is no rule`);
+  if (rule === undefined) throw new TypeError(`${asked} is not a rule`);
   if (rule.kind === 'network' && decide(formatRule({ ...rule, kind: 'command' }), session, settings) === 'deny') {
     return 'deny';
   }
@@ -66,11 +74,13 @@ export function decide(
     ...settings.allow.map((text) => [text, 'allow'] as const),
     ...settings.deny.map((text) => [text, 'deny'] as const),
   ];
-  const settled = strongest(rule, lasting, path);
-  return settled === 'deny' ? 'deny' : (strongest(rule, Object.entries(session), path) ?? settled ?? 'ask');
+  const permanent = strongest(rule, lasting, path);
+  return permanent === 'deny' ? 'deny' : (strongest(rule, Object.entries(session), path) ?? permanent ?? 'ask');
 }
 
-/** Tells whether a path is that directory or lies below it. Both are absolute, without `.` and `..`. */
+/**
+ * Tells whether `path` is `directory` or lies below it. Both are absolute, without `.` and `..`.
+ */
 export function isWithin(directory: string, path: string): boolean {
   return path === directory || path.startsWith(directory.endsWith(sep) ? directory : `${directory}${sep}`);
 }
@@ -84,7 +94,8 @@ function strongest(asked: Rule, entries: readonly Entry[], path: string | undefi
     const rule = parseRule(text);
     if (rule === undefined || !applies(rule, decision, asked, path)) continue;
     const specific = rule.scope?.length ?? 0;
-    if (specific < level) continue; // denials come last, and are as specific as what they win over
+    // Denials come last, so they win over equally specific allowances
+    if (specific < level) continue;
     best = decision;
     level = specific;
   }

@@ -102,10 +102,10 @@ describe('a tool that wants to do what no rule allows', () => {
     chat.key(key);
     await chat.waitFor(/session: no, and the turn ends\nwrite_file x\.txt: cancelled\ncancelled\n.*» $/s);
     chat.enter('nothing');
-    await chat.waitFor(/I do what I am told.*» $/s);
+    await chat.waitFor(/I follow instructions.*» $/s);
     await leave(chat);
     await expect(access(join(place.project, 'x.txt'))).rejects.toThrow('ENOENT');
-    expect(await results()).toEqual(['cancelled by the person before it was done']);
+    expect(await results()).toEqual(['cancelled by the user before it finished']);
   });
 
   it.each([
@@ -118,9 +118,7 @@ describe('a tool that wants to do what no rule allows', () => {
     end(chat);
     await chat.exit;
     await expect(access(join(place.project, 'x.txt'))).rejects.toThrow('ENOENT');
-    expect(await results()).toEqual([
-      expect.stringMatching(/^(?:interrupted: the chat ended|cancelled by the person)/),
-    ]);
+    expect(await results()).toEqual([expect.stringMatching(/^(?:interrupted: the chat ended|cancelled by the user)/)]);
     expect((await recorded()).some(({ type }) => type === 'tool-start')).toBe(true);
   });
 
@@ -216,7 +214,7 @@ describe('without a terminal', () => {
     await writeFile(join(place.config, 'settings.json'), JSON.stringify({ maxToolCalls: 1 }));
     const { stdout, stderr, code } = await place.run(['--model', 'demo/tools', '-p', 'list\nlist']);
     expect({ stdout, code }).toEqual({ stdout: '', code: 1 });
-    expect(stderr).toMatch(/^list_files\n.*at most 1 tool calls \(maxToolCalls\), and this one ends here/m);
+    expect(stderr).toMatch(/^list_files\n.*at most 1 tool calls \(maxToolCalls\): send another prompt to continue/m);
     expect(await results()).toEqual(['[the directory is empty]\n', expect.stringMatching(/^denied: .*maxToolCalls/)]);
     expect((await recorded()).at(-2)).toMatchObject({ type: 'error', code: 'LIMIT_REACHED' });
   });
@@ -224,7 +222,7 @@ describe('without a terminal', () => {
   it('offers nothing where the settings leave tools out', async () => {
     await writeFile(join(place.config, 'settings.json'), JSON.stringify({ tools: false }));
     const { stdout } = await place.run(['--model', 'demo/tools', '-p', 'list']);
-    expect(stdout).toBe('I am offered no tools here.\n');
+    expect(stdout).toBe('I have no tools here.\n');
   });
 
   it('does what the settings allow', async () => {

@@ -67,7 +67,7 @@ describe('a file that a prompt names with @', () => {
     for (const path of [outside, 'link.txt', '.env']) {
       const { code, stdout, stderr } = await place.run(['--model', 'demo/echo', '-p', `see @${path}`]);
       expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
-      expect(stderr).toMatch(/nothing is sent: .* is not attached: denied: nobody is there to allow it/);
+      expect(stderr).toMatch(/nothing is sent: .* is not attached: denied: no user is present to allow it/);
       expect(stderr).not.toContain('secret words');
     }
     const { stdout } = await place.run(['--model', 'demo/echo', '-p', `see @${outside}`], {
@@ -106,8 +106,8 @@ describe('a file that a prompt names with @', () => {
 
   it.each<[string, (path: string) => unknown, RegExp]>([
     ['a pipe', (path) => execFileSync('mkfifo', [path]), /x\.bin is a pipe, not a regular file/],
-    ['a link to a device', (path) => symlink('/dev/zero', path), /x\.bin is closed to tools: it is no file on a disk/],
-    ['a link to nothing', (path) => symlink('gone', path), /x\.bin is a symbolic link to nothing/],
+    ['a link to a device', (path) => symlink('/dev/zero', path), /x\.bin is closed to tools: it is not a file on disk/],
+    ['a link to nothing', (path) => symlink('gone', path), /x\.bin is a dangling symbolic link/],
     ['bytes of no kind', (path) => writeFile(path, '\0\x01\x02'), /it is neither text nor an image or PDF/],
     ['empty', (path) => writeFile(path, ''), /x\.bin is empty/],
     [
@@ -159,10 +159,10 @@ describe('a file that a prompt names with @', () => {
     const chat = place.terminal(['--model', 'demo/echo']);
     await chat.waitFor(/» $/);
     chat.enter(`see @${outside}`);
-    await chat.waitFor(/this prompt wants to: attach \S+outside\.txt \(15 bytes\), which the model is sent\n/);
+    await chat.waitFor(/this prompt wants to: attach \S+outside\.txt \(15 bytes\) and send it to the model\n/);
     await chat.waitFor(/\[d\]eny for this session: $/);
     chat.enter('n');
-    await chat.waitFor(/nothing is sent: .*denied by the person.*» $/s);
+    await chat.waitFor(/nothing is sent: .*denied by the user.*» $/s);
     chat.enter(`see @${outside}`);
     await chat.waitFor(/\[d\]eny for this session: $/);
     chat.key('escape');

@@ -187,7 +187,7 @@ describe('the AGENTS.md of the directory', () => {
   });
 
   it.each<[string, (path: string) => unknown, RegExp]>([
-    ['leads out of it', (path) => symlink('/etc/passwd', path), /AGENTS\.md leads out of the working directory/],
+    ['leads out of it', (path) => symlink('/etc/passwd', path), /AGENTS\.md leads outside the working directory/],
     ['is no text', (path) => writeFile(path, Buffer.of(0, 1)), /AGENTS\.md can't be sent: it is neither/],
     [
       'leads to itself',

@@ -50,7 +50,7 @@ describe('a session that is resumed in another directory without a terminal', ()
   it('has none, and goes on, if that directory is gone', async () => {
     await rm(place.project, { recursive: true });
     const { code, stderr, stdout } = await place.run(['resume', 'last', ...READ], { cwd: other });
-    expect({ code, stdout }).toEqual({ code: 0, stdout: 'I am offered no tools here.\n' });
+    expect({ code, stdout }).toEqual({ code: 0, stdout: 'I have no tools here.\n' });
     const gone = `the directory of this session, ${place.project}, is gone`;
     expect(stderr).toContain(`${gone}: no tools; --here continues in ${other}\n`);
     const attached = await place.run(['resume', 'last', '-p', 'see @where.txt'], { cwd: other });

@@ -18,7 +18,7 @@ describe('a provider that refuses for now', () => {
     await using at = await provider(busy, busy, saying('at last'));
     const { code, stdout, stderr } = await at.prompt('hello');
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'at last\n' });
-    expect(stderr.match(/takes no more requests for now \(429\); trying again in 0 s/g)).toHaveLength(2);
+    expect(stderr.match(/accepts no more requests for now \(429\); trying again in 0 s/g)).toHaveLength(2);
     expect(at.bodies).toHaveLength(3);
   });
 
@@ -31,7 +31,7 @@ describe('a provider that refuses for now', () => {
     const { code, stderr } = await at.prompt('hello');
     expect(code).toBe(1);
     const [told, said] = stderr.trimEnd().split('\n').slice(-2);
-    expect(told).toMatch(/mine takes no more requests for now \(429\)/);
+    expect(told).toMatch(/mine accepts no more requests for now \(429\)/);
     expect(said).toMatch(/^the provider says: no\\x1b\[2J credit left for (sk-)?\[redacted\] x+…$/);
     expect(said?.length).toBeLessThan(330);
     expect(at.bodies).toHaveLength(3);
@@ -128,7 +128,10 @@ describe('coffer models --check', () => {
 describe('a reply that is cut off', () => {
   it.each([
     ['length', /was cut off at its length limit; ask for the rest, or raise maxOutputTokens of mine in the settings$/m],
-    ['content_filter', /a filter of mine\/m cut the reply off; say it in other words or choose another with \/model$/m],
+    [
+      'content_filter',
+      /a content filter of mine\/m cut off the reply; rephrase it or choose another model with \/model$/m,
+    ],
   ])('for %s is told, kept as partial, and ends -p with 1', async (reason, words) => {
     await using at = await provider(saying('the first half', reason), saying('the rest'));
     const { code, stdout, stderr } = await at.prompt('hello');

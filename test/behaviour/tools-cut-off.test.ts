@@ -46,7 +46,7 @@ describe('a chat that ends while a tool runs', () => {
     const last = sent.at(-1) ?? [];
     expect(last.map(({ role }) => role)).toEqual(['user', 'assistant', 'tool', 'tool', 'tool', 'assistant', 'user']);
     expect(last.map(({ tool_call_id: id }) => id).filter(Boolean)).toEqual(['call00001', 'call00002', 'call00003']);
-    for (const { content } of last.slice(3, 5)) expect(content).toMatch(/^interrupted: how it ended is not known/);
+    for (const { content } of last.slice(3, 5)) expect(content).toMatch(/^interrupted: its outcome is unknown/);
     expect(await results()).toEqual([expect.stringContaining('one\n')]);
   });
 
@@ -54,7 +54,7 @@ describe('a chat that ends while a tool runs', () => {
     await using chat = await begin();
     chat.kill('SIGTERM');
     expect(await chat.exit).toEqual({ code: null, signal: 'SIGTERM' });
-    const interrupted = 'interrupted: the chat ended before this was done';
+    const interrupted = 'interrupted: the chat ended before this finished';
     expect(await results()).toEqual([expect.stringContaining('one\n'), interrupted, interrupted]);
   });
 
@@ -68,8 +68,8 @@ describe('a chat that ends while a tool runs', () => {
     expect((await chat.exit).code).toBe(0);
     expect(await results()).toEqual([
       expect.stringContaining('one\n'),
-      expect.stringContaining('cancelled by the person'),
-      expect.stringContaining('cancelled by the person'),
+      expect.stringContaining('cancelled by the user'),
+      expect.stringContaining('cancelled by the user'),
     ]);
   });
 });

@@ -101,7 +101,7 @@ describe('compact', () => {
     const [task, told] = model.asked[0] ?? [];
     expect([task?.role, told?.role, model.asked[0]?.length]).toEqual(['system', 'user', 2]);
     expect(told?.content).toMatch(
-      /calls read_file: \{"path":"a"\}.*read_file gave: begin x+ … \d+ characters left out … x+ end/s,
+      /calls read_file: \{"path":"a"\}.*read_file returned: begin x+ … \d+ characters omitted … x+ end/s,
     );
     expect(String(told?.content).length).toBeLessThan(10_000);
   });
@@ -167,7 +167,7 @@ describe('compact', () => {
     await compact(session, model, { keepMessages: 2 });
     const told = model.asked.map((messages) => String(messages[1]?.content));
     expect(told.length).toBe(8);
-    expect(told[0]).toMatch(/^\(the beginning is left out: it does not fit\)/);
+    expect(told[0]).toMatch(/^\(the beginning is omitted: it does not fit\)/);
     expect(told.at(-1)).toContain('a499');
   });
 

@@ -33,7 +33,7 @@ describe('contextOf', () => {
     const before = structuredClone(messages);
     const sent = contextOf(of(messages));
     expect(shape(sent)).toEqual(['user', 'calls 1,2', 'results 1,2', 'assistant', 'user']);
-    expect(JSON.stringify(sent[2])).toMatch(/result of a.*interrupted: how it ended is not known/);
+    expect(JSON.stringify(sent[2])).toMatch(/result of a.*interrupted: its outcome is unknown/);
     expect(messages).toEqual(before);
   });
 

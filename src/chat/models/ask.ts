@@ -1,14 +1,17 @@
-/** Of an answer, in bytes: a list of hundreds of models has two megabytes. */
+/** Largest response that is read, in bytes: a list of hundreds of models takes two megabytes. */
 const LIMIT = 8 * 1024 * 1024;
 
-/** How to ask; with a `body`, by POST. */
+/** Options of {@link askJson}. A request with a `body` uses POST. */
 export interface Ask {
   readonly signal: AbortSignal;
   readonly apiKey?: string | undefined;
   readonly body?: object | undefined;
 }
 
-/** Asks a model server something beside the chat; undefined if it doesn't answer with JSON before `signal` is aborted. Never rejects. */
+/**
+ * Requests JSON from a model server, apart from the chat. Returns undefined if the server does not
+ * answer with JSON before `signal` is aborted. Never rejects.
+ */
 export async function askJson(url: string, { signal, apiKey, body }: Ask): Promise<unknown> {
   const headers = {
     ...(apiKey !== undefined && { authorization: `Bearer ${apiKey}` }),
@@ -19,7 +22,8 @@ export async function askJson(url: string, { signal, apiKey, body }: Ask): Promi
     const response = await fetch(url, { ...method, headers, redirect: 'error', signal });
     return response.ok ? JSON.parse(await readText(response)) : undefined;
   } catch {
-    // Nothing there, something else there, or too slow: none of them is an answer.
+    // Nothing is listening, something else is, or it is too slow: none of these counts as an
+    // answer.
     return undefined;
   }
 }
@@ -29,7 +33,7 @@ async function readText(response: Response): Promise<string> {
   let length = 0;
   for await (const chunk of response.body ?? []) {
     length += chunk.length;
-    if (length > LIMIT) throw new RangeError('too long for an answer');
+    if (length > LIMIT) throw new RangeError('the answer is too long');
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString();

@@ -3,16 +3,16 @@ import type { Message } from '../../session/event/event.ts';
 import type { ChatModel, OfferedTool, Wait } from '../reply.ts';
 import { cancelled } from '../wire/faults.ts';
 
-/** What a model was seen to do. */
+/** The abilities that a model has shown. */
 export interface Checked {
-  /** Whether the reply came in several parts. */
+  /** Whether the reply arrived in several parts. */
   readonly streaming: boolean;
   readonly reasoning: boolean;
-  /** `unused`: the tool was accepted, and the model did not call it. */
+  /** `unused`: the tool was accepted, but the model did not call it. */
   readonly tools: 'called' | 'unused' | CofferError;
-  /** `accepted`: the model was sent the image, and did not say what is on it. */
+  /** `accepted`: the model received the image, but did not say what it shows. */
   readonly images: 'seen' | 'accepted' | CofferError;
-  /** Tokens that its context can have, as far as that is known. */
+  /** Size of the context window in tokens, as far as it is known. */
   readonly contextWindow: number;
 }
 
@@ -27,13 +27,14 @@ const TOOL: OfferedTool = {
   },
 };
 
-/** A PNG of 32 by 32 red pixels: smaller ones are refused by some models. */
+/** A PNG of 32 by 32 red pixels; some models refuse smaller ones. */
 const RED =
   'iVBORw0KGgoAAAANSUhEUgAAACAAAAAgCAIAAAD8GO2jAAAAJ0lEQVR42u3NsQkAAAjAsP7/tF7hIASyp6lTCQQCgUAgEAgEgi/BAjLD/C5w/SM9AAAAAElFTkSuQmCC';
 
 /**
- * Asks a model three short things and tells what works: a reply, a call of a tool, a look at an image. Throws what the first of them throws,
- * and `MODEL_FAILED` if its reply is empty: then nothing does. `CANCELLED` if `signal` is aborted.
+ * Sends a model three short requests and returns what works: a reply, a tool call, an image. Throws
+ * what the first request throws, `MODEL_FAILED` if its reply is empty (nothing works then), and
+ * `CANCELLED` if `signal` is aborted.
  */
 export async function checkModel(
   model: ChatModel,
@@ -43,7 +44,7 @@ export async function checkModel(
   const ask = (question: string | Message, tools?: readonly OfferedTool[]): Promise<Seen> =>
     seenOf(model, question, { signal, tools, onWait });
   await model.prepare?.(signal);
-  const said = await ask('Count from 1 to 20, separated by blanks. Answer with the numbers only.');
+  const said = await ask('Count from 1 to 20, separated by spaces. Answer with the numbers only.');
   if (said.text.trim() === '') throw new CofferError('MODEL_FAILED', `${model.name} sent an empty reply`);
   const tools = await orError(signal, async () => {
     const { calls, reasoning } = await ask('Call the tool report with the colour red.', [TOOL]);

@@ -2,12 +2,13 @@ import type { Message } from '../../session/event/event.ts';
 import { textOf } from '../../session/event/message-text.ts';
 import { outputText } from '../context.ts';
 
-/** What a scripted partner says: words, or calls of tools. */
+/** The reply of a demo model: text, or tool calls. */
 export type Said = string | readonly { readonly toolName: string; readonly input: Readonly<Record<string, string>> }[];
 
 /**
- * Answers as somebody who uses tools would: what it is told to do, line by line, it does all at once, and then it says what came of it. One
- * can try with it what tools may do, without a model.
+ * Replies like a model that uses tools: performs the instructions of the last message, one per
+ * line, all at once, then replies with the results. Lets users try out tool permissions without a
+ * model.
  */
 export function useTools(messages: readonly Message[]): Said {
   const last = messages.at(-1);
@@ -17,11 +18,11 @@ export function useTools(messages: readonly Message[]): Said {
   return calls.length === 0 ? HELP : calls;
 }
 
-/** Said instead of a call where no tools are offered. */
-export const NO_TOOLS = 'I am offered no tools here.';
+/** The reply if no tools are offered. */
+export const NO_TOOLS = 'I have no tools here.';
 
 const HELP =
-  'I do what I am told, a line each: read FILE, list [DIRECTORY], search TEXT, write FILE TEXT, run COMMAND.';
+  'I follow instructions, one per line: read FILE, list [DIRECTORY], search TEXT, write FILE TEXT, run COMMAND.';
 
 function callOf(line: string): Exclude<Said, string> | undefined {
   const [, verb = '', rest = ''] = /^(\S+)\s*(.*)$/s.exec(line) ?? [];

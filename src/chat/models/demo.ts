@@ -8,9 +8,10 @@ import { NO_TOOLS, type Said, useTools } from './demo-tools.ts';
 import { quote } from './providers.ts';
 
 /**
- * Gives an embedded partner, which needs no network: `eliza`, a small script that is kind and short,
- * `echo`, which answers `echo: <text>`, or `tools`, which does what it is told with the tools it is offered. What they say depends on the
- * conversation alone. Throws `MODEL_UNKNOWN` for any other.
+ * Returns an embedded demo model, which needs no network: `eliza`, a small script that is kind and
+ * brief, `echo`, which answers `echo: <text>`, or `tools`, which follows instructions with the
+ * tools it is offered. Replies depend on the conversation alone. Throws `MODEL_UNKNOWN` for any
+ * other name.
  */
 export function demoModel(model: string): ChatModel {
   const answer = Object.hasOwn(partners, model) ? partners[model] : undefined;
@@ -18,8 +19,8 @@ export function demoModel(model: string): ChatModel {
     const [last, ...known] = Object.keys(partners)
       .map((name) => `demo/${name}`)
       .toReversed();
-    const there = `${known.toReversed().join(', ')} and ${last}`;
-    throw new CofferError('MODEL_UNKNOWN', `no demo ${quote(model)}`, { advice: `there is ${there}` });
+    const available = `${known.toReversed().join(', ')} and ${last}`;
+    throw new CofferError('MODEL_UNKNOWN', `no demo model ${quote(model)}`, { advice: `available: ${available}` });
   }
   return {
     name: `demo/${model}`,
@@ -31,7 +32,7 @@ export function demoModel(model: string): ChatModel {
       const said = typeof wanted === 'string' || tools !== undefined ? wanted : NO_TOOLS;
       const calls = typeof said === 'string' ? [] : said;
       for (const word of typeof said === 'string' ? (said.match(/\S*\s*/g) ?? []) : []) {
-        // One turn of the event loop a word, so that Ctrl+C gets in between.
+        // One turn of the event loop per word, so that Ctrl+C can interrupt.
         await setImmediate();
         if (signal.aborted) throw cancelled();
         if (word !== '') yield { type: 'text', text: word };
@@ -44,7 +45,7 @@ export function demoModel(model: string): ChatModel {
 
 const partners: Readonly<Record<string, (messages: readonly Message[]) => Said>> = { eliza, echo, tools: useTools };
 
-/** The names of all of them, as `demo/…`. */
+/** The names of all demo models, as `demo/…`. */
 export const demoModels: readonly string[] = Object.keys(partners).map((name) => `demo/${name}`);
 
 function echo(messages: readonly Message[]): string {
@@ -74,7 +75,7 @@ function pick(answers: readonly string[], turns: number): string {
   return answers[turns % answers.length] ?? '';
 }
 
-/** Turns what somebody said of themselves to the one who said it: "my notes" becomes "your notes". */
+/** Turns a phrase of the user around: "my notes" becomes "your notes". */
 function turnAround(words: string): string {
   const said = words.length > 80 ? `${words.slice(0, 80)}…` : words;
   return said

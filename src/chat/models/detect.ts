@@ -1,13 +1,13 @@
 import { askJson } from './ask.ts';
 
-/** Where local model servers listen unless told otherwise, in the order they are preferred. */
+/** Default ports of local model servers, in order of preference. */
 const usualPorts = { ollama: 11434, lmstudio: 1234, llamacpp: 8080 };
 
 /**
- * Looks for a model server on 127.0.0.1 and gives its first chat model as `provider/model`, or
- * undefined. All are asked at once (`GET /v1/models`); among those that answer in time (`deadline`
- * milliseconds, 2,000 unless given) Ollama goes before LM Studio before llama.cpp. Never rejects.
- * `ports` replaces the usual ones.
+ * Looks for a model server on 127.0.0.1 and returns its first chat model as `provider/model`, or
+ * undefined. All ports are queried at once (`GET /v1/models`). Of the servers that answer within
+ * `deadline` milliseconds (default: 2,000), Ollama is preferred to LM Studio, and LM Studio to
+ * llama.cpp. `ports` overrides the default ports. Never rejects.
  */
 export async function detectLocal(
   options: { signal?: AbortSignal; ports?: Partial<Record<keyof typeof usualPorts, number>>; deadline?: number } = {},
@@ -35,7 +35,10 @@ async function ask(provider: string, port: number, signal: AbortSignal): Promise
   return model === undefined ? undefined : `${provider}/${model}`;
 }
 
-/** Asks the server at `baseURL` for the names of its models; undefined if none answers before `signal` is aborted. Never rejects. */
+/**
+ * Returns the names of the models that the server at `baseURL` lists, or undefined if there is no
+ * answer before `signal` is aborted. Never rejects.
+ */
 export async function listModels(baseURL: string, signal: AbortSignal, apiKey?: string): Promise<string[] | undefined> {
   return modelsIn(await askJson(`${baseURL.replace(/\/$/, '')}/models`, { signal, apiKey }));
 }

@@ -2,23 +2,33 @@ import { demoModels } from './demo.ts';
 import { listModels } from './detect.ts';
 import { builtinProviders, isLoopback, type ProviderSettings } from './providers.ts';
 
-/** A provider, and what is known of it without asking anybody elsewhere. */
+/** A provider, and what is known about it without contacting other machines. */
 export interface KnownProvider {
   readonly provider: string;
-  /** Undefined for what is embedded, and where the settings leave it out. */
+  /** Undefined for the embedded provider, and if the settings omit it. */
   readonly baseURL: string | undefined;
   readonly isLocal: boolean;
-  /** The environment variable its key belongs in, and whether one is there; undefined where it needs none. */
+  /**
+   * The environment variable for its key, and whether it is set; undefined if the provider needs no
+   * key.
+   */
   readonly key: { readonly variable: string; readonly isSet: boolean } | undefined;
-  /** Models as `provider/model`: those embedded, those with a price in the settings, those a server on this machine lists. */
+  /**
+   * Models as `provider/model`: embedded ones, those with a price in the settings, and those listed
+   * by a server on this machine.
+   */
   readonly models: readonly string[];
-  /** Whether a server on this machine has answered; undefined for the others, which are not asked. */
+  /**
+   * Whether its server on this machine answered; undefined for other providers, which are not
+   * asked.
+   */
   readonly answers: boolean | undefined;
 }
 
 /**
- * Lists the providers, and their models as far as that can be told here: servers on this machine are asked (`GET /models`), all at once, each
- * with `deadline` milliseconds, 1,000 unless given; nobody else is. Never rejects.
+ * Lists the providers and the models that can be found without contacting other machines. Only
+ * servers on this machine are asked (`GET /models`), all at once, with `deadline` milliseconds each
+ * (default: 1,000). Never rejects.
  */
 export async function knownModels(options: {
   providers: Readonly<Record<string, ProviderSettings>>;

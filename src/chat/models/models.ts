@@ -9,11 +9,11 @@ export { type KnownProvider, knownModels } from './known.ts';
 export { builtinProviders, isLocalModel, type ProviderSettings, parseModelName } from './providers.ts';
 
 /**
- * Gets a model ready by its name, `provider/model`. Nothing is asked of the network before its first
- * reply. `providers` are those of the settings; keys are read from `env` here, once. `requestTimeout` is how many milliseconds a provider
- * elsewhere may take to send anything (default: 10 minutes); one on this machine is waited for without limit. Throws
- * `MODEL_UNKNOWN` (naming what is known), `MODEL_KEY_MISSING` (naming the variable) and
- * `SETTINGS_INVALID`.
+ * Opens a model by its name, `provider/model`. No request is sent before its first reply.
+ * `providers` are those of the settings; keys are read from `env` here, once. `requestTimeout` is
+ * how many milliseconds a remote provider may send nothing (default: 10 minutes); a server on this
+ * machine has no limit. Throws `MODEL_UNKNOWN` (naming the known providers), `MODEL_KEY_MISSING`
+ * (naming the variable) and `SETTINGS_INVALID`.
  */
 export async function openModel(
   name: string,

@@ -1,7 +1,10 @@
-/** The name most like `word`, where one is at most two letters away or begins with it. */
+/**
+ * Returns the name most similar to `word`: one that starts with it, or one that is at most two
+ * letters away.
+ */
 export function nearest(word: string, names: readonly string[]): string | undefined {
-  const begun = names.find((name) => word.length > 1 && name.startsWith(word));
-  if (begun !== undefined) return begun;
+  const completed = names.find((name) => word.length > 1 && name.startsWith(word));
+  if (completed !== undefined) return completed;
   const ranked = names
     .map((name) => ({ name, distance: distance(word, name) }))
     .sort((a, b) => a.distance - b.distance);
@@ -9,7 +12,7 @@ export function nearest(word: string, names: readonly string[]): string | undefi
   return best !== undefined && best.distance <= 2 && best.distance < word.length - 1 ? best.name : undefined;
 }
 
-/** Letters to insert, remove or change (Levenshtein). */
+/** Returns the number of letters to insert, remove or change (Levenshtein distance). */
 function distance(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, at) => at);
   for (const [i, letter] of [...from].entries()) {

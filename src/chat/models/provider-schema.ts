@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { isBaseURL, type ProviderSettings } from './providers.ts';
 
-/** Checks one provider of the settings file; unknown keys are faults. */
+/** Validates one provider of the settings file; unknown keys are errors. */
 export const providerSchema: z.ZodType<ProviderSettings> = z.strictObject({
   type: z.enum(['openai-compatible', 'anthropic', 'ollama']).optional(),
   baseURL: z.string().refine(isBaseURL, 'an http or https address without a user, a query or a fragment').optional(),

@@ -1,29 +1,44 @@
 import { CofferError } from '../../errors.ts';
 import { nearest } from './nearest.ts';
 
-/** How a provider is spoken to: by the OpenAI protocol, by Anthropic's, or by Ollama's own API beside its `/v1`. */
+/**
+ * The protocol of a provider: OpenAI's, Anthropic's, or Ollama's own API (served next to its
+ * `/v1`).
+ */
 export type Protocol = 'openai-compatible' | 'anthropic' | 'ollama';
 
-/** What the settings say of a provider. `apiKeyEnv` is the *name* of the environment variable that holds its key. */
+/**
+ * The settings of a provider. `apiKeyEnv` is the *name* of the environment variable that holds its
+ * key.
+ */
 export interface ProviderSettings {
-  /** The protocol it speaks; `openai-compatible` unless it says otherwise. */
+  /** Default: `openai-compatible`. */
   type?: Protocol | undefined;
-  /** Where its API begins, the version included: `http://127.0.0.1:11434/v1`. */
+  /** The base address of its API, including the version: `http://127.0.0.1:11434/v1`. */
   baseURL?: string | undefined;
   apiKeyEnv?: string | undefined;
-  /** Send the key over `http://` to another machine, where anyone on the way can read it. Default: false. */
+  /**
+   * Send the key over `http://` to another machine, where anyone on the way can read it. Default:
+   * false.
+   */
   allowInsecure?: boolean | undefined;
-  /** Tokens its models can take in one request. Ollama is asked for as many. Default: what the server says or is known of the model, else 128,000. */
+  /**
+   * Tokens its models accept in one request; Ollama is asked for a context of this size. Default:
+   * what the server reports or is known about the model, else 128,000.
+   */
   contextWindow?: number | undefined;
-  /** Tokens a reply may have at most, reasoning included. Default: the provider's own limit, 4,096 with Anthropic's protocol for a model that coffer's SDK doesn't know. */
+  /**
+   * Most tokens of a reply, including reasoning. Default: the provider's own limit; with
+   * Anthropic's protocol, 4,096 for a model that the bundled SDK doesn't know.
+   */
   maxOutputTokens?: number | undefined;
-  /** What differs for single models, by the model's name. */
+  /** Overrides for single models, by model name. */
   models?: Readonly<Record<string, ModelSettings>> | undefined;
-  /** What its models cost, by the model's name. */
+  /** Prices of its models, by model name. */
   prices?: Readonly<Record<string, Price>> | undefined;
 }
 
-/** What the settings say of one model; it goes before what they say of its provider. */
+/** The settings of one model. They take precedence over those of its provider. */
 export interface ModelSettings {
   readonly contextWindow?: number | undefined;
   readonly maxOutputTokens?: number | undefined;
@@ -35,7 +50,7 @@ export interface Price {
   readonly output: number;
 }
 
-/** The providers that need no settings; settings of the same name override them key by key. */
+/** The providers that need no settings. Settings of the same name override them key by key. */
 export const builtinProviders: Readonly<Record<string, ProviderSettings>> = {
   ollama: { type: 'ollama', baseURL: 'http://127.0.0.1:11434/v1' },
   lmstudio: { baseURL: 'http://127.0.0.1:1234/v1' },
@@ -46,28 +61,28 @@ export const builtinProviders: Readonly<Record<string, ProviderSettings>> = {
   anthropic: { type: 'anthropic', baseURL: 'https://api.anthropic.com/v1', apiKeyEnv: 'ANTHROPIC_API_KEY' },
 };
 
-/** A provider with everything a request to it needs. */
+/** A provider and model, with everything a request needs. */
 export interface Endpoint {
   provider: string;
   model: string;
   type: Protocol;
   baseURL: string;
-  /** Undefined where the provider needs none, as local servers don't. */
+  /** Undefined if the provider needs none, like local servers. */
   apiKey: string | undefined;
   apiKeyEnv: string | undefined;
-  /** It is on this machine. */
+  /** Whether it is on this machine. */
   isLocal: boolean;
-  /** Undefined if the settings don't say. */
+  /** Undefined if not set in the settings. */
   contextWindow: number | undefined;
   /** Undefined for the provider's own limit. */
   maxOutputTokens: number | undefined;
-  /** Undefined where nobody said what the model costs. */
+  /** Undefined if the price is unknown. */
   price: Price | undefined;
 }
 
 /**
- * Splits `provider/model` at its first slash; the model's part may have more of them. Throws
- * `MODEL_UNKNOWN` where it is not such a name.
+ * Splits `provider/model` at its first slash; the model part may contain more of them. Throws
+ * `MODEL_UNKNOWN` if the name does not have this form.
  */
 export function parseModelName(name: string): { provider: string; model: string } {
   const [, provider, model] = /^([A-Za-z0-9][A-Za-z0-9._-]*)\/(\P{C}*[^\s\p{C}])$/u.exec(name.trim()) ?? [];
@@ -81,9 +96,9 @@ export function parseModelName(name: string): { provider: string; model: string 
 
 /**
  * Finds the endpoint of a model. Throws `MODEL_UNKNOWN` for a provider that neither coffer nor the
- * settings know, `MODEL_KEY_MISSING` naming the variable where its key is not in `env`, and
- * `SETTINGS_INVALID` for a provider of the settings without an address, or if its key would be sent unencrypted to another
- * machine and `allowInsecure` is not set.
+ * settings know, `MODEL_KEY_MISSING` (naming the variable) if its key is not in `env`, and
+ * `SETTINGS_INVALID` for a provider without an address, or if its key would be sent unencrypted to
+ * another machine and `allowInsecure` is not set.
  */
 export function findEndpoint(
   name: string,
@@ -124,8 +139,8 @@ export function findEndpoint(
 }
 
 /**
- * Tells whether what is said to a model stays on this machine: the embedded ones, and those whose address is a loopback one. Undefined
- * for a name that is no model's, or of a provider that nobody knows.
+ * Tells whether everything sent to a model stays on this machine: true for embedded models and
+ * loopback addresses. Undefined for an invalid name or an unknown provider.
  */
 export function isLocalModel(name: string, providers: Readonly<Record<string, ProviderSettings>>): boolean | undefined {
   const provider = name.split('/')[0] ?? '';
@@ -136,18 +151,21 @@ export function isLocalModel(name: string, providers: Readonly<Record<string, Pr
   return baseURL === undefined || !URL.canParse(baseURL) ? undefined : isLoopback(baseURL);
 }
 
-/** Tells whether an address is one of this machine's own, by its name alone: nothing is looked up. */
+/** Tells whether an address belongs to this machine, by its name alone: no name is looked up. */
 export function isLoopback(baseURL: string): boolean {
   const host = URL.parse(baseURL)?.hostname ?? '';
   return /^(localhost|.+\.localhost|127(\.\d+){3}|\[::1\]|\[::ffff:7f[\da-f]{2}:[\da-f]{1,4}\])$/.test(host);
 }
 
-/** The server's root address: `baseURL` without the trailing `/v1`. */
+/** Returns the root address of a server: `baseURL` without the trailing `/v1`. */
 export function serverAddress(baseURL: string): string {
   return baseURL.replace(/\/$/, '').replace(/\/v1$/, '');
 }
 
-/** Puts what somebody typed into a message: quoted, control characters escaped, never longer than 80 characters. */
+/**
+ * Quotes user input for a message: control characters are escaped, and more than 80 characters are
+ * cut off.
+ */
 export function quote(text: string): string {
   return JSON.stringify(text.length > 80 ? `${text.slice(0, 79)}…` : text).replace(
     /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
@@ -162,7 +180,7 @@ function requireSecure(provider: string, baseURL: string): void {
   });
 }
 
-// A key with a line break inside would come back in the message of the header that refuses it.
+// A key with a line break in it would be quoted in the error of the header that rejects it.
 function readKey(name: string, variable: string, env: NodeJS.ProcessEnv): string {
   const key = env[variable]?.trim();
   if (key === undefined || key === '') {
@@ -180,7 +198,10 @@ function readKey(name: string, variable: string, env: NodeJS.ProcessEnv): string
   return key;
 }
 
-/** Tells whether an API can be there: an http or https address without a user, a query or a fragment. */
+/**
+ * Tells whether a text is a valid base URL: an http or https address without a user, a query or a
+ * fragment.
+ */
 export function isBaseURL(text: string): boolean {
   const url = URL.parse(text);
   if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) return false;

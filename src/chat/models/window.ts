@@ -1,14 +1,19 @@
 import { askJson } from './ask.ts';
 import { type Endpoint, serverAddress } from './providers.ts';
 
-/** How many milliseconds a server may take to say how long a context can be. */
+/** Time limit for asking a server for its context window, in milliseconds. */
 const DEADLINE = 2000;
-/** What Ollama takes at least if neither the model nor the user says more (docs.ollama.com/context-length). */
+
+/**
+ * Ollama's context window if neither the model nor the user sets a larger one
+ * (docs.ollama.com/context-length).
+ */
 const OLLAMA = 4096;
 
 /**
- * Returns the window of a model, in tokens, by its name; undefined for one that isn't known. Names may be preceded by a vendor's:
- * `meta-llama/llama-3.3-70b`. From the providers' lists of models, as of November 2026.
+ * Returns the context window of a model by its name, in tokens; undefined if it isn't known. The
+ * name may be preceded by a vendor: `meta-llama/llama-3.3-70b`. From the providers' model lists, as
+ * of November 2026.
  */
 export function knownWindow(model: string): number | undefined {
   const name = model.toLowerCase().slice(model.lastIndexOf('/') + 1);
@@ -33,9 +38,10 @@ const KNOWN: readonly (readonly [RegExp, number])[] = [
 ];
 
 /**
- * Asks the server how long a context its model can have as it is set up there; undefined if it doesn't say. Servers on this machine are
- * asked in the ways of Ollama, llama.cpp and LM Studio, and like any other for their list of models, which tells it with vLLM, OpenRouter
- * and Groq; one that is spoken to as Ollama is asked as Ollama, wherever it is. Never rejects.
+ * Asks the server for the context window that its model is configured with; undefined if it doesn't
+ * say. Servers on this machine are asked through the APIs of Ollama, llama.cpp and LM Studio, and
+ * like any other for their model list, which includes it for vLLM, OpenRouter and Groq. A provider
+ * of type `ollama` is only asked as Ollama, wherever it runs. Never rejects.
  */
 export async function askWindow(endpoint: Endpoint, signal: AbortSignal): Promise<number | undefined> {
   const ask = new Asking(endpoint, AbortSignal.any([signal, AbortSignal.timeout(DEADLINE)]));
@@ -51,7 +57,7 @@ function waysTo(ask: Asking, { type, isLocal, contextWindow }: Endpoint): Promis
   return isLocal ? [ollama(ask), llamaCpp(ask), lmStudio(ask), listed(ask)] : [listed(ask)];
 }
 
-/** Ollama takes `wanted` tokens if it is asked for them, and no more than the model was trained with, whoever asks. */
+/** Ollama uses `wanted` tokens if asked to, but never more than the model was trained with. */
 async function ollama({ get, model }: Asking, wanted?: number): Promise<unknown> {
   const [running, shown] = await Promise.all([get('/api/ps'), get('/api/show', { model })]);
   const info = fieldOf(shown, 'model_info');
@@ -80,7 +86,7 @@ async function listed({ list, model }: Asking): Promise<unknown> {
     .find(Number.isFinite);
 }
 
-/** Questions to one server. */
+/** Sends questions to one server. */
 class Asking {
   readonly model: string;
   readonly #endpoint: Endpoint;
@@ -92,11 +98,12 @@ class Asking {
     this.#signal = signal;
   }
 
-  /** Asks at a path of the server itself, beside its `/v1`. */
+  /** Asks at a path of the server root, outside its `/v1`. */
   readonly get = (path: string, body?: object): Promise<unknown> => {
     return this.#ask(`${serverAddress(this.#endpoint.baseURL)}${path}`, body);
   };
 
+  /** Asks for the model list of the API. */
   readonly list = (): Promise<unknown> => this.#ask(`${this.#base}/models`);
 
   get #base(): string {

@@ -18,9 +18,10 @@ export interface Bounds {
 }
 
 /**
- * Returns the arguments of bubblewrap. Everything is readable except what is hidden, and only the working directory is writable. Later mounts
- * cover earlier ones, so the order matters: the root, what hides parts of it, the working directory (which may lie in a hidden part), what
- * hides parts of that.
+ * Returns the arguments of bubblewrap. Everything is readable except what is hidden, and only the
+ * working directory is writable. Later mounts cover earlier ones, so the order matters: the root,
+ * the mounts that hide parts of it, the working directory (which may lie in a hidden part), the
+ * mounts that hide parts of that.
  */
 export async function sandboxArguments(
   { place, directory, network }: Bounds,
@@ -42,20 +43,31 @@ export async function sandboxArguments(
   ];
 }
 
-/** Directories that are private and empty in every sandbox. /run has the sockets of services of root and the user: each would be a way out. */
+/**
+ * Directories that are private and empty in every sandbox. /run has the sockets of services of root
+ * and the user: each would be a way out.
+ */
 const EMPTY: readonly string[] = ['/tmp', '/var/tmp', '/run'];
 
-/** Directories that a sandbox whose working directory is the whole disk does not share with the system. */
+/**
+ * Directories that a sandbox whose working directory is the whole disk does not share with the
+ * system.
+ */
 export const PRIVATE: readonly string[] = [...EMPTY, '/dev', '/proc', '/sys'];
 
 /** Directories below /run in which some systems keep their programs. */
 const PROGRAMS: readonly string[] = ['/run/current-system', '/run/booted-system', '/run/opengl-driver'];
 
+/**
+ * Returns the arguments that every sandbox starts with: namespaces, the root, and private
+ * directories.
+ */
 export function base(root: '--bind' | '--ro-bind', network: boolean): string[] {
   const namespaces = ['user', 'pid', 'ipc', 'uts', ...(network ? [] : ['net'])];
   return [
     ...namespaces.map((name) => `--unshare-${name}`),
-    // No --new-session: the program already has a session of its own, and whatever stays in its process group can be killed with it.
+    // No --new-session: the program already has a session of its own, and whatever stays in its
+    // process group can be killed with it.
     ...['--cap-drop', 'ALL', '--die-with-parent'],
     ...[root, '/', '/', '--dev', '/dev', '--proc', '/proc'],
     ...EMPTY.flatMap((path) => ['--tmpfs', path]),
@@ -73,8 +85,9 @@ async function nameServers(network: boolean): Promise<string[]> {
 }
 
 /**
- * Lists what is read-only in the working directory: what other programs run, and coffer's own code. Leaves out what a rule names by its own
- * path. Throws `FAILED` if there is more than a sandbox can hold.
+ * Lists what is read-only in the working directory: what other programs run, and coffer's own code.
+ * Leaves out what a rule names by its own path. Throws `FAILED` if there is more than a sandbox can
+ * hold.
  */
 export function fixedPaths({ guarded }: Survey, { own = [], granted }: Place, directory: string): string[] {
   const code = own.filter((path) => isWithin(directory, path) || isWithin(path, directory));
@@ -108,8 +121,9 @@ export function outermost(paths: readonly string[]): string[] {
 }
 
 /**
- * Lists everything to hide, by its real path; what lies in a hidden directory is hidden with it. Creates what coffer has not created yet if
- * the command could: settings that it left there would be taken for the user's own next time.
+ * Lists everything to hide, by its real path; what lies in a hidden directory is hidden with it.
+ * Creates what coffer has not created yet if the command could: settings that it left there would
+ * be taken for the user's own next time.
  */
 export async function hiddenPaths(place: Place, directory: string): Promise<string[]> {
   const { env } = place;
@@ -118,7 +132,8 @@ export async function hiddenPaths(place: Place, directory: string): Promise<stri
   const { paths: own } = await Closed.in(place);
   const file = resolve(env['COFFER_PASSPHRASE_FILE'] || '/');
   await Promise.all(own.filter((path) => isWithin(directory, path) && path !== file).map(makeMissing));
-  const denied = place.denied?.filter((path) => path !== '/') ?? []; // with nothing readable there is no shell either
+  // Without anything readable there would be no shell either.
+  const denied = place.denied?.filter((path) => path !== '/') ?? [];
   const secrets = (await homeSecrets(env['HOME'] || homedir())).filter((path) => !isGranted(path, place));
   const paths = [...own, ...denied, ...secrets, ...named.filter((path) => path !== undefined && isAbsolute(path))];
   return await existing(paths as string[]);
@@ -126,17 +141,24 @@ export async function hiddenPaths(place: Place, directory: string): Promise<stri
 
 /** Lists those of the paths that exist, under all their names. */
 export async function existing(paths: readonly string[]): Promise<string[]> {
-  const real = await Promise.all(paths.map((path) => realpath(path).catch(() => undefined))); // missing: nothing to hide
+  // A missing path needs no hiding.
+  const real = await Promise.all(paths.map((path) => realpath(path).catch(() => undefined)));
   const there = real.filter((path) => path !== undefined);
   return outermost([...there, ...(await otherNames(there))]);
 }
 
-/** Tells whether a rule allows a secret to be read, by its own path or by that of a secret directory it is in. */
+/**
+ * Tells whether a rule allows a secret to be read, by its own path or by that of a secret directory
+ * it is in.
+ */
 export function isGranted(path: string, { granted }: Place): boolean {
   return granted?.read.some((scope) => isWithin(scope, path)) ?? false;
 }
 
-/** Creates the directories that coffer would load code from if they existed: a command must not create them first. */
+/**
+ * Creates the directories that coffer would load code from if they existed: a command must not
+ * create them first.
+ */
 export async function makeOwn({ own = [] }: Place, directory: string): Promise<void> {
   await Promise.all(own.filter((path) => isWithin(directory, path)).map(makeMissing));
 }
@@ -151,13 +173,19 @@ async function makeMissing(path: string): Promise<void> {
   }
 }
 
-/** A hidden directory around the working directory stays writable: the mount point has to be created in it. */
+/**
+ * A hidden directory around the working directory stays writable: the mount point has to be created
+ * in it.
+ */
 async function hide(path: string, directory: string): Promise<string[]> {
   if (!(await stat(path)).isDirectory()) return ['--ro-bind', '/dev/null', path];
   return isWithin(path, directory) ? ['--tmpfs', path] : ['--tmpfs', path, '--remount-ro', path];
 }
 
-/** Mounts each directory above a hidden path on itself: otherwise it could be renamed, and its secrets found under the new name next time. */
+/**
+ * Mounts each directory above a hidden path on itself: otherwise it could be renamed, and its
+ * secrets found under the new name next time.
+ */
 function pins(directory: string, hidden: readonly string[]): string[] {
   const between = new Set<string>();
   for (const path of hidden) {

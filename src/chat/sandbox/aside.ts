@@ -12,9 +12,10 @@ export interface Aside {
 }
 
 /**
- * Renames what a command has created where other programs would run it: whatever is in `after` and was not in `before`. Leaves the files of a
- * repository as `git init` and `git clone` write them, and what lies in a path of `granted`. Must be called once nothing that the command
- * started runs any more.
+ * Renames what a command has created where other programs would run it: whatever is in `after` and
+ * was not in `before`. Leaves the files of a repository as `git init` and `git clone` write them,
+ * and what lies in a path of `granted`. Must be called once nothing that the command started runs
+ * any more.
  */
 export async function putAside(before: Survey, after: Survey, granted: readonly string[]): Promise<Aside[]> {
   const known = new Set(before.guarded.values());
@@ -45,7 +46,9 @@ async function hasSamplesOnly(path: string): Promise<boolean> {
   }
 }
 
-/** Reads a file that has only one name: through another one it could be changed later, unnoticed. */
+/**
+ * Reads a file that has only one name: through another one it could be changed later, unnoticed.
+ */
 async function readOwn(path: string): Promise<string | undefined> {
   const { O_RDONLY, O_NONBLOCK = 0, O_NOFOLLOW = 0 } = constants;
   try {

@@ -1,12 +1,16 @@
 /*
- * A repository that a sandboxed command has created keeps its configuration only if nothing in it can run a program. A setting that is not known
- * to be harmless counts as harmful, so that this list need not follow git's new ones.
+ * A repository that a sandboxed command has created keeps its configuration only if nothing in it
+ * can run a program. A setting that is not known to be harmless counts as harmful, so that this
+ * list need not follow git's new ones.
  */
 
 /** The longest configuration that is looked at, in characters. */
 const LONGEST = 65_536;
 
-/** Tells whether a git configuration has only settings that `git init` and `git clone` write, and that run nothing. */
+/**
+ * Tells whether a git configuration has only settings that `git init` and `git clone` write, and
+ * that run nothing.
+ */
 export function isHarmlessConfig(text: string): boolean {
   if (text.length > LONGEST || !/^[\t\n\x20-\x7e]*$/.test(text)) return false;
   let section = '';
@@ -25,7 +29,10 @@ export function isHarmlessConfig(text: string): boolean {
 const YES_OR_NO = /^(true|false)$/;
 const NAME = /^[\w./@+:*, -]*$/;
 
-/** An address in which git finds no command: not `ext::`, which is one, nor an address that a program could take for an option. */
+/**
+ * An address in which git finds no command: not `ext::`, which is one, nor an address that a
+ * program could take for an option.
+ */
 const ADDRESS = /^(https?:\/\/[\w.]|ssh:\/\/[\w.]|git:\/\/[\w.]|file:\/\/\/|[\w.]+@[\w.]+:[\w./~]|\/)[\w./@:~%+-]*$/;
 
 const HARMLESS: Readonly<Record<string, Readonly<Record<string, RegExp>>>> = {

@@ -4,8 +4,8 @@ import { join, resolve, sep } from 'node:path';
 import { isSecret, plainName } from '../tools/guarded.ts';
 
 /**
- * Lists what usually holds a secret in a home: by name, in the home itself and in the directories below it, and the databases that
- * KeePassXC had open last, wherever they are.
+ * Lists what usually holds a secret in a home: by name, in the home itself and in the directories
+ * below it, and the databases that KeePassXC had open last, wherever they are.
  */
 export async function homeSecrets(home: string): Promise<string[]> {
   const names = home.split(sep).map(plainName);
@@ -36,10 +36,12 @@ function secretsIn(directory: string, found: readonly Dirent[], names: readonly 
 
 async function databases(home: string): Promise<string[]> {
   const files = ['.config', '.cache'].map((folder) => join(home, folder, 'keepassxc', 'keepassxc.ini'));
-  const texts = await Promise.all(files.map((path) => readFile(path, 'utf8').catch(() => ''))); // KeePassXC is not used here
+  // Missing if KeePassXC is not used.
+  const texts = await Promise.all(files.map((path) => readFile(path, 'utf8').catch(() => '')));
   return texts.flatMap((text) => [...text.matchAll(/\/[^,"\n]+\.kdbx?/g)].map(([path]) => resolve(path)));
 }
 
 async function entries(directory: string): Promise<Dirent[]> {
-  return await readdir(directory, { withFileTypes: true }).catch(() => []); // missing, or not accessible
+  // missing, or not accessible
+  return await readdir(directory, { withFileTypes: true }).catch(() => []);
 }

@@ -2,9 +2,13 @@ import { readFile, stat } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { isWithin } from '../permissions.ts';
 
-/** Finds the other paths of these files and directories: by a second mount of their file system, or of a part of it. */
+/**
+ * Finds the other paths of these files and directories: by a second mount of their file system, or
+ * of a part of it.
+ */
 export async function otherNames(paths: readonly string[]): Promise<string[]> {
-  const mounts = parseMounts(await readFile('/proc/self/mountinfo', 'utf8').catch(() => '')); // only Linux has it
+  // Exists on Linux only.
+  const mounts = parseMounts(await readFile('/proc/self/mountinfo', 'utf8').catch(() => ''));
   const found = await Promise.all(paths.map((path) => namesOf(path, mounts)));
   return [...new Set(found.flat())];
 }

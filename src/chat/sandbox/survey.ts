@@ -5,7 +5,10 @@ import { isGuarded, isSecret, plainName } from '../tools/guarded.ts';
 
 /** What needs protection in a directory, at any depth. Links are not followed. */
 export interface Survey {
-  /** What other programs run: path → identity. Of a `.git` directory, only the parts that run something. */
+  /**
+   * Files that other programs run: path → identity. Of a `.git` directory, only the parts that run
+   * something.
+   */
   readonly guarded: ReadonlyMap<string, string>;
   /** Files and directories that usually hold a secret. */
   readonly secrets: readonly string[];
@@ -13,14 +16,20 @@ export interface Survey {
   readonly unseen: readonly string[];
 }
 
-/** Surveys a directory and everything below it, except the directories in `left`, which a command can't see. */
+/**
+ * Surveys a directory and everything below it, except the directories in `left`, which a command
+ * can't see.
+ */
 export async function survey(directory: string, left: readonly string[]): Promise<Survey> {
   const found = new Found(new Set(left));
   await found.lookIn(directory, directory.split(sep).map(plainName));
   return found;
 }
 
-/** Identifies a file for as long as it exists. A new file may get the inode number of a deleted one, but not its birth time. */
+/**
+ * Identifies a file for as long as it exists. A new file may get the inode number of a deleted one,
+ * but not its birth time.
+ */
 export async function identify(path: string): Promise<string | undefined> {
   try {
     const { dev, ino, birthtimeNs, nlink, ctimeNs, mode } = await lstat(path, { bigint: true });
@@ -46,10 +55,14 @@ class Found implements Survey {
     this.#left = left;
   }
 
-  /** One directory after another: the command waits for it anyway, and all of coffer shares the thread pool. */
+  /**
+   * One directory after another: the command waits for it anyway, and all of coffer shares the
+   * thread pool.
+   */
   async lookIn(directory: string, names: readonly string[]): Promise<void> {
     const entries = await this.#entries(directory);
-    // A bare repository: git takes any directory with these names for one, and trusts its configuration.
+    // A bare repository: git takes any directory with these names for one, and trusts its
+    // configuration.
     if (BARE.every((name) => entries.some((entry) => entry.name === name))) await this.#lookInRepository(directory);
     for (const entry of entries) {
       const path = join(directory, entry.name);
@@ -66,7 +79,10 @@ class Found implements Survey {
     }
   }
 
-  /** A repository contains those of its submodules and work trees, at paths that depend on their names. */
+  /**
+   * A repository contains those of its submodules and work trees, at paths that depend on their
+   * names.
+   */
   async #lookInRepository(path: string): Promise<void> {
     for (const entry of await this.#entries(path)) {
       const below = join(path, entry.name);
@@ -104,8 +120,8 @@ class Found implements Survey {
 const DATA: ReadonlySet<string> = new Set(['objects', 'refs', 'logs', 'lfs', 'rr-cache', 'info']);
 
 /**
- * Tells whether a path is a part of a repository that runs something, whatever the repository is called: a bare one, or one that a `.git`
- * elsewhere leads to.
+ * Tells whether a path is a part of a repository that runs something, whatever the repository is
+ * called: a bare one, or one that a `.git` elsewhere leads to.
  */
 export async function isInRepository(path: string): Promise<boolean> {
   for (let at = path; at !== dirname(at); at = dirname(at)) {

@@ -4,23 +4,26 @@ import { Closed } from './closed.ts';
 import { locate, openFile, planAt, refuseOther } from './place.ts';
 import type { Place, Plan } from './tool.ts';
 
-/** How many bytes the files of a prompt have at most, together. */
+/** Largest total size of the files in a prompt, in bytes. */
 export const ATTACHMENT_LIMIT: number = 20 * 1024 * 1024;
 
-/** A file to attach: what has to be allowed for that, and how it is read then. */
+/** A file to attach: the plan that needs permission, and a way to read the file afterwards. */
 export interface Attaching {
-  /** How the file is named, whatever path leads to it. */
+  /** The name shown to the user and the model, the same whatever path leads to the file. */
   readonly shown: string;
-  /** Bytes. */
+  /** Size in bytes. */
   readonly size: number;
   readonly plan: Plan;
-  /** Throws `FAILED` for what is neither text nor an image or PDF, has more than `room` bytes by now, or was exchanged meanwhile. */
+  /**
+   * Reads the file. Throws `FAILED` if it is not text, an image or a PDF, if it has more than
+   * `room` bytes by now, or if it was replaced since it was planned.
+   */
   read(room: number): Promise<FilePart>;
 }
 
 /**
- * Plans to attach the file at a path; undefined if no file is there. Reads nothing of it. Throws `FAILED` for what is closed to tools or is
- * no regular file, and what the system answers.
+ * Plans to attach the file at a path; returns undefined if there is no file. Reads none of its
+ * content. Throws `FAILED` if the path is closed to tools or not a regular file, and system errors.
  */
 export async function planAttachment(path: string, place: Place): Promise<Attaching | undefined> {
   const spot = await locate(path, place);
@@ -35,19 +38,19 @@ export async function planAttachment(path: string, place: Place): Promise<Attach
     let length = 0;
     while (length < size) {
       const { bytesRead } = await handle.read(bytes, length, size - length);
-      if (bytesRead === 0) break; // it has become shorter
+      if (bytesRead === 0) break; // the file has become shorter
       length += bytesRead;
     }
     return partOf(shown, bytes.subarray(0, length));
   };
-  const about = `attach ${shown} (${found.size.toLocaleString('en-US')} bytes), which the model is sent`;
+  const about = `attach ${shown} (${found.size.toLocaleString('en-US')} bytes) and send it to the model`;
   const plan = await planAt({ kind: 'read', spot, about }, place, async () => ({
     run: () => Promise.reject(new TypeError('an attachment is read, not run')),
   }));
   return { shown, size: found.size, plan, read };
 }
 
-/** Throws `FAILED` for a file that has more than `room` bytes. */
+/** Throws `FAILED` if a file has more than `room` bytes. */
 export function requireRoom({ shown, size }: Pick<Attaching, 'shown' | 'size'>, room: number): void {
   if (size <= room) return;
   throw new CofferError('FAILED', `${shown} is too large: it has ${size.toLocaleString('en-US')} bytes`, {

@@ -8,10 +8,13 @@ import { diffOf } from './diff.ts';
 import { locate, openDirectory, openFile, reach, refuseOther, type Spot } from './place.ts';
 import type { Place, Plan } from './tool.ts';
 
-/** What a plan says of a change. */
+/** The parts of a plan that describe and make a change. */
 export type Change = Required<Pick<Plan, 'about' | 'detail' | 'run'>>;
 
-/** What is at `spot`; undefined where nothing is. Throws `FAILED` for what is no file, is closed, or is longer than a call may give. */
+/**
+ * Reads the file at `spot`; undefined if there is none. Throws `FAILED` if it is not a regular
+ * file, is closed to tools, or is larger than a tool may handle.
+ */
 export async function present(spot: Spot, place: Place): Promise<Buffer | undefined> {
   if (spot.found === undefined) return undefined;
   refuseOther(spot.found, spot.shown);
@@ -20,13 +23,13 @@ export async function present(spot: Spot, place: Place): Promise<Buffer | undefi
   if (size <= place.maxToolOutput) return await handle.readFile();
   throw new CofferError(
     'FAILED',
-    `${spot.shown} has ${size} bytes, which is more than the ${place.maxToolOutput} a tool may handle`,
+    `${spot.shown} has ${size} bytes, more than the ${place.maxToolOutput} that a tool may handle`,
   );
 }
 
 /**
- * Plans that the file at `spot` gets other contents. The diff is against what is there now, and what was approved is what is done: where the file
- * has changed since, nothing is.
+ * Plans to replace the contents of the file at `spot`. The diff is against its present contents.
+ * Exactly what was approved is written: if the file has changed since, nothing is.
  */
 export async function planChange(spot: Spot, before: Buffer | undefined, after: string, place: Place): Promise<Change> {
   const { text, summary } = await diffOf(spot.shown, before, after);
@@ -47,8 +50,10 @@ export async function planChange(spot: Spot, before: Buffer | undefined, after: 
 }
 
 /**
- * Puts a text where a file is or will be: whole, under another name first, so that nobody sees half of it. A file keeps its mode and owner, a new one
- * gets what the umask leaves. The directory is reached by its descriptor, so that nothing put in its place is written to.
+ * Replaces or creates a file atomically: writes it under a temporary name and renames it, so that
+ * no reader sees half of it. An existing file keeps its mode and owner, a new one gets its mode
+ * from the umask. The directory is accessed through its descriptor, so that a directory swapped in
+ * at its path is not written to.
  */
 async function replace(spot: Spot, text: string, place: Place): Promise<void> {
   const parent = dirname(spot.path);
@@ -60,10 +65,11 @@ async function replace(spot: Spot, text: string, place: Place): Promise<void> {
   try {
     await using handle = await open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o666);
     await handle.writeFile(text);
-    if (spot.found) await takeOver(spot.found, handle);
+    if (spot.found) await keepOwnership(spot.found, handle);
     await handle.sync();
     const target = join(at, basename(spot.path));
-    const there = await lstat(target).catch(() => undefined); // whatever keeps us from looking keeps the rename from working
+    // If it can't be inspected, the rename fails too.
+    const there = await lstat(target).catch(() => undefined);
     if (there) refuseOther(there, spot.shown);
     await rename(temporary, target);
   } catch (error) {
@@ -72,14 +78,15 @@ async function replace(spot: Spot, text: string, place: Place): Promise<void> {
   }
 }
 
-async function takeOver(found: Stats, handle: FileHandle): Promise<void> {
+async function keepOwnership(found: Stats, handle: FileHandle): Promise<void> {
   if (process.platform === 'win32') return;
   const own = await handle.stat();
   if (own.uid !== found.uid || own.gid !== found.gid) {
     try {
       await handle.chown(found.uid, found.gid);
     } catch (error) {
-      // Only root gives files away: somebody else's file that we may write becomes ours then, as with any editor.
+      // Only root can give files away. A writable file of another user becomes ours, as with any
+      // editor.
       if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error;
     }
   }

@@ -5,14 +5,21 @@ import { isWithin } from '../permissions.ts';
 import type { Place } from './tool.ts';
 
 /**
- * What no tool may touch, whatever was granted: what is protected in a place, by whatever name it is reached (a mount, another link to the
- * same file), and what the system makes up: processes, devices, the kernel's settings. Looked up once for a call.
+ * The paths that no tool may access, whatever was granted: the protected paths of a place, by
+ * whatever name they are reached (a mount, a hard link), and virtual file systems: processes,
+ * devices, kernel settings. Created once per call.
  */
 export class Closed {
-  /** The real paths of what is protected, as far as they exist; what is not there yet keeps its name below them. */
+  /**
+   * The real paths of the protected files and directories; a path that doesn't exist yet has its
+   * missing part appended.
+   */
   readonly paths: readonly string[];
   readonly #identities: ReadonlySet<string>;
-  /** Directories that were found open: what lies in one needs to be looked at by itself only. */
+  /**
+   * Directories already checked and not closed: for a path in one of them, only the path itself
+   * needs checking.
+   */
   readonly #open: Set<string> = new Set();
 
   private constructor(paths: readonly string[], identities: ReadonlySet<string>) {
@@ -20,22 +27,22 @@ export class Closed {
     this.#identities = identities;
   }
 
-  /** Looks up what is closed in a place. */
+  /** Looks up the closed paths of a place. */
   static async in(place: Place): Promise<Closed> {
     const paths = await Promise.all(place.protected.map((path) => existing(resolve(path))));
     const identities = (await Promise.all(paths.map(identitiesIn))).flat();
     return new Closed(paths, new Set(identities));
   }
 
-  /** Throws `FAILED` where a real path is closed. */
+  /** Throws `FAILED` if a real path is closed. */
   async refuse(real: string, shown: string): Promise<void> {
     const why = await this.why(real);
     if (why !== undefined) throw new CofferError('FAILED', `${shown} is closed to tools: ${why}`);
   }
 
-  /** Says why a real path is closed; undefined where it is not. */
+  /** Returns why a real path is closed; undefined if it isn't. */
   async why(real: string): Promise<string | undefined> {
-    if (MADE_UP.some((root) => isWithin(root, real)) || (await isMadeUp(real))) return SYSTEM;
+    if (VIRTUAL.some((root) => isWithin(root, real)) || (await isVirtual(real))) return SYSTEM;
     if (this.paths.some((path) => isWithin(path, real))) return OURS;
     const passed: string[] = [];
     for (let at = real; ; at = dirname(at)) {
@@ -50,12 +57,15 @@ export class Closed {
   }
 }
 
-const OURS = "it is coffer's own, or keeps a key";
-const SYSTEM = 'it is no file on a disk but made up by the system';
-const MADE_UP = process.platform === 'win32' ? [] : ['/proc', '/sys', '/dev'];
+const OURS = 'it belongs to coffer or holds a key';
+const SYSTEM = 'it is not a file on disk but a virtual one of the system';
+const VIRTUAL = process.platform === 'win32' ? [] : ['/proc', '/sys', '/dev'];
 
-/** The file systems of Linux that have processes, devices or the kernel's settings in them, wherever they are mounted (`statfs(2)`). */
-const MADE_UP_TYPES: ReadonlySet<number> = new Set([
+/**
+ * The Linux file systems that expose processes, devices or kernel settings, wherever they are
+ * mounted (`statfs(2)`).
+ */
+const VIRTUAL_TYPES: ReadonlySet<number> = new Set([
   0x9fa0, // proc
   0x62656572, // sysfs
   0x1cd1, // devpts
@@ -68,17 +78,20 @@ const MADE_UP_TYPES: ReadonlySet<number> = new Set([
   0xcafe4a11, // bpf
 ]);
 
-async function isMadeUp(path: string): Promise<boolean> {
+async function isVirtual(path: string): Promise<boolean> {
   if (process.platform !== 'linux') return false;
   try {
-    return MADE_UP_TYPES.has((await statfs(path)).type);
+    return VIRTUAL_TYPES.has((await statfs(path)).type);
   } catch (error) {
     if (!isAbsent(error) || path === dirname(path)) throw error;
-    return await isMadeUp(dirname(path));
+    return await isVirtual(dirname(path));
   }
 }
 
-/** What is protected is known by its identity too, and so is what lies in it directly: each may be mounted, or linked, elsewhere. */
+/**
+ * Protected paths, and the entries directly in them, are also recognised by their identity: each
+ * may be mounted or linked elsewhere.
+ */
 async function identitiesIn(path: string): Promise<string[]> {
   const names = await readdir(path).catch(unreadable);
   const all = await Promise.all([path, ...names.map((name) => join(path, name))].map(identityOf));
@@ -90,12 +103,16 @@ async function identityOf(path: string): Promise<string | undefined> {
     const { dev, ino } = await stat(path, { bigint: true });
     return `${dev}:${ino}`;
   } catch {
-    // Not there, or not for us to look at: then there is nothing to compare, and nothing a tool could open either.
+    // Missing, or not accessible: there is nothing to compare, and nothing a tool could open
+    // either.
     return undefined;
   }
 }
 
-/** A file, what is not there, and a directory whose names are not for us to see: known by their own identity alone. */
+/**
+ * Returns no names for a file, a missing path, or a directory that can't be listed: they are
+ * recognised only by their own identity.
+ */
 function unreadable(error: NodeJS.ErrnoException): string[] {
   if (['ENOTDIR', 'ENOENT', 'EACCES', 'EPERM'].includes(error.code ?? '')) return [];
   throw error;

@@ -1,25 +1,30 @@
 import { isBinary } from './read.ts';
 
-/** A change as a person wants to see it: the unified diff, and how many lines come and go. */
+/**
+ * A change as it is shown to the user: the unified diff, and the number of lines added and removed.
+ */
 export interface Difference {
   readonly text: string;
   readonly summary: string;
 }
 
-/** How long the search for the shortest diff may take, in milliseconds; two large files with little in common would take minutes. */
-const PATIENCE = 1000;
+/**
+ * Time limit of the search for the shortest diff, in milliseconds; two large files with little in
+ * common would take minutes.
+ */
+const TIMEOUT = 1000;
 
-/** Compares what a file has, if there is one, with what it would get. */
+/** Compares the contents of a file, if it exists, with its future ones. */
 export async function diffOf(name: string, before: Buffer | undefined, after: string): Promise<Difference> {
   const size = `${Buffer.byteLength(after)} bytes`;
   if (before && isBinary(before)) {
-    const summary = `${before.length} bytes that are no text become ${size}`;
+    const summary = `${before.length} binary bytes become ${size}`;
     return { text: `${summary}:\n${after}`, summary };
   }
   const { structuredPatch, formatPatch, FILE_HEADERS_ONLY } = await import('diff');
   const from = before === undefined ? '/dev/null' : name;
   const patch = structuredPatch(from, name, before?.toString() ?? '', after, undefined, undefined, {
-    timeout: PATIENCE,
+    timeout: TIMEOUT,
   });
   if (patch === undefined) {
     const summary = `${before?.length ?? 0} bytes become ${size}, too different for a diff`;

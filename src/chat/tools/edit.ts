@@ -6,11 +6,11 @@ import { locate, planAt } from './place.ts';
 import { isBinary } from './read.ts';
 import { defineTool, pathInput, type Tool } from './tool.ts';
 
-/** Replaces a text in a file by another. */
+/** Replaces a text in a file. */
 export const editFile: Tool = defineTool({
   name: 'edit_file',
   description:
-    'Replaces a text in a file by another. The old text has to be there exactly as given, white space and line ends included, and once only; with replace_all every place that has it is changed.',
+    'Replaces old_text with new_text in a text file. old_text must match the file exactly, including white space and line endings, and must occur exactly once. Set replace_all to true to replace every occurrence instead.',
   input: z.strictObject({
     path: pathInput,
     old_text: z.string().min(1),
@@ -28,10 +28,10 @@ export const editFile: Tool = defineTool({
       const parts = before.toString().split(old);
       const found = parts.length - 1;
       if (found === 0)
-        throw new CofferError('FAILED', `the old text is not in ${spot.shown}`, { advice: 'read it again' });
+        throw new CofferError('FAILED', `old_text does not occur in ${spot.shown}`, { advice: 'read it again' });
       if (found > 1 && !all) {
-        const advice = 'give more of what stands around it, or replace_all';
-        throw new CofferError('FAILED', `the old text is in ${spot.shown} ${found} times`, { advice });
+        const advice = 'include more of the surrounding text, or set replace_all';
+        throw new CofferError('FAILED', `old_text occurs ${found} times in ${spot.shown}`, { advice });
       }
       return await planChange(spot, before, parts.join(text), place);
     });

@@ -1,32 +1,42 @@
 import { sep } from 'node:path';
 
 /*
- * Two kinds of paths are asked about one by one, in the working directory too: files that other programs run without asking (a hook, an
- * editor's task, a shell startup file), and files that usually hold a secret. Both are recognised by name, at any depth.
+ * Two kinds of paths need permission one by one, even in the working directory: files that other
+ * programs run automatically (a hook, an editor's task, a shell startup file), and files that
+ * usually hold a secret. Both are recognised by name, at any depth.
  */
 
 /**
- * Returns the part of an absolute path that makes it one that other programs run: `/p/.vscode` for `/p/.vscode/tasks.json`. Undefined if
- * there is none.
+ * Returns the part of an absolute path because of which other programs run it: `/p/.vscode` for
+ * `/p/.vscode/tasks.json`. Undefined if there is none.
  */
 export function guardOf(path: string): string | undefined {
   return partOf(path, isGuarded);
 }
 
-/** Returns the part of an absolute path that usually holds a secret: `/home/me/.ssh` for `/home/me/.ssh/id`. */
+/**
+ * Returns the part of an absolute path that usually holds a secret: `/home/me/.ssh` for
+ * `/home/me/.ssh/id`. Undefined if there is none.
+ */
 export function secretOf(path: string): string | undefined {
   return partOf(path, isSecret);
 }
 
-/** Tells whether a name in a directory starts a guarded path; `parents` are the names above it, lower-cased, the nearest last. */
+/**
+ * Tells whether a name in a directory starts a guarded path. `parents` are the names above it, in
+ * lower case, the nearest last.
+ */
 export function isGuarded(name: string, parents: readonly string[]): boolean {
   if (GUARDED.has(name)) return true;
   const above = parents.at(-1) ?? '';
   if (name === '.bin') return above === 'node_modules';
-  return above === '.config' && CONFIGURED.has(name);
+  return above === '.config' && GUARDED_IN_CONFIG.has(name);
 }
 
-/** Like {@link isGuarded}, for a secret. `isLast`: nothing follows the name. `.env` is a file with secrets, or a directory without. */
+/**
+ * Like {@link isGuarded}, for a secret. `isLast`: nothing follows the name. `.env` is a secret as a
+ * file, but not as a directory.
+ */
 export function isSecret(name: string, parents: readonly string[], isLast: boolean): boolean {
   if (SECRET.has(name) || /\.(kdbx?|kwl)$/.test(name)) return true;
   if (isLast && name.startsWith('.env')) return true;
@@ -39,7 +49,7 @@ export function isSecret(name: string, parents: readonly string[], isLast: boole
   return above === 'application support' && PROFILES.some((profile) => name.startsWith(profile));
 }
 
-/** Normalises a name the way a file system does that ignores case or invisible characters. */
+/** Normalises a name like a file system that ignores case or invisible characters. */
 export function plainName(name: string): string {
   return name
     .replace(/\p{Default_Ignorable_Code_Point}/gu, '')
@@ -47,7 +57,10 @@ export function plainName(name: string): string {
     .toLowerCase();
 }
 
-/** In any directory. `.git` has its configuration and its hooks; as a file it names another repository. */
+/**
+ * Guarded in any directory. `.git` contains the configuration and the hooks; as a file it refers to
+ * another repository.
+ */
 const GUARDED: ReadonlySet<string> = new Set([
   ...['.git', '.gitconfig', '.coffer.json', '.envrc', '.vscode', '.idea', '.ssh', '.pam_environment'],
   ...['.bashrc', '.bash_profile', '.bash_login', '.bash_logout', '.bash_aliases', '.profile', '.inputrc'],
@@ -67,8 +80,8 @@ const GUARDED: ReadonlySet<string> = new Set([
   ...['.xprofile', '.xinitrc', '.xsession', '.xsessionrc', '.node_modules', '.node_libraries'],
 ]);
 
-/** In `.config`. */
-const CONFIGURED: ReadonlySet<string> = new Set([
+/** Guarded in `.config`. */
+const GUARDED_IN_CONFIG: ReadonlySet<string> = new Set([
   ...['fish', 'git', 'nushell', 'powershell', 'autostart', 'environment.d', 'systemd', 'plasma-workspace'],
 ]);
 
@@ -88,7 +101,10 @@ const SECRET: ReadonlySet<string> = new Set([
   ...['.mozilla', '.thunderbird', '.pki', 'kwalletd', 'keychains'],
 ]);
 
-/** In `.config`, or where macOS keeps them. */
+/**
+ * Prefixes of directories with browser profiles, credentials and password databases, in `.config`
+ * or where macOS keeps them.
+ */
 const PROFILES: readonly string[] = [
   ...[
     'gcloud',

@@ -4,15 +4,15 @@ import { locate, planAt, type Spot } from './place.ts';
 import { defineTool, type Place, pathInput, type Tool } from './tool.ts';
 import { stopped, walk } from './walk.ts';
 
-/** Lists what is in a directory. */
+/** Lists the files in a directory. */
 export const listFiles: Tool = defineTool({
   name: 'list_files',
   description:
-    'Lists a directory, the working directory unless told, one name per line: directories end in a slash, symbolic links in @. With recursive also what is in the directories below, but for .git and node_modules.',
+    'Lists a directory (default: the working directory), one name per line. Directories end in /, symbolic links in @. Set recursive to true to list subdirectories too; the contents of .git and node_modules are skipped.',
   input: z.strictObject({ path: pathInput.optional(), recursive: z.boolean().optional() }),
   async plan({ path = '.', recursive = false }, place) {
     const spot = await locate(path, place);
-    const about = `list ${spot.shown}${recursive ? ' and all below' : ''}`;
+    const about = `list ${spot.shown}${recursive ? ' recursively' : ''}`;
     return await planAt({ kind: 'read', spot, about }, place, async () => {
       if (!spot.found?.isDirectory()) throw new CofferError('FAILED', `there is no directory ${spot.shown}`);
       return { run: async (signal) => ({ text: await list(spot, place, recursive, signal), failed: false }) };

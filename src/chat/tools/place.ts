@@ -11,22 +11,22 @@ import type { Place, Plan } from './tool.ts';
 
 /** A real path, and how it is shown. */
 export interface NamedPath {
-  /** Where nothing is there yet, the path of what it would be. */
+  /** If nothing exists there yet, the path it would have. */
   readonly path: string;
-  /** Relative to the working directory where it is in it. */
+  /** Relative to the working directory if it is in it. */
   readonly shown: string;
 }
 
-/** A path a model named, and where that really is. */
+/** A path that a model named, and where it really leads. */
 export interface Spot extends NamedPath {
   readonly inside: boolean;
-  /** What is there; undefined where nothing is. */
+  /** The file or directory there; undefined if there is none. */
   readonly found: Stats | undefined;
 }
 
 /**
- * Finds out where a path leads: links followed, as far as it exists. Throws `FAILED` where that is closed to tools, or where the
- * last part is a link to nothing, and what the system answers.
+ * Resolves a path, following links as far as it exists. Throws `FAILED` if the result is closed to
+ * tools or the last part is a dangling link, and system errors.
  */
 export async function locate(path: string, place: Place): Promise<Spot> {
   const directory = await realpath(place.directory);
@@ -38,7 +38,7 @@ export async function locate(path: string, place: Place): Promise<Spot> {
   return { path: real, shown, inside, found: await lstat(real).catch(nothingThere) };
 }
 
-/** What is asked for at a path. */
+/** A request for access to a path. */
 export interface Wish {
   readonly kind: 'read' | 'write';
   readonly spot: Spot;
@@ -46,9 +46,10 @@ export interface Wish {
 }
 
 /**
- * Plans something at a path. The rule is alone inside the working directory, outside it has the path itself, and says nothing about what is
- * there. A guarded path has a rule of its own in the working directory too. What `make` throws for the model to read becomes the plan's fault:
- * an error must not reveal what a rule hides.
+ * Plans access to a path. Inside the working directory the rule has no scope; outside, its scope is
+ * the path itself, so that the rule says nothing about what is there. A guarded path has its own
+ * rule inside the working directory too. An error of `make` that is meant for the model becomes the
+ * plan's fault: it must not reveal what a rule hides.
  */
 export async function planAt(
   { kind, spot, about }: Wish,
@@ -67,7 +68,7 @@ export async function planAt(
     const fault = error;
     return {
       ...base,
-      about: `${about}, which can't be done: ${fault.message}${note}`,
+      about: `${about}, which will fail: ${fault.message}${note}`,
       fault,
       run: () => Promise.reject(fault),
     };
@@ -84,12 +85,17 @@ function whySecret(path: string): string | undefined {
   return secretOf(path) === undefined ? undefined : 'such files usually hold a secret';
 }
 
-/** Tells whether something thrown says what is wrong with a call, and not with the program. */
+/**
+ * Tells whether a thrown value describes a problem with the call rather than a bug in the program.
+ */
 export function isForModel(error: unknown): error is Error {
   return isCofferError(error) || (error instanceof Error && 'syscall' in error && 'code' in error);
 }
 
-/** The real path of the deepest part of `path` that exists, and the rest of it. Throws `FAILED` for a link to nothing. */
+/**
+ * Resolves the deepest existing part of `path` and appends the rest. Throws `FAILED` for a dangling
+ * link.
+ */
 export async function realPath(path: string): Promise<string> {
   try {
     return await realpath(path);
@@ -97,13 +103,14 @@ export async function realPath(path: string): Promise<string> {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || path === dirname(path)) throw error;
   }
   const found = await lstat(path).catch(nothingThere);
-  if (found?.isSymbolicLink()) throw new CofferError('FAILED', `${path} is a symbolic link to nothing`);
+  if (found?.isSymbolicLink()) throw new CofferError('FAILED', `${path} is a dangling symbolic link`);
   return join(await realPath(dirname(path)), basename(path));
 }
 
 /**
- * Opens the regular file at `spot` for reading. What was put in its place since it was looked at, anything but a regular file, and what is
- * closed to tools are refused with `FAILED`; nothing that blocks or acts when it is opened ever is.
+ * Opens the regular file at `spot` for reading. Throws `FAILED` if it was replaced since it was
+ * located, is not a regular file, or is closed to tools. Never opens anything that blocks or has
+ * side effects when opened.
  */
 export async function openFile(spot: NamedPath, closed: Closed): Promise<FileHandle> {
   const before = await lstat(spot.path);
@@ -120,7 +127,10 @@ export async function openFile(spot: NamedPath, closed: Closed): Promise<FileHan
   }
 }
 
-/** Opens the directory at `path`, which has to be that directory still: what is done by way of the descriptor can't be led elsewhere. */
+/**
+ * Opens the directory at `spot`. Throws `FAILED` if it is no longer the same directory: whatever is
+ * then done through the descriptor can't be redirected.
+ */
 export async function openDirectory(spot: NamedPath, closed: Closed): Promise<FileHandle> {
   const { O_RDONLY, O_DIRECTORY = 0, O_NOFOLLOW = 0 } = constants;
   const handle = await open(spot.path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
@@ -133,26 +143,35 @@ export async function openDirectory(spot: NamedPath, closed: Closed): Promise<Fi
   }
 }
 
-/** The name under which an open directory is reached whatever happens to its path; the path itself where the system has none. */
+/**
+ * Returns a path that reaches an open directory whatever happens to its original path; that path
+ * itself on systems without such names.
+ */
 export function reach(handle: FileHandle, path: string): string {
   return process.platform === 'linux' ? `/proc/self/fd/${handle.fd}` : path;
 }
 
-/** Throws `FAILED` for what is not a regular file. */
+/** Throws `FAILED` for anything but a regular file. */
 export function refuseOther(found: Stats, shown: string): void {
   if (found.isFile()) return;
   throw new CofferError('FAILED', `${shown} is ${kindOf(found)}, not a regular file`);
 }
 
-/** A link, or a directory on the way, may have been exchanged after the path was looked at: what is open must be what was meant. */
+/**
+ * A link, or a directory on the way, may have been replaced after the path was checked: verifies
+ * that the open file is the intended one.
+ */
 async function refuseMoved(handle: FileHandle, spot: NamedPath, closed: Closed): Promise<void> {
   if (!(await isAt(handle, spot.path))) {
-    throw new CofferError('FAILED', `${spot.shown} was exchanged for something else while it was being opened`);
+    throw new CofferError('FAILED', `${spot.shown} was replaced while it was being opened`);
   }
   await closed.refuse(spot.path, spot.shown);
 }
 
-/** Linux tells where what is open is. Elsewhere it is looked at again, which somebody who exchanges it twice in between can deceive. */
+/**
+ * On Linux the system tells where an open file is. Elsewhere the path is checked again, which an
+ * attacker who swaps it twice in between can deceive.
+ */
 async function isAt(handle: FileHandle, path: string): Promise<boolean> {
   if (process.platform === 'linux') return (await readlink(`/proc/self/fd/${handle.fd}`)) === path;
   const [opened, named] = await Promise.all([handle.stat({ bigint: true }), stat(path, { bigint: true })]);

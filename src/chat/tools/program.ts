@@ -4,7 +4,7 @@ import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Launch } from './launch.ts';
 
-/** How a program ended, and what it printed until then. */
+/** How a program ended, and its output. */
 export interface Ended {
   readonly how: 'exited' | 'signalled' | 'timeout' | 'flooded' | 'cancelled' | 'failed';
   readonly output: Buffer;
@@ -14,14 +14,15 @@ export interface Ended {
   readonly fault?: string;
 }
 
-/** Between asking a process group to end and making it, in milliseconds. */
+/** Time between SIGTERM and SIGKILL for a process group, in milliseconds. */
 const GRACE = 2000;
 
 /**
- * Runs a program in a session and process group of its own, with /dev/null as its input, and gives what it printed. It is ended after
- * `limit` milliseconds, after `most` bytes of output, and when `signal` is aborted. When it resolves nothing of the group runs any more,
- * however the program ended: what it left behind is asked to end, and made to after a moment.
- * A sandboxed one tells about itself on descriptor 4.
+ * Runs a program in a session and process group of its own, with /dev/null as its input, and
+ * returns its output. It is killed after `limit` milliseconds, after `most` bytes of output, and
+ * when `signal` is aborted. When this resolves, nothing of the group is running, however the
+ * program ended: processes it left behind get SIGTERM, and SIGKILL after a moment. A sandbox
+ * reports on descriptor 4.
  */
 export async function runProgram(
   launch: Launch,
@@ -33,12 +34,12 @@ export async function runProgram(
   const child = spawn(file, args, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe', 'pipe', ...inform] });
   const info = new Output(4096, () => undefined);
   (child.stdio[4] as Readable | undefined)?.on('data', (bytes: Buffer) => info.add(bytes));
-  if (launch.filter) giveFilter(child, launch.filter);
+  if (launch.filter) sendFilter(child, launch.filter);
   const stopped = Promise.withResolvers<'timeout' | 'flooded' | 'cancelled'>();
   const output = new Output(most, () => stopped.resolve('flooded'));
-  const complaints = new Output(4096, () => undefined);
+  const errors = new Output(4096, () => undefined);
   (child.stdout as Readable).on('data', (bytes: Buffer) => output.add(bytes));
-  (child.stderr as Readable).on('data', (bytes: Buffer) => complaints.add(bytes));
+  (child.stderr as Readable).on('data', (bytes: Buffer) => errors.add(bytes));
   const exited = new Promise<'exited'>((resolve) => child.once('exit', () => resolve('exited')));
   const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
   const fault = new Promise<Error>((resolve) => child.once('error', resolve));
@@ -51,13 +52,13 @@ export async function runProgram(
     if (how instanceof Error) return { how: 'failed', output: Buffer.alloc(0), fault: how.message };
     await endGroup(child, launch);
     await exited;
-    await emptied(info.bytes.toString());
+    await waitUntilEmpty(info.bytes.toString());
     child.stdio[3]?.destroy();
-    // A process that has left the group may hold the other pipes open for as long as it likes.
+    // A process that has left the group may hold the other pipes open indefinitely.
     await Promise.race([closed, sleep(GRACE, undefined, { ref: false })]);
     if (how !== 'exited') return { how, output: output.bytes };
     if (output.isFull) return { how: 'flooded', output: output.bytes };
-    return { ...endingOf(child, launch, complaints.bytes.toString()), output: output.bytes };
+    return { ...endingOf(child, launch, errors.bytes.toString()), output: output.bytes };
   } finally {
     clearTimeout(timer);
     signal.removeEventListener('abort', cancel);
@@ -65,14 +66,17 @@ export async function runProgram(
   }
 }
 
-/** Writes what bubblewrap reads on descriptor 5. If it ends without reading, it reports why elsewhere. */
-export function giveFilter(child: ChildProcess, filter: Buffer): void {
+/**
+ * Writes the filter that bubblewrap reads on descriptor 5. If bubblewrap ends without reading it,
+ * the reason is reported elsewhere.
+ */
+export function sendFilter(child: ChildProcess, filter: Buffer): void {
   const pipe = (child.stdio as readonly unknown[])[5] as Writable;
   pipe.on('error', () => undefined);
   pipe.end(filter);
 }
 
-/** What a program prints, as much as may be kept. */
+/** The output of a program, up to a limit. */
 class Output {
   readonly #most: number;
   readonly #full: () => void;
@@ -100,8 +104,8 @@ class Output {
 }
 
 /**
- * Ends the process group of `child`: asks it to, and makes what does not. The watcher does not, being the one that may be left.
- * What is in a sandbox ends with it anyway.
+ * Terminates the process group of `child` with SIGTERM, then SIGKILL. Without a sandbox the watcher
+ * survives SIGTERM, so one living process may be left. Everything in a sandbox ends with it anyway.
  */
 async function endGroup(child: ChildProcess, { sandboxed }: Launch): Promise<void> {
   const group = child.pid as number;
@@ -113,10 +117,11 @@ async function endGroup(child: ChildProcess, { sandboxed }: Launch): Promise<voi
 }
 
 /**
- * Waits until nothing is left in a sandbox. bubblewrap ends with the command, and what the command left behind ends a moment later: the kernel
- * kills it before the sandbox's first process, whose id bubblewrap reports, counts as dead.
+ * Waits until nothing is left in a sandbox. bubblewrap ends with the command, and processes left
+ * behind end a moment later: the kernel kills them before the sandbox's first process, whose id
+ * bubblewrap reports, counts as dead.
  */
-async function emptied(info: string): Promise<void> {
+async function waitUntilEmpty(info: string): Promise<void> {
   const [, first] = /"child-pid": (\d+)/.exec(info) ?? [];
   const late = performance.now() + GRACE;
   while (first !== undefined && isLiving(first) && performance.now() < late) await sleep(1);
@@ -130,12 +135,15 @@ function signalGroup(group: number, signal: NodeJS.Signals): void {
   try {
     process.kill(-group, signal);
   } catch (error) {
-    // Nobody is left in it, or only what runs as somebody else, whom we can't end.
+    // The group is empty, or contains only processes of another user, which we can't signal.
     if (!['ESRCH', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
   }
 }
 
-/** How many processes of a group run, the dead that nobody has buried left out; 0 where the system does not tell. */
+/**
+ * Returns how many processes of a group are running, not counting zombies; 0 if the system doesn't
+ * tell.
+ */
 function living(group: number): number {
   if (process.platform !== 'linux') return 0;
   return readdirSync('/proc').filter((name) => /^\d+$/.test(name) && isLiving(name, group)).length;
@@ -152,11 +160,14 @@ function isLiving(pid: string, group?: number): boolean {
   }
 }
 
-/** The command's own errors are in its output: what comes on the other pipe is the sandbox's, which ran nothing then. */
-function endingOf({ exitCode, signalCode }: ChildProcess, launch: Launch, complaints: string): Omit<Ended, 'output'> {
+/**
+ * The command's own errors are in its output. Anything on the other pipe comes from the sandbox,
+ * which then ran nothing.
+ */
+function endingOf({ exitCode, signalCode }: ChildProcess, launch: Launch, errors: string): Omit<Ended, 'output'> {
   if (signalCode !== null) return { how: 'signalled', signal: signalCode };
-  if (launch.sandboxed && exitCode !== 0 && complaints !== '') {
-    return { how: 'failed', fault: `the sandbox could not be made: ${complaints.trim()}` };
+  if (launch.sandboxed && exitCode !== 0 && errors !== '') {
+    return { how: 'failed', fault: `the sandbox could not be created: ${errors.trim()}` };
   }
   return { how: 'exited', status: exitCode ?? 0 };
 }

@@ -9,11 +9,11 @@ import { defineTool, pathInput, type Tool } from './tool.ts';
 export const readFile: Tool = defineTool({
   name: 'read_file',
   description:
-    'Reads a text file. With offset and limit reads some of its lines only. Paths are relative to the working directory; others need the permission of the person.',
+    'Reads a text file. Set offset and limit to read only some of its lines. Paths are relative to the working directory; paths outside it need the permission of the user.',
   input: z.strictObject({
     path: pathInput,
     offset: z.int().min(1).optional().describe('the first line to read; lines count from 1'),
-    limit: z.int().min(1).optional().describe('how many lines to read at most'),
+    limit: z.int().min(1).optional().describe('maximum number of lines to read'),
   }),
   async plan({ path, offset = 1, limit = Number.POSITIVE_INFINITY }, place) {
     const spot = await locate(path, place);
@@ -32,7 +32,7 @@ export const readFile: Tool = defineTool({
   },
 });
 
-/** Tells whether bytes from the beginning of a file are those of something else than text. */
+/** Tells whether the beginning of a file shows that it is not text. */
 export function isBinary(start: Buffer): boolean {
   return start.subarray(0, 8192).includes(0);
 }
@@ -40,7 +40,7 @@ export function isBinary(start: Buffer): boolean {
 interface Lines {
   readonly bytes: Buffer;
   readonly binary: boolean;
-  /** The line in which the reading stopped. */
+  /** The line in which reading stopped. */
   readonly line: number;
   /** Why it stopped before the end of the file. */
   readonly stopped?: 'limit' | 'size';
@@ -82,5 +82,5 @@ function describe({ bytes, line, stopped }: Lines, offset: number, size: number)
   if (stopped === 'limit') return `${text}[there is more, from line ${line} on]\n`;
   if (stopped === 'size') return `${text}\n[cut in line ${line} after ${bytes.length} bytes; the file has ${size}]\n`;
   if (size === 0) return '[the file is empty]\n';
-  return bytes.length === 0 ? `[there is nothing from line ${offset} on: the file ends in line ${line}]\n` : text;
+  return bytes.length === 0 ? `[nothing from line ${offset} on: the file ends at line ${line}]\n` : text;
 }

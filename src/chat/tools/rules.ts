@@ -6,46 +6,54 @@ import { realPath } from './place.ts';
 import type { Place, Plan } from './tool.ts';
 
 /**
- * The rules that hold for a call, with real paths in them: a directory is meant by whatever link the settings name it. Links in the chat's
- * own directory, which a command or a stranger may have made, give no rule another path to allow, and no links at all one that a session allows.
+ * The rules that apply to a call, with real paths: a rule of the settings applies to a directory
+ * whatever link it names it by. Links inside the chat's own directory, which a command or someone
+ * else may have created, can't redirect a rule of the settings to another path; a rule that the
+ * session allows follows no links at all.
  */
 export interface Rules {
   /**
-   * A guarded path is allowed only by rules that name it; a command that would run without a sandbox, only by grants given for that, and by
-   * the settings only if they switch the sandbox off.
+   * Decides about a plan. A guarded path is allowed only by rules that name it. A command that
+   * would run without a sandbox is allowed only by grants given for that, and by the settings only
+   * if they turn the sandbox off.
    */
   decide(plan: Pick<Plan, 'rule' | 'path' | 'guarded' | 'sandboxed'>): Decision;
-  /** The directories that are denied to reading. */
+  /** Directories that must not be read. */
   readonly denied: readonly string[];
-  /** The paths of rules that allow what no general rule does. */
+  /** The paths of rules that allow what no general rule allows. */
   readonly granted: Required<Place>['granted'];
 }
 
 type Decisions = Record<string, 'allow' | 'deny'>;
 
-/** Combines the current rules of a session and of the settings. Leaves out what the session allows elsewhere. */
+/**
+ * Combines the current rules of a session and of the settings. Omits what the session allows in
+ * other directories.
+ */
 export async function rulesNow(
   session: readonly Permission[],
   settings: PermissionSettings,
   { directory, sandbox }: Pick<Place, 'directory' | 'sandbox'>,
 ): Promise<Rules> {
-  /** The names of this directory. Where a grant was given is a real path: a link that stands there now is another directory. */
+  // The names of this directory. A grant records the real path of its directory: a link that is now
+  // at that path leads to a different one.
   const here = [directory, await realOr(directory)];
   const own: Decisions = {};
-  /** What is allowed here without a sandbox. */
-  const bare = new Set<string>();
+  // Rules that are allowed here without a sandbox.
+  const unconfined = new Set<string>();
   for (const permission of session) {
     const rule = await realRule(permission.rule);
-    // It was given for a real path: one that has come to lead elsewhere is not what somebody said yes to.
+    // The grant was given for a real path. If that path now leads elsewhere, the user did not allow
+    // that.
     const isGiven = here.includes(permission.directory) && rule === permission.rule;
-    const holds = permission.decision === 'deny' || isGiven;
-    if (!holds || own[rule] === 'deny') continue;
+    const applies = permission.decision === 'deny' || isGiven;
+    if (!applies || own[rule] === 'deny') continue;
     own[rule] = permission.decision;
-    if (permission.unsandboxed) bare.add(rule);
+    if (permission.unsandboxed) unconfined.add(rule);
   }
-  const ledAway = await Promise.all(settings.allow.map((rule) => isLedAway(rule, directory)));
+  const redirected = await Promise.all(settings.allow.map((rule) => isRedirected(rule, directory)));
   const lasting = {
-    allow: await Promise.all(settings.allow.filter((_, at) => !ledAway[at]).map(realRule)),
+    allow: await Promise.all(settings.allow.filter((_, at) => !redirected[at]).map(realRule)),
     deny: await Promise.all(settings.deny.map(realRule)),
   };
   const denied = [...lasting.deny, ...Object.keys(own).filter((rule) => own[rule] === 'deny')];
@@ -55,21 +63,30 @@ export async function rulesNow(
     lasting: { ...lasting, allow: lasting.allow.filter(isNamed) },
   };
   const unsandboxed = {
-    own: Object.fromEntries(Object.entries(own).filter(([rule, decision]) => decision === 'deny' || bare.has(rule))),
+    own: Object.fromEntries(
+      Object.entries(own).filter(([rule, decision]) => decision === 'deny' || unconfined.has(rule)),
+    ),
     lasting: { ...lasting, allow: sandbox === 'off' ? lasting.allow : [] },
   };
   const scopes = (kind: 'read' | 'write'): string[] => allowed.flatMap((text) => scopeOf(text, kind));
   return {
     decide: ({ rule, path, guarded, sandboxed }) => {
-      const { own: told, lasting: settled } = guarded ? named : sandboxed === false ? unsandboxed : { own, lasting };
-      return decide(rule, told, settled, path);
+      const { own: decisions, lasting: permanent } = guarded
+        ? named
+        : sandboxed === false
+          ? unsandboxed
+          : { own, lasting };
+      return decide(rule, decisions, permanent, path);
     },
     denied: denied.flatMap((text) => scopeOf(text, 'read')),
     granted: { read: scopes('read'), write: scopes('write') },
   };
 }
 
-/** Tells whether a rule is about something guarded: `write:/p/.vscode` is, `write:/p` is not, although `.vscode` lies in it. */
+/**
+ * Tells whether a rule names something guarded: `write:/p/.vscode` does, `write:/p` doesn't,
+ * although it contains `.vscode`.
+ */
 function isNamed(text: string): boolean {
   const rule = parseRule(text);
   if (rule?.scope === undefined) return false;
@@ -77,15 +94,15 @@ function isNamed(text: string): boolean {
   return rule.kind === 'write' && guardOf(rule.scope) !== undefined;
 }
 
-/** Returns a rule with the real path in it, as far as that exists. */
+/** Returns a rule with its path resolved, as far as it exists. */
 export async function realRule(text: string): Promise<string> {
   const rule = parseRule(text);
   if (rule?.scope === undefined || rule.kind === 'command' || rule.kind === 'network') return text;
   return formatRule({ ...rule, scope: await realOr(rule.scope) });
 }
 
-/** Tells whether the path of a rule comes into a directory and is led elsewhere by a link there. */
-async function isLedAway(text: string, directory: string): Promise<boolean> {
+/** Tells whether the path of a rule enters a directory and is led elsewhere by a link in it. */
+async function isRedirected(text: string, directory: string): Promise<boolean> {
   const [path] = [...scopeOf(text, 'read'), ...scopeOf(text, 'write')];
   if (path === undefined) return false;
   const target = await realOr(path);
@@ -98,7 +115,10 @@ async function isLedAway(text: string, directory: string): Promise<boolean> {
   return false;
 }
 
-/** What can't be looked at, or is a link to nothing, stays as it was written: no real path lies in it. */
+/**
+ * Resolves a path. An inaccessible path or a dangling link stays as written: no real path is below
+ * it.
+ */
 async function realOr(path: string): Promise<string> {
   try {
     return await realPath(path);

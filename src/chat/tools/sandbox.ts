@@ -20,21 +20,22 @@ import { type Aside, putAside } from '../sandbox/aside.ts';
 import { systemCallFilter } from '../sandbox/seccomp.ts';
 import { survey } from '../sandbox/survey.ts';
 import { commandEnv, type Launch, watched } from './launch.ts';
-import { giveFilter } from './program.ts';
+import { sendFilter } from './program.ts';
 
-/** A bubblewrap that works here. */
+/** A bubblewrap that works on this machine. */
 export interface Sandbox {
-  /** The program. */
+  /** Path of the program. */
   readonly bwrap: string;
 }
 
 /**
- * Finds bubblewrap and tries once in a process whether it works: unprivileged user namespaces may be off, or a container may forbid them.
- * Gives the reason where there is none. A program of that name that the model could have put there is not taken: it has to be root's, nobody else's
- * to write, and outside the working directory (unless that is the whole disk).
+ * Finds bubblewrap and tries once per process whether it works: unprivileged user namespaces may be
+ * off, or a container may forbid them. Returns the reason if there is none. A program of that name
+ * that the model could have put there is not used: it must belong to root, be writable by root
+ * only, and lie outside the working directory (unless that is the whole disk).
  */
 export async function findSandbox(env: NodeJS.ProcessEnv, directory: string): Promise<Sandbox | string> {
-  if (process.platform !== 'linux') return 'bubblewrap is for Linux';
+  if (process.platform !== 'linux') return 'bubblewrap runs on Linux only';
   for (const folder of (env['PATH'] ?? '').split(delimiter).filter((path) => isAbsolute(path))) {
     const bwrap = await trusted(join(folder, 'bwrap'), directory);
     if (bwrap === undefined) continue;
@@ -47,11 +48,18 @@ export async function findSandbox(env: NodeJS.ProcessEnv, directory: string): Pr
 /** A command in a sandbox: how to start it, and what to do once it has ended. */
 export interface Confined {
   readonly launch: Launch;
-  /** Puts aside what the command has created and other programs would run. Must be called once nothing runs in the sandbox any more. */
+  /**
+   * Renames files that the command has created and other programs would run. Must be called once
+   * nothing runs in the sandbox any more. Returns what was renamed (`aside`) and the directories
+   * that could not be inspected (`unseen`).
+   */
   finish(): Promise<{ readonly aside: readonly Aside[]; readonly unseen: readonly string[] }>;
 }
 
-/** Prepares a command in a sandbox. The sandbox ends with coffer, and everything in it with the sandbox. */
+/**
+ * Prepares a command in a sandbox. The sandbox ends with coffer, and everything in it with the
+ * sandbox.
+ */
 export async function confine({ bwrap }: Sandbox, command: string, bounds: Bounds): Promise<Confined> {
   const { place, directory } = bounds;
   const hidden = await hiddenPaths(place, directory);
@@ -79,13 +87,20 @@ export async function confine({ bwrap }: Sandbox, command: string, bounds: Bound
   };
 }
 
-/** Leaves out links: they can't be mounted on and need not be, since their targets are, and a link that replaces one is put aside. */
+/**
+ * Leaves out links: they can't be mounted on and need not be, since their targets are, and a link
+ * that replaces one is put aside.
+ */
 async function mountable(paths: readonly string[]): Promise<string[]> {
-  const found = await Promise.all(paths.map((path) => lstat(path).catch(() => undefined))); // gone since it was listed
+  // A failure means that it is gone since it was listed.
+  const found = await Promise.all(paths.map((path) => lstat(path).catch(() => undefined)));
   return paths.filter((_, n) => found[n]?.isFile() || found[n]?.isDirectory());
 }
 
-/** Tells whether a command with the network could reach the session bus, and so the keychain: hiding files does not hide that. */
+/**
+ * Tells whether a command with network access could reach the session bus and so the keychain.
+ * Hiding files does not prevent that.
+ */
 export function busIsOnNetwork(env: NodeJS.ProcessEnv): boolean {
   return /(^|;)\s*(unix:(.*,)?abstract=|n?once-?tcp:|tcp:)/.test(env['DBUS_SESSION_BUS_ADDRESS'] ?? '');
 }
@@ -97,7 +112,7 @@ async function trusted(path: string, directory: string): Promise<string | undefi
     const ours = found.isFile() && found.uid === 0 && (found.mode & 0o022) === 0;
     return ours && (directory === '/' || !isWithin(directory, real)) ? real : undefined;
   } catch {
-    // Not in this folder, or not for us: the next one may have it.
+    // Not in this folder, or not accessible: the next one may have it.
     return undefined;
   }
 }
@@ -113,19 +128,19 @@ function filtered(filter: Buffer | undefined): string[] {
   return filter === undefined ? [] : ['--seccomp', '5'];
 }
 
-/** Makes the smallest sandbox there is; gives why that failed. */
+/** Runs the smallest possible sandbox; returns why that failed, or undefined. */
 async function tryOut(bwrap: string): Promise<string | undefined> {
   const filter = systemCallFilter(false);
   const args = [...filtered(filter), ...base('--ro-bind', false), '--', '/bin/sh', '-c', ':'];
   const stdio = ['ignore', 'ignore', 'pipe', 'ignore', 'ignore', 'pipe'] as const;
   const child = spawn(bwrap, args, { env: {}, timeout: 10_000, stdio: [...stdio] });
-  if (filter) giveFilter(child, filter);
+  if (filter) sendFilter(child, filter);
   const ended = new Promise<number | string | null>((resolve) => {
     child.once('error', (error) => resolve(error.message));
     child.once('close', (code) => resolve(code));
   });
-  const complaint = await text(child.stderr as Readable).catch(() => '');
+  const errors = await text(child.stderr as Readable).catch(() => '');
   const code = await ended;
   if (code === 0) return undefined;
-  return complaint.trim().split('\n')[0] || `it ended with ${code}`;
+  return errors.trim().split('\n')[0] || `it exited with ${code}`;
 }

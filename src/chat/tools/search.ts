@@ -7,11 +7,11 @@ import { isBinary } from './read.ts';
 import { defineTool, type Place, pathInput, type Tool } from './tool.ts';
 import { stopped, walk } from './walk.ts';
 
-/** Looks for a text in files. */
+/** Searches files for a text. */
 export const searchFiles: Tool = defineTool({
   name: 'search_files',
   description:
-    'Looks for a text in the files of a directory and all below, the working directory unless told, and gives each line that has it as path:line: text. The text is taken as it is, it is not a pattern. With glob looks in files of such names only (*.ts, src/**/*.md). Passes over .git, node_modules and what is no text.',
+    'Searches the files in a directory (default: the working directory) and its subdirectories for a text and returns each matching line as path:line: text. The text is matched literally; it is not a pattern. Set glob to search only files with matching names (*.ts, src/**/*.md). Skips .git, node_modules and binary files.',
   input: z.strictObject({
     text: z.string().min(1),
     path: pathInput.optional(),
@@ -41,8 +41,8 @@ async function search(
     const late = performance.now() + place.commandTimeout;
     for await (const entry of walk(spot, place, { deep: true, closed: search.closed }, signal)) {
       if (performance.now() >= late) return `${search.found}${stopped(place)}`;
-      if (entry.kind === 'file' && isMeant(relative(spot.path, entry.path), glob)) {
-        if (entry.secret) search.passOver();
+      if (entry.kind === 'file' && matches(relative(spot.path, entry.path), glob)) {
+        if (entry.secret) search.skip();
         else await search.lookAt(entry);
       }
       if (search.isFull) break;
@@ -51,16 +51,21 @@ async function search(
   return search.found;
 }
 
-/** A glob without a slash is about names, as in every other tool. */
-function isMeant(path: string, glob: string | undefined): boolean {
+/**
+ * Tells whether a file matches a glob. A glob without a slash is matched against the name, as in
+ * every other tool.
+ */
+function matches(path: string, glob: string | undefined): boolean {
   if (glob === undefined) return true;
   return matchesGlob(glob.includes('/') ? path : basename(path), glob);
 }
 
-/** A line of which more than this is there is shown around what was looked for. */
+/**
+ * Longest line shown whole, in characters; of a longer one only the part around the match is shown.
+ */
 const LINE = 400;
 
-/** A larger file is not looked into: it would be held in memory as a whole. */
+/** Largest file that is searched, in bytes: a file is held in memory as a whole. */
 const LARGEST = 64 * 1024 * 1024;
 
 class Search {
@@ -69,7 +74,7 @@ class Search {
   readonly #most: number;
   readonly #lines: string[] = [];
   #size = 0;
-  #passed = 0;
+  #skipped = 0;
   isFull = false;
 
   constructor(text: string, place: Place, closed: Closed) {
@@ -80,23 +85,23 @@ class Search {
 
   get found(): string {
     const rest = this.isFull ? '[there is more]\n' : '';
-    const passed = this.#passed === 0 ? '' : `[files that could not be looked into: ${this.#passed}]\n`;
-    return `${this.#lines.join('') || '[nothing found]\n'}${rest}${passed}`;
+    const skipped = this.#skipped === 0 ? '' : `[files not searched: ${this.#skipped}]\n`;
+    return `${this.#lines.join('') || '[nothing found]\n'}${rest}${skipped}`;
   }
 
-  /** Looks into one of many files; what can't be read is counted. */
+  /** Searches one of many files; counts it as skipped if it can't be read. */
   async lookAt(file: NamedPath): Promise<void> {
     try {
       this.lookIn(file, await this.read(file));
     } catch (error) {
       if (!isForModel(error)) throw error;
-      this.#passed++;
+      this.#skipped++;
     }
   }
 
-  /** Counts a file that is not looked into. */
-  passOver(): void {
-    this.#passed++;
+  /** Counts a file as skipped. */
+  skip(): void {
+    this.#skipped++;
   }
 
   lookIn(file: NamedPath, text: string): void {
@@ -129,7 +134,10 @@ class Search {
     return `${start > 0 ? '…' : ''}${line.slice(start, start + LINE)}${start + LINE < line.length ? '…' : ''}`;
   }
 
-  /** The text of a file, empty for what has none. Throws as {@link openFile}, and `FAILED` for what is too large. */
+  /**
+   * Returns the text of a file; empty if it is binary. Throws like {@link openFile}, and `FAILED`
+   * for a file that is too large.
+   */
   async read(file: NamedPath): Promise<string> {
     await using handle = await openFile(file, this.closed);
     if ((await handle.stat()).size > LARGEST) {

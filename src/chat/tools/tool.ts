@@ -1,71 +1,96 @@
 import { z } from 'zod';
 import { CofferError } from '../../errors.ts';
 
-/** Where the tools of a chat work, and what is closed to them. */
+/** The directory in which the tools of a chat work, and the limits that apply to them. */
 export interface Place {
   /** The working directory. */
   readonly directory: string;
-  /** Directories and files that no tool may touch, whatever was granted: those of coffer, its key and the keychain. */
+  /**
+   * Directories and files that no tool may access, whatever was granted: those of coffer, its key
+   * and the keychain.
+   */
   readonly protected: readonly string[];
   /** coffer's own environment; commands get an allowed part of it. */
   readonly env: NodeJS.ProcessEnv;
-  /** The longest a command, a listing or a search may take, in milliseconds. */
+  /** Time limit of a command, a listing or a search, in milliseconds. */
   readonly commandTimeout: number;
-  /** The most bytes one call may give. */
+  /** Most bytes of output per call. */
   readonly maxToolOutput: number;
-  /** Directories that rules deny to reading: a listing or a search passes them over, and a sandbox hides them. */
+  /**
+   * Directories that rules forbid to read: listings and searches skip them, and a sandbox hides
+   * them.
+   */
   readonly denied?: readonly string[];
-  /** coffer's own code, and what could take its place: it stays as it is, like what other programs run. */
+  /**
+   * coffer's own code, and paths it could be loaded from: read-only, like files that other programs
+   * run.
+   */
   readonly own?: readonly string[];
-  /** The paths of rules that name what other programs run (writing), or what usually holds a secret (reading), and allow it. */
+  /**
+   * Paths of rules that allow, by name, writing to files that other programs run, or reading files
+   * that usually hold a secret.
+   */
   readonly granted?: { readonly read: readonly string[]; readonly write: readonly string[] };
-  /** Whether commands run under bubblewrap where that works, only there, or never; `auto` unless given. */
+  /**
+   * Whether commands run under bubblewrap if it works (`auto`), must run under it, or never do.
+   * Default: `auto`.
+   */
   readonly sandbox?: 'auto' | 'required' | 'off';
 }
 
-/** What a call would do, before it does it. */
+/** A description of what a call would do, made before it does it. */
 export interface Plan {
-  /** What has to be allowed: see permissions.ts. */
+  /** The rule that must be allowed; see permissions.ts. */
   readonly rule: string;
-  /** The real path that is meant, where it is one. */
+  /** The real path it is about, if any. */
   readonly path?: string;
-  /** Whether a rule must name the path itself: other programs run what is there, or it usually holds a secret. */
+  /**
+   * Whether a rule must name the path itself, because other programs run the file or it usually
+   * holds a secret.
+   */
   readonly guarded?: boolean;
-  /** One line for a person. */
+  /** A one-line description for the user. */
   readonly about: string;
-  /** What a person should see before saying yes: a diff, or the whole command and how it would run. */
+  /**
+   * Details that the user should see before approving: a diff, or the whole command and how it
+   * would run.
+   */
   readonly detail?: string;
   /** Whether a command runs under bubblewrap. */
   readonly sandboxed?: boolean;
-  /** Why it can't be done, where that is known. To be told only where the rules let the model see what lies there. */
+  /**
+   * Why the call would fail, if that is known. Must be revealed only if the rules let the model see
+   * what is there.
+   */
   readonly fault?: Error;
-  /** Does it. Throws as {@link Tool.plan}, and the fault where there is one. */
+  /** Performs the call. Throws like {@link Tool.plan}, and `fault` if it is set. */
   run(signal: AbortSignal): Promise<Outcome>;
 }
 
-/** What came of a call; `text` is what the model is told. */
+/** The result of a call; `text` is what the model receives. */
 export interface Outcome {
   readonly text: string;
   readonly failed: boolean;
-  /** It was cut short by the signal. */
+  /** Whether the signal cut it short. */
   readonly cancelled?: boolean;
 }
 
-/** Something a model may use. */
+/** A tool that a model may use. */
 export interface Tool {
   readonly name: string;
-  /** What it does, for the model. */
+  /** Describes the tool to the model. */
   readonly description: string;
   /** The JSON schema of its input. */
   readonly inputSchema: Record<string, unknown>;
   /**
-   * Says what a call with this input would do; changes nothing. Throws `USAGE` where the input is not as the schema has
-   * it, `FAILED` where it leads to what is closed to tools, and what the system answers: all of it is for the model to read.
+   * Describes what a call with this input would do; changes nothing. Throws `USAGE` if the input
+   * does not match the schema, `FAILED` if it leads to a path that is closed to tools, and system
+   * errors. All of these are meant for the model.
    */
   plan(input: unknown, place: Place): Promise<Plan>;
 }
 
-/** Makes a tool whose input is checked before it is planned. */
+/** Creates a tool whose input is validated before it is planned. */
 export function defineTool<Input>(parts: {
   name: string;
   description: string;
@@ -81,12 +106,12 @@ export function defineTool<Input>(parts: {
       const checked = parts.input.safeParse(input);
       if (checked.success) return parts.plan(checked.data, place);
       const faults = checked.error.issues.map(({ path, message }) => `${path.join('.') || 'the input'}: ${message}`);
-      throw new CofferError('USAGE', `the input of ${parts.name} is not as it should be: ${faults.join('; ')}`);
+      throw new CofferError('USAGE', `invalid input for ${parts.name}: ${faults.join('; ')}`);
     },
   };
 }
 
-/** A path as a model gives it: relative to the working directory, or absolute. */
+/** A path in the input of a tool: relative to the working directory, or absolute. */
 export const pathInput: z.ZodString = z
   .string()
   .min(1)

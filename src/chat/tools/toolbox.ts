@@ -15,29 +15,31 @@ import { searchFiles } from './search.ts';
 import type { Place, Plan, Tool } from './tool.ts';
 import { writeFile } from './write.ts';
 
-/** What a model asked for. */
+/** A tool call from a model. */
 export interface ToolCall {
   readonly toolCallId: string;
   readonly toolName: string;
   readonly input: unknown;
 }
 
-/** What a person is asked before a call does anything. */
+/** The question that the user must answer before a call does anything. */
 export interface ApprovalRequest extends Pick<Plan, 'rule' | 'about' | 'detail' | 'sandboxed'> {
   readonly toolCallId: string;
   readonly toolName: string;
 }
 
-/** Asks a person. Should give up when `signal` is aborted; nobody listens any more then. */
+/**
+ * Asks the user for approval. Should give up when `signal` is aborted; the answer is ignored then.
+ */
 export type Approve = (request: ApprovalRequest, signal: AbortSignal) => Promise<Approval>;
 
-/** A tool as a model is told of it. */
+/** A tool as it is offered to a model. */
 export type ToolDefinition = Pick<Tool, 'name' | 'description' | 'inputSchema'>;
 
-/** What a call needs of a session. */
+/** The members of a session that {@link ToolBox} uses. */
 export type ToolSession = Pick<Session, 'record' | 'state'>;
 
-/** What attaching a file takes. */
+/** Options of {@link ToolBox.attach}. */
 export interface Attach {
   readonly session: ToolSession;
   /** Asks the user; if undefined, whatever needs an answer is denied. */
@@ -45,11 +47,11 @@ export interface Attach {
   readonly signal: AbortSignal;
   /** The files that are attached already. */
   readonly attached: readonly FilePart[];
-  /** The most bytes that another one may have. */
+  /** The most bytes that another file may have. */
   readonly room: number;
 }
 
-/** The tools of a chat: what they are, and the one way in which a call of a model becomes a deed. */
+/** The tools of a chat: their definitions, and the only way to run a model's calls. */
 export class ToolBox {
   readonly #place: Place;
   readonly #permissions: PermissionSettings;
@@ -59,16 +61,17 @@ export class ToolBox {
     this.#permissions = parts.permissions ?? defaultPermissions;
   }
 
-  /** What a model is offered. */
+  /** The tools to offer to a model. */
   get definitions(): readonly ToolDefinition[] {
     return tools.map(({ name, description, inputSchema }) => ({ name, description, inputSchema }));
   }
 
   /**
-   * Does what a call asks for, if it may, and records it: its start, what was asked and answered, and as one step its end with the
-   * message that has the result. Whatever is wrong with a call, a person or a rule that says no, and an abort of `signal` are results
-   * for the model and not errors. `approve` is asked where no rule decides; where it is not given nobody is there, and that is a no.
-   * Throws what is a fault of the program, and what `approve` throws, with a result recorded before.
+   * Runs a call if it is allowed, and records its start, the question and answer, and as one step
+   * its end and the message with its result. An invalid call, a denial by the user or a rule, and
+   * an abort of `signal` become results for the model, not errors. `approve` is called if no rule
+   * decides; if it is undefined, the call is denied. Throws bugs in the program and errors of
+   * `approve`, after recording a result.
    */
   async run(call: ToolCall, session: ToolSession, approve: Approve | undefined, signal: AbortSignal): Promise<void> {
     const { toolCallId, toolName } = call;
@@ -77,15 +80,18 @@ export class ToolBox {
     try {
       ending = await this.#attempt(call, session, approve, signal);
     } catch (error) {
-      await session.record(...endOf(call, { outcome: 'failed', text: `${toolName} failed by a fault of the program` }));
+      await session.record(
+        ...endOf(call, { outcome: 'failed', text: `${toolName} failed because of an internal error` }),
+      );
       throw error;
     }
     await session.record(...endOf(call, ending));
   }
 
   /**
-   * Reads a file that a prompt names, unless it is attached already, if a rule allows the model to read it or, where none decides, the user does; what was asked and answered
-   * is recorded. Undefined if no file is at that path. Throws `FAILED` saying why it can't be attached, and `CANCELLED`.
+   * Reads a file named in a prompt, unless it is attached already. A rule must allow the model to
+   * read it or, if none decides, the user must; question and answer are recorded. Returns undefined
+   * if there is no file at that path. Throws `FAILED` if it can't be attached, and `CANCELLED`.
    */
   async attach(path: string, given: Attach): Promise<FilePart | undefined> {
     const { session, approve, signal, attached, room } = given;
@@ -104,26 +110,28 @@ export class ToolBox {
       const refusal =
         decision === 'ask'
           ? await ask(call, plan, place.directory, session, approve, signal)
-          : await obey(call, plan, session, decision === 'deny');
+          : await applyRule(call, plan, session, decision === 'deny');
       if (refusal === undefined) return await attaching.read(room);
       if (signal.aborted) throw new CofferError('CANCELLED', 'cancelled');
       throw new CofferError('FAILED', `${path} is not attached`, { reason: refusal.text });
     } catch (error) {
       const { code = '' } = error as NodeJS.ErrnoException;
-      if (['ENOTDIR', 'ENAMETOOLONG', 'ELOOP'].includes(code)) return undefined; // it can't be the path of anything
-      throw unreadable(path, error);
+      // Such a path can't name anything.
+      if (['ENOTDIR', 'ENAMETOOLONG', 'ELOOP'].includes(code)) return undefined;
+      throw unreadableError(path, error);
     }
   }
 
   /**
-   * Reads a text file of the working directory that is told to the model before anything is said; undefined if nothing is there, or rules
-   * deny reading it. Throws `FAILED` for what lies elsewhere, can't be read, is no text or has more than 64 KiB.
+   * Reads a text file of the working directory that the model gets before the conversation;
+   * undefined if it doesn't exist, or rules deny reading it. Throws `FAILED` if it lies elsewhere,
+   * can't be read, is not text or has more than 64 KiB.
    */
   async readText(name: string, session: ToolSession): Promise<{ path: string; text: string } | undefined> {
     try {
       return await this.#readText(name, session);
     } catch (error) {
-      throw unreadable(name, error);
+      throw unreadableError(name, error);
     }
   }
 
@@ -132,7 +140,7 @@ export class ToolBox {
     if (attaching === undefined) return undefined;
     requireRoom(attaching, INSTRUCTIONS_LIMIT);
     const { plan } = attaching;
-    if (plan.rule !== 'read') throw new CofferError('FAILED', `${name} leads out of the working directory`);
+    if (plan.rule !== 'read') throw new CofferError('FAILED', `${name} leads outside the working directory`);
     const rules = await rulesNow(session.state.permissions, this.#permissions, this.#place);
     if (rules.decide(plan) === 'deny') return undefined;
     const { data, mediaType } = await attaching.read(INSTRUCTIONS_LIMIT);
@@ -150,7 +158,7 @@ export class ToolBox {
     if (signal.aborted) return CANCELLED;
     if (tool === undefined) {
       const known = tools.map(({ name }) => name).join(', ');
-      return { outcome: 'failed', text: `there is no tool ${call.toolName}, there are ${known}` };
+      return { outcome: 'failed', text: `unknown tool ${call.toolName}; available: ${known}` };
     }
     const rules = await rulesNow(session.state.permissions, this.#permissions, this.#place);
     const plan = await attempt(signal, () =>
@@ -164,7 +172,7 @@ export class ToolBox {
     const refusal =
       decision === 'ask'
         ? await ask(call, plan, this.#place.directory, session, approve, signal)
-        : await obey(call, plan, session, decision === 'deny');
+        : await applyRule(call, plan, session, decision === 'deny');
     if (refusal !== undefined) return refusal;
     const done = await attempt(signal, () => plan.run(signal));
     if ('outcome' in done) return done;
@@ -173,27 +181,27 @@ export class ToolBox {
   }
 }
 
-/** What the system answers as an error that says so in one line; anything else as it is. */
-function unreadable(path: string, error: unknown): unknown {
+/** Turns a system error into a one-line `FAILED`; returns any other error unchanged. */
+function unreadableError(path: string, error: unknown): unknown {
   if (isCofferError(error) || !isForModel(error)) return error;
   const { code } = error as NodeJS.ErrnoException;
   return new CofferError('FAILED', `${path} can't be read`, { reason: code, cause: error });
 }
 
-/** How many bytes of instructions a directory may have for a model. */
+/** Largest file of instructions in a directory, in bytes. */
 const INSTRUCTIONS_LIMIT = 64 * 1024;
 
 const tools: readonly Tool[] = [readFile, listFiles, searchFiles, writeFile, editFile, runCommand];
 
-/** How a call ended, and what the model is told of it. */
+/** How a call ended, and what the model receives. */
 interface Ending {
   readonly outcome: Extract<NewEvent, { type: 'tool-end' }>['outcome'];
   readonly text: string;
 }
 
-const CANCELLED: Ending = { outcome: 'cancelled', text: 'cancelled by the person before it was done' };
+const CANCELLED: Ending = { outcome: 'cancelled', text: 'cancelled by the user before it finished' };
 
-/** Does one part of a call; what the model has to be told comes back as its ending. */
+/** Runs one stage of a call; turns an error that is meant for the model into an ending. */
 async function attempt<T>(signal: AbortSignal, act: () => Promise<T>): Promise<T | Ending> {
   try {
     return await act();
@@ -223,19 +231,19 @@ async function ask(
   if (answer === undefined) {
     await session.record({ ...answered, answer: 'deny', by: 'nobody' });
     if (signal.aborted) return CANCELLED;
-    return { outcome: 'denied', text: `denied: nobody is there to allow it, and no rule does (${rule})` };
+    return { outcome: 'denied', text: `denied: no user is present to allow it, and no rule does (${rule})` };
   }
   const kept = answer === 'session' ? 'allow' : answer === 'always' ? 'deny' : undefined;
   const unsandboxed = sandboxed === false;
   const permission = kept === undefined ? [] : [permissionEvent({ rule, decision: kept, directory, unsandboxed })];
   await session.record({ ...answered, answer, by: 'person' }, ...permission);
   if (answer === 'once' || answer === 'session') return undefined;
-  const forGood = answer === 'always' ? ', now and in the rest of this session' : '';
-  return { outcome: 'denied', text: `denied by the person${forGood} (${rule})` };
+  const duration = answer === 'always' ? ' for the rest of this session' : '';
+  return { outcome: 'denied', text: `denied by the user${duration} (${rule})` };
 }
 
-/** A rule that allows is in the record already; that one forbade this call is said in it. */
-async function obey(
+/** Records a denial by a rule. A rule that allows is already in the record. */
+async function applyRule(
   { toolCallId }: ToolCall,
   { rule }: Plan,
   session: ToolSession,
@@ -243,10 +251,13 @@ async function obey(
 ): Promise<Ending | undefined> {
   if (!denied) return undefined;
   await session.record({ type: 'approval-answered', toolCallId, rule, answer: 'deny', by: 'rule' });
-  return { outcome: 'denied', text: `denied by a rule the person has made (${rule})` };
+  return { outcome: 'denied', text: `denied by a rule of the user (${rule})` };
 }
 
-/** What a person answers, or undefined once the signal is aborted, whatever becomes of the question then. */
+/**
+ * Resolves with the user's answer, or with undefined once the signal is aborted, whatever becomes
+ * of the question.
+ */
 async function answerOr(signal: AbortSignal, asked: Promise<Approval>): Promise<Approval | undefined> {
   const { promise, resolve } = Promise.withResolvers<undefined>();
   const abort = (): void => resolve(undefined);
@@ -259,7 +270,7 @@ async function answerOr(signal: AbortSignal, asked: Promise<Approval>): Promise<
     throw error;
   } finally {
     signal.removeEventListener('abort', abort);
-    asked.catch(() => undefined); // a question that fails after the abort has nobody who waits for it
+    asked.catch(() => undefined); // after an abort, nothing waits for the question any more
   }
 }
 

@@ -7,18 +7,19 @@ import { secretOf } from './guarded.ts';
 import { type NamedPath, openDirectory, reach } from './place.ts';
 import type { Place } from './tool.ts';
 
-/** Something in a directory. */
+/** An entry of a directory. */
 export interface Entry extends NamedPath {
   readonly kind: 'file' | 'directory' | 'link' | 'other';
-  /** Whether it usually holds a secret, and no rule allows reading that one. */
+  /** Whether it usually holds a secret that no rule allows reading. */
   readonly secret: boolean;
 }
 
 /**
- * Gives what is in a directory, sorted by name; with `deep` what is in the directories below as well, each behind its own entry. Links are given and
- * not followed. Passed over: what is closed to tools or denied to reading, and with `deep` the insides of `.git` and `node_modules`, and of what usually
- * holds a secret, unless `top` lies in it.
- * A directory below that can't be read is given and not entered. `shown` begins with that of `top`, but for `.`. Throws what the system says of `top`.
+ * Yields the entries of a directory, sorted by name; with `deep` also those of its subdirectories,
+ * each after its own entry. Links are yielded but not followed. Skips paths that are closed to
+ * tools or denied for reading. `deep` does not enter `.git` and `node_modules`, directories that
+ * usually hold a secret (unless `top` is in one), and directories that can't be read. `shown`
+ * starts with that of `top`, unless that is `.`. Throws system errors for `top`.
  */
 export async function* walk(
   top: NamedPath,
@@ -32,7 +33,7 @@ export async function* walk(
     signal.throwIfAborted();
     const path = join(top.path, found.name);
     const shown = top.shown === '.' ? found.name : join(top.shown, found.name);
-    const entry = { path, shown, kind: kindOf(found), secret: !within && isKept(path, place) };
+    const entry = { path, shown, kind: kindOf(found), secret: !within && isUngrantedSecret(path, place) };
     if (place.denied?.some((denied) => isWithin(denied, path))) continue;
     if (entry.kind === 'directory' && (await closed.why(path)) !== undefined) continue;
     if (closed.paths.includes(path)) continue;
@@ -42,23 +43,26 @@ export async function* walk(
   }
 }
 
-/** Says that a walk took as long as a command may: a whole disk has no end. */
+/**
+ * Returns the note for a walk that reached the time limit of a command: a whole disk would take too
+ * long.
+ */
 export function stopped(place: Place): string {
   return `[stopped after ${place.commandTimeout / 1000} s; there is more]\n`;
 }
 
-function isKept(path: string, { granted }: Place): boolean {
+function isUngrantedSecret(path: string, { granted }: Place): boolean {
   return secretOf(path) !== undefined && granted?.read.some((scope) => isWithin(scope, path)) !== true;
 }
 
-/** What is in them is not what somebody looks for, and there is much of it. */
+/** Large directories that a search is not about. */
 const LARGE: ReadonlySet<string> = new Set(['.git', 'node_modules']);
 
 async function* below(...[top, place, options, signal]: Parameters<typeof walk>): AsyncGenerator<Entry> {
   try {
     yield* walk(top, place, options, signal);
   } catch (error) {
-    // Not ours to read, or gone by now: the rest can be looked at all the same.
+    // Not readable, or gone by now: the rest can still be walked.
     if (!['EACCES', 'EPERM', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
   }
 }

@@ -3,11 +3,11 @@ import { planChange, present } from './change.ts';
 import { locate, planAt } from './place.ts';
 import { defineTool, pathInput, type Tool } from './tool.ts';
 
-/** Writes a file, whole. */
+/** Creates or replaces a file. */
 export const writeFile: Tool = defineTool({
   name: 'write_file',
   description:
-    'Writes a text file, in place of what it has where it is there already; makes the directories it lies in. To change a part of a file use edit_file.',
+    'Creates a text file or replaces the whole contents of an existing one. Creates missing parent directories. To change part of a file use edit_file.',
   input: z.strictObject({ path: pathInput, content: z.string() }),
   async plan({ path, content }, place) {
     const spot = await locate(path, place);

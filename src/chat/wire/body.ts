@@ -1,9 +1,10 @@
-/** Shorter texts are not cached; in characters. */
+/** Texts shorter than this are not cached, in characters. */
 const SHORT = 100;
 
 /**
- * Serialises requests as JSON in UTF-8. It caches the bytes of each text until the next request, which usually repeats most of them, so that
- * a long conversation is not encoded again for every prompt.
+ * Serialises requests as JSON in UTF-8. It caches the bytes of each text until the next request,
+ * which usually repeats most of them, so that a long conversation is not encoded again for every
+ * prompt.
  */
 export class RequestWriter {
   #texts = new Map<string, Buffer<ArrayBuffer>>();

@@ -4,25 +4,27 @@ import { type Endpoint, quote } from '../models/providers.ts';
 import { askedFor, type retryIn } from './retry.ts';
 
 /**
- * Says in one line what went wrong with a request, and what to do: `MODEL_REFUSED` (401, 403),
- * `MODEL_UNKNOWN` (404), `MODEL_LIMITED` (429), `MODEL_UNREACHABLE`, `TOOLS_UNSUPPORTED` if the model takes no tools,
- * `CONTEXT_TOO_LONG` if the conversation is longer than the model takes, else `MODEL_FAILED`. The message has only numbers and the code
- * word of what the server sent; its own words, which may quote keys, are in `said`, see {@link wordsIn}. `begun` tells whether a part of
+ * Explains in one line why a request failed and what to do: `MODEL_REFUSED` (401, 403),
+ * `MODEL_UNKNOWN` (404), `MODEL_LIMITED` (429), `MODEL_UNREACHABLE`, `TOOLS_UNSUPPORTED` if the
+ * model does not support tools, `FILES_UNSUPPORTED` if it does not support the files,
+ * `CONTEXT_TOO_LONG` if the conversation exceeds its context window, else `MODEL_FAILED`. The
+ * message contains only numbers and the code word from the server's response. The server's own
+ * words, which may quote keys, are in `said`; see {@link wordsIn}. `begun` tells whether part of
  * the reply had arrived.
  */
 export function explain(error: unknown, endpoint: Endpoint, begun: boolean): CofferError {
   const own = ownErrorIn(error);
   if (own !== undefined) return own;
   if (error instanceof Error && error.name === 'AI_UnsupportedFunctionalityError') {
-    const advice = 'choose another with /model';
-    return new CofferError('FILES_UNSUPPORTED', `${nameOf(endpoint)} takes no such files`, { advice });
+    const advice = 'choose another model with /model';
+    return new CofferError('FILES_UNSUPPORTED', `${nameOf(endpoint)} does not accept such files`, { advice });
   }
   const status = statusOf(error);
   if (status !== undefined) return explainStatus(status, error, endpoint);
   const cause = networkErrorOf(error);
   const why = cause === undefined ? '' : ` (${cause.code})`;
   if (/^UND_ERR_(HEADERS|BODY)_TIMEOUT$/.test(String(cause?.code))) {
-    const what = `${endpoint.provider} at ${endpoint.baseURL} sent nothing for too long`;
+    const what = `${endpoint.provider} at ${endpoint.baseURL} timed out`;
     const advice = 'ask again, or raise requestTimeout in the settings';
     return new CofferError(begun ? 'MODEL_FAILED' : 'MODEL_UNREACHABLE', what, { advice, cause });
   }
@@ -32,36 +34,42 @@ export function explain(error: unknown, endpoint: Endpoint, begun: boolean): Cof
   }
   if (cause !== undefined || isRequestError(error)) {
     const what = `cannot reach ${endpoint.provider} at ${endpoint.baseURL}${why}`;
-    const advice = 'check that it runs and that baseURL is right';
+    const advice = 'check that it is running and that baseURL is correct';
     return new CofferError('MODEL_UNREACHABLE', what, { advice, cause });
   }
-  const what = `what ${endpoint.provider} sent from ${endpoint.baseURL} is not a reply`;
+  const what = `the response of ${endpoint.provider} at ${endpoint.baseURL} is not a reply`;
   return new CofferError('MODEL_FAILED', what, { advice: 'check baseURL' });
 }
 
-/** Says that the reply is no longer wanted: `CANCELLED`. */
+/** Returns the error for a reply that is no longer wanted: `CANCELLED`. */
 export function cancelled(): CofferError {
   return new CofferError('CANCELLED', 'the reply was cancelled');
 }
 
-/** What decides whether a request is made again. */
+/** Returns what decides whether a request is retried. */
 export function answerIn(error: unknown): Parameters<typeof retryIn>[0] {
   return { status: statusOf(error), headers: fieldOf(error, 'responseHeaders'), word: codeWordOf(error) };
 }
 
 /**
- * No server has a code word for it; these are the words of Ollama, LM Studio and OpenRouter, and of vLLM and llama.cpp that were started
- * without a parser for calls (vllm-project/vllm issue 9986,
- * ggml-org/llama.cpp issue 10920, defilantech/LLMKube issue 126).
+ * Matches refusals of tools. No server has a code word for them; these are the phrases of Ollama,
+ * LM Studio and OpenRouter, and of vLLM and llama.cpp started without a parser for tool calls
+ * (vllm-project/vllm issue 9986, ggml-org/llama.cpp issue 10920, defilantech/LLMKube issue 126).
  */
 const toolRefusal =
   /(?:not|n't|that) support\w* (?:\w+ ){0,3}tool|tools? (?:\w+ ){0,2}(?:is|are) not (?:supported|enabled)|tool choice requires|tools param requires|unsupported param: tools/i;
 
-/** The words of OpenAI, Anthropic, Ollama, llama.cpp, vLLM, OpenRouter, Groq and DeepSeek for an image or a PDF that the model doesn't take. */
+/**
+ * Matches the phrases of OpenAI, Anthropic, Ollama, llama.cpp, vLLM, OpenRouter, Groq and DeepSeek
+ * for an image or a PDF that the model doesn't support.
+ */
 const fileRefusal =
   /(?:not|n't|no endpoints? found that|only) support\w* (?:[\w-]+ ){0,4}(?:images?|vision|files?|pdfs?|documents?|multimodal|text content)|(?:image|image_url|file|vision|multimodal|pdf|document)\w*[ '"`]*(?:[\w-]+ ){0,4}(?:is|are) (?:not|un)\s?(?:supported|enabled|allowed)|unknown variant `image_url`|not a multimodal model|content must be a string/i;
 
-/** The words of Anthropic, llama.cpp, vLLM and LM Studio for a request that has more tokens than the model takes. */
+/**
+ * Matches the phrases of Anthropic, llama.cpp, vLLM and LM Studio for a request that exceeds the
+ * context window.
+ */
 const tooLong =
   /prompt is too long|maximum context length|exceeds? the (?:available )?context|context (?:length|size|window) (?:of|exceeded)/i;
 
@@ -72,17 +80,20 @@ function explainStatus(status: number, error: unknown, endpoint: Endpoint): Coff
   const why = word === undefined ? `${status}` : `${status}, ${word}`;
   const answer = String(fieldOf(error, 'responseBody'));
   if (toolRefusal.test(answer)) {
-    const advice = 'set tools to false in the settings, or choose another with /model';
-    return new CofferError('TOOLS_UNSUPPORTED', `${nameOf(endpoint)} takes no tools (${why})`, { advice, said });
+    const advice = 'set tools to false in the settings, or choose another model with /model';
+    return new CofferError('TOOLS_UNSUPPORTED', `${nameOf(endpoint)} does not support tools (${why})`, {
+      advice,
+      said,
+    });
   }
   if (fileRefusal.test(answer) && status >= 400 && status <= 500) {
-    const advice = 'choose another with /model';
-    return new CofferError('FILES_UNSUPPORTED', `${nameOf(endpoint)} takes no files (${why})`, { advice, said });
+    const advice = 'choose another model with /model';
+    return new CofferError('FILES_UNSUPPORTED', `${nameOf(endpoint)} does not accept files (${why})`, { advice, said });
   }
   if (status === 401 || status === 403) {
     const advice =
       apiKeyEnv === undefined
-        ? `name the environment variable with its key as apiKeyEnv of ${provider} in the settings`
+        ? `set apiKeyEnv of ${provider} in the settings to the environment variable that holds its key`
         : `check the key in the environment variable ${apiKeyEnv}`;
     return new CofferError('MODEL_REFUSED', `${provider} refused the request (${why})`, { advice, said });
   }
@@ -91,22 +102,25 @@ function explainStatus(status: number, error: unknown, endpoint: Endpoint): Coff
     return new CofferError('MODEL_UNKNOWN', what, { advice: 'check the name and baseURL', said });
   }
   if (word === 'context_length_exceeded' || tooLong.test(answer)) {
-    const what = `the conversation is longer than ${nameOf(endpoint)} takes (${why})`;
-    return new CofferError('CONTEXT_TOO_LONG', what, { advice: '/compact shortens it', said });
+    const what = `the conversation is too long for ${nameOf(endpoint)} (${why})`;
+    return new CofferError('CONTEXT_TOO_LONG', what, { advice: 'shorten it with /compact', said });
   }
   if (status === 429) {
-    const what = `${provider} takes no more requests for now (${why})`;
+    const what = `${provider} accepts no more requests for now (${why})`;
     return new CofferError('MODEL_LIMITED', what, { advice: retryOf(error), said });
   }
   if (status >= 300 && status < 400) {
-    const what = `${provider} at ${baseURL} points elsewhere (${why})`;
-    return new CofferError('MODEL_FAILED', what, { advice: 'set baseURL to the address it points to', said });
+    const what = `${provider} at ${baseURL} redirects to another address (${why})`;
+    return new CofferError('MODEL_FAILED', what, { advice: 'set baseURL to the address it redirects to', said });
   }
-  const advice = 'ask again or choose another with /model';
+  const advice = 'ask again or choose another model with /model';
   return new CofferError('MODEL_FAILED', `${nameOf(endpoint)} failed (${why})`, { advice, said });
 }
 
-/** The HTTP status: of the response, or of an error event in a stream, which calls it `code` or says it in words. */
+/**
+ * Returns the HTTP status: that of the response, or of an error event in a stream, which has it as
+ * `code` or as a word.
+ */
 function statusOf(error: unknown): number | undefined {
   for (const name of ['statusCode', 'status', 'code']) {
     const value = Number(fieldOf(error, name));
@@ -126,7 +140,7 @@ const wordStatus: ReadonlyMap<string, number> = new Map([
   ['overloaded_error', 529],
 ]);
 
-/** The machine-readable word of an API's error, like `context_length_exceeded`. */
+/** Returns the machine-readable word of an API error, such as `context_length_exceeded`. */
 function codeWordOf(error: unknown): string | undefined {
   const details = fieldOf(fieldOf(error, 'data'), 'error') ?? fieldOf(error, 'data') ?? error;
   return [fieldOf(details, 'code'), fieldOf(details, 'type')].find(
@@ -139,12 +153,13 @@ function retryOf(error: unknown): string {
   return seconds === undefined ? 'ask again later' : `ask again in ${Math.ceil(seconds)} s`;
 }
 
-/** How many characters of a provider's words are shown. */
+/** Longest quotation of a provider's words, in characters. */
 const WORDS = 300;
 
 /**
- * The first line of what a server says in its error, at most {@link WORDS} characters; undefined if it says nothing. `apiKey` and
- * whatever looks like a key or a token is taken out; who shows it escapes control characters.
+ * Returns the first line of a server's error text, at most {@link WORDS} characters; undefined if
+ * there is none. `apiKey` and everything that looks like a key or token is redacted. The caller
+ * must escape control characters before showing it.
  */
 function wordsIn(error: unknown, apiKey: string | undefined): string | undefined {
   const data = fieldOf(error, 'data') ?? bodyOf(error) ?? error;
@@ -157,16 +172,19 @@ function wordsIn(error: unknown, apiKey: string | undefined): string | undefined
   return line.length > WORDS ? `${line.slice(0, WORDS - 1).toWellFormed()}…` : line;
 }
 
-/** What a server says in another form than that of its protocol, which the SDK does not read. */
+/**
+ * Parses the body of an error that does not have the form of its protocol, which the SDK does not
+ * read.
+ */
 function bodyOf(error: unknown): unknown {
   try {
     return JSON.parse(String(fieldOf(error, 'responseBody')));
   } catch {
-    return undefined; // a page, or nothing
+    return undefined; // a web page, or empty
   }
 }
 
-/** coffer's own error, which the SDK may have wrapped. */
+/** Returns coffer's own error, which the SDK may have wrapped. */
 function ownErrorIn(error: unknown): CofferError | undefined {
   for (let current = error, depth = 0; current instanceof Error && depth < 8; current = current.cause, depth++) {
     if (isCofferError(current)) return current;
@@ -174,7 +192,10 @@ function ownErrorIn(error: unknown): CofferError | undefined {
   return undefined;
 }
 
-/** The system's or the HTTP client's error at the bottom, which names no more than addresses. */
+/**
+ * Returns the system's or the HTTP client's error at the bottom of the chain. It contains nothing
+ * but addresses.
+ */
 function networkErrorOf(error: unknown): NodeJS.ErrnoException | undefined {
   for (let current = error, depth = 0; current instanceof Error && depth < 8; current = current.cause, depth++) {
     if (/^(E[A-Z]{3}|UND_ERR_|ERR_|CERT_|DEPTH_|SELF_|UNABLE_)/.test(String(fieldOf(current, 'code')))) return current;
@@ -182,7 +203,7 @@ function networkErrorOf(error: unknown): NodeJS.ErrnoException | undefined {
   return undefined;
 }
 
-// The SDK's error for a request that got no response has the request's address, and no status.
+// The SDK's error for a request that got no response has the request's address but no status.
 function isRequestError(error: unknown): boolean {
   return error instanceof Error && 'url' in error;
 }

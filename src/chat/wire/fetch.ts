@@ -1,14 +1,17 @@
 import { CofferError } from '../../errors.ts';
 
-/** How long a reply may be, in bytes as it is sent: it is kept in memory, and recorded as one event. */
+/** Longest reply, in bytes as sent: a reply is held in memory and recorded as one event. */
 const REPLY_LIMIT = 128 * 1024 * 1024;
-/** How long a line of it may be: whatever parses it looks at all of an unfinished line again with each piece. */
+/** Longest line of a reply, in bytes: a parser scans an unfinished line again with each chunk. */
 const LINE_LIMIT = 8 * 1024 * 1024;
 
 /**
- * Returns a `fetch` that follows no redirect and waits `timeout` milliseconds for the first byte of a response, and for each next one; 0
- * for as long as it takes. Node's own limit is 300 s, which a model that is loaded from disk exceeds, and only its HTTP client can change
- * it: the dispatcher is the one that Node uses (`undici.globalDispatcher`), so a proxy that the environment names is used as ever. The body ends with `MODEL_FAILED` if it, or a line of it, is too long.
+ * Returns a `fetch` that follows no redirects and waits at most `timeout` milliseconds for the
+ * first byte of a response and for each further chunk; 0 means no limit. Node's own limit is 300 s,
+ * which is too short for a model that has to be loaded from disk, and only its HTTP client can
+ * change it. The requests still go through Node's own dispatcher (`undici.globalDispatcher`), so a
+ * proxy set in the environment keeps working. The body fails with `MODEL_FAILED` if it, or a line
+ * of it, is too long.
  */
 export function patientFetch(timeout: number): typeof fetch {
   const limits = { headersTimeout: timeout, bodyTimeout: timeout };
@@ -39,8 +42,8 @@ function limit(): TransformStream<Uint8Array, Uint8Array> {
 }
 
 function tooLong(what: string, bytes: number): CofferError {
-  return new CofferError('MODEL_FAILED', `the model server sends ${what} of more than ${bytes / 1024 / 1024} MiB`, {
-    advice: 'ask again or choose another with /model',
+  return new CofferError('MODEL_FAILED', `the model server sent ${what} of more than ${bytes / 1024 / 1024} MiB`, {
+    advice: 'ask again or choose another model with /model',
   });
 }
 
@@ -48,7 +51,10 @@ interface Dispatcher {
   dispatch(options: object, handler: unknown): boolean;
 }
 
-/** The dispatcher behind Node's `fetch`; undefined in a Node that keeps it elsewhere, where the limit is Node's. */
+/**
+ * Returns the dispatcher behind Node's `fetch`; undefined in a version of Node that keeps it
+ * elsewhere, where Node's limit applies.
+ */
 function nodesDispatcher(): Dispatcher | undefined {
   return Reflect.get(globalThis, Symbol.for('undici.globalDispatcher.1'));
 }

@@ -3,13 +3,14 @@ import { CofferError } from '../../errors.ts';
 import { type Endpoint, serverAddress } from '../models/providers.ts';
 
 /*
- * Ollama's own API, spoken by the SDK of the OpenAI protocol: its request is rewritten before it is sent, and the reply as it arrives.
- * Ollama's OpenAI-compatible address can't be told how long a context is to be (ollama/ollama issue 7063), cuts what is longer without a
- * word, and replaces the sampling that a model is set to. Of the two packages for the SDK, ollama-ai-provider-v2 4.0.1 turns reasoning off and
- * prints what it can't read, and ai-sdk-ollama 4.3.0 brings 845 kB.
+ * Supports Ollama's own API through the SDK of the OpenAI protocol: the SDK's request is rewritten
+ * before it is sent, and the reply as it arrives. Ollama's OpenAI-compatible address has no way to
+ * set the context length (ollama/ollama issue 7063), silently truncates longer input, and overrides
+ * the sampling configured for a model. Of the two packages for the SDK, ollama-ai-provider-v2 4.0.1
+ * turns reasoning off and prints what it can't parse, and ai-sdk-ollama 4.3.0 adds 845 kB.
  */
 
-/** A request as the SDK writes it, as far as it is rewritten. */
+/** The rewritten parts of a request from the SDK. */
 interface OpenAIRequest {
   readonly model: string;
   readonly messages: readonly OpenAIMessage[];
@@ -32,8 +33,9 @@ interface OpenAIPart {
 }
 
 /**
- * Rewrites a request for `/api/chat`. Throws `FILES_UNSUPPORTED` for a file that is no picture. What is too long is to be refused, not cut;
- * an older Ollama cuts it all the same (ollama/ollama pull request 17944).
+ * Rewrites a request for `/api/chat`. Throws `FILES_UNSUPPORTED` for a file that isn't an image.
+ * Asks Ollama to reject input that is too long instead of truncating it; older versions truncate it
+ * anyway (ollama/ollama pull request 17944).
  */
 export function ollamaRequest(body: object, { contextWindow }: Endpoint): Record<string, unknown> {
   const { model, messages, tools, max_tokens } = body as OpenAIRequest;
@@ -52,7 +54,10 @@ export function ollamaRequest(body: object, { contextWindow }: Endpoint): Record
   };
 }
 
-/** Returns a `fetch` for the SDK: it asks Ollama at `/api/chat`, and gives its reply as one of the OpenAI protocol. */
+/**
+ * Returns a `fetch` for the SDK that sends requests to Ollama's `/api/chat` and converts its
+ * replies to the OpenAI protocol.
+ */
 export function ollamaFetch(fetch: typeof globalThis.fetch, { baseURL }: Endpoint): typeof fetch {
   return async (_, init) => {
     const response = await fetch(`${serverAddress(baseURL)}/api/chat`, init);
@@ -87,7 +92,9 @@ function messageOf(message: OpenAIMessage, names: Map<string, string>): object {
 function imageIn({ image_url }: OpenAIPart): string {
   const [, base64] = /^data:image\/[^,]*;base64,(.*)$/s.exec(image_url?.url ?? '') ?? [];
   if (base64 === undefined) {
-    throw new CofferError('FILES_UNSUPPORTED', 'Ollama takes no such files', { advice: 'choose another with /model' });
+    throw new CofferError('FILES_UNSUPPORTED', 'Ollama does not accept such files', {
+      advice: 'choose another model with /model',
+    });
   }
   return base64;
 }
@@ -106,7 +113,7 @@ function linesOf(): TransformStream<string, string> {
   });
 }
 
-/** A line of a reply, if it is one: whatever is not as it should be is found by the SDK. */
+/** A line of a reply, if it is valid; the SDK detects anything that isn't. */
 interface OllamaLine {
   readonly error?: unknown;
   readonly message?: {
@@ -120,7 +127,7 @@ interface OllamaLine {
   readonly eval_count?: number;
 }
 
-/** Undefined for what is not JSON, which the SDK finds as in any other protocol. */
+/** Parses a line; undefined if it is not JSON, which the SDK detects as in any other protocol. */
 function lineIn(json: string): OllamaLine | undefined {
   try {
     return Object(JSON.parse(json));

@@ -2,21 +2,23 @@ import type { FromProvider, Message, Part } from '../../session/event/event.ts';
 import type { Endpoint } from '../models/providers.ts';
 
 /*
- * What has to go back of a reply's reasoning, and in which field: servers of the OpenAI-compatible protocol each have a way of
- * their own.
+ * Decides which parts of a reply's reasoning must be sent back, and in which field:
+ * OpenAI-compatible servers differ in this.
  */
 
-/** The name under which coffer keeps with a part what the SDK does not. */
+/** The key in `providerOptions` under which coffer stores what the SDK doesn't. */
 const COFFER = 'coffer';
 
 type Detail = Record<string, unknown>;
 
-/** Reads from the chunks of a reply how an OpenAI-compatible server sends reasoning. */
+/** Observes in the chunks of a reply how an OpenAI-compatible server sends reasoning. */
 export class ReasoningFields {
   #field: string | undefined;
   readonly #details: Detail[] = [];
 
-  /** Takes a chunk as the server sent it, before its parts. */
+  /**
+   * Inspects a chunk as the server sent it. Must be called before the chunk's parts are processed.
+   */
   see(chunk: unknown): void {
     const delta = (chunk as { choices?: { delta?: Detail | null }[] } | null)?.choices?.[0]?.delta;
     this.#field = ['reasoning_content', 'reasoning'].find((name) => Boolean(delta?.[name])) ?? this.#field;
@@ -24,17 +26,20 @@ export class ReasoningFields {
     if (Array.isArray(details)) for (const detail of details) this.#add(detail);
   }
 
-  /** What has to be kept with the reasoning that the last chunk had; undefined if nothing has. */
+  /** The options to store with the reasoning of the last chunk; undefined if there are none. */
   get options(): FromProvider['providerOptions'] {
     return this.#field === undefined ? undefined : { [COFFER]: { field: this.#field } };
   }
 
-  /** The details of the whole reply, to be kept with it; undefined if the server sent none. */
+  /**
+   * The reasoning details of the whole reply, to be stored with it; undefined if the server sent
+   * none.
+   */
   get details(): FromProvider['providerOptions'] {
     return this.#details.length === 0 ? undefined : { [COFFER]: { details: this.#details } };
   }
 
-  /** Joins the pieces in which a text arrives. */
+  /** Appends a detail; joins texts that arrive in pieces. */
   #add(detail: unknown): void {
     if (typeof detail !== 'object' || detail === null) return;
     const piece = detail as Detail;
@@ -56,10 +61,12 @@ export class ReasoningFields {
 }
 
 /**
- * Leaves of each message what the protocol can send back, and adds what a server wants beside it. Anthropic accepts only reasoning that it has
- * signed. Of the others, Ollama and those that sent reasoning as `reasoning_content` get it back in turns with calls, the latter an empty one
- * with whatever else the assistant said: DeepSeek refuses messages without it (api-docs.deepseek.com, "Thinking Mode"), Groq those with it. OpenRouter
- * gets its `reasoning_details` back unchanged (openrouter.ai, "Preserving reasoning").
+ * Removes from each message the reasoning that the protocol can't send back, and adds fields that a
+ * server requires. Anthropic accepts only reasoning that it has signed. Ollama, and servers that
+ * sent reasoning as `reasoning_content`, get it back in turns with tool calls; the latter also get
+ * an empty one with every other assistant message: DeepSeek refuses messages without it
+ * (api-docs.deepseek.com, "Thinking Mode"), Groq those with it. OpenRouter gets its
+ * `reasoning_details` back unchanged (openrouter.ai, "Preserving reasoning").
  */
 export function forProtocol(messages: readonly Message[], endpoint: Endpoint): Message[] {
   if (endpoint.type === 'anthropic') return messages.map((message) => withReasoning(message, isSigned));
@@ -74,7 +81,8 @@ export function forProtocol(messages: readonly Message[], endpoint: Endpoint): M
     return withFields(kept, {
       ...(wantsReasoning && !partsOf(kept).some(({ type }) => type === 'reasoning') && { reasoning_content: '' }),
       ...(details !== undefined && { reasoning_details: details }),
-      // The SDK sends null beside calls, which Ollama refuses at its OpenAI-compatible address (pydantic/pydantic-ai issue 5206).
+      // For a message with calls only, the SDK sends null as content, which Ollama refuses at its
+      // OpenAI-compatible address (pydantic/pydantic-ai issue 5206).
       ...(endpoint.isLocal && !partsOf(kept).some(({ type }) => type === 'text') && { content: '' }),
     });
   });
@@ -101,7 +109,10 @@ function detailsOf(message: Message): unknown {
     ?.providerOptions?.[COFFER]?.['details'];
 }
 
-/** Tells of each message whether something is called between the prompt before it and the next one. */
+/**
+ * Tells for each message whether there is a tool call between the prompt before it and the next
+ * prompt.
+ */
 function turnsWithCalls(messages: readonly Message[]): boolean[] {
   const has: boolean[] = [];
   let start = 0;
@@ -119,7 +130,9 @@ function withReasoning(message: Message, isSent: (part: Part) => boolean): Messa
   return { ...message, content: message.content.filter((part) => part.type !== 'reasoning' || isSent(part)) };
 }
 
-/** The SDK writes what a message has under this name into the message it sends. */
+/**
+ * Adds fields to a message: the SDK copies whatever is under this name into the message it sends.
+ */
 function withFields(message: Message, fields: Readonly<Record<string, unknown>>): Message {
   if (Object.keys(fields).length === 0) return message;
   return Object.assign({ ...message }, { providerOptions: { openaiCompatible: fields } });

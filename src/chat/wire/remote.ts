@@ -17,10 +17,11 @@ import { toPrompt, toTools } from './sdk.ts';
 import { Blocks, callOf, isOfBlock, optionsOf } from './stream.ts';
 
 /**
- * Returns the model behind an endpoint. The SDK is imported at the first reply. Requests go to the endpoint and nowhere else: no redirect
- * is followed, no file fetched, no telemetry sent. A request that fails before anything of the reply has arrived is made again, see
- * {@link retryIn}. Tools are offered and never run here. `requestTimeout` is how many milliseconds the provider may take to send anything, 0
- * for no limit.
+ * Returns the model behind an endpoint. The SDK is imported on the first reply. Requests go only to
+ * the endpoint: no redirect is followed, no file fetched, no telemetry sent. A request that fails
+ * before any of the reply has arrived is retried, see {@link retryIn}. Tools are offered but never
+ * run here. `requestTimeout` is how many milliseconds the provider may send nothing; 0 means no
+ * limit.
  */
 export function remoteModel(endpoint: Endpoint, requestTimeout: number): ChatModel {
   const fetch = patientFetch(requestTimeout);
@@ -40,13 +41,16 @@ export function remoteModel(endpoint: Endpoint, requestTimeout: number): ChatMod
   };
 }
 
-/** Ollama takes no more than a model was trained with, whatever it is asked for. */
+/**
+ * Ollama must always be asked: it never uses more than the model was trained with, whatever the
+ * settings say.
+ */
 function mustAskWindow({ type, isLocal, contextWindow, model }: Endpoint): boolean {
   if (type === 'ollama') return true;
   return contextWindow === undefined && (isLocal || knownWindow(model) === undefined);
 }
 
-/** What is asked. */
+/** The parts of a request besides the endpoint. */
 interface Question {
   readonly messages: readonly Message[];
   readonly tools: readonly OfferedTool[] | undefined;
@@ -81,7 +85,10 @@ async function* replyOf(
   }
 }
 
-/** Tells whether the request was refused for what is in it, whatever the status: llama.cpp says 500 of a picture. */
+/**
+ * Tells whether the request was refused because of its content, whatever the status: llama.cpp
+ * returns 500 for an image.
+ */
 function isForGood({ code }: CofferError): boolean {
   return code !== 'MODEL_FAILED' && code !== 'MODEL_LIMITED';
 }
@@ -90,7 +97,7 @@ async function pause(seconds: number, signal: AbortSignal): Promise<void> {
   try {
     await setTimeout(seconds * 1000, undefined, { signal });
   } catch {
-    throw cancelled(); // nothing else ends a timer early
+    throw cancelled(); // only an abort ends the timer early
   }
 }
 
@@ -127,7 +134,10 @@ async function* request(
   throw new Error('the stream ended before the reply did');
 }
 
-/** Says which models a server has, the one most like it first, if it doesn't have the one that was asked for. */
+/**
+ * Adds the names of the server's models to the error, the most similar one first, if it doesn't
+ * have the requested one.
+ */
 async function nameModels(fault: CofferError, endpoint: Endpoint): Promise<CofferError> {
   const { provider, model, baseURL, type, apiKey } = endpoint;
   if (fault.code !== 'MODEL_UNKNOWN' || type === 'anthropic') return fault;
@@ -136,12 +146,12 @@ async function nameModels(fault: CofferError, endpoint: Endpoint): Promise<Coffe
   const some = models.length > 20 ? [...models.slice(0, 20), '…'] : models;
   const near = nearest(model, models);
   return new CofferError('MODEL_UNKNOWN', `${provider} has no model ${quote(model)}`, {
-    advice: `${near === undefined ? '' : `did you mean ${near}? `}it has ${some.join(', ')}`,
+    advice: `${near === undefined ? '' : `did you mean ${near}? `}available: ${some.join(', ')}`,
     said: fault.said,
   });
 }
 
-/** The tools of a request. What they are called with is checked by whoever runs them. */
+/** Returns the tools of a request. The inputs of calls are validated by whoever runs them. */
 function offer(
   tools: readonly OfferedTool[],
   { type }: Endpoint,
@@ -152,12 +162,13 @@ function offer(
   };
 }
 
-/** Where Anthropic's cache of the prompt may end; a request has at most four of these. */
+/** Marks an end of a cached prefix for Anthropic; a request may have at most four. */
 const CACHED = { anthropic: { cacheControl: { type: 'ephemeral' } } } as const;
 
 /**
- * Marks what Anthropic may cache, together with the tools: the system prompt and the last two turns. The mark of the turn before is where
- * the last request put its own, so all of the conversation but the newest messages is read from the cache.
+ * Marks what Anthropic may cache in addition to the tools: the system prompt and the last two
+ * turns. The mark of the previous turn is where the last request put its own, so everything but the
+ * newest messages is read from the cache.
  */
 function withCache(messages: readonly Message[], { type }: Endpoint): readonly (Message & FromProvider)[] {
   if (type !== 'anthropic') return messages;
@@ -173,7 +184,7 @@ async function languageModel(
   const { provider, model, type, baseURL, apiKey } = endpoint;
   if (type === 'anthropic') {
     const { createAnthropic } = await import('@ai-sdk/anthropic');
-    // Without a key of its own this one would take ANTHROPIC_API_KEY, whatever server it talks to.
+    // Without a key this provider would use ANTHROPIC_API_KEY, whatever server it talks to.
     return createAnthropic({ baseURL, apiKey: apiKey ?? '', fetch })(model);
   }
   const { createOpenAICompatible } = await import('@ai-sdk/openai-compatible');
@@ -185,7 +196,8 @@ async function languageModel(
     baseURL,
     includeUsage: true,
     ...key,
-    // The SDK would serialise the request as a single string, so it gets an empty object, and `fetch` sends our bytes.
+    // The SDK would serialise the request as a single string, so it gets an empty object, and
+    // `fetch` sends our bytes.
     transformRequestBody(body) {
       bytes = writer.write(requestFor(endpoint, body));
       return {};
@@ -204,14 +216,14 @@ function isOpenAI({ provider, baseURL }: Endpoint): boolean {
   return provider === 'openai' || provider === 'azure' || /(^|\.)(openai|azure)\.com$/.test(host);
 }
 
-/** OpenAI's models that reason refuse the old name of the limit, other servers the new one. */
+/** OpenAI's reasoning models refuse the old name of the limit, other servers the new one. */
 function renameLimit({ max_tokens, ...body }: Record<string, unknown>): Record<string, unknown> {
   return max_tokens === undefined ? body : { ...body, max_completion_tokens: max_tokens };
 }
 
 function usageOf(usage: LanguageModelV4Usage, endpoint: Endpoint): Usage {
   const { inputTokens, outputTokens, raw } = usage;
-  // The SDK makes 0 of a count that an OpenAI-compatible server leaves out.
+  // The SDK reports 0 for a count that an OpenAI-compatible server omits.
   const given = (name: string): boolean => endpoint.type === 'anthropic' || raw?.[name] != null;
   const known = {
     inputTokens: given('prompt_tokens') ? countOf(inputTokens.total) : null,
@@ -225,7 +237,7 @@ function usageOf(usage: LanguageModelV4Usage, endpoint: Endpoint): Usage {
   };
 }
 
-/** Some servers report -1, or one and a half tokens: then it is not known how many there were. */
+/** Some servers report -1 or fractions: the count is unknown then. */
 function countOf(reported: number | undefined): number | null {
   return Number.isSafeInteger(reported) && Number(reported) >= 0 ? Number(reported) : null;
 }
@@ -236,7 +248,9 @@ function costOf({ inputTokens, outputTokens }: Omit<Usage, 'cost'>, { price }: E
   return Number.isFinite(cost) ? cost : null;
 }
 
-/** OpenRouter says what a request cost, in US dollars; of others it is not known in what they count. */
+/**
+ * Returns the cost that OpenRouter reports, in US dollars. The units of other servers are unknown.
+ */
 function reportedCost(raw: LanguageModelV4Usage['raw'], { provider, baseURL }: Endpoint): number | null {
   const isOpenRouter = provider === 'openrouter' || /(^|\.)openrouter\.ai$/.test(URL.parse(baseURL)?.hostname ?? '');
   const cost = raw?.['cost'];

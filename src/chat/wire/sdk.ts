@@ -10,15 +10,16 @@ import { outputText } from '../context.ts';
 import type { OfferedTool } from '../reply.ts';
 
 /*
- * Translates between coffer's messages and those of the AI SDK's providers. The providers are called directly: `streamText` of
- * the SDK checks and copies every message again, which took a quarter of the time from a prompt to its request in a conversation
- * of 10 MB (npm run bench), and 270 ms of the first prompt to load.
+ * Translates between coffer's messages and those of the AI SDK's providers. The providers are
+ * called directly: `streamText` of the SDK validates and copies every message again, which took a
+ * quarter of the time from a prompt to its request in a conversation of 10 MB (npm run bench), and
+ * 270 ms to load for the first prompt.
  */
 
 /** A part of a reply, as the SDK's providers stream it. */
 export type StreamPart = LanguageModelV4StreamPart;
 
-/** Returns messages as the SDK's providers take them. */
+/** Converts messages to the form that the SDK's providers accept. */
 export function toPrompt(messages: readonly (Message & FromProvider)[]): LanguageModelV4Message[] {
   return messages.map((message) => ({ ...contentOf(message), ...optionsIn(message) }));
 }
@@ -50,7 +51,10 @@ function toPart(part: Part): unknown {
   }
 }
 
-/** Returns a result as the SDK has them; one of another form, from an import say, as text. */
+/**
+ * Converts a result to the SDK's form. A result of any other form, from an import for example, is
+ * sent as text.
+ */
 function toOutput(output: unknown): LanguageModelV4ToolResultOutput {
   const { type, value } = Object(output) as { type?: unknown; value?: unknown };
   if ((type === 'json' || type === 'error-json') && value !== undefined) return { type, value: value as null };
@@ -61,7 +65,10 @@ function optionsIn({ providerOptions }: FromProvider): { providerOptions?: Share
   return providerOptions === undefined ? {} : { providerOptions: providerOptions as SharedV4ProviderOptions };
 }
 
-/** Returns tools as the SDK's providers take them; `last` is added to the last one. */
+/**
+ * Converts tools to the form that the SDK's providers accept; the options `last` are added to the
+ * last one.
+ */
 export function toTools(tools: readonly OfferedTool[], last: FromProvider): LanguageModelV4FunctionTool[] {
   return tools.map(({ name, description, inputSchema }, at) => ({
     type: 'function',

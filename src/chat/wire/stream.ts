@@ -11,7 +11,7 @@ export function isOfBlock(part: StreamPart): part is BlockPart {
   return /^(text|reasoning)-(start|delta|end)$/.test(part.type);
 }
 
-/** The blocks of text and reasoning that a reply consists of, as they arrive. */
+/** Converts the blocks of text and reasoning in a reply as they arrive. */
 export class Blocks {
   #last: BlockPart['type'] | undefined;
   #begins = false;
@@ -34,41 +34,50 @@ export class Blocks {
   }
 }
 
-/** A call as it was made; input that can't be recorded is replaced by words. */
+/** Returns a tool call; input that can't be recorded is replaced by an explanation. */
 export function callOf(part: Extract<StreamPart, { type: 'tool-call' }>): ReplyPart {
   const { toolCallId, toolName, providerMetadata } = part;
   const input = inputOf(part.input);
-  return { type: 'tool-call', toolCallId, toolName, input: unfit(input) ?? input, ...optionsOf(providerMetadata) };
+  return {
+    type: 'tool-call',
+    toolCallId,
+    toolName,
+    input: whyUnrecordable(input) ?? input,
+    ...optionsOf(providerMetadata),
+  };
 }
 
-/** Reads the arguments of a call; many models send an empty text where there are none. */
+/** Parses the input of a call. Many models send an empty string if there is none. */
 function inputOf(text: string): unknown {
   if (text.trim() === '') return {};
   try {
     return JSON.parse(text);
   } catch {
-    return text; // whoever runs the call tells the model
+    return text; // whoever runs the call reports this to the model
   }
 }
 
-/** What has to be sent back with a part, as its field; no field if there is nothing. */
+/** Returns the options to send back with a part, as its field; no field if there are none. */
 export function optionsOf(...given: readonly (ProviderOptions | undefined)[]): FromProvider {
   const providerOptions = Object.assign({}, ...given);
   return Object.keys(providerOptions).length === 0 ? {} : { providerOptions };
 }
 
-/** How deep the input of a call may be nested: what writes it down recurses, and no tool wants more. */
-const DEPTH = 64;
+/** Deepest nesting of a call's input: serialising it recurses, and no tool needs more. */
+const MAX_DEPTH = 64;
 
-/** Says what keeps the input of a call, as JSON.parse made it, from being written down; undefined if nothing does. */
-function unfit(input: unknown): string | undefined {
+/**
+ * Explains why the input of a call, as parsed by JSON.parse, can't be serialised; undefined if it
+ * can.
+ */
+function whyUnrecordable(input: unknown): string | undefined {
   let level = [input];
   for (let depth = 0; level.length > 0; depth++) {
-    // JSON.parse makes Infinity of 1e999.
+    // JSON.parse turns 1e999 into Infinity.
     if (level.some((value) => typeof value === 'number' && !Number.isFinite(value)))
-      return 'input with too large a number';
+      return 'input with a number that is too large';
     const nested = level.filter((value) => typeof value === 'object' && value !== null);
-    if (nested.length > 0 && depth === DEPTH) return `input nested deeper than ${DEPTH} levels`;
+    if (nested.length > 0 && depth === MAX_DEPTH) return `input nested deeper than ${MAX_DEPTH} levels`;
     level = nested.flatMap((value): unknown[] => Object.values(value as object));
   }
   return undefined;

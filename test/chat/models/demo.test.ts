@@ -72,7 +72,7 @@ describe('demo/tools', () => {
     for (const text of ['hello', 'read', 'constructor x']) {
       expect(await answer('demo/tools', conversation(text))).toContain('write FILE TEXT');
     }
-    expect(await answer('demo/tools', conversation('list'))).toBe('I am offered no tools here.');
+    expect(await answer('demo/tools', conversation('list'))).toBe('I have no tools here.');
   });
 });
 

@@ -66,7 +66,7 @@ describe('a model that a server on this machine has not', () => {
     const reply = model.reply([{ role: 'user', content: 'hello' }], new AbortController().signal);
     await expect(reply[Symbol.asyncIterator]().next()).rejects.toMatchObject({
       code: 'MODEL_UNKNOWN',
-      message: 'mine has no model "gone"; it has qwen3, llama, text-embed',
+      message: 'mine has no model "gone"; available: qwen3, llama, text-embed',
     });
     expect(paths.slice(-2)).toEqual(['POST /v1/chat/completions', 'GET /v1/models']);
   });
@@ -76,7 +76,7 @@ describe('a model that a server on this machine has not', () => {
     const reply = model.reply([{ role: 'user', content: 'hello' }], new AbortController().signal);
     await expect(reply[Symbol.asyncIterator]().next()).rejects.toMatchObject({
       code: 'MODEL_UNKNOWN',
-      message: 'mine has no model "lama"; did you mean llama? it has qwen3, llama, text-embed',
+      message: 'mine has no model "lama"; did you mean llama? available: qwen3, llama, text-embed',
     });
   });
 });

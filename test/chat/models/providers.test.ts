@@ -213,7 +213,7 @@ describe('openModel', () => {
     await expect(openModel('gpt', options)).rejects.toMatchObject({ code: 'MODEL_UNKNOWN' });
     await expect(openModel('nowhere/x', options)).rejects.toMatchObject({ code: 'MODEL_UNKNOWN' });
     await expect(openModel('openai/x', options)).rejects.toMatchObject({ code: 'MODEL_KEY_MISSING' });
-    await expect(openModel('demo/x', options)).rejects.toThrow('there is demo/eliza, demo/echo and demo/tools');
+    await expect(openModel('demo/x', options)).rejects.toThrow('available: demo/eliza, demo/echo and demo/tools');
     await expect(openModel('demo/constructor', options)).rejects.toMatchObject({ code: 'MODEL_UNKNOWN' });
   });
 

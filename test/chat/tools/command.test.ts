@@ -38,7 +38,7 @@ describe.for(ways)('run_command $way', ({ sandbox, needs }) => {
       text: 'no\n[exit status 3]\n',
     });
     expect((await run(at, 'true')).text).toBe('[exit status 0]\n');
-    expect((await run(at, 'kill -KILL $$')).text).toMatch(/^\[(ended by SIGKILL|exit status 137)\]\n$/);
+    expect((await run(at, 'kill -KILL $$')).text).toMatch(/^\[(killed by SIGKILL|exit status 137)\]\n$/);
     expect((await run(at, 'no-such-program')).text).toMatch(/not found\n\[exit status 127\]\n$/);
   });
 
@@ -66,7 +66,7 @@ describe.for(ways)('run_command $way', ({ sandbox, needs }) => {
     const done = await run(world(), `echo begun; sleep ${seconds} & sleep ${seconds}`, { timeout: 0.2 });
     expect(done).toMatchObject({
       outcome: 'failed',
-      text: 'begun\n[ended after 0.2 s, the most it may run]\n',
+      text: 'begun\n[killed after 0.2 s, its time limit]\n',
     });
     await until(() => running(asleep(seconds)).length === 0);
   });
@@ -74,7 +74,7 @@ describe.for(ways)('run_command $way', ({ sandbox, needs }) => {
   it('lets no call have more time than the setting says', async (context) => {
     needs(context);
     const done = await run(world(), 'sleep 1000', { timeout: 1000 }, { commandTimeout: 100 });
-    expect(done.text).toBe('[ended after 0.1 s, the most it may run]\n');
+    expect(done.text).toBe('[killed after 0.1 s, its time limit]\n');
   });
 
   it('ends a command that ignores being asked to, and what it started', async (context) => {
@@ -89,13 +89,13 @@ describe.for(ways)('run_command $way', ({ sandbox, needs }) => {
     needs(context);
     const done = await run(world(), 'yes', {}, { maxToolOutput: 100_000 });
     expect(done).toMatchObject({ outcome: 'failed' });
-    expect(done.text).toBe(`${'y\n'.repeat(50_000)}[ended after 100000 bytes of output, the most there may be]\n`);
+    expect(done.text).toBe(`${'y\n'.repeat(50_000)}[killed after 100000 bytes of output, the limit]\n`);
   });
 
   it('counts what a command printed at once just before it ended', async (context) => {
     needs(context);
     const done = await run(world(), 'printf 123456', {}, { maxToolOutput: 5 });
-    expect(done.text).toBe('12345\n[ended after 5 bytes of output, the most there may be]\n');
+    expect(done.text).toBe('12345\n[killed after 5 bytes of output, the limit]\n');
     expect((await run(world(), 'printf 12345', {}, { maxToolOutput: 5 })).text).toBe('12345\n[exit status 0]\n');
   });
 
@@ -119,7 +119,7 @@ describe.for(ways)('run_command $way', ({ sandbox, needs }) => {
     );
     await until(() => existsSync(join(at.project, 'begun')));
     stop.abort();
-    expect(await call).toMatchObject({ outcome: 'cancelled', text: 'begun\n[cancelled by the person]\n' });
+    expect(await call).toMatchObject({ outcome: 'cancelled', text: 'begun\n[cancelled by the user]\n' });
     await until(() => running(asleep(seconds)).length === 0);
   });
 
@@ -230,7 +230,7 @@ describe('run_command', () => {
       },
     );
     expect(detail).toMatch(
-      /^runs without a sandbox \(bubblewrap is (not installed|for Linux)\): .* the network included.*\n\nls$/,
+      /^runs without a sandbox \(bubblewrap (is not installed|runs on Linux only)\): .* including using the network.*\n\nls$/,
     );
   });
 
@@ -254,7 +254,7 @@ describe('run_command', () => {
     const done = await at.call('run_command', { command: 'touch here' }, { place });
     expect(done).toMatchObject({
       outcome: 'failed',
-      text: expect.stringMatching(/^no command is run without a sandbox/),
+      text: expect.stringMatching(/^commands must run in a sandbox/),
     });
     expect(() => readFileSync(join(at.project, 'here'))).toThrow('ENOENT');
   });

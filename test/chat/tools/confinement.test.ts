@@ -159,7 +159,7 @@ describe('a path outside the working directory', () => {
     const done = await at.call('write_file', { path: 'link', content: 'x' });
     expect(done).toMatchObject({
       outcome: 'failed',
-      text: expect.stringMatching(/link is a symbolic link to nothing/),
+      text: expect.stringMatching(/link is a dangling symbolic link/),
     });
     expect(readdirSync(at.outside)).toEqual([]);
   });
@@ -209,8 +209,8 @@ describe('what a model may not see', () => {
         return 'once';
       },
     });
-    const fault = `the old text is not in ${join(at.outside, 'a')}; read it again`;
-    expect(abouts).toEqual([`edit ${join(at.outside, 'a')}, which can't be done: ${fault}`]);
+    const fault = `old_text does not occur in ${join(at.outside, 'a')}; read it again`;
+    expect(abouts).toEqual([`edit ${join(at.outside, 'a')}, which will fail: ${fault}`]);
     expect(done).toMatchObject({ outcome: 'failed', text: fault });
   });
 
@@ -227,7 +227,7 @@ describe('what a model may not see', () => {
         },
       },
     );
-    expect(done).toMatchObject({ outcome: 'failed', text: 'the old text is not in a; read it again' });
+    expect(done).toMatchObject({ outcome: 'failed', text: 'old_text does not occur in a; read it again' });
   });
 });
 
@@ -371,7 +371,7 @@ describe('what is coffer’s', () => {
       const done = await at.call(name, input(make(at)));
       expect(done).toMatchObject({
         outcome: 'failed',
-        text: expect.stringMatching(/closed to tools: it is coffer's own/),
+        text: expect.stringMatching(/closed to tools: it belongs to coffer/),
       });
       expect(readFileSync(kept, 'utf8')).toBe('secret');
     });
@@ -506,7 +506,7 @@ describe('what is no file on a disk', () => {
     onTestFinished(() => rmSync(path, { force: true }));
     writeFileSync(path, 'secret');
     for (const [name, input] of onFiles) {
-      expect((await world().call(name, input(path))).text).toMatch(/made up by the system/);
+      expect((await world().call(name, input(path))).text).toMatch(/a virtual one of the system/);
     }
   });
 
@@ -516,7 +516,9 @@ describe('what is no file on a disk', () => {
     const other = join(at.project, 'processes');
     mkdirSync(other);
     mount(['-t', 'proc', 'proc', other], other);
-    expect((await at.call('read_file', { path: 'processes/self/environ' })).text).toMatch(/made up by the system/);
+    expect((await at.call('read_file', { path: 'processes/self/environ' })).text).toMatch(
+      /a virtual one of the system/,
+    );
     expect((await at.call('list_files', { recursive: true })).text).toBe('[the directory is empty]\n');
   });
 

@@ -23,7 +23,7 @@ describe('read_file', () => {
     [{ offset: 2 }, '2\n3\n4'],
     [{ offset: 2, limit: 2 }, '2\n3\n[there is more, from line 4 on]\n'],
     [{ limit: 4 }, '1\n2\n3\n4'],
-    [{ offset: 9 }, '[there is nothing from line 9 on: the file ends in line 4]\n'],
+    [{ offset: 9 }, '[nothing from line 9 on: the file ends at line 4]\n'],
   ])('gives the lines %j', async (lines, text) => {
     const at = world();
     at.put('project/lines', '1\n2\n3\n4');
@@ -262,7 +262,7 @@ describe('write_file', () => {
     const at = world();
     at.put('project/bin', Buffer.from([1, 0, 2]));
     const done = await at.call('write_file', { path: 'bin', content: 'x' });
-    expect(done.text).toBe('changed bin (3 bytes that are no text become 1 bytes)\n');
+    expect(done.text).toBe('changed bin (3 binary bytes become 1 bytes)\n');
   });
 
   it('compares large files that have nothing in common without end', async () => {
@@ -319,12 +319,12 @@ describe('edit_file', () => {
   });
 
   it.each([
-    ['a text that is not there', 'a', 'q', /the old text is not in a/],
+    ['a text that is not there', 'a', 'q', /old_text does not occur in a/],
     ['what is no text', 'bin', 'A', /bin is not a text file/],
     ['what is not in UTF-8', 'latin', 'A', /latin is not a text file/],
     ['what is not there', 'none', 'A', /there is no file none/],
     ['what is larger than a tool may handle', 'large', 'A', /large has 2000000 bytes/],
-    ['nothing', 'a', '', /the input of edit_file is not as it should be: old_text/],
+    ['nothing', 'a', '', /invalid input for edit_file: old_text/],
   ])('refuses %s', async (_, path, old, message) => {
     const at = world();
     at.put('project/a', 'A');

@@ -171,9 +171,7 @@ describe('a command in a sandbox', () => {
     const at = prepared(plant);
     const text = await run(at, plant.command);
     expect(lstatSync(join(at.project, plant.at), { throwIfNoEntry: false })).toBe(undefined);
-    expect(text).toContain(
-      `[${plant.at} was renamed to ${plant.at}.put-aside: other programs would run what is in it]`,
-    );
+    expect(text).toContain(`[${plant.at} was renamed to ${plant.at}.put-aside: other programs would run it]`);
     expect(existsSync(join(at.project, `${plant.at}.put-aside`)) || plant.name.includes('link')).toBe(true);
   });
 

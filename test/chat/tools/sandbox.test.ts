@@ -265,7 +265,7 @@ describe('in a sandbox', () => {
           },
         },
       );
-      expect(told).toMatch(/your home is in it/);
+      expect(told).toMatch(/that includes your home/);
     },
   );
 
@@ -290,7 +290,7 @@ describe('in a sandbox', () => {
         },
       );
     }
-    expect(details.map((detail) => /by it the session bus with your keychain/.test(detail ?? ''))).toEqual([
+    expect(details.map((detail) => /the session bus and with it your keychain/.test(detail ?? ''))).toEqual([
       false,
       true,
       true,

@@ -23,7 +23,7 @@ describe('shortenForModel', () => {
     const short = valueIn(shortenForModel(message));
     expect(Buffer.byteLength(short)).toBeLessThanOrEqual(MODEL_LIMIT);
     const [, left] =
-      /\n\[(\d+) bytes of 262152 are left out here; the whole output is in the record .*\]\n/.exec(short) ?? [];
+      /\n\[(\d+) bytes of 262152 are omitted here; the session has the whole output\]\n/.exec(short) ?? [];
     const line = /\n\[.*\]\n/.exec(short)?.[0] ?? '';
     expect(Number(left)).toBe(whole.length - (short.length - line.length));
     expect(short).toMatch(/^begin.*end$/s);

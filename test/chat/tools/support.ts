@@ -97,7 +97,7 @@ function resultIn(steps: readonly NewEvent[][]): Pick<Done, 'outcome' | 'text' |
 
 /** Skips the running test where bubblewrap is missing or may not work; fails it instead where CI has promised to have everything. */
 export function requireSandbox(context: TestContext): void {
-  if (process.platform !== 'linux') context.skip('bubblewrap is for Linux');
+  if (process.platform !== 'linux') context.skip('bubblewrap runs on Linux only');
   const works = spawnSync('bwrap', ['--unshare-all', '--ro-bind', '/', '/', '--proc', '/proc', 'true']).status === 0;
   if (works) return;
   const note = 'bwrap missing or not allowed to work; install with: apt-get install -y bubblewrap';

@@ -102,13 +102,13 @@ describe('a call', () => {
   });
 
   it.each([
-    ['a tool that does not exist', 'make_coffee', {}, /^there is no tool make_coffee, there are read_file, /],
-    ['a name of something else', 'constructor', {}, /^there is no tool constructor/],
-    ['no input', 'read_file', undefined, /^the input of read_file is not as it should be: the input: /],
-    ['a field too many', 'read_file', { path: 'a', mode: 'w' }, /not as it should be: the input: .*mode/],
-    ['a field of another type', 'read_file', { path: ['a'] }, /not as it should be: path: /],
-    ['a path with a zero in it', 'read_file', { path: 'a\0b' }, /not as it should be: path: /],
-    ['an empty path', 'write_file', { path: '', content: '' }, /not as it should be: path: /],
+    ['a tool that does not exist', 'make_coffee', {}, /^unknown tool make_coffee; available: read_file, /],
+    ['a name of something else', 'constructor', {}, /^unknown tool constructor/],
+    ['no input', 'read_file', undefined, /^invalid input for read_file: the input: /],
+    ['a field too many', 'read_file', { path: 'a', mode: 'w' }, /invalid input .*: the input: .*mode/],
+    ['a field of another type', 'read_file', { path: ['a'] }, /invalid input .*: path: /],
+    ['a path with a zero in it', 'read_file', { path: 'a\0b' }, /invalid input .*: path: /],
+    ['an empty path', 'write_file', { path: '', content: '' }, /invalid input .*: path: /],
   ])('with %s gets a result that says so', async (_, name, input, message) => {
     const done = await world().call(name, input);
     expect(done).toMatchObject({ outcome: 'failed', type: 'error-text', text: expect.stringMatching(message) });
@@ -146,7 +146,7 @@ describe('a call', () => {
       },
     );
     expect(done).toMatchObject({ outcome: 'denied', type: 'error-text' });
-    expect(done.text).toBe('denied by a rule the person has made (command:touch here)');
+    expect(done.text).toBe('denied by a rule of the user (command:touch here)');
     expect(brief(done.steps)).toEqual(['tool-start', 'approval-answered', 'tool-end + message']);
     expect(done.steps[1]?.[0]).toMatchObject({ answer: 'deny', by: 'rule' });
     expect(existsSync(join(at.project, 'here'))).toBe(false);
@@ -157,7 +157,7 @@ describe('a call', () => {
     const done = await at.call('write_file', { path: 'here', content: '' }, { permissions: nothing });
     expect(done).toMatchObject({
       outcome: 'denied',
-      text: 'denied: nobody is there to allow it, and no rule does (write)',
+      text: 'denied: no user is present to allow it, and no rule does (write)',
     });
     expect(brief(done.steps)).toEqual(asked);
     expect(done.steps[2]?.[0]).toMatchObject({ answer: 'deny', by: 'nobody' });
@@ -261,7 +261,7 @@ describe('a cancel', () => {
     expect(done).toMatchObject({
       outcome: 'cancelled',
       type: 'error-text',
-      text: 'cancelled by the person before it was done',
+      text: 'cancelled by the user before it finished',
     });
     expect(brief(done.steps)).toEqual(plain);
     expect(existsSync(join(at.project, 'a'))).toBe(false);

@@ -44,7 +44,7 @@ describe('patientFetch', () => {
     const response = await patientFetch(0)(server.url);
     await expect(drain(response)).rejects.toMatchObject({
       code: 'MODEL_FAILED',
-      message: `the model server sends ${words}; ask again or choose another with /model`,
+      message: `the model server sent ${words}; ask again or choose another model with /model`,
     });
   });
 
@@ -59,7 +59,7 @@ describe('a provider that sends nothing', () => {
     await using silent = await serve(() => undefined);
     expect(await failureOf(silent.url)).toMatchObject({
       code: 'MODEL_UNREACHABLE',
-      what: `mine at ${silent.url} sent nothing for too long`,
+      what: `mine at ${silent.url} timed out`,
       advice: 'ask again, or raise requestTimeout in the settings',
     });
   });

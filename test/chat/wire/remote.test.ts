@@ -159,7 +159,7 @@ describe.each(['openai-compatible', 'anthropic', 'ollama'] as const)('a reply ov
     server.respond('short', () => ({ error: { message, type: 'invalid_request_error' }, status: 400 }));
     const error = await failure(await open('short'));
     expect(error.message).toBe(
-      'the conversation is longer than "mock/short" takes (400, invalid_request_error); /compact shortens it',
+      'the conversation is too long for "mock/short" (400, invalid_request_error); shorten it with /compact',
     );
     expectNoSecret(error);
   });
@@ -225,7 +225,10 @@ describe.each(['openai-compatible', 'anthropic', 'ollama'] as const)('a reply ov
   it('is not asked for elsewhere when the server points there', async () => {
     const before = server.requests.length;
     const error = await failure(await open('elsewhere', 'held'));
-    expect(error).toMatchObject({ code: 'MODEL_FAILED', message: expect.stringContaining('points elsewhere (307)') });
+    expect(error).toMatchObject({
+      code: 'MODEL_FAILED',
+      message: expect.stringContaining('redirects to another address (307)'),
+    });
     expect(server.requests.length - before).toBe(1);
   });
 
