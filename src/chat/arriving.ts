@@ -12,7 +12,7 @@ export type Call = Extract<Part, { type: 'tool-call' }> & { input: unknown };
 type Block = Extract<Part, { type: 'text' | 'reasoning' }>;
 
 /**
- * How a reply ended. `text` is the text received so far; `error` is set if the reply failed;
+ * The outcome of a reply. `text` is the text received so far; `error` is set if the reply failed;
  * `calls` is empty unless the reply completed.
  */
 export interface Arrived {

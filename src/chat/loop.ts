@@ -43,8 +43,8 @@ export interface TurnEvents {
 }
 
 /**
- * How a turn ended. `text` is the text of the last reply, as far as it arrived; `error` is set if
- * the turn failed.
+ * The outcome of a turn. `text` is the text of the last reply, as far as it arrived; `error` is set
+ * if the turn failed.
  */
 export type TurnResult = Pick<Arrived, 'outcome' | 'text' | 'error'>;
 
@@ -64,7 +64,7 @@ export interface TurnOptions {
   maxToolCalls?: number | undefined;
   /** The share of the window above which older messages are summarised. Default: never. */
   autoCompactAt?: number | false | undefined;
-  /** How many of the newest messages a summary leaves unchanged. Default: 50. */
+  /** Number of newest messages that a summary leaves unchanged. Default: 50. */
   keepMessages?: number | undefined;
 }
 

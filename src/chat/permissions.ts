@@ -1,7 +1,7 @@
 import { isAbsolute, normalize, sep } from 'node:path';
 
 /*
- * What a tool may do is decided by rules: `read`, `write`, `command` or `network`. Without a scope,
+ * Rules decide what a tool may do: `read`, `write`, `command` or `network`. Without a scope,
  * `read` and `write` apply to the working directory and the others to any command; with a scope
  * (`read:/dir`, `command:npm test`) a rule applies to that only.
  */

@@ -48,7 +48,7 @@ export interface ChatModel {
    */
   prepare?(signal: AbortSignal): Promise<void>;
   /**
-   * What it has refused so far; requests leave these out. A model that never calls tools starts
+   * Features it has refused so far; requests leave these out. A model that never calls tools starts
    * with `tools`.
    */
   readonly refuses: Set<'tools' | 'files'>;

@@ -200,7 +200,7 @@ describe('without a terminal', () => {
     const input = 'read notes.txt\nwrite x.txt one\nrun ls\n';
     const { stdout, stderr, code } = await place.run(['--model', 'demo/tools'], { input });
     expect(code).toBe(0);
-    expect(stdout).toMatch(/^my notes\ndenied: nobody is there .*\ndenied: nobody is there .*\n$/);
+    expect(stdout).toMatch(/^my notes\ndenied: no user is present .*\ndenied: no user is present .*\n$/);
     expect(stderr.split('\n').slice(1)).toEqual([
       'read_file notes.txt',
       'write_file x.txt: denied',

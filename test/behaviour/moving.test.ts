@@ -93,7 +93,7 @@ describe('a session that is resumed in another directory without a terminal', ()
     await rename(place.project, join(place.root, 'away'));
     await symlink(other, place.project);
     const { stdout } = await place.run(['resume', 'last', ...READ], { cwd: place.home });
-    expect(stdout).toMatch(/^denied: nobody is there/);
+    expect(stdout).toMatch(/^denied: no user is present/);
     await rm(place.project);
     await rename(join(place.root, 'away'), place.project);
     expect((await place.run(['resume', 'last', ...READ], { cwd: place.home })).stdout).toBe('recorded\n');

@@ -28,7 +28,7 @@ describe.each(['openai-compatible', 'anthropic'] as const)('a call over the %s p
   };
   const calls = (parts: ReplyPart[]): unknown[] => parts.filter((part) => part.type === 'tool-call');
 
-  it('is a part of the reply, behind its words, with its input', async () => {
+  it('is a part of the reply, after its text, with its input', async () => {
     server.respond('caller', () => ({
       content: 'let me look',
       toolCalls: [
@@ -48,19 +48,19 @@ describe.each(['openai-compatible', 'anthropic'] as const)('a call over the %s p
   });
 
   it.each([
-    ['what is no JSON', 'read_file', '{"path": "a.t', '{"path": "a.t'],
-    ['what is no object', 'read_file', '[1]', [1]],
-    ['a tool that is not there', 'rm_rf', '{"path":"/"}', { path: '/' }],
-  ])('that is not as it should be comes as it is: %s', async (_, name, given, input) => {
+    ['input that is not JSON', 'read_file', '{"path": "a.t', '{"path": "a.t'],
+    ['input that is not an object', 'read_file', '[1]', [1]],
+    ['an unknown tool', 'rm_rf', '{"path":"/"}', { path: '/' }],
+  ])('is passed on unchanged even if it is invalid: %s', async (_, name, given, input) => {
     server.respond('broken', () => ({ toolCalls: [{ id: 'c1', name, arguments: given }] }));
     const parts = await reply('broken', hello, tools);
-    // aimock makes an empty object of what is no JSON before it speaks the other protocol.
+    // aimock replaces invalid JSON with an empty object before it converts to the other protocol.
     const came = type === 'anthropic' && typeof input === 'string' ? {} : input;
     expect(calls(parts)).toEqual([{ type: 'tool-call', toolCallId: 'c1', toolName: name, input: came }]);
     expect(parts.at(-1)).toMatchObject({ type: 'finish' });
   });
 
-  it('whose input is nested as deep as no tool wants, and no record bears, comes without it', async () => {
+  it('has its input replaced if it is nested too deep to be recorded', async () => {
     const deep = (levels: number): string => `{"path":${'['.repeat(levels - 1)}${']'.repeat(levels - 1)}}`;
     for (const [levels, comes] of [
       [64, JSON.parse(deep(64))],
@@ -73,7 +73,7 @@ describe.each(['openai-compatible', 'anthropic'] as const)('a call over the %s p
     }
   });
 
-  it('comes with a text where it has a number that JSON can not hold', async () => {
+  it('has its input replaced if JSON can not represent a number in it', async () => {
     // aimock reserialises the input for Anthropic's protocol, which turns the number into null.
     const expected = type === 'anthropic' ? expect.anything() : 'input with a number that is too large';
     for (const given of ['{"path":-1e999}', '{"path":["a",{"b":1e400}]}']) {
@@ -117,10 +117,10 @@ describe('the cost of a reply', () => {
   const price = { prices: { priced: { input: 3, output: 15 } } };
   it.each<[string, string, ProviderSettings, object | undefined, number | null]>([
     ['is computed from the prices of the settings', 'mine/priced', price, tokens(1000, 100), 0.0045],
-    ['is 0 where the settings say so', 'mine/free', { prices: { free: { input: 0, output: 0 } } }, tokens(9, 9), 0],
-    ['is not known of a model without a price', 'mine/other', price, tokens(1000, 100), null],
-    ['is not known where a count is missing', 'mine/priced', price, { prompt_tokens: 1000 }, null],
-    ['is not known without usage', 'mine/priced', price, undefined, null],
+    ['is 0 if the settings say so', 'mine/free', { prices: { free: { input: 0, output: 0 } } }, tokens(9, 9), 0],
+    ['is unknown for a model without a price', 'mine/other', price, tokens(1000, 100), null],
+    ['is unknown if a count is missing', 'mine/priced', price, { prompt_tokens: 1000 }, null],
+    ['is unknown without usage', 'mine/priced', price, undefined, null],
     [
       'is not known where no double holds it',
       'mine/dear',
@@ -128,10 +128,16 @@ describe('the cost of a reply', () => {
       tokens(9, 9),
       null,
     ],
-    ['is as OpenRouter reports it', 'openrouter/x', {}, { ...tokens(10, 10), cost: 0.0123 }, 0.0123],
-    ['is not known where OpenRouter does not report it', 'openrouter/x', {}, tokens(10, 10), null],
-    ['is not known where OpenRouter reports nonsense', 'openrouter/x', {}, { ...tokens(10, 10), cost: -1 }, null],
-    ['is not taken from others, who count in what they like', 'mine/x', {}, { ...tokens(10, 10), cost: 0.5 }, null],
+    ['is the cost that OpenRouter reports', 'openrouter/x', {}, { ...tokens(10, 10), cost: 0.0123 }, 0.0123],
+    ['is unknown if OpenRouter does not report it', 'openrouter/x', {}, tokens(10, 10), null],
+    ['is unknown if OpenRouter reports nonsense', 'openrouter/x', {}, { ...tokens(10, 10), cost: -1 }, null],
+    [
+      'ignores the cost reported by others, whose units are unknown',
+      'mine/x',
+      {},
+      { ...tokens(10, 10), cost: 0.5 },
+      null,
+    ],
   ])('%s', async (_, name, more, usage, cost) => {
     const choices = [{ index: 0, delta: { content: 'hi' }, finish_reason: 'stop' }];
     const site = createServer((_, response) => {

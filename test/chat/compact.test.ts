@@ -19,7 +19,7 @@ beforeEach(() => {
 });
 
 describe('compact', () => {
-  it('puts a summary in place of all but the newest messages, as one step with what it used', async () => {
+  it('replaces all but the newest messages with a summary, in one step with its usage', async () => {
     await talk(6);
     const model = summing('they counted');
     expect(await compact(session, model, { keepMessages: 4 })).toMatchObject({ messages: 8 });
@@ -38,7 +38,7 @@ describe('compact', () => {
     expect(asked).not.toContain('u5');
   });
 
-  it('takes no summary that was cut off at its length limit', async () => {
+  it('rejects a summary that was cut off at its length limit', async () => {
     await talk(6);
     const before = session.state.compaction;
     const model = scriptedModel(() => [
@@ -54,7 +54,7 @@ describe('compact', () => {
     expect(session.state.compaction).toEqual(before);
   });
 
-  it('has the earlier summary summed up with what came since', async () => {
+  it('summarises the earlier summary together with newer messages', async () => {
     await talk(4);
     await compact(session, summing('the beginning'), { keepMessages: 2 });
     await talk(4, 'later ');
@@ -76,7 +76,7 @@ describe('compact', () => {
     [2, 'u2'],
     [5, 'u2'],
     [6, 'u1'],
-  ])('cuts before a message of the user, keeping %d or more', async (keepMessages, first) => {
+  ])('cuts before a user message, keeping %d or more', async (keepMessages, first) => {
     await message({ role: 'user', content: 'u0' });
     await message({ role: 'user', content: 'u1' });
     await message({ role: 'assistant', content: 'a1' });
@@ -91,7 +91,7 @@ describe('compact', () => {
     expect(left).toEqual({ role: 'user', content: first });
   });
 
-  it('tells what tools did, shortened, and takes no call for one of its own', async () => {
+  it('includes shortened tool results in the request and sends no call as a call', async () => {
     await message({ role: 'user', content: 'go' });
     await message(calling('a'));
     await message(resultOf('a', `begin ${'x'.repeat(100_000)} end`));
@@ -106,7 +106,7 @@ describe('compact', () => {
     expect(String(told?.content).length).toBeLessThan(10_000);
   });
 
-  it('tells what an attached text says, shortened, and of an image its name', async () => {
+  it('includes attached texts, shortened, and the names of images', async () => {
     const fileOf = (filename: string, data: string | Buffer): FilePart => {
       return { type: 'file', mediaType: 'text/plain', filename, data: Buffer.from(data).toString('base64') };
     };
@@ -118,11 +118,11 @@ describe('compact', () => {
     const model = summing('s');
     await compact(session, model, { keepMessages: 1 });
     const told = String(model.asked[0]?.[1]?.content);
-    expect(told).toMatch(/see\n\(file plan\.txt\)\nbegin x+ … \d+ characters left out … x+ end\n\(file cat\.png\)\n\n/);
+    expect(told).toMatch(/see\n\(file plan\.txt\)\nbegin x+ … \d+ characters omitted … x+ end\n\(file cat\.png\)\n\n/);
     expect(told.length).toBeLessThan(10_000);
   });
 
-  it('is made in parts of what is longer than the window of the model, each with the summary so far', async () => {
+  it('summarises more than fits into the window in parts, each with the summary so far', async () => {
     await talk(50, `${'long '.repeat(40)}`);
     let made = 0;
     const model = { ...summing('s'), contextWindow: 2000 };
@@ -143,7 +143,7 @@ describe('compact', () => {
     expect(model.asked).toEqual([]);
   });
 
-  it('is made in parts of a single message that is longer than the window', async () => {
+  it('summarises a single message longer than the window in parts', async () => {
     await message({ role: 'user', content: `begin ${'x'.repeat(20_000)} end` });
     await message({ role: 'assistant', content: 'seen' });
     await message({ role: 'user', content: 'on' });
@@ -155,13 +155,13 @@ describe('compact', () => {
     expect([told[0], told.at(-1)]).toEqual([expect.stringContaining('begin x'), expect.stringContaining('x end')]);
   });
 
-  it('asks first how long a context may be, if that is not known yet', async () => {
+  it('asks for the size of the window first, if it is unknown', async () => {
     await talk(6, 'x'.repeat(400));
     const model = findingOut(1000);
     expect(await compact(session, model)).toMatchObject({ messages: 8 });
   });
 
-  it('leaves out the beginning of what would take more than eight parts', async () => {
+  it('omits the beginning if more than eight parts would be needed', async () => {
     await talk(500, `${'long '.repeat(40)}`);
     const model = { ...summing('s'), contextWindow: 1000 };
     await compact(session, model, { keepMessages: 2 });
@@ -185,7 +185,7 @@ describe('compact', () => {
     expect(canCompact(session.state, 50, model)).toBe(false);
   });
 
-  it('summarises the beginning of a turn that is too long by itself, and keeps its words', async () => {
+  it('summarises the beginning of a turn that alone is too long, and keeps its prompt', async () => {
     await message({ role: 'user', content: 'do it all' });
     for (let at = 1; at <= 9; at++) {
       await message(calling(`c${at}`));
@@ -199,7 +199,7 @@ describe('compact', () => {
     expect(JSON.stringify(rest)).toContain('"c9"');
   });
 
-  it('does nothing where there are too few messages', async () => {
+  it('does nothing if there are too few messages', async () => {
     await talk(2);
     const before = session.steps.length;
     const model = summing('s');
@@ -220,10 +220,10 @@ describe('compact', () => {
 
   it.each([
     ['fails', failing(new CofferError('MODEL_LIMITED', 'later')), 'MODEL_LIMITED'],
-    ['fails half-way', failing(new CofferError('MODEL_FAILED', 'broke off'), 'half a summ'), 'MODEL_FAILED'],
+    ['fails halfway', failing(new CofferError('MODEL_FAILED', 'broke off'), 'half a summ'), 'MODEL_FAILED'],
     ['is empty', summing('  \n'), 'MODEL_FAILED'],
     ['is cancelled', failing(new CofferError('CANCELLED', 'the reply was cancelled')), 'CANCELLED'],
-  ])('leaves things as they were where the summary %s, and records the error', async (_, model, code) => {
+  ])('changes nothing if the summary %s, and records the error', async (_, model, code) => {
     await talk(4);
     const before = contextOf(session.state);
     await expect(compact(session, model, { keepMessages: 2 })).rejects.toMatchObject({ code });
@@ -231,7 +231,7 @@ describe('compact', () => {
     expect(session.steps.at(-1)).toEqual([{ type: 'error', code, message: expect.any(String) }]);
   });
 
-  it('takes no summary that was cancelled when it had arrived', async () => {
+  it('discards a summary if it is cancelled after it has arrived', async () => {
     await talk(4);
     const cancel = new AbortController();
     const model = summing('too late', () => cancel.abort());
@@ -242,10 +242,10 @@ describe('compact', () => {
   });
 });
 
-describe('a turn whose context is over its share of the window', () => {
+describe('a turn whose context exceeds its share of the window', () => {
   const options = { autoCompactAt: 0.5, keepMessages: 3 };
 
-  it('warns, compacts, and then asks', async () => {
+  it('warns, compacts, and then asks the model', async () => {
     await talk(4);
     await session.record({ type: 'usage', model: 'x', usage: { inputTokens: 590, outputTokens: 10, cost: null } });
     const told: unknown[] = [];
@@ -262,7 +262,7 @@ describe('a turn whose context is over its share of the window', () => {
     expect(model.asked[1]?.map(({ role }) => role)).toEqual(['system', 'user', 'assistant', 'user']);
   });
 
-  it('asks first how long a context may be, if that is not known yet', async () => {
+  it('asks for the size of the window first, if it is unknown', async () => {
     await talk(4);
     await session.record({ type: 'usage', model: 'x', usage: { inputTokens: 590, outputTokens: 10, cost: null } });
     const told: unknown[] = [];
@@ -271,7 +271,7 @@ describe('a turn whose context is over its share of the window', () => {
     expect(told).toEqual([1000]);
   });
 
-  it('does not where it is below, or where that is switched off', async () => {
+  it('does not compact below the share, or if compaction is turned off', async () => {
     await talk(4);
     await session.record({ type: 'usage', model: 'x', usage: { inputTokens: 480, outputTokens: 10, cost: null } });
     const model = { ...summing('short'), contextWindow: 1000 };
@@ -282,7 +282,7 @@ describe('a turn whose context is over its share of the window', () => {
     expect(session.steps.flat().some(({ type }) => type === 'context-warning' || type === 'compaction')).toBe(false);
   });
 
-  it('does so once in a turn, even where the summary does not help', async () => {
+  it('compacts once per turn, even if the summary does not help', async () => {
     await talk(4);
     const calls: ReplyPart = { type: 'tool-call', toolCallId: 'c', toolName: 'nothing', input: {} };
     const full: ReplyPart = {
@@ -303,7 +303,7 @@ describe('a turn whose context is over its share of the window', () => {
     expect(session.steps.flat().filter(({ type }) => type === 'context-warning')).toHaveLength(1);
   });
 
-  it('goes on with what there is where the summary fails', async () => {
+  it('continues with the full context if the summary fails', async () => {
     await talk(4);
     await session.record({ type: 'usage', model: 'x', usage: { inputTokens: 990, outputTokens: 10, cost: null } });
     const told: CofferError[] = [];
@@ -316,7 +316,7 @@ describe('a turn whose context is over its share of the window', () => {
     expect(session.steps.flat().filter(({ type }) => type === 'error')).toHaveLength(1);
   });
 
-  it('is compacted as well where the model says that it is too long, once', async () => {
+  it('is also compacted, once, if the model refuses it as too long', async () => {
     await using server = await startModelServer();
     const refusal = { error: { message: 'prompt is too long: 210000 tokens > 200000 maximum' }, status: 400 };
     const asked: number[] = [];
@@ -334,7 +334,7 @@ describe('a turn whose context is over its share of the window', () => {
     expect({ asked, told }).toEqual({ asked: [9, 2, 4], told: [true] });
     expect(session.steps.flat().some(({ type }) => type === 'error')).toBe(false);
     await talk(4);
-    // It is known by now how long a context the model takes: no limit of messages keeps more than fit.
+    // The model's window is known by now, so keepMessages keeps no more than fits.
     const more = await turn(session, model, 'next', silent, idle(), { ...options, keepMessages: 7 });
     expect(more).toMatchObject({ outcome: 'completed', text: 'hello' });
     await talk(4);
@@ -345,7 +345,7 @@ describe('a turn whose context is over its share of the window', () => {
     expect(again.outcome).toBe('completed');
   });
 
-  it('says that there is nothing to summarise', async () => {
+  it('reports that there is nothing to summarise', async () => {
     await talk(1);
     await session.record({ type: 'usage', model: 'x', usage: { inputTokens: 990, outputTokens: 10, cost: null } });
     const told: number[] = [];
@@ -355,7 +355,7 @@ describe('a turn whose context is over its share of the window', () => {
     expect(told).toEqual([0]);
   });
 
-  it('is cancelled where that is wished while the summary arrives', async () => {
+  it('can be cancelled while the summary arrives', async () => {
     await talk(4);
     await session.record({ type: 'usage', model: 'x', usage: { inputTokens: 990, outputTokens: 10, cost: null } });
     const cancel = new AbortController();
@@ -373,7 +373,7 @@ async function message(one: Message): Promise<void> {
   await session.record({ type: 'message', message: one });
 }
 
-/** Prompts and replies, each named: u1, a1, u2, … */
+/** Records prompts and replies, each named: u1, a1, u2, … */
 async function talk(count: number, prefix = ''): Promise<void> {
   for (let at = 1; at <= count; at++) {
     await message({ role: 'user', content: `${prefix}u${at}` });
@@ -393,7 +393,7 @@ function resultOf(toolCallId: string, value = 'ok'): Message {
 
 type Asked = ChatModel & { asked: (readonly Message[])[] };
 
-/** A model that always says the same. */
+/** Returns a model that always sends the same reply. */
 function summing(summary: string, onFinish: () => void = () => undefined): Asked {
   const asked: (readonly Message[])[] = [];
   return {
@@ -412,7 +412,7 @@ function summing(summary: string, onFinish: () => void = () => undefined): Asked
   };
 }
 
-/** A model that learns only when it is asked to how long a context may be. */
+/** Returns a model that learns its context window only when asked to prepare. */
 function findingOut(contextWindow: number): Asked {
   return {
     ...summing('s'),
@@ -426,7 +426,10 @@ function failing(error: CofferError, said = ''): Asked {
   return answering([said === '' ? [] : [{ type: 'text', text: said }]], 128_000, [error]);
 }
 
-/** A model that gives one reply after another; those that have an error fail with it at their end. */
+/**
+ * Returns a model that sends one reply after another; those with an error fail with it at their
+ * end.
+ */
 function answering(
   replies: readonly (readonly ReplyPart[])[],
   contextWindow: number,

@@ -21,14 +21,14 @@ const result = (toolCallId: string, value: string = `result of ${toolCallId}`): 
 });
 
 describe('contextOf', () => {
-  it('sends a conversation as it is, the results of one reply together', () => {
+  it('sends a conversation unchanged, with the results of one reply in one message', () => {
     const messages = [user('go'), calling('a', 'b'), result('a'), result('b'), said('done')];
     const sent = contextOf(of(messages));
     expect(shape(sent)).toEqual(['user', 'calls 1,2', 'results 1,2', 'assistant']);
     expect(JSON.stringify(sent[2])).toMatch(/result of a.*result of b/);
   });
 
-  it('gives a call that a crash left without its result one that says so, and the record stays as it is', () => {
+  it('adds a result to a call that a crash left without one, and leaves the record unchanged', () => {
     const messages = [user('go'), calling('a', 'b'), result('a'), user('go on')];
     const before = structuredClone(messages);
     const sent = contextOf(of(messages));
@@ -37,11 +37,11 @@ describe('contextOf', () => {
     expect(messages).toEqual(before);
   });
 
-  it('leaves out a result whose call is not there', () => {
+  it('omits a result without its call', () => {
     expect(shape(contextOf(of([user('go'), result('x'), said('done')])))).toEqual(['user', 'assistant']);
   });
 
-  it('puts the summary in place of what a compaction replaced, behind the messages of the system', () => {
+  it('sends the summary in place of the messages it replaced, after the system messages', () => {
     const messages: Message[] = [{ role: 'system', content: 'be brief' }, user('old'), said('old too'), user('new')];
     const sent = contextOf({ ...of(messages), compaction: { summary: 'all of the old', through: 3 } });
     expect(shape(sent)).toEqual(['system', 'user']);
@@ -49,7 +49,7 @@ describe('contextOf', () => {
     expect(sent[1]?.content).toBe('new');
   });
 
-  it('keeps calls and results together under maxMessages, and begins with the words of the user', () => {
+  it('keeps calls and results together under maxMessages, and begins with the prompt', () => {
     const messages = [user('old'), said('x'), user('go'), calling('a'), result('a'), calling('b'), result('b')];
     expect(shape(contextOf(of(messages), { maxMessages: 5 }))).toEqual([
       'user',
@@ -63,18 +63,18 @@ describe('contextOf', () => {
     }
   });
 
-  it('leaves out a message of nothing but reasoning', () => {
+  it('omits a message that contains only reasoning', () => {
     expect(contextOf(of([user('go'), thinking('hm'), user('again')]))).toEqual([user('go\n\nagain')]);
   });
 
-  it('begins with the user, and joins two in a row, whether tools are offered or not', () => {
+  it('begins with the user and joins two user messages in a row, with or without tools', () => {
     for (const tools of [true, false]) {
       const sent = contextOf(of([said('before'), user('one'), user('two')]), { tools });
       expect(sent).toEqual([user('one\n\ntwo')]);
     }
   });
 
-  it('makes of any record what every server takes', async () => {
+  it('builds a context that every server accepts from any record', async () => {
     const id = fc.constantFrom('a', 'b', 'weird id:0', '', 'x'.repeat(64));
     const message = fc.oneof(
       fc.constant(user('u')),
@@ -111,7 +111,7 @@ describe('contextOf', () => {
     );
   });
 
-  it('gives names that every server takes to tools of a broken call, and an object to its input', () => {
+  it('replaces the tool name and input of a broken call with ones that every server accepts', () => {
     const part = {
       type: 'tool-call' as const,
       toolCallId: 'a',
@@ -123,7 +123,7 @@ describe('contextOf', () => {
     expect(sent?.content).toEqual([{ ...part, ...named, input: {} }]);
   });
 
-  it('joins prompts that were not answered, files and all, and replies beside each other', () => {
+  it('joins unanswered prompts, including files, and adjacent replies', () => {
     const file = { type: 'file' as const, mediaType: 'application/pdf', data: 'JVBERi0xLjc=' };
     const messages = [user('one'), user('two'), { role: 'user', content: [file] } as Message, said('a'), said('b')];
     expect(contextOf(of(messages))).toEqual([
@@ -132,7 +132,7 @@ describe('contextOf', () => {
     ]);
   });
 
-  it('leaves out what is blank, and the record keeps it', () => {
+  it('omits blank messages, which the record keeps', () => {
     const blank: Message = {
       role: 'assistant',
       content: [{ type: 'text', text: ' \n ' }, ...(calling('a').content as [])],
@@ -144,7 +144,7 @@ describe('contextOf', () => {
     expect(messages).toEqual(before);
   });
 
-  it('sends reasoning, and what a provider needs back, to the model that wrote them only', () => {
+  it('sends reasoning and provider options only to the model that wrote them', () => {
     const signed = { anthropic: { signature: 'abc' } };
     const [call] = calling('a').content as [Part & { type: 'tool-call' }];
     const own: Message = {
@@ -182,25 +182,25 @@ describe('contextOf', () => {
       ['image/png', `data:image/png;base64,${PNG}`],
       ['image/jpeg', PNG],
       ['application/octet-stream', PNG],
-    ])('sends an image called %s by the type of its bytes', (mediaType, data) => {
+    ])('detects the type of an image declared as %s from its bytes', (mediaType, data) => {
       expect(sent({ mediaType, data })).toEqual({ type: 'file', mediaType: 'image/png', data: PNG });
     });
 
     it.each([
-      [{ data: 'eA==' }, 'image/png, left out: it is not a PNG, JPEG, GIF or WebP image'],
-      [{ data: '', filename: 'a.png' }, 'a.png, left out: it is empty'],
-      [{ data: 'no base64!' }, 'image/png, left out: it is not base64'],
-      [{ data: 'https://example.com/a.png' }, 'image/png, left out: it is only a URL'],
-      [{ mediaType: 'application/pdf', data: 'eA==' }, 'application/pdf, left out: it is not a PDF'],
+      [{ data: 'eA==' }, 'image/png, omitted: it is not a PNG, JPEG, GIF or WebP image'],
+      [{ data: '', filename: 'a.png' }, 'a.png, omitted: it is empty'],
+      [{ data: 'no base64!' }, 'image/png, omitted: it is not base64'],
+      [{ data: 'https://example.com/a.png' }, 'image/png, omitted: it is only a URL'],
+      [{ mediaType: 'application/pdf', data: 'eA==' }, 'application/pdf, omitted: it is not a PDF'],
       [
         { mediaType: 'application/zip', data: 'AAAA' },
-        'application/zip, left out: it is neither text nor an image or PDF',
+        'application/zip, omitted: it is neither text nor an image or PDF',
       ],
-    ])('tells of one that is broken in words: %j', (file, words) => {
+    ])('sends a note in place of a broken file: %j', (file, words) => {
       expect(sent(file)).toEqual({ type: 'text', text: `[file ${words}]` });
     });
 
-    it('sends a text file as text, and tells a model that takes no files their names', () => {
+    it('sends a text file as text, and only the names of files the model does not support', () => {
       const data = Buffer.from('a,b\n').toString('base64');
       expect(sent({ mediaType: 'text/csv', filename: 't.csv', data })).toEqual({
         type: 'text',
@@ -220,16 +220,16 @@ describe('contextOf', () => {
     });
   });
 
-  it('shortens what a tool gave, for the model alone', () => {
+  it('shortens the output of a tool, only for the model', () => {
     const whole = `first ${'x'.repeat(300_000)} last`;
     const messages = [user('go'), calling('a'), result('a', whole)];
     const sent = JSON.stringify(contextOf(of(messages)));
     expect(Buffer.byteLength(sent)).toBeLessThan(263_000);
-    expect(sent).toMatch(/first x+.*left out.*x+ last/);
+    expect(sent).toMatch(/first x+.*omitted.*x+ last/);
     expect(JSON.stringify(messages)).toContain(whole);
   });
 
-  it('tells calls and results as text where no tools are offered', () => {
+  it('sends calls and results as text if no tools are offered', () => {
     const messages = [user('go'), calling('a'), result('a'), said('done')];
     expect(contextOf(of(messages), { tools: false })).toEqual([
       user('go'),
@@ -241,7 +241,7 @@ describe('contextOf', () => {
 });
 
 describe('tokensOf', () => {
-  it('counts what came after the last reply on top of what the model counted', () => {
+  it('adds an estimate of newer messages to the reported count', () => {
     const messages = [user('go'), said('done')];
     expect(tokensOf({ ...of(messages), contextTokens: 1000 })).toBe(1000);
     const more = tokensOf({ ...of([...messages, user('x'.repeat(4000))]), contextTokens: 1000 });
@@ -249,13 +249,13 @@ describe('tokensOf', () => {
     expect(more).toBeLessThan(2100);
   });
 
-  it('is an estimate where the model counted what no request can have', () => {
+  it('is an estimate if the reported count is impossible', () => {
     for (const contextTokens of [2 ** 41, Number.MAX_SAFE_INTEGER, 2 * Number.MAX_SAFE_INTEGER]) {
       expect(tokensOf({ ...of([user('hello')]), contextTokens })).toBe(tokensOf(of([user('hello')])));
     }
   });
 
-  it('is an estimate of what would be sent where nothing was counted', () => {
+  it('is an estimate of the next request if no count was reported', () => {
     const messages = [user('x'.repeat(40_000)), said('y'), user('go')];
     expect(tokensOf(of(messages))).toBeGreaterThan(10_000);
     expect(tokensOf({ ...of(messages), compaction: { summary: 's', through: 2 } })).toBeLessThan(100);
@@ -295,7 +295,7 @@ function idsIn(message: Message | undefined): string[] {
   return (content as { toolCallId?: string }[]).flatMap(({ toolCallId }) => toolCallId ?? []);
 }
 
-describe('what comes before the conversation', () => {
+describe('the instructions before the conversation', () => {
   const conversation = {
     ...emptyState,
     messages: [{ role: 'user', content: 'hello' } as const],
@@ -303,7 +303,7 @@ describe('what comes before the conversation', () => {
     messageModels: [undefined],
   };
 
-  it('is told in one system message, in the order in which it was given, and nothing that is empty', () => {
+  it('are sent in one system message, in order, without empty ones', () => {
     const instructions = [
       { source: 'agents', text: 'use tabs' },
       { source: 'system', text: 'be brief' },
@@ -322,7 +322,7 @@ describe('the size of a file in tokens', () => {
   const of = (mediaType: string, bytes: number): number =>
     estimate([{ role: 'user', content: [{ type: 'file', mediaType, data: Buffer.alloc(bytes).toString('base64') }] }]);
 
-  it('is that of an image whatever its bytes, and grows with a PDF or a text', () => {
+  it('is constant for an image and grows with a PDF or a text', () => {
     expect(of('image/png', 5_000_000)).toBe(of('image/png', 100));
     expect(of('image/png', 100)).toBeGreaterThan(1000);
     expect(of('application/pdf', 5_000_000)).toBe(100_004);

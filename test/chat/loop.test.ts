@@ -20,7 +20,7 @@ function open(model: string, base: 'openai' | 'held' = 'openai'): Promise<ChatMo
 }
 
 describe('turn', () => {
-  it('records what the user says as a step, then the reply with its usage as another', async () => {
+  it('records the prompt as a step, then the reply with its usage as another', async () => {
     const session = new Recorder();
     const heard: string[] = [];
     const events = { onText: (delta: string) => heard.push(delta) };
@@ -38,7 +38,7 @@ describe('turn', () => {
     expect(session.draft).toBeUndefined();
   });
 
-  it('asks the model only when the step of the user has been recorded', async () => {
+  it('asks the model only after the prompt has been recorded', async () => {
     const session = new Recorder();
     const before = server.requests.length;
     const recorded = Promise.withResolvers<void>();
@@ -55,7 +55,7 @@ describe('turn', () => {
     expect(server.requests.length).toBe(before + 1);
   });
 
-  it('gives the model the conversation, and goes on with it', async () => {
+  it('sends the model the whole conversation on each turn', async () => {
     const session = new Recorder();
     const echo = await openModel('demo/echo', { providers: {}, env: {} });
     await turn(session, echo, 'one', silent, idle());
@@ -71,7 +71,7 @@ describe('turn', () => {
     expect(session.state.messageCount).toBe(4);
   });
 
-  it('keeps what is blank of a reply', async () => {
+  it('keeps the blank parts of a reply', async () => {
     const blank = { type: 'text', text: ' \n' } as const;
     const call = { type: 'tool-call', toolCallId: 'a', toolName: 'read', input: {} } as const;
     const finish = (reason: string): ReplyPart => ({
@@ -119,25 +119,28 @@ describe('turn', () => {
     });
   });
 
-  it.each(['half', 'cut', 'erring'])('keeps the part of a reply that breaks half-way (`%s`), marked', async (model) => {
-    const session = new Recorder();
-    const result = await turn(session, await open(model, 'held'), 'hello', silent, idle());
-    expect(result).toMatchObject({ outcome: 'failed', text: 'part 1 part 2 ' });
-    const { code, message } = result.error ?? {};
-    expect(session.steps[1]).toEqual([
-      {
-        type: 'message',
-        message: { role: 'assistant', content: 'part 1 part 2 ' },
-        model: `mock/${model}`,
-        partial: true,
-      },
-      { type: 'error', code, message },
-    ]);
-    expect(session.steps.length).toBe(2);
-    expect(session.draft).toBeUndefined();
-  });
+  it.each(['half', 'cut', 'erring'])(
+    'records the part of a reply that breaks off (`%s`), marked partial',
+    async (model) => {
+      const session = new Recorder();
+      const result = await turn(session, await open(model, 'held'), 'hello', silent, idle());
+      expect(result).toMatchObject({ outcome: 'failed', text: 'part 1 part 2 ' });
+      const { code, message } = result.error ?? {};
+      expect(session.steps[1]).toEqual([
+        {
+          type: 'message',
+          message: { role: 'assistant', content: 'part 1 part 2 ' },
+          model: `mock/${model}`,
+          partial: true,
+        },
+        { type: 'error', code, message },
+      ]);
+      expect(session.steps.length).toBe(2);
+      expect(session.draft).toBeUndefined();
+    },
+  );
 
-  it('keeps the part of a reply that is cancelled, marked, without an error', async () => {
+  it('records the part of a cancelled reply, marked partial, without an error', async () => {
     const session = new Recorder();
     const cancel = new AbortController();
     const events = {
@@ -160,7 +163,7 @@ describe('turn', () => {
     expect(session.draft).toBeUndefined();
   });
 
-  it('records no message where nothing arrived, but the error', async () => {
+  it('records the error but no message if nothing arrived', async () => {
     const session = new Recorder();
     const result = await turn(session, await open('limited'), 'hello', silent, idle());
     expect(result).toMatchObject({ outcome: 'failed', text: '', error: { code: 'MODEL_LIMITED' } });
@@ -177,7 +180,7 @@ describe('turn', () => {
     expect(session.steps).toEqual([[user('hello')]]);
   });
 
-  it('fails where the reply is empty, and records what it used', async () => {
+  it('fails if the reply is empty, and records its usage', async () => {
     const session = new Recorder();
     const result = await turn(session, await open('mute'), 'hello', silent, idle());
     expect(result).toMatchObject({ outcome: 'failed', text: '', error: { code: 'MODEL_FAILED' } });
@@ -185,7 +188,7 @@ describe('turn', () => {
     expect(session.state.messageCount).toBe(1);
   });
 
-  it('goes on after a failure, the unanswered message with it', async () => {
+  it('sends the unanswered prompt again after a failure', async () => {
     const session = new Recorder();
     await turn(session, await open('failing'), 'one', silent, idle());
     const model = scripted([{ type: 'text', text: 'yes' }]);
@@ -193,7 +196,7 @@ describe('turn', () => {
     expect(model.asked[0]).toEqual([{ role: 'user', content: 'one\n\ntwo' }]);
   });
 
-  it('throws on what its listener throws, the part kept', async () => {
+  it('rethrows an error of its listener and records the part', async () => {
     const session = new Recorder();
     const fault = new TypeError('the terminal is gone');
     const events = {
@@ -223,7 +226,7 @@ describe('maxMessages', () => {
     [4, ['be brief', 'u2', 'a2', 'u3']],
     [99, ['be brief', 'u1', 'a1', 'u2', 'a2', 'u3']],
     [undefined, ['be brief', 'u1', 'a1', 'u2', 'a2', 'u3']],
-  ])('%s sends from a message of the user on', async (maxMessages, sent) => {
+  ])('%s sends messages starting with one of the user', async (maxMessages, sent) => {
     const session = new Recorder();
     await session.record(...history.map((message): NewEvent => ({ type: 'message', message })));
     const model = scripted([{ type: 'text', text: 'a3' }]);
@@ -243,7 +246,7 @@ describe('maxMessages', () => {
 });
 
 describe('the draft of a reply', () => {
-  it('is what has arrived, marked partial, before anybody is told', async () => {
+  it('is the text so far, marked partial, before the listener is called', async () => {
     const session = new Recorder();
     const drafts: unknown[] = [];
     const events = {
@@ -271,7 +274,7 @@ describe('the draft of a reply', () => {
     expect((await result).outcome).toBe('completed');
   });
 
-  it('is saved once an interval however much arrives, never where nothing is new, and not after the end', async () => {
+  it('is saved once per interval, only if something is new, and not after the end', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'] });
     try {
       const { saves, left } = await stream({ saveInterval: 1000 }, async (arrive, pass) => {
@@ -300,7 +303,10 @@ describe('the draft of a reply', () => {
   });
 });
 
-/** Takes a turn whose parts and clock are `script`'s; gives how often its draft was saved and the timers left. */
+/**
+ * Takes a turn with a scripted model and clock; returns how often its draft was saved and the
+ * timers left.
+ */
 async function stream(
   options: TurnOptions,
   script: (arrive: () => Promise<void>, pass: (ms: number) => Promise<void>) => Promise<void>,
@@ -332,7 +338,7 @@ async function stream(
   return { saves: session.savedDrafts.length, left: vi.getTimerCount(), result: settled };
 }
 
-/** A model that says its parts at once, and keeps what it was asked. */
+/** Returns a model that sends its parts at once and keeps what it was asked. */
 function scripted(parts: readonly ReplyPart[]): ReturnType<typeof scriptedModel> {
   return scriptedModel(() => parts);
 }

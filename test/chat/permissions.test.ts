@@ -11,7 +11,7 @@ import {
 } from '../../src/chat/permissions.ts';
 import { requireUnix } from '../support/keychain.ts';
 
-beforeEach(requireUnix); // its paths are
+beforeEach(requireUnix); // the paths are those of Unix
 
 const none: PermissionSettings = { allow: [], deny: [] };
 
@@ -24,7 +24,7 @@ describe('parseRule', () => {
     ['write:/', { kind: 'write', scope: '/' }],
     ['command:echo a: b', { kind: 'command', scope: 'echo a: b' }],
     ['command: two\nlines ', { kind: 'command', scope: ' two\nlines ' }],
-  ])('takes %j apart', (text, rule) => {
+  ])('parses %j', (text, rule) => {
     expect(parseRule(text)).toEqual(rule);
   });
 
@@ -40,11 +40,11 @@ describe('parseRule', () => {
     ' read',
     'read:/a\0b',
     'x:/y',
-  ])('takes %j for none', (text) => {
+  ])('rejects %j', (text) => {
     expect(parseRule(text)).toBeUndefined();
   });
 
-  it('reads what is written of a rule as the same rule', () => {
+  it('parses a formatted rule to the same rule', () => {
     const path = fc.array(fc.stringMatching(/^[^/\0]+$/), { maxLength: 4 }).map((names) => `/${names.join('/')}`);
     const line = fc.string({ minLength: 1 }).filter((text) => !text.includes('\0'));
     const text = fc.oneof(
@@ -69,7 +69,7 @@ describe('isWithin', () => {
     ['/a', '/ab', false],
     ['/a/b', '/a', false],
     ['/', '/a', true],
-  ])('%s has %s in it: %s', (directory, path, within) => {
+  ])('%s contains %s: %s', (directory, path, within) => {
     expect(isWithin(directory, path)).toBe(within);
   });
 });
@@ -84,31 +84,31 @@ type Case = readonly [
 ];
 
 const cases: readonly Case[] = [
-  ['nothing is said of it', 'read', {}, none, 'ask'],
-  ['reading inside is allowed from the start', 'read', {}, defaultPermissions, 'allow'],
+  ['no rule applies', 'read', {}, none, 'ask'],
+  ['reading inside is allowed by default', 'read', {}, defaultPermissions, 'allow'],
   ['reading outside is not', 'read:/etc', {}, defaultPermissions, 'ask'],
   ['writing is not', 'write', {}, defaultPermissions, 'ask'],
   ['a command is not', 'command:ls', {}, defaultPermissions, 'ask'],
   ['a directory and below are allowed', 'read:/etc/ssl', {}, { allow: ['read:/etc'], deny: [] }, 'allow'],
-  ['a directory beside it is not', 'read:/etcetera', {}, { allow: ['read:/etc'], deny: [] }, 'ask'],
+  ['a directory with the same prefix is not', 'read:/etcetera', {}, { allow: ['read:/etc'], deny: [] }, 'ask'],
   ['the directory above is not', 'read:/', {}, { allow: ['read:/etc'], deny: [] }, 'ask'],
   ['another kind is not', 'write:/etc', {}, { allow: ['read:/etc'], deny: [] }, 'ask'],
   ['every command is allowed', 'command:ls', {}, { allow: ['command'], deny: [] }, 'allow'],
   ['one command is allowed', 'command:ls', {}, { allow: ['command:ls'], deny: [] }, 'allow'],
   ['another command is not', 'command:ls -l', {}, { allow: ['command:ls'], deny: [] }, 'ask'],
-  ['commands do not bring the network', 'network:curl x', {}, { allow: ['command'], deny: [] }, 'ask'],
+  ['allowing commands does not allow the network', 'network:curl x', {}, { allow: ['command'], deny: [] }, 'ask'],
   ['the network is allowed', 'network:curl x', {}, { allow: ['network'], deny: [] }, 'allow'],
   ['a denied command has no network', 'network:curl x', {}, { allow: ['network'], deny: ['command:curl x'] }, 'deny'],
-  ['denied and allowed alike', 'read', {}, { allow: ['read'], deny: ['read'] }, 'deny'],
-  ['the more specific is allowed', 'read:/a/b', {}, { allow: ['read:/a/b'], deny: ['read:/a'] }, 'allow'],
-  ['the more specific is denied', 'read:/a/b', {}, { allow: ['read:/a'], deny: ['read:/a/b'] }, 'deny'],
-  ['reading denied is denied everywhere', 'read:/etc', {}, { allow: [], deny: ['read'] }, 'deny'],
-  ['but where it is allowed', 'read:/etc', {}, { allow: ['read:/etc'], deny: ['read'] }, 'allow'],
-  ['the session comes first', 'write', { write: 'allow' }, { allow: [], deny: [] }, 'allow'],
-  ['but not before a denial for good', 'write', { write: 'allow' }, { allow: [], deny: ['write'] }, 'deny'],
-  ['nor may it be more specific', 'write:/a', { 'write:/a': 'allow' }, { allow: [], deny: ['write'] }, 'deny'],
+  ['a denial wins over an equal allowance', 'read', {}, { allow: ['read'], deny: ['read'] }, 'deny'],
+  ['the more specific rule allows', 'read:/a/b', {}, { allow: ['read:/a/b'], deny: ['read:/a'] }, 'allow'],
+  ['the more specific rule denies', 'read:/a/b', {}, { allow: ['read:/a'], deny: ['read:/a/b'] }, 'deny'],
+  ['denying reading denies it everywhere', 'read:/etc', {}, { allow: [], deny: ['read'] }, 'deny'],
+  ['except in a directory where it is allowed', 'read:/etc', {}, { allow: ['read:/etc'], deny: ['read'] }, 'allow'],
+  ['the session takes precedence', 'write', { write: 'allow' }, { allow: [], deny: [] }, 'allow'],
+  ['but not over a denial in the settings', 'write', { write: 'allow' }, { allow: [], deny: ['write'] }, 'deny'],
+  ['not even with a more specific rule', 'write:/a', { 'write:/a': 'allow' }, { allow: [], deny: ['write'] }, 'deny'],
   ['the session denies', 'read', { read: 'deny' }, defaultPermissions, 'deny'],
-  ['a denial in the session', 'read', { 'read:/a': 'deny' }, defaultPermissions, 'allow', '/b'],
+  ['a denial in the session for another path', 'read', { 'read:/a': 'deny' }, defaultPermissions, 'allow', '/b'],
   [
     'a scope inside the working directory',
     'read',
@@ -117,10 +117,10 @@ const cases: readonly Case[] = [
     'deny',
     '/w/keys/a',
   ],
-  ['a scope beside it', 'read', {}, { allow: ['read'], deny: ['read:/w/keys'] }, 'allow', '/w/keys2'],
+  ['a scope with the same prefix', 'read', {}, { allow: ['read'], deny: ['read:/w/keys'] }, 'allow', '/w/keys2'],
   ['one file of a directory', 'read:/w', {}, { allow: ['read:/w/a'], deny: [] }, 'allow', '/w/a'],
-  ['another file of it', 'read:/w', {}, { allow: ['read:/w/a'], deny: [] }, 'ask', '/w/b'],
-  ['what is no rule says nothing', 'read', { whatever: 'deny' }, { allow: ['read'], deny: ['reed'] }, 'allow'],
+  ['another file of the directory', 'read:/w', {}, { allow: ['read:/w/a'], deny: [] }, 'ask', '/w/b'],
+  ['invalid rules are ignored', 'read', { whatever: 'deny' }, { allow: ['read'], deny: ['reed'] }, 'allow'],
 ];
 
 describe('decide', () => {
@@ -128,7 +128,7 @@ describe('decide', () => {
     expect(decide(asked, session, settings, path)).toBe(decision);
   });
 
-  it('gives the same whatever order the rules come in', () => {
+  it('does not depend on the order of the rules', () => {
     const rule = fc.constantFrom(
       'read',
       'read:/a',
@@ -150,7 +150,7 @@ describe('decide', () => {
     );
   });
 
-  it('takes what is no rule for a mistake', () => {
+  it('throws for an invalid rule', () => {
     expect(() => decide('anything', {}, none)).toThrow(TypeError);
   });
 });

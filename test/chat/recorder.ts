@@ -3,7 +3,7 @@ import type { TurnSession } from '../../src/chat/loop.ts';
 import type { NewEvent } from '../../src/session/event/event.ts';
 import { emptyState, fold, type State } from '../../src/session/state.ts';
 
-/** A session that keeps its steps for a test to read, and saves nothing. */
+/** A session that keeps its steps for a test to inspect, and saves nothing. */
 export class Recorder implements TurnSession {
   readonly steps: NewEvent[][] = [];
   readonly savedDrafts: NewEvent[] = [];
@@ -25,7 +25,7 @@ export class Recorder implements TurnSession {
     this.#saves.emit('draft');
   }
 
-  /** Resolves when drafts have been saved `count` times in all. */
+  /** Resolves once `count` drafts have been saved in total. */
   async draftsSaved(count: number): Promise<void> {
     while (this.savedDrafts.length < count) await once(this.#saves, 'draft');
   }

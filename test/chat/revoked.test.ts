@@ -10,19 +10,24 @@ import type { Session } from '../../src/session/session.ts';
 import type { Sessions } from '../../src/session/sessions.ts';
 import { begin, type Home, home, reply, temporaryFolder, user } from '../support/vault.ts';
 
-/** A conversation that was allowed any command and reading `/etc`, and was forbidden to write, before its first prompt; all with its files. */
+/**
+ * A conversation that was allowed any command and reading `/etc`, and forbidden to write, before
+ * its first prompt, with its files.
+ */
 interface Story {
   readonly at: Home;
   readonly sessions: Sessions;
   readonly session: Session;
-  /** Takes back what was allowed. */
+  /** Revokes what was allowed. */
   revoke(): Promise<void>;
 }
 
 const HERE = '/work/project';
 const COMMAND = { rule: 'command:make', sandboxed: true };
 
-/** What may be done: by a sandboxed command, by one that is not, by reading in /etc, and by writing. */
+/**
+ * Returns the decisions for a sandboxed command, an unsandboxed one, reading in /etc, and writing.
+ */
 async function decisions(session: Pick<Session, 'state'>, directory: string = HERE): Promise<string[]> {
   const rules = await rulesNow(session.state.permissions, { allow: [], deny: [] }, { directory, sandbox: 'auto' });
   return [
@@ -63,7 +68,7 @@ async function imported({ sessions, session }: Story): Promise<Session> {
   return sessions.resume(await sessions.find((await sessions.import(text, 'x')).id));
 }
 
-/** The session as it comes back of a file whose last frame, the one with the revocation, is damaged. */
+/** Salvages the session from a file whose last frame, with the revocation, is damaged. */
 async function salvaged({ at, sessions, session }: Story): Promise<Session> {
   await session.append(user('x'.repeat(40_000)));
   const before = readFileSync(at.path(session.fileId!)).length;
@@ -76,7 +81,10 @@ async function salvaged({ at, sessions, session }: Story): Promise<Session> {
   return sessions.resume(await sessions.find((await sessions.salvage(path)).id));
 }
 
-/** The session as it comes back of a file that lost its beginning, and with it where a grant from before directories were recorded holds. */
+/**
+ * Salvages a session from a file that lost its beginning, and so the directory of a grant from
+ * before directories were recorded.
+ */
 async function salvagedWithoutBeginning({ at, sessions }: Story): Promise<Session> {
   const session = begin(sessions);
   for (let count = 0; count < 3; count++) await session.append(user(randomBytes(400_000).toString('hex')));
@@ -99,7 +107,7 @@ async function snapshotted({ sessions, session }: Story): Promise<() => Promise<
 
 const OLDER = { acceptOlder: true };
 
-/** The session was put back as it was before its grants were revoked. */
+/** Restores the session to its state before its grants were revoked. */
 function putBack(happen: (story: Story, row: Row) => Promise<Session>): (story: Story) => Promise<Session> {
   return async (story) => {
     const path = story.at.path(story.session.fileId!);
@@ -117,20 +125,20 @@ const table: [string, (story: Story) => Promise<Pick<Session, 'state'>>, string[
   ['the same, forked', async ({ sessions, session }) => sessions.fork(await sessions.find(session.uuid)), GRANTED],
   ['a session whose grants were revoked', revoked(async ({ session }) => session), REVOKED],
   ['the same, resumed', revoked(resumed), REVOKED],
-  ['a fork of all of it', revoked(forked), REVOKED],
+  ['a fork of the whole session', revoked(forked), REVOKED],
   ['a fork after a prompt before the revocation', revoked((story) => forked(story, 1)), REVOKED],
-  ['what coffer fork and /fork make of all of it', revoked(planned), REVOKED],
-  ['what they make after a prompt before the revocation', revoked((story) => planned(story, 1)), REVOKED],
+  ['a fork of the whole session by coffer fork or /fork', revoked(planned), REVOKED],
+  ['their fork after a prompt before the revocation', revoked((story) => planned(story, 1)), REVOKED],
   ['a fork after a prompt before a denial', denied((story) => forked(story, 1)), DENIED],
-  ['what coffer fork and /fork make after a prompt before a denial', denied((story) => planned(story, 1)), DENIED],
+  ['their fork after a prompt before a denial', denied((story) => planned(story, 1)), DENIED],
   ['a rewind to before the revocation', revoked(rewound), REVOKED],
   ['a rewind to before a denial', denied(rewound), DENIED],
   ['a fork of an import', async (story) => forked({ ...story, session: await imported(story) }, 1), REVOKED],
   ['an import', imported, REVOKED],
-  ['what is salvaged of a file that lost the revocation', salvaged, REVOKED],
-  ['what is salvaged of a file that lost its beginning', salvagedWithoutBeginning, REVOKED],
+  ['a session salvaged from a file that lost the revocation', salvaged, REVOKED],
+  ['a session salvaged from a file that lost its beginning', salvagedWithoutBeginning, REVOKED],
   [
-    'a snapshot of before the revocation',
+    'a snapshot from before the revocation',
     async (story) => {
       const resume = await snapshotted(story);
       await story.revoke();
@@ -140,7 +148,7 @@ const table: [string, (story: Story) => Promise<Pick<Session, 'state'>>, string[
   ],
   ['a snapshot, while nothing is revoked', async (story) => (await snapshotted(story))(), GRANTED],
   [
-    'a snapshot whose session is gone',
+    'a snapshot whose session was deleted',
     async (story) => {
       const resume = await snapshotted(story);
       await story.session.close();
@@ -150,7 +158,7 @@ const table: [string, (story: Story) => Promise<Pick<Session, 'state'>>, string[
     REVOKED,
   ],
   [
-    'a snapshot whose session is damaged where a list does not look',
+    'a snapshot whose session is damaged in a part that a list does not read',
     async (story) => {
       const { at, session } = story;
       await session.append(user(randomBytes(60_000).toString('hex')));
@@ -164,7 +172,7 @@ const table: [string, (story: Story) => Promise<Pick<Session, 'state'>>, string[
     REVOKED,
   ],
   [
-    'a snapshot whose session was put back as it was before the revocation',
+    'a snapshot whose session was rolled back to before the revocation',
     async (story) => {
       const { at, session } = story;
       const resume = await snapshotted(story);
@@ -176,12 +184,8 @@ const table: [string, (story: Story) => Promise<Pick<Session, 'state'>>, string[
     },
     REVOKED,
   ],
-  [
-    'an older copy that was put back, and accepted',
-    putBack((story, row) => story.sessions.resume(row, OLDER)),
-    REVOKED,
-  ],
-  ['a fork of it', putBack((story, row) => story.sessions.fork(row, OLDER)), REVOKED],
+  ['an older copy that was restored and accepted', putBack((story, row) => story.sessions.resume(row, OLDER)), REVOKED],
+  ['a fork of that copy', putBack((story, row) => story.sessions.fork(row, OLDER)), REVOKED],
   ['/new', async ({ sessions }) => begin(sessions), ['ask', 'ask', 'ask', 'ask']],
   [
     '/reset',
@@ -202,14 +206,14 @@ const table: [string, (story: Story) => Promise<Pick<Session, 'state'>>, string[
 ];
 
 it.each(table)('%s', async (_, happen, expected) => {
-  const told = await story();
-  const session = await happen(told);
+  const given = await story();
+  const session = await happen(given);
   expect(await decisions(session)).toEqual(expected);
   const elsewhere = expected.map((decision) => (decision === 'allow' ? 'ask' : decision));
   expect(await decisions(session, '/work/other')).toEqual(elsewhere);
 });
 
-it('a grant from before directories were recorded holds where its session was begun', async () => {
+it('applies a grant from before directories were recorded in the directory where its session began', async () => {
   await using sessions = await home().open();
   const session = begin(sessions);
   await session.append({ type: 'permission', rule: 'command', decision: 'allow' });
@@ -217,7 +221,7 @@ it('a grant from before directories were recorded holds where its session was be
   expect((await decisions(session, '/work/other'))[0]).toBe('ask');
 });
 
-it('a directory is the same by whatever link it is named, and not by one that was put in its place', async () => {
+it('recognises a directory by any link to it, but not a link put in its place', async () => {
   const folder = temporaryFolder();
   mkdirSync(join(folder, 'a'));
   copyFileSync('/dev/null', join(folder, 'a', 'x'));
@@ -247,7 +251,7 @@ it.each([
   },
 );
 
-it('what was granted for a command without a sandbox holds with one too, and the other way round it does not', async () => {
+it('applies a grant without a sandbox to a sandboxed command, but not the other way round', async () => {
   await using sessions = await home().open();
   const session = begin(sessions);
   await session.append({ type: 'permission', rule: 'command', decision: 'allow', directory: HERE, unsandboxed: true });
@@ -257,9 +261,9 @@ it('what was granted for a command without a sandbox holds with one too, and the
 function revoked(
   then: (story: Story) => Promise<Pick<Session, 'state'>>,
 ): (story: Story) => Promise<Pick<Session, 'state'>> {
-  return async (told) => {
-    await told.revoke();
-    return then(told);
+  return async (given) => {
+    await given.revoke();
+    return then(given);
   };
 }
 
@@ -273,14 +277,14 @@ async function forked({ sessions, session }: Story, prompts?: number): Promise<S
   return sessions.fork(await sessions.find(session.uuid), { prompts });
 }
 
-/** The session was forbidden any command after its last prompt, and its grant to read in /etc was revoked. */
+/** Forbids the session any command after its last prompt, and revokes its grant to read in /etc. */
 function denied(
   then: (story: Story) => Promise<Pick<Session, 'state'>>,
 ): (story: Story) => Promise<Pick<Session, 'state'>> {
-  return async (told) => {
-    await told.revoke();
-    await told.session.append({ type: 'permission', rule: 'command', decision: 'deny', directory: HERE });
-    return then(told);
+  return async (given) => {
+    await given.revoke();
+    await given.session.append({ type: 'permission', rule: 'command', decision: 'deny', directory: HERE });
+    return then(given);
   };
 }
 

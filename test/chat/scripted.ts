@@ -1,7 +1,10 @@
 import type { ChatModel, ReplyPart } from '../../src/chat/models/models.ts';
 import type { Message } from '../../src/session/event/event.ts';
 
-/** A model that says what `replyTo` gives for each request, counted from 0, at once, and keeps what it was asked. */
+/**
+ * Returns a model whose reply to each request, counted from 0, is `replyTo`'s; it keeps the
+ * requests.
+ */
 export function scriptedModel(
   replyTo: (request: number) => readonly ReplyPart[],
 ): ChatModel & { asked: (readonly Message[])[] } {

@@ -88,10 +88,14 @@ describe('a turn with tools', () => {
   });
 
   it.each([
-    ['what is no JSON', { id: 'c1', name: 'read_file', arguments: '{"path": "not' }, /invalid input for read_file/],
-    ['what lacks a part', { id: 'c1', name: 'read_file', arguments: '{}' }, /path/],
-    ['a tool nobody has', { id: 'c1', name: 'rm_rf', arguments: '{}' }, /unknown tool rm_rf/],
-  ])('gives a result that says so to a call of %s', async (_, broken, words) => {
+    [
+      'input that is not JSON',
+      { id: 'c1', name: 'read_file', arguments: '{"path": "not' },
+      /invalid input for read_file/,
+    ],
+    ['incomplete input', { id: 'c1', name: 'read_file', arguments: '{}' }, /path/],
+    ['an unknown tool', { id: 'c1', name: 'rm_rf', arguments: '{}' }, /unknown tool rm_rf/],
+  ])('answers a call with %s with an error result', async (_, broken, words) => {
     const model = await answering((messages) =>
       messages.at(-1)?.role === 'user' ? { toolCalls: [broken] } : { content: 'I see' },
     );
@@ -102,14 +106,14 @@ describe('a turn with tools', () => {
     expect(JSON.parse(sent?.[0]?.function.arguments ?? '')).toEqual({});
   });
 
-  it('says that a call was denied because nobody was there', async () => {
+  it('reports that a call was denied because no user was present', async () => {
     const ends: CallEnd[] = [];
     const model = scripted([[toolCall('write_file', { path: 'no.txt', content: '' })], [{ type: 'text', text: 'ok' }]]);
     await turn(session, model, 'go', { ...silent, onCallEnd: (end) => ends.push(end) }, idle(), withTools());
     expect(ends).toMatchObject([{ outcome: 'denied', unattended: true }]);
   });
 
-  it('gives ids of their own to calls of a server that counts anew in every reply, or gives none', async () => {
+  it('assigns unique ids to calls from a server that restarts its count or sends none', async () => {
     const again = (): ReplyPart => toolCall('read_file', { path: 'notes.txt' }, '0');
     const none = (): ReplyPart => toolCall('read_file', { path: 'notes.txt' }, '');
     const model = scripted([[again(), again()], [again(), none()], [{ type: 'text', text: 'done' }]]);
@@ -118,13 +122,13 @@ describe('a turn with tools', () => {
     expect(started).toEqual(['0', '0-2', '0-3', 'call']);
   });
 
-  it('denies every call where no tools are offered', async () => {
+  it('denies every call if no tools are offered', async () => {
     const model = scripted([[toolCall('read_file', { path: 'notes.txt' })], [{ type: 'text', text: 'ok' }]]);
     expect((await turn(session, model, 'go', silent, idle())).outcome).toBe('completed');
     expect(outputs(session.state.messages)).toEqual(['denied: no tools are available here']);
   });
 
-  it('asks a model that takes no tools without them, from then on', async () => {
+  it('stops offering tools to a model that refuses them', async () => {
     let refusals = 0;
     let told = 0;
     server.respond('toolless', (_, tools) => {
@@ -144,13 +148,13 @@ describe('a turn with tools', () => {
 });
 
 describe('the limits of a turn', () => {
-  it('denies the calls beyond maxToolCalls, and ends', async () => {
+  it('deny the calls beyond maxToolCalls and end the turn', async () => {
     const two = (): ReplyPart[] => [toolCall('read_file', { path: 'notes.txt' }), toolCall('list_files', {})];
     const model = scripted([two(), two(), two(), [{ type: 'text', text: 'never' }]]);
     const result = await turn(session, model, 'go', silent, idle(), withTools({ maxToolCalls: 3 }));
     expect(result).toMatchObject({ outcome: 'failed', error: { code: 'LIMIT_REACHED' } });
     expect(result.error?.message).toContain('at most 3 tool calls (maxToolCalls)');
-    expect(outputs(session.state.messages).map((text) => text.startsWith('denied: one turn'))).toEqual([
+    expect(outputs(session.state.messages).map((text) => text.startsWith('denied: a turn'))).toEqual([
       false,
       false,
       false,
@@ -161,7 +165,7 @@ describe('the limits of a turn', () => {
     expectPairs(session.state.messages);
   });
 
-  it('denies the calls of the last of maxTurns requests, and ends', async () => {
+  it('deny the calls of the last of maxTurns requests and end the turn', async () => {
     const model = scripted(Array.from({ length: 5 }, () => [toolCall('list_files', {})]));
     const result = await turn(session, model, 'go', silent, idle(), withTools({ maxTurns: 3 }));
     expect(result.error).toMatchObject({ code: 'LIMIT_REACHED', message: expect.stringContaining('maxTurns') });
@@ -181,7 +185,7 @@ describe('the limits of a turn', () => {
     expect(typesOf(session, 'tool-start').length).toBe(200);
   });
 
-  it('leave the next turn all of it again', async () => {
+  it('start over in the next turn', async () => {
     const model = scripted([
       [toolCall('list_files', {}), toolCall('list_files', {})],
       [toolCall('list_files', {})],
@@ -192,14 +196,14 @@ describe('the limits of a turn', () => {
     expect(result).toEqual({ outcome: 'completed', text: 'done' });
   });
 
-  it.each([{ maxTurns: 0 }, { maxToolCalls: 0 }, { keepMessages: Number.NaN }])('%j is a mistake', async (options) => {
+  it.each([{ maxTurns: 0 }, { maxToolCalls: 0 }, { keepMessages: Number.NaN }])('reject %j', async (options) => {
     await expect(turn(session, scripted([]), 'x', silent, idle(), options)).rejects.toThrow(RangeError);
     expect(session.steps).toEqual([]);
   });
 });
 
 describe('a turn that ends while tools run', () => {
-  it('gives every call a result where it is cancelled in the middle of one', async () => {
+  it('records a result for every call if it is cancelled during one', async () => {
     const cancel = new AbortController();
     const model = scripted([
       [toolCall('run_command', { command: 'echo begun; sleep 1000' }), toolCall('list_files', {}), toolCall('x', {})],
@@ -220,7 +224,7 @@ describe('a turn that ends while tools run', () => {
     expectPairs(session.state.messages);
   });
 
-  it('has in its draft, for a final save, the results of the calls that are not done, each once', async () => {
+  it('has a result for each unfinished call in its draft, once, for a final save', async () => {
     const drafts: unknown[] = [];
     const record = session.record.bind(session);
     session.record = async (...events) => {
@@ -239,7 +243,7 @@ describe('a turn that ends while tools run', () => {
     expect(session.draft).toBeUndefined();
   });
 
-  it('gives every call a result where the program fails in the middle of one', async () => {
+  it('records a result for every call if the program fails during one', async () => {
     const fault = new TypeError('the terminal is gone');
     const approve: Approve = async () => {
       throw fault;
@@ -254,7 +258,7 @@ describe('a turn that ends while tools run', () => {
     expect(session.draft).toBeUndefined();
   });
 
-  it('gives every call a result where whoever is told of it fails', async () => {
+  it('records a result for every call if a listener fails', async () => {
     const fault = new TypeError('the terminal is gone');
     const onCall = (): void => {
       throw fault;
@@ -264,7 +268,7 @@ describe('a turn that ends while tools run', () => {
     expectPairs(session.state.messages);
   });
 
-  it('records no calls of a reply that broke off: nothing was run', async () => {
+  it('records no calls of a reply that broke off, since none were run', async () => {
     const model = scripted([[{ type: 'text', text: 'let me' }, toolCall('list_files', {})]]);
     const cancel = new AbortController();
     const events = { onText: () => cancel.abort() };
@@ -321,7 +325,7 @@ function toolCall(toolName: string, input: object, toolCallId: string = `s${++co
   return { type: 'tool-call', toolCallId, toolName, input };
 }
 
-/** A model that gives one reply after another, and keeps what it was asked. */
+/** Returns a model that sends one reply after another and keeps the requests. */
 function scripted(replies: readonly (readonly ReplyPart[])[]): ReturnType<typeof scriptedModel> {
   return scriptedModel((request) => replies[request] ?? []);
 }
@@ -340,7 +344,7 @@ function draftOutputs(draft: NewEvent): string[] {
   return draft.type === 'message' ? outputs([draft.message]) : [];
 }
 
-/** Each call has exactly one result, in the messages right behind it. */
+/** Expects exactly one result for each call, in the messages right after it. */
 function expectPairs(messages: readonly Message[]): void {
   const ids = (role: Message['role'], type: string): unknown[] =>
     messages

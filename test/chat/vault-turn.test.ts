@@ -44,7 +44,7 @@ describe('a turn in a vault', () => {
     expect(session.state).toMatchObject({ inputTokens: 7, outputTokens: 5, cost: null });
   });
 
-  it('leaves the part of a broken reply on disk, marked, with its error', async () => {
+  it('leaves the part of a broken reply on disk, marked partial, with its error', async () => {
     await turn(session, await open('half', 'held'), 'hello', events, idle());
     const recorded = await eventsOnDisk();
     expect(recorded.slice(-2)).toEqual([
@@ -57,7 +57,7 @@ describe('a turn in a vault', () => {
     ]);
   });
 
-  it('has what arrived so far on disk while the reply hangs, and the whole reply once after it', async () => {
+  it('has the text so far on disk while the reply hangs, and the whole reply once afterwards', async () => {
     const slow = turn(session, await open('slow', 'held'), 'hello', events, idle(), { saveInterval: 1 });
     await server.streaming(1);
     await until(async () => (await onDisk()).length === 2);
@@ -73,7 +73,7 @@ describe('a turn in a vault', () => {
     expect((await eventsOnDisk()).some((event) => 'partial' in event)).toBe(false);
   });
 
-  it('leaves to a final save what has arrived of the reply, once', async () => {
+  it('leaves the text so far to a final save, once', async () => {
     const arrived = Promise.withResolvers<void>();
     const cancel = new AbortController();
     const slow = turn(session, await open('slow', 'held'), 'hello', { onText: () => arrived.resolve() }, cancel.signal);
@@ -88,7 +88,7 @@ describe('a turn in a vault', () => {
     expect((await onDisk()).length).toBe(2);
   });
 
-  it('goes on while nothing can be saved, and is on disk with the next step that can', async () => {
+  it('continues while saving fails, and is on disk with the next step that is saved', async () => {
     await turn(session, await open('reply'), 'one', events, idle());
     await rename(join(directory, 'sessions'), join(directory, 'away'));
     expect(await turn(session, await open('reply'), 'two', events, idle())).toMatchObject({ outcome: 'completed' });
@@ -99,7 +99,7 @@ describe('a turn in a vault', () => {
     expect((await onDisk()).length).toBe(6);
   });
 
-  it('goes on in a resumed session with the same conversation', async () => {
+  it('continues the same conversation in a resumed session', async () => {
     await turn(session, await open('reply'), 'one', events, idle());
     await session.close();
     const [row] = await vault.list();
@@ -119,7 +119,7 @@ function idle(): AbortSignal {
   return new AbortController().signal;
 }
 
-/** The conversation as another reader of the vault finds it. */
+/** Returns the conversation as another reader of the vault finds it. */
 async function onDisk(): Promise<unknown[]> {
   return (await eventsOnDisk()).flatMap((event) => (event.type === 'message' ? [event.message] : []));
 }
@@ -131,7 +131,7 @@ async function eventsOnDisk(): Promise<NewEvent[]> {
   return (await reader.read(row)).events.filter(isKnown);
 }
 
-/** Resolves when `condition` holds; looks again after each turn of the event loop. */
+/** Resolves when `condition` holds; checks after each turn of the event loop. */
 async function until(condition: () => Promise<boolean>): Promise<void> {
   while (!(await condition())) await new Promise((resolve) => setImmediate(resolve));
 }

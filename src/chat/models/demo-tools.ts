@@ -13,8 +13,8 @@ export type Said = string | readonly { readonly toolName: string; readonly input
 export function useTools(messages: readonly Message[]): Said {
   const last = messages.at(-1);
   if (last?.role === 'tool') return last.content.map(({ output }) => outputText(output).trimEnd()).join('\n\n');
-  const told = last === undefined ? [] : textOf(last).split('\n');
-  const calls = told.flatMap((line) => callOf(line.trim()) ?? []);
+  const lines = last === undefined ? [] : textOf(last).split('\n');
+  const calls = lines.flatMap((line) => callOf(line.trim()) ?? []);
   return calls.length === 0 ? HELP : calls;
 }
 

@@ -9,7 +9,7 @@ import { homeSecrets } from './home-secrets.ts';
 import { otherNames } from './other-names.ts';
 import type { Survey } from './survey.ts';
 
-/** What a sandbox gives access to. */
+/** The access that a sandbox grants. */
 export interface Bounds {
   readonly place: Place;
   /** The real path of the working directory, the only writable one. */

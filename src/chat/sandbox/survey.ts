@@ -3,7 +3,7 @@ import { lstat, readdir, readFile, realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { isGuarded, isSecret, plainName } from '../tools/guarded.ts';
 
-/** What needs protection in a directory, at any depth. Links are not followed. */
+/** The paths to protect in a directory, at any depth. Links are not followed. */
 export interface Survey {
   /**
    * Files that other programs run: path → identity. Of a `.git` directory, only the parts that run

@@ -1,4 +1,4 @@
-/** How to start a program. */
+/** A program to start, with its arguments and environment. */
 export interface Launch {
   readonly file: string;
   readonly args: readonly string[];

@@ -4,7 +4,7 @@ import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Launch } from './launch.ts';
 
-/** How a program ended, and its output. */
+/** The outcome of a program, and its output. */
 export interface Ended {
   readonly how: 'exited' | 'signalled' | 'timeout' | 'flooded' | 'cancelled' | 'failed';
   readonly output: Buffer;

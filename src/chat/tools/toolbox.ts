@@ -193,7 +193,7 @@ const INSTRUCTIONS_LIMIT = 64 * 1024;
 
 const tools: readonly Tool[] = [readFile, listFiles, searchFiles, writeFile, editFile, runCommand];
 
-/** How a call ended, and what the model receives. */
+/** The outcome of a call, and the text that the model receives. */
 interface Ending {
   readonly outcome: Extract<NewEvent, { type: 'tool-end' }>['outcome'];
   readonly text: string;

@@ -50,7 +50,7 @@ function mustAskWindow({ type, isLocal, contextWindow, model }: Endpoint): boole
   return contextWindow === undefined && (isLocal || knownWindow(model) === undefined);
 }
 
-/** The parts of a request besides the endpoint. */
+/** The contents of a request, apart from its endpoint. */
 interface Question {
   readonly messages: readonly Message[];
   readonly tools: readonly OfferedTool[] | undefined;

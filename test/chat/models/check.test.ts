@@ -7,7 +7,7 @@ import type { Message } from '../../../src/session/event/event.ts';
 
 const FINISH: ReplyPart = { type: 'finish', usage: { inputTokens: 1, outputTokens: 1, cost: null }, reason: 'stop' };
 
-/** A model that answers one question after the other; a thrown one refuses. */
+/** Returns a model that sends one answer after another; an error is a refusal. */
 function model(...answers: readonly (readonly ReplyPart[] | CofferError)[]): ChatModel & { asked: Message[] } {
   const asked: Message[] = [];
   return {
@@ -32,7 +32,7 @@ const call: ReplyPart = { type: 'tool-call', toolCallId: 'a', toolName: 'report'
 const { signal } = new AbortController();
 
 describe('checkModel', () => {
-  it('says what works', async () => {
+  it('reports what works', async () => {
     const all = model([text('1 '), text('2')], [{ type: 'reasoning', text: 'hm' }, call], [text('It is Red.')]);
     expect(await checkModel(all, signal)).toEqual({
       ...{ streaming: true, reasoning: true, tools: 'called', images: 'seen', contextWindow: 4096 },
@@ -42,7 +42,7 @@ describe('checkModel', () => {
     expect(image && readAttachment({ ...image, type: 'file' })).toMatchObject({ kind: 'file', mediaType: 'image/png' });
   });
 
-  it('says what does not, and why', async () => {
+  it('reports what does not work, and why', async () => {
     const [tools, images] = [new CofferError('TOOLS_UNSUPPORTED', 'no'), new CofferError('FILES_UNSUPPORTED', 'no')];
     expect(await checkModel(model([text('1 2')], tools, images), signal)).toEqual({
       ...{ streaming: false, reasoning: false, tools, images, contextWindow: 4096 },
@@ -51,7 +51,7 @@ describe('checkModel', () => {
     expect(silent).toMatchObject({ tools: 'unused', images: 'accepted' });
   });
 
-  it('throws what the first question ends with, and when it is cancelled', async () => {
+  it('throws the error of the first question, and if it is cancelled', async () => {
     const error = new CofferError('MODEL_UNREACHABLE', 'nobody is there');
     await expect(checkModel(model(error), signal)).rejects.toBe(error);
     const silent = model([text(' ')], [call], [text('red')]);

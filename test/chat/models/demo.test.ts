@@ -47,18 +47,18 @@ describe('demo/tools', () => {
     ['search two words', 'search_files', { text: 'two words' }],
     ['write x.txt two words', 'write_file', { path: 'x.txt', content: 'two words\n' }],
     ['  run ls -la | wc', 'run_command', { command: 'ls -la | wc' }],
-  ])('does what it is told: %s', async (text, name, input) => {
+  ])('follows the instruction %s', async (text, name, input) => {
     expect(await callsOf(text)).toEqual([[name, input]]);
   });
 
-  it('does the lines of a message one after another, and passes over what it does not understand', async () => {
+  it('follows the lines of a message in order and ignores those it does not understand', async () => {
     expect(await callsOf('list\nplease\nread x')).toEqual([
       ['list_files', {}],
       ['read_file', { path: 'x' }],
     ]);
   });
 
-  it('says what came of it', async () => {
+  it('replies with the results', async () => {
     const result = (toolCallId: string, value: string) =>
       ({ type: 'tool-result', toolCallId, toolName: 'read_file', output: { type: 'text', value } }) as const;
     const messages: Message[] = [
@@ -68,7 +68,7 @@ describe('demo/tools', () => {
     expect(await answer('demo/tools', messages)).toBe('one\n\ntwo');
   });
 
-  it('says what it understands, and where it is offered no tools', async () => {
+  it('explains what it understands, and that it has no tools', async () => {
     for (const text of ['hello', 'read', 'constructor x']) {
       expect(await answer('demo/tools', conversation(text))).toContain('write FILE TEXT');
     }
@@ -77,7 +77,7 @@ describe('demo/tools', () => {
 });
 
 describe('demo/eliza', () => {
-  it('says at its first answer what it is and how to choose a model, and then no more', async () => {
+  it('introduces itself and explains /model in its first answer only', async () => {
     const first = await answer('demo/eliza', conversation('hello'));
     expect(first).toContain('scripted demo');
     expect(first).toContain('/model ollama/qwen3');
@@ -86,7 +86,7 @@ describe('demo/eliza', () => {
     expect(second).not.toBe('');
   });
 
-  it('speaks of what was said, seen from the other side', async () => {
+  it('turns the words of the user around', async () => {
     expect(await answer('demo/eliza', conversation('x', 'y', 'I need my notes about you.'))).toContain(
       'your notes about me',
     );
@@ -95,7 +95,7 @@ describe('demo/eliza', () => {
     );
   });
 
-  it('has an answer to anything, short and the same each time', async () => {
+  it('answers anything, briefly and reproducibly', async () => {
     await fc.assert(
       fc.asyncProperty(fc.string({ unit: 'binary', maxLength: 4000 }), fc.nat(5), async (text, turns) => {
         const before = Array.from({ length: 2 * turns }, () => 'x');
@@ -118,7 +118,7 @@ describe('demo/eliza', () => {
 });
 
 describe('a demo', () => {
-  it('comes word by word and ends with a usage that is not known', async () => {
+  it('streams word by word and ends with unknown usage', async () => {
     const parts = await partsOf('demo/echo', conversation('one two'));
     expect(parts.slice(0, -1).map((part) => (part.type === 'text' ? part.text : part))).toEqual([
       'echo: ',

@@ -2,7 +2,7 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import { afterEach, describe, expect, it } from 'vitest';
 import { detectLocal } from '../../../src/chat/models/models.ts';
 
-// Long enough for any machine, where the answer and not the time is what is looked at.
+// Long enough for any machine, for tests of the answer rather than the time.
 const deadline = 120_000;
 
 const servers: Server[] = [];
@@ -37,7 +37,7 @@ describe('detectLocal', () => {
     );
   });
 
-  it('finds nothing where nobody listens', async () => {
+  it('finds nothing if no server is listening', async () => {
     expect(await detectLocal({ deadline, ports: await only({}) })).toBeUndefined();
   });
 
@@ -45,23 +45,23 @@ describe('detectLocal', () => {
     ['no models', models()],
     ['only models for embeddings', models('nomic-embed-text')],
     ['an id with control characters', models('\u001b[31mred')],
-    ['an id that is no string', (_, response) => response.end('{"data":[{"id":7},null,"x"]}')],
+    ['an id that is not a string', (_, response) => response.end('{"data":[{"id":7},null,"x"]}')],
     ['an error', (_, response) => response.writeHead(500).end(list('a'))],
     ['a page', (_, response) => response.end('<h1>welcome</h1>')],
     ['null', (_, response) => response.end('null')],
-    ['too much', (_, response) => response.end(list('a'.repeat(100), ...Array(20_000).fill('x'.repeat(600))))],
-  ])('passes over a server that has %s', async (_, listener) => {
+    ['too long a list', (_, response) => response.end(list('a'.repeat(100), ...Array(20_000).fill('x'.repeat(600))))],
+  ])('skips a server with %s', async (_, listener) => {
     const ports = await only({ ollama: await serve(listener), lmstudio: await serve(models('b')) });
     expect(await detectLocal({ deadline, ports })).toBe('lmstudio/b');
   });
 
-  it('does not follow a server that points elsewhere', async () => {
+  it('does not follow a redirect', async () => {
     const elsewhere = `http://127.0.0.1:${await serve(models('a'))}/v1/models`;
     const port = await serve((_, response) => response.writeHead(302, { location: elsewhere }).end());
     expect(await detectLocal({ deadline, ports: await only({ ollama: port }) })).toBeUndefined();
   });
 
-  it('hangs up on the others once one has answered', async () => {
+  it('closes the other connections once a server has answered', async () => {
     const hungUp = Promise.withResolvers<void>();
     const asked = Promise.withResolvers<void>();
     const ports = await only({
@@ -83,7 +83,7 @@ describe('detectLocal', () => {
     expect(await detectLocal({ deadline, ports: await only({ ollama: port }) })).toBe('ollama/qwen3');
   });
 
-  it('gives up on a server that says nothing, and on one that never ends', async () => {
+  it('gives up on a server that sends nothing, and on one that never ends', async () => {
     const hangUps: Promise<void>[] = [];
     const never: RequestListener = (_, response) => {
       hangUps.push(new Promise((resolve) => response.once('close', resolve)));
@@ -121,7 +121,7 @@ async function serve(listener: RequestListener): Promise<number> {
   return portOf(server);
 }
 
-/** The given ports, and for the other servers ports where nobody listens. */
+/** The given ports, and unused ports for the other servers. */
 async function only(
   ports: Partial<Record<'ollama' | 'lmstudio' | 'llamacpp', number>>,
 ): Promise<Record<'ollama' | 'lmstudio' | 'llamacpp', number>> {

@@ -24,7 +24,7 @@ afterAll(() => {
 });
 
 describe('knownModels', () => {
-  it('lists what a server on this machine lists, and what is embedded', async () => {
+  it('lists the models of a server on this machine and the embedded ones', async () => {
     const known = await list({ mine: { baseURL: addressOf(server) } });
     expect(known.get('mine')).toEqual({
       provider: 'mine',
@@ -37,12 +37,12 @@ describe('knownModels', () => {
     expect(known.get('demo')?.models).toEqual(['demo/eliza', 'demo/echo', 'demo/tools']);
   });
 
-  it('waits no longer than it is told for one that says nothing', async () => {
+  it('waits no longer than the deadline for a server that sends nothing', async () => {
     const known = await list({ slow: { baseURL: addressOf(silent) } }, {}, 50);
     expect(known.get('slow')).toMatchObject({ models: [], answers: false });
   });
 
-  it('asks nobody elsewhere, and says whether the key is there without it', async () => {
+  it('contacts no other machine, and reports whether the key is set but not the key', async () => {
     const prices = { large: { input: 1, output: 2 } };
     const known = await list({ openai: { prices } }, { OPENAI_API_KEY: 'sk-canary' });
     expect(known.get('openai')).toMatchObject({
@@ -55,13 +55,13 @@ describe('knownModels', () => {
     expect(JSON.stringify([...known.values()])).not.toContain('sk-canary');
   });
 
-  it('keeps a provider without an address in the list', async () => {
+  it('lists a provider without an address', async () => {
     expect((await list({ half: {} })).get('half')).toMatchObject({ baseURL: undefined, isLocal: false, models: [] });
   });
 });
 
-describe('a model that a server on this machine has not', () => {
-  it('is answered with those it has', async () => {
+describe('a model that a server on this machine does not have', () => {
+  it('fails with a list of its models', async () => {
     const model = await openModel('mine/gone', { providers: { mine: { baseURL: addressOf(server) } }, env: {} });
     const reply = model.reply([{ role: 'user', content: 'hello' }], new AbortController().signal);
     await expect(reply[Symbol.asyncIterator]().next()).rejects.toMatchObject({
@@ -71,7 +71,7 @@ describe('a model that a server on this machine has not', () => {
     expect(paths.slice(-2)).toEqual(['POST /v1/chat/completions', 'GET /v1/models']);
   });
 
-  it('is answered with the one most like it, if there is one', async () => {
+  it('fails with the most similar name, if there is one', async () => {
     const model = await openModel('mine/lama', { providers: { mine: { baseURL: addressOf(server) } }, env: {} });
     const reply = model.reply([{ role: 'user', content: 'hello' }], new AbortController().signal);
     await expect(reply[Symbol.asyncIterator]().next()).rejects.toMatchObject({

@@ -24,21 +24,21 @@ describe('parseModelName', () => {
     },
   );
 
-  it('escapes control characters and cuts what is long in its message', () => {
+  it('escapes control characters and shortens long names in its message', () => {
     expect(() => parseModelName('\u001b[31m\u202e\u009b')).toThrow('"\\u001b[31m\\u202e\\u009b"');
     expect(messageOf(() => parseModelName('x'.repeat(5000))).length).toBeLessThan(200);
   });
 });
 
 describe('findEndpoint', () => {
-  it('lists the known providers, those of the settings among them, where one is unknown', () => {
+  it('lists the known providers, including those of the settings, for an unknown one', () => {
     const message = messageOf(() => findEndpoint('nowhere/x', { mine: {} }, {}));
     expect(message).toBe(
       'unknown provider nowhere in "nowhere/x"; known: anthropic, demo, llamacpp, lmstudio, mine, ollama, openai, openrouter, vllm',
     );
   });
 
-  it.each(['constructor/x', 'toString/x', 'hasOwnProperty/x'])('does not take %s for a provider', (name) => {
+  it.each(['constructor/x', 'toString/x', 'hasOwnProperty/x'])('does not accept %s as a provider', (name) => {
     expect(() => findEndpoint(name, {}, {})).toThrow(expect.objectContaining({ code: 'MODEL_UNKNOWN' }));
   });
 
@@ -46,7 +46,7 @@ describe('findEndpoint', () => {
     ['openai/gpt-x', 'OPENAI_API_KEY'],
     ['openrouter/anthropic/claude-x', 'OPENROUTER_API_KEY'],
     ['anthropic/claude-x', 'ANTHROPIC_API_KEY'],
-  ])('names the variable in which %s misses its key', (name, variable) => {
+  ])('names the variable in which the key for %s is missing', (name, variable) => {
     for (const env of [{}, { [variable]: '' }, { [variable]: ' \n' }]) {
       expect(() => findEndpoint(name, {}, env)).toThrow(
         expect.objectContaining({ code: 'MODEL_KEY_MISSING', message: expect.stringContaining(variable) }),
@@ -60,11 +60,11 @@ describe('findEndpoint', () => {
     expect(message).not.toContain('sk-');
   });
 
-  it('drops the line break at the end of a key', () => {
+  it('strips the line break at the end of a key', () => {
     expect(findEndpoint('openai/x', {}, { OPENAI_API_KEY: 'sk-one\n' }).apiKey).toBe('sk-one');
   });
 
-  it('asks no key for a local server', () => {
+  it('needs no key for a local server', () => {
     expect(findEndpoint('ollama/qwen3', {}, {})).toEqual({
       provider: 'ollama',
       model: 'qwen3',
@@ -79,7 +79,7 @@ describe('findEndpoint', () => {
     });
   });
 
-  it('takes the window and the price of a model from the settings, of that model alone', () => {
+  it('uses the window and the price of a model from the settings, for that model only', () => {
     const prices = { small: { input: 0.5, output: 2 } };
     const mine = { baseURL: 'https://models.example/v1', contextWindow: 8192, prices };
     expect(findEndpoint('mine/small', { mine }, {})).toMatchObject({ contextWindow: 8192, price: prices.small });
@@ -96,7 +96,7 @@ describe('findEndpoint', () => {
     ['http://localhost.example.com/v1', false],
     ['http://192.168.0.2/v1', false],
     ['http://[::ffff:10.0.0.1]/v1', false],
-  ])('knows by the address whether a model is on this machine: %s', (baseURL, isLocal) => {
+  ])('tells by the address whether a model is on this machine: %s', (baseURL, isLocal) => {
     expect(findEndpoint('mine/x', { mine: { baseURL } }, {}).isLocal).toBe(isLocal);
   });
 
@@ -114,7 +114,7 @@ describe('findEndpoint', () => {
     });
   });
 
-  describe('of a provider with an API key', () => {
+  describe('for a provider with an API key', () => {
     const insecure = [
       'http://models.example/v1',
       'http://models.example:443/v1',
@@ -151,7 +151,7 @@ describe('findEndpoint', () => {
       expect(findEndpoint('mine/x', allowed, env).apiKey).toBe('sk-secret');
     });
 
-    it('refuses it before it asks for the key, and for a built-in provider that was moved', () => {
+    it('refuses before it looks for the key, even for a built-in provider with another address', () => {
       const mine = { baseURL: 'http://models.example/v1', apiKeyEnv: 'BOX_KEY' };
       expect(() => findEndpoint('mine/x', { mine }, {})).toThrow(expect.objectContaining({ code: 'SETTINGS_INVALID' }));
       const anthropic = { baseURL: 'http://proxy.example/v1' };
@@ -160,26 +160,29 @@ describe('findEndpoint', () => {
       );
     });
 
-    it.each(secure)('takes %s', (baseURL) => {
+    it.each(secure)('accepts %s', (baseURL) => {
       const mine = { baseURL, apiKeyEnv: 'BOX_KEY' };
       expect(findEndpoint('mine/x', { mine }, env).apiKey).toBe('sk-secret');
     });
   });
 
-  it('takes http:// to another machine without an API key', () => {
+  it('accepts http:// to another machine without an API key', () => {
     const mine = { baseURL: 'http://192.168.0.2:11434/v1' };
     expect(findEndpoint('mine/x', { mine }, {}).isLocal).toBe(false);
   });
 
-  it.each([{}, { baseURL: 'file:///x' }])('wants an address of a provider of the settings, not %j', (settings) => {
-    expect(() => findEndpoint('mine/x', { mine: settings }, {})).toThrow(
-      expect.objectContaining({ code: 'SETTINGS_INVALID', message: expect.stringContaining('mine') }),
-    );
-  });
+  it.each([{}, { baseURL: 'file:///x' }])(
+    'requires a valid address for a provider of the settings, not %j',
+    (settings) => {
+      expect(() => findEndpoint('mine/x', { mine: settings }, {})).toThrow(
+        expect.objectContaining({ code: 'SETTINGS_INVALID', message: expect.stringContaining('mine') }),
+      );
+    },
+  );
 });
 
 describe('providerSchema', () => {
-  it('takes what a provider may have', () => {
+  it('accepts all settings of a provider', () => {
     const settings = {
       type: 'anthropic',
       baseURL: 'https://models.example:8443/v1',
@@ -208,7 +211,7 @@ describe('providerSchema', () => {
 });
 
 describe('openModel', () => {
-  it('rejects with the faults of a name', async () => {
+  it('rejects invalid names', async () => {
     const options = { providers: {}, env: {} };
     await expect(openModel('gpt', options)).rejects.toMatchObject({ code: 'MODEL_UNKNOWN' });
     await expect(openModel('nowhere/x', options)).rejects.toMatchObject({ code: 'MODEL_UNKNOWN' });

@@ -7,16 +7,16 @@ import { openModel } from '../../../src/chat/models/models.ts';
 import { findEndpoint, type ProviderSettings } from '../../../src/chat/models/providers.ts';
 import { askWindow, knownWindow } from '../../../src/chat/models/window.ts';
 
-/** What a server says at its paths; anything else is 404. */
+/** The responses of a server by path; any other path is 404. */
 type Answers = Readonly<Record<string, unknown>>;
 
 const OLLAMA: Answers = { '/api/ps': { models: [] }, '/api/show': { model_info: { 'qwen3.context_length': 40_960 } } };
 
 describe('askWindow', () => {
   it.each<[string, Answers, number | undefined]>([
-    ['Ollama, not loaded and not set', OLLAMA, 4096],
+    ['Ollama, neither loaded nor configured', OLLAMA, 4096],
     [
-      'Ollama, set for the model',
+      'Ollama, configured for the model',
       { ...OLLAMA, '/api/show': { model_info: {}, parameters: 'stop "x"\nnum_ctx   8192' } },
       8192,
     ],
@@ -46,15 +46,19 @@ describe('askWindow', () => {
     ],
     ['OpenRouter', { '/v1/models': { data: [{ id: 'm', context_length: 9000 }] } }, 9000],
     ['Groq', { '/v1/models': { data: [{ id: 'm', context_window: 9001 }] } }, 9001],
-    ['one that says nothing of it', { '/v1/models': { data: [{ id: 'm' }] } }, undefined],
-    ['one that says nonsense', { '/v1/models': { data: [{ id: 'm', context_length: -1 }] }, '/props': 7 }, undefined],
+    ['a server that does not report it', { '/v1/models': { data: [{ id: 'm' }] } }, undefined],
+    [
+      'a server that reports nonsense',
+      { '/v1/models': { data: [{ id: 'm', context_length: -1 }] }, '/props': 7 },
+      undefined,
+    ],
     ['something else', {}, undefined],
   ])('asks %s', async (_, answers, expected) => {
     await using server = await serve(answers);
     expect(await askWindow(endpointOf(server.url), idle())).toBe(expected);
   });
 
-  it('asks a provider elsewhere for its list of models only, with the key', async () => {
+  it('asks a remote provider only for its model list, with the key', async () => {
     await using server = await serve({ '/v1/models': { data: [{ id: 'm', context_length: 9000 }] } });
     const endpoint = { ...endpointOf(server.url), isLocal: false, apiKey: 'secret' };
     expect(await askWindow(endpoint, idle())).toBe(9000);
@@ -66,14 +70,14 @@ describe('askWindow', () => {
     expect(await askWindow(endpointOf(server.url), idle())).toBe(undefined);
   });
 
-  it('has no answer of a server that hangs, once it is cancelled', async () => {
+  it('stops waiting for a server that hangs once it is cancelled', async () => {
     await using server = await serve(undefined);
     expect(await askWindow(endpointOf(server.url), AbortSignal.abort())).toBe(undefined);
   });
 });
 
 describe('the window of a model', () => {
-  it('is what the settings say, before the server, before what is known of its name', async () => {
+  it('comes from the settings, else the server, else its name', async () => {
     await using server = await serve({ '/v1/models': { data: [{ id: 'gpt-4o', context_length: 9000 }] } });
     await using silent = await serve({});
     const windowOf = async (url: string, name: string, more: ProviderSettings = {}): Promise<number> => {
@@ -121,7 +125,7 @@ function endpointOf(url: string): ReturnType<typeof findEndpoint> {
   return findEndpoint('mine/m', { mine: { baseURL: `${url}/v1` } }, {});
 }
 
-/** Without answers it never answers. */
+/** Starts a server. If `answers` is undefined, it never responds. */
 async function serve(answers: Answers | undefined): Promise<AsyncDisposable & { url: string; asked: string[] }> {
   const asked: string[] = [];
   const server = createServer(async (request, response) => {

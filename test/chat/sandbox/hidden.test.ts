@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { requireRoot, requireSandbox, type World, world } from '../tools/support.ts';
 
-/** Where a home has what usually holds a secret. */
+/** Paths of files in a home that usually hold a secret. */
 const SECRETS = [
   '.ssh/id_ed25519',
   '.gnupg/trustdb.gpg',
@@ -30,7 +30,7 @@ function put(root: string, path: string, text: string): string {
   return full;
 }
 
-/** A home on a file system that no sandbox has for itself. */
+/** Creates a home on a file system that sandboxes share. */
 function makeHome(): string {
   const home = mkdtempSync(join(realpathSync(homedir()), '.coffer-test-'));
   onTestFinished(() => rmSync(home, { recursive: true, force: true }));
@@ -60,7 +60,7 @@ async function read(
 }
 
 describe('a command in a sandbox', () => {
-  it('sees nothing of what usually holds a secret, in the home and in the working directory', async (context) => {
+  it('sees no files that usually hold a secret, in the home or the working directory', async (context) => {
     requireSandbox(context);
     const at = world();
     const home = makeHome();
@@ -77,7 +77,7 @@ describe('a command in a sandbox', () => {
     }
   });
 
-  it('sees what a rule names', async (context) => {
+  it('sees a file that a rule names', async (context) => {
     requireSandbox(context);
     const home = makeHome();
     const paths = ['.ssh/id_ed25519', '.aws/credentials'].map((path) => join(home, path));
@@ -85,7 +85,7 @@ describe('a command in a sandbox', () => {
     expect(text).toBe(`${paths[0]}: secret\n${paths[1]}: \n[exit status 0]\n`);
   });
 
-  it('sees nothing of it, or of the vault, by a second mount', async (context) => {
+  it('sees neither secrets nor the vault through a second mount', async (context) => {
     requireSandbox(context);
     requireRoot(context);
     const home = makeHome();

@@ -11,7 +11,10 @@ const KILL = 0x8000_0000;
 const EPERM = 0x0005_0001;
 const ENOSYS = 0x0005_0026;
 
-/** Every call that a filter has a rule for, with arguments, and what comes of it: without the network, and with it. */
+/**
+ * Every system call that a filter has a rule for, with arguments, and the outcomes without and with
+ * the network.
+ */
 type Name = keyof (typeof ARCHITECTURES)['x64']['calls'];
 const RULES: readonly (readonly [name: Name, args: readonly number[], alone: number, network: number])[] = [
   ...(['add_key', 'request_key', 'keyctl', 'ptrace', 'process_vm_readv', 'process_vm_writev'] as const).map(
@@ -50,11 +53,11 @@ describe('the filter of system calls', () => {
     }
   });
 
-  it('is none for an architecture that is not known', () => {
+  it('is undefined for an unknown architecture', () => {
     expect(systemCallFilter(false, 'mips')).toBe(undefined);
   });
 
-  it('is what its source makes', () => {
+  it('matches its source', () => {
     const script = join(import.meta.dirname, '../../../tools/seccomp.ts');
     expect(execFileSync(process.execPath, [script, '--check'], { encoding: 'utf8' })).toBe('');
   });
@@ -91,7 +94,7 @@ for name, args in [("add_key", (0, 0, 0, 0, -1)), ("request_key", (0, 0, 0, 0)),
       'socket 0',
       'io_uring_setup ENOSYS',
     ]);
-    // The control: what is not in a sandbox may do most of it, and fails for another reason or not at all.
+    // Control: outside the sandbox most calls are allowed, and the rest fail for another reason.
     expect(await outside).not.toContain('keyctl EPERM');
     expect(await outside).toContain('ptrace 0');
   });
@@ -105,11 +108,11 @@ for name, args in [("add_key", (0, 0, 0, 0, -1)), ("request_key", (0, 0, 0, 0)),
     );
     expect(done.text).toContain('end');
     expect(done.text).not.toContain('keyring');
-    // The control: there are such lists.
+    // Control: the lists exist outside.
     expect(readFileSync('/proc/keys', 'utf8')).toContain('keyring');
   });
 
-  it('has pairs of sockets, and programs that use them', async (context) => {
+  it('can use socket pairs, and programs that need them', async (context) => {
     requireSandbox(context);
     const command = '/usr/bin/python3 -c "import socket; a, b = socket.socketpair(); a.send(b\'x\'); print(b.recv(1))"';
     const done = await world().call('run_command', { command }, { place: { sandbox: 'required' } });
@@ -117,7 +120,7 @@ for name, args in [("add_key", (0, 0, 0, 0, -1)), ("request_key", (0, 0, 0, 0)),
   });
 });
 
-/** A command that makes system calls and prints what came of each. */
+/** Returns a command that makes system calls and prints their outcomes. */
 function python(body: string): string {
   const numbers = JSON.stringify(ARCHITECTURES[process.arch as 'x64' | 'arm64']?.calls);
   const script = `import ctypes, errno
@@ -131,7 +134,7 @@ ${body}`;
   return `/usr/bin/python3 -c '${script.replaceAll("'", `'\\''`)}'`;
 }
 
-/** Runs a filter as the kernel does: an accumulator, loads, two kinds of jumps, and an end. */
+/** Runs a filter like the kernel does: an accumulator, loads, two kinds of jumps, and a return. */
 function simulate(filter: Buffer, data: { number: number; audit: number; args: readonly number[] }): number {
   const seen = Buffer.alloc(64);
   seen.writeUInt32LE(data.number, 0);

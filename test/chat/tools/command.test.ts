@@ -4,7 +4,7 @@ import { describe, expect, it, type TestContext } from 'vitest';
 import { requireUnix } from '../../support/keychain.ts';
 import { requireSandbox, running, until, type World, world } from './support.ts';
 
-/** A number of seconds that nobody else sleeps: its process is found by it. */
+/** Returns a number of seconds that no other process sleeps, by which the process is found. */
 function someSeconds(): string {
   return `${1000 + Math.floor(Math.random() * 1e6)}.${Math.floor(Math.random() * 1e6)}`;
 }
@@ -13,7 +13,7 @@ function asleep(seconds: string): RegExp {
   return new RegExp(`sleep ${seconds.replaceAll('.', '\\.')}`);
 }
 
-/** How a command is run: each of these must hold either way. */
+/** The ways to run a command. Each test must pass with both. */
 const ways: readonly { way: string; sandbox: 'off' | 'required'; needs(context: TestContext): void }[] = [
   { way: 'without a sandbox', sandbox: 'off', needs: requireUnix },
   { way: 'in a sandbox', sandbox: 'required', needs: requireSandbox },
@@ -24,7 +24,7 @@ describe.for(ways)('run_command $way', ({ sandbox, needs }) => {
     return at.call('run_command', { command, ...input }, { place: { sandbox, ...options } });
   }
 
-  it('gives what is printed, in order, and how it ended', async (context) => {
+  it('returns the output, in order, and the exit status', async (context) => {
     needs(context);
     const at = world();
     expect(await run(at, 'pwd; echo two >&2; printf three; exit 0')).toMatchObject({
@@ -42,25 +42,25 @@ describe.for(ways)('run_command $way', ({ sandbox, needs }) => {
     expect((await run(at, 'no-such-program')).text).toMatch(/not found\n\[exit status 127\]\n$/);
   });
 
-  it('gives what is no text as text all the same', async (context) => {
+  it('returns binary output as text', async (context) => {
     needs(context);
     const done = await run(world(), "printf 'a\\377\\000\\342\\202'");
     expect(done.text).toBe('a\ufffd\0\ufffd\n[exit status 0]\n');
   });
 
-  it('takes the command line as it is', async (context) => {
+  it('passes the command to the shell unchanged', async (context) => {
     needs(context);
     const command = 'echo "$#" \'a  b\' "$(echo c)"\necho "$0"';
     expect((await run(world(), command)).text).toBe('0 a  b c\n/bin/sh\n[exit status 0]\n');
   });
 
-  it('gives a command that asks for input the end of it', async (context) => {
+  it('gives a command that reads input an immediate end of file', async (context) => {
     needs(context);
     const asked = 'read -r answer; echo "<$answer> $?"; cat; tty; (: </dev/tty) 2>/dev/null || echo no terminal';
     expect((await run(world(), asked)).text).toBe('<> 1\nnot a tty\nno terminal\n[exit status 0]\n');
   });
 
-  it('ends a command that never ends, and what it started', async (context) => {
+  it('kills a command that never ends, and its children', async (context) => {
     needs(context);
     const seconds = someSeconds();
     const done = await run(world(), `echo begun; sleep ${seconds} & sleep ${seconds}`, { timeout: 0.2 });
@@ -71,13 +71,13 @@ describe.for(ways)('run_command $way', ({ sandbox, needs }) => {
     await until(() => running(asleep(seconds)).length === 0);
   });
 
-  it('lets no call have more time than the setting says', async (context) => {
+  it('limits the timeout of a call to that of the settings', async (context) => {
     needs(context);
     const done = await run(world(), 'sleep 1000', { timeout: 1000 }, { commandTimeout: 100 });
     expect(done.text).toBe('[killed after 0.1 s, its time limit]\n');
   });
 
-  it('ends a command that ignores being asked to, and what it started', async (context) => {
+  it('kills a command that ignores SIGTERM, and its children', async (context) => {
     needs(context);
     const seconds = someSeconds();
     const stubborn = `trap '' TERM HUP INT; sleep ${seconds} & while :; do sleep ${seconds}; done`;
@@ -85,21 +85,21 @@ describe.for(ways)('run_command $way', ({ sandbox, needs }) => {
     await until(() => running(asleep(seconds)).length === 0);
   });
 
-  it('ends a command that floods its output, and keeps what may be kept', async (context) => {
+  it('kills a command that exceeds the output limit, and keeps the output up to it', async (context) => {
     needs(context);
     const done = await run(world(), 'yes', {}, { maxToolOutput: 100_000 });
     expect(done).toMatchObject({ outcome: 'failed' });
     expect(done.text).toBe(`${'y\n'.repeat(50_000)}[killed after 100000 bytes of output, the limit]\n`);
   });
 
-  it('counts what a command printed at once just before it ended', async (context) => {
+  it('counts output printed just before the command ended', async (context) => {
     needs(context);
     const done = await run(world(), 'printf 123456', {}, { maxToolOutput: 5 });
     expect(done.text).toBe('12345\n[killed after 5 bytes of output, the limit]\n');
     expect((await run(world(), 'printf 12345', {}, { maxToolOutput: 5 })).text).toBe('12345\n[exit status 0]\n');
   });
 
-  it('leaves nothing running that was put in the background', async (context) => {
+  it('leaves no background process running', async (context) => {
     needs(context);
     const seconds = someSeconds();
     const command = `sleep ${seconds} & (trap '' TERM; sleep ${seconds}) >/dev/null 2>&1 & echo done`;
@@ -107,7 +107,7 @@ describe.for(ways)('run_command $way', ({ sandbox, needs }) => {
     await until(() => running(asleep(seconds)).length === 0);
   });
 
-  it('ends with the signal, and gives what came until then', async (context) => {
+  it('stops on the signal, and returns the output so far', async (context) => {
     needs(context);
     const at = world();
     const seconds = someSeconds();
@@ -123,7 +123,7 @@ describe.for(ways)('run_command $way', ({ sandbox, needs }) => {
     await until(() => running(asleep(seconds)).length === 0);
   });
 
-  it('leaves nothing running where the signal comes while it starts', async (context) => {
+  it('leaves nothing running if the signal arrives while it starts', async (context) => {
     needs(context);
     const at = world();
     const seconds = someSeconds();
@@ -142,7 +142,7 @@ describe.for(ways)('run_command $way', ({ sandbox, needs }) => {
     expect(done.map((_, round) => started(round))).toEqual(done);
   });
 
-  it('gives a command an environment that opens nothing', async (context) => {
+  it('runs a command in an environment without credentials', async (context) => {
     needs(context);
     const env = {
       PATH: process.env['PATH'],
@@ -164,7 +164,7 @@ describe.for(ways)('run_command $way', ({ sandbox, needs }) => {
       SSH_AUTH_SOCK: '/secret',
     };
     const { text } = await run(world(), 'env', {}, { env });
-    // Node hands NODE_V8_COVERAGE on by itself where it measures coverage.
+    // Node passes NODE_V8_COVERAGE on automatically when coverage is measured.
     const usual = ['PWD', 'OLDPWD', 'SHLVL', '_', 'TMPDIR', '__CF_USER_TEXT_ENCODING', 'NODE_V8_COVERAGE'];
     const names = text.match(/^\w+(?==)/gm)?.filter((name) => !usual.includes(name));
     expect(names?.sort()).toEqual(['HOME', 'LANG', 'LC_ALL', 'PATH', 'TERM', 'TZ', 'USER']);
@@ -172,7 +172,7 @@ describe.for(ways)('run_command $way', ({ sandbox, needs }) => {
     expect(text).not.toContain('secret');
   });
 
-  it('refuses to work in what is coffer’s, and where there is no directory', async (context) => {
+  it('refuses a working directory that belongs to coffer or does not exist', async (context) => {
     needs(context);
     const at = world();
     expect(await run(at, 'pwd', {}, { directory: at.data })).toMatchObject({
@@ -183,7 +183,7 @@ describe.for(ways)('run_command $way', ({ sandbox, needs }) => {
     expect(await run(at, 'pwd')).toMatchObject({ outcome: 'failed', text: expect.stringMatching(/ENOENT/) });
   });
 
-  it('asks for the whole command line, and for the network by itself', async (context) => {
+  it('asks for the whole command, and for the network separately', async (context) => {
     needs(context);
     const asked: unknown[] = [];
     const ask = async (input: object): Promise<void> => {
@@ -206,7 +206,7 @@ describe.for(ways)('run_command $way', ({ sandbox, needs }) => {
 });
 
 describe('run_command', () => {
-  it('asks what is left behind to end, before it makes it', async (context) => {
+  it('sends SIGTERM to processes left behind before SIGKILL', async (context) => {
     if (process.platform !== 'linux') context.skip('elsewhere it is not known who is left');
     const at = world();
     const polite = `(trap 'echo ended > ended; exit' TERM; touch ready; while :; do sleep 0.01; done) >/dev/null 2>&1 &`;
@@ -215,7 +215,7 @@ describe('run_command', () => {
     expect(readFileSync(join(at.project, 'ended'), 'utf8')).toBe('ended\n');
   });
 
-  it('says before the command, which may be long, that there is no sandbox, why, and what it can do then', async () => {
+  it('explains before the command, which may be long, that there is no sandbox, why, and the consequences', async () => {
     let detail: string | undefined;
     await world().call(
       'run_command',
@@ -234,7 +234,7 @@ describe('run_command', () => {
     );
   });
 
-  it('is not allowed without a sandbox by what the settings or a session allow with one', async () => {
+  it('is not allowed without a sandbox by rules that allow it with one', async () => {
     const at = world();
     const place = { sandbox: 'auto', env: { PATH: '/nowhere' } } as const;
     const input = { command: ': > here' };
@@ -248,7 +248,7 @@ describe('run_command', () => {
     expect(existsSync(join(at.project, 'here'))).toBe(false);
   });
 
-  it('runs nothing without a sandbox where one is required', async () => {
+  it('runs nothing if a required sandbox is missing', async () => {
     const at = world();
     const place = { sandbox: 'required', env: { PATH: '/nowhere' } } as const;
     const done = await at.call('run_command', { command: 'touch here' }, { place });
@@ -259,7 +259,7 @@ describe('run_command', () => {
     expect(() => readFileSync(join(at.project, 'here'))).toThrow('ENOENT');
   });
 
-  it('says when it can’t be started', async (context) => {
+  it('reports a program that can’t be started', async (context) => {
     requireUnix(context);
     const done = await world().call('run_command', { command: `: ${'x'.repeat(3_000_000)}` });
     expect(done).toMatchObject({ outcome: 'failed', text: expect.stringMatching(/E2BIG/) });
@@ -275,6 +275,6 @@ describe('run_command', () => {
     null,
   ])('refuses the input %j', async (input) => {
     const done = await world().call('run_command', input);
-    expect(done).toMatchObject({ outcome: 'failed', text: expect.stringMatching(/^the input of run_command is not/) });
+    expect(done).toMatchObject({ outcome: 'failed', text: expect.stringMatching(/^invalid input for run_command/) });
   });
 });

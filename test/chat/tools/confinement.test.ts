@@ -19,7 +19,7 @@ import { requireRoot, type World, world } from './support.ts';
 
 beforeEach(requireUnix);
 
-/** Every tool that takes a path, with an input for one. */
+/** Every tool that takes a path, with an input for it. */
 const tools: readonly [name: string, input: (path: string) => object][] = [
   ['read_file', (path) => ({ path })],
   ['search_files', (path) => ({ path, text: 'secret' })],
@@ -29,7 +29,7 @@ const tools: readonly [name: string, input: (path: string) => object][] = [
 ];
 const onFiles = tools.filter(([name]) => name !== 'list_files');
 
-/** The rule a call asks a person for; undefined where it asks for none. */
+/** Returns the rule that a call asks the user for; undefined if it does not ask. */
 async function ruleOf(at: World, name: string, input: object): Promise<string | undefined> {
   let rule: string | undefined;
   await at.call(name, input, {
@@ -51,14 +51,14 @@ describe('a path inside the working directory', () => {
     ['search_files', { text: 'x' }, 'read'],
     ['write_file', { path: 'sub/new/b', content: '' }, 'write'],
     ['edit_file', { path: 'sub/a', old_text: 'x', new_text: 'y' }, 'write'],
-  ])('asks %s %j for %s alone', async (name, input, rule) => {
+  ])('needs, in %s %j, only the rule %s', async (name, input, rule) => {
     const at = world();
     at.put('project/sub/a', 'x');
     symlinkSync('sub/a', join(at.project, 'link'));
     expect(await ruleOf(at, name, input)).toBe(rule);
   });
 
-  it('is inside where the working directory itself was named by a link', async () => {
+  it('is inside even if the working directory was named by a link', async () => {
     const at = world();
     at.put('project/a', 'text');
     symlinkSync(at.project, join(at.root, 'link'));
@@ -81,7 +81,7 @@ describe('a path outside the working directory', () => {
     ['by a link to it', 'file-link'],
     ['by a link to its directory', 'dir-link/secret'],
     ['by a link to a link', 'chain'],
-  ])('asks for its real path alone: %s', async (_, path) => {
+  ])('needs a rule with its real path: %s', async (_, path) => {
     const at = world();
     at.put('outside/secret', 'secret');
     symlinkSync(join(at.outside, 'secret'), join(at.project, 'file-link'));
@@ -92,7 +92,7 @@ describe('a path outside the working directory', () => {
     expect(await ruleOf(at, 'write_file', { path: real, content: '' })).toBe(`write:${at.outside}/secret`);
   });
 
-  it('asks for a directory by its own path', async () => {
+  it('needs a rule with the path of the directory', async () => {
     const at = world();
     expect(await ruleOf(at, 'list_files', { path: '../outside' })).toBe(`read:${at.outside}`);
     expect(await ruleOf(at, 'search_files', { path: '../outside', text: 'x' })).toBe(`read:${at.outside}`);
@@ -101,7 +101,7 @@ describe('a path outside the working directory', () => {
     );
   });
 
-  it('is read where it is allowed, by whatever link the rule names it, and no further', async () => {
+  it('is readable if a rule allows it, by whatever link, but nothing beyond it', async () => {
     const at = world();
     at.put('outside/a', 'text');
     symlinkSync(at.outside, join(at.root, 'link'));
@@ -110,7 +110,7 @@ describe('a path outside the working directory', () => {
     expect((await at.call('list_files', { path: '..' }, { permissions })).outcome).toBe('denied');
   });
 
-  it('is not allowed by a rule that a link in the working directory leads to it', async () => {
+  it('is not allowed by a rule redirected by a link in the working directory', async () => {
     const at = world();
     at.put('outside/.ssh/authorized_keys', 'text');
     at.put('project/.vscode/a', '');
@@ -129,7 +129,7 @@ describe('a path outside the working directory', () => {
     }
   });
 
-  it('is not allowed by a grant for a path where a link has been put since', async () => {
+  it('is not allowed by a grant for a path that has since become a link', async () => {
     const at = world();
     at.put('outside/notes', 'text');
     at.put('outside/.ssh/id_rsa', 'secret');
@@ -142,7 +142,7 @@ describe('a path outside the working directory', () => {
     }
   });
 
-  it('is denied where a rule names it by a link', async () => {
+  it('is denied if a rule names it by a link', async () => {
     const at = world();
     at.put('project/keys/a', 'text');
     symlinkSync(join(at.project, 'keys'), join(at.root, 'link'));
@@ -153,7 +153,7 @@ describe('a path outside the working directory', () => {
     expect((await at.call('read_file', ruled, { session })).outcome).toBe('denied');
   });
 
-  it('is not reached by a link to nothing', async () => {
+  it('is not reached by a dangling link', async () => {
     const at = world();
     symlinkSync(join(at.outside, 'new'), join(at.project, 'link'));
     const done = await at.call('write_file', { path: 'link', content: 'x' });
@@ -165,7 +165,7 @@ describe('a path outside the working directory', () => {
   });
 });
 
-describe('what a model may not see', () => {
+describe('information hidden from the model', () => {
   const questions: readonly [name: string, right: object, wrong: object][] = [
     ['read_file', { path: '../outside/a' }, { path: '../outside/none' }],
     ['list_files', { path: '../outside/dir' }, { path: '../outside/dim' }],
@@ -186,18 +186,18 @@ describe('what a model may not see', () => {
     ['read_file', { path: 'keys/a' }, { path: 'keys/b' }],
   ];
 
-  it.each(questions)('is not told by how %s fails: %j, %j', async (name, right, wrong) => {
+  it.each(questions)('is not revealed by how %s fails: %j, %j', async (name, right, wrong) => {
     const at = world();
     for (const path of ['outside/a', 'outside/dir/b', 'project/keys/a']) at.put(path, 'secret');
     const permissions = { allow: ['read'], deny: [`read:${join(at.project, 'keys')}`] };
     const [first, second] = [await at.call(name, right, { permissions }), await at.call(name, wrong, { permissions })];
     expect(first.outcome).toBe('denied');
-    // What was asked for is in the rule.
+    // The rule contains the requested path.
     const path = ({ path: named }: { path?: string }): string => named?.replace('..', at.root) ?? '';
     expect(second.text.replace(path(wrong), path(right))).toBe(first.text);
   });
 
-  it('is told to a person, who then knows better than to allow it', async () => {
+  it('is shown to the user, who can then deny the call', async () => {
     const at = world();
     at.put('outside/a', 'secret');
     const abouts: string[] = [];
@@ -214,7 +214,7 @@ describe('what a model may not see', () => {
     expect(done).toMatchObject({ outcome: 'failed', text: fault });
   });
 
-  it('is what rules deny; where reading is allowed nobody is asked about what can’t be done', async () => {
+  it('excludes files that may be read: the user is not asked about a call that will fail', async () => {
     const at = world();
     at.put('project/a', 'text');
     const done = await at.call(
@@ -231,7 +231,7 @@ describe('what a model may not see', () => {
   });
 });
 
-/** Allows the call, after something else has been put where it leads. */
+/** Allows the call after `exchange` has replaced its target. */
 async function exchanged(at: World, name: string, input: object, exchange: () => void): Promise<string> {
   const done = await at.call(name, input, {
     permissions: { allow: [], deny: [] },
@@ -244,8 +244,8 @@ async function exchanged(at: World, name: string, input: object, exchange: () =>
   return done.text;
 }
 
-describe('what is exchanged after it was allowed', () => {
-  it.each(onFiles)('is not followed by %s: a file that becomes a link out of the directory', async (name, input) => {
+describe('a target replaced after it was allowed', () => {
+  it.each(onFiles)('is not followed by %s: a file that became a link out of the directory', async (name, input) => {
     const at = world();
     const path = at.put('project/a', 'secret inside');
     const secret = at.put('outside/secret', 'secret');
@@ -257,7 +257,7 @@ describe('what is exchanged after it was allowed', () => {
     expect(readFileSync(secret, 'utf8')).toBe('secret');
   });
 
-  it.each(tools)('is not followed by %s: a directory that becomes a link out of the directory', async (name, input) => {
+  it.each(tools)('is not followed by %s: a directory that became a link out of the directory', async (name, input) => {
     const at = world();
     at.put('project/sub/a', 'secret inside');
     const secret = at.put('outside/a', 'secret');
@@ -270,7 +270,7 @@ describe('what is exchanged after it was allowed', () => {
     expect(readdirSync(at.outside)).toEqual(['a']);
   });
 
-  it('is not written to: the place of a new file', async () => {
+  it('is not written to: the parent directory of a new file', async () => {
     const at = world();
     mkdirSync(join(at.project, 'sub'));
     await exchanged(at, 'write_file', { path: 'sub/new', content: 'x' }, () => {
@@ -280,7 +280,7 @@ describe('what is exchanged after it was allowed', () => {
     expect(readdirSync(at.outside)).toEqual([]);
   });
 
-  it('is not read: a directory that coffer’s was moved to', async () => {
+  it('is not read: a directory replaced by one of coffer', async () => {
     const at = world();
     at.put('project/sub/seen', 'secret inside');
     at.put('data/seen', 'secret');
@@ -293,8 +293,11 @@ describe('what is exchanged after it was allowed', () => {
   });
 });
 
-describe('a directory that is exchanged all the time', () => {
-  /** Makes `sub` a directory and a link out of the working directory in turn, thousands of times a second, until told to stop. */
+describe('a directory that is replaced continuously', () => {
+  /**
+   * Alternately makes `sub` a directory and a link out of the working directory, thousands of times
+   * per second, until stopped.
+   */
   const exchanger = `
     import { renameSync, symlinkSync, unlinkSync } from 'node:fs';
     process.send('begun');
@@ -308,8 +311,8 @@ describe('a directory that is exchanged all the time', () => {
     }
   `;
 
-  it('leads no tool out', async (context) => {
-    if (process.platform !== 'linux') context.skip('elsewhere the system does not tell where what is open is');
+  it('leads no tool out of the working directory', async (context) => {
+    if (process.platform !== 'linux') context.skip('only Linux tells the path of an open file');
     const at = world();
     at.put('project/sub/a', 'inside');
     at.put('outside/a', 'secret');
@@ -330,7 +333,7 @@ describe('a directory that is exchanged all the time', () => {
   });
 });
 
-describe('what is coffer’s', () => {
+describe('a file that belongs to coffer', () => {
   const ways: readonly [name: string, make: (at: World) => string][] = [
     ['by its path', (at) => join(at.data, 'seen')],
     ['by ..', () => '../data/seen'],
@@ -356,7 +359,7 @@ describe('what is coffer’s', () => {
       },
     ],
     [
-      'by another name of the file',
+      'by a hard link',
       (at) => {
         linkSync(join(at.data, 'seen'), join(at.project, 'hard'));
         return 'hard';
@@ -377,7 +380,7 @@ describe('what is coffer’s', () => {
     });
   });
 
-  it.each(tools)('is closed to %s where it lies in the working directory', async (name, input) => {
+  it.each(tools)('is closed to %s if it lies in the working directory', async (name, input) => {
     const at = world();
     at.put('project/data/seen', 'secret');
     const place = { protected: [join(at.project, 'data')] };
@@ -385,7 +388,7 @@ describe('what is coffer’s', () => {
     expect(done.text).toMatch(/closed to tools/);
   });
 
-  it.each(tools)('is closed to %s where the working directory lies in it', async (name, input) => {
+  it.each(tools)('is closed to %s if the working directory lies in it', async (name, input) => {
     const at = world();
     at.put('data/work/a', 'secret');
     const done = await at.call(name, input(name === 'list_files' ? '.' : 'a'), {
@@ -394,7 +397,7 @@ describe('what is coffer’s', () => {
     expect(done.text).toMatch(/closed to tools/);
   });
 
-  it('takes no new file, not even where it does not exist yet', async () => {
+  it('can’t be created, nor can its directory', async () => {
     const at = world();
     for (const path of ['../data/new', '../data/new/deep']) {
       expect((await at.call('write_file', { path, content: 'x' })).text).toMatch(/closed to tools/);
@@ -406,7 +409,7 @@ describe('what is coffer’s', () => {
     expect(existsSync(at.data)).toBe(false);
   });
 
-  it('is closed where what is protected was named by a link, or is one file', async () => {
+  it('is closed if the protected path is a link or a single file', async () => {
     const at = world();
     at.put('data/seen', 'secret');
     const word = at.put('outside/passphrase', 'secret');
@@ -421,7 +424,7 @@ describe('what is coffer’s', () => {
     expect(done.text).toMatch(/closed to tools/);
   });
 
-  it.for(['data', 'data/sessions'])('is closed where %s is mounted elsewhere too', async (mounted, context) => {
+  it.for(['data', 'data/sessions'])('is closed if %s is also mounted elsewhere', async (mounted, context) => {
     requireRoot(context);
     const at = world();
     at.put('data/sessions/3f', 'secret');
@@ -440,7 +443,7 @@ function mount(args: string[], at: string): void {
   onTestFinished(() => void execFileSync('umount', ['-l', at]));
 }
 
-describe('what the program closes to tools', () => {
+describe('a path protected by the program', () => {
   it.each([
     'vault/vault.json',
     'config/vaults.json',
@@ -470,8 +473,8 @@ describe('what the program closes to tools', () => {
   });
 });
 
-describe('what is coffer’s own code', () => {
-  it('is its package, the packages it loads or would load, and what it was started with', () => {
+describe('coffer’s own code', () => {
+  it('includes its package, the packages it loads or could load, and what it was started with', () => {
     const at = world();
     const node = at.put('outside/bin/node');
     symlinkSync(node, join(at.outside, 'node'));
@@ -483,7 +486,7 @@ describe('what is coffer’s own code', () => {
   });
 });
 
-describe('what is no file on a disk', () => {
+describe('a path that is not a file on disk', () => {
   it.each([
     '/proc/self/environ',
     `/proc/${process.pid}/environ`,
@@ -500,7 +503,7 @@ describe('what is no file on a disk', () => {
     }
   });
 
-  it('is closed, though it be a file, among the devices', async (context) => {
+  it('is closed even if it is a regular file in /dev', async (context) => {
     if (process.platform !== 'linux') context.skip('/dev/shm is a thing of Linux');
     const path = `/dev/shm/coffer-test-${process.pid}`;
     onTestFinished(() => rmSync(path, { force: true }));
@@ -510,7 +513,7 @@ describe('what is no file on a disk', () => {
     }
   });
 
-  it('is closed under another mount of it', async (context) => {
+  it('is closed under another mount', async (context) => {
     requireRoot(context);
     const at = world();
     const other = join(at.project, 'processes');
@@ -522,14 +525,14 @@ describe('what is no file on a disk', () => {
     expect((await at.call('list_files', { recursive: true })).text).toBe('[the directory is empty]\n');
   });
 
-  it.each(onFiles)('is not opened by %s: a pipe, which would wait for ever', async (name, input) => {
+  it.each(onFiles)('is not opened by %s: a pipe, which would block forever', async (name, input) => {
     const at = world();
     execFileSync('mkfifo', [join(at.project, 'pipe')]);
     expect((await at.call(name, input('pipe'))).text).toMatch(/pipe is (a pipe|no file or directory)/);
     expect((await at.call('search_files', { text: 'x' })).text).toBe('[nothing found]\n');
   });
 
-  it('is not opened where it takes the place of a file after that was allowed', async () => {
+  it('is not opened if it replaced a file after that was allowed', async () => {
     const at = world();
     const path = at.put('project/a', 'x');
     const text = await exchanged(at, 'read_file', { path: 'a' }, () => {
@@ -559,7 +562,7 @@ describe('what is no file on a disk', () => {
   });
 });
 
-it('a home is where HOME says', async () => {
+it('takes the home directory from HOME', async () => {
   const at = world();
   writeFileSync(join(at.outside, 'a'), 'text');
   const place = { env: { HOME: at.outside } };

@@ -8,7 +8,7 @@ import { requireRoot, type World, world } from './support.ts';
 beforeEach(requireUnix);
 
 describe('read_file', () => {
-  it('gives the text as it is', async () => {
+  it('returns the text unchanged', async () => {
     const at = world();
     at.put('project/a/b.txt', 'one\r\ntwo\n\nünf');
     expect(await at.call('read_file', { path: 'a/b.txt' })).toMatchObject({
@@ -24,13 +24,13 @@ describe('read_file', () => {
     [{ offset: 2, limit: 2 }, '2\n3\n[there is more, from line 4 on]\n'],
     [{ limit: 4 }, '1\n2\n3\n4'],
     [{ offset: 9 }, '[nothing from line 9 on: the file ends at line 4]\n'],
-  ])('gives the lines %j', async (lines, text) => {
+  ])('returns the lines %j', async (lines, text) => {
     const at = world();
     at.put('project/lines', '1\n2\n3\n4');
     expect((await at.call('read_file', { path: 'lines', ...lines })).text).toBe(text);
   });
 
-  it('gives lines that lie across the pieces a file is read in', async () => {
+  it('returns lines that cross the chunks a file is read in', async () => {
     const at = world();
     const line = `${'x'.repeat(65_535)}é\n`;
     at.put('project/long', line.repeat(3));
@@ -39,7 +39,7 @@ describe('read_file', () => {
     );
   });
 
-  it('gives no more than a call may give, and says so', async () => {
+  it('truncates its output at the limit, and says so', async () => {
     const at = world();
     at.put('project/long', 'a\nbcdefgh\n');
     const done = await at.call('read_file', { path: 'long' }, { place: { maxToolOutput: 5 } });
@@ -47,9 +47,9 @@ describe('read_file', () => {
   });
 
   it.each([
-    ['what is no text', 'bin', /bin is not a text file/],
+    ['a binary file', 'bin', /bin is not a text file/],
     ['a directory', 'dir', /dir is a directory, not a regular file/],
-    ['what is not there', 'none', /there is no file none/],
+    ['a missing file', 'none', /there is no file none/],
     ['a file as a directory', 'text/x', /ENOTDIR/],
     ['a name that is too long', 'x'.repeat(300), /ENAMETOOLONG/],
   ])('refuses %s', async (_, path, message) => {
@@ -64,7 +64,7 @@ describe('read_file', () => {
     });
   });
 
-  it('says that a file is empty', async () => {
+  it('reports an empty file', async () => {
     const at = world();
     at.put('project/empty');
     expect((await at.call('read_file', { path: 'empty' })).text).toBe('[the file is empty]\n');
@@ -88,23 +88,23 @@ describe('list_files', () => {
     expect((await at.call('list_files', { path: 'src' })).text).toBe('c.ts\ndeep/\n');
   });
 
-  it('lists what is below, but for .git and node_modules, and follows no link', async () => {
+  it('lists subdirectories except .git and node_modules, and follows no link', async () => {
     const text = '.git/\na.md\nb.ts\nbin\nlink@\nnode_modules/\nsrc/\nsrc/c.ts\nsrc/deep/\nsrc/deep/d.ts\n';
     expect((await tree().call('list_files', { recursive: true })).text).toBe(text);
   });
 
-  it('gives no more than a call may give, and says so', async () => {
+  it('truncates its output at the limit, and says so', async () => {
     const done = await tree().call('list_files', {}, { place: { maxToolOutput: 12 } });
     expect(done.text).toBe('.git/\na.md\n[there is more]\n');
   });
 
-  it('refuses what is no directory', async () => {
+  it('refuses a path that is not a directory', async () => {
     const at = tree();
     expect((await at.call('list_files', { path: 'b.ts' })).text).toBe('there is no directory b.ts');
     expect((await at.call('list_files', { path: 'none' })).text).toBe('there is no directory none');
   });
 
-  it('passes over what is coffer’s, and what is denied', async () => {
+  it('skips files of coffer and denied ones', async () => {
     const at = tree();
     at.put('project/data/seen');
     at.put('project/keys/id');
@@ -123,20 +123,20 @@ describe('list_files', () => {
 });
 
 describe('search_files', () => {
-  it('gives each line with its file and number', async () => {
+  it('returns each line with its file and number', async () => {
     expect((await tree().call('search_files', { text: 'needle' })).text).toBe(
       ['a.md', 'b.ts', 'src/c.ts', 'src/deep/d.ts'].map((path) => `${path}:2: the needle of ${path}\n`).join(''),
     );
   });
 
-  it('takes the text as it is', async () => {
+  it('matches the text literally', async () => {
     const at = world();
     at.put('project/a', 'x.*y\nxaay\n');
     expect((await at.call('search_files', { text: '.*' })).text).toBe('a:1: x.*y\n');
     expect((await at.call('search_files', { text: '[' })).text).toBe('[nothing found]\n');
   });
 
-  it('gives a line once, and counts lines that are passed over', async () => {
+  it('returns a line once, and counts all lines', async () => {
     const at = world();
     at.put('project/a', 'x\n\nneedle needle\nx\nneedle');
     expect((await at.call('search_files', { text: 'needle' })).text).toBe('a:3: needle needle\na:5: needle\n');
@@ -146,12 +146,12 @@ describe('search_files', () => {
     ['*.ts', ['b.ts', 'src/c.ts', 'src/deep/d.ts']],
     ['src/*.ts', ['src/c.ts']],
     ['**/*.md', ['a.md']],
-  ])('looks in files named %s only', async (glob, paths) => {
+  ])('searches only files named %s', async (glob, paths) => {
     const { text } = await tree().call('search_files', { text: 'needle', glob });
     expect(text.match(/^[^:]+/gm)).toEqual(paths);
   });
 
-  it('looks in one directory, or one file', async () => {
+  it('searches one directory, or one file', async () => {
     const at = tree();
     expect((await at.call('search_files', { text: 'needle', path: 'src/deep' })).text).toBe(
       'src/deep/d.ts:2: the needle of src/deep/d.ts\n',
@@ -159,18 +159,18 @@ describe('search_files', () => {
     expect((await at.call('search_files', { text: 'needle', path: 'b.ts' })).text).toBe('b.ts:2: the needle of b.ts\n');
   });
 
-  it('shows the surroundings in a line that is long', async () => {
+  it('shows only the context of the match in a long line', async () => {
     const at = world();
     at.put('project/a', `${'x'.repeat(1000)}needle${'y'.repeat(1000)}`);
     expect((await at.call('search_files', { text: 'needle' })).text).toMatch(/^a:1: …x{100}needley{294}…\n$/);
   });
 
-  it('gives no more than a call may give, and says so', async () => {
+  it('truncates its output at the limit, and says so', async () => {
     const done = await tree().call('search_files', { text: 'needle' }, { place: { maxToolOutput: 40 } });
     expect(done.text).toBe('a.md:2: the needle of a.md\n[there is more]\n');
   });
 
-  it('passes over what is coffer’s, and what is denied', async () => {
+  it('skips files of coffer and denied ones', async () => {
     const at = tree();
     const kept = at.put('project/data/seen', 'needle');
     at.put('project/keys/id', 'needle');
@@ -187,14 +187,14 @@ describe('search_files', () => {
   });
 });
 
-it.each(['list_files', 'search_files'])('%s takes no longer than a command may', async (name) => {
+it.each(['list_files', 'search_files'])('%s stops at the time limit of commands', async (name) => {
   const input = name === 'list_files' ? { recursive: true } : { text: 'needle' };
   const done = await tree().call(name, input, { place: { commandTimeout: 0 } });
   expect(done.text).toMatch(/^(\[nothing found\]\n)?\[stopped after 0 s; there is more\]\n$/);
 });
 
 describe('write_file', () => {
-  it('makes a file, and the directories it lies in', async () => {
+  it('creates a file and its parent directories', async () => {
     const at = world();
     const done = await at.call('write_file', { path: 'new/deep/a.txt', content: 'one\ntwo\n' });
     expect(done).toMatchObject({ outcome: 'completed', text: 'created new/deep/a.txt (+2 -0)\n' });
@@ -203,7 +203,7 @@ describe('write_file', () => {
     expect(readdirSync(join(at.project, 'new/deep'))).toEqual(['a.txt']);
   });
 
-  it('keeps the mode and the owner of a file that is there', async () => {
+  it('keeps the mode and owner of an existing file', async () => {
     const at = world();
     const path = at.put('project/run.sh', 'old\n');
     chmodSync(path, 0o751);
@@ -214,7 +214,7 @@ describe('write_file', () => {
     expect(readFileSync(path, 'utf8')).toBe('new\n');
   });
 
-  it('shows a diff before it does anything', async () => {
+  it('shows a diff before it writes', async () => {
     const at = world();
     at.put('project/a.txt', 'one\ntwo\nthree\n');
     const asked: unknown[] = [];
@@ -240,7 +240,7 @@ describe('write_file', () => {
     expect(readFileSync(join(at.project, 'a.txt'), 'utf8')).toBe('one\ntwo\nthree\n');
   });
 
-  it('writes nothing where the file has changed since its diff was made', async () => {
+  it('writes nothing if the file has changed since its diff was made', async () => {
     const at = world();
     const path = at.put('project/a.txt', 'one\n');
     const done = await at.call(
@@ -258,14 +258,14 @@ describe('write_file', () => {
     expect(readFileSync(path, 'utf8')).toBe('someone was faster\n');
   });
 
-  it('replaces what is no text, and says so', async () => {
+  it('replaces a binary file, and says so', async () => {
     const at = world();
     at.put('project/bin', Buffer.from([1, 0, 2]));
     const done = await at.call('write_file', { path: 'bin', content: 'x' });
     expect(done.text).toBe('changed bin (3 binary bytes become 1 bytes)\n');
   });
 
-  it('compares large files that have nothing in common without end', async () => {
+  it('limits the time for comparing large files with nothing in common', async () => {
     const at = world();
     const lines = (from: number): string =>
       Array.from({ length: 60_000 }, (_, line) => `${line * 7 + from}\n`).join('');
@@ -275,7 +275,7 @@ describe('write_file', () => {
     expect(readFileSync(join(at.project, 'large'), 'utf8')).toBe(lines(3));
   });
 
-  it('leaves nothing behind where a directory takes no files', async () => {
+  it('leaves nothing behind if no file can be created in the directory', async () => {
     const at = world();
     mkdirSync(join(at.project, 'taken'));
     expect(await at.call('write_file', { path: 'taken', content: 'x' })).toMatchObject({
@@ -286,8 +286,8 @@ describe('write_file', () => {
   });
 });
 
-describe('write_file, where the last step fails', () => {
-  it('leaves nothing of it behind', async (context) => {
+describe('write_file, if the last step fails', () => {
+  it('leaves nothing behind', async (context) => {
     requireRoot(context);
     const at = world();
     const path = at.put('project/a', 'old');
@@ -301,7 +301,7 @@ describe('write_file, where the last step fails', () => {
 });
 
 describe('edit_file', () => {
-  it('replaces a text that is there once', async () => {
+  it('replaces a text that occurs once', async () => {
     const at = world();
     at.put('project/a', '\ufeffone $& two\r\n');
     const done = await at.call('edit_file', { path: 'a', old_text: 'two\r\n', new_text: '$& 2' });
@@ -309,7 +309,7 @@ describe('edit_file', () => {
     expect(readFileSync(join(at.project, 'a'), 'utf8')).toBe('\ufeffone $& $& 2');
   });
 
-  it('replaces every place only where it is told to', async () => {
+  it('replaces every occurrence only with replace_all', async () => {
     const at = world();
     const path = at.put('project/a', 'x y x');
     expect((await at.call('edit_file', { path: 'a', old_text: 'x', new_text: 'z' })).text).toMatch(/2 times/);
@@ -319,12 +319,12 @@ describe('edit_file', () => {
   });
 
   it.each([
-    ['a text that is not there', 'a', 'q', /old_text does not occur in a/],
-    ['what is no text', 'bin', 'A', /bin is not a text file/],
-    ['what is not in UTF-8', 'latin', 'A', /latin is not a text file/],
-    ['what is not there', 'none', 'A', /there is no file none/],
-    ['what is larger than a tool may handle', 'large', 'A', /large has 2000000 bytes/],
-    ['nothing', 'a', '', /invalid input for edit_file: old_text/],
+    ['a missing text', 'a', 'q', /old_text does not occur in a/],
+    ['a binary file', 'bin', 'A', /bin is not a text file/],
+    ['a file that is not UTF-8', 'latin', 'A', /latin is not a text file/],
+    ['a missing file', 'none', 'A', /there is no file none/],
+    ['a file larger than the limit', 'large', 'A', /large has 2000000 bytes/],
+    ['an empty text', 'a', '', /invalid input for edit_file: old_text/],
   ])('refuses %s', async (_, path, old, message) => {
     const at = world();
     at.put('project/a', 'A');

@@ -69,7 +69,7 @@ const SECRETS = [
   'Documents/words.kdbx',
 ];
 
-/** Files by names that look a little like those. */
+/** Files with names similar to those. */
 const PLAIN = [
   'git/config',
   '.github/workflows/ci.yml',
@@ -82,7 +82,7 @@ const PLAIN = [
   'ssh/id',
 ];
 
-/** Everything that a rule can allow without naming the path. */
+/** All rules that allow something without naming the path. */
 const general = (at: World): PermissionSettings => ({
   allow: ['read', 'write', 'command', 'network', 'read:/', 'write:/', `read:${at.project}`, `write:${at.project}`],
   deny: [],
@@ -123,7 +123,7 @@ describe('a file that other programs run', () => {
     },
   );
 
-  it('is edited after a question only', async () => {
+  it('is edited only after asking', async () => {
     const at = world();
     at.put('project/.envrc', 'echo');
     const input = { path: '.envrc', old_text: 'echo', new_text: 'evil' };
@@ -131,7 +131,7 @@ describe('a file that other programs run', () => {
     expect(await at.call('edit_file', input, { permissions })).toMatchObject({ outcome: 'denied' });
   });
 
-  it('is known by a link to its directory', async () => {
+  it('is recognised through a link to its directory', async () => {
     const at = world();
     mkdirSync(join(at.project, '.vscode'));
     symlinkSync('.vscode', join(at.project, 'link'));
@@ -154,7 +154,7 @@ describe('a file that other programs run', () => {
     },
   );
 
-  it('may be coffer’s own', async () => {
+  it('includes coffer’s own code', async () => {
     const at = world();
     const place = { own: [join(at.project, 'node_modules/coffer')] };
     const input = { path: 'node_modules/coffer/dist/main.js', content: '' };
@@ -184,14 +184,14 @@ describe('a file that usually holds a secret', () => {
     expect(await at.call('read_file', { path }, named)).toMatchObject({ outcome: 'completed', text: 'secret' });
   });
 
-  it.each([false, true])('is named by a listing, recursive: %s', async (recursive) => {
+  it.each([false, true])('appears in a listing, recursive: %s', async (recursive) => {
     const at = world();
     at.put('project/.env');
     const done = await at.call('list_files', { recursive }, { permissions: general(at) });
     expect(done).toMatchObject({ outcome: 'completed', text: '.env\n' });
   });
 
-  it('is not granted with another file of its directory', async () => {
+  it('is not granted by a rule for another file of its directory', async () => {
     const at = world();
     for (const name of ['notes.txt', 'other.txt']) at.put(`outside/${name}`, 'text');
     const first = await at.call(
@@ -220,7 +220,7 @@ describe('other files', () => {
 });
 
 describe('guarded names', () => {
-  it('say which part of a path makes it one', () => {
+  it('identify the part of a path that is guarded', () => {
     expect(guardOf('/p/sub/.vscode/a/tasks.json')).toBe('/p/sub/.vscode');
     expect(guardOf('/p/sub/vscode')).toBe(undefined);
     expect(secretOf('/home/me/.ssh/id')).toBe('/home/me/.ssh');

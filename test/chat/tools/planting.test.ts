@@ -13,31 +13,35 @@ import { describe, expect, it } from 'vitest';
 import { makeRepository } from '../../support/repository.ts';
 import { requireSandbox, type World, world } from './support.ts';
 
-/** What a command tries to leave behind, and how. */
+/** A file that a command tries to leave behind, and how. */
 interface Plant {
   readonly name: string;
   readonly command: string;
-  /** Where another program would run it: must not be there afterwards. */
+  /** The path at which another program would run it. It must not exist afterwards. */
   readonly at: string;
-  /** What the directory has before; a repository it is in any case. */
+  /** Prepares the directory, which is a repository in any case. */
   make?(at: World): void;
 }
 
 const EVIL = 'fsmonitor = evil';
 const NEW: readonly Plant[] = [
   {
-    name: 'a hook of a repository below',
+    name: 'a hook of a nested repository',
     command: 'mkdir -p s/.git/hooks; echo x > s/.git/hooks/pre-commit',
     at: 's/.git/hooks',
   },
   {
-    name: 'a configuration below',
+    name: 'a nested configuration',
     command: `mkdir -p a/b/.git; echo '[core] ${EVIL}' > a/b/.git/config`,
     at: 'a/b/.git/config',
   },
-  { name: 'one that git has made', command: 'git init -q s; git -C s config core.fsmonitor evil', at: 's/.git/config' },
   {
-    name: 'a hook that git has made',
+    name: 'a configuration created by git',
+    command: 'git init -q s; git -C s config core.fsmonitor evil',
+    at: 's/.git/config',
+  },
+  {
+    name: 'a hook created by git',
     command: 'git init -q s; echo x > s/.git/hooks/post-index-change',
     at: 's/.git/hooks',
   },
@@ -55,7 +59,7 @@ const NEW: readonly Plant[] = [
     at: 's/config',
   },
   {
-    name: 'a module',
+    name: 'a submodule',
     command: `mkdir -p .git/modules/m; echo '[core] ${EVIL}' > .git/modules/m/config`,
     at: '.git/modules/m/config',
   },
@@ -80,22 +84,22 @@ const NEW: readonly Plant[] = [
   { name: 'a task', command: 'mkdir .vscode; echo {} > .vscode/tasks.json', at: '.vscode' },
   { name: 'a project', command: 'mkdir -p s/.idea', at: 's/.idea' },
   { name: 'a program', command: 'mkdir -p node_modules/.bin; echo x > node_modules/.bin/git', at: 'node_modules/.bin' },
-  { name: 'what a shell reads', command: 'echo x > .bashrc', at: '.bashrc' },
+  { name: 'a shell startup file', command: 'echo x > .bashrc', at: '.bashrc' },
   { name: 'in a directory that can’t be read', command: 'mkdir s; echo x > s/.envrc; chmod 111 s', at: 's/.envrc' },
   {
-    name: 'what a process left behind goes on to make',
+    name: 'a file made by a process left behind',
     command: 'setsid sh -c "trap \\"\\" TERM HUP; while :; do echo x >> .envrc; done" >/dev/null 2>&1 & sleep 0.1',
     at: '.envrc',
   },
   {
-    name: 'what has a second name already',
+    name: 'a file with an existing hard link',
     make: (at) => linkSync(at.put('project/.envrc', 'fine'), join(at.project, 'second')),
     command: 'echo evil > second',
     at: '.envrc',
   },
 ];
 
-/** What is there already stays what it is. */
+/** Existing files, which must stay unchanged. */
 const THERE: readonly Plant[] = [
   { name: 'the configuration', command: 'git config core.fsmonitor evil', at: '.git/config' },
   { name: 'the configuration, written to', command: 'echo evil >> .git/config', at: '.git/config' },
@@ -144,7 +148,7 @@ const THERE: readonly Plant[] = [
     at: 'store/config',
   },
   {
-    name: 'what .vscode links to',
+    name: 'the target of a .vscode link',
     make(at) {
       at.put('project/conf/tasks.json', 'fine');
       symlinkSync('conf', join(at.project, '.vscode'));
@@ -166,7 +170,7 @@ function prepared(plant: Pick<Plant, 'make'>): World {
 }
 
 describe('a command in a sandbox', () => {
-  it.for(NEW)('leaves nothing that another program would run: $name', async (plant, context) => {
+  it.for(NEW)('leaves no file that another program would run: $name', async (plant, context) => {
     requireSandbox(context);
     const at = prepared(plant);
     const text = await run(at, plant.command);
@@ -175,7 +179,7 @@ describe('a command in a sandbox', () => {
     expect(existsSync(join(at.project, `${plant.at}.put-aside`)) || plant.name.includes('link')).toBe(true);
   });
 
-  it.for(THERE)('can’t change what another program runs: $name', async (plant, context) => {
+  it.for(THERE)('can’t change a file that another program runs: $name', async (plant, context) => {
     requireSandbox(context);
     const at = prepared(plant);
     const before = readFileSync(join(at.project, plant.at), 'utf8');
@@ -183,7 +187,7 @@ describe('a command in a sandbox', () => {
     expect(readFileSync(join(at.project, plant.at), 'utf8')).toBe(before);
   });
 
-  it('makes a repository, clones one and commits', async (context) => {
+  it('can create a repository, clone one and commit', async (context) => {
     requireSandbox(context);
     const at = prepared({});
     const user = 'git -c user.name=a -c user.email=a@b.c';
@@ -195,7 +199,7 @@ describe('a command in a sandbox', () => {
     expect(readFileSync(join(at.project, 't/.git/config'), 'utf8')).toContain('[remote "origin"]');
   });
 
-  it('may write what a rule names', async (context) => {
+  it('can write a file that a rule names', async (context) => {
     requireSandbox(context);
     const at = prepared({});
     at.put('project/.bashrc', 'before');
@@ -211,7 +215,7 @@ describe('a command in a sandbox', () => {
     expect(text).not.toContain('[.vscode was renamed');
   });
 
-  it('can’t change coffer’s own code, or put something before it', async (context) => {
+  it('can’t change coffer’s own code, or shadow it', async (context) => {
     requireSandbox(context);
     const at = world();
     at.put('project/src/coffer/dist/main.js', 'fine');
@@ -230,7 +234,7 @@ describe('a command in a sandbox', () => {
     expect(existsSync(join(at.project, 'a'))).toBe(false);
   });
 
-  it('works in a project of a thousand packages with programs', async (context) => {
+  it('works in a project with a thousand packages with programs', async (context) => {
     requireSandbox(context);
     const at = world();
     for (let n = 0; n < 1000; n++)
@@ -240,7 +244,7 @@ describe('a command in a sandbox', () => {
     );
   });
 
-  it('is not run where there is more to protect than a sandbox can hold', async (context) => {
+  it('does not run if there are more paths to protect than a sandbox can hold', async (context) => {
     requireSandbox(context);
     const at = world();
     for (let n = 0; n < 501; n++) at.put(`project/${n}/.envrc`);

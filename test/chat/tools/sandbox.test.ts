@@ -19,7 +19,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { findSandbox } from '../../../src/chat/tools/sandbox.ts';
 import { requireRoot, requireSandbox, type World, world } from './support.ts';
 
-/** Runs a command in a sandbox and gives what it printed. */
+/** Runs a command in a sandbox and returns its output. */
 async function run(at: World, command: string, place: object = {}, input: object = {}): Promise<string> {
   const done = await at.call('run_command', { command, ...input }, { place: { sandbox: 'required', ...place } });
   return done.text.replace(/\[exit status \d+\]\n$/, '');
@@ -35,8 +35,9 @@ async function listen(where: string | number): Promise<Server> {
 }
 
 /**
- * A command that connects there and prints what it gets, or why it got nothing. The system's own Python does it: the Node of this run may lie below
- * /tmp, which a sandbox has for itself.
+ * Returns a command that connects to an address and prints what it receives, or why it receives
+ * nothing. It uses the system's Python, because the Node of this run may lie below /tmp, which is
+ * private in a sandbox.
  */
 function connect({ port, path }: { port?: number; path?: string }): string {
   const [family, address] = path === undefined ? ['INET', `("127.0.0.1", ${port})`] : ['UNIX', JSON.stringify(path)];
@@ -54,15 +55,15 @@ function quote(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-/** A world on a file system that no sandbox has for itself, as somebody's home is. */
+/** Returns a world on a file system that sandboxes share, like a user's home. */
 function atHome(): World & { home: string } {
   const home = mkdtempSync(join(realpathSync(homedir()), '.coffer-test-'));
   onTestFinished(() => rmSync(home, { recursive: true, force: true }));
   return { ...world(), home };
 }
 
-describe('in a sandbox', () => {
-  it('the working directory is written to, and nothing else but a /tmp that is gone with it', async (context) => {
+describe('a command in a sandbox', () => {
+  it('writes only to the working directory and a temporary /tmp', async (context) => {
     requireSandbox(context);
     const at = atHome();
     const outside = join(at.home, 'outside');
@@ -74,7 +75,7 @@ describe('in a sandbox', () => {
     for (const path of [outside, '/tmp/coffer-test']) expect(existsSync(path)).toBe(false);
   });
 
-  it('what lies beside the working directory in /tmp is not there', async (context) => {
+  it('does not see other files in /tmp if the working directory is there', async (context) => {
     requireSandbox(context);
     const at = world();
     at.put('outside/secret');
@@ -102,7 +103,7 @@ describe('in a sandbox', () => {
     },
   );
 
-  it('what lies on the way to it can’t be moved away, to be found the next time', async (context) => {
+  it('can’t move a directory above a hidden path to find it next time', async (context) => {
     requireSandbox(context);
     const at = world();
     at.put('project/local/share/data/seen', 'secret');
@@ -112,7 +113,7 @@ describe('in a sandbox', () => {
     expect(await run(at, 'touch local/share/b local/a && ls local/share', place)).toBe('b\ndata\n');
   });
 
-  it('what coffer has not made yet is not made by somebody else', async (context) => {
+  it('can’t create files that coffer has not created yet', async (context) => {
     requireSandbox(context);
     const at = world();
     const place = { protected: [join(at.project, 'conf/coffer'), join(at.outside, 'none')] };
@@ -123,7 +124,7 @@ describe('in a sandbox', () => {
     expect(readdirSync(at.outside)).toEqual([]);
   });
 
-  it('a passphrase file that is not there is not made a directory', async (context) => {
+  it('does not make a missing passphrase file a directory', async (context) => {
     requireSandbox(context);
     const at = world();
     const file = join(at.project, 'passphrase');
@@ -132,7 +133,7 @@ describe('in a sandbox', () => {
     expect(readdirSync(at.project)).toEqual([]);
   });
 
-  it('what a rule denies to reading is hidden as well, but for the whole disk', async (context) => {
+  it('does not see paths denied for reading, unless that is the whole disk', async (context) => {
     requireSandbox(context);
     const at = atHome();
     at.put('project/keys/id', 'secret');
@@ -147,7 +148,7 @@ describe('in a sandbox', () => {
     expect(text).not.toMatch(/^id$/m);
   });
 
-  it('a protected file is not readable', async (context) => {
+  it('can’t read a protected file', async (context) => {
     requireSandbox(context);
     const at = world();
     const word = at.put('project/passphrase', 'secret');
@@ -155,7 +156,7 @@ describe('in a sandbox', () => {
     expect(readFileSync(word, 'utf8')).toBe('secret');
   });
 
-  it('works where the working directory lies in what is hidden, but for what is protected', async (context) => {
+  it('works if the working directory lies in a hidden directory, except for protected files', async (context) => {
     requireSandbox(context);
     const at = atHome();
     const directory = join(at.home, 'run/project');
@@ -166,7 +167,7 @@ describe('in a sandbox', () => {
     expect(readdirSync(directory)).toEqual(['a']);
   });
 
-  it('works where the working directory is /tmp, and where it is the whole disk', async (context) => {
+  it('works if the working directory is /tmp or the whole disk', async (context) => {
     requireSandbox(context);
     const at = world();
     at.put('data/seen', 'secret');
@@ -187,7 +188,7 @@ describe('in a sandbox', () => {
     expect(readdirSync(home.home).sort()).toEqual(['a', 'data']);
   });
 
-  it('there are no processes but its own', async (context) => {
+  it('sees only its own processes', async (context) => {
     requireSandbox(context);
     const command = `cat /proc/${process.pid}/environ; for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline; echo; done`;
     const text = await run(world(), command);
@@ -195,13 +196,13 @@ describe('in a sandbox', () => {
     expect(text.split('\n').filter((line) => /node|vitest/.test(line) && !line.includes('for p in'))).toEqual([]);
   });
 
-  it('there are no descriptors but the usual', async (context) => {
+  it('has only the standard descriptors', async (context) => {
     requireSandbox(context);
     const command = 'for n in 3 4 5 6 7 8 9; do (: <&$n) 2>/dev/null && echo "$n is open"; done; echo done';
     expect(await run(world(), command)).toBe('done\n');
   });
 
-  it('nobody has any rights, not even as root', async (context) => {
+  it('has no capabilities, not even as root', async (context) => {
     requireSandbox(context);
     expect(await run(world(), 'grep -E "^(Cap(Prm|Eff|Bnd)|NoNewPrivs)" /proc/self/status')).toBe(
       'CapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nCapBnd:\t0000000000000000\nNoNewPrivs:\t1\n',
@@ -211,7 +212,7 @@ describe('in a sandbox', () => {
     );
   });
 
-  it('the network is off, unless it was asked for', async (context) => {
+  it('has no network unless requested', async (context) => {
     requireSandbox(context);
     const server = await listen(0);
     const { port } = server.address() as { port: number };
@@ -220,7 +221,7 @@ describe('in a sandbox', () => {
     expect(await run(world(), to, {}, { network: true })).toBe('reached\n');
   });
 
-  it('the sockets of the session are hidden, with the network or without', async (context) => {
+  it('does not see the sockets of the session, with or without the network', async (context) => {
     requireSandbox(context);
     const at = atHome();
     const [bus, agent, runtime] = [join(at.home, 'bus'), join(at.home, 'agent'), join(at.home, 'run')];
@@ -236,12 +237,12 @@ describe('in a sandbox', () => {
       const bare = { env: { PATH: process.env['PATH'] } };
       expect(await run(at, connect({ path }), bare, { network: true })).toBe('reached\n');
       expect(await run(at, connect({ path }), { env }, { network: true })).toMatch(/^(ECONNREFUSED|ENOENT|EACCES)\n$/);
-      // Without the network there are no such sockets, wherever one may be.
+      // Without the network there are no such sockets at any path.
       expect(await run(at, connect({ path }), bare)).toMatch(/PermissionError/);
     }
   });
 
-  it('a socket with no path is out of reach', async (context) => {
+  it('can’t reach an abstract socket', async (context) => {
     requireSandbox(context);
     const name = `\0coffer-test-${process.pid}`;
     await listen(name);
@@ -269,7 +270,7 @@ describe('in a sandbox', () => {
     },
   );
 
-  it('a person is told what the network reaches beside the network', async (context) => {
+  it('warns the user if the network includes the session bus', async (context) => {
     requireSandbox(context);
     const details: (string | undefined)[] = [];
     for (const address of [
@@ -299,7 +300,7 @@ describe('in a sandbox', () => {
 });
 
 describe('a sandbox', () => {
-  it('is made by a bwrap that is root’s, nobody else’s to write, and outside the working directory', async (context) => {
+  it('uses only a bwrap that belongs to root, is writable by root only, and lies outside the working directory', async (context) => {
     requireSandbox(context);
     requireRoot(context);
     const at = world();
@@ -319,7 +320,7 @@ describe('a sandbox', () => {
     expect(await findSandbox({ PATH }, at.outside)).toBe('bubblewrap is not installed');
   });
 
-  it('is said not to work where it does not, and why', async (context) => {
+  it('reports why it does not work', async (context) => {
     requireRoot(context);
     const at = world();
     const broken = at.put(

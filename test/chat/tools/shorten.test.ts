@@ -12,12 +12,12 @@ function valueIn(message: Message): string {
 }
 
 describe('shortenForModel', () => {
-  it('leaves what is just short enough', () => {
+  it('leaves output at the limit unchanged', () => {
     const message = result('x'.repeat(MODEL_LIMIT));
     expect(shortenForModel(message)).toEqual(message);
   });
 
-  it.each(['text', 'error-text'])('cuts %s to its beginning and its end, and says how much is left out', (type) => {
+  it.each(['text', 'error-text'])('cuts %s to its beginning and end, and says how much is omitted', (type) => {
     const whole = `begin${'x'.repeat(MODEL_LIMIT)}end`;
     const message = result(whole, type);
     const short = valueIn(shortenForModel(message));
@@ -30,7 +30,7 @@ describe('shortenForModel', () => {
     expect(valueIn(message)).toBe(whole);
   });
 
-  it.each(['é', '€', '🐚'])('never cuts %s in two', (character) => {
+  it.each(['é', '€', '🐚'])('never splits %s', (character) => {
     for (const shift of ['', 'a', 'aa', 'aaa']) {
       const short = valueIn(shortenForModel(result(shift + character.repeat(MODEL_LIMIT))));
       expect(short).not.toContain('�');
@@ -38,7 +38,7 @@ describe('shortenForModel', () => {
     }
   });
 
-  it('leaves other messages and outputs of another shape alone', () => {
+  it('leaves other messages and other forms of output unchanged', () => {
     const said: Message = { role: 'user', content: 'x'.repeat(MODEL_LIMIT + 1) };
     expect(shortenForModel(said)).toBe(said);
     const other = {

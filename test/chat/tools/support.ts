@@ -10,7 +10,7 @@ import { permissionEvent } from '../../../src/session/permissions.ts';
 import { temporaryFolder } from '../../support/vault.ts';
 import { Recorder } from '../recorder.ts';
 
-/** What came of a call, and what was recorded of it. */
+/** The result of a call, and the steps recorded for it. */
 export interface Done {
   readonly outcome: string;
   readonly text: string;
@@ -19,18 +19,18 @@ export interface Done {
   readonly recorder: Recorder;
 }
 
-/** A working directory, a directory beside it, and one that is coffer's, all of them real. */
+/** A working directory, one outside it, and one of coffer, all of them real. */
 export interface World {
   readonly root: string;
   readonly project: string;
   readonly outside: string;
   readonly data: string;
-  /** Writes a file below `root`, its directory as well, and gives its path. */
+  /** Writes a file below `root`, creating its directory, and returns its path. */
   put(path: string, content?: string | Buffer): string;
   call(toolName: string, input: unknown, options?: CallOptions): Promise<Done>;
 }
 
-/** What a call may be told; everything is allowed unless there are rules or somebody to ask. */
+/** Options of a call. Without `permissions` and `approve`, everything is allowed. */
 export interface CallOptions {
   readonly place?: Partial<Place>;
   readonly permissions?: PermissionSettings;
@@ -40,13 +40,13 @@ export interface CallOptions {
   readonly recorder?: Recorder;
 }
 
-/** Rules that let every call through that is not closed for good. */
+/** Rules that allow every call that is not closed to tools. */
 const everything: PermissionSettings = {
   allow: ['read', 'write', 'command', 'network', 'read:/', 'write:/'],
   deny: [],
 };
 
-/** Makes a world for one test. Commands run without a sandbox unless the place says something else. */
+/** Creates a world for one test. Commands run without a sandbox unless `place` says otherwise. */
 export function world(): World {
   const root = realpathSync(temporaryFolder());
   const [project, outside, data] = ['project', 'outside', 'data'].map((name) => join(root, name)) as [
@@ -86,7 +86,7 @@ export function world(): World {
   };
 }
 
-/** The result of the last call. */
+/** Returns the result of the last call. */
 function resultIn(steps: readonly NewEvent[][]): Pick<Done, 'outcome' | 'text' | 'type'> {
   const [end, message] = steps.at(-1) ?? [];
   if (end?.type !== 'tool-end' || message?.type !== 'message')
@@ -95,7 +95,10 @@ function resultIn(steps: readonly NewEvent[][]): Pick<Done, 'outcome' | 'text' |
   return { outcome: end.outcome, text: part?.output.value ?? '', type: part?.output.type ?? '' };
 }
 
-/** Skips the running test where bubblewrap is missing or may not work; fails it instead where CI has promised to have everything. */
+/**
+ * Skips the running test if bubblewrap is missing or does not work; in CI, which promises to have
+ * everything, fails it instead.
+ */
 export function requireSandbox(context: TestContext): void {
   if (process.platform !== 'linux') context.skip('bubblewrap runs on Linux only');
   const works = spawnSync('bwrap', ['--unshare-all', '--ro-bind', '/', '/', '--proc', '/proc', 'true']).status === 0;
@@ -105,13 +108,13 @@ export function requireSandbox(context: TestContext): void {
   context.skip(note);
 }
 
-/** Skips the running test where it needs what root alone may do. */
+/** Skips the running test if it is not run by root. */
 export function requireRoot(context: TestContext): void {
   if (process.platform === 'linux' && process.geteuid?.() === 0) return;
   context.skip('mounts and devices need root; run with: sudo env "PATH=$PATH" npm test');
 }
 
-/** The command lines of processes that run, where one matches; the dead have none. */
+/** Returns the command lines of running processes that match; zombies have none. */
 export function running(pattern: RegExp): string[] {
   const lines =
     process.platform === 'linux'
@@ -122,7 +125,7 @@ export function running(pattern: RegExp): string[] {
   return lines.filter((line) => pattern.test(line));
 }
 
-/** Resolves once that is so; a test that waits in vain ends by its time limit. */
+/** Resolves once `condition` holds; otherwise the test ends by its time limit. */
 export async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
 }

@@ -13,17 +13,17 @@ beforeEach(requireUnix);
 
 const nothing = { allow: [], deny: [] };
 
-/** The steps of a call, in short. */
+/** Summarises the steps of a call. */
 function brief(steps: readonly NewEvent[][]): string[] {
   return steps.map((step) => step.map(({ type }) => type).join(' + '));
 }
 
-/** The steps every call that ends by itself has. */
+/** The steps of every call that needs no answer from the user. */
 const plain = ['tool-start', 'tool-end + message'];
 const asked = ['tool-start', 'approval-asked', 'approval-answered', 'tool-end + message'];
 
 describe('the definitions', () => {
-  it('say what a model needs to know, as JSON schemas', () => {
+  it('describe the tools, with JSON schemas for their inputs', () => {
     const place = { directory: '/', protected: [], env: {}, commandTimeout: 1, maxToolOutput: 1 };
     const { definitions } = new ToolBox({ place });
     expect(definitions.map(({ name }) => name)).toEqual([
@@ -47,7 +47,7 @@ describe('the definitions', () => {
 });
 
 describe('a call', () => {
-  it('is recorded with its result, as steps', async () => {
+  it('is recorded in steps, with its result', async () => {
     const at = world();
     at.put('project/a', 'ü');
     const { steps } = await at.call('read_file', { path: 'a' });
@@ -64,7 +64,7 @@ describe('a call', () => {
     ]);
   });
 
-  it('is on the disk as the vault keeps it, and so is what a person decided', async () => {
+  it('is saved in the vault, with the decision of the user', async () => {
     const at = world();
     at.put('outside/a', 'text');
     const vault = home();
@@ -102,20 +102,20 @@ describe('a call', () => {
   });
 
   it.each([
-    ['a tool that does not exist', 'make_coffee', {}, /^unknown tool make_coffee; available: read_file, /],
-    ['a name of something else', 'constructor', {}, /^unknown tool constructor/],
+    ['an unknown tool', 'make_coffee', {}, /^unknown tool make_coffee; available: read_file, /],
+    ['the name of an object property', 'constructor', {}, /^unknown tool constructor/],
     ['no input', 'read_file', undefined, /^invalid input for read_file: the input: /],
-    ['a field too many', 'read_file', { path: 'a', mode: 'w' }, /invalid input .*: the input: .*mode/],
-    ['a field of another type', 'read_file', { path: ['a'] }, /invalid input .*: path: /],
-    ['a path with a zero in it', 'read_file', { path: 'a\0b' }, /invalid input .*: path: /],
+    ['an extra field', 'read_file', { path: 'a', mode: 'w' }, /invalid input .*: the input: .*mode/],
+    ['a field of the wrong type', 'read_file', { path: ['a'] }, /invalid input .*: path: /],
+    ['a path with a NUL in it', 'read_file', { path: 'a\0b' }, /invalid input .*: path: /],
     ['an empty path', 'write_file', { path: '', content: '' }, /invalid input .*: path: /],
-  ])('with %s gets a result that says so', async (_, name, input, message) => {
+  ])('with %s gets an error result', async (_, name, input, message) => {
     const done = await world().call(name, input);
     expect(done).toMatchObject({ outcome: 'failed', type: 'error-text', text: expect.stringMatching(message) });
     expect(brief(done.steps)).toEqual(plain);
   });
 
-  it('that a rule allows asks nobody', async () => {
+  it('that a rule allows does not ask', async () => {
     const at = world();
     const done = await at.call(
       'list_files',
@@ -133,7 +133,7 @@ describe('a call', () => {
   it.each([
     ['the settings', { permissions: { allow: ['write'], deny: ['command'] } }],
     ['the session', { permissions: { allow: ['command'], deny: [] }, session: { command: 'deny' } as const }],
-  ])('that a rule of %s denies is not done, asks nobody, and says so', async (_, rules) => {
+  ])('that a rule of %s denies is not run, does not ask, and says so', async (_, rules) => {
     const at = world();
     const done = await at.call(
       'run_command',
@@ -152,7 +152,7 @@ describe('a call', () => {
     expect(existsSync(join(at.project, 'here'))).toBe(false);
   });
 
-  it('that nobody is there to allow is not done', async () => {
+  it('that no user is present to allow is not run', async () => {
     const at = world();
     const done = await at.call('write_file', { path: 'here', content: '' }, { permissions: nothing });
     expect(done).toMatchObject({
@@ -165,7 +165,7 @@ describe('a call', () => {
   });
 });
 
-describe('a person', () => {
+describe('the user', () => {
   const answers: [Approval, string, string[]][] = [
     ['once', 'completed', []],
     ['session', 'completed', ['allow write']],
@@ -254,8 +254,8 @@ describe('a person', () => {
   });
 });
 
-describe('a cancel', () => {
-  it('before a call leaves it undone, with a result', async () => {
+describe('an abort', () => {
+  it('before a call prevents it and records a result', async () => {
     const at = world();
     const done = await at.call('write_file', { path: 'a', content: '' }, { signal: AbortSignal.abort() });
     expect(done).toMatchObject({
@@ -268,9 +268,9 @@ describe('a cancel', () => {
   });
 
   it.each([
-    ['never comes back', () => new Promise<Approval>(() => undefined)],
+    ['is never answered', () => new Promise<Approval>(() => undefined)],
     ['fails', (signal: AbortSignal) => failure(signal)],
-  ])('while a person is asked leaves it undone, though the question %s', async (_, answer) => {
+  ])('while the user is asked prevents the call, even if the question %s', async (_, answer) => {
     const at = world();
     const stop = new AbortController();
     const done = await at.call(
@@ -291,7 +291,7 @@ describe('a cancel', () => {
     expect(existsSync(join(at.project, 'a'))).toBe(false);
   });
 
-  it('ends a search, with a result', async () => {
+  it('ends a search and records a result', async () => {
     const at = world();
     for (let number = 0; number < 300; number++) at.put(`project/${number}`, 'x');
     const stop = new AbortController();
@@ -309,7 +309,7 @@ function failure(signal: AbortSignal): Promise<Approval> {
   });
 }
 
-describe('a fault of the program', () => {
+describe('a bug in the program', () => {
   it('is thrown, after a result was recorded', async () => {
     const at = world();
     const recorder = new Recorder();
@@ -329,7 +329,7 @@ describe('a fault of the program', () => {
   });
 });
 
-it('the record has the whole of a long output', async () => {
+it('records a long output whole', async () => {
   const at = world();
   const text = 'x'.repeat(600_000);
   at.put('project/long', text);

@@ -20,7 +20,7 @@ const call = (args: string, name: unknown = 'read_file'): object => {
   return { choices: [{ delta: { tool_calls: calls } }] };
 };
 
-/** What an OpenAI-compatible server may send, and what a turn makes of it. */
+/** Responses that an OpenAI-compatible server may send, and the outcome of the turn. */
 const answers: readonly (readonly [string, Answer, Ended])[] = [
   [
     'a line without an end',
@@ -38,9 +38,9 @@ const answers: readonly (readonly [string, Answer, Ended])[] = [
     { outcome: 'failed', code: 'MODEL_FAILED' },
   ],
   ['NUL', raw('data: \0\0\0\n\n'), { outcome: 'failed', code: 'MODEL_FAILED' }],
-  ['JSON that is cut', events(PART, '{"choices":[{"del'), { outcome: 'failed', code: 'MODEL_FAILED', text: 'a part' }],
-  ['a line that is no JSON', events(PART, 'x', FINISH), { outcome: 'failed', code: 'MODEL_FAILED', text: 'a part' }],
-  ['a part behind the end', events(PART, FINISH, PART), { outcome: 'completed', text: 'a parta part' }],
+  ['truncated JSON', events(PART, '{"choices":[{"del'), { outcome: 'failed', code: 'MODEL_FAILED', text: 'a part' }],
+  ['a line that is not JSON', events(PART, 'x', FINISH), { outcome: 'failed', code: 'MODEL_FAILED', text: 'a part' }],
+  ['a part after the end', events(PART, FINISH, PART), { outcome: 'completed', text: 'a parta part' }],
   ['two ends', events(PART, FINISH, FINISH), { outcome: 'completed', text: 'a part' }],
   ['no end', events(PART), { outcome: 'failed', code: 'MODEL_FAILED', text: 'a part' }],
   [
@@ -74,7 +74,7 @@ const calling = (input: object, name?: string): object => {
   return { message: { role: 'assistant', content: '', tool_calls }, done: false };
 };
 
-/** The same of Ollama's own API. */
+/** The same for Ollama's own API. */
 const ollamas: typeof answers = [
   ['a line without an end', endless('{"message":{"content":"', 'x'), { outcome: 'failed', code: 'MODEL_FAILED' }],
   [
@@ -84,10 +84,10 @@ const ollamas: typeof answers = [
   ],
   ['invalid UTF-8', raw(Buffer.from([0xff, 0xfe, 10])), { outcome: 'failed', code: 'MODEL_FAILED' }],
   ['NUL', raw('\0\0\0\n'), { outcome: 'failed', code: 'MODEL_FAILED' }],
-  ['JSON that is cut', lines(SAID, '{"message":{"con'), { outcome: 'failed', code: 'MODEL_FAILED', text: 'a part' }],
-  ['a line that is no JSON', lines(SAID, 'x', DONE), { outcome: 'failed', code: 'MODEL_FAILED', text: 'a part' }],
+  ['truncated JSON', lines(SAID, '{"message":{"con'), { outcome: 'failed', code: 'MODEL_FAILED', text: 'a part' }],
+  ['a line that is not JSON', lines(SAID, 'x', DONE), { outcome: 'failed', code: 'MODEL_FAILED', text: 'a part' }],
   ['a line that ends two events', lines(SAID, 'x\r\rdata: y'), { outcome: 'failed', code: 'MODEL_FAILED' }],
-  ['a part behind the end', lines(SAID, DONE, SAID), { outcome: 'completed', text: 'a parta part' }],
+  ['a part after the end', lines(SAID, DONE, SAID), { outcome: 'completed', text: 'a parta part' }],
   ['two ends', lines(SAID, DONE, DONE), { outcome: 'completed', text: 'a part' }],
   ['no end', lines(SAID), { outcome: 'failed', code: 'MODEL_FAILED', text: 'a part' }],
   [
@@ -95,7 +95,11 @@ const ollamas: typeof answers = [
     lines(SAID, calling({}), DONE),
     { outcome: 'failed', code: 'MODEL_FAILED', text: 'a part' },
   ],
-  ['calls that are no list', lines(SAID, { message: { tool_calls: 7 } }), { outcome: 'failed', code: 'MODEL_FAILED' }],
+  [
+    'calls that are not a list',
+    lines(SAID, { message: { tool_calls: 7 } }),
+    { outcome: 'failed', code: 'MODEL_FAILED' },
+  ],
   [
     'a call that is none',
     lines(SAID, { message: { tool_calls: [null] } }),
@@ -132,7 +136,7 @@ const both = [
 
 describe('a server that sends', () => {
   it.each(both)(
-    '(%s) %s is told in one line, what arrived is kept, and the next prompt works',
+    '(%s) %s gets a one-line error, keeps the text so far, and can be prompted again',
     async (type, _, answer, ended) => {
       const { code, ...result } = ended;
       await using server = await serve(answer, type === 'ollama' ? lines(SAID, DONE) : events(PART, FINISH));
@@ -149,7 +153,7 @@ describe('a server that sends', () => {
     },
   );
 
-  it('a part and then nothing is cancelled with the part kept', async () => {
+  it('a part and then nothing can be cancelled, keeping the part', async () => {
     const hang: Answer = (response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' });
       response.write(`data: ${JSON.stringify(PART)}\n\n`);
@@ -176,7 +180,7 @@ function lines(...all: readonly (object | string)[]): Answer {
   return raw(all.map((one) => `${typeof one === 'string' ? one : JSON.stringify(one)}\n`).join(''));
 }
 
-/** Sends until the other side hangs up. */
+/** Sends until the client closes the connection. */
 function endless(start: string, more: string): Answer {
   return async (response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' });
@@ -185,7 +189,8 @@ function endless(start: string, more: string): Answer {
     const source = function* (): Generator<Buffer, void, undefined> {
       for (;;) yield piece;
     };
-    await pipeline(Readable.from(source()), response).catch(() => undefined); // hung up, as it should be
+    // the client closed the connection, as it should
+    await pipeline(Readable.from(source()), response).catch(() => undefined);
   };
 }
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { RequestWriter } from '../../../src/chat/wire/body.ts';
 
 const short = fc.string({ unit: 'binary', maxLength: 20 });
-/** Texts that are long enough to be kept begin alike. */
+/** Texts with a common prefix, some long enough to be cached. */
 const text = fc.oneof(
   short,
   short.map((end) => `${'a longer text " 🎉'.repeat(20)}${end}`),
@@ -14,8 +14,8 @@ const message = fc.record(
 );
 const request = fc.record({ model: text, messages: fc.array(message), tools: fc.array(text) });
 
-describe('a request that is written', () => {
-  it('is what JSON makes of it, whatever was written before', () => {
+describe('a written request', () => {
+  it('equals its JSON, whatever was written before', () => {
     const rounds = fc.array(request, { minLength: 1, maxLength: 4 });
     fc.assert(
       fc.property(rounds, (all) => {
@@ -25,7 +25,7 @@ describe('a request that is written', () => {
     );
   });
 
-  it('has a text again that was sent under another role', () => {
+  it('repeats a text that was sent in another role', () => {
     const writer = new RequestWriter();
     const content = 'x'.repeat(1000);
     for (const role of ['user', 'assistant']) {

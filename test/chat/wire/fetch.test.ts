@@ -13,7 +13,7 @@ import { remoteModel } from '../../../src/chat/wire/remote.ts';
 import type { CofferError } from '../../../src/errors.ts';
 
 describe('patientFetch', () => {
-  it('gives up when nothing was sent for so long, before the response and within it', async () => {
+  it('gives up after the timeout, before the response and within it', async () => {
     await using silent = await serve(() => undefined);
     await expect(patientFetch(1000)(silent.url)).rejects.toMatchObject({ cause: { code: 'UND_ERR_HEADERS_TIMEOUT' } });
     await using broken = await serve((_, response) => response.write('a part'));
@@ -21,7 +21,7 @@ describe('patientFetch', () => {
     await expect(text(response.body as never)).rejects.toMatchObject({ cause: { code: 'UND_ERR_BODY_TIMEOUT' } });
   });
 
-  it('waits without limit for 0, where Node would have given up', async () => {
+  it('waits without limit for 0, even when Node would have given up', async () => {
     const late = Promise.withResolvers<void>();
     await using slow = await serve((_, response) => void late.promise.then(() => response.end('at last')));
     const waited = patientFetch(0)(slow.url);
@@ -39,7 +39,8 @@ describe('patientFetch', () => {
       const more = function* (): Generator<Buffer, void, undefined> {
         for (let sent = 0; sent < 200; sent++) yield pieces;
       };
-      void pipeline(Readable.from(more()), response).catch(() => undefined); // hung up, as it should be
+      // the client closed the connection, as it should
+      void pipeline(Readable.from(more()), response).catch(() => undefined);
     });
     const response = await patientFetch(0)(server.url);
     await expect(drain(response)).rejects.toMatchObject({
@@ -55,7 +56,7 @@ describe('patientFetch', () => {
 });
 
 describe('a provider that sends nothing', () => {
-  it('is named with the setting that lets it take longer', async () => {
+  it('is named together with the setting that raises the limit', async () => {
     await using silent = await serve(() => undefined);
     expect(await failureOf(silent.url)).toMatchObject({
       code: 'MODEL_UNREACHABLE',
@@ -64,7 +65,7 @@ describe('a provider that sends nothing', () => {
     });
   });
 
-  it('within a reply has failed, and what arrived is kept by whoever took it', async () => {
+  it('fails within a reply, and the parts so far have been yielded', async () => {
     await using broken = await serve((_, response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' });
       response.write(`data: ${JSON.stringify({ choices: [{ delta: { content: 'a part' } }] })}\n\n`);
@@ -75,7 +76,7 @@ describe('a provider that sends nothing', () => {
   });
 });
 
-it('a provider on this machine has as long as it needs, one elsewhere as long as requestTimeout says', async () => {
+it('gives a local provider unlimited time, a remote one requestTimeout', async () => {
   const late = Promise.withResolvers<void>();
   const end = 'data: {"choices":[{"delta":{"content":"at last"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n';
   await using slow = await serve((_, response) => {

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 const run = promisify(execFile);
 const models = new URL('../../../src/chat/models/models.ts', import.meta.url).href;
 
-// Prints the packages that were loaded when a model was ready, and those that its first reply loaded.
+// Prints the packages loaded once a model is open, and those loaded by its first reply.
 const script = `
   import { registerHooks } from 'node:module';
   let packages = new Set();
@@ -27,7 +27,7 @@ const script = `
 `;
 
 describe('the SDK', () => {
-  it('is loaded by the first reply and not before, and only the protocol that is spoken', async () => {
+  it('is loaded on the first reply, and only for the protocol in use', async () => {
     const { stdout } = await run(process.execPath, ['--input-type=module', '-e', script]);
     const [before, after] = JSON.parse(stdout) as [string[], string[]];
     expect(before).toEqual([]);

@@ -12,7 +12,7 @@ const hello: Message[] = [{ role: 'user', content: 'hello' }];
 const done = { message: { role: 'assistant', content: '' }, done: true, done_reason: 'stop' };
 
 describe('a request to Ollama', () => {
-  it('asks for the context that the settings want, and to be refused rather than cut', async () => {
+  it('asks for the configured context, and for rejection instead of truncation', async () => {
     await using server = await serve(lines(done));
     await server.ask(hello, { contextWindow: 16_384, maxOutputTokens: 300 });
     expect(server.asked).toEqual([
@@ -26,33 +26,33 @@ describe('a request to Ollama', () => {
     ]);
   });
 
-  it('leaves to Ollama what nobody has set', async () => {
+  it('leaves unset options to Ollama', async () => {
     await using server = await serve(lines(done));
     await server.ask(hello);
     expect(server.asked[0]).toMatchObject({ options: {} });
   });
 
-  it('goes to the server itself, however the settings have its address', async () => {
+  it('goes to the root of the server, however its address is configured', async () => {
     await using server = await serve(lines(done));
     for (const path of ['', '/', '/v1', '/v1/']) await server.ask(hello, { baseURL: `${server.url}${path}` });
     expect(server.paths).toEqual(Array(4).fill('POST /api/chat'));
   });
 
-  it('has pictures in base64 alone, beside the text', async () => {
+  it('has images as bare base64 in their own field', async () => {
     await using server = await serve(lines(done));
     const content = [text('look'), file('image/png', 'iVBORw0KGgo='), text('at this')];
     await server.ask([{ role: 'user', content }]);
     expect(server.asked[0]?.messages).toEqual([{ role: 'user', content: 'look\n\nat this', images: ['iVBORw0KGgo='] }]);
   });
 
-  it.each(['application/pdf', 'audio/wav'])('is not made with a file that Ollama does not take: %s', async (type) => {
+  it.each(['application/pdf', 'audio/wav'])('is not sent with a file that Ollama does not accept: %s', async (type) => {
     await using server = await serve(lines(done));
     const failed = await server.fails([{ role: 'user', content: [text('read'), file(type, 'JVBERi0=')] }]);
     expect(failed).toMatchObject({ code: 'FILES_UNSUPPORTED' });
     expect(server.asked).toEqual([]);
   });
 
-  it('has calls as objects, each result with the name of its tool, and the reasoning of the turn', async () => {
+  it('has call inputs as objects, the tool name of each result, and the reasoning of the turn', async () => {
     await using server = await serve(lines(done));
     const thought = { type: 'reasoning', text: 'hm', providerOptions: { coffer: { field: 'reasoning' } } } as const;
     await server.ask([
@@ -76,7 +76,7 @@ describe('a request to Ollama', () => {
 });
 
 describe('a reply of Ollama', () => {
-  it('gives reasoning, text and calls in order, then its counts', async () => {
+  it('yields reasoning, text and calls in order, then its counts', async () => {
     await using server = await serve(
       lines(
         said({ thinking: 'let me ' }),
@@ -112,7 +112,7 @@ describe('a reply of Ollama', () => {
     });
   });
 
-  it('is read whatever pieces it comes in, letters in half included', async () => {
+  it('is parsed however it is chunked, even within a character', async () => {
     const bytes = Buffer.from(`${JSON.stringify(said({ content: 'grüße 🎉' }))}\r\n\n${JSON.stringify(done)}`);
     await using server = await serve(async (response) => {
       for (const byte of bytes) {
@@ -124,7 +124,7 @@ describe('a reply of Ollama', () => {
     expect(textOf(await server.ask(hello))).toBe('grüße 🎉');
   });
 
-  it('that was cut at its length says so', async () => {
+  it('that was cut off at its length limit says so', async () => {
     await using server = await serve(lines(said({ content: 'one' }), { ...done, done_reason: 'length' }));
     expect((await server.ask(hello)).at(-1)).toMatchObject({ reason: 'length' });
   });
@@ -135,15 +135,15 @@ describe('a reply of Ollama', () => {
   });
 
   it.each([
-    ['a line that is no JSON', `${JSON.stringify(said({ content: 'one' }))}\n{"message":\n`],
-    ['a line that is JSON of something else', `${JSON.stringify(said({ content: 'one' }))}\n[7]\nnull\n`],
+    ['a line that is not JSON', `${JSON.stringify(said({ content: 'one' }))}\n{"message":\n`],
+    ['a line of unrelated JSON', `${JSON.stringify(said({ content: 'one' }))}\n[7]\nnull\n`],
     [
       'content that is a number',
       `${JSON.stringify(said({ content: 'one' }))}\n${JSON.stringify(said({ content: 7 }))}`,
     ],
     ['a call without a name', `${JSON.stringify(said({ content: 'one', tool_calls: [{}] }))}\n${JSON.stringify(done)}`],
     ['no end', JSON.stringify(said({ content: 'one' }))],
-  ])('with %s gives what came, then fails in one line', async (_, body) => {
+  ])('with %s yields the parts so far, then fails in one line', async (_, body) => {
     await using server = await serve((response) => response.end(body));
     const parts: ReplyPart[] = [];
     const failed = await server.fails(hello, parts);
@@ -151,7 +151,7 @@ describe('a reply of Ollama', () => {
     expect(failed).toMatchObject({ code: 'MODEL_FAILED', message: expect.stringMatching(/^[^\n]+$/) });
   });
 
-  it('that fails on the way is shown with the words of Ollama', async () => {
+  it('that fails midway is reported in the words of Ollama', async () => {
     const error = 'model runner has unexpectedly stopped';
     await using server = await serve(lines(said({ content: 'one' }), { error }));
     const parts: ReplyPart[] = [];
@@ -164,20 +164,20 @@ describe('a reply of Ollama', () => {
     [400, 'registry.ollama.ai/library/gemma:latest does not support tools', 'TOOLS_UNSUPPORTED'],
     [404, "model 'm' not found", 'MODEL_UNKNOWN'],
     [401, 'unauthorized', 'MODEL_REFUSED'],
-  ])('that is refused with %d is told in its words: %s', async (status, error, code) => {
+  ])('that is refused with %d is reported in its words: %s', async (status, error, code) => {
     await using server = await serve((response) => response.writeHead(status).end(JSON.stringify({ error })));
     expect(await server.fails(hello)).toMatchObject({ code, said: error });
   });
 });
 
-describe('the window of a model of Ollama', () => {
+describe('the window of an Ollama model', () => {
   const shown = { model_info: { 'qwen3.context_length': 40_960, 'qwen3.block_count': 7 } };
 
   it.each([
-    ['what the settings want', 16_384, shown, 16_384],
-    ['no more than it was trained with', 131_072, shown, 40_960],
-    ['what the settings want, if Ollama says nothing', 131_072, {}, 131_072],
-    ['what Ollama takes by itself, if the settings say nothing', undefined, shown, 4096],
+    ['that of the settings', 16_384, shown, 16_384],
+    ['at most what it was trained with', 131_072, shown, 40_960],
+    ['that of the settings, if Ollama reports nothing', 131_072, {}, 131_072],
+    ['Ollama’s default, if the settings say nothing', undefined, shown, 4096],
     ['that of its Modelfile', undefined, { ...shown, parameters: 'num_ctx 8192' }, 8192],
     [
       'that of its Modelfile, but no more than it was trained with',
@@ -188,13 +188,13 @@ describe('the window of a model of Ollama', () => {
   ])('is %s', async (_, contextWindow, answer, expected) => {
     await using server = await serve(lines(done), answer);
     const providers = { ollama: { baseURL: `${server.url}/v1`, ...(contextWindow && { contextWindow }) } };
-    // A name of which the window is known: Ollama's own word goes before.
+    // A model name with a known window: Ollama's own report takes precedence.
     const model = await openModel('ollama/gpt-oss', { providers, env: {} });
     await model.prepare?.(new AbortController().signal);
     expect(model.contextWindow).toBe(expected);
   });
 
-  it('is asked of an Ollama elsewhere too', async () => {
+  it('is also requested from a remote Ollama', async () => {
     await using server = await serve(lines(done), shown);
     const baseURL = `${server.url.replace('127.0.0.1', '0.0.0.0')}/v1`;
     const model = await openModel('box/gpt-oss', { providers: { box: { type: 'ollama', baseURL } }, env: {} });
@@ -245,11 +245,11 @@ interface Ollama extends AsyncDisposable {
   readonly asked: Asked[];
   readonly paths: string[];
   ask(messages: readonly Message[], settings?: object, tools?: OfferedTool[]): Promise<ReplyPart[]>;
-  /** Takes a reply that must fail; `parts` gets what came before. */
+  /** Requests a reply that must fail; `parts` receives the parts before the failure. */
   fails(messages: readonly Message[], parts?: ReplyPart[]): Promise<Error>;
 }
 
-/** A server that answers `/api/chat` as `reply` says, `/api/show` with `shown`. */
+/** Starts a server that answers `/api/chat` by calling `reply`, and `/api/show` with `shown`. */
 async function serve(reply: (response: ServerResponse) => unknown, shown: object = {}): Promise<Ollama> {
   const asked: Asked[] = [];
   const paths: string[] = [];

@@ -13,8 +13,8 @@ const result: Message = {
 const reasoned = (field: string, text = 'hm') =>
   ({ type: 'reasoning', text, providerOptions: { coffer: { field } } }) as const;
 
-describe('what goes back of reasoning', () => {
-  it('is `reasoning_content` in turns with calls, earlier ones too, and an empty one beside everything else', () => {
+describe('the reasoning that is sent back', () => {
+  it('is `reasoning_content` in all turns with calls, and empty in other messages', () => {
     const messages: Message[] = [
       user,
       { role: 'assistant', content: [reasoned('reasoning_content'), call] },
@@ -37,7 +37,7 @@ describe('what goes back of reasoning', () => {
     expect(sent.map(fieldsOf)).toEqual([{}, {}, {}, {}, {}, { reasoning_content: '' }, {}]);
   });
 
-  it('is nothing to a server that sent it in another field', () => {
+  it('is nothing for a server that sent it in another field', () => {
     const sent = forProtocol(
       [user, { role: 'assistant', content: [reasoned('reasoning'), call] }, result],
       at('http://192.0.2.1/v1'),
@@ -46,18 +46,18 @@ describe('what goes back of reasoning', () => {
     expect(fieldsOf(sent[1])).toEqual({});
   });
 
-  it('is an empty `reasoning_content` to DeepSeek also if it has not said anything yet', () => {
+  it('is an empty `reasoning_content` for DeepSeek even before it has sent any', () => {
     const sent = forProtocol([user, { role: 'assistant', content: 'hi' }, user], at('https://api.deepseek.com/v1'));
     expect(sent.map(fieldsOf)).toEqual([{}, { reasoning_content: '' }, {}]);
   });
 
-  it('is beside calls an empty text to servers on this machine', () => {
+  it('comes with an empty text in messages with calls for servers on this machine', () => {
     const messages: Message[] = [user, { role: 'assistant', content: [call] }, result];
     expect(fieldsOf(forProtocol(messages, at('http://127.0.0.1:11434/v1'))[1])).toEqual({ content: '' });
     expect(fieldsOf(forProtocol(messages, at('http://192.0.2.1/v1'))[1])).toEqual({});
   });
 
-  it('is the details of the whole reply, in turns with calls', () => {
+  it('is the details of the whole reply in turns with calls', () => {
     const fields = new ReasoningFields();
     const pieces: object[] = [
       { type: 'reasoning.text', text: 'let ', index: 0 },
@@ -87,7 +87,7 @@ describe('what goes back of reasoning', () => {
     { choices: [] },
     { choices: [{ delta: null }] },
     { choices: [{ delta: { reasoning_details: [null, 1] } }] },
-  ])('is nothing of a chunk that has none: %j', (chunk) => {
+  ])('is nothing for a chunk without reasoning: %j', (chunk) => {
     const fields = new ReasoningFields();
     fields.see(chunk);
     expect([fields.options, fields.details]).toEqual([undefined, undefined]);

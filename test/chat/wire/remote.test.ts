@@ -31,13 +31,13 @@ describe.each(['openai-compatible', 'anthropic', 'ollama'] as const)('a reply ov
     expect(textOf(parts)).toBe(`you said: ${WORDS}`);
     expect(parts.at(-1)).toEqual({
       type: 'finish',
-      // The mock counts no tokens as Ollama.
+      // The mock reports no token counts for Ollama.
       usage: type === 'ollama' ? expect.anything() : { inputTokens: 7, outputTokens: 5, cost: null },
       reason: 'stop',
     });
   });
 
-  it('is yielded as it comes, not when it is complete', async () => {
+  it('is yielded as it arrives, not when it is complete', async () => {
     const iterator = (await open('slow', 'held')).reply(hello, new AbortController().signal)[Symbol.asyncIterator]();
     expect(await iterator.next()).toMatchObject({ value: { type: 'text', text: 'part 1 ' } });
     server.release();
@@ -49,11 +49,11 @@ describe.each(['openai-compatible', 'anthropic', 'ollama'] as const)('a reply ov
     expect(await iterator.next()).toMatchObject({ done: true });
   });
 
-  it('is empty where the model says nothing', async () => {
+  it('is empty if the model says nothing', async () => {
     expect(await all(await open('mute'), hello)).toEqual([expect.objectContaining({ type: 'finish' })]);
   });
 
-  it('is asked for with the whole conversation, but for reasoning that the protocol can not send back', async () => {
+  it('is requested with the whole conversation, except reasoning that the protocol can not send back', async () => {
     const before = server.requests.length;
     await all(await open('reply'), [
       { role: 'system', content: 'be brief' },
@@ -80,7 +80,7 @@ describe.each(['openai-compatible', 'anthropic', 'ollama'] as const)('a reply ov
     ['refused', 'MODEL_REFUSED', 'MOCK_KEY'],
     ['forbidden', 'MODEL_REFUSED', 'MOCK_KEY'],
     ['missing', 'MODEL_UNKNOWN', '"missing"'],
-  ])('that is answered `%s` fails at once with %s and says %s', async (model, code, words) => {
+  ])('that is answered with `%s` fails at once with %s and says %s', async (model, code, words) => {
     const before = server.requests.length;
     const error = await failure(await open(model));
     expect(error).toMatchObject({ code, message: expect.stringContaining(words), said: `no: ${model}` });
@@ -91,7 +91,7 @@ describe.each(['openai-compatible', 'anthropic', 'ollama'] as const)('a reply ov
   it.each([
     ['limited', 'MODEL_LIMITED', 'ask again in 1 s', [1, 1]],
     ['failing', 'MODEL_FAILED', '500', [1, 2]],
-  ])('that is answered `%s` is asked for three times, then fails with %s', async (model, code, words, waits) => {
+  ])('that is answered with `%s` is requested three times, then fails with %s', async (model, code, words, waits) => {
     const before = server.requests.length;
     const parts: ReplyPart[] = [];
     const error = await failure(await open(model), parts);
@@ -109,7 +109,7 @@ describe.each(['openai-compatible', 'anthropic', 'ollama'] as const)('a reply ov
     'tools param requires --jinja flag',
     'Unsupported param: tools',
     'No endpoints found that support tool use',
-  ])('that is refused for its tools is not asked for again, whatever the status: %s', async (message) => {
+  ])('that is refused because of its tools is not retried, whatever the status: %s', async (message) => {
     const before = server.requests.length;
     server.respond('toolless', () => ({ error: { message, type: 'server_error' }, status: 500 }));
     const parts: ReplyPart[] = [];
@@ -117,7 +117,7 @@ describe.each(['openai-compatible', 'anthropic', 'ollama'] as const)('a reply ov
     expect([parts, server.requests.length - before]).toEqual([[], 1]);
   });
 
-  it('is CANCELLED while it waits to be asked for again', async () => {
+  it('is CANCELLED while it waits for a retry', async () => {
     const before = server.requests.length;
     const cancel = new AbortController();
     const error = await failure(await open('failing'), [], cancel.signal, () => cancel.abort());
@@ -138,7 +138,7 @@ describe.each(['openai-compatible', 'anthropic', 'ollama'] as const)('a reply ov
     site.close();
   });
 
-  it('is told in the words of the provider, without the key', async () => {
+  it('fails with the words of the provider, without the key', async () => {
     server.respond('echoing', () => ({ error: { message: `no such key: ${KEY}`, type: 'error' }, status: 401 }));
     expect(await failure(await open('echoing'))).toMatchObject({ said: 'no such key: [redacted]' });
   });
@@ -164,7 +164,7 @@ describe.each(['openai-compatible', 'anthropic', 'ollama'] as const)('a reply ov
     expectNoSecret(error);
   });
 
-  it('that is refused without a key says where its name belongs', async () => {
+  it('that is refused without a key says where to configure one', async () => {
     const error = await failure(await open('refused', 'openai', { apiKeyEnv: undefined }));
     expect(error).toMatchObject({ code: 'MODEL_REFUSED', message: expect.stringContaining('apiKeyEnv') });
   });
@@ -188,7 +188,7 @@ describe.each(['openai-compatible', 'anthropic', 'ollama'] as const)('a reply ov
   it.each([
     [200, 'MODEL_FAILED', 'is not a reply; check baseURL'],
     [404, 'MODEL_UNKNOWN', '404'],
-  ])('from an address of something else, that answers %d, is %s', async (status, code, words) => {
+  ])('from an address that is not an API and answers %d is %s', async (status, code, words) => {
     const site = createHttpServer((_, response) => response.writeHead(status).end('<h1>welcome</h1>'));
     await new Promise<void>((resolve) => site.listen(0, '127.0.0.1', resolve));
     const baseURL = `http://127.0.0.1:${portOf(site)}/v1`;
@@ -203,7 +203,7 @@ describe.each(['openai-compatible', 'anthropic', 'ollama'] as const)('a reply ov
     '{"error":"no such luck"}',
     '{"object":"error","message":"no such luck","code":1}',
     '{"detail":"no such luck"}',
-  ])('that is refused in whatever form is told in the words of the server: %s', async (body) => {
+  ])('that is refused in any form is reported in the words of the server: %s', async (body) => {
     const site = createHttpServer((_, response) => response.writeHead(400).end(body));
     await new Promise<void>((resolve) => site.listen(0, '127.0.0.1', resolve));
     const error = await failure(await open('x', 'openai', { baseURL: `http://127.0.0.1:${portOf(site)}/v1` }));
@@ -211,18 +211,21 @@ describe.each(['openai-compatible', 'anthropic', 'ollama'] as const)('a reply ov
     expect(error).toMatchObject({ code: 'MODEL_FAILED', said: 'no such luck' });
   });
 
-  it.each(['half', 'cut', 'erring'])('that ends too early (`%s`) gives what came, then fails', async (model) => {
-    const parts: ReplyPart[] = [];
-    const error = await failure(await open(model, 'held'), parts);
-    expect(textOf(parts)).toBe('part 1 part 2 ');
-    expect(parts.some(({ type }) => type === 'finish')).toBe(false);
-    // Ollama has no word for being limited.
-    expect(error.code).toBe(model === 'erring' && type !== 'ollama' ? 'MODEL_LIMITED' : 'MODEL_FAILED');
-    if (model !== 'erring') expect(error.message).toContain('broke off');
-    expectNoSecret(error);
-  });
+  it.each(['half', 'cut', 'erring'])(
+    'that ends too early (`%s`) yields the parts so far, then fails',
+    async (model) => {
+      const parts: ReplyPart[] = [];
+      const error = await failure(await open(model, 'held'), parts);
+      expect(textOf(parts)).toBe('part 1 part 2 ');
+      expect(parts.some(({ type }) => type === 'finish')).toBe(false);
+      // Ollama has no code word for rate limiting.
+      expect(error.code).toBe(model === 'erring' && type !== 'ollama' ? 'MODEL_LIMITED' : 'MODEL_FAILED');
+      if (model !== 'erring') expect(error.message).toContain('broke off');
+      expectNoSecret(error);
+    },
+  );
 
-  it('is not asked for elsewhere when the server points there', async () => {
+  it('does not follow a redirect', async () => {
     const before = server.requests.length;
     const error = await failure(await open('elsewhere', 'held'));
     expect(error).toMatchObject({
@@ -232,7 +235,7 @@ describe.each(['openai-compatible', 'anthropic', 'ollama'] as const)('a reply ov
     expect(server.requests.length - before).toBe(1);
   });
 
-  it('is CANCELLED by its signal, and the server is hung up on', async () => {
+  it('is CANCELLED by its signal, and the connection is closed', async () => {
     const cancel = new AbortController();
     const parts: ReplyPart[] = [];
     const hungUp = server.closed(closedStreams + 1);
@@ -243,14 +246,14 @@ describe.each(['openai-compatible', 'anthropic', 'ollama'] as const)('a reply ov
     closedStreams++;
   });
 
-  it('is CANCELLED without a request where the signal was first', async () => {
+  it('is CANCELLED without a request if the signal is already aborted', async () => {
     const before = server.requests.length;
     const error = await failure(await open('reply'), [], AbortSignal.abort());
     expect(error.code).toBe('CANCELLED');
     expect(server.requests.length).toBe(before);
   });
 
-  it('is CANCELLED while the server has not said a word', async () => {
+  it('is CANCELLED before the server has sent anything', async () => {
     const cancel = new AbortController();
     const mute = await listener(() => cancel.abort());
     const settings = { baseURL: `http://127.0.0.1:${mute.port}/v1` };
@@ -259,7 +262,7 @@ describe.each(['openai-compatible', 'anthropic', 'ollama'] as const)('a reply ov
     mute.close();
   });
 
-  it('hangs up where the iteration is left early', async () => {
+  it('closes the connection if the iteration is left early', async () => {
     const hungUp = server.closed(closedStreams + 1);
     for await (const part of (await open('slow', 'held')).reply(hello, new AbortController().signal)) {
       expect(part).toMatchObject({ text: 'part 1 ' });
@@ -269,7 +272,7 @@ describe.each(['openai-compatible', 'anthropic', 'ollama'] as const)('a reply ov
     closedStreams++;
   });
 
-  it('never takes a file from its address', async () => {
+  it('never fetches a file from its address', async () => {
     const other = await listener();
     const data = `http://127.0.0.1:${other.port}/picture.png`;
     const content = [
@@ -282,7 +285,7 @@ describe.each(['openai-compatible', 'anthropic', 'ollama'] as const)('a reply ov
   });
 });
 
-// Hang-ups on the held streams so far: the server counts them over all tests.
+// The number of held streams closed so far, which the server counts over all tests.
 let closedStreams = 0;
 
 it.each(['openai-compatible', 'anthropic'] as const)(
@@ -309,7 +312,7 @@ it('to a conversation that is too long is known by the word of OpenAI and Azure,
 });
 
 describe('the key of a provider', () => {
-  it('is sent as its protocol wants it', async () => {
+  it('is sent as its protocol requires', async () => {
     for (const type of ['openai-compatible', 'anthropic'] as const) {
       const providers = { mock: { type, baseURL: server.held, apiKeyEnv: 'MOCK_KEY' } };
       await failure(await openModel('mock/half', { providers, env: { MOCK_KEY: KEY } }));
@@ -320,7 +323,7 @@ describe('the key of a provider', () => {
     }
   });
 
-  it('is not that of another one', async () => {
+  it('is never sent to another provider', async () => {
     process.env['ANTHROPIC_API_KEY'] = KEY;
     process.env['OPENAI_API_KEY'] = KEY;
     try {
@@ -343,8 +346,8 @@ describe('usage', () => {
     ['one count alone', { prompt_tokens: 3 }, 3, null],
     ['null for a count', { prompt_tokens: null, completion_tokens: 4 }, null, 4],
     ['counts below 0', { prompt_tokens: -1, completion_tokens: -5 }, null, null],
-    ['parts of a token', { prompt_tokens: 1.5, completion_tokens: 4 }, null, 4],
-    ['what no double holds', { prompt_tokens: 2 ** 53, completion_tokens: 4 }, null, 4],
+    ['fractions of a token', { prompt_tokens: 1.5, completion_tokens: 4 }, null, 4],
+    ['a count that no double represents', { prompt_tokens: 2 ** 53, completion_tokens: 4 }, null, 4],
     ['zeros', { prompt_tokens: 0, completion_tokens: 0 }, 0, 0],
     [
       'parts of a cached token',
@@ -352,7 +355,7 @@ describe('usage', () => {
       3,
       4,
     ],
-  ])('is null for what is not known: %s', async (_, usage, inputTokens, outputTokens) => {
+  ])('is null for unknown counts: %s', async (_, usage, inputTokens, outputTokens) => {
     const choices = [{ index: 0, delta: { content: 'hi' }, finish_reason: 'stop' }];
     const site = createHttpServer((_, response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' });
@@ -367,7 +370,7 @@ describe('usage', () => {
   });
 });
 
-describe('the cache of a prompt', () => {
+describe('the prompt cache', () => {
   const tools: OfferedTool[] = ['one', 'two'].map((name) => ({ name, description: name, inputSchema: {} }));
   const talk: Message[] = [
     { role: 'system', content: 'be brief' },
@@ -381,7 +384,7 @@ describe('the cache of a prompt', () => {
     },
   ];
 
-  it('may end, with Anthropic, at the system prompt, the tools and the last two turns', async () => {
+  it('is marked for Anthropic at the system prompt, the tools and the last two turns', async () => {
     const providers = { mock: { type: 'anthropic' as const, baseURL: server.held } };
     const model = await openModel('mock/half', { providers, env: {} });
     await failure(model, [], undefined, undefined, talk, tools);
@@ -393,7 +396,7 @@ describe('the cache of a prompt', () => {
     expect(messages?.map(isMarked)).toEqual([false, false, true, false, true]);
   });
 
-  it('is counted', async () => {
+  it('is counted in the usage', async () => {
     const usages = {
       'openai-compatible': { prompt_tokens: 9, completion_tokens: 2, prompt_tokens_details: { cached_tokens: 6 } },
       anthropic: { input_tokens: 3, cache_read_input_tokens: 6, cache_creation_input_tokens: 0, output_tokens: 2 },
@@ -436,7 +439,7 @@ function textOf(parts: readonly ReplyPart[]): string {
   return parts.map((part) => (part.type === 'text' ? part.text : '')).join('');
 }
 
-/** Takes a reply that must fail; `parts` gets what came before. */
+/** Requests a reply that must fail; `parts` receives the parts before the failure. */
 async function failure(
   model: ChatModel,
   parts: ReplyPart[] = [],

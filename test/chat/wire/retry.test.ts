@@ -3,7 +3,7 @@ import { askedFor, retryIn } from '../../../src/chat/wire/retry.ts';
 
 const NOW = Date.parse('2026-11-20T12:00:00Z');
 
-describe('a request that failed', () => {
+describe('a failed request', () => {
   const waits = (status: number | undefined, headers: unknown = {}, word?: string): (number | undefined)[] =>
     [1, 2, 3].map((attempt) => retryIn({ status, headers, word }, attempt));
 
@@ -14,17 +14,17 @@ describe('a request that failed', () => {
     },
   );
 
-  it.each([undefined, 301, 400, 401, 403, 404, 413, 422, 501, 505])('with %s is not made again', (status) => {
+  it.each([undefined, 301, 400, 401, 403, 404, 413, 422, 501, 505])('with %s is not retried', (status) => {
     expect(waits(status)).toEqual([undefined, undefined, undefined]);
   });
 
-  it('is made again when the server says, up to a minute later', () => {
+  it('is retried when the server says, at most a minute later', () => {
     expect(waits(429, { 'retry-after': '7' })).toEqual([7, 7, undefined]);
     expect(waits(429, { 'retry-after': '60' })).toEqual([60, 60, undefined]);
     expect(waits(429, { 'retry-after': '61' })).toEqual([undefined, undefined, undefined]);
   });
 
-  it('because a quota is used up is not made again', () => {
+  it('because of an exhausted quota is not retried', () => {
     expect(waits(429, {}, 'insufficient_quota')).toEqual([undefined, undefined, undefined]);
   });
 });

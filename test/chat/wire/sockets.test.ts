@@ -16,7 +16,8 @@ beforeAll(async () => {
 afterAll(() => server[Symbol.asyncDispose]());
 
 describe('the sockets of a turn', () => {
-  // What would make the SDK, a provider or Node itself talk to somebody else, were it listened to.
+  // Variables that would make the SDK, a provider or Node itself contact other hosts if they were
+  // honoured.
   const tempting = {
     AI_GATEWAY_API_KEY: 'canary',
     VERCEL_OIDC_TOKEN: 'canary',
@@ -33,7 +34,8 @@ describe('the sockets of a turn', () => {
     'lead to the endpoint of an %s model only',
     async (type, context) => {
       requireStrace(context);
-      // The reasoning of the first makes the SDK warn about the second, were it not told to be silent.
+      // The reasoning of the first would make the SDK print a warning for the second if it were not
+      // silenced.
       const models = ['mock/thinking', 'mock/reply', 'mock/limited', 'mock/refused', 'mock/failing'];
       const watched = await take({ models, provider: { type, baseURL: server.openai } }, tempting);
       expect(watched.reached).toEqual([endpoint]);
@@ -48,7 +50,7 @@ describe('the sockets of a turn', () => {
     },
   );
 
-  it('lead nowhere else when the stream breaks or the server points elsewhere', async (context) => {
+  it('connect nowhere else when the stream breaks or the server redirects', async (context) => {
     requireStrace(context);
     const models = ['mock/half', 'mock/elsewhere', 'mock/cut', 'mock/erring'];
     const watched = await take({ models, provider: { baseURL: server.held } }, tempting);
@@ -57,7 +59,7 @@ describe('the sockets of a turn', () => {
     expect(JSON.parse(watched.stdout)).toEqual(['MODEL_FAILED', 'MODEL_FAILED', 'MODEL_FAILED', 'MODEL_LIMITED']);
   });
 
-  it('lead through a proxy where NODE_USE_ENV_PROXY says so, unless NO_PROXY has the host', async (context) => {
+  it('connect through a proxy if NODE_USE_ENV_PROXY is set, unless NO_PROXY lists the host', async (context) => {
     requireStrace(context);
     const proxy = `127.0.0.1:${await unused()}`;
     const env = { NODE_USE_ENV_PROXY: '1', HTTP_PROXY: `http://${proxy}`, NO_PROXY: '', no_proxy: '' };
@@ -66,7 +68,7 @@ describe('the sockets of a turn', () => {
     expect((await take(input, { ...env, NO_PROXY: '127.0.0.1', no_proxy: '127.0.0.1' })).reached).toEqual([endpoint]);
   });
 
-  it('are none with a demo', async (context) => {
+  it('do not exist with a demo', async (context) => {
     requireStrace(context);
     const watched = await take({ models: ['demo/eliza', 'demo/echo'], provider: {} }, tempting);
     expect(watched.reached).toEqual([]);
@@ -74,7 +76,7 @@ describe('the sockets of a turn', () => {
     expect(JSON.parse(watched.stdout)).toEqual(['completed', 'completed']);
   });
 
-  it('lead to the three local ports while a server is looked for', async (context) => {
+  it('connect to the three local ports while looking for a server', async (context) => {
     requireStrace(context);
     const detect = { ollama: await unused(), lmstudio: await unused(), llamacpp: Number(new URL(server.url).port) };
     const watched = await take({ models: [], provider: {}, detect }, tempting);
@@ -86,14 +88,14 @@ describe('the sockets of a turn', () => {
     expect(JSON.parse(watched.stdout)).toEqual([expect.stringMatching(/^llamacpp\/./)]);
   });
 
-  it('would show a second connection', async (context) => {
+  it('include a second connection (control)', async (context) => {
     requireStrace(context);
     const connectTo = await unused();
     const watched = await take({ models: ['mock/reply'], provider: { baseURL: server.openai }, connectTo });
     expect(watched.reached).toEqual([endpoint, `127.0.0.1:${connectTo}`]);
   });
 
-  it('would show the look-up of a name', async (context) => {
+  it('include a name look-up (control)', async (context) => {
     requireStrace(context);
     const lookUp = 'canary.coffer.test';
     const watched = await take({ models: ['mock/reply'], provider: { baseURL: server.openai }, lookUp });

@@ -3,11 +3,11 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** What a watched process did. */
+/** The outcome of a watched process. */
 export interface Watched {
   /**
-   * Each address something was sent or connected to, once, in order: `127.0.0.1:8080`, `[::1]:53`, or the
-   * path of a local socket. A look-up of a name shows as its resolver's port 53.
+   * Each address something was sent or connected to, once, in order: `127.0.0.1:8080`, `[::1]:53`,
+   * or the path of a local socket. A name look-up shows as its resolver's port 53.
    */
   reached: string[];
   stdout: string;
@@ -21,8 +21,8 @@ export interface Skippable {
 }
 
 /**
- * Skips the running test where strace is missing or may not trace, saying how to install it; fails it
- * instead when COFFER_TEST_REQUIRE is set. Only Linux has it.
+ * Skips the running test if strace is missing or may not trace, saying how to install it; fails it
+ * instead if COFFER_TEST_REQUIRE is set. Only Linux has strace.
  */
 export function requireStrace(context: Skippable): void {
   if (process.platform !== 'linux') context.skip('strace is a thing of Linux');
@@ -33,8 +33,8 @@ export function requireStrace(context: Skippable): void {
 }
 
 /**
- * Runs a program to its end under strace, its children and threads too, and tells whom it reached. What
- * it is given in `env` is added to the environment; `input` is its standard input.
+ * Runs a program to its end under strace, with its children and threads, and returns the addresses
+ * it reached. `env` is added to the environment; `input` is its standard input.
  */
 export async function watchSockets(
   command: readonly string[],

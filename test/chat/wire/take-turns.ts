@@ -5,8 +5,9 @@ import { detectLocal, openModel, type ProviderSettings } from '../../../src/chat
 import { Recorder } from '../recorder.ts';
 
 /*
- * A child process for sockets.test.ts: takes one turn with each of `models` in one session, prints the
- * outcomes as JSON, and then, where it is told to, does what coffer must never do.
+ * A child process for sockets.test.ts: takes one turn with each of `models` in one session, prints
+ * the outcomes as JSON, and then, if told to, does what coffer must never do.
+ *
  */
 const { models, provider, detect, connectTo, lookUp } = JSON.parse(process.argv[2] ?? '') as {
   models: string[];
