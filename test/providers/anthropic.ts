@@ -10,7 +10,7 @@ const thought: Part = { type: 'thinking', thinking: 'hm', signature: sign(id, 'h
 const assistant = (...content: Part[]): Message => ({ role: 'assistant', content });
 const ask = (...messages: Message[]): Body => ({ model: 'm', max_tokens: 100, messages });
 
-/** The fields of each block that a request may have. */
+/** The fields that each block of a request may have. */
 const fields: Readonly<Record<string, readonly string[]>> = {
   text: ['text', 'cache_control', 'citations'],
   image: ['source', 'cache_control'],
@@ -29,13 +29,16 @@ function ofType(message: Message | undefined, type: string): Part[] {
   return message === undefined ? [] : partsOf(message).filter((part) => part.type === type);
 }
 
-/** The last message with calls: the one that the thinking has to be kept of. */
+/** Returns the last message with calls, the one whose thinking must be kept. */
 function lastCalling({ messages }: Body): Message | undefined {
   const last = messages.findLastIndex(({ role }) => role === 'assistant');
   return ofType(messages[last], 'tool_use').length > 0 ? messages[last] : undefined;
 }
 
-/** What this server has called for itself began with both kinds of thinking. */
+/**
+ * Tells whether a call of this server has lost its thinking: a reply with calls starts with both
+ * kinds.
+ */
 function hasLostThinking(request: Body): boolean {
   const message = lastCalling(request);
   if (message === undefined) return false;
@@ -58,28 +61,28 @@ function cacheMarks({ system, tools = [], messages }: Body): number {
 
 const rules: readonly Rule[] = [
   {
-    refused: 'text blocks of nothing but white space',
-    coffer: 'leaves out what is blank; the record keeps it',
+    refused: 'text blocks that contain only white space',
+    coffer: 'omits blank text; the record keeps it',
     source: 'https://github.com/anthropics/claude-code/issues/23440',
     breaks: (request) => allParts(request).some(({ type, text }) => type === 'text' && text?.trim() === ''),
     example: ask(user(), assistant({ type: 'text', text: ' \n' }), user()),
   },
   {
-    refused: 'a message with calls, in the present turn, that has lost its thinking',
-    coffer: 'keeps thinking and redacted thinking with the reply and sends it back to that model',
+    refused: 'a message with calls in the current turn without its thinking',
+    coffer: 'stores thinking and redacted thinking with the reply and sends them back to that model',
     source: 'https://github.com/deepset-ai/haystack-core-integrations/issues/2146',
     breaks: hasLostThinking,
     example: ask(user(), assistant(call), user([result])),
   },
   {
-    refused: 'thinking whose text or signature was changed, or that another model wrote',
-    coffer: 'sends thinking as it was, and to the model it came from only',
+    refused: 'thinking with a changed text or signature, or written by another model',
+    coffer: 'sends thinking unchanged, and only to the model that wrote it',
     source: 'https://github.com/anthropics/claude-code/issues/63548',
     breaks: hasChangedThinking,
     example: ask(user(), assistant({ ...thought, thinking: 'ha' }, call), user([result])),
   },
   {
-    refused: 'a call without its result in the next message',
+    refused: 'a call whose result is not in the next message',
     coffer: 'adds a result that says the call was interrupted',
     source: 'https://github.com/anthropics/claude-code/issues/8210',
     breaks: ({ messages }) =>
@@ -90,8 +93,8 @@ const rules: readonly Rule[] = [
     example: ask(user(), assistant(thought, call), user()),
   },
   {
-    refused: 'a result without its call in the message before',
-    coffer: 'leaves out results without a call',
+    refused: 'a result whose call is not in the previous message',
+    coffer: 'omits results without a call',
     source: 'https://github.com/anthropics/claude-code/issues/18947',
     breaks: ({ messages }) =>
       messages.some((message, at) => {
@@ -102,7 +105,7 @@ const rules: readonly Rule[] = [
   },
   {
     refused: 'more than four blocks with `cache_control`',
-    coffer: 'marks four at most',
+    coffer: 'marks at most four',
     source: 'https://github.com/tghamm/Anthropic.SDK/issues/50',
     breaks: (request) => cacheMarks(request) > 4,
     example: ask(
@@ -110,8 +113,8 @@ const rules: readonly Rule[] = [
     ),
   },
   {
-    refused: 'a field of a block that it does not know',
-    coffer: 'sends what a part carries for a provider to that provider only',
+    refused: 'an unknown field of a block',
+    coffer: 'sends provider-specific fields of a part only to that provider',
     source: 'https://github.com/anthropics/claude-code/issues/4378',
     breaks: (request) =>
       allParts(request).some((part) =>
@@ -121,14 +124,17 @@ const rules: readonly Rule[] = [
   },
   {
     refused: 'a conversation that ends with the assistant',
-    coffer: 'asks only after a prompt or a result',
+    coffer: 'sends a request only after a prompt or a result',
     source: 'https://github.com/HKUDS/nanobot/pull/3297',
     breaks: ({ messages }) => messages.at(-1)?.role === 'assistant',
     example: ask(user(), assistant({ type: 'text', text: 'hi' })),
   },
 ];
 
-/** Anthropic's Messages, thinking. Events: https://platform.claude.com/docs/build-with-claude/streaming */
+/**
+ * Anthropic's Messages API with thinking. Events:
+ * https://platform.claude.com/docs/build-with-claude/streaming
+ */
 export const anthropic: Dialect = {
   id,
   title: 'Anthropic',

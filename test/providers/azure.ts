@@ -4,7 +4,10 @@ import { noMaxTokens } from './openai.ts';
 import { resultFollowsCall } from './rules.ts';
 import { body, user } from './wire.ts';
 
-/** What the filter says of the prompt comes first, in a chunk without a choice: https://github.com/AbanteAI/archive-old-cli-mentat/issues/429 */
+/**
+ * The filter's verdict on the prompt comes first, in a chunk without a choice:
+ * https://github.com/AbanteAI/archive-old-cli-mentat/issues/429
+ */
 const filterResults = {
   id: '',
   object: '',
@@ -14,7 +17,7 @@ const filterResults = {
   prompt_filter_results: [{ prompt_index: 0, content_filter_results: { hate: { filtered: false } } }],
 };
 
-/** Models of OpenAI's behind Azure, and servers like it. */
+/** OpenAI's models on Azure, and similar servers. */
 export const azure: Dialect = {
   id: 'azure',
   title: 'Azure OpenAI',
@@ -25,7 +28,7 @@ export const azure: Dialect = {
   rules: [
     {
       refused: 'an empty list of tools',
-      coffer: 'leaves the list out if there are none',
+      coffer: 'omits the list if there are none',
       source: 'https://github.com/pydantic/pydantic-ai/issues/155',
       breaks: ({ tools }) => tools?.length === 0,
       example: { ...body(user()), tools: [] },

@@ -1,22 +1,25 @@
 import { nextCall, type Reply } from './dialect.ts';
 
-/** Where a dialect of the OpenAI protocol differs in how it streams. */
+/** The streaming differences of a dialect of the OpenAI protocol. */
 export interface Style {
-  /** The id of a call, by its number. */
+  /** Returns the id of a call, by its number. */
   readonly id: (number: number) => string;
-  /** The delta that carries reasoning; without it none is sent. */
+  /** Returns the delta that carries reasoning. If omitted, none is sent. */
   readonly reasoning?: (text: string) => object;
-  /** The delta that carries text. Default: `content`. */
+  /** Returns the delta that carries text. Default: `content`. */
   readonly text?: (text: string) => object;
-  /** What a call has besides its function; `at` counts the calls of a reply from 0. */
-  readonly beside?: (call: { name: string; arguments: string }, at: number) => object;
-  /** Chunks before everything else. */
+  /**
+   * Returns the fields of a call in addition to its function; `at` counts the calls of a reply from
+   * 0.
+   */
+  readonly extra?: (call: { name: string; arguments: string }, at: number) => object;
+  /** Chunks sent before everything else. */
   readonly first?: readonly object[];
-  /** The usage that is reported; null for none. */
+  /** The reported usage; null for none. */
   readonly usage?: object | null;
 }
 
-/** Writes a reply as the chunks of the OpenAI protocol. */
+/** Returns a reply as chunks of the OpenAI protocol. */
 export function chunksOf({ reasoning, text, calls }: Reply, style: Style): object[] {
   const { usage = { prompt_tokens: 20, completion_tokens: 5, total_tokens: 25 } } = style;
   const deltas: object[] = [{ role: 'assistant', content: '' }];
@@ -26,9 +29,9 @@ export function chunksOf({ reasoning, text, calls }: Reply, style: Style): objec
   for (const [index, { name, input }] of calls.entries()) {
     const whole = { name, arguments: JSON.stringify(input) };
     const [start = '', rest = ''] = halves(whole.arguments);
-    const beside = style.beside?.(whole, index);
+    const extra = style.extra?.(whole, index);
     const begin = { index, id: style.id(nextCall()), type: 'function', function: { name, arguments: start } };
-    deltas.push({ tool_calls: [{ ...begin, ...beside }] }, { tool_calls: [{ index, function: { arguments: rest } }] });
+    deltas.push({ tool_calls: [{ ...begin, ...extra }] }, { tool_calls: [{ index, function: { arguments: rest } }] });
   }
   const finish = calls.length > 0 ? 'tool_calls' : 'stop';
   return [
@@ -43,7 +46,7 @@ function chunk(choices: object[]): object {
   return { id: 'chatcmpl-1', object: 'chat.completion.chunk', created: 1, model: 'm', choices };
 }
 
-/** A text in two pieces, as a stream has it. */
+/** Splits a text into two pieces, as a stream would. */
 export function halves(text: string): string[] {
   const half = Math.ceil(text.length / 2);
   return [text.slice(0, half), text.slice(half)].filter((piece) => piece !== '');

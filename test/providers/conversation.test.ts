@@ -24,12 +24,12 @@ afterAll(async () => {
 
 const pairs = dialects.flatMap((a, first) => dialects.map((b, second) => [a.title, b.title, first, second] as const));
 
-describe('a conversation that goes from one provider to another', () => {
-  it.each(pairs)('%s, then %s: nothing is refused, every reply arrives', async (_, __, first, second) => {
+describe('a conversation that moves from one provider to another', () => {
+  it.each(pairs)('has no request refused and every reply arrives: %s, then %s', async (_, __, first, second) => {
     expect(await run(steps, first, second)).toEqual([]);
   });
 
-  it.each(pairs)('%s, then %s: a picture is shown, or told of', async (_, __, first, second) => {
+  it.each(pairs)('sends an image, or a note in its place: %s, then %s', async (_, __, first, second) => {
     expect(await run(pictures, first, second)).toEqual([]);
     for (const at of [first, second]) expect(Number(servers[at]?.shown) > 0).toBe(takesPictures(dialects[at]));
   });
@@ -39,7 +39,7 @@ function takesPictures(dialect: Dialect | undefined): boolean {
   return dialect?.rules.every(({ says }) => says === undefined) === true;
 }
 
-/** Takes the steps, and returns those in which something was refused or a reply did not arrive. */
+/** Runs the steps and returns those in which a request was refused or a reply did not arrive. */
 async function run(all: readonly Step[], first: number, second: number): Promise<string[]> {
   const [a, b] = [models[first], models[second]];
   if (a === undefined || b === undefined) throw new Error('no such dialect');
@@ -59,7 +59,10 @@ async function run(all: readonly Step[], first: number, second: number): Promise
   return failed;
 }
 
-/** What became of each pair: a row for the first provider, a column for the second; the second mark is for the picture. */
+/**
+ * Formats the outcome of each pair: a row for the first provider, a column for the second; the
+ * second mark is for the image.
+ */
 function matrix(): string {
   const width = Math.max(...dialects.map(({ id }) => id.length)) + 2;
   const cellsOf = (first: number): string[] => dialects.map((_, second) => marks.get(`${first} ${second}`) ?? '');

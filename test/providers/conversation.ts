@@ -12,29 +12,32 @@ export function openDialect(server: ProviderServer): Promise<ChatModel> {
   return openModel(`${id}/m`, { providers: { [id]: settingsOf(server) }, env: { SCRIPTED_KEY: 'scripted' } });
 }
 
-/** What coffer's settings say of a scripted server. */
+/** Returns the coffer settings for a scripted server. */
 export function settingsOf({ dialect: { protocol }, baseURL }: ProviderServer): ProviderSettings {
   const type = protocol === 'openai' ? 'openai-compatible' : protocol;
   return { type, baseURL, apiKeyEnv: 'SCRIPTED_KEY', allowInsecure: true, maxOutputTokens: 10_000 };
 }
 
-/** A conversation that goes through two models, one step after another. */
+/** A conversation between two models, run step by step. */
 export class Conversation {
   session: Recorder = new Recorder();
 
-  /** Says something to a model and expects its whole reply. Switches to the model first if the session has another. */
+  /**
+   * Sends a prompt to a model and expects its whole reply. Switches to the model first if the
+   * session has another.
+   */
   async say(model: ChatModel, text: string): Promise<void> {
     if (this.session.state.model !== model.name) await this.session.record({ type: 'model', model: model.name });
     const { outcome, error } = await turn(this.session, model, text, quiet, new AbortController().signal, options);
     if (outcome !== 'completed') throw error ?? new Error(outcome);
   }
 
-  /** A prompt that makes the model call two tools at once, then one more. */
+  /** Sends a prompt that makes the model call two tools at once, then one more. */
   useTools(model: ChatModel): Promise<void> {
     return this.say(model, USE_TOOLS);
   }
 
-  /** Records messages as an import, or a process that was killed, leaves them. */
+  /** Records messages that an import or a killed process would leave behind. */
   async leave(...messages: Message[]): Promise<void> {
     await this.session.record(...messages.map((message): NewEvent => ({ type: 'message', message })));
   }
@@ -44,21 +47,21 @@ export class Conversation {
     if (messages === 0) throw new Error('nothing was summarised');
   }
 
-  /** Goes on in a new session with all but the last `count` prompts, as a fork does. */
+  /** Continues in a new session with all but the last `count` prompts, like a fork. */
   async fork(count: number): Promise<void> {
     const { prompts } = rewindOf(this.session.state, 1);
     const of = rewindOf(this.session.state, prompts).of;
     await this.#restart(cutAfter(this.#events, of - count).events);
   }
 
-  /** Takes the last prompt back. */
+  /** Takes back the last prompt. */
   async rewind(): Promise<void> {
     const { event } = rewindOf(this.session.state);
     if (event === undefined) throw new Error('nothing to take back');
     await this.session.record(event);
   }
 
-  /** Goes on in a new session object with the events as they are read from a file. */
+  /** Continues in a new session object with the events as read from a file. */
   async resume(): Promise<void> {
     await this.#restart(JSON.parse(JSON.stringify(this.#events)) as Event[]);
   }
@@ -75,7 +78,7 @@ export class Conversation {
 
 const quiet = { onText: () => undefined };
 
-/** One tool, which reads what is not there. */
+/** Offers one tool, whose file never exists. */
 const options: TurnOptions = {
   tools: {
     definitions: [

@@ -5,21 +5,21 @@ import { type Body, body, call, calling, picture, result, said, user } from './w
 
 const id = 'deepseek';
 
-/** What it has reasoned: it must come back as it was. */
+/** The reasoning it has written, which must come back unchanged. */
 const reasoned = new Set<string>();
 
-/** Calls of its own need the reasoning they came with, in all later requests. */
+/** Tells whether calls of its own lack the reasoning they came with. All later requests need it. */
 function hasChangedReasoning({ messages }: Body): boolean {
   return messages.some((message) => isOwn(id, message) && !reasoned.has(message.reasoning_content ?? ''));
 }
 
-/** What others have said may be without reasoning, but not without the field. */
+/** Tells whether a message of another model lacks the field. Its reasoning may be empty. */
 function lacksReasoning({ messages, tools }: Body): boolean {
   if (tools === undefined) return false;
   return messages.some(({ role, reasoning_content }) => role === 'assistant' && reasoning_content === undefined);
 }
 
-/** DeepSeek V4 in its thinking mode, which is the default. */
+/** DeepSeek V4 in its thinking mode, the default. */
 export const deepseek: Dialect = {
   id,
   title: 'DeepSeek',
@@ -29,8 +29,8 @@ export const deepseek: Dialect = {
   ids: '`call_`, a number and 24 letters or digits',
   rules: [
     {
-      refused: 'calls of its own, of earlier turns too, without the `reasoning_content` they came with',
-      coffer: 'sends it back as it was with every turn that has calls',
+      refused: 'its own calls without their original `reasoning_content`, even in earlier turns',
+      coffer: 'sends it back unchanged in every turn with calls',
       source: 'https://api-docs.deepseek.com/guides/thinking_mode.md',
       breaks: hasChangedReasoning,
       example: body(
@@ -42,7 +42,8 @@ export const deepseek: Dialect = {
     },
     {
       refused: 'an assistant message of another model without `reasoning_content`, if tools are offered',
-      coffer: 'sends an empty one to a provider or model called deepseek, and to whoever sent that field before',
+      coffer:
+        'sends an empty one to a provider named deepseek, to deepseek.com, and to servers that have sent the field',
       source: 'https://github.com/Astro-Han/pawwork/issues/250',
       breaks: lacksReasoning,
       example: body(user(), said(), user()),

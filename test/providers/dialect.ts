@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 import type { Body, Message } from './wire.ts';
 
-/** Something a real server refuses. */
+/** A kind of request that a real server refuses. */
 export interface Rule {
-  /** What is refused, in the words of docs/models.md. */
+  /** The refused request, in words for docs/models.md. */
   readonly refused: string;
-  /** What coffer does so that it isn't refused, or is asked for once more without it. */
+  /** The way coffer avoids the refusal, or retries without the refused part. */
   readonly coffer: string;
-  /** The documentation or the public report that the rule is known from. */
+  /** The documentation or public report of the rule. */
   readonly source: string;
   /** Tells whether a request breaks the rule. */
   readonly breaks: (body: Body) => boolean;
@@ -15,52 +15,55 @@ export interface Rule {
   readonly example: Body;
   /** Default: 400. */
   readonly status?: number;
-  /** The words of the refusal that coffer recognises, for a rule it can't know before. */
+  /** The text of the refusal that coffer recognises, for a rule it can't know in advance. */
   readonly says?: string;
 }
 
-/** What a server is to answer. */
+/** The content of a reply that a server sends. */
 export interface Reply {
   readonly reasoning: string;
   readonly text: string;
   readonly calls: readonly { readonly name: string; readonly input: Readonly<Record<string, string>> }[];
 }
 
-/** One way of speaking a protocol. */
+/** A provider's variant of a protocol. */
 export interface Dialect {
   /** The provider's name in coffer's settings. */
   readonly id: string;
-  /** As people know it. */
+  /** The provider's usual name. */
   readonly title: string;
   readonly protocol: 'openai' | 'anthropic' | 'ollama';
-  /** It usually runs on the user's machine. */
+  /** Whether it usually runs on the user's machine. */
   readonly local: boolean;
-  /** How its reasoning arrives and its calls are named, in the words of docs/models.md. */
+  /** The form of its reasoning and of its call ids, in words for docs/models.md. */
   readonly reasoning: string;
   readonly ids: string;
   readonly rules: readonly Rule[];
-  /** The events of a streamed reply. */
+  /** Returns the events of a streamed reply. */
   write(reply: Reply): object[];
 }
 
-/** What a server signs its reasoning with: whoever changes a word of it has the wrong signature. */
+/** Returns a server's signature of its reasoning: a changed text has the wrong signature. */
 export function sign(dialect: string, text: string): string {
   return createHash('sha256').update(`${dialect}\n${text}`).digest('base64');
 }
 
-/** The path that a scripted server asks to read: it tells by it which calls in a conversation are its own. */
+/**
+ * Returns the path that a scripted server asks to read, by which it recognises its own calls in a
+ * conversation.
+ */
 export function pathOf(dialect: string, number: number): string {
   return `${dialect}-${number}.txt`;
 }
 
-/** Tells whether a message has calls of its own dialect. */
+/** Tells whether a message has calls made by this dialect. */
 export function isOwn(dialect: string, { tool_calls = [] }: Message): boolean {
   return tool_calls.some((called) => called.function.arguments.includes(`"${dialect}-`));
 }
 
 let count = 0;
 
-/** The number of a call, in this process. */
+/** Returns the number of the next call in this process. */
 export function nextCall(): number {
   return ++count;
 }

@@ -27,7 +27,7 @@ export const dialects: readonly Dialect[] = [
   openrouter,
 ];
 
-/** The dialect with an id. Throws if there is none. */
+/** Returns the dialect with an id. Throws if there is none. */
 export function dialectOf(id: string): Dialect {
   const dialect = dialects.find((each) => each.id === id);
   if (dialect === undefined) throw new Error(`no dialect ${id}`);

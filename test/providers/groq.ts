@@ -14,8 +14,8 @@ export const groq: Dialect = {
   rules: [
     unknownFields('https://github.com/janhq/jan/issues/8136', 400, [...openaiFields, 'reasoning']),
     {
-      refused: '`reasoning` as a parameter, for models that have none',
-      coffer: 'sends no parameter of reasoning',
+      refused: '`reasoning` as a parameter, for models without reasoning',
+      coffer: 'sends no reasoning parameter',
       source: 'https://github.com/musistudio/llms/pull/64',
       breaks: (request) => 'reasoning' in request,
       example: { ...body(user()), reasoning: {} },

@@ -3,7 +3,10 @@ import type { Dialect } from './dialect.ts';
 import { nineLetters, replyAfterResults, unknownFields } from './rules.ts';
 import { body, said, user } from './wire.ts';
 
-/** Mistral's own address. Models that reason send content in chunks: https://github.com/prism-php/prism/pull/862 */
+/**
+ * Mistral's own address. Models that reason send content in chunks:
+ * https://github.com/prism-php/prism/pull/862
+ */
 export const mistral: Dialect = {
   id: 'mistral',
   title: 'Mistral',
@@ -16,15 +19,15 @@ export const mistral: Dialect = {
     replyAfterResults('https://github.com/BerriAI/litellm/issues/17761'),
     {
       refused: 'a conversation that does not end with the user or a result',
-      coffer: 'asks only after a prompt or a result',
+      coffer: 'sends a request only after a prompt or a result',
       source: 'https://github.com/crewAIInc/crewAI/issues/2194',
       breaks: ({ messages }) => messages.at(-1)?.role === 'assistant',
       example: body(user(), said()),
     },
     unknownFields('https://github.com/charmbracelet/crush/issues/1590', 422),
     {
-      refused: 'parameters that it does not know, `max_completion_tokens` for example',
-      coffer: 'sends a limit that is set as `max_tokens`',
+      refused: 'unknown parameters, for example `max_completion_tokens`',
+      coffer: 'sends a configured limit as `max_tokens`',
       source: 'https://github.com/editor-code-assistant/eca/issues/231',
       status: 422,
       breaks: ({ max_completion_tokens }) => max_completion_tokens !== undefined,

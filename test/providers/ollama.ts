@@ -4,7 +4,7 @@ import { type Body, body, call, calling, partsOf, picture, result, user } from '
 
 const plainPicture = { ...user('look'), images: ['iVBORw0KGgo='] };
 
-/** A request that calls with `input`, which {@link Body} has no type for. */
+/** Returns a request that calls with `input`, which {@link Body} has no type for. */
 function callingWith(input: unknown): Body {
   const { function: called, ...rest } = call('a');
   const wrong = { ...rest, function: { ...called, arguments: input as string } };
@@ -25,23 +25,23 @@ export const ollama: Dialect = {
   ids: '`call_` and eight letters or digits',
   rules: [
     {
-      refused: 'content that is not one text',
-      coffer: 'joins the texts of a message, and sends pictures beside them',
+      refused: 'content that is not a single text',
+      coffer: 'joins the texts of a message and sends images in their own field',
       source: 'https://github.com/ollama/ollama/issues/10255',
       breaks: ({ messages }) => messages.some(({ content }) => typeof content !== 'string'),
       example: body(picture),
     },
     {
-      refused: 'arguments of a call that are not an object',
-      coffer: 'sends them as an object, an empty one for what is none',
+      refused: 'call arguments that are not an object',
+      coffer: 'sends them as an object, empty if they are not one',
       source: 'https://github.com/ollama/ollama/issues/12794',
       breaks: ({ messages }) =>
         messages.some(({ tool_calls = [] }) => tool_calls.some((called) => !isObject(called.function.arguments))),
       example: callingWith('{}'),
     },
     {
-      refused: 'a picture as a data URL',
-      coffer: 'sends pictures in base64 alone, and fetches none',
+      refused: 'an image as a data URL',
+      coffer: 'sends images as bare base64 and fetches none',
       source: 'https://github.com/ollama/ollama-js/issues/68',
       breaks: ({ messages }) => messages.some(({ images = [] }) => images.some((data) => /[^A-Za-z0-9+/=]/.test(data))),
       example: body({ ...plainPicture, images: ['data:image/png;base64,iVBORw0KGgo='] }),
@@ -50,7 +50,7 @@ export const ollama: Dialect = {
   write: linesOf,
 };
 
-/** A reply as the lines of `/api/chat`: a call comes whole. */
+/** Returns a reply as lines of `/api/chat`; a call arrives whole. */
 function linesOf({ reasoning, text, calls }: Reply): object[] {
   const line = (message: object): object => ({ model: 'm', message: { role: 'assistant', content: '', ...message } });
   const tool_calls = calls.map(({ name, input }, index) => ({
@@ -75,15 +75,15 @@ export const ollamaCompatible: Dialect = {
   ids: '`call_` and eight letters or digits',
   rules: [
     {
-      refused: '`content: null`, which OpenAI has beside calls',
-      coffer: 'sends an empty text to servers on this machine',
+      refused: '`content: null`, which OpenAI allows in a message with calls',
+      coffer: 'sends an empty text instead to servers on this machine',
       source: 'https://github.com/pydantic/pydantic-ai/issues/5206',
       breaks: ({ messages }) => messages.some(({ content }) => content === null),
       example: body(user(), { ...calling(call('a')), content: null }, result('a')),
     },
     {
-      refused: 'a picture that is not a data URL',
-      coffer: 'sends pictures as data URLs, and fetches none',
+      refused: 'an image that is not a data URL',
+      coffer: 'sends images as data URLs and fetches none',
       source: 'https://github.com/ollama/ollama/issues/7247',
       breaks: ({ messages }) =>
         messages.flatMap(partsOf).some(({ image_url }) => image_url && !image_url.url.startsWith('data:image/')),

@@ -5,10 +5,10 @@ import { body, call, calling, result, user } from './wire.ts';
 
 const long = 'c'.repeat(41);
 
-/** Refuses the old name of the length limit, as models that reason do. */
+/** Refuses the old name of the length limit, like models that reason. */
 export const noMaxTokens = (source: string): Rule => ({
-  refused: '`max_tokens`, for models that reason',
-  coffer: 'sends a limit that is set as `max_completion_tokens`',
+  refused: '`max_tokens`, for reasoning models',
+  coffer: 'sends a configured limit as `max_completion_tokens`',
   source,
   breaks: ({ max_tokens }) => max_tokens !== undefined,
   example: { ...body(user()), max_tokens: 100 },
@@ -24,15 +24,15 @@ export const openai: Dialect = {
   ids: '`call_` and 24 letters or digits',
   rules: [
     {
-      refused: 'ids of calls longer than 40 characters',
-      coffer: 'gives every call an id of nine letters or digits in the request; the record keeps the original',
+      refused: 'call ids longer than 40 characters',
+      coffer: 'replaces every call id with one of nine letters or digits; the record keeps the original',
       source: 'https://github.com/vercel/ai/issues/5171',
       breaks: (request) => callsOf(request).some(({ id }) => id.length > 40),
       example: body(user(), calling(call(long)), result(long)),
     },
     {
-      refused: 'names of functions with other characters than letters, digits, `_` and `-`',
-      coffer: 'replaces other characters in the names of calls',
+      refused: 'function names with characters other than letters, digits, `_` and `-`',
+      coffer: 'replaces other characters in the names',
       source: 'https://github.com/mcp-use/mcp-use/issues/90',
       breaks: (request) => callsOf(request).some(({ function: { name } }) => !/^[A-Za-z0-9_-]+$/.test(name)),
       example: body(

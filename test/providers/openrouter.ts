@@ -7,7 +7,7 @@ import { type Body, body, call, calling, picture, presentTurn, result, user } fr
 const id = 'openrouter';
 const format = 'google-gemini-v1';
 
-/** Whether some reply of its own has not the details it came with. */
+/** Tells whether a reply of its own lacks its original details. */
 function lacksDetails(request: Body): boolean {
   return presentTurn(request).some((message) => isOwn(id, message) && !areWhole(message.reasoning_details ?? []));
 }
@@ -32,8 +32,8 @@ export const openrouter: Dialect = {
   ids: 'those of the provider behind it',
   rules: [
     {
-      refused: 'calls of the present turn without the `reasoning_details` they came with (Gemini behind it)',
-      coffer: 'keeps them with the reply and sends them back unchanged',
+      refused: 'calls in the current turn without their original `reasoning_details` (with Gemini)',
+      coffer: 'stores them with the reply and sends them back unchanged',
       source: 'https://github.com/microsoft/agent-framework/issues/2947',
       breaks: lacksDetails,
       example: body(user(), calling(call('callcall1', pathOf(id, 1))), result('callcall1')),

@@ -4,14 +4,14 @@ import { settingsOf } from './conversation.ts';
 import { dialectOf } from './dialects.ts';
 import { startProvider, USE_TOOLS } from './server.ts';
 
-describe('a conversation that goes on in another process, with another provider', () => {
+describe('a conversation continued in another process with another provider', () => {
   it.each([
     ['anthropic', 'gemini'],
     ['gemini', 'deepseek'],
     ['deepseek', 'openrouter'],
     ['openrouter', 'mistral'],
     ['ollama', 'llamacpp'],
-  ])('%s, then %s, and back: nothing is refused', async (first, second) => {
+  ])('has no request refused: %s, then %s, and back', async (first, second) => {
     await using a = await startProvider(dialectOf(first));
     await using b = await startProvider(dialectOf(second));
     const providers = { [first]: settingsOf(a), [second]: settingsOf(b) };

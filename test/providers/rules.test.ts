@@ -15,7 +15,7 @@ describe('the rules of a dialect', () => {
     expect(dialect.rules.filter(({ breaks }) => breaks(rule.example))).toEqual([rule]);
   });
 
-  it('have a source each', () => {
+  it('each have a source', () => {
     for (const [, , , { source }] of cases) expect(source).toMatch(/^https:\/\/[^ ]+$/);
   });
 });

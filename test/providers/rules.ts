@@ -2,10 +2,10 @@ import type { Rule } from './dialect.ts';
 import { type Body, body, call, calling, type Message, partsOf, result, said, user } from './wire.ts';
 
 /*
- * What rules look at in the OpenAI protocol, and those that several dialects have.
+ * Helpers for rules about the OpenAI protocol, and the rules that several dialects share.
  */
 
-/** The calls of a request. */
+/** Returns the calls of a request. */
 export function callsOf({ messages }: Body): NonNullable<Message['tool_calls']> {
   return messages.flatMap((message) => message.tool_calls ?? []);
 }
@@ -18,12 +18,12 @@ export function hasOther({ messages }: Body, known: readonly string[]): boolean 
 /** The fields of OpenAI's messages. */
 export const openaiFields: readonly string[] = ['role', 'content', 'name', 'tool_calls', 'tool_call_id', 'refusal'];
 
-/** Tells whether a picture is sent. */
+/** Tells whether a request has an image. */
 function hasImage({ messages }: Body): boolean {
   return messages.some((message) => partsOf(message).some(({ type }) => type === 'image_url'));
 }
 
-/** Tells whether each result stands behind the message that calls it, with nothing but results between. */
+/** Tells whether each result follows the message with its call, with only results in between. */
 function resultsFollowCalls({ messages }: Body): boolean {
   let open: string[] = [];
   for (const { role, tool_calls, tool_call_id = '' } of messages) {
@@ -33,7 +33,7 @@ function resultsFollowCalls({ messages }: Body): boolean {
   return true;
 }
 
-/** Tells whether each call has its result before anything else is said. */
+/** Tells whether each call has its result before any other message. */
 function callsAreAnswered({ messages }: Body): boolean {
   return messages.every(({ tool_calls = [] }, at) => {
     const rest = messages.slice(at + 1);
@@ -43,7 +43,10 @@ function callsAreAnswered({ messages }: Body): boolean {
   });
 }
 
-/** Tells whether user and assistant take turns behind one system message at most; calls and results don't count. */
+/**
+ * Tells whether user and assistant alternate after at most one system message; calls and results
+ * don't count.
+ */
 function rolesAlternate({ messages }: Body): boolean {
   const told = messages.filter(({ role, tool_calls }) => {
     return role !== 'tool' && role !== 'system' && tool_calls === undefined;
@@ -54,7 +57,7 @@ function rolesAlternate({ messages }: Body): boolean {
 /** Refuses a result without its call. */
 export const resultFollowsCall = (source: string): Rule => ({
   refused: 'a result that does not follow its call',
-  coffer: 'sends each result right behind its call, and leaves out those without one',
+  coffer: 'sends each result right after its call and omits results without one',
   source,
   breaks: (request) => !resultsFollowCalls(request),
   example: body(user(), result('a'), user()),
@@ -62,37 +65,37 @@ export const resultFollowsCall = (source: string): Rule => ({
 
 /** Refuses a call without its result. */
 export const callIsAnswered = (source: string): Rule => ({
-  refused: 'a call without a result behind it',
+  refused: 'a call that is not followed by its result',
   coffer: 'adds a result that says the call was interrupted',
   source,
   breaks: (request) => !callsAreAnswered(request),
   example: body(user(), calling(call('callcall1')), said(), user()),
 });
 
-/** Refuses what a chat template can't write: two of one role in a row. */
+/** Refuses two messages of one role in a row, which a chat template can't render. */
 export const rolesTakeTurns = (source: string, status = 400): Rule => ({
-  refused: 'two user messages without a reply between, also when calls and results are between',
-  coffer: 'joins neighbours of one role, and ends a turn that stopped at results with a line that says so',
+  refused: 'two user messages without a reply in between, even with calls and results in between',
+  coffer: 'joins adjacent messages of one role, and ends a turn that stopped at results with a note',
   source,
   status,
   breaks: (request) => !rolesAlternate(request),
   example: body(user(), calling(call('callcall1')), result('callcall1'), user()),
 });
 
-/** Refuses fields of messages that the server does not know. */
+/** Refuses unknown fields of messages. */
 export const unknownFields = (source: string, status = 400, known: readonly string[] = openaiFields): Rule => ({
-  refused: 'a field of a message that it does not know, reasoning of others for example',
-  coffer: 'sends reasoning only to the model it came from, in the field it came in',
+  refused: 'an unknown field of a message, for example the reasoning of other models',
+  coffer: 'sends reasoning only to the model that wrote it, in its original field',
   source,
   status,
   breaks: (request) => hasOther(request, known),
   example: body(user(), said('hi', { reasoning_content: 'hm' }), user()),
 });
 
-/** Refuses pictures; coffer learns of it by the words. */
+/** Refuses images; coffer recognises the refusal by its text. */
 export const noImages = (source: string, says: string, example: Body, status = 400): Rule => ({
-  refused: 'a picture, if the model takes none',
-  coffer: 'asks once more with a line of text in its place, and from then on at once',
+  refused: 'an image, if the model is text-only',
+  coffer: 'retries with a line of text in its place, and sends that text from then on',
   source,
   status,
   says,
@@ -100,19 +103,19 @@ export const noImages = (source: string, says: string, example: Body, status = 4
   example,
 });
 
-/** Refuses ids of calls that are not like Mistral's. */
+/** Refuses call ids that don't have Mistral's form. */
 export const nineLetters = (source: string): Rule => ({
-  refused: 'ids of calls that are not nine letters or digits',
-  coffer: 'gives every call an id of that form in the request; the record keeps the original',
+  refused: 'call ids that are not nine letters or digits',
+  coffer: 'replaces every call id with one of that form; the record keeps the original',
   source,
   breaks: (request) => callsOf(request).some(({ id }) => !/^[A-Za-z0-9]{9}$/.test(id)),
   example: body(user(), calling(call('call_1')), result('call_1')),
 });
 
-/** Refuses a user's message behind results. */
+/** Refuses a user message directly after results. */
 export const replyAfterResults = (source: string): Rule => ({
-  refused: 'a user message directly behind a result',
-  coffer: 'ends a turn that stopped at results with a line that says so',
+  refused: 'a user message directly after a result',
+  coffer: 'ends a turn that stopped at results with a note',
   source,
   breaks: ({ messages }) => messages.some(({ role }, at) => role === 'user' && messages[at - 1]?.role === 'tool'),
   example: body(user(), calling(call('callcall1')), result('callcall1'), user()),

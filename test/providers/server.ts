@@ -4,12 +4,14 @@ import { json } from 'node:stream/consumers';
 import { type Dialect, pathOf, type Reply, type Rule } from './dialect.ts';
 import { type Body, partsOf, presentTurn } from './wire.ts';
 
-/** A server that speaks one dialect, refuses what breaks a rule of it, and answers everything else. */
+/**
+ * A server for one dialect. Refuses requests that break one of its rules and answers all others.
+ */
 export class ProviderServer implements AsyncDisposable {
   readonly dialect: Dialect;
-  /** Requests that were refused, with the rule they broke. */
+  /** Refused requests, each with the rule it broke. */
   refused: { rule: Rule; body: Body }[] = [];
-  /** How many requests were answered, and how many of them had a picture. */
+  /** The number of answered requests, and of those with an image. */
   answered = 0;
   shown = 0;
   readonly #http: Server;
@@ -25,15 +27,17 @@ export class ProviderServer implements AsyncDisposable {
   }
 
   /**
-   * The base URL for coffer's settings. A server that usually runs elsewhere gets a name of this machine that coffer takes for another's
-   * (https://www.rfc-editor.org/rfc/rfc1122#section-3.2.1.3), because coffer treats the two kinds differently.
+   * The base URL for coffer's settings. A server that usually runs elsewhere gets an address of
+   * this machine that coffer takes for another machine
+   * (https://www.rfc-editor.org/rfc/rfc1122#section-3.2.1.3), because coffer treats the two kinds
+   * differently.
    */
   get baseURL(): string {
     const { port } = this.#http.address() as AddressInfo;
     return `http://${this.dialect.local ? '127.0.0.1' : '0.0.0.0'}:${port}/v1`;
   }
 
-  /** The refusals of rules that coffer could have known. */
+  /** The refusals that coffer could have avoided. */
   get faults(): string[] {
     return this.refused.filter(({ rule }) => rule.says === undefined).map(({ rule }) => rule.refused);
   }
@@ -82,7 +86,7 @@ export async function startProvider(dialect: Dialect): Promise<ProviderServer> {
   return server;
 }
 
-/** Where each protocol is spoken, beside the base URL. */
+/** The path of each protocol below the base URL. */
 export const PATHS: Readonly<Record<Dialect['protocol'], string>> = {
   openai: '/v1/chat/completions',
   anthropic: '/v1/messages',
@@ -92,7 +96,10 @@ export const PATHS: Readonly<Record<Dialect['protocol'], string>> = {
 /** The prompt that makes a server call tools. */
 export const USE_TOOLS = 'read your files';
 
-/** Told to read, it calls twice at once without a word, then once more with some, then says what it has done. */
+/**
+ * Returns a scripted reply. Asked to use tools, it calls two at once without text, then one more
+ * with text, then reports.
+ */
 function replyTo(body: Body, { id }: Dialect): Reply {
   const [prompt, ...turn] = presentTurn(body);
   const words = prompt === undefined ? '' : partsOf(prompt).map(({ text = '' }) => text);

@@ -6,12 +6,13 @@ import { dialectOf } from './dialects.ts';
 import { startProvider } from './server.ts';
 
 /*
- * What coffer adapts, taken out again: the server must refuse the conversation then, or the suite would not notice.
+ * Removes one of coffer's adaptations at a time: the server must then refuse the conversation.
+ * Otherwise the suite would not notice a missing adaptation.
  */
 
 type Spoil = (messages: readonly Message[]) => Message[];
 
-/** Changes each part of each message; what it returns nothing for is left out. */
+/** Changes each part of each message; a part is removed if `change` returns nothing. */
 const parts =
   (change: (part: Part) => Part | undefined): Spoil =>
   (messages) =>
@@ -37,24 +38,24 @@ const inserted =
   (...more: Message[]): Spoil =>
   (messages) => [...messages.slice(0, 1), ...more, ...messages.slice(1)];
 
-describe('a conversation of which an adaptation is taken out', () => {
+describe('a conversation without one of the adaptations', () => {
   it.each([
     ['anthropic', 'signatures', withoutOptions],
     ['anthropic', 'reasoning', withoutReasoning],
-    ['anthropic', 'reasoning as it was', changedReasoning],
+    ['anthropic', 'unchanged reasoning', changedReasoning],
     ['anthropic', 'no blank text', inserted({ role: 'assistant', content: ' \n' }, { role: 'user', content: 'hello' })],
     ['gemini', 'signatures', withoutOptions],
     ['deepseek', 'reasoning', withoutReasoning],
-    ['deepseek', 'reasoning as it was', changedReasoning],
+    ['deepseek', 'unchanged reasoning', changedReasoning],
     ['openrouter', 'details', withoutReasoning],
     ['openrouter', 'short ids', longIds],
     ['openai', 'short ids', longIds],
     ['mistral', 'short ids', longIds],
-    ['mistral', 'no reasoning of others', foreignReasoning],
-    ['groq', 'no reasoning of others', foreignReasoning],
-    ['llamacpp', 'roles in turn', inserted({ role: 'user', content: 'hello?' })],
+    ['mistral', 'no reasoning of other models', foreignReasoning],
+    ['groq', 'no reasoning of other models', foreignReasoning],
+    ['llamacpp', 'alternating roles', inserted({ role: 'user', content: 'hello?' })],
     ['llamacpp', 'one system message', inserted({ role: 'system', content: 'be brief' })],
-    ['vllm', 'roles in turn', inserted({ role: 'user', content: 'hello?' })],
+    ['vllm', 'alternating roles', inserted({ role: 'user', content: 'hello?' })],
     ['vllm', 'no blank text', inserted({ role: 'assistant', content: '' }, { role: 'user', content: 'hello' })],
   ])('is refused by %s: %s', async (id, _, spoil) => {
     await using server = await startProvider(dialectOf(id));
@@ -64,7 +65,7 @@ describe('a conversation of which an adaptation is taken out', () => {
     expect(server.faults.length).toBeGreaterThan(0);
   });
 
-  it('is refused by Ollama: a text beside calls', async () => {
+  it('is refused by Ollama: an empty text in messages with calls', async () => {
     await using server = await startProvider(dialectOf('ollama-compatible'));
     const baseURL = server.baseURL.replace('127.0.0.1', '0.0.0.0');
     const model = await openModel('mine/m', { providers: { mine: { baseURL } }, env: {} });

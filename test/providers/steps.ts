@@ -2,19 +2,19 @@ import type { ChatModel } from '../../src/chat/models/models.ts';
 import type { Message } from '../../src/session/event/event.ts';
 import type { Conversation } from './conversation.ts';
 
-/** Something that a conversation goes through with a first and a second model, by its name. */
+/** A step of a conversation with a first and a second model, by name. */
 export type Step = readonly [string, (talk: Conversation, a: ChatModel, b: ChatModel) => Promise<void>];
 
-/** What every conversation goes through. */
+/** The steps that every conversation goes through. */
 export const steps: readonly Step[] = [
   ['chat', (talk, a) => talk.say(a, 'hello')],
   ['tools and reasoning', (talk, a) => talk.useTools(a)],
-  ['the other model', (talk, _, b) => talk.say(b, 'hello')],
-  ['its tools', (talk, _, b) => talk.useTools(b)],
-  ['and back', (talk, a) => talk.say(a, 'hello again')],
-  ['tools again', (talk, a) => talk.useTools(a)],
+  ['chat with the other model', (talk, _, b) => talk.say(b, 'hello')],
+  ['tools of the other model', (talk, _, b) => talk.useTools(b)],
+  ['chat with the first model again', (talk, a) => talk.say(a, 'hello again')],
+  ['its tools again', (talk, a) => talk.useTools(a)],
   ['a prompt without a reply', afterwards({ role: 'user', content: 'is anybody there' })],
-  ['half a reply', afterwards({ role: 'user', content: 'go' }, { role: 'assistant', content: 'I am hal' })],
+  ['a partial reply', afterwards({ role: 'user', content: 'go' }, { role: 'assistant', content: 'I am hal' })],
   ['calls without results', afterwards({ role: 'user', content: 'go' }, calls('x'.repeat(60), 'x'.repeat(64)))],
   ['results without a reply', afterwards({ role: 'user', content: 'go' }, calls('done'), resultOf('done'))],
   [
@@ -40,7 +40,7 @@ export const steps: readonly Step[] = [
     },
   ],
   [
-    'resumed',
+    'a resumed session',
     async (talk, a) => {
       await talk.resume();
       await talk.useTools(a);
@@ -56,10 +56,10 @@ export const steps: readonly Step[] = [
   ],
 ];
 
-/** A picture in a message, which not every model takes. */
+/** The steps with an image, which not every model supports. */
 export const pictures: readonly Step[] = [
   [
-    'a picture',
+    'an image',
     async (talk, a, b) => {
       const file = { type: 'file' as const, mediaType: 'image/png', data: PIXEL, filename: 'dot.png' };
       await talk.leave({ role: 'user', content: [{ type: 'text', text: 'look' }, file] });
@@ -69,10 +69,10 @@ export const pictures: readonly Step[] = [
   ],
 ];
 
-/** A picture of one pixel. */
+/** An image of one pixel. */
 const PIXEL = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
 
-/** A turn of the second model behind what an import, or a process that was killed, has left. */
+/** A turn of the second model after messages left by an import or a killed process. */
 function afterwards(...left: Message[]): Step[1] {
   return async (talk, _, b) => {
     await talk.leave(...left);
@@ -80,7 +80,7 @@ function afterwards(...left: Message[]): Step[1] {
   };
 }
 
-/** Calls whose ids and name no provider takes. */
+/** Calls with ids and a name that no provider accepts. */
 function calls(...ids: string[]): Message {
   const toolName = 'read a file, please';
   return {

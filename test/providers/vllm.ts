@@ -3,7 +3,10 @@ import type { Dialect } from './dialect.ts';
 import { noImages, rolesTakeTurns } from './rules.ts';
 import { body, picture, said, user } from './wire.ts';
 
-/** vLLM with a text model and Mistral's template. Its ids: https://github.com/vllm-project/vllm/issues/22966 */
+/**
+ * vLLM with a text model and Mistral's template. Its ids:
+ * https://github.com/vllm-project/vllm/issues/22966
+ */
 export const vllm: Dialect = {
   id: 'vllm',
   title: 'vLLM',
@@ -15,7 +18,7 @@ export const vllm: Dialect = {
     rolesTakeTurns('https://github.com/vllm-project/vllm/issues/6862'),
     {
       refused: 'an empty reply in the conversation',
-      coffer: 'leaves out what is blank',
+      coffer: 'omits blank messages',
       source: 'https://github.com/vllm-project/vllm/issues/21089',
       breaks: ({ messages }) =>
         messages.some(({ role, content, tool_calls }) => role === 'assistant' && !tool_calls && content === ''),

@@ -1,9 +1,9 @@
 /*
- * Requests as the servers of test/providers read them: the fields of all protocols that some rule looks at. What a server
- * does not look at is left out.
+ * Requests as the servers of test/providers read them, with the fields of all protocols that some
+ * rule checks. Fields that no rule checks are omitted.
  */
 
-/** A request. Anthropic's has `system` and no message of that role. */
+/** A request. In Anthropic's protocol the system prompt is in `system`, not in a message. */
 export interface Body {
   model?: string;
   messages: Message[];
@@ -28,7 +28,7 @@ export interface Message {
   reasoning_details?: unknown[];
 }
 
-/** A part of a message's content, a block in Anthropic's words. */
+/** A part of a message's content, called a block by Anthropic. */
 export interface Part {
   type: string;
   text?: string;
@@ -53,13 +53,13 @@ export interface WireCall {
   extra_content?: { google?: { thought_signature?: string } };
 }
 
-/** The parts of a message, whichever way its content is written. */
+/** Returns the parts of a message, whichever way its content is written. */
 export function partsOf({ content, images = [] }: Message): Part[] {
   const parts = typeof content === 'string' ? [{ type: 'text', text: content }] : (content ?? []);
   return [...parts, ...images.map((data) => ({ type: 'image', data }))];
 }
 
-/** The messages from the last words of the user on: the turn that the request is about. */
+/** Returns the messages of the current turn: the last user prompt and everything after it. */
 export function presentTurn({ messages }: Body): Message[] {
   const start = messages.findLastIndex(
     (message) => message.role === 'user' && partsOf(message).some(({ type }) => type === 'text'),
@@ -67,30 +67,33 @@ export function presentTurn({ messages }: Body): Message[] {
   return messages.slice(Math.max(0, start));
 }
 
-// Requests written by hand are made of these.
+// Building blocks of handwritten requests.
 
-/** A request of the OpenAI protocol that offers a tool. */
+/** Returns a request of the OpenAI protocol that offers a tool. */
 export function body(...messages: Message[]): Body {
   return { model: 'm', messages, tools: [{ function: { name: 'read_file' } }] };
 }
 
+/** Returns a user message. */
 export const user = (content: Message['content'] = 'hello'): Message => ({ role: 'user', content });
+/** Returns an assistant message. */
 export const said = (content: Message['content'] = 'hi', more: Partial<Message> = {}): Message => ({
   role: 'assistant',
   content,
   ...more,
 });
+/** Returns the result of a call. */
 export const result = (id: string): Message => ({ role: 'tool', tool_call_id: id, content: 'a file' });
 
-/** A call of `read_file`. */
+/** Returns a call of `read_file`. */
 export function call(id: string, path = 'notes.txt', more: Partial<WireCall> = {}): WireCall {
   return { id, type: 'function', function: { name: 'read_file', arguments: JSON.stringify({ path }) }, ...more };
 }
 
-/** A message that calls tools. */
+/** Returns a message that calls tools. */
 export const calling = (...calls: WireCall[]): Message => ({ role: 'assistant', content: '', tool_calls: calls });
 
-/** A user's message with a picture. */
+/** A user message with an image. */
 export const picture: Message = user([
   { type: 'text', text: 'look' },
   { type: 'image_url', image_url: { url: 'data:image/png;base64,iVBORw0KGgo=' } },
