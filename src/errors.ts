@@ -1,6 +1,6 @@
 /**
- * The stable names of what can go wrong. They are API: a code keeps its meaning for good,
- * while the message beside it may change from version to version.
+ * The stable codes of coffer's errors, with their exit codes. They are API: a code never changes
+ * its meaning, while the message that comes with it may change from version to version.
  *
  * | exit | codes |
  * |---|---|
@@ -55,41 +55,53 @@ export type ErrorCode =
   | 'NOTHING_RUNS'
   | 'QUEUE_FULL';
 
-/** The process that has a session open. `since` is milliseconds since 1970; `pid` 0 means unknown. */
+/**
+ * The process that has a session open. `since` is in milliseconds since 1970; `pid` 0 means
+ * unknown.
+ */
 export interface Holder {
   readonly pid: number;
   readonly since: number;
 }
 
-/** What a program may need to know of an error beside its code. All of it is fit to print: no plaintext, no key bytes. */
+/**
+ * The details of an error. All of them are safe to print: they hold no plaintext and no key bytes.
+ */
 export interface ErrorDetails extends ErrorOptions {
-  /** Why, in a few words fit for a status line: `disk full`. */
+  /** The reason, short enough for a status line: `disk full`. */
   readonly reason?: string | undefined;
-  /** What to do now: `close it there`; or that nothing needs to be done: `nothing is changed`. */
+  /**
+   * What to do now, or a note that nothing needs to be done: `close it there`, `nothing was
+   * changed`.
+   */
   readonly advice?: string | undefined;
-  /** Who has the session open, with `SESSION_IN_USE`. */
+  /** The process that has the session open, for `SESSION_IN_USE`. */
   readonly holder?: Holder | undefined;
-  /** The first line of what a provider said about it, cut to 300 characters, without keys. Not part of the message; escape it before it is shown. */
+  /**
+   * The first line of the provider's own error text, cut to 300 characters, with keys removed. It
+   * is not part of the message; escape it before showing it.
+   */
   readonly said?: string | undefined;
 }
 
 /**
- * Everything coffer throws that is not a programmer's mistake (those are TypeError and RangeError).
- * The message is one lower-case line without a full stop: what happened, to which thing, why, and what to do
- * now (`cannot write to /x: disk full; nothing is changed`). It carries ids and paths, never plaintext and
- * never key bytes. It is for people; programs read the code and the other fields.
+ * Any error that coffer throws, except a programmer's mistake (those are TypeError and RangeError).
+ * The message is one lower-case line without a full stop: what happened, to which thing, why, and
+ * what to do now (`cannot write to /x: disk full; nothing was changed`). It may contain ids and
+ * paths, never plaintext or key bytes. The message is for people; programs read the code and the
+ * other fields.
  */
 export class CofferError extends Error {
   readonly code: ErrorCode;
-  /** What happened, to which thing: the message without reason and advice. */
+  /** What happened, to which thing: the message without the reason and the advice. */
   readonly what: string;
-  /** Why, in a few words fit for a status line; {@link what} if there is nothing more to say. */
+  /** The reason, short enough for a status line. Default: {@link what}. */
   readonly reason: string;
-  /** What to do now, or that nothing needs to be done. */
+  /** What to do now, or a note that nothing needs to be done. */
   readonly advice: string | undefined;
-  /** Who has the session open, with `SESSION_IN_USE`. */
+  /** The process that has the session open, for `SESSION_IN_USE`. */
   readonly holder: Holder | undefined;
-  /** What a provider said about it, in its own words. */
+  /** The first line of the provider's own error text, if any. */
   readonly said: string | undefined;
 
   constructor(code: ErrorCode, what: string, { reason, advice, holder, said, ...options }: ErrorDetails = {}) {
@@ -107,12 +119,14 @@ export class CofferError extends Error {
   }
 }
 
-/** What a program may read of an error, as `--json` prints it. */
+/** Returns the public fields of an error, as `--json` prints them. */
 export function errorFields({ code, message, reason, advice, holder, said }: CofferError): object {
   return { code, message, reason, advice, holder, said };
 }
 
-/** Tells whether something thrown is a {@link CofferError}, of one of `codes` where any are given. */
+/**
+ * Returns whether a thrown value is a {@link CofferError} with one of `codes`. Default: any code.
+ */
 export function isCofferError(error: unknown, ...codes: ErrorCode[]): error is CofferError {
   return error instanceof CofferError && (codes.length === 0 || codes.includes(error.code));
 }

@@ -14,7 +14,7 @@ describe('a CofferError', () => {
     expect(error).toMatchObject({ what: 'cannot write /a: b; c', reason: 'disk full', advice: 'make room' });
   });
 
-  it('has a reason fit for a status line in any case', () => {
+  it('always has a reason short enough for a status line', () => {
     const error = new CofferError('VAULT_BUSY', 'another process is changing the vault', { advice: 'try again' });
     expect(error.reason).toBe('another process is changing the vault');
     expect(error.advice).toBe('try again');
@@ -22,7 +22,7 @@ describe('a CofferError', () => {
     expect(new CofferError('FAILED', 'it failed')).toMatchObject({ message: 'it failed', advice: undefined });
   });
 
-  it('keeps its cause, who has the session, and the words of a provider, which are not in its message', () => {
+  it('keeps its cause, the holder of the session and the words of a provider out of its message', () => {
     const cause = new Error('inner');
     const holder = { pid: 12, since: 34 };
     const error = new CofferError('SESSION_IN_USE', 'in use', { holder, cause, said: 'words' });
@@ -31,12 +31,15 @@ describe('a CofferError', () => {
   });
 });
 
-/** Taking an error's words apart where a field says the same; zod's issues have no such fields. */
+/**
+ * Code that parses an error's message although a field says the same. Zod's issues have no such
+ * fields.
+ */
 const parsing =
   /(?<!issue\.)\bmessage(?:\?)?\.(?:split|includes|indexOf|lastIndexOf|match|startsWith|endsWith|replace|slice)\(/;
 
 describe('messages', () => {
-  it('are taken apart nowhere', () => {
+  it('are never parsed', () => {
     const sources = ['src', 'native-fallback'].flatMap((folder) =>
       readdirSync(folder, { recursive: true, encoding: 'utf8' })
         .filter((name) => name.endsWith('.ts'))

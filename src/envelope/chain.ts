@@ -1,19 +1,28 @@
 import { hash } from 'node:crypto';
 import { FRAME_HEAD_LENGTH, HEADER_LENGTH } from './format.ts';
 
-/** A frame's place in its file: `link` is H(n-1), which stands for the header and all frames before; `index` is n. */
+/**
+ * A frame's position in its file: `index` is its number n, and `link` is H(n-1), which commits to
+ * the header and all frames before it.
+ */
 export interface Chain {
   readonly link: Buffer;
   readonly index: number;
 }
 
-/** Begins the chain of the file with this header: H(-1), and frame 0 is the next. */
+/**
+ * Returns the position of frame 0 in the file with this header: H(-1). A header of another length
+ * is a RangeError.
+ */
 export function firstLink(header: Uint8Array): Chain {
-  if (header.length !== HEADER_LENGTH) throw new RangeError(`a header has ${HEADER_LENGTH} bytes`);
+  if (header.length !== HEADER_LENGTH) throw new RangeError(`a header must be ${HEADER_LENGTH} bytes`);
   return { link: sha256(header), index: 0 };
 }
 
-/** Goes on behind the frame that begins with these sixty bytes: H(n) = SHA-256(H(n-1) ‖ u32 length ‖ salt ‖ commitment). */
+/**
+ * Returns the position after the frame that begins with these sixty bytes. H(n) =
+ * SHA-256(H(n-1) ‖ u32 length ‖ salt ‖ commitment).
+ */
 export function nextLink(chain: Chain, start: Uint8Array): Chain {
   const input = Buffer.allocUnsafe(LINK_LENGTH + FRAME_HEAD_LENGTH);
   input.set(chain.link, 0);
@@ -21,7 +30,7 @@ export function nextLink(chain: Chain, start: Uint8Array): Chain {
   return { link: sha256(input), index: chain.index + 1 };
 }
 
-/** What a frame at `chain` is sealed with besides its key: its place and its length. */
+/** Returns the context that a frame is sealed with: its position and its length, in bytes. */
 export function contextOf(chain: Chain, length: number): Buffer {
   const context = Buffer.allocUnsafe(FRAME_LABEL.length + LINK_LENGTH + 8 + 4);
   context.set(FRAME_LABEL, 0);
@@ -31,7 +40,7 @@ export function contextOf(chain: Chain, length: number): Buffer {
   return context;
 }
 
-/** The shortest plaintext of a frame at `chain`, in bytes. */
+/** Returns the minimum plaintext length of the frame at `chain`, in bytes. */
 export function floorOf(chain: Chain): number {
   return chain.index === 0 ? 4096 : 1024;
 }

@@ -2,71 +2,78 @@ import { CofferError } from '../errors.ts';
 import { paddedLength } from './padding.ts';
 
 /*
- * WHAT IS AUTHENTICATED IS FROZEN: NO OFFSET, LENGTH OR LIMIT BELOW CHANGES WITHIN VERSION 1 OF THE SEALED FILE.
- * docs/format.md says the same in words. Numbers are big-endian. No other file knows an offset.
+ * THE AUTHENTICATED FORMAT IS FROZEN: NO OFFSET, LENGTH OR LIMIT BELOW MAY CHANGE WITHIN VERSION 1
+ * OF THE SEALED FILE. docs/format.md describes the same format in words. Numbers are big-endian. No
+ * other file knows an offset.
  */
 
-/** Bytes before the first frame. */
+/** The length of a file's header, in bytes. */
 export const HEADER_LENGTH = 52;
-/** Bytes of a frame before its chunks: u32 length, salt, commitment. */
+/** The length of a frame's head, in bytes: u32 length, salt, commitment. */
 export const FRAME_HEAD_LENGTH = 60;
-/** Bytes of a message before its chunks: salt and commitment. */
+/** The length of a message's head, in bytes: salt and commitment. */
 export const MESSAGE_HEAD_LENGTH = 56;
+/** The length of a salt, in bytes. */
 export const SALT_LENGTH = 24;
-/** Plain bytes of every chunk but the last, which is shorter. */
+/** The plaintext length of every chunk except the last, which is shorter, in bytes. */
 export const CHUNK = 16384;
-/** Bytes that sealing adds to a chunk: the GCM tag. */
+/** The bytes that sealing adds to a chunk: the GCM tag. */
 export const TAG = 16;
-/** The longest message, in bytes: 1 GiB. */
+/** The maximum length of a message, in bytes: 1 GiB. */
 export const MAX_MESSAGE: number = 2 ** 30;
-/** The longest summary, in bytes: with the lengths around it, it fits the first chunk. */
+/**
+ * The maximum length of a summary, in bytes. With its length fields it fits into the first chunk.
+ */
 export const MAX_SUMMARY: number = 12 * 1024;
-/** The longest segment, in plain bytes: 512 MiB, where V8's strings end. */
+/** The maximum plaintext length of a segment, in bytes: 512 MiB, the limit of V8's strings. */
 export const MAX_PLAIN: number = 2 ** 29;
 
-/** Bytes of a segment before what is stored: codec and both lengths. */
+/** The length of a segment's head, in bytes: codec and both lengths. */
 export const SEGMENT_HEAD_LENGTH = 9;
 
-/** What a sealed file holds. */
+/** The kind of a sealed file. */
 export type Kind = 'session' | 'index' | 'seen';
 
-/** The part of a sealed file in the clear, authenticated through every frame. */
+/** The unencrypted part of a sealed file, authenticated through every frame. */
 export interface Header {
   kind: Kind;
   /** 32 hex digits. */
   keyId: string;
   /** 32 hex digits. */
   fileId: string;
-  /** u64: one more at every overwrite. */
+  /** A u64 that every overwrite increments. */
   generation: bigint;
 }
 
-/** A frame's first sixty bytes. */
+/** The first sixty bytes of a frame, decoded. */
 export interface FrameHead {
-  /** Bytes of the message: the whole frame but these four. */
+  /** The length of the message, in bytes: the whole frame except this 4-byte field. */
   length: number;
   salt: Buffer;
   commitment: Buffer;
 }
 
-/** A piece of the body, compressed by itself. */
+/** A piece of a frame's body, compressed separately. */
 export interface Segment {
-  /** 0 stored, 1 zstd. */
+  /** 0: stored as it is, 1: zstd. */
   codec: 0 | 1;
-  /** Bytes when opened. */
+  /** The uncompressed length, in bytes. */
   plainLength: number;
-  /** Bytes as they stand in the frame. */
+  /** The bytes as stored in the frame. */
   stored: Buffer;
 }
 
-/** What one frame says. */
+/** The decoded plaintext of one frame. */
 export interface Content {
   /** JSON, at most {@link MAX_SUMMARY} bytes. */
   summary: Buffer;
   segments: readonly Segment[];
 }
 
-/** Writes the {@link HEADER_LENGTH} bytes a sealed file begins with. Ids or a generation out of shape: RangeError. */
+/**
+ * Encodes a header into the first {@link HEADER_LENGTH} bytes of a sealed file. A malformed id or
+ * generation is a RangeError.
+ */
 export function encodeHeader(header: Header): Buffer {
   const bytes = Buffer.alloc(HEADER_LENGTH);
   bytes.set(MAGIC, 0);
@@ -79,27 +86,29 @@ export function encodeHeader(header: Header): Buffer {
 }
 
 /**
- * Reads the header at the start of `bytes`, which may go on behind it. Nothing is authenticated by this.
- * Throws `NEWER_VERSION` for a version or flags that are not ours, `UNAUTHENTIC` for whatever else is no header.
+ * Decodes the header at the start of `bytes`, which may be longer. Authenticates nothing. Throws
+ * `NEWER_VERSION` for an unknown version or unknown flags, `UNAUTHENTIC` for anything else that
+ * isn't a header.
  */
 export function decodeHeader(bytes: Uint8Array): Header {
   const view = viewOf(bytes);
-  if (!view.subarray(0, MAGIC.length).equals(MAGIC)) throw unauthentic('it does not begin as a sealed file does');
+  if (!view.subarray(0, MAGIC.length).equals(MAGIC)) throw unauthentic('it does not start with a sealed file header');
   const version = view[8];
   if (version !== undefined && version !== VERSION) throw newer(`format ${version}`);
   if (view.length < HEADER_LENGTH) throw unauthentic('it ends inside its header');
   const flags = view.readUInt16BE(10);
   if (flags !== 0) throw newer(`flags ${flags}`);
   const kind = KINDS[view.readUInt8(9) - 1];
-  if (kind === undefined) throw unauthentic('its header names no kind of file');
+  if (kind === undefined) throw unauthentic('its header has an unknown file kind');
   const keyId = view.toString('hex', 12, 28);
   const fileId = view.toString('hex', 28, 44);
   return { kind, keyId, fileId, generation: view.readBigUInt64BE(44) };
 }
 
 /**
- * Writes the header that the file of a session must have begun with, over what stands at the start of `bytes`: of that only
- * the generation is kept, and the file id where none is given. Whether it was so is for a frame's commitment to say.
+ * Reconstructs the header that a session's file must have begun with. Keeps only the generation of
+ * the bytes that are there now, and their file id if `fileId` is omitted. Only a frame's commitment
+ * can confirm the result.
  */
 export function presumeHeader(bytes: Uint8Array, keyId: string, fileId?: string): Buffer {
   const view = viewOf(bytes);
@@ -107,7 +116,7 @@ export function presumeHeader(bytes: Uint8Array, keyId: string, fileId?: string)
   return encodeHeader({ kind: 'session', keyId, fileId: fileId ?? view.toString('hex', 28, 44), generation });
 }
 
-/** Writes the length field that a frame begins with. */
+/** Encodes the length field that a frame begins with. */
 export function encodeLength(length: number): Buffer {
   const bytes = Buffer.allocUnsafe(4);
   bytes.writeUInt32BE(length);
@@ -115,9 +124,9 @@ export function encodeLength(length: number): Buffer {
 }
 
 /**
- * Reads the head at the start of `bytes`, which may go on behind it; salt and commitment are views of `bytes`.
- * Throws `UNAUTHENTIC` where the head is cut off or its length is one that no message has. Only the commitment,
- * checked with the key, says that the head is genuine.
+ * Decodes the frame head at the start of `bytes`, which may be longer; salt and commitment are
+ * views of `bytes`. Throws `UNAUTHENTIC` if the head is cut off or no message can have its length.
+ * Only checking the commitment with the key proves that the head is genuine.
  */
 export function decodeFrameHead(bytes: Uint8Array): FrameHead {
   const view = viewOf(bytes);
@@ -127,17 +136,23 @@ export function decodeFrameHead(bytes: Uint8Array): FrameHead {
   return { length, salt: view.subarray(4, 28), commitment: view.subarray(28, 60) };
 }
 
-/** Writes a frame's first sixty bytes. */
+/** Encodes a frame's head. */
 export function encodeFrameHead(head: FrameHead): Buffer {
   return Buffer.concat([encodeLength(head.length), head.salt, head.commitment]);
 }
 
-/** Gives the bytes of a message that holds `plainLength` bytes: every chunk but the last is full. */
+/**
+ * Returns the length of a message that holds `plainLength` bytes. Every chunk except the last is
+ * full.
+ */
 export function messageLengthOf(plainLength: number): number {
   return MESSAGE_HEAD_LENGTH + plainLength + TAG * (Math.floor(plainLength / CHUNK) + 1);
 }
 
-/** Gives the plain bytes in a message. Throws `UNAUTHENTIC` for a length that no message of ours has. */
+/**
+ * Returns the plaintext length of a message. Throws `UNAUTHENTIC` for a length that no message can
+ * have.
+ */
 export function plainLengthOf(messageLength: number): number {
   const sealed = messageLength - MESSAGE_HEAD_LENGTH;
   const last = sealed % (CHUNK + TAG);
@@ -146,13 +161,13 @@ export function plainLengthOf(messageLength: number): number {
 }
 
 /**
- * Lays out a frame's plaintext, padding included, as the pieces to seal one after another; segments are not copied, unless
- * all of it is one chunk, which is one piece then.
- * A summary that is too long is a RangeError, a segment that is too long `NOT_SAVED`.
+ * Encodes a frame's plaintext, padding included, as the pieces to seal in order. Segments are not
+ * copied, unless the whole plaintext fits into one chunk: then the result is one piece. A summary
+ * that is too long is a RangeError. Throws `NOT_SAVED` for a segment that is too long.
  */
 export function encodeContent(content: Content, floor: number): Buffer[] {
   const { summary, segments } = content;
-  if (summary.length > MAX_SUMMARY) throw new RangeError(`a summary has at most ${MAX_SUMMARY} bytes`);
+  if (summary.length > MAX_SUMMARY) throw new RangeError(`a summary must be at most ${MAX_SUMMARY} bytes`);
   let bodyLength = 0;
   for (const { stored } of segments) bodyLength += SEGMENT_HEAD_LENGTH + stored.length;
   const bodyStart = 4 + summary.length + 8;
@@ -179,8 +194,9 @@ export function encodeContent(content: Content, floor: number): Buffer[] {
 }
 
 /**
- * Reads a frame's plaintext back; summary and segments are views of `plain`. Nothing is decompressed.
- * Throws `UNAUTHENTIC` unless every length fits and what is behind the body is exactly the padding, all of it zero.
+ * Decodes a frame's plaintext; summary and segments are views of `plain`. Decompresses nothing.
+ * Throws `UNAUTHENTIC` unless every length fits and the body is followed by exactly the padding,
+ * all zero.
  */
 export function decodeContent(plain: Buffer, floor: number): Content {
   const { summary, start, bodyLength } = decodeStart(plain);
@@ -188,14 +204,15 @@ export function decodeContent(plain: Buffer, floor: number): Content {
   const end = start + bodyLength;
   const padding = plain.subarray(end);
   if (plain.length !== paddedLength(end, floor) || !padding.equals(Buffer.alloc(padding.length))) {
-    throw unauthentic('a frame is not padded as coffer does');
+    throw unauthentic('a frame has invalid padding');
   }
   return { summary, segments: decodeBody(plain.subarray(start, end)) };
 }
 
 /**
- * Reads what stands before the body of a frame's plaintext, of which the first chunk is enough: the summary, where the body
- * starts, and its length, which nothing bounds yet. Throws `UNAUTHENTIC`.
+ * Decodes the part of a frame's plaintext before the body, for which the first chunk is enough: the
+ * summary, the offset of the body, and the body's length, which is not checked against anything
+ * yet. Throws `UNAUTHENTIC`.
  */
 export function decodeStart(plain: Buffer): { summary: Buffer; start: number; bodyLength: number } {
   const summary = decodeSummary(plain);
@@ -204,14 +221,20 @@ export function decodeStart(plain: Buffer): { summary: Buffer; start: number; bo
   return { summary, start, bodyLength: Number(plain.readBigUInt64BE(start - 8)) };
 }
 
-/** Reads the summary at the start of a frame's plaintext, of which the first chunk is enough. Throws `UNAUTHENTIC`. */
+/**
+ * Decodes the summary at the start of a frame's plaintext, for which the first chunk is enough.
+ * Throws `UNAUTHENTIC`.
+ */
 export function decodeSummary(plain: Buffer): Buffer {
   const length = plain.length < 4 ? Number.POSITIVE_INFINITY : plain.readUInt32BE(0);
   if (length > Math.min(MAX_SUMMARY, plain.length - 4)) throw unauthentic('a summary has an impossible length');
   return plain.subarray(4, 4 + length);
 }
 
-/** Reads the head of a segment at the start of `bytes`; undefined where no segment that fits into them has such a head. */
+/**
+ * Decodes the segment head at the start of `bytes`. Returns undefined if it isn't one, or if the
+ * segment would not fit into `bytes`.
+ */
 export function decodeSegmentHead(bytes: Buffer): (Omit<Segment, 'stored'> & { storedLength: number }) | undefined {
   if (bytes.length < SEGMENT_HEAD_LENGTH) return undefined;
   const codec = bytes[0];
@@ -222,15 +245,15 @@ export function decodeSegmentHead(bytes: Buffer): (Omit<Segment, 'stored'> & { s
   return fits ? { codec, storedLength, plainLength } : undefined;
 }
 
-/** Says that bytes can't be believed; the caller names the file. */
+/** Creates an `UNAUTHENTIC` error; the caller adds the name of the file. */
 export function unauthentic(message: string, options?: ErrorOptions): CofferError {
   return new CofferError('UNAUTHENTIC', message, options);
 }
 
-/** Says that more was to be sealed than one sealed file takes. */
+/** Creates the `NOT_SAVED` error for content that exceeds the limits of a sealed file. */
 export function tooLarge(): CofferError {
   return new CofferError('NOT_SAVED', 'the session is larger than a sealed file can be (1 GiB)', {
-    advice: 'go on in a new one',
+    advice: 'continue in a new session',
   });
 }
 
@@ -242,7 +265,7 @@ function decodeBody(body: Buffer): Segment[] {
     const codec = body[offset];
     const storedLength = body.readUInt32BE(offset + 1);
     const plainLength = body.readUInt32BE(offset + 5);
-    if (codec !== 0 && codec !== 1) throw unauthentic('a segment is packed in no known way');
+    if (codec !== 0 && codec !== 1) throw unauthentic('a segment has an unknown codec');
     if (storedLength > body.length - start || plainLength > MAX_PLAIN) {
       throw unauthentic('a segment has an impossible length');
     }
@@ -262,7 +285,7 @@ function segmentHead(segment: Segment): Buffer {
 }
 
 function idBytes(id: string): Buffer {
-  if (!/^[0-9a-f]{32}$/.test(id)) throw new RangeError('an id has 32 hex digits');
+  if (!/^[0-9a-f]{32}$/.test(id)) throw new RangeError('an id must be 32 hex digits');
   return Buffer.from(id, 'hex');
 }
 

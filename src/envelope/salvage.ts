@@ -27,37 +27,42 @@ import { frameSecrets, headBelongs, type Secrets } from './secrets.ts';
 import { unpackSegment, ZSTD_START } from './segment.ts';
 
 /*
- * What can still be believed of a damaged file. Every chunk is opened by itself, in its own place; one that does not verify
- * is a hole, and no byte of a hole is ever looked at. What is guessed (a flipped bit in a header or head, where the next
- * segment begins) counts only once a commitment, or a chunk's tag, or the whole of a segment proves it.
+ * Recovers the content of a damaged file that still verifies. Every chunk is opened separately, at
+ * its own position; one that does not verify is a hole, and no byte of a hole is ever used. A guess
+ * (a flipped bit in a header or head, the start of the next segment) counts only once a commitment,
+ * the tag of a chunk or a complete segment confirms it.
  */
 
-/** What is left of one frame. */
+/** The recovered part of one frame. */
 export interface SalvagedFrame {
-  /** Undefined where the frame's first chunk is lost. */
+  /** The summary; undefined if the frame's first chunk is lost. */
   readonly summary: Buffer | undefined;
-  /** The segments in order; undefined stands for one or more that are lost. */
+  /** The segments in order; undefined stands for one or more lost segments. */
   readonly segments: readonly (Segment | undefined)[];
-  /** Every byte of it is what was sealed. */
+  /** Whether every byte of the frame is as it was sealed. */
   readonly intact: boolean;
 }
 
-/** What is left of a file. */
+/** The recovered part of a file. */
 export interface Salvaged {
   readonly key: VaultKey;
-  /** As it was sealed, whatever stands there now. */
+  /** The header as it was sealed, which may differ from the one in the file now. */
   readonly header: Header;
   readonly frames: readonly SalvagedFrame[];
-  /** Bytes behind the last frame that could be found: nothing in them can be opened, as the chain of frames breaks off there. */
+  /**
+   * The number of bytes after the last frame that was found. None of them can be opened, because
+   * the chain of frames breaks there.
+   */
   readonly unreached: number;
-  /** Every byte of it is what was sealed: nothing is damaged. */
+  /** Whether every byte of the file is as it was sealed, that is, nothing is damaged. */
   readonly intact: boolean;
 }
 
 /**
- * Finds everything in the bytes of a session's file that verifies with one of `keys`. `fileIds` are ids that the file may
- * have, besides the one in its header. Segments are views of fresh buffers that together are no longer than `bytes`.
- * Throws `UNAUTHENTIC` where not even the first frame can be found.
+ * Returns everything in the bytes of a session's file that verifies with one of `keys`. `fileIds`
+ * are ids that the file may have apart from the one in its header. Segments are views of fresh
+ * buffers that together are no longer than `bytes`. Throws `UNAUTHENTIC` if not even the first
+ * frame can be found.
  */
 export function salvage(bytes: Buffer, keys: readonly VaultKey[], fileIds: readonly string[]): Salvaged {
   const first = findFirst(bytes, keys, fileIds);
@@ -67,7 +72,7 @@ export function salvage(bytes: Buffer, keys: readonly VaultKey[], fileIds: reado
   let { chain } = first;
   let rest = bytes.subarray(HEADER_LENGTH);
   for (let head: FrameHead | undefined = first.head; head; head = findHead(key, chain, rest)) {
-    frames.push(openPieces(frameSecrets(key, chain, head), head, rest));
+    frames.push(openRecoverable(frameSecrets(key, chain, head), head, rest));
     chain = nextLink(chain, encodeFrameHead(head));
     rest = rest.subarray(4 + head.length);
   }
@@ -83,18 +88,21 @@ interface First {
   readonly head: FrameHead;
 }
 
-/** The first frame's head, and the header it proves: as both stand, mended, or with one bit of either turned back. */
+/**
+ * Returns the head of the first frame and the header that it confirms: both as they are in the
+ * file, repaired, or with one bit of either flipped back.
+ */
 function findFirst(bytes: Buffer, keys: readonly VaultKey[], fileIds: readonly string[]): First | undefined {
   const rest = bytes.subarray(HEADER_LENGTH);
   if (rest.length < FRAME_HEAD_LENGTH) return undefined;
   const ids = [undefined, ...fileIds];
-  const likely = keys.flatMap((key) => ids.map((id) => ({ key, header: presumeHeader(bytes, key.id, id) })));
-  const ways: [typeof likely, typeof findHead][] = [
-    [likely, findCommitted],
-    [likely.flatMap(({ key, header }) => turned(header, 28, 52).map((header) => ({ key, header }))), findAsItStands],
-    [likely, findByChunks],
+  const presumed = keys.flatMap((key) => ids.map((id) => ({ key, header: presumeHeader(bytes, key.id, id) })));
+  const attempts: [typeof presumed, typeof findHead][] = [
+    [presumed, findCommitted],
+    [presumed.flatMap(({ key, header }) => bitFlips(header, 28, 52).map((header) => ({ key, header }))), findUnchanged],
+    [presumed, findByChunks],
   ];
-  for (const [candidates, find] of ways) {
+  for (const [candidates, find] of attempts) {
     for (const { key, header } of candidates) {
       const chain = firstLink(header);
       const head = find(key, chain, rest);
@@ -104,51 +112,60 @@ function findFirst(bytes: Buffer, keys: readonly VaultKey[], fileIds: readonly s
   return undefined;
 }
 
-/** The head of the frame that belongs at `chain`; undefined where there is none at the start of `rest`, or none left. */
+/**
+ * Returns the head of the frame that belongs at `chain`; undefined if there is none at the start of
+ * `rest`, or none that can be recovered.
+ */
 function findHead(key: VaultKey, chain: Chain, rest: Buffer): FrameHead | undefined {
   if (rest.length < FRAME_HEAD_LENGTH) return undefined;
   return findCommitted(key, chain, rest) ?? findByChunks(key, chain, rest);
 }
 
-function findAsItStands(key: VaultKey, chain: Chain, rest: Buffer): FrameHead | undefined {
-  return asTheyStand(rest).find((head) => headBelongs(key, chain, head));
+function findUnchanged(key: VaultKey, chain: Chain, rest: Buffer): FrameHead | undefined {
+  return presumedHeads(rest).find((head) => headBelongs(key, chain, head));
 }
 
-/** The commitment is good: it proves the salt and the length, as they stand, or with one bit turned back. */
+/**
+ * Finds the head if its commitment is intact: it confirms the salt and the length, as they are or
+ * with one bit flipped back.
+ */
 function findCommitted(key: VaultKey, chain: Chain, rest: Buffer): FrameHead | undefined {
   const belongs = (head: FrameHead): boolean => headBelongs(key, chain, head);
-  const stands = asTheyStand(rest).find(belongs);
+  const unchanged = presumedHeads(rest).find(belongs);
   return (
-    stands ??
-    turned(rest.subarray(0, FRAME_HEAD_LENGTH), 0, 4 + SALT_LENGTH)
-      .flatMap(possible)
+    unchanged ??
+    bitFlips(rest.subarray(0, FRAME_HEAD_LENGTH), 0, 4 + SALT_LENGTH)
+      .flatMap(decodeIfPossible)
       .find(belongs)
   );
 }
 
-/** Salt and length are good, the commitment is not: any chunk proves them, and the commitment follows from them. */
+/**
+ * Finds the head if salt and length are intact but the commitment isn't: any chunk confirms them,
+ * and the commitment follows from them.
+ */
 function findByChunks(key: VaultKey, chain: Chain, rest: Buffer): FrameHead | undefined {
-  for (const head of asTheyStand(rest)) {
+  for (const head of presumedHeads(rest)) {
     const secrets = frameSecrets(key, chain, head);
     if (openChunks(secrets, head, rest).isOpen.includes(true)) return { ...head, commitment: secrets.commitment };
   }
   return undefined;
 }
 
-/** The head as it is, and with the length that it has where this frame is the last. */
-function asTheyStand(rest: Buffer): FrameHead[] {
+/** Returns the head as it is, and with the length that it must have if this frame is the last. */
+function presumedHeads(rest: Buffer): FrameHead[] {
   const start = rest.subarray(0, FRAME_HEAD_LENGTH);
-  return [start, Buffer.concat([encodeLength(rest.length - 4), start.subarray(4)])].flatMap(possible);
+  return [start, Buffer.concat([encodeLength(rest.length - 4), start.subarray(4)])].flatMap(decodeIfPossible);
 }
 
-/** The head in those bytes, if a frame can have it. */
-function possible(start: Buffer): FrameHead[] {
-  const head = ifSealed(() => decodeFrameHead(start));
+/** Returns the head in `start`, or nothing if no frame can have such a head. */
+function decodeIfPossible(start: Buffer): FrameHead[] {
+  const head = ifAuthentic(() => decodeFrameHead(start));
   return head ? [head] : [];
 }
 
-/** What `open` gives; undefined where that is not what was sealed. */
-function ifSealed<T>(open: () => T): T | undefined {
+/** Returns the result of `open`, or undefined if it throws `UNAUTHENTIC`. */
+function ifAuthentic<T>(open: () => T): T | undefined {
   try {
     return open();
   } catch (error) {
@@ -157,8 +174,8 @@ function ifSealed<T>(open: () => T): T | undefined {
   }
 }
 
-/** All that differ from `bytes` in one bit of the bytes between. */
-function turned(bytes: Buffer, from: number, to: number): Buffer[] {
+/** Returns every copy of `bytes` with one bit flipped in the bytes from `from` to `to`. */
+function bitFlips(bytes: Buffer, from: number, to: number): Buffer[] {
   return Array.from({ length: (to - from) * 8 }, (_, bit) => {
     const copy = Buffer.from(bytes);
     const at = from + (bit >> 3);
@@ -168,43 +185,47 @@ function turned(bytes: Buffer, from: number, to: number): Buffer[] {
 }
 
 interface Chunks {
-  /** The plaintext as far as the frame goes on, zero where a chunk is lost. */
+  /** The plaintext up to where the frame breaks off, zeros where a chunk is lost. */
   readonly plain: Buffer;
   readonly isOpen: readonly boolean[];
 }
 
-/** Opens the chunks that are there, each in its place and by itself. */
+/** Opens the chunks that are present, each separately and at its own position. */
 function openChunks(secrets: Secrets, head: FrameHead, rest: Buffer): Chunks {
   const sealedLength = head.length - MESSAGE_HEAD_LENGTH;
   const sealed = rest.subarray(FRAME_HEAD_LENGTH, FRAME_HEAD_LENGTH + sealedLength);
-  const there = Math.ceil(sealed.length / (CHUNK + TAG));
-  const plain = Buffer.alloc(Math.min(there * CHUNK, plainLengthOf(head.length)));
+  const present = Math.ceil(sealed.length / (CHUNK + TAG));
+  const plain = Buffer.alloc(Math.min(present * CHUNK, plainLengthOf(head.length)));
   const isOpen: boolean[] = [];
   for (let from = 0; from < sealed.length; from += CHUNK + TAG) {
     const index = isOpen.length;
-    // One that the file ends in stays closed: its tag is not where the chunk would end.
-    const chunk = ifSealed(() => openChunkAt(secrets, index, sealed.subarray(from, from + CHUNK + TAG)));
+    // A chunk that is cut off by the end of the file fails: its tag isn't where the chunk should
+    // end.
+    const chunk = ifAuthentic(() => openChunkAt(secrets, index, sealed.subarray(from, from + CHUNK + TAG)));
     chunk?.copy(plain, index * CHUNK);
     isOpen.push(chunk !== undefined);
   }
   return { plain, isOpen };
 }
 
-function openPieces(secrets: Secrets, head: FrameHead, rest: Buffer): SalvagedFrame {
+function openRecoverable(secrets: Secrets, head: FrameHead, rest: Buffer): SalvagedFrame {
   const { plain, isOpen } = openChunks(secrets, head, rest);
-  // What is sealed and yet no start leaves the segments, which may still tell where they are.
-  const start = isOpen[0] ? ifSealed(() => decodeStart(plain.subarray(0, CHUNK))) : undefined;
-  const segments = new Walk(plain, isOpen, start).segments();
+  // If the start of the plaintext is authentic but invalid, the segments may still be found.
+  const start = isOpen[0] ? ifAuthentic(() => decodeStart(plain.subarray(0, CHUNK))) : undefined;
+  const segments = new SegmentFinder(plain, isOpen, start).segments();
   const isWhole = rest.length >= 4 + head.length && !isOpen.includes(false) && !segments.includes(undefined);
   const intact = isWhole && encodeFrameHead(head).equals(rest.subarray(0, FRAME_HEAD_LENGTH));
   return { summary: start?.summary, segments, intact };
 }
 
-/** The way through a frame's body, around its holes. */
-class Walk {
+/** Finds the segments of a frame's body, skipping its holes. */
+class SegmentFinder {
   readonly #plain: Buffer;
   readonly #isOpen: readonly boolean[];
-  /** Where the body starts and ends; where its start is lost, the end is where the padding begins, and to be found. */
+  /**
+   * The offsets of the body. If its start is lost, `#from` is undefined and `#end` is the end of
+   * the plaintext, padding included.
+   */
   readonly #from: number | undefined;
   readonly #end: number;
 
@@ -226,7 +247,9 @@ class Walk {
     return found;
   }
 
-  /** Where the next segment begins behind a head that is lost; the end where none can be found. */
+  /**
+   * Returns the offset of the next segment after a head that is lost, or the end if none is found.
+   */
   #nextHead(from: number): number {
     const nextMagic = (at: number): number => this.#plain.indexOf(ZSTD_START, at);
     for (let magic = nextMagic(from + SEGMENT_HEAD_LENGTH); magic !== -1; magic = nextMagic(magic + 1)) {
@@ -238,16 +261,22 @@ class Walk {
     return this.#end;
   }
 
-  /** Only whole and verified, and unpacked to its last byte, a segment is one: lengths alone are easily met by chance. */
+  /**
+   * Returns the segment only if it is complete, verified and unpacks to its last byte: lengths
+   * alone easily match by chance.
+   */
   #segmentAt(at: number, head: NonNullable<ReturnType<typeof decodeSegmentHead>>): Segment | undefined {
     const from = at + SEGMENT_HEAD_LENGTH;
     const to = from + head.storedLength;
     if (!this.#isVerified(from, to)) return undefined;
     const segment = { codec: head.codec, plainLength: head.plainLength, stored: this.#plain.subarray(from, to) };
-    return ifSealed(() => unpackSegment(segment)) && segment;
+    return ifAuthentic(() => unpackSegment(segment)) && segment;
   }
 
-  /** Tells whether a segment may end there: the body does, or another head follows, or a hole. */
+  /**
+   * Returns whether a segment may end at `at`: at the end of the body, before another head or
+   * before a hole.
+   */
   #mayEnd(at: number): boolean {
     return at === this.#end || !this.#isVerified(at, at + SEGMENT_HEAD_LENGTH) || this.#headAt(at) !== undefined;
   }
@@ -257,7 +286,10 @@ class Walk {
     return isThere ? decodeSegmentHead(this.#plain.subarray(at, this.#end)) : undefined;
   }
 
-  /** Where the end of the body is lost: nothing but padding can begin with a head of zeros, or be shorter than a head. */
+  /**
+   * Returns whether the padding starts at `at`, if the end of the body is lost: only padding begins
+   * with a head of zeros or is shorter than a head.
+   */
   #isPadding(at: number): boolean {
     if (this.#from !== undefined) return false;
     return this.#end - at < SEGMENT_HEAD_LENGTH || this.#headAt(at)?.storedLength === 0;

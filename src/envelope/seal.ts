@@ -21,32 +21,36 @@ import type { VaultKey } from './key.ts';
 import { checkedSecrets, derive, deriveChecked, nonceOf, type Secrets } from './secrets.ts';
 
 /*
- * C2SP chunked-encryption, instance Cobblestone-256 (https://c2sp.org/chunked-encryption): the only user of a cipher.
- * A salt is fresh for every message, so the derived key and base nonce are, and no counter outlives a message.
+ * C2SP chunked-encryption, instance Cobblestone-256 (https://c2sp.org/chunked-encryption). No other
+ * file uses a cipher. Every message has a fresh salt, so its derived key and base nonce are fresh
+ * too, and no counter outlives a message.
  */
 
-/** How many bytes of a frame {@link openSummary} needs, where the frame has as many. */
+/** The number of bytes that {@link openSummary} needs of a frame, if the frame is that long. */
 export const SUMMARY_REACH: number = FRAME_HEAD_LENGTH + CHUNK + TAG;
 
-/** A sealed frame, and the place behind it. */
+/** A sealed frame, and the position after it. */
 export interface SealedFrame {
   readonly bytes: Buffer;
   readonly next: Chain;
 }
 
-/** How many chunks a slice has: half a mebibyte. */
+/** The number of chunks in a slice: half a mebibyte. */
 const SLICE = 32;
 
-/** Seals content as the frame that belongs at `chain`, and gives the place behind it. `salt` is for tests only. */
+/**
+ * Seals content as the frame at `chain`. `salt` is for tests only. Throws `NOT_SAVED` above 1 GiB.
+ */
 export function sealFrame(key: VaultKey, chain: Chain, content: Content, salt?: Uint8Array): SealedFrame {
-  const { bytes, begun } = beginFrame(key, chain, content, salt);
-  sealAll(begun);
+  const { bytes, draft } = beginFrame(key, chain, content, salt);
+  sealAll(draft);
   return { bytes, next: nextLink(chain, bytes) };
 }
 
 /**
- * The same in slices of a millisecond, between which the caller lets keys, signals and other work have their turn: a large session
- * takes long. The content must be left alone until the last slice is done, which gives the frame.
+ * Like {@link sealFrame}, but in slices of a millisecond, because a large session takes long:
+ * between slices the caller lets keys, signals and other work run. The content must not change
+ * until the last slice, which returns the frame.
  */
 export function* sealFrameInSlices(
   key: VaultKey,
@@ -54,8 +58,8 @@ export function* sealFrameInSlices(
   content: Content,
   salt?: Uint8Array,
 ): Generator<void, SealedFrame, void> {
-  const { bytes, begun } = beginFrame(key, chain, content, salt);
-  const sealing = sealEach(begun);
+  const { bytes, draft } = beginFrame(key, chain, content, salt);
+  const sealing = sealEach(draft);
   for (let sealed = 1; !sealing.next().done; sealed++) {
     if (sealed % SLICE === 0) yield;
   }
@@ -63,9 +67,10 @@ export function* sealFrameInSlices(
 }
 
 /**
- * Opens the frame that belongs at `chain`; `frame` must be the whole of it and no more. Content is views of one
- * fresh buffer, or, with `over`, of the frame's own bytes behind its head, which the caller gives up for it: half the memory.
- * Throws `UNAUTHENTIC` for anything that was not sealed with this key in this very place.
+ * Opens the frame that belongs at `chain`; `frame` must be exactly that frame. The content is views
+ * of one fresh buffer. With `over`, it overwrites the frame's own bytes after its head, which
+ * halves the memory; the caller gives them up. Throws `UNAUTHENTIC` for anything that was not
+ * sealed with this key at this position.
  */
 export function openFrame(
   key: VaultKey,
@@ -82,8 +87,8 @@ export function openFrame(
 }
 
 /**
- * Opens chunk `index` of a frame by itself; `sealed` is the chunk with its tag, and all of what stands in its place.
- * Throws `UNAUTHENTIC` for whatever was not sealed with these secrets as that very chunk.
+ * Opens chunk `index` of a frame separately; `sealed` is the whole chunk with its tag. Throws
+ * `UNAUTHENTIC` for anything that was not sealed with these secrets as that chunk.
  */
 export function openChunkAt(secrets: Secrets, index: number, sealed: Buffer): Buffer {
   const end = sealed.length - TAG;
@@ -91,9 +96,9 @@ export function openChunkAt(secrets: Secrets, index: number, sealed: Buffer): Bu
 }
 
 /**
- * Opens only the first chunk of the frame at `chain`, for its summary; `start` is the frame's first
- * {@link SUMMARY_REACH} bytes or more, or all of it. What is behind that chunk must not be called verified.
- * Throws `UNAUTHENTIC`.
+ * Opens only the first chunk of the frame at `chain` and returns the summary; `start` is at least
+ * the frame's first {@link SUMMARY_REACH} bytes, or the whole frame. The bytes after that chunk
+ * must not be considered verified. Throws `UNAUTHENTIC`.
  */
 export function openSummary(key: VaultKey, chain: Chain, start: Uint8Array): Buffer {
   const head = decodeFrameHead(start);
@@ -105,9 +110,10 @@ export function openSummary(key: VaultKey, chain: Chain, start: Uint8Array): Buf
 }
 
 /**
- * Seals the pieces, one after another, as one message: salt ‖ commitment ‖ chunks. `inputKey` is 32 uniformly random
- * bytes; `context` is authenticated and must be given again to open. `salt` is for tests only: nobody else may choose
- * it, because a salt used twice gives a key stream away. Throws `NOT_SAVED` above 1 GiB.
+ * Seals the pieces, in order, as one message: salt ‖ commitment ‖ chunks. `inputKey` is 32
+ * uniformly random bytes; `context` is authenticated and is needed again to open. `salt` is for
+ * tests only: nothing else may choose it, because reusing a salt reveals a key stream. Throws
+ * `NOT_SAVED` above 1 GiB.
  */
 export function sealMessage(
   inputKey: KeyObject,
@@ -115,15 +121,15 @@ export function sealMessage(
   plaintext: readonly Uint8Array[],
   salt?: Uint8Array,
 ): Buffer {
-  const begun = beginMessage(Buffer.allocUnsafeSlow(sealedLength(plaintext)), inputKey, context, plaintext, salt);
-  sealAll(begun);
-  return begun.message;
+  const draft = beginMessage(Buffer.allocUnsafeSlow(sealedLength(plaintext)), inputKey, context, plaintext, salt);
+  sealAll(draft);
+  return draft.message;
 }
 
 /**
- * Opens one whole message. The plaintext is a fresh buffer of the caller's, or the start of `target`, which may be the message's
- * own chunks, and nothing leaves before all of it is verified. Throws `UNAUTHENTIC` for another key, another context, and any byte
- * changed, missing or added.
+ * Opens one complete message. The plaintext is a fresh buffer that the caller owns, or the start of
+ * `target`, which may be the message's own chunks. It is returned only once all of it is verified.
+ * Throws `UNAUTHENTIC` for another key, another context, and any byte changed, missing or added.
  */
 export function openMessage(inputKey: KeyObject, context: Uint8Array, message: Uint8Array, target?: Buffer): Buffer {
   const length = plainLengthOf(message.length);
@@ -142,20 +148,23 @@ export function openMessage(inputKey: KeyObject, context: Uint8Array, message: U
 }
 
 /**
- * Seals one chunk by AES-256-GCM, without associated data, into `target`: as many bytes as the pieces together, then
+ * Seals one chunk with AES-256-GCM, without associated data, into `target`: the pieces' bytes, then
  * the 16-byte tag. A nonce must never be used twice under one key.
  */
 export function sealChunk(key: KeyObject, nonce: Uint8Array, pieces: readonly Uint8Array[], target: Buffer): void {
   const cipher = createCipheriv('aes-256-gcm', key, nonce, OPTIONS);
   const [only = Buffer.alloc(0), second] = pieces;
-  // Joined, because a call into the cipher costs more than the copy of a chunk.
+  // Joined, because a call into the cipher costs more than copying a chunk.
   const sealed = cipher.update(second ? Buffer.concat(pieces) : only);
   cipher.final();
   target.set(sealed, 0);
   target.set(cipher.getAuthTag(), sealed.length);
 }
 
-/** Opens one chunk and gives it only once its tag is verified. Throws `UNAUTHENTIC`, for a short tag too. */
+/**
+ * Opens one chunk and returns it only once its tag is verified. Throws `UNAUTHENTIC`, also for a
+ * short tag.
+ */
 export function openChunk(key: KeyObject, nonce: Uint8Array, sealed: Uint8Array, tag: Uint8Array): Buffer {
   const decipher = createDecipheriv('aes-256-gcm', key, nonce, OPTIONS);
   try {
@@ -164,7 +173,7 @@ export function openChunk(key: KeyObject, nonce: Uint8Array, sealed: Uint8Array,
     decipher.final();
     return plain;
   } catch (cause) {
-    throw unauthentic('a chunk is not what was sealed there', { cause });
+    throw unauthentic('a chunk failed authentication', { cause });
   }
 }
 
@@ -174,8 +183,8 @@ function sealedLength(pieces: readonly Uint8Array[]): number {
   return length;
 }
 
-/** A message whose head is written, and whose chunks are to be sealed behind it. */
-interface Begun {
+/** A message whose head is written and whose chunks still have to be sealed. */
+interface Draft {
   readonly message: Buffer;
   readonly secrets: Secrets;
   readonly plaintext: readonly Uint8Array[];
@@ -186,12 +195,12 @@ function beginFrame(
   chain: Chain,
   content: Content,
   salt: Uint8Array | undefined,
-): { bytes: Buffer; begun: Begun } {
+): { bytes: Buffer; draft: Draft } {
   const plaintext = encodeContent(content, floorOf(chain));
   const length = sealedLength(plaintext);
   const bytes = Buffer.allocUnsafe(4 + length);
   bytes.writeUInt32BE(length);
-  return { bytes, begun: beginMessage(bytes.subarray(4), key.frameKey, contextOf(chain, length), plaintext, salt) };
+  return { bytes, draft: beginMessage(bytes.subarray(4), key.frameKey, contextOf(chain, length), plaintext, salt) };
 }
 
 function beginMessage(
@@ -200,30 +209,33 @@ function beginMessage(
   context: Uint8Array,
   plaintext: readonly Uint8Array[],
   given: Uint8Array | undefined,
-): Begun {
+): Draft {
   const salt = message.subarray(0, SALT_LENGTH);
   if (given === undefined) randomFillSync(salt);
   else if (given.length === SALT_LENGTH) salt.set(given);
-  else throw new RangeError(`a salt has ${SALT_LENGTH} bytes`);
+  else throw new RangeError(`a salt must be ${SALT_LENGTH} bytes`);
   const secrets = derive(inputKey, salt, context);
   message.set(secrets.commitment, SALT_LENGTH);
   return { message, secrets, plaintext };
 }
 
-/** Seals all chunks. One alone, as that of a small step is, needs no cutting, and has the base nonce itself. */
-function sealAll(begun: Begun): void {
-  const { message, secrets, plaintext } = begun;
+/**
+ * Seals all chunks. A single chunk, as in a small step, needs no splitting and uses the base nonce
+ * as it is.
+ */
+function sealAll(draft: Draft): void {
+  const { message, secrets, plaintext } = draft;
   const [only, second] = plaintext;
   if (only && !second && only.length < CHUNK) {
     sealChunk(secrets.key, secrets.nonce, plaintext, message.subarray(MESSAGE_HEAD_LENGTH));
   } else {
-    const sealing = sealEach(begun);
+    const sealing = sealEach(draft);
     while (!sealing.next().done);
   }
 }
 
-/** Seals one chunk each time it is asked to go on. */
-function* sealEach({ message, secrets, plaintext }: Begun): Generator<void, void, void> {
+/** Seals one chunk per call of `next`. */
+function* sealEach({ message, secrets, plaintext }: Draft): Generator<void, void, void> {
   let index = 0;
   for (const chunk of chunksOf(plaintext)) {
     const start = MESSAGE_HEAD_LENGTH + index * (CHUNK + TAG);
@@ -233,7 +245,10 @@ function* sealEach({ message, secrets, plaintext }: Begun): Generator<void, void
   }
 }
 
-/** Cuts pieces into full chunks and a last shorter one, which may be empty, without copying a byte. */
+/**
+ * Splits pieces into full chunks and a shorter last one, which may be empty, without copying a
+ * byte.
+ */
 function* chunksOf(pieces: readonly Uint8Array[]): Generator<Uint8Array[]> {
   let chunk: Uint8Array[] = [];
   let room = CHUNK;

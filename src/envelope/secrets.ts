@@ -3,7 +3,9 @@ import { type Chain, contextOf } from './chain.ts';
 import { type FrameHead, unauthentic } from './format.ts';
 import { hkdfExpand, type VaultKey } from './key.ts';
 
-/** What one message is sealed with, derived from its key, salt and context. */
+/**
+ * The key, base nonce and commitment of one message, derived from its input key, salt and context.
+ */
 export interface Secrets {
   readonly key: KeyObject;
   readonly nonce: Buffer;
@@ -18,7 +20,10 @@ export function derive(inputKey: KeyObject, salt: Uint8Array, context: Uint8Arra
   return { key, nonce: output.subarray(32, 44), commitment: output.subarray(44) };
 }
 
-/** Derives a message's secrets, and refuses them unless the commitment is theirs: the key, the salt, the context. Throws `UNAUTHENTIC`. */
+/**
+ * Derives a message's secrets and checks that they match the commitment, which covers the key, the
+ * salt and the context. Throws `UNAUTHENTIC`.
+ */
 export function deriveChecked(
   inputKey: KeyObject,
   salt: Uint8Array,
@@ -26,21 +31,25 @@ export function deriveChecked(
   commitment: Uint8Array,
 ): Secrets {
   const secrets = derive(inputKey, salt, context);
-  if (!isSame(secrets.commitment, commitment)) throw unauthentic('a frame is not what was sealed there with this key');
+  if (!isSame(secrets.commitment, commitment))
+    throw unauthentic('a frame was not sealed with this key at this position');
   return secrets;
 }
 
-/** Tells whether a frame's head was sealed with this key at `chain`. Its chunks are not looked at. */
+/** Returns whether a frame's head was sealed with this key at `chain`. Ignores its chunks. */
 export function headBelongs(key: VaultKey, chain: Chain, head: FrameHead): boolean {
   return isSame(frameSecrets(key, chain, head).commitment, head.commitment);
 }
 
-/** Derives what the chunks of the frame at `chain` are sealed with, and the commitment its head must have. Checks nothing. */
+/**
+ * Derives the secrets of the frame at `chain`, including the commitment that its head must have.
+ * Checks nothing.
+ */
 export function frameSecrets(key: VaultKey, chain: Chain, head: Pick<FrameHead, 'length' | 'salt'>): Secrets {
   return derive(key.frameKey, head.salt, contextOf(chain, head.length));
 }
 
-/** Derives the same, and refuses it unless the head's commitment is what was derived. Throws `UNAUTHENTIC`. */
+/** Like {@link frameSecrets}, but checks the head's commitment. Throws `UNAUTHENTIC`. */
 export function checkedSecrets(key: VaultKey, chain: Chain, head: FrameHead): Secrets {
   return deriveChecked(key.frameKey, head.salt, contextOf(chain, head.length), head.commitment);
 }
@@ -49,7 +58,7 @@ function isSame(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && timingSafeEqual(a, b);
 }
 
-/** The base nonce XOR the chunk's number, which is under 2^32 in any message of ours. */
+/** Returns the base nonce XOR the chunk's number, which is below 2^32 in every message. */
 export function nonceOf(base: Buffer, index: number): Buffer {
   const nonce = Buffer.from(base);
   nonce.writeUInt32BE((base.readUInt32BE(8) ^ index) >>> 0, 8);

@@ -1,37 +1,44 @@
 import { constants, type ZstdOptions, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { MAX_PLAIN, type Segment, tooLarge, unauthentic } from './format.ts';
 
-/** The four bytes that every zstd frame begins with. They are not UTF-8, so that no stored events have them. */
+/**
+ * The four bytes that every zstd frame begins with. They aren't valid UTF-8, so stored events never
+ * contain them.
+ */
 export const ZSTD_START: Buffer = Buffer.from('28b52ffd', 'hex');
 
 /**
- * Packs lines into a segment: zstd level 3 where that is smaller, else the bytes as they are, and then the segment is
- * a view of `lines`, which must not change until it is sealed. Throws `NOT_SAVED` above 512 MiB.
+ * Packs lines into a segment: zstd level 3 if that is smaller, else the bytes as they are. In that
+ * case the segment is a view of `lines`, which must not change until it is sealed. Throws
+ * `NOT_SAVED` above 512 MiB.
  */
 export function packSegment(lines: Uint8Array): Segment {
   if (lines.length > MAX_PLAIN) throw tooLarge();
   return smaller(lines, zstdCompressSync(lines, { ...LEVEL, pledgedSrcSize: lines.length }));
 }
 
-/** Makes a segment of lines as they are, a view of them. Throws `NOT_SAVED` above 512 MiB. */
+/**
+ * Creates an uncompressed segment, which is a view of `lines`. Throws `NOT_SAVED` above 512 MiB.
+ */
 export function storeSegment(lines: Uint8Array): Segment {
   if (lines.length > MAX_PLAIN) throw tooLarge();
   const stored = Buffer.from(lines.buffer, lines.byteOffset, lines.byteLength);
   return { codec: 0, plainLength: lines.length, stored };
 }
 
-/** Compresses by zstd somewhere else than here: Node's `zstdCompress`, made a promise. */
+/** Compresses with zstd off the main thread: Node's `zstdCompress` as a promise. */
 export type CompressAside = (lines: Uint8Array, options: ZstdOptions) => Promise<Buffer>;
 
-/** Does what {@link packSegment} does, off the main thread. */
+/** Like {@link packSegment}, but compresses off the main thread. */
 export async function packSegmentAside(lines: Uint8Array, compress: CompressAside): Promise<Segment> {
   if (lines.length > MAX_PLAIN) throw tooLarge();
-  return smaller(lines, await compress(lines, { ...LEVEL, chunkSize: ROOM, pledgedSrcSize: lines.length }));
+  return smaller(lines, await compress(lines, { ...LEVEL, chunkSize: OUTPUT_BUFFER, pledgedSrcSize: lines.length }));
 }
 
 /**
- * Gives a segment's lines; of a stored segment they are a view. Never allocates more than the length that the segment
- * names, which is bounded first. Throws `UNAUTHENTIC` unless exactly that many bytes come out and none are left over.
+ * Returns a segment's lines, a view of it if it is uncompressed. Never allocates more than the
+ * length that the segment states, which is checked against the limit first. Throws `UNAUTHENTIC`
+ * unless exactly that many bytes come out and no input is left over.
  */
 export function unpackSegment(segment: Segment): Buffer {
   const { codec, plainLength, stored } = segment;
@@ -42,8 +49,8 @@ export function unpackSegment(segment: Segment): Buffer {
 }
 
 /**
- * Cuts lines into pieces of at most `limit` bytes, at line ends only: a line longer than that is a piece by itself.
- * The pieces are views of `lines`, in order and without gaps.
+ * Splits lines into pieces of at most `limit` bytes, only at line ends: a longer line is a piece of
+ * its own. The pieces are views of `lines`, in order and without gaps.
  */
 export function cutSegments(lines: Uint8Array, limit: number = 1024 * 1024): Uint8Array[] {
   const pieces: Uint8Array[] = [];
@@ -55,14 +62,18 @@ export function cutSegments(lines: Uint8Array, limit: number = 1024 * 1024): Uin
   return pieces;
 }
 
-/** What a mebibyte of lines shrinks to fits at once: each piece of output is one more way to the other thread and back. */
-const ROOM = 512 * 1024;
+/**
+ * The size of the output buffer, in bytes: a compressed mebibyte of lines fits at once. Every
+ * further piece of output costs another round trip to the other thread.
+ */
+const OUTPUT_BUFFER = 512 * 1024;
 
 /**
- * An empty zstd frame, which Node 24 puts behind one that exactly fills the memory it gave zstd at once (a multiple of 16 KiB). It is
- * cut off before anything is sealed; the first writers did not know of it, and sealed it too.
+ * An empty zstd frame that Node 24 appends to a frame that exactly fills the memory it first gave
+ * zstd (a multiple of 16 KiB). It is cut off before sealing; the first versions of coffer did not
+ * know about it and sealed it too.
  */
-const LEFT_BEHIND = Buffer.from('28b52ffd2000010000', 'hex');
+const EMPTY_FRAME = Buffer.from('28b52ffd2000010000', 'hex');
 
 const LEVEL = { params: { [constants.ZSTD_c_compressionLevel]: 3 } };
 
@@ -80,26 +91,33 @@ function endOfPiece(lines: Uint8Array, start: number, limit: number): number {
   return first === -1 ? lines.length : first + 1;
 }
 
-/** One zstd frame and nothing behind it but what Node left there: some versions of it stop after the first without a word, others go on. */
+/**
+ * Decompresses one zstd frame, followed by nothing or by Node's empty frame: some versions of Node
+ * silently stop after the first frame, others continue.
+ */
 function decompress(stored: Buffer, plainLength: number): Buffer {
   let end: number;
   let lines: Buffer;
   try {
     end = endOfZstdFrame(stored);
-    // All of it at once, not pieces to be joined: a quarter faster. One byte more, so that the end is seen as one.
+    // All at once instead of joining pieces: a quarter faster. One byte more, so that zstd detects
+    // the end.
     const chunkSize = Math.max(16 * 1024, Math.min(plainLength, 1024 * 1024) + 1);
     lines = zstdDecompressSync(stored.subarray(0, end), { chunkSize, maxOutputLength: Math.max(1, plainLength) });
   } catch (cause) {
     throw unauthentic('a segment does not decompress', { cause });
   }
   const rest = stored.subarray(end);
-  if (rest.length > 0 && !rest.equals(LEFT_BEHIND)) throw unauthentic('a segment goes on behind its end');
+  if (rest.length > 0 && !rest.equals(EMPTY_FRAME)) throw unauthentic('a segment has trailing bytes');
   return lines;
 }
 
-/** Where the zstd frame at the start of some bytes ends (RFC 8878, section 3.1.1). Throws RangeError where they end before. */
+/**
+ * Returns the offset at which the zstd frame at the start of `bytes` ends (RFC 8878, section
+ * 3.1.1). Throws RangeError if it is cut off.
+ */
 function endOfZstdFrame(bytes: Buffer): number {
-  if (!bytes.subarray(0, 4).equals(ZSTD_START)) throw new RangeError('no zstd frame');
+  if (!bytes.subarray(0, 4).equals(ZSTD_START)) throw new RangeError('not a zstd frame');
   const descriptor = bytes.readUInt8(4);
   const isSingle = (descriptor >> 5) & 1;
   const sizeFlag = descriptor >> 6;

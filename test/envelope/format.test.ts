@@ -30,7 +30,7 @@ const headers: fc.Arbitrary<Header> = fc.record({
 const header: Header = { kind: 'session', keyId: 'ab'.repeat(16), fileId: 'cd'.repeat(16), generation: 258n };
 
 describe('header', () => {
-  it('comes back as it was', () => {
+  it('survives a round trip', () => {
     fc.assert(
       fc.property(headers, (any) => {
         expect(decodeHeader(encodeHeader(any))).toEqual(any);
@@ -38,7 +38,7 @@ describe('header', () => {
     );
   });
 
-  it('stands on disk to the byte as designed', () => {
+  it('has the byte layout of the specification', () => {
     expect(encodeHeader({ ...header, kind: 'seen' }).toString('hex')).toBe(
       `89434f460d0a1a0a01030000${'ab'.repeat(16)}${'cd'.repeat(16)}0000000000000102`,
     );
@@ -69,7 +69,7 @@ describe('header', () => {
     for (let length = 0; length < HEADER_LENGTH; length++) expectRefusal(() => decodeHeader(bytes.subarray(0, length)));
   });
 
-  it('knows a newer version even where that has a shorter header', () => {
+  it('recognises a newer version even if its header is shorter', () => {
     const bytes = encodeHeader(header).subarray(0, 20);
     bytes[8] = 2;
     expectRefusal(() => decodeHeader(bytes), 'NEWER_VERSION');
@@ -80,7 +80,7 @@ describe('header', () => {
     ['a file id', { fileId: 'CD'.repeat(16) }],
     ['a generation below 0', { generation: -1n }],
     ['a generation above 2^64 - 1', { generation: 2n ** 64n }],
-  ])('is not written with %s out of shape', (_, wrong) => {
+  ])('is not written with %s that is malformed', (_, wrong) => {
     expect(() => encodeHeader({ ...header, ...wrong })).toThrow(RangeError);
   });
 });
@@ -92,18 +92,18 @@ describe('frame head', () => {
     return bytes;
   };
 
-  it('gives length, salt and commitment', () => {
+  it('returns length, salt and commitment', () => {
     const bytes = Buffer.concat([headOf(72), Buffer.alloc(9)]);
     bytes.fill(6, 28, 60);
     expect(decodeFrameHead(bytes)).toEqual({ length: 72, salt: Buffer.alloc(24, 5), commitment: Buffer.alloc(32, 6) });
   });
 
-  it('is read where it stands in a larger buffer', () => {
+  it('is read at an offset of a larger buffer', () => {
     const bytes = Buffer.concat([Buffer.alloc(10, 0xff), headOf(5000)]).subarray(10);
     expect(decodeFrameHead(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)).length).toBe(5000);
   });
 
-  it.each([72, 56 + 16399, 56 + 16400 + 16, 56 + 2 * 16400 - 1])('takes %i as the length of a message', (length) => {
+  it.each([72, 56 + 16399, 56 + 16400 + 16, 56 + 2 * 16400 - 1])('accepts %i as the length of a message', (length) => {
     expect(decodeFrameHead(headOf(length)).length).toBe(length);
   });
 
@@ -121,7 +121,7 @@ describe('frame head', () => {
     }
   });
 
-  it('has one length for every plaintext', () => {
+  it('has a length that determines the plaintext length', () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 100 * CHUNK }), (length) => {
         expect(plainLengthOf(messageLengthOf(length))).toBe(length);
@@ -151,7 +151,7 @@ describe('content', () => {
   const used = 4 + 2 + 8 + 9 + 3;
   const plainOf = (content: Content): Buffer => Buffer.concat(encodeContent(content, 1024));
 
-  it('comes back as it was', () => {
+  it('survives a round trip', () => {
     fc.assert(
       fc.property(contents, floors, (content, floor) => {
         expect(decodeContent(Buffer.concat(encodeContent(content, floor)), floor)).toEqual(content);
@@ -159,14 +159,14 @@ describe('content', () => {
     );
   });
 
-  it('stands to the byte as designed', () => {
+  it('has the byte layout of the specification', () => {
     const packed: Content = { ...small, segments: [...small.segments, { ...small.segments[0]!, codec: 1 }] };
     const bytes = plainOf(packed);
     const body = '00 00000003 00000003 616263 01 00000003 00000003 616263';
     expect(bytes.toString('hex')).toBe(`00000002 7b7d 0000000000000018 ${body}`.replaceAll(' ', '').padEnd(2048, '0'));
   });
 
-  it('does not copy a segment, unless all of it is one chunk', () => {
+  it('does not copy a segment unless the plaintext is one chunk', () => {
     const { stored } = small.segments[0]!;
     expect(encodeContent(small, 4096)).toHaveLength(1);
     expect(encodeContent(small, 16_383)).toHaveLength(1);
@@ -197,7 +197,7 @@ describe('content', () => {
     expect(decodeContent(bytes, 1024)).toEqual(small);
   });
 
-  it('refuses a summary, a body or a segment that says it is longer than the frame', () => {
+  it('refuses a summary, a body or a segment that claims to be longer than the frame', () => {
     for (const [offset, length] of [
       [0, 4],
       [6, 8],
@@ -212,7 +212,7 @@ describe('content', () => {
     }
   });
 
-  it('refuses a plain length above the limit, and a codec it does not know', () => {
+  it('refuses a plain length above the limit, and an unknown codec', () => {
     const bytes = plainOf(small);
     bytes.writeUInt32BE(MAX_PLAIN + 1, 19);
     expectRefusal(() => decodeContent(bytes, 1024));
@@ -231,7 +231,7 @@ describe('content', () => {
     }
   });
 
-  it('takes a summary of 12 KiB and no more', () => {
+  it('accepts a summary of at most 12 KiB', () => {
     const longest = { summary: Buffer.alloc(MAX_SUMMARY, ' '), segments: [] };
     expect(decodeContent(plainOf(longest), 1024)).toEqual(longest);
     const longer = { summary: Buffer.alloc(MAX_SUMMARY + 1, ' '), segments: [] };
@@ -241,7 +241,7 @@ describe('content', () => {
     expectRefusal(() => decodeSummary(bytes));
   });
 
-  it('refuses a summary that goes on behind the bytes there are', () => {
+  it('refuses a summary that extends past the end of the plaintext', () => {
     const bytes = Buffer.alloc(1024);
     bytes.writeUInt32BE(1020);
     expect(decodeSummary(bytes)).toHaveLength(1020);

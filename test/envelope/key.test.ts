@@ -5,7 +5,7 @@ import { hkdfExpand, VaultKey } from '../../src/envelope/key.ts';
 import { inputKeyOf } from './support.ts';
 
 describe('VaultKey', () => {
-  it('makes another key every time', () => {
+  it('generates a different key every time', () => {
     const [a, b] = [VaultKey.generate(), VaultKey.generate()];
     expect(a.bytes()).toHaveLength(32);
     expect(a.bytes().equals(b.bytes())).toBe(false);
@@ -13,7 +13,7 @@ describe('VaultKey', () => {
     expect(a.id).not.toBe(b.id);
   });
 
-  it('names a key by 32 hex digits that follow from its bytes', () => {
+  it('derives an id of 32 hex digits from the bytes', () => {
     const key = VaultKey.generate();
     expect(key.id).toMatch(/^[0-9a-f]{32}$/);
     expect(VaultKey.from(key.bytes()).id).toBe(key.id);
@@ -24,7 +24,7 @@ describe('VaultKey', () => {
     expect(() => VaultKey.from(Buffer.alloc(length))).toThrow(RangeError);
   });
 
-  it('copies the bytes it is made from, and the bytes it gives', () => {
+  it('copies the bytes it is created from, and the bytes it returns', () => {
     const bytes = Buffer.alloc(32, 7);
     const key = VaultKey.from(bytes);
     bytes.fill(0);
@@ -32,7 +32,7 @@ describe('VaultKey', () => {
     expect(key.bytes()).toEqual(Buffer.alloc(32, 7));
   });
 
-  it('gives bytes in memory of their own, which no other buffer shares', () => {
+  it('returns bytes in memory that no other buffer shares', () => {
     expect(VaultKey.generate().bytes().buffer.byteLength).toBe(32);
   });
 
@@ -62,7 +62,7 @@ describe('VaultKey', () => {
 });
 
 describe('hkdfExpand', () => {
-  it('gives the same bytes however many are asked for', () => {
+  it('returns a prefix of the same bytes for every length', () => {
     const key = inputKeyOf('expand');
     const all = hkdfExpand('sha512', key, [Buffer.from('in'), Buffer.from('fo')], 255 * 64);
     for (const length of [0, 1, 63, 64, 65, 76, 128, 129]) {
@@ -72,7 +72,7 @@ describe('hkdfExpand', () => {
     }
   });
 
-  it.each(['sha256', 'sha512'] as const)('is what HMAC gives, by %s', (algorithm) => {
+  it.each(['sha256', 'sha512'] as const)('agrees with HMAC-%s', (algorithm) => {
     const key = createSecretKey(randomBytes(32));
     let expected = createHmac(algorithm, key).update('info').update(Uint8Array.of(1)).digest();
     expect(hkdfExpand(algorithm, key, [Buffer.from('info')], expected.length)).toEqual(expected);

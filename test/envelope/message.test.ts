@@ -17,7 +17,7 @@ function textOf(length: number): Buffer {
 }
 
 describe('sealMessage', () => {
-  it('opens as it was, at every length around a chunk', () => {
+  it('survives a round trip at every length around a chunk', () => {
     fc.assert(
       fc.property(sizes, fc.uint8Array({ maxLength: 40 }), (length, any) => {
         const message = sealMessage(key, any, [textOf(length)]);
@@ -26,7 +26,7 @@ describe('sealMessage', () => {
     );
   });
 
-  it('ends in a chunk that is not full, if need be in an empty one', () => {
+  it('ends in a chunk that is not full, an empty one if necessary', () => {
     for (const [length, chunks] of [
       [0, 1],
       [1, 1],
@@ -39,7 +39,7 @@ describe('sealMessage', () => {
     }
   });
 
-  it('does not care how the plaintext is cut into pieces', () => {
+  it('does not depend on how the plaintext is split into pieces', () => {
     const salt = Buffer.alloc(24, 9);
     const whole = textOf(2 * CHUNK + 100);
     const expected = sealMessage(key, context, [whole], salt);
@@ -52,7 +52,7 @@ describe('sealMessage', () => {
     );
   });
 
-  it('takes a fresh salt every time', () => {
+  it('uses a fresh salt every time', () => {
     const salts = Array.from({ length: 500 }, () => sealMessage(key, context, []).toString('hex', 0, 24));
     expect(new Set(salts).size).toBe(500);
   });
@@ -147,7 +147,7 @@ describe('openChunk', () => {
   sealChunk(key, nonce, [textOf(4), textOf(6)], target);
   const [sealed, tag] = [target.subarray(0, 10), target.subarray(10)];
 
-  it('gives what was sealed', () => {
+  it('returns what was sealed', () => {
     expect(openChunk(key, nonce, sealed, tag)).toEqual(Buffer.concat([textOf(4), textOf(6)]));
   });
 

@@ -24,7 +24,7 @@ describe('padme', () => {
     expect(padme(length)).toBe(padded);
   });
 
-  it('agrees with the bit mask that the paper writes down', () => {
+  it('agrees with the bit mask of the paper', () => {
     const byMask = (length: bigint): bigint => {
       const exponent = BigInt(length.toString(2).length - 1);
       const kept = BigInt(exponent.toString(2).length);

@@ -80,12 +80,12 @@ describe('docs/read_vault.py', () => {
     for (const [, vector] of vectors) expectRefused(read(Buffer.from(vector.file, 'base64'), vector.key));
   });
 
-  it('prints the events of a file that our own code sealed', (context) => {
+  it('prints the events of a file that coffer sealed', (context) => {
     requirePython(context);
     expect(read(bytes, hex)).toMatchObject({ status: 0, stdout: lines.join(''), stderr: '' });
   });
 
-  it('takes the key from a file, as hex or base64', (context) => {
+  it('reads the key from a file, as hex or base64', (context) => {
     requirePython(context);
     const [keyFile, path] = [join(folder, 'key'), join(folder, 'file')];
     writeFileSync(path, bytes);
@@ -101,7 +101,7 @@ describe('docs/read_vault.py', () => {
     }
   });
 
-  it('refuses another key, a key out of shape and a missing file', (context) => {
+  it('refuses another key, a malformed key and a missing file', (context) => {
     requirePython(context);
     expect(read(bytes, VaultKey.generate().bytes().toString('hex')).stderr).toContain('needs another key');
     for (const wrong of ['', hex.slice(2), `${hex}00`, 'secret']) {
@@ -112,7 +112,7 @@ describe('docs/read_vault.py', () => {
     expectRefused(spawnSync(PYTHON, [READER, '-', join(folder, 'nothing')], { input: hex, encoding: 'utf8' }));
   });
 
-  it('refuses a file changed, cut off in its first frame or with something behind it', (context) => {
+  it('refuses a file that is changed, cut off in its first frame or followed by other bytes', (context) => {
     requirePython(context);
     const first = 52 + file.frames[0]!.length;
     for (const offset of [
@@ -144,7 +144,7 @@ describe('docs/read_vault.py', () => {
     expectRefused(read(Buffer.concat([file.header, file.frames[1]!]), hex));
   });
 
-  it('refuses a file of one frame whose head is changed anywhere', (context) => {
+  it('refuses a file of one frame if its head is changed anywhere', (context) => {
     requirePython(context);
     for (const offset of [52, 55, 56, 79, 80, 111]) {
       const changed = Buffer.from(bytes.subarray(0, 52 + file.frames[0]!.length));
@@ -153,7 +153,7 @@ describe('docs/read_vault.py', () => {
     }
   });
 
-  it('leaves a step out that was never finished, and says so', (context) => {
+  it('skips a step that was never finished, and reports it', (context) => {
     requirePython(context);
     const two = 52 + file.frames[0]!.length + file.frames[1]!.length;
     const torn = [two + 3, two + 59, two + 60, bytes.length - 1].map((length) => bytes.subarray(0, length));

@@ -20,17 +20,17 @@ const key = VaultKey.from(Buffer.from(vector.key, 'hex'));
 const retired = VaultKey.from(Buffer.from(vector.retired, 'hex'));
 
 describe('the MAC of vault.json', () => {
-  it('is as docs/format.md says, when another implementation made it', () => {
+  it('verifies as docs/format.md says, if another implementation computed it', () => {
     expect(recordMac(key, vector.canonical).toString('hex')).toBe(vector.record.mac);
     expect(hasRightMac(vector.record, key)).toBe(true);
   });
 
-  it('does not depend on the order of the fields, and on undefined ones', () => {
-    const turned = Object.fromEntries(Object.entries(vector.record).reverse()) as unknown as VaultFile;
-    expect(hasRightMac({ ...turned, retiring: undefined }, key)).toBe(true);
+  it('does not depend on the order of the fields or on undefined ones', () => {
+    const reversed = Object.fromEntries(Object.entries(vector.record).reverse()) as unknown as VaultFile;
+    expect(hasRightMac({ ...reversed, retiring: undefined }, key)).toBe(true);
   });
 
-  it('is wrong for every field changed, added or removed, another key, and a MAC that is none', () => {
+  it('is wrong if any field is changed, added or removed, for another key, and if malformed', () => {
     for (const name of Object.keys(vector.record)) {
       const { [name as keyof VaultFile]: _, ...without } = vector.record;
       expect([name, hasRightMac(without as VaultFile, key)]).toEqual([name, false]);
@@ -42,13 +42,13 @@ describe('the MAC of vault.json', () => {
       expect(hasRecordMac(key, vector.canonical, mac)).toBe(false);
   });
 
-  it('comes with a counter above every one before', () => {
+  it('comes with a counter above all previous ones', () => {
     expect(authenticated(vector.record, key)).toMatchObject({ counter: 8 });
     expect(authenticated(vector.record, key, 20)).toMatchObject({ counter: 21 });
     expect(hasRightMac(authenticated(vector.record, key), key)).toBe(true);
   });
 
-  it('covers text of any language, and fields that are named like what every object has', () => {
+  it('covers text of any language, and fields named like properties of every object', () => {
     const odd = JSON.parse('{"__proto__":{"a":1},"constructor":"é \\ud800"}');
     const record = authenticated({ ...vector.record, ...odd }, key);
     const read = JSON.parse(JSON.stringify(record)) as VaultFile;
@@ -61,36 +61,36 @@ describe('a successor certificate', () => {
   const [certificate] = vector.record.successors ?? [];
   const sealed = Buffer.from(certificate?.sealed ?? '', 'base64');
 
-  it('opens as docs/format.md says, when another implementation sealed it', () => {
+  it('opens as docs/format.md says, if another implementation sealed it', () => {
     expect(isSuccessor(retired, key.id, sealed)).toBe(true);
     expect(certifies(vector.record, retired, key.id)).toBe(true);
   });
 
-  it('names one key, under one key, and can not be changed', () => {
+  it('is valid for one key pair only, and rejects any change', () => {
     expect(isSuccessor(retired, retired.id, sealed)).toBe(false);
     expect(isSuccessor(key, key.id, sealed)).toBe(false);
     expect(isSuccessor(VaultKey.generate(), key.id, sealed)).toBe(false);
     for (const at of [0, 30, sealed.length - 1]) {
-      const bent = Buffer.from(sealed);
-      bent[at]! ^= 1;
-      expect(isSuccessor(retired, key.id, bent)).toBe(false);
+      const changed = Buffer.from(sealed);
+      changed[at]! ^= 1;
+      expect(isSuccessor(retired, key.id, changed)).toBe(false);
     }
     for (const length of [0, 10, 71, sealed.length - 1]) {
       expect(isSuccessor(retired, key.id, sealed.subarray(0, length))).toBe(false);
     }
   });
 
-  it('is not what somebody seals who knows the new key alone', () => {
+  it('is not accepted if it was sealed with the new key', () => {
     const forged = { from: retired.id, to: key.id, sealed: sealSuccessor(key, key.id).toString('base64') };
     expect(certifies({ successors: [forged] }, retired, key.id)).toBe(false);
   });
 
-  it('is refused only for what it says: a key that is no key is an error, not a no', () => {
+  it('throws for an invalid key instead of returning false', () => {
     const short = { id: retired.id, frameKey: createSecretKey(Buffer.alloc(16)) } as unknown as VaultKey;
     expect(() => isSuccessor(short, key.id, sealed)).toThrow(RangeError);
   });
 
-  it('leads on through the keys that can be had, and no further', async () => {
+  it('leads through all available keys, and no further', async () => {
     const keys = Array.from({ length: 4 }, () => VaultKey.generate());
     let successors: VaultFile['successors'] = [];
     for (const [index, one] of keys.slice(0, -1).entries()) {
@@ -106,7 +106,7 @@ describe('a successor certificate', () => {
     expect(await leadsTo({ successors: undefined }, first.id, last.id, find)).toBe(false);
   });
 
-  it('of past rotations is kept, the newest 64', () => {
+  it('is kept for the newest 64 rotations', () => {
     let file: VaultFile = { ...vector.record, successors: [] };
     for (let count = 0; count < 70; count++) {
       file = { ...file, successors: withSuccessor(file, retired, VaultKey.generate().id) };

@@ -18,7 +18,7 @@ import { contentOf, expectRefusal, keyOf, SealedFile } from './support.ts';
 const key = keyOf('salvage');
 const SEALED_CHUNK = 16_400;
 
-/** Events of `size` bytes each, that do not compress well; the same in every run. */
+/** Returns events of `size` bytes each that do not compress well, the same in every run. */
 function eventsOf(from: number, count: number, size: number): Buffer {
   const lines = Array.from({ length: count }, (_, index) => {
     const id = from + index;
@@ -34,7 +34,7 @@ function summaryOf(last: number): Buffer {
   return Buffer.from(JSON.stringify({ lastEvent: last }));
 }
 
-/** One frame with a segment for every so many bytes. */
+/** Returns one frame with a segment per `limit` bytes. */
 function folded(count: number, size: number, limit: number): Content {
   const segments = cutSegments(eventsOf(1, count, size), limit).map(packSegment);
   return { summary: summaryOf(count), segments };
@@ -44,7 +44,7 @@ function bytesOf(file: SealedFile): Buffer {
   return Buffer.concat([file.header, ...file.frames]);
 }
 
-/** The ids of the events in segments; each line must be, byte for byte, one of those that were sealed. */
+/** Returns the ids of the events in segments. Every line must parse. */
 function idsIn(segments: readonly (Segment | undefined)[]): number[] {
   const lines = segments.flatMap((segment) => (segment ? unpackSegment(segment).toString().split('\n') : []));
   return lines.filter((line) => line !== '').map((line) => (JSON.parse(line) as { id: number }).id);
@@ -54,7 +54,7 @@ function idsOf(found: Salvaged): number[] {
   return found.frames.flatMap((frame) => idsIn(frame.segments));
 }
 
-/** The lines themselves: nothing that was not sealed may come back, and nothing twice or out of its order. */
+/** Returns the lines, to check that only sealed ones come back, once each and in order. */
 function linesOf(found: Salvaged): string[] {
   const segments = found.frames.flatMap((frame) => frame.segments);
   return segments.flatMap((segment) => (segment ? unpackSegment(segment).toString().split('\n').slice(0, -1) : []));
@@ -80,7 +80,7 @@ function tryOut(bytes: Buffer, ids: readonly string[] = [], keys: readonly Vault
   return salvage(bytes, keys, ids);
 }
 
-/** Numbers below `limit`, the same in every run. */
+/** Yields numbers below `limit`, the same in every run. */
 function* sample(count: number, limit: number, seed: string): Generator<number> {
   for (let index = 0; index < count; index++) {
     yield Number(createHash('sha256').update(`${seed} ${index}`).digest().readBigUInt64BE() % BigInt(limit));
@@ -90,7 +90,7 @@ function* sample(count: number, limit: number, seed: string): Generator<number> 
 describe('salvage of a whole file', () => {
   const file = new SealedFile(key, [folded(40, 2000, 30_000), contentOf('{"id":41}\n'), contentOf('{"id":42}\n')]);
 
-  it('gives everything, and says that nothing is damaged', () => {
+  it('returns everything, and reports no damage', () => {
     const found = tryOut(bytesOf(file));
     expect(found).toMatchObject({ intact: true, unreached: 0 });
     expect(found.header).toMatchObject({ kind: 'session', keyId: key.id, generation: 1n });
@@ -99,15 +99,15 @@ describe('salvage of a whole file', () => {
     expect(found.frames[0]?.summary).toEqual(summaryOf(40));
   });
 
-  it('finds the key it is sealed with among several', () => {
+  it('finds the right key among several', () => {
     expect(tryOut(bytesOf(file), [], [keyOf('another'), key]).key).toBe(key);
   });
 
-  it('gives nothing to another key', () => {
+  it('returns nothing for another key', () => {
     expectRefusal(() => tryOut(bytesOf(file), [], [keyOf('another')]), 'UNAUTHENTIC', 'nothing in it verifies');
   });
 
-  it('gives nothing of what is no sealed file', () => {
+  it('returns nothing if it is not a sealed file', () => {
     for (const length of [0, 51, 52, 60, 111]) expectRefusal(() => tryOut(bytesOf(file).subarray(0, length)));
     for (const length of [112, 5000]) expectRefusal(() => tryOut(Buffer.alloc(length)));
   });
@@ -128,7 +128,7 @@ describe('salvage of a session of 10 MB in one frame', () => {
     expect(found.intact, about).toBe(false);
   }
 
-  it('is one to try this on', () => {
+  it('is large enough for these tests', () => {
     expect(bytes.length).toBeGreaterThan(9_500_000);
     expect(counts.length).toBeGreaterThanOrEqual(10);
     expect(idsOf(whole)).toHaveLength(650);
@@ -164,7 +164,7 @@ describe('salvage of a session of 10 MB in one frame', () => {
     }
   });
 
-  it('gives every segment that no bad sector touches', () => {
+  it('returns every segment that no bad sector touches', () => {
     for (const seed of ['a', 'b', 'c', 'd', 'e']) {
       const changed = Buffer.from(bytes);
       for (const at of sample(4, bytes.length, seed)) changed.fill(0xa5, at - (at % 512), at - (at % 512) + 512);
@@ -177,7 +177,7 @@ describe('salvage of a session of 10 MB in one frame', () => {
     }
   });
 
-  it('gives every segment before a cut', () => {
+  it('returns every segment before a cut', () => {
     for (const length of sample(10, bytes.length, 'cut')) {
       const found = tryOut(bytes.subarray(0, Math.max(length, 200_000)));
       expectPartOf(found, whole);
@@ -215,27 +215,27 @@ describe('salvage of a session of many frames', () => {
     }
   });
 
-  it('breaks off at a head that is too damaged to be mended, and says how much is behind', () => {
+  it('stops at a head that is too damaged to repair, and reports how many bytes follow', () => {
     const start = ends[12]!;
     const found = tryOut(flip(bytes, (start + 5) * 8, (start + 6) * 8));
     expect(idsOf(found)).toEqual(idsOf(whole).slice(0, 111));
     expect(found).toMatchObject({ unreached: bytes.length - start, intact: false });
   });
 
-  it('mends a length of which nothing is left where the frame is the last', () => {
+  it('repairs a length that is completely lost if the frame is the last', () => {
     const changed = Buffer.from(bytes);
     changed.fill(0xff, ends[30]!, ends[30]! + 4);
     expect(idsOf(tryOut(changed))).toHaveLength(130);
   });
 
-  it('mends a commitment of which nothing is left', () => {
+  it('repairs a commitment that is completely lost', () => {
     const changed = Buffer.from(bytes);
     changed.fill(0, ends[3]! + 28, ends[3]! + 60);
     changed.fill(0, ends[9]! + 28, ends[9]! + 60);
     expect(idsOf(tryOut(changed))).toHaveLength(130);
   });
 
-  it('gives everything before a cut, wherever it is', () => {
+  it('returns everything before a cut, wherever it is', () => {
     for (let length = ends[1]! - 1; length < bytes.length; length += 97) {
       const found = tryOut(bytes.subarray(0, length));
       const frames = ends.filter((end) => end <= length).length - 1;
@@ -244,7 +244,7 @@ describe('salvage of a session of many frames', () => {
     }
   });
 
-  it('gives the whole chunks of a frame that was cut off', () => {
+  it('returns the complete chunks of a frame that was cut off', () => {
     const large = new SealedFile(key, [contentOf('{"id":1}\n'), folded(40, 4000, 20_000)]);
     const cut = bytesOf(large).subarray(0, HEADER_LENGTH + large.frames[0]!.length + 60 + 3 * SEALED_CHUNK);
     const ids = idsOf(tryOut(cut));
@@ -254,7 +254,7 @@ describe('salvage of a session of many frames', () => {
     expect(idsOf(tryOut(Buffer.concat([cut, Buffer.alloc(5)])))).toEqual(ids);
   });
 
-  it('gives the segment before a cut in the head of the next one', () => {
+  it('returns the segment before a cut in the head of the next one', () => {
     const summary = summaryOf(2);
     const stored = Buffer.alloc(16_384 - 4 - (4 + summary.length + 8 + 9), 0x20);
     const segments: Segment[] = [{ codec: 0, plainLength: stored.length, stored }, packSegment(eventsOf(2, 3, 9000))];
@@ -262,7 +262,7 @@ describe('salvage of a session of many frames', () => {
     expect(tryOut(cut).frames[0]?.segments).toEqual([segments[0], undefined]);
   });
 
-  it('never gives a step twice, or another one in its place', () => {
+  it('never returns a step twice, or another one at its position', () => {
     const frames = file.frames.slice(0, 5);
     const [first, one, two, three, four] = frames as [Buffer, Buffer, Buffer, Buffer, Buffer];
     const sets = [
@@ -283,7 +283,7 @@ describe('salvage of a session of many frames', () => {
 });
 
 describe('decodeSegmentHead', () => {
-  it('takes what a segment that fits can have, and nothing else', () => {
+  it('accepts only a valid head of a segment that fits', () => {
     const head = Buffer.from('010000000500001000', 'hex');
     const five = Buffer.alloc(5);
     expect(decodeSegmentHead(Buffer.concat([head, five]))).toEqual({ codec: 1, storedLength: 5, plainLength: 4096 });
@@ -302,7 +302,7 @@ describe('salvage', () => {
     }
   });
 
-  it('takes an error that says nothing of the bytes for no damage', () => {
+  it('does not mistake an unrelated error for damage', () => {
     const { createDecipheriv } = crypto;
     onTestFinished(() => {
       crypto.createDecipheriv = createDecipheriv;
@@ -318,7 +318,7 @@ describe('salvage', () => {
 
   const content = folded(40, 4000, 20_000);
 
-  it('believes no chunk that was moved within its frame, or came from another', () => {
+  it('rejects a chunk that was moved within its frame, or taken from another', () => {
     const one = bytesOf(new SealedFile(key, [content]));
     const two = bytesOf(new SealedFile(key, [content], { generation: 2n }));
     const chunkAt = (index: number): [number, number] => {
@@ -339,7 +339,7 @@ describe('salvage', () => {
     }
   });
 
-  it('takes the file id of the name where the one in the header is gone', () => {
+  it('uses the file id of the name if the one in the header is lost', () => {
     const file = new SealedFile(key, [content]);
     const changed = bytesOf(file);
     changed.fill(0, 8, 44);
@@ -349,7 +349,7 @@ describe('salvage', () => {
     expect(found.header.fileId).toBe('0123456789abcdef0123456789abcdef');
   });
 
-  it('goes on behind a lost head even where the next segment but one is lost as well', () => {
+  it('continues after a lost head even if the next segment but one is lost too', () => {
     const bytes = bytesOf(new SealedFile(key, [content]));
     for (let chunk = 0; chunk < 8; chunk++) {
       for (let second = chunk + 1; second < 8; second++) {
@@ -362,8 +362,9 @@ describe('salvage', () => {
     }
   });
 
-  it('takes nothing for a segment that only looks like one', () => {
-    // Behind the lost first chunk: the start of a zstd frame without a head, with a head of no use, and with one that fits.
+  it('rejects bytes that only look like a segment', () => {
+    // After the lost first chunk: the start of a zstd frame without a head, with an invalid head,
+    // and with one that fits.
     const packed = packSegment(eventsOf(1, 1, 3000));
     const fake = (plainLength: number): Buffer => {
       const head = Buffer.alloc(9);
@@ -372,21 +373,21 @@ describe('salvage', () => {
       head.writeUInt32BE(plainLength, 5);
       return Buffer.concat([head, packed.stored]);
     };
-    const behind = (...parts: Buffer[]): Salvaged => {
+    const afterLostChunk = (...parts: Buffer[]): Salvaged => {
       const stored = Buffer.concat([Buffer.alloc(16_384, 0x20), ...parts, Buffer.alloc(40_000, 0x20)]);
       const segments: Segment[] = [{ codec: 0, plainLength: stored.length, stored }];
       const bytes = bytesOf(new SealedFile(key, [{ summary: summaryOf(1), segments }]));
       return tryOut(flip(bytes, (HEADER_LENGTH + FRAME_HEAD_LENGTH) * 8));
     };
     const none = [undefined];
-    expect(behind(packed.stored).frames[0]?.segments).toEqual(none);
-    expect(behind(fake(packed.plainLength + 1)).frames[0]?.segments).toEqual(none);
-    expect(behind(fake(packed.plainLength)).frames[0]?.segments).toEqual(none);
-    expect(behind(fake(2 ** 32 - 1)).frames[0]?.segments).toEqual(none);
-    expect(behind(fake(packed.plainLength), fake(packed.plainLength)).frames[0]?.segments).toHaveLength(4);
+    expect(afterLostChunk(packed.stored).frames[0]?.segments).toEqual(none);
+    expect(afterLostChunk(fake(packed.plainLength + 1)).frames[0]?.segments).toEqual(none);
+    expect(afterLostChunk(fake(packed.plainLength)).frames[0]?.segments).toEqual(none);
+    expect(afterLostChunk(fake(2 ** 32 - 1)).frames[0]?.segments).toEqual(none);
+    expect(afterLostChunk(fake(packed.plainLength), fake(packed.plainLength)).frames[0]?.segments).toHaveLength(4);
   });
 
-  it('finds the segments of a frame whose first chunk says nothing that coffer writes', () => {
+  it('finds the segments of a frame whose first chunk is authentic but invalid', () => {
     const file = new SealedFile(key, [content]);
     const segment = packSegment(eventsOf(7, 2, 3000));
     const head = Buffer.alloc(9);

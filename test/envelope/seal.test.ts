@@ -13,13 +13,13 @@ const contents = ['first\n', 'second\n', 'third\n'].map(contentOf);
 const file = new SealedFile(key, contents);
 const [one, two, three] = file.frames as [Buffer, Buffer, Buffer];
 
-/** Expects that a file of this header and these frames does not open. */
+/** Expects that a file with this header and these frames does not open. */
 function expectRefused(header: Uint8Array, ...frames: Uint8Array[]): void {
   expectRefusal(() => openFile(key, Buffer.concat([header, ...frames])));
 }
 
 describe('seal', () => {
-  it('opens a file of several frames as it was', () => {
+  it('opens a file of several frames unchanged', () => {
     const opened = openFile(key, Buffer.concat([file.header, one, two, three]));
     expect(opened.events).toEqual(['first\n', 'second\n', 'third\n']);
     expect(opened.contents).toEqual(contents);
@@ -49,7 +49,7 @@ describe('seal', () => {
     expect(two).toHaveLength(4 + 56 + 1024 + 16);
   });
 
-  it('gives the place behind the frame, which is what opening it gives', () => {
+  it('returns the same position after the frame as opening it', () => {
     const { next } = openFrame(key, file.chains[0]!, one);
     expect(next).toEqual(file.chains[1]);
     const link = createHash('sha256').update(file.chains[0]!.link).update(one.subarray(0, 60)).digest();
@@ -57,7 +57,7 @@ describe('seal', () => {
     expect(file.chains[0]!.link).toEqual(createHash('sha256').update(file.header).digest());
   });
 
-  it('is opened over its own bytes to the same, and in no other memory', () => {
+  it('opens a frame in place with the same result', () => {
     const lines = randomBytes(100_000);
     const segments = [{ codec: 0 as const, plainLength: lines.length, stored: lines }];
     const { bytes } = sealFrame(key, file.chains[0]!, { summary: Buffer.from('{}'), segments });
@@ -72,7 +72,7 @@ describe('seal', () => {
     expectRefusal(() => openFrame(key, file.chains[0]!, changed, 'over'));
   });
 
-  it('seals the same bytes in slices, and lets others have their turn between them', () => {
+  it('seals the same bytes in slices, and yields between them', () => {
     const lines = randomBytes(2_000_000);
     const content = {
       summary: Buffer.from('{}'),
@@ -93,7 +93,7 @@ describe('seal', () => {
     expect(a!.subarray(60, 100).equals(b!.subarray(60, 100))).toBe(false);
   });
 
-  it('shows nothing of the content', () => {
+  it('reveals nothing of the content', () => {
     const secret = 'canary-'.repeat(20);
     const stored = { codec: 0 as const, plainLength: secret.length, stored: Buffer.from(secret) };
     const content = { summary: Buffer.from(secret), segments: [stored] };
@@ -138,7 +138,7 @@ describe('open', () => {
     }
   });
 
-  it('rejects bytes behind a frame', () => {
+  it('rejects bytes after a frame', () => {
     for (const more of [Buffer.alloc(1), Buffer.alloc(60), randomBytes(100), two]) {
       const longer = Buffer.concat([one, more]);
       expectRefusal(() => openFrame(key, file.chains[0]!, longer), 'UNAUTHENTIC', 'not as long as it says');
@@ -172,7 +172,7 @@ describe('open', () => {
     expectRefused(new SealedFile(key, contents, { kind: 'seen' }).header, one);
   });
 
-  it('rejects a frame at another place of the same chain', () => {
+  it('rejects a frame at another position of the same chain', () => {
     const chain = file.chains[1]!;
     for (const index of [0, 2, 2 ** 32 + 1]) expectRefusal(() => openFrame(key, { link: chain.link, index }, two));
     expect(openFrame(key, chain, two).content).toEqual(contents[1]);
@@ -196,14 +196,14 @@ describe('open', () => {
 describe('headBelongs', () => {
   const head = decodeFrameHead(one);
 
-  it('vouches for a genuine head in its place only', () => {
+  it('accepts a genuine head at its own position only', () => {
     expect(headBelongs(key, file.chains[0]!, head)).toBe(true);
     expect(headBelongs(key, file.chains[1]!, head)).toBe(false);
     expect(headBelongs(keyOf('another'), file.chains[0]!, head)).toBe(false);
     expect(nextLink(file.chains[0]!, one)).toEqual(file.chains[1]);
   });
 
-  it('does not vouch for a head with any bit flipped, or a commitment of another length', () => {
+  it('rejects a head with any bit flipped, or a commitment of another length', () => {
     for (let bit = 0; bit < 60 * 8; bit++) {
       const bytes = Buffer.from(one.subarray(0, 60));
       bytes[bit >> 3]! ^= 1 << (bit & 7);
@@ -236,7 +236,7 @@ describe('openSummary', () => {
     expectRefusal(() => openSummary(key, file.chains[1]!, two.subarray(0, -1)));
   });
 
-  it('rejects any byte changed in the head or the first chunk, and does not see the others', () => {
+  it('rejects any byte changed in the head or the first chunk, and ignores the others', () => {
     for (let offset = 0; offset < SUMMARY_REACH; offset += offset < 60 ? 1 : 97) {
       const changed = Buffer.from(frame.subarray(0, SUMMARY_REACH));
       changed[offset]! ^= 1;
@@ -248,7 +248,7 @@ describe('openSummary', () => {
     expectRefusal(() => openFrame(key, chain, behind));
   });
 
-  it('rejects another place and another key', () => {
+  it('rejects another position and another key', () => {
     expectRefusal(() => openSummary(key, file.chains[0]!, frame));
     expectRefusal(() => openSummary(keyOf('another'), chain, frame));
   });

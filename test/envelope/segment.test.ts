@@ -11,7 +11,7 @@ const aside = promisify(zstdCompress);
 const compressible = Buffer.from('{"type":"message","role":"user"}\n'.repeat(200));
 
 describe('packSegment', () => {
-  it('comes back as it was, whatever the bytes', () => {
+  it('survives a round trip, whatever the bytes', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 5000 }), (lines) => {
         expect(unpackSegment(packSegment(lines))).toEqual(Buffer.from(lines));
@@ -27,8 +27,9 @@ describe('packSegment', () => {
     }
   });
 
-  it('packs one frame alone, also where that exactly fills 16 KiB', async () => {
-    // Hashes in hex digits shrink to about half. With Node 24.21 it is 32,693 of them that come to exactly that.
+  it('packs exactly one frame, even if it exactly fills 16 KiB', async () => {
+    // Hashes in hex digits shrink to about half. With Node 24.21 it takes 32,693 of them to exactly
+    // fill 16 KiB.
     const hashes = Array.from({ length: 260 }, (_, at) => createHash('sha512').update(`${at}`).digest('hex'));
     const digits = Buffer.from(hashes.join(''));
     for (let length = 32_650; length < 32_750; length++) {
@@ -38,7 +39,7 @@ describe('packSegment', () => {
     }
   });
 
-  it('compresses where that is smaller', () => {
+  it('compresses if that is smaller', () => {
     const segment = packSegment(compressible);
     expect(segment).toMatchObject({ codec: 1, plainLength: compressible.length });
     expect(segment.stored.length).toBeLessThan(200);
@@ -74,18 +75,18 @@ describe('unpackSegment', () => {
     expectRefusal(() => unpackSegment({ codec: 0, plainLength: claimed, stored: compressible }));
   });
 
-  it('refuses a segment above the limit that is exactly as long as it says', () => {
+  it('refuses a segment above the limit even if its length is right', () => {
     const huge = Buffer.from(new ArrayBuffer(MAX_PLAIN + 1));
     expectRefusal(() => unpackSegment({ codec: 0, plainLength: huge.length, stored: huge }));
   });
 
-  it('opens what was empty', () => {
+  it('opens an empty segment', () => {
     const packed = zstdCompressSync(Buffer.alloc(0));
     expect(unpackSegment({ codec: 1, plainLength: 0, stored: packed })).toHaveLength(0);
     expect(unpackSegment({ codec: 0, plainLength: 0, stored: Buffer.alloc(0) })).toHaveLength(0);
   });
 
-  it('refuses what is behind the compressed frame: a byte, another frame', () => {
+  it('refuses trailing data after the compressed frame: a byte, another frame', () => {
     for (const more of [Buffer.alloc(1), stored]) {
       expectRefusal(() => unpackSegment({ codec: 1, plainLength, stored: Buffer.concat([stored, more]) }));
       expectRefusal(() =>
@@ -94,7 +95,7 @@ describe('unpackSegment', () => {
     }
   });
 
-  it('takes the one empty frame that Node leaves behind for nothing, and no other', () => {
+  it('ignores the one empty frame that Node appends, and nothing else', () => {
     const left = Buffer.from('28b52ffd2000010000', 'hex');
     expect(unpackSegment({ codec: 1, plainLength, stored: Buffer.concat([stored, left]) })).toEqual(compressible);
     for (const more of [Buffer.concat([left, left]), left.subarray(1), Buffer.from('28b52ffd0000010000', 'hex')]) {
@@ -102,7 +103,7 @@ describe('unpackSegment', () => {
     }
   });
 
-  it('finds the end of every form that a zstd frame has', () => {
+  it('finds the end of every form of zstd frame', () => {
     const random = randomBytes(200_000);
     const forms = [
       Buffer.alloc(0),
@@ -127,7 +128,7 @@ describe('unpackSegment', () => {
     }
   });
 
-  it('refuses what is no zstd frame', () => {
+  it('refuses bytes that are not a zstd frame', () => {
     expectRefusal(() => unpackSegment({ codec: 1, plainLength: 8, stored: Buffer.alloc(64, 'no frame') }));
   });
 
@@ -144,7 +145,7 @@ describe('unpackSegment', () => {
     expect(grown).toBeLessThan(8 * 1024 * 1024);
   });
 
-  it('gives bytes or refuses, whatever the segment', () => {
+  it('returns bytes or refuses, whatever the segment', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), fc.nat(2000), (bytes, claimed) => {
         expectRefusal(() => unpackSegment({ codec: 1, plainLength: claimed, stored: Buffer.from(bytes) }));
@@ -165,7 +166,7 @@ describe('cutSegments', () => {
     );
   });
 
-  it('cuts at line ends only, and above the limit only what is one line', () => {
+  it('splits at line ends only, and exceeds the limit only for a single line', () => {
     fc.assert(
       fc.property(texts, fc.integer({ min: 1, max: 60 }), (lines, limit) => {
         const pieces = cutSegments(Buffer.from(lines.join('\n')), limit);
@@ -178,7 +179,7 @@ describe('cutSegments', () => {
     );
   });
 
-  it('fills every piece as far as lines go', () => {
+  it('puts as many lines into a piece as fit', () => {
     const pieces = cutSegments(Buffer.from('aa\nbb\ncc\ndd\n'), 7);
     expect(pieces.map(String)).toEqual(['aa\nbb\n', 'cc\ndd\n']);
   });
@@ -189,14 +190,14 @@ describe('cutSegments', () => {
     expect(cutSegments(Buffer.from(`a\n${long}`), 10).map(String)).toEqual(['a\n', long]);
   });
 
-  it('cuts at a mebibyte unless told otherwise', () => {
+  it('has a default limit of one mebibyte', () => {
     const lines = Buffer.alloc(3 * 1024 * 1024, 'line\n');
     const pieces = cutSegments(lines);
     expect(pieces.map((piece) => piece.length)).toEqual([1048575, 1048575, 1048575, 3]);
     expect(pieces.at(-1)?.toString()).toBe('lin');
   });
 
-  it('makes no piece of nothing', () => {
+  it('returns no piece for empty input', () => {
     expect(cutSegments(Buffer.alloc(0))).toEqual([]);
   });
 });

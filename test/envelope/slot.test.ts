@@ -25,7 +25,7 @@ interface RecoveryVector {
 const recovery: RecoveryVector = JSON.parse(readFileSync(join(VECTORS, 'recovery-slot.json'), 'utf8'));
 
 describe('key slot', () => {
-  it('opens as docs/format.md says, when another implementation wrapped it', async () => {
+  it('opens as docs/format.md says, if another implementation wrapped it', async () => {
     const { keyId, slot, passphrase } = vector;
     const key = await unwrapWithPassphrase(keyId, slot, passphrase);
     expect(key.bytes().toString('hex')).toBe(vector.key);
@@ -39,7 +39,7 @@ describe('key slot', () => {
     await expect(unwrapWithPassphrase(keyId, { ...slot, salt }, passphrase)).rejects.toThrow('wrong passphrase');
   });
 
-  it('for a recovery code opens as docs/format.md says, when another implementation wrapped it', () => {
+  it('for a recovery code opens as docs/format.md says, if another implementation wrapped it', () => {
     const key = unwrapWithRecoveryCode(recovery.keyId, recovery.slot, RecoveryCode.read(recovery.code));
     expect(key.bytes().toString('hex')).toBe(recovery.key);
   });

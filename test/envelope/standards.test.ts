@@ -12,7 +12,10 @@ interface Record {
 
 const GCM = 'ciphers/AES/GCM';
 
-/** Reads `name = value` lines, in records separated by empty lines, under sections like `[IVlen = 96]`. */
+/**
+ * Parses `name = value` lines, in records separated by empty lines, under sections like `[IVlen =
+ * 96]`.
+ */
 function recordsOf(text: string): Record[] {
   const records: Record[] = [];
   const section = new Map<string, string>();
@@ -35,7 +38,9 @@ function hexOf(record: Record, name: string): Buffer {
   return Buffer.from(hex, 'hex');
 }
 
-/** Sorts out what a chunk of ours can't be: a nonce of another length, associated data. */
+/**
+ * Leaves out the records that can't be a chunk of ours: a nonce of another length, associated data.
+ */
 function usable(records: readonly Record[]): { ours: Record[]; short: Record[]; nonces: number; associated: number } {
   const nonce96 = records.filter((record) => record.fields.get('IVlen') === '96');
   const bare = nonce96.filter((record) => record.fields.get('AADlen') === '0');
@@ -92,7 +97,7 @@ describe('NIST CAVP AES-256-GCM', () => {
 });
 
 describe('RFC 5869', () => {
-  it('derives every vector for SHA-256, by HKDF and by Expand alone', (context) => {
+  it('derives every vector for SHA-256, with HKDF and with Expand alone', (context) => {
     const records = recordsOf(readDebianVectors(context, 'KDF/rfc-5869-HKDF-SHA256.txt').replace(/\n\n(?!#)/g, '\n'));
     for (const record of records) {
       const length = Number(record.fields.get('L'));

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { requirePart } from './support.ts';
 
-/** A test's context that tells what it was asked to do. */
+/** A test context whose `skip` throws its note. */
 function contextThatSkips(): { skip(note?: string): never } {
   return {
     skip: (note) => {
@@ -15,7 +15,7 @@ afterEach(() => {
 });
 
 describe('requirePart', () => {
-  it('lets a test run where nothing is missing', () => {
+  it('lets a test run if nothing is missing', () => {
     vi.stubEnv('COFFER_TEST_REQUIRE', 'keychain,vectors');
     expect(() => requirePart(contextThatSkips(), true, 'python3-x')).not.toThrow();
   });

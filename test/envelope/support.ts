@@ -17,7 +17,7 @@ import { openFrame, sealFrame } from '../../src/envelope/seal.ts';
 import { packSegment, unpackSegment } from '../../src/envelope/segment.ts';
 import { CofferError, type ErrorCode } from '../../src/errors.ts';
 
-/** The Python that Debian's packages belong to, whatever else is on PATH. */
+/** The Python that Debian's packages belong to, regardless of PATH. */
 export const PYTHON = '/usr/bin/python3';
 export const VECTORS: string = join(import.meta.dirname, '../vectors');
 export const READER: string = join(import.meta.dirname, '../../docs/read_vault.py');
@@ -28,8 +28,8 @@ interface Skippable {
 }
 
 /**
- * Skips the running test, saying how to install what is missing; fails it instead when COFFER_TEST_REQUIRE names
- * `vectors` or `keychain`.
+ * Skips the running test with a note on how to install what is missing. Fails it instead if
+ * COFFER_TEST_REQUIRE contains `vectors` or `keychain`.
  */
 export function requirePart(context: Skippable, present: boolean, packages: string): void {
   if (present) return;
@@ -39,13 +39,15 @@ export function requirePart(context: Skippable, present: boolean, packages: stri
   context.skip(note);
 }
 
-/** Skips the running test where Debian's Python or one of its two packages is missing. */
+/** Skips the running test if Debian's Python or one of its two packages is missing. */
 export function requirePython(context: Skippable): void {
   pythonWorks ??= spawnSync(PYTHON, ['-c', 'import cryptography, zstandard']).status === 0;
   requirePart(context, pythonWorks, 'python3-cryptography python3-zstandard');
 }
 
-/** Reads a file of Debian's python3-cryptography-vectors; skips the running test where it is missing. */
+/**
+ * Reads a file of Debian's python3-cryptography-vectors; skips the running test if it is missing.
+ */
 export function readDebianVectors(context: Skippable, name: string): string {
   const path = join('/usr/lib/python3/dist-packages/cryptography_vectors', name);
   requirePart(context, existsSync(path), 'python3-cryptography-vectors');
@@ -77,26 +79,26 @@ export function readVectors<V>(folder: string): [string, V][] {
   return names.map((name) => [name.replace('.json', ''), JSON.parse(readFileSync(join(folder, name), 'utf8'))]);
 }
 
-/** A key that is the same in every run: a failure can be looked at again. */
+/** Returns a key that is the same in every run, so that a failure is reproducible. */
 export function keyOf(name: string): VaultKey {
   return VaultKey.from(createHash('sha256').update(name).digest());
 }
 
-/** 32 bytes as an input key. */
+/** Returns an input key of 32 bytes, the same in every run. */
 export function inputKeyOf(name: string): KeyObject {
   return createSecretKey(createHash('sha256').update(name).digest());
 }
 
-/** Content with a small summary and one segment of lines. */
+/** Returns content with a small summary and one segment of lines. */
 export function contentOf(lines: string): Content {
   return { summary: Buffer.from('{"id":"2026-11-20_14-30"}'), segments: [packSegment(Buffer.from(lines))] };
 }
 
-/** A sealed file: its header, and a frame for every content. */
+/** A sealed file: its header, and one frame per content. */
 export class SealedFile {
   readonly header: Buffer;
   readonly frames: Buffer[] = [];
-  /** The place of every frame, and of the one behind the last. */
+  /** The position of every frame, and the one after the last. */
   readonly chains: Chain[];
 
   constructor(key: VaultKey, contents: readonly Content[], header: Partial<Header> = {}) {
@@ -113,7 +115,9 @@ export class SealedFile {
   }
 }
 
-/** Opens a whole sealed file with {@link openFrame}, frame by frame, and everything in it. */
+/**
+ * Opens a whole sealed file with {@link openFrame}, frame by frame, and unpacks everything in it.
+ */
 export function openFile(key: VaultKey, file: Uint8Array): { header: Header; contents: Content[]; events: string[] } {
   const header = decodeHeader(file);
   const contents: Content[] = [];
@@ -131,8 +135,8 @@ export function openFile(key: VaultKey, file: Uint8Array): { header: Header; con
 }
 
 /**
- * Expects a CofferError of this code, and a message in the tone of all of them: lower case, one line, no full stop;
- * with `words` in it, where two reasons have to be told apart.
+ * Expects a CofferError with this code and a message in the usual style: lower case, one line, no
+ * full stop. The message must contain `words`, to tell two reasons apart.
  */
 export function expectRefusal(attempt: () => unknown, code: ErrorCode = 'UNAUTHENTIC', words: string = ''): void {
   let thrown: unknown;
@@ -147,7 +151,7 @@ export function expectRefusal(attempt: () => unknown, code: ErrorCode = 'UNAUTHE
   expect((thrown as CofferError).message).toContain(words);
 }
 
-/** Measures how many bytes of buffers `attempt` leaves behind, before the collector can have them. */
+/** Returns the bytes of buffers that `attempt` allocates and that are not yet collected. */
 export function buffersOf(attempt: () => void): number {
   const before = process.memoryUsage().arrayBuffers;
   attempt();

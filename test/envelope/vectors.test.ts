@@ -21,7 +21,7 @@ import {
 const opened = readVectors<Vector>(join(VECTORS, 'opened'));
 const refused = readVectors<RefusedVector>(join(VECTORS, 'refused'));
 
-/** Expects that a vector opens to exactly what it says. */
+/** Expects that a vector opens to exactly its stated content. */
 function expectOpens(vector: Vector): void {
   const key = VaultKey.from(Buffer.from(vector.key, 'hex'));
   const { header, contents, events } = openFile(key, Buffer.from(vector.file, 'base64'));
@@ -33,7 +33,7 @@ function expectOpens(vector: Vector): void {
   expect(events).toEqual(frames.map((frame) => frame.events));
 }
 
-/** Seals a vector's content again, with the salts it has. */
+/** Seals a vector's content again, with the same salts. */
 function sealAgain(vector: Vector): Buffer {
   const key = VaultKey.from(Buffer.from(vector.key, 'hex'));
   const file = Buffer.from(vector.file, 'base64');
@@ -51,7 +51,7 @@ function sealAgain(vector: Vector): Buffer {
 }
 
 describe('fixed vectors', () => {
-  it('are all there', () => {
+  it('are complete', () => {
     expect(opened.map(([name]) => name)).toEqual([
       'chunk-boundary',
       'empty-body',
@@ -69,11 +69,11 @@ describe('fixed vectors', () => {
     expect(refused).toHaveLength(17);
   });
 
-  it.each(opened)('%s opens to what it says', (_, vector) => {
+  it.each(opened)('%s opens to its stated content', (_, vector) => {
     expectOpens(vector);
   });
 
-  it.each(opened)('%s comes out of our own sealing byte for byte', (_, vector) => {
+  it.each(opened)('%s is reproduced byte for byte by our own sealing', (_, vector) => {
     expect(sealAgain(vector).equals(Buffer.from(vector.file, 'base64'))).toBe(true);
   });
 
@@ -118,7 +118,7 @@ describe('fixed vectors', () => {
     for (const field of [slot.salt, slot.wrapped]) expect(page).toContain(field);
   });
 
-  it('can be made again', (context) => {
+  it('can be generated again', (context) => {
     requirePython(context);
     const folder = mkdtempSync(join(tmpdir(), 'coffer-vectors-'));
     try {
