@@ -87,7 +87,7 @@ export interface ErrorDetails extends ErrorOptions {
 /**
  * Any error that coffer throws, except a programmer's mistake (those are TypeError and RangeError).
  * The message is one lower-case line without a full stop: what happened, to which thing, why, and
- * what to do now (`cannot write to /x: disk full; nothing was changed`). It may contain ids and
+ * what to do now (`cannot write to /x: disk full; nothing is changed`). It may contain ids and
  * paths, never plaintext or key bytes. The message is for people; programs read the code and the
  * other fields.
  */

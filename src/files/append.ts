@@ -5,22 +5,26 @@ import { notSaved } from './reason.ts';
 import type { Stamp } from './replace.ts';
 import { SHORT, writeAll, writeAllSync } from './write.ts';
 
-/** A flush that takes less is quick, and after so many of them in a row the next is expected to be. */
+/**
+ * A flush that takes less than QUICK_MS is quick. After QUICK_RUN of them in a row the next one is
+ * expected to be quick too.
+ */
 const QUICK_MS = 1;
 const QUICK_RUN = 4;
 
-/** What a disk has shown of itself, to be handed from one open end of a file to the next. */
+/** The observed speed of a disk's flushes, passed from one {@link FileEnd} to the next. */
 export interface Pace {
-  /** How many flushes in a row were quick. */
+  /** The number of quick flushes in a row. */
   quick: number;
 }
 
 /**
- * The end of a file that only this process writes, kept open from one append to the next: opening it anew takes a fifth of what an
- * append takes. Whoever appends closes it.
+ * The end of a file that only this process writes, kept open between appends: reopening it takes a
+ * fifth of the time of an append. The caller disposes of it.
  *
- * An append that failed is never tried again: what stands behind the end is unknown then, and the caller must overwrite the whole
- * file from memory. (After an EIO the next fdatasync would answer "fine" while the disk still holds the old bytes.)
+ * A failed append is never retried: the content after the end is then unknown, and the caller must
+ * overwrite the whole file from memory. (After an EIO the next fdatasync would report success while
+ * the disk still holds the old bytes.)
  */
 export class FileEnd implements Disposable {
   readonly #path: string;
@@ -30,7 +34,10 @@ export class FileEnd implements Disposable {
   #busy = false;
   #closing = false;
 
-  /** Opens the file at `path`, which must still be the one that `at` names, and end there. Throws `NOT_SAVED`. */
+  /**
+   * Opens the file at `path`, which must still be the file that `at` names, with the same length.
+   * Throws `NOT_SAVED`.
+   */
   constructor(path: string, at: Stamp, pace: Pace = { quick: 0 }) {
     this.#path = path;
     this.#at = at;
@@ -45,8 +52,9 @@ export class FileEnd implements Disposable {
   }
 
   /**
-   * Adds `bytes` behind the end and returns the file's new stamp. When the promise resolves the bytes are durable and the path
-   * still names that file. The caller must leave `bytes` alone until the promise settles. Throws `NOT_SAVED`, and is closed then.
+   * Appends `bytes` and returns the file's new stamp. When the promise resolves, the bytes are
+   * durable and the path still names that file. The caller must not change `bytes` until the
+   * promise settles. Throws `NOT_SAVED`; the file is then closed.
    */
   async append(bytes: Uint8Array): Promise<Stamp> {
     try {
@@ -64,7 +72,7 @@ export class FileEnd implements Disposable {
     }
   }
 
-  /** Does what {@link append} does, synchronously: for a signal handler. */
+  /** Like {@link append}, but synchronous, for a signal handler. */
   appendSync(bytes: Uint8Array): Stamp {
     try {
       const file = this.#checked();
@@ -78,8 +86,9 @@ export class FileEnd implements Disposable {
   }
 
   /**
-   * Closes the file, once an append in flight is over: its descriptor must not become another file's meanwhile. All that was
-   * written through it is flushed then, or reported as failed. Does nothing the second time.
+   * Closes the file, after any append in progress: its descriptor must not be reused for another
+   * file meanwhile. Everything written through it has then been flushed or reported as failed. Does
+   * nothing the second time.
    */
   [Symbol.dispose](): void {
     this.#closing = true;
@@ -92,17 +101,19 @@ export class FileEnd implements Disposable {
     if (file !== undefined) closeUnwritten(file);
   }
 
-  /** The file, if it ends where the last append ended. */
+  /** Returns the descriptor if the file still ends where the last append ended. */
   #checked(): number {
-    if (this.#file === undefined || this.#busy || this.#closing) throw new Error('its end is not open');
-    // Which file it is was looked at when its name was, behind the last append; only its end may have moved since.
+    if (this.#file === undefined || this.#busy || this.#closing) throw new Error('not open for appending');
+    // The last append already checked that the path names this file; only its end may have moved
+    // since.
     if (fstatSync(this.#file).size !== this.#at.size) throw new Error('changed by something else');
     return this.#file;
   }
 
   /**
-   * Flushes on another thread until the disk has shown itself quick, and then on this one for as long as it stays so: the way to the
-   * other thread and back takes as long as a quick flush, and a slow one keeps nobody waiting but once.
+   * Flushes on another thread until the disk has proved quick, then on this thread as long as it
+   * stays quick: the round trip to the other thread takes as long as a quick flush, and a slow
+   * flush blocks this thread only once.
    */
   async #flush(file: number, length: number): Promise<void> {
     const start = performance.now();
@@ -126,5 +137,5 @@ function mustBe(stamp: Stamp, found: BigIntStats): void {
 }
 
 function unsaved(path: string, error: unknown): Error {
-  return notSaved('cannot append to', path, error, 'its end is unknown now, overwrite it');
+  return notSaved('cannot append to', path, error, 'its end is now unknown, overwrite it');
 }

@@ -9,12 +9,13 @@ import { removeFile } from './remove.ts';
 import { writeAllSync } from './write.ts';
 
 /*
- * A cache is a file that can be made again from others: no promise is given for it. It is written without a lock and without a flush,
- * under a temporary name that is then renamed, so that a reader finds an old one, a new one or none; what a power cut leaves of it does
- * not open. Whatever stands in the way of reading or writing it is passed over in silence: it costs time, and nothing else.
+ * A cache is a file that can be rebuilt from others, so nothing guarantees that it exists. It is
+ * written without a lock and without a flush, under a temporary name that is then renamed: a reader
+ * finds an old one, a new one or none, and whatever a power cut leaves of it does not open.
+ * Failures to read or write it are ignored: they only cost time.
  */
 
-/** Tells one state of a file from another, as exactly as a plain look at it can: milliseconds with their fractions. */
+/** The state of a file, as precisely as stat can tell it: times are milliseconds with fractions. */
 export interface FileState {
   readonly ino: number;
   readonly size: number;
@@ -22,36 +23,43 @@ export interface FileState {
   readonly ctimeMs: number;
 }
 
-/** A file changed less than this ago may change again under the same state: the clocks of file systems tick that slowly. */
+/**
+ * A file that changed more recently than this may change again without a new state, because the
+ * clocks of file systems tick that slowly.
+ */
 const SETTLED_MS = 100;
-/** The same where a file system knows whole seconds only, or every second one. */
+/** The same for file systems with a time resolution of one or two seconds. */
 const COARSE_SETTLED_MS = 3000;
 
-/** Tells whether two looks at a file saw the same state of it. */
+/** Returns whether two states of a file are the same. */
 export function isSameState(a: FileState, b: FileState): boolean {
   return a.ino === b.ino && a.size === b.size && a.mtimeMs === b.mtimeMs && a.ctimeMs === b.ctimeMs;
 }
 
-/** Tells whether a file that was looked at after `now` can't have changed since without its state telling; one from the future may. */
+/**
+ * Returns whether a file whose state was read after `now` can't have changed since without a new
+ * state. False if its times are in the future.
+ */
 export function isSettled({ mtimeMs, ctimeMs }: FileState, now: number): boolean {
   const isCoarse = mtimeMs % 1000 === 0 && ctimeMs % 1000 === 0;
   return Math.max(mtimeMs, ctimeMs) < now - (isCoarse ? COARSE_SETTLED_MS : SETTLED_MS);
 }
 
-/** Looks at a file; undefined where it is not there, or can't be looked at. */
+/** Returns the state of a file; undefined if it doesn't exist or can't be read. */
 export function stateOf(path: string): Stats | undefined {
   try {
     return lstatSync(path, { throwIfNoEntry: false });
   } catch (error) {
     if (!isSystemError(error)) throw error;
-    return undefined; // it is not read then either
+    return undefined; // reading it would fail too
   }
 }
 
 /**
- * Puts a cache in place, of mode 0600; a link in its place is replaced, never followed. `make` is asked for the bytes once there is a
- * file to write them into. Tells whether it is there; where it is not (a full disk, a read-only one, a directory in its place), no
- * temporary file is left behind. What `make` throws is thrown, and nothing is changed.
+ * Writes a cache with mode 0600; a link at its path is replaced, never followed. Calls `make` for
+ * the bytes once the temporary file is open. Returns whether the cache was written; if not (full
+ * disk, read-only disk, a directory at its path), no temporary file is left behind. If `make`
+ * throws, its error is rethrown and nothing is changed.
  */
 export function writeCache(path: string, make: () => readonly Uint8Array[]): boolean {
   const temp = join(dirname(path), `.${basename(path)}.${randomBytes(8).toString('hex')}.tmp`);
@@ -70,24 +78,25 @@ export function writeCache(path: string, make: () => readonly Uint8Array[]): boo
   } catch (error) {
     if (isOpen) closeUnwritten(file);
     dropCache(temp);
-    // From here on it is the disk: full, read-only, or taking no byte for no reason given. Half a cache is none.
+    // Any error after `make` is the disk's: full, read-only, or writing nothing without an error.
+    // Half a cache counts as none.
     if (parts === undefined && !isSystemError(error)) throw error;
     return false;
   }
 }
 
-/** Removes a cache that may be wrong, if it is there. */
+/** Removes a cache that may be wrong, if it exists. */
 export function dropCache(path: string): void {
   try {
     unlinkSync(path);
   } catch (error) {
-    if (!isSystemError(error)) throw error; // what can't be removed is told to be wrong by itself when it is read
+    if (!isSystemError(error)) throw error; // if it can't be removed, its reader detects that it is wrong
   }
 }
 
 /**
- * Removes a cache for good, because of what it says of files that are gone. A directory in its place is none and says nothing.
- * Durable on return. Throws `NOT_SAVED`, `FAILED`.
+ * Removes a cache permanently, because it reveals something about deleted files. A directory at its
+ * path is ignored. Durable on return. Throws `NOT_SAVED`, `FAILED`.
  */
 export function removeCache(path: string): void {
   const stats = statsOf(path);
@@ -95,7 +104,7 @@ export function removeCache(path: string): void {
   try {
     removeFile(path);
   } catch (error) {
-    // Another process has removed it meanwhile.
+    // Another process may have removed it meanwhile.
     if (!isCofferError(error) || !isSystemError(error.cause, 'ENOENT')) throw error;
   }
 }
@@ -105,9 +114,9 @@ function openTemp(temp: string): number | undefined {
     return openSync(temp, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | NO_FOLLOW, 0o600);
   } catch (error) {
     if (!isSystemError(error)) throw error;
-    return undefined; // where nothing can be written there is no cache
+    return undefined; // a read-only place has no cache
   }
 }
 
-// Windows has no such flag; links there need a privilege.
+// Windows has no such flag; creating links there requires a privilege.
 const NO_FOLLOW = constants.O_NOFOLLOW ?? 0;

@@ -7,13 +7,14 @@ import { reasonOf } from './reason.ts';
 import { syncDirectory } from './remove.ts';
 import { writeAllSync } from './write.ts';
 
-/** What the name of a note ends in, behind the name of the file that it is about. */
+/** The suffix that a note's file name adds to the name of its file. */
 export const NOTE_SUFFIX = '.txt';
 
 /**
- * Keeps a file under another name in `directory` (made 0700 if it is not there) with a note beside it, by a
- * hard link: the bytes stay as they are whatever replaces the original. Never overwrites what is kept already:
- * the name gets a random ending. Durable on return. Throws `NOT_SAVED`, and has kept nothing then.
+ * Keeps a file under another name in `directory` (created with mode 0700 if missing) and writes a
+ * note about it. The copy is a hard link, so the bytes stay as they are when the original is
+ * replaced. The name gets a random suffix, so that an earlier copy is never overwritten. Returns
+ * the path of the copy. Durable on return. Throws `NOT_SAVED`; then nothing is kept.
  */
 export function keepCopy(path: string, directory: string, name: string, note: string): string {
   const kept = join(directory, `${name}.${randomBytes(4).toString('hex')}`);
@@ -24,7 +25,8 @@ export function keepCopy(path: string, directory: string, name: string, note: st
       writeNote(`${kept}${NOTE_SUFFIX}`, note);
       syncDirectory(directory);
     } catch (error) {
-      // Whoever asked will ask again, on a full disk at every step: each try would leave one more copy.
+      // The caller will retry, on a full disk at every step: each attempt would leave one more
+      // copy.
       for (const half of [kept, `${kept}${NOTE_SUFFIX}`]) rmSync(half, { force: true });
       throw error;
     }

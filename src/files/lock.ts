@@ -7,12 +7,14 @@ import { CofferError } from '../errors.ts';
 import { isSystemError, notSaved } from './reason.ts';
 
 /**
- * A claim on a path that the kernel keeps: no other process and nothing else in this one gets it before
- * {@link release} or before this process ends, whatever ends it. It is an SQLite database of no bytes in an
- * exclusive transaction (POSIX or Windows file locks without an addon). One descriptor per lock.
+ * An exclusive lock on a path, held by the kernel: no other process and nothing else in this one
+ * can take it before {@link release} or before this process ends, however it ends. It is an empty
+ * SQLite database in an exclusive transaction (POSIX or Windows file locks without an addon). One
+ * descriptor per lock.
  *
- * INVARIANT: while a lock is held, no other descriptor of its file may be opened and closed in this process,
- * by anybody: closing any of them drops a POSIX lock. (SQLite keeps count of its own and does it right.)
+ * INVARIANT: while a lock is held, nothing in this process may open and close another descriptor of
+ * its file: closing any of them drops a POSIX lock. (SQLite tracks its own descriptors and does it
+ * right.)
  */
 export class FileLock implements Disposable {
   readonly #path: string;
@@ -24,10 +26,10 @@ export class FileLock implements Disposable {
   }
 
   /**
-   * Takes the lock at once or answers undefined where it is held. The file is made where it is missing, empty
-   * and 0600 from the start; it stays empty. Files must be made and removed only under one other lock that is
-   * never removed. Throws `FAILED` where something else than a lock file has the name, `NOT_SAVED` where
-   * the system refuses.
+   * Takes the lock without waiting; returns undefined if it is held. The file is created if
+   * missing, with mode 0600 from the start; it is and stays empty. Lock files must be created and
+   * removed only under one other lock that is never removed. Throws `FAILED` if the path isn't a
+   * lock file, `NOT_SAVED` if the system refuses.
    */
   static tryTake(path: string): FileLock | undefined {
     const key = resolve(path);
@@ -39,7 +41,7 @@ export class FileLock implements Disposable {
     if (!database) {
       return undefined;
     }
-    if (!isStill(file, key)) {
+    if (!isSameFile(file, key)) {
       database.close();
       return undefined;
     }
@@ -49,8 +51,9 @@ export class FileLock implements Disposable {
   }
 
   /**
-   * Tells whether any process holds the lock, this one included. Call it under the lock that guards the lock
-   * files: for a moment it stands in the way of whoever takes this one. Throws like {@link tryTake}.
+   * Returns whether any process holds the lock, this one included. Call it under the lock that
+   * guards the lock files: it briefly blocks other processes from taking this one. Throws like
+   * {@link tryTake}.
    */
   static isHeld(path: string): boolean {
     const key = resolve(path);
@@ -60,13 +63,13 @@ export class FileLock implements Disposable {
     if (!lockFileAt(key)) {
       return false;
     }
-    // A shared lock: several that ask at once must not take each other for holders.
+    // A shared lock, so that concurrent checks do not mistake each other for holders.
     const database = openUnlessBusy(key, 'SELECT 1 FROM sqlite_schema', { readOnly: true });
     database?.close();
     return database === undefined;
   }
 
-  /** Gives the lock back. The file stays. Does nothing the second time. */
+  /** Releases the lock. The file stays. Does nothing the second time. */
   release(): void {
     if (held.get(this.#path) === this) {
       held.delete(this.#path);
@@ -80,7 +83,7 @@ export class FileLock implements Disposable {
 }
 
 /**
- * Takes the lock, trying for `waitMs` milliseconds. Throws `VAULT_BUSY` after that, else as
+ * Takes the lock, retrying for `waitMs` milliseconds. Throws `VAULT_BUSY` after that, else like
  * {@link FileLock.tryTake}.
  */
 export async function takeLock(path: string, waitMs: number): Promise<FileLock> {
@@ -91,20 +94,21 @@ export async function takeLock(path: string, waitMs: number): Promise<FileLock> 
       return lock;
     }
     if (performance.now() >= deadline) {
-      throw new CofferError('VAULT_BUSY', `${path} is held by another process for more than ${waitMs} ms`, {
+      throw new CofferError('VAULT_BUSY', `${path} has been locked by another process for more than ${waitMs} ms`, {
         advice: 'try again',
       });
     }
-    // Random, so that those who wait for the same lock do not keep meeting.
+    // Random, so that processes waiting for the same lock do not stay in step.
     await pause(1 + Math.random() * 9);
   }
 }
 
-// The locks of this process (of this thread, where there are several: SQLite knows the others). Holding them
-// here also keeps the garbage collector from closing a database whose lock nobody refers to any more.
+// The locks of this process (of this thread, if there are several: SQLite knows about the others).
+// Keeping them here also prevents the garbage collector from closing the database of a lock that is
+// no longer referenced.
 const held = new Map<string, FileLock>();
 
-// SQLite would make the file with a mode of its own and under the umask.
+// SQLite would create the file with its own mode and subject to the umask.
 function makeLockFile(path: string): BigIntStats {
   try {
     const file = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
@@ -120,12 +124,12 @@ function makeLockFile(path: string): BigIntStats {
   }
   const file = lockFileAt(path);
   if (!file) {
-    throw unlockable(path, new Error('somebody removes it'));
+    throw unlockable(path, new Error('another process removed it'));
   }
   return file;
 }
 
-// By its name alone: opening a lock file and closing it again would drop the lock.
+// Uses only its path: opening and closing a lock file would drop the lock.
 function lockFileAt(path: string): BigIntStats | undefined {
   let found: BigIntStats | undefined;
   try {
@@ -141,13 +145,14 @@ function lockFileAt(path: string): BigIntStats | undefined {
 
 function openUnlessBusy(path: string, sql: string, options: { readOnly?: boolean } = {}): DatabaseSync | undefined {
   const { DatabaseSync } = process.getBuiltinModule('node:sqlite');
-  // mode=rw: SQLite must not make the file where it vanished.
+  // mode=rw: SQLite must not create the file if it has vanished.
   const url = pathToFileURL(path);
   url.searchParams.set('mode', options.readOnly ? 'ro' : 'rw');
   let database: DatabaseSync | undefined;
   try {
     if (!options.readOnly) {
-      // What it may not write SQLite opens for reading, and answers BEGIN EXCLUSIVE with a shared lock.
+      // SQLite opens a file that it may not write for reading, and BEGIN EXCLUSIVE then takes a
+      // shared lock.
       accessSync(path, constants.W_OK);
     }
     database = new DatabaseSync(url, { timeout: 0, ...options });
@@ -166,13 +171,13 @@ function isBusy(error: unknown): boolean {
   return error instanceof Error && 'errcode' in error && (Number(error.errcode) & 0xff) === SQLITE_BUSY;
 }
 
-function isStill(file: BigIntStats, path: string): boolean {
+function isSameFile(file: BigIntStats, path: string): boolean {
   const found = lockFileAt(path);
   return found?.dev === file.dev && found.ino === file.ino;
 }
 
 function unlockable(path: string, cause: unknown): CofferError {
-  return notSaved('cannot lock', path, cause, 'nothing is saved without');
+  return notSaved('cannot lock', path, cause, 'nothing can be saved without this lock');
 }
 
 const SQLITE_BUSY = 5;

@@ -2,8 +2,9 @@ import { readFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
 
 /**
- * Gives how many bytes of memory this process may still take before the system ends it or swaps for good, as far as the system tells: what
- * the machine has left, and what a container may have. Caches of files count as left.
+ * Returns how many more bytes of memory this process may use before the system kills it or swaps
+ * heavily, as far as the system tells: the free memory of the machine, within the limit of a
+ * container. The file cache counts as free.
  */
 export function memoryLeft(): number {
   const own = process.memoryUsage.rss();
@@ -12,14 +13,17 @@ export function memoryLeft(): number {
   return Math.max(0, Math.min(inContainer, onMachine(own)));
 }
 
-/** Only Linux tells what it could make free; elsewhere all that other programs do not need for sure is not known. */
+/**
+ * Returns the free memory of the machine. Only Linux reports how much it could free; on other
+ * systems other programs' needs are unknown.
+ */
 function onMachine(own: number): number {
   if (process.platform !== 'linux') return totalmem() - own;
   try {
     const text = readFileSync('/proc/meminfo', 'latin1');
     return kibibytes(text, 'MemAvailable') + kibibytes(text, 'SwapFree');
   } catch {
-    return totalmem() - own; // no /proc: as on other systems
+    return totalmem() - own; // no /proc, so as on other systems
   }
 }
 

@@ -2,19 +2,20 @@ import { existsSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { isSystemError } from './reason.ts';
 
-/** What the system says of file systems; another one is for tests. */
+/** The system's information about file systems; replaced in tests. */
 export interface FileSystems {
   /** The `f_type` of statfs(2). */
   type(path: string): number;
   /** The `st_dev` of stat(2). */
   device(path: string): bigint;
-  /** What /proc/self/mountinfo says. */
+  /** The content of /proc/self/mountinfo. */
   mounts(): string;
 }
 
 /**
- * Names the network file system that a path is on, or will be once it is made: `nfs`. Undefined for any other, where the system
- * can't say, and everywhere but on Linux: macOS numbers file systems in the order they were loaded in, Windows not at all.
+ * Returns the name of the network file system that a path is on, or will be once created: `nfs`.
+ * Returns undefined for any other file system, if the system can't tell, and everywhere but on
+ * Linux: macOS numbers file systems in the order they were loaded, Windows doesn't number them.
  */
 export function networkFileSystem(path: string, systems: FileSystems = linux): string | undefined {
   if (process.platform !== 'linux') return undefined;
@@ -24,7 +25,7 @@ export function networkFileSystem(path: string, systems: FileSystems = linux): s
     return types.get(type) ?? (type === FUSE ? networkMount(systems.mounts(), systems.device(there)) : undefined);
   } catch (error) {
     if (!isSystemError(error)) throw error;
-    return undefined; // a warning that can't be given is no reason to fail: whoever opens the path says why it can't be
+    return undefined; // only a warning is lost; opening the path will report the error
   }
 }
 
@@ -32,11 +33,15 @@ function nearest(path: string): string {
   return existsSync(path) || dirname(path) === path ? path : nearest(dirname(path));
 }
 
-/** The file system behind a FUSE mount, by its device: all of them have the same type. */
+/**
+ * Returns the network file system of a FUSE mount, found by its device: all of them have the same
+ * type.
+ */
 function networkMount(mounts: string, device: bigint): string | undefined {
   const wanted = deviceName(device);
   for (const line of mounts.split('\n')) {
-    // ID, parent, device, root, mount point, options, optional fields, a dash, type, source: proc_pid_mountinfo(5).
+    // proc_pid_mountinfo(5): ID, parent, device, root, mount point, options, optional fields, dash,
+    // type, source.
     const [, mounted] = /^\d+ \d+ (\d+:\d+) /.exec(line) ?? [];
     const [, type] = / - (\S+) /.exec(line) ?? [];
     if (mounted !== wanted || type === undefined) continue;
@@ -46,7 +51,7 @@ function networkMount(mounts: string, device: bigint): string | undefined {
   return undefined;
 }
 
-/** `major:minor`, as makedev(3) puts them together. */
+/** Returns `major:minor`, decoded as makedev(3) encodes them. */
 function deviceName(device: bigint): string {
   const major = ((device >> 8n) & 0xfffn) | ((device >> 32n) & 0xfffff000n);
   const minor = (device & 0xffn) | ((device >> 12n) & 0xffffff00n);
@@ -61,7 +66,7 @@ const linux: FileSystems = {
 
 const FUSE = 0x65735546;
 
-/** Linux's statfs(2) and the sources of the file systems name these. */
+/** The types listed in Linux's statfs(2) and in the sources of the file systems. */
 const types: ReadonlyMap<number, string> = new Map([
   [0x6969, 'nfs'],
   [0x517b, 'smb'],

@@ -13,21 +13,21 @@ import { closeUnwritten } from './close.ts';
 import { isSystemError, reasonOf } from './reason.ts';
 import type { Stamp } from './replace.ts';
 
-/** A file open for reading: one state of it, whatever replaces it under its name meanwhile. */
+/** A file open for reading: one state of it, even if it is replaced meanwhile. */
 export interface Reader extends Disposable {
-  /** Which file, and its length when it was opened. */
+  /** The file, and its length when it was opened. */
   readonly stamp: Stamp;
   /**
-   * Reads `length` bytes from `offset` on, into memory that belongs to the caller and is shared with
-   * nothing. Throws `FAILED`, also where the file ends before.
+   * Reads `length` bytes from `offset`, into a buffer that the caller owns and that is shared with
+   * nothing. Throws `FAILED`, also if the file ends earlier.
    */
   at(offset: number, length: number): Buffer;
 }
 
 /**
- * Opens a regular file for reading; the caller disposes of it. Never follows a symbolic link in its place
- * (on Windows it does: links there need a privilege) and never waits on a pipe. Throws the system's own
- * ENOENT where nothing is there, else `FAILED`.
+ * Opens a regular file for reading; the caller disposes of it. Never follows a symbolic link at its
+ * path (except on Windows, where creating links requires a privilege) and never blocks on a pipe.
+ * Throws the system's own ENOENT if nothing exists there, else `FAILED`.
  */
 export function openReader(path: string): Reader {
   const file = orFailed(path, () => openSync(path, READ));
@@ -42,12 +42,18 @@ export function openReader(path: string): Reader {
   }
 }
 
-/** Looks at what has a name, never through a link; undefined where nothing has it. Throws `FAILED` where that can't be told. */
+/**
+ * Returns the stats of a path without following a link; undefined if nothing exists there. Throws
+ * `FAILED` if the system can't tell.
+ */
 export function statsOf(path: string): Stats | undefined {
   return orFailed(path, () => lstatSync(path, { throwIfNoEntry: false }));
 }
 
-/** Lists the names in a directory; none where it is not there. Throws `FAILED` where it can't be read. */
+/**
+ * Returns the names in a directory; an empty list if it doesn't exist. Throws `FAILED` if it can't
+ * be read.
+ */
 export function namesIn(directory: string): string[] {
   try {
     return readdirSync(directory);
@@ -80,7 +86,7 @@ function readAll(path: string, file: number, offset: number, length: number): Bu
   for (let done = 0; done < length; ) {
     const got = readSync(file, bytes, done, length - done, offset + done);
     if (got === 0) {
-      throw new CofferError('FAILED', `${path} ends at ${offset + done}, before what is to be read`, {
+      throw new CofferError('FAILED', `${path} unexpectedly ends at byte ${offset + done}`, {
         advice: 'read it again',
       });
     }
@@ -89,5 +95,6 @@ function readAll(path: string, file: number, offset: number, length: number): Bu
   return bytes;
 }
 
-// A link or a pipe in the file's place must neither lead elsewhere nor stop us. Windows has neither flag.
+// A link or a pipe at the path must neither lead to another file nor block. Windows has neither
+// flag.
 const READ = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);

@@ -1,12 +1,12 @@
 import { CofferError, isCofferError } from '../errors.ts';
 
-// Not imported: whatever it lists would be loaded with it, 4 ms at every start.
+// Not imported: an import would load every module that `node:util` lists, 4 ms at every start.
 const { getSystemErrorMessage } = process.getBuiltinModule('node:util');
 
 /**
- * Says in a few words why a file operation failed: `disk full`, `read-only file system`,
- * `permission denied`, fit for a status line (`NOT SAVED since 12:31: disk full`). Looks through an error while
- * cleaning up to the first one; any other error answers with its message.
+ * Returns why a file operation failed, short enough for a status line (`NOT SAVED since 12:31: disk
+ * full`): `disk full`, `read-only file system`, `permission denied`. If cleaning up failed too,
+ * returns the reason of the first error. Any other error's reason is its message.
  */
 export function reasonOf(error: unknown): string {
   if (isCofferError(error)) return error.reason;
@@ -19,7 +19,10 @@ export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Tells whether something thrown is an error of a system call, of one of `codes` where any are given. */
+/**
+ * Returns whether a thrown value is the error of a system call, with one of `codes`. Default: any
+ * code.
+ */
 export function isSystemError(error: unknown, ...codes: string[]): error is SystemError {
   if (!(error instanceof Error) || !('syscall' in error) || !('errno' in error) || !('code' in error)) {
     return false;
@@ -27,14 +30,19 @@ export function isSystemError(error: unknown, ...codes: string[]): error is Syst
   return codes.length === 0 || codes.includes(String(error.code));
 }
 
-/** What `node:fs` throws: `code` is the name of the errno, `errno` its (negative) number. */
+/**
+ * An error that `node:fs` throws: `code` is the name of the errno, `errno` its (negative) number.
+ */
 export interface SystemError extends Error {
   readonly code: string;
   readonly errno: number;
   readonly syscall: string;
 }
 
-/** Makes the `NOT_SAVED` error of one path. `cause` is what the system answered; its words go into the message. */
+/**
+ * Creates the `NOT_SAVED` error of one path. `cause` is the system's error; its reason becomes part
+ * of the message.
+ */
 export function notSaved(doing: string, path: string, cause: unknown, consequence: string): CofferError {
   return new CofferError('NOT_SAVED', `${doing} ${path}`, { reason: reasonOf(cause), advice: consequence, cause });
 }

@@ -3,7 +3,10 @@ import { dirname } from 'node:path';
 import { CofferError } from '../errors.ts';
 import { reasonOf } from './reason.ts';
 
-/** Removes a file or link. Durable on return. Throws `NOT_SAVED`; `ENOENT` too is an error here. */
+/**
+ * Removes a file or link. Durable on return. Throws `NOT_SAVED`, also if nothing exists there
+ * (`ENOENT`).
+ */
 export function removeFile(path: string): void {
   try {
     unlinkSync(path);
@@ -13,7 +16,7 @@ export function removeFile(path: string): void {
   }
 }
 
-/** Flushes a directory's names to the disk. Does nothing on Windows, which has no such call. */
+/** Flushes a directory's entries to disk. Does nothing on Windows, which has no such call. */
 export function syncDirectory(directory: string): void {
   if (process.platform === 'win32') return;
   const descriptor = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);

@@ -21,27 +21,30 @@ import { totalLength, writeAll, writeAllSync } from './write.ts';
 
 export { reasonOf } from './reason.ts';
 
-/** Names one state of one file: its device and inode, and its length in bytes. */
+/** Identifies one state of one file: its device and inode, and its length in bytes. */
 export interface Stamp {
   readonly dev: bigint;
   readonly ino: bigint;
   readonly size: number;
 }
 
-/** What may stop an overwrite at the last moment. */
+/** A check that can stop an overwrite at the last moment. */
 export interface Guard {
-  /** Asked right before the rename, with nothing able to run in between: true when a later save has landed. */
+  /**
+   * Called right before the rename, with nothing able to run in between; true if a later save has
+   * landed.
+   */
   readonly abandoned?: () => boolean;
 }
 
 /**
- * Overwrites `path` (or makes it) with `parts`, one after another. When the promise resolves the new
- * content is durable under its name, and the file has mode 0600 whatever the umask and whatever was
- * there before; a symbolic link in its place is replaced, never followed.
+ * Writes `parts`, in order, to `path`, replacing any file there. When the promise resolves, the new
+ * content is durable under its name and the file has mode 0600, whatever the umask and the previous
+ * mode; a symbolic link at the path is replaced, never followed.
  *
- * The caller must leave `parts` alone until the promise settles. Throws `NOT_SAVED` when the old copy is
- * still in place, untouched (the disk is full, the directory is gone, `guard` said abandoned, …), and
- * `DURABILITY_UNKNOWN` when the new copy is in place and only the flush of its directory failed.
+ * The caller must not change `parts` until the promise settles. Throws `NOT_SAVED` if the old copy
+ * is still in place, untouched (the disk is full, the directory is gone, `guard` said abandoned,
+ * …), and `DURABILITY_UNKNOWN` if the new copy is in place and only flushing its directory failed.
  */
 export async function replaceFile(path: string, parts: readonly Uint8Array[], guard: Guard = {}): Promise<Stamp> {
   using place = openPlace(path);
@@ -63,7 +66,7 @@ export async function replaceFile(path: string, parts: readonly Uint8Array[], gu
   return stamp;
 }
 
-/** Does what {@link replaceFile} does, synchronously: for a signal handler. */
+/** Like {@link replaceFile}, but synchronous, for a signal handler. */
 export function replaceFileSync(path: string, parts: readonly Uint8Array[]): Stamp {
   using place = openPlace(path);
   const draft = openDraft(place);
@@ -81,10 +84,10 @@ export function replaceFileSync(path: string, parts: readonly Uint8Array[]): Sta
 }
 
 /**
- * Makes `path` with the content of `parts`, complete and durable from the moment its name exists, or
- * answers undefined where something has that name already: of several processes exactly one gets a
- * stamp. The directory is flushed for the losers too, so the winner's file is as durable to them.
- * Throws like {@link replaceFile}.
+ * Creates `path` with the content of `parts`, complete and durable from the moment its name exists.
+ * Returns undefined if the name is taken: of several processes exactly one gets a stamp. The
+ * directory is flushed for the losers too, so that they can rely on the winner's file. Throws like
+ * {@link replaceFile}.
  */
 export async function createFile(path: string, parts: readonly Uint8Array[]): Promise<Stamp | undefined> {
   using place = openPlace(path);
@@ -101,7 +104,7 @@ export async function createFile(path: string, parts: readonly Uint8Array[]): Pr
   try {
     unlinkSync(place.temp);
   } catch (error) {
-    // Who was first may have swept it already.
+    // The process that was first may have swept it already.
     if (!isSystemError(error, 'ENOENT')) throw durabilityUnknown(place, error);
   }
   await flush(place);
@@ -109,9 +112,9 @@ export async function createFile(path: string, parts: readonly Uint8Array[]): Pr
 }
 
 /**
- * Points the symbolic link `path` at `target`, whatever the name stood for before. Durable on return.
- * Throws `NOT_SAVED`, also where the system has no symbolic links (EPERM on Windows without the
- * privilege), and `DURABILITY_UNKNOWN`.
+ * Points the symbolic link `path` at `target`, whatever was there before. Durable on return. Throws
+ * `NOT_SAVED`, also if the system has no symbolic links (EPERM on Windows without the privilege),
+ * and `DURABILITY_UNKNOWN`.
  */
 export async function pointLink(path: string, target: string): Promise<void> {
   using place = openPlace(path);
@@ -119,20 +122,22 @@ export async function pointLink(path: string, target: string): Promise<void> {
   await flush(place);
 }
 
-/** Does what {@link pointLink} does, synchronously. */
+/** Like {@link pointLink}, but synchronous. */
 export function pointLinkSync(path: string, target: string): void {
   try {
     pointOnce(path, target);
   } catch (error) {
-    // Another process has swept the temporary name, which it took for a dead one's; under a new name it does so no more.
+    // Another process has swept the temporary file, mistaking it for that of a dead process; it
+    // won't sweep one with a new name.
     if (!isCofferError(error, 'NOT_SAVED') || !isSystemError(error.cause, 'ENOENT')) throw error;
     pointOnce(path, target);
   }
 }
 
 /**
- * Removes what interrupted overwrites left in `directory` of the names that `isIdle` allows, and returns how many there
- * were; none where there is no directory. No save of such a name may be under way: that is for the caller to know. Throws `FAILED`.
+ * Removes the temporary files of interrupted overwrites in `directory` whose names `isIdle`
+ * accepts. Returns how many were removed, 0 if the directory doesn't exist. The caller must know
+ * that no save of such a name is in progress. Throws `FAILED`.
  */
 export function sweepTemps(directory: string, isIdle: (name: string) => boolean): number {
   try {
@@ -145,7 +150,7 @@ export function sweepTemps(directory: string, isIdle: (name: string) => boolean)
     }
     return temps.length;
   } catch (cause) {
-    if (isSystemError(cause, 'ENOENT')) return 0; // there is no such directory yet, or another process has swept it
+    if (isSystemError(cause, 'ENOENT')) return 0; // the directory doesn't exist yet, or another process has swept it
     throw new CofferError('FAILED', `cannot clear unfinished saves from ${directory}`, {
       reason: reasonOf(cause),
       cause,
@@ -165,7 +170,7 @@ interface Draft {
   closed: boolean;
 }
 
-// The directory is opened first: behind the rename nothing is left that could fail but its fsync.
+// The directory is opened first, so that after the rename only its fsync can fail.
 function openPlace(path: string): Place {
   const temp = join(dirname(path), `.${basename(path)}.${randomBytes(8).toString('hex')}.tmp`);
   try {
@@ -197,7 +202,7 @@ function createTemp(place: Place): number {
 function finish(draft: Draft, parts: readonly Uint8Array[]): Stamp {
   const { dev, ino, size } = fstatSync(draft.file, { bigint: true });
   if (size !== BigInt(totalLength(parts))) {
-    throw new Error(`${size} of ${totalLength(parts)} bytes arrived`);
+    throw new Error(`${size} of ${totalLength(parts)} bytes were written`);
   }
   close(draft);
   return { dev, ino, size: Number(size) };
@@ -205,7 +210,7 @@ function finish(draft: Draft, parts: readonly Uint8Array[]): Stamp {
 
 function close(draft: Draft): void {
   if (!draft.closed) {
-    // Marked first: the descriptor is gone even when its close reports an error.
+    // Set first: the descriptor is released even if its close reports an error.
     draft.closed = true;
     closeSync(draft.file);
   }
@@ -243,14 +248,14 @@ function placeLink(place: Place, target: string): void {
 }
 
 function discard(place: Place, error: unknown, draft?: Draft): CofferError {
-  const troubles = [
-    draft && troubleOf('closing the unfinished copy failed', () => close(draft)),
-    troubleOf(`${basename(place.temp)} is left behind`, () => unlinkSync(place.temp)),
+  const failures = [
+    draft && failureOf('closing the unfinished copy failed', () => close(draft)),
+    failureOf(`${basename(place.temp)} is left behind`, () => unlinkSync(place.temp)),
   ];
-  return unsaved(place.path, error, ...troubles.filter((trouble) => trouble !== undefined));
+  return unsaved(place.path, error, ...failures.filter((failure) => failure !== undefined));
 }
 
-function troubleOf(what: string, step: () => void): string | undefined {
+function failureOf(what: string, step: () => void): string | undefined {
   try {
     step();
     return undefined;
@@ -259,8 +264,8 @@ function troubleOf(what: string, step: () => void): string | undefined {
   }
 }
 
-function unsaved(path: string, error: unknown, ...troubles: string[]): CofferError {
-  return notSaved('cannot write to', path, error, ['what was there is unchanged', ...troubles].join('; '));
+function unsaved(path: string, error: unknown, ...failures: string[]): CofferError {
+  return notSaved('cannot write to', path, error, ['nothing is changed', ...failures].join('; '));
 }
 
 async function flush(place: Place): Promise<void> {
@@ -280,14 +285,14 @@ function flushSync(place: Place): void {
 }
 
 function durabilityUnknown(place: Place, cause: unknown): CofferError {
-  const what = `${place.path} is written, but its directory is not flushed`;
+  const what = `${place.path} was written, but its directory could not be flushed`;
   return new CofferError('DURABILITY_UNKNOWN', what, { reason: reasonOf(cause), advice: 'save again', cause });
 }
 
-/** The name whose overwrite a temporary file belongs to. */
+/** Returns the name of the file that a temporary file was to replace. */
 function tempOf(entry: string): string | undefined {
   return /^\.(.+)\.[0-9a-f]{16}\.tmp$/.exec(entry)?.[1];
 }
 
-// Windows has no such flag; links there need a privilege.
+// Windows has no such flag; creating links there requires a privilege.
 const NO_FOLLOW = constants.O_NOFOLLOW ?? 0;

@@ -6,9 +6,10 @@ import { CofferError } from '../errors.ts';
 const NAMING = /^(?:HOME|XDG_\w+_(?:HOME|DIR)|USERPROFILE|APPDATA|LOCALAPPDATA)$/;
 
 /**
- * Removes from `env` the variables of the user's directories that are not absolute paths, as the XDG Base Directory Specification asks
- * (a relative one would make a vault in whatever directory coffer is started in), and sets HOME to the home in the user's passwd entry
- * if it is missing then. Throws `FAILED` if there is no such entry.
+ * Removes from `env` the variables of the user's directories that aren't absolute paths, as the XDG
+ * Base Directory Specification requires (a relative one would create a vault in whatever directory
+ * coffer is started in). Sets HOME, if it is then missing, to the home in the user's passwd entry.
+ * Throws `FAILED` if there is no such entry.
  */
 export function settleDirectories(env: NodeJS.ProcessEnv): void {
   for (const name of Object.keys(env)) {
@@ -17,7 +18,10 @@ export function settleDirectories(env: NodeJS.ProcessEnv): void {
   if (process.platform !== 'win32') env['HOME'] ??= userHome();
 }
 
-/** Returns the user's home: what the environment of this process says, else the passwd entry. Throws `FAILED` if neither is a path. */
+/**
+ * Returns the user's home: from the environment of this process, else from the passwd entry. Throws
+ * `FAILED` if neither is an absolute path.
+ */
 export function userHome(): string {
   const found = [homedir, () => userInfo().homedir].map(lookUp).find((path) => path !== undefined && isAbsolute(path));
   if (found !== undefined) return found;

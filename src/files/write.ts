@@ -2,16 +2,16 @@ import { writeSync } from 'node:fs';
 import { write } from './aside.ts';
 
 /**
- * Up to this many bytes the copy into the page cache costs less than the way to the thread pool and back (10 KB: 0.05 ms of a durable
- * overwrite of 0.8 ms).
+ * Up to this length, in bytes, copying into the page cache costs less than a round trip to the
+ * thread pool (10 KB: 0.05 ms of a durable overwrite of 0.8 ms).
  */
 export const SHORT: number = 64 * 1024;
 
 /**
- * Writes every byte of `parts` from `position` on and returns the position behind the last one.
- * A system call may take fewer bytes than it was given (a disk that fills up does); the rest is
- * offered again until all are taken or the system says why not. Nothing is durable on return. The
- * caller must leave `parts` alone until then.
+ * Writes every byte of `parts` from `position` and returns the position after the last one. A
+ * system call may write fewer bytes than requested (as on a disk that fills up); the rest is
+ * retried until all are written or the system reports an error. Nothing is durable on return. The
+ * caller must not change `parts` until then.
  */
 export async function writeAll(fd: number, parts: readonly Uint8Array[], position: number): Promise<number> {
   let at = position;
@@ -27,7 +27,7 @@ export async function writeAll(fd: number, parts: readonly Uint8Array[], positio
   return at;
 }
 
-/** Does what {@link writeAll} does, synchronously. */
+/** Like {@link writeAll}, but synchronous. */
 export function writeAllSync(fd: number, parts: readonly Uint8Array[], position: number): number {
   let at = position;
   for (const part of parts) {
@@ -40,14 +40,14 @@ export function writeAllSync(fd: number, parts: readonly Uint8Array[], position:
   return at;
 }
 
-/** Counts the bytes of `parts`. */
+/** Returns the total length of `parts`, in bytes. */
 export function totalLength(parts: readonly Uint8Array[]): number {
   return parts.reduce((sum, part) => sum + part.length, 0);
 }
 
 function checked(taken: number): number {
   if (taken === 0) {
-    throw new Error('the system took no byte and gave no reason');
+    throw new Error('the system wrote nothing and reported no error');
   }
   return taken;
 }

@@ -34,7 +34,7 @@ describe.each(appends)('$name', ({ append }) => {
     expect(statSync(path, { bigint: true }).ino).toBe(first.ino);
   });
 
-  it('adds more than goes through the event loop at once', async () => {
+  it('appends more than is written synchronously', async () => {
     const path = join(temporaryFolder(), 'session');
     const stamp = await replaceFile(path, [Buffer.from('one ')]);
     await append(path, stamp, Buffer.alloc(300_000, 'x'));
@@ -45,7 +45,7 @@ describe.each(appends)('$name', ({ append }) => {
     { what: 'longer', change: (path: string) => growSync(path, '!') },
     { what: 'shorter', change: (path: string) => writeFileSync(path, 'on') },
     { what: 'another file', change: (path: string) => replaceFileSync(path, [Buffer.from('one ')]) },
-  ])('refuses a file that is $what by now and leaves it alone', async ({ change }) => {
+  ])('refuses a file that has been $what and leaves it alone', async ({ change }) => {
     const path = join(temporaryFolder(), 'session');
     const stamp = await replaceFile(path, [Buffer.from('one ')]);
     change(path);
@@ -56,7 +56,7 @@ describe.each(appends)('$name', ({ append }) => {
     expect(readFileSync(path, 'utf8')).toBe(found);
   });
 
-  it('refuses where the file is gone, and does not make it', async () => {
+  it('refuses if the file is gone, and does not create it', async () => {
     const path = join(temporaryFolder(), 'session');
     const stamp = await replaceFile(path, [Buffer.from('one ')]);
     rmSync(path);
@@ -65,7 +65,7 @@ describe.each(appends)('$name', ({ append }) => {
     expect(() => statSync(path)).toThrow('ENOENT');
   });
 
-  it('does not follow a symbolic link, even to the very file', async (context) => {
+  it('does not follow a symbolic link, even to the same file', async (context) => {
     requirePosix(context);
     const path = join(temporaryFolder(), 'session');
     const stamp = await replaceFile(path, [Buffer.from('one ')]);
@@ -77,8 +77,8 @@ describe.each(appends)('$name', ({ append }) => {
   });
 });
 
-describe('append, in flight', () => {
-  it('reports NOT_SAVED when its file lost its name before it was done', async (context) => {
+describe('append in progress', () => {
+  it('throws NOT_SAVED if its file loses its name before the append is done', async (context) => {
     requirePosix(context);
     const path = join(temporaryFolder(), 'session');
     const stamp = await replaceFile(path, [Buffer.from('one ')]);
@@ -87,11 +87,12 @@ describe('append, in flight', () => {
     replaceFileSync(path, [Buffer.from('final')]);
     await expect(pending).rejects.toMatchObject({ code: 'NOT_SAVED', cause: { message: 'changed by something else' } });
     expect(readFileSync(path, 'utf8')).toBe('final');
-    // What it wrote went to the file that nobody will read: without the check it would have been reported as saved.
+    // The append went to a file that nothing will read: without the check it would be reported as
+    // saved.
     expect(readFileSync(`${path}.kept`, 'utf8')).toBe('one two');
   });
 
-  it('reports NOT_SAVED when something else wrote behind it', async () => {
+  it('throws NOT_SAVED if something else appends meanwhile', async () => {
     const path = join(temporaryFolder(), 'session');
     const stamp = await replaceFile(path, [Buffer.from('one ')]);
     const pending = appendOnce(path, stamp, Buffer.from('two'));
@@ -129,7 +130,7 @@ describe('FileEnd', () => {
     },
   );
 
-  it('flushes aside until the disk is known to be quick, and what is long always', async (context) => {
+  it('flushes on another thread until the disk proves quick, and always for long appends', async (context) => {
     const path = join(inMemory(context), 'session');
     using end = new FileEnd(path, await replaceFile(path, [Buffer.from('one ')]));
     const aside: boolean[] = [];
@@ -139,7 +140,7 @@ describe('FileEnd', () => {
     expect(await waits(end.append(Buffer.alloc(100_000)))).toBe(true);
   });
 
-  it('knows from the end that was open before how quick the disk is', async (context) => {
+  it('takes over the pace that the previous FileEnd measured', async (context) => {
     const path = join(inMemory(context), 'session');
     let stamp = await replaceFile(path, [Buffer.from('one ')]);
     const pace = { quick: 0 };
@@ -154,7 +155,7 @@ describe('FileEnd', () => {
     expect(aside).toContain(false);
   });
 
-  it('appends nothing more once it failed, or is closed', async () => {
+  it('appends nothing more after a failure or when closed', async () => {
     const path = join(temporaryFolder(), 'session');
     const stamp = await replaceFile(path, [Buffer.from('one ')]);
     expect(() => new FileEnd(path, { ...stamp, size: 3 })).toThrow('changed by something else');
@@ -164,13 +165,13 @@ describe('FileEnd', () => {
     closed[Symbol.dispose]();
     for (const end of [failed, closed]) {
       await expect(end.append(Buffer.from('two'))).rejects.toMatchObject({ code: 'NOT_SAVED' });
-      expect(() => end.appendSync(Buffer.from('two'))).toThrow('its end is not open');
+      expect(() => end.appendSync(Buffer.from('two'))).toThrow('not open for appending');
     }
     expect(readFileSync(path, 'utf8')).toBe('one !');
   });
 });
 
-/** A folder where a flush takes no time. */
+/** Returns a folder where a flush takes no time. */
 function inMemory(context: TestContext): string {
   const memory = '/dev/shm';
   if (!existsSync(memory)) context.skip('there is no file system in memory');
@@ -179,7 +180,10 @@ function inMemory(context: TestContext): string {
   return folder;
 }
 
-/** Tells whether something takes a turn of the event loop: what another thread does is heard of in no other way. */
+/**
+ * Returns whether a promise needs the event loop, which is the only way to learn about another
+ * thread's work.
+ */
 async function waits(done: Promise<unknown>): Promise<boolean> {
   let isDone = false;
   const noted = done.then(() => {
@@ -191,7 +195,7 @@ async function waits(done: Promise<unknown>): Promise<boolean> {
   return waited;
 }
 
-/** How many descriptors this process has open. */
+/** Returns the number of descriptors that this process has open. */
 function descriptors(): number {
   return readdirSync('/proc/self/fd').length;
 }

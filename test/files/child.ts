@@ -17,8 +17,8 @@ import {
 import { appendOnce, appendOnceSync } from './appends.ts';
 
 /*
- * A process of its own for a test: does one thing, prints one line of JSON, ends.
- * With `wait` it prints `ready` first and begins when a line arrives, so that it can be traced from there on.
+ * A separate process for a test: runs one verb, prints one line of JSON, exits. With `wait` it
+ * first prints `ready` and starts when a line arrives, so that it can be traced from there.
  */
 
 export interface Request {
@@ -74,7 +74,7 @@ const verbs: Record<Verb, (request: Request) => unknown> = {
   pointLink: ({ path, fill }) => pointLink(path, fill ?? ''),
   pointLinkSync: ({ path, fill }) => pointLinkSync(path, fill ?? ''),
   makeDirectory: async ({ path }) => makeDirectory(path),
-  // The writers that must fail the tests ours pass.
+  // Negative controls: writers that must fail the tests that ours pass.
   inPlace: ({ path, size, fill }) => writeFileSync(path, Buffer.alloc(size ?? 0, fill)),
   unflushed: ({ path, size, fill }) => {
     writeFileSync(`${path}.tmp`, Buffer.alloc(size ?? 0, fill));
@@ -101,7 +101,7 @@ const verbs: Record<Verb, (request: Request) => unknown> = {
     for (const lock of locks) lock?.release();
     return locks.length;
   },
-  /** What `isHeld` does, in its midst. */
+  /** Pauses in the middle of what `isHeld` does. */
   look: async ({ path }) => {
     using database = new DatabaseSync(path, { readOnly: true });
     database.exec('BEGIN; SELECT 1 FROM sqlite_schema');
@@ -112,7 +112,7 @@ const verbs: Record<Verb, (request: Request) => unknown> = {
   takeNoTurns: (request) => meetings(request, async () => ({ [Symbol.dispose]: () => undefined })),
 };
 
-/** Goes `count` times where only one process may be at a time, and counts how often another one was there. */
+/** Enters an exclusive place `count` times, and returns how often another process was there. */
 async function meetings({ path, count }: Request, enter: () => Promise<Disposable>): Promise<number> {
   const place = join(path, 'place');
   let met = 0;
@@ -154,7 +154,7 @@ if (process.argv[1] === import.meta.filename) {
   const [verb, request] = process.argv.slice(2) as [Verb, string];
   const asked: Request = JSON.parse(request);
   if (asked.umask !== undefined) process.umask(asked.umask);
-  // Without a handler the signal ends Node before the system call can answer EFBIG.
+  // Without a handler the signal kills Node before the system call can return EFBIG.
   process.on('SIGXFSZ', () => undefined);
   if (asked.wait) {
     console.log('ready');

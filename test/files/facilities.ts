@@ -12,30 +12,33 @@ export interface Skippable {
   skip(note?: string): never;
 }
 
-/** A new empty folder, removed when the test is over. */
+/** Creates an empty folder that is removed when the test is over. */
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'coffer-files-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 
-/** Skips the running test, with its reason, where files have no owner, mode and links in our sense. */
+/** Skips the running test, with a reason, if files have no POSIX owner, mode and links. */
 export function requirePosix(context: Skippable): void {
   if (process.platform === 'win32') context.skip('modes and links are different on Windows');
 }
 
-/** Skips the running test where strace can't trace; fails it instead when COFFER_TEST_REQUIRE is set. */
+/** Skips the running test if strace can't trace; fails it instead if COFFER_TEST_REQUIRE is set. */
 export function requireStrace(context: Skippable): void {
-  if (process.platform !== 'linux') context.skip('strace is a thing of Linux');
+  if (process.platform !== 'linux') context.skip('strace exists on Linux only');
   if (spawnSync('strace', ['-qq', '-o', '/dev/null', 'true']).status === 0) return;
   const note = 'strace is missing or may not trace; install with: apt-get install -y strace';
   if (process.env['COFFER_TEST_REQUIRE']) throw new Error(note);
   context.skip(note);
 }
 
-/** A file system of its own of `size` (as `1m`), unmounted when the test is over; skips where mounting is not allowed. */
+/**
+ * Mounts a file system of `size` (such as `1m`), unmounted when the test is over. Skips the test if
+ * mounting is not allowed.
+ */
 export function smallDisk(context: Skippable, size: string): { path: string; remount(option: 'ro' | 'rw'): void } {
-  if (process.platform !== 'linux') context.skip('tmpfs is a thing of Linux');
+  if (process.platform !== 'linux') context.skip('tmpfs exists on Linux only');
   const path = join(temporaryFolder(), 'disk');
   mkdirSync(path);
   const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', path], { encoding: 'utf8' });
@@ -46,12 +49,12 @@ export function smallDisk(context: Skippable, size: string): { path: string; rem
   return { path, remount: (option) => void execFileSync('mount', ['-o', `remount,${option}`, path]) };
 }
 
-/** A launcher for {@link Child} under one of the limits of the shell, as `-n 24`. */
+/** Returns a launcher for {@link Child} under a limit of the shell, such as `-n 24`. */
 export function withLimit(limit: string): string[] {
   return ['sh', '-c', `ulimit ${limit}; exec "$@"`, 'sh'];
 }
 
-/** Runs one of the verbs of child.ts in a process of its own to its end. */
+/** Runs a verb of child.ts in a separate process until it exits. */
 export async function inChild(verb: Verb, request: Request, launcher: readonly string[] = []): Promise<Outcome> {
   await using child = new Child(verb, request, launcher);
   return await child.outcome();
@@ -64,12 +67,12 @@ export class Child implements AsyncDisposable {
   readonly #iterator: AsyncIterator<string>;
   #stderr = '';
 
-  /** `launcher` is put before node's own command line, see {@link withLimit}. */
+  /** `launcher` precedes node's command line, see {@link withLimit}. */
   constructor(verb: Verb, request: Request, launcher: readonly string[] = []) {
     const script = join(import.meta.dirname, 'child.ts');
     const [command = '', ...args] = [...launcher, process.execPath, script, verb, JSON.stringify(request)];
-    // One thread in the pool, so that the order of system calls is the same every time; no coverage report at the
-    // end, as it would be more of them.
+    // One thread in the pool, so that the order of system calls is always the same. No coverage
+    // report at the end, which would add more of them.
     const env = { ...process.env, UV_THREADPOOL_SIZE: '1', NODE_V8_COVERAGE: undefined };
     this.process = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], env });
     this.#lines = createInterface({ input: this.process.stdout! });
@@ -83,18 +86,18 @@ export class Child implements AsyncDisposable {
     return this.process.pid!;
   }
 
-  /** What it wrote to standard error so far. */
+  /** The standard error output so far. */
   get stderr(): string {
     return this.#stderr;
   }
 
-  /** The next line of its output; undefined when there is none any more. */
+  /** Returns the next line of its output; undefined at the end. */
   async line(): Promise<string | undefined> {
     const next = await this.#iterator.next();
     return next.done ? undefined : next.value;
   }
 
-  /** What it prints at its end. Throws when it printed nothing. */
+  /** Returns the outcome that it prints at the end. Throws if it printed nothing. */
   async outcome(): Promise<Outcome> {
     const line = await this.line();
     await this.ended();
@@ -110,7 +113,7 @@ export class Child implements AsyncDisposable {
     if (this.process.exitCode === null && this.process.signalCode === null) await once(this.process, 'exit');
   }
 
-  /** Ends it by a signal and waits until it is gone. */
+  /** Kills it with a signal and waits until it is gone. */
   async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     this.process.kill(signal);
     await this.ended();

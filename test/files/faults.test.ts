@@ -23,7 +23,7 @@ const appends = [
 
 describe('a disk that fills up', () => {
   it.for(overwrites)(
-    'keeps the old copy under $name, which works again when there is room',
+    'keeps the old copy with $name, which works again once there is space',
     async ({ replace }, context) => {
       const disk = smallDisk(context, '1m');
       const path = join(disk.path, 'session');
@@ -41,7 +41,7 @@ describe('a disk that fills up', () => {
     },
   );
 
-  it('catches the widely used writer that renames a cut-off file over the good one', async (context) => {
+  it('catches the widely used writer that renames a truncated file over the good one', async (context) => {
     const disk = smallDisk(context, '1m');
     const path = join(disk.path, 'session');
     writeFileSync(path, Buffer.alloc(400 * KB, 'old'));
@@ -49,7 +49,7 @@ describe('a disk that fills up', () => {
     expect(statSync(path).size).toBeLessThan(700 * KB);
   });
 
-  it('catches a writer that does not look at how much was written', async (context) => {
+  it('catches a writer that does not check how much was written', async (context) => {
     const disk = smallDisk(context, '1m');
     const path = join(disk.path, 'session');
     writeFileSync(path, Buffer.alloc(400 * KB, 'old'));
@@ -57,7 +57,7 @@ describe('a disk that fills up', () => {
     expect(statSync(path).size).toBeLessThan(700 * KB);
   });
 
-  it.for(appends)('is reported by $name, and nothing before the end has changed', async ({ append }, context) => {
+  it.for(appends)('is reported by $name, which changes nothing before the end', async ({ append }, context) => {
     const disk = smallDisk(context, '1m');
     const path = join(disk.path, 'session');
     const old = Buffer.alloc(400 * KB, 'old');
@@ -69,7 +69,7 @@ describe('a disk that fills up', () => {
     expect(reasonOf(again)).toBe('changed by something else');
   });
 
-  it('is reported where no more files can be made', async (context) => {
+  it('is reported if no more files can be created', async (context) => {
     const disk = smallDisk(context, '1m,nr_inodes=3');
     await replaceFile(join(disk.path, 'one'), [Buffer.from('1')]);
     await replaceFile(join(disk.path, 'two'), [Buffer.from('2')]);
@@ -83,12 +83,12 @@ describe('a disk that fills up', () => {
 });
 
 describe('a limit on the size of files', () => {
-  it.for(['replace', 'replaceSync'] as const)('keeps the old copy under %s', async (verb, context) => {
+  it.for(['replace', 'replaceSync'] as const)('keeps the old copy with %s', async (verb, context) => {
     requirePosix(context);
     const folder = temporaryFolder();
     const path = join(folder, 'session');
     writeFileSync(path, 'old');
-    // In blocks of 512 bytes by POSIX, of 1024 in some shells: 51,200 or 102,400 bytes.
+    // In blocks of 512 bytes according to POSIX, of 1024 in some shells: 51,200 or 102,400 bytes.
     const outcome = await inChild(verb, { path, size: 200 * KB, fill: 'new' }, withLimit('-f 100'));
     expect(outcome.error).toMatchObject({ code: 'NOT_SAVED', reason: 'file size limit reached' });
     expect(readFileSync(path, 'utf8')).toBe('old');
@@ -106,7 +106,7 @@ describe('a limit on the size of files', () => {
 });
 
 describe('a file system that turns read-only', () => {
-  it.for(overwrites)('keeps the old copy under $name, which works again later', async ({ replace }, context) => {
+  it.for(overwrites)('keeps the old copy with $name, which works again later', async ({ replace }, context) => {
     const disk = smallDisk(context, '1m');
     const path = join(disk.path, 'session');
     await replace(path, [Buffer.from('old')]);
@@ -134,8 +134,8 @@ describe('a file system that turns read-only', () => {
   });
 });
 
-describe('a directory nothing may be made in', () => {
-  it.for(overwrites)('keeps the old copy under $name', async ({ replace }, context) => {
+describe('a directory in which nothing can be created', () => {
+  it.for(overwrites)('keeps the old copy with $name', async ({ replace }, context) => {
     const folder = temporaryFolder();
     const path = join(folder, 'session');
     await replace(path, [Buffer.from('old')]);
@@ -159,7 +159,7 @@ describe('a limit on open files', () => {
   });
 });
 
-/** Makes a folder unchangeable: by its mode, which does not bind root, else by the flag that does. */
+/** Makes a folder immutable: by its mode, which root ignores, or by the flag that root obeys. */
 function forbidChanges(context: Skippable, folder: string): void {
   requirePosix(context);
   if (process.geteuid?.() !== 0) {

@@ -20,7 +20,7 @@ describe('keepCopy', () => {
     expect(statSync(`${kept}.txt`).mode & 0o777).toBe(0o600);
   });
 
-  it('never overwrites what is kept already', () => {
+  it('never overwrites an earlier copy', () => {
     const folder = temporaryFolder();
     const path = join(folder, 'session');
     writeFileSync(path, 'torn');
@@ -29,12 +29,12 @@ describe('keepCopy', () => {
     expect(readdirSync(join(folder, 'quarantine'))).toHaveLength(4);
   });
 
-  it('keeps nothing where the note can not be written', (context) => {
+  it('keeps nothing if the note can’t be written', (context) => {
     requirePosix(context);
     const folder = temporaryFolder();
     const path = join(folder, 'session');
     writeFileSync(path, 'torn');
-    // With what is added to it, the longest that a name may be; the ending of a note is too much.
+    // The longest name that fits with the random suffix; the suffix of a note makes it too long.
     const name = 's'.repeat(255 - '.01234567'.length);
     const keep = (): string => keepCopy(path, join(folder, 'quarantine'), name, 'why it is here');
     expect(keep).toThrow(expect.objectContaining({ code: 'NOT_SAVED' }));
@@ -42,7 +42,7 @@ describe('keepCopy', () => {
     expect(readFileSync(path, 'utf8')).toBe('torn');
   });
 
-  it('says NOT_SAVED where there is nothing to keep', () => {
+  it('throws NOT_SAVED if there is nothing to keep', () => {
     const folder = temporaryFolder();
     const keep = (): string => keepCopy(join(folder, 'gone'), join(folder, 'quarantine'), 'gone', '');
     expect(keep).toThrow(expect.objectContaining({ code: 'NOT_SAVED' }));
@@ -50,7 +50,7 @@ describe('keepCopy', () => {
 });
 
 describe('removeFile', () => {
-  it('removes a file and says NOT_SAVED where there is none', () => {
+  it('removes a file, and throws NOT_SAVED if it doesn’t exist', () => {
     const path = join(temporaryFolder(), 'session');
     writeFileSync(path, '');
     removeFile(path);

@@ -7,7 +7,7 @@ import type { Request, Verb } from './child.ts';
 import { Child, inChild, requirePosix, temporaryFolder, withLimit } from './facilities.ts';
 
 describe('FileLock', () => {
-  it('is taken once, by whichever process comes first', async () => {
+  it('is taken once, by the first process', async () => {
     const path = join(temporaryFolder(), 'lock');
     using lock = FileLock.tryTake(path);
     expect(lock).toBeInstanceOf(FileLock);
@@ -17,14 +17,14 @@ describe('FileLock', () => {
     expect(await inChild('tryTake', { path })).toEqual({ value: true });
   });
 
-  it('says NOT_SAVED where it can’t be told whether it is held', (context) => {
+  it('throws NOT_SAVED if the system can’t tell whether it is held', (context) => {
     requirePosix(context);
     const loop = join(temporaryFolder(), 'loop');
     symlinkSync('loop', loop);
     expect(() => FileLock.isHeld(join(loop, 'lock'))).toThrow(expect.objectContaining({ code: 'NOT_SAVED' }));
   });
 
-  it('is free at once when its holder is killed', async () => {
+  it('is released immediately when its holder is killed', async () => {
     const path = join(temporaryFolder(), 'lock');
     await using holder = new Child('hold', { path });
     expect(await holder.line()).toBe('held');
@@ -36,7 +36,7 @@ describe('FileLock', () => {
     expect(lock).toBeInstanceOf(FileLock);
   });
 
-  it('stays with a holder that is stopped', async (context) => {
+  it('stays held while its holder is stopped', async (context) => {
     requirePosix(context);
     const path = join(temporaryFolder(), 'lock');
     await using holder = new Child('hold', { path });
@@ -45,7 +45,7 @@ describe('FileLock', () => {
     expect(FileLock.tryTake(path)).toBeUndefined();
   });
 
-  it('is seen as held without being lost, under its own name and through another', async (context) => {
+  it('reads as held without losing the lock, by its own name and by another', async (context) => {
     requirePosix(context);
     const folder = temporaryFolder();
     mkdirSync(join(folder, 'locks'));
@@ -59,7 +59,7 @@ describe('FileLock', () => {
     expect(await inChild('tryTake', { path })).toEqual({ value: false });
   });
 
-  it('is lost to whoever reads its file in the holder (why the class forbids it)', async (context) => {
+  it('is lost if the holder reads its file (why the class forbids it)', async (context) => {
     if (process.platform !== 'linux') context.skip('what closing a descriptor does to a lock differs by system');
     const path = join(temporaryFolder(), 'lock');
     using _lock = FileLock.tryTake(path);
@@ -67,13 +67,13 @@ describe('FileLock', () => {
     expect(await inChild('tryTake', { path })).toEqual({ value: true });
   });
 
-  it('is not held where nobody took it, and asking makes no file', () => {
+  it('is not held if no process took it, and checking creates no file', () => {
     const folder = temporaryFolder();
     expect(FileLock.isHeld(join(folder, 'lock'))).toBe(false);
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('is given back once, whoever releases twice', () => {
+  it('is released only once', () => {
     const path = join(temporaryFolder(), 'lock');
     const first = FileLock.tryTake(path);
     first?.release();
@@ -83,7 +83,7 @@ describe('FileLock', () => {
     expect(FileLock.tryTake(path)).toBeUndefined();
   });
 
-  it.each([0o000, 0o777])('is an empty file with mode 0600 under umask %o, and the only one', async (umask) => {
+  it.each([0o000, 0o777])('is a single empty file with mode 0600 under umask %o', async (umask) => {
     const folder = temporaryFolder();
     const path = join(folder, 'a lock?#%ü');
     await using holder = new Child('hold', { path, umask });
@@ -102,7 +102,7 @@ describe('FileLock', () => {
     expect(holder.stderr).toBe('');
   });
 
-  it('holds a thousand at once, where the shell allows 256 open files', async (context) => {
+  it('holds a thousand at once although the shell allows 256 open files', async (context) => {
     requirePosix(context);
     const allowed = execFileSync('sh', ['-c', 'ulimit -Hn'], { encoding: 'utf8' }).trim();
     if (Number(allowed) < 1100) context.skip(`needs 1100 open files; run with: ulimit -Hn 4096 (now ${allowed})`);
@@ -117,7 +117,7 @@ describe('FileLock', () => {
     expect(names.filter((name) => FileLock.isHeld(join(folder, name)))).toEqual([]);
   });
 
-  it('says NOT_SAVED where the file can’t be made or opened', async (context) => {
+  it('throws NOT_SAVED if the file can’t be created or opened', async (context) => {
     requirePosix(context);
     const folder = temporaryFolder();
     const refused = { code: 'NOT_SAVED', message: expect.stringContaining('cannot lock') };
@@ -126,7 +126,7 @@ describe('FileLock', () => {
     expect(outcome.error).toMatchObject(refused);
   });
 
-  it('refuses what is no lock file and leaves it alone', () => {
+  it('refuses a file that isn’t a lock file, and leaves it alone', () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'file'), 'content');
     mkdirSync(join(folder, 'directory'));
@@ -137,7 +137,7 @@ describe('FileLock', () => {
     expect(readFileSync(join(folder, 'file'), 'utf8')).toBe('content');
   });
 
-  it('refuses a symbolic link, and neither follows nor makes its target', (context) => {
+  it('refuses a symbolic link, and neither follows it nor creates its target', (context) => {
     requirePosix(context);
     const folder = temporaryFolder();
     symlinkSync('nowhere', join(folder, 'lock'));
@@ -147,7 +147,7 @@ describe('FileLock', () => {
 });
 
 describe('takeLock', () => {
-  it('waits until the holder lets go', async () => {
+  it('waits until the holder releases the lock', async () => {
     const path = join(temporaryFolder(), 'lock');
     const first = await takeLock(path, 0);
     const second = takeLock(path, 60_000);
@@ -156,13 +156,13 @@ describe('takeLock', () => {
     expect(lock).toBeInstanceOf(FileLock);
   });
 
-  it('says VAULT_BUSY when it has waited long enough', async () => {
+  it('throws VAULT_BUSY if the wait is over', async () => {
     const path = join(temporaryFolder(), 'lock');
     using _lock = await takeLock(path, 0);
     await expect(takeLock(path, 20)).rejects.toMatchObject({ code: 'VAULT_BUSY' });
   });
 
-  it('lets one process at a time in, after a holder was killed too', async () => {
+  it('lets one process in at a time, even after a holder was killed', async () => {
     const path = temporaryFolder();
     await using holder = new Child('hold', { path: join(path, 'lock') });
     expect(await holder.line()).toBe('held');
@@ -171,13 +171,13 @@ describe('takeLock', () => {
     expect(await met).toEqual([0, 0, 0, 0]);
   });
 
-  it('is what keeps them apart: without it they meet', async () => {
+  it('is necessary: without it the processes meet', async () => {
     const met = await together('takeNoTurns', { path: temporaryFolder(), count: 400 });
     expect(Math.max(...met)).toBeGreaterThan(0);
   });
 });
 
-/** Four processes that begin at the same moment; how often each met another. */
+/** Runs four processes that start at the same moment; returns how often each met another. */
 async function together(verb: Verb, request: Request): Promise<number[]> {
   await using children = new AsyncDisposableStack();
   const four = Array.from({ length: 4 }, () => children.use(new Child(verb, { ...request, wait: true })));

@@ -12,7 +12,7 @@ function nameOf(looking: FileSystems): string | undefined {
   return networkFileSystem('/tmp', looking);
 }
 
-/** As /proc/self/mountinfo has it. */
+/** Lines of /proc/self/mountinfo. */
 function mountLine(device: string, type: string): string {
   return `36 35 ${device} / /mnt/a rw,noatime shared:7 - ${type} source rw,errors=continue\n`;
 }
@@ -30,7 +30,7 @@ describe.runIf(isLinux)('networkFileSystem', () => {
     [0x01161970, 'gfs2'],
     [0x7461636f, 'ocfs2'],
     [0x73757245, 'coda'],
-  ])('knows %i as %s', (type, name) => {
+  ])('recognises %i as %s', (type, name) => {
     expect(nameOf(systems(type))).toBe(name);
   });
 
@@ -41,7 +41,7 @@ describe.runIf(isLinux)('networkFileSystem', () => {
     ['btrfs', 0x9123683e],
     ['overlayfs', 0x794c7630],
     ['zfs', 0x2fc12fc1],
-  ])('takes %s for none', (_, type) => {
+  ])('does not recognise %s', (_, type) => {
     expect(nameOf(systems(type))).toBeUndefined();
   });
 
@@ -53,19 +53,19 @@ describe.runIf(isLinux)('networkFileSystem', () => {
     ['fuse.gocryptfs', undefined],
     ['fuseblk', undefined],
     ['fuse', undefined],
-  ])('looks up what is behind a FUSE mount: %s', (type, name) => {
+  ])('looks up the file system of a FUSE mount: %s', (type, name) => {
     const mounts = mountLine('0:46', 'fuse.rclone') + mountLine('0:47', type) + mountLine('8:1', 'ext4');
     expect(nameOf(systems(FUSE, mounts))).toBe(name);
   });
 
-  it('finds the mount by a device of large numbers', () => {
+  it('finds the mount of a device with large numbers', () => {
     // makedev(0x12345, 0x6789a) of the C library.
     const device = 0x120006783459an;
     expect(nameOf(systems(FUSE, mountLine(`${0x12345}:${0x6789a}`, 'fuse.sshfs'), device))).toBe('sshfs');
     expect(nameOf(systems(FUSE, mountLine(`${0x345}:${0x9a}`, 'fuse.sshfs'), device))).toBeUndefined();
   });
 
-  it('says nothing where a FUSE mount is not to be found, or nothing can be read', () => {
+  it('returns undefined if a FUSE mount can’t be found or read', () => {
     expect(nameOf(systems(FUSE))).toBeUndefined();
     const refuse = (): never => {
       throw Object.assign(new Error('denied'), { code: 'EACCES', errno: -13, syscall: 'open' });
@@ -74,14 +74,14 @@ describe.runIf(isLinux)('networkFileSystem', () => {
     expect(() => nameOf({ ...systems(FUSE), mounts: () => JSON.parse('{') as string })).toThrow(SyntaxError);
   });
 
-  it('looks at the directory above what is not there yet', () => {
+  it('checks the parent of a path that doesn’t exist yet', () => {
     const asked: string[] = [];
     const looking: FileSystems = { ...systems(0x6969), type: (path) => asked.push(path) && 0x6969 };
     expect(networkFileSystem('/tmp/coffer-not-there/a/b', looking)).toBe('nfs');
     expect(asked).toEqual(['/tmp']);
   });
 
-  it('takes the file systems of this machine for what they are', () => {
+  it('recognises the file systems of this machine', () => {
     for (const path of ['/tmp', '/dev/shm', '/proc']) expect(networkFileSystem(path)).toBeUndefined();
   });
 });

@@ -9,14 +9,14 @@ import { inChild, requirePosix, temporaryFolder } from './facilities.ts';
 const PATHS = join(import.meta.dirname, '..', '..', 'src', 'files', 'paths.ts');
 
 describe('dataDirectory', () => {
-  it('takes the option before COFFER_DATA_DIR before the system’s place', () => {
+  it('prefers the option, then COFFER_DATA_DIR, then the platform’s default', () => {
     expect(dataDirectory({ COFFER_DATA_DIR: '/from/env' }, '/from/option')).toBe(resolve('/from/option'));
     expect(dataDirectory({ COFFER_DATA_DIR: '/from/env' })).toBe(resolve('/from/env'));
     expect(dataDirectory({})).toMatch(/coffer/);
     expect(dataDirectory({})).not.toMatch(/nodejs/);
   });
 
-  it('takes an empty string as not given, and is always absolute', () => {
+  it('ignores an empty string, and is always absolute', () => {
     expect(dataDirectory({ COFFER_DATA_DIR: '' }, '')).toBe(dataDirectory({}));
     expect(dataDirectory({}, 'here')).toBe(resolve('here'));
     expect(isAbsolute(dataDirectory({}))).toBe(true);
@@ -35,14 +35,14 @@ describe('dataDirectory in an environment that coffer did not settle', () => {
     expect(directory({ HOME: relative })).toBe(join(userInfo().homedir, '.local/share/coffer'));
   });
 
-  it('takes what is absolute', () => {
+  it('uses an absolute path', () => {
     expect(directory({ HOME: '/h' })).toBe('/h/.local/share/coffer');
     expect(directory({ HOME: 'here', XDG_DATA_HOME: '/x' })).toBe('/x/coffer');
   });
 });
 
 describe('makeDirectory', () => {
-  it.each([0o000, 0o022, 0o777])('makes every missing level with mode 0700 under umask %o', async (umask) => {
+  it.each([0o000, 0o022, 0o777])('creates every missing level with mode 0700 under umask %o', async (umask) => {
     const folder = temporaryFolder();
     const { error } = await inChild('makeDirectory', { path: join(folder, 'a', 'b', 'c'), umask });
     expect(error).toBeUndefined();
@@ -50,7 +50,7 @@ describe('makeDirectory', () => {
     if (process.platform !== 'win32') expect(modes).toEqual([0o700, 0o700, 0o700]);
   });
 
-  it('sets one that is there to 0700 and leaves those above it', async (context) => {
+  it('sets an existing one to 0700 and leaves its parents alone', async (context) => {
     requirePosix(context);
     const folder = temporaryFolder();
     mkdirSync(join(folder, 'above', 'vault'), { recursive: true });
@@ -61,7 +61,7 @@ describe('makeDirectory', () => {
     expect(statSync(join(folder, 'above', 'vault')).mode & 0o777).toBe(0o700);
   });
 
-  it('goes through a link above it', async (context) => {
+  it('follows a link in a parent', async (context) => {
     requirePosix(context);
     const folder = temporaryFolder();
     mkdirSync(join(folder, 'real'));
@@ -70,7 +70,7 @@ describe('makeDirectory', () => {
     expect(existsSync(join(folder, 'real', 'vault'))).toBe(true);
   });
 
-  it('refuses a file, a link and a dangling link in its place', async (context) => {
+  it('refuses a file, a link and a dangling link at the path', async (context) => {
     requirePosix(context);
     const folder = temporaryFolder();
     mkdirSync(join(folder, 'real'), { mode: 0o755 });
@@ -87,7 +87,7 @@ describe('makeDirectory', () => {
     expect(existsSync(join(folder, 'nowhere'))).toBe(false);
   });
 
-  it('says NOT_SAVED where the system refuses', async () => {
+  it('throws NOT_SAVED if the system refuses', async () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'file'), '');
     expect(() => makeDirectory(join(folder, 'file', 'vault'))).toThrow(expect.objectContaining({ code: 'NOT_SAVED' }));

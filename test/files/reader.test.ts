@@ -7,7 +7,7 @@ import { replaceFileSync } from '../../src/files/replace.ts';
 import { requirePosix, temporaryFolder } from './facilities.ts';
 
 describe('openReader', () => {
-  it('reads pieces at any place, in memory of their own', () => {
+  it('reads pieces at any offset, into separate buffers', () => {
     const path = join(temporaryFolder(), 'session');
     writeFileSync(path, 'one two three');
     using reader = openReader(path);
@@ -17,7 +17,7 @@ describe('openReader', () => {
     expect(reader.at(13, 0)).toHaveLength(0);
   });
 
-  it('goes on reading the old file when an overwrite took its name', (context) => {
+  it('still reads the old file after an overwrite took its name', (context) => {
     requirePosix(context);
     const path = join(temporaryFolder(), 'session');
     writeFileSync(path, 'old');
@@ -28,23 +28,23 @@ describe('openReader', () => {
     expect(reader.stamp.size).toBe(3);
   });
 
-  it('says FAILED where the file ends before what is asked for', () => {
+  it('throws FAILED if the file ends before the requested bytes', () => {
     const path = join(temporaryFolder(), 'session');
     writeFileSync(path, 'one two three');
     using reader = openReader(path);
     truncateSync(path, 5);
-    expect(() => reader.at(4, 3)).toThrow(/ends at 5, before what is to be read/);
+    expect(() => reader.at(4, 3)).toThrow(/unexpectedly ends at byte 5/);
   });
 
-  it('passes ENOENT through as it is', () => {
+  it('passes ENOENT through unchanged', () => {
     expect(() => openReader(join(temporaryFolder(), 'gone'))).toThrow(expect.objectContaining({ code: 'ENOENT' }));
   });
 
-  it('says FAILED for a directory', () => {
+  it('throws FAILED for a directory', () => {
     expect(() => openReader(temporaryFolder())).toThrow(expect.objectContaining({ code: 'FAILED' }));
   });
 
-  it('says FAILED for a symbolic link, a pipe and a device, and waits for none of them', (context) => {
+  it('throws FAILED for a symbolic link, a pipe and a device without blocking', (context) => {
     requirePosix(context);
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'file'), 'content');
@@ -59,7 +59,7 @@ describe('openReader', () => {
 });
 
 describe('namesIn', () => {
-  it('lists a directory, gives nothing where there is none, and says FAILED where a file is in its place', () => {
+  it('lists a directory, returns an empty list if there is none, and throws FAILED for a file', () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'a'), '');
     expect(namesIn(folder)).toEqual(['a']);
@@ -70,7 +70,7 @@ describe('namesIn', () => {
 });
 
 describe('statsOf', () => {
-  it('looks at what has a name, at a link itself, and knows when nothing has it', (context) => {
+  it('returns the stats of a path, of a link itself, and undefined if nothing exists', (context) => {
     requirePosix(context);
     const folder = temporaryFolder();
     symlinkSync('nowhere', join(folder, 'link'));
@@ -78,7 +78,7 @@ describe('statsOf', () => {
     expect(statsOf(join(folder, 'nothing'))).toBeUndefined();
   });
 
-  it('says FAILED where that can’t be told', (context) => {
+  it('throws FAILED if the system can’t tell', (context) => {
     requirePosix(context);
     const loop = join(temporaryFolder(), 'loop');
     symlinkSync('loop', loop);

@@ -31,7 +31,7 @@ const overwrites = [
 ];
 
 describe.each(overwrites)('$name', ({ replace }) => {
-  it('makes a file of all parts, and says which file that is', async () => {
+  it('writes all parts to a file, and returns its stamp', async () => {
     const path = join(temporaryFolder(), 'session');
     const stamp = await replace(path, [Buffer.from('one '), Buffer.alloc(0), Buffer.from('two')]);
     expect(readFileSync(path, 'utf8')).toBe('one two');
@@ -39,14 +39,14 @@ describe.each(overwrites)('$name', ({ replace }) => {
     expect(stamp).toEqual({ dev, ino, size: Number(size) });
   });
 
-  it('writes parts that are larger than what goes through the event loop at once', async () => {
+  it('writes parts that are larger than the limit for synchronous writes', async () => {
     const path = join(temporaryFolder(), 'session');
     const large = Buffer.from(Array.from({ length: 300_000 }, (_, index) => index % 251));
     await replace(path, [Buffer.from('head'), large, large]);
     expect(readFileSync(path).equals(Buffer.concat([Buffer.from('head'), large, large]))).toBe(true);
   });
 
-  it('puts a new file in the place of the old one and leaves no other behind', async () => {
+  it('replaces the old file by a new one and leaves no other file behind', async () => {
     const folder = temporaryFolder();
     const path = join(folder, 'session');
     const before = await replace(path, [Buffer.from('the long first content')]);
@@ -56,7 +56,7 @@ describe.each(overwrites)('$name', ({ replace }) => {
     expect(readdirSync(folder)).toEqual(['session']);
   });
 
-  it.each([0o000, 0o077, 0o777])('ends with mode 0600 under umask %o, over a file with 0644 too', async (umask) => {
+  it.each([0o000, 0o077, 0o777])('ends with mode 0600 under umask %o, even over a file with 0644', async (umask) => {
     const path = join(temporaryFolder(), 'session');
     writeFileSync(path, 'old');
     chmodSync(path, 0o644);
@@ -88,14 +88,14 @@ describe.each(overwrites)('$name', ({ replace }) => {
     expect(readFileSync(`${path}.kept`, 'utf8')).toBe('old');
   });
 
-  it('says NOT_SAVED and why where the directory is gone', async () => {
+  it('throws NOT_SAVED with the reason if the directory is gone', async () => {
     const path = join(temporaryFolder(), 'gone', 'session');
     const error = await replace(path, [Buffer.from('new')]).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: 'NOT_SAVED', cause: { code: 'ENOENT' } });
     expect(reasonOf(error)).toBe('file or directory is gone');
   });
 
-  it('says NOT_SAVED and removes the temp where a directory has the name', async () => {
+  it('throws NOT_SAVED and removes the temp if a directory has the name', async () => {
     const folder = temporaryFolder();
     mkdirSync(join(folder, 'session', 'inside'), { recursive: true });
     const error = await replace(join(folder, 'session'), [Buffer.from('new')]).catch((thrown: unknown) => thrown);
@@ -118,8 +118,8 @@ describe('a naive writer', () => {
   });
 });
 
-describe('replaceFile, overtaken', () => {
-  it('does not put an older save over a final one that landed meanwhile', async () => {
+describe('replaceFile, overtaken by a later save', () => {
+  it('does not replace a final save that landed meanwhile', async () => {
     const folder = temporaryFolder();
     const path = join(folder, 'session');
     let saves = 0;
@@ -131,7 +131,7 @@ describe('replaceFile, overtaken', () => {
     expect(readdirSync(folder)).toEqual(['session']);
   });
 
-  it('does so where nobody asks (why the guard is there)', async () => {
+  it('replaces it if there is no guard (why the guard exists)', async () => {
     const path = join(temporaryFolder(), 'session');
     const older = replaceFile(path, [Buffer.from('older')]);
     replaceFileSync(path, [Buffer.from('final')]);
@@ -139,7 +139,7 @@ describe('replaceFile, overtaken', () => {
     expect(readFileSync(path, 'utf8')).toBe('older');
   });
 
-  it('lands when the guard says no', async () => {
+  it('lands if the guard returns false', async () => {
     const path = join(temporaryFolder(), 'session');
     await replaceFile(path, [Buffer.from('new')], { abandoned: () => false });
     expect(readFileSync(path, 'utf8')).toBe('new');
@@ -157,7 +157,7 @@ describe('replaceFile, overtaken', () => {
 });
 
 describe('createFile', () => {
-  it('makes a file with mode 0600 and no temp beside it', async () => {
+  it('creates a file with mode 0600 and leaves no temp', async () => {
     const folder = temporaryFolder();
     const path = join(folder, 'vault.json');
     const stamp = await createFile(path, [Buffer.from('{}')]);
@@ -167,7 +167,7 @@ describe('createFile', () => {
     expect(readdirSync(folder)).toEqual(['vault.json']);
   });
 
-  it('answers undefined and changes nothing where the name is taken, by a dangling link too', async (context) => {
+  it('returns undefined and changes nothing if the name is taken, even by a dangling link', async (context) => {
     requirePosix(context);
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'vault.json'), 'first');
@@ -190,7 +190,7 @@ describe('createFile', () => {
     expect(readFileSync(path, 'utf8')).toBe(winners[0]!.fill.repeat(5000));
   });
 
-  it('says NOT_SAVED where the system refuses the name', async () => {
+  it('throws NOT_SAVED if the system refuses the name', async () => {
     const folder = temporaryFolder();
     const error = await createFile(join(folder, 'x'.repeat(300)), [Buffer.from('{}')]).catch(
       (thrown: unknown) => thrown,
@@ -204,7 +204,7 @@ describe.each([
   { name: 'pointLink', point: pointLink },
   { name: 'pointLinkSync', point: async (path: string, target: string) => pointLinkSync(path, target) },
 ])('$name', ({ point }) => {
-  it('makes a link and points it elsewhere later', async (context) => {
+  it('creates a link and points it elsewhere later', async (context) => {
     requirePosix(context);
     const folder = temporaryFolder();
     const path = join(folder, '_autosave');
@@ -214,7 +214,7 @@ describe.each([
     expect(readdirSync(folder)).toEqual(['_autosave']);
   });
 
-  it('says NOT_SAVED and leaves nothing where a directory has the name or nothing can be made', async (context) => {
+  it('throws NOT_SAVED and leaves nothing if a directory has the name or nothing can be created', async (context) => {
     requirePosix(context);
     const folder = temporaryFolder();
     mkdirSync(join(folder, '_autosave'));
@@ -235,19 +235,19 @@ describe('sweepTemps', () => {
     expect(readdirSync(folder).toSorted()).toEqual(kept.toSorted());
   });
 
-  it('says FAILED where it can’t look', () => {
+  it('throws FAILED if the directory can’t be read', () => {
     const file = join(temporaryFolder(), 'file');
     writeFileSync(file, '');
     expect(() => sweepTemps(file, () => true)).toThrow(expect.objectContaining({ code: 'FAILED' }));
   });
 
-  it('has nothing to do where there is no directory yet', () => {
+  it('does nothing if the directory doesn’t exist yet', () => {
     expect(sweepTemps(join(temporaryFolder(), 'gone'), () => true)).toBe(0);
   });
 });
 
 describe('reasonOf', () => {
-  it('gives the words of the system call that failed', () => {
+  it('returns the reason of the failed system call', () => {
     const system = Object.assign(new Error('x'), { code: 'ENOSPC', errno: -28, syscall: 'write' });
     expect(reasonOf(system)).toBe('disk full');
     expect(reasonOf(new CofferError('NOT_SAVED', 'outer', { reason: 'disk full' }))).toBe('disk full');

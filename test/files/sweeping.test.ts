@@ -6,8 +6,8 @@ import { traced } from './trace.ts';
 
 const NEW = 'new '.repeat(2500);
 
-describe('when another process sweeps what it takes for a dead one’s', () => {
-  it('points the link all the same', async (context) => {
+describe('when another process mistakes the temp for that of a dead one and sweeps it', () => {
+  it('still points the link', async (context) => {
     requireStrace(context);
     const path = join(temporaryFolder(), 'link');
     const fault = 'rename,renameat,renameat2:error=ENOENT';
@@ -18,7 +18,7 @@ describe('when another process sweeps what it takes for a dead one’s', () => {
     expect(always.outcome?.error).toMatchObject({ code: 'NOT_SAVED', reason: 'file or directory is gone' });
   });
 
-  it('makes a new file all the same', async (context) => {
+  it('still creates a new file', async (context) => {
     requireStrace(context);
     const path = join(temporaryFolder(), 'vault.json');
     const { outcome } = await traced('create', { path, size: NEW.length, fill: NEW }, [

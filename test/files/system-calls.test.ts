@@ -34,7 +34,7 @@ describe('the order of system calls', () => {
     },
   );
 
-  it('is seen to be wrong in a writer that renames and flushes nothing', async (context) => {
+  it('is wrong in a writer that renames without flushing', async (context) => {
     requireStrace(context);
     const { path, folder } = oldFile();
     const { calls } = await traced('unflushed', { path, size: NEW.length, fill: NEW });
@@ -42,18 +42,18 @@ describe('the order of system calls', () => {
     expect(calls.find(({ args }) => args.includes('.tmp'))?.args).not.toMatch(CREATED);
   });
 
-  it.for(['append', 'appendSync'] as const)('is the one that makes an append durable, in %s', async (verb, context) => {
+  it.for(['append', 'appendSync'] as const)('makes an append durable, in %s', async (verb, context) => {
     requireStrace(context);
     const { path, folder } = oldFile();
     const { calls, outcome } = await traced(verb, { path, size: NEW.length, fill: NEW });
     expect(outcome?.error).toBeUndefined();
     const steps = stepsIn(folder, calls);
-    // The first two are the test's own look at the file.
+    // The first two are the test reading the file's stamp.
     expect(steps).toEqual(['open file', 'close file', 'open file', 'write file', 'fdatasync file', 'close file']);
     expect(overlapping(folder, calls)).toEqual([]);
   });
 
-  it('flushes the directory for the loser of a race to create, too', async (context) => {
+  it('flushes the directory for the loser of a race to create too', async (context) => {
     requireStrace(context);
     const { path, folder } = oldFile();
     const { calls, outcome } = await traced('create', { path, size: NEW.length, fill: NEW });
@@ -67,7 +67,7 @@ describe('the order of system calls', () => {
     ]);
   });
 
-  it('flushes each new level of a directory into the one above', async (context) => {
+  it('flushes the entry of each new level of a directory', async (context) => {
     requireStrace(context);
     const folder = temporaryFolder();
     const { calls } = await traced('makeDirectory', { path: join(folder, 'a', 'b') });
@@ -79,13 +79,13 @@ describe('the order of system calls', () => {
 const failures = [
   { at: 'fchmod:error=EPERM:when=1', reason: 'permission denied' },
   { at: 'pwrite64:error=ENOSPC:when=1', reason: 'disk full' },
-  { at: 'pwrite64:retval=0:when=1', reason: 'the system took no byte and gave no reason' },
+  { at: 'pwrite64:retval=0:when=1', reason: 'the system wrote nothing and reported no error' },
   { at: 'fsync:error=EIO:when=1', reason: 'disk error' },
   { at: 'rename,renameat,renameat2:error=EIO:when=1', reason: 'disk error' },
 ];
 
 describe.each(['replace', 'replaceSync'] as const)('%s, when a system call fails', (verb) => {
-  it.for(failures)('says NOT_SAVED and keeps the old copy: $at', async ({ at, reason }, context) => {
+  it.for(failures)('throws NOT_SAVED and keeps the old copy: $at', async ({ at, reason }, context) => {
     requireStrace(context);
     const { path, folder } = oldFile();
     const { outcome } = await traced(verb, { path, size: NEW.length, fill: NEW }, [at]);
@@ -94,16 +94,16 @@ describe.each(['replace', 'replaceSync'] as const)('%s, when a system call fails
     expect(readdirSync(folder)).toEqual(['session']);
   });
 
-  it('says NOT_SAVED when a write is cut short without an error at the flush', async (context) => {
+  it('throws NOT_SAVED if a write is cut short and the flush reports no error', async (context) => {
     requireStrace(context);
     const { path } = oldFile();
-    // The call is not made, and claims that all was written.
+    // The call is not made, but claims that everything was written.
     const { outcome } = await traced(verb, { path, size: 2000, fill: NEW }, ['pwrite64:retval=2000:when=1']);
-    expect(outcome?.error).toMatchObject({ code: 'NOT_SAVED', reason: '0 of 2000 bytes arrived' });
+    expect(outcome?.error).toMatchObject({ code: 'NOT_SAVED', reason: '0 of 2000 bytes were written' });
     expect(readFileSync(path, 'utf8')).toBe(OLD);
   });
 
-  it('says NOT_SAVED when the close of the new copy fails', async (context) => {
+  it('throws NOT_SAVED if closing the new copy fails', async (context) => {
     requireStrace(context);
     const { path, folder } = oldFile();
     const { outcome, calls } = await traced(verb, { path, size: 2000, fill: NEW }, ['close:error=EIO:when=1']);
@@ -113,7 +113,7 @@ describe.each(['replace', 'replaceSync'] as const)('%s, when a system call fails
     expect(readdirSync(folder)).toEqual(['session']);
   });
 
-  it('is done although the close of the directory fails', async (context) => {
+  it('succeeds even if closing the directory fails', async (context) => {
     requireStrace(context);
     const { path, folder } = oldFile();
     const { outcome, calls } = await traced(verb, { path, size: NEW.length, fill: NEW }, ['close:error=EIO:when=2']);
@@ -124,7 +124,7 @@ describe.each(['replace', 'replaceSync'] as const)('%s, when a system call fails
     expect(readFileSync(path, 'utf8')).toBe(NEW);
   });
 
-  it('names the temp where it can’t be removed, and is swept later', async (context) => {
+  it('names the temp if it can’t be removed, and it is swept later', async (context) => {
     requireStrace(context);
     const { path, folder } = oldFile();
     const faults = ['fsync:error=EIO:when=1', 'unlink,unlinkat:error=EIO:when=1'];
@@ -135,7 +135,7 @@ describe.each(['replace', 'replaceSync'] as const)('%s, when a system call fails
     expect(readdirSync(folder)).toEqual(['session']);
   });
 
-  it('says DURABILITY_UNKNOWN when only the flush of the directory fails', async (context) => {
+  it('throws DURABILITY_UNKNOWN if only flushing the directory fails', async (context) => {
     requireStrace(context);
     const { path } = oldFile();
     const { outcome } = await traced(verb, { path, size: NEW.length, fill: NEW }, ['fsync:error=EIO:when=2']);
@@ -145,7 +145,7 @@ describe.each(['replace', 'replaceSync'] as const)('%s, when a system call fails
 });
 
 describe('createFile, when a system call fails', () => {
-  it('says NOT_SAVED where there are no hard links', async (context) => {
+  it('throws NOT_SAVED if there are no hard links', async (context) => {
     requireStrace(context);
     const folder = temporaryFolder();
     const path = join(folder, 'vault.json');
@@ -154,7 +154,7 @@ describe('createFile, when a system call fails', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('says DURABILITY_UNKNOWN where the file is there and its temp stays', async (context) => {
+  it('throws DURABILITY_UNKNOWN if the file exists and its temp stays', async (context) => {
     requireStrace(context);
     const path = join(temporaryFolder(), 'vault.json');
     const { outcome } = await traced('create', { path, size: 10, fill: 'x' }, ['unlink,unlinkat:error=EIO:when=1']);
@@ -167,7 +167,7 @@ describe.each(['append', 'appendSync'] as const)('%s, when a system call fails',
   it.for([
     { at: 'pwrite64:error=EIO:when=1', flushes: 0 },
     { at: 'fdatasync:error=EIO:when=1', flushes: 1 },
-  ])('says NOT_SAVED and never tries again: $at', async ({ at, flushes }, context) => {
+  ])('throws NOT_SAVED and never retries: $at', async ({ at, flushes }, context) => {
     requireStrace(context);
     const { path } = oldFile();
     const { outcome, calls } = await traced(verb, { path, size: NEW.length, fill: NEW }, [at]);
@@ -176,10 +176,11 @@ describe.each(['append', 'appendSync'] as const)('%s, when a system call fails',
     expect(calls.filter(({ name }) => name === 'fdatasync')).toHaveLength(flushes);
   });
 
-  it('offers the rest again after a short write', async (context) => {
+  it('writes the rest after a short write', async (context) => {
     requireStrace(context);
     const { path } = oldFile();
-    // The first call is not made and claims 2,000 bytes: only the other 8,000 must come, behind a hole.
+    // The first call is not made but claims 2,000 bytes: only the other 8,000 are written, after a
+    // hole.
     const { calls } = await traced(verb, { path, size: 10_000, fill: 'n' }, ['pwrite64:retval=2000:when=1']);
     expect(calls.filter(({ name }) => name === 'pwrite64')).toHaveLength(2);
     expect(readFileSync(path, 'utf8')).toBe(`${OLD}${'\0'.repeat(2000)}${'n'.repeat(8000)}`);
@@ -226,7 +227,7 @@ describe('a kill at any system call', () => {
     expect([...seen].toSorted()).toEqual([NEW, 'nothing']);
   });
 
-  it('leaves what stood there before an append', async (context) => {
+  it('leaves the content from before an append', async (context) => {
     requireStrace(context);
     for (const call of ['openat', 'pwrite64', 'fdatasync']) {
       for (let when = 1, killed = true; killed; when++) {
@@ -240,7 +241,7 @@ describe('a kill at any system call', () => {
     }
   });
 
-  it('leaves neither in a writer that overwrites in place', async (context) => {
+  it('leaves neither with a writer that overwrites in place', async (context) => {
     requireStrace(context);
     const { path } = oldFile();
     const { outcome } = await traced('inPlace', { path, size: NEW.length, fill: NEW }, [
@@ -258,7 +259,7 @@ function oldFile(): { path: string; folder: string } {
   return { path, folder };
 }
 
-/** The calls that touch `folder`, in words. */
+/** Returns the calls that touch `folder`, as words. */
 function stepsIn(folder: string, calls: readonly Call[]): string[] {
   return touching(folder, calls).map(({ name, args }) => {
     const thing = args.includes('.tmp') ? 'temp' : args.includes(`${folder}/`) ? 'file' : 'directory';
@@ -267,7 +268,7 @@ function stepsIn(folder: string, calls: readonly Call[]): string[] {
   });
 }
 
-/** The calls on `folder` that began before the one before them was done: none may. */
+/** Returns the calls on `folder` that began before the previous one ended. There must be none. */
 function overlapping(folder: string, calls: readonly Call[]): Call[] {
   const ours = touching(folder, calls);
   return ours.filter(({ began }, index) => index > 0 && began < ours[index - 1]!.ended);

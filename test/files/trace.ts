@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Outcome, Request, Verb } from './child.ts';
 import { Child, temporaryFolder } from './facilities.ts';
 
-/** One system call: when it began and ended are line numbers of the trace, for their order. */
+/** One system call. `began` and `ended` are line numbers of the trace, for ordering. */
 export interface Call {
   readonly name: string;
   readonly args: string;
@@ -14,7 +14,7 @@ export interface Call {
   readonly ended: number;
 }
 
-/** What a traced child did, and what it said at its end; no outcome where it was killed. */
+/** The system calls of a traced child and its outcome, which is undefined if it was killed. */
 export interface Trace {
   readonly calls: readonly Call[];
   readonly outcome: Outcome | undefined;
@@ -23,7 +23,10 @@ export interface Trace {
 const TRACED =
   'openat,write,pwrite64,fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink,unlinkat,fchmod,close';
 
-/** Runs a verb of child.ts under strace from the moment it begins; `injections` are strace's, as `fsync:error=EIO`. */
+/**
+ * Runs a verb of child.ts under strace from its start; `injections` are strace's, such as
+ * `fsync:error=EIO`.
+ */
 export async function traced(verb: Verb, request: Request, injections: readonly string[] = []): Promise<Trace> {
   const log = join(temporaryFolder(), 'trace');
   await using child = new Child(verb, { ...request, wait: true });
@@ -32,7 +35,7 @@ export async function traced(verb: Verb, request: Request, injections: readonly 
   const args = ['-f', '-y', '-o', log, '-p', `${child.pid}`, '-e', `trace=${TRACED}`, ...inject];
   const strace = spawn('strace', args, { stdio: ['ignore', 'ignore', 'pipe'] });
   const ended = once(strace, 'close');
-  // It says "Process 1234 attached" on standard error; nothing is traced before that.
+  // strace prints "Process 1234 attached" on standard error; nothing is traced before that.
   await once(strace.stderr, 'data');
   child.send('go');
   const line = await child.line();
@@ -41,10 +44,12 @@ export async function traced(verb: Verb, request: Request, injections: readonly 
   return { calls: parse(readFileSync(log, 'utf8')), outcome: line === undefined ? undefined : JSON.parse(line) };
 }
 
-/** Reads what `strace -f` wrote; a call that another thread interrupted stands in two lines. */
+/**
+ * Parses the output of `strace -f`; a call interrupted by another thread is split over two lines.
+ */
 function parse(log: string): Call[] {
   const calls: Call[] = [];
-  const begun = new Map<string, { name: string; args: string; began: number }>();
+  const unfinished = new Map<string, { name: string; args: string; began: number }>();
   for (const [number, line] of log.split('\n').entries()) {
     const whole = /^(\d+) +(\w+)\((.*)\) += (.*)$/.exec(line);
     const start = /^(\d+) +(\w+)\((.*) <unfinished \.\.\.>$/.exec(line);
@@ -52,9 +57,9 @@ function parse(log: string): Call[] {
     if (whole) {
       calls.push({ name: whole[2]!, args: whole[3]!, result: whole[4]!, began: number, ended: number });
     } else if (start) {
-      begun.set(start[1]!, { name: start[2]!, args: start[3]!, began: number });
-    } else if (end && begun.has(end[1]!)) {
-      const { name, args, began } = begun.get(end[1]!)!;
+      unfinished.set(start[1]!, { name: start[2]!, args: start[3]!, began: number });
+    } else if (end && unfinished.has(end[1]!)) {
+      const { name, args, began } = unfinished.get(end[1]!)!;
       calls.push({ name, args: args + end[2]!, result: end[3]!, began, ended: number });
     }
   }

@@ -301,7 +301,9 @@ describe('two processes that change the settings', () => {
     using _turn = await takeSettings(path);
     await expect(setSetting(path, 'maxTurns', 1)).rejects.toMatchObject({
       code: 'VAULT_BUSY',
-      message: expect.stringMatching(/settings\.lock is held by another process for more than 2000 ms; try again/),
+      message: expect.stringMatching(
+        /settings\.lock has been locked by another process for more than 2000 ms; try again/,
+      ),
     });
     expect(existsSync(path)).toBe(false);
   });
