@@ -1,19 +1,19 @@
-/** What a keychain can answer; the names are those of coffer's keyring. */
+/** The outcomes of a keychain call; the names are those of coffer's keyring. */
 export type Outcome = 'READY' | 'NOT_FOUND' | 'LOCKED' | 'DECLINED' | 'ABSENT' | 'TIMEOUT' | 'MISMATCH';
 
-/** How something ended, with one lower-case phrase for people. Never a secret. */
+/** An outcome with one lower-case phrase for users. Never contains a secret. */
 export interface Answer {
   readonly outcome: Outcome;
   readonly detail: string;
 }
 
-/** An answer that is not the one hoped for. */
+/** An answer other than `READY`. */
 export type Refusal = Answer & { readonly outcome: Exclude<Outcome, 'READY'> };
 
-/** A look-up: with `READY` comes the text that is stored. */
+/** The result of a look-up. With `READY` it has the stored text. */
 export type Found = { readonly outcome: 'READY'; readonly text: string } | Refusal;
 
-/** The name of an item: what keytar calls service and account. */
+/** The name of an item, as keytar's service and account. */
 export interface ItemName {
   readonly service: string;
   readonly account: string;

@@ -1,12 +1,12 @@
-/** What travels as type `v`: a value with its own signature. */
+/** A value of type `v`: it carries its own signature. */
 export interface Variant {
   readonly signature: string;
   readonly value: unknown;
 }
 
-/** A D-Bus message; `body` holds one value for each complete type of `signature`. */
+/** A D-Bus message; `body` has one value per complete type of `signature`. */
 export interface Message {
-  /** 1 call, 2 return, 3 error, 4 signal */
+  /** 1: call, 2: return, 3: error, 4: signal. */
   readonly type: number;
   readonly serial: number;
   readonly path?: string;
@@ -20,16 +20,21 @@ export interface Message {
   readonly body?: readonly unknown[];
 }
 
-/** The largest message taken or made: what a keychain says to us is a hundred times smaller. */
+/**
+ * The maximum length of a message, in bytes, read or written. A keychain's messages are a hundred
+ * times smaller.
+ */
 export const MESSAGE_LIMIT: number = 1024 * 1024;
 
-/** As deep as the specification lets containers nest. */
+/** The maximum nesting of containers in the specification. */
 const DEPTH_LIMIT = 32;
 const FIXED_HEADER = 16;
 const LITTLE = 'l'.charCodeAt(0);
 const BIG = 'B'.charCodeAt(0);
 
-/** Header fields by their code in the D-Bus specification, "Header Fields"; what is not named here is skipped. */
+/**
+ * Header fields with their codes from the D-Bus specification, "Header Fields"; others are skipped.
+ */
 const FIELDS = [
   [1, 'path', 'o'],
   [2, 'interface', 's'],
@@ -41,7 +46,10 @@ const FIELDS = [
   [8, 'signature', 'g'],
 ] as const;
 
-/** Writes a message, little-endian. Throws RangeError above {@link MESSAGE_LIMIT}, TypeError for a value not of its type. */
+/**
+ * Encodes a message, little-endian. Throws RangeError above {@link MESSAGE_LIMIT}, TypeError for a
+ * value that doesn't match its type.
+ */
 export function encodeMessage(message: Message): Buffer {
   const body = new Writer();
   body.all(message.signature ?? '', message.body ?? []);
@@ -55,7 +63,10 @@ export function encodeMessage(message: Message): Buffer {
   return Buffer.concat([head.bytes(), body.bytes()]);
 }
 
-/** Tells how long the message is that begins here; undefined while its fixed header is not all there. Throws RangeError for what is no message. */
+/**
+ * Returns the length of the message at the start of `bytes`, or undefined until its fixed header is
+ * complete. Throws RangeError if it isn't a message.
+ */
 export function messageLength(bytes: Buffer): number | undefined {
   if (bytes.length < FIXED_HEADER) return undefined;
   const reader = new Reader(bytes);
@@ -63,11 +74,14 @@ export function messageLength(bytes: Buffer): number | undefined {
   reader.skip(4);
   const [fieldsLength] = reader.all('u') as number[];
   const length = FIXED_HEADER + Math.ceil((fieldsLength ?? 0) / 8) * 8 + (bodyLength ?? 0);
-  if (version !== 1 || length > MESSAGE_LIMIT) throw new RangeError('not a D-Bus message of a size we take');
+  if (version !== 1 || length > MESSAGE_LIMIT) throw new RangeError('not a D-Bus message, or too large');
   return length;
 }
 
-/** Reads a message from exactly its bytes. Byte arrays in the body are views of them. Throws RangeError for what is no message. */
+/**
+ * Decodes a message from exactly its bytes. Byte arrays in the body are views of them. Throws
+ * RangeError if it isn't a message.
+ */
 export function decodeMessage(bytes: Buffer): Message {
   const reader = new Reader(bytes);
   const [, type, , , , serial, fields] = reader.all('yyyyuua(yv)');
@@ -81,14 +95,17 @@ export function decodeMessage(bytes: Buffer): Message {
   return message as unknown as Message;
 }
 
-/** A place is reserved before the buffer is looked at: reserving may put a larger one in its place. */
+/**
+ * Encodes values. INVARIANT: space is reserved before `#buffer` is read, because reserving may
+ * replace the buffer.
+ */
 class Writer {
   #buffer = Buffer.alloc(256);
   length = 0;
 
   all(signature: string, values: readonly unknown[]): void {
     const types = completeTypes(signature);
-    if (types.length !== values.length) throw new TypeError(`${values.length} values for the signature ${signature}`);
+    if (types.length !== values.length) throw new TypeError(`${values.length} values for signature ${signature}`);
     for (const [index, type] of types.entries()) this.#one(type, values[index]);
   }
 
@@ -112,7 +129,7 @@ class Writer {
     else if (kind === 'v') this.#variant(value as Variant);
     else if (kind === 'a') this.#array(type.slice(1), value);
     else if (kind === '(' || kind === '{') this.all(type.slice(1, -1), value as unknown[]);
-    else throw new TypeError(`a value of type ${type} cannot be written`);
+    else throw new TypeError(`a value of type ${type} is not supported`);
   }
 
   #u8(value: number): void {
@@ -126,7 +143,7 @@ class Writer {
   }
 
   #string(value: unknown, lengthSize: 1 | 4): void {
-    if (typeof value !== 'string' || value.includes('\0')) throw new TypeError('a string without a NUL is needed');
+    if (typeof value !== 'string' || value.includes('\0')) throw new TypeError('expected a string without NUL');
     const bytes = Buffer.from(value, 'utf8');
     if (lengthSize === 4) this.#u32(bytes.length);
     else this.#u8(bytes.length);
@@ -152,11 +169,11 @@ class Writer {
     this.#buffer.writeUInt32LE(this.length - start, lengthAt);
   }
 
-  /** Gives the offset of `count` fresh zero bytes. */
+  /** Returns the offset of `count` fresh zero bytes. */
   #reserve(count: number): number {
     const offset = this.length;
     this.length += count;
-    if (this.length > MESSAGE_LIMIT) throw new RangeError('a D-Bus message larger than we send');
+    if (this.length > MESSAGE_LIMIT) throw new RangeError('the D-Bus message is too large');
     if (this.length > this.#buffer.length) {
       const larger = Buffer.alloc(this.length * 2);
       this.#buffer.copy(larger);
@@ -167,7 +184,9 @@ class Writer {
   }
 }
 
-/** Every read is bounded by the buffer: beyond its end Buffer throws a RangeError. */
+/**
+ * Decodes values. Every read is bounded by the buffer: beyond its end, Buffer throws a RangeError.
+ */
 class Reader {
   readonly #buffer: Buffer;
   readonly #little: boolean;
@@ -206,7 +225,7 @@ class Reader {
     if (kind === 'v') return this.#nested(() => this.#variant());
     if (kind === 'a') return this.#nested(() => this.#array(type.slice(1)));
     if (kind === '(' || kind === '{') return this.#nested(() => this.all(type.slice(1, -1)));
-    throw new RangeError('a value of a type that we do not take');
+    throw new RangeError('unsupported D-Bus type');
   }
 
   #u32(): number {
@@ -222,7 +241,7 @@ class Reader {
   #variant(): Variant {
     const signature = this.#string(this.#buffer.readUInt8(this.#take(1)));
     const [type, ...others] = completeTypes(signature);
-    if (type === undefined || others.length > 0) throw new RangeError('a variant of not one type');
+    if (type === undefined || others.length > 0) throw new RangeError('a variant must have exactly one type');
     return { signature, value: this.#one(type) };
   }
 
@@ -231,10 +250,10 @@ class Reader {
     this.align(alignment(element));
     if (element === 'y') return this.#raw(length);
     const end = this.#offset + length;
-    if (end > this.#buffer.length) throw new RangeError('an array longer than its message');
+    if (end > this.#buffer.length) throw new RangeError('an array is longer than its message');
     const items: unknown[] = [];
     while (this.#offset < end) items.push(this.#one(element));
-    if (this.#offset !== end) throw new RangeError('an array of another length than it says');
+    if (this.#offset !== end) throw new RangeError('an array does not have its stated length');
     return items;
   }
 
@@ -252,7 +271,7 @@ class Reader {
 
   #take(count: number): number {
     const at = this.#offset;
-    if (at + count > this.#buffer.length) throw new RangeError('a D-Bus message that is cut off');
+    if (at + count > this.#buffer.length) throw new RangeError('the D-Bus message is cut off');
     this.#offset += count;
     return at;
   }
@@ -275,7 +294,7 @@ function alignment(type: string): number {
   return ALIGNMENTS[type[0] ?? ''] ?? 4;
 }
 
-/** Cuts a signature into its complete types. Throws RangeError where it is none. */
+/** Splits a signature into its complete types. Throws RangeError if it is invalid. */
 function completeTypes(signature: string): string[] {
   const types: string[] = [];
   for (let at = 0; at < signature.length; ) {
@@ -288,13 +307,13 @@ function completeTypes(signature: string): string[] {
 
 function typeEnd(signature: string, start: number, depth: number): number {
   const kind = signature[start];
-  if (kind === undefined || depth > DEPTH_LIMIT) throw new RangeError('a signature that is cut off or too deep');
+  if (kind === undefined || depth > DEPTH_LIMIT) throw new RangeError('the signature is cut off or nested too deep');
   if (kind === 'a') return typeEnd(signature, start + 1, depth + 1);
   if (kind !== '(' && kind !== '{') return start + 1;
   const close = kind === '(' ? ')' : '}';
   let at = start + 1;
-  // An empty struct takes no room: an array of them would never end.
-  if (signature[at] === close) throw new RangeError('a struct of nothing');
+  // An empty struct takes no space, so an array of them would never end.
+  if (signature[at] === close) throw new RangeError('a struct must not be empty');
   while (signature[at] !== close) at = typeEnd(signature, at, depth + 1);
   return at + 1;
 }

@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { decodeMessage, encodeMessage, type Message, messageLength } from './dbus-wire.ts';
 
-/** Who is called: a name on the bus, an object of it, an interface of that. */
+/** The target of a call: a name on the bus, one of its objects, and an interface of that. */
 export interface Target {
   readonly destination: string;
   readonly path: string;
@@ -9,11 +9,11 @@ export interface Target {
 }
 
 /**
- * Why a conversation with the bus failed.
+ * The failure of a bus call.
  *
- * - `absent`: there is no bus, it hung up, or what it says is not D-Bus
+ * - `absent`: there is no bus, it closed the connection, or it doesn't speak D-Bus
  * - `late`: it did not answer in time
- * - `refused`: an error was the answer; `errorName` says which
+ * - `refused`: it answered with an error; `errorName` is its name
  */
 export class BusError extends Error {
   readonly kind: 'absent' | 'late' | 'refused';
@@ -33,17 +33,21 @@ export const BUS: Target = {
   interface: 'org.freedesktop.DBus',
 };
 
-/** An authentication line is short: a server that sends more than this is none. */
+/** An authentication line is short; a server that sends a longer one isn't a bus. */
 const LINE_LIMIT = 4096;
 
-/** Silence is measured in slices of this many milliseconds. A slice in which this process was too busy to read counts once, however long it took. */
+/**
+ * Silence is measured in slices of this length, in milliseconds. A slice in which this process was
+ * too busy to read counts once, however long it took.
+ */
 const SLICE = 100;
 const UNKNOWN_METHOD = 'org.freedesktop.DBus.Error.UnknownMethod';
 
 /**
- * A connection to a session bus: a private unix socket, authenticated by the kernel (EXTERNAL).
- * Only what a client of a keychain needs: calls with their replies, and waiting for one signal.
- * Everything pending rejects with a {@link BusError} once the bus has been silent for too long, or hangs up.
+ * A connection to a session bus: a private unix socket, authenticated by the kernel (EXTERNAL). It
+ * has only what a keychain client needs: calls with their replies, and waiting for one signal.
+ * Everything pending rejects with a {@link BusError} once the bus has been silent for too long or
+ * closes the connection.
  */
 export class Bus implements Disposable {
   readonly #socket: Socket;
@@ -70,12 +74,13 @@ export class Bus implements Disposable {
     socket.once('error', (error: NodeJS.ErrnoException) =>
       this.#fail('absent', `the session bus cannot be reached: ${error.code}`),
     );
-    socket.once('close', () => this.#fail('absent', 'the session bus hung up'));
+    socket.once('close', () => this.#fail('absent', 'the session bus closed the connection'));
   }
 
   /**
-   * Connects to the session bus that `env` names, or else to the one in XDG_RUNTIME_DIR, as libdbus and GDBus do. The bus counts as
-   * dead once it has answered nothing for `silence` milliseconds; Infinity waits for ever. Rejects with a {@link BusError}.
+   * Connects to the session bus that `env` names, or else to the one in XDG_RUNTIME_DIR, as libdbus
+   * and GDBus do. The bus counts as dead once it has not answered for `silence` milliseconds;
+   * Infinity waits forever. Rejects with a {@link BusError}.
    */
   static async connect(env: Readonly<Record<string, string | undefined>>, silence: number): Promise<Bus> {
     let failure = new BusError('absent', 'there is no session bus');
@@ -96,7 +101,7 @@ export class Bus implements Disposable {
       bus.#socket.write(`\0AUTH EXTERNAL ${uid}\r\n`);
       await bus.#authenticated.promise;
       bus.#isOpen = true;
-      // Whatever came in one piece with the last line of the authentication waits to be read.
+      // Bytes that arrived together with the last authentication line are still unread.
       bus.#take(Buffer.alloc(0));
       bus.#socket.write('BEGIN\r\n');
       await bus.call(BUS, 'Hello');
@@ -107,13 +112,13 @@ export class Bus implements Disposable {
     }
   }
 
-  /** Sets how long the bus may be silent, in milliseconds, counted from now and again from every answer. */
+  /** Sets how long the bus may be silent, in milliseconds, from now and again from every answer. */
   allowSilence(milliseconds: number): void {
     this.#silence = milliseconds;
     this.#listen();
   }
 
-  /** Calls a method and gives the values of its reply. Rejects with a {@link BusError}. */
+  /** Calls a method and returns the values of its reply. Rejects with a {@link BusError}. */
   call(target: Target, member: string, signature = '', ...body: readonly unknown[]): Promise<readonly unknown[]> {
     if (this.#failure) return Promise.reject(this.#failure);
     const serial = ++this.#serial;
@@ -124,7 +129,10 @@ export class Bus implements Disposable {
     });
   }
 
-  /** Subscribes to one signal; the promise inside gives its values when it comes. Rejects with a {@link BusError}. */
+  /**
+   * Subscribes to one signal; the returned promise resolves with its values. Rejects with a
+   * {@link BusError}.
+   */
   async subscribe(path: string, name: string, member: string): Promise<{ readonly came: Promise<readonly unknown[]> }> {
     const rule = `type='signal',path='${path}',interface='${name}',member='${member}'`;
     const came = new Promise<readonly unknown[]>((resolve, reject) => {
@@ -132,7 +140,8 @@ export class Bus implements Disposable {
         signal.path === path && signal.interface === name && signal.member === member;
       this.#signals.push({ matches, resolve, reject });
     });
-    // Whoever awaits it hears of the failure; without this one a failure before that would be an unhandled rejection.
+    // The caller gets the failure when it awaits `came`; this handler prevents an unhandled
+    // rejection before that.
     came.catch(() => undefined);
     await this.call(BUS, 'AddMatch', 's', rule);
     return { came };
@@ -147,8 +156,8 @@ export class Bus implements Disposable {
   }
 
   /**
-   * Restarts the timer that ends the connection. Called for answers only: unsolicited messages are no sign of life. Time in which this
-   * process is too busy to read hardly counts.
+   * Restarts the timer that closes the connection. Only answers call it: unsolicited messages are
+   * no sign of life. Time in which this process is too busy to read hardly counts.
    */
   #listen(left: number = this.#silence): void {
     clearTimeout(this.#timer);
@@ -166,8 +175,8 @@ export class Bus implements Disposable {
       if (this.#isOpen) this.#takeMessages();
       else this.#takeLine();
     } catch (error) {
-      // What the bus says is not D-Bus: nothing that follows can be understood either.
-      this.#fail('absent', `the session bus cannot be understood: ${(error as Error).message}`);
+      // The bus doesn't speak D-Bus, so nothing that follows can be parsed either.
+      this.#fail('absent', `the session bus sent an invalid message: ${(error as Error).message}`);
     }
   }
 
@@ -205,10 +214,10 @@ export class Bus implements Disposable {
     const call = this.#calls.get(message.replySerial ?? 0);
     if (this.#calls.delete(message.replySerial ?? 0)) this.#listen();
     if (message.type === 2) call?.resolve(message.body ?? []);
-    else call?.reject(new BusError('refused', 'an error was the answer', message.errorName ?? ''));
+    else call?.reject(new BusError('refused', 'the call returned an error', message.errorName ?? ''));
   }
 
-  /** We offer nothing on the bus, and whoever calls us must not wait for an answer. */
+  /** Rejects a call: we offer nothing on the bus, but a caller must not wait for an answer. */
   #refuse(call: Message): void {
     const to = call.sender === undefined ? {} : { destination: call.sender };
     const answer = { type: 3, serial: ++this.#serial, errorName: UNKNOWN_METHOD, replySerial: call.serial, ...to };
@@ -229,13 +238,19 @@ export class Bus implements Disposable {
   }
 }
 
-/** Gives what was thrown as a {@link BusError}; throws it on where it is a programmer's mistake. */
+/**
+ * Returns a thrown value as a {@link BusError}; rethrows any other error, which is a programmer's
+ * mistake.
+ */
 export function asBusError(error: unknown): BusError {
   if (error instanceof BusError) return error;
   throw error;
 }
 
-/** The unix sockets of an address list, in order; `\0` begins the name of an abstract one. */
+/**
+ * Returns the unix sockets of an address list, in order; the name of an abstract one begins with
+ * `\0`.
+ */
 export function socketPaths(env: Readonly<Record<string, string | undefined>>): string[] {
   const address = env['DBUS_SESSION_BUS_ADDRESS'];
   const runtime = env['XDG_RUNTIME_DIR'];

@@ -1,54 +1,62 @@
 /*
- * The macOS keychain by `/usr/bin/security -i`. The commands and the reading of answers are tested, and the whole against a stand-in;
- * on a real macOS this has not been run yet: the CI job there does.
+ * The macOS keychain through `/usr/bin/security -i`. The commands and the parsing of replies are
+ * tested, and the whole against a stand-in. It has not been run on a real macOS yet: the CI job
+ * there does that.
  */
 import type { Answer, Found, ItemName, Refusal } from './answer.ts';
 import { runTool, type ToolReply } from './tool.ts';
 
-/** How `security` is asked. */
+/** Options for running `security`. */
 export interface SecurityTerms {
+  /** How long a call may take; Infinity waits forever. */
   readonly milliseconds: number;
-  /** Another program in its place, for tests. */
+  /** The program to run instead, for tests. */
   readonly executable?: string;
-  /** A keychain file instead of the default keychain. */
+  /** The keychain file to use. Default: the default keychain. */
   readonly keychain?: string;
 }
 
 const EXECUTABLE = '/usr/bin/security';
 
-/** `security -i` reads its commands into a buffer of 4096 bytes: the rest of a longer line would be a command of its own. */
+/**
+ * `security -i` reads commands into a buffer of 4096 bytes: the rest of a longer line would run as
+ * a separate command.
+ */
 const LINE_LIMIT = 4096;
 
-/** errSecItemNotFound, errSecInteractionNotAllowed, … modulo 256, as the exit code gives them. */
+/** errSecItemNotFound, errSecInteractionNotAllowed, … modulo 256, as the exit code reports them. */
 const CODES: Readonly<Record<number, Refusal>> = {
   36: { outcome: 'LOCKED', detail: 'the keychain is locked' },
   37: { outcome: 'ABSENT', detail: 'there is no default keychain' },
   44: { outcome: 'NOT_FOUND', detail: 'the keychain has no such key' },
   50: { outcome: 'ABSENT', detail: 'there is no such keychain' },
-  51: { outcome: 'DECLINED', detail: 'the keychain refused the access' },
+  51: { outcome: 'DECLINED', detail: 'the keychain denied access' },
   53: { outcome: 'ABSENT', detail: 'no keychain is available' },
   128: { outcome: 'DECLINED', detail: 'the prompt was dismissed' },
 };
 
-/** Asks whether there is a default keychain. Whether it is unlocked cannot be asked without a prompt. */
+/** Checks whether there is a default keychain. Checking whether it is unlocked would prompt. */
 export async function probe(terms: SecurityTerms): Promise<Answer> {
   const found = readingOf(await ask(terms, 'default-keychain'));
   return found.outcome === 'READY' ? { outcome: 'READY', detail: 'there is a default keychain' } : found;
 }
 
-/** Reads the text of an item. */
+/** Returns the text of an item. */
 export async function read(terms: SecurityTerms, item: ItemName): Promise<Found> {
   return readingOf(await ask(terms, findCommand(item, terms.keychain)));
 }
 
-/** Writes an item's text and reads it back: a write that stored an empty secret ends with code 0 as well. */
+/**
+ * Writes an item's text and reads it back, because a write that stored an empty secret also exits
+ * with code 0.
+ */
 export async function write(terms: SecurityTerms, item: ItemName, text: string): Promise<Answer> {
   const written = readingOf(await ask(terms, addCommand(item, text, process.execPath, terms.keychain)));
   if (written.outcome !== 'READY') return written;
   const back = await read(terms, item);
   if (back.outcome !== 'READY') return back;
-  if (back.text === text) return { outcome: 'READY', detail: 'the keychain keeps it' };
-  return { outcome: 'DECLINED', detail: 'the keychain took the key and does not give it back' };
+  if (back.text === text) return { outcome: 'READY', detail: 'stored in the keychain' };
+  return { outcome: 'DECLINED', detail: 'the keychain accepted the key but does not return it' };
 }
 
 /** Deletes an item. */
@@ -57,14 +65,14 @@ export async function remove(terms: SecurityTerms, item: ItemName): Promise<Answ
   return done.outcome === 'READY' ? { outcome: 'READY', detail: 'deleted' } : done;
 }
 
-/** Composes the command that prints a secret. Pure. */
+/** Returns the command that prints a secret. Pure. */
 export function findCommand(item: ItemName, keychain?: string): string {
   return line(['find-generic-password', ...named(item), '-w', ...file(keychain)]);
 }
 
 /**
- * Composes the command that stores a secret, in the place of one of that name; readable without a question for `security` and for
- * the Node that runs keytar. Pure.
+ * Returns the command that stores a secret, replacing one with the same name. `security` and the
+ * Node that runs keytar can read it without a prompt. Pure.
  */
 export function addCommand(item: ItemName, text: string, node: string, keychain?: string): string {
   const trusted = ['-T', EXECUTABLE, '-T', node];
@@ -72,12 +80,15 @@ export function addCommand(item: ItemName, text: string, node: string, keychain?
   return line(['add-generic-password', '-U', ...named(item), ...label, ...trusted, '-w', text, ...file(keychain)]);
 }
 
-/** Composes the command that deletes an item. Pure. */
+/** Returns the command that deletes an item. Pure. */
 export function deleteCommand(item: ItemName, keychain?: string): string {
   return line(['delete-generic-password', ...named(item), ...file(keychain)]);
 }
 
-/** Reads what `security -i` said. Its exit code is the last command's; where it is not, stderr has `returned 44`. Pure. */
+/**
+ * Interprets a reply of `security -i`. Its exit code is the last command's; if it is 0, stderr may
+ * still have `returned 44`. Pure.
+ */
 export function readingOf(reply: ToolReply): Found {
   if ('missing' in reply) return { outcome: 'ABSENT', detail: `${EXECUTABLE} cannot be run: ${reply.missing}` };
   if ('late' in reply) return { outcome: 'TIMEOUT', detail: 'the keychain does not answer' };
@@ -107,7 +118,9 @@ function line(words: readonly string[]): string {
   return text;
 }
 
-/** Quotes a word as the shell-like reader of `security -i` takes it. A line end would begin another command. */
+/**
+ * Quotes a word for the shell-like parser of `security -i`. A line end would start another command.
+ */
 function quoted(word: string): string {
   if (/\p{Cc}/u.test(word)) throw new RangeError('a word for security has a control character');
   return /^[\w./+=-]+$/.test(word) ? word : `"${word.replace(/["\\]/g, '\\$&')}"`;

@@ -22,13 +22,13 @@ import {
   writeRefusal,
 } from './secret-state.ts';
 
-/** How long to wait in a conversation with the Secret Service, in milliseconds. */
+/** Options for talking to the Secret Service. Times are in milliseconds. */
 export interface Terms {
-  /** DBUS_SESSION_BUS_ADDRESS and XDG_RUNTIME_DIR are read. */
+  /** The environment, of which DBUS_SESSION_BUS_ADDRESS and XDG_RUNTIME_DIR are read. */
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Whether a person can answer an unlock prompt. */
+  /** Whether a user can answer an unlock prompt. */
   readonly mayPrompt: boolean;
-  /** How long the service may go without answering anything; Infinity waits for ever. */
+  /** How long the service may stay silent; Infinity waits forever. */
   readonly silence: number;
   /** How long an unlock prompt may stay open. */
   readonly prompt: number;
@@ -40,25 +40,26 @@ const SERVICE = { destination: SECRETS, path: SERVICE_PATH, interface: SERVICE_I
 const ITEM_INTERFACE = 'org.freedesktop.Secret.Item';
 const PROMPT_INTERFACE = 'org.freedesktop.Secret.Prompt';
 
-/** Asks for the state of the service and of one item, without a prompt. */
+/** Returns the state of the service and of one item, without a prompt. */
 export function inspect(terms: Terms, item: ItemName): Promise<State | Refusal> {
   return converse(terms, (bus) => askState(bus, item));
 }
 
-/** What a look at an item came to: the state, and the text where that is all there is to ask for. */
+/** The result of a look-up: the state, and the item's text if nothing else is needed to read it. */
 export interface Looked {
   readonly state: State;
   readonly text?: string | undefined;
 }
 
 /**
- * Asks for the state as {@link inspect} does and, where there is one item of that name and it is open, reads its text in the same
- * conversation. No text where there is more to it: several items, a locked one, one that is not text. Never prompts.
+ * Returns the state like {@link inspect} and, if exactly one item has that name and it is unlocked,
+ * its text, over the same connection. No text if there are several items, a locked one, or one that
+ * isn't text. Never prompts.
  */
 export function look(terms: Terms, item: ItemName): Promise<Looked | Refusal> {
   return converse(terms, async (bus): Promise<Looked> => {
     const session = openSession(bus);
-    session.catch(() => undefined); // what went wrong matters only where it is used
+    session.catch(() => undefined); // plainText reports the error if the session is needed
     const state = await askState(bus, item);
     const [path, ...others] = state.open;
     if (path === undefined || others.length > 0 || state.shut.length > 0) return { state };
@@ -66,13 +67,13 @@ export function look(terms: Terms, item: ItemName): Promise<Looked | Refusal> {
   });
 }
 
-/** Asks, without a prompt, whether an item could be kept now. */
+/** Checks, without a prompt, whether an item could be stored now. */
 export async function probe(terms: Terms, item: ItemName): Promise<Answer> {
   const state = await inspect(terms, item);
   return 'outcome' in state ? state : probeAnswer(state);
 }
 
-/** Reads the text of an item. */
+/** Returns the text of an item. */
 export function read(terms: Terms, item: ItemName): Promise<Found> {
   return converse(terms, async (bus): Promise<Found> => {
     const found = await openItem(bus, terms, item);
@@ -81,7 +82,10 @@ export function read(terms: Terms, item: ItemName): Promise<Found> {
   });
 }
 
-/** Writes an item's text, in the place of one of that name, and reads it back: `READY` means that it is there. */
+/**
+ * Writes an item's text, replacing one with the same name, and reads it back: `READY` means that it
+ * is stored.
+ */
 export function write(terms: Terms, item: ItemName, text: string): Promise<Answer> {
   return converse(terms, async (bus): Promise<Answer> => {
     const state = await askState(bus, item);
@@ -92,8 +96,8 @@ export function write(terms: Terms, item: ItemName, text: string): Promise<Answe
     const path = await create(bus, terms, state.collection as string, item, session.wrap(text));
     if (path === undefined) return DISMISSED;
     if ((await secretOf(bus, path, session)).text === text)
-      return { outcome: 'READY', detail: 'the keychain keeps it' };
-    return { outcome: 'DECLINED', detail: 'the keychain took the key and does not give it back' };
+      return { outcome: 'READY', detail: 'stored in the keychain' };
+    return { outcome: 'DECLINED', detail: 'the keychain accepted the key but does not return it' };
   });
 }
 
@@ -107,7 +111,7 @@ export function remove(terms: Terms, item: ItemName): Promise<Answer> {
   });
 }
 
-/** Names the program that answers as the Secret Service; `Secret Service` where that cannot be told. */
+/** Returns the name of the Secret Service's provider; `Secret Service` if it is unknown. */
 export async function providerName(terms: Terms): Promise<string> {
   const found = await converse(terms, async (bus) => {
     const [pid] = await bus.call(BUS, 'GetConnectionUnixProcessID', 's', SECRETS);
@@ -118,19 +122,20 @@ export async function providerName(terms: Terms): Promise<string> {
     const program = (await readFile(`/proc/${found.pid}/comm`, 'utf8')).trim();
     return PROVIDERS.find(([pattern]) => pattern.test(program))?.[1] ?? 'Secret Service';
   } catch {
-    // The name is for people only: a service in another container, or one that has ended, has none to tell.
+    // The name is only informative: a service in another container, or one that has exited, has
+    // none.
     return 'Secret Service';
   }
 }
 
-/** The kernel cuts the names of programs at 15 characters. */
+/** The kernel truncates program names to 15 characters. */
 const PROVIDERS: readonly [RegExp, string][] = [
   [/^gnome-keyring/, 'gnome-keyring'],
   [/^(ksecretd|kwalletd)/, 'KWallet'],
   [/^keepassxc/, 'KeePassXC'],
 ];
 
-/** Runs one conversation on a connection of its own; whatever goes wrong in it becomes an answer. */
+/** Runs `talk` on a separate connection; any bus error becomes a refusal. */
 async function converse<T>(terms: Terms, talk: (bus: Bus) => Promise<T>): Promise<T | Refusal> {
   try {
     using bus = await Bus.connect(terms.env, terms.silence);
@@ -140,7 +145,7 @@ async function converse<T>(terms: Terms, talk: (bus: Bus) => Promise<T>): Promis
   }
 }
 
-/** Finds the item and unlocks it where somebody can be asked to. */
+/** Finds the item and unlocks it if prompts are allowed. */
 async function openItem(bus: Bus, terms: Terms, item: ItemName): Promise<{ path: string } | Refusal> {
   const state = await askState(bus, item);
   const refusal = readRefusal(state, terms.mayPrompt);
@@ -162,7 +167,10 @@ async function isAllowed(bus: Bus, terms: Terms, prompt: unknown): Promise<boole
   return prompt === NO_OBJECT || (await answered(bus, terms, objectPath(prompt))) !== undefined;
 }
 
-/** Shows a prompt and returns its result, or undefined if it was dismissed. The service drops the prompt when we hang up. */
+/**
+ * Shows a prompt and returns its result, or undefined if it was dismissed. The service closes the
+ * prompt when we disconnect.
+ */
 async function answered(bus: Bus, terms: Terms, prompt: string): Promise<Variant | undefined> {
   const { came } = await bus.subscribe(prompt, PROMPT_INTERFACE, 'Completed');
   terms.onPrompt?.();
@@ -192,13 +200,16 @@ async function create(
   return made === undefined || made === NO_OBJECT ? undefined : objectPath(made);
 }
 
-/** The text of an open item; undefined where the service refuses it or it is something else, which another way of asking may explain. */
+/**
+ * Returns the text of an unlocked item; undefined if the service refuses it or it isn't text, which
+ * keytar may explain.
+ */
 async function plainText(bus: Bus, path: string, session: Promise<SecretSession>): Promise<string | undefined> {
   try {
     const { text, contentType } = await secretOf(bus, path, await session);
     return /^text\/plain\b/.test(contentType) ? text : undefined;
   } catch (error) {
-    // Silence is an answer: whoever waits has waited long enough.
+    // A timeout is final: waiting again would take too long.
     if (asBusError(error).kind === 'late') throw error;
     return undefined;
   }

@@ -12,19 +12,26 @@ import { asBusError, type Bus, BusError } from './dbus.ts';
 import type { Variant } from './dbus-wire.ts';
 import { objectPath, SECRETS, SERVICE_INTERFACE, SERVICE_PATH } from './secret-state.ts';
 
-/** A secret as it travels: its session, the parameters of the algorithm, the value, what it is. Signature `(oayays)`. */
+/**
+ * A secret on the wire: session, parameters of the algorithm, value, content type. Signature
+ * `(oayays)`.
+ */
 export type Secret = readonly [session: string, parameters: Buffer, value: Buffer, contentType: string];
 
 /** A session with the Secret Service. */
 export interface SecretSession {
+  /** The object path of the session. */
   readonly path: string;
-  /** Readies a text for its way. */
+  /** Encodes a text as a secret. */
   wrap(text: string): Secret;
-  /** Reads what came as a secret; `contentType` says what the keeper takes it for. Throws a {@link BusError} where it can't be understood. */
+  /**
+   * Decodes a received secret; `contentType` is the one that the service reports. Throws a
+   * {@link BusError} if it is malformed.
+   */
   unwrap(secret: unknown): { readonly text: string; readonly contentType: string };
 }
 
-/** Names group, derivation and cipher all at once, as the Secret Service specification writes them out. */
+/** Group, key derivation and cipher, as the Secret Service specification names them. */
 const ENCRYPTED = 'dh-ietf1024-sha256-aes128-cbc-pkcs7';
 const GROUP = 'modp2';
 const GROUP_LENGTH = 128;
@@ -36,14 +43,15 @@ interface KeyPair {
   readonly privateKey: KeyObject;
 }
 
-/** Node has had it for years, its types have not. */
+/** Node has supported this for years, but its types don't include it. */
 const generateKeys = generateKeyPairSync as unknown as (type: 'dh', options: object) => KeyPair;
 
 /**
- * Opens a session whose secrets travel encrypted under a key of this session alone, or `plain` where the service knows nothing else, as
- * libsecret does. The agreement is not authenticated and the cipher has no tag: this keeps a key out of the memory of the bus and out of what
- * listens there or records it, and proves nothing about what comes. Whether it is the key that was wanted, its id tells.
- * Measured: 1 ms here, 3 ms in gnome-keyring.
+ * Opens a session whose secrets are encrypted with a key of this session, or `plain` if the service
+ * supports nothing else, as libsecret does. The key agreement is not authenticated and the cipher
+ * has no tag: this keeps a key out of the memory of the bus and hides it from anything that listens
+ * there or records it, but doesn't authenticate what arrives. The key's id tells whether it is the
+ * right one. Measured: 1 ms here, 3 ms in gnome-keyring.
  */
 export async function openSession(bus: Bus): Promise<SecretSession> {
   const service = { destination: SECRETS, path: SERVICE_PATH, interface: SERVICE_INTERFACE };
@@ -93,14 +101,14 @@ function decrypted(key: Buffer, iv: Buffer, value: Buffer): Buffer {
     start.fill(0);
     return whole;
   } catch {
-    // Of another length than a cipher text has, or padded otherwise: it was not encrypted for this session.
-    throw new BusError('absent', UNKNOWN_FORM);
+    // Wrong ciphertext length or padding: it was not encrypted for this session.
+    throw new BusError('absent', UNKNOWN_FORMAT);
   }
 }
 
 function partsOf(secret: unknown): Secret {
   const [session, parameters, value, contentType] = Array.isArray(secret) ? secret : [];
-  if (!Buffer.isBuffer(parameters) || !Buffer.isBuffer(value)) throw new BusError('absent', UNKNOWN_FORM);
+  if (!Buffer.isBuffer(parameters) || !Buffer.isBuffer(value)) throw new BusError('absent', UNKNOWN_FORMAT);
   return [String(session), parameters, value, String(contentType)];
 }
 
@@ -110,30 +118,34 @@ function textOf(value: Buffer): string {
   return text;
 }
 
-const UNKNOWN_FORM = 'the keychain gives a secret of no known form';
+const UNKNOWN_FORMAT = 'the keychain returned a secret in an unknown format';
 
-/** HKDF-SHA256 of what both come to, without salt and info. Throws a {@link BusError} where the other value is none of the group. */
+/**
+ * Returns the HKDF-SHA256 of the shared secret, without salt and info. Throws a {@link BusError} if
+ * the other value isn't in the group.
+ */
 function agreedKey(ours: KeyPair, theirs: unknown): Buffer {
   if (!Buffer.isBuffer(theirs) || theirs.length === 0 || theirs.length > GROUP_LENGTH + 1) {
-    throw new BusError('absent', 'the keychain agrees on no key');
+    throw new BusError('absent', 'the keychain did not agree on a session key');
   }
   let shared: Buffer;
   try {
     shared = diffieHellman({ privateKey: ours.privateKey, publicKey: withValue(ours.publicKey, theirs) });
   } catch {
-    // 0, 1, or beyond the prime: whoever sends that wants a key that anybody knows.
-    throw new BusError('absent', 'the keychain agrees on no key');
+    // 0, 1, or beyond the prime: the sender wants a key that anyone knows.
+    throw new BusError('absent', 'the keychain did not agree on a session key');
   }
-  // As long as the group's numbers, zeros in front included: Node gives it so, and so it is derived from.
+  // The shared secret has the length of the group's numbers, leading zeros included, both as Node
+  // returns it and as input of the derivation.
   const key = Buffer.from(hkdfSync('sha256', shared, '', '', 16));
   shared.fill(0);
   return key;
 }
 
 /*
- * The value travels as a bare number, Node gives and takes public keys as DER (RFC 5280 SubjectPublicKeyInfo, PKCS #3):
- * a sequence of the algorithm with its group, and a bit string that holds the number. Node's own class for bare numbers
- * takes 30 ms to make sure of a prime that everybody knows.
+ * The value is sent as a bare number, while Node uses DER for public keys (RFC 5280
+ * SubjectPublicKeyInfo, PKCS #3): a sequence of the algorithm with its group, and a bit string that
+ * contains the number. Node's own class for bare numbers takes 30 ms to verify a well-known prime.
  */
 const [INTEGER, BIT_STRING, SEQUENCE] = [0x02, 0x03, 0x30];
 
@@ -143,14 +155,16 @@ function publicValue(key: Buffer): Buffer {
   return number[0] === 0 ? number.subarray(1) : number;
 }
 
-/** The same group with another number. */
+/** Returns a key of the same group with another number. */
 function withValue(key: Buffer, number: Buffer): KeyObject {
   const { algorithm } = partsOfKey(key);
   const value = element(BIT_STRING, Buffer.concat([Buffer.alloc(1), element(INTEGER, asInteger(number))]));
   return createPublicKey({ key: element(SEQUENCE, Buffer.concat([algorithm, value])), format: 'der', type: 'spki' });
 }
 
-/** DER knows one form: no zeros in front, but one where the first bit would make the number negative. */
+/**
+ * DER has one form: no leading zeros, except one if the first bit would make the number negative.
+ */
 function asInteger(number: Buffer): Buffer {
   const bare = number.subarray(number.findIndex((byte) => byte !== 0));
   return (bare[0] ?? 0) < 0x80 ? bare : Buffer.concat([Buffer.alloc(1), bare]);
@@ -163,7 +177,7 @@ function partsOfKey(key: Buffer): { algorithm: Buffer; value: Buffer } {
   return { algorithm: both.subarray(0, end), value: contentAt(both, end) };
 }
 
-/** What is inside the element that begins there. */
+/** Returns the content of the element at `at`. */
 function contentAt(bytes: Buffer, at: number): Buffer {
   const short = bytes[at + 1] ?? 0;
   const more = short < 0x80 ? 0 : short & 0x7f;

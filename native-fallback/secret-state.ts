@@ -2,29 +2,36 @@ import type { Answer, ItemName, Refusal } from './answer.ts';
 import { asBusError, BUS, type Bus, BusError } from './dbus.ts';
 import type { Variant } from './dbus-wire.ts';
 
+/** The bus name of the Secret Service. */
 export const SECRETS = 'org.freedesktop.secrets';
+/** The object path of the service. */
 export const SERVICE_PATH = '/org/freedesktop/secrets';
+/** The interface of the service. */
 export const SERVICE_INTERFACE = 'org.freedesktop.Secret.Service';
+/** The interface of a collection. */
 export const COLLECTION_INTERFACE = 'org.freedesktop.Secret.Collection';
 
-/** How the Secret Service says "no such object". */
+/** The path that the Secret Service uses for "no object". */
 export const NO_OBJECT = '/';
 
-/** The schema that keytar gives its items; without it keytar does not find them. */
+/** The schema of keytar's items; keytar doesn't find items that lack it. */
 const SCHEMA = 'org.freedesktop.Secret.Generic';
 
-/** What the Secret Service says about itself and one item, without a prompt. */
+/** The state of the Secret Service and of one item, as it reports them without a prompt. */
 export interface State {
-  /** The default collection, where new items go; undefined where there is none. */
+  /** The default collection, which gets new items; undefined if there is none. */
   readonly collection: string | undefined;
   /** Whether that collection is locked. */
   readonly isLocked: boolean;
-  /** The items of that name in unlocked collections, and in locked ones. */
+  /** The items with that name that are unlocked. */
   readonly open: readonly string[];
+  /** The items with that name that are locked. */
   readonly shut: readonly string[];
 }
 
-/** The attributes of an item: those of keytar, so that each finds what the other keeps. */
+/**
+ * Returns the attributes of an item: the same as keytar's, so that each finds the other's items.
+ */
 export function attributesOf(item: ItemName): [string, string][] {
   return [
     ['service', item.service],
@@ -34,7 +41,7 @@ export function attributesOf(item: ItemName): [string, string][] {
 }
 
 /**
- * Asks the Secret Service how things are; starts it where the bus can. Never prompts.
+ * Returns the state of the Secret Service, starting the service if the bus can. Never prompts.
  * Rejects with a {@link BusError}. Measured: 1 to 4 ms.
  */
 export async function askState(bus: Bus, item: ItemName): Promise<State> {
@@ -50,8 +57,8 @@ export async function askState(bus: Bus, item: ItemName): Promise<State> {
 }
 
 /**
- * One process of four hundred that made a vault at the same moment as seven others was told by gnome-keyring that there is no such method.
- * It is asked again, for a moment.
+ * When eight processes created a vault at the same moment, gnome-keyring reported UnknownMethod to
+ * one process in four hundred. The call is retried for a moment.
  */
 const TRIES = 5;
 const PAUSE_MS = 20;
@@ -70,22 +77,23 @@ async function askOnce(bus: Bus, item: ItemName): Promise<State> {
   return { collection, isLocked: (locked as Variant | undefined)?.value !== false, ...items };
 }
 
-/** Whether a new item could be kept. Pure. */
+/** Returns whether a new item could be stored. Pure. */
 export function probeAnswer(state: State): Answer {
   if (state.collection === undefined) return NO_COLLECTION;
   if (state.isLocked) return LOCKED;
   return { outcome: 'READY', detail: 'the keychain is unlocked' };
 }
 
-/** Why nothing can be written, or undefined where it can be tried. Pure. */
+/** Returns why nothing can be written, or undefined if it can be tried. Pure. */
 export function writeRefusal(state: State, mayPrompt: boolean): Refusal | undefined {
   if (state.collection === undefined) return NO_COLLECTION;
   return state.isLocked && !mayPrompt ? LOCKED : undefined;
 }
 
 /**
- * Why the item cannot be read or deleted, or undefined where it can be tried. Pure. A locked collection may hide its items:
- * that one is not in sight means `NOT_FOUND` only where everything is unlocked.
+ * Returns why the item can't be read or deleted, or undefined if it can be tried. A locked
+ * collection may hide its items, so a missing item means `NOT_FOUND` only if everything is
+ * unlocked. Pure.
  */
 export function readRefusal(state: State, mayPrompt: boolean): Refusal | undefined {
   if (state.open.length > 0) return undefined;
@@ -93,33 +101,37 @@ export function readRefusal(state: State, mayPrompt: boolean): Refusal | undefin
   return mayPrompt ? undefined : LOCKED;
 }
 
-/** What the failure of a conversation with the bus means. Pure. */
+/** Returns the refusal for a bus error. Pure. */
 export function failureAnswer(error: BusError): Refusal {
   if (error.kind === 'late') return { outcome: 'TIMEOUT', detail: error.message };
   if (error.kind === 'absent') return { outcome: 'ABSENT', detail: error.message };
-  // A name on the bus is made of these characters; anything else in it is not repeated to people.
+  // Bus names consist of these characters only; others must not reach the user.
   const name = error.errorName.replace(/[^\w.]/g, '').slice(0, 120);
   const [outcome, detail] = REFUSALS.find(([pattern]) => pattern.test(name))?.[1] ?? ['DECLINED', 'refused'];
   return { outcome, detail: `the keychain ${detail} (${name})` };
 }
 
-/** Takes an object path out of an answer. Throws a {@link BusError} where it is none. */
+/** Checks that a value is an object path. Throws a {@link BusError} if it isn't. */
 export function objectPath(value: unknown): string {
   if (typeof value === 'string' && value.startsWith('/')) return value;
-  throw new BusError('absent', NOT_UNDERSTOOD);
+  throw new BusError('absent', INVALID_REPLY);
 }
 
 const NO_COLLECTION: Refusal = { outcome: 'ABSENT', detail: 'the keychain has no default collection' };
+/** The collection or the item is locked, and no prompt is allowed. */
 export const LOCKED: Refusal = { outcome: 'LOCKED', detail: 'the keychain is locked' };
+/** The user dismissed the unlock prompt. */
 export const DISMISSED: Refusal = { outcome: 'DECLINED', detail: 'the unlock prompt was dismissed' };
-export const UNANSWERED: Refusal = { outcome: 'TIMEOUT', detail: 'nobody answered the unlock prompt' };
+/** The unlock prompt was open for too long. */
+export const UNANSWERED: Refusal = { outcome: 'TIMEOUT', detail: 'the unlock prompt was not answered' };
+/** Everything is unlocked, and there is no such item. */
 export const NOT_FOUND: Refusal = { outcome: 'NOT_FOUND', detail: 'the keychain has no such key' };
 
-const NOT_UNDERSTOOD = 'what answers as the keychain cannot be understood';
+const INVALID_REPLY = 'the keychain sent an invalid reply';
 
 const REFUSALS: readonly [RegExp, readonly [Refusal['outcome'], string]][] = [
   [/\.IsLocked$/, ['LOCKED', 'is locked']],
-  [/\.NoSuchObject$|\.UnknownObject$/, ['NOT_FOUND', 'has no such item any more']],
+  [/\.NoSuchObject$|\.UnknownObject$/, ['NOT_FOUND', 'no longer has this item']],
   [/\.ServiceUnknown$|\.NameHasNoOwner$|\.NoReply$|\.Disconnected$/, ['ABSENT', 'went away']],
   [/\.Spawn\.|\.UnknownMethod$|\.UnknownInterface$|\.NotSupported$/, ['ABSENT', 'does not work']],
   [/\.Timeout$|\.TimedOut$/, ['TIMEOUT', 'does not answer']],
@@ -132,13 +144,13 @@ async function reachService(bus: Bus): Promise<void> {
     if (asBusError(error).kind !== 'refused') throw error;
     const [names] = await bus.call(BUS, 'ListActivatableNames');
     if (!(names as string[]).includes(SECRETS)) {
-      throw new BusError('absent', 'no keychain is on the session bus');
+      throw new BusError('absent', 'there is no keychain on the session bus');
     }
     await bus.call(BUS, 'StartServiceByName', 'su', SECRETS, 0);
   }
 }
 
 function paths(value: unknown): string[] {
-  if (!Array.isArray(value)) throw new BusError('absent', NOT_UNDERSTOOD);
+  if (!Array.isArray(value)) throw new BusError('absent', INVALID_REPLY);
   return value.map(objectPath);
 }

@@ -1,26 +1,28 @@
 import { spawn } from 'node:child_process';
 
-/** A program of the system, and how long it may take. Its input goes through a pipe: what is in `args` can be seen by others. */
+/**
+ * A call of a system program. Its input goes through a pipe, because other users can see `args`.
+ */
 export interface ToolCall {
-  /** An absolute path: what PATH would find may be somebody else's. */
+  /** An absolute path: PATH might find another user's program. */
   readonly executable: string;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly input: string;
-  /** How long it may take; Infinity waits for ever. */
+  /** How long it may take, in milliseconds; Infinity waits forever. */
   readonly milliseconds: number;
 }
 
-/** What came of it: what the program said, or why it could not be asked. */
+/** The result of a call: the program's output, or why it did not run to its end. */
 export type ToolReply =
   | { readonly code: number; readonly stdout: string; readonly stderr: string }
   | { readonly missing: string }
   | { readonly late: true };
 
-/** The longest time a timer can run, in milliseconds. A longer one would fire at once. */
+/** The maximum delay of a timer, in milliseconds. A longer one would fire immediately. */
 const LONGEST_TIMER = 2 ** 31 - 1;
 
-/** More than this is not an answer to us. */
+/** The maximum length of the output that is kept. */
 const OUTPUT_LIMIT = 64 * 1024;
 
 /** Runs a program with its input on stdin; kills it at the deadline. Never rejects. */
@@ -44,7 +46,7 @@ export function runTool(call: ToolCall): Promise<ToolReply> {
     });
     child.once('error', (error: NodeJS.ErrnoException) => end({ missing: error.code ?? 'unknown error' }));
     child.once('close', (code) => end({ code: code ?? -1, stdout, stderr }));
-    // A program that ends without reading its input tells why by its exit code.
+    // If the program exits without reading its input, its exit code tells why.
     child.stdin.on('error', () => undefined);
     child.stdin.end(call.input);
   });

@@ -1,6 +1,7 @@
 /*
- * A file of our own, sealed for the user by Windows' DPAPI, through PowerShell. The scripts' composition, the files and the reading of answers
- * are tested, and the whole against a stand-in; on a real Windows this has not been run yet: the CI job there does.
+ * A separate file, sealed for the user by Windows' DPAPI, through PowerShell. The composition of
+ * the scripts, the files and the parsing of replies are tested, and the whole against a stand-in.
+ * It has not been run on a real Windows yet: the CI job there does that.
  */
 import { randomBytes } from 'node:crypto';
 import { access, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
@@ -8,21 +9,25 @@ import { join, win32 } from 'node:path';
 import type { Answer, Found, ItemName, Refusal } from './answer.ts';
 import { runTool, type ToolReply } from './tool.ts';
 
-/** How DPAPI is asked. */
+/** Options for using DPAPI. */
 export interface DpapiTerms {
-  /** SystemRoot is read, and passed on with what PowerShell needs. */
+  /** The environment. SystemRoot is read, and passed on with what PowerShell needs. */
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Where the sealed files are kept; made 0700 when it is needed. */
+  /** The directory of the sealed files; created with mode 0700 when needed. */
   readonly directory: string;
+  /** How long a call may take; Infinity waits forever. */
   readonly milliseconds: number;
-  /** Another program in PowerShell's place, for tests. */
+  /** The program to run instead of PowerShell, for tests. */
   readonly executable?: string;
 }
 
-/** A sealed key is some 300 bytes: what is larger is not ours. */
+/**
+ * The maximum size of a sealed file, in bytes. A sealed key is some 300 bytes; a larger file isn't
+ * ours.
+ */
 const BLOB_LIMIT = 16 * 1024;
 
-/** What PowerShell needs of our environment. */
+/** The environment variables that PowerShell needs. */
 const PASSED_ON = [
   'SystemRoot',
   'SystemDrive',
@@ -36,17 +41,17 @@ const PASSED_ON = [
   'TMP',
 ];
 
-/** Asks whether PowerShell is where Windows has it. */
+/** Checks whether PowerShell is at its usual path. */
 export async function probe(terms: DpapiTerms): Promise<Answer> {
   try {
     await access(terms.executable ?? powershellPath(terms.env));
-    return { outcome: 'READY', detail: 'PowerShell is there' };
+    return { outcome: 'READY', detail: 'PowerShell is available' };
   } catch (error) {
     return { outcome: 'ABSENT', detail: `PowerShell cannot be run: ${codeOf(error)}` };
   }
 }
 
-/** Reads the text of an item. */
+/** Returns the text of an item. */
 export async function read(terms: DpapiTerms, item: ItemName): Promise<Found> {
   let sealed: Buffer;
   try {
@@ -54,14 +59,14 @@ export async function read(terms: DpapiTerms, item: ItemName): Promise<Found> {
   } catch (error) {
     return fileRefusal(error);
   }
-  if (sealed.length > BLOB_LIMIT) return { outcome: 'MISMATCH', detail: 'the sealed file is not ours' };
+  if (sealed.length > BLOB_LIMIT) return { outcome: 'MISMATCH', detail: 'the sealed file is too large to be a key' };
   const opened = readingOf(await ask(terms, 'Unprotect', sealed, item));
   return opened.outcome === 'READY'
     ? { outcome: 'READY', text: Buffer.from(opened.text, 'base64').toString() }
     : opened;
 }
 
-/** Seals a text for this user, writes it whole, and reads it back. */
+/** Seals a text for this user, replaces the item's file atomically, and reads it back. */
 export async function write(terms: DpapiTerms, item: ItemName, text: string): Promise<Answer> {
   const sealed = readingOf(await ask(terms, 'Protect', Buffer.from(text), item));
   if (sealed.outcome !== 'READY') return sealed;
@@ -72,8 +77,8 @@ export async function write(terms: DpapiTerms, item: ItemName, text: string): Pr
   }
   const back = await read(terms, item);
   if (back.outcome !== 'READY') return back;
-  if (back.text === text) return { outcome: 'READY', detail: 'DPAPI keeps it' };
-  return { outcome: 'DECLINED', detail: 'DPAPI took the key and does not give it back' };
+  if (back.text === text) return { outcome: 'READY', detail: 'stored with DPAPI' };
+  return { outcome: 'DECLINED', detail: 'DPAPI accepted the key but does not return it' };
 }
 
 /** Deletes an item's file. */
@@ -86,15 +91,16 @@ export async function remove(terms: DpapiTerms, item: ItemName): Promise<Answer>
   }
 }
 
-/** Gives PowerShell's absolute path: what PATH would find may be somebody else's. Pure. */
+/** Returns PowerShell's absolute path: PATH might find another user's program. Pure. */
 export function powershellPath(env: DpapiTerms['env']): string {
   const root = env['SystemRoot'] ?? env['SYSTEMROOT'] ?? 'C:\\Windows';
   return win32.join(root, 'System32', 'WindowsPowerShell', 'v1.0', 'powershell.exe');
 }
 
 /**
- * Composes PowerShell's arguments: a script that is always the same and holds no secret. What is sealed or opened, and the key id that
- * it is bound to, are read from stdin as two lines of base64: a secret inside a script would be logged where script logging is on. Pure.
+ * Returns PowerShell's arguments: a constant script that contains no secret. The bytes to seal or
+ * open, and the key id that they are bound to, are read from stdin as two lines of base64: a secret
+ * in a script would be logged if script logging is on. Pure.
  */
 export function powershellArguments(operation: 'Protect' | 'Unprotect'): string[] {
   const script = [
@@ -114,24 +120,27 @@ export function powershellArguments(operation: 'Protect' | 'Unprotect'): string[
   ];
 }
 
-/** Composes what the script reads. Pure. */
+/** Returns the input of the script. Pure. */
 export function powershellInput(bytes: Uint8Array, item: ItemName): string {
   const lines = [bytes, Buffer.from(`${item.service}/${item.account}`)];
   return lines.map((each) => `${Buffer.from(each).toString('base64')}\n`).join('');
 }
 
-/** Reads what PowerShell said: one line of base64, or a code. Pure. */
+/** Interprets a reply of PowerShell: one line of base64, or an exit code. Pure. */
 export function readingOf(reply: ToolReply): Found {
   if ('missing' in reply) return { outcome: 'ABSENT', detail: `PowerShell cannot be run: ${reply.missing}` };
   if ('late' in reply) return { outcome: 'TIMEOUT', detail: 'PowerShell does not answer' };
   const text = reply.stdout.trim();
   if (reply.code === 0 && /^[A-Za-z0-9+/]+={0,2}$/.test(text)) return { outcome: 'READY', text };
-  return { outcome: 'DECLINED', detail: `DPAPI refused (PowerShell ended with ${reply.code})` };
+  return { outcome: 'DECLINED', detail: `DPAPI refused (PowerShell exited with ${reply.code})` };
 }
 
-/** Where an item is kept. Throws RangeError for a name that is no file name. Pure. */
+/**
+ * Returns the path of an item's file. Throws RangeError if the account isn't a valid file name.
+ * Pure.
+ */
 export function blobPath(directory: string, item: ItemName): string {
-  if (!/^[\w-]{1,64}$/.test(item.account)) throw new RangeError('an account that is no file name');
+  if (!/^[\w-]{1,64}$/.test(item.account)) throw new RangeError('the account is not a valid file name');
   return join(directory, `${item.account}.dpapi`);
 }
 
@@ -169,7 +178,7 @@ async function replace(directory: string, path: string, bytes: Uint8Array): Prom
 }
 
 function fileRefusal(error: unknown): Refusal {
-  if (codeOf(error) === 'ENOENT') return { outcome: 'NOT_FOUND', detail: 'there is no sealed file for such a key' };
+  if (codeOf(error) === 'ENOENT') return { outcome: 'NOT_FOUND', detail: 'there is no sealed file for this key' };
   return { outcome: 'DECLINED', detail: `the sealed file cannot be read: ${codeOf(error)}` };
 }
 

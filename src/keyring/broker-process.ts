@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 
-/** What the broker is asked, as one line of JSON on its stdin. `secret` is used by `set` alone. */
+/** A request to the broker, sent as one line of JSON on its stdin. Only `set` uses `secret`. */
 export interface BrokerRequest {
   readonly operation: 'get' | 'set' | 'delete';
   readonly service: string;
@@ -9,24 +9,28 @@ export interface BrokerRequest {
 }
 
 /**
- * What the broker answers, a line each: at its start whether it has the addon, then what the addon gave, or how that failed.
- * For `get` the value is the password; for `set` whether it reads back the same; for `delete` whether there was one; null where there is no item.
+ * A reply of the broker, one line each: at its start whether the addon is available, then the
+ * addon's result or error. The value is the password for `get`, whether it reads back the same for
+ * `set`, and whether an item existed for `delete`; null if there is no item.
  */
 export type BrokerReply = { readonly value: string | null } | { readonly error: string } | { readonly absent: true };
 
-/** How it went with the broker: its reply, or what became of it. */
+/** The outcome of a request: the broker's reply, or its failure to send one. */
 export type BrokerOutcome = BrokerReply | { readonly late: true } | { readonly died: string };
 
-/** A reply is one short line: what is longer comes from something else. */
+/** The maximum length of a reply. A reply is one short line; longer output isn't the broker's. */
 const REPLY_LIMIT = 64 * 1024;
 
-/** A broker at rest ends after so many milliseconds. */
+/** The time after which an idle broker is killed, in milliseconds. */
 const IDLE = 5_000;
 
-/** The longest time a timer can run, in milliseconds. A longer one would fire at once. */
+/** The maximum delay of a timer, in milliseconds. A longer one would fire immediately. */
 const LONGEST_TIMER = 2 ** 31 - 1;
 
-/** What a keychain needs of our environment; everything else, other programs' secrets among it, is kept from the child. */
+/**
+ * The environment variables that a keychain needs. All others, including other programs' secrets,
+ * are withheld from the child.
+ */
 const PASSED_ON: ReadonlySet<string> = new Set([
   ...['HOME', 'USER', 'LOGNAME', 'PATH', 'LANG', 'LANGUAGE', 'TZ', 'TMPDIR', 'LD_LIBRARY_PATH', 'GSETTINGS_BACKEND'],
   ...['DBUS_SESSION_BUS_ADDRESS', 'DISPLAY', 'WAYLAND_DISPLAY', 'XAUTHORITY'],
@@ -46,9 +50,10 @@ const PASSED_ON: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * A child process that loads keytar, answers one request and is gone. Started early it is ready when it is needed: that takes 4 ms more than `node -e 0`.
- * It is killed when it has answered, when it is late, and by itself when this process ends.
- * The secret passes through its pipes only; its arguments are the script's path, its environment is trimmed.
+ * A child process that loads keytar, serves one request and is then killed. If started early, it is
+ * ready when it is needed: starting it takes 4 ms longer than `node -e 0`. It is killed once it has
+ * replied or timed out, and exits when this process ends. The secret passes only through its pipes;
+ * its only argument is the path of the script, and its environment is trimmed.
  */
 export class BrokerProcess {
   readonly #child: ChildProcess;
@@ -65,45 +70,49 @@ export class BrokerProcess {
       stdio: ['pipe', 'pipe', 'ignore'],
       windowsHide: true,
     });
-    this.#child.once('error', (error: NodeJS.ErrnoException) => this.#end(`it cannot be started: ${error.code}`));
-    this.#child.once('close', (code, signal) => this.#end(`it ended with ${signal ?? code}`));
-    // A child that is gone before it has read the request is told by its end.
+    this.#child.once('error', (error: NodeJS.ErrnoException) => this.#end(`it could not be started: ${error.code}`));
+    this.#child.once('close', (code, signal) => this.#end(`it exited with ${signal ?? code}`));
+    // If the child exits before it has read the request, its `close` event reports that.
     this.#child.stdin?.on('error', () => undefined);
     this.#child.stdout?.setEncoding('utf8').on('data', (part: string) => this.#take(part));
-    // Nobody waits for an idle broker: a request has a timer of its own that keeps this process up.
+    // An idle broker must not keep this process running; a request has its own timer that does.
     for (const handle of [this.#child, this.#child.stdin, this.#child.stdout]) unref(handle);
   }
 
-  /** Whether it can still be asked. */
+  /** Whether it can still serve a request. */
   get isAlive(): boolean {
     return this.#died === undefined;
   }
 
-  /** Lets it wait for a request that may come; it ends where none does. */
+  /** Makes it idle: it is killed if no request comes. */
   rest(): void {
     this.#idle = setTimeout(() => this.kill(), IDLE).unref();
   }
 
-  /** Takes it out of its rest, and tells whether it can still be asked. */
+  /** Cancels its idle timeout. Returns whether it can still serve a request. */
   claim(): boolean {
     clearTimeout(this.#idle);
     return this.isAlive;
   }
 
-  /** The process id, for tests that look at what it was started with. */
+  /** The process id, for tests that inspect how it was started. */
   get pid(): number | undefined {
     return this.#child.pid;
   }
 
-  /** Waits up to `milliseconds` (Infinity: for ever) until the broker has loaded the addon, or has reported that it can't. */
+  /**
+   * Waits up to `milliseconds` (Infinity: forever) until the broker has loaded the addon or
+   * reported that it can't.
+   */
   ready(milliseconds: number): Promise<BrokerOutcome> {
     this.#hello ??= this.#reply(milliseconds);
     return this.#hello;
   }
 
   /**
-   * Asks, once; the broker is gone afterwards, whatever it answered. It may take `ready` milliseconds to load the addon, and `answer`
-   * milliseconds from then on; Infinity waits for ever.
+   * Sends one request and returns the outcome; the broker is killed afterwards in any case. Loading
+   * the addon may take `ready` milliseconds, the reply `answer` milliseconds from then on; Infinity
+   * waits forever.
    */
   async ask(request: BrokerRequest, { ready, answer }: { ready: number; answer: number }): Promise<BrokerOutcome> {
     const hello = await this.ready(ready);
@@ -112,11 +121,11 @@ export class BrokerProcess {
     return this.#last(await this.#reply(answer));
   }
 
-  /** Ends it at once, whatever it is doing. */
+  /** Kills it immediately. */
   kill(): void {
     clearTimeout(this.#idle);
     this.#child.kill('SIGKILL');
-    this.#end('it was ended');
+    this.#end('it was killed');
   }
 
   #last(outcome: BrokerOutcome): BrokerOutcome {
@@ -124,7 +133,7 @@ export class BrokerProcess {
     return outcome;
   }
 
-  /** Waits for the next line. The timer is what keeps this process from ending meanwhile. */
+  /** Waits for the next line. Meanwhile the timer keeps this process running. */
   #reply(milliseconds: number): Promise<BrokerOutcome> {
     return new Promise((resolve) => {
       const timer = setTimeout(() => settle({ late: true }), Math.min(milliseconds, LONGEST_TIMER));
@@ -151,13 +160,13 @@ export class BrokerProcess {
     this.#wake?.();
   }
 
-  #end(how: string): void {
-    this.#died ??= how;
+  #end(reason: string): void {
+    this.#died ??= reason;
     this.#wake?.();
   }
 }
 
-/** The environment that the broker gets. */
+/** Returns the part of the environment that the broker gets. */
 export function trimmed(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const isPassedOn = (name: string): boolean => PASSED_ON.has(name.toUpperCase()) || /^(XDG|LC)_/.test(name);
   return Object.fromEntries(Object.entries(env).filter(([name]) => isPassedOn(name)));
@@ -167,8 +176,8 @@ function parse(line: string): BrokerOutcome {
   try {
     return JSON.parse(line) as BrokerReply;
   } catch {
-    // Something else writes on its stdout: it is not the broker that we started.
-    return { died: 'it answers something else' };
+    // Something else writes to its stdout, so it isn't our broker.
+    return { died: 'it sent an invalid reply' };
   }
 }
 

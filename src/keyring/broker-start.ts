@@ -1,14 +1,15 @@
 import { fileURLToPath } from 'node:url';
 import { BrokerProcess } from './broker-process.ts';
 
-/** The broker beside this file: `broker.ts` in the sources, `broker.js` in a build. */
+/** The broker's script: `broker.ts` in the sources, `broker.js` in a build. */
 const BROKER = fileURLToPath(new URL(`./broker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url));
 
 let early: { readonly broker: BrokerProcess; readonly env: NodeJS.ProcessEnv } | undefined;
 
 /**
- * Starts a broker for a question that is about to come, so that it gets ready while this process still loads what asks.
- * Without a question it ends by itself. Several calls start one.
+ * Starts a broker for an expected request, so that it gets ready while this process is still
+ * loading the code that sends it. Exits automatically if no request comes. Repeated calls start
+ * only one.
  */
 export function startBrokerEarly(env: NodeJS.ProcessEnv): BrokerProcess {
   if (early) return early.broker;
@@ -19,8 +20,8 @@ export function startBrokerEarly(env: NodeJS.ProcessEnv): BrokerProcess {
 }
 
 /**
- * Gives a broker to ask: the one that was started early in the same environment if it still waits, else a new one. `script` is another
- * broker to start, for tests.
+ * Returns a broker: the one that was started early in the same environment if it is still idle,
+ * else a new one. `script` replaces the broker's script, for tests.
  */
 export function startBroker(env: NodeJS.ProcessEnv, script?: string): BrokerProcess {
   if (script !== undefined) return new BrokerProcess(script, env);

@@ -1,6 +1,7 @@
 /**
- * The child process that keytar runs in. A keychain call that waits for a prompt never returns, and a process that made one cannot
- * end by itself; this one is killed. It takes one request from stdin and gives one answer on stdout, a line each: see `BrokerProcess`.
+ * The child process that keytar runs in. A keychain call that waits for a prompt never returns, and
+ * a process that made one cannot exit; this process is killed instead. It reads one request from
+ * stdin and writes its replies to stdout, one line each: see `BrokerProcess`.
  */
 import { createRequire } from 'node:module';
 import type { BrokerReply, BrokerRequest } from './broker-process.ts';
@@ -19,14 +20,14 @@ process.stdin.setEncoding('utf8').on('data', (part: string) => {
   received += part;
   if (received.endsWith('\n') && keytar) void serve(keytar, JSON.parse(received) as BrokerRequest);
 });
-// The one who asked has gone: a call that hangs must not outlive it.
+// The parent is gone: a call that hangs must not outlive it.
 process.stdin.on('end', () => process.kill(process.pid, 'SIGKILL'));
 
 function load(): Keytar | undefined {
   try {
     return createRequire(import.meta.url)('keytar') as Keytar;
   } catch {
-    // Whatever keeps the addon from loading (not installed, no libsecret, another libc), the answer is that it is not here.
+    // Whatever the reason (not installed, no libsecret, another libc), the addon counts as absent.
     return undefined;
   }
 }
@@ -37,7 +38,8 @@ async function serve(addon: Keytar, { operation, service, account, secret }: Bro
     if (operation === 'delete') say({ value: String(await addon.deletePassword(service, account)) });
     if (operation === 'set') {
       await addon.setPassword(service, account, secret);
-      // It reports success where the unlock prompt was dismissed and nothing was written: only reading back tells.
+      // setPassword also succeeds if the unlock prompt was dismissed and nothing was written; only
+      // reading back tells.
       const kept = await addon.getPassword(service, account);
       say({ value: kept === null ? null : String(kept === secret) });
     }

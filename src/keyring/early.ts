@@ -2,7 +2,7 @@ import { itemOf, type Looked, look } from './fallback.ts';
 import type { Refusal } from './outcomes.ts';
 import { patienceFor } from './patience.ts';
 
-/** How long what was found waits to be asked for, in milliseconds. */
+/** How long an early result is kept, in milliseconds. */
 const KEPT = 5_000;
 
 interface Early {
@@ -14,20 +14,20 @@ interface Early {
 let early: Early | undefined;
 
 /**
- * Looks for a key in the Secret Service, for a question that is about to come: the service answers while this process still loads what asks.
- * Never prompts. What nobody asks for is dropped.
+ * Starts looking up a key in the Secret Service before it is needed: the service answers while this
+ * process is still loading the code that asks. Never prompts. An unused result is dropped.
  */
 export function lookEarly(env: NodeJS.ProcessEnv, keyId: string): void {
   const looked = look({ env, ...patienceFor(env) }, itemOf(keyId));
-  looked.catch(() => undefined); // whoever asks hears of it
-  const begun: Early = { env, keyId, looked };
-  early = begun;
+  looked.catch(() => undefined); // the caller of takeLook gets the error
+  const current: Early = { env, keyId, looked };
+  early = current;
   setTimeout(() => {
-    if (early === begun) early = undefined;
+    if (early === current) early = undefined;
   }, KEPT).unref();
 }
 
-/** Gives what was looked for early, once: of the same key, in the same environment. */
+/** Returns the early look-up, once, if it was for the same key in the same environment. */
 export function takeLook(env: NodeJS.ProcessEnv, keyId: string): Promise<Looked | Refusal> | undefined {
   const found = early;
   early = undefined;

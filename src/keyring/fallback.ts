@@ -24,10 +24,10 @@ export {
   writeRefusal,
 } from '../../native-fallback/secret-state.ts';
 
-/** The keychains that are reached without the addon. */
+/** The keychains that work without the addon. */
 export type NativeBackend = 'secret-service' | 'security' | 'dpapi';
 
-/** The keychain that each system has. */
+/** The keychain of each platform. */
 export const NATIVE: Readonly<Partial<Record<NodeJS.Platform, NativeBackend>>> = {
   linux: 'secret-service',
   darwin: 'security',
@@ -39,7 +39,7 @@ interface Item {
   readonly account: string;
 }
 
-/** What a file of native-fallback does, its terms settled. */
+/** A module of native-fallback with its terms bound. */
 interface Native {
   probe(): Promise<Answer>;
   provider(): Promise<string>;
@@ -49,9 +49,9 @@ interface Native {
 }
 
 /**
- * The keychain of the system, reached without the addon: the same item, under the same attributes, that keytar keeps
- * (on Windows a file of its own, sealed for the user by DPAPI: keytar's items can't be reached from PowerShell).
- * On another system it answers `ABSENT`.
+ * The system's keychain, without the addon: the same item with the same attributes as keytar's (on
+ * Windows a separate file sealed for the user by DPAPI, because PowerShell can't access keytar's
+ * items). Returns `ABSENT` on another system.
  */
 export class NativeKeyring implements Keyring {
   readonly backend: NativeBackend;
@@ -98,12 +98,12 @@ export class NativeKeyring implements Keyring {
   }
 }
 
-/** The item that a key is kept as. */
+/** Returns the keychain item of a key. */
 export function itemOf(keyId: string): Item {
   return { service: SERVICE, account: keyId };
 }
 
-/** What another system needs is loaded there alone. */
+/** Modules for macOS and Windows are loaded only there. */
 const MAKERS: Record<
   NativeBackend,
   (env: NodeJS.ProcessEnv, patience: Patience, onPrompt?: () => void) => Promise<Native>
@@ -142,7 +142,10 @@ const MAKERS: Record<
   },
 };
 
-/** Where the sealed files of DPAPI lie: in the configuration folder, apart from the vault, so that no backup has both. */
+/**
+ * Returns the directory of the files sealed by DPAPI: in the configuration directory, apart from
+ * the vault, so that no backup contains both.
+ */
 function blobDirectory(env: NodeJS.ProcessEnv): string {
   return join(env['COFFER_CONFIG_DIR'] ?? join(env['APPDATA'] ?? '', 'coffer', 'Config'), 'keys');
 }

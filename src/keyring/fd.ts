@@ -6,16 +6,22 @@ import { CofferError } from '../errors.ts';
 import { type Answer, decodeSecret, type Keyring, type LookUp, SECRET_LENGTH } from './outcomes.ts';
 import { UNATTENDED } from './patience.ts';
 
-/** A key in its longest form, 64 hex digits and a line end, is 66 bytes: what is longer is not a key. */
+/**
+ * The longest form of a key, 64 hex digits and a line end, is 66 bytes; anything longer isn't a
+ * key.
+ */
 const LIMIT = 128;
 
-/** What was read from a descriptor: it can be read once in a process, and is asked for more often. */
+/**
+ * The keys read from descriptors: a descriptor can be read only once per process, but is needed
+ * repeatedly.
+ */
 const alreadyRead = new Map<number, Promise<LookUp>>();
 
 /**
- * A key that whoever started us has brought: on the descriptor COFFER_KEY_FD, or as the systemd credential
- * `$CREDENTIALS_DIRECTORY/coffer-key`. 32 raw bytes, 64 hex digits or base64; one newline at the end is not part of it.
- * It can be read, never written.
+ * A key provided by the parent process: on the descriptor COFFER_KEY_FD, or as the systemd
+ * credential `$CREDENTIALS_DIRECTORY/coffer-key`. 32 raw bytes, 64 hex digits or base64, optionally
+ * followed by one newline. Read-only.
  */
 export class FdKeyring implements Keyring {
   readonly backend = 'fd';
@@ -23,8 +29,8 @@ export class FdKeyring implements Keyring {
   readonly #silence: number;
 
   /**
-   * The other end of a pipe may be silent for `silence` milliseconds. Throws `USAGE` if COFFER_KEY_FD is not the number of a descriptor
-   * above stderr's.
+   * `silence` is how long the other end of a pipe may be silent, in milliseconds. Throws `USAGE` if
+   * COFFER_KEY_FD isn't the number of a descriptor above stderr's.
    */
   constructor(env: NodeJS.ProcessEnv, silence: number = UNATTENDED.silence) {
     this.#env = env;
@@ -32,7 +38,7 @@ export class FdKeyring implements Keyring {
     descriptorIn(env);
   }
 
-  /** Tells whether a key was brought at all. */
+  /** Returns whether a key was provided at all. */
   static isGiven(env: NodeJS.ProcessEnv): boolean {
     return descriptorIn(env) !== undefined || credentialIn(env) !== undefined;
   }
@@ -48,17 +54,17 @@ export class FdKeyring implements Keyring {
     return descriptorIn(this.#env) === undefined ? 'credential file' : 'inherited descriptor';
   }
 
-  /** Gives the key that was brought, whatever its id: the caller knows which it needs. */
+  /** Returns the provided key, whatever its id: the caller checks it. */
   get(): Promise<LookUp> {
     return this.#read();
   }
 
   async set(): Promise<Answer> {
-    return { outcome: 'DECLINED', detail: `a key from ${await this.provider()} is not ours to replace` };
+    return { outcome: 'DECLINED', detail: `a key from ${await this.provider()} cannot be replaced` };
   }
 
   async delete(): Promise<Answer> {
-    return { outcome: 'DECLINED', detail: `a key from ${await this.provider()} is not ours to delete` };
+    return { outcome: 'DECLINED', detail: `a key from ${await this.provider()} cannot be deleted` };
   }
 
   async #read(): Promise<LookUp> {
@@ -70,7 +76,7 @@ export class FdKeyring implements Keyring {
       return found.outcome === 'READY' ? { outcome: 'READY', secret: Buffer.from(found.secret) } : found;
     }
     if (path !== undefined) return readCredential(path);
-    const detail = 'no key was brought: neither COFFER_KEY_FD nor $CREDENTIALS_DIRECTORY/coffer-key is there';
+    const detail = 'no key was provided: neither COFFER_KEY_FD nor $CREDENTIALS_DIRECTORY/coffer-key is set';
     return { outcome: 'ABSENT', detail };
   }
 }
@@ -79,7 +85,7 @@ function descriptorIn(env: NodeJS.ProcessEnv): number | undefined {
   const value = env['COFFER_KEY_FD'];
   if (value === undefined || value === '') return undefined;
   if (/^\d{1,9}$/.test(value) && Number(value) > 2) return Number(value);
-  throw new CofferError('USAGE', 'COFFER_KEY_FD is not the number of an open descriptor from 3 on');
+  throw new CofferError('USAGE', 'COFFER_KEY_FD must be the number of a descriptor above 2');
 }
 
 function credentialIn(env: NodeJS.ProcessEnv): string | undefined {
@@ -102,7 +108,10 @@ async function readDescriptor(fd: number, silence: number): Promise<LookUp> {
   return readPipe(fd, silence);
 }
 
-/** A pipe is read by events, never by a blocking call: one whose other end stays silent would keep the process from ending. */
+/**
+ * Reads a pipe with events, never with a blocking call: a silent writer would keep this process
+ * from exiting.
+ */
 function readPipe(fd: number, silence: number): Promise<LookUp> {
   return new Promise((resolve) => {
     const pipe = new Socket({ fd, readable: true, writable: false });
@@ -114,14 +123,16 @@ function readPipe(fd: number, silence: number): Promise<LookUp> {
       resolve(found);
     };
     const whole = (): LookUp => parse(Buffer.concat(parts));
-    const late = (): void => end({ outcome: 'TIMEOUT', detail: `descriptor ${fd} is held open and gives no key` });
+    const late = (): void => end({ outcome: 'TIMEOUT', detail: `descriptor ${fd} stays open, but no key arrives` });
     const timer = silence === Number.POSITIVE_INFINITY ? undefined : setTimeout(late, silence);
     pipe.on('data', (part: Buffer) => {
       parts.push(part);
       if (parts.reduce((sum, { length }) => sum + length, 0) >= LIMIT) end(whole());
     });
     pipe.once('end', () => end(whole()));
-    pipe.once('error', (error) => end({ outcome: 'ABSENT', detail: `descriptor ${fd} broke off: ${codeOf(error)}` }));
+    pipe.once('error', (error) =>
+      end({ outcome: 'ABSENT', detail: `reading descriptor ${fd} failed: ${codeOf(error)}` }),
+    );
   });
 }
 
@@ -139,7 +150,7 @@ async function readCredential(path: string): Promise<LookUp> {
   }
 }
 
-/** Takes the bytes over: they are wiped. */
+/** Parses a key and wipes `bytes`. */
 function parse(bytes: Buffer): LookUp {
   const found = parseForms(bytes);
   bytes.fill(0);
@@ -156,7 +167,7 @@ function parseForms(bytes: Buffer): LookUp {
   if (hex !== undefined) return { outcome: 'READY', secret: Buffer.from(hex, 'hex') };
   const found = decodeSecret({ outcome: 'READY', text });
   if (found.outcome === 'READY') return found;
-  const detail = bytes.length === 0 ? 'the key that was brought is empty' : 'what was brought is not a vault key';
+  const detail = bytes.length === 0 ? 'the provided key is empty' : 'the provided key is not a vault key';
   return { outcome: 'MISMATCH', detail };
 }
 

@@ -9,10 +9,10 @@ import type { Waits } from './waits.ts';
 export type { Answer, Backend, Keyring, LookUp, Outcome } from './outcomes.ts';
 export type { Wait } from './waits.ts';
 
-/** What COFFER_KEYCHAIN may say: let coffer choose, or one backend and no other. */
+/** A value of COFFER_KEYCHAIN: `auto` lets coffer choose, any other value forces that backend. */
 export type KeychainChoice = 'auto' | Backend;
 
-/** Everything COFFER_KEYCHAIN may say. */
+/** All values of COFFER_KEYCHAIN. */
 export const KEYCHAIN_CHOICES: readonly KeychainChoice[] = [
   'auto',
   'keytar',
@@ -24,24 +24,26 @@ export const KEYCHAIN_CHOICES: readonly KeychainChoice[] = [
   'memory',
 ];
 
-/** What the choice of a keyring depends on. */
+/** The inputs to the choice of a keyring. */
 export interface ChoiceOptions {
   readonly choice: KeychainChoice;
-  /** The backend in vault.json, where there is a vault. */
+  /** The backend in vault.json, if there is a vault. */
   readonly recorded?: Backend;
   readonly env: NodeJS.ProcessEnv;
-  /** Watches how long the keyring takes to answer. */
+  /** Measures how long the keyring takes to answer. */
   readonly waits?: Waits | undefined;
 }
 
-/** Makes the keyring of a backend that is one; `passphrase` and `memory` are for the caller. */
+/** Creates the keyring of a backend. `passphrase` and `memory` are left to the caller. */
 export type KeyringMaker = (backend: Exclude<Backend, 'passphrase' | 'memory'>) => Keyring;
 
 /**
- * Chooses where the vault key is kept. A forced backend is taken as it is, whatever it will answer; `auto` takes the first that is not
- * `ABSENT`, in the order of {@link candidates}: a locked keychain is an answer, and another one in its place would have no key.
- * `none` says why no keyring is there; the caller uses a passphrase or memory instead. `probed` is the keyring's answer, if it was probed, so
- * that the caller does not wait for a silent keychain again. Throws `USAGE` for an unknown choice.
+ * Chooses the keyring for the vault key. A forced backend is returned without probing. `auto`
+ * returns the first one that isn't `ABSENT`, in the order of {@link candidates}: a locked keychain
+ * counts as present, because another one would not have the key. `none` tells why there is no
+ * keyring; the caller then uses a passphrase or memory. `probed` is the keyring's answer, if it was
+ * probed, so that the caller need not wait for a silent keychain again. Throws `USAGE` for an
+ * unknown choice.
  */
 export async function chooseKeyring(
   options: ChoiceOptions,
@@ -62,8 +64,9 @@ export async function chooseKeyring(
 }
 
 /**
- * Looks a key up where {@link chooseKeyring} would, in the same order, without probing before: each keyring is asked once, and the first
- * that is not `ABSENT` has the answer. The last one's where all are. Throws `USAGE` for a choice that is none.
+ * Looks up a key in the same keyrings and order as {@link chooseKeyring}, without probing first:
+ * each keyring is asked once, and the first result that isn't `ABSENT` is returned. If all are,
+ * returns the last one's. Throws `USAGE` for an unknown choice.
  */
 export async function lookUpKey(
   keyId: string,
@@ -81,8 +84,9 @@ export async function lookUpKey(
 }
 
 /**
- * Lists what `auto` tries, in order: keytar, the system's keychain without the addon, a key that was brought along. A vault
- * on record stays with its home; where that is the keychain both ways to it lead to the same item, but on Windows. Pure.
+ * Returns the backends that `auto` tries, in order: keytar, the system's keychain without the
+ * addon, a provided key. A vault keeps the backend that it records; if that is the keychain, both
+ * backends access the same item, except on Windows. Pure.
  */
 export function candidates(
   recorded: Backend | undefined,
@@ -92,18 +96,18 @@ export function candidates(
   if (recorded === 'fd') return ['fd'];
   const given = isKeyGiven ? (['fd'] as const) : [];
   const native = NATIVE[platform];
-  const ways: ('keytar' | NativeBackend)[] = native === undefined ? ['keytar'] : ['keytar', native];
-  if (recorded === undefined) return [...ways, ...given];
+  const keychains: ('keytar' | NativeBackend)[] = native === undefined ? ['keytar'] : ['keytar', native];
+  if (recorded === undefined) return [...keychains, ...given];
   const isSameItem = platform !== 'win32';
-  const others = isSameItem ? ways.filter((way) => way !== recorded) : [];
-  return [...ways.filter((way) => way === recorded), ...others, ...given];
+  const others = isSameItem ? keychains.filter((keychain) => keychain !== recorded) : [];
+  return [...keychains.filter((keychain) => keychain === recorded), ...others, ...given];
 }
 
-/** The backends that may be asked, in order; an answer where none is to be asked. */
+/** Returns the backends to try, in order, or a refusal if there are none. */
 function eligibleFor({ choice, recorded, env }: ChoiceOptions): Exclude<Backend, 'passphrase' | 'memory'>[] | Refusal {
   if (!KEYCHAIN_CHOICES.includes(choice)) {
-    throw new CofferError('USAGE', 'no such keychain', {
-      advice: `COFFER_KEYCHAIN may be ${KEYCHAIN_CHOICES.join(', ')}`,
+    throw new CofferError('USAGE', 'unknown value of COFFER_KEYCHAIN', {
+      advice: `set COFFER_KEYCHAIN to one of ${KEYCHAIN_CHOICES.join(', ')}`,
     });
   }
   if (choice === 'passphrase' || choice === 'memory') return forTheCaller(choice, 'COFFER_KEYCHAIN asks for');
@@ -112,7 +116,7 @@ function eligibleFor({ choice, recorded, env }: ChoiceOptions): Exclude<Backend,
   return candidates(recorded, FdKeyring.isGiven(env));
 }
 
-const NO_KEYCHAIN: Refusal = { outcome: 'ABSENT', detail: 'this system has no keychain that coffer knows' };
+const NO_KEYCHAIN: Refusal = { outcome: 'ABSENT', detail: 'this system has no keychain that coffer supports' };
 
 function makerFor({ choice, env, waits }: ChoiceOptions): KeyringMaker {
   const patience = patienceFor(env);

@@ -26,25 +26,28 @@ import {
 } from './outcomes.ts';
 import type { Patience } from './patience.ts';
 
-/** How a {@link KeytarKeyring} goes about it. */
+/** Options of a {@link KeytarKeyring}. */
 export interface KeytarOptions {
   readonly env: NodeJS.ProcessEnv;
   readonly patience: Patience;
-  /** Called when an unlock prompt is about to be shown; on Linux only, as nothing tells elsewhere. */
+  /** Called when an unlock prompt is about to be shown. Only on Linux; other systems don't tell. */
   readonly onPrompt?: (() => void) | undefined;
-  /** No other way to the same item is taken: what the addon gives, or that it can't be loaded. For whoever chose keytar and nothing else. */
+  /**
+   * Uses only the addon, even if the item could be read without it. For users who forced keytar.
+   */
   readonly alone?: boolean;
-  /** The script to start as broker, for tests. */
+  /** The broker's script, for tests. */
   readonly broker?: string;
   readonly platform?: NodeJS.Platform;
-  /** Sees each broker that is started, for tests. */
+  /** Called with each broker that is started, for tests. */
   readonly onBroker?: (broker: BrokerProcess) => void;
 }
 
 /**
- * The keychain of the system through keytar, in a broker child process that can be killed. On Linux the Secret Service is asked for its
- * state first: keytar gives the same null for an item that is missing, one that is locked and one whose prompt was dismissed. An item
- * that is simply there and open is read in that same conversation, and no broker is needed: measured there, 8 ms instead of 49.
+ * The system's keychain through keytar, in a broker child process that can be killed. On Linux the
+ * state of the Secret Service is checked first: keytar returns the same null for an item that is
+ * missing, one that is locked and one whose prompt was dismissed. An existing, unlocked item is
+ * read over the same connection without a broker: measured on Linux, 8 ms instead of 49.
  */
 export class KeytarKeyring implements Keyring {
   readonly backend = 'keytar';
@@ -57,7 +60,10 @@ export class KeytarKeyring implements Keyring {
     this.#platform = options.platform ?? process.platform;
   }
 
-  /** Asks for the state, and whether the addon loads; a broker that told so is kept for what comes next. */
+  /**
+   * Checks the state, and whether the addon loads. A broker that has loaded it is kept for the next
+   * call.
+   */
   async probe(): Promise<Answer> {
     const [broker, state] = await Promise.all([this.#take(), this.#inspect('')]);
     const answer = state === undefined ? ADDON_READY : 'outcome' in state ? state : probeAnswer(state);
@@ -82,16 +88,16 @@ export class KeytarKeyring implements Keyring {
     const asked = await this.#askBroker(request, { state: looked?.state, refusalIn: readRefusal });
     if (!('value' in asked)) return asked;
     if (asked.value !== null) return decodeSecret({ outcome: 'READY', text: asked.value });
-    return this.#whyNothing(keyId);
+    return this.#explainNull(keyId);
   }
 
   async set(keyId: string, secret: Uint8Array): Promise<Answer> {
     requireKeyId(keyId);
     const asked = await this.#ask(keyId, 'set', writeRefusal, encodeSecret(secret));
     if (!('value' in asked)) return asked;
-    if (asked.value === 'true') return { outcome: 'READY', detail: 'the keychain keeps it' };
+    if (asked.value === 'true') return { outcome: 'READY', detail: 'stored in the keychain' };
     if (asked.value !== null) return NOT_TAKEN;
-    const why = await this.#whyNothing(keyId);
+    const why = await this.#explainNull(keyId);
     return why.outcome === 'NOT_FOUND' ? NOT_TAKEN : why;
   }
 
@@ -99,10 +105,10 @@ export class KeytarKeyring implements Keyring {
     requireKeyId(keyId);
     const asked = await this.#ask(keyId, 'delete', readRefusal);
     if (!('value' in asked)) return asked;
-    return asked.value === 'true' ? { outcome: 'READY', detail: 'deleted' } : this.#whyNothing(keyId);
+    return asked.value === 'true' ? { outcome: 'READY', detail: 'deleted' } : this.#explainNull(keyId);
   }
 
-  /** Asks the state, while the broker starts, and then the broker. */
+  /** Checks the state while the broker starts, then sends the request. */
   async #ask(
     keyId: string,
     operation: 'set' | 'delete',
@@ -118,7 +124,7 @@ export class KeytarKeyring implements Keyring {
     return this.#askBroker(request, { state, refusalIn }, broker);
   }
 
-  /** Asks the broker, unless the state says enough. */
+  /** Sends a request to the broker, unless the state already settles it. */
   async #askBroker(
     request: BrokerRequest,
     { state, refusalIn }: { state: State | undefined; refusalIn: RefusalIn },
@@ -136,30 +142,32 @@ export class KeytarKeyring implements Keyring {
     const reply = await broker.ask(request, { ready: silence, answer: prompts ? prompt : silence });
     if ('value' in reply) return reply;
     if ('late' in reply && prompts) return UNANSWERED;
-    return failureOf(reply) ?? (await this.#whyError(request.account, 'error' in reply ? reply.error : ''));
+    return failureOf(reply) ?? (await this.#explainError(request.account, 'error' in reply ? reply.error : ''));
   }
 
-  /** keytar gave nothing although something could be expected: only the state can tell why. */
-  async #whyNothing(keyId: string): Promise<Refusal> {
+  /** Explains why keytar returned nothing: only the state can tell. */
+  async #explainNull(keyId: string): Promise<Refusal> {
     const state = await this.#inspect(keyId);
     if (state === undefined) return NOT_FOUND;
     if ('outcome' in state) return state;
     return unlockRefusal(state, this.#options.patience.mayPrompt) ?? (state.open.length > 0 ? NO_TEXT : NOT_FOUND);
   }
 
-  async #whyError(keyId: string, message: string): Promise<Refusal> {
+  async #explainError(keyId: string, message: string): Promise<Refusal> {
     const state = await this.#inspect(keyId);
     if (state === undefined) return errorAnswer(message);
     if ('outcome' in state) return state;
     return unlockRefusal(state, this.#options.patience.mayPrompt) ?? errorAnswer(message);
   }
 
-  /** The state on Linux; undefined elsewhere, where keytar's own answers can be told apart. */
+  /**
+   * Returns the state on Linux; undefined elsewhere, as keytar's own answers are distinct there.
+   */
   async #inspect(keyId: string): Promise<State | Refusal | undefined> {
     return this.#platform === 'linux' ? inspect(this.#terms(), itemOf(keyId)) : undefined;
   }
 
-  /** The same, and the text of an item that is there and open. */
+  /** Like `#inspect`, plus the text of an item that exists and is unlocked. */
   async #look(keyId: string): Promise<Looked | Refusal | undefined> {
     if (this.#platform !== 'linux') return undefined;
     if (this.#options.alone) {
@@ -194,27 +202,30 @@ export class KeytarKeyring implements Keyring {
   }
 }
 
-/** Why a broker need not be asked, as a state tells it. */
+/** Returns the refusal that a state implies, if any; then no broker is needed. */
 type RefusalIn = (state: State, mayPrompt: boolean) => Refusal | undefined;
 
-/** What it means when the broker gave no value. Pure; undefined for a value, and for an error, which only the state explains. */
+/**
+ * Returns the refusal for a broker that returned no value. Undefined for a value, and for an error,
+ * which only the state explains. Pure.
+ */
 export function failureOf(reply: BrokerOutcome): Refusal | undefined {
   if ('absent' in reply) return { outcome: 'ABSENT', detail: 'the keytar addon cannot be loaded' };
   if ('late' in reply) return { outcome: 'TIMEOUT', detail: 'the keychain does not answer' };
-  if ('died' in reply) return { outcome: 'ABSENT', detail: `the keychain broker does not run: ${reply.died}` };
+  if ('died' in reply) return { outcome: 'ABSENT', detail: `the keychain broker is not running: ${reply.died}` };
   return undefined;
 }
 
 /**
- * What an error of the addon means, by the words of the system: errSecInteractionNotAllowed, errSecAuthFailed and
- * errSecUserCanceled of macOS, libsecret's and GDBus' own. Pure.
+ * Classifies an error of the addon by its text: errSecInteractionNotAllowed, errSecAuthFailed and
+ * errSecUserCanceled of macOS, and the messages of libsecret and GDBus. Pure.
  */
 export function errorAnswer(message: string): Refusal {
   const [outcome, what] = ERRORS.find(([pattern]) => pattern.test(message))?.[1] ?? [
     'DECLINED',
     'the keychain refused',
   ];
-  // Control characters of somebody else's message stay out of ours.
+  // Control characters of a foreign message must not get into ours.
   const reason = message
     .replace(/[^\x20-\x7e]+/g, ' ')
     .slice(0, 200)
@@ -229,7 +240,7 @@ const ERRORS: readonly [RegExp, readonly [Refusal['outcome'], string]][] = [
   [/no such (collection|object)|cannot autolaunch|could not connect|not provided by any/i, ['ABSENT', 'no keychain']],
 ];
 
-/** Still locked after the addon tried: the prompt was dismissed, or nobody was there to see one. */
+/** Still locked after the addon tried: the prompt was dismissed, or no user could see it. */
 function unlockRefusal(state: State, mayPrompt: boolean): Refusal | undefined {
   if (!isShut(state)) return undefined;
   return mayPrompt ? DISMISSED : LOCKED;
@@ -240,5 +251,5 @@ function isShut(state: State): boolean {
 }
 
 const ADDON_READY: Answer = { outcome: 'READY', detail: 'the keytar addon is loaded' };
-const NO_TEXT: Refusal = { outcome: 'MISMATCH', detail: 'the item is not a text' };
-const NOT_TAKEN: Refusal = { outcome: 'DECLINED', detail: 'the keychain took the key and does not give it back' };
+const NO_TEXT: Refusal = { outcome: 'MISMATCH', detail: 'the item is not text' };
+const NOT_TAKEN: Refusal = { outcome: 'DECLINED', detail: 'the keychain accepted the key but does not return it' };

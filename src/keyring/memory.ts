@@ -1,6 +1,6 @@
 import { type Answer, encodeSecret, type Keyring, type LookUp, requireKeyId } from './outcomes.ts';
 
-/** Keeps keys in this process and nowhere else. They are gone when it ends. */
+/** A keyring that keeps keys in this process only. They are lost when it ends. */
 export class MemoryKeyring implements Keyring {
   readonly backend = 'memory';
   readonly #secrets = new Map<string, Buffer>();
@@ -32,4 +32,4 @@ export class MemoryKeyring implements Keyring {
   }
 }
 
-const NOT_HERE = { outcome: 'NOT_FOUND', detail: 'this process keeps no such key' } as const;
+const NOT_HERE = { outcome: 'NOT_FOUND', detail: 'this process has no such key' } as const;

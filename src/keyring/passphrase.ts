@@ -2,7 +2,10 @@ import { argon2, createSecretKey, type KeyObject, randomBytes } from 'node:crypt
 import { readFile } from 'node:fs/promises';
 import { CofferError } from '../errors.ts';
 
-/** How a passphrase becomes the key of a slot. Kept in the clear beside the wrapped key, so never trusted unbounded. */
+/**
+ * The parameters for deriving a slot's key from a passphrase. They are stored unencrypted next to
+ * the wrapped key, so they must be checked against bounds before use.
+ */
 export interface SlotParameters {
   readonly kind: 'passphrase';
   readonly algorithm: 'argon2id';
@@ -17,21 +20,28 @@ export interface SlotParameters {
 const SALT_LENGTH = 16;
 const SLOT_KEY_LENGTH = 32;
 
-/** Too little gives the passphrase away to whoever edits vault.json, too much stops the machine. */
+/**
+ * Values that are too low expose the passphrase to anyone who can edit vault.json; values that are
+ * too high exhaust the machine.
+ */
 const BOUNDS = { memory: [65_536, 1_048_576], passes: [3, 16], parallelism: [1, 4] } as const;
 
-/** A file with a passphrase is small: what is larger is something else. */
+/** The maximum size of a passphrase file, in bytes. A larger file is something else. */
 const PASSPHRASE_FILE_LIMIT = 64 * 1024;
 
-/** Makes parameters for a new slot: argon2id, 64 MiB, three passes, one lane (RFC 9106), and a fresh salt. */
+/**
+ * Creates the parameters of a new slot: argon2id, 64 MiB, three passes, one lane (RFC 9106), and a
+ * fresh salt.
+ */
 export function newSlotParameters(): SlotParameters {
   const salt = randomBytes(SALT_LENGTH).toString('base64');
   return { kind: 'passphrase', algorithm: 'argon2id', memory: 65_536, passes: 3, parallelism: 1, salt };
 }
 
 /**
- * Derives the key of a slot from a passphrase, normalised to NFC so that every keyboard gives the same; 127 ms.
- * Throws `KEY_MISMATCH` where a parameter is out of bounds, before any of them is used.
+ * Derives the key of a slot from a passphrase, which is normalised to NFC so that all keyboards
+ * produce the same key; takes 127 ms. Throws `KEY_MISMATCH` if a parameter is out of bounds, before
+ * any is used.
  */
 export async function deriveSlotKey(passphrase: string, parameters: SlotParameters): Promise<KeyObject> {
   const nonce = checkedSalt(parameters);
@@ -48,8 +58,8 @@ export async function deriveSlotKey(passphrase: string, parameters: SlotParamete
 }
 
 /**
- * Reads a passphrase from a file; one newline at its end is not part of it.
- * Throws `KEY_ABSENT` where the file cannot be read, is empty, larger than 64 KiB or not UTF-8.
+ * Reads a passphrase from a file, without one newline at its end. Throws `KEY_ABSENT` if the file
+ * can't be read, is empty, larger than 64 KiB or not UTF-8.
  */
 export async function readPassphraseFile(path: string): Promise<string> {
   let bytes: Buffer;
@@ -84,7 +94,7 @@ function checkedSalt(parameters: SlotParameters): Buffer {
 }
 
 function outOfBounds(name: string, value: string, allowed: string): CofferError {
-  const message = `the passphrase slot's ${name} is ${value.slice(0, 40)}, it may be ${allowed}; restore vault.json from a backup`;
+  const message = `the passphrase slot's ${name} is ${value.slice(0, 40)} but must be ${allowed}; restore vault.json from a backup`;
   return new CofferError('KEY_MISMATCH', message);
 }
 

@@ -1,7 +1,10 @@
 import { createHash, createSecretKey, hkdfSync, type KeyObject, randomFillSync, timingSafeEqual } from 'node:crypto';
 import { CofferError } from '../errors.ts';
 
-/** How a recovery code becomes the key of a slot. Kept in the clear beside the wrapped key. */
+/**
+ * The parameters for deriving a slot's key from a recovery code. They are stored unencrypted next
+ * to the wrapped key.
+ */
 export interface RecoveryParameters {
   readonly kind: 'recovery';
   readonly algorithm: 'hkdf-sha256';
@@ -9,10 +12,10 @@ export interface RecoveryParameters {
   readonly salt: string;
 }
 
-/** Crockford's base32 digits: none that is taken for another, and no U. */
+/** Crockford's base32 digits: none that is easily mistaken for another, and no U. */
 const DIGITS = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
 
-/** What people write for a digit, or copy from a bad print. */
+/** Letters that users write for a digit, or misread in a bad print. */
 const LOOKALIKES: Readonly<Record<string, string>> = { O: '0', I: '1', L: '1' };
 
 const SECRET_LENGTH = 20;
@@ -22,13 +25,14 @@ const ALL_DIGITS: number = SECRET_DIGITS + CHECK_DIGITS;
 const SALT_LENGTH = 16;
 const SLOT_KEY_LENGTH = 32;
 
-/** What separates or wraps the groups of a code, in any writing: spaces, line ends, dashes. */
+/** Characters that may separate or wrap the groups of a code: spaces, line ends, dashes. */
 const SEPARATORS = /[\s\p{Pd}\u2212]/gu;
 
 /**
- * A second way in that a person keeps on paper: 160 random bits, too many to guess, so that no slow derivation is needed.
- * Written as 36 characters, the last four of which (20 bits) tell a slip of the pen from a code that is not this vault's.
- * Neither `console.log` nor `JSON.stringify` shows it.
+ * A recovery code that the user keeps on paper: 160 random bits, too many to guess, so it needs no
+ * slow key derivation. Written as 36 characters; the last four (20 bits) are check digits, which
+ * distinguish a typo from the code of another vault. Neither `console.log` nor `JSON.stringify`
+ * shows it.
  */
 export class RecoveryCode {
   readonly #secret: Buffer;
@@ -37,26 +41,27 @@ export class RecoveryCode {
     this.#secret = secret;
   }
 
-  /** Makes a new code from the system's random source. */
+  /** Generates a new code from the system's random source. */
   static generate(): RecoveryCode {
     return new RecoveryCode(randomFillSync(Buffer.allocUnsafeSlow(SECRET_LENGTH)));
   }
 
   /**
-   * Takes a code from its 20 bytes, for tests and vectors. It copies them: the caller keeps its own and wipes them.
-   * Throws RangeError unless there are 20.
+   * Creates a code from its 20 bytes, for tests and vectors. The bytes are copied: the caller keeps
+   * its own and wipes them. Throws RangeError for any other length.
    */
   static from(bytes: Uint8Array): RecoveryCode {
     if (bytes.length !== SECRET_LENGTH)
-      throw new RangeError(`a recovery code has ${SECRET_LENGTH} bytes, not ${bytes.length}`);
+      throw new RangeError(`a recovery code must be ${SECRET_LENGTH} bytes, not ${bytes.length}`);
     const secret = Buffer.allocUnsafeSlow(SECRET_LENGTH);
     secret.set(bytes);
     return new RecoveryCode(secret);
   }
 
   /**
-   * Reads a code as a person writes it: in any case, with spaces and dashes anywhere, O for 0, I and L for 1.
-   * Throws `RECOVERY_CODE_WRONG`, which names the mistake and shows nothing of the code but a character that none can have.
+   * Parses a code as users type it: in any case, with spaces and dashes anywhere, O for 0, I and L
+   * for 1. Throws `RECOVERY_CODE_WRONG`, which names the mistake and reveals nothing of the code
+   * except a character that is invalid in any code.
    */
   static read(text: string): RecoveryCode {
     const digits = digitsOf(text);
@@ -70,23 +75,29 @@ export class RecoveryCode {
     return code;
   }
 
-  /** Tells whether something that is no code may have been meant as one: it is about as long. */
+  /** Returns whether an invalid text was probably meant as a code: its length is close. */
   static isLike(text: string): boolean {
     return Math.abs([...text.replace(SEPARATORS, '')].length - ALL_DIGITS) <= CHECK_DIGITS;
   }
 
-  /** Writes the code for a person: nine groups of four, with dashes. A secret: show it once, keep it nowhere. */
+  /**
+   * Formats the code for the user: nine groups of four, with dashes. It is a secret: show it once,
+   * never store it.
+   */
   show(): string {
     const digits = toDigits(this.#secret) + checkDigits(this.#secret);
     return (digits.match(/.{4}/g) ?? []).join('-');
   }
 
-  /** Tells whether it is the same code. */
+  /** Returns whether both codes are the same, in constant time. */
   equals(other: RecoveryCode): boolean {
     return timingSafeEqual(this.#secret, other.#secret);
   }
 
-  /** Derives the key of a slot. Throws `KEY_MISMATCH` where the parameters are not those of a recovery slot. */
+  /**
+   * Derives the key of a slot. Throws `KEY_MISMATCH` if the parameters are not those of a recovery
+   * slot.
+   */
   slotKey(parameters: RecoveryParameters): KeyObject {
     const info = 'coffer/v1/recovery-code';
     const derived = Buffer.from(hkdfSync('sha256', this.#secret, checkedSalt(parameters), info, SLOT_KEY_LENGTH));
@@ -96,24 +107,27 @@ export class RecoveryCode {
   }
 }
 
-/** Makes parameters for a new slot: a fresh salt. */
+/** Creates the parameters of a new slot, with a fresh salt. */
 export function newRecoveryParameters(): RecoveryParameters {
   const salt = randomFillSync(Buffer.alloc(SALT_LENGTH)).toString('base64');
   return { kind: 'recovery', algorithm: 'hkdf-sha256', salt };
 }
 
-/** The digits in their one form. Throws `RECOVERY_CODE_WRONG` at the first character that none has. */
+/**
+ * Returns the digits in canonical form. Throws `RECOVERY_CODE_WRONG` at the first invalid
+ * character.
+ */
 function digitsOf(text: string): string {
   const characters = [...text.replace(SEPARATORS, '')];
   return characters.map(digitOf).join('');
 }
 
 function digitOf(character: string, at: number): string {
-  // Letters of ASCII only: others have upper cases that are digits here, and are not what anybody was shown.
+  // ASCII letters only: the upper case of some others is a digit here, although no code shows them.
   const upper = /^[a-z]$/.test(character) ? character.toUpperCase() : character;
   const digit = LOOKALIKES[upper] ?? upper;
   if (digit.length === 1 && DIGITS.includes(digit)) return digit;
-  throw wrong(`character ${at + 1}, ${named(character)}, is in no recovery code`);
+  throw wrong(`character ${at + 1}, ${named(character)}, is not valid in a recovery code`);
 }
 
 function named(character: string): string {
@@ -122,7 +136,7 @@ function named(character: string): string {
   return `U+${point.toString(16).toUpperCase().padStart(4, '0')}`;
 }
 
-/** Five bits a digit, the first bit first. */
+/** Encodes five bits per digit, most significant bit first. */
 function toDigits(bytes: Uint8Array): string {
   const bits = [...bytes].map((byte) => byte.toString(2).padStart(8, '0')).join('');
   return (bits.match(/.{5}/g) ?? []).map((five) => DIGITS[Number.parseInt(five, 2)]).join('');
@@ -135,7 +149,10 @@ function fromDigits(digits: string): Buffer {
   return bytes;
 }
 
-/** The first 20 bits of a hash: of a million mistakes one goes unseen, and is not this vault's code then. */
+/**
+ * Returns the first 20 bits of a hash: one typo in a million goes unnoticed, and then opens
+ * nothing.
+ */
 function checkDigits(secret: Uint8Array): string {
   const hash = createHash('sha256').update('coffer/v1/recovery-code-check\0').update(secret).digest();
   return toDigits(hash.subarray(0, 5)).slice(0, CHECK_DIGITS);

@@ -1,19 +1,19 @@
 import type { Keyring } from './outcomes.ts';
 import { LONG_MS } from './patience.ts';
 
-/** What a long wait is for: an answer of the keychain, or a person's answer to its unlock prompt. */
+/** What a long wait is for: the keychain's answer, or the user's answer to its unlock prompt. */
 export type Wait = 'keychain' | 'prompt';
 
-/** Calls less than this many milliseconds apart count as one wait. */
+/** The maximum time between calls that count as one wait, in milliseconds. */
 const GAP_MS = 1_000;
 
 /**
- * Watches how long keyrings take to answer. Calls that follow each other are one wait: it is reported once it has taken two seconds
- * in all, or at once if an unlock prompt is shown.
+ * Measures how long keyrings take to answer. Consecutive calls count as one wait, which is reported
+ * once it has taken two seconds in total, or immediately if an unlock prompt is shown.
  */
 export class Waits {
   readonly #report: (wait: Wait) => void;
-  /** How long the present wait has taken in calls that have ended, in milliseconds. */
+  /** The time that the completed calls of the current wait took, in milliseconds. */
   #taken = 0;
   #endedAt = Number.NEGATIVE_INFINITY;
   #pending = 0;
@@ -25,17 +25,20 @@ export class Waits {
     this.#report = report;
   }
 
-  /** Whether the present wait has taken long. */
+  /** Whether the current wait is long. */
   get isLong(): boolean {
     return this.#isLong;
   }
 
-  /** Resolves once a wait takes long, the present one or the next; at once if the present one already has. */
+  /**
+   * Resolves once a wait is long: the current one or the next, immediately if the current one
+   * already is.
+   */
   get long(): Promise<void> {
     return this.#long.promise;
   }
 
-  /** Returns the keyring with every call watched. */
+  /** Returns a keyring that measures every call. */
   around(keyring: Keyring): Keyring {
     return {
       backend: keyring.backend,

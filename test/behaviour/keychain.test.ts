@@ -50,7 +50,7 @@ const states: readonly {
       await gone;
       return {};
     },
-    called: /no keychain is on the session bus/,
+    called: /there is no keychain on the session bus/,
   },
   {
     name: 'never answering',

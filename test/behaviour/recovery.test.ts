@@ -142,7 +142,7 @@ describe('a vault copied to another machine', () => {
     const mistyped = (code.startsWith('0') ? '1' : '0') + code.slice(1);
     for (const [given, message] of [
       [code.slice(5), 'a recovery code has 36 characters, this one has 32'],
-      [`${code.slice(0, 6)}*${code.slice(7)}`, 'character 6, "*", is in no recovery code'],
+      [`${code.slice(0, 6)}*${code.slice(7)}`, 'character 6, "*", is not valid in a recovery code'],
       [mistyped, 'a character of the recovery code is mistyped, or two are swapped'],
       [RecoveryCode.generate().show(), "the recovery code is not this vault's"],
       ['correct horse', 'character 2, "o"'],

@@ -127,7 +127,7 @@ async function serviceLater(world: World, blame: Blame): Promise<void> {
   const ran = await converse(world, blame, async (terminal) => {
     await terminal.waitFor(/» /);
     await say(terminal, 'one');
-    await terminal.waitFor(/NOT SAVED since \d\d:\d\d: no keychain is on the session bus » /);
+    await terminal.waitFor(/NOT SAVED since \d\d:\d\d: there is no keychain on the session bus » /);
     await world.startKeyring();
     await say(terminal, 'two');
     await terminal.waitFor(/saved again/);

@@ -67,7 +67,7 @@ export const states: readonly State[] = [
   elsewhere('stale bus address: nobody listens', /cannot be reached: ECONNREFUSED/, 'memory', async (world) => ({
     DBUS_SESSION_BUS_ADDRESS: `unix:path=${await leaveSocket(join(world.bus.directory, 'left'))}`,
   })),
-  elsewhere('no service', /no keychain is on the session bus/, 'memory', async (world) =>
+  elsewhere('no service', /there is no keychain on the session bus/, 'memory', async (world) =>
     addressOf(world.owns(await startBus())),
   ),
   elsewhere('service never starts: it hangs', /the keychain does not answer/, 'told', (world) =>

@@ -41,7 +41,7 @@ describe('the broker', () => {
     }
   });
 
-  it('passes the secret to no program that is started, by the account of the kernel', async (context) => {
+  it('passes the secret to no program that is started, according to strace', async (context) => {
     requireKeychain(context);
     if (!(await isInstalled('strace'))) context.skip('strace is missing; install with: apt-get install -y strace');
     await using keychain = await startKeychain();
@@ -50,7 +50,7 @@ describe('the broker', () => {
     const script = ask({ secret: secret.toString('hex'), patience: ROOMY, call: 'set' });
     const args = ['-f', '-qq', '-v', '-s', '65536', '-e', 'trace=execve,execveat', '-o', trace];
     const env = { ...envOf(keychain), ...CANARIES };
-    // The secret is given on stdin, so that what the trace shows can only come from coffer.
+    // The secret is passed on stdin, so anything in the trace can only come from coffer.
     await finished(
       spawn('strace', [...args, process.execPath, '--input-type=module', '-'], {
         env,
@@ -66,7 +66,7 @@ describe('the broker', () => {
     expect((await keychain.items())[0]?.secret).toBe(secret.toString('base64'));
   });
 
-  it('leaves the secret in no file', async (context) => {
+  it('does not write the secret to any file', async (context) => {
     requireKeychain(context);
     await using keychain = await startKeychain();
     const secret = randomBytes(32);
@@ -81,7 +81,7 @@ describe('the broker', () => {
     expect(filesWith(keychain.directory, formsOf(secret))).toEqual([join(temporary, 'control')]);
   });
 
-  it('is gone when it has answered, and when it was not needed', async (context) => {
+  it('is gone once it has replied, and if it was not needed', async (context) => {
     requireKeychain(context);
     await using keychain = await startKeychain();
     const brokers: BrokerProcess[] = [];
@@ -94,7 +94,7 @@ describe('the broker', () => {
     expect(brokers.map(({ isAlive }) => isAlive)).toEqual([false, false, false]);
   });
 
-  it('serves what follows a probe, so that the start is paid once', async (context) => {
+  it('serves the request after a probe, so that it starts only once', async (context) => {
     requireKeychain(context);
     await using keychain = await startKeychain();
     let started = 0;
@@ -108,7 +108,7 @@ describe('the broker', () => {
     expect(started).toBe(2);
   });
 
-  it('is started anew where the one of the probe has ended meanwhile', async (context) => {
+  it('is started again if the probe’s broker has exited meanwhile', async (context) => {
     requireKeychain(context);
     await using keychain = await startKeychain();
     const brokers: BrokerProcess[] = [];
@@ -120,7 +120,7 @@ describe('the broker', () => {
     expect(brokers).toHaveLength(2);
   });
 
-  it('is one, where two probes run at once', async (context) => {
+  it('is started once for two concurrent probes', async (context) => {
     requireKeychain(context);
     await using keychain = await startKeychain();
     const brokers: BrokerProcess[] = [];
@@ -131,7 +131,7 @@ describe('the broker', () => {
     for (const broker of brokers) broker.kill();
   });
 
-  it('is killed while it waits for a prompt, and the parent stays well', async (context) => {
+  it('is killed while it waits for a prompt, and the parent keeps working', async (context) => {
     await using keychain = await lockedKeychain(context);
     using _prompter = await startSilentPrompter(keychain.env);
     const brokers: BrokerProcess[] = [];
@@ -145,7 +145,7 @@ describe('the broker', () => {
     expect((await new KeytarKeyring({ env: envOf(keychain), patience: ROOMY }).get(KEY_ID)).outcome).toBe('READY');
   });
 
-  it('does not outlive the one who asked, even while it waits for a prompt', async (context) => {
+  it('does not outlive its parent, even while it waits for a prompt', async (context) => {
     await using keychain = await lockedKeychain(context);
     using prompter = await startSilentPrompter(keychain.env);
     const script = ask({ secret: '', patience: ROOMY_ATTENDED, call: 'get' });
@@ -162,7 +162,7 @@ describe('the broker', () => {
     await gone(broker);
   });
 
-  it('keeps no process from ending that has started one and asks nothing', async (context) => {
+  it('does not keep a process running that started one and sends no request', async (context) => {
     requireKeychain(context);
     await using bus = await startBus();
     const script = `
@@ -178,7 +178,7 @@ describe('the broker', () => {
     await finished(asking, script);
   });
 
-  it('answers that it died where the script is no broker', async () => {
+  it('reports that it died if the script isn’t a broker', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'coffer-broker-'));
     const cases = {
       'throws.js': 'process.exitCode = 3',
@@ -214,7 +214,9 @@ describe('trimmed', () => {
   });
 });
 
-/** A program that asks keytar's keyring once; it prints the broker's process id when that is started. */
+/**
+ * A program that uses keytar's keyring once and prints the broker's process id when it is started.
+ */
 function ask(options: { secret: string; patience: object; call: 'get' | 'set' }): string {
   return `
     import { KeytarKeyring } from ${JSON.stringify(sourceOf('keytar.ts'))};
@@ -227,7 +229,7 @@ function sourceOf(name: string): string {
   return new URL(`../../src/keyring/${name}`, import.meta.url).href;
 }
 
-/** Command line and environment as any process of this user can see them. */
+/** Returns command line and environment as any process of this user can see them. */
 function whatIsSeenOf(broker: BrokerProcess): string {
   const [args, env] = ['cmdline', 'environ'].map((file) => readFileSync(`/proc/${broker.pid}/${file}`, 'utf8'));
   return `${args}\0${env}`;
@@ -273,16 +275,19 @@ function finished(child: ChildProcess, input: string): Promise<void> {
 function firstLine(child: ChildProcess): Promise<string> {
   return new Promise((resolve, reject) => {
     child.stdout?.once('data', (part: Buffer) => resolve(part.toString()));
-    child.once('exit', () => reject(new Error('it ended without a word')));
+    child.once('exit', () => reject(new Error('it exited without output')));
   });
 }
 
-/** Ends a process that should be gone already: a test that fails leaves none behind. */
+/** Kills a process that should be gone already, so that a failing test leaves none behind. */
 function killed(pid: number): void {
   if (existsSync(`/proc/${pid}`)) process.kill(pid, 'SIGKILL');
 }
 
-/** Resolves when a process is gone that is no child of ours: the kernel tells only its parent, so one has to look. */
+/**
+ * Resolves when a process that isn't our child is gone. The kernel notifies only its parent, so
+ * this polls.
+ */
 async function gone(pid: number): Promise<void> {
   while (!/^$|\) Z /.test(await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ''))) {
     await new Promise((resolve) => setTimeout(resolve, 5));

@@ -12,7 +12,7 @@ import { KEY_IDS, keyringSuite, readOnlyKeyringSuite, type Subject } from '../su
 import { requireKeychain, startKeychain } from '../support/keychain.ts';
 import { ROOMY } from '../support/patience.ts';
 
-// On macOS and Windows the system's own keychain is used: CI gives it a keychain file of its own.
+// On macOS and Windows the system's own keychain is used; CI provides a separate keychain file.
 const native = NATIVE[process.platform];
 keyringSuite(
   'keytar',
@@ -30,7 +30,8 @@ const broughtKey = randomBytes(32);
 readOnlyKeyringSuite('fd, by a descriptor', broughtKey, async () => {
   const { directory, path } = keyFile();
   const fd = openSync(path, 'r');
-  // The keyring closes the descriptor; the number stays taken until then, and is another one in every test.
+  // The keyring closes the descriptor. Its number stays in use until then, so every test gets
+  // another.
   return subject(new FdKeyring({ COFFER_KEY_FD: String(fd) }), () => rmSync(directory, { recursive: true }));
 });
 readOnlyKeyringSuite('fd, by a credential', broughtKey, async () => {
@@ -47,7 +48,10 @@ function onKeychain(make: (env: NodeJS.ProcessEnv) => Keyring): (context: TestCo
   };
 }
 
-/** A keychain that outlives the test: it must not have our keys before and after. */
+/**
+ * Makes the system's keychain a subject. It outlives the test, so our keys are removed before and
+ * after.
+ */
 async function onThisSystem(make: (env: NodeJS.ProcessEnv) => Keyring): Promise<Subject> {
   const directory = mkdtempSync(join(tmpdir(), 'coffer-config-'));
   const keyring = make({ ...process.env, COFFER_CONFIG_DIR: directory });

@@ -17,13 +17,13 @@ const TEXT = SECRET.toString('base64');
 beforeEach(requireKeychain);
 
 describe('a look-up of keytar’s item', () => {
-  it('starts no broker where the item is there and open', async () => {
+  it('starts no broker if the item exists and is unlocked', async () => {
     await using keychain = await startKeychain();
     await keychain.storeItem(KEY_ID, TEXT);
     expect(await lookUp(keychain)).toEqual({ brokers: 0, found: { outcome: 'READY', secret: SECRET } });
   });
 
-  it('starts none for an answer that needs none: there is no such item, or nobody to unlock it', async () => {
+  it('starts no broker if the item is missing, or locked without a user', async () => {
     await using keychain = await startKeychain();
     await keychain.storeItem(KEY_ID, TEXT);
     expect(await lookUp(keychain, ROOMY, 'f'.repeat(32))).toMatchObject({
@@ -34,7 +34,7 @@ describe('a look-up of keytar’s item', () => {
     expect(await lookUp(keychain)).toMatchObject({ brokers: 0, found: { outcome: 'LOCKED' } });
   });
 
-  it('asks a broker where the item is locked and somebody is there', async () => {
+  it('uses a broker if the item is locked and a user is present', async () => {
     await using keychain = await startKeychain();
     await keychain.storeItem(KEY_ID, TEXT);
     await keychain.lockCollection();
@@ -44,7 +44,7 @@ describe('a look-up of keytar’s item', () => {
     expect(prompter.calls.map(({ member }) => member)).toContain('BeginPrompting');
   });
 
-  it('asks a broker where a locked collection may hide it', async () => {
+  it('uses a broker if a locked collection may hide the item', async () => {
     await using keychain = await startKeychain();
     await keychain.lockCollection();
     expect(await lookUp(keychain, ROOMY_ATTENDED)).toMatchObject({ brokers: 1, found: { outcome: 'DECLINED' } });
@@ -55,15 +55,15 @@ describe('a look-up of keytar’s item', () => {
     ['one more is locked', { SearchItems: () => values('aoao', ['/c/1'], ['/d/1']) }],
     ['the service refuses it', { GetSecret: () => ({ error: 'org.freedesktop.Secret.Error.IsLocked' }) }],
     ['the service opens no session', { OpenSession: () => ({ error: 'org.freedesktop.DBus.Error.Failed' }) }],
-    ['it is no text', { GetSecret: () => secretOf(TEXT, 'application/octet-stream') }],
-    ['it is of no known form', { GetSecret: () => values('s', TEXT) }],
-  ] as const)('asks a broker where %s', async ([, answers]) => {
+    ['it is not text', { GetSecret: () => secretOf(TEXT, 'application/octet-stream') }],
+    ['it is in an unknown format', { GetSecret: () => values('s', TEXT) }],
+  ] as const)('uses a broker if %s', async ([, answers]) => {
     await using bus = await startBus();
     using _keychain = await keyedThat(bus, answers);
     expect((await lookUp(bus)).brokers).toBe(1);
   });
 
-  it('asks a broker, and nobody else, wherever keytar was chosen and nothing but keytar', async () => {
+  it('uses only a broker if keytar is forced', async () => {
     await using keychain = await startKeychain();
     await keychain.storeItem(KEY_ID, TEXT);
     const env = envOf(keychain);
@@ -79,7 +79,7 @@ describe('a look-up of keytar’s item', () => {
     }
   });
 
-  it('asks once more where there is no such method for a moment, and not for ever', async () => {
+  it('retries for a moment if the method is unknown, but not forever', async () => {
     await using bus = await startBus();
     let asked = 0;
     const unknownUntil = (times: number) => () =>
@@ -95,13 +95,13 @@ describe('a look-up of keytar’s item', () => {
     expect(asked).toBe(5);
   });
 
-  it('asks none where that same stand-in has one open item', async () => {
+  it('uses no broker if the same stand-in has one unlocked item', async () => {
     await using bus = await startBus();
     using _keychain = await keyedThat(bus, {});
     expect(await lookUp(bus)).toEqual({ brokers: 0, found: { outcome: 'READY', secret: SECRET } });
   });
 
-  it('is over when the service falls silent, without a broker that would wait again', async () => {
+  it('ends when the service goes silent, without a broker that would wait again', async () => {
     await using bus = await startBus();
     using _keychain = await keyedThat(bus, { GetSecret: () => 'silence' });
     const patience = { ...ROOMY, silence: 700 };
@@ -109,8 +109,8 @@ describe('a look-up of keytar’s item', () => {
   });
 });
 
-describe('a look that began early', () => {
-  it('answers the first question for that key in those surroundings, and no other', async () => {
+describe('an early look-up', () => {
+  it('serves only the first look-up of that key in that environment', async () => {
     await using keychain = await startKeychain();
     await keychain.storeItem(KEY_ID, TEXT);
     const env = envOf(keychain);
@@ -123,7 +123,7 @@ describe('a look that began early', () => {
     expect(takeLook(env, 'f'.repeat(32))).toBeUndefined();
   });
 
-  it('is what a look-up takes: the item may be gone since', async () => {
+  it('is used by a look-up even if the item has since been deleted', async () => {
     await using keychain = await startKeychain();
     await keychain.storeItem(KEY_ID, TEXT);
     const env = envOf(keychain);
@@ -147,7 +147,7 @@ async function lookUp(
   return { brokers, found };
 }
 
-/** A Secret Service, unlocked, with one item that has our key, but for what `answers` says otherwise. */
+/** Starts an unlocked Secret Service with one item that has our key, except for `answers`. */
 function keyedThat(bus: Bus, answers: Answers): Promise<StandIn> {
   return keychainThat(bus, { GetSecret: () => secretOf(TEXT, 'text/plain; charset=utf8'), ...answers });
 }

@@ -14,8 +14,8 @@ const throughTheBus: Make = (env) => new NativeKeyring('secret-service', env, RO
 describe.each([
   ['keytar writes and the fallback reads', throughKeytar, throughTheBus],
   ['the fallback writes and keytar reads', throughTheBus, throughKeytar],
-])('where %s', (_, makeWriter, makeReader) => {
-  it('both know the same key', async (context) => {
+])('when %s', (_, makeWriter, makeReader) => {
+  it('both find the same key', async (context) => {
     requireKeychain(context);
     await using keychain = await startKeychain();
     const env = { ...process.env, ...keychain.env };
@@ -24,7 +24,7 @@ describe.each([
     expect(await makeReader(env).get(KEY_ID)).toEqual({ outcome: 'READY', secret });
   });
 
-  it('there is one item, under keytar’s attributes, whoever writes it again', async (context) => {
+  it('there is one item with keytar’s attributes, whichever writes it again', async (context) => {
     requireKeychain(context);
     await using keychain = await startKeychain();
     const env = { ...process.env, ...keychain.env };
@@ -42,7 +42,7 @@ describe.each([
     ]);
   });
 
-  it('each deletes what the other wrote', async (context) => {
+  it('each deletes the other’s item', async (context) => {
     requireKeychain(context);
     await using keychain = await startKeychain();
     const env = { ...process.env, ...keychain.env };

@@ -24,31 +24,31 @@ const OTHERS: readonly Outcome[] = ['READY', 'NOT_FOUND', 'LOCKED', 'DECLINED', 
 const FORCED = ['keytar', 'secret-service', 'security', 'dpapi', 'fd'] as const;
 
 describe('chooseKeyring', () => {
-  it.each(OTHERS)('takes the first that answers, be it with %s', async (outcome) => {
+  it.each(OTHERS)('returns the first that answers, even with %s', async (outcome) => {
     const asked: Backend[] = [];
     const chosen = await chooseKeyring({ choice: 'auto', env: {} }, makerOf({ keytar: outcome }, asked));
     expect(backendOf(chosen)).toBe('keytar');
     expect(asked).toEqual(['keytar']);
   });
 
-  it('goes on to the next where one is absent', async () => {
+  it('tries the next if one is absent', async () => {
     const [, native] = candidates(undefined, false);
     const made = makerOf({ keytar: 'ABSENT', 'secret-service': 'LOCKED', security: 'LOCKED', dpapi: 'LOCKED' });
     expect(backendOf(await chooseKeyring({ choice: 'auto', env: {} }, made))).toBe(native);
   });
 
-  it('takes the key that was brought where no keychain answers', async () => {
+  it('uses the provided key if no keychain answers', async () => {
     const env = { COFFER_KEY_FD: '9' };
     const chosen = await chooseKeyring({ choice: 'auto', env }, makerOf({ fd: 'READY' }));
     expect(backendOf(chosen)).toBe('fd');
   });
 
-  it('says why none answers', async () => {
+  it('reports why none answers', async () => {
     const chosen = await chooseKeyring({ choice: 'auto', env: {} }, makerOf({}));
     expect(chosen).toEqual({ none: { outcome: 'ABSENT', detail: expect.stringMatching(/ is ABSENT$/) } });
   });
 
-  it.each(FORCED)('takes %s and asks no other where it is forced', async (choice) => {
+  it.each(FORCED)('returns %s and probes no other if it is forced', async (choice) => {
     const asked: Backend[] = [];
     const recorded = 'passphrase';
     expect(backendOf(await chooseKeyring({ choice, recorded, env: {} }, makerOf({}, asked)))).toBe(choice);
@@ -67,21 +67,21 @@ describe('chooseKeyring', () => {
     expect(asked).toEqual([]);
   });
 
-  it('refuses a choice that is none, and lists those there are', async () => {
+  it('refuses an unknown choice, and lists the valid ones', async () => {
     const choice = 'gnome' as KeychainChoice;
     const error = await chooseKeyring({ choice, env: {} }).catch((thrown: unknown) => thrown);
     expect(isCofferError(error, 'USAGE')).toBe(true);
     for (const allowed of KEYCHAIN_CHOICES) expect((error as Error).message).toContain(allowed);
   });
 
-  it('refuses a descriptor that is none', async () => {
+  it('refuses an invalid descriptor', async () => {
     for (const value of ['three', '1', '-4', '3.5', '99999999999']) {
       const chosen = chooseKeyring({ choice: 'auto', env: { COFFER_KEY_FD: value } }, makerOf({}));
       await expect(chosen).rejects.toMatchObject({ code: 'USAGE' });
     }
   });
 
-  it('makes the keyring of each backend', async () => {
+  it('creates the keyring of each backend', async () => {
     const kinds = {
       keytar: KeytarKeyring,
       'secret-service': NativeKeyring,
@@ -95,7 +95,7 @@ describe('chooseKeyring', () => {
     }
   });
 
-  it('answers ABSENT for a keychain of another system', async () => {
+  it('returns ABSENT for a keychain of another system', async () => {
     for (const choice of ['secret-service', 'security', 'dpapi'] as const) {
       if (candidates(undefined, false).includes(choice)) continue;
       const chosen = await chooseKeyring({ choice, env: {} });
@@ -112,7 +112,7 @@ describe('chooseKeyring', () => {
     }
   });
 
-  it('chooses keytar on a real keychain, and stays with the one that is locked', async (context) => {
+  it('chooses keytar on a real keychain, even a locked one', async (context) => {
     requireKeychain(context);
     await using keychain = await startKeychain();
     const env = { PATH: process.env['PATH'], ...keychain.env };
@@ -123,9 +123,9 @@ describe('chooseKeyring', () => {
     expect('keyring' in chosen && (await chosen.keyring.probe()).outcome).toBe('LOCKED');
   });
 
-  it('watches how long the keyring that it chooses takes', async (context) => {
+  it('measures how long the chosen keyring takes', async (context) => {
     requireUnix(context);
-    // The key is to come from a pipe that stays silent.
+    // The key comes from a pipe that stays silent.
     const env = { COFFER_KEY_FD: String(openPipe()) };
     const waits: Wait[] = [];
     const chosen = await chooseKeyring({ choice: 'fd', env, waits: new Waits((wait) => waits.push(wait)) });
@@ -137,7 +137,7 @@ describe('chooseKeyring', () => {
     requireKeychain(context);
     await using bus = await startBus();
     const chosen = await chooseKeyring({ choice: 'auto', env: { PATH: process.env['PATH'], ...bus.env } });
-    expect(chosen).toEqual({ none: { outcome: 'ABSENT', detail: 'no keychain is on the session bus' } });
+    expect(chosen).toEqual({ none: { outcome: 'ABSENT', detail: 'there is no keychain on the session bus' } });
   });
 });
 
@@ -161,7 +161,10 @@ describe('candidates', () => {
   });
 });
 
-/** Keyrings that answer a probe as told, `ABSENT` where nothing is told; `asked` takes down which were probed. */
+/**
+ * Creates keyrings that answer a probe with a given answer, default `ABSENT`; `asked` records which
+ * were probed.
+ */
 function makerOf(outcomes: Partial<Record<Backend, Outcome>>, asked: Backend[] = []): (backend: Backend) => Keyring {
   return (backend) => {
     const keyring = new MemoryKeyring() as Keyring;
@@ -176,7 +179,7 @@ function makerOf(outcomes: Partial<Record<Backend, Outcome>>, asked: Backend[] =
   };
 }
 
-/** Opens a pipe that nobody writes to. */
+/** Opens a pipe that is never written to. */
 function openPipe(): number {
   const path = join(temporaryFolder(), 'pipe');
   execFileSync('mkfifo', [path]);

@@ -12,9 +12,10 @@ import { keychainThat, values } from '../support/stand-in-keychain.ts';
 const KEY_ID = '00112233445566778899aabbccddeeff';
 const SECRET = randomBytes(32);
 
-// Where there is no Secret Service to ask, the addon's own answers must do: here they come from a real one all the same.
+// Without a Secret Service, only the addon's own answers count. Here they still come from a real
+// one.
 describe('keytar of another system', () => {
-  it('takes null for an item that is not there', async (context) => {
+  it('takes null for a missing item', async (context) => {
     requireKeychain(context);
     await using keychain = await startKeychain();
     const keyring = elsewhere({ PATH: process.env['PATH'], ...keychain.env });
@@ -25,7 +26,7 @@ describe('keytar of another system', () => {
     expect(await keyring.get(KEY_ID)).toEqual({ outcome: 'READY', secret: SECRET });
   });
 
-  it('reads an error by its words', async (context) => {
+  it('classifies an error by its text', async (context) => {
     requireKeychain(context);
     await using bus = await startBus();
     const keyring = elsewhere({ PATH: process.env['PATH'], ...bus.env });
@@ -34,7 +35,7 @@ describe('keytar of another system', () => {
     }
   });
 
-  it('claims no write where the addon has failed', async (context) => {
+  it('reports no write if the addon failed', async (context) => {
     requireKeychain(context);
     await using keychain = await startKeychain();
     await keychain.lockCollection();
@@ -44,22 +45,22 @@ describe('keytar of another system', () => {
     expect(await keychain.items()).toEqual([]);
   });
 
-  it('names its keychain', async () => {
+  it('returns the name of its keychain', async () => {
     expect(await elsewhere({}).provider()).toBe('macOS Keychain');
     expect(await elsewhere({}, 'win32').provider()).toBe('Windows Credential Manager');
   });
 });
 
 describe('keytar on a keychain that misbehaves', () => {
-  it('answers MISMATCH where there is an item and the addon sees no text in it', async (context) => {
+  it('returns MISMATCH if an item exists but the addon finds no text in it', async (context) => {
     requireKeychain(context);
     await using bus = await startBus();
     using keychain = await keychainThat(bus, {});
-    expect(await onLinux(bus).get(KEY_ID)).toEqual({ outcome: 'MISMATCH', detail: 'the item is not a text' });
+    expect(await onLinux(bus).get(KEY_ID)).toEqual({ outcome: 'MISMATCH', detail: 'the item is not text' });
     expect(keychain.calls.map(({ member }) => member)).toContain('GetSecrets');
   });
 
-  it('claims no write that the addon claims and did not make', async (context) => {
+  it('reports no write that the addon reports but did not make', async (context) => {
     requireKeychain(context);
     await using bus = await startBus();
     using keychain = await keychainThat(bus, {
@@ -71,15 +72,15 @@ describe('keytar on a keychain that misbehaves', () => {
         return values('');
       },
     });
-    // The prompt is dismissed; setPassword resolves all the same.
+    // The prompt is dismissed, but setPassword still resolves.
     expect(await onLinux(bus).set(KEY_ID, SECRET)).toEqual({
       outcome: 'DECLINED',
-      detail: 'the keychain took the key and does not give it back',
+      detail: 'the keychain accepted the key but does not return it',
     });
     expect(keychain.calls.map(({ member }) => member)).toContain('Prompt');
   });
 
-  it('claims no write that gives something else back', async (context) => {
+  it('reports no write that reads back differently', async (context) => {
     requireKeychain(context);
     await using bus = await startBus();
     const secret = ['/session/1', Buffer.alloc(0), Buffer.from('something else'), 'text/plain'];
@@ -87,14 +88,14 @@ describe('keytar on a keychain that misbehaves', () => {
     expect(await onLinux(bus).set(KEY_ID, SECRET)).toMatchObject({ outcome: 'DECLINED' });
   });
 
-  it('answers by the state where the addon fails', async (context) => {
+  it('returns an outcome from the state if the addon fails', async (context) => {
     requireKeychain(context);
     await using bus = await startBus();
     using _keychain = await keychainThat(bus, { GetSecrets: () => ({ error: 'org.freedesktop.DBus.Error.Failed' }) });
     expect(await onLinux(bus).get(KEY_ID)).toMatchObject({ outcome: 'DECLINED' });
   });
 
-  it('answers ABSENT where the keychain goes away meanwhile', async (context) => {
+  it('returns ABSENT if the keychain goes away meanwhile', async (context) => {
     requireKeychain(context);
     await using bus = await startBus();
     using keychain = await keychainThat(bus, {
@@ -103,12 +104,15 @@ describe('keytar on a keychain that misbehaves', () => {
         return 'silence';
       },
     });
-    expect(await onLinux(bus).get(KEY_ID)).toEqual({ outcome: 'ABSENT', detail: 'no keychain is on the session bus' });
+    expect(await onLinux(bus).get(KEY_ID)).toEqual({
+      outcome: 'ABSENT',
+      detail: 'there is no keychain on the session bus',
+    });
   });
 });
 
 describe('the keychains of other systems', () => {
-  it('are absent where their programs are', async () => {
+  it('are absent if their programs are', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'coffer-config-'));
     onTestFinished(() => rmSync(directory, { recursive: true }));
     const security = new NativeKeyring('security', {}, ROOMY, 'darwin');

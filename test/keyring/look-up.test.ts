@@ -17,20 +17,20 @@ const OTHERS: readonly Outcome[] = ['READY', 'NOT_FOUND', 'LOCKED', 'DECLINED', 
 const [first, second] = candidates(undefined, false) as [Backend, Backend | undefined];
 
 describe('lookUpKey', () => {
-  it.each(OTHERS)('takes the answer of the first that is there, be it %s', async (outcome) => {
+  it.each(OTHERS)('returns the result of the first that is present, even %s', async (outcome) => {
     const asked: string[] = [];
     const found = await lookUpKey(KEY_ID, { choice: 'auto', env: {} }, makerOf({ [first]: outcome }, asked));
     expect(found.outcome).toBe(outcome);
     expect(asked).toEqual([`${first} get ${KEY_ID}`]);
   });
 
-  it('goes on to the next where one is absent, and to a key that was brought', async () => {
+  it('tries the next if one is absent, and finally a provided key', async () => {
     const options = { choice: 'auto', env: { COFFER_KEY_FD: '9' } } as const;
     if (second) expect(await lookUpKey(KEY_ID, options, makerOf({ [second]: 'LOCKED' }))).toEqual(answer('LOCKED'));
     expect(await lookUpKey(KEY_ID, options, makerOf({ fd: 'READY' }))).toEqual(answer('READY'));
   });
 
-  it('begins with the backend on record, and asks that of a descriptor alone', async () => {
+  it('starts with the backend on record, and tries only `fd` if that is it', async () => {
     const asked: string[] = [];
     const made = makerOf({}, asked);
     if (second) await lookUpKey(KEY_ID, { choice: 'auto', recorded: second, env: {} }, made);
@@ -40,7 +40,7 @@ describe('lookUpKey', () => {
     expect(asked).toEqual([`fd get ${KEY_ID}`]);
   });
 
-  it('asks the one that is forced and no other', async () => {
+  it('tries only the one that is forced', async () => {
     const asked: string[] = [];
     const found = await lookUpKey(KEY_ID, { choice: 'dpapi', recorded: 'keytar', env: {} }, makerOf({}, asked));
     expect(found).toEqual(answer('ABSENT'));
@@ -57,12 +57,12 @@ describe('lookUpKey', () => {
     expect(asked).toEqual([]);
   });
 
-  it('refuses a choice that is none', async () => {
+  it('refuses an unknown choice', async () => {
     const choice = 'gnome' as KeychainChoice;
     await expect(lookUpKey(KEY_ID, { choice, env: {} }, makerOf({}))).rejects.toMatchObject({ code: 'USAGE' });
   });
 
-  it('finds a key in a real keychain, and says that it is locked', async (context) => {
+  it('finds a key in a real keychain, and reports that it is locked', async (context) => {
     requireKeychain(context);
     await using keychain = await startKeychain();
     const env = { PATH: process.env['PATH'], ...keychain.env };
@@ -75,7 +75,10 @@ describe('lookUpKey', () => {
   });
 });
 
-/** Keyrings that answer a look-up as told, `ABSENT` where nothing is told; `asked` takes down what they are asked. */
+/**
+ * Creates keyrings that answer a look-up with a given answer, default `ABSENT`; `asked` records the
+ * look-ups.
+ */
 function makerOf(outcomes: Partial<Record<Backend, Outcome>>, asked: string[] = []): (backend: Backend) => Keyring {
   return (backend) => {
     const keyring = new MemoryKeyring() as Keyring;

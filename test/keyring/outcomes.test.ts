@@ -6,7 +6,7 @@ import { ATTENDED, patienceFor, UNATTENDED, WATCHED } from '../../src/keyring/pa
 const SECRET = Buffer.from(Array.from({ length: 32 }, (_, index) => index * 8));
 
 describe('decodeSecret', () => {
-  it.each(['', '\n', '\r\n'])('takes base64 with %j after it', (end) => {
+  it.each(['', '\n', '\r\n'])('accepts base64 with %j after it', (end) => {
     const found = decodeSecret({ outcome: 'READY', text: `${SECRET.toString('base64')}${end}` });
     expect(found).toEqual({ outcome: 'READY', secret: SECRET });
   });
@@ -22,22 +22,22 @@ describe('decodeSecret', () => {
     SECRET.toString('hex'),
     SECRET.subarray(1).toString('base64'),
     Buffer.concat([SECRET, SECRET]).toString('base64'),
-  ])('answers MISMATCH for %j', (text) => {
+  ])('returns MISMATCH for %j', (text) => {
     expect(decodeSecret({ outcome: 'READY', text })).toMatchObject({ outcome: 'MISMATCH' });
   });
 
-  it('says that an item is empty', () => {
+  it('reports that an item is empty', () => {
     expect(decodeSecret({ outcome: 'READY', text: '' })).toEqual({ outcome: 'MISMATCH', detail: 'the item is empty' });
   });
 
-  it('hands any other outcome on', () => {
+  it('passes any other outcome on', () => {
     const answer = { outcome: 'LOCKED', detail: 'the keychain is locked' } as const;
     expect(decodeSecret(answer)).toBe(answer);
   });
 });
 
 describe('encodeSecret', () => {
-  it('writes base64, of 32 bytes only', () => {
+  it('returns base64, of 32 bytes only', () => {
     expect(encodeSecret(SECRET)).toBe(SECRET.toString('base64'));
     expect(() => encodeSecret(SECRET.subarray(1))).toThrow(RangeError);
     expect(() => encodeSecret(Buffer.alloc(33))).toThrow(RangeError);
@@ -54,22 +54,22 @@ describe('requireKeyId', () => {
     '../../../../../../../../etc/passwd',
   ])('refuses %j', (keyId) => expect(() => requireKeyId(keyId)).toThrow(RangeError));
 
-  it('takes 32 hex digits', () => {
+  it('accepts 32 hex digits', () => {
     expect(() => requireKeyId('0123456789abcdef0123456789abcdef')).not.toThrow();
   });
 });
 
 describe('failureOf', () => {
-  it('tells a broker without the addon, a late one and a dead one apart', () => {
+  it('distinguishes a broker without the addon, a late one and a dead one', () => {
     expect(failureOf({ absent: true })?.outcome).toBe('ABSENT');
     expect(failureOf({ late: true })?.outcome).toBe('TIMEOUT');
-    expect(failureOf({ died: 'it ended with SIGSEGV' })).toEqual({
+    expect(failureOf({ died: 'it exited with SIGSEGV' })).toEqual({
       outcome: 'ABSENT',
-      detail: 'the keychain broker does not run: it ended with SIGSEGV',
+      detail: 'the keychain broker is not running: it exited with SIGSEGV',
     });
   });
 
-  it('leaves a value and an error to others', () => {
+  it('returns undefined for a value and an error', () => {
     expect(failureOf({ value: null })).toBeUndefined();
     expect(failureOf({ error: 'x' })).toBeUndefined();
   });
@@ -85,7 +85,7 @@ describe('errorAnswer', () => {
     ['Cannot autolaunch D-Bus without X11 $DISPLAY', 'ABSENT'],
     ['The name org.freedesktop.secrets was not provided by any .service files', 'ABSENT'],
     ['', 'DECLINED'],
-  ])('reads %j as %s', (message, outcome) => {
+  ])('classifies %j as %s', (message, outcome) => {
     expect(errorAnswer(message)).toMatchObject({ outcome });
   });
 
@@ -108,7 +108,7 @@ describe('patienceFor', () => {
     ['a connection by SSH', { ...display, SSH_CONNECTION: 'a' }, true, 'linux', WATCHED],
     ['a terminal by SSH', { ...display, SSH_TTY: '/dev/pts/1' }, true, 'darwin', WATCHED],
     ['CI', { ...display, CI: 'true' }, true, 'linux', UNATTENDED],
-  ] as const)('knows %s', (_, env, terminal, platform, expected) => {
+  ] as const)('recognises %s', (_, env, terminal, platform, expected) => {
     expect(patienceFor(env, terminal, platform)).toBe(expected);
   });
 

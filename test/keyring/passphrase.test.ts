@@ -12,7 +12,7 @@ import {
 const FIXED: SlotParameters = { ...newSlotParameters(), salt: Buffer.from('0123456789abcdef').toString('base64') };
 
 describe('newSlotParameters', () => {
-  it('asks for 64 MiB and three passes, with a salt of its own each time', () => {
+  it('returns 64 MiB and three passes, with a fresh salt each time', () => {
     const { salt, ...others } = newSlotParameters();
     expect(others).toEqual({ kind: 'passphrase', algorithm: 'argon2id', memory: 65_536, passes: 3, parallelism: 1 });
     expect(Buffer.from(salt, 'base64')).toHaveLength(16);
@@ -21,13 +21,13 @@ describe('newSlotParameters', () => {
 });
 
 describe('deriveSlotKey', () => {
-  it('gives the key that the reference implementation gives', async () => {
-    // Made by argon2id of the C reference implementation and of OpenSSL: both agree.
+  it('derives the same key as the reference implementation', async () => {
+    // Computed by argon2id of the C reference implementation and of OpenSSL, which agree.
     const key = await deriveSlotKey('correct horse battery staple', FIXED);
     expect(key.export().toString('hex')).toBe('94c86f541abdb3d9aabfea59aa03963549483e9c0b1a79336e76b54cee6c917e');
   });
 
-  it('gives the same key for the same passphrase, however it was typed', async () => {
+  it('derives the same key for the same passphrase, however it was typed', async () => {
     const [composed, decomposed] = ['Schl\u00fcssel', 'Schlu\u0308ssel'];
     expect(composed).not.toBe(decomposed);
     const [one, other] = [await deriveSlotKey(composed, FIXED), await deriveSlotKey(decomposed, FIXED)];
@@ -35,7 +35,7 @@ describe('deriveSlotKey', () => {
     expect(one.symmetricKeySize).toBe(32);
   });
 
-  it('gives another key for another passphrase and for another salt', async () => {
+  it('derives another key for another passphrase and for another salt', async () => {
     const key = await deriveSlotKey('one', FIXED);
     expect(key.equals(await deriveSlotKey('One', FIXED))).toBe(false);
     expect(key.equals(await deriveSlotKey('one', newSlotParameters()))).toBe(false);
@@ -70,10 +70,10 @@ describe('deriveSlotKey', () => {
 describe('docs/format.md', () => {
   const format = readFileSync(join(import.meta.dirname, '../../docs/format.md'), 'utf8');
 
-  it.each(['memory', 'passes', 'parallelism'] as const)('has the bounds of %s that coffer keeps to', async (name) => {
+  it.each(['memory', 'passes', 'parallelism'] as const)('has the bounds of %s that coffer enforces', async (name) => {
     const [, least, most] = new RegExp(`\`${name}\` from (\\d+) to (\\d+)`).exec(format) ?? [];
     await expect(deriveSlotKey('x', { ...FIXED, [name]: 0 })).rejects.toMatchObject({
-      message: expect.stringContaining(`it may be ${least} to ${most};`),
+      message: expect.stringContaining(`but must be ${least} to ${most};`),
     });
   });
 
@@ -91,7 +91,7 @@ describe('readPassphraseFile', () => {
     ['with a second newline', 'correct horse\n\n', 'correct horse\n'],
     ['with its spaces', '  correct  ', '  correct  '],
     ['in any script', 'größe 🔑\n', 'größe 🔑'],
-  ])('gives a passphrase %s', async (_, content, expected) => {
+  ])('returns a passphrase %s', async (_, content, expected) => {
     expect(await readPassphraseFile(file(content))).toBe(expected);
   });
 

@@ -10,7 +10,7 @@ const vector = JSON.parse(readFileSync(join(import.meta.dirname, '../vectors/rec
 const secret = Buffer.from(vector.secret, 'hex');
 const bytes = fc.uint8Array({ minLength: 20, maxLength: 20 });
 
-/** What reading a text throws. */
+/** Returns the message of the error that reading a text throws. */
 function mistakeIn(text: string): string {
   try {
     RecoveryCode.read(text);
@@ -22,18 +22,18 @@ function mistakeIn(text: string): string {
 }
 
 describe('RecoveryCode', () => {
-  it('is written and read as another implementation does it', () => {
+  it('is formatted and parsed as another implementation does it', () => {
     expect(RecoveryCode.from(secret).show()).toBe(vector.code);
     expect(RecoveryCode.read(vector.code).slotKey(vector.slot).export().toString('hex')).toBe(vector.slotKey);
   });
 
-  it('has nine groups of four and is another one each time', () => {
+  it('has nine groups of four and differs each time', () => {
     const shown = RecoveryCode.generate().show();
     expect(shown).toMatch(/^([0-9A-HJKMNP-TV-Z]{4}-){8}[0-9A-HJKMNP-TV-Z]{4}$/);
     expect(RecoveryCode.generate().show()).not.toBe(shown);
   });
 
-  it('comes back from what is shown, whatever its bytes', () => {
+  it('survives a round trip through its shown form, whatever its bytes', () => {
     fc.assert(
       fc.property(bytes, (random) => {
         const code = RecoveryCode.from(random);
@@ -42,7 +42,7 @@ describe('RecoveryCode', () => {
     );
   });
 
-  it('is read in any case, with spaces, line ends and dashes anywhere, and what looks alike taken for the digit', () => {
+  it('is read in any case, with spaces, line ends and dashes anywhere, and with lookalikes of digits', () => {
     const code = RecoveryCode.from(Buffer.from('0040100401'.repeat(4), 'hex'));
     const shown = code.show();
     expect(shown).toMatch(/^(0101-){8}/);
@@ -64,17 +64,17 @@ describe('RecoveryCode', () => {
     ['one short', vector.code.slice(0, -1), 'a recovery code has 36 characters, this one has 35'],
     ['one long', `${vector.code}0`, 'a recovery code has 36 characters, this one has 37'],
     ['nothing', '', 'a recovery code has 36 characters, this one has 0'],
-    ['a letter that none has', vector.code.replace('W', 'u'), 'character 9, "u", is in no recovery code'],
-    ['a sign', vector.code.replace('-', '*'), 'character 5, "*", is in no recovery code'],
-    ['a letter beyond ASCII', vector.code.replace('S', 'ſ'), 'character 2, U+017F, is in no recovery code'],
-    ['an escape', `\u001b${vector.code.slice(1)}`, 'character 1, U+001B, is in no recovery code'],
-    ['half a character', `\ud800${vector.code}`, 'character 1, U+D800, is in no recovery code'],
-    ['a character in two halves', `${vector.code}🦊`, 'character 37, U+1F98A, is in no recovery code'],
-  ])('names what is wrong: %s', (_, text, message) => {
+    ['a letter that none has', vector.code.replace('W', 'u'), 'character 9, "u", is not valid in a recovery code'],
+    ['a sign', vector.code.replace('-', '*'), 'character 5, "*", is not valid in a recovery code'],
+    ['a letter beyond ASCII', vector.code.replace('S', 'ſ'), 'character 2, U+017F, is not valid in a recovery code'],
+    ['an escape', `\u001b${vector.code.slice(1)}`, 'character 1, U+001B, is not valid in a recovery code'],
+    ['half a character', `\ud800${vector.code}`, 'character 1, U+D800, is not valid in a recovery code'],
+    ['a character in two halves', `${vector.code}🦊`, 'character 37, U+1F98A, is not valid in a recovery code'],
+  ])('names the mistake: %s', (_, text, message) => {
     expect(mistakeIn(text)).toBe(message);
   });
 
-  it('notices any character mistyped and any two neighbours swapped, and shows nothing of the code', () => {
+  it('detects any mistyped character and any two swapped neighbours, and reveals nothing of the code', () => {
     const digits = vector.code.replaceAll('-', '');
     const wrong = 'a character of the recovery code is mistyped, or two are swapped';
     for (let at = 0; at < digits.length; at++) {
@@ -85,7 +85,7 @@ describe('RecoveryCode', () => {
     }
   });
 
-  it('reads text of any kind without failing otherwise', () => {
+  it('throws nothing else, whatever the text', () => {
     fc.assert(
       fc.property(fc.array(fc.nat(0x10ffff), { maxLength: 50 }), (points) => {
         const text = String.fromCodePoint(...points);
@@ -108,7 +108,7 @@ describe('RecoveryCode', () => {
     }
   });
 
-  it('has 20 bytes, and keeps its own', () => {
+  it('has 20 bytes, which it copies', () => {
     expect(() => RecoveryCode.from(Buffer.alloc(19))).toThrow(RangeError);
     const given = Buffer.from(secret);
     const code = RecoveryCode.from(given);
@@ -116,7 +116,7 @@ describe('RecoveryCode', () => {
     expect(code.show()).toBe(vector.code);
   });
 
-  it('gives another slot key for another salt, and none for parameters that are not ours', () => {
+  it('derives another slot key for another salt, and none for invalid parameters', () => {
     const code = RecoveryCode.from(secret);
     const parameters = newRecoveryParameters();
     expect(Buffer.from(parameters.salt, 'base64')).toHaveLength(16);

@@ -28,13 +28,13 @@ const MAKERS: readonly [string, Make][] = [
 ];
 
 describe.each(MAKERS)('%s', (_, make) => {
-  it('answers LOCKED where the collection is locked and nobody is there', async (context) => {
+  it('returns LOCKED if the collection is locked and no user is present', async (context) => {
     await using keychain = await lockedKeychain(context);
     const keyring = make(envOf(keychain), ROOMY);
     expect(await asked(keyring)).toEqual({ probe: 'LOCKED', get: 'LOCKED', set: 'LOCKED', delete: 'LOCKED' });
   });
 
-  it('answers LOCKED for a key that it cannot see in a locked collection', async (context) => {
+  it('returns LOCKED for a key that it cannot see in a locked collection', async (context) => {
     await using keychain = await lockedKeychain(context);
     const keyring = make(envOf(keychain), ROOMY);
     expect(outcomeOf(await keyring.get('f'.repeat(32)))).toBe('LOCKED');
@@ -48,39 +48,39 @@ describe.each(MAKERS)('%s', (_, make) => {
     expect(await keyring.get(KEY_ID)).toEqual({ outcome: 'READY', secret: SECRET });
   });
 
-  it('answers DECLINED where somebody is there and the prompt is dismissed', async (context) => {
-    // gnome-keyring finds no program that shows prompts on this bus, and takes that for a dismissal.
+  it('returns DECLINED if a user is present and the prompt is dismissed', async (context) => {
+    // gnome-keyring finds no program that shows prompts on this bus, and treats that as dismissed.
     await using keychain = await lockedKeychain(context);
     const keyring = make(envOf(keychain), ROOMY_ATTENDED);
     const expected = { probe: 'LOCKED', get: 'DECLINED', set: 'DECLINED', delete: 'DECLINED' };
     expect(await asked(keyring)).toEqual(expected);
   });
 
-  it('answers TIMEOUT where nobody answers the prompt, and tells that there is one', async (context) => {
+  it('returns TIMEOUT if the prompt is not answered, and reports the prompt', async (context) => {
     await using keychain = await lockedKeychain(context);
     using prompter = await startSilentPrompter(keychain.env);
     let prompts = 0;
     const answer = await make(envOf(keychain), BRIEF_ATTENDED, () => prompts++).get(KEY_ID);
     expect(prompts).toBe(1);
-    expect(answer).toEqual({ outcome: 'TIMEOUT', detail: 'nobody answered the unlock prompt' });
+    expect(answer).toEqual({ outcome: 'TIMEOUT', detail: 'the unlock prompt was not answered' });
     expect(prompter.calls.map(({ member }) => member)).toContain('BeginPrompting');
   });
 
-  it('shows no prompt where nobody is there', async (context) => {
+  it('shows no prompt if no user is present', async (context) => {
     await using keychain = await lockedKeychain(context);
     using prompter = await startSilentPrompter(keychain.env);
     await asked(make(envOf(keychain), ROOMY));
     expect(prompter.calls).toEqual([]);
   });
 
-  it('answers ABSENT where there is no bus', async (context) => {
+  it('returns ABSENT if there is no bus', async (context) => {
     requireKeychain(context);
     const keyring = make({ PATH: process.env['PATH'] }, ROOMY);
     expect(await asked(keyring)).toEqual(everything('ABSENT'));
     expect((await keyring.probe()).detail).toBe('there is no session bus');
   });
 
-  it('answers ABSENT where the address of the bus is stale', async (context) => {
+  it('returns ABSENT if the address of the bus is stale', async (context) => {
     requireKeychain(context);
     const keychain = await startKeychain();
     const env = envOf(keychain);
@@ -88,15 +88,15 @@ describe.each(MAKERS)('%s', (_, make) => {
     expect(await asked(make(env, ROOMY))).toEqual(everything('ABSENT'));
   });
 
-  it('answers ABSENT where nothing on the bus keeps secrets', async (context) => {
+  it('returns ABSENT if the bus has no Secret Service', async (context) => {
     requireKeychain(context);
     await using bus = await startBus();
     const keyring = make(envOf(bus), ROOMY);
     expect(await asked(keyring)).toEqual(everything('ABSENT'));
-    expect((await keyring.probe()).detail).toBe('no keychain is on the session bus');
+    expect((await keyring.probe()).detail).toBe('there is no keychain on the session bus');
   });
 
-  it('answers ABSENT where new items have no collection, NOT_FOUND for an old one', async (context) => {
+  it('returns ABSENT if there is no default collection for new items, and NOT_FOUND for an existing one', async (context) => {
     requireKeychain(context);
     await using bus = await startBus();
     await bus.startKeyring({ isLoggedIn: false });
@@ -105,14 +105,14 @@ describe.each(MAKERS)('%s', (_, make) => {
     expect(await asked(keyring)).toEqual(expected);
   });
 
-  it('answers TIMEOUT where the service never answers', async (context) => {
+  it('returns TIMEOUT if the service never answers', async (context) => {
     requireKeychain(context);
     await using bus = await startBus();
     using _service = await startSilent(bus.env);
     expect(await asked(make(envOf(bus), BRIEF))).toEqual(everything('TIMEOUT'));
   });
 
-  it('answers TIMEOUT where the service tells its state and then falls silent', async (context) => {
+  it('returns TIMEOUT if the service reports its state and then goes silent', async (context) => {
     requireKeychain(context);
     await using bus = await startBus();
     using _service = await startStandIn(bus.env, 'org.freedesktop.secrets', stateOnly);
@@ -122,15 +122,15 @@ describe.each(MAKERS)('%s', (_, make) => {
     expect(outcomeOf(await keyring.set(KEY_ID, SECRET))).toBe('TIMEOUT');
   });
 
-  it('starts the service where the bus can', async (context) => {
+  it('starts the service if the bus can', async (context) => {
     requireKeychain(context);
     await using bus = await startBus({ activatable: true });
-    // Started on demand it has no collection yet; it is there, though.
+    // Started on demand, it has no collection yet, but it is present.
     const answer = await make(envOf(bus), ROOMY).probe();
     expect(answer).toEqual({ outcome: 'ABSENT', detail: 'the keychain has no default collection' });
   });
 
-  it('answers NOT_FOUND for an item that was deleted', async (context) => {
+  it('returns NOT_FOUND for an item that was deleted', async (context) => {
     requireKeychain(context);
     await using keychain = await startKeychain();
     const keyring = make(envOf(keychain), ROOMY);
@@ -147,7 +147,7 @@ describe.each(MAKERS)('%s', (_, make) => {
     ['a key with something before it', ` ${SECRET.toString('base64')}`, 'MISMATCH'],
     ['hex', SECRET.toString('hex'), 'MISMATCH'],
     ['a key and a newline', `${SECRET.toString('base64')}\n`, 'READY'],
-  ] as const)('answers an item that is %s', async ([, text, outcome], context) => {
+  ] as const)('handles an item that is %s', async ([, text, outcome], context) => {
     requireKeychain(context);
     await using keychain = await startKeychain();
     await keychain.storeItem(KEY_ID, text);
@@ -155,7 +155,7 @@ describe.each(MAKERS)('%s', (_, make) => {
     expect(found).toMatchObject(outcome === 'READY' ? { outcome, secret: SECRET } : { outcome });
   });
 
-  it('puts a key in the place of a corrupt item', async (context) => {
+  it('replaces a corrupt item by a key', async (context) => {
     requireKeychain(context);
     await using keychain = await startKeychain();
     await keychain.storeItem(KEY_ID, 'not a key at all');
@@ -167,11 +167,11 @@ describe.each(MAKERS)('%s', (_, make) => {
 });
 
 describe('keytar without its addon', () => {
-  it('answers ABSENT to all but a look-up of what is open, and the choice goes on to the service itself', async (context) => {
+  it('returns ABSENT except for an unlocked item, and the choice falls back to the service itself', async (context) => {
     requireKeychain(context);
     await using keychain = await startKeychain();
     const directory = await mkdtemp(join(tmpdir(), 'coffer-broker-'));
-    // The broker as it is, where no node_modules is in sight.
+    // The real broker, in a directory without node_modules.
     await copyFile(new URL('../../src/keyring/broker.ts', import.meta.url), join(directory, 'broker.ts'));
     await writeFile(join(directory, 'package.json'), '{"type":"module"}');
     const broker = join(directory, 'broker.ts');
@@ -193,7 +193,7 @@ async function lockedKeychain(context: TestContext): Promise<Bus> {
   return keychain;
 }
 
-/** The stand-in has an unlocked collection and every item one asks for; what is more, it never says. */
+/** The stand-in has an unlocked collection and every item, but answers nothing else. */
 function stateOnly({ member }: { member?: string }): ReturnType<Parameters<typeof startStandIn>[2]> {
   if (member === 'ReadAlias') return { signature: 'o', body: ['/c'] };
   if (member === 'SearchItems') return { signature: 'aoao', body: [['/c/1'], []] };

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { requireKeychain, startKeychain } from '../support/keychain.ts';
 
 describe('startKeychain', () => {
-  it('starts an unlocked keychain that keeps, lists, locks and loses items', async (context) => {
+  it('starts an unlocked keychain that stores, lists, locks and deletes items', async (context) => {
     requireKeychain(context);
     await using keychain = await startKeychain();
     await keychain.storeItem('ab', 'secret words');
@@ -18,7 +18,7 @@ describe('startKeychain', () => {
     expect((await keychain.items())[0]?.secret).toBeUndefined();
   });
 
-  it('begins empty every time', async (context) => {
+  it('starts empty every time', async (context) => {
     requireKeychain(context);
     await using keychain = await startKeychain();
     expect(await keychain.items()).toEqual([]);

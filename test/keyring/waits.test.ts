@@ -3,7 +3,7 @@ import { MemoryKeyring } from '../../src/keyring/memory.ts';
 import type { Keyring } from '../../src/keyring/outcomes.ts';
 import { type Wait, Waits } from '../../src/keyring/waits.ts';
 
-/** A keyring whose every call takes so many milliseconds. */
+/** Returns a keyring whose calls all take the given number of milliseconds. */
 function slow(milliseconds: number): Keyring {
   const keyring = new MemoryKeyring();
   return {
@@ -22,7 +22,7 @@ async function after<T>(milliseconds: number, result: Promise<T>): Promise<T> {
 }
 
 describe('Waits', () => {
-  it('reports nothing of a keyring that answers at once', async () => {
+  it('reports nothing for a keyring that answers immediately', async () => {
     const reported: Wait[] = [];
     const waits = new Waits((wait) => reported.push(wait));
     const keyring = waits.around(slow(1));
@@ -31,7 +31,7 @@ describe('Waits', () => {
     expect(reported).toEqual([]);
   });
 
-  it('reports a long wait once, though it is made of short calls', async () => {
+  it('reports a long wait once, even if it consists of short calls', async () => {
     const reported: Wait[] = [];
     const waits = new Waits((wait) => reported.push(wait));
     const keyring = waits.around(slow(700));
@@ -46,7 +46,7 @@ describe('Waits', () => {
     expect(reported).toEqual(['keychain']);
   });
 
-  it('tells whoever waits since an earlier call, which was quick', async () => {
+  it('resolves `long` for a caller that has waited since an earlier, quick call', async () => {
     const waits = new Waits();
     const { long } = waits;
     await waits.around(slow(1)).probe();
@@ -57,7 +57,7 @@ describe('Waits', () => {
     expect(waits.isLong).toBe(false);
   });
 
-  it('reports a prompt at once, and the wait for it no more', async () => {
+  it('reports a prompt immediately, and not the wait for it', async () => {
     const reported: Wait[] = [];
     const waits = new Waits((wait) => reported.push(wait));
     const { around, onPrompt } = waits;
@@ -75,7 +75,7 @@ describe('Waits', () => {
     expect(reported).toEqual(['prompt']);
   });
 
-  it('counts a later wait anew', async () => {
+  it('counts a later wait separately', async () => {
     const reported: Wait[] = [];
     const waits = new Waits((wait) => reported.push(wait));
     for (let times = 0; times < 2; times++) {

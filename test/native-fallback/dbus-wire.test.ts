@@ -2,7 +2,10 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decodeMessage, encodeMessage, MESSAGE_LIMIT, messageLength } from '../../native-fallback/dbus-wire.ts';
 
-/** A call of GetNameOwner as dbus-send (libdbus 1.14) sends it, taken from its socket: fixed header, fields, body. */
+/**
+ * A call of GetNameOwner as sent by dbus-send (libdbus 1.14), captured from its socket: fixed
+ * header, fields, body.
+ */
 const GET_NAME_OWNER = [
   '6c010001 1c000000 02000000 7f000000',
   '01016f00 15000000 2f6f7267 2f667265 65646573 6b746f70 2f444275 73000000',
@@ -25,11 +28,11 @@ const CALL = {
 };
 
 describe('a D-Bus message', () => {
-  it('is written byte for byte as libdbus writes it', () => {
+  it('is encoded byte for byte as libdbus does', () => {
     expect(encodeMessage(CALL).toString('hex')).toBe(GET_NAME_OWNER.replaceAll(' ', ''));
   });
 
-  it('is read as it was written, whatever its values are', () => {
+  it('survives a round trip, whatever its values', () => {
     const text = fc.string({ unit: 'binary' }).map((value) => value.replaceAll('\0', ''));
     const bytes = fc.uint8Array({ maxLength: 600 }).map((value) => Buffer.from(value));
     const values = fc.tuple(
@@ -58,7 +61,7 @@ describe('a D-Bus message', () => {
     );
   });
 
-  it('is read in the other byte order as well', () => {
+  it('is decoded in the other byte order too', () => {
     const whole = Buffer.from(
       '42020001 00000008 00000003 0000000f 05017500 00000007 08016700 01750000 0000002a'.replaceAll(' ', ''),
       'hex',
@@ -67,11 +70,11 @@ describe('a D-Bus message', () => {
     expect(decodeMessage(whole)).toMatchObject({ type: 2, serial: 3, replySerial: 7, body: [42] });
   });
 
-  it('is not there before its fixed header is', () => {
+  it('has no known length before its fixed header is complete', () => {
     expect(messageLength(encodeMessage(CALL).subarray(0, 15))).toBeUndefined();
   });
 
-  it('throws nothing but RangeError, and ends, whatever comes', () => {
+  it('throws only RangeError, and terminates, whatever the bytes', () => {
     const valid = encodeMessage({
       ...CALL,
       signature: 'a{sv}ao',
@@ -115,25 +118,25 @@ describe('a D-Bus message', () => {
     expect(() => decodeMessage(changed)).toThrow(RangeError);
   });
 
-  it('refuses an array of structs of nothing, which would never end', () => {
+  it('refuses an array of empty structs, which would never end', () => {
     const bytes = encodeMessage({
       ...CALL,
       signature: 'v',
       body: [{ signature: 'aau', value: [[1, 2, 3, 4, 5, 6], [7]] }],
     });
     bytes.write('a()', bytes.lastIndexOf('aau'));
-    expect(() => decodeMessage(bytes)).toThrow('a struct of nothing');
+    expect(() => decodeMessage(bytes)).toThrow('a struct must not be empty');
   });
 
-  it('refuses variants inside variants without end', () => {
-    // Each level is `1 v 0`: a signature of one variant.
+  it('refuses endlessly nested variants', () => {
+    // Each level is `1 v 0`: the signature of one variant.
     const bytes = encodeMessage({ ...CALL, signature: 'v', body: [{ signature: 's', value: 'x'.repeat(600) }] });
     const at = bytes.lastIndexOf(Buffer.from([1, 's'.charCodeAt(0), 0]));
     for (let level = 0; level < 200; level++) bytes.set([1, 'v'.charCodeAt(0), 0], at + level * 3);
     expect(() => decodeMessage(bytes)).toThrow('nested too deep');
   });
 
-  it('is bounded both ways', () => {
+  it('is bounded when encoded and decoded', () => {
     const body = [Buffer.alloc(MESSAGE_LIMIT)];
     expect(() => encodeMessage({ ...CALL, signature: 'ay', body })).toThrow(RangeError);
     const large = encodeMessage(CALL);
@@ -148,7 +151,7 @@ describe('a D-Bus message', () => {
     ['a string with a NUL', 's', ['a\0b']],
     ['too few values', 'ss', ['a']],
     ['a type that we do not write', 'x', [1]],
-  ])('is not made of %s', (_, signature, body) => {
+  ])('is not encoded from %s', (_, signature, body) => {
     expect(() => encodeMessage({ ...CALL, signature, body })).toThrow(TypeError);
   });
 });

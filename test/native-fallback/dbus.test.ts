@@ -20,18 +20,18 @@ describe('socketPaths', () => {
     ['autolaunch:', []],
     ['unix:runtime=yes', []],
     ['nonsense', []],
-  ])('reads %j', (address, expected) => {
+  ])('parses %j', (address, expected) => {
     expect(socketPaths({ DBUS_SESSION_BUS_ADDRESS: address, XDG_RUNTIME_DIR: '/r' })).toEqual(expected);
   });
 
-  it('looks in the runtime directory where no address is given, and nowhere without it', () => {
+  it('looks in the runtime directory if there is no address, and nowhere without one', () => {
     expect(socketPaths({ XDG_RUNTIME_DIR: '/r' })).toEqual(['/r/bus']);
     expect(socketPaths({ DBUS_SESSION_BUS_ADDRESS: '' })).toEqual([]);
   });
 });
 
 describe('Bus', () => {
-  it('talks to a real bus, by the first address that answers', async (context) => {
+  it('talks to a real bus at the first address that answers', async (context) => {
     requireKeychain(context);
     await using bus = await startBus();
     const address = `unix:path=/no/such/bus;${bus.env.DBUS_SESSION_BUS_ADDRESS}`;
@@ -40,14 +40,14 @@ describe('Bus', () => {
     expect(names).toContain('org.freedesktop.DBus');
   });
 
-  it('finds the bus of the runtime directory', async (context) => {
+  it('finds the bus in the runtime directory', async (context) => {
     requireKeychain(context);
     await using bus = await startBus();
     using connection = await Bus.connect({ XDG_RUNTIME_DIR: bus.env.XDG_RUNTIME_DIR }, HANGS);
     expect(await connection.call(BUS, 'GetId')).toHaveLength(1);
   });
 
-  it('gives an error that was the answer, by its name', async (context) => {
+  it('rejects with the name of the returned error', async (context) => {
     requireKeychain(context);
     await using bus = await startBus();
     using connection = await Bus.connect({ ...bus.env }, HANGS);
@@ -58,7 +58,7 @@ describe('Bus', () => {
     });
   });
 
-  it('takes the answers of calls that run at once', async (context) => {
+  it('matches the replies of concurrent calls', async (context) => {
     requireKeychain(context);
     await using bus = await startBus();
     using _one = await startStandIn(bus.env, 'a.b', ({ member }) => ({ signature: 's', body: [member] }));
@@ -69,7 +69,7 @@ describe('Bus', () => {
     expect(answers).toEqual(members.map((member) => [member]));
   });
 
-  it('waits for a signal of the path that it asked for', async (context) => {
+  it('waits for a signal of the subscribed path', async (context) => {
     requireKeychain(context);
     await using bus = await startBus();
     using one = await startStandIn(bus.env, 'a.b', () => 'silence');
@@ -81,7 +81,7 @@ describe('Bus', () => {
     expect(await came).toEqual(['ours']);
   });
 
-  it('answers whoever calls it, so that nobody waits', async (context) => {
+  it('answers incoming calls, so that no caller waits', async (context) => {
     requireKeychain(context);
     await using bus = await startBus();
     using connection = await Bus.connect({ ...bus.env }, HANGS);
@@ -97,7 +97,7 @@ describe('Bus', () => {
     expect(await Promise.race(answers)).toBe('org.freedesktop.DBus.Error.UnknownMethod');
   });
 
-  it('rejects what is pending, and what comes after, when it is closed', async (context) => {
+  it('rejects pending and later calls once it is closed', async (context) => {
     requireKeychain(context);
     await using bus = await startBus();
     using _one = await startStandIn(bus.env, 'a.b', () => 'silence');
@@ -117,7 +117,7 @@ describe('Bus', () => {
     ['speaks something else', (socket: Socket) => socket.write('HTTP/1.1 400 Bad Request\r\n\r\n')],
     ['authenticates and sends garbage', (socket: Socket) => socket.write(`OK 0123\r\n${'garbage '.repeat(100)}`)],
     ['authenticates and hangs up', (socket: Socket) => socket.end('OK 0123\r\n')],
-  ] as const)('finds no bus where the server %s', async ([, greet], context) => {
+  ] as const)('finds no bus if the server %s', async ([, greet], context) => {
     requireUnix(context);
     const address = await serve(greet);
     await expect(Bus.connect({ DBUS_SESSION_BUS_ADDRESS: address }, HANGS)).rejects.toMatchObject({
@@ -125,7 +125,7 @@ describe('Bus', () => {
     });
   });
 
-  it('is not late where this process was too busy to hear an answer that came in time', async (context) => {
+  it('is not late if this process was too busy to read an answer that came in time', async (context) => {
     requireKeychain(context);
     await using bus = await startBus();
     using connection = await Bus.connect({ ...bus.env }, HANGS);
@@ -135,21 +135,21 @@ describe('Bus', () => {
     await expect(answered).resolves.toHaveLength(1);
   });
 
-  it('is late where the server says nothing', async (context) => {
+  it('is late if the server says nothing', async (context) => {
     requireUnix(context);
     const address = await serve(() => undefined);
     const connected = Bus.connect({ DBUS_SESSION_BUS_ADDRESS: address }, 100);
     await expect(connected).rejects.toMatchObject({ kind: 'late' });
   });
 
-  it('is not late where every answer is slow, however long all of them take', async (context) => {
+  it('is not late if every answer is slow, however long they take together', async (context) => {
     requireUnix(context);
     const address = await serve((socket) => answerCalls(socket, ({ serial }) => reply(serial), 1_000));
     using connection = await Bus.connect({ DBUS_SESSION_BUS_ADDRESS: address }, 3_000);
     for (let calls = 0; calls < 4; calls++) await expect(connection.call(BUS, 'GetId')).resolves.toEqual([]);
   });
 
-  it('is late where the server says much and answers too late', async (context) => {
+  it('is late if the server sends a lot but answers too late', async (context) => {
     requireUnix(context);
     const address = await serve((socket) => {
       answerCalls(socket, ({ member, serial }) => {
@@ -171,7 +171,7 @@ function reply(replySerial: number): Message {
   return { type: 2, serial: 1, replySerial };
 }
 
-/** Accepts a client, and answers each of its calls after so many milliseconds. */
+/** Accepts a client, and answers each of its calls after the given number of milliseconds. */
 function answerCalls(socket: Socket, answer: (call: Message) => Message | undefined, milliseconds = 0): void {
   socket.once('data', (part: Buffer) => {
     readMessages(socket, (call) => {

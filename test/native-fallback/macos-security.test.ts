@@ -19,7 +19,7 @@ const ITEM = { service: 'coffer', account: '00112233445566778899aabbccddeeff' };
 const NODE = '/usr/local/bin/node';
 
 describe('the commands for security', () => {
-  it('find, add and delete the item that keytar keeps', () => {
+  it('find, add and delete keytar’s item', () => {
     expect(findCommand(ITEM)).toBe('find-generic-password -s coffer -a 00112233445566778899aabbccddeeff -w');
     expect(addCommand(ITEM, 'c2VjcmV0+/==', NODE)).toBe(
       'add-generic-password -U -s coffer -a 00112233445566778899aabbccddeeff ' +
@@ -28,22 +28,22 @@ describe('the commands for security', () => {
     expect(deleteCommand(ITEM)).toBe('delete-generic-password -s coffer -a 00112233445566778899aabbccddeeff');
   });
 
-  it('name a keychain file where one is given', () => {
+  it('name a keychain file if one is given', () => {
     expect(findCommand(ITEM, '/tmp/a b.keychain')).toMatch(/ -w "\/tmp\/a b\.keychain"$/);
     expect(deleteCommand(ITEM, '/tmp/x.keychain')).toMatch(/ \/tmp\/x\.keychain$/);
   });
 
-  it('quote what has spaces, quotes and backslashes', () => {
+  it('quote words with spaces, quotes and backslashes', () => {
     expect(addCommand(ITEM, 'x', '/My "Apps"/no\\de')).toContain(' -T "/My \\"Apps\\"/no\\\\de" ');
     expect(findCommand({ ...ITEM, account: '' })).toContain(' -a "" ');
   });
 
-  it('are never two', () => {
+  it('are never split into two', () => {
     expect(() => findCommand({ ...ITEM, account: 'x\ndelete-keychain' })).toThrow(RangeError);
     expect(() => addCommand(ITEM, 'x\r', NODE)).toThrow(RangeError);
   });
 
-  it('are shorter than the buffer that they are read into', () => {
+  it('are shorter than the buffer of security', () => {
     expect(addCommand(ITEM, 'x'.repeat(3_000), NODE).length).toBeLessThan(4_095);
     expect(() => addCommand(ITEM, 'x'.repeat(4_000), NODE)).toThrow(RangeError);
   });
@@ -62,22 +62,22 @@ describe('readingOf', () => {
     [1, '', 'DECLINED'],
     [0, 'find-generic-password: returned 44', 'NOT_FOUND'],
     [0, 'find-generic-password: returned -25308', 'LOCKED'],
-  ])('reads exit code %i and %j as %s', (code, stderr, outcome) => {
+  ])('maps exit code %i and %j to %s', (code, stderr, outcome) => {
     expect(readingOf({ code, stdout: 'x\n', stderr })).toMatchObject({ outcome });
   });
 
-  it('takes one newline off the secret', () => {
+  it('removes one newline from the secret', () => {
     expect(readingOf({ code: 0, stdout: 'secret\n\n', stderr: '' })).toEqual({ outcome: 'READY', text: 'secret\n' });
   });
 
-  it('knows a program that is missing and one that is late', () => {
+  it('recognises a missing program and a late one', () => {
     expect(readingOf({ missing: 'ENOENT' })).toMatchObject({ outcome: 'ABSENT' });
     expect(readingOf({ late: true })).toMatchObject({ outcome: 'TIMEOUT' });
   });
 });
 
-describe('security, by a stand-in', () => {
-  it('keeps, replaces, gives and loses an item', async (context) => {
+describe('security, with a stand-in', () => {
+  it('stores, replaces, reads and deletes an item', async (context) => {
     requireUnix(context);
     const terms = standIn(KEEPER);
     expect(await probe(terms)).toMatchObject({ outcome: 'READY' });
@@ -89,14 +89,14 @@ describe('security, by a stand-in', () => {
     expect(await remove(terms, ITEM)).toMatchObject({ outcome: 'NOT_FOUND' });
   });
 
-  it('claims no write that stored nothing', async (context) => {
+  it('reports no write that stored nothing', async (context) => {
     requireUnix(context);
     expect(await write(standIn('process.stdin.resume(); console.log("")'), ITEM, 'one')).toMatchObject({
       outcome: 'DECLINED',
     });
   });
 
-  it('hands on why nothing was written, and why it does not read back', async (context) => {
+  it('reports why nothing was written, and why it does not read back', async (context) => {
     requireUnix(context);
     expect(await write(standIn('process.exitCode = 36'), ITEM, 'one')).toMatchObject({ outcome: 'LOCKED' });
     const forgets = standIn(`${KEEPER}; if (command.startsWith('find')) process.exitCode = 44;`);
@@ -104,7 +104,7 @@ describe('security, by a stand-in', () => {
     expect(await probe(standIn('process.exitCode = 37'))).toMatchObject({ outcome: 'ABSENT' });
   });
 
-  it('is killed when it is late, and absent when it is not there', async (context) => {
+  it('is killed if it is late, and absent if it is missing', async (context) => {
     requireUnix(context);
     const late = { ...standIn('setInterval(() => undefined, 1000)'), milliseconds: 300 };
     expect(await read(late, ITEM)).toMatchObject({ outcome: 'TIMEOUT' });
@@ -112,7 +112,10 @@ describe('security, by a stand-in', () => {
   });
 });
 
-/** Keeps one item in a file beside itself; sees its arguments and its input as the real one would. */
+/**
+ * Keeps one item in a file next to itself, and records its arguments and input like the real
+ * program.
+ */
 const KEEPER = `
   const fs = require('node:fs');
   const kept = __filename + '.kept';

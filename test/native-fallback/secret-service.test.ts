@@ -16,7 +16,7 @@ import { type Answers, keychainThat, secretOf, values } from '../support/stand-i
 const ITEM = { service: 'coffer', account: '00112233445566778899aabbccddeeff' };
 const PROMPT = 'org.freedesktop.Secret.Prompt';
 
-describe('the answers to a state', () => {
+describe('the refusals for a state', () => {
   const unlocked: State = { collection: '/c', isLocked: false, open: [], shut: [] };
   const locked: State = { ...unlocked, isLocked: true };
   const bare: State = { ...unlocked, collection: undefined };
@@ -61,18 +61,18 @@ describe('failureAnswer', () => {
     ['org.freedesktop.DBus.Error.TimedOut', 'TIMEOUT'],
     ['org.freedesktop.DBus.Error.AccessDenied', 'DECLINED'],
     ['', 'DECLINED'],
-  ])('reads %j as %s', (name, outcome) => {
-    expect(failureAnswer(new BusError('refused', 'an error was the answer', name))).toMatchObject({ outcome });
+  ])('maps %j to %s', (name, outcome) => {
+    expect(failureAnswer(new BusError('refused', 'the call returned an error', name))).toMatchObject({ outcome });
   });
 
-  it('repeats nothing of an error’s name that is not of a name', () => {
+  it('repeats only valid characters of an error name', () => {
     const { detail } = failureAnswer(new BusError('refused', '', `a.b\u001b[2J\n${'x'.repeat(500)}`));
     expect(detail).toMatch(/^the keychain refused \(a\.b2Jx{1,120}\)$/);
   });
 });
 
-describe('the fallback on a keychain that asks', () => {
-  it('reads what a prompt has unlocked', async (context) => {
+describe('the fallback on a keychain that prompts', () => {
+  it('reads an item that a prompt has unlocked', async (context) => {
     await using bus = await quietBus(context);
     let isLocked = true;
     using keychain = await texted(bus, {
@@ -87,7 +87,7 @@ describe('the fallback on a keychain that asks', () => {
     expect(await read(termsOf(bus, true), ITEM)).toEqual({ outcome: 'READY', text: 'the text' });
   });
 
-  it('reads what is unlocked without one', async (context) => {
+  it('reads an unlocked item without a prompt', async (context) => {
     await using bus = await quietBus(context);
     let isLocked = true;
     using _keychain = await texted(bus, {
@@ -100,7 +100,7 @@ describe('the fallback on a keychain that asks', () => {
     expect(await read(termsOf(bus, true), ITEM)).toEqual({ outcome: 'READY', text: 'the text' });
   });
 
-  it('answers NOT_FOUND where the unlocked collection has no such item', async (context) => {
+  it('returns NOT_FOUND if the unlocked collection has no such item', async (context) => {
     await using bus = await quietBus(context);
     using _keychain = await texted(bus, {
       SearchItems: () => values('aoao', [], []),
@@ -113,7 +113,7 @@ describe('the fallback on a keychain that asks', () => {
   it.for([
     ['allowed', false, 'READY'],
     ['dismissed', true, 'DECLINED'],
-  ] as const)('writes and deletes by a prompt that is %s', async ([, dismissed, outcome], context) => {
+  ] as const)('writes and deletes through a prompt that is %s', async ([, dismissed, outcome], context) => {
     await using bus = await quietBus(context);
     using keychain = await texted(bus, {
       CreateItem: () => values('oo', '/', '/prompt/1'),
@@ -130,16 +130,16 @@ describe('the fallback on a keychain that asks', () => {
 });
 
 describe('the fallback on a keychain that misbehaves', () => {
-  it('claims no write that does not read back', async (context) => {
+  it('reports no write that does not read back', async (context) => {
     await using bus = await quietBus(context);
     using _keychain = await texted(bus, {});
     expect(await write(termsOf(bus), ITEM, 'another text')).toEqual({
       outcome: 'DECLINED',
-      detail: 'the keychain took the key and does not give it back',
+      detail: 'the keychain accepted the key but does not return it',
     });
   });
 
-  it('claims no write that gives no item', async (context) => {
+  it('reports no write that returns no item', async (context) => {
     await using bus = await quietBus(context);
     using _keychain = await texted(bus, { CreateItem: () => values('oo', '/', '/') });
     expect(await write(termsOf(bus), ITEM, 'the text')).toMatchObject({ outcome: 'DECLINED' });
@@ -154,13 +154,13 @@ describe('the fallback on a keychain that misbehaves', () => {
     ['a secret that is no struct', { GetSecret: () => values('s', 'the text') }],
     ['a secret that is no bytes', { GetSecret: () => values('(oass)', ['/s', ['a'], 'b']) }],
     ['errors', { GetSecret: () => ({ error: 'org.freedesktop.DBus.Error.ServiceUnknown' }) }],
-  ] as const)('answers ABSENT to %s', async ([, answers], context) => {
+  ] as const)('returns ABSENT for %s', async ([, answers], context) => {
     await using bus = await quietBus(context);
     using _keychain = await texted(bus, answers);
     expect(await read(termsOf(bus), ITEM)).toMatchObject({ outcome: 'ABSENT' });
   });
 
-  it('takes a collection that does not say so for locked', async (context) => {
+  it('treats a collection as locked if it does not tell', async (context) => {
     await using bus = await quietBus(context);
     using _keychain = await texted(bus, { Get: () => values('v', { signature: 's', value: 'no' }) });
     expect(await probe(termsOf(bus), ITEM)).toMatchObject({ outcome: 'LOCKED' });
@@ -174,7 +174,7 @@ describe('providerName', () => {
     expect(await providerName(termsOf(keychain))).toBe('gnome-keyring');
   });
 
-  it('names nobody that it does not know', async (context) => {
+  it('does not name an unknown provider', async (context) => {
     await using bus = await quietBus(context);
     using _keychain = await texted(bus, {});
     expect(await providerName(termsOf(bus))).toBe('Secret Service');
@@ -182,7 +182,7 @@ describe('providerName', () => {
   });
 });
 
-/** A Secret Service, unlocked, with one item, but for what `answers` says otherwise. */
+/** Starts an unlocked Secret Service with one item, except for `answers`. */
 function texted(bus: Bus, answers: Answers): Promise<StandIn> {
   return keychainThat(bus, { GetSecret: () => secretOf('the text', 'text/plain'), ...answers });
 }

@@ -16,7 +16,7 @@ const SERVICE = { destination: NAME, path: '/org/freedesktop/secrets', interface
 beforeEach(requireKeychain);
 
 describe('a session with the Secret Service', () => {
-  it('lets nobody see the secret who listens on the bus, in either direction', async () => {
+  it('hides the secret from listeners on the bus, in both directions', async () => {
     await using keychain = await startKeychain();
     const terms = termsOf(keychain);
     const secret = randomBytes(32).toString('base64');
@@ -24,7 +24,8 @@ describe('a session with the Secret Service', () => {
     expect(await write(terms, ITEM, secret)).toMatchObject({ outcome: 'READY' });
     expect(await read(terms, ITEM)).toEqual({ outcome: 'READY', text: secret });
     expect(await look(terms, ITEM)).toMatchObject({ text: secret });
-    // What travels plain is seen: this one comes behind all the others, and the monitor sees things in order.
+    // A plain secret is seen. This one is sent after all the others, and the monitor sees things in
+    // order.
     const shown = randomBytes(32).toString('base64');
     await keychain.storeItem('f'.repeat(32), shown);
     await readPlain(keychain, 'f'.repeat(32));
@@ -32,7 +33,7 @@ describe('a session with the Secret Service', () => {
     expect(monitor.seen().includes(secret)).toBe(false);
   });
 
-  it('comes to the same key as the service, whatever zeros it begins with', async () => {
+  it('derives the same key as the service, even with leading zeros', async () => {
     await using keychain = await startKeychain();
     await keychain.storeItem(ITEM.account, 'the text');
     using bus = await Connection.connect({ ...keychain.env }, 50_000);
@@ -43,7 +44,7 @@ describe('a session with the Secret Service', () => {
       path: (paths as string[])[0] as string,
       interface: 'org.freedesktop.Secret.Item',
     };
-    // Each of the two numbers of a session and what they come to is short once in 256 times.
+    // Each of a session's two numbers and their shared secret is short once in 256 times.
     for (let times = 0; times < 300; times++) {
       const session = await openSession(bus);
       const [secret] = await bus.call(item, 'GetSecret', 'o', session.path);
@@ -58,7 +59,7 @@ describe('a session with the Secret Service', () => {
     ['a number beyond the group', Buffer.alloc(128, 0xff)],
     ['a number far beyond it', Buffer.alloc(400, 1)],
     ['no number', 'text'],
-  ] as const)('agrees on no key with a service that offers %s', async ([, value]) => {
+  ] as const)('refuses a service that offers %s', async ([, value]) => {
     await using bus = await startBus();
     const signature = typeof value === 'string' ? 's' : 'ay';
     const said = { signature: 'vo', body: [{ signature, value }, '/session/1'] };
@@ -67,7 +68,7 @@ describe('a session with the Secret Service', () => {
     await expect(openSession(connection)).rejects.toMatchObject({ kind: 'absent' });
   });
 
-  it('takes nothing for a secret that was not encrypted for it', async () => {
+  it('rejects a secret that was not encrypted for it', async () => {
     await using keychain = await startKeychain();
     using connection = await Connection.connect({ ...keychain.env }, ROOMY.silence);
     const session = await openSession(connection);
@@ -81,10 +82,10 @@ describe('a session with the Secret Service', () => {
       ['the text'],
       'the text',
     ];
-    for (const secret of faults) expect(() => session.unwrap(secret)).toThrow(/no known form/);
+    for (const secret of faults) expect(() => session.unwrap(secret)).toThrow(/unknown format/);
   });
 
-  it('goes plain where the service knows nothing else, and only there', async () => {
+  it('uses plain only if the service supports nothing else', async () => {
     await using bus = await startBus();
     const asked: unknown[] = [];
     let error = 'org.freedesktop.DBus.Error.NotSupported';
@@ -116,7 +117,7 @@ async function readPlain(keychain: Bus, account: string): Promise<void> {
   await bus.call(item, 'GetSecret', 'o', session);
 }
 
-/** Takes down every byte that crosses the bus. */
+/** Records every byte that crosses the bus. */
 async function listen(bus: Bus): Promise<{ seen(): Buffer; sees(text: string): Promise<void> }> {
   const parts: Buffer[] = [];
   const waiting = new Set<() => void>();
@@ -136,7 +137,7 @@ async function listen(bus: Bus): Promise<{ seen(): Buffer; sees(text: string): P
       waiting.add(look);
       look();
     });
-  // A monitor is told that it has lost its own name, and sees everything from then on.
+  // A monitor is notified that it has lost its own name, and sees everything from then on.
   await sees('NameLost');
   return { seen, sees };
 }

@@ -19,14 +19,14 @@ import { requireUnix } from '../support/keychain.ts';
 const ITEM = { service: 'coffer', account: '00112233445566778899aabbccddeeff' };
 
 describe('the call of PowerShell', () => {
-  it('names it by its absolute path', () => {
+  it('uses its absolute path', () => {
     expect(powershellPath({ SystemRoot: 'D:\\Win' })).toBe(
       'D:\\Win\\System32\\WindowsPowerShell\\v1.0\\powershell.exe',
     );
     expect(powershellPath({})).toBe('C:\\Windows\\System32\\WindowsPowerShell\\v1.0\\powershell.exe');
   });
 
-  it('has a script that is always the same, for the current user, in its arguments', () => {
+  it('passes a constant script, for the current user, as arguments', () => {
     const args = powershellArguments('Protect');
     expect(args.slice(0, -1)).toEqual(['-NoLogo', '-NoProfile', '-NonInteractive', '-EncodedCommand']);
     const script = Buffer.from(args.at(-1) as string, 'base64').toString('utf16le');
@@ -35,7 +35,7 @@ describe('the call of PowerShell', () => {
     expect(powershellArguments('Unprotect').at(-1)).not.toBe(args.at(-1));
   });
 
-  it('has what is sealed, and what it is bound to, in its input', () => {
+  it('passes the bytes and the item that they are bound to as input', () => {
     const [bytes, bound, ...others] = powershellInput(Buffer.from('secret'), ITEM).split('\n');
     expect(Buffer.from(bytes as string, 'base64').toString()).toBe('secret');
     expect(Buffer.from(bound as string, 'base64').toString()).toBe(`coffer/${ITEM.account}`);
@@ -51,13 +51,13 @@ describe('readingOf', () => {
     [{ code: 1, stdout: 'AAEC', stderr: '' }, 'DECLINED'],
     [{ missing: 'ENOENT' }, 'ABSENT'],
     [{ late: true as const }, 'TIMEOUT'],
-  ])('reads %j as %s', (reply, outcome) => {
+  ])('maps %j to %s', (reply, outcome) => {
     expect(readingOf(reply)).toMatchObject({ outcome });
   });
 });
 
 describe('blobPath', () => {
-  it('takes no account that leads elsewhere', () => {
+  it('refuses an account that leads elsewhere', () => {
     expect(blobPath('/keys', ITEM)).toBe(join('/keys', `${ITEM.account}.dpapi`));
     for (const account of ['', '../x', 'a/b', 'a\\b', 'x'.repeat(65)]) {
       expect(() => blobPath('/keys', { ...ITEM, account })).toThrow(RangeError);
@@ -65,8 +65,8 @@ describe('blobPath', () => {
   });
 });
 
-describe('DPAPI, by a stand-in', () => {
-  it('keeps, replaces, gives and loses an item, in a file of the user alone', async (context) => {
+describe('DPAPI, with a stand-in', () => {
+  it('stores, replaces, reads and deletes an item, in a private file', async (context) => {
     requireUnix(context);
     const terms = standIn(SEALER);
     expect(await probe(terms)).toMatchObject({ outcome: 'READY' });
@@ -82,7 +82,7 @@ describe('DPAPI, by a stand-in', () => {
     expect(await remove(terms, ITEM)).toMatchObject({ outcome: 'NOT_FOUND' });
   });
 
-  it('opens no file that was sealed for another key', async (context) => {
+  it('refuses a file that was sealed for another key', async (context) => {
     requireUnix(context);
     const terms = standIn(SEALER);
     const other = { ...ITEM, account: 'ff112233445566778899aabbccddeeff' };
@@ -91,7 +91,7 @@ describe('DPAPI, by a stand-in', () => {
     expect(await read(terms, other)).toMatchObject({ outcome: 'DECLINED' });
   });
 
-  it('claims no write that reads back as something else, or not at all', async (context) => {
+  it('reports no write that reads back differently, or not at all', async (context) => {
     requireUnix(context);
     expect(await write(standIn('console.log("AAEC")'), ITEM, 'one')).toMatchObject({ outcome: 'DECLINED' });
     const sealsOnly = `${SEALER}; if (script.includes('Unprotect')) process.exitCode = 1`;
@@ -99,7 +99,7 @@ describe('DPAPI, by a stand-in', () => {
     expect(await write(standIn('process.exitCode = 1'), ITEM, 'one')).toMatchObject({ outcome: 'DECLINED' });
   });
 
-  it('answers MISMATCH for a file that is too large to be ours', async (context) => {
+  it('returns MISMATCH for a file that is too large to be ours', async (context) => {
     requireUnix(context);
     const terms = standIn(SEALER);
     mkdirSync(terms.directory);
@@ -107,7 +107,7 @@ describe('DPAPI, by a stand-in', () => {
     expect(await read(terms, ITEM)).toMatchObject({ outcome: 'MISMATCH' });
   });
 
-  it('says why a file cannot be read or written, and leaves no other behind', async (context) => {
+  it('reports why a file cannot be read or written, and leaves no other behind', async (context) => {
     requireUnix(context);
     const terms = standIn(SEALER);
     mkdirSync(blobPath(terms.directory, ITEM), { recursive: true });
@@ -117,7 +117,7 @@ describe('DPAPI, by a stand-in', () => {
     expect(readdirSync(terms.directory)).toEqual([`${ITEM.account}.dpapi`]);
   });
 
-  it('is absent where PowerShell is not there', async (context) => {
+  it('is absent if PowerShell is missing', async (context) => {
     requireUnix(context);
     const { executable: _, ...terms } = standIn(SEALER);
     expect(await probe(terms)).toMatchObject({ outcome: 'ABSENT' });
@@ -125,7 +125,10 @@ describe('DPAPI, by a stand-in', () => {
   });
 });
 
-/** Seals by turning every bit over and adding what it is bound to: enough to see which way the bytes went. */
+/**
+ * Seals by inverting every bit and appending what it is bound to: enough to see which way the bytes
+ * went.
+ */
 const SEALER = `
   const fs = require('node:fs');
   const script = Buffer.from(process.argv.at(-1), 'base64').toString('utf16le');
