@@ -4,11 +4,12 @@ import { isKeyName, keyNames, priceParts, providerParts } from './keys.ts';
 import { describeUnknown, topKeys } from './schema.ts';
 
 /*
- * A dotted key: `permissions.deny`, `providers.local.baseURL`, `providers.local.prices.llama3.1.input`. The names of providers and
- * models may have dots themselves, so what is there goes before what might be meant.
+ * Dotted keys: `permissions.deny`, `providers.local.baseURL`,
+ * `providers.local.prices.llama3.1.input`. The names of providers and models may contain dots, so
+ * an existing key takes precedence over the other ways to split a dotted key.
  */
 
-/** Finds the way to a dotted key in what is there; undefined where it is not there. */
+/** Returns the path of a dotted key in `value`; undefined if there is no such key. */
 export function findKey(value: unknown, key: string): readonly string[] | undefined {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
   if (Object.hasOwn(value, key)) return [key];
@@ -19,13 +20,16 @@ export function findKey(value: unknown, key: string): readonly string[] | undefi
   return undefined;
 }
 
-/** The way to a key that may not be there yet. Throws `USAGE` where no setting has that name. */
+/**
+ * Splits a dotted key, which need not exist, into its path. Throws `USAGE` if no setting has that
+ * name.
+ */
 export function splitKey(key: string): readonly string[] {
   if (isKeyName(key) || topKeys.includes(key)) return key.split('.');
   const [, provider, part, model, price] = providerKey.exec(key) ?? [];
   if (provider === undefined) throw unknownKey(key);
   const [, before, last = ''] = part === undefined ? (/^(.+)\.([^.]+)$/.exec(provider) ?? []) : [];
-  // A provider's name may have a dot, but more likely its part is misspelt.
+  // A provider's name may have a dot, but a misspelt part is more likely.
   if (before !== undefined && isMisspelt(last, Object.keys(providerParts)))
     throw new CofferError('USAGE', describeUnknown(['providers', before, last]));
   return ['providers', provider, part === undefined ? undefined : part.replace(/\..*$/s, ''), model, price].filter(
@@ -33,42 +37,47 @@ export function splitKey(key: string): readonly string[] {
   );
 }
 
-/** The error of a key that is no setting. */
+/** Creates the `USAGE` error for a key that isn't a setting. */
 export function unknownKey(key: string): CofferError {
   const whole = keyNames.find((name) => key.startsWith(`${name}.`));
   if (whole === 'providers') {
     return new CofferError('USAGE', `${key} is unknown`, {
-      advice: 'write providers.<name>, with letters, digits and . _ - only',
+      advice: 'use providers.<name>, with letters, digits and . _ - only',
     });
   }
   if (whole !== undefined) {
     const rest = key.slice(whole.length + 1);
-    return new CofferError('USAGE', `${whole} is set as a whole, and has no ${rest}`, {
-      advice: `coffer config get ${whole} shows it`,
+    return new CofferError('USAGE', `${whole} has no key ${rest}`, {
+      advice: `set it as a whole; coffer config get ${whole} shows it`,
     });
   }
   return new CofferError('USAGE', describeUnknown(key.split('.').slice(0, key.startsWith('permissions.') ? 2 : 1)));
 }
 
-/** What stands at the end of a way; undefined where nothing does. */
+/** Returns the value at a path; undefined if there is none. */
 export function valueAt(value: unknown, path: readonly string[]): unknown {
   return path.reduce((at: unknown, name) => (isObject(at) && Object.hasOwn(at, name) ? at[name] : undefined), value);
 }
 
-/** Puts a value at the end of a way, with what is missing before it, and behind what is there. Throws `USAGE` where a value is in the way. */
+/**
+ * Sets the value at a path, creating missing objects; new keys come last. Throws `USAGE` if
+ * something on the path isn't an object.
+ */
 export function setAt(root: Record<string, unknown>, path: readonly string[], value: unknown): void {
   let at = root;
   for (const name of path.slice(0, -1)) {
     if (!Object.hasOwn(at, name)) define(at, name, {});
     const inside = at[name];
     if (!isObject(inside))
-      throw new CofferError('USAGE', `${name} in the settings is no object`, { advice: `coffer config unset ${name}` });
+      throw new CofferError('USAGE', `${name} in the settings is not an object`, {
+        advice: `remove it with coffer config unset ${name}`,
+      });
     at = inside;
   }
   define(at, path.at(-1) ?? '', value);
 }
 
-/** Removes what stands at the end of a way, and the objects on it that are empty then. */
+/** Removes the value at a path, and the objects on the path that become empty. */
 export function removeAt(root: Record<string, unknown>, path: readonly string[]): void {
   const [name, ...rest] = path;
   if (name === undefined) return;
@@ -77,7 +86,7 @@ export function removeAt(root: Record<string, unknown>, path: readonly string[])
   if (rest.length === 0 || (isObject(inside) && Object.keys(inside).length === 0)) delete root[name];
 }
 
-/** Tells whether a value of JSON is an object. */
+/** Returns whether a JSON value is an object. */
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -2,46 +2,53 @@ import { isUtf8 } from 'node:buffer';
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type Stats } from 'node:fs';
 import { CofferError } from '../errors.ts';
 
-// Not imported: whatever it lists would be loaded with it, 4 ms at every start.
+// Not imported: an import would load every module that `node:util` lists, 4 ms at every start.
 const { getSystemErrorMessage } = process.getBuiltinModule('node:util');
 
-/** No settings are longer, in bytes. */
+/** The maximum length of a settings file, in bytes. */
 const MAX_LENGTH = 1_048_576;
 
-/** No settings have more levels. */
+/** The maximum nesting of settings. */
 const MAX_DEPTH = 64;
 
-/** The fault of those that have. */
+/** The fault of settings nested deeper than {@link MAX_DEPTH}. */
 export const tooDeep: string = `nested deeper than ${MAX_DEPTH} levels`;
 
-/** Whose file it is: one's own may be a link and must be safe from others, a project's is read where it stands. */
+/**
+ * The owner of a settings file. The user's own may be a link and must not be writable by others; a
+ * project's is never read through a link.
+ */
 export type Owner = 'own' | 'project';
 
 /**
- * Reads a file of settings as a value of JSON; undefined where there is none. Throws `SETTINGS_INVALID`: where others could have
- * written it, where it is no regular file or no JSON.
+ * Reads a settings file as a JSON value; undefined if it doesn't exist. Throws `SETTINGS_INVALID`
+ * if others can write it, or if it isn't a regular file or not valid JSON.
  */
 export async function readSettingsFile(path: string, owner: Owner): Promise<{ readonly value: unknown } | undefined> {
   const text = await readSettingsText(path, owner);
   return text === undefined ? undefined : { value: await parseSettings(path, text) };
 }
 
-/** The text of a file of settings, without a byte order mark. Throws as {@link readSettingsFile}. */
+/**
+ * Reads the text of a settings file, without a byte order mark. Throws like
+ * {@link readSettingsFile}.
+ */
 export async function readSettingsText(path: string, owner: Owner): Promise<string | undefined> {
   const bytes = await readSettingsBytes(path, owner);
   return bytes && decode(path, bytes);
 }
 
 /**
- * What a file of settings has, whatever it is; `anybody` may have written it. Throws `SETTINGS_INVALID` where it is no regular file.
- * Reads at once: every start comes by here, and would begin four threads to wait for one.
+ * Reads the bytes of a settings file. With `anybody`, it may belong to or be writable by others.
+ * Throws `SETTINGS_INVALID` if it isn't a regular file. Reads synchronously, because every start
+ * reads the settings: asynchronous reads would start four threads just to wait for one.
  */
 export async function readSettingsBytes(path: string, owner: Owner | 'anybody'): Promise<Buffer | undefined> {
   const file = openFile(path, owner);
   if (file === undefined) return undefined;
   try {
     const stats = fstatSync(file);
-    if (!stats.isFile()) throw refused(path, `is ${kindOf(stats)}, and settings are a file; move it away`);
+    if (!stats.isFile()) throw refused(path, `is ${kindOf(stats)}, not a settings file; move it away`);
     if (owner === 'own') requireOurs(path, stats);
     return readBytes(path, file);
   } catch (error) {
@@ -51,7 +58,7 @@ export async function readSettingsBytes(path: string, owner: Owner | 'anybody'):
   }
 }
 
-/** Reads text as JSON. Throws `SETTINGS_INVALID`, with line and column where it is none. */
+/** Parses a text as JSON. Throws `SETTINGS_INVALID` with line and column if it isn't valid. */
 export async function parseSettings(path: string, text: string): Promise<unknown> {
   let value: unknown;
   try {
@@ -64,7 +71,7 @@ export async function parseSettings(path: string, text: string): Promise<unknown
   return value;
 }
 
-/** The error of a file with those faults: each is a line of its own. */
+/** Creates the error of a file with faults: each is an error of the cause, an AggregateError. */
 export function invalidSettings(path: string, faults: readonly string[]): CofferError {
   const cause = new AggregateError(faults.map((fault) => new Error(`settings: ${fault}`)));
   const count = faults.length === 1 ? 'a fault' : `${faults.length} faults`;
@@ -72,18 +79,17 @@ export function invalidSettings(path: string, faults: readonly string[]): Coffer
 }
 
 function openFile(path: string, owner: Owner | 'anybody'): number | undefined {
-  // Without O_NONBLOCK a named pipe would wait for somebody to write.
+  // Without O_NONBLOCK, opening a named pipe would wait for a writer.
   const { O_RDONLY, O_NONBLOCK = 0, O_NOFOLLOW = 0 } = constants;
   try {
     return openSync(path, O_RDONLY | O_NONBLOCK | (owner === 'project' ? O_NOFOLLOW : 0));
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' && !isLink(path)) return undefined;
-    if (code === 'ENOTDIR' && owner === 'project') return undefined; // whoever needs the directory says that it is none
-    if (code === 'ENOENT')
-      throw refused(path, 'is a link to a file that is not there; remove it or bring the file back');
+    if (code === 'ENOTDIR' && owner === 'project') return undefined; // commands that need the directory report the error
+    if (code === 'ENOENT') throw refused(path, 'is a link to a missing file; remove it or restore the file');
     if (code === 'ELOOP' && owner === 'project') {
-      throw refused(path, "is a symbolic link, and a project's settings are a file of its own; remove it");
+      throw refused(path, "is a symbolic link, but a project's settings must be a regular file; remove it");
     }
     throw unreadable(path, error);
   }
@@ -93,14 +99,17 @@ async function describeJsonFault(text: string): Promise<string> {
   const { findJsonFault } = await import('./json-fault.ts');
   try {
     const fault = findJsonFault(text);
-    return `not JSON from line ${fault?.line ?? 1}, column ${fault?.column ?? 1}`;
+    return `invalid JSON at line ${fault?.line ?? 1}, column ${fault?.column ?? 1}`;
   } catch (error) {
-    if (error instanceof RangeError) return tooDeep; // it goes into each level by a call
+    if (error instanceof RangeError) return tooDeep; // it recurses into each level
     throw error;
   }
 }
 
-/** Tells whether a value has more levels than any settings: whoever checks or shows it goes into each by a call. */
+/**
+ * Returns whether a value is nested deeper than settings may be. Checking or showing it recurses
+ * into each level.
+ */
 export function isTooDeep(value: unknown): boolean {
   let level = [value];
   for (let depth = 0; depth <= MAX_DEPTH; depth++) {
@@ -114,30 +123,36 @@ function isLink(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
-/** Whoever can write the settings chooses where conversations are sent and what tools may do. Windows has no such modes. */
+/**
+ * Checks that only this user or root can write the file: anyone who can write the settings decides
+ * where conversations are sent and what tools may do. Windows has no such modes.
+ */
 function requireOurs(path: string, { uid, mode }: Stats): void {
   const us = process.getuid?.();
   if (us === undefined) return;
   if (uid !== us && uid !== 0) {
     throw refused(
       path,
-      `belongs to another user (uid ${uid}), who could change it; look at it, then: chown ${us} ${path}`,
+      `belongs to another user (uid ${uid}), who could change it; check it, then run: chown ${us} ${path}`,
     );
   }
   if ((mode & 0o022) !== 0) {
     const octal = (mode & 0o777).toString(8).padStart(3, '0');
-    throw refused(path, `can be written by others (mode ${octal}); look at it, then: chmod go-w ${path}`);
+    throw refused(path, `can be written by others (mode ${octal}); check it, then run: chmod go-w ${path}`);
   }
 }
 
-/** Reads no more than one byte over the limit: what `stat` says of a file in /proc is not its length. */
+/**
+ * Reads at most one byte over the limit: the size that `stat` reports for a file in /proc isn't its
+ * length.
+ */
 function readBytes(path: string, file: number): Buffer {
   const buffer = Buffer.alloc(MAX_LENGTH + 1);
   let length = 0;
   for (;;) {
     const bytesRead = readSync(file, buffer, length, buffer.length - length, null);
     length += bytesRead;
-    if (length > MAX_LENGTH) throw refused(path, 'is longer than 1 MiB, which no settings are; move it away');
+    if (length > MAX_LENGTH) throw refused(path, 'is too large for a settings file, over 1 MiB; move it away');
     if (bytesRead === 0) return buffer.subarray(0, length);
   }
 }

@@ -1,10 +1,13 @@
-/** Where a text stops being JSON: lines and columns count from 1. */
+/** The position of a syntax error: line and column count from 1. */
 export interface JsonFault {
   readonly line: number;
   readonly column: number;
 }
 
-/** Finds where `text` stops being JSON (RFC 8259); undefined where it is. JSON.parse does not always say. */
+/**
+ * Returns the position at which `text` stops being valid JSON (RFC 8259); undefined if it is valid.
+ * JSON.parse doesn't always report it.
+ */
 export function findJsonFault(text: string): JsonFault | undefined {
   const reader = new Reader(text);
   if (reader.value() && reader.atEnd()) return undefined;
@@ -18,13 +21,13 @@ class Reader {
 
   constructor(text: string) {
     this.#text = text;
-    this.#take(space);
+    this.#match(space);
   }
 
   value(): boolean {
-    if (this.#take(/\{/y)) return this.#take(/\}/y) || (this.#members() && this.#take(/\}/y));
-    if (this.#take(/\[/y)) return this.#take(/\]/y) || (this.#elements() && this.#take(/\]/y));
-    return this.#take(string) || this.#take(scalar);
+    if (this.#match(/\{/y)) return this.#match(/\}/y) || (this.#members() && this.#match(/\}/y));
+    if (this.#match(/\[/y)) return this.#match(/\]/y) || (this.#elements() && this.#match(/\]/y));
+    return this.#match(string) || this.#match(scalar);
   }
 
   atEnd(): boolean {
@@ -33,20 +36,20 @@ class Reader {
 
   #members(): boolean {
     do {
-      if (!this.#take(string) || !this.#take(/:/y) || !this.value()) return false;
-    } while (this.#take(/,/y));
+      if (!this.#match(string) || !this.#match(/:/y) || !this.value()) return false;
+    } while (this.#match(/,/y));
     return true;
   }
 
   #elements(): boolean {
     do {
       if (!this.value()) return false;
-    } while (this.#take(/,/y));
+    } while (this.#match(/,/y));
     return true;
   }
 
-  /** Takes what the pattern fits here, and the space behind it. */
-  #take(pattern: RegExp): boolean {
+  /** Consumes a match of the pattern at the current position, and the white space after it. */
+  #match(pattern: RegExp): boolean {
     pattern.lastIndex = this.at;
     if (!pattern.test(this.#text)) return false;
     space.lastIndex = pattern.lastIndex;

@@ -3,52 +3,58 @@ import type { ZodType, z } from 'zod';
 import type { Price, ProviderSettings } from '../chat/models/providers.ts';
 
 /*
- * Everything there is to know of a setting stands in one row: its check, its default, and its words. The rows load nothing, so
- * that a start without a settings file needs no zod: a check is made from it when there is something to check.
+ * Each setting is described in one row: its check, its default, and its texts. The rows load
+ * nothing, so a start without a settings file doesn't need zod: a check is created when there is
+ * something to check.
  */
 
-/** What the settings say. Times are milliseconds where their name does not say days. */
+/** All settings. Times are in milliseconds unless their name says days. */
 export interface Settings {
-  /** `provider/model` for new chats. */
+  /** The model of new chats, as `provider/model`. */
   readonly model?: string | undefined;
-  /** Providers beside the built-in ones, or instead of one of the same name. */
+  /** Providers in addition to the built-in ones, or overrides of one with the same name. */
   readonly providers: Readonly<Record<string, ProviderSettings>>;
-  /** What models are told before a conversation; `@` and an absolute path for the content of a file. */
+  /** The system prompt; `@` and an absolute path for the content of a file. */
   readonly systemPrompt?: string | undefined;
-  /** Whether the AGENTS.md of a directory is told to models: asked once for each directory, always or never. */
+  /** Whether models get the AGENTS.md of a directory: asked once per directory, always or never. */
   readonly agentsFile: 'ask' | 'always' | 'never';
   readonly detectLocal: boolean;
   readonly autoSave: boolean;
   readonly saveInterval: number;
   readonly maxMessages: number;
-  /** Retention by count and by age: off unless they are set. */
+  /** Retention by count. Default: off. */
   readonly maxSessions?: number | undefined;
+  /** Retention by age. Default: off. */
   readonly retentionDays?: number | undefined;
-  /** Where the vault is; not always absolute where the environment or the command line says it. */
+  /** The vault directory. May be relative if it comes from the environment or the command line. */
   readonly directory?: string | undefined;
   readonly autoResume: boolean;
   readonly localOnly: boolean;
   readonly maxTurns: number;
   readonly maxToolCalls: number;
-  /** A share of the model's window; false switches it off. */
+  /**
+   * The share of the model's context window at which older messages are compacted; false: never.
+   */
   readonly autoCompactAt: number | false;
   readonly keepMessages: number;
   readonly compactOnFinish: boolean;
   readonly requestTimeout: number;
   readonly tools: boolean;
-  /** Rules as chat/permissions.ts reads them. */
+  /** Rules as parsed by chat/permissions.ts. */
   readonly permissions: { readonly allow: readonly string[]; readonly deny: readonly string[] };
-  /** Where no sandbox can be had, `auto` runs a command without, and `required` does not run it. */
+  /**
+   * If no sandbox is available, `auto` runs a command without one and `required` refuses to run it.
+   */
   readonly sandbox: 'auto' | 'required' | 'off';
   readonly commandTimeout: number;
-  /** Bytes. */
+  /** The maximum length of a tool's output, in bytes. */
   readonly maxToolOutput: number;
 }
 
-/** The keys that have a value of their own; `permissions` is two of them. */
+/** The keys of single settings; `permissions` has two. */
 export type KeyName = Exclude<keyof Settings, 'permissions'> | 'permissions.allow' | 'permissions.deny';
 
-/** What a check is made of. */
+/** The building blocks of a check. */
 export interface Checks {
   readonly z: typeof z;
   readonly provider: ZodType<ProviderSettings>;
@@ -57,27 +63,30 @@ export interface Checks {
 
 /** One setting. */
 export interface Key<Value = unknown> {
+  /** Creates the schema of its values. */
   readonly check: (checks: Checks) => ZodType<Value>;
-  /** What holds where nothing is said; without it, nothing does. */
+  /** Its default; if omitted, it has none. */
   readonly default?: Value;
-  /** What it may be, as it ends the sentence "may be …". */
+  /** Its valid values, to complete the sentence "must be …". */
   readonly may: string;
+  /** Its description, for docs/config.md. */
   readonly about: string;
-  /** Its environment variable, where that is not `COFFER_` and its name. */
+  /** Its environment variable. Default: `COFFER_` and its name. */
   readonly env?: string;
+  /** Its command line flag, if any. */
   readonly flag?: string;
-  /** How a project's own file may set it. */
+  /** How a project's file may set it. Default: not at all. */
   readonly project?: 'any value' | 'only lower' | 'only more';
 }
 
 type ValueOf<Name extends KeyName> = Name extends keyof Settings ? NonNullable<Settings[Name]> : readonly string[];
 
-/** Every setting, in the order in which they are shown. */
+/** All settings, in the order in which they are shown. */
 export const settingsKeys: { readonly [Name in KeyName]: Key<ValueOf<Name>> } = {
   model: {
     check: ({ z }) => z.string().regex(/^[^/\s]+\/\S/),
     may: 'a model as provider/model',
-    about: 'who answers in a new chat',
+    about: 'model for new chats',
     flag: '--model',
     project: 'any value',
   },
@@ -85,64 +94,63 @@ export const settingsKeys: { readonly [Name in KeyName]: Key<ValueOf<Name>> } = 
     check: ({ z, provider }) => z.record(z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/), provider),
     default: {},
     may: 'an object of providers by name',
-    about: 'providers beside the built-in ones, or instead of one of the same name',
+    about: 'additional providers, or overrides of built-in ones',
   },
   systemPrompt: {
     check: ({ z }) => z.string().refine((text) => !/^@(?!~\/)/.test(text) || isAbsolute(text.slice(1))),
-    may: 'a text, or @ and an absolute path, or one that begins with ~/',
-    about: 'what models are told before a new conversation; `@/path` reads it from a file',
+    may: 'a text, or @ followed by an absolute path or a path that begins with ~/',
+    about: 'system prompt of new conversations; `@/path` reads it from a file',
     flag: '--system',
   },
   agentsFile: {
     check: ({ z }) => z.enum(['ask', 'always', 'never']),
     default: 'ask',
     may: '"ask", "always" or "never"',
-    about:
-      'whether models are told the `AGENTS.md` of the directory: as you answer when it is offered there, or without asking',
+    about: 'whether to send the `AGENTS.md` of the directory to models: ask once in each directory, always, or never',
   },
-  detectLocal: flag(true, 'look for a model server on this machine when no model is chosen'),
-  autoSave: flag(true, '`false`: nothing is saved by itself, `/save` works'),
-  saveInterval: wholeNumber(30_000, 1000, 'milliseconds: while a reply streams, the part so far is saved this often'),
+  detectLocal: flag(true, 'look for a model server on this machine if no model is chosen'),
+  autoSave: flag(true, '`false`: save only on `/save`'),
+  saveInterval: integer(30_000, 1000, 'how often to save a reply while it streams, in milliseconds'),
   maxMessages: {
-    ...wholeNumber(1000, 1, 'how many of the newest messages are sent to the model; the record is never cut'),
+    ...integer(1000, 1, 'how many of the newest messages to send to the model; saved history is never cut'),
     project: 'only lower',
   },
-  maxSessions: wholeNumber(
+  maxSessions: integer(
     undefined,
     1,
-    'how many sessions are kept; older ones are deleted unless pinned or named, `coffer prune --dry-run` shows which',
+    'how many sessions to keep; older ones are deleted unless pinned or named (`coffer prune --dry-run` lists them)',
   ),
-  retentionDays: wholeNumber(
+  retentionDays: integer(
     undefined,
     1,
-    'how many days a session may be older than the newest one before it is deleted, unless pinned or named',
+    'delete sessions that are this many days older than the newest one, unless pinned or named',
   ),
   directory: {
     check: ({ z }) => z.string().refine(isAbsolute),
     may: 'an absolute path',
-    about: "where the vault is; the platform's own place unless set",
+    about: "vault directory; default: the platform's data directory",
     env: 'COFFER_DATA_DIR',
     flag: '--data-dir',
   },
-  autoResume: flag(false, 'start with the last session of the directory instead of a new one'),
+  autoResume: flag(false, 'resume the last session of the directory instead of starting a new one'),
   localOnly: flag(false, 'refuse models that are not on this machine'),
-  maxTurns: wholeNumber(128, 1, 'how often a model is asked for one prompt at most: tools make it more than once'),
-  maxToolCalls: wholeNumber(200, 1, 'how many tools one turn may call'),
+  maxTurns: integer(128, 1, 'maximum model requests per prompt; tool calls need more than one'),
+  maxToolCalls: integer(200, 1, 'maximum tool calls per turn'),
   autoCompactAt: {
     check: ({ z }) => z.union([z.number().min(0.1).max(0.95), z.literal(false)]),
     default: 0.75,
     may: 'a number from 0.1 to 0.95, or false',
     about:
-      'older messages are summarised for the model when this share of its window is used; `false`: never by itself',
+      'summarise older messages for the model when this share of its context window is used; `false`: never automatically',
   },
-  keepMessages: wholeNumber(50, 1, 'how many of the newest messages a summary leaves as they are'),
+  keepMessages: integer(50, 1, 'how many of the newest messages a summary leaves unchanged'),
   compactOnFinish: flag(false, 'summarise older messages when a chat ends'),
-  requestTimeout: wholeNumber(
+  requestTimeout: integer(
     600_000,
     1000,
-    'milliseconds to wait for a provider to send anything; a model server on this machine is waited for without limit',
+    'milliseconds to wait for a provider to send data; no limit for a model server on this machine',
   ),
-  tools: flag(true, '`false`: the model is offered no tools'),
+  tools: flag(true, '`false`: offer the model no tools'),
   'permissions.allow': {
     check: ({ z, rule }) => z.array(rule),
     default: ['read'],
@@ -160,65 +168,65 @@ export const settingsKeys: { readonly [Name in KeyName]: Key<ValueOf<Name>> } = 
     check: ({ z }) => z.enum(['auto', 'required', 'off']),
     default: 'auto',
     may: '"auto", "required" or "off"',
-    about: 'whether commands run under bubblewrap: where it works; always, and not at all without it; never',
+    about: 'run commands under bubblewrap: `auto` if it works, `required` always (and refuse without it), `off` never',
   },
-  commandTimeout: wholeNumber(120_000, 1000, 'milliseconds after which a command that a tool runs is ended'),
-  maxToolOutput: wholeNumber(10_485_760, 1024, 'bytes after which the output of a tool is cut off'),
+  commandTimeout: integer(120_000, 1000, "milliseconds after which a tool's command is stopped"),
+  maxToolOutput: integer(10_485_760, 1024, "bytes after which a tool's output is truncated"),
 };
 
 /** The names of {@link settingsKeys}, in order. */
 export const keyNames: readonly KeyName[] = Object.keys(settingsKeys) as KeyName[];
 
-/** Tells whether a name is that of a setting. */
+/** Returns whether a name is that of a setting. */
 export function isKeyName(name: string): name is KeyName {
   return Object.hasOwn(settingsKeys, name);
 }
 
-/** What a key is about: the row of {@link settingsKeys}, whatever its value. */
+/** Returns the row of a key in {@link settingsKeys}, whatever its type. */
 export function keyOf(name: KeyName): Key {
   return settingsKeys[name] as Key;
 }
 
-/** The parts of a provider, in words; chat/providers.ts checks them. */
+/** The keys of a provider, with their texts; chat/providers.ts checks them. */
 export const providerParts: { readonly [Name in keyof Required<ProviderSettings>]: Words } = {
   type: {
     may: '"openai-compatible", "anthropic" or "ollama"',
-    about: 'the protocol it speaks; `openai-compatible` unless set, for the provider `ollama` its own',
+    about: 'its protocol; default: `openai-compatible`, for the provider `ollama` its own',
   },
   baseURL: {
     may: 'an http or https address without a user, a query or a fragment',
-    about: 'where its API begins, the version included',
+    about: 'base URL of its API, including the version',
   },
   apiKeyEnv: {
     may: 'the name of an environment variable',
-    about: 'the variable that holds its key, never the key itself',
+    about: 'the environment variable that holds its API key, never the key itself',
   },
   allowInsecure: {
     may: 'true or false',
-    about: 'send the key over `http://` to another machine, where anyone on the way can read it; refused unless set',
+    about: 'send the key over `http://` to another machine, where anyone on the way can read it; default: refused',
   },
   contextWindow: {
-    may: 'a whole number of at least 1',
-    about: 'how many tokens its models take in one request; Ollama is asked for as many',
+    may: 'an integer of at least 1',
+    about: 'context window of its models in tokens; also requested from Ollama',
   },
   maxOutputTokens: {
-    may: 'a whole number of at least 1',
-    about: "most tokens of a reply, reasoning included; the provider's own limit unless set",
+    may: 'an integer of at least 1',
+    about: "maximum tokens of a reply, reasoning included; default: the provider's own limit",
   },
   models: {
     may: 'an object by model, each with contextWindow or maxOutputTokens or both',
-    about: 'what differs for single models',
+    about: 'overrides for single models',
   },
   prices: {
     may: 'an object of prices by model, each with input and output',
-    about: 'what its models cost, in US dollars per million tokens',
+    about: 'prices of its models, in US dollars per million tokens',
   },
 };
 
-/** The parts of a price, in words. */
+/** The keys of a price, with their texts. */
 export const priceParts: { readonly [Name in keyof Price]: Words } = {
-  input: { may: 'a number of at least 0', about: 'for a million tokens sent' },
-  output: { may: 'a number of at least 0', about: 'for a million tokens answered' },
+  input: { may: 'a number of at least 0', about: 'price of a million input tokens' },
+  output: { may: 'a number of at least 0', about: 'price of a million output tokens' },
 };
 
 interface Words {
@@ -226,7 +234,10 @@ interface Words {
   readonly about: string;
 }
 
-/** The environment variable of a key; undefined where it has none: a list or an object fits no variable. */
+/**
+ * Returns the environment variable of a key; undefined if it has none, because a list or an object
+ * doesn't fit into a variable.
+ */
 export function variableOf(name: KeyName): string | undefined {
   const key = keyOf(name);
   if (key.env !== undefined) return key.env;
@@ -234,7 +245,7 @@ export function variableOf(name: KeyName): string | undefined {
   return `COFFER_${name.replace(/[A-Z]/g, '_$&').toUpperCase()}`;
 }
 
-/** What holds where nothing is said. */
+/** The default settings. */
 export const defaultSettings: Settings = withValues(
   keyNames.flatMap((name) => {
     const value = keyOf(name).default;
@@ -242,7 +253,7 @@ export const defaultSettings: Settings = withValues(
   }),
 );
 
-/** Puts values by key together as settings. */
+/** Combines values by key into settings. */
 export function withValues(values: Iterable<readonly [KeyName, unknown]>): Settings {
   const settings: Record<string, unknown> = {};
   const permissions: Record<string, unknown> = {};
@@ -257,8 +268,8 @@ function flag(value: boolean, about: string): Key<boolean> {
   return { check: ({ z }) => z.boolean(), default: value, may: 'true or false', about };
 }
 
-function wholeNumber(value: number | undefined, least: number, about: string): Key<number> {
-  const may = `a whole number of at least ${least}`;
+function integer(value: number | undefined, least: number, about: string): Key<number> {
+  const may = `an integer of at least ${least}`;
   const row = { check: ({ z }: Checks) => z.int().min(least), may, about };
   return value === undefined ? row : { ...row, default: value };
 }

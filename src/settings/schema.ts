@@ -5,18 +5,21 @@ import { parseRule, ruleForm } from '../chat/permissions.ts';
 import { type Checks, type KeyName, keyNames, keyOf, priceParts, providerParts, type Settings } from './keys.ts';
 import { looksLikeKey } from './secret.ts';
 
-/** Finds what is wrong with the contents of a settings file: one line per fault, with the key, what it has and what it may be. */
+/**
+ * Returns the faults of a settings file's content, one line each: the key, its value and its valid
+ * values.
+ */
 export function findFaults(value: unknown): string[] {
   const result = schema.safeParse(value);
   if (!result.success) return result.error.issues.flatMap((issue) => describe(issue, value));
   return Object.entries(result.data.providers ?? {}).flatMap(([name, { apiKeyEnv }]) =>
-    apiKeyEnv !== undefined && looksLikeKey(apiKeyEnv) ? [`providers.${name}.apiKeyEnv ${isNoName}`] : [],
+    apiKeyEnv !== undefined && looksLikeKey(apiKeyEnv) ? [`providers.${name}.apiKeyEnv ${notAVariable}`] : [],
   );
 }
 
 /**
- * The keys in a project's file that only a person's own settings may have, what nobody knows included. Faults of the others are
- * found by {@link findFaults}.
+ * Returns the keys in a project's file that are allowed only in the user's own settings, unknown
+ * keys included. {@link findFaults} finds the faults of the others.
  */
 export function findForbidden(value: unknown): string[] {
   if (!isObject(value)) return [];
@@ -26,10 +29,10 @@ export function findForbidden(value: unknown): string[] {
   });
 }
 
-/** The keys that a project's file may have. */
+/** The keys that a project's file may set. */
 export const projectKeys: readonly KeyName[] = keyNames.filter((name) => keyOf(name).project !== undefined);
 
-/** Reads the text of an environment variable as the value of a key; undefined where it is none. */
+/** Parses the text of an environment variable as the value of a key; undefined if it is invalid. */
 export function readValue(name: KeyName, text: string): { readonly value: unknown } | undefined {
   for (const value of readings(text)) {
     const result = checks[name].safeParse(value);
@@ -38,7 +41,7 @@ export function readValue(name: KeyName, text: string): { readonly value: unknow
   return undefined;
 }
 
-/** The names that may stand at the top of a settings file. */
+/** The top-level keys of a settings file. */
 export const topKeys: readonly string[] = [...new Set(keyNames.map((name) => name.split('.')[0] ?? name))];
 
 const rule: Checks['rule'] = z.string().refine((text) => parseRule(text) !== undefined);
@@ -55,9 +58,11 @@ const schema = z.strictObject({
     .optional(),
 });
 
-/** What each key may be, in words; `*` stands for a name of somebody's own, or a place in a list. */
+/**
+ * The valid values of each key, in words; `*` stands for a user-defined name or an index of a list.
+ */
 const may: Readonly<Record<string, string>> = {
-  '': 'an object with settings',
+  '': 'an object of settings',
   ...Object.fromEntries(keyNames.map((name) => [name, keyOf(name).may])),
   'providers.*': `an object with ${Object.keys(providerParts).join(', ')}`,
   ...Object.fromEntries(Object.entries(providerParts).map(([part, words]) => [`providers.*.${part}`, words.may])),
@@ -68,7 +73,7 @@ const may: Readonly<Record<string, string>> = {
   'permissions.deny.*': ruleForm,
 };
 
-const isNoName = `is something else, may be ${providerParts.apiKeyEnv.may}`;
+const notAVariable = `is invalid; must be ${providerParts.apiKeyEnv.may}`;
 
 function isOfTop(name: KeyName): boolean {
   return !name.includes('.');
@@ -89,11 +94,11 @@ function describe(issue: z.core.$ZodIssue, root: unknown): string[] {
   const path = issue.path.map(String);
   if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => describeUnknown([...path, key]));
   if (issue.code === 'invalid_key')
-    return [`${path.join('.')} names a provider, may have letters, digits and . _ - only`];
-  return [`${path.join('.') || 'the file'} ${present(path, root)}, may be ${may[pattern(path)] ?? 'something else'}`];
+    return [`${path.join('.')} is not a valid provider name; use letters, digits and . _ - only`];
+  return [`${path.join('.') || 'the file'} ${present(path, root)}; must be ${may[pattern(path)] ?? 'something else'}`];
 }
 
-/** Says that there is no such key, and which may be meant. */
+/** Returns the fault of an unknown key, with the key that may be meant. */
 export function describeUnknown(path: readonly string[]): string {
   const name = path.map((part) => (looksLikeKey(part) ? '…' : part)).join('.');
   const known = siblings(path);
@@ -101,8 +106,8 @@ export function describeUnknown(path: readonly string[]): string {
     nearest(path.at(-1) ?? '', known) ?? known.find((key) => key.toLowerCase() === path.at(-1)?.toLowerCase());
   if (near !== undefined) return `${name} is unknown; did you mean ${[...path.slice(0, -1), near].join('.')}?`;
   return known.length > 5
-    ? `${name} is unknown; coffer config list shows what there is`
-    : `${name} is unknown, may be ${known.join(', ')}`;
+    ? `${name} is unknown; coffer config list shows all settings`
+    : `${name} is unknown; must be one of ${known.join(', ')}`;
 }
 
 function siblings(path: readonly string[]): readonly string[] {
@@ -111,17 +116,20 @@ function siblings(path: readonly string[]): readonly string[] {
   return Object.keys(path.length === 3 ? providerParts : priceParts);
 }
 
-/** What stands there now. Where a name belongs, somebody may have put the API key itself, and a password into an address: that is not repeated. */
+/**
+ * Describes the current value. A user may have put the API key itself where a variable's name
+ * belongs, or a password into an address: those are not repeated.
+ */
 function present(path: readonly string[], root: unknown): string {
-  if (path.at(-1) === 'apiKeyEnv') return 'is something else';
+  if (path.at(-1) === 'apiKeyEnv') return 'is invalid';
   const value = path.reduce((at: unknown, key) => (at as Record<string, unknown>)[key], root);
   if (value === undefined) return 'is missing';
   return `is ${show(value)}`;
 }
 
-/** A value as a message shows it: its beginning, and nothing that may be a secret. */
+/** Formats a value for a message: only its beginning, and nothing that may be a secret. */
 export function show(value: unknown): string {
-  if (typeof value === 'string' && (looksLikeKey(value) || /^\w+:.*[@?#]/s.test(value))) return 'something else';
+  if (typeof value === 'string' && (looksLikeKey(value) || /^\w+:.*[@?#]/s.test(value))) return '(hidden)';
   const text = JSON.stringify(value);
   return text.length > 60 ? `${text.slice(0, 59)}…` : text;
 }

@@ -6,11 +6,11 @@ import { defaultSettings, type KeyName, keyNames, keyOf, type Settings, variable
 
 export { defaultSettings, type KeyName, type Settings } from './keys.ts';
 
-/** The file in which a project may set a few settings for whoever works in its directory. */
+/** The file in which a project may set a few settings for everyone who works in its directory. */
 const PROJECT_FILE = '.coffer.json';
 
-/** What may say something beside the settings file. */
-export interface Surroundings {
+/** The sources of settings other than the settings file. */
+export interface Overrides {
   readonly env?: NodeJS.ProcessEnv | undefined;
   readonly options?:
     | {
@@ -19,17 +19,17 @@ export interface Surroundings {
         readonly system?: string | undefined;
       }
     | undefined;
-  /** Where the project's file is looked for; nowhere unless told. */
+  /** The directory of the project's file. Default: no project file is read. */
   readonly directory?: string | undefined;
 }
 
-/** Where a value comes from: what says it, and which flag, variable or file that is. */
+/** The source of a value, and the flag, variable or file in which it is set. */
 export interface Source {
   readonly source: 'flag' | 'environment' | 'project' | 'file' | 'default';
   readonly from?: string;
 }
 
-/** The settings, and where each comes from. */
+/** The settings, and the source of each. */
 export interface Sourced {
   readonly settings: Settings;
   readonly sources: Readonly<Record<KeyName, Source>>;
@@ -41,30 +41,30 @@ export function settingsPath(env: NodeJS.ProcessEnv): string {
 }
 
 /**
- * Reads the settings: a flag goes before the environment, that before the project's file, that before the settings file, that
- * before the default. Throws `SETTINGS_INVALID`: its message names the file or the variable; where a file has faults, its cause is
- * an AggregateError with one line for each.
+ * Reads the settings. Precedence: flag, environment, project file, settings file, default. Throws
+ * `SETTINGS_INVALID`, which names the file or the variable; if a file has faults, its cause is an
+ * AggregateError with one line per fault.
  */
-export async function loadSettings(path: string, around: Surroundings = {}): Promise<Settings> {
-  return (await loadSettingsWithSources(path, around)).settings;
+export async function loadSettings(path: string, overrides: Overrides = {}): Promise<Settings> {
+  return (await loadSettingsWithSources(path, overrides)).settings;
 }
 
-/** {@link loadSettings}, and says where each value comes from. Throws as it does. */
-export async function loadSettingsWithSources(path: string, around: Surroundings = {}): Promise<Sourced> {
+/** Like {@link loadSettings}, but also returns the source of each value. */
+export async function loadSettingsWithSources(path: string, overrides: Overrides = {}): Promise<Sourced> {
   const layers = new Layers();
-  layers.take(await fromFile(path));
-  layers.narrow(await fromProject(around.directory));
-  layers.take(await fromEnvironment(around.env ?? {}));
-  const { model, dataDir, system } = around.options ?? {};
-  if (model) layers.take([['model', model, { source: 'flag', from: '--model' }]]);
-  if (dataDir) layers.take([['directory', dataDir, { source: 'flag', from: '--data-dir' }]]);
-  if (system !== undefined) layers.take([['systemPrompt', system, { source: 'flag', from: '--system' }]]);
+  layers.apply(await fromFile(path));
+  layers.restrict(await fromProject(overrides.directory));
+  layers.apply(await fromEnvironment(overrides.env ?? {}));
+  const { model, dataDir, system } = overrides.options ?? {};
+  if (model) layers.apply([['model', model, { source: 'flag', from: '--model' }]]);
+  if (dataDir) layers.apply([['directory', dataDir, { source: 'flag', from: '--data-dir' }]]);
+  if (system !== undefined) layers.apply([['systemPrompt', system, { source: 'flag', from: '--system' }]]);
   return layers.result();
 }
 
-type Said = readonly [KeyName, unknown, Source];
+type Entry = readonly [KeyName, unknown, Source];
 
-/** What holds so far; each layer goes before those that were there. */
+/** The current values; each layer overrides the previous ones. */
 class Layers {
   readonly #values: Map<KeyName, unknown>;
   readonly #sources: Map<KeyName, Source>;
@@ -74,20 +74,20 @@ class Layers {
     this.#sources = new Map(keyNames.map((name) => [name, { source: 'default' }]));
   }
 
-  take(layer: readonly Said[]): void {
+  apply(layer: readonly Entry[]): void {
     for (const [name, value, source] of layer) {
       this.#values.set(name, value);
       this.#sources.set(name, source);
     }
   }
 
-  /** Takes of a project's file what narrows: a lower number, more rules. */
-  narrow(layer: readonly Said[]): void {
+  /** Applies only what a project's file may set: any model, a lower number, more rules. */
+  restrict(layer: readonly Entry[]): void {
     for (const [name, value, source] of layer) {
       const now = this.#values.get(name);
       const { project } = keyOf(name);
       if (project === 'any value' || (project === 'only lower' && Number(value) < Number(now))) {
-        this.take([[name, value, source]]);
+        this.apply([[name, value, source]]);
       } else if (project === 'only more') this.#add(name, now as readonly string[], value as readonly string[], source);
     }
   }
@@ -105,26 +105,26 @@ class Layers {
     if (added.length === 0) return;
     const before = this.#sources.get(name)?.from;
     const from = [...(before === undefined ? [] : [before]), source.from].join(' and ');
-    this.take([[name, [...now, ...added], { ...source, from }]]);
+    this.apply([[name, [...now, ...added], { ...source, from }]]);
   }
 }
 
-/** The value of a key. */
+/** Returns the value of a key. */
 export function settingOf(settings: Settings, name: KeyName): unknown {
   if (name === 'permissions.allow') return settings.permissions.allow;
   return name === 'permissions.deny' ? settings.permissions.deny : settings[name];
 }
 
-async function fromFile(path: string): Promise<Said[]> {
+async function fromFile(path: string): Promise<Entry[]> {
   const read = await readSettingsFile(path, 'own');
   if (read === undefined) return [];
   const { findFaults } = await import('./schema.ts');
   const faults = findFaults(read.value);
   if (faults.length > 0) throw invalidSettings(path, faults);
-  return saidBy(read.value, { source: 'file', from: path });
+  return valuesIn(read.value, { source: 'file', from: path });
 }
 
-async function fromProject(directory: string | undefined): Promise<Said[]> {
+async function fromProject(directory: string | undefined): Promise<Entry[]> {
   const found = directory === undefined ? undefined : resolveUnlessGone(directory);
   if (found === undefined) return [];
   const path = join(found, PROJECT_FILE);
@@ -133,16 +133,23 @@ async function fromProject(directory: string | undefined): Promise<Said[]> {
   const { findFaults, findForbidden, projectKeys } = await import('./schema.ts');
   const forbidden = findForbidden(read.value);
   if (forbidden.length > 0) {
-    throw new CofferError('SETTINGS_INVALID', `${path} sets ${forbidden.join(', ')}, and only your own settings may`, {
-      advice: `a project may set ${projectKeys.join(', ')}`,
-    });
+    throw new CofferError(
+      'SETTINGS_INVALID',
+      `${path} sets ${forbidden.join(', ')}, allowed only in your own settings`,
+      {
+        advice: `a project may set ${projectKeys.join(', ')}`,
+      },
+    );
   }
   const faults = findFaults(read.value);
   if (faults.length > 0) throw invalidSettings(path, faults);
-  return saidBy(read.value, { source: 'project', from: path });
+  return valuesIn(read.value, { source: 'project', from: path });
 }
 
-/** A removed directory has no project file; only commands that need the directory fail there. */
+/**
+ * Returns the absolute path, or undefined if the current directory was removed: it has no project
+ * file, and only commands that need the directory fail there.
+ */
 function resolveUnlessGone(directory: string): string | undefined {
   try {
     return resolve(directory);
@@ -152,29 +159,32 @@ function resolveUnlessGone(directory: string): string | undefined {
   }
 }
 
-/** A variable that is empty counts as not set. What COFFER_DATA_DIR says is taken as it is: a path need not be absolute there. */
-async function fromEnvironment(env: NodeJS.ProcessEnv): Promise<Said[]> {
-  const said: Said[] = [];
+/**
+ * Reads the environment. An empty variable counts as not set. COFFER_DATA_DIR is used as it is, and
+ * may be a relative path.
+ */
+async function fromEnvironment(env: NodeJS.ProcessEnv): Promise<Entry[]> {
+  const entries: Entry[] = [];
   for (const name of keyNames) {
     const variable = variableOf(name);
     const text = variable === undefined ? undefined : env[variable];
     if (variable === undefined || text === undefined || text === '') continue;
     const value = name === 'directory' ? text : await readVariable(name, variable, text);
-    said.push([name, value, { source: 'environment', from: variable }]);
+    entries.push([name, value, { source: 'environment', from: variable }]);
   }
-  return said;
+  return entries;
 }
 
 async function readVariable(name: KeyName, variable: string, text: string): Promise<unknown> {
   const { readValue, show } = await import('./schema.ts');
   const read = readValue(name, text);
   if (read !== undefined) return read.value;
-  const message = `the environment variable ${variable} is ${show(text)}, may be ${keyOf(name).may}`;
+  const message = `the environment variable ${variable} is ${show(text)}; must be ${keyOf(name).may}`;
   throw new CofferError('SETTINGS_INVALID', message);
 }
 
-/** What a file without faults says. */
-function saidBy(value: unknown, source: Source): Said[] {
+/** Returns the values of a file without faults. */
+function valuesIn(value: unknown, source: Source): Entry[] {
   const settings = value as Settings;
   const complete = { ...settings, permissions: settings.permissions ?? {} };
   return keyNames.flatMap((name) => {

@@ -9,19 +9,19 @@ import { isKeyName } from './keys.ts';
 import { findFaults, topKeys } from './schema.ts';
 import { looksLikeKey } from './secret.ts';
 
-/** How long another process may be changing the settings, ms. */
+/** How long to wait for another process that is changing the settings, in milliseconds. */
 const PATIENCE = 2000;
 
 /**
- * Sets a key of the settings file, and makes the file where there is none. The other keys and their order stay. Throws `USAGE` for
- * an unknown key, `SETTINGS_INVALID` where the settings would have a fault, `VAULT_BUSY` where another process keeps changing
- * them, `NOT_SAVED`; the file is as it was then.
+ * Sets a key of the settings file, creating the file if missing. The other keys and their order
+ * stay. Throws `USAGE` for an unknown key, `SETTINGS_INVALID` if the settings would have a fault,
+ * `VAULT_BUSY` if another process keeps changing them, and `NOT_SAVED`; then the file is unchanged.
  */
 export async function setSetting(path: string, key: string, value: unknown): Promise<void> {
   if (isTooDeep(value))
     throw new CofferError('SETTINGS_INVALID', `${key} is ${tooDeep}`, { advice: 'nothing is changed' });
   refuseSecrets(key, value);
-  using _turn = await takeSettings(path);
+  using _lock = await takeSettings(path);
   const { text, settings } = await readForChange(path);
   const before = findFaults(settings);
   setAt(settings, findKey(settings, key) ?? splitKey(key), value);
@@ -33,28 +33,29 @@ export async function setSetting(path: string, key: string, value: unknown): Pro
 }
 
 /**
- * Removes a key of the settings file; false where it is not there. Gives the faults that the others have: they are no reason to keep
- * this one. Throws `USAGE` for a key that is neither there nor a setting, else as {@link setSetting}.
+ * Removes a key of the settings file. Returns whether it was set, and the faults of the other keys,
+ * which don't prevent removing this one. Throws `USAGE` for a key that is neither set nor a
+ * setting, else like {@link setSetting}.
  */
 export async function unsetSetting(
   path: string,
   key: string,
 ): Promise<{ removed: boolean; faults: readonly string[] }> {
-  using _turn = await takeSettings(path);
+  using _lock = await takeSettings(path);
   const { text, settings } = await readForChange(path);
-  const way = findKey(settings, key);
-  if (way === undefined) {
+  const found = findKey(settings, key);
+  if (found === undefined) {
     if (!isKeyName(key) && !topKeys.includes(key)) splitKey(key);
     return { removed: false, faults: [] };
   }
-  removeAt(settings, way);
+  removeAt(settings, found);
   await writeSettings(path, formatLike(text, settings));
   return { removed: true, faults: findFaults(settings) };
 }
 
 /**
- * Takes the turn to change the settings: two processes that set different keys at once both get what they want, one after the
- * other. Makes the directory, for this user alone, where there is none. Throws `VAULT_BUSY`, `NOT_SAVED`.
+ * Locks the settings for a change, so that two processes can set different keys at the same time.
+ * Creates the directory with mode 0700 if missing. Throws `VAULT_BUSY`, `NOT_SAVED`.
  */
 export async function takeSettings(path: string): Promise<FileLock> {
   const directory = dirname(path);
@@ -65,23 +66,23 @@ export async function takeSettings(path: string): Promise<FileLock> {
 }
 
 /**
- * Replaces the settings file, 0600. A link is followed: it is the person's own way to keep the file elsewhere. Throws `NOT_SAVED`;
- * the file is as it was then.
+ * Replaces the settings file, with mode 0600. A link is followed, because the user may keep the
+ * file elsewhere. Throws `NOT_SAVED`; then the file is unchanged unless the message says otherwise.
  */
 export async function writeSettings(path: string, content: string | Uint8Array): Promise<void> {
   const bytes = Buffer.from(content as string);
   const before = await readSettingsBytes(path, 'anybody');
   try {
     if (await replace(path, bytes)) return;
-    // What was cut short stands in its place, and has left room for what was there.
-    if (before !== undefined && (await replace(path, before))) throw cutShort(path, 'it is as it was');
+    // The truncated file has replaced the old one, so there is space for the old content.
+    if (before !== undefined && (await replace(path, before))) throw cutShort(path, 'the file is unchanged');
   } catch (error) {
     throw notWritten(path, error);
   }
-  throw cutShort(path, 'coffer config edit opens what is left of it');
+  throw cutShort(path, 'coffer config edit opens the truncated file');
 }
 
-/** Tells whether the file has all of it: the package takes a write that was cut short for a whole one. */
+/** Returns whether the file was written completely: the package treats a short write as success. */
 async function replace(path: string, bytes: Buffer): Promise<boolean> {
   const { default: writeFileAtomic } = await import('write-file-atomic');
   await writeFileAtomic(path, bytes, { mode: 0o600 });
@@ -89,7 +90,7 @@ async function replace(path: string, bytes: Buffer): Promise<boolean> {
 }
 
 function cutShort(path: string, now: string): CofferError {
-  return new CofferError('NOT_SAVED', `cannot write all of ${path}, the disk may be full: make room`, {
+  return new CofferError('NOT_SAVED', `cannot write all of ${path}, the disk may be full: free some space`, {
     advice: now,
   });
 }
@@ -101,19 +102,22 @@ async function readForChange(path: string): Promise<{ text: string; settings: Re
   throw invalidSettings(path, findFaults(settings));
 }
 
-/** Says so without the value: it would be in the terminal's history twice. */
+/**
+ * Throws if a value looks like an API key. The message omits the value, which would otherwise be in
+ * the terminal's history twice.
+ */
 function refuseSecrets(key: string, value: unknown): void {
   if (looksLikeKey(key)) throw unknownKey(key);
   if (typeof value === 'string' && looksLikeKey(value)) {
-    throw new CofferError('SETTINGS_INVALID', `what ${key} is set to looks like an API key`, {
-      advice: 'put it into an environment variable and its name into providers.<name>.apiKeyEnv',
+    throw new CofferError('SETTINGS_INVALID', `the value of ${key} looks like an API key`, {
+      advice: "put it into an environment variable, and the variable's name into providers.<name>.apiKeyEnv",
     });
   }
   if (typeof value === 'object' && value !== null)
     for (const inside of Object.values(value)) refuseSecrets(key, inside);
 }
 
-/** Written as the person's own file is: indented as its first line is. */
+/** Formats settings like the existing file: indented like its first line. */
 function formatLike(text: string, settings: object): string {
   const indent = /^\{\s*?\n([ \t]+)"/.exec(text)?.[1] ?? '  ';
   return `${JSON.stringify(settings, undefined, indent)}\n`;

@@ -86,7 +86,7 @@ describe('the system prompt', () => {
     await writeFile(join(place.project, '.coffer.json'), JSON.stringify({ systemPrompt: 'obey me' }));
     const { code, stderr } = await prompt(['-p', 'hello']);
     expect(code).not.toBe(0);
-    expect(stderr).toContain('sets systemPrompt, and only your own settings may');
+    expect(stderr).toContain('sets systemPrompt, allowed only in your own settings');
   });
 
   it('holds in the conversations that are begun in the same chat, and in forks', async () => {

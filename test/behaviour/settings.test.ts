@@ -85,7 +85,7 @@ describe('coffer config', () => {
     const { code, stdout, stderr } = await place.run(['config', 'list', '--json']);
     expect([code, stdout]).toEqual([2, '']);
     expect(errorSchema.parse(JSON.parse(stderr))).toMatchObject({
-      error: { code: 'SETTINGS_INVALID', faults: ['settings: maxTurns is 0, may be a whole number of at least 1'] },
+      error: { code: 'SETTINGS_INVALID', faults: ['settings: maxTurns is 0; must be an integer of at least 1'] },
     });
   });
 
@@ -152,7 +152,7 @@ describe('coffer config edit', () => {
     const env = { EDITOR: await editor(place, '{"maxTurns": 0}') };
     await using terminal = place.terminal(['config', 'edit'], { env });
     await terminal.waitFor(/has a fault/);
-    await terminal.waitFor(/maxTurns is 0, may be a whole number of at least 1/);
+    await terminal.waitFor(/maxTurns is 0; must be an integer of at least 1/);
     await terminal.waitFor(/\[e\]dit it again, or go \[b\]ack to what it was\?/);
     expect(await readFile(path, 'utf8')).toBe('{"maxTurns": 0}');
     terminal.enter('what');
@@ -193,7 +193,7 @@ describe('coffer config edit', () => {
     await using terminal = place.terminal(['config', 'edit'], {
       env: { EDITOR: await editor(place, '{"tools": 1}', '{"tools": true}') },
     });
-    await terminal.waitFor(/tools is 1, may be true or false/);
+    await terminal.waitFor(/tools is 1; must be true or false/);
     terminal.enter('e');
     await terminal.waitFor(/settings\.json is changed/);
     expect(await terminal.exit).toMatchObject({ code: 0 });
@@ -236,7 +236,7 @@ describe('coffer config edit', () => {
     const other = await place.run(['config', 'set', 'maxTurns', '5']);
     expect(other).toMatchObject({
       code: 11,
-      stderr: expect.stringContaining('settings.lock is held by another process'),
+      stderr: expect.stringContaining('settings.lock has been locked by another process'),
     });
     terminal.key('ctrl+c');
     await terminal.waitFor(/caught/);
@@ -268,7 +268,7 @@ describe("a project's file", () => {
       expect(await place.run(args, { input: 'hello\n' })).toMatchObject({
         code: 2,
         stdout: '',
-        stderr: `coffer: ${path} sets directory, and only your own settings may; a project may set model, maxMessages, permissions.deny\n`,
+        stderr: `coffer: ${path} sets directory, allowed only in your own settings; a project may set model, maxMessages, permissions.deny\n`,
       });
     }
     expect(await place.run(['sessions'], { cwd: place.home })).toMatchObject({ code: 0 });

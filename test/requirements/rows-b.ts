@@ -68,7 +68,7 @@ export const rowsB: readonly Requirement[] = [
         ['retentionDays', '0'],
         ['autoSave', 'maybe'],
       ] as const) {
-        await refused(place, ['config', 'set', key, wrong], 2, new RegExp(`${key} is .*, may be`));
+        await refused(place, ['config', 'set', key, wrong], 2, new RegExp(`${key} is .*; must be`));
       }
       await out(place, ['config', 'set', 'autoSave', 'false']);
       await chat(place, ['unsaved', '/save kept']);

@@ -4,7 +4,7 @@ import { keyNames } from '../../src/settings/keys.ts';
 import { configMarkdown, configPath } from '../../tools/docs-config.ts';
 
 describe('docs/config.md', () => {
-  it('is what the settings say; node tools/docs-config.ts writes it anew', () => {
+  it('matches the settings; node tools/docs-config.ts regenerates it', () => {
     expect(readFileSync(configPath, 'utf8')).toBe(configMarkdown());
   });
 

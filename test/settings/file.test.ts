@@ -17,7 +17,7 @@ beforeEach(() => {
   path = join(folder, 'settings.json');
 });
 
-/** What is said of the file, without its path in front, and every fault behind it. */
+/** Returns the message about the file, without the path at its start, followed by every fault. */
 async function refusal(): Promise<string> {
   const error = await loadSettings(path).then(
     () => undefined,
@@ -31,19 +31,19 @@ async function refusal(): Promise<string> {
 
 describe('a settings file', () => {
   it.each([
-    ['a directory', () => mkdirSync(path), 'is a directory, and settings are a file; move it away'],
-    ['a pipe', () => execFileSync('mkfifo', [path]), 'is a named pipe, and settings are a file; move it away'],
-    ['a device', () => symlinkSync('/dev/zero', path), 'is a device, and settings are a file; move it away'],
+    ['a directory', () => mkdirSync(path), 'is a directory, not a settings file; move it away'],
+    ['a pipe', () => execFileSync('mkfifo', [path]), 'is a named pipe, not a settings file; move it away'],
+    ['a device', () => symlinkSync('/dev/zero', path), 'is a device, not a settings file; move it away'],
     [
       'a link to nothing',
       () => symlinkSync(join(folder, 'gone'), path),
-      'is a link to a file that is not there; remove it or bring the file back',
+      'is a link to a missing file; remove it or restore the file',
     ],
     ['a link to itself', () => symlinkSync(path, path), "can't be read: too many symbolic links encountered"],
     [
       'a file too long',
       () => writeFileSync(path, `{}${' '.repeat(1_048_575)}`),
-      'is longer than 1 MiB, which no settings are; move it away',
+      'is too large for a settings file, over 1 MiB; move it away',
     ],
     [
       'a text in Latin-1',
@@ -55,11 +55,11 @@ describe('a settings file', () => {
       () => writeFileSync(path, Buffer.from('\ufeff{}', 'utf16le')),
       'has a fault; settings: not UTF-8 in line 1',
     ],
-    ['nothing', () => writeFileSync(path, ''), 'has a fault; settings: not JSON from line 1, column 1'],
+    ['nothing', () => writeFileSync(path, ''), 'has a fault; settings: invalid JSON at line 1, column 1'],
     [
       'a comma too many',
       () => writeFileSync(path, '{\n  "tools": true,\n}'),
-      'has a fault; settings: not JSON from line 3, column 1',
+      'has a fault; settings: invalid JSON at line 3, column 1',
     ],
     [
       'a value with very many levels',
@@ -71,19 +71,19 @@ describe('a settings file', () => {
       () => writeFileSync(path, `{"tools": ${'['.repeat(300_000)}`),
       'has a fault; settings: nested deeper than 64 levels',
     ],
-  ])('that is %s is refused', async (_, make, said) => {
+  ])('is refused if it is %s', async (_, make, said) => {
     make();
     expect(await refusal()).toBe(said);
   });
 
-  it('that is longer than it says is refused', async (context) => {
+  it('is refused if it is longer than its reported size', async (context) => {
     if (process.platform !== 'linux') context.skip('/proc is a thing of Linux');
     symlinkSync('/proc/kallsyms', path);
     expect(statSync(path)).toMatchObject({ size: 0 });
-    expect(await refusal()).toBe('is longer than 1 MiB, which no settings are; move it away');
+    expect(await refusal()).toBe('is too large for a settings file, over 1 MiB; move it away');
   });
 
-  it('that is a socket is refused', async (context) => {
+  it('is refused if it is a socket', async (context) => {
     requirePosix(context);
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(path, resolve));
@@ -91,24 +91,24 @@ describe('a settings file', () => {
     expect(await refusal()).toBe("can't be read: no such device or address");
   });
 
-  it.each(['620', '602', '666', '777'])('that others can write, mode %s, is refused', async (octal) => {
+  it.each(['620', '602', '666', '777'])('is refused if others can write it, mode %s', async (octal) => {
     const mode = Number.parseInt(octal, 8);
     writeFileSync(path, '{}');
     chmodSync(path, mode);
-    expect(await refusal()).toBe(`can be written by others (mode ${octal}); look at it, then: chmod go-w ${path}`);
+    expect(await refusal()).toBe(`can be written by others (mode ${octal}); check it, then run: chmod go-w ${path}`);
     chmodSync(path, mode & ~0o022);
     await expect(loadSettings(path)).resolves.toBeTruthy();
   });
 
-  it('of another user is refused, of root is read', async (context) => {
+  it('is refused if it belongs to another user, and read if it belongs to root', async (context) => {
     requirePosix(context);
     if (process.getuid?.() !== 0) context.skip('giving a file away needs root');
     writeFileSync(path, '{}');
     chownSync(path, 12_345, 12_345);
     expect(await refusal()).toBe(
-      `belongs to another user (uid 12345), who could change it; look at it, then: chown 0 ${path}`,
+      `belongs to another user (uid 12345), who could change it; check it, then run: chown 0 ${path}`,
     );
-    // A process of that user may read its own, and what root has set up for everybody.
+    // A process of that user may read its own file, and the one that root provides for everyone.
     chmodSync(folder, 0o755);
     chmodSync(path, 0o644);
     const read = (file: string): void => {
@@ -123,13 +123,13 @@ describe('a settings file', () => {
     expect(() => read(path)).toThrow(/belongs to another user \(uid 54321\)/);
   });
 
-  it('may be a link to a file elsewhere', async () => {
+  it('may be a link to another file', async () => {
     writeFileSync(join(folder, 'elsewhere'), '{"maxTurns": 3}');
     symlinkSync(join(folder, 'elsewhere'), path);
     expect(await loadSettings(path)).toMatchObject({ maxTurns: 3 });
   });
 
-  it('of a project is read whoever owns it, and never through a link', async () => {
+  it('of a project is read whoever owns it, but never through a link', async () => {
     writeFileSync(path, '{}', { mode: 0o666 });
     chmodSync(path, 0o666);
     expect(await readSettingsFile(path, 'project')).toEqual({ value: {} });
@@ -137,7 +137,7 @@ describe('a settings file', () => {
     symlinkSync(path, link);
     await expect(readSettingsFile(link, 'project')).rejects.toMatchObject({
       code: 'SETTINGS_INVALID',
-      message: `${link} is a symbolic link, and a project's settings are a file of its own; remove it`,
+      message: `${link} is a symbolic link, but a project's settings must be a regular file; remove it`,
     });
   });
 });

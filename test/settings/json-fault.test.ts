@@ -7,7 +7,7 @@ function parses(text: string): boolean {
     JSON.parse(text);
     return true;
   } catch {
-    return false; // that it does not parse is the answer
+    return false; // it is not valid JSON
   }
 }
 
@@ -24,7 +24,7 @@ describe('findJsonFault', () => {
     expect(findJsonFault(text)).toEqual({ line, column });
   });
 
-  it('finds a fault exactly where JSON.parse refuses', () => {
+  it('finds a fault exactly when JSON.parse throws', () => {
     const broken = fc
       .tuple(
         fc.json(),

@@ -6,8 +6,8 @@ import {
   defaultSettings,
   loadSettings,
   loadSettingsWithSources,
+  type Overrides,
   type Sourced,
-  type Surroundings,
 } from '../../src/settings/settings.ts';
 import { temporaryFolder } from '../files/facilities.ts';
 
@@ -24,21 +24,21 @@ beforeEach(() => {
   project = join(directory, '.coffer.json');
 });
 
-/** What the settings are with these two files and `around`. */
-async function load(files: { own?: object; project?: object }, around: Surroundings = {}): Promise<Sourced> {
+/** Loads the settings from these two files and `overrides`. */
+async function load(files: { own?: object; project?: object }, overrides: Overrides = {}): Promise<Sourced> {
   if (files.own) writeFileSync(own, JSON.stringify(files.own));
   if (files.project) writeFileSync(project, JSON.stringify(files.project));
-  return loadSettingsWithSources(own, { directory, ...around });
+  return loadSettingsWithSources(own, { directory, ...overrides });
 }
 
 describe('a setting', () => {
-  it('comes from the default where nothing says anything', async () => {
+  it('comes from the default if it is set nowhere', async () => {
     const { settings, sources } = await load({});
     expect(settings).toEqual(defaultSettings);
     expect(sources).toEqual(Object.fromEntries(keyNames.map((name) => [name, { source: 'default' }])));
   });
 
-  it('comes from a flag before the environment before the project before the settings file', async () => {
+  it('comes from a flag, else the environment, else the project, else the settings file', async () => {
     const files = { own: { model: 'own/m', maxTurns: 2 }, project: { model: 'project/m' } };
     const env = { COFFER_MODEL: 'env/m' };
     const flag = await load(files, { env, options: { model: 'flag/m' } });
@@ -59,12 +59,12 @@ describe('a setting', () => {
     expect(narrowed.sources.maxToolCalls).toEqual({ source: 'default' });
   });
 
-  it('that is empty in a flag or the environment counts as not said', async () => {
+  it('counts as not set if it is empty in a flag or the environment', async () => {
     const around = { env: { COFFER_MODEL: '', COFFER_DATA_DIR: '' }, options: { model: '', dataDir: '' } };
     expect((await load({ own: { model: 'own/m' } }, around)).settings).toEqual({ ...defaultSettings, model: 'own/m' });
   });
 
-  it('says where the vault is, by a flag before COFFER_DATA_DIR before the file', async () => {
+  it('for the vault directory comes from a flag, else COFFER_DATA_DIR, else the file', async () => {
     const files = { own: { directory: '/own' } };
     const env = { COFFER_DATA_DIR: 'relative' };
     const flag = await load(files, { env, options: { dataDir: 'other' } });
@@ -79,7 +79,7 @@ describe('a setting', () => {
 });
 
 describe('the environment', () => {
-  it('has a variable for every setting that is no list and no object', () => {
+  it('has a variable for every setting that isn’t a list or an object', () => {
     expect(keyNames.filter((name) => variableOf(name) === undefined)).toEqual([
       'providers',
       'permissions.allow',
@@ -106,15 +106,15 @@ describe('the environment', () => {
   });
 
   it.each([
-    ['COFFER_AUTO_SAVE', 'yes', 'is "yes", may be true or false'],
-    ['COFFER_MAX_TURNS', '0', 'is "0", may be a whole number of at least 1'],
-    ['COFFER_MAX_TURNS', '0x10', 'is "0x10", may be a whole number of at least 1'],
-    ['COFFER_MAX_TURNS', ' ', 'is " ", may be a whole number of at least 1'],
-    ['COFFER_MAX_TURNS', '9007199254740993', 'is "9007199254740993", may be a whole number of at least 1'],
-    ['COFFER_SAVE_INTERVAL', '10', 'is "10", may be a whole number of at least 1000'],
-    ['COFFER_AUTO_COMPACT_AT', 'true', 'is "true", may be a number from 0.1 to 0.95, or false'],
-    ['COFFER_MODEL', 'eliza', 'is "eliza", may be a model as provider/model'],
-    ['COFFER_MODEL', 'sk-abcdefgh12345678', 'is something else, may be a model as provider/model'],
+    ['COFFER_AUTO_SAVE', 'yes', 'is "yes"; must be true or false'],
+    ['COFFER_MAX_TURNS', '0', 'is "0"; must be an integer of at least 1'],
+    ['COFFER_MAX_TURNS', '0x10', 'is "0x10"; must be an integer of at least 1'],
+    ['COFFER_MAX_TURNS', ' ', 'is " "; must be an integer of at least 1'],
+    ['COFFER_MAX_TURNS', '9007199254740993', 'is "9007199254740993"; must be an integer of at least 1'],
+    ['COFFER_SAVE_INTERVAL', '10', 'is "10"; must be an integer of at least 1000'],
+    ['COFFER_AUTO_COMPACT_AT', 'true', 'is "true"; must be a number from 0.1 to 0.95, or false'],
+    ['COFFER_MODEL', 'eliza', 'is "eliza"; must be a model as provider/model'],
+    ['COFFER_MODEL', 'sk-abcdefgh12345678', 'is (hidden); must be a model as provider/model'],
   ])('%s=%s is refused', async (variable, text, said) => {
     await expect(load({}, { env: { [variable]: text } })).rejects.toMatchObject({
       code: 'SETTINGS_INVALID',
@@ -138,14 +138,14 @@ describe("a project's file", () => {
     expect(sources['permissions.allow']).toEqual({ source: 'file', from: own });
   });
 
-  it('never raises how many messages are sent', async () => {
+  it('never raises the number of messages sent', async () => {
     const { settings, sources } = await load({ own: { maxMessages: 10 }, project: { maxMessages: 11 } });
     expect([settings.maxMessages, sources.maxMessages.source]).toEqual([10, 'file']);
     const byDefault = await load({ own: {}, project: { maxMessages: 1001 } });
     expect([byDefault.settings.maxMessages, byDefault.sources.maxMessages.source]).toEqual([1000, 'default']);
   });
 
-  it('never takes a denial away', async () => {
+  it('never removes a denial', async () => {
     const own = { permissions: { deny: ['network'] } };
     const { settings, sources } = await load({ own, project: { permissions: { deny: [] } } });
     expect([settings.permissions.deny, sources['permissions.deny'].source]).toEqual([['network'], 'file']);
@@ -163,25 +163,25 @@ describe("a project's file", () => {
     const [top = '', part] = name.split('.');
     await expect(load({ project: { [top]: part ? { [part]: value } : value } })).rejects.toMatchObject({
       code: 'SETTINGS_INVALID',
-      message: `${project} sets ${name}, and only your own settings may; a project may set model, maxMessages, permissions.deny`,
+      message: `${project} sets ${name}, allowed only in your own settings; a project may set model, maxMessages, permissions.deny`,
     });
     await expect(load({ project: { [top]: part ? { [part]: null } : null } })).rejects.toThrow(
-      `sets ${name}, and only`,
+      `sets ${name}, allowed only`,
     );
   });
 
-  it('is told every key that it may not set in one line, unknown ones too', async () => {
+  it('is refused with all keys that it may not set in one line, unknown ones included', async () => {
     const file = { model: 'a/b', directory: '/x', keychain: 'memory', permissions: { allow: [], deny: [], ask: [] } };
     await expect(load({ project: file })).rejects.toThrow(
-      `${project} sets directory, keychain, permissions.allow, permissions.ask, and only your own settings may;`,
+      `${project} sets directory, keychain, permissions.allow, permissions.ask, allowed only in your own settings;`,
     );
   });
 
   it.each([
-    [{ model: 5 }, 'model is 5, may be a model as provider/model'],
-    [{ permissions: [] }, 'permissions is [], may be an object with allow, deny'],
-    [[], 'the file is [], may be an object with settings'],
-  ])('has its faults told as others do: %j', async (file, fault) => {
+    [{ model: 5 }, 'model is 5; must be a model as provider/model'],
+    [{ permissions: [] }, 'permissions is []; must be an object with allow, deny'],
+    [[], 'the file is []; must be an object of settings'],
+  ])('has its faults reported like any other: %j', async (file, fault) => {
     await expect(load({ project: file })).rejects.toMatchObject({
       code: 'SETTINGS_INVALID',
       message: `${project} has a fault`,
@@ -189,13 +189,13 @@ describe("a project's file", () => {
     });
   });
 
-  it('is not followed out of the directory', async () => {
+  it('is not read through a link out of the directory', async () => {
     writeFileSync(own, '{}');
     symlinkSync(own, project);
     await expect(load({})).rejects.toThrow(/\.coffer\.json is a symbolic link/);
   });
 
-  it('is not looked for where no directory is told, and not missed where there is none', async () => {
+  it('is not looked for without a directory, and may be missing', async () => {
     writeFileSync(project, 'not even JSON');
     expect(await loadSettings(own)).toEqual(defaultSettings);
     expect(await loadSettings(own, { directory: join(directory, 'nowhere') })).toEqual(defaultSettings);

@@ -28,7 +28,7 @@ beforeEach(() => {
   path = join(temporaryFolder(), 'a/config/settings.json');
 });
 
-/** Puts a settings file there, as it stands. */
+/** Writes a settings file with this text. */
 function write(text: string): void {
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, text, { mode: 0o600 });
@@ -39,7 +39,7 @@ function read(): string {
 }
 
 describe('setSetting', () => {
-  it('makes the file for this user alone, and a directory for it', async (context) => {
+  it('creates a private file and a directory for it', async (context) => {
     requirePosix(context);
     const before = process.umask(0);
     try {
@@ -77,7 +77,7 @@ describe('setSetting', () => {
     expect(JSON.parse(read())).toEqual({ providers });
   });
 
-  it('finds what is there before what might be meant', async () => {
+  it('prefers an existing key to other ways to split it', async () => {
     write(
       JSON.stringify({
         providers: { 'a.type': { contextWindow: 1 }, a: { prices: { 'm.input': { input: 1, output: 2 } } } },
@@ -93,37 +93,37 @@ describe('setSetting', () => {
   it.each([
     ['maxTurn', 5, 'USAGE', 'maxTurn is unknown; did you mean maxTurns?'],
     ['maxturns', 5, 'USAGE', 'maxturns is unknown; did you mean maxTurns?'],
-    ['colour', 5, 'USAGE', 'colour is unknown; coffer config list shows what there is'],
-    ['', 5, 'USAGE', ' is unknown; coffer config list shows what there is'],
-    ['__proto__', {}, 'USAGE', '__proto__ is unknown; coffer config list shows what there is'],
-    ['model.name', 'a/b', 'USAGE', 'model is set as a whole, and has no name; coffer config get model shows it'],
+    ['colour', 5, 'USAGE', 'colour is unknown; coffer config list shows all settings'],
+    ['', 5, 'USAGE', ' is unknown; coffer config list shows all settings'],
+    ['__proto__', {}, 'USAGE', '__proto__ is unknown; coffer config list shows all settings'],
+    ['model.name', 'a/b', 'USAGE', 'model has no key name; set it as a whole; coffer config get model shows it'],
     ['permissions.dney', [], 'USAGE', 'permissions.dney is unknown; did you mean permissions.deny?'],
     [
       'permissions.deny.0',
       'read',
       'USAGE',
-      'permissions.deny is set as a whole, and has no 0; coffer config get permissions.deny shows it',
+      'permissions.deny has no key 0; set it as a whole; coffer config get permissions.deny shows it',
     ],
     ['providers.a.baseUrl', 'x', 'USAGE', 'providers.a.baseUrl is unknown; did you mean providers.a.baseURL?'],
-    ['providers.', {}, 'USAGE', 'providers. is unknown; write providers.<name>, with letters, digits and . _ - only'],
-    ['maxTurns', 0, 'SETTINGS_INVALID', 'maxTurns is 0, may be a whole number of at least 1; nothing is changed'],
+    ['providers.', {}, 'USAGE', 'providers. is unknown; use providers.<name>, with letters, digits and . _ - only'],
+    ['maxTurns', 0, 'SETTINGS_INVALID', 'maxTurns is 0; must be an integer of at least 1; nothing is changed'],
     [
       'providers.__proto__',
       {},
       'USAGE',
-      'providers.__proto__ is unknown; write providers.<name>, with letters, digits and . _ - only',
+      'providers.__proto__ is unknown; use providers.<name>, with letters, digits and . _ - only',
     ],
     [
       'providers.a b',
       {},
       'SETTINGS_INVALID',
-      'providers.a b names a provider, may have letters, digits and . _ - only; nothing is changed',
+      'providers.a b is not a valid provider name; use letters, digits and . _ - only; nothing is changed',
     ],
     [
       'providers.a.prices.m.input',
       1,
       'SETTINGS_INVALID',
-      'providers.a.prices.m.output is missing, may be a number of at least 0; nothing is changed',
+      'providers.a.prices.m.output is missing; must be a number of at least 0; nothing is changed',
     ],
   ])('refuses %s = %j', async (key, value, code, message) => {
     write('{"tools":true}');
@@ -132,14 +132,14 @@ describe('setSetting', () => {
   });
 
   it.each([
-    ['providers.a.apiKeyEnv', 'sk-verysecret1234', /^what providers.a.apiKeyEnv is set to looks like an API key; put/],
-    ['providers.a.apiKeyEnv', 'gsk_verysecret1234', /^what providers.a.apiKeyEnv is set to looks like an API key; put/],
-    ['model', 'verysecret1234verysecret', /^what model is set to looks like an API key; put/],
-    ['providers', { a: { apiKeyEnv: 'sk-verysecret1234' } }, /^what providers is set to looks like an API key; put/],
-    ['permissions.deny', ['sk-verysecret1234'], /^what permissions.deny is set to looks like an API key; put/],
+    ['providers.a.apiKeyEnv', 'sk-verysecret1234', /^the value of providers.a.apiKeyEnv looks like an API key; put/],
+    ['providers.a.apiKeyEnv', 'gsk_verysecret1234', /^the value of providers.a.apiKeyEnv looks like an API key; put/],
+    ['model', 'verysecret1234verysecret', /^the value of model looks like an API key; put/],
+    ['providers', { a: { apiKeyEnv: 'sk-verysecret1234' } }, /^the value of providers looks like an API key; put/],
+    ['permissions.deny', ['sk-verysecret1234'], /^the value of permissions.deny looks like an API key; put/],
     ['sk-verysecret1234', true, /^… is unknown/],
     ['sk-verysecret1234', 'sk-verysecret1234', /^… is unknown/],
-    ['providers.a.apiKeyEnv', 'sk-verysecret 1234', /^providers.a.apiKeyEnv is something else, may be the name/],
+    ['providers.a.apiKeyEnv', 'sk-verysecret 1234', /^providers.a.apiKeyEnv is invalid; must be the name/],
   ])('refuses an API key in %s without repeating it', async (key, value, said) => {
     write('{}');
     const error = await setSetting(path, key, value).catch((thrown: Error) => thrown);
@@ -149,7 +149,7 @@ describe('setSetting', () => {
     expect(read()).toBe('{}');
   });
 
-  it('refuses a value with very many levels', async () => {
+  it('refuses a deeply nested value', async () => {
     let value: unknown = [];
     for (let level = 0; level < 100_000; level++) value = [value];
     await expect(setSetting(path, 'tools', value)).rejects.toMatchObject({
@@ -166,12 +166,12 @@ describe('setSetting', () => {
     },
   );
 
-  it('takes the long names of models as they are', async () => {
+  it('accepts long model names', async () => {
     await setSetting(path, 'model', 'anthropic/claude-3-5-sonnet-20241022');
     expect(read()).toContain('20241022');
   });
 
-  it('repairs a fault, and refuses to leave another', async () => {
+  it('repairs a fault, and reports another that remains', async () => {
     write('{"maxTurns": 0}');
     await setSetting(path, 'maxTurns', 1);
     expect(JSON.parse(read())).toEqual({ maxTurns: 1 });
@@ -179,7 +179,7 @@ describe('setSetting', () => {
     await expect(setSetting(path, 'maxTurns', 1)).rejects.toMatchObject({
       code: 'SETTINGS_INVALID',
       message: `${path} has a fault`,
-      cause: { errors: [{ message: 'settings: tools is 1, may be true or false' }] },
+      cause: { errors: [{ message: 'settings: tools is 1; must be true or false' }] },
     });
     expect(read()).toBe('{"maxTurns": 0, "tools": 1}');
   });
@@ -200,7 +200,7 @@ describe('setSetting', () => {
     expect(read()).toBe('{}');
   });
 
-  it('follows a link to where the person keeps the file', async (context) => {
+  it('follows a link to where the user keeps the file', async (context) => {
     requirePosix(context);
     const kept = join(temporaryFolder(), 'kept.json');
     writeFileSync(kept, '{}');
@@ -211,7 +211,7 @@ describe('setSetting', () => {
     expect(JSON.parse(readFileSync(kept, 'utf8'))).toEqual({ maxTurns: 1 });
   });
 
-  it('says so where it can not write, and leaves what is there', async (context) => {
+  it('throws if it can’t write, and leaves the file unchanged', async (context) => {
     const disk = smallDisk(context, '1m');
     path = join(disk.path, 'settings.json');
     writeFileSync(path, '{"tools": true}', { mode: 0o600 });
@@ -224,7 +224,7 @@ describe('setSetting', () => {
 });
 
 describe('a full disk', () => {
-  it('leaves the settings as they were, also where a write is cut short', async (context) => {
+  it('leaves the settings unchanged, even if a write is cut short', async (context) => {
     const disk = smallDisk(context, '1m');
     path = join(disk.path, 'settings.json');
     const model = (length: number): string => `a/${'b '.repeat(length)}`;
@@ -243,7 +243,7 @@ describe('a full disk', () => {
     truncateSync(filler, statSync(filler).size - 16_384);
     await expect(setSetting(path, 'model', model(50_001))).rejects.toMatchObject({
       code: 'NOT_SAVED',
-      message: `cannot write all of ${path}, the disk may be full: make room; it is as it was`,
+      message: `cannot write all of ${path}, the disk may be full: free some space; the file is unchanged`,
     });
     expect(read()).toBe(before);
     rmSync(filler);
@@ -253,23 +253,23 @@ describe('a full disk', () => {
 });
 
 describe('unsetSetting', () => {
-  it('removes a key, and the objects that are empty then', async () => {
+  it('removes a key, and the objects that become empty', async () => {
     write('{"tools":true,"providers":{"a":{"type":"anthropic"}},"maxTurns":1}');
     expect(await unsetSetting(path, 'providers.a.type')).toEqual({ removed: true, faults: [] });
     expect(read()).toBe('{\n  "tools": true,\n  "maxTurns": 1\n}\n');
   });
 
-  it('removes what is at fault, known or not, and tells the faults that stay', async () => {
+  it('removes a faulty key, known or not, and returns the remaining faults', async () => {
     write('{"modle":"a/b","maxTurns":0,"providers":{"a":{"baseUrl":"x"}}}');
     expect((await unsetSetting(path, 'modle')).faults).toHaveLength(2);
     expect((await unsetSetting(path, 'providers.a.baseUrl')).faults).toEqual([
-      'maxTurns is 0, may be a whole number of at least 1',
+      'maxTurns is 0; must be an integer of at least 1',
     ]);
     expect(await unsetSetting(path, 'maxTurns')).toEqual({ removed: true, faults: [] });
     expect(read()).toBe('{}\n');
   });
 
-  it('changes nothing where the key is not there, and makes no file', async () => {
+  it('changes nothing if the key is not set, and creates no file', async () => {
     expect(await unsetSetting(path, 'maxTurns')).toEqual({ removed: false, faults: [] });
     expect(await unsetSetting(path, 'providers.a.type')).toEqual({ removed: false, faults: [] });
     expect(existsSync(path)).toBe(false);
@@ -278,7 +278,7 @@ describe('unsetSetting', () => {
 });
 
 describe('two processes that change the settings', () => {
-  it('at once both get what they want', async () => {
+  it('at the same time both succeed', async () => {
     const module = JSON.stringify(join(import.meta.dirname, '../../src/settings/write.ts'));
     const keys = ['maxTurns', 'maxToolCalls', 'keepMessages', 'maxMessages'];
     const children = keys.map((key) => {
@@ -297,7 +297,7 @@ describe('two processes that change the settings', () => {
     expect(JSON.parse(read())).toEqual(Object.fromEntries(keys.map((key) => [key, 10])));
   });
 
-  it('take turns: who waits too long is told', async () => {
+  it('take turns: one that waits too long gets VAULT_BUSY', async () => {
     using _turn = await takeSettings(path);
     await expect(setSetting(path, 'maxTurns', 1)).rejects.toMatchObject({
       code: 'VAULT_BUSY',
