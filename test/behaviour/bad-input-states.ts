@@ -79,7 +79,7 @@ const readable = {
 /** A command to type for a snapshot that has a space in its name. */
 const advised = /coffer delete '\S+_a snapshot'$/m;
 const unread = { list: /^1 can't be \w+: /m, chat: /^1 newer file can't /m, '-r': /^1 newer file can't /m };
-const unmarked = /, but the marks against rollback could not be written: /;
+const unmarked = /, but the rollback marks could not be written: /;
 const unguarded = {
   ...{ change: unmarked, copy: unmarked, begin: unmarked, turn: unmarked, prune: unmarked, delete: unmarked },
   ...{ import: unmarked, list: /^file seen: /m, resume: /credential file/ },

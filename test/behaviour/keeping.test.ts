@@ -125,7 +125,7 @@ describe('a change', () => {
     for (const args of changes) {
       const { code, stderr } = await place.run(args, { input: 'echo: one\n' });
       expect(code, args.join(' ')).toBe(0);
-      expect(stderr, args.join(' ')).toMatch(/^done, but the marks against rollback could not be written: /m);
+      expect(stderr, args.join(' ')).toMatch(/^done, but the rollback marks could not be written: /m);
     }
   });
 });

@@ -8,7 +8,7 @@ import { conversation, type Listed, makePlace, type Place } from '../support/cof
 const large = 'a line that makes the session too large to rewrite at every step\n'.repeat(4000);
 
 /** Whatever coffer says of a file that is not as it was seen, or of marks that are not there. */
-const alarm = /older copy|cut off|another file|removed by|seen is missing|not as it was seen|marks against rollback/;
+const alarm = /older copy|cut off|another file|removed by|seen is missing|not as it was seen|rollback marks/;
 
 let place: Place;
 
@@ -31,7 +31,7 @@ describe('an older copy of a session put back', () => {
     newest = await readFile(place.sessionFile(row.fileId));
     await writeFile(place.sessionFile(row.fileId), older);
     const [there, seen] = [older, newest].map((bytes) => bytes.readBigUInt64BE(44));
-    phrase = `an older copy was put back: generation ${there} is there, and ${seen} was seen`;
+    phrase = `an older copy was put back: found generation ${there}, last seen ${seen}`;
   });
 
   it('is listed, and told by sessions, doctor, export and the start line', async () => {
@@ -121,8 +121,8 @@ describe('frames cut off at the end of a session', () => {
       told.push((await place.run(['sessions'])).stderr);
     }
     expect(told).toEqual([
-      '1: steps were cut off its end: 1 of its frames are there, and 3 were seen\n',
-      '1: steps were cut off its end: 2 of its frames are there, and 3 were seen\n',
+      '1: steps were cut off its end: found 1 of its frames, last seen 3\n',
+      '1: steps were cut off its end: found 2 of its frames, last seen 3\n',
       '',
       '',
     ]);
@@ -200,7 +200,7 @@ describe('the file of marks', () => {
     await mkdir(join(place.data, 'seen'));
     const told = await place.run(['--model', 'demo/echo'], { input: 'two\n/save kept\n' });
     expect(told.code).toBe(0);
-    expect(told.stderr).toMatch(/^saved, but the marks against rollback could not be written: /m);
+    expect(told.stderr).toMatch(/^saved, but the rollback marks could not be written: /m);
     expect(await place.listed()).toHaveLength(3);
   });
 });

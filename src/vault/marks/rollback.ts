@@ -2,16 +2,22 @@ import { CofferError } from '../../errors.ts';
 import type { Walked } from '../file/open.ts';
 import type { Mark } from '../file/sealed-file.ts';
 
-/** What is there instead of what was seen. */
+/** A file that doesn't match its rollback mark. */
 export interface Rollback {
-  /** `older`: of an earlier generation; `cut`: frames are missing at its end; `other`: another file of the same generation. */
+  /**
+   * `older`: an earlier generation; `cut`: frames are missing at its end; `other`: another file of
+   * the same generation.
+   */
   readonly how: 'older' | 'cut' | 'other';
   readonly seen: Mark;
   readonly generation: bigint;
   readonly frames: number;
 }
 
-/** Compares a file with its mark, whose link must be known; undefined where it is as it was seen, or has gone on since. */
+/**
+ * Compares a file with its mark, whose link must be known. Returns undefined if the file is as it
+ * was last seen, or has advanced since.
+ */
 export function rollbackOf(
   mark: Mark | undefined,
   { header, links }: Pick<Walked, 'header' | 'links'>,
@@ -23,20 +29,23 @@ export function rollbackOf(
   return links[mark.frames - 1]?.equals(mark.link) ? undefined : { how: 'other', ...found };
 }
 
-/** Says for people what was seen of a file and what is there. */
+/** Describes a rollback to users: what was found, and what was last seen. */
 export function describeRollback({ how, seen, generation, frames }: Rollback): string {
   switch (how) {
     case 'older':
-      return `an older copy was put back: generation ${generation} is there, and ${seen.generation} was seen`;
+      return `an older copy was put back: found generation ${generation}, last seen ${seen.generation}`;
     case 'cut':
-      return `steps were cut off its end: ${frames} of its frames are there, and ${seen.frames} were seen`;
+      return `steps were cut off its end: found ${frames} of its frames, last seen ${seen.frames}`;
     case 'other':
-      return `another file was put in its place: its generation, ${generation}, was seen with something else in it`;
+      return `another file was put in its place: generation ${generation} was last seen with other content`;
   }
 }
 
-/** The error of a file that is not as it was seen, `what` in the words of {@link describeRollback}. */
+/**
+ * Returns the error for a file that doesn't match its mark; `what` is a text of {@link
+ * describeRollback}.
+ */
 export function refuseRolledBack(fileId: string, what: string): CofferError {
-  const advice = 'restore the newer one, or go on from what is there with --accept-older';
+  const advice = 'restore the newer one, or continue from this one with --accept-older';
   return new CofferError('ROLLED_BACK', `file ${fileId}: ${what}`, { advice });
 }

@@ -7,49 +7,62 @@ import type { Mark } from '../file/sealed-file.ts';
 import { isFileId } from '../lease.ts';
 
 /*
- * The lines of `seen`. There are as many as files, and whoever closes a session changes one of them: so they are looked through as
- * text, and taken apart only where all of them are asked for. A segment in which nothing changes is written as it was read.
+ * The lines of `seen`: one for each file. Closing a session changes a single one, so lines are
+ * searched as text, and parsed only when all marks are needed. A segment in which nothing changes
+ * is written back as it was read.
  */
 
-/** The most bytes that `seen` has, as lines and as a file: some 400,000 marks. */
+/**
+ * Maximum size of `seen` in bytes, both of its lines and as a file: room for some 400,000 marks.
+ */
 export const SEEN_LIMIT: number = 64 * 1024 * 1024;
 
-/** Behind so many questions all lines are taken apart: each of them looks through all of the text. */
-const SEVERAL = 3;
+/** After this many lookups all lines are parsed: each lookup searches the whole text. */
+const MAX_LOOKUPS = 3;
 
-/** From so many changes on all lines are written anew. */
-const MANY = 32;
+/** From this many changes on all lines are rewritten. */
+const REWRITE_FROM = 32;
 
-/** Marks by file id, as one state of `seen` has them. */
+/** The marks in one state of `seen`, by file id. */
 export class MarkLines {
   readonly #segments: readonly Segment[];
   #usual: boolean | undefined;
   #asked = 0;
   #marks: ReadonlyMap<string, Mark> | undefined;
 
-  /** `whole`: all marks are needed, and are taken apart at once. Throws `UNAUTHENTIC` unless every line is a mark. */
+  /**
+   * `whole`: all marks are needed, so parse them at once. Throws `UNAUTHENTIC` unless every line is
+   * a mark.
+   */
   constructor(segments: readonly Segment[], whole: boolean = false) {
     if (segments.reduce((sum, { plainLength }) => sum + plainLength, 0) > SEEN_LIMIT) {
-      throw damaged('it has too many marks');
+      throw damaged('it holds too many marks');
     }
     this.#segments = segments;
     if (whole || !this.#isUsual) this.#marks = decodeMarks(segments);
   }
 
+  /** All marks by file id. */
   get marks(): ReadonlyMap<string, Mark> {
     this.#marks ??= decodeMarks(this.#segments);
     return this.#marks;
   }
 
-  /** One mark, without taking the others apart; who asks for several is likely to ask for all. */
+  /**
+   * Returns one mark without parsing the others; parses all after a few calls, since more are
+   * likely to follow.
+   */
   find(fileId: string): Mark | undefined {
-    if (++this.#asked > SEVERAL) return this.marks.get(fileId);
+    if (++this.#asked > MAX_LOOKUPS) return this.marks.get(fileId);
     return this.#marks ? this.#marks.get(fileId) : findIn(this.#segments.map(textOf), fileId);
   }
 
-  /** The segments with these marks in place of those that they are later than, and without those that are undefined; none where nothing changes. */
+  /**
+   * Returns the segments after these changes: a mark replaces an earlier one, undefined removes it.
+   * Returns undefined if nothing changes.
+   */
   changed(changes: ReadonlyMap<string, Mark | undefined>): Segment[] | undefined {
-    const isFew = this.#isUsual && changes.size < MANY;
+    const isFew = this.#isUsual && changes.size < REWRITE_FROM;
     const texts = isFew && !this.#marks ? this.#segments.map(textOf) : undefined;
     const find = (fileId: string): Mark | undefined => (texts ? findIn(texts, fileId) : this.marks.get(fileId));
     const real = [...changes].filter(([fileId, mark]) => {
@@ -66,7 +79,9 @@ export class MarkLines {
     return packMarks(marks);
   }
 
-  /** Every line is as coffer writes it: it can be found by how it begins. */
+  /**
+   * Whether every line is exactly as coffer writes it, and can be found by its first characters.
+   */
   get #isUsual(): boolean {
     this.#usual ??= this.#segments.every((segment) => isUsual(textOf(segment)));
     return this.#usual;
@@ -91,7 +106,7 @@ export class MarkLines {
   }
 }
 
-/** Writes marks as lines. Throws `NOT_SAVED` where there are too many. */
+/** Writes marks as lines in segments. */
 export function packMarks(marks: ReadonlyMap<string, Mark>): Segment[] {
   return pack([Buffer.from([...marks].map(([fileId, mark]) => lineOf(fileId, mark)).join(''))]);
 }
@@ -102,15 +117,18 @@ export function isLater(mark: Mark, before: Mark | undefined): boolean {
   return mark.generation === before.generation && mark.frames > before.frames;
 }
 
-/** Says that `seen` is not what coffer writes. */
+/** Returns the error that `seen` is not what coffer writes. */
 export function damaged(what: string, cause?: unknown): CofferError {
   return new CofferError('UNAUTHENTIC', `file seen: ${what}`, { cause });
 }
 
-/** Behind every line feed. */
+/** Matches the position after every line feed. */
 const LINE_ENDS = /(?<=\n)/;
 
-/** A line as coffer writes it, with a generation that 64 bits hold by its length. Others that are marks as well are taken apart. */
+/**
+ * A line as coffer writes it, with a generation short enough to fit 64 bits. Other lines that are
+ * marks too are parsed.
+ */
 const USUAL = /\{"file":"[0-9a-f]{32}","generation":"\d{1,19}","frames":[1-9]\d{0,14},"link":"[0-9a-f]{64}"\}\n/y;
 
 function isUsual(text: string): boolean {
@@ -128,7 +146,7 @@ function startOf(fileId: string): string {
   return `{"file":"${fileId}"`;
 }
 
-/** The latest, should there be two. */
+/** Finds the mark of a file in the text; the latest, if there are several. */
 function findIn(texts: readonly string[], fileId: string): Mark | undefined {
   let found: Mark | undefined;
   for (const text of texts) {
@@ -152,7 +170,7 @@ function decodeMarks(segments: readonly Segment[]): Map<string, Mark> {
   return marks;
 }
 
-/** By hand: a list reads as many lines as there are files. */
+/** Validated by hand for speed: a list reads one line for each file. */
 function decodeMark(line: string): { file: string; mark: Mark } {
   const { file, generation, frames, link } = parse(line);
   if (!isText(file) || !isFileId(file)) throw wrong('file');
@@ -160,7 +178,8 @@ function decodeMark(line: string): { file: string; mark: Mark } {
   const count = BigInt(generation);
   if (count >= 2n ** 64n) throw wrong('generation');
   if (!isInteger(frames) || frames <= 0) throw wrong('frames');
-  // What is no digit ends it early. A regular expression takes as long as all the rest.
+  // A character that isn't a hex digit ends the decoding early. A regular expression would take as
+  // long as all the rest.
   const bytes = Buffer.from(isText(link) && link.length === 64 ? link : '', 'hex');
   if (bytes.length !== 32) throw wrong('link');
   return { file, mark: { generation: count, frames, link: bytes } };

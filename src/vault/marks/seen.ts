@@ -18,15 +18,18 @@ import type { Unlocked } from '../keys/options.ts';
 import { damaged, MarkLines, packMarks, SEEN_LIMIT } from './seen-lines.ts';
 
 /*
- * `seen` holds the high-water marks against rollback: how far each sealed file had come when it was last looked at. A mark may
- * be older than its file, never newer: it is written after the file is durable, or not at all. So whatever kills a process, and in
- * whatever order, no honest file is ever behind its mark.
+ * `seen` holds the rollback marks: how far each sealed file had come when it was last seen. A mark
+ * may be older than its file, never newer: it is written after the file is durable, or not at all.
+ * So no honest file is ever behind its mark, whenever a process is killed.
  */
 
 /** The keys that a vault's files may be sealed with, and the counter of its vault.json. */
 type Keys = Pick<Unlocked, 'key' | 'retiring' | 'counter'>;
 
-/** What `seen` says; no marks where it is not there (`header` is undefined then) or can't be read (`error`). */
+/**
+ * The content of `seen`; no marks if the file is missing (`header` is undefined then) or can't be
+ * read (`error`).
+ */
 export interface Marks {
   readonly lines: MarkLines;
   /** The highest counter of vault.json that was seen. */
@@ -35,7 +38,10 @@ export interface Marks {
   readonly error?: CofferError | undefined;
 }
 
-/** The high-water marks of a vault. Reading needs no lock; whatever writes must be called under `locks/vault`. */
+/**
+ * The rollback marks of a vault. Reading needs no lock; methods that write must be called under
+ * `locks/vault`.
+ */
 export class Seen {
   readonly #place: VaultDirectory;
   #trouble: CofferError | undefined;
@@ -46,14 +52,18 @@ export class Seen {
   }
 
   /**
-   * Why marks could not be written when that was last tried; undefined where they were. A mark guards a save that is durable
-   * already, so its failure must not make that save fail: it is kept here, for whoever talks to the person to tell.
+   * Why the last attempt to write marks failed; undefined if it succeeded. A mark guards a save
+   * that is durable already, so its failure must not make that save fail: the error is kept here
+   * for the front end to report.
    */
   get trouble(): CofferError | undefined {
     return this.#trouble;
   }
 
-  /** What the file looks like, where it can't change without looking otherwise. Says nothing of whether it opens. */
+  /**
+   * The state of the file, if any later change to it is certain to change its state. Says nothing
+   * about whether it opens.
+   */
   get state(): FileState | undefined {
     const now = Date.now();
     const state = stateOf(this.#place.seen);
@@ -61,8 +71,8 @@ export class Seen {
   }
 
   /**
-   * Reads the marks, where they may have changed since, `whole` where all of them are needed; what is wrong with the file is given, not
-   * thrown.
+   * Reads the marks if they may have changed since the last read; `whole` if all of them are
+   * needed. Returns an error about the file instead of throwing it.
    */
   read(keys: Keys, whole: boolean = false): Marks {
     const { state } = this;
@@ -88,33 +98,43 @@ export class Seen {
   }
 
   /**
-   * Makes the file where it is missing. Called before a file is added, so that a vault which has sealed files and no `seen`
-   * has lost it: a process killed between its first save and its first mark leaves nothing to explain. Costs no flush but then.
+   * Creates the file if it is missing. Called before a file is added, so that a vault with sealed
+   * files but no `seen` must have lost it: a process killed between its first save and its first
+   * mark leaves no such vault. Costs a flush only on creation.
    */
   ensure(keys: Keys): void {
     if (!this.#place.hasSeen) this.record(keys, new Map());
   }
 
   /**
-   * Puts marks of files that are durable on record, beside those that another process wrote meanwhile. Writes only what is
-   * new. Never throws a CofferError: what stood in the way is {@link trouble}.
+   * Records marks of durable files, merging with those that another process wrote meanwhile. Writes
+   * only if something changes. Never throws a CofferError: see {@link trouble}.
    */
   record(keys: Keys, marks: ReadonlyMap<string, Mark>): void {
     this.#change(keys, marks);
   }
 
-  /** Puts on record how far files have come that this process saved, as far as that is known. Never throws, as {@link record}. */
+  /**
+   * Records how far files that this process saved have come, as far as that is known. Never throws
+   * a CofferError, like {@link record}.
+   */
   mark(keys: Keys, files: readonly (SealedFile | undefined)[]): void {
     const marks = files.flatMap((file): [string, Mark][] => (file?.mark ? [[file.fileId, file.mark]] : []));
     if (marks.length > 0) this.record(keys, new Map(marks));
   }
 
-  /** Records the counter of a vault.json that was just written, if there are marks. Never throws, like {@link record}. */
+  /**
+   * Records the counter of a vault.json that was just written, if `seen` exists. Never throws a
+   * CofferError, like {@link record}.
+   */
   note(keys: Keys): void {
     if (this.#place.hasSeen) this.#change(keys, new Map());
   }
 
-  /** Forgets files that are removed on purpose. Never throws a CofferError, as {@link record}. */
+  /**
+   * Removes the marks of files that are deleted on purpose. Never throws a CofferError, like {@link
+   * record}.
+   */
   drop(keys: Keys, fileIds: Iterable<string>): void {
     if (this.#place.hasSeen) this.#change(keys, new Map([...fileIds].map((fileId) => [fileId, undefined])));
   }
@@ -132,14 +152,17 @@ export class Seen {
       if (!isCofferError(error) && !isSystemError(error)) throw error;
       const code = isCofferError(error) ? error.code : 'NOT_SAVED';
       const reason = isCofferError(error) ? error.message : reasonOf(error);
-      this.#trouble = new CofferError(code, 'the marks against rollback could not be written', {
+      this.#trouble = new CofferError(code, 'the rollback marks could not be written', {
         reason,
         cause: error,
       });
     }
   }
 
-  /** What is to be overwritten: a damaged file is kept in quarantine first, one that is not ours to judge is left alone. */
+  /**
+   * Reads what is about to be overwritten. Copies a damaged file to quarantine first; throws for
+   * one that can't be judged, such as one sealed with another key, so that it is left alone.
+   */
   #readOwn(keys: Keys): Marks {
     const found = this.read(keys);
     if (found.header) return found;
@@ -152,8 +175,9 @@ export class Seen {
   }
 
   /**
-   * Marks of the files as they are, where there are none to go on from. Those in use get theirs from whoever holds them. A process
-   * that died may have left a name or a later frame that is not on the disk yet: names are flushed, and only first frames count.
+   * Builds marks from the files as they are, when there are no marks to start from. The holders of
+   * sessions in use write those marks themselves. A process that died may have left a name or a
+   * later frame that is not on the disk yet: so names are flushed, and only first frames count.
    */
   #survey({ key, retiring }: Keys): Map<string, Mark> {
     const marks = new Map<string, Mark>();
@@ -166,19 +190,22 @@ export class Seen {
         const [link] = links;
         if (link) marks.set(fileId, { generation: header.generation, frames: 1, link });
       } catch (error) {
-        if (!isCofferError(error)) throw error; // a file that can't be read is listed with its reason, and gets no mark
+        if (!isCofferError(error)) throw error; // an unreadable file is listed with its reason, and gets no mark
       }
     }
     return marks;
   }
 
-  /** Synchronous, so that nothing of this process comes between the reading and the writing, and a final save can do it. */
+  /**
+   * Synchronous, so that nothing in this process comes between read and write, and final saves can
+   * use it.
+   */
   #write({ key }: Keys, before: Header | undefined, segments: readonly Segment[], counter: number): void {
     sweepTemps(this.#place.root, (name) => name === 'seen');
     const fileId = before?.fileId ?? randomBytes(16).toString('hex');
     const header = encodeHeader({ kind: 'seen', keyId: key.id, fileId, generation: (before?.generation ?? 0n) + 1n });
     if (segments.reduce((sum, { plainLength }) => sum + plainLength, 0) > SEEN_LIMIT) {
-      throw new CofferError('NOT_SAVED', 'there are more files than marks fit');
+      throw new CofferError('NOT_SAVED', 'there are too many files for their rollback marks');
     }
     const content = { summary: Buffer.from(counter === 0 ? '{}' : JSON.stringify({ record: counter })), segments };
     replaceFileSync(this.#place.seen, [header, sealFrame(key, firstLink(header), content).bytes]);
@@ -186,14 +213,15 @@ export class Seen {
 }
 
 /**
- * Reads only the counter of vault.json that `seen` has, from its first chunk; undefined if it has none, or can't be opened with these keys.
+ * Reads only the counter of vault.json in `seen`, from its first chunk; undefined if there is none,
+ * or if it can't be opened with these keys.
  */
 export function seenCounter({ seen }: VaultDirectory, { key, retiring }: Keys): number | undefined {
   try {
     return counterIn(openFirstSummary(seen, { kind: 'seen', fileId: undefined }, key, retiring));
   } catch (error) {
     if (!isCofferError(error)) throw error;
-    return undefined; // a list reports what is wrong with it
+    return undefined; // the next list reports the reason
   }
 }
 
@@ -203,7 +231,7 @@ function counterIn(summary: Buffer): number | undefined {
     return isInteger(record) && record > 0 ? record : undefined;
   } catch (error) {
     if (!(error instanceof SyntaxError) && !(error instanceof TypeError)) throw error;
-    return undefined; // whoever has the key may write what it likes, as long as the rest can be read
+    return undefined; // authenticated, so not damaged: the marks still count
   }
 }
 

@@ -25,7 +25,7 @@ describe('a sealed file', () => {
 
     await using sessions = await at.open();
     const row = await rowOf(sessions, fileId);
-    const phrase = `generation ${headerOf(at, fileId).generation} is there, and ${generation} was seen`;
+    const phrase = `found generation ${headerOf(at, fileId).generation}, last seen ${generation}`;
     expect(row.rolledBack).toContain(phrase);
     await expect(sessions.resume(row)).rejects.toMatchObject({
       code: 'ROLLED_BACK',
@@ -79,7 +79,7 @@ describe('a sealed file', () => {
     expect((await rowOf(other, session.fileId!)).rolledBack).toBeUndefined();
     writeFileSync(left.path(session.fileId!), two);
     const row = await rowOf(other, session.fileId!);
-    expect(row.rolledBack).toBe('steps were cut off its end: 2 of its frames are there, and 3 were seen');
+    expect(row.rolledBack).toBe('steps were cut off its end: found 2 of its frames, last seen 3');
     await expect(other.resume(row)).rejects.toMatchObject({ code: 'ROLLED_BACK' });
 
     const resumedAs = await other.resume(row, { acceptOlder: true });

@@ -45,7 +45,7 @@ export async function judge(
     return changed('its MAC is missing');
   }
   if ((file.counter ?? 0) < (seen ?? 0)) {
-    return changed(`an older copy was put back: change ${file.counter} is there, and ${seen} was seen`);
+    return changed(`an older copy was put back: found change ${file.counter}, last seen ${seen}`);
   }
   const isCertain = retiring === undefined ? file.mac !== undefined : certifies(file, retiring, key.id);
   if (file.retiring !== undefined && !isCertain) {

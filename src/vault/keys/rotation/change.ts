@@ -58,7 +58,7 @@ export function requireGenuine(
   if (!hasRightMac(file, key)) throw wrong('its MAC is wrong');
   const least = Math.max(counter ?? 0, seenCounter(place, { key, retiring }) ?? 0);
   if ((file.counter ?? 0) < least)
-    throw wrong(`an older copy was put back: change ${file.counter} is there, and ${least} was seen`);
+    throw wrong(`an older copy was put back: found change ${file.counter}, last seen ${least}`);
   return file;
 }
 
