@@ -6,7 +6,7 @@ import { makePlace, type Place } from '../support/coffer.ts';
 import { fillVast, realistic } from '../support/vast.ts';
 
 const LINE =
-  /^(coffer: )?(. can't be counted: )?session 2026-01-01_00-\d\d needs more memory than this process may use \(\d+ MiB\); try it with NODE_OPTIONS=--max-old-space-size=\d+$/m;
+  /^(coffer: )?(. can't be counted: )?session 2026-01-01_00-\d\d needs more memory than this process may use \(\d+ MiB\); try again with NODE_OPTIONS=--max-old-space-size=\d+$/m;
 
 /**
  * Tiny events need many times the memory of their plaintext, realistic ones little more. The last

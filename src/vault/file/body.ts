@@ -9,41 +9,49 @@ import {
   unpackSegment,
 } from '../../envelope/segment.ts';
 
-/** How much plaintext one segment holds at most, unless one event alone is larger. */
+/** The most plaintext in one segment, in bytes; a single larger event gets a segment of its own. */
 const SEGMENT_LIMIT = 1024 * 1024;
-/** From this size on a segment is kept as it is; smaller ones are joined, because alone they compress badly. */
+/**
+ * Segments of at least this many bytes are kept as they are; smaller ones are joined, because on
+ * their own they compress badly.
+ */
 const SEGMENT_KEPT = 256 * 1024;
-/** From this size on lines are compressed off the main thread: a way there and back takes as long as compressing some 16 KiB. */
+/**
+ * Lines of at least this many bytes are compressed off the main thread: the round trip takes as
+ * long as compressing some 16 KiB.
+ */
 const ASIDE_FROM = 64 * 1024;
-/** From this size on the lines of a step are compressed before they are appended. */
+/** The lines of a step are compressed before an append if they have at least this many bytes. */
 const PACKED_FROM = 4 * 1024;
 
 /**
- * The lines of one sealed file as they wait in memory to be sealed again: full segments, compressed once
- * and copied by every later overwrite, and the young lines behind them, still plain.
+ * The lines of one sealed file, kept in memory to be sealed again: full segments, compressed once
+ * and copied by every later overwrite, followed by the newest lines, not yet compressed.
  */
 export class Body {
   #segments: Segment[] = [];
   #tail: Uint8Array[] = [];
   #tailLength = 0;
 
-  /** Plain bytes that the next overwrite has to compress. */
+  /** Bytes of plain lines that the next overwrite has to compress. */
   get tailLength(): number {
     return this.#tailLength;
   }
 
-  /** Tells whether some of the lines are in full segments already. */
+  /** Whether some of the lines are in full segments already. */
   get settled(): boolean {
     return this.#segments.length > 0;
   }
 
-  /** Takes over new lines (NDJSON, whole lines); the caller must not change the bytes afterwards. */
+  /**
+   * Takes over new lines (NDJSON, whole lines); the caller must not change the buffer afterwards.
+   */
   addLines(lines: Uint8Array): void {
     this.#tail.push(unpooled(lines));
     this.#tailLength += lines.length;
   }
 
-  /** Takes over a segment read from a file, and gives its plain lines. */
+  /** Takes over a segment read from a file, and returns its plain lines. */
   addSegment(segment: Segment): Buffer {
     const lines = unpackSegment(segment);
     if (this.#tailLength === 0 && segment.plainLength >= SEGMENT_KEPT) this.#segments.push(segment);
@@ -51,7 +59,7 @@ export class Body {
     return lines;
   }
 
-  /** The same lines once more, to go on from by themselves; what is compressed is shared. */
+  /** Returns an independent copy; compressed segments are shared. */
   copy(): Body {
     const copy = new Body();
     copy.#segments = [...this.#segments];
@@ -60,14 +68,17 @@ export class Body {
     return copy;
   }
 
-  /** All lines as segments, `more` (lines that are not kept here) behind them. For an end that can't wait. */
+  /**
+   * Returns all lines as segments, followed by `more`, lines that aren't kept here. Compresses
+   * synchronously, for final saves, which can't wait.
+   */
   toSegments(more: readonly Uint8Array[] = []): Segment[] {
     return [...this.#segments, ...pack([...this.#tail, ...more])];
   }
 
   /**
-   * The same, compressed off the main thread where it is much. What has become a full segment stays one. Lines that are
-   * added meanwhile are not among them.
+   * Returns all lines as segments like {@link toSegments}, but compresses large amounts off the
+   * main thread. Keeps segments that became full. Doesn't include lines added meanwhile.
    */
   async toSegmentsAside(more: readonly Uint8Array[] = []): Promise<Segment[]> {
     const taken = this.#tail.length;
@@ -84,8 +95,9 @@ export class Body {
 }
 
 /**
- * The lines of one step, as they are appended. A few stay as they are until the next fold compresses them with all the others:
- * that takes a fifth of an append, and by themselves they hardly shrink.
+ * Packs the lines of one step for an append. Small steps are stored uncompressed until the next
+ * fold compresses them with the others: compression takes a fifth of the time of an append, and on
+ * their own they hardly shrink.
  */
 export function packStep(lines: readonly Uint8Array[]): Segment[] | Promise<Segment[]> {
   const length = lengthOf(lines);
@@ -93,7 +105,7 @@ export function packStep(lines: readonly Uint8Array[]): Segment[] | Promise<Segm
   return length === 0 || length >= PACKED_FROM ? pack(lines) : [storeSegment(joined(lines))];
 }
 
-/** Packs lines into compressed segments of at most a mebibyte. */
+/** Packs lines into compressed segments of at most 1 MiB. */
 export function pack(lines: readonly Uint8Array[]): Segment[] {
   return piecesOf(lines).map((piece) => packSegment(joined(piece)));
 }
@@ -105,7 +117,10 @@ async function packAside(lines: readonly Uint8Array[]): Promise<Segment[]> {
   return segments;
 }
 
-/** Groups lines into pieces of at most a mebibyte, without copying a byte; a longer line is a piece by itself. */
+/**
+ * Groups lines into pieces of at most 1 MiB without copying; a longer line becomes a piece of its
+ * own.
+ */
 function piecesOf(lines: readonly Uint8Array[]): Uint8Array[][] {
   const pieces: Uint8Array[][] = [];
   let room = 0;
@@ -120,7 +135,9 @@ function piecesOf(lines: readonly Uint8Array[]): Uint8Array[][] {
   return pieces;
 }
 
-/** Short lines lie in a pool of Node's, all of which they would keep in memory for as long as they are young. */
+/**
+ * Copies short lines out of Node's buffer pool, all of which they would otherwise keep in memory.
+ */
 function unpooled(lines: Uint8Array): Uint8Array {
   if (lines.length * 2 >= lines.buffer.byteLength) return lines;
   const own = Buffer.allocUnsafeSlow(lines.length);
@@ -137,7 +154,9 @@ function lengthOf(lines: readonly Uint8Array[]): number {
   return lines.reduce((sum, part) => sum + part.length, 0);
 }
 
-/** By hand, because a start that only lists loads nothing for it. */
+/**
+ * Hand-written instead of `promisify`, so that a command that only lists doesn't load `node:util`.
+ */
 const compressAside: CompressAside = (lines, options) => {
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
   zstdCompress(lines, options, (error, packed) => (error ? reject(error) : resolve(packed)));

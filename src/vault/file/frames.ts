@@ -7,31 +7,37 @@ import { CofferError } from '../../errors.ts';
 import type { Reader } from '../../files/reader.ts';
 import { requireMemory } from './room.ts';
 
-/** How much of a file is read at once where its frames are smaller: a step is a few kilobytes, and there may be thousands. */
-const REACH = 1024 * 1024;
+/**
+ * Bytes to read at once if frames are smaller: a step is a few kilobytes, and there may be
+ * thousands.
+ */
+const READ_AHEAD = 1024 * 1024;
 
-/** A step that began to be appended and never became durable: the file is good up to `offset`. */
+/** A step whose append never became durable; the file is good up to `offset`. */
 export interface Torn {
   readonly frame: number;
   readonly offset: number;
 }
 
-/** The frames of a sealed file from one on, every one of them verified. */
+/** The frames of a sealed file from a given one on, all of them verified. */
 export interface Frames {
   readonly segments: readonly Segment[];
-  /** The last frame's; undefined where there is no frame. */
+  /** Summary of the last frame; undefined if there is no frame. */
   readonly summary: Buffer | undefined;
   readonly links: readonly Buffer[];
-  /** Where the next frame would go on, if nothing is torn. */
+  /** The chain that the next frame continues, if nothing is torn. */
   readonly chain: Chain;
-  /** Where the last whole frame ends. */
+  /** Offset of the end of the last whole frame. */
   readonly end: number;
-  /** Bytes of the first of these frames. */
+  /** Length of the first of these frames in bytes. */
   readonly firstFrame: number | undefined;
   readonly torn: Torn | undefined;
 }
 
-/** Opens the frames from one on. What is read is opened in its place, so that it is in memory once. Throws `UNAUTHENTIC`, `TOO_LARGE`. */
+/**
+ * Opens the frames from a given one on. Decrypts in place, so that the file is in memory only once.
+ * Throws `UNAUTHENTIC`, `TOO_LARGE`.
+ */
 export function openFrames(reader: Reader, key: VaultKey, from: { chain: Chain; offset: number }): Frames {
   const { size } = reader.stamp;
   const read = readAhead(reader);
@@ -58,21 +64,24 @@ export function openFrames(reader: Reader, key: VaultKey, from: { chain: Chain; 
   return { segments, summary, links, chain, end: offset, firstFrame, torn };
 }
 
-/** Reads bytes that are asked for in order, more than asked for at once. */
+/** Returns a function that reads ranges asked for in ascending order, reading ahead. */
 function readAhead(reader: Reader): (offset: number, length: number) => Buffer {
   let start = 0;
   let bytes: Buffer = Buffer.alloc(0);
   return (offset, length) => {
     if (offset < start || offset + length > start + bytes.length) {
       requireMemory(length);
-      bytes = reader.at(offset, Math.max(length, Math.min(REACH, reader.stamp.size - offset)));
+      bytes = reader.at(offset, Math.max(length, Math.min(READ_AHEAD, reader.stamp.size - offset)));
       start = offset;
     }
     return bytes.subarray(offset - start, offset - start + length);
   };
 }
 
-/** Finds the frame whose first bytes are `start`: where it ends, or that it is torn. Throws `UNAUTHENTIC`. */
+/**
+ * Locates the frame that begins with the bytes `start`: returns its end, or that it is torn. Throws
+ * `UNAUTHENTIC`.
+ */
 export function frameAt(
   size: number,
   offset: number,
@@ -84,7 +93,7 @@ export function frameAt(
   if (chain.index > 0 && (isCutOff(start) || start.every((byte) => byte === 0))) return { torn };
   const head = decodeFrameHead(start);
   const end = offset + 4 + head.length;
-  // The frame that ends where the file does is opened in any case, and opening it checks its head.
+  // A frame that ends at the end of the file is opened anyway, and opening it checks its head.
   if (end !== size && !headBelongs(key, chain, head)) {
     throw new CofferError('UNAUTHENTIC', `frame ${chain.index} is not what was sealed there`);
   }
@@ -93,7 +102,10 @@ export function frameAt(
   throw new CofferError('UNAUTHENTIC', 'it ends inside its first frame');
 }
 
-/** A head that the file ends in; what could not be the start of one (a length no frame has) is no torn head. */
+/**
+ * Tells whether the file ends inside a frame head. Bytes that can't begin a head, with a length
+ * that no frame has, are not a torn one.
+ */
 function isCutOff(start: Buffer): boolean {
   if (start.length >= FRAME_HEAD_LENGTH) return false;
   const length = Buffer.alloc(4);

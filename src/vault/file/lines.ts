@@ -2,18 +2,23 @@ import { unpackSegment } from '../../envelope/segment.ts';
 import type { Opened } from './open.ts';
 
 /**
- * Is handed the lines of one segment after another, and told how many bytes of lines are to come behind them. Nobody else needs `spare`
- * lines: whoever is done with them may give their memory back, with {@link giveBack}.
+ * Receives the lines of one segment after another, and the number of bytes of lines still to come.
+ * If `spare`, nothing else uses the buffer: the receiver may free it with {@link giveBack}.
  */
 export type OnLines = (lines: Buffer, left: number, spare: boolean) => void;
 
-/** Hands over the lines of what was opened. Throws `UNAUTHENTIC`, and what `onLines` throws. */
+/**
+ * Passes the lines of an opened file to `onLines`. Throws `UNAUTHENTIC`, and what `onLines` throws.
+ */
 export function handLines(opened: Opened, onLines: OnLines): void {
   const onEach = countingDown(opened, onLines);
   for (const segment of opened.segments) onEach(unpackSegment(segment), segment.codec === 1);
 }
 
-/** Adds what is to come to the lines of what was opened, which must be handed on in order. */
+/**
+ * Wraps `onLines` for lines of an opened file, which must arrive in order: adds the number of bytes
+ * still to come.
+ */
 export function countingDown({ segments }: Opened, onLines: OnLines): (lines: Buffer, spare: boolean) => void {
   let left = segments.reduce((sum, { plainLength }) => sum + plainLength, 0);
   return (lines, spare) => {
@@ -23,10 +28,10 @@ export function countingDown({ segments }: Opened, onLines: OnLines): (lines: Bu
 }
 
 /**
- * Gives the memory of lines back at once, which are empty then. The garbage collector is slow to see what lies outside its heap: of a
- * session of 100 MB it left another 35 MB lying.
+ * Frees the memory of lines at once, leaving them empty. The garbage collector is slow to notice
+ * memory outside its heap: for a session of 100 MB it left another 35 MB allocated.
  */
 export function giveBack(lines: Buffer): void {
-  // Small ones share their memory with others.
+  // Small buffers share their memory with others.
   if (lines.buffer instanceof ArrayBuffer && lines.buffer.byteLength <= lines.length + 1) lines.buffer.transfer(0);
 }

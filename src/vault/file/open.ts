@@ -18,75 +18,85 @@ import { type Frames, frameAt, openFrames, type Torn } from './frames.ts';
 export type { Torn } from './frames.ts';
 
 /*
- * Opening never writes. Only a frame behind the first can be torn: its head verifies and the file ends
- * inside it, or the head itself is cut off or zero. Everything else that does not open is unauthentic.
+ * Opening never writes. Only a frame after the first can be torn: its head verifies and the file
+ * ends inside it, or the head itself is cut off or zero. Everything else that does not open is
+ * unauthentic.
  */
 
-/** What a list needs of a sealed file: its last frame's summary (JSON, only its first chunk is verified). */
+/**
+ * The part of a sealed file that a list needs: the summary of its last frame (JSON; only its first
+ * chunk is verified).
+ */
 export interface Head {
   readonly header: Header;
   readonly summary: Buffer;
   readonly torn: Torn | undefined;
-  /** H(n) of every frame, in order: what a mark against rollback is compared with. Not known is one that a walk went on behind. */
+  /**
+   * H(n) of every frame, in order, to compare with a rollback mark; undefined for frames that a
+   * walk continued after without knowing their link.
+   */
   readonly links: readonly (Buffer | undefined)[];
-  /** Where its last whole frame ends. */
+  /** Offset of the end of the last whole frame. */
   readonly end: number;
 }
 
-/** How far a file's frames were walked when it was last looked at. */
+/** How far a file's frames had been walked when it was last examined. */
 export interface Walked extends Pick<Head, 'links' | 'end'> {
   readonly header: Pick<Header, 'generation'>;
 }
 
 /** A whole sealed file, every frame of it verified. */
 export interface Opened extends Head {
-  /** The key it is sealed with: the vault's, or while a rotation goes on the retiring one. */
+  /** The key it is sealed with: the vault key or, during a rotation, the retiring one. */
   readonly key: VaultKey;
   readonly segments: readonly Segment[];
-  /** Where the next frame would go on, if nothing is torn. */
+  /** The chain that the next frame continues, if nothing is torn. */
   readonly chain: Chain;
-  /** Bytes of the first frame and of all frames behind it. */
+  /** Bytes of the first frame, and of all later frames together. */
   readonly firstFrame: number;
   readonly laterFrames: number;
   readonly stamp: Stamp;
 }
 
-/** What a sealed file must be, besides genuine. */
+/** Conditions that a sealed file must meet in addition to being authentic. */
 export interface Expected {
   readonly kind: Kind;
-  /** Undefined where its name says nothing of it. */
+  /** Undefined if the file's name isn't its file id. */
   readonly fileId: string | undefined;
-  /** The most bytes it may have; nothing is read of a larger one. */
+  /** Maximum size in bytes; a larger file is not read. */
   readonly limit?: number;
 }
 
 /**
- * Opens and verifies a whole sealed file of a session, sealed with `key` or with the `retiring` one.
- * Throws `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_OTHER`, `SESSION_NOT_FOUND`.
+ * Opens and verifies a whole sealed session file, sealed with `key` or with the `retiring` one.
+ * Throws `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_OTHER`, `SESSION_NOT_FOUND`, `TOO_LARGE`.
  */
 export function openSealedFile(path: string, fileId: string, key: VaultKey, retiring?: VaultKey): Opened {
   return openExpected(path, { kind: 'session', fileId }, key, retiring);
 }
 
-/** The same for a sealed file of any kind and name. */
+/** Opens a sealed file like {@link openSealedFile}, but of any kind and name. */
 export function openExpected(path: string, expected: Expected, vaultKey: VaultKey, retiring?: VaultKey): Opened {
   const name = expected.fileId ?? basename(path);
   using reader = open(path, name);
   return explain(name, () => {
     const { size } = reader.stamp;
     if (size > (expected.limit ?? size))
-      throw new CofferError('UNAUTHENTIC', `it is larger than coffer makes it: ${size} bytes`);
+      throw new CofferError('UNAUTHENTIC', `it is larger than coffer ever writes it: ${size} bytes`);
     const start = reader.at(0, Math.min(size, HEADER_LENGTH));
     const { header, key } = checkHeader(start, expected, vaultKey, retiring);
     const frames = openFrames(reader, key, { chain: firstLink(start), offset: HEADER_LENGTH });
     const { summary, firstFrame = 0, end } = frames;
-    if (!summary) throw new CofferError('UNAUTHENTIC', 'there is no frame in it');
+    if (!summary) throw new CofferError('UNAUTHENTIC', 'it has no whole frame');
     const laterFrames = end - HEADER_LENGTH - firstFrame;
     return { header, key, ...frames, summary, firstFrame, laterFrames, stamp: reader.stamp };
   });
 }
 
-/** Opens only the summary of a sealed file's first frame; nothing else of it is verified. Throws as {@link openSealedFile}. */
+/**
+ * Opens only the summary of a sealed file's first frame; verifies nothing else. Throws as {@link
+ * openSealedFile}.
+ */
 export function openFirstSummary(path: string, expected: Expected, vaultKey: VaultKey, retiring?: VaultKey): Buffer {
   const name = expected.fileId ?? basename(path);
   using reader = open(path, name);
@@ -97,12 +107,14 @@ export function openFirstSummary(path: string, expected: Expected, vaultKey: Vau
   });
 }
 
-/** How far a file was opened: what it takes to open by itself what is appended to it. */
+/** How far a file was opened: all that is needed to open only what is appended to it later. */
 export type OpenedTo = Pick<Opened, 'header' | 'chain' | 'links' | 'end' | 'firstFrame' | 'stamp'>;
 
 /**
- * Opens and verifies only what was appended to a file since it was opened. Undefined where it is no longer that very file, grown or
- * as it was, or where what is behind does not verify: opening all of it tells what is wrong. Throws as {@link openSealedFile} for whatever stands in its place.
+ * Opens and verifies only what was appended to a file since it was opened. Returns undefined if it
+ * is no longer the file that was opened, with or without more at its end, or if the appended part
+ * does not verify: opening all of it then reports the reason. Throws as {@link openSealedFile} if
+ * something else is in its place.
  */
 export function openAppended(
   path: string,
@@ -133,13 +145,14 @@ function tryFrames(reader: Reader, key: VaultKey, from: { chain: Chain; offset: 
     return openFrames(reader, key, from);
   } catch (error) {
     if (!isCofferError(error, 'UNAUTHENTIC')) throw error;
-    return undefined; // opening all of it tells what is wrong
+    return undefined; // opening the whole file reports the reason
   }
 }
 
 /**
- * Opens only what a list needs: walks the frames by their heads and opens the first chunk of the last one. Where the file only grew
- * since it was `before`, it walks on from there. Throws as {@link openSealedFile}; what it gives is not the whole file verified.
+ * Opens only what a list needs: walks the frames by their heads, and opens the first chunk of the
+ * last one. If the file only grew since `before`, walks on from there. Does not verify the whole
+ * file. Throws as {@link openSealedFile}.
  */
 export function openHead(path: string, fileId: string, vaultKey: VaultKey, retiring?: VaultKey, before?: Walked): Head {
   using reader = open(path, fileId);
@@ -150,12 +163,15 @@ export function openHead(path: string, fileId: string, vaultKey: VaultKey, retir
     const grown = before && walkOn(reader, start, header, key, before);
     const chain = firstLink(start.subarray(0, HEADER_LENGTH));
     const head = grown ?? walk(reader, start, key, { chain, offset: HEADER_LENGTH, links: [] });
-    if (!head) throw new CofferError('UNAUTHENTIC', 'there is no frame in it');
+    if (!head) throw new CofferError('UNAUTHENTIC', 'it has no whole frame');
     return { header, ...head };
   });
 }
 
-/** A frame behind what was walked opens only where that is what it was sealed behind. What is wrong, a walk from the start tells. */
+/**
+ * Walks on from `before`. A frame opens only after the frame that it was sealed to follow, so a
+ * changed file fails here; a walk from the start then reports the reason.
+ */
 function walkOn(reader: Reader, start: Buffer, header: Header, key: VaultKey, before: Walked): Walk | undefined {
   const { end, links } = before;
   const link = links.at(-1);
@@ -170,7 +186,7 @@ function walkOn(reader: Reader, start: Buffer, header: Header, key: VaultKey, be
 
 type Walk = Omit<Head, 'header'>;
 
-/** Walks the frames from one on; undefined where there is no whole one. */
+/** Walks the frames from a given one on; undefined if there is no whole one. */
 function walk(
   reader: Reader,
   start: Buffer,
@@ -200,19 +216,26 @@ function walk(
   return { summary: openSummary(key, last.chain, frame), torn, links, end: offset };
 }
 
-/** Reads only the header: whose key, which generation. Throws as {@link openSealedFile} but `KEY_OTHER`. */
+/**
+ * Reads only the header: key id, generation. Throws as {@link openSealedFile}, except `KEY_OTHER`.
+ */
 export function readHeader(path: string, fileId: string): Header {
   using reader = open(path, fileId);
   return explain(fileId, () => decodeHeader(reader.at(0, Math.min(reader.stamp.size, HEADER_LENGTH))));
 }
 
-/** Whether one of the sealed files names one of these keys; undefined if there are none. */
+/**
+ * Tells whether any of the sealed files names one of these keys; undefined if there are no files.
+ */
 export function isSealedWith(paths: readonly string[], keyIds: readonly string[]): boolean | undefined {
   if (paths.length === 0) return undefined;
   return paths.some((path) => keyIdsOf([path]).some((keyId) => keyIds.includes(keyId)));
 }
 
-/** The ids of the keys that sealed files name, from their headers alone. A damaged header names none. */
+/**
+ * Returns the ids of the keys that sealed files name, from their headers alone. Damaged headers are
+ * ignored.
+ */
 export function keyIdsOf(paths: readonly string[]): string[] {
   const keyIds = new Set<string>();
   for (const path of paths) {
@@ -232,20 +255,22 @@ function open(path: string, fileId: string): Reader {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') {
       throw new CofferError('SESSION_NOT_FOUND', `there is no file ${fileId} in the vault`, { cause });
     }
-    if (isNoFile(cause))
-      throw new CofferError('UNAUTHENTIC', `file ${fileId}: something else is in its place`, { cause });
+    if (isNoFile(cause)) throw new CofferError('UNAUTHENTIC', `file ${fileId}: it is not a regular file`, { cause });
     throw cause;
   }
 }
 
-/** A link, a directory, a pipe, a socket; what only can't be read at the moment says nothing of the file. */
+/**
+ * Tells whether the path holds a link, a directory, a pipe or a socket. An error that may be
+ * temporary says nothing about the file.
+ */
 function isNoFile(error: unknown): boolean {
   if (!isCofferError(error, 'FAILED')) return false;
   const cause = error.cause as NodeJS.ErrnoException | undefined;
   return cause === undefined || cause.code === 'ELOOP' || cause.code === 'ENXIO';
 }
 
-/** Puts the file's name before what the envelope says of its bytes. */
+/** Prefixes errors about the file's bytes with its name. */
 function explain<T>(fileId: string, read: () => T): T {
   try {
     return read();
@@ -266,7 +291,8 @@ function checkHeader(
   if (!key) {
     throw new CofferError('KEY_OTHER', `needs another key: ${header.keyId}, and this vault's is ${vaultKey.id}`);
   }
-  if (header.kind !== kind) throw new CofferError('UNAUTHENTIC', `it is no file of a ${kind}: ${header.kind}`);
+  if (header.kind !== kind)
+    throw new CofferError('UNAUTHENTIC', `it is not a ${kind} file but a file of kind ${header.kind}`);
   if (fileId !== undefined && header.fileId !== fileId) {
     throw new CofferError('UNAUTHENTIC', `belongs under another name: ${header.fileId}`);
   }

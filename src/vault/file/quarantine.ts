@@ -5,24 +5,27 @@ import { namesIn, openReader } from '../../files/reader.ts';
 import { isSystemError } from '../../files/reason.ts';
 import type { Torn } from './open.ts';
 
-/** How much of a note is read, in bytes: ours are shorter. */
+/** Bytes read of a note; coffer's own are shorter. */
 const NOTE_LIMIT = 2048;
 
 /** A file in quarantine. */
 export interface Kept {
   readonly name: string;
-  /** Why it is there, in words; undefined where there is no note beside it. */
+  /** Why it is there, in words; undefined if it has no note. */
   readonly note: string | undefined;
 }
 
-/** Lists what is kept in a quarantine, each with its note. Throws `FAILED` where the directory can't be read. */
+/**
+ * Lists the files in a quarantine folder with their notes. Throws `FAILED` if the folder can't be
+ * read.
+ */
 export function keptIn(directory: string): Kept[] {
   return keptNames(directory)
     .sort()
     .map((name) => ({ name, note: readNote(join(directory, `${name}${NOTE_SUFFIX}`)) }));
 }
 
-/** The names of the files in a quarantine, without their notes. Throws `FAILED`. */
+/** Returns the names of the files in a quarantine folder, without their notes. Throws `FAILED`. */
 export function keptNames(directory: string): string[] {
   return namesIn(directory).filter((name) => !name.endsWith(NOTE_SUFFIX));
 }
@@ -34,13 +37,13 @@ function readNote(path: string): string | undefined {
     return text.trim().replace(/\s*\n\s*/g, '; ');
   } catch (error) {
     if (!isCofferError(error) && !isSystemError(error)) throw error;
-    return undefined; // a crash may have come between the file and its note, and what is no note is none
+    return undefined; // a crash may have come between file and note; anything else isn't a note
   }
 }
 
 /**
- * Keeps a file whose last step is torn, under another name and with a note, before the good part
- * replaces it. Durable when it returns. Throws `NOT_SAVED`.
+ * Copies a file with a torn last step into quarantine, with a note, before its good part replaces
+ * it. Durable when it returns. Throws `NOT_SAVED`.
  */
 export function quarantineTorn(path: string, fileId: string, torn: Torn): void {
   const note =

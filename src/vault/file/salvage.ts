@@ -11,29 +11,30 @@ import type { Unlocked } from '../keys/options.ts';
 import { isFileId } from '../lease.ts';
 import type { Vault } from '../vault.ts';
 
-/** The largest file that is looked at, in bytes: none that coffer could read is larger. */
+/** Size limit in bytes: coffer can read no larger file. */
 const LIMIT = 2 ** 31 - 1;
 
-/** What could be found in a damaged file. */
+/** The recoverable content of a damaged file. */
 export interface SalvagedFile {
-  /** Where it is, and stays. */
+  /** Path of the file, which stays where it is. */
   readonly path: string;
   readonly fileId: string;
-  /** Every byte of it is what was sealed. */
+  /** Whether every byte verifies. */
   readonly intact: boolean;
-  /** It is intact and in its place in the vault: there is nothing to salvage. */
+  /** Whether it is intact and in its place in the vault, so that there is nothing to salvage. */
   readonly opens: boolean;
-  /** The lines (NDJSON) of one segment after the other; undefined stands for some that are lost. */
+  /** The lines (NDJSON) of one segment after another; undefined marks a gap of lost lines. */
   readonly lines: Iterable<Buffer | undefined>;
   /** The newest summary that verifies. */
   readonly summary: Buffer | undefined;
-  /** That summary is the file's last one: what it counts is all there was. */
+  /** Whether that summary is the file's last one, so that its counts are complete. */
   readonly isLast: boolean;
 }
 
 /**
- * Finds a file by what people may call it, before it is looked for among the rows: a path, a file id, a name in quarantine,
- * that of a conflicting copy. Gives its path, or undefined where it is none of them.
+ * Resolves what the user may call a file before it is looked up among the rows of the list: a path,
+ * a file id, a name in quarantine, or that of a conflicting copy. Returns its path, or undefined if
+ * it is none of these.
  */
 export function locateFile(directory: string, which: string): string | undefined {
   if (which.includes('/') || which.includes(sep)) return resolve(which);
@@ -43,36 +44,39 @@ export function locateFile(directory: string, which: string): string | undefined
   return !isOwnName(which) && isThere(sealedPath(directory, which)) ? sealedPath(directory, which) : undefined;
 }
 
-/** Where a vault keeps a sealed file. */
+/** Returns the path of a sealed file in a vault. */
 export function sealedPath(directory: string, fileId: string): string {
   return join(directory, 'sessions', fileId);
 }
 
-/** Tells whether something has that name, relative to where coffer was started. */
+/** Tells whether anything is at that path, relative to the working directory. */
 export function isThere(path: string): boolean {
   try {
     return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
   } catch (error) {
     if (!isSystemError(error)) throw error;
-    return false; // what can't even be looked at is not what was meant
+    return false; // an unreadable path is not what was meant
   }
 }
 
 /**
- * Finds everything in a session's file that verifies with the key of the vault. Changes nothing, and makes no vault where there
- * is none. Throws `SESSION_NOT_FOUND` where there is no such file, `UNAUTHENTIC` where nothing in it verifies, `KEY_OTHER`,
- * `NEWER_VERSION`, `KEY_*`, and `FAILED` for what is no regular file.
+ * Finds everything in a session file that verifies with the vault key. Changes nothing, and doesn't
+ * create a vault. Throws `SESSION_NOT_FOUND` if there is no such file, `UNAUTHENTIC` if nothing in
+ * it verifies, `KEY_OTHER`, `NEWER_VERSION`, `KEY_*`, and `FAILED` if it isn't a regular file.
  */
 export async function salvageFile(vault: Vault, path: string): Promise<SalvagedFile> {
   const bytes = readAll(path);
   const { vaultFile, vaultFileError, sealedFiles } = await vault.inspect();
   if (!vaultFile && !vaultFileError && sealedFiles === 0) {
-    throw new CofferError('KEY_NOT_FOUND', `there is no vault in ${vault.directory}, and so no key to open ${path}`);
+    throw new CofferError(
+      'KEY_NOT_FOUND',
+      `there is no vault in ${vault.directory}, so there is no key to open ${path}`,
+    );
   }
   const keys = await vault.unlock();
   const name = basename(path);
   const fileId = name.slice(0, 32);
-  const found = explained(name, bytes, keys, isFileId(fileId) ? [fileId] : []);
+  const found = salvageBytes(name, bytes, keys, isFileId(fileId) ? [fileId] : []);
   const isInPlace = path === sealedPath(vault.directory, found.header.fileId);
   const last = found.frames.at(-1);
   return {
@@ -98,8 +102,11 @@ function readAll(path: string): Buffer {
   }
 }
 
-/** Where nothing verifies the header may say why, if it can be believed: another key, a newer version, another kind of file. */
-function explained(name: string, bytes: Buffer, { key, retiring }: Unlocked, fileIds: readonly string[]): Salvaged {
+/**
+ * Salvages a file. If nothing verifies, explains why from the header, if that can be believed:
+ * another key, a newer version, another kind of file.
+ */
+function salvageBytes(name: string, bytes: Buffer, { key, retiring }: Unlocked, fileIds: readonly string[]): Salvaged {
   const keys = retiring ? [key, retiring] : [key];
   try {
     return salvage(bytes, keys, fileIds);
@@ -111,7 +118,7 @@ function explained(name: string, bytes: Buffer, { key, retiring }: Unlocked, fil
       throw new CofferError('KEY_OTHER', `file ${name}: ${what}`, { cause });
     }
     const isOther = header !== undefined && header.kind !== 'session';
-    const what = isOther ? `it is no file of a session: ${header.kind}` : cause.message;
+    const what = isOther ? `it is not a session file but a file of kind ${header.kind}` : cause.message;
     throw new CofferError('UNAUTHENTIC', `file ${name}: ${what}`, { cause });
   }
 }

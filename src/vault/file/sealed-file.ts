@@ -11,34 +11,42 @@ import type { Opened, Torn } from './open.ts';
 import { quarantineTorn } from './quarantine.ts';
 
 /**
- * From this many plain bytes on a step is appended as a frame of its own instead of rewriting the file. An append takes less at any
- * size, folds included; up to here an overwrite takes the same whatever the size (1.1 ms where an append takes 0.4), and
- * shows nobody how many steps there were, how long, and when. From here on compressing all of it again begins to count.
+ * A step is appended as a frame of its own, instead of the file being rewritten, if the file has at
+ * least this many bytes of plaintext. An append is faster at any size, folds included. But up to
+ * here an overwrite takes a constant 1.1 ms (an append 0.4), and hides how many steps there were,
+ * how long they are, and when they came. Beyond it, the time to compress everything again begins to
+ * matter.
  */
 const APPEND_FROM = 32 * 1024;
-/** From this many bytes on a frame is sealed in slices. */
+/** Frames of at least this many bytes are sealed in slices. */
 const SLICED_FROM = 512 * 1024;
 
-/** One save: new whole lines (NDJSON), and the summary as it is with them. */
+/** One save: new whole lines (NDJSON), and the summary that includes them. */
 export interface Step {
-  /** The lines of another file, which this one begins with: a copy of their own. */
+  /** The lines of another file that this one begins with; owned by this file. */
   readonly base?: Body | undefined;
   readonly lines: Uint8Array;
   readonly summary: Buffer;
-  /** Lines that the next save replaces: the part of a reply that has arrived so far. Not kept in memory. */
+  /**
+   * Lines that the next save replaces: the part of a reply that has arrived so far. Not kept in
+   * memory.
+   */
   readonly draft?: Uint8Array;
 }
 
-/** How far a sealed file had come when it was last looked at. */
+/** The rollback mark of a sealed file: how far it had come when last seen. */
 export interface Mark {
   readonly generation: bigint;
-  /** How many frames it had. */
+  /** Number of frames. */
   readonly frames: number;
-  /** H(n) of the last of them, 32 bytes. */
+  /** H(n) of the last frame, 32 bytes. */
   readonly link: Buffer;
 }
 
-/** Where the file on disk ends and how its frames go on; unknown before the first save, while one is in flight, and after a failure. */
+/**
+ * The end of the file on disk and the state of its frames; unknown before the first save, during a
+ * save, and after a failed one.
+ */
 interface End {
   readonly generation: bigint;
   readonly stamp: Stamp;
@@ -48,9 +56,9 @@ interface End {
 }
 
 /**
- * A sealed file open for writing, by the one process that holds its lease.
- * A save is durable when its promise resolves, never before; saves run one after another.
- * What a failed save was to write stays in memory and goes with the next one.
+ * A sealed file open for writing, by the one process that holds its lease. A save is durable when
+ * its promise resolves, never before; saves run one after another. The content of a failed save
+ * stays in memory, and is written by the next one.
  */
 export class SealedFile {
   readonly path: string;
@@ -58,13 +66,13 @@ export class SealedFile {
   readonly #key: VaultKey;
   #body = new Body();
   #summary: Buffer = Buffer.alloc(0);
-  /** Lines that are in the body and not on disk. */
+  /** Lines that are in the body but not on disk. */
   #pending: Uint8Array[] = [];
-  /** What the next save replaces, if there is any. */
+  /** Lines that the next save replaces. */
   #draft: readonly Uint8Array[] = [];
   #unwritten = false;
   #generation = 0n;
-  /** What is on disk was made durable here; of what was only opened that is not known. */
+  /** Whether this process made durable what is on disk; unknown for a file that was only opened. */
   #flushed = false;
   #folded = false;
   #end: End | undefined;
@@ -83,9 +91,10 @@ export class SealedFile {
   }
 
   /**
-   * Goes on from what was opened, and hands each segment's plain lines to `onLines`, in order, `spare` where they are not needed here.
-   * `marked` is given where that is not what was seen of this file, and is the generation that was: the next save overwrites then, and
-   * is later than both. It overwrites too what is sealed with a retiring key.
+   * Continues from an opened file, and passes the plain lines of each segment to `onLines`, in
+   * order; `spare` if they aren't needed here. `marked` is the generation of the rollback mark, if
+   * the file doesn't match it: the next save then overwrites the file, with a generation above
+   * both. A file sealed with a retiring key is overwritten too.
    */
   adopt(opened: Opened, onLines: (lines: Buffer, spare: boolean) => void, marked?: bigint): void {
     for (const segment of opened.segments) {
@@ -101,37 +110,46 @@ export class SealedFile {
   }
 
   /**
-   * How far the file on disk has come, for the marks against rollback. Undefined where that is not known to be durable: before
-   * the first save made here, while one is in flight, and after a failure.
+   * How far the file on disk has come, for its rollback mark. Undefined while that isn't known to
+   * be durable: before the first save by this process, during a save, and after a failed one.
    */
   get mark(): Mark | undefined {
     const end = this.#flushed ? this.#end : undefined;
     return end && { generation: end.generation, frames: end.chain.index, link: end.chain.link };
   }
 
-  /** Whether the last save put appended frames into one: the moment to mark how far the file has come. */
+  /**
+   * Whether the last save folded appended frames into one: a good moment to update the rollback
+   * mark.
+   */
   get folded(): boolean {
     return this.#folded;
   }
 
-  /** All lines handed over so far, saved or not, for another file to begin with. */
+  /** A copy of all lines so far, saved or not, for another file to begin with. */
   get lines(): Body {
     return this.#body.copy();
   }
 
-  /** Lets go of the file itself; a later save opens it again. */
+  /** Closes the file; a later save opens it again. */
   release(): void {
     this.#appender?.[Symbol.dispose]();
     this.#appender = undefined;
   }
 
-  /** Makes a step durable. Throws `NOT_SAVED`, `DURABILITY_UNKNOWN`; the step stays in memory for the next save. */
+  /**
+   * Makes a step durable. Throws `NOT_SAVED`, `DURABILITY_UNKNOWN`; the step stays in memory for
+   * the next save.
+   */
   save(step: Step): Promise<void> {
     this.#take(step);
     return this.#enqueue(() => (this.#unwritten ? this.#write() : Promise.resolve()));
   }
 
-  /** Puts a step in place of all that was there: an overwrite, so that nothing of it stays in the file. Throws as {@link save}. */
+  /**
+   * Replaces the whole content with one step, by an overwrite, so that nothing of it stays in the
+   * file. Throws as {@link save}.
+   */
   rewrite(step: Step): Promise<void> {
     this.#body = new Body();
     this.#pending = [];
@@ -142,7 +160,7 @@ export class SealedFile {
     });
   }
 
-  /** Puts everything into one frame, if it is not. Throws as {@link save}. */
+  /** Folds the file into one frame, if it has more. Throws as {@link save}. */
   fold(): Promise<void> {
     return this.#enqueue(() => {
       const folded = this.#end === undefined || this.#end.laterFrames === 0;
@@ -153,8 +171,8 @@ export class SealedFile {
   }
 
   /**
-   * The final save: as {@link save}, synchronously. What is in flight is overtaken: it can no longer put
-   * an older generation over this one.
+   * Saves a step like {@link save}, but synchronously: the final save. It overtakes a save in
+   * flight, which can then no longer put an older generation in place of this one.
    */
   saveSync(step: Step): void {
     this.#take(step);
@@ -178,7 +196,7 @@ export class SealedFile {
 
   #enqueue(work: () => Promise<void>): Promise<void> {
     const done = this.#queue.then(work);
-    this.#queue = done.catch(() => undefined); // whoever asked for that save has its error; the next one must run all the same
+    this.#queue = done.catch(() => undefined); // the caller of that save gets its error; the next one must still run
     return done;
   }
 
@@ -214,7 +232,7 @@ export class SealedFile {
     if (!overtaken()) this.#appended(end, frame, stamp);
   }
 
-  /** Tells whether it came to its end; a final save may overtake it at any point where it waits. */
+  /** Returns whether the save finished; a final save may overtake it at any await. */
   async #overwrite(overtaken: () => boolean): Promise<boolean> {
     const { header, generation } = this.#nextHeader();
     const summary = this.#summary;
@@ -229,7 +247,10 @@ export class SealedFile {
     return true;
   }
 
-  /** In slices where it is much: what is sealed within a slice is not worth the wait for a turn of its own. */
+  /**
+   * Seals large frames in slices, to keep the event loop free; for smaller ones waiting for the
+   * event loop would cost more than the sealing.
+   */
   async #seal(chain: Chain, content: Content): Promise<SealedFrame> {
     const length = content.segments.reduce((sum, { stored }) => sum + stored.length, 0);
     if (length < SLICED_FROM) return sealFrame(this.#key, chain, content);
@@ -256,21 +277,27 @@ export class SealedFile {
     this.#unwritten = false;
   }
 
-  /** The end to append to, where overwriting would cost: in a large file whose later frames are not yet its larger part. */
+  /**
+   * Returns the end to append to if overwriting would be expensive: in a large file whose later
+   * frames are smaller than its first.
+   */
   #appendsTo(): End | undefined {
     const end = this.#end;
     const large = this.#body.settled || this.#body.tailLength >= APPEND_FROM;
-    // Frames that another process appended and did not fold: a flush of them may have failed, and nothing goes behind what failed.
+    // Another process appended frames and did not fold them. Its flush may have failed, and nothing
+    // may follow a failed append.
     const unsure = !this.#flushed && end !== undefined && end.laterFrames > 0;
     return large && end && !unsure && end.laterFrames < end.firstFrame ? end : undefined;
   }
 
-  /** What an append takes along: what is not on disk, and what the next save replaces. */
+  /** Lines that an append writes: those not on disk, and those that the next save replaces. */
   #unsealed(): Uint8Array[] {
     return [...this.#pending, ...this.#draft];
   }
 
-  /** The header that the next overwrite begins with, and its generation; what that takes out of the way is kept first. */
+  /**
+   * Returns the header of the next overwrite, and its generation. Quarantines a torn file first.
+   */
   #nextHeader(): { header: Buffer; generation: bigint } {
     this.release();
     if (this.#torn) quarantineTorn(this.path, this.fileId, this.#torn);

@@ -271,7 +271,7 @@ describe('salvage refuses', () => {
     writeFileSync(index, bytes.fill(0, 52));
     await expect(sessions.salvage(index)).rejects.toMatchObject({
       code: 'UNAUTHENTIC',
-      message: 'file index: it is no file of a session: index',
+      message: 'file index: it is not a session file but a file of kind index',
     });
     symlinkSync(at.path(fileId), join(folder, 'link'));
     for (const path of [join(folder, 'link'), folder]) {
