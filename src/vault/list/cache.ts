@@ -12,35 +12,44 @@ import { decodeIds, encodeRows, type Known, Rows } from './columns.ts';
 import type { Look } from './look.ts';
 
 /*
- * `index` keeps what the last lists found of each file, sealed like everything else, so that a list looks at ten thousand files instead
- * of opening them. It is a cache: a row of it counts for a file that is in the very state it was made of, and where it can't be read,
- * for whatever reason, it is as if it were not there.
+ * `index` caches what the last lists found in each file, sealed like everything else, so that a
+ * list only checks the state of ten thousand files instead of opening them. A row counts only for a
+ * file in exactly the state that the row was made of. An unreadable cache, for whatever reason, is
+ * treated as missing.
  */
 
-/** The most bytes that it has, sealed, and unpacked. A hundred thousand rows take 12 MB and 45 MB. */
+/**
+ * Maximum size in bytes, sealed and unpacked. A hundred thousand rows take 12 MB sealed and 45 MB
+ * unpacked.
+ */
 const LIMIT = 64 * 1024 * 1024;
 const PLAIN_LIMIT = 256 * 1024 * 1024;
 
-/** The form of what is in it: in another one there is nothing to be found. */
+/** Version of the content; a cache of any other version is ignored. */
 const FORM = 1;
 
-/** Fewer rows than this are sooner opened again than written. */
+/** Up to this many rows are faster read from their files again than written. */
 const FEW = 32;
 
-/** Only with the vault's own key: an index that is sealed with a retiring one is made again. */
+/** Only the vault's current key: an index sealed with a retiring key is rebuilt. */
 type Keys = Pick<Unlocked, 'key'>;
 
-/** What is in it. */
+/** The content of the list cache. */
 export interface Kept {
   readonly rows: Rows;
-  /** The state of the marks against rollback that all rows were compared with, where they are those of all marked files. */
+  /**
+   * The state of `seen` that all rows were compared with; undefined if some marked file has no row
+   * that matches its mark.
+   */
   readonly seen: FileState | undefined;
 }
 
-/** What is in one that is not there. */
+/** The content of a missing cache. */
 export const NOTHING_KEPT: Kept = { rows: new Rows(), seen: undefined };
 
-/** What a list found before, on disk. Nothing here throws for the sake of the disk, or of what stands on it. */
+/**
+ * The list cache on disk. Errors of the disk, or about the content of the file, are never thrown.
+ */
 export class ListIndex {
   readonly #place: VaultDirectory;
   #read: { state: FileState; keyId: string; kept: Kept } | undefined;
@@ -49,7 +58,7 @@ export class ListIndex {
     this.#place = place;
   }
 
-  /** Reads it, unless it is as it was when it was read last. */
+  /** Reads the cache, unless it is unchanged since the last read. */
   read(keys: Keys): Kept {
     const now = Date.now();
     const state = stateOf(this.#place.index);
@@ -60,18 +69,20 @@ export class ListIndex {
     return kept;
   }
 
-  /** Reads only which session is in which file. */
+  /** Reads only the ids of the sessions, by file id. */
   readIds(keys: Keys): ReadonlyMap<string, string> {
     return this.#open(keys, ({ segments }) => decodeIds(segments)) ?? new Map();
   }
 
   /**
-   * Writes down what a look found where that is worth it: where many of its files are not in the rows it began with, or files of those
-   * are gone. `seen` is the state of the marks that it compared the files with, where they could be read.
+   * Writes the results of a look if that pays off: if many files have no row yet, or files of some
+   * rows are gone. `seen` is the state of the marks that the files were compared with, if these
+   * could be read.
    *
-   * What was removed must not be in it afterwards. Who removes a file, or overwrites it to remove words, or begins to rotate the key,
-   * drops the caches behind that. So where all is still as it was behind the rename, whoever changes it from here on drops what we
-   * have written; and where it is not, we do.
+   * Nothing that was removed may remain in the cache. A process that deletes a file, overwrites it
+   * to remove words, or begins to rotate the key drops the caches afterwards. So if everything is
+   * unchanged after our rename, any later change drops what we wrote; otherwise we drop it
+   * ourselves.
    */
   update(keys: Keys, look: Look, rows: Rows, seen: FileState | undefined): void {
     const isWorth = look.missing > Math.max(FEW, look.found.size / 100) || this.#hasGone(look, rows);
@@ -105,7 +116,7 @@ export class ListIndex {
       });
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
-      return false; // so large a list is read from the files, as without a cache
+      return false; // a list this large is always read from the files
     }
   }
 
@@ -117,7 +128,10 @@ export class ListIndex {
     return true;
   }
 
-  /** What is not there, not whole, not ours, too large or of another form has nothing to give. */
+  /**
+   * Returns undefined if the cache is missing, damaged, sealed with another key, too large or of
+   * another version.
+   */
   #open<T>({ key }: Keys, decode: (opened: Opened, seen: FileState | undefined) => T): T | undefined {
     try {
       const expected = { kind: 'index', fileId: undefined, limit: LIMIT } as const;
@@ -126,7 +140,8 @@ export class ListIndex {
       const { list, seen } = JSON.parse(opened.summary.toString()) as { list?: unknown; seen?: FileState };
       return plain > PLAIN_LIMIT || list !== FORM ? undefined : decode(opened, seen);
     } catch (error) {
-      // Of another version of coffer, in a form that only names itself like ours: TypeError, SyntaxError.
+      // TypeError, SyntaxError: another version of coffer wrote other content under the same
+      // version number.
       if (!isCofferError(error) && !(error instanceof TypeError) && !(error instanceof SyntaxError)) throw error;
       return undefined;
     }

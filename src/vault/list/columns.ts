@@ -5,12 +5,14 @@ import type { Torn, Walked } from '../file/open.ts';
 import type { Summary } from './summary.ts';
 
 /*
- * The rows of the list as its cache has them: a column for each field, because ten thousand objects take three times as long to parse as
- * the columns of them, and what many rows share only once. A block of rows is three segments: the ids, which are all that the choice
- * of a new one needs, the other columns, and the links.
+ * The rows of the list cache, stored as one column for each field: parsing ten thousand objects
+ * takes three times as long. Values that many rows share are stored once. A block of rows is three
+ * segments: the ids, which suffice to choose a new one; the other columns; and the links.
  */
 
-/** What a list needs of a sealed file: its last frame's summary, and how far its frames go. */
+/**
+ * The part of a sealed file that a list needs: its last frame's summary, and how far its frames go.
+ */
 export interface ListedHead extends Walked {
   readonly summary: Summary;
   readonly torn: Torn | undefined;
@@ -20,18 +22,21 @@ export interface ListedHead extends Walked {
 export interface Known {
   readonly state: FileState;
   readonly head: ListedHead;
-  /** Whatever changes the file from then on changes its state. */
+  /** Whether any later change to the file is certain to change its state. */
   readonly settled: boolean;
 }
 
-/** How many rows a block has at most. */
+/** Maximum number of rows in a block. */
 const BLOCK = 8192;
-/** How many segments a block is. */
+/** Number of segments in a block. */
 const PARTS = 3;
 /** Bytes of a link. */
 const LINK = 32;
 
-/** Writes rows of settled files as segments. Throws RangeError where they take more than `limit` bytes, unpacked. */
+/**
+ * Encodes rows of settled files as segments. Throws RangeError if they take more than `limit`
+ * bytes, unpacked.
+ */
 export function encodeRows(known: ReadonlyMap<string, Known>, limit: number): Segment[] {
   const rows = [...known];
   const segments: Segment[] = [];
@@ -46,7 +51,7 @@ export function encodeRows(known: ReadonlyMap<string, Known>, limit: number): Se
   return segments;
 }
 
-/** Reads the id of the session in each file. Throws as {@link Rows}. */
+/** Reads only the session id of each file, by file id. Throws as {@link Rows}. */
 export function decodeIds(segments: readonly Segment[]): Map<string, string> {
   const all = new Map<string, string>();
   for (let at = 0; at < segments.length; at += PARTS) {
@@ -56,12 +61,15 @@ export function decodeIds(segments: readonly Segment[]): Map<string, string> {
   return all;
 }
 
-/** Rows as they were written, each made when it is asked for. */
+/** Decoded rows, each built on demand. */
 export class Rows {
   readonly #blocks: Block[] = [];
   readonly #places = new Map<string, number>();
 
-  /** Throws `UNAUTHENTIC`, SyntaxError or TypeError where the segments are not what {@link encodeRows} gave. */
+  /**
+   * Throws `UNAUTHENTIC`, SyntaxError or TypeError if the segments don't come from {@link
+   * encodeRows}.
+   */
   constructor(segments: readonly Segment[] = []) {
     for (let at = 0; at < segments.length; at += PARTS) {
       const first = this.#blocks.length * BLOCK;
@@ -71,19 +79,22 @@ export class Rows {
     }
   }
 
+  /** Number of rows. */
   get size(): number {
     return this.#places.size;
   }
 
+  /** Returns the file ids of all rows. */
   fileIds(): Iterable<string> {
     return this.#places.keys();
   }
 
+  /** Tells whether a file has a row, of whatever state. */
   has(fileId: string): boolean {
     return this.#places.has(fileId);
   }
 
-  /** Tells whether there is a row of just this state of a file. */
+  /** Tells whether a file has a row for exactly this state. */
   isOf(fileId: string, { ino, size, mtimeMs, ctimeMs }: FileState): boolean {
     const place = this.#places.get(fileId) ?? -1;
     const block = this.#blocks[Math.floor(place / BLOCK)];
@@ -92,6 +103,7 @@ export class Rows {
     return block.mtimeMs[row] === mtimeMs && block.ctimeMs[row] === ctimeMs;
   }
 
+  /** Returns the row of a file. */
   get(fileId: string): Known | undefined {
     const place = this.#places.get(fileId) ?? -1;
     const block = this.#blocks[Math.floor(place / BLOCK)];
@@ -100,36 +112,39 @@ export class Rows {
   }
 }
 
-/** The fields whose values are much the same in all rows: they stand in `shared` once. */
+/** Fields whose values repeat in many rows: each distinct value is in `shared` once. */
 const SHARED = [
   ...(['kind', 'directory', 'branch', 'worktree', 'project', 'model'] as const),
   ...(['pinned', 'archived', 'tags', 'status', 'parent'] as const),
 ] as const;
-/** The fields that every row has for itself. A field that may be missing is null then, and is never null else. */
+/** Fields stored in every row. A missing value is null; no field here uses null otherwise. */
 const OWN = [
   ...(['uuid', 'name', 'title', 'begun', 'updated', 'messages', 'tasks', 'toolCalls'] as const),
   ...(['inputTokens', 'outputTokens', 'cost', 'firstEvent', 'lastEvent'] as const),
 ] as const;
-/** What tells of the file, not of its session. */
+/** Columns about the file rather than its session. */
 const FILE = ['ino', 'size', 'mtimeMs', 'ctimeMs', 'generation', 'end', 'frames'] as const;
 
-/** What only few rows have. */
+/** Fields that few rows have. */
 interface Rare {
   readonly torn?: Torn | undefined;
-  /** Which frames' links are known, where that is not the one frame there is. */
+  /** Frames whose links are known, unless it is the only frame. */
   readonly links?: readonly number[] | undefined;
-  /** What a newer version wrote into the summary. */
+  /** Fields of the summary that a newer version wrote. */
   readonly more?: object | undefined;
 }
 
 type Column<T = unknown> = readonly T[];
 
 interface Columns extends Record<(typeof FILE)[number], Column<number>> {
-  /** Values that the columns of {@link SHARED} point at; the first stands for none. */
+  /**
+   * Values that the columns of {@link SHARED} refer to by index; the first means that there is
+   * none.
+   */
   readonly shared: Column;
   readonly at: Readonly<Record<(typeof SHARED)[number], Column<number>>>;
   readonly own: Readonly<Record<(typeof OWN)[number], Column>>;
-  /** By the number of the row. */
+  /** By row number. */
   readonly rare: Readonly<Record<string, Rare>>;
 }
 
@@ -137,7 +152,7 @@ interface Block extends Columns {
   readonly fileIds: Column<string>;
   readonly ids: Column<string>;
   readonly links: Buffer;
-  /** Where the links of each row begin, in links. */
+  /** Index of each row's first link, in links. */
   readonly starts: Uint32Array;
 }
 
@@ -175,7 +190,7 @@ function columnsOf<Name extends string, T>(names: readonly Name[], of: (name: Na
   return Object.fromEntries(names.map((name) => [name, of(name)])) as Record<Name, T>;
 }
 
-/** Values, each of them once. */
+/** Distinct values. */
 class Pool {
   readonly values: unknown[] = [null];
   readonly #places = new Map<string, number>();
@@ -190,7 +205,7 @@ class Pool {
   }
 }
 
-/** The fields of a summary that have no column. */
+/** Returns the fields of a summary that have no column. */
 function unknownOf(summary: Summary): object | undefined {
   const more = Object.entries(summary).filter(([name]) => !KNOWN.has(name));
   return more.length === 0 ? undefined : Object.fromEntries(more);
@@ -214,7 +229,7 @@ function decodeBlock([first, second, third]: readonly Segment[]): Block {
 
 function idsOf(segment: Segment | undefined): Pick<Block, 'fileIds' | 'ids'> {
   const { fileIds, ids } = parse(segment) as Pick<Block, 'fileIds' | 'ids'>;
-  if (!Array.isArray(fileIds) || !Array.isArray(ids)) throw new TypeError('a column is none');
+  if (!Array.isArray(fileIds) || !Array.isArray(ids)) throw new TypeError('a column is not an array');
   return { fileIds, ids };
 }
 
@@ -232,7 +247,7 @@ function stateOf(block: Block, row: number): FileState {
   return { ino: ino[row] ?? 0, size: size[row] ?? 0, mtimeMs: mtimeMs[row] ?? 0, ctimeMs: ctimeMs[row] ?? 0 };
 }
 
-/** A head whose links are cut out when somebody compares them: most lists do not. */
+/** A head whose links are extracted on demand: most lists never compare them. */
 class RowHead implements ListedHead {
   readonly summary: Summary;
   readonly torn: Torn | undefined;
@@ -265,7 +280,7 @@ class RowHead implements ListedHead {
   }
 }
 
-/** All fields in one literal, so that all summaries are of one shape. */
+/** All fields in one literal, so that V8 gives all summaries the same shape. */
 function summaryOf({ ids, at, own, shared }: Block, row: number): Summary {
   return {
     kind: shared[at.kind[row] ?? 0],

@@ -14,31 +14,42 @@ import type { Known, ListedHead } from './columns.ts';
 import { Look } from './look.ts';
 import { decodeSummary, type Summary } from './summary.ts';
 
-/** One sealed file as a list shows it: its head, with what is there instead of what was seen, or why it can't be read. */
+/**
+ * One sealed file in a list: its head and its rollback, if any, or the reason why it can't be read.
+ */
 export type Listed = { readonly fileId: string; readonly changed: number; readonly held: Holder | undefined } & (
   | { readonly head: ListedHead; readonly state: FileState; readonly rollback?: Rollback | undefined }
   | { readonly error: CofferError }
 );
 
-/** What a list found of the marks against rollback. */
+/** The state of the rollback marks, as found by a list. */
 export interface SeenReport {
-  /** `none`: there is nothing to mark yet; `missing`: sealed files are there, and it is not; `unreadable`: `error` says why. */
+  /**
+   * `none`: there is nothing to mark yet; `missing`: there are sealed files, but no `seen`;
+   * `unreadable`: `error` says why.
+   */
   readonly state: 'good' | 'none' | 'missing' | 'unreadable';
   readonly error?: CofferError | undefined;
-  /** Ids of the files that something other than coffer removed. */
+  /** Ids of files that something other than coffer removed. */
   readonly removed: readonly string[];
 }
 
-/** From so many files on whose sessions' ids are not known, reading the index costs less than looking at them. */
+/**
+ * If more files than this have no known session id, reading the index is faster than examining them
+ * one by one.
+ */
 const MANY = 100;
 
-/** The heads of a vault's sealed files; those that did not change since they were read are not read again. */
+/**
+ * Lists the heads of a vault's sealed files; those unchanged since they were read are not read
+ * again.
+ */
 export class Listing {
   readonly #place: VaultDirectory;
   readonly #seen: Seen;
   readonly #index: ListIndex;
   #known: ReadonlyMap<string, Known> = new Map();
-  /** The ids of the sessions in files, which stay as they are for good; '' of those that are too old to matter. */
+  /** Session ids by file id, which never change; '' for files too old to matter. */
   readonly #ids = new Map<string, string>();
 
   constructor(place: VaultDirectory, seen: Seen) {
@@ -48,15 +59,17 @@ export class Listing {
   }
 
   /**
-   * Lists the sealed files, unreadable ones with their reason, those that are not as they were seen with what was. `afresh`: nothing
-   * counts that was found before, and nothing is written.
+   * Lists the sealed files, unreadable ones with the reason, and those that don't match their
+   * rollback mark with what was last seen. With `afresh`, ignores all earlier results, and writes
+   * nothing.
    */
   async list(keys: Unlocked, afresh = false): Promise<{ listed: Listed[]; seen: SeenReport }> {
     const held = await this.#held();
     const kept = afresh ? NOTHING_KEPT : this.#index.read(keys);
     const seen = this.#seen.state;
     const isJudged = seen !== undefined && kept.seen !== undefined && isSameState(seen, kept.seen);
-    // Before the files: a mark that is read is of a save that is made, whatever is saved from here on.
+    // Read the marks before the files: a mark is only written after its save, so a later save can't
+    // make a file look rolled back.
     const found = isJudged ? undefined : this.#seen.read(keys, true);
     const look = new Look(this.#place, keys, {
       rows: kept.rows,
@@ -69,7 +82,7 @@ export class Listing {
     for (const fileId of fileIds) {
       const stats = this.#stats(fileId);
       const one = stats && listOne(look, fileId, stats, held.get(fileId));
-      // A file that went away in between is not one that can't be read.
+      // A file that was removed in between is not an unreadable one.
       if (one && (!('error' in one) || this.#stats(fileId))) listed.push(one);
     }
     this.#known = look.found;
@@ -81,8 +94,9 @@ export class Listing {
   }
 
   /**
-   * The ids of the sessions in the files changed within the last 27 hours, and of others: whatever time zone, an id of this minute is
-   * among them. An id is fixed at the first save of its file, so what is known of a file needs no look at it.
+   * Yields the ids of the sessions in files changed within the last 27 hours, and maybe of others:
+   * whatever the time zone, any id of this minute is among them. The first save of a file fixes its
+   * id, so a known file need not be examined.
    */
   *siblings(keys: Unlocked): Generator<Pick<Summary, 'id'>> {
     const since = Date.now() - 27 * 3_600_000;
@@ -104,7 +118,7 @@ export class Listing {
       const id = isOld ? '' : decodeSummary(openHead(this.#place.path(fileId), fileId, key, retiring).summary).id;
       this.#ids.set(fileId, id);
     } catch (error) {
-      if (!(error instanceof CofferError)) throw error; // one that can't be read has no id, and is listed with its reason
+      if (!(error instanceof CofferError)) throw error; // an unreadable file has no id, and is listed with its reason
     }
   }
 
@@ -113,13 +127,19 @@ export class Listing {
     return now !== undefined && isSameState(now, seen);
   }
 
-  /** The marks without a file. A listing of names may miss one that is replaced meanwhile; a look at it does not. */
+  /**
+   * Returns the marks without a file. A directory listing may miss a file that is being replaced; a
+   * stat does not.
+   */
   #gone(marks: ReadonlyMap<string, Mark>, fileIds: readonly string[]): string[] {
     const names = new Set(fileIds);
     return [...marks.keys()].filter((fileId) => !names.has(fileId) && !this.#stats(fileId));
   }
 
-  /** Read once more, behind the files: where coffer removes a file, its mark goes first; where it adds one, `seen` is there first. */
+  /**
+   * Reads the marks again, after the files: when coffer deletes a file, its mark goes first; when
+   * it adds one, `seen` is created first.
+   */
   #report(keys: Unlocked, isUsed: boolean, gone: readonly string[]): SeenReport {
     const { header, error, lines } = this.#seen.read(keys);
     const removed = gone.length === 0 ? [] : gone.filter((fileId) => lines.marks.has(fileId));
@@ -133,7 +153,7 @@ export class Listing {
     return this.#place.locked(async () => heldSessions(this.#place.locks));
   }
 
-  /** Undefined where the file went away since it was listed. */
+  /** Undefined if the file was removed after it was listed. */
   #stats(fileId: string): Stats | undefined {
     return statsOf(this.#place.path(fileId));
   }

@@ -8,40 +8,43 @@ import { type Rollback, rollbackOf } from '../marks/rollback.ts';
 import type { Known, ListedHead, Rows } from './columns.ts';
 import { decodeSummary } from './summary.ts';
 
-/** What a look at the files begins with. */
+/** What is known before a look. */
 export interface Before {
-  /** What some process wrote down. */
+  /** The rows of the list cache, which any process may have written. */
   readonly rows: Rows;
-  /** What this process found last. */
+  /** Results of this process's last look. */
   readonly known: ReadonlyMap<string, Known>;
-  /** The marks against rollback; undefined where they are those that all rows were compared with, and each was as it should be. */
+  /**
+   * The rollback marks; undefined if all rows were compared with the current marks and none was
+   * rolled back.
+   */
   readonly marks: ReadonlyMap<string, Mark> | undefined;
-  /** Reads them then all the same, for a file that is not as its row has it. */
+  /** Reads the marks in that case, when a file doesn't match its row. */
   readonly readMarks: () => ReadonlyMap<string, Mark>;
 }
 
-/** What was found of a file. */
+/** The result for one file. */
 export interface Found {
   readonly head: ListedHead;
-  /** The file as it was looked at. */
+  /** The file's state when it was examined. */
   readonly state: FileState;
   readonly rollback: Rollback | undefined;
 }
 
-/** One look at the files of a vault: opens those that are not as they were known before. */
+/** One pass over the files of a vault: opens those that changed since they were last known. */
 export class Look {
   readonly #place: VaultDirectory;
   readonly #keys: Unlocked;
   readonly #before: Before;
-  /** Taken before any file is looked at: what changes meanwhile is later, and so not settled. */
+  /** Taken before any file is examined: whatever changes meanwhile is later, and so not settled. */
   readonly #now: number = Date.now();
-  /** The files that could be opened. */
+  /** Files that could be opened. */
   readonly found: Map<string, Known> = new Map();
   readonly #rolledBack = new Set<string>();
   #marks: ReadonlyMap<string, Mark> | undefined;
-  /** How many of the settled ones are in no row as they are. */
+  /** Number of settled files without an up-to-date row. */
   missing = 0;
-  /** How many of the files have a row, of whatever state. */
+  /** Number of files with a row, of whatever state. */
   inRows = 0;
 
   constructor(place: VaultDirectory, keys: Unlocked, before: Before) {
@@ -51,12 +54,16 @@ export class Look {
     this.#marks = before.marks;
   }
 
+  /** The rollback marks, read on demand. */
   get marks(): ReadonlyMap<string, Mark> {
     this.#marks ??= this.#before.readMarks();
     return this.#marks;
   }
 
-  /** Looks into a file, whose state is `stats`. Throws as {@link openHead}, and `UNAUTHENTIC` where its summary is none. */
+  /**
+   * Examines a file whose state is `stats`. Throws as {@link openHead}, and `UNAUTHENTIC` if its
+   * summary is invalid.
+   */
   into(fileId: string, stats: Stats): Found {
     const { rows, known } = this.#before;
     if (rows.has(fileId)) this.inRows++;
@@ -65,7 +72,7 @@ export class Look {
     const ours = before?.settled && isSameState(before.state, stats) ? before : undefined;
     const same = ours ?? (isRow ? rows.get(fileId) : undefined);
     if (same && isRow && !this.#before.marks) return this.#keep(fileId, same, undefined);
-    // Only marks that were read before the file was looked at are of nothing that came after.
+    // Only marks read before the file was examined are certain not to be of a later save.
     const isMarked = this.#marks !== undefined;
     const mark = this.marks.get(fileId);
     const now = same && isMarked && isComparable(mark, same.head) ? same : this.#open(fileId, stats);
@@ -75,8 +82,8 @@ export class Look {
   }
 
   /**
-   * What is worth writing down: of files with many frames no more links than a mark is likely to ask for. `isJudged`: every marked file
-   * is among them, and is as it should be.
+   * Returns what is worth writing to the cache; for files with many frames, only the links that a
+   * mark is likely to need. `isJudged`: every marked file is included, and matches its mark.
    */
   kept(): { known: Map<string, Known>; isJudged: boolean } {
     const known = new Map<string, Known>();
@@ -114,13 +121,13 @@ export class Look {
   }
 }
 
-/** Tells whether the link is known that a mark has to be compared with. */
+/** Tells whether the link that a mark must be compared with is known. */
 function isComparable(mark: Mark | undefined, { header, links }: Pick<ListedHead, 'header' | 'links'>): boolean {
   if (!mark || mark.generation !== header.generation || mark.frames > links.length) return true;
   return links[mark.frames - 1] !== undefined;
 }
 
-/** With the links of the first frame, the last one and the marked one alone. */
+/** Drops all links but those of the first frame, the last one and the marked one. */
 function sparse(head: ListedHead, mark: Mark | undefined): ListedHead {
   const { length } = head.links;
   if (length <= 3) return head;

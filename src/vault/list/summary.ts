@@ -1,7 +1,7 @@
 import { CofferError } from '../../errors.ts';
 import { type Check, isInteger, isText, oneOf, optional, wrongField } from '../fields.ts';
 
-/** What a list needs of a session or snapshot; sealed in front of every frame's body. */
+/** The part of a session or snapshot that a list needs; sealed in front of every frame's body. */
 export interface Summary {
   readonly kind: 'session' | 'snapshot';
   /** `YYYY-MM-DD_HH-mm`, `_name`, `-2`. */
@@ -17,37 +17,41 @@ export interface Summary {
   readonly worktree?: string | undefined;
   readonly project?: { first?: string | undefined; remote?: string | undefined; path: string } | undefined;
   readonly model: string;
-  /** Messages of user and assistant. */
+  /** Number of messages of user and assistant. */
   readonly messages: number;
-  /** Prompts answered to their end, and calls of tools; undefined where an earlier version wrote it. */
+  /**
+   * Number of prompts answered in full, and of tool calls; undefined if an earlier version wrote
+   * the summary.
+   */
   readonly tasks?: number | undefined;
   readonly toolCalls?: number | undefined;
-  /** True, or not there. */
+  /** True or missing. */
   readonly pinned?: boolean | undefined;
   readonly archived?: boolean | undefined;
   readonly tags?: readonly string[] | undefined;
-  /** What the user said when the AGENTS.md of the directory was offered; undefined if it was not. */
+  /** The user's answer when the AGENTS.md of the directory was offered; undefined if it was not. */
   readonly agents?: 'used' | 'declined' | undefined;
   readonly inputTokens: number | null;
   readonly outputTokens: number | null;
-  /** US dollars; null is "not known". */
+  /** US dollars; null if unknown. */
   readonly cost: number | null;
-  /** How far the session has come. */
+  /** State of the session. */
   readonly status: 'running' | 'completed' | 'cancelled' | 'failed';
-  /** The conversation or snapshot it goes on from. */
+  /** The conversation or snapshot that it continues. */
   readonly parent?: { uuid: string; id: string; reason: string } | undefined;
   readonly firstEvent: number;
   readonly lastEvent: number;
 }
 
 /**
- * Reads a summary back. A field that is not what it must be is left out, or is 0, '' or "not known": an earlier version may have
- * counted wrong, and that must not hide the session. Throws `UNAUTHENTIC` for what says neither what it is nor of which session.
+ * Decodes a summary. An invalid field is dropped, or replaced by 0, '' or "unknown": an earlier
+ * version may have counted wrong, which must not hide the session. Throws `UNAUTHENTIC` if the
+ * summary doesn't say what it is and of which session.
  */
 export function decodeSummary(json: Uint8Array): Summary {
   const value = parse(json);
   const wrong = wrongField(value, identity);
-  if (wrong !== undefined) throw unauthentic(new TypeError(`its ${wrong || 'form'} is something else`));
+  if (wrong !== undefined) throw unauthentic(new TypeError(`its ${wrong || 'form'} is invalid`));
   const summary = value as Summary;
   if (wrongField(summary, summaryChecks) === undefined) return summary;
   const mended: Record<string, unknown> = { ...summary };
@@ -67,7 +71,7 @@ function parse(json: Uint8Array): unknown {
 }
 
 function unauthentic(cause: unknown): CofferError {
-  return new CofferError('UNAUTHENTIC', 'the summary is not one coffer writes', { cause });
+  return new CofferError('UNAUTHENTIC', 'the summary is not one that coffer writes', { cause });
 }
 
 const isCount: Check = (value) => isInteger(value) && value >= 0;
@@ -111,7 +115,7 @@ const summaryChecks: Readonly<Record<keyof Summary, Check>> = {
   lastEvent: isCount,
 };
 
-/** What stands in place of a required field that is wrong. */
+/** Replacements for invalid required fields. */
 const defaults: Partial<Summary> = {
   begun: 0,
   updated: 0,
