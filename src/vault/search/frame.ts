@@ -20,8 +20,9 @@ import type { Reader } from '../../files/reader.ts';
 import { allOf, keepThoseWith, type Shard, shardsOf } from './postings.ts';
 
 /*
- * A frame of `texts` tells of some files which trigrams they have. Its segments: the table of the files, the directory of the shards,
- * and the shards, each of which is opened by itself: the chunks that it lies in, in their place, and no other.
+ * A frame of `texts` records which trigrams some files contain. Its segments: the table of files,
+ * the directory of shards, and the shards. A shard is opened on its own: only the chunks that it
+ * lies in are read and decrypted.
  */
 
 /** A file as it was when its trigrams were gathered. */
@@ -29,16 +30,22 @@ export interface TextFile extends FileState {
   readonly fileId: string;
 }
 
-/** Says what is in the frame and in which form: in another one there is nothing to be found. A full frame takes no more files. */
+/**
+ * Summary with the version of the content; any other version is ignored. A full frame takes no more
+ * files.
+ */
 const SCHEMA = '{"texts":2,"full":false}';
 const FULL = '{"texts":2,"full":true}';
 
-/** Bytes of a file in the table: id, and four doubles. */
+/** Bytes of a file in the table: its id, and four doubles. */
 const ROW = 16 + 4 * 8;
-/** Bytes of a shard in the directory: its first trigram, and where it begins behind the directory. */
+/** Bytes of a shard in the directory: its first trigram, and its offset after the directory. */
 const ENTRY = 8;
 
-/** Seals what is told of some files, and of each the trigrams it has, as the frame that belongs at `chain`; `full`: no other file fits. */
+/**
+ * Seals the table and the trigrams of some files as the frame that belongs at `chain`. `trigrams`
+ * are in the order of `files`; `full`: the frame takes no more files.
+ */
 export function sealTexts(
   key: VaultKey,
   chain: Chain,
@@ -60,11 +67,14 @@ export function sealTexts(
   return sealFrame(key, chain, { summary: Buffer.from(full ? FULL : SCHEMA), segments });
 }
 
-/** A frame of `texts` that is looked into where it lies. Throws `UNAUTHENTIC` for whatever is not what was sealed in that very place. */
+/**
+ * A frame of `texts`, read and decrypted in parts, on demand. Throws `UNAUTHENTIC` for anything
+ * that was not sealed in this very place.
+ */
 export class TextFrame {
   readonly files: readonly TextFile[];
   readonly isFull: boolean;
-  /** Where in the file it ends, and the place behind it. */
+  /** Offset of its end in the file, and the chain that the next frame continues. */
   readonly end: number;
   readonly next: Chain;
   readonly #plain: Plain;
@@ -72,7 +82,10 @@ export class TextFrame {
   readonly #shards: number;
   readonly #start: number;
 
-  /** Opens the frame that belongs at `chain`, from `offset` on. `reader` must stay open for as long as {@link filesWith} is asked. */
+  /**
+   * Opens the frame that belongs at `chain`, starting at `offset`. `reader` must stay open as long
+   * as {@link filesWith} is called.
+   */
   constructor(reader: Reader, key: VaultKey, chain: Chain, offset: number) {
     const start = reader.at(offset, FRAME_HEAD_LENGTH);
     const head = decodeFrameHead(start);
@@ -84,7 +97,7 @@ export class TextFrame {
     this.#plain = new Plain(reader, secrets, offset + FRAME_HEAD_LENGTH, length);
     const { summary, start: body } = decodeStart(this.#plain.at(0, Math.min(length, CHUNK)));
     this.isFull = summary.toString() === FULL;
-    if (!this.isFull && summary.toString() !== SCHEMA) throw unauthentic('it is of another form');
+    if (!this.isFull && summary.toString() !== SCHEMA) throw unauthentic('its content is of another version');
     this.#start = body;
     const table = this.#plain.segment(body);
     const directory = this.#plain.segment(table.end);
@@ -93,7 +106,7 @@ export class TextFrame {
     this.#shards = directory.end;
   }
 
-  /** The files that have all of some trigrams, as a bitmap of {@link files}. */
+  /** Returns the files that have all of these trigrams, as a bitmap of {@link files}. */
   filesWith(trigrams: Iterable<number>): Uint8Array {
     const found = allOf(this.files.length);
     for (const trigram of trigrams) {
@@ -105,7 +118,7 @@ export class TextFrame {
     return found;
   }
 
-  /** Seals the same as the frame that belongs at another place. */
+  /** Seals the same content as the frame that belongs at another place. */
   resealed(key: VaultKey, chain: Chain): SealedFrame {
     const segments: Segment[] = [];
     const count = 2 + this.#directory.length / ENTRY;
@@ -131,7 +144,7 @@ export class TextFrame {
   }
 }
 
-/** The plaintext of a frame, of which only those chunks are opened that are looked at. */
+/** The plaintext of a frame; only the chunks that are read are decrypted. */
 class Plain {
   readonly #reader: Reader;
   readonly #secrets: Secrets;
@@ -190,7 +203,7 @@ function encodeRow({ fileId, ino, size, mtimeMs, ctimeMs }: TextFile): Buffer {
   return row;
 }
 
-/** Through a view: Buffer's own functions take four times as long for a double. */
+/** Uses a DataView: Buffer's own methods take four times as long for a double. */
 function decodeTable(table: Buffer): TextFile[] {
   const view = new DataView(table.buffer, table.byteOffset, table.length);
   return Array.from({ length: Math.floor(table.length / ROW) }, (_, index) => {

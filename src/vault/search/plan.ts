@@ -7,41 +7,45 @@ import type { Reader } from '../../files/reader.ts';
 import { sealTexts, type TextFile, TextFrame } from './frame.ts';
 
 /*
- * What `texts` is made of next: the frames that stay, byte for byte, because each is sealed for the place behind the one before, and new
- * ones behind them.
+ * Plans the next content of `texts`: the frames that stay, byte for byte, because each is sealed to
+ * follow the one before, and new ones after them.
  */
 
-/** The most pairs of a trigram and a file in one frame: putting them together takes twenty bytes each. */
+/** Maximum number of trigram-file pairs in one frame: building it takes twenty bytes for each. */
 const PAIRS = 3 * 1024 * 1024;
 
-/** Frames of more sealed bytes than this stay as they are, too: joining them would save little. */
+/** Frames of more sealed bytes than this also count as full: joining them would save little. */
 const FULL = 16 * 1024 * 1024;
 
-/** What is written next: what stays, and the files that are gathered for the frames behind it. */
+/**
+ * The next content of `texts`: the part that stays, and the files to gather for the frames after
+ * it.
+ */
 export interface Plan {
   readonly prefix: Buffer;
   readonly chain: Chain;
-  /** The files that what stays tells of, whether that is still true or not. */
-  readonly told: readonly TextFile[];
+  /** The files in the part that stays, whether their entries are current or not. */
+  readonly covered: readonly TextFile[];
   readonly gathered: readonly TextFile[];
-  /** Files that it told of, and does not tell of any more. */
+  /** Files that were in the index, and no longer are. */
   readonly later: readonly TextFile[];
 }
 
-/** Tells whether a file is still as it was. */
+/** Tells whether a file is unchanged since its trigrams were gathered. */
 export type IsCurrent = (file: TextFile) => boolean;
 
 /** Plans an index of these files alone. */
 export function planAnew(key: VaultKey, fresh: readonly TextFile[], later: readonly TextFile[] = []): Plan {
   const fileId = randomBytes(16).toString('hex');
   const prefix = encodeHeader({ kind: 'index', keyId: key.id, fileId, generation: 1n });
-  return { prefix, chain: firstLink(prefix), told: [], gathered: inOrder(fresh), later };
+  return { prefix, chain: firstLink(prefix), covered: [], gathered: inOrder(fresh), later };
 }
 
 /**
- * Plans to take files up. The last frames go where what is new is more than half of what they tell, unless they are full: each file is
- * gathered anew only as often as the index doubles. All go where less than half of it is still true, and no more than `most` sealed
- * bytes of that are gathered at once. Throws what {@link framesOf} throws.
+ * Plans to add files. The last frames are rebuilt if the new files are more than half of their
+ * size, unless they are full: so each file is gathered again only as often as the index doubles.
+ * The whole index is rebuilt if less than half of it is current; then no more than `most` sealed
+ * bytes of the current part are gathered at once. Throws as {@link framesOf}.
  */
 export function planFor(
   reader: Reader,
@@ -62,40 +66,40 @@ export function planFor(
     weight += own;
   }
   const kept = live.slice(0, keep).flat();
-  const told = frames.slice(0, keep).flatMap(({ files }) => files);
+  const covered = frames.slice(0, keep).flatMap(({ files }) => files);
   const last = frames[keep - 1];
   const joined = [...live.slice(keep).flat(), ...fresh];
-  if (!last || kept.length * 2 < told.length) {
+  if (!last || kept.length * 2 < covered.length) {
     const again = firstOf(kept, most);
     return planAnew(key, [...joined, ...again], kept.slice(again.length));
   }
-  return { prefix: reader.at(0, last.end), chain: last.next, told, gathered: inOrder(joined), later: [] };
+  return { prefix: reader.at(0, last.end), chain: last.next, covered, gathered: inOrder(joined), later: [] };
 }
 
 /**
- * What is left where nothing may be told of some files any more: the frames that do not tell of them. Throws what {@link framesOf}
- * throws.
+ * Returns what is left of an index once files are removed: the frames that don't cover any of them.
+ * Throws as {@link framesOf}.
  */
 export function partsWithout(
   reader: Reader,
   key: VaultKey,
   gone: ReadonlySet<string>,
-): { parts: readonly Buffer[]; told: readonly TextFile[] } {
+): { parts: readonly Buffer[]; covered: readonly TextFile[] } {
   const { prefix, chain: start } = planAnew(key, []);
   const parts = [prefix];
-  const told: TextFile[] = [];
+  const covered: TextFile[] = [];
   let chain = start;
   for (const frame of framesOf(reader, key)) {
     if (frame.files.some(({ fileId }) => gone.has(fileId))) continue;
     const { bytes, next } = frame.resealed(key, chain);
     parts.push(bytes);
     chain = next;
-    told.push(...frame.files);
+    covered.push(...frame.files);
   }
-  return { parts, told };
+  return { parts, covered };
 }
 
-/** The first of some files that have so many sealed bytes together, one at least. */
+/** Returns the first files whose sealed bytes add up to at most `most`, but at least one. */
 export function firstOf(files: readonly TextFile[], most: number): readonly TextFile[] {
   let weight = 0;
   const end = files.findIndex(({ size }, index) => {
@@ -105,23 +109,29 @@ export function firstOf(files: readonly TextFile[], most: number): readonly Text
   return end === -1 ? files : files.slice(0, end);
 }
 
-/** The files that changed last come last, so that little time is left for them to change again. */
+/**
+ * Sorts files by their last change, most recent last: that leaves them little time to change again
+ * before they are written.
+ */
 export function inOrder(files: readonly TextFile[]): TextFile[] {
   return [...files].sort((a, b) => a.mtimeMs - b.mtimeMs);
 }
 
-/** The sealed bytes of files. */
+/** Returns the sealed bytes of files in total. */
 export function weigh(files: readonly TextFile[]): number {
   return files.reduce((sum, { size }) => sum + size, 0);
 }
 
-/** The frames of an index. Throws `UNAUTHENTIC`, `KEY_OTHER`, `NEWER_VERSION`, `FAILED` where it is not to be believed. */
+/**
+ * Opens the frames of an index. Throws `UNAUTHENTIC`, `KEY_OTHER`, `NEWER_VERSION`, `FAILED` if it
+ * can't be trusted.
+ */
 export function framesOf(reader: Reader, key: VaultKey): TextFrame[] {
   const { size } = reader.stamp;
   const start = reader.at(0, Math.min(HEADER_LENGTH, size));
   const header = decodeHeader(start);
   if (header.keyId !== key.id) throw new CofferError('KEY_OTHER', 'it is sealed with another key');
-  if (header.kind !== 'index') throw unauthentic('it is no index');
+  if (header.kind !== 'index') throw unauthentic('it is not an index');
   const frames: TextFrame[] = [];
   let chain = firstLink(start);
   for (let offset = HEADER_LENGTH; offset < size; ) {
@@ -133,7 +143,7 @@ export function framesOf(reader: Reader, key: VaultKey): TextFrame[] {
   return frames;
 }
 
-/** The frames that are new, each sealed as soon as it is full. */
+/** The new frames, each sealed as soon as it is full. */
 export class Frames {
   readonly files: TextFile[] = [];
   readonly #key: VaultKey;
@@ -149,14 +159,14 @@ export class Frames {
 
   /** Adds a file and its trigrams. */
   add(file: TextFile, trigrams: Uint32Array): void {
-    if (trigrams.length > PAIRS) return; // hardly a text would be told not to be in there
+    if (trigrams.length > PAIRS) return; // the index could rule out hardly any text for it
     if (this.#pairs + trigrams.length > PAIRS) this.seal(true);
     this.#young.push({ file, trigrams });
     this.#pairs += trigrams.length;
     this.files.push(file);
   }
 
-  /** Gives them all, the last one sealed as well. */
+  /** Seals the last frame, and returns all of them. */
   seal(full = false): readonly Buffer[] {
     if (this.#young.length > 0) {
       const files = this.#young.map(({ file }) => file);

@@ -1,22 +1,28 @@
 /*
- * Which documents have which trigrams. A trigram is three bytes of a text in UTF-8, one behind the other, as a number of 24 bits; a
- * document is known by its place. Trigrams lie in order in shards of some kilobytes, so that few bytes tell about one of them.
+ * An index from trigrams to the documents that contain them. A trigram is three consecutive bytes
+ * of a text in UTF-8, as a number of 24 bits; a document is identified by its place. Sorted
+ * trigrams are divided into shards of some kilobytes, so that looking one up takes few bytes.
  *
- * A shard is a row of entries: how far the trigram is from the one before (from the shard's first), how many bytes follow, and those.
- * No bytes mean every document; as many as a bitmap of all documents has are one; fewer are the documents' numbers, each as how
- * far it is from the one before less one. Numbers are varints: seven bits a byte, the low ones first, the top bit where more follow.
+ * A shard is a sequence of entries: the distance of the trigram from the previous one (of the first
+ * from the shard's first trigram), the number of bytes that follow, and these bytes. No bytes mean
+ * every document; as many as a bitmap of all documents are such a bitmap; fewer are the places of
+ * the documents, each as its distance from the previous one minus one. Numbers are varints: seven
+ * bits a byte, low bits first, the top bit set if more follow.
  */
 
-/** About how many bytes a shard has: one chunk of a sealed file holds it, packed. */
+/** Approximate size of a shard in bytes: packed, it fits one chunk of a sealed file. */
 const SHARD = 16 * 1024;
 
-/** One piece of what was put together: from which trigram on, and its bytes. */
+/** One piece of the index: its first trigram, and its bytes. */
 export interface Shard {
   readonly first: number;
   readonly bytes: Buffer;
 }
 
-/** Puts the trigrams of documents together, which are given in order: each document's are different ones, in any order. */
+/**
+ * Builds the shards for documents, given in order of their places. The trigrams of a document are
+ * distinct, in any order.
+ */
 export function shardsOf(documents: readonly Uint32Array[]): Shard[] {
   const { trigrams, places } = sorted(documents);
   const shards: Shard[] = [];
@@ -40,8 +46,8 @@ export function shardsOf(documents: readonly Uint32Array[]): Shard[] {
 }
 
 /**
- * Takes the documents that don't have a trigram out of `among`, a bitmap of `count` documents. `shard` is the one of those with the highest
- * first trigram that is not above it.
+ * Removes the documents that lack a trigram from `among`, a bitmap of `count` documents. `shard` is
+ * the last one whose first trigram is not above `trigram`.
  */
 export function keepThoseWith(among: Uint8Array, shard: Shard, trigram: number, count: number): void {
   const { bytes } = shard;
@@ -60,7 +66,7 @@ export function keepThoseWith(among: Uint8Array, shard: Shard, trigram: number, 
   among.fill(0);
 }
 
-/** A bitmap of documents with all of them in it. */
+/** Returns a bitmap with all documents in it. */
 export function allOf(count: number): Uint8Array {
   return new Uint8Array(Math.ceil(count / 8)).fill(255);
 }
@@ -70,7 +76,10 @@ export function isIn(documents: Uint8Array, place: number): boolean {
   return (((documents[place >> 3] ?? 0) >> (place & 7)) & 1) === 1;
 }
 
-/** All pairs of a trigram and a place, by trigram and then by place: sorted by twelve bits, and again by the other twelve. */
+/**
+ * Returns all pairs of trigram and place, ordered by trigram, then place: a radix sort by the low
+ * twelve bits, then the high twelve.
+ */
 function sorted(documents: readonly Uint32Array[]): { trigrams: Uint32Array; places: Uint32Array } {
   const total = documents.reduce((sum, { length }) => sum + length, 0);
   let [trigrams, places] = [new Uint32Array(total), new Uint32Array(total)];

@@ -13,47 +13,56 @@ import { Frames, firstOf, framesOf, inOrder, partsWithout, planAnew, planFor, we
 import { isIn } from './postings.ts';
 
 /*
- * `texts` tells which files can't have a text. It is believed of a file that is in the very state that it was in when its trigrams
- * were gathered, and of no other; where it can't be read, for whatever reason, it is as if it were not there. So it costs time
- * where it is wrong or missing, and never changes what is found.
+ * `texts` records which files can't contain a text. An entry counts only for a file in exactly the
+ * state in which its trigrams were gathered. An unreadable index, for whatever reason, is treated
+ * as missing. So a wrong or missing index costs time, but never changes the results.
  */
 
-/** What is known of some files. */
+/** What the index says about some files. */
 export interface LookedUp {
-  /** The files that can't have the text. */
+  /** Files that can't contain the text. */
   readonly without: ReadonlySet<string>;
-  /** The files of which nothing is known. */
+  /** Files that the index says nothing about. */
   readonly unknown: readonly string[];
 }
 
-/** A file that is asked for, and the state that a list found it in a moment ago; without one it is looked at again. */
+/**
+ * A file to look up, and its state as a list found it a moment ago; if omitted, it is determined
+ * again.
+ */
 export interface Sought {
   readonly fileId: string;
   readonly state?: FileState | undefined;
 }
 
-/** Is told how many of all files are done. */
+/** Receives the number of files done so far, and of all files. */
 export type OnProgress = (done: number, total: number) => void;
 
-/** Gives the trigrams of a file, each once. Throws a CofferError where it can't be read. */
+/** Returns the trigrams of a file, each once. Throws a CofferError if the file can't be read. */
 export type Gather = (fileId: string) => Promise<Uint32Array>;
 
-/** More trigrams than these tell little more; the parts of a long text are spread over it. */
-const ASKED = 16;
-/** Fewer sealed bytes than this are sooner searched directly than written down, and so is this share of what is written already. */
+/** Maximum number of trigrams looked up: more add little. They are spread over a long text. */
+const MAX_TRIGRAMS = 16;
+/**
+ * Files with fewer sealed bytes than this, or than this share of the index, are faster searched
+ * directly than indexed.
+ */
 const LITTLE = 64 * 1024;
 const LITTLE_SHARE = 1 / 64;
 /**
- * How many sealed bytes are looked into before what was found is written, from some seconds' worth to half a minute's: as much as about
- * what is written already, because all of that is written again each time.
+ * How many sealed bytes are gathered before the result is written: between a few seconds' worth and
+ * half a minute's. Grows with the index, because all of it is written again each time.
  */
 const PORTION = 48 * 1024 * 1024;
 const MUCH = 256 * 1024 * 1024;
 const PORTION_SHARE = 16;
-/** A larger index than this is made again rather than held in memory. */
+/** A larger index is rebuilt instead of held in memory. */
 const HELD = 256 * 1024 * 1024;
 
-/** The index of what is said in a vault's files. Nothing here throws for the sake of the disk, or of what stands on it. */
+/**
+ * The text search index of a vault. Errors of the disk, or about the content of the file, are never
+ * thrown.
+ */
 export class TextIndex {
   readonly #place: VaultDirectory;
   readonly #unlock: () => Promise<Unlocked>;
@@ -66,11 +75,11 @@ export class TextIndex {
     this.#unlock = unlock;
   }
 
-  /** Tells which of some files can't have a text that has these trigrams. Throws `KEY_*`. */
+  /** Tells which of some files can't contain a text that has these trigrams. Throws `KEY_*`. */
   async lookUp(files: readonly Sought[], trigrams: readonly number[]): Promise<LookedUp> {
     if (trigrams.length === 0) return { without: new Set(), unknown: [] };
     const { key } = await this.#unlock();
-    const step = Math.max(1, trigrams.length / ASKED);
+    const step = Math.max(1, trigrams.length / MAX_TRIGRAMS);
     const asked = trigrams.filter((_, index) => Math.floor(index / step) > Math.floor((index - 1) / step));
     const known = this.#ifReadable((reader) => this.#answers(framesOf(reader, key), files, asked)) ?? new Map();
     const fileIds = files.map(({ fileId }) => fileId);
@@ -78,14 +87,17 @@ export class TextIndex {
     return { without, unknown: fileIds.filter((fileId) => !known.has(fileId)) };
   }
 
-  /** Takes files up that are not known, in the background. What stands in the way leaves them to be searched directly. */
+  /**
+   * Adds unknown files to the index in the background. On an error, they are left to be searched
+   * directly.
+   */
   keep(fileIds: readonly string[], gather: Gather): void {
     if (fileIds.length > 0) this.#work = this.#work.then(() => this.#update(fileIds, gather));
   }
 
   /**
-   * Waits until what {@link keep} began is done: all of it where somebody is told how many files are, else no more than some seconds'
-   * worth. What is done is kept whenever the process ends.
+   * Waits until the work of {@link keep} is done: all of it if `onProgress` is passed, else no more
+   * than a few seconds' worth. Finished work is kept whenever the process ends.
    */
   async settle(onProgress?: OnProgress): Promise<void> {
     this.#onProgress = onProgress ?? this.#onProgress;
@@ -93,8 +105,9 @@ export class TextIndex {
   }
 
   /**
-   * Takes it into memory, but for what it says of files that are about to be removed. Whoever has removed them, and with them the index,
-   * puts that back with what this gives.
+   * Holds the index in memory, except what it says about files that are about to be removed.
+   * Returns a function that writes it back, to call once the files, and the index with them, have
+   * been removed.
    */
   async without(fileIds: readonly string[]): Promise<() => void> {
     if (this.#size === 0 || this.#size > HELD) return () => undefined;
@@ -102,7 +115,7 @@ export class TextIndex {
     const gone = new Set(fileIds);
     const left = this.#ifLasting((reader) => partsWithout(reader, key, gone));
     return () => {
-      if (left && left.told.size > 0) this.#write(key, left.parts, left.told);
+      if (left && left.covered.size > 0) this.#write(key, left.parts, left.covered);
     };
   }
 
@@ -123,7 +136,7 @@ export class TextIndex {
 
   async #update(fileIds: readonly string[], gather: Gather): Promise<void> {
     try {
-      await setImmediate(); // whoever asked goes on first
+      await setImmediate(); // let the caller continue first
       const { key } = await this.#unlock();
       let rest = inOrder(this.#settled(fileIds));
       let done = 0;
@@ -134,18 +147,22 @@ export class TextIndex {
         rest = rest.slice(fresh.length);
         const total = done + fresh.length + rest.length;
         const onDone = (): void => this.#onProgress?.(++done, total);
-        const later = await this.#takeUp(key, { fresh, most }, gather, onDone);
+        const later = await this.#add(key, { fresh, most }, gather, onDone);
         if (!later || !this.#onProgress) return;
         rest.push(...later);
       }
     } catch (error) {
-      // The disk, or a key that is not at hand any more: the index stays as it is, and searches take their time.
+      // A disk error, or the key is no longer available: the index stays as it is, and searches are
+      // slow.
       if (!isCofferError(error) && !isSystemError(error)) throw error;
     }
   }
 
-  /** Gives the files that are to be taken up again; undefined where no more can be written. */
-  async #takeUp(
+  /**
+   * Gathers files and writes the index. Returns the files to add again later, or undefined if
+   * nothing more can be written.
+   */
+  async #add(
     key: VaultKey,
     asked: { fresh: readonly TextFile[]; most: number },
     gather: Gather,
@@ -163,22 +180,24 @@ export class TextIndex {
       await setImmediate();
     }
     const parts = frames.seal();
-    const told = new Map<string, FileState | undefined>(plan?.told);
-    for (const file of frames.files) told.set(file.fileId, file);
-    return parts.length === 0 || this.#write(key, [prefix, ...parts], told) ? later : undefined;
+    const covered = new Map<string, FileState | undefined>(plan?.covered);
+    for (const file of frames.files) covered.set(file.fileId, file);
+    return parts.length === 0 || this.#write(key, [prefix, ...parts], covered) ? later : undefined;
   }
 
   /**
-   * What was taken out of a file must not come back with the index, nor anything sealed with a key that is no more. Whoever takes something
-   * out drops the index, changes the file, and drops the index again: where a file that it tells of has changed since the index was
-   * read, or the file itself, either it is not written, or it is removed. Gives false where the disk does not take it.
+   * Writes the index. What was removed from a file must not come back with it, nor anything sealed
+   * with a key that has been dropped. A process that removes something drops the index, changes the
+   * file, and drops the index again: so if a covered file, or vault.json, has changed since the
+   * index was read, the new one is not written or is removed again. Returns false if it can't be
+   * written.
    */
-  #write(key: VaultKey, parts: readonly Buffer[], told: ReadonlyMap<string, FileState | undefined>): boolean {
+  #write(key: VaultKey, parts: readonly Buffer[], covered: ReadonlyMap<string, FileState | undefined>): boolean {
     const isAsTold = ([fileId, state]: [string, FileState | undefined]): boolean => {
       const now = stateOf(this.#place.path(fileId));
       return now && state ? isSameState(now, state) : now === state;
     };
-    const isTrue = (): boolean => isCurrentKey(this.#place, key.id) && told.entries().every(isAsTold);
+    const isTrue = (): boolean => isCurrentKey(this.#place, key.id) && covered.entries().every(isAsTold);
     if (!isTrue()) return true;
     const isWritten = writeCache(this.#place.texts, () => parts);
     if (isWritten && !isTrue()) dropCache(this.#place.texts);
@@ -189,7 +208,10 @@ export class TextIndex {
     return stateOf(this.#place.texts)?.size ?? 0;
   }
 
-  /** Those of some files that have been as they are for long enough: one changed a moment ago may change again and look alike. */
+  /**
+   * Returns those of some files that have been unchanged for long enough: a file changed a moment
+   * ago may change again and keep the same state.
+   */
   #settled(fileIds: readonly string[]): TextFile[] {
     const now = Date.now();
     return fileIds.flatMap((fileId) => {
@@ -206,21 +228,22 @@ export class TextIndex {
   }
 
   /**
-   * What `read` makes of the index that is to be put back, with the states of the files that it tells of. They may have changed since it
-   * was made; but where it is still there behind them, nobody has begun to take anything out of them before.
+   * Reads the part of the index that will be written back, with the states of the files that it
+   * covers. These may have changed since the index was written; but as long as the index still
+   * exists after they are determined, no process had begun to remove anything from them before.
    */
-  #ifLasting<T extends { readonly told: readonly TextFile[] }>(
+  #ifLasting<T extends { readonly covered: readonly TextFile[] }>(
     read: (reader: Reader) => T,
-  ): (Omit<T, 'told'> & { told: ReadonlyMap<string, FileState | undefined> }) | undefined {
+  ): (Omit<T, 'covered'> & { covered: ReadonlyMap<string, FileState | undefined> }) | undefined {
     const before = stateOf(this.#place.texts);
     const found = before && this.#ifReadable(read);
     if (!found) return undefined;
-    const told = new Map(found.told.map(({ fileId }) => [fileId, stateOf(this.#place.path(fileId))]));
+    const covered = new Map(found.covered.map(({ fileId }) => [fileId, stateOf(this.#place.path(fileId))]));
     const now = stateOf(this.#place.texts);
-    return now && isSameState(now, before) ? { ...found, told } : undefined;
+    return now && isSameState(now, before) ? { ...found, covered } : undefined;
   }
 
-  /** What `read` finds in the index; undefined where it is not there or not to be believed. */
+  /** Returns what `read` finds in the index; undefined if it is missing or can't be trusted. */
   #ifReadable<T>(read: (reader: Reader) => T): T | undefined {
     const state = stateOf(this.#place.texts);
     if (!state || (this.#damaged && isSameState(state, this.#damaged))) return undefined;
@@ -234,7 +257,10 @@ export class TextIndex {
     }
   }
 
-  /** Something else in its place, and what a newer version made, stay as they are. */
+  /**
+   * Tells whether the index may be replaced: what isn't a regular file, or was written by a newer
+   * version, stays.
+   */
   #mayReplace(): boolean {
     if (stateOf(this.#place.texts) === undefined) return true;
     try {
@@ -252,6 +278,6 @@ async function ifGathered(gather: Gather, fileId: string): Promise<Uint32Array |
     return await gather(fileId);
   } catch (error) {
     if (!isCofferError(error)) throw error;
-    return undefined; // it is searched directly, and that says why it can't be
+    return undefined; // searching it directly reports the reason
   }
 }
