@@ -5,21 +5,27 @@ import { handLines, type OnLines } from './file/lines.ts';
 import { type Opened, openExpected, readHeader } from './file/open.ts';
 import { isFileId } from './lease.ts';
 
-/** A sealed file under a name that coffer does not give, as a sync program leaves a conflicting copy. Nothing but a rotation changes it. */
+/**
+ * A sealed file under a name that coffer does not use, such as the conflicting copy that a sync
+ * program leaves. Only a rotation changes it.
+ */
 export interface Conflicting {
   readonly name: string;
   readonly path: string;
-  /** Of the session it is a copy of, as its header says. */
+  /** The file id in its header: the session that it is a copy of. */
   readonly fileId: string;
   readonly keyId: string;
 }
 
-/** Tells whether coffer gives such a name in the folder of sessions: of a sealed file, of the link, of an unfinished save. */
+/**
+ * Tells whether coffer uses such a name in `sessions`: for a sealed file, for the link `_autosave`,
+ * or for a temporary file of an unfinished save.
+ */
 export function isOwnName(name: string): boolean {
   return isFileId(name) || name === '_autosave' || /^\..+\.tmp$/.test(name);
 }
 
-/** Finds the sealed files of sessions among `names` in the folder `sessions`, by their headers alone. */
+/** Finds sealed session files among `names` in the folder `sessions`. Reads only their headers. */
 export function findConflicting(sessions: string, names: readonly string[]): Conflicting[] {
   return [...names].sort().flatMap((name): Conflicting[] => {
     const path = join(sessions, name);
@@ -33,7 +39,10 @@ export function findConflicting(sessions: string, names: readonly string[]): Con
   });
 }
 
-/** Opens and verifies such a file, and hands its lines to `onLines`. Throws `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_OTHER`. */
+/**
+ * Opens and verifies a conflicting copy, and passes its lines to `onLines`. Throws `UNAUTHENTIC`,
+ * `NEWER_VERSION`, `KEY_OTHER`.
+ */
 export function readConflicting(
   { path, fileId }: Conflicting,
   { key, retiring }: { readonly key: VaultKey; readonly retiring?: VaultKey | undefined },

@@ -11,26 +11,29 @@ import { pointLinkSync, sweepTemps } from '../files/replace.ts';
 import { type Conflicting, findConflicting, isOwnName } from './conflicting.ts';
 import { isFileId } from './lease.ts';
 
-/** How long somebody else may change the set of sessions before we give up. */
+/** How long to wait for another process to release the vault lock, in milliseconds. */
 const VAULT_WAIT_MS = 14_000;
 
-/** Where a vault keeps what, and its turn to change the set of sessions. Making the object touches nothing. */
+/**
+ * The paths of a vault, and the vault lock (`locks/vault`), under which its set of sessions
+ * changes. Constructing it touches nothing on disk.
+ */
 export class VaultDirectory {
   readonly root: string;
   readonly sessions: string;
   readonly locks: string;
   readonly quarantine: string;
-  /** The marks against rollback. */
+  /** The rollback marks. */
   readonly seen: string;
-  /** What a list needs of every file, as it was last listed: a cache. */
+  /** The list cache: what a list needs of every file, as of the last listing. */
   readonly index: string;
-  /** Which files a text may be in: a cache. */
+  /** The text search cache: which files may contain a text. */
   readonly texts: string;
   readonly vaultLock: string;
   /** The link to the session that every step overwrites. */
   readonly autosave: string;
-  /** The names in `sessions` that are not coffer's, when that was last listed. */
-  #strangers: readonly string[] = [];
+  /** Names in `sessions` that aren't coffer's, as of the last listing. */
+  #foreignNames: readonly string[] = [];
   #queue: Promise<unknown> = Promise.resolve();
   #locking = false;
 
@@ -46,49 +49,60 @@ export class VaultDirectory {
     this.autosave = join(this.sessions, '_autosave');
   }
 
-  /** Where a sealed file is. */
+  /** Returns the path of a sealed file. */
   path(fileId: string): string {
-    // Not joined: ten thousand names that have nothing to be normalized take 4 ms so.
+    // Concatenated, because `join` normalises: for ten thousand names, which need none, that takes
+    // 4 ms.
     return this.sessions + sep + fileId;
   }
 
-  /** Tells whether anything has the name of `seen`, without opening it; what can't even be looked at counts as there. */
+  /** Whether anything is named `seen`, without opening it. Treats unreadable as present. */
   get hasSeen(): boolean {
     try {
       return statsOf(this.seen) !== undefined;
     } catch (error) {
       if (!isCofferError(error)) throw error;
-      return true; // opening it says why
+      return true; // opening it reports the reason
     }
   }
 
-  /** Tells whether nothing is there, and nothing was: no sealed file, and no marks of any. Throws `FAILED` where it can't be looked at. */
+  /**
+   * Whether the vault has no sealed files and never had any: there are no rollback marks either.
+   * Throws `FAILED` if that can't be determined.
+   */
   get isEmpty(): boolean {
     return statsOf(this.seen) === undefined && this.sealedPaths().length === 0;
   }
 
-  /** The ids of the sealed files, from their names alone. Throws `FAILED` where the directory can't be read. */
+  /**
+   * Returns the ids of the sealed files, from their names alone. Throws `FAILED` if the directory
+   * can't be read.
+   */
   fileIds(): string[] {
     const names = namesIn(this.sessions);
     const fileIds = names.filter(isFileId);
-    this.#strangers = names.length === fileIds.length ? [] : names.filter((name) => !isOwnName(name));
+    this.#foreignNames = names.length === fileIds.length ? [] : names.filter((name) => !isOwnName(name));
     return fileIds;
   }
 
-  /** The sealed files under other names when {@link fileIds} last looked: their headers are read. */
+  /**
+   * Returns the sealed files under other names, as of the last {@link fileIds}. Reads their
+   * headers.
+   */
   conflicting(): Conflicting[] {
-    return findConflicting(this.sessions, this.#strangers);
+    return findConflicting(this.sessions, this.#foreignNames);
   }
 
-  /** The paths of all sealed files of sessions, those under other names behind the others. */
+  /** Returns the paths of all sealed session files, conflicting copies last. */
   sealedPaths(): string[] {
     const paths = this.fileIds().map((fileId) => this.path(fileId));
     return [...paths, ...this.conflicting().map(({ path }) => path)];
   }
 
   /**
-   * Removes what saves that never ended left behind: of `seen`, `vault.json`, `_autosave` and the caches, of sessions that nobody holds,
-   * and of `own`, which this process holds and is not saving. Call under `locks/vault`. Throws `FAILED`.
+   * Removes the temporary files of saves that never finished: those of `seen`, `vault.json`,
+   * `_autosave` and the caches, those of sessions that no process holds, and those of `own`, which
+   * this process holds and isn't saving. Call under `locks/vault`. Throws `FAILED`.
    */
   sweepTemps(own?: string): void {
     sweepTemps(this.root, (name) => ['seen', 'vault.json', 'index', 'texts'].includes(name));
@@ -96,7 +110,10 @@ export class VaultDirectory {
     sweepTemps(this.sessions, (name) => name === '_autosave' || (isFileId(name) && isIdle(name)));
   }
 
-  /** The file that `_autosave` points at; without links (Windows, without the privilege) the one saved last. */
+  /**
+   * Returns the file id that `_autosave` points at; if links are unavailable (Windows without the
+   * privilege), that of the session saved last. Throws `FAILED`.
+   */
   autosaveTarget(): string | undefined {
     try {
       return readlinkSync(this.autosave);
@@ -108,7 +125,10 @@ export class VaultDirectory {
     }
   }
 
-  /** Points `_autosave` at a sealed file. Durable on return. Throws `NOT_SAVED`, `DURABILITY_UNKNOWN`. */
+  /**
+   * Points `_autosave` at a sealed file. Durable on return. Throws `NOT_SAVED`,
+   * `DURABILITY_UNKNOWN`.
+   */
   pointAutosave(fileId: string): void {
     try {
       pointLinkSync(this.autosave, fileId);
@@ -119,18 +139,24 @@ export class VaultDirectory {
     }
   }
 
-  /** Looks whether {@link remove} could remove it, before anything is done about that. Throws `SESSION_NOT_FOUND`, `FAILED`. */
+  /**
+   * Checks that {@link remove} can remove a file, before anything is changed. Throws
+   * `SESSION_NOT_FOUND`, `FAILED`.
+   */
   requireRemovable(fileId: string): void {
     if (!this.fileIds().includes(fileId)) {
       throw new CofferError('SESSION_NOT_FOUND', `there is no file ${fileId} in the vault`);
     }
     if (!statsOf(this.path(fileId))?.isDirectory()) return;
-    throw new CofferError('FAILED', `${this.path(fileId)} is a directory, and none of coffer's`, {
+    throw new CofferError('FAILED', `${this.path(fileId)} is a directory that coffer did not create`, {
       advice: 'move it away',
     });
   }
 
-  /** Removes a sealed file for good, and `_autosave` where it pointed there. Durable on return. Throws `NOT_SAVED`. */
+  /**
+   * Removes a sealed file for good, and `_autosave` if it points there. Durable on return. Throws
+   * `NOT_SAVED`.
+   */
   remove(fileId: string): void {
     const isLinked = statsOf(this.autosave) !== undefined;
     if (isLinked && this.autosaveTarget() === fileId) removeFile(this.autosave);
@@ -140,14 +166,19 @@ export class VaultDirectory {
   }
 
   /**
-   * Removes what is there for speed alone. Durable on return. Who takes something out of a file does it before and behind that: what another
-   * process read out of a cache before, it must not put back, and can tell so by the file that has changed. Throws `NOT_SAVED`, `FAILED`.
+   * Removes the caches, which exist for speed alone. Durable on return. A process that removes
+   * something from a file must call this before and after: another process must not write back what
+   * it read from a cache before the removal, and it detects that by the changed file. Throws
+   * `NOT_SAVED`, `FAILED`.
    */
   dropCaches(): void {
     for (const path of [this.index, this.texts]) removeCache(path);
   }
 
-  /** The turn to change the set of sessions, if it is free or this process has it already; for an end that can't wait. */
+  /**
+   * Takes the vault lock without waiting, for final saves; undefined if another process holds it.
+   * If this process already holds it, disposing the result does nothing.
+   */
   tryTurn(): Disposable | undefined {
     if (this.#locking) return { [Symbol.dispose]: () => undefined };
     makeDirectory(this.locks);
@@ -155,8 +186,8 @@ export class VaultDirectory {
   }
 
   /**
-   * Runs `work` while no other process, and nothing else in this one, changes the set of sessions.
-   * Throws `VAULT_BUSY`, `NOT_SAVED`, and what `work` throws.
+   * Runs `work` under the vault lock: no other process, and nothing else in this one, changes the
+   * set of sessions meanwhile. Throws `VAULT_BUSY`, `NOT_SAVED`, and what `work` throws.
    */
   locked<T>(work: () => Promise<T>): Promise<T> {
     const done = this.#queue.then(async () => {
@@ -169,7 +200,7 @@ export class VaultDirectory {
         this.#locking = false;
       }
     });
-    this.#queue = done.catch(() => undefined); // whoever asked has the error; the next one must run all the same
+    this.#queue = done.catch(() => undefined); // the caller gets the error; the next one must still run
     return done;
   }
 

@@ -9,21 +9,21 @@ import { readVaultFile, type VaultFile } from './keys/record/vault-file.ts';
 import { isFileId } from './lease.ts';
 import { networkWarning } from './network-warning.ts';
 
-/** A path whose permissions are not what coffer sets. Modes are the low nine bits. */
+/** A path whose permissions are not those that coffer sets. Modes are the low nine bits. */
 export interface LooseMode {
   readonly path: string;
   readonly mode: number;
   readonly expected: number;
 }
 
-/** A path with something else than a file or a directory of coffer's: a link, a pipe. */
+/** A path that holds something other than coffer's file or directory, such as a link or a pipe. */
 export interface Misplaced {
   readonly path: string;
-  /** `a symbolic link` */
+  /** What is there instead, with its article: `a symbolic link`. */
   readonly is: string;
 }
 
-/** What the vault's directory looks like from outside, without a key. */
+/** What can be seen of a vault directory without the key. */
 export interface VaultInspection {
   readonly directory: string;
   readonly exists: boolean;
@@ -34,22 +34,25 @@ export interface VaultInspection {
   readonly misplaced: readonly Misplaced[];
   readonly sealedFiles: number;
   readonly quarantined: readonly Kept[];
-  /** The names in `sessions` of sealed files that coffer did not name so. */
+  /** Names in `sessions` of sealed files that coffer did not name: conflicting copies. */
   readonly conflicting: readonly string[];
-  /** What is in the directory and not coffer's, by paths within it. */
+  /** Everything else in the directory that isn't coffer's, as paths relative to it. */
   readonly strangers: readonly string[];
-  /** What may go wrong because the directory is on a network file system. */
+  /** A warning if the directory is on a network file system. */
   readonly networkWarning: string | undefined;
-  /** Temporary files that a crash left; the next save of that file removes them. */
+  /** Number of temporary files left by a crash; the next save of the same file removes them. */
   readonly strayTemps: number;
 }
 
-/** Looks at a vault's directory. Changes nothing. Throws `FAILED` where it is no directory or can't be looked at. */
+/**
+ * Inspects a vault directory. Changes nothing. Throws `FAILED` if it isn't a directory or can't be
+ * examined.
+ */
 export async function inspectDirectory(directory: string): Promise<VaultInspection> {
   const look = new Look();
   const exists = statsOf(directory, true) !== undefined;
   look.check(directory, 'directory', true);
-  if (look.misplaced[0]) throw new CofferError('FAILED', `${directory} is ${look.misplaced[0].is}, and no directory`);
+  if (look.misplaced[0]) throw new CofferError('FAILED', `${directory} is ${look.misplaced[0].is}, not a directory`);
   for (const name of FILES) look.check(join(directory, name), 'file');
   const names = FOLDERS.map((folder) => look.names(join(directory, folder)));
   const [sessions = [], , quarantine = []] = names;
@@ -63,19 +66,22 @@ export async function inspectDirectory(directory: string): Promise<VaultInspecti
     misplaced: look.misplaced,
     sealedFiles: sessions.filter(isFileId).length,
     quarantined: quarantine.length === 0 ? [] : keptIn(join(directory, 'quarantine')),
-    strangers: strangersIn(directory, names, conflicting),
+    strangers: foreignIn(directory, names, conflicting),
     conflicting,
     strayTemps: sessions.filter((name) => name.endsWith('.tmp')).length,
     networkWarning: networkWarning(directory),
   };
 }
 
-/** Goes through a vault's files and folders without opening one. */
+/** Checks a vault's files and folders without opening any. */
 class Look {
   readonly looseModes: LooseMode[] = [];
   readonly misplaced: Misplaced[] = [];
 
-  /** Tells whether there is one of that kind, and notes what is wrong with it. The vault itself may be a link. */
+  /**
+   * Tells whether `path` is of that kind, and records what is wrong with it. Only the vault
+   * directory itself may be a link (`follow`).
+   */
   check(path: string, kind: 'file' | 'directory', follow = false): boolean {
     const stats = statsOf(path, follow);
     if (stats === undefined) return false;
@@ -89,7 +95,7 @@ class Look {
     return true;
   }
 
-  /** The names in a folder of the vault; none where something else is in its place. */
+  /** Returns the names in a folder of the vault; none if something else is in its place. */
   names(folder: string): string[] {
     if (!this.check(folder, 'directory')) return [];
     const names = namesIn(folder);
@@ -102,7 +108,7 @@ function statsOf(path: string, follow: boolean): Stats | undefined {
   try {
     return (follow ? statSync : lstatSync)(path, { throwIfNoEntry: false });
   } catch (cause) {
-    throw new CofferError('FAILED', `cannot look at ${path}`, { reason: reasonOf(cause), cause });
+    throw new CofferError('FAILED', `cannot examine ${path}`, { reason: reasonOf(cause), cause });
   }
 }
 
@@ -112,8 +118,10 @@ function kindOf(stats: Stats): string {
   return stats.isFile() ? 'a file' : 'a pipe or a device';
 }
 
-/** What has no name that coffer gives; `names` are those in its folders. */
-function strangersIn(directory: string, names: readonly string[][], conflicting: readonly string[]): string[] {
+/**
+ * Returns everything under a name that coffer does not use; `names` are the names in its folders.
+ */
+function foreignIn(directory: string, names: readonly string[][], conflicting: readonly string[]): string[] {
   const [sessions = [], locks = []] = names;
   const strange: [string, string[]][] = [
     ['', namesIn(directory).filter((name) => !OURS.has(name) && !isTemp(name))],

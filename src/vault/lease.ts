@@ -7,7 +7,7 @@ import { isSystemError, reasonOf } from '../files/reason.ts';
 import { isInteger, wrongField } from './fields.ts';
 
 /**
- * The single-writer claim on a session: a kernel lock that ends with the process, whatever ends it.
+ * The single-writer claim on a session: a kernel lock, which ends with the process however it ends.
  * Leases must be taken and released under `locks/vault`.
  */
 export class Lease {
@@ -20,7 +20,7 @@ export class Lease {
     this.#path = path;
   }
 
-  /** Takes the lease of a session. Throws `SESSION_IN_USE` with who holds it. */
+  /** Takes the lease of a session. Throws `SESSION_IN_USE`, naming the holder, and `NOT_SAVED`. */
   static take(locks: string, fileId: string): Lease {
     const path = join(locks, fileId);
     const lock = takeUnlessHeld(path);
@@ -30,18 +30,27 @@ export class Lease {
       writeHolder(path);
     } catch (cause) {
       lease.release();
-      throw new CofferError('NOT_SAVED', `cannot write down who holds ${fileId}`, { reason: reasonOf(cause), cause });
+      throw new CofferError('NOT_SAVED', `cannot record the lease holder of ${fileId}`, {
+        reason: reasonOf(cause),
+        cause,
+      });
     }
     return lease;
   }
 
-  /** Gives the session back, if it has not been, and leaves the lock file to whoever sweeps: for want of a turn to remove it in. */
+  /**
+   * Releases the lease if it is still held, but leaves the lock file for a later sweep to remove:
+   * for callers that can't get the vault lock, under which alone it may be removed.
+   */
   abandon(): void {
     this.#released = true;
     this.#lock.release();
   }
 
-  /** Gives the session back and removes the lock file. Does nothing the second time: the file may be another's by then. */
+  /**
+   * Releases the lease and removes the lock file. Does nothing the second time: the file may belong
+   * to another process by then.
+   */
   release(): void {
     if (this.#released) return;
     this.#released = true;
@@ -51,8 +60,9 @@ export class Lease {
 }
 
 /**
- * Makes sure that no process holds the lease of a session, and removes what a dead process left of it. Needs no free byte or inode. Must be
- * called under `locks/vault`, so that no process can take the lease meanwhile. Throws `SESSION_IN_USE` with its holder.
+ * Makes sure that no process holds the lease of a session, and removes the lock files of a dead
+ * holder. Needs no free byte or inode. Must be called under `locks/vault`, so that no process can
+ * take the lease meanwhile. Throws `SESSION_IN_USE`, naming the holder.
  */
 export function requireUnleased(locks: string, fileId: string): void {
   const path = join(locks, fileId);
@@ -60,7 +70,7 @@ export function requireUnleased(locks: string, fileId: string): void {
   removeLease(path);
 }
 
-/** Lists who holds which session, by file id. Call under `locks/vault`. */
+/** Returns the holders of all leased sessions by file id. Call under `locks/vault`. */
 export function heldSessions(locks: string): Map<string, Holder> {
   const held = new Map<string, Holder>();
   for (const fileId of leasedNames(locks)) {
@@ -69,7 +79,10 @@ export function heldSessions(locks: string): Map<string, Holder> {
   return held;
 }
 
-/** Removes the lock files that processes left which did not live to give their leases back. Call under `locks/vault`. */
+/**
+ * Removes lock files of processes that ended without releasing their leases. Call under
+ * `locks/vault`.
+ */
 export function sweepLeases(locks: string): void {
   for (const fileId of leasedNames(locks)) {
     const path = join(locks, fileId);
@@ -77,7 +90,10 @@ export function sweepLeases(locks: string): void {
   }
 }
 
-/** Names the sessions that somebody leased and did not give back: held ones, and those of processes that died. */
+/**
+ * Returns the file ids that have a lock file: of leased sessions, and of processes that died
+ * without releasing theirs.
+ */
 export function leasedNames(locks: string): string[] {
   return namesIn(locks).filter(isFileId);
 }
@@ -87,12 +103,13 @@ export function isFileId(name: string): boolean {
   return /^[0-9a-f]{32}$/.test(name);
 }
 
-/** How long a process may take to die, in milliseconds. */
+/** How long to wait for a dying process to lose its locks, in milliseconds. */
 const DYING_MS = 1_000;
 
 /**
- * Takes a lock unless another process holds it. A process that only looks whether it is held is in the way too, and does so under
- * `locks/vault`, so that nobody meets it; but of one that is killed the kernel may drop that lock first, and this look a little later.
+ * Takes a lock unless another process holds it. A process that only tests whether the lock is held
+ * blocks it for a moment too. It does so under `locks/vault`, so it normally never meets this call;
+ * but when it is killed, the kernel may release `locks/vault` first and this lock a little later.
  */
 function takeUnlessHeld(path: string): FileLock | undefined {
   const deadline = performance.now() + DYING_MS;
@@ -115,20 +132,21 @@ function removeLease(lockPath: string): void {
     try {
       rmSync(path, { force: true });
     } catch (error) {
-      // That nobody holds it is what counts; whoever begins the next session tries again.
+      // The lease is free, which is what matters; the next new session tries to remove the file
+      // again.
       if (!isSystemError(error)) throw error;
     }
   }
 }
 
-/** Names a holder, for people. */
+/** Describes a holder in a message: `process 4711 since 12:31`. */
 export function describeHolder(holder: Holder): string {
   if (holder.pid === 0) return 'another process';
   const since = new Date(holder.since).toTimeString().slice(0, 5);
   return `process ${holder.pid} since ${since}`;
 }
 
-/** Not flushed: it is for messages, and means nothing once this process has ended. */
+/** Not flushed: it only serves messages, and is meaningless once this process has ended. */
 function writeHolder(lockPath: string): void {
   const holder: Holder = { pid: process.pid, since: Date.now() };
   rmSync(holderPath(lockPath), { force: true });
@@ -139,15 +157,15 @@ function holderPath(lockPath: string): string {
   return `${lockPath}.holder`;
 }
 
-/** What is written there is for messages: where it can't be read, the holder is just not named. */
+/** Returns an unknown holder if the file can't be read: it only serves messages. */
 function readHolder(locks: string, fileId: string): Holder {
   try {
     const value: unknown = JSON.parse(readFileSync(holderPath(join(locks, fileId)), 'utf8'));
-    return wrongField(value, { pid: isInteger, since: isInteger }) === undefined ? (value as Holder) : NOBODY;
+    return wrongField(value, { pid: isInteger, since: isInteger }) === undefined ? (value as Holder) : UNKNOWN_HOLDER;
   } catch (error) {
-    if (error instanceof SyntaxError || isSystemError(error)) return NOBODY;
+    if (error instanceof SyntaxError || isSystemError(error)) return UNKNOWN_HOLDER;
     throw error;
   }
 }
 
-const NOBODY: Holder = { pid: 0, since: 0 };
+const UNKNOWN_HOLDER: Holder = { pid: 0, since: 0 };

@@ -27,9 +27,9 @@ export type { AskPassphrase } from './keys/options.ts';
 export type { Listed, SeenReport } from './list/listing.ts';
 export type { FirstStep, VaultOptions, Writable } from './shapes.ts';
 
-/** A directory of sealed files and its `vault.json`. Making the object touches nothing. */
+/** A directory of sealed files and its `vault.json`. Constructing it touches nothing on disk. */
 export class Vault {
-  /** How the vault key is obtained and waited for. */
+  /** Obtains the vault key, and reports waits for it. */
   readonly unlocking: Unlocking;
   readonly #place: VaultDirectory;
   readonly #options: VaultOptions;
@@ -50,45 +50,51 @@ export class Vault {
     return this.#place.root;
   }
 
-  /** Where the key is looked for, and what watches how long that takes. */
+  /** Where to look for the key, and the watcher of how long that takes. */
   get #home(): HomeOptions {
     return { ...this.#options, waits: this.unlocking.waits };
   }
 
-  /** What the last {@link list} found of the marks against rollback. */
+  /** What the last {@link list} found out about the rollback marks. */
   get seen(): SeenReport | undefined {
     return this.#seenReport;
   }
 
-  /** Why marks against rollback could not be written when that was last tried; what they were of is saved all the same. */
+  /**
+   * Why the last attempt to write rollback marks failed, if it did; the saves that they mark are
+   * durable regardless.
+   */
   get unmarked(): CofferError | undefined {
     return this.#seen.trouble;
   }
 
-  /** Unlocks the vault, creating the key on first use. Throws `KEY_*`, `PASSPHRASE_WRONG`, `NOT_SAVED`; ask again at will. */
+  /**
+   * Unlocks the vault, creating the key on first use. Throws `KEY_*`, `PASSPHRASE_WRONG`,
+   * `NOT_SAVED`; may be called again after any of them.
+   */
   unlock(): Promise<Unlocked> {
     return this.unlocking.unlock();
   }
 
-  /** The ways in to the vault besides the home of its key. */
+  /** Passphrase and recovery-code slots. */
   get keys(): KeySlots {
     return new KeySlots(this.#place, this.#seen, this.#home, () => this.unlock());
   }
 
-  /** Gives the vault a new key, and goes on where that was interrupted. */
+  /** Starts a rotation to a new vault key, or continues an interrupted one. */
   get rotation(): Rotation {
     return new Rotation(this.#place, this.#seen, this.unlocking, this.#home);
   }
 
-  /** What can be done about a vault.json that is not believed, or whose key is not here. */
+  /** Remedies for a vault.json that isn't trusted, or whose key isn't on this machine. */
   get record(): VaultRecord {
     return new VaultRecord(this.#place, this.#seen, this.unlocking);
   }
 
   /**
-   * Makes a new sealed file with its first step. Whoever passes `adopt` gets the file and its lease as soon as
-   * they are there, and keeps them even when the first save fails. Durable when it resolves.
-   * Throws `NOT_SAVED`, `DURABILITY_UNKNOWN`, `VAULT_BUSY`, `KEY_*`.
+   * Creates a sealed file with its first step. `adopt` gets the file and its lease as soon as they
+   * exist, and owns them even if the first save fails. Durable when it resolves. Throws
+   * `NOT_SAVED`, `DURABILITY_UNKNOWN`, `VAULT_BUSY`, `KEY_*`.
    */
   async create(first: FirstStep, adopt: (writable: Writable) => void): Promise<void> {
     await this.unlocking.locked(async (unlocked) => {
@@ -98,35 +104,42 @@ export class Vault {
     });
   }
 
-  /** The same of a file that stays as it is: it is marked at once, and with it the file `beside` it, which it is taken of. */
-  async snapshot(first: FirstStep, beside?: SealedFile): Promise<void> {
+  /**
+   * Creates a sealed file that never changes, like {@link create} but without keeping it open.
+   * Marks it at once, together with `source`, the file it was taken of.
+   */
+  async snapshot(first: FirstStep, source?: SealedFile): Promise<void> {
     await this.unlocking.locked(async (unlocked) => {
       const { writable, step } = this.#begin(unlocked, first);
       try {
         await writable.file.save(step);
-        this.#seen.mark(unlocked, [writable.file, beside]);
+        this.#seen.mark(unlocked, [writable.file, source]);
       } finally {
         writable.lease.release();
       }
     });
   }
 
-  /** The same synchronously, for a final save: needs the key to be at hand already. */
+  /**
+   * Creates a sealed file like {@link create}, but synchronously, for a final save: the vault must
+   * be unlocked already. Throws `NOT_SAVED` too if another process holds the vault lock.
+   */
   createSync(first: FirstStep, adopt: (writable: Writable) => void): void {
-    if (!this.unlocking.current) throw new CofferError('NOT_SAVED', 'the vault key is not at hand');
+    if (!this.unlocking.current) throw new CofferError('NOT_SAVED', 'the vault is not unlocked');
     using turn = this.#place.tryTurn();
-    if (!turn) throw new CofferError('NOT_SAVED', 'another process is changing the vault just now');
+    if (!turn) throw new CofferError('NOT_SAVED', 'another process is changing the vault');
     if (this.unlocking.isReplaced(this.unlocking.current))
-      throw new CofferError('NOT_SAVED', 'the key of the vault was rotated meanwhile');
+      throw new CofferError('NOT_SAVED', 'the vault key was rotated in the meantime');
     const { writable, step } = this.#begin(this.unlocking.current, first);
     adopt(writable);
     writable.file.saveSync(step);
   }
 
   /**
-   * Opens a sealed file for writing: takes its lease, verifies all of it and hands its lines to `onLines`.
-   * Writes nothing to the file. Throws `SESSION_IN_USE`, `SESSION_NOT_FOUND`, `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_*`, and
-   * `ROLLED_BACK` where it is not as it was seen, unless `acceptOlder`.
+   * Opens a sealed file for writing: takes its lease, verifies all of it and passes its lines to
+   * `onLines`. Writes nothing to the file. Throws `SESSION_IN_USE`, `SESSION_NOT_FOUND`,
+   * `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_*`, and, unless `acceptOlder`, `ROLLED_BACK` if the file
+   * is older than its rollback mark or another one.
    */
   async resume(
     fileId: string,
@@ -155,14 +168,18 @@ export class Vault {
     await this.#place.locked(async () => this.#place.pointAutosave(fileId));
   }
 
-  /** The same synchronously, for a final save. */
+  /**
+   * Points `_autosave` at a session like {@link pointAutosave}, but synchronously, for a final
+   * save.
+   */
   pointAutosaveSync(fileId: string): void {
     this.#place.pointAutosave(fileId);
   }
 
   /**
-   * Opens and verifies a whole sealed file, without a lease, and hands its lines to `onLines`. One that is not as it was seen is
-   * read all the same, and `rollback` says so. Throws as {@link resume} else.
+   * Opens and verifies a whole sealed file without a lease, and passes its lines to `onLines`. A
+   * file that doesn't match its rollback mark is still read, and reported in `rollback`. Otherwise
+   * throws as {@link resume}.
    */
   async read(fileId: string, onLines: OnLines): Promise<Opened & { rollback: Rollback | undefined }> {
     const { opened, rollback } = this.#openFile(await this.unlock(), fileId);
@@ -170,15 +187,15 @@ export class Vault {
     return { ...opened, rollback };
   }
 
-  /** The same of its lines alone, whatever was seen of the file before. */
+  /** Reads the lines of a sealed file like {@link read}, but ignores the rollback marks. */
   async scan(fileId: string, onLines: OnLines): Promise<void> {
     const { key, retiring } = await this.unlock();
     handLines(openSealedFile(this.#place.path(fileId), fileId, key, retiring), onLines);
   }
 
   /**
-   * The same of only what was appended to a file since it was opened; undefined where it is not that file any more, grown or as it was:
-   * then all of it is to be read.
+   * Reads only what was appended to a file since it was opened. Returns undefined if the file is no
+   * longer the one that was opened, with or without more at its end: then all of it must be read.
    */
   async readAppended(fileId: string, before: OpenedTo, onLines: OnLines): Promise<Opened | undefined> {
     const { key, retiring } = await this.unlock();
@@ -188,8 +205,9 @@ export class Vault {
   }
 
   /**
-   * Lists the sealed files, unreadable ones with their reason. Asks for no key where nothing is there and nothing was. `afresh`: every
-   * file is opened, whatever is known of it, and nothing is written.
+   * Lists the sealed files, unreadable ones with the reason. Doesn't ask for the key if the vault
+   * has no files and never had any. With `afresh`, opens every file, ignoring caches, and writes
+   * nothing.
    */
   async list(afresh = false): Promise<Listed[]> {
     this.#seenReport = undefined;
@@ -199,61 +217,76 @@ export class Vault {
     return listed;
   }
 
-  /** The sealed files under other names that the last {@link list} met. */
+  /** The sealed files under other names that the last {@link list} found. */
   get conflicting(): readonly Conflicting[] {
     return this.#place.conflicting();
   }
 
-  /** The index of what is said in the files, which is loaded for whoever searches alone. */
+  /** Returns the text search index. Its code is loaded on use. */
   async texts(): Promise<TextIndex> {
     const { TextIndex } = await import('./search/text-index.ts');
     this.#texts ??= new TextIndex(this.#place, () => this.unlock());
     return this.#texts;
   }
 
-  /** Waits for what is being done in the background, as {@link TextIndex.settle} does. */
+  /** Waits for background work, as {@link TextIndex.settle} does. */
   async settle(onProgress?: OnProgress): Promise<void> {
     await this.#texts?.settle(onProgress);
   }
 
-  /** Looks at the directory without a key. Changes nothing. */
+  /** Inspects the directory without the key. Changes nothing. */
   async inspect(): Promise<VaultInspection> {
     const { inspectDirectory } = await import('./inspect.ts');
     return inspectDirectory(this.directory);
   }
 
-  /** The file that `_autosave` points at. */
+  /** Returns the file id that `_autosave` points at. */
   autosaveTarget(): string | undefined {
     return this.#place.autosaveTarget();
   }
 
-  /** Removes a sealed file for good, and `_autosave` where it pointed there. Throws `SESSION_IN_USE`, `SESSION_NOT_FOUND`. */
+  /**
+   * Deletes a sealed file for good, and `_autosave` if it points there. Throws `SESSION_IN_USE`,
+   * `SESSION_NOT_FOUND`, `FAILED`, `NOT_SAVED`, `KEY_*`.
+   */
   async delete(fileId: string): Promise<void> {
     const { deleteSealed } = await import('./removal.ts');
     await deleteSealed(this.#place, this.#seen, this.unlocking, fileId);
   }
 
-  /** Marks how far a file has come, unless another process has its turn: a step does not wait for that, nor fail for it. */
+  /**
+   * Updates the rollback mark of a file, unless another process holds the vault lock: a step
+   * neither waits for its mark nor fails because of it.
+   */
   markNow(file: SealedFile): void {
     try {
       using turn = this.#place.tryTurn();
       if (turn && this.unlocking.current) this.#seen.mark(this.unlocking.current, [file]);
     } catch (error) {
-      if (!isCofferError(error)) throw error; // a turn that can't be had leaves the mark where it was, behind the file
+      if (!isCofferError(error)) throw error; // without the lock, the mark stays behind the file
     }
   }
 
-  /** Throws the caches away, before and behind the removal of something that they have. Throws `NOT_SAVED`. */
+  /**
+   * Drops the caches; call before and after removing content that they may hold. Throws
+   * `NOT_SAVED`.
+   */
   dropCaches(): void {
     this.#place.dropCaches();
   }
 
-  /** Takes note that files are gone which something else removed: they are reported no more. Throws `KEY_*`, `VAULT_BUSY`. */
+  /**
+   * Forgets files that something other than coffer removed: they are no longer reported. Throws
+   * `KEY_*`, `VAULT_BUSY`.
+   */
   async forget(fileIds: readonly string[]): Promise<void> {
     await this.unlocking.locked(async (unlocked) => this.#seen.drop(unlocked, fileIds));
   }
 
-  /** Marks how far a file has come and gives its lease back, and its lock file with it, which stays where there is no turn. */
+  /**
+   * Updates the rollback mark of a file, and releases its lease. Without the vault lock the lease
+   * is still released, but its lock file stays.
+   */
   async giveBack({ file, lease }: Writable): Promise<void> {
     try {
       await this.#place.locked(async () => {
@@ -267,8 +300,10 @@ export class Vault {
   }
 
   /**
-   * The same for a process that ends now. Where another has its turn, the kernel ends the lease, and the next `create` sweeps;
-   * the mark stays where it was: it may be behind its file, only never before it.
+   * Releases the lease like {@link giveBack}, but in a process that is about to end. If
+   * another process holds the vault lock, the kernel releases the lease at exit, and the next
+   * `create` sweeps the lock file. The mark then stays where it was: it may be behind its file, but
+   * never ahead of it.
    */
   giveBackSync({ file, lease }: Writable): void {
     using turn = this.#place.tryTurn();
@@ -277,7 +312,10 @@ export class Vault {
     lease.release();
   }
 
-  /** The mark is read before the file: a save that another process makes in between must not look older than its mark. */
+  /**
+   * Reads the mark before the file: a save that another process makes in between must not look
+   * older than its mark.
+   */
   #openFile(unlocked: Unlocked, fileId: string): { opened: Opened; rollback: Rollback | undefined } {
     const mark = this.#seen.read(unlocked).lines.find(fileId);
     const opened = openSealedFile(this.#place.path(fileId), fileId, unlocked.key, unlocked.retiring);

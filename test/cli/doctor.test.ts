@@ -130,7 +130,7 @@ describe('the warning of a network file system', () => {
   it.runIf(process.platform === 'linux')('names it, and says what can go wrong', () => {
     const systems = { type: () => 0x6969, device: () => 0n, mounts: () => '' };
     expect(networkWarning('/tmp', systems)).toBe(
-      '/tmp is on a network file system (nfs): a lease may not keep another machine out, and what is flushed may not be on a disk; never use it from two machines at once',
+      '/tmp is on a network file system (nfs): leases may not lock out other machines, and flushed data may not be on disk; never use it from two machines at once',
     );
     expect(networkWarning('/tmp', { ...systems, type: () => 0xef53 })).toBeUndefined();
   });

@@ -30,7 +30,7 @@ export function accessOf(directory: string): Access | undefined {
   try {
     stats = statSync(directory, { throwIfNoEntry: false });
   } catch (cause) {
-    throw new CofferError('FAILED', `cannot look at ${directory}`, { reason: reasonOf(cause), cause });
+    throw new CofferError('FAILED', `cannot examine ${directory}`, { reason: reasonOf(cause), cause });
   }
   return stats && { uid: stats.uid, mode: stats.mode & 0o777 };
 }
