@@ -132,7 +132,7 @@ describe('a keychain', () => {
     const start = usual(bus, { DISPLAY: ':99' });
     await using listing = place.terminal(['sessions'], start);
     await listing.waitFor(/the keychain asks to be unlocked; answer its prompt/);
-    await listing.waitFor(/coffer: key \w+ can't be had: the (unlock )?prompt was dismissed/);
+    await listing.waitFor(/coffer: cannot get key \w+: the (unlock )?prompt was dismissed/);
     expect(await listing.exit).toEqual({ code: 12, signal: null });
     await using chat = place.terminal(['--model', 'demo/echo'], start);
     await chat.waitFor(/» /);

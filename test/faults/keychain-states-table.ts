@@ -97,7 +97,7 @@ export const states: readonly State[] = [
   item('item corrupt: half a key', /not a vault key/, ({ bus }, account, secret) =>
     bus.storeItem(account, secret.slice(0, 22)),
   ),
-  item('item corrupt: another key', /another key is kept under its name/, ({ bus }, account) =>
+  item('item corrupt: another key', /another key is stored under its name/, ({ bus }, account) =>
     bus.storeItem(account, Buffer.alloc(32, 7).toString('base64')),
   ),
   item('item corrupt: no text', /not a (vault key|text)/, ({ bus }, account) =>

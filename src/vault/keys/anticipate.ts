@@ -2,9 +2,10 @@ import { dataDirectory } from '../../files/paths.ts';
 import { readVaultFile } from './record/vault-file.ts';
 
 /**
- * Begins what coming by the vault's key will take, for a caller that has yet to load what it needs the key for: where the key is in a
- * keychain that keytar reaches, the Secret Service is asked meanwhile, on other systems keytar's broker starts. Gives false where there is
- * nothing to begin. Prompts for nothing, changes nothing. Throws what reading vault.json throws: `UNAUTHENTIC`, `FAILED`.
+ * Starts obtaining the vault key early, for a caller that still has to load the code that needs it.
+ * If the key is in a keychain that keytar reaches, asks the Secret Service (Linux), or starts
+ * keytar's broker (other systems). Returns false if there is nothing to start. Shows no prompt and
+ * changes nothing. Throws as reading vault.json does: `UNAUTHENTIC`, `FAILED`.
  */
 export async function anticipateKey(env: NodeJS.ProcessEnv, directory?: string): Promise<boolean> {
   const choice = env['COFFER_KEYCHAIN'] ?? 'auto';
@@ -12,7 +13,7 @@ export async function anticipateKey(env: NodeJS.ProcessEnv, directory?: string):
   const file = readVaultFile(dataDirectory(env, directory));
   if (file?.backend !== 'keytar') return false;
   if (process.platform === 'linux') {
-    if (choice !== 'auto') return false; // whoever says `keytar`, and no other way, is given what the addon gives
+    if (choice !== 'auto') return false; // an explicit `keytar` gets the addon's own answer
     const { lookEarly } = await import('../../keyring/early.ts');
     lookEarly(env, file.key);
   } else {

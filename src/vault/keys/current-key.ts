@@ -3,8 +3,9 @@ import type { VaultDirectory } from '../directory.ts';
 import { readVaultFile } from './record/vault-file.ts';
 
 /**
- * Tells whether a key is the vault's and stays so. While a rotation goes on, and behind it, no cache is sealed with the key before: who
- * writes one asks this once more behind the rename, because a rotation says that it begins first, and drops the caches then.
+ * Tells whether a key is the vault's and no rotation is replacing it. From the start of a rotation
+ * on, no cache may be sealed with the old key. So a process that writes a cache calls this again
+ * after the rename: a rotation announces itself in vault.json first, and then drops the caches.
  */
 export function isCurrentKey(place: VaultDirectory, keyId: string): boolean {
   try {
@@ -12,6 +13,6 @@ export function isCurrentKey(place: VaultDirectory, keyId: string): boolean {
     return file?.key === keyId && file.retiring === undefined;
   } catch (error) {
     if (!isCofferError(error)) throw error;
-    return false; // who needs the file is told what is wrong with it
+    return false; // callers that need the file report the reason
   }
 }

@@ -7,8 +7,9 @@ import type { VaultFile } from './record/shape.ts';
 import { createVaultFile } from './record/vault-file.ts';
 
 /**
- * Creates a key for a directory that has neither vault.json nor sealed files, stores it and records it in vault.json. Returns undefined if
- * another process was first: its vault counts. Throws `KEY_*`, `NOT_SAVED`.
+ * Creates a key for a directory that has neither vault.json nor sealed files, stores it and records
+ * it in vault.json. Returns undefined if another process was first: its vault counts. Throws
+ * `KEY_*`, `NOT_SAVED`.
  */
 export async function firstUse(options: KeyOptions): Promise<Unlocked | undefined> {
   const chosen = await chooseHome(options);

@@ -12,26 +12,28 @@ import { type Head, openHead } from '../file/open.ts';
 import { lookUp } from './key-home.ts';
 import { readVaultFile } from './record/vault-file.ts';
 
-/** What a glance is told. */
+/** Options of a {@link glance}. */
 export interface GlanceOptions {
   readonly env: NodeJS.ProcessEnv;
   readonly directory?: string | undefined;
-  /** How long it may read, in milliseconds, once it has the key; the newest files come first. */
+  /** Time limit for reading once the key is there, in milliseconds; the newest files come first. */
   readonly within: number;
 }
 
 /**
- * Looks into a vault in passing, for a shell that completes a line: nobody is asked for anything, nothing is made or written, no lock
- * is taken, and what stands in the way is a vault in which nothing can be seen. So the key is looked up only where that asks nobody: in a
- * Secret Service that is unlocked, in a credential file, in the keychain of Windows. Not on macOS, which may show a prompt for any look-up;
- * not with a passphrase, which takes long; and not from a descriptor, which could be read only once, and is somebody else's.
+ * Reads the heads of a vault's files for shell completion. Asks the user nothing, creates and
+ * writes nothing, takes no lock, and returns an empty list if anything fails. So the key is looked
+ * up only where that never shows a prompt: in an unlocked Secret Service, in a credential file, or
+ * in the keychain of Windows. Not on macOS, which may show a prompt for any look-up; not with a
+ * passphrase, which takes long; and not from a descriptor, which can be read only once and is meant
+ * for another process.
  */
 export async function glance(options: GlanceOptions): Promise<Head[]> {
   try {
     return await look(options);
   } catch (error) {
     if (!isCofferError(error)) throw error;
-    return []; // whatever is wrong is told by the command that the person goes on to run
+    return []; // the command that the user is completing reports the reason
   }
 }
 
@@ -52,13 +54,13 @@ async function look({ env, directory, within }: GlanceOptions): Promise<Head[]> 
     try {
       heads.push(openHead(place.path(fileId), fileId, key, retiring));
     } catch (error) {
-      if (!isCofferError(error)) throw error; // a file that can't be read has no words to offer
+      if (!isCofferError(error)) throw error; // an unreadable file has nothing to complete
     }
   }
   return heads;
 }
 
-/** The keyring that has the key and asks nobody for it; undefined where there is none. */
+/** Returns the keyring that has the key and never shows a prompt; undefined if there is none. */
 function quietKeyring(recorded: string, env: NodeJS.ProcessEnv): Keyring | undefined {
   const choice = env['COFFER_KEYCHAIN'] || 'auto';
   const backend = choice === 'auto' ? recorded : choice;

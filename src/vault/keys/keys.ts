@@ -8,21 +8,26 @@ import { changedRecord, isCertified, judge, MISSING } from './record/judge.ts';
 import type { VaultFile } from './record/shape.ts';
 import { type FoundFile, findVaultFile, vaultFilePath } from './record/vault-file.ts';
 
-/** How often vault.json is read again, when it or what is known of it changed while it was judged. */
+/**
+ * Maximum number of times that vault.json is read, if it or the known vaults change while it is
+ * judged.
+ */
 const READINGS = 4;
 
 /**
- * Unlocks the vault: opens the one there is, or makes one at first use. Never makes a second key while sealed files exist. A vault.json
- * that is not as coffer wrote it does not make it throw as long as the key known for the directory can be had: `distrust` reports it.
- * Throws `KEY_*`, `PASSPHRASE_WRONG`, `NOT_SAVED`, `UNAUTHENTIC`, and `FAILED` where others can write to the directory.
+ * Unlocks the existing vault, or creates one on first use. Never creates a second key while sealed
+ * files exist. If vault.json is not as coffer wrote it, this does not throw as long as the key
+ * known for the directory is available: `distrust` reports it. Throws `KEY_*`, `PASSPHRASE_WRONG`,
+ * `NOT_SAVED`, `UNAUTHENTIC`, and `FAILED` if others can write to the directory.
  */
 export async function unlockVault(options: KeyOptions): Promise<Unlocked> {
   if (options.choice === 'memory' && !options.keyring) {
-    throw new CofferError('KEY_ABSENT', 'this chat is kept in memory only, as COFFER_KEYCHAIN=memory asks for');
+    throw new CofferError('KEY_ABSENT', 'this chat is kept in memory only, because COFFER_KEYCHAIN=memory is set');
   }
   const { directory, known } = options;
   for (let reading = 1; ; reading++) {
-    // Known before read: what is known is written after the record, so a record that is older than that was put back.
+    // Look up the known key before reading the record: a known key is written after its record, so
+    // an older record must have been put back.
     const pinned = known.find(directory);
     const found = findVaultFile(directory);
     const isEmpty = found.text === undefined && options.sealedKeyIds() === undefined;
@@ -30,21 +35,26 @@ export async function unlockVault(options: KeyOptions): Promise<Unlocked> {
     const unlocked = isEmpty ? await begin(options) : await openFound(options, found, pinned.key);
     const isLast = reading === READINGS;
     if (unlocked && (!unlocked.distrust || isLast)) return unlocked;
-    // Another process may have rotated the key, or have been the first, between one reading and the other.
+    // Another process may have rotated the key, or created the vault, between the two readings.
     const isSame = findVaultFile(directory).text === found.text && known.find(directory).key === pinned.key;
     if (unlocked && isSame) return unlocked;
     if (!unlocked && isLast)
-      throw new CofferError('VAULT_BUSY', `${vaultFilePath(directory)} came and went`, { advice: 'try again' });
+      throw new CofferError('VAULT_BUSY', `${vaultFilePath(directory)} appeared and disappeared in the meantime`, {
+        advice: 'try again',
+      });
   }
 }
 
-/** The code of a first use is loaded only for one. */
+/** Loads the code for a first use only when there is one. */
 async function begin(options: KeyOptions): Promise<Unlocked | undefined> {
   const { firstUse } = await import('./first-use.ts');
   return firstUse(options);
 }
 
-/** Takes a key out of the keychain that was made for this vault, where another process was first. Throws `KEY_*`. */
+/**
+ * Removes the key that was created for this vault from the keychain, if another process was first.
+ * Throws `KEY_*`.
+ */
 export async function dropLoser(options: HomeOptions, keyId: string): Promise<void> {
   const chosen = await chooseHome(options);
   if ('keyring' in chosen) await dropKey(chosen.keyring, keyId);
@@ -63,7 +73,7 @@ async function openFound(options: KeyOptions, record: FoundFile, pinned: string 
     throw missing(path, found);
   }
   const found = await openRecorded(options, file, pinned);
-  if (found instanceof CofferError) return withoutIt(options, record, pinned, found);
+  if (found instanceof CofferError) return openInstead(options, record, pinned, found);
   const verdict = await judge(options, file, found, pinned);
   switch (verdict.is) {
     case 'genuine':
@@ -73,11 +83,14 @@ async function openFound(options: KeyOptions, record: FoundFile, pinned: string 
     case 'changed':
       return distrusted(options, found, record, verdict);
     case 'other':
-      return withoutIt(options, record, pinned, verdict.error);
+      return openInstead(options, record, pinned, verdict.error);
   }
 }
 
-/** Gets the keys that the record names. It may be wrong about where they are: then the pinned one is looked for elsewhere. */
+/**
+ * Gets the keys that the record names. It may be wrong about where they are: then looks elsewhere
+ * for the known one.
+ */
 async function openRecorded(
   options: KeyOptions,
   file: VaultFile,
@@ -98,8 +111,11 @@ function isGone(error: CofferError): boolean {
   return isCofferError(error, 'KEY_NOT_FOUND', 'KEY_ABSENT');
 }
 
-/** Unlocks with the key known here because the record's own can't be had, or must not be used. Throws `error` if that can't be had either. */
-async function withoutIt(
+/**
+ * Unlocks with the key known here instead of the record's own, which isn't available or must not be
+ * used. Throws `error` if no other key is available either.
+ */
+async function openInstead(
   options: KeyOptions,
   record: FoundFile,
   pinned: string | undefined,
@@ -114,7 +130,7 @@ async function withoutIt(
     return distrusted(options, other, record, { error: strange, maySeal: false });
   }
   if (pinned === undefined || pinned === file?.key) throw error;
-  // The key was rotated elsewhere, and its new key has yet to come here.
+  // The key was rotated on another machine, and the new key has not been brought here yet.
   if (file && error.code !== 'UNAUTHENTIC' && (await isCertified(options, file, pinned))) throw error;
   const found = await openByKeyId(options, pinned, record.fields);
   if (found instanceof CofferError) throw error;
@@ -123,7 +139,7 @@ async function withoutIt(
   return distrusted(options, found, record, { error: why, maySeal: true });
 }
 
-/** Gets the key that is known here, else one that the sealed files name. */
+/** Gets the key known here, else one that the sealed files name. */
 async function openKnown(
   options: KeyOptions,
   { fields }: FoundFile,
@@ -146,12 +162,15 @@ async function genuine(
   counter: number | undefined,
   pinned: string | undefined,
 ): Promise<Unlocked> {
-  // Only what is authenticated is pinned: once it is, a record without a MAC is no longer trusted.
+  // Pin only an authenticated key: once pinned, a record without a MAC is no longer trusted.
   if (counter !== undefined && pinned !== found.key.id) await known.note(directory, { key: found.key.id });
   return { ...found, retiring, how: 'opened', named: namedIn(file), counter };
 }
 
-/** Files that name another key than the one known here can be read with it, if it can be had. */
+/**
+ * Unlocks with distrust; gets another key that files name too, if it is available, so that they can
+ * be read.
+ */
 async function distrusted(
   options: KeyOptions,
   found: Found,
@@ -176,7 +195,7 @@ function namedIn(file: VaultFile | undefined): NamedKeys {
   return { key: file?.key, retiring: file?.retiring };
 }
 
-/** Says that vault.json is missing, and why the key can't be had that sealed files name. */
+/** Says that vault.json is missing, and why a key that sealed files name is not available. */
 function missing(path: string, cause: CofferError): CofferError {
   const message = `${path} is missing and sealed files are there; restore it from a backup, or bring back the key: ${cause.message}`;
   return new CofferError(cause.code, message, { cause });

@@ -5,15 +5,15 @@ import type { KeyOptions, Unlocked } from './options.ts';
 import { changedRecord } from './record/judge.ts';
 import type { KeySlot, PassphraseSlot, VaultFile } from './record/shape.ts';
 
-/** How many times the user may try a passphrase. */
+/** Maximum number of attempts at a passphrase. */
 const TRIES = 3;
 
 /** The keys that a record names, before it has been judged. */
 export type Found = Pick<Unlocked, 'key' | 'retiring' | 'backend' | 'provider' | 'slot'>;
 
 /**
- * Gets the keys that a record names, where it says they are kept. Throws `KEY_*`, `PASSPHRASE_WRONG`,
- * `UNAUTHENTIC` if it has lost the slots that its key is in.
+ * Gets the keys that a record names from where it says they are stored. Throws `KEY_*`,
+ * `PASSPHRASE_WRONG`, and `UNAUTHENTIC` if the slots with its key are missing.
  */
 export async function openNamed(options: KeyOptions, file: VaultFile): Promise<Found> {
   const { backend, provider } = file;
@@ -36,8 +36,8 @@ export async function openNamed(options: KeyOptions, file: VaultFile): Promise<F
 }
 
 /**
- * Gets the key with that id without relying on vault.json: from any keyring that has it, else from a slot in `fields`.
- * Returns the error if it can't be had.
+ * Gets the key with that id without relying on vault.json: from any keyring that has it, else from
+ * a slot in `fields`. Returns the error if it isn't available.
  */
 export async function openByKeyId(
   options: KeyOptions,
@@ -74,7 +74,10 @@ async function homeOf(
   return { backend: chosen.keyring.backend, provider: await chosen.keyring.provider() };
 }
 
-/** Undefined if the retiring key is gone: files that still need it are listed as needing another key. */
+/**
+ * Undefined if the retiring key is gone: files that still need it are listed as needing another
+ * key.
+ */
 async function lookUpRetiring(options: KeyOptions, { retiring, backend }: VaultFile): Promise<VaultKey | undefined> {
   const found = retiring === undefined ? undefined : await lookUp(options, retiring, backend);
   return found instanceof VaultKey ? found : undefined;
@@ -112,13 +115,15 @@ async function openSlots(
   return undefined;
 }
 
-/** Reads a passphrase file. Most vaults have their key in a keychain, so the code is loaded on use. */
+/**
+ * Reads a passphrase file. Most vaults have their key in a keychain, so the code is loaded on use.
+ */
 export async function passphraseIn(path: string): Promise<string> {
   const { readPassphraseFile } = await import('../../keyring/passphrase.ts');
   return readPassphraseFile(path);
 }
 
-/** A rotation wraps both keys for the same passphrase. */
+/** Opens both keys with the passphrase: a rotation wraps both for the same one. */
 async function openWith(file: Slotted, passphrase: string): Promise<Pick<Found, 'key' | 'retiring' | 'slot'>> {
   const { tryPassphrase, trySlots } = await import('./slots/slots.ts');
   const opened = await trySlots(file.key, file.slots, passphrase);

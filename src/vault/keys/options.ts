@@ -5,32 +5,49 @@ import type { HomeOptions } from './key-home.ts';
 import type { KnownVaults } from './record/known.ts';
 import type { KeySlot, VaultFile } from './record/shape.ts';
 
-/** Asks for the passphrase of a vault, or of a new one; undefined if none is given. `attempt` starts at 1. */
+/**
+ * Asks for the passphrase of a vault, or of a new one; undefined if none is given. `attempt` starts
+ * at 1.
+ */
 export type AskPassphrase = (ask: { purpose: 'open' | 'new'; attempt: number }) => Promise<string | undefined>;
 
-/** What a vault needs to know to unlock itself. */
+/** Everything needed to unlock a vault. */
 export interface KeyOptions extends HomeOptions {
   readonly directory: string;
   readonly askPassphrase?: AskPassphrase | undefined;
-  /** Asked once, if no keychain answers and there is no vault yet. */
+  /** Asked once, if no keychain is available and there is no vault yet. */
   readonly askProtection?: (() => Promise<'passphrase' | 'memory'>) | undefined;
-  /** The key ids that the headers of the sealed files name; undefined if there is no sealed file. */
+  /**
+   * Returns the key ids in the headers of the sealed files; undefined if there is no sealed file.
+   */
   readonly sealedKeyIds: () => readonly string[] | undefined;
-  /** Whether some sealed file names one of these keys; undefined if there is no sealed file. */
+  /**
+   * Tells whether any sealed file names one of these keys; undefined if there is no sealed file.
+   */
   readonly isSealedWith: (keyIds: readonly string[]) => boolean | undefined;
-  /** A fresh key; the same one every time, so that a first use tried again after a time-out leaves one item in the keychain. */
+  /**
+   * Returns a new key; always the same one, so that retrying a first use after a time-out leaves
+   * one item in the keychain.
+   */
   readonly newKey: () => VaultKey;
-  /** Makes the vault's directory, 0700. */
+  /** Creates the vault directory, 0700. */
   readonly makeDirectory: () => void;
   /** The keys of the vaults that this user has opened. */
   readonly known: KnownVaults;
-  /** Keys of this vault that this process holds already: the certificates of a rotation by another process open with them. */
+  /**
+   * Keys of this vault that this process holds already; they open the certificates of a rotation by
+   * another process.
+   */
   readonly held: readonly VaultKey[];
-  /** The highest counter of vault.json that `seen` knows; undefined if it knows none or can't be read with these keys. */
+  /**
+   * Returns the highest counter of vault.json recorded in `seen`; undefined if there is none or it
+   * can't be read with these keys.
+   */
   readonly seenCounter: (keys: Keys) => number | undefined;
   /**
-   * Adds a MAC to a record that predates it, if that is possible now. Returns the record's new counter, or undefined if it stays as it is:
-   * the disk is read-only, or another process is changing the vault.
+   * Adds a MAC to a record that predates it, if that is possible now. Returns the record's new
+   * counter, or undefined if it stays as it is: the disk is read-only, or another process is
+   * changing the vault.
    */
   readonly takeOver: (file: VaultFile, key: VaultKey) => Promise<number | undefined>;
 }
@@ -38,7 +55,9 @@ export interface KeyOptions extends HomeOptions {
 /** The keys that a vault's files may be sealed with. */
 export interface Keys {
   readonly key: VaultKey;
-  /** The key that an unfinished rotation is replacing, if it can still be had: some files need it. */
+  /**
+   * The key that an unfinished rotation is replacing, if it is still available; some files need it.
+   */
   readonly retiring?: VaultKey | undefined;
 }
 
@@ -48,18 +67,24 @@ export interface NamedKeys {
   readonly retiring?: string | undefined;
 }
 
-/** Why vault.json is not trusted. Sessions can be read; key slots, rotation and the keychain are left alone. */
+/**
+ * Why vault.json is not trusted. Sessions can be read; key slots, rotation and the keychain are
+ * left alone.
+ */
 export interface Distrust {
   readonly error: CofferError;
-  /** Whether the key is known for this directory, by its pin or a certificate, so that something new may be sealed with it. */
+  /**
+   * Whether the key is known for this directory, by its pin or a certificate, so that something new
+   * may be sealed with it.
+   */
   readonly maySeal: boolean;
-  /** What vault.json said when it was judged; undefined if there was none. */
+  /** Text of vault.json when it was judged; undefined if there was none. */
   readonly text: string | undefined;
 }
 
 /**
- * While vault.json is not trusted, refuses to seal with a key that is neither pinned nor certified, and to reseal what a key other than the
- * vault's opened. Throws `UNAUTHENTIC`.
+ * While vault.json is not trusted, refuses to seal with a key that is neither pinned nor certified,
+ * and to reseal what a key other than the vault's opened. Throws `UNAUTHENTIC`.
  */
 export function requireSealing({ key, distrust }: Pick<Unlocked, 'key' | 'distrust'>, opened: VaultKey): void {
   if (distrust && !(distrust.maySeal && opened === key)) throw distrust.error;
@@ -69,9 +94,9 @@ export function requireSealing({ key, distrust }: Pick<Unlocked, 'key' | 'distru
 export interface Unlocked extends Keys {
   readonly backend: Backend;
   readonly provider: string;
-  /** `created`: made just now. */
+  /** `created`: the key was created just now. */
   readonly how: 'opened' | 'created';
-  /** What vault.json named when the keys were looked up. */
+  /** Key ids in vault.json when the keys were looked up. */
   readonly named: NamedKeys;
   /** The counter of vault.json; undefined if it has none or is not trusted. */
   readonly counter?: number | undefined;

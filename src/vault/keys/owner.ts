@@ -4,8 +4,9 @@ import { reasonOf } from '../../files/reason.ts';
 import { type Access, canOthersWrite, type KnownVault } from './record/known.ts';
 
 /**
- * Refuses a data directory that others can write to, unless that was accepted: they could replace everything in it. One of ours without a
- * vault in it is not refused: it is made 0700 before anything is written. Throws `FAILED`.
+ * Refuses a data directory that others can write to, unless the user accepted that: they could
+ * replace everything in it. One that belongs to this user and has no vault in it is accepted: it is
+ * made 0700 before anything is written. Throws `FAILED`.
  */
 export function requireOurs(directory: string, { accepted }: KnownVault, isEmpty: boolean = false): void {
   const access = accessOf(directory);
@@ -15,12 +16,12 @@ export function requireOurs(directory: string, { accepted }: KnownVault, isEmpty
   const us = process.geteuid?.();
   const isOurs = access.uid === us || access.uid === 0;
   const reason = isOurs
-    ? `it can be written by others (mode ${access.mode.toString(8)})`
+    ? `others can write to it (mode ${access.mode.toString(8)})`
     : `it belongs to another user (uid ${access.uid})`;
   const mend = isOurs ? `chmod go-w ${directory}` : `chown it`;
-  throw new CofferError('FAILED', `the vault in ${directory} is not opened`, {
+  throw new CofferError('FAILED', `refused to open the vault in ${directory}`, {
     reason,
-    advice: `${mend}, or accept that with coffer key trust`,
+    advice: `${mend}, or accept it with coffer key trust`,
   });
 }
 

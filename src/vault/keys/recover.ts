@@ -15,36 +15,45 @@ import { changeVaultFile, requireVaultFile } from './rotation/change.ts';
 import { requireRoom } from './slots/key-slots.ts';
 import { tryPassphrase, tryRecoveryCode, wrapForPassphrase } from './slots/slots.ts';
 
-/** How many times a person may try. */
+/** Maximum number of attempts. */
 const TRIES = 3;
 
 /**
- * Asked for a recovery code or a passphrase, whichever somebody has; undefined means that nobody answers. `problem` says what was
- * wrong with what was given before.
+ * Asks for a recovery code or a passphrase, whichever the user has; undefined if there is no
+ * answer. `problem` says what was wrong with the previous one.
  */
 export type AskSecret = (problem: CofferError | undefined) => Promise<string | undefined>;
 
-/** Who is asked in a recovery. */
+/** Prompts of a recovery. */
 export interface RecoverAsks {
   readonly askSecret: AskSecret;
-  /** Asked for a new passphrase where no keychain answers. */
+  /** Asks for a new passphrase if no keychain is available. */
   readonly askPassphrase?: AskPassphrase | undefined;
 }
 
 type RecoverOptions = KeyOptions & RecoverAsks;
 
-/** What a recovery came to. */
+/** The result of a recovery. */
 export interface Recovered {
   readonly unlocked: Unlocked;
-  /** `at hand`: the vault opens here as it is, and nothing was changed. Otherwise what opened it. */
+  /**
+   * `at hand`: the vault already opens here, and nothing was changed. Otherwise the kind of secret
+   * that opened it.
+   */
   readonly by: 'at hand' | 'recovery code' | 'passphrase';
-  /** A slot was added for a new passphrase. */
+  /** Whether a slot was added for a new passphrase. */
   readonly isPassphraseNew: boolean;
-  /** The key of an unfinished rotation that could not be brought over: files still sealed with it need the old machine. */
+  /**
+   * The key of an unfinished rotation that could not be recovered: files still sealed with it need
+   * the old machine.
+   */
   readonly missing?: string | undefined;
 }
 
-/** The result of a recovery; without keys if they are available already, and looked up as usual. */
+/**
+ * The result of a recovery; `unlocked` is undefined if the keys are already available, and are
+ * looked up as usual.
+ */
 type Recovering = Omit<Recovered, 'unlocked'> & { readonly unlocked: Unlocked | undefined };
 
 /** The keys that a secret opened. */
@@ -54,29 +63,30 @@ interface Keys {
   readonly by: 'recovery code' | 'passphrase';
 }
 
-/** What vault.json is to say about where the keys are from now on. */
+/** New content of vault.json: where the keys are stored from now on. */
 interface Kept extends Pick<VaultFile, 'backend' | 'provider'> {
   readonly slot?: PassphraseSlot | undefined;
   readonly retiringSlot?: PassphraseSlot | undefined;
 }
 
 /**
- * Brings the key of a vault that was copied here into this machine's keychain, by a recovery code or a passphrase, and records that
- * in vault.json; where no keychain answers, the vault opens with a passphrase from then on. The key is kept and read back before
- * anything is recorded. Durable when it resolves. Throws `RECOVERY_CODE_WRONG`, `PASSPHRASE_WRONG`, `KEY_*`, `FAILED` where there is
- * no vault, `VAULT_BUSY`, `NOT_SAVED`, and `UNAUTHENTIC` if vault.json is not as coffer wrote it: the key is kept then, so that sessions can be
- * read, and vault.json is left alone.
+ * Stores the key of a vault that was copied here in this machine's keychain, with a recovery code
+ * or a passphrase, and records that in vault.json. If no keychain is available, the vault opens
+ * with a passphrase from then on. The key is stored and read back before anything is recorded.
+ * Durable when it resolves. Throws `RECOVERY_CODE_WRONG`, `PASSPHRASE_WRONG`, `KEY_*`, `FAILED` if
+ * there is no vault, `VAULT_BUSY`, `NOT_SAVED`, and `UNAUTHENTIC` if vault.json is not as coffer
+ * wrote it: the key is stored then, so that sessions can be read, and vault.json is left alone.
  */
 export async function recoverVault(place: VaultDirectory, seen: Seen, options: RecoverOptions): Promise<Recovering> {
   if (options.choice === 'memory' && !options.keyring)
-    throw new CofferError('KEY_ABSENT', 'COFFER_KEYCHAIN=memory keeps no key', {
-      advice: 'leave it out to recover the vault',
+    throw new CofferError('KEY_ABSENT', 'COFFER_KEYCHAIN=memory stores no key', {
+      advice: 'unset it to recover the vault',
     });
   const { known } = options;
   const pinned = known.find(place.root);
   requireOurs(place.root, pinned);
   const file = requireCopy(place);
-  if (await areAtHand(options, file)) return { unlocked: undefined, by: 'at hand', isPassphraseNew: false };
+  if (await areAvailable(options, file)) return { unlocked: undefined, by: 'at hand', isPassphraseNew: false };
   requireSlots(file);
   const chosen = await chooseHome(options);
   if ('keyring' in chosen) await requireReady(chosen.keyring, chosen.probed);
@@ -87,7 +97,8 @@ export async function recoverVault(place: VaultDirectory, seen: Seen, options: R
   const kept = 'keyring' in chosen ? await keepIn(chosen.keyring, keys) : await keepUnder(keys, options);
   if (verdict.is === 'changed') throw verdict.error;
   const isNew = kept.backend !== file.backend || kept.provider !== file.provider || kept.slot !== undefined;
-  // A copy that can't be written, as on a mounted backup, opens all the same where it names this keychain already.
+  // A copy that can't be written, such as a mounted backup, still opens if it already names this
+  // keychain.
   const unlocked: Unlocked = {
     ...{ key, retiring, backend: kept.backend, provider: kept.provider, how: 'opened' },
     named: { key: file.key, retiring: file.retiring },
@@ -109,39 +120,39 @@ export async function recoverVault(place: VaultDirectory, seen: Seen, options: R
 function requireCopy(place: VaultDirectory): VaultFile {
   const file = readVaultFile(place.root);
   if (file || place.sealedPaths().length === 0) return requireVaultFile(place);
-  const what = `${place.root} has sealed files and no vault.json, which has the recovery codes and passphrases`;
+  const what = `${place.root} has sealed files but no vault.json, which holds the recovery codes and passphrases`;
   throw new CofferError('KEY_NOT_FOUND', what, { advice: 'copy it here too' });
 }
 
-/** Tells whether all keys can be had without being asked for. */
-async function areAtHand(options: RecoverOptions, file: VaultFile): Promise<boolean> {
+/** Tells whether all keys are available without a secret. */
+async function areAvailable(options: RecoverOptions, file: VaultFile): Promise<boolean> {
   const { key: keyId, retiring: retiringId, backend } = file;
   if (backend === 'passphrase' || options.choice === 'passphrase') return false;
   const key = await lookUp(options, keyId, backend);
-  if (isCofferError(key, 'KEY_TIMEOUT')) throw key; // whether the key is there is not known yet
+  if (isCofferError(key, 'KEY_TIMEOUT')) throw key; // it isn't known yet whether the key is there
   const retiring = retiringId === undefined ? undefined : await lookUp(options, retiringId, backend);
   return !(key instanceof CofferError || retiring instanceof CofferError);
 }
 
 function requireSlots({ slots, provider }: VaultFile): void {
   if (slots.length > 0) return;
-  const what = `this vault has no recovery code and no passphrase, and its key can't be had`;
+  const what = 'this vault has no recovery code and no passphrase, and its key is not available';
   throw new CofferError('KEY_NOT_FOUND', what, {
-    advice: `only the keychain that it was made with has it (${provider})`,
+    advice: `only the keychain that it was created with has it (${provider})`,
   });
 }
 
-/** Nobody should type a code for nothing: what would refuse the key refuses now. */
+/** Checks that the key can be stored before the user types a code in vain. */
 async function requireReady(keyring: Keyring, probed: Answer | undefined): Promise<void> {
   if (keyring.backend === 'fd') {
-    const what = 'the key that was passed in is not the one of this vault, and none can be put in its place';
+    const what = "the key that was passed in is not this vault's, and coffer cannot replace it";
     throw new CofferError('KEY_DECLINED', what, { advice: 'start coffer without it' });
   }
   const state = probed ?? (await keyring.probe());
   if (state.outcome !== 'READY') throw refused(state);
 }
 
-/** Asks until something opens the vault; a passphrase from a file comes first. */
+/** Asks until a secret opens the vault; a passphrase from a file is tried first. */
 async function openWithSecret(file: VaultFile, options: RecoverOptions): Promise<Keys> {
   const path = options.env['COFFER_PASSPHRASE_FILE'];
   let found = path ? await openWith(file, await readPassphraseFile(path)) : undefined;
@@ -154,11 +165,14 @@ async function openWithSecret(file: VaultFile, options: RecoverOptions): Promise
   if (found && !(found instanceof CofferError)) return found;
   throw (
     found ??
-    new CofferError('KEY_ABSENT', 'no recovery code and no passphrase was given', { advice: 'the vault is as it was' })
+    new CofferError('KEY_ABSENT', 'no recovery code and no passphrase was given', { advice: 'nothing is changed' })
   );
 }
 
-/** What a secret opens, or what is wrong with it, which is the same whichever slot it was meant for. Throws `KEY_MISMATCH`. */
+/**
+ * Returns the keys that a secret opens, or what is wrong with it, which doesn't depend on the slot
+ * it was meant for. Throws `KEY_MISMATCH`.
+ */
 async function openWith(file: VaultFile, text: string): Promise<Keys | CofferError> {
   const code = readCode(text);
   if (code instanceof RecoveryCode) {
@@ -183,7 +197,10 @@ function readCode(text: string): RecoveryCode | CofferError {
   }
 }
 
-/** What to say of something that opens no slot: whether it was meant as a code or as a passphrase is to be guessed. */
+/**
+ * Returns the error for a text that opens no slot: guesses whether it was meant as a code or as a
+ * passphrase.
+ */
 function mistake({ slots }: VaultFile, code: RecoveryCode | CofferError, text: string): CofferError {
   if (code instanceof RecoveryCode) return new CofferError('RECOVERY_CODE_WRONG', NOT_THIS_VAULTS);
   if (slots.every(({ kind }) => kind === 'recovery')) return code;
@@ -192,14 +209,14 @@ function mistake({ slots }: VaultFile, code: RecoveryCode | CofferError, text: s
   return RecoveryCode.isLike(text) ? code : wrong;
 }
 
-/** Puts the keys into a keychain and reads them back. */
+/** Stores the keys in a keychain and reads them back. */
 async function keepIn(keyring: Keyring, { key, retiring }: Keys): Promise<Kept> {
   await keepKey(keyring, key);
   if (retiring) await keepKey(keyring, retiring);
   return { backend: keyring.backend, provider: await keyring.provider() };
 }
 
-/** Wraps the keys for a new passphrase, unless it was a passphrase that opened them. */
+/** Wraps the keys for a new passphrase, unless they were opened with a passphrase. */
 async function keepUnder({ key, retiring, by }: Keys, options: RecoverOptions): Promise<Kept> {
   const kept = { backend: 'passphrase', provider: 'passphrase' } as const;
   if (by === 'passphrase') return kept;
@@ -208,7 +225,7 @@ async function keepUnder({ key, retiring, by }: Keys, options: RecoverOptions): 
     ? await readPassphraseFile(path)
     : await options.askPassphrase?.({ purpose: 'new', attempt: 1 });
   if (passphrase === undefined) {
-    const what = 'no keychain answers here, so the vault needs a passphrase, and none was given';
+    const what = 'no keychain found on this machine, so the vault needs a passphrase, and none was given';
     throw new CofferError('KEY_ABSENT', what, { advice: 'use a terminal or COFFER_PASSPHRASE_FILE' });
   }
   const slot = await wrapForPassphrase(key, passphrase);
@@ -217,7 +234,7 @@ async function keepUnder({ key, retiring, by }: Keys, options: RecoverOptions): 
 
 function requireSame(now: VaultFile, before: VaultFile): void {
   if (now.key === before.key && now.retiring === before.retiring) return;
-  throw new CofferError('VAULT_BUSY', 'the key was rotated meanwhile', { advice: 'try again' });
+  throw new CofferError('VAULT_BUSY', 'the key was rotated in the meantime', { advice: 'try again' });
 }
 
 function record(now: VaultFile, before: VaultFile, kept: Kept): VaultFile {

@@ -7,8 +7,9 @@ import type { VaultFile } from './record/shape.ts';
 import { findVaultFile, replaceVaultFileSync } from './record/vault-file.ts';
 
 /**
- * Adds a MAC to a record that predates it, if it still says what `file` says. Returns its counter, or undefined if it stays as it is because
- * the disk is read-only or another process is changing the vault: the next opening tries again.
+ * Adds a MAC to a record that predates it, if it still says what `file` says. Returns the new
+ * counter, or undefined if it stays as it is because the disk is read-only or another process is
+ * changing the vault: the next unlock tries again.
  */
 export function takeOver(place: VaultDirectory, file: VaultFile, key: VaultKey): number | undefined {
   try {

@@ -11,23 +11,34 @@ import type { KeyOptions, Unlocked } from './options.ts';
 import { KnownVaults } from './record/known.ts';
 import { findVaultFile, readVaultFile } from './record/vault-file.ts';
 
-/** How long a keychain that gave no answer, or a person who declined, is not asked again by itself. */
+/**
+ * How long a keychain that timed out, or a user who declined, is not asked again automatically, in
+ * milliseconds.
+ */
 const REFUSAL_MS = 30_000;
 
-/** How to come by a vault's key, but for what the vault's directory says itself. */
+/** Options for obtaining a vault's key, apart from what vault.json says. */
 export interface UnlockOptions
   extends Pick<KeyOptions, 'askPassphrase' | 'askProtection' | 'choice' | 'env' | 'keyring'> {
-  /** Where the known vaults are. Default: beside the settings. */
+  /** Settings directory, which holds the known vaults. Default: the platform's. */
   readonly config?: string | undefined;
-  /** Called once for each reason why vault.json is not trusted, or why its key could not be added to the known vaults. */
+  /**
+   * Called once for each reason why vault.json is not trusted, or why its key could not be added to
+   * the known vaults.
+   */
   readonly onDistrust?: ((error: CofferError) => void) | undefined;
-  /** Called once a wait for the keychain has taken two seconds, and at once when the keychain shows an unlock prompt. */
+  /**
+   * Called when a wait for the keychain has taken two seconds, and at once when the keychain shows
+   * an unlock prompt.
+   */
   readonly onWait?: ((wait: Wait) => void) | undefined;
-  /** Why nothing is to be read or written here: thrown instead of a key, so that neither can be. */
+  /** An error to throw instead of unlocking, if nothing may be read or written here. */
   readonly refusal?: CofferError | undefined;
 }
 
-/** The keys of one vault in this process: asked for once, and again when vault.json names others. */
+/**
+ * The keys of one vault in this process: looked up once, and again when vault.json names others.
+ */
 export class Unlocking {
   readonly #place: VaultDirectory;
   readonly #options: UnlockOptions;
@@ -42,9 +53,11 @@ export class Unlocking {
   readonly waits: Waits;
   /** The keys of the vaults that this user has opened. */
   readonly known: KnownVaults;
-  /** What is known of the keys without asking. */
+  /**
+   * The keys of the last unlock, which may have been replaced since; undefined before the first.
+   */
   current: Unlocked | undefined;
-  #told: string | undefined;
+  #reported: string | undefined;
 
   constructor(place: VaultDirectory, options: UnlockOptions) {
     this.#place = place;
@@ -53,25 +66,29 @@ export class Unlocking {
     this.known = new KnownVaults(configDirectory(options.env, options.config), options.onDistrust);
   }
 
-  /** Why the key was refused when it was last asked for. */
+  /** Why the last attempt to get the key failed. */
   get refusal(): CofferError | undefined {
     return this.#options.refusal ?? this.#refused?.error;
   }
 
-  /** Why the key was refused a moment ago, if asking again would mean another long wait or another prompt. */
+  /**
+   * Why the key was refused less than 30 seconds ago, if asking again would mean another long wait
+   * or another prompt.
+   */
   get recentRefusal(): CofferError | undefined {
     const { error, at } = this.#refused ?? { at: 0 };
     return isCofferError(error, 'KEY_TIMEOUT', 'KEY_DECLINED') && Date.now() - at < REFUSAL_MS ? error : undefined;
   }
 
-  /** Whether the key has been asked for and has not come yet. */
+  /** Whether a look-up of the key is under way. */
   get isAsking(): boolean {
     return this.#asking !== undefined;
   }
 
   /**
-   * Unlocks the vault, creating the key on first use. Several callers wait for one look-up, and each that joins a long wait reports it
-   * again. Throws `KEY_*`, `PASSPHRASE_WRONG`, `NOT_SAVED`; ask again at will.
+   * Unlocks the vault, creating the key on first use. Concurrent callers share one look-up; a
+   * caller that joins a long wait reports it again. Throws `KEY_*`, `PASSPHRASE_WRONG`,
+   * `NOT_SAVED`; may be called again after any of them.
    */
   async unlock(): Promise<Unlocked> {
     if (this.#options.refusal) throw this.#options.refusal;
@@ -87,8 +104,9 @@ export class Unlocking {
   }
 
   /**
-   * Unlocks the vault like {@link unlock}, but returns an error instead of throwing it, and waits no more than two seconds for a keychain
-   * that is slow to answer: the look-up continues then. Returns undefined once the key is there.
+   * Unlocks the vault like {@link unlock}, but returns errors instead of throwing them, and waits
+   * no more than two seconds for a slow keychain: the look-up then continues in the background.
+   * Returns undefined once the vault is unlocked.
    */
   async unlockSoon(): Promise<CofferError | undefined> {
     if (this.#isLong) return NOT_YET;
@@ -102,12 +120,15 @@ export class Unlocking {
     return Promise.race([unlocked, this.waits.long.then(() => NOT_YET)]);
   }
 
-  /** Whether a look-up is under way that has taken long already. */
+  /** Whether a look-up is under way and has already taken long. */
   get #isLong(): boolean {
     return this.#asking !== undefined && this.waits.isLong;
   }
 
-  /** Makes every call that waits for the key fail with `KEY_TIMEOUT`; the look-up itself continues. Returns whether any call waited. */
+  /**
+   * Makes every call that waits for the key fail with `KEY_TIMEOUT`; the look-up itself continues.
+   * Returns whether any call waited.
+   */
   stopWaiting(): boolean {
     if (this.#waiting === 0) return false;
     const { promise, reject } = this.#stop;
@@ -117,14 +138,14 @@ export class Unlocking {
     return true;
   }
 
-  /** Calls `work` once, when the key next comes, however often it was asked to. */
+  /** Calls `work` once, at the next successful unlock, even if it is registered several times. */
   onceUnlocked(work: () => void): void {
     this.#onUnlocked.add(work);
   }
 
   /**
-   * Tells whether vault.json names other keys by now or, if it was not believed, says anything else. While it can't be read, what was opened
-   * goes on being used.
+   * Tells whether vault.json now names other keys or, if it was not trusted, has changed at all.
+   * While it can't be read, the keys in use stay in use.
    */
   isReplaced({ named, distrust }: Unlocked): boolean {
     try {
@@ -137,7 +158,10 @@ export class Unlocking {
     }
   }
 
-  /** Runs `work` under `locks/vault` with the keys that are on record then: a rotation may have come in between. */
+  /**
+   * Runs `work` under `locks/vault` with the keys that vault.json names at that time: a rotation
+   * may have finished before the lock was acquired.
+   */
   async locked<T>(work: (unlocked: Unlocked) => Promise<T>): Promise<T> {
     for (;;) {
       const unlocked = await this.unlock();
@@ -163,7 +187,7 @@ export class Unlocking {
     return this.current;
   }
 
-  /** What it takes to unlock the vault and to judge its vault.json. */
+  /** The options for unlocking the vault and judging its vault.json. */
   get keyOptions(): KeyOptions {
     const { current } = this;
     return {
@@ -188,12 +212,15 @@ export class Unlocking {
     const unlocked = await unlockVault(this.keyOptions);
     await this.#dropLoser(unlocked);
     const reason = unlocked.distrust?.error;
-    if (reason && reason.message !== this.#told) this.#options.onDistrust?.(reason);
-    this.#told = reason?.message;
+    if (reason && reason.message !== this.#reported) this.#options.onDistrust?.(reason);
+    this.#reported = reason?.message;
     return unlocked;
   }
 
-  /** Where another process was first, maybe after our own first use had timed out, the key that we made is nobody's. */
+  /**
+   * Removes the key that this process created if another process won the first use, maybe after our
+   * own had timed out: nothing is sealed with it.
+   */
   async #dropLoser({ key }: Unlocked): Promise<void> {
     const made = this.#newKey?.id;
     if (made === undefined || made === findVaultFile(this.#place.root).fields.retiring) return;
@@ -201,13 +228,14 @@ export class Unlocking {
       if (made !== key.id) await dropLoser({ ...this.#options, waits: this.waits }, made);
       this.#newKey = undefined;
     } catch (error) {
-      // A keychain that is too slow is asked again; one that refuses must not keep us from the key that we have.
+      // If the keychain is too slow, it is asked again at the next look-up; if it refuses, that
+      // must not keep us from the key that we have.
       if (!isCofferError(error, 'KEY_TIMEOUT')) this.#newKey = undefined;
       throw error;
     }
   }
 
-  /** Of `seen` too: with all sessions gone it still says which key there was. */
+  /** Includes `seen`: even when all sessions are gone, it still names the key. */
   #sealedKeyIds(): string[] | undefined {
     const paths = this.#sealedPaths();
     return paths.length === 0 ? undefined : keyIdsOf(paths);

@@ -24,19 +24,22 @@ describe('anticipateKey', () => {
     expect(isBegun(env)).toBe(expected);
   });
 
-  it('begins nothing where there is no vault, or one that cannot be read', async () => {
+  it('starts nothing if there is no vault, or one that cannot be read', async () => {
     expect(await anticipateKey({}, temporaryFolder())).toBe(false);
     await expect(anticipateKey({}, folderWith('{'))).rejects.toMatchObject({ code: 'UNAUTHENTIC' });
   });
 
-  it('looks where COFFER_DATA_DIR says', async () => {
+  it('uses the vault in COFFER_DATA_DIR', async () => {
     const env = { PATH: process.env['PATH'], COFFER_DATA_DIR: folderWith(vaultFile('keytar')) };
     expect(await anticipateKey(env)).toBe(true);
     expect(isBegun(env)).toBe(true);
   });
 });
 
-/** Whether something was begun for these surroundings: a look at the keychain, or on other systems a broker. Ends it. */
+/**
+ * Tells whether anything was started for this environment: a look-up in the keychain or, on other
+ * systems, a broker. Ends it.
+ */
 function isBegun(env: NodeJS.ProcessEnv): boolean {
   if (process.platform === 'linux') return takeLook(env, KEY_ID) !== undefined;
   const brokers = [startBroker(env), startBroker(env)];

@@ -25,7 +25,10 @@ function write(at: Home, file: object): void {
   writeFileSync(join(at.directory, 'vault.json'), JSON.stringify(file));
 }
 
-/** The vault as on a machine whose keychain has lost the key, with somebody who knows a passphrase. */
+/**
+ * Opens the vault as on a machine whose keychain has lost the key, with a user who knows a
+ * passphrase.
+ */
 function keychainless({ directory }: Home, passphrase: string): Sessions {
   return sessionsOf({ directory, keyring: new MemoryKeyring(), env: {}, askPassphrase: async () => passphrase });
 }
@@ -41,7 +44,7 @@ function elsewhere(at: Home, passphrase: string): ReturnType<typeof openVault> {
 }
 
 describe('addPassphrase', () => {
-  it('adds a way in beside the keychain', async () => {
+  it('adds a passphrase in addition to the keychain', async () => {
     const at = await withSession();
     await using sessions = await at.open();
     const slot = await sessions.slots.addPassphrase('correct horse');
@@ -58,7 +61,7 @@ describe('addPassphrase', () => {
     await expect(elsewhere(at, 'wrong')).rejects.toMatchObject({ code: 'PASSPHRASE_WRONG' });
   });
 
-  it('keeps what others add at the same time', async () => {
+  it('keeps slots that others add at the same time', async () => {
     const at = await withSession();
     const all = await Promise.all([1, 2, 3].map(async (n) => (await at.open()).slots.addPassphrase(`words ${n}`)));
     const ids = all.map(({ id }) => id).sort();
@@ -72,7 +75,7 @@ describe('addPassphrase', () => {
     for (const n of [1, 2, 3]) await (await elsewhere(at, `words ${n}`)).close();
   });
 
-  it('makes no vault where there is none', async () => {
+  it('creates no vault', async () => {
     const directory = join(temporaryFolder(), 'data');
     const sessions = sessionsOf({ directory, keyring: new MemoryKeyring(), env: {} });
     for (const act of [
@@ -89,7 +92,7 @@ describe('addPassphrase', () => {
     expect(existsSync(directory)).toBe(false);
   });
 
-  it('refuses one slot too many before anything is asked, and an empty passphrase', async () => {
+  it('refuses one slot too many before asking anything, and an empty passphrase', async () => {
     const at = await withSession();
     await using sessions = await at.open();
     await expect(sessions.slots.addPassphrase('')).rejects.toThrow(RangeError);
@@ -118,7 +121,7 @@ describe('addPassphrase', () => {
     expect(read(at)).toEqual(file);
   });
 
-  it('changes nothing where a rotation begins while a code is typed back', async () => {
+  it('changes nothing if a rotation starts while a code is typed back', async () => {
     const at = await withSession();
     await using sessions = await at.open();
     const before = read(at);
@@ -139,7 +142,7 @@ describe('addPassphrase', () => {
     }
   });
 
-  it('removes what a change that was killed left beside vault.json', async () => {
+  it('removes the temporary file of a killed change of vault.json', async () => {
     const at = await withSession();
     const stray = join(at.directory, '.vault.json.0123456789abcdef.tmp');
     writeFileSync(stray, 'half');
@@ -178,12 +181,12 @@ describe('addRecoveryCode', () => {
     expect(seen).toEqual([
       [code, undefined],
       [code, 'a recovery code has 36 characters, this one has 35'],
-      [code, 'this is another recovery code than the one just shown'],
+      [code, 'this is not the recovery code that was just shown'],
     ]);
     expect(read(at).slots).toHaveLength(1);
   });
 
-  it('adds nothing after three mistakes, and nothing where nobody types it back', async () => {
+  it('adds nothing after three mistakes, or if the code is not typed back', async () => {
     const at = await withSession();
     await using sessions = await at.open();
     let asked = 0;
@@ -199,7 +202,7 @@ describe('addRecoveryCode', () => {
 });
 
 describe('remove', () => {
-  it('removes a slot, and never another', async () => {
+  it('removes only the requested slot', async () => {
     const at = await withSession();
     await using sessions = await at.open();
     const first = await sessions.slots.addPassphrase('first');
@@ -211,7 +214,7 @@ describe('remove', () => {
     await expect(sessions.slots.remove('')).rejects.toMatchObject({ code: 'USAGE' });
   });
 
-  it('removes the last slot where the keychain gives the key, and not where it does not', async () => {
+  it('removes the last slot if the keychain has the key, but not otherwise', async () => {
     const at = await withSession();
     await using sessions = await at.open();
     const slot = await sessions.slots.addPassphrase('words');
@@ -226,7 +229,7 @@ describe('remove', () => {
     expect(read(at).slots).toEqual([]);
   });
 
-  it('removes one of two where the keychain is gone', async () => {
+  it('removes one of two if the keychain is gone', async () => {
     const at = await withSession();
     await using sessions = await at.open();
     const first = await sessions.slots.addPassphrase('words');
@@ -237,7 +240,7 @@ describe('remove', () => {
     expect(sessions.slots.list().slots).toEqual([second]);
   });
 
-  it('leaves one of two that are removed at the same time', async () => {
+  it('keeps one of two slots that are removed at the same time', async () => {
     const at = await withSession();
     await using sessions = await at.open();
     const slots = [await sessions.slots.addPassphrase('a'), await sessions.slots.addPassphrase('b')];
@@ -249,7 +252,7 @@ describe('remove', () => {
     expect(read(at).slots).toHaveLength(1);
   });
 
-  it('leaves a vault without a keychain one passphrase, whatever recovery codes it has', async () => {
+  it('keeps one passphrase in a vault without a keychain, whatever recovery codes it has', async () => {
     const at = home();
     const options = { directory: at.directory, keychain: 'passphrase', env: {} } as const;
     await using sessions = await openVault({ ...options, askPassphrase: async () => 'words' });

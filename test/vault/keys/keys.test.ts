@@ -35,7 +35,7 @@ const TOO_LATE = { outcome: 'TIMEOUT', detail: 'it took too long' } as const;
 const outcomes = ['NOT_FOUND', 'LOCKED', 'DECLINED', 'ABSENT', 'TIMEOUT', 'MISMATCH'] as const;
 
 describe('unlockVault', () => {
-  it('makes one key at first use, and writes no secret', async () => {
+  it('creates one key on first use, and writes no secret', async () => {
     const at = await withSession();
     const { key } = vaultJson(at);
     expect(vaultJson(at)).toEqual({
@@ -55,7 +55,7 @@ describe('unlockVault', () => {
     expect(statSync(join(at.directory, 'vault.json')).mode & 0o777).toBe(0o600);
   });
 
-  it.each(outcomes)('names %s, changes nothing and makes no second key', async (outcome) => {
+  it.each(outcomes)('reports %s, changes nothing and creates no second key', async (outcome) => {
     const at = await withSession();
     const file = at.path(at.files()[0]!);
     const before = [readFileSync(file), readFileSync(join(at.directory, 'vault.json'))];
@@ -66,13 +66,13 @@ describe('unlockVault', () => {
     expect([readFileSync(file), readFileSync(join(at.directory, 'vault.json'))]).toEqual(before);
   });
 
-  it.each(outcomes)('writes no vault where the first probe says %s', async (outcome) => {
+  it.each(outcomes)('writes no vault if the first probe returns %s', async (outcome) => {
     const at = home();
     await expect(at.open({ keyring: answering(outcome) })).rejects.toMatchObject({ code: `KEY_${outcome}` });
     expect(existsSync(at.directory)).toBe(false);
   });
 
-  it('believes no keyring that lost what it was given', async () => {
+  it('rejects a keyring that lost what was stored', async () => {
     const at = home();
     const memory = new MemoryKeyring();
     const forgetful: Keyring = {
@@ -87,7 +87,7 @@ describe('unlockVault', () => {
     expect(existsSync(join(at.directory, 'vault.json'))).toBe(false);
   });
 
-  it('tries a first use that timed out again with the same key', async () => {
+  it('retries a first use that timed out with the same key', async () => {
     const at = home();
     const kept: string[] = [];
     const slow: Keyring = {
@@ -109,13 +109,15 @@ describe('unlockVault', () => {
   });
 
   it.each(['set', 'get', 'delete'] as const)(
-    'leaves no item behind where another process is first while its %s times out',
+    'leaves no item behind if another process is first while its %s times out',
     async (late) => {
       const at = home();
       const other = home(at.directory, at.keyring);
       const kept: string[] = [];
       let slow = true;
-      /** Does what is asked, but says so too late; meanwhile the other process makes the vault. */
+      /**
+       * Does what is asked, but reports it too late; meanwhile the other process creates the vault.
+       */
       const answer = async <T extends { outcome: Outcome }>(
         call: typeof late,
         asked: Promise<T>,
@@ -146,13 +148,13 @@ describe('unlockVault', () => {
     },
   );
 
-  it('calls a key that does not give its key id a mismatch', async () => {
+  it('reports a key with another key id as a mismatch', async () => {
     const at = await withSession();
     await at.keyring.set(String(vaultJson(at)['key']), Buffer.alloc(32, 7));
     await expect(at.open()).rejects.toMatchObject({ code: 'KEY_MISMATCH' });
   });
 
-  it('says that vault.json is lost, and reads the sessions with the key that is known', async () => {
+  it('reports a missing vault.json, and reads the sessions with the known key', async () => {
     const at = await withSession();
     rmSync(join(at.directory, 'vault.json'));
     await using sessions = await at.open();
@@ -164,7 +166,7 @@ describe('unlockVault', () => {
     expect(existsSync(join(at.directory, 'vault.json'))).toBe(false);
   });
 
-  it('makes no second key where vault.json and the key are lost and files are there', async () => {
+  it('creates no second key if vault.json and the key are lost and files exist', async () => {
     const at = await withSession();
     rmSync(join(at.directory, 'vault.json'));
     await expect(at.open({ keyring: new MemoryKeyring() })).rejects.toMatchObject({
@@ -174,18 +176,18 @@ describe('unlockVault', () => {
     expect(existsSync(join(at.directory, 'vault.json'))).toBe(false);
   });
 
-  it('makes no second key where the headers of all files are damaged', async () => {
+  it('creates no second key if the headers of all files are damaged', async () => {
     const at = await withSession();
     rmSync(join(at.directory, 'vault.json'));
     writeFileSync(at.path(at.files()[0]!), 'damaged');
     writeFileSync(join(at.directory, 'seen'), 'damaged too');
     await expect(crashed(at).open()).rejects.toMatchObject({ code: 'KEY_NOT_FOUND' });
-    await using sessions = await at.open(); // by the key that is known for the directory
+    await using sessions = await at.open(); // with the key that is known for the directory
     expect(sessions.record.distrust).toMatchObject({ code: 'UNAUTHENTIC' });
     expect(existsSync(join(at.directory, 'vault.json'))).toBe(false);
   });
 
-  it('ends with one key where many come first at the same time', async () => {
+  it('ends with one key if many processes are first at the same time', async () => {
     const at = home();
     const made = new Set<string>();
     const kept = new Set<string>();
@@ -212,12 +214,12 @@ describe('unlockVault', () => {
   });
 
   it.each([
-    ['no JSON', '{', 'UNAUTHENTIC', 'it is not JSON'],
+    ['invalid JSON', '{', 'UNAUTHENTIC', 'it is not JSON'],
     ['a field of a wrong kind', '{"format":1,"key":3}', 'UNAUTHENTIC', 'its key is not what'],
-    ['a newer format', '{"format":2,"key":3}', 'UNAUTHENTIC', 'a format that this coffer does not know'],
+    ['a newer format', '{"format":2,"key":3}', 'UNAUTHENTIC', 'a format that this version of coffer does not know'],
     ['nothing', '', 'UNAUTHENTIC', 'it is not JSON'],
     ['far too much', ' '.repeat(70_000), 'UNAUTHENTIC', 'it has 70000 bytes'],
-  ])('names a vault.json of %s, and leaves it', async (_, text, code, message) => {
+  ])('reports a vault.json of %s, and leaves it alone', async (_, text, code, message) => {
     const at = await withSession();
     writeFileSync(join(at.directory, 'vault.json'), text);
     const named = { code, message: expect.stringContaining(message) };
@@ -230,7 +232,7 @@ describe('unlockVault', () => {
 
 describe('a keychain that refuses while a chat runs', () => {
   it.each(['TIMEOUT', 'DECLINED'] as const)(
-    'is not asked again at every step after %s, but by who asks for it',
+    'is not asked again at every step after %s, but on an explicit unlock',
     async (outcome) => {
       const at = await withSession();
       const refusing = answering(outcome);
@@ -268,7 +270,7 @@ describe('a passphrase', () => {
     return { at, env, file };
   }
 
-  it('opens the vault again, from a file and from a person', async () => {
+  it('opens the vault again, from a file and from a prompt', async () => {
     const { at, env } = await protectedVault();
     const fromFile = await openVault({ directory: at.directory, keychain: 'auto', env });
     expect(await fromFile.list()).toHaveLength(1);
@@ -294,7 +296,7 @@ describe('a passphrase', () => {
     expect(attempts).toEqual([1, 2, 3]);
   });
 
-  it('is asked of nobody where nobody is there', async () => {
+  it('is not asked for without a prompt', async () => {
     const { at } = await protectedVault();
     await expect(openVault({ directory: at.directory, env: {} })).rejects.toMatchObject({ code: 'KEY_ABSENT' });
   });

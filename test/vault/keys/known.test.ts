@@ -19,7 +19,7 @@ import { begin, type Home, home, temporaryFolder, user } from '../../support/vau
 
 const KEY = 'a'.repeat(32);
 
-/** A home whose known vaults are its own. */
+/** Creates a home with a list of known vaults of its own. */
 async function known(): Promise<{ at: Home; config: string; path: string }> {
   const at = home();
   const config = join(temporaryFolder(), 'config');
@@ -34,14 +34,14 @@ function entries(path: string): Record<string, { key?: string }> {
 }
 
 describe('the known vaults', () => {
-  it('have the key of a vault from its first opening on, in a file of 0600', async () => {
+  it('have the key of a vault once it was opened, in a file of mode 0600', async () => {
     const { at, path } = await known();
     const { key } = JSON.parse(readFileSync(join(at.directory, 'vault.json'), 'utf8'));
     expect(entries(path)).toEqual({ [at.directory]: { key } });
     expect(statSync(path).mode & 0o777).toBe(0o600);
   });
 
-  it('are written by the first opening alone, and not by what is read', async () => {
+  it('are written by the first opening only, not by later reads', async () => {
     const { at, config, path } = await known();
     const before = statSync(path);
     await using sessions = await at.open({ config });
@@ -49,7 +49,7 @@ describe('the known vaults', () => {
     expect(statSync(path)).toMatchObject({ ino: before.ino, mtimeMs: before.mtimeMs });
   });
 
-  it('know a vault by its real path, and drop what is gone when they are written next', async () => {
+  it('know a vault by its real path, and drop missing directories at the next write', async () => {
     const { at, config, path } = await known();
     const link = join(temporaryFolder(), 'link');
     symlinkSync(at.directory, link);
@@ -63,7 +63,7 @@ describe('the known vaults', () => {
     expect(Object.keys(entries(path))).toEqual([moved]);
   });
 
-  it('are written although a directory among them can not be looked at, which stays', async () => {
+  it('are written although one of the directories is unreadable, which stays', async () => {
     const { at, config, path } = await known();
     const file = join(config, 'file');
     writeFileSync(file, '');
@@ -73,7 +73,7 @@ describe('the known vaults', () => {
     expect(Object.keys(entries(path)).sort()).toEqual([at.directory, unreachable].sort());
   });
 
-  it('begin afresh where a directory does', async () => {
+  it('pin the new key if a directory starts over', async () => {
     const { at, config, path } = await known();
     const before = entries(path);
     rmSync(at.directory, { recursive: true });
@@ -82,14 +82,14 @@ describe('the known vaults', () => {
     expect(entries(path)).not.toEqual(before);
   });
 
-  it('keep what several write at the same time', async () => {
+  it('keep what several processes write at the same time', async () => {
     const config = join(temporaryFolder(), 'config');
     const directories = Array.from({ length: 6 }, () => temporaryFolder());
     await Promise.all(directories.map((directory) => new KnownVaults(config).change(directory, { key: KEY })));
     for (const directory of directories) expect(new KnownVaults(config).find(directory)).toEqual({ key: KEY });
   });
 
-  it('are not there in an incognito chat', async () => {
+  it('are not written in an incognito chat', async () => {
     const config = join(temporaryFolder(), 'config');
     await using sessions = sessionsOf({ directory: temporaryFolder(), config, incognito: true, env: {} });
     await begin(sessions).record(user('one'));
@@ -97,9 +97,9 @@ describe('the known vaults', () => {
   });
 
   it.each([
-    ['no JSON', '{'],
-    ['another form', '{"format":1,"vaults":[]}'],
-    ['a key that is none', '{"format":1,"vaults":{"/x":{"key":"x"}}}'],
+    ['not JSON', '{'],
+    ['of another shape', '{"format":1,"vaults":[]}'],
+    ['an invalid key', '{"format":1,"vaults":{"/x":{"key":"x"}}}'],
     ['another format', '{"format":2,"vaults":{}}'],
   ])('are refused if they are %s, and left as they are', async (_, text) => {
     const { at, config, path } = await known();
@@ -114,11 +114,11 @@ describe('the known vaults', () => {
     chmodSync(path, 0o666);
     await expect(at.open({ config })).rejects.toMatchObject({
       code: 'SETTINGS_INVALID',
-      message: expect.stringContaining('written by others'),
+      message: expect.stringContaining('others can write to it'),
     });
   });
 
-  it('hold for the process if they can not be written, which is told once', async () => {
+  it('hold for the process if they cannot be written, which is reported once', async () => {
     const config = join(temporaryFolder(), 'config');
     mkdirSync(join(config, 'vaults.lock'), { recursive: true });
     const at = home();
@@ -157,7 +157,7 @@ describe('a data directory that others can write to', () => {
     },
   );
 
-  it('is not refused while there is no vault in it, and is 0700 then', async () => {
+  it('is not refused while there is no vault in it, and is 0700 afterwards', async () => {
     const directory = temporaryFolder();
     chmodSync(directory, 0o777);
     await using sessions = await home(directory).open();
@@ -165,7 +165,7 @@ describe('a data directory that others can write to', () => {
     expect(statSync(directory).mode & 0o777).toBe(0o700);
   });
 
-  it('is refused if it belongs to somebody else, even if there is no vault in it', async (context) => {
+  it('is refused if it belongs to another user, even if there is no vault in it', async (context) => {
     if (process.getuid?.() !== 0) context.skip('only root can give a directory away');
     const { chownSync } = await import('node:fs');
     const { at, config } = await known();

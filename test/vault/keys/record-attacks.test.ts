@@ -10,7 +10,7 @@ describe('a vault.json that something else wrote', () => {
     ['of a vault at rest', false, true],
     ['of a vault whose rotation was interrupted', true, true],
     ['of a vault at rest that is not known yet', false, false],
-  ])('%s is named, drops no key, seals nothing anew, and every session is read', async (_, isRotating, isKnown) => {
+  ])('%s is reported, drops no key, reseals nothing, and every session can be read', async (_, isRotating, isKnown) => {
     const scene = await Scene.make(join(temporaryFolder(), 'scene'), isRotating);
     const attacks = recordAttacks(scene);
     expect(attacks.length).toBeGreaterThan(50);
@@ -19,7 +19,7 @@ describe('a vault.json that something else wrote', () => {
     expect(failures).toEqual([]);
   });
 
-  it('has nothing sealed anew that the retiring key opened, by who goes on with it either', async () => {
+  it('causes nothing that the retiring key opened to be resealed, even by resuming it', async () => {
     const scene = await Scene.make(join(temporaryFolder(), 'scene'), true);
     scene.put({ ...scene.record, provider: 'somebody else' });
     const before = scene.files();

@@ -51,8 +51,8 @@ async function used(options: OpenOptions = {}): Promise<Home> {
 
 const UNAUTHENTIC = { code: 'UNAUTHENTIC', message: expect.stringContaining('vault.json') };
 
-describe('a vault from before there was a MAC', () => {
-  it('is taken over at its next opening, without a question, and once', async () => {
+describe('a vault that predates the MAC', () => {
+  it('gets a MAC at its next opening, without a question, and only once', async () => {
     const at = await legacyHome();
     await using sessions = await at.open();
     expect(sessions.record.distrust).toBeUndefined();
@@ -80,14 +80,14 @@ describe('a vault from before there was a MAC', () => {
     }
   });
 
-  it('is taken over once by many that open it at the same time', async () => {
+  it('gets a MAC once if many processes open it at the same time', async () => {
     const at = await legacyHome();
     const all = await Promise.all(Array.from({ length: 8 }, () => at.open()));
     for (const sessions of all) expect(sessions.record.distrust).toBeUndefined();
     expect(readRecord(at).counter).toBe(1);
   });
 
-  it('is not taken over as it was where it has been changed since it was read', async () => {
+  it('does not get a MAC if it was changed since it was read', async () => {
     const at = await legacyHome();
     const before = readRecord(at);
     const place = new VaultDirectory(at.directory);
@@ -101,10 +101,10 @@ describe('a vault from before there was a MAC', () => {
     expect(readRecord(at)).toEqual(taken);
   });
 
-  it('opens where it can not be written, and is not known before it is taken over', async () => {
+  it('opens if it cannot be written, and is not pinned before it has a MAC', async () => {
     const at = await legacyHome();
     const before = readFileSync(join(at.directory, 'vault.json'));
-    mkdirSync(join(at.directory, 'locks/vault'), { recursive: true }); // no lock can be taken
+    mkdirSync(join(at.directory, 'locks/vault'), { recursive: true }); // no process can take the lock
     for (let time = 0; time < 2; time++) {
       const sessions = sessionsOf({ directory: at.directory, keyring: at.keyring, env: {} });
       expect(await saidIn(sessions)).toEqual([[legacy.message]]);
@@ -116,7 +116,7 @@ describe('a vault from before there was a MAC', () => {
     expect(readRecord(at).mac).toBeDefined();
   });
 
-  it.each([false, true])('is not taken over where the directory is known, seen gone: %s', async (isGone) => {
+  it.each([false, true])('gets no MAC if the directory is known, seen gone: %s', async (isGone) => {
     const at = await used();
     if (isGone) rmSync(join(at.directory, 'seen'));
     const { mac: _mac, counter: _counter, ...old } = readRecord(at);
@@ -126,7 +126,7 @@ describe('a vault from before there was a MAC', () => {
     expect(readRecord(at)).toEqual(old);
   });
 
-  it('whose rotation was interrupted is read, goes on with nothing, and does once that is accepted', async () => {
+  it('can be read if its rotation was interrupted, which continues only once that is accepted', async () => {
     const at = await legacyHome();
     const next = VaultKey.generate();
     await at.keyring.set(next.id, next.bytes());
@@ -153,7 +153,7 @@ describe('a vault from before there was a MAC', () => {
 });
 
 describe('the counter of vault.json', () => {
-  it('rises at every change, and seen has it', async () => {
+  it('rises at every change, and is recorded in seen', async () => {
     const at = await used();
     await using sessions = await at.open();
     const slot = await sessions.slots.addPassphrase('words');
@@ -167,7 +167,7 @@ describe('the counter of vault.json', () => {
     expect(seenCounter(new VaultDirectory(at.directory), { key: await keyIn(at.keyring, rotated.key) })).toBe(5);
   });
 
-  it('stays in seen while vault.json is not trusted: an older copy is noticed afterwards too', async () => {
+  it('stays in seen while vault.json is not trusted: an older copy is still detected afterwards', async () => {
     const at = await used();
     const before = readRecord(at);
     const sessions = await at.open();
@@ -182,7 +182,7 @@ describe('the counter of vault.json', () => {
     expect(again.record.distrust).toMatchObject({ reason: expect.stringContaining('an older copy was put back') });
   });
 
-  it('of a change that was killed before seen had it raises no alarm', async () => {
+  it('raises no alarm after a change that was killed before it was recorded in seen', async () => {
     const at = await used();
     const seen = readFileSync(join(at.directory, 'seen'));
     await using sessions = await at.open();
@@ -192,7 +192,7 @@ describe('the counter of vault.json', () => {
     expect(again.record.distrust).toBeUndefined();
   });
 
-  it('is not noticed to be older where seen is gone, which is reported', async () => {
+  it('cannot show an older copy if seen is gone, which is reported', async () => {
     const at = await used();
     const before = readRecord(at);
     await using sessions = await at.open();
@@ -211,7 +211,7 @@ describe('a vault.json that something else writes while the vault is open', () =
     ['with another provider', (now) => ({ ...now, provider: 'theirs' }), 'its MAC is wrong'],
     ['without a MAC', ({ mac: _, ...others }) => others, 'its MAC is missing'],
     ['from before a change', (_, before) => before, 'an older copy was put back: found change 1, last seen 2'],
-  ])('is changed no further: %s', async (_, written, reason) => {
+  ])('is not changed any further: %s', async (_, written, reason) => {
     const at = await used();
     await using sessions = await at.open();
     const before = readRecord(at);
@@ -225,7 +225,10 @@ describe('a vault.json that something else writes while the vault is open', () =
 });
 
 describe('a vault on a second machine', () => {
-  /** The second machine: it shares the directory, and knows the key of that time. */
+  /**
+   * Opens the vault on the second machine, which shares the directory and knows the key of that
+   * time.
+   */
   async function second(at: Home): Promise<{ config: string; keyring: MemoryKeyring }> {
     const config = join(temporaryFolder(), 'config');
     const keyring = new MemoryKeyring();
@@ -253,7 +256,7 @@ describe('a vault on a second machine', () => {
     await begin(sessions).append(user('there'));
   });
 
-  it('follows several, through the keys that it has, and names them otherwise', async () => {
+  it('follows several certificates through the keys that it has, and otherwise names them', async () => {
     for (const isMissing of [false, true]) {
       const at = await used();
       const there = await second(at);
@@ -277,7 +280,7 @@ describe('a vault on a second machine', () => {
     }
   });
 
-  it('does not follow without the certificates', async () => {
+  it('does not follow a rotation without the certificates', async () => {
     const at = await used();
     const there = await second(at);
     await (await at.open()).rotateKey(ANSWERING);
@@ -292,7 +295,7 @@ describe('a vault on a second machine', () => {
     expect(sessions.record.distrust).toMatchObject({ reason: expect.stringContaining(`it names key ${key}`) });
   });
 
-  it('does not follow where the old key was in no keychain, until that is accepted', async () => {
+  it('does not follow a rotation if the old key was in no keychain, until that is accepted', async () => {
     const { directory } = home();
     const machine = (config: string): OpenOptions => {
       return { directory, config, keychain: 'passphrase', env: {}, askPassphrase: async () => 'words' };
@@ -312,7 +315,7 @@ describe('a vault on a second machine', () => {
     expect(await saidIn(again)).toEqual([['one']]);
   });
 
-  it('follows a rotation while it has the vault open, by the key that it holds', async () => {
+  it('follows a rotation while it has the vault open, with the key that it holds', async () => {
     const at = await used();
     const there = await second(at);
     const sessions = await at.open(there);
@@ -326,7 +329,7 @@ describe('a vault on a second machine', () => {
 });
 
 describe('a rotation', () => {
-  it('is not gone on with where the new key can not be made known, and drops nothing', async () => {
+  it('does not continue if the new key cannot be pinned, and drops nothing', async () => {
     const config = join(temporaryFolder(), 'config');
     const at = await used({ config });
     const { key } = readRecord(at);
@@ -345,7 +348,7 @@ describe('a rotation', () => {
     expect(await at.keyring.get(key)).toMatchObject({ outcome: 'NOT_FOUND' });
   });
 
-  it('of a vault with a passphrase is gone on with where it ended before the new key was known', async () => {
+  it('of a vault with a passphrase continues after it ended before the new key was pinned', async () => {
     const [directory, config] = [join(temporaryFolder(), 'data'), join(temporaryFolder(), 'config')];
     const options = { directory, config, keychain: 'passphrase', env: {}, askPassphrase: async () => 'words' } as const;
     const first = await openVault(options);
@@ -379,7 +382,7 @@ describe('a rotation', () => {
     expect(await at.keyring.get(other.id)).toMatchObject({ outcome: 'READY' });
   });
 
-  it('keeps its certificate for good', async () => {
+  it('keeps its certificate permanently', async () => {
     const at = await used();
     await (await at.open()).rotateKey(ANSWERING);
     await (await at.open()).rotateKey(ANSWERING);
@@ -387,8 +390,8 @@ describe('a rotation', () => {
   });
 });
 
-describe('another vault in the place of one that is known', () => {
-  it('is named, and opens once that is accepted', async () => {
+describe('another vault in place of a known one', () => {
+  it('is reported, and opens once that is accepted', async () => {
     const at = await used();
     const other = home(undefined, at.keyring);
     const sessions = await other.open();
@@ -410,7 +413,7 @@ describe('another vault in the place of one that is known', () => {
 });
 
 describe('a repair', () => {
-  it('changes nothing where vault.json is as coffer wrote it', async () => {
+  it('changes nothing if vault.json is as coffer wrote it', async () => {
     const at = await used();
     const before = readFileSync(join(at.directory, 'vault.json'));
     await using sessions = await at.open();
@@ -418,7 +421,7 @@ describe('a repair', () => {
     expect(readFileSync(join(at.directory, 'vault.json'))).toEqual(before);
   });
 
-  it('says which slots are lost, and that there may have been more where they can not be read', async () => {
+  it('names the lost slots, and says that there may have been more if they cannot be read', async () => {
     const at = await used();
     const sessions = await at.open();
     const slot = await sessions.slots.addPassphrase('words');
@@ -449,7 +452,7 @@ describe('a repair', () => {
     expect(await saidIn(again)).toEqual([['one']]);
   });
 
-  it('is not possible without a keychain while the slots are gone, which is named: they have the only key', async () => {
+  it('is refused without a keychain while the slots are gone, which have the only key', async () => {
     const at = home();
     const options: OpenOptions = { directory: at.directory, keychain: 'passphrase', env: {} };
     const ask = { ...options, askPassphrase: async () => 'words' };
@@ -467,7 +470,7 @@ describe('a repair', () => {
     expect(await saidIn(again)).toEqual([['one']]);
   });
 
-  it('is noticed by who has the vault open, and made once', async () => {
+  it('is noticed by processes that have the vault open, and made once', async () => {
     const at = await used({ config: temporaryFolder() });
     writeRecord(at, { ...readRecord(at), provider: 'another' });
     const options = { config: temporaryFolder() };
@@ -489,7 +492,7 @@ describe('a repair', () => {
     expect(readRecord(at).slots).toHaveLength(1);
   });
 
-  it('is possible where nothing is known of the directory, by the key that the sealed files name', async () => {
+  it('works for an unknown directory, with the key that the sealed files name', async () => {
     const at = await used();
     const directory = join(temporaryFolder(), 'data');
     cpSync(at.directory, directory, { recursive: true, verbatimSymlinks: true });

@@ -26,11 +26,11 @@ import { requirePosix } from '../../files/facilities.ts';
 import { keyIn, writeSealedRecord } from '../../support/record.ts';
 import { begin, temporaryFolder, user } from '../../support/vault.ts';
 
-/** A vault that was made elsewhere: its directory is here, its keychain is not. */
+/** A vault that was created elsewhere: its directory is here, its keychain is not. */
 interface Copy {
   readonly directory: string;
   readonly code: string;
-  /** The keychain it was made with. */
+  /** The keychain that it was created with. */
   readonly old: MemoryKeyring;
 }
 
@@ -55,7 +55,7 @@ async function copied(ways: { code?: boolean; passphrase?: boolean }): Promise<C
   return { directory, code, old };
 }
 
-/** The same copy in another place, where nothing is known of it. */
+/** Copies the vault to another directory, which is not known. */
 async function copiedAgain(copy: Copy): Promise<Copy> {
   const directory = join(temporaryFolder(), 'data');
   cpSync(copy.directory, directory, { recursive: true, verbatimSymlinks: true });
@@ -66,12 +66,12 @@ function read({ directory }: Copy): VaultFile {
   return JSON.parse(readFileSync(join(directory, 'vault.json'), 'utf8'));
 }
 
-/** Writes vault.json as coffer would, sealed with `key` or the one that it names. */
+/** Writes vault.json as coffer would, sealed with `key` or with the key that it names. */
 function write({ directory, old }: Copy, file: VaultFile, key?: VaultKey): Promise<VaultFile> {
   return writeSealedRecord({ directory, keyring: old }, file, key);
 }
 
-/** Recovers with what is given, one after another; what was told in between comes back too. */
+/** Recovers with these secrets, in order; returns the reported problems too. */
 async function recover(
   copy: Copy,
   given: readonly string[],
@@ -90,14 +90,14 @@ async function recover(
   return { by, isPassphraseNew, missing, problems };
 }
 
-/** No keychain, and somebody who gives a new passphrase where one is wanted. */
+/** Options without a keychain, and with a user who types a new passphrase if asked. */
 const noKeychain: OpenOptions = {
   keychain: 'passphrase',
   askPassphrase: async ({ purpose }) => (purpose === 'new' ? 'new words' : undefined),
 };
 
 describe('recoverVault', () => {
-  it('puts the key into the keychain of this machine by a recovery code', async () => {
+  it('stores the key in the local keychain, from a recovery code', async () => {
     const copy = await copied({ code: true });
     const keyring = new MemoryKeyring();
     await expect(openVault({ directory: copy.directory, keyring, env: {} })).rejects.toThrow();
@@ -110,14 +110,14 @@ describe('recoverVault', () => {
     expect(read(copy).slots).toHaveLength(1);
   });
 
-  it('is in the library as well', async () => {
+  it('is available in the library', async () => {
     const copy = await copied({ code: true });
     const options = { directory: copy.directory, keyring: new MemoryKeyring(), env: {} };
     await using sessions = await recoverVault({ ...options, askSecret: async () => copy.code });
     expect(sessions.key).toMatchObject({ state: 'ready', keyId: read(copy).key });
   });
 
-  it('does the same by a passphrase, and records where the key is now', async () => {
+  it('does the same from a passphrase, and records where the key is now', async () => {
     const copy = await copied({ passphrase: true, code: true });
     await write(copy, { ...read(copy), backend: 'fd', provider: 'inherited descriptor' });
     const keyring = new MemoryKeyring();
@@ -125,14 +125,14 @@ describe('recoverVault', () => {
     expect(read(copy)).toMatchObject({ backend: 'memory', provider: await keyring.provider() });
   });
 
-  it('changes nothing where the key is at hand, and asks for nothing', async () => {
+  it('changes nothing and asks for nothing if the key is available', async () => {
     const copy = await copied({ code: true });
     const before = readFileSync(join(copy.directory, 'vault.json'));
     expect(await recover(copy, [], { keyring: copy.old })).toMatchObject({ by: 'at hand', problems: [] });
     expect(readFileSync(join(copy.directory, 'vault.json'))).toEqual(before);
   });
 
-  it('asks for a new passphrase where no keychain answers, and the vault opens with it from then on', async () => {
+  it('asks for a new passphrase if no keychain is available, which opens the vault from then on', async () => {
     const copy = await copied({ code: true });
     expect(await recover(copy, [copy.code], noKeychain)).toMatchObject({ by: 'recovery code', isPassphraseNew: true });
     expect(read(copy)).toMatchObject({
@@ -145,7 +145,7 @@ describe('recoverVault', () => {
     expect(await sessions.list()).toHaveLength(1);
   });
 
-  it('keeps the passphrase that was given where no keychain answers', async () => {
+  it('keeps the given passphrase if no keychain is available', async () => {
     const copy = await copied({ passphrase: true });
     expect(await recover(copy, [PASSPHRASE], noKeychain)).toMatchObject({ by: 'passphrase', isPassphraseNew: false });
     const before = readFileSync(join(copy.directory, 'vault.json'));
@@ -154,7 +154,7 @@ describe('recoverVault', () => {
     expect(readFileSync(join(copy.directory, 'vault.json'))).toEqual(before);
   });
 
-  it('takes a new passphrase from COFFER_PASSPHRASE_FILE, and opens with it where it opens', async () => {
+  it('takes a new passphrase from COFFER_PASSPHRASE_FILE, and opens the vault with it afterwards', async () => {
     const copy = await copied({ code: true });
     const file = join(temporaryFolder(), 'passphrase');
     writeFileSync(file, 'from a file\n');
@@ -164,7 +164,7 @@ describe('recoverVault', () => {
     expect(await recover(copy, [], options)).toMatchObject({ by: 'at hand' });
   });
 
-  it('brings both keys of an unfinished rotation, and says where one could not be had', async () => {
+  it('recovers both keys of an unfinished rotation, and reports one that is not available', async () => {
     const copy = await copied({ code: true });
     const file = read(copy);
     const key = VaultKey.generate();
@@ -201,8 +201,8 @@ describe('recoverVault', () => {
   });
 });
 
-describe('a recovery while something else goes on', () => {
-  it('does not take a key that was rotated meanwhile for the one of the vault', async () => {
+describe('a recovery during other changes', () => {
+  it('rejects a key that was rotated in the meantime', async () => {
     for (const backend of ['memory', 'fd'] as const) {
       const copy = await copied({ code: true });
       const keyring = new MemoryKeyring();
@@ -219,7 +219,7 @@ describe('a recovery while something else goes on', () => {
     }
   });
 
-  it('writes nothing where vault.json names this keychain already', async () => {
+  it('writes nothing if vault.json names this keychain already', async () => {
     const copy = await copied({ code: true });
     const before = statSync(join(copy.directory, 'vault.json'));
     expect(await recover(copy, [copy.code], { keyring: new MemoryKeyring() })).toMatchObject({ by: 'recovery code' });
@@ -228,7 +228,7 @@ describe('a recovery while something else goes on', () => {
 });
 
 describe('a secret that opens nothing', () => {
-  it('is named, and asked for three times', async () => {
+  it('is reported, and asked for three times', async () => {
     const copy = await copied({ code: true });
     const keyring = new MemoryKeyring();
     const short = copy.code.slice(0, -1);
@@ -255,7 +255,7 @@ describe('a secret that opens nothing', () => {
     [{ passphrase: true, code: true }, 'foreign', 'RECOVERY_CODE_WRONG', "the recovery code is not this vault's"],
     [{ passphrase: true, code: true }, 'A'.repeat(35), 'RECOVERY_CODE_WRONG', 'this one has 35'],
     [{ code: true }, 'wrong words', 'RECOVERY_CODE_WRONG', 'this one has 10'],
-  ])('is taken for what it may have been meant as: %j, %s', async (ways, text, code, message) => {
+  ])('is reported as what it was probably meant to be: %j, %s', async (ways, text, code, message) => {
     const copy = await copied(ways);
     const given = text === 'foreign' ? RecoveryCode.generate().show() : text;
     const before = readFileSync(join(copy.directory, 'vault.json'));
@@ -278,8 +278,8 @@ describe('a secret that opens nothing', () => {
   });
 });
 
-describe('a recovery that can not be', () => {
-  it('keeps the key and leaves vault.json alone where that is not as coffer wrote it', async () => {
+describe('an impossible recovery', () => {
+  it('stores the key and leaves vault.json alone if that is not as coffer wrote it', async () => {
     const copy = await copied({ code: true });
     const file = read(copy);
     const changed = { ...file, slots: [...file.slots, ...file.slots] };
@@ -293,7 +293,7 @@ describe('a recovery that can not be', () => {
     expect(await keyring.get(file.key)).toMatchObject({ outcome: 'READY' });
   });
 
-  it('brings no key but the one that is known here', async () => {
+  it('stores no key but the one that is known here', async () => {
     const copy = await copied({ code: true });
     const config = temporaryFolder();
     await new KnownVaults(config).change(copy.directory, { key: 'a'.repeat(32) });
@@ -319,7 +319,7 @@ describe('a recovery that can not be', () => {
     });
   });
 
-  it('is refused before anything is asked', async () => {
+  it('is refused before the user is asked anything', async () => {
     const copy = await copied({});
     const nothing = async (): Promise<CofferError | undefined> => {
       const asked = sessionsOf({ directory: copy.directory, keyring: new MemoryKeyring(), env: {} });
@@ -343,7 +343,7 @@ describe('a recovery that can not be', () => {
     ['a link', (path) => symlinkSync('/etc/hostname', path)],
     ['a directory', (path) => mkdirSync(path)],
     ['a FIFO', (path) => execFileSync('mkfifo', [path])],
-  ])('says that %s is in the place of vault.json', async ([, put], context) => {
+  ])('reports %s in place of vault.json', async ([, put], context) => {
     requirePosix(context);
     const copy = await copied({ code: true });
     const path = join(copy.directory, 'vault.json');
@@ -356,7 +356,7 @@ describe('a recovery that can not be', () => {
   });
 
   it.each<Exclude<Outcome, 'READY'>>(['LOCKED', 'DECLINED', 'TIMEOUT'])(
-    'is refused where the keychain says %s',
+    'is refused if the keychain answers %s',
     async (outcome) => {
       const copy = await copied({ code: true });
       const answer = { outcome, detail: `it said ${outcome}` } as const;
@@ -376,7 +376,7 @@ describe('a recovery that can not be', () => {
     },
   );
 
-  it('believes no keychain that lost what it was given', async () => {
+  it('rejects a keychain that lost what was stored', async () => {
     const copy = await copied({ code: true });
     const before = readFileSync(join(copy.directory, 'vault.json'));
     const memory = new MemoryKeyring();
@@ -392,7 +392,7 @@ describe('a recovery that can not be', () => {
     expect(readFileSync(join(copy.directory, 'vault.json'))).toEqual(before);
   });
 
-  it('puts nothing in the place of a key that was passed in', async () => {
+  it('does not replace a key that was passed in', async () => {
     const copy = await copied({ code: true });
     await write(copy, { ...read(copy), backend: 'fd' });
     const folder = temporaryFolder();
@@ -401,7 +401,7 @@ describe('a recovery that can not be', () => {
     await expect(recover(copy, [copy.code], options)).rejects.toMatchObject({ code: 'KEY_DECLINED' });
   });
 
-  it('adds no slot where there is no room for one', async () => {
+  it('adds no slot if all are taken', async () => {
     const copy = await copied({ code: true });
     const file = read(copy);
     const full = await write(copy, { ...file, slots: Array.from({ length: 16 }, () => file.slots[0]!) });
@@ -412,7 +412,7 @@ describe('a recovery that can not be', () => {
     expect(read(copy)).toEqual(full);
   });
 
-  it('keeps nothing in memory, and needs somebody to give a passphrase', async () => {
+  it('stores nothing in memory, and needs a prompt for a passphrase', async () => {
     const copy = await copied({ code: true });
     await expect(recover(copy, [copy.code], { keychain: 'memory' })).rejects.toMatchObject({ code: 'KEY_ABSENT' });
     await expect(recover(copy, [copy.code], { keychain: 'passphrase' })).rejects.toMatchObject({

@@ -22,7 +22,7 @@ import type { Rewrapping } from '../../../src/vault/keys/slots/rewrap.ts';
 import { Vault } from '../../../src/vault/vault.ts';
 import { begin, crashed, type Home, home, texts, user } from '../../support/vault.ts';
 
-/** A vault with a session of two steps, one that appends, and a snapshot. */
+/** Creates a vault with a session of two steps, one that appends, and a snapshot. */
 async function furnished(): Promise<Home> {
   const at = home();
   const sessions = await at.open();
@@ -57,7 +57,7 @@ function keyIds(at: Home): Set<string> {
   return new Set(at.files().map((name) => readHeader(at.path(name), name).keyId));
 }
 
-/** Reads everything, and leaves a rotation that was interrupted as it is. */
+/** Reads everything, and leaves an interrupted rotation as it is. */
 async function contents(at: Home): Promise<unknown[]> {
   const sessions = unfinished(at);
   const rows = await sessions.list();
@@ -87,7 +87,7 @@ function endingAt(keyring: MemoryKeyring, left: { changes: number }): Keyring {
 }
 
 describe('rotate', () => {
-  it('seals everything with a new key, drops the old one, and keeps every word', async () => {
+  it('reseals everything with a new key, drops the old one, and keeps every word', async () => {
     const at = await furnished();
     const before = await contents(at);
     const old = record(at).key;
@@ -125,7 +125,7 @@ describe('rotate', () => {
     expect(keyIds(at)).toEqual(new Set([before.key]));
   });
 
-  it('is refused where a file was made by a newer version, and changes nothing', async () => {
+  it('is refused if a newer version wrote a file, and changes nothing', async () => {
     const at = await furnished();
     const [name = ''] = at.files();
     const bytes = readFileSync(at.path(name));
@@ -145,7 +145,7 @@ describe('rotate', () => {
     copyFileSync(at.path(name), kept);
     writeFileSync(`${kept}.txt`, 'a note\n');
     const temp = join(at.directory, 'quarantine', `.${name}.torn.0a0a0a0a.0123456789abcdef.tmp`);
-    copyFileSync(at.path(name), temp); // what a rotation leaves there that was killed
+    copyFileSync(at.path(name), temp); // as a killed rotation leaves it
     await rotate(at);
     expect(existsSync(temp)).toBe(false);
     expect(readHeader(kept, name).keyId).toBe(record(at).key);
@@ -167,7 +167,7 @@ describe('rotate', () => {
     expect(said?.at(-1)).toBe('whole');
   });
 
-  it('keeps the old key while a file that does not open needs it, and says which', async () => {
+  it('keeps the old key while a file that does not open needs it, and names the file', async () => {
     const at = await furnished();
     const [name = ''] = at.files();
     const bytes = readFileSync(at.path(name));
@@ -206,7 +206,7 @@ describe('rotate', () => {
     expect(await sessions.salvage(name)).toMatchObject({ damaged: true, lost: [] });
   });
 
-  it('does not seal an older copy anew, which nobody would notice any more', async () => {
+  it('does not reseal an older copy, which would hide the rollback', async () => {
     const at = home();
     const sessions = await at.open();
     const session = begin(sessions);
@@ -253,7 +253,7 @@ describe('rotate', () => {
     expect(await at.keyring.get(rotated.from)).toMatchObject({ outcome: 'NOT_FOUND' });
   });
 
-  it('goes on, after an end before the old key is dropped, and needs no second key', async () => {
+  it('continues after it ended before the old key was dropped, and needs no second key', async () => {
     const at = await furnished();
     const before = await contents(at);
     const old = record(at).key;
@@ -265,7 +265,7 @@ describe('rotate', () => {
     expect(await contents(at)).toEqual(before);
   });
 
-  it('goes on by itself where the vault is opened, and where a session is held the next time', async () => {
+  it('continues automatically when the vault is opened, or if a session is held, the next time', async () => {
     const at = await furnished();
     await expect(rotate(at, endingAt(at.keyring, { changes: 1 }))).rejects.toThrow('the end');
     const holder = unfinished(at);
@@ -278,20 +278,20 @@ describe('rotate', () => {
     expect(record(at)).not.toHaveProperty('retiring');
   });
 
-  it('leaves the vault with its old key where the new one can not be kept', async () => {
+  it('leaves the vault with its old key if the new one cannot be stored', async () => {
     const at = await furnished();
     const before = record(at);
     await expect(rotate(at, endingAt(at.keyring, { changes: 0 }))).rejects.toThrow('the end');
     expect(record(at)).toEqual(before);
   });
 
-  it('has everything open half-way, and a save takes the new key', async () => {
+  it('keeps everything readable half-way, and a save uses the new key', async () => {
     const at = await furnished();
     const paths = [join(at.directory, 'seen'), ...at.files().map((name) => at.path(name))];
     const old = new Map(paths.map((path) => [path, readFileSync(path)]));
     const before = await contents(at);
     await expect(rotate(at, endingAt(at.keyring, { changes: 1 }))).rejects.toThrow('the end');
-    // As if it had ended before it came to any of these.
+    // As if the process had ended before it reached any of these.
     for (const [path, bytes] of old) writeFileSync(path, bytes);
     expect(keyIds(at)).toEqual(new Set([record(at).retiring]));
     expect(await contents(at)).toEqual(before);
@@ -304,7 +304,7 @@ describe('rotate', () => {
     expect(keyIds(at)).toEqual(new Set([record(at).key]));
   });
 
-  it('gives another process that has the vault open the new key at its next step', async () => {
+  it('reaches another process that has the vault open at its next step', async () => {
     const at = await furnished();
     const sessions = await at.open();
     expect(await sessions.list()).toHaveLength(3);
@@ -316,7 +316,7 @@ describe('rotate', () => {
     expect((await contents(at)).length).toBe(4);
   });
 
-  it('asks for each passphrase before anything is changed, and has the slots made anew', async () => {
+  it('asks for each passphrase before anything is changed, and replaces the slots', async () => {
     const at = await furnished();
     await using sessions = await at.open();
     await sessions.slots.addPassphrase('first secret');
@@ -345,7 +345,7 @@ describe('rotate', () => {
     expect(opened.key).toMatchObject({ keyId: rotated.to });
   });
 
-  it('makes a new recovery code for the old ones, and lets them fall away where nobody types it back', async () => {
+  it('replaces the recovery codes by a new one, or drops them if it is not typed back', async () => {
     const at = await furnished();
     await using sessions = await at.open();
     await sessions.slots.addRecoveryCode(async (code) => code);
@@ -364,7 +364,7 @@ describe('rotate', () => {
     expect(dropped).toMatchObject([{ kind: 'recovery' }]);
   });
 
-  it('never leaves a vault without a keychain without a passphrase', async () => {
+  it('never leaves a vault without both keychain and passphrase', async () => {
     const at = home();
     const open = (): Vault =>
       new Vault({ directory: at.directory, choice: 'passphrase', env: {}, askPassphrase: async () => 'a secret' });
@@ -378,7 +378,7 @@ describe('rotate', () => {
     expect((await open().unlock()).key.id).toBe(record(at).key);
   });
 
-  it('removes what is to be purged before it seals the rest', async () => {
+  it('removes files to be purged before it reseals the rest', async () => {
     const at = await furnished();
     const sessions = await at.open();
     const [first, ...others] = await sessions.list();

@@ -23,13 +23,13 @@ const slot = {
 const file = { format: 1, key: 'a'.repeat(32), backend: 'passphrase', provider: 'passphrase', slots: [slot] };
 
 describe('readVaultFile', () => {
-  it('gives what is written there, and undefined where nothing is', () => {
+  it('returns what is written there, and undefined if there is no file', () => {
     expect(readVaultFile(temporaryFolder())).toBeUndefined();
     const retiring = { ...file, retiring: 'b'.repeat(32) };
     expect(readVaultFile(folderWith(retiring))).toEqual(retiring);
   });
 
-  it('keeps fields that a newer coffer of this format wrote, which the MAC covers too', () => {
+  it('keeps fields that a newer version wrote in this format, which the MAC covers too', () => {
     const newer = { ...file, hint: 'a cat', slots: [{ ...slot, colour: 'red' }] };
     expect(readVaultFile(folderWith(newer))).toEqual(newer);
   });
@@ -75,7 +75,7 @@ describe('readVaultFile', () => {
     );
   });
 
-  it.each([[null], [[]], [1], ['text']])('refuses what is no object: %j', (value) => {
+  it.each([[null], [[]], [1], ['text']])('refuses what is not an object: %j', (value) => {
     expect(() => readVaultFile(folderWith(value))).toThrow(
       expect.objectContaining({
         code: 'UNAUTHENTIC',
@@ -95,7 +95,9 @@ describe('readVaultFile', () => {
     const newer = findVaultFile(folderWith({ ...file, format: 2 }));
     expect(newer.error).toMatchObject({
       code: 'UNAUTHENTIC',
-      message: expect.stringMatching(/format that this coffer does not know.*if a newer coffer wrote it, update/),
+      message: expect.stringMatching(
+        /format that this version of coffer does not know.*if a newer coffer wrote it, update/,
+      ),
     });
     expect(newer.file).toBeUndefined();
   });
@@ -108,7 +110,7 @@ function folderWith(value: unknown, write: (value: unknown) => string = JSON.str
 }
 
 describe('createVaultFile', () => {
-  it('loses to a file that came first, though its own was swept from beside it', async () => {
+  it('returns undefined if another file came first, even if its own temporary file was swept', async () => {
     const directory = temporaryFolder();
     const lost = createVaultFile(directory, file as VaultFile, VaultKey.generate());
     writeFileSync(join(directory, 'vault.json'), JSON.stringify({ ...file, key: 'b'.repeat(32) }));
@@ -117,7 +119,7 @@ describe('createVaultFile', () => {
     expect(readVaultFile(directory)).toMatchObject({ key: 'b'.repeat(32) });
   });
 
-  it('says so where it could not be made and none came first', async () => {
+  it('throws if the file cannot be created and no other came first', async () => {
     const directory = temporaryFolder();
     const failed = createVaultFile(directory, file as VaultFile, VaultKey.generate());
     sweepTemps(directory, () => true);

@@ -4,7 +4,9 @@ import type { Keyring, LookUp } from '../../../src/keyring/outcomes.ts';
 import { sessionsOf } from '../../../src/session/open-vault.ts';
 import { begin, temporaryFolder, user } from '../../support/vault.ts';
 
-/** A vault with one session, and a keychain that answers look-ups only when it is let. */
+/**
+ * Creates a vault with one session, and a keychain that answers look-ups only when it is released.
+ */
 async function heldUp(): Promise<{
   directory: string;
   keyring: Keyring;
@@ -35,8 +37,8 @@ async function heldUp(): Promise<{
 
 const SILENT: LookUp = { outcome: 'TIMEOUT', detail: 'the keychain does not answer' };
 
-describe('a key that is slow to come', () => {
-  it('holds up no recorded step, which is saved once it is there', async () => {
+describe('a slow look-up of the key', () => {
+  it('does not delay recording a step, which is saved once the key is there', async () => {
     const { directory, keyring, answer, asked } = await heldUp();
     await using sessions = sessionsOf({ directory, keyring, env: {} });
     expect(await sessions.unlockSoon()).toMatchObject({ code: 'KEY_TIMEOUT' });
@@ -51,7 +53,7 @@ describe('a key that is slow to come', () => {
     expect((await sessions.read(row)).state.messageCount).toBe(3);
   });
 
-  it('is waited for by an append, by a close, and by whoever reads', async () => {
+  it('delays an append, a close, and reads', async () => {
     const { directory, keyring, answer } = await heldUp();
     await using sessions = sessionsOf({ directory, keyring, env: {} });
     const listed = sessions.list();
@@ -67,7 +69,7 @@ describe('a key that is slow to come', () => {
     expect(await sessions.list()).toHaveLength(3);
   });
 
-  it('can be given up by who waits, and is used when it comes all the same', async () => {
+  it('continues when waiting calls are stopped, and its key is then used', async () => {
     const { directory, keyring, answer, asked } = await heldUp();
     await using sessions = sessionsOf({ directory, keyring, env: {} });
     expect(sessions.stopWaiting()).toBe(false);
@@ -81,7 +83,7 @@ describe('a key that is slow to come', () => {
     expect(asked()).toBe(1);
   });
 
-  it('that never comes is not waited for twice at the end, and what is lost is told', async () => {
+  it('that never ends is not waited for twice at the end, and the loss is reported', async () => {
     const { directory, keyring, answer, asked } = await heldUp();
     const sessions = sessionsOf({ directory, keyring, env: {} });
     const session = begin(sessions);
@@ -93,7 +95,7 @@ describe('a key that is slow to come', () => {
     expect(asked()).toBe(1);
   });
 
-  it('says for what it waits', async () => {
+  it('reports its reason', async () => {
     const { directory, keyring, answer } = await heldUp();
     const waits: string[] = [];
     await using sessions = sessionsOf({ directory, keyring, env: {}, onWait: (wait) => waits.push(wait) });

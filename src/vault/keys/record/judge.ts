@@ -15,12 +15,13 @@ export type Verdict =
   /** It names a key other than the one known here, without a certificate. */
   | { readonly is: 'other'; readonly error: CofferError };
 
-/** What it takes to judge a record. */
+/** Everything needed to judge a record. */
 export type JudgeOptions = Pick<KeyOptions, 'directory' | 'isSealedWith' | 'held' | 'seenCounter'> &
   Parameters<typeof lookUp>[0];
 
 /**
- * Judges a record by the `keys` that it names. `pinned` is the id of the key known for the directory; it must have been read before the record.
+ * Judges a record by the `keys` that it names. `pinned` is the id of the key known for the
+ * directory; it must have been read before the record.
  */
 export async function judge(
   options: JudgeOptions,
@@ -29,7 +30,7 @@ export async function judge(
   pinned: string | undefined,
 ): Promise<Verdict> {
   const { key, retiring } = keys;
-  // The key that is replaced may be in no keychain: a slot of it has been opened then.
+  // The retiring key may be in no keychain: it came from a slot then.
   const held = retiring ? [...options.held, retiring] : options.held;
   if (pinned !== undefined && pinned !== key.id && !(await isCertified({ ...options, held }, file, pinned))) {
     return { is: 'other', error: otherKey(options.directory, key.id, pinned) };
@@ -59,7 +60,10 @@ export async function judge(
   return { is: file.mac === undefined ? 'old' : 'genuine' };
 }
 
-/** Tells whether certificates in the record lead from the key known for the directory to the one that the record names. */
+/**
+ * Tells whether certificates in the record lead from the key known for the directory to the one
+ * that the record names.
+ */
 export function isCertified(
   options: JudgeOptions,
   file: Pick<VaultFile, 'key' | 'successors' | 'backend'>,
@@ -72,7 +76,10 @@ export function isCertified(
   });
 }
 
-/** The error of a vault.json that something other than coffer changed, `what` in a few words. */
+/**
+ * Returns the error for a vault.json that something other than coffer changed, with `what` as the
+ * reason.
+ */
 export function changedRecord(directory: string, what: string, advice: string = REPAIR): CofferError {
   const path = `${directory}/vault.json`;
   return new CofferError('UNAUTHENTIC', `${path} is not as coffer wrote it`, { reason: what, advice });

@@ -8,7 +8,7 @@ import { isSystemError } from '../../../files/reason.ts';
 import { replaceFileSync } from '../../../files/replace.ts';
 import { isInteger, isText, optional, wrongField } from '../../fields.ts';
 
-/** What is known of the vault in one directory. */
+/** Facts known about the vault in one directory. */
 export interface KnownVault {
   /** Key id. */
   readonly key?: string | undefined;
@@ -26,34 +26,41 @@ export interface Access {
 /** How long to wait for another process that is writing the file, in milliseconds. */
 const WAIT_MS = 2_000;
 
-/** Far more than anyone's vaults take, in bytes. */
+/** Maximum size in bytes: far more than any user's vaults take. */
 const LIMIT = 1024 * 1024;
 
 /**
- * The vaults that this user has opened: `vaults.json` (0600) in the settings directory maps the real path of a data directory to its key id,
- * as ssh keeps known_hosts. A data directory can't change it, so it decides which key a record may name.
+ * The vaults that this user has opened: `vaults.json` (0600) in the settings directory maps the
+ * real path of a data directory to its key id, as ssh keeps known_hosts. A data directory can't
+ * change it, so it decides which key a record may name.
  */
 export class KnownVaults {
   readonly #directory: string;
-  /** What this process has pinned but could not write; kept until the process ends. */
+  /** Changes that this process could not write; kept until it ends. */
   readonly #unwritten = new Map<string, KnownVault>();
   readonly #onUnwritten: (error: CofferError) => void;
 
-  /** `onUnwritten` gets the reason why only this process remembers a change, once for each data directory. */
+  /**
+   * `onUnwritten` gets the reason why only this process remembers a change, once for each data
+   * directory.
+   */
   constructor(directory: string, onUnwritten: (error: CofferError) => void = () => undefined) {
     this.#directory = directory;
     this.#onUnwritten = onUnwritten;
   }
 
-  /** Returns what is known of a data directory. Throws `SETTINGS_INVALID` if the file is damaged or others can write to it. */
+  /**
+   * Returns what is known of a data directory. Throws `SETTINGS_INVALID` if the file is damaged or
+   * others can write to it.
+   */
   find(directory: string): KnownVault {
     const path = realPath(directory);
     return this.#unwritten.get(path) ?? this.#read().get(path) ?? {};
   }
 
   /**
-   * Adds to what is known of a data directory. Durable when it resolves. Drops entries of directories that are gone.
-   * Throws `NOT_SAVED`, `VAULT_BUSY`.
+   * Adds to what is known of a data directory. Durable when it resolves. Drops entries of
+   * directories that are gone. Throws `NOT_SAVED`, `VAULT_BUSY`.
    */
   async change(directory: string, change: KnownVault): Promise<void> {
     const path = realPath(directory);
@@ -67,7 +74,10 @@ export class KnownVaults {
     this.#unwritten.delete(path);
   }
 
-  /** Like {@link change}, but if the file can't be written, only this process remembers the change, and `onUnwritten` is called. */
+  /**
+   * Like {@link change}, but if the file can't be written, only this process remembers the change,
+   * and `onUnwritten` is called.
+   */
   async note(directory: string, change: KnownVault): Promise<void> {
     try {
       await this.change(directory, change);
@@ -81,8 +91,8 @@ export class KnownVaults {
   }
 
   /**
-   * Makes sure that the file names no key but `key`: a later process would look for another one in vain. Durable when it resolves.
-   * Throws as {@link change}.
+   * Makes sure that the file names no key but `key`: a later process would look for another one in
+   * vain. Durable when it resolves. Throws as {@link change}.
    */
   async settle(directory: string, key: string): Promise<void> {
     const before = this.#read().get(realPath(directory))?.key;
@@ -91,7 +101,8 @@ export class KnownVaults {
   }
 
   get #path(): string {
-    return realPath(join(this.#directory, 'vaults.json')); // settings that are kept elsewhere may be linked here
+    // The user may keep the settings elsewhere, with a link here.
+    return realPath(join(this.#directory, 'vaults.json'));
   }
 
   #read(): Map<string, KnownVault> {
@@ -109,7 +120,7 @@ export class KnownVaults {
   }
 }
 
-/** What can't be looked at, on a server that does not answer, say, is not gone. */
+/** An unreadable directory, such as one on a server that does not answer, is not gone. */
 function isGone(directory: string): boolean {
   try {
     return statsOf(directory) === undefined;
@@ -119,7 +130,10 @@ function isGone(directory: string): boolean {
   }
 }
 
-/** Returns the path that a data directory is known by: its real path, or its absolute path if it does not exist yet. */
+/**
+ * Returns the path that a data directory is known by: its real path, or its absolute path if it
+ * does not exist yet.
+ */
 function realPath(directory: string): string {
   try {
     return realpathSync(directory);
@@ -134,7 +148,7 @@ function readText(path: string): string | undefined {
     using reader = openReader(path);
     const { size } = reader.stamp;
     const stats = statSync(path);
-    if (canOthersWrite(stats)) throw invalid(path, 'it can be written by others');
+    if (canOthersWrite(stats)) throw invalid(path, 'others can write to it');
     if (size > LIMIT) throw invalid(path, `it has ${size} bytes`);
     return reader.at(0, size).toString('utf8');
   } catch (error) {
@@ -165,12 +179,12 @@ const entryChecks = {
 function unwritten(directory: string, path: string, cause: CofferError): CofferError {
   return new CofferError(cause.code, `the key of ${directory} could not be written to ${path}`, {
     reason: cause.reason,
-    advice: 'until it is, nobody notices if something replaces vault.json between two starts',
+    advice: 'until it is, replacing vault.json between two starts goes unnoticed',
     cause,
   });
 }
 
 function invalid(path: string, why: string): CofferError {
-  const advice = 'restore it, or remove it: each vault is then known again from its next opening on';
+  const advice = 'restore it, or remove it: each vault is added again when it is next opened';
   return new CofferError('SETTINGS_INVALID', `${path} can't be used`, { reason: why, advice });
 }

@@ -2,10 +2,12 @@ import type { VaultKey } from '../../../envelope/key.ts';
 import { hasRecordMac, isSuccessor, recordMac, sealSuccessor } from '../../../envelope/record.ts';
 import type { Successor, VaultFile } from './shape.ts';
 
-/** How many certificates of past rotations a record keeps, the newest ones. */
+/** Maximum number of certificates of past rotations in a record; the newest are kept. */
 const MAX_SUCCESSORS = 64;
 
-/** Returns the record with the next counter and its MAC under `key`, which must be the key it names. */
+/**
+ * Returns the record with the next counter and its MAC under `key`, which must be the key it names.
+ */
 export function authenticated(file: VaultFile, key: VaultKey, least: number = 0): AuthenticatedFile {
   const counter = Math.max(file.counter ?? 0, least) + 1;
   const content = { ...file, counter };
@@ -26,7 +28,9 @@ export function withSuccessor(file: VaultFile, retiring: VaultKey, to: string): 
   return [...(file.successors ?? []), { from: retiring.id, to, sealed }].slice(-MAX_SUCCESSORS);
 }
 
-/** Tells whether the record has a valid certificate by which `retiring` is replaced by the key `to`. */
+/**
+ * Tells whether the record has a valid certificate by which `retiring` is replaced by the key `to`.
+ */
 export function certifies(file: Pick<VaultFile, 'successors'>, retiring: VaultKey, to: string): boolean {
   return (file.successors ?? []).some(
     (one) => one.from === retiring.id && one.to === to && isSuccessor(retiring, to, Buffer.from(one.sealed, 'base64')),
@@ -34,8 +38,8 @@ export function certifies(file: Pick<VaultFile, 'successors'>, retiring: VaultKe
 }
 
 /**
- * Follows certificates from the key `from` to the key `to`, through keys that `find` can get: each certificate opens only under the key
- * that it replaces.
+ * Follows certificates from the key `from` to the key `to`, through keys that `find` can get: each
+ * certificate opens only under the key that it replaces.
  */
 export async function leadsTo(
   file: Pick<VaultFile, 'successors'>,
@@ -53,7 +57,7 @@ export async function leadsTo(
   return reached.has(to);
 }
 
-/** Every field but the MAC as JSON: keys sorted at each level, no spaces. */
+/** Returns all fields but the MAC as JSON: keys sorted at each level, no spaces. */
 function canonical(file: object): string {
   const { mac: _, ...others } = file as { mac?: unknown };
   return canonicalJson(others);

@@ -15,8 +15,8 @@ export interface Repaired {
   /** Key id. */
   readonly key: string;
   /**
-   * The slots that were dropped from vault.json: it can't be told whether they were the vault's. There may have been others, which were
-   * removed from it before.
+   * The slots that were dropped from vault.json: it can't be told whether they were the vault's.
+   * Others may have been removed from it earlier.
    */
   readonly lost: readonly SlotRow[];
   /** Ids of keys that sealed files here need and that the vault doesn't have. */
@@ -24,8 +24,9 @@ export interface Repaired {
 }
 
 /**
- * Writes a new vault.json for the key that is known here or, if none is, that the sealed files name. Keeps no key slot except the one
- * that opened the vault. Durable when it resolves. Throws `UNAUTHENTIC` if no sealed file has that key, `VAULT_BUSY`, `NOT_SAVED`.
+ * Writes a new vault.json for the key that is known here or, if none is, that the sealed files
+ * name. Keeps no key slot except the one that opened the vault. Durable when it resolves. Throws
+ * `UNAUTHENTIC` if no sealed file has that key, `VAULT_BUSY`, `NOT_SAVED`.
  */
 export async function repairVaultFile(
   place: VaultDirectory,
@@ -42,7 +43,7 @@ export async function repairVaultFile(
   return place.locked(async () => {
     const { fields, text } = findVaultFile(place.root);
     if (text !== unlocked.distrust?.text) {
-      throw new CofferError('VAULT_BUSY', 'vault.json was changed meanwhile', { advice: 'try again' });
+      throw new CofferError('VAULT_BUSY', 'vault.json was changed in the meantime', { advice: 'try again' });
     }
     const slots = slot ? [slot] : [];
     const retiring = certifiedRetiring(unlocked, fields);

@@ -31,8 +31,8 @@ export interface Successor {
 }
 
 /**
- * vault.json: which key the vault has and where that is kept. No secret in the clear. Nothing in it may be trusted before its MAC has been
- * verified with that key.
+ * vault.json: which key the vault has and where that is kept. No secret in the clear. Nothing in it
+ * may be trusted before its MAC has been verified with that key.
  */
 export interface VaultFile {
   readonly format: 1;

@@ -8,7 +8,7 @@ import { withSuccessor } from './record.ts';
 import type { VaultFile } from './shape.ts';
 import { findVaultFile, replaceVaultFile } from './vault-file.ts';
 
-/** What can be accepted about a data directory. */
+/** Facts about a data directory that the user can accept. */
 export interface TrustChange {
   /** The key id that vault.json names, if another one or none is known for the directory. */
   readonly key?: string | undefined;
@@ -18,7 +18,10 @@ export interface TrustChange {
   readonly access?: Access | undefined;
 }
 
-/** Returns what can be accepted, or undefined if there is nothing. Throws `UNAUTHENTIC` if vault.json is damaged. */
+/**
+ * Returns what can be accepted, or undefined if there is nothing. Throws `UNAUTHENTIC` if
+ * vault.json is damaged.
+ */
 export function trustChange({ root }: VaultDirectory, { known }: Pick<KeyOptions, 'known'>): TrustChange | undefined {
   const before = known.find(root);
   const { file, error } = findVaultFile(root);
@@ -34,8 +37,9 @@ export function trustChange({ root }: VaultDirectory, { known }: Pick<KeyOptions
 }
 
 /**
- * Accepts a change: pins the key, and the access of others. Adds a MAC to a record that predates it, as it stands, with a certificate if it
- * names a retiring key. Durable when it resolves. Throws `VAULT_BUSY`, `NOT_SAVED`.
+ * Accepts a change: pins the key, and the access of others. Adds a MAC to a record that predates
+ * it, as it stands, with a certificate if it names a retiring key. Durable when it resolves. Throws
+ * `VAULT_BUSY`, `NOT_SAVED`.
  */
 export async function acceptChange(place: VaultDirectory, options: KeyOptions, change: TrustChange): Promise<void> {
   const { key, access } = change;
@@ -66,5 +70,5 @@ function requireSame({ root }: VaultDirectory, keyId: string): VaultFile {
 }
 
 function changedMeanwhile(): CofferError {
-  return new CofferError('VAULT_BUSY', 'vault.json was changed meanwhile', { advice: 'try again' });
+  return new CofferError('VAULT_BUSY', 'vault.json was changed in the meantime', { advice: 'try again' });
 }

@@ -9,9 +9,9 @@ import { type VaultFile, vaultFileChecks } from './shape.ts';
 
 export type { KeySlot, PassphraseSlot, RecoverySlot, VaultFile } from './shape.ts';
 
-/** vault.json as it stands. */
+/** The current vault.json. */
 export interface FoundFile {
-  /** What the file says, to tell whether it has changed; undefined if there is none. */
+  /** Its text, to detect changes; undefined if there is no file. */
   readonly text: string | undefined;
   /** The record, if it is well-formed. */
   readonly file?: VaultFile | undefined;
@@ -21,15 +21,15 @@ export interface FoundFile {
   readonly error?: CofferError | undefined;
 }
 
-/** vault.json is small: what is larger than this is not ours. */
+/** Maximum size in bytes: vault.json is small, and a larger file is not coffer's. */
 const LIMIT = 64 * 1024;
 
-/** How many levels of JSON it has at most. */
+/** Maximum nesting depth of its JSON. */
 const DEPTH = 16;
 
 /**
- * Reads `vault.json`; undefined if there is none. Its MAC is not looked at.
- * Throws `UNAUTHENTIC` if it is not what coffer writes.
+ * Reads `vault.json`; undefined if there is none. Doesn't verify its MAC. Throws `UNAUTHENTIC` if
+ * it is not what coffer writes, `FAILED` if it can't be read.
  */
 export function readVaultFile(directory: string): VaultFile | undefined {
   const { file, error } = findVaultFile(directory);
@@ -56,8 +56,9 @@ export function findVaultFile(directory: string): FoundFile {
 }
 
 /**
- * Creates `vault.json`, complete, durable and with its MAC, if there is none: of several processes one wins.
- * Returns the record; undefined for those that did not win. Throws `NOT_SAVED`, `DURABILITY_UNKNOWN`.
+ * Creates `vault.json`, complete, durable and with its MAC, if there is none: of several processes
+ * one wins. Returns the record; undefined for those that did not win. Throws `NOT_SAVED`,
+ * `DURABILITY_UNKNOWN`.
  */
 export async function createVaultFile(
   directory: string,
@@ -68,15 +69,16 @@ export async function createVaultFile(
   try {
     return (await createFile(vaultFilePath(directory), [encode(record)])) && record;
   } catch (error) {
-    // The winner may have changed its file already, and swept ours from beside it.
+    // The winner may have changed its file already, and swept our temporary file.
     if (isCofferError(error, 'NOT_SAVED') && readVaultFile(directory)) return undefined;
     throw error;
   }
 }
 
 /**
- * Overwrites `vault.json`, with the next counter (above `least`) and a MAC under `key`, and returns what it says now. Durable when it
- * resolves. Must be called under `locks/vault`, with what was read and verified under it. Throws `NOT_SAVED`, `DURABILITY_UNKNOWN`.
+ * Overwrites `vault.json`, with the next counter (above `least`) and a MAC under `key`, and returns
+ * what it says now. Durable when it resolves. Must be called under `locks/vault`, with what was
+ * read and verified under it. Throws `NOT_SAVED`, `DURABILITY_UNKNOWN`.
  */
 export async function replaceVaultFile(
   directory: string,
@@ -89,14 +91,14 @@ export async function replaceVaultFile(
   return record;
 }
 
-/** Like {@link replaceVaultFile}, but synchronous. */
+/** Overwrites `vault.json` like {@link replaceVaultFile}, but synchronously. */
 export function replaceVaultFileSync(directory: string, file: VaultFile, key: VaultKey): AuthenticatedFile {
   const record = authenticated(file, key);
   replaceFileSync(vaultFilePath(directory), [encode(record)]);
   return record;
 }
 
-/** Where a vault keeps its `vault.json`. */
+/** Returns the path of a vault's `vault.json`. */
 export function vaultFilePath(directory: string): string {
   return join(directory, 'vault.json');
 }
@@ -138,7 +140,7 @@ function isNewer(value: unknown): boolean {
   return wrongField(value, { format: (format) => isInteger(format) && format > 1 }) === undefined;
 }
 
-/** The fields that pass their own check. */
+/** Returns the fields that pass their own check. */
 function wellFormed(value: unknown): Partial<VaultFile> {
   if (typeof value !== 'object' || value === null) return {};
   const fields = Object.entries(value).filter(
@@ -149,7 +151,7 @@ function wellFormed(value: unknown): Partial<VaultFile> {
 
 /** A record of a later format can't be verified, so it may as well be a forgery that says so. */
 function newer(path: string): CofferError {
-  return new CofferError('UNAUTHENTIC', `${path} is of a format that this coffer does not know`, {
+  return new CofferError('UNAUTHENTIC', `${path} has a format that this version of coffer does not know`, {
     advice:
       'sessions stay readable; if a newer coffer wrote it, update this one; otherwise restore it from a backup, or coffer key repair writes a new one',
   });

@@ -8,7 +8,10 @@ import type { Repaired } from './repair.ts';
 import type { TrustChange } from './trust.ts';
 import { findVaultFile, vaultFilePath } from './vault-file.ts';
 
-/** What can be done about a vault.json that is not trusted, or whose key is not here. The code for it is loaded on use. */
+/**
+ * Remedies for a vault.json that is not trusted, or whose key is not on this machine. Their code is
+ * loaded on use.
+ */
 export class VaultRecord {
   readonly #place: VaultDirectory;
   readonly #seen: Seen;
@@ -20,12 +23,17 @@ export class VaultRecord {
     this.#keys = keys;
   }
 
-  /** Why vault.json is not trusted; undefined if it is, or if the vault has not been unlocked yet. */
+  /**
+   * Why vault.json is not trusted; undefined if it is, or if the vault has not been unlocked yet.
+   */
   get distrust(): CofferError | undefined {
     return this.#keys.current?.distrust?.error;
   }
 
-  /** Whether a rotation was interrupted; false while vault.json is not trusted. Does not ask for the key. */
+  /**
+   * Whether a rotation was interrupted; false while vault.json is not trusted. Does not ask for the
+   * key.
+   */
   get isRotating(): boolean {
     return this.#keys.current?.distrust === undefined && findVaultFile(this.#place.root).fields.retiring !== undefined;
   }
@@ -35,11 +43,14 @@ export class VaultRecord {
     const { root, isEmpty } = this.#place;
     if (!isEmpty || existsSync(vaultFilePath(root))) return;
     throw new CofferError('FAILED', `there is no vault in ${root}`, {
-      advice: '--data-dir says where another one is',
+      advice: 'use --data-dir if it is elsewhere',
     });
   }
 
-  /** Writes a new vault.json; undefined if the one there is as coffer wrote it. Throws as {@link repairVaultFile}, and `KEY_*`. */
+  /**
+   * Writes a new vault.json; undefined if the one there is as coffer wrote it. Throws as {@link
+   * repairVaultFile}, and `KEY_*`.
+   */
   async repair(): Promise<Repaired | undefined> {
     const before = await this.#keys.unlock();
     if (!before.distrust) return undefined;
@@ -49,7 +60,10 @@ export class VaultRecord {
     return repaired;
   }
 
-  /** Returns what can be accepted about the directory, or undefined if there is nothing. Does not ask for the key. Throws as {@link trustChange}. */
+  /**
+   * Returns what can be accepted about the directory, or undefined if there is nothing. Does not
+   * ask for the key. Throws as {@link trustChange}.
+   */
   async changes(): Promise<TrustChange | undefined> {
     const { trustChange } = await import('./trust.ts');
     return trustChange(this.#place, this.#keys);

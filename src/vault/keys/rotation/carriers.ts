@@ -17,7 +17,10 @@ import { readHeader } from '../../file/open.ts';
 import { keptNames } from '../../file/quarantine.ts';
 import { isFileId } from '../../lease.ts';
 
-/** Lists every sealed file of the vault, the session saved last after the other sessions: without symbolic links it must stay the youngest. */
+/**
+ * Lists every sealed file of the vault. The session saved last comes after the other sessions:
+ * without symbolic links it must stay the youngest.
+ */
 export function carrierPaths(place: VaultDirectory): string[] {
   const sessions = place.fileIds().map((fileId) => place.path(fileId));
   const saved = new Map(sessions.map((path) => [path, statsOf(path)?.mtimeMs ?? 0]));
@@ -35,17 +38,18 @@ export function quarantinedPaths({ quarantine }: VaultDirectory): string[] {
 }
 
 /**
- * Tells whether a file's header names the key `keyId`, or can't be read well enough to say that it does not. With `key`, that very key, a file
- * whose header is damaged counts too if it was sealed with it: it can be salvaged.
+ * Tells whether a file's header names the key `keyId`, or can't be read well enough to rule that
+ * out. If `key` is passed, which must be that key, a file with a damaged header counts too if it
+ * was sealed with it: it can be salvaged.
  */
 export function mayCarry(path: string, keyId: string, key: VaultKey | undefined): boolean {
   const header = headerOf(path);
   if (!isCofferError(header)) return header.keyId === keyId;
-  // A file without a coffer header, a link or a pipe in a session's place, names no key.
+  // A file without a coffer header, or a link or a pipe in a session's place, names no key.
   return header.code !== 'UNAUTHENTIC' || (key !== undefined && isSealedWith(path, key));
 }
 
-/** Tells whether a file would begin with a frame of this key if its header were whole. */
+/** Tells whether a file would begin with a frame of this key if its header were intact. */
 function isSealedWith(path: string, key: VaultKey): boolean {
   try {
     using reader = openReader(path);
@@ -55,7 +59,7 @@ function isSealedWith(path: string, key: VaultKey): boolean {
     return headBelongs(key, firstLink(header), decodeFrameHead(bytes.subarray(HEADER_LENGTH)));
   } catch (error) {
     if (!isCofferError(error) && !isSystemError(error) && !(error instanceof RangeError)) throw error;
-    return false; // it is too short, or no frame is there
+    return false; // too short, or not a frame
   }
 }
 

@@ -9,9 +9,10 @@ import type { VaultFile } from '../record/shape.ts';
 import { readVaultFile, replaceVaultFile } from '../record/vault-file.ts';
 
 /**
- * Changes vault.json under `locks/vault`: `change` gets its verified content and returns the new one. Removes temporary files that a killed
- * change left beside it. Durable when it resolves. Throws `UNAUTHENTIC` if vault.json is not as coffer wrote it, `FAILED` if there is no
- * vault, `VAULT_BUSY`, `NOT_SAVED`, and what `change` throws.
+ * Changes vault.json under `locks/vault`: `change` gets its verified content and returns the new
+ * one. Removes temporary files left by a killed change. Durable when it resolves. Throws
+ * `UNAUTHENTIC` if vault.json is not as coffer wrote it, `FAILED` if there is no vault,
+ * `VAULT_BUSY`, `NOT_SAVED`, and what `change` throws.
  */
 export async function changeVaultFile(
   place: VaultDirectory,
@@ -27,7 +28,10 @@ export async function changeVaultFile(
   });
 }
 
-/** Writes vault.json, and then its counter into `seen`, in this order. Must be called under `locks/vault`. Throws `NOT_SAVED`, `DURABILITY_UNKNOWN`. */
+/**
+ * Writes vault.json, and then its counter into `seen`, in this order. Must be called under
+ * `locks/vault`. Throws `NOT_SAVED`, `DURABILITY_UNKNOWN`.
+ */
 export async function writeVaultFile(
   place: VaultDirectory,
   seen: Seen,
@@ -40,8 +44,9 @@ export async function writeVaultFile(
 }
 
 /**
- * Reads vault.json and verifies it, so that a change never puts a MAC on what something else wrote. Throws `UNAUTHENTIC`, `VAULT_BUSY` if
- * the key has been rotated meanwhile, `FAILED` if there is no vault.
+ * Reads vault.json and verifies it, so that a change never puts a MAC on what something else wrote.
+ * Throws `UNAUTHENTIC`, `VAULT_BUSY` if the key has been rotated in the meantime, `FAILED` if there
+ * is no vault.
  */
 export function requireGenuine(
   place: VaultDirectory,
@@ -50,9 +55,10 @@ export function requireGenuine(
   if (distrust) throw distrust.error;
   const file = requireVaultFile(place);
   if (file.key !== key.id) {
-    throw new CofferError('VAULT_BUSY', 'vault.json names another key by now', { advice: 'try again' });
+    throw new CofferError('VAULT_BUSY', 'vault.json now names another key', { advice: 'try again' });
   }
-  if (file.mac === undefined && counter === undefined) return file; // from before there was a MAC, and accepted when it was opened
+  // Predates the MAC, and was accepted when the vault was unlocked.
+  if (file.mac === undefined && counter === undefined) return file;
   const wrong = (what: string): CofferError => changedRecord(place.root, what);
   if (file.mac === undefined) throw wrong('its MAC is missing');
   if (!hasRightMac(file, key)) throw wrong('its MAC is wrong');
@@ -62,12 +68,15 @@ export function requireGenuine(
   return file;
 }
 
-/** Reads vault.json, which must be there. Throws `FAILED`, and `UNAUTHENTIC` if it is damaged, or missing beside sealed files. */
+/**
+ * Reads vault.json, which must exist. Throws `FAILED`, and `UNAUTHENTIC` if it is damaged, or
+ * missing while there are sealed files.
+ */
 export function requireVaultFile(place: VaultDirectory): VaultFile {
   const file = readVaultFile(place.root);
   if (file) return file;
   if (!place.isEmpty) throw changedRecord(place.root, MISSING);
   throw new CofferError('FAILED', `there is no vault in ${place.root}`, {
-    advice: '--data-dir says where another one is',
+    advice: 'use --data-dir if it is elsewhere',
   });
 }

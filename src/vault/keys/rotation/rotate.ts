@@ -25,23 +25,27 @@ import { carrierPaths, headerOf, mayCarry, quarantinedPaths } from './carriers.t
 import { requireGenuine, writeVaultFile } from './change.ts';
 
 /*
- * A rotation gives the vault a new key and seals everything anew. The order is what makes it safe to be killed at any instant:
- * the new key is kept and read back → vault.json names both, with a certificate under the old one → the new one is known for the directory →
- * every file is resealed in its place → every header names the new key → the old key is dropped → vault.json names one again. Whoever opens
- * the vault in between has both keys, and goes on.
+ * A rotation gives the vault a new key and reseals everything with it. Its order makes it safe to
+ * be killed at any instant: the new key is stored and read back → vault.json names both keys, with
+ * a certificate under the old one → the new key is pinned for the directory → every file is
+ * resealed in place → every header names the new key → the old key is dropped → vault.json names
+ * one key again. A process that opens the vault in between has both keys, and can continue.
  */
 
-/** Where the keys of a rotation are kept, and known. */
+/** Where the keys of a rotation are stored and pinned. */
 type Homes = HomeOptions & { readonly known: KnownVaults };
 
-/** How far a rotation has come. */
+/** Receives the progress of a rotation, in files. */
 export type OnProgress = (done: number, total: number) => void;
 
-/** What a rotation needs besides the vault. */
+/** Options of a rotation. */
 export interface RotateOptions {
-  /** Asked for what the slots of the new key need, before anything is changed. */
+  /** Prompts for what the slots of the new key need; used before anything is changed. */
   readonly asked: Rewrapping;
-  /** File ids to remove before everything else is resealed: what they leave on the disk needs the old key. */
+  /**
+   * File ids to delete before everything else is resealed: their traces on the disk then need the
+   * old key.
+   */
   readonly remove?: readonly string[] | undefined;
   readonly onProgress?: OnProgress | undefined;
 }
@@ -52,26 +56,27 @@ export interface Remaining {
   readonly error: CofferError;
 }
 
-/** What a rotation came to. */
+/** The result of a rotation. */
 export interface Rotated {
   readonly from: string;
   readonly to: string;
   readonly resealed: number;
-  /** Files that still need the old key, which is kept because of them. Empty: the old key is gone. */
+  /** Files that still need the old key, which is therefore kept. Empty: the old key is gone. */
   readonly remaining: readonly Remaining[];
-  /** What is kept in quarantine, all of it sealed with the new key where it opens. */
+  /** Paths of the files in quarantine; all that open are sealed with the new key. */
   readonly quarantined: readonly string[];
-  /** The slots of the old key: each opens the copies of the vault that were made before. */
+  /** The slots of the old key: each still opens copies of the vault that were made earlier. */
   readonly oldSlots: readonly SlotRow[];
   readonly keys: RotatingKeys;
 }
 
-/** The keys on record, and its counter. */
+/** The keys on record, and the counter of vault.json. */
 type RotatingKeys = Pick<Unlocked, 'key' | 'retiring' | 'counter' | 'named'>;
 
 /**
- * Gives the vault a new key, and seals everything with it. Needs every lease: throws `SESSION_IN_USE` naming the holders.
- * Nothing is changed where it throws `KEY_*`, `NEWER_VERSION` or `VAULT_BUSY`; after `NOT_SAVED` {@link finishRotation} goes on.
+ * Gives the vault a new key, and reseals everything with it. Needs every lease: throws
+ * `SESSION_IN_USE` naming the holders. Nothing is changed if it throws `KEY_*`, `NEWER_VERSION` or
+ * `VAULT_BUSY`; after `NOT_SAVED`, {@link finishRotation} continues.
  */
 export async function rotate(
   place: VaultDirectory,
@@ -82,22 +87,22 @@ export async function rotate(
   await place.locked(async () => requireRotatable(place));
   const before = requireGenuine(place, unlocked);
   if (before.retiring !== undefined) {
-    const message = `the rotation before is not finished, and key ${before.retiring} is still needed`;
-    throw new CofferError('VAULT_BUSY', message, { advice: 'coffer key rotate goes on with it' });
+    const message = `the previous rotation is not finished, and key ${before.retiring} is still needed`;
+    throw new CofferError('VAULT_BUSY', message, { advice: 'run coffer key rotate to continue it' });
   }
   const keyring = await keyringOf(before, options);
   const key = VaultKey.generate();
   const slots = await rewrapSlots(before, key, withPassphraseFile(options));
   if (!keyring && !slots.some(({ kind }) => kind === 'passphrase')) {
-    throw new CofferError('KEY_ABSENT', 'a vault without a keychain keeps a passphrase', {
+    throw new CofferError('KEY_ABSENT', 'a vault without a keychain needs a passphrase', {
       advice: 'nothing is changed',
     });
   }
   return place.locked(async () => {
     requireRotatable(place);
     if (JSON.stringify(requireGenuine(place, unlocked)) !== JSON.stringify(before)) {
-      throw new CofferError('VAULT_BUSY', 'the key slots were changed meanwhile', {
-        advice: 'nothing is rotated, try again',
+      throw new CofferError('VAULT_BUSY', 'the key slots were changed in the meantime', {
+        advice: 'nothing is changed; try again',
       });
     }
     const { remove = [] } = options;
@@ -112,8 +117,8 @@ export async function rotate(
 }
 
 /**
- * Goes on with a rotation that was interrupted; undefined where there is none. Throws `SESSION_IN_USE` where a session is held,
- * `NOT_SAVED`, `KEY_*`; both keys stay until it comes to its end.
+ * Continues an interrupted rotation; undefined if there is none. Throws `SESSION_IN_USE` if a
+ * session is held, `NOT_SAVED`, `KEY_*`; both keys are kept until it finishes.
  */
 export async function finishRotation(
   place: VaultDirectory,
@@ -130,7 +135,7 @@ export async function finishRotation(
   });
 }
 
-/** A passphrase that a file gives is tried before anybody is asked. */
+/** Tries a passphrase from a file before asking the user. */
 function withPassphraseFile({ asked, env }: RotateOptions & HomeOptions): Rewrapping {
   const path = env['COFFER_PASSPHRASE_FILE'];
   if (!path) return asked;
@@ -139,12 +144,14 @@ function withPassphraseFile({ asked, env }: RotateOptions & HomeOptions): Rewrap
   return { ...asked, passphrase };
 }
 
-/** Where the new key goes and the old one is; undefined where a passphrase is all there is. */
+/**
+ * Returns the keyring that has the old key and gets the new one; undefined if the vault has only a
+ * passphrase.
+ */
 async function keyringOf(file: VaultFile, options: HomeOptions): Promise<Keyring | undefined> {
   if (file.backend === 'passphrase') return undefined;
   if (file.backend === 'fd') {
-    const message =
-      'the key of this vault is brought along by a descriptor or credential, where coffer can put no new one';
+    const message = 'the key of this vault comes from a descriptor or credential, where coffer cannot store a new one';
     throw new CofferError('KEY_ABSENT', message, { advice: 'nothing is changed' });
   }
   const chosen = await chooseHome(options, file.backend);
@@ -153,13 +160,16 @@ async function keyringOf(file: VaultFile, options: HomeOptions): Promise<Keyring
   return chosen.keyring;
 }
 
-/** Under `locks/vault`, where no lease can be taken: nobody must hold one, and every file must be one we can seal again. */
+/**
+ * Makes sure that no session is leased, and that every file can be resealed. Called under
+ * `locks/vault`, so that no lease can be taken meanwhile.
+ */
 function requireRotatable(place: VaultDirectory): void {
   const holders = [...heldSessions(place.locks).values()].map(describeHolder);
   if (holders.length > 0) {
     const who = [...new Set(holders)].join(', ');
     throw new CofferError('SESSION_IN_USE', `sessions are in use by ${who}`, {
-      advice: 'a rotation needs all of them, close them there',
+      advice: 'close them there: a rotation needs all of them',
     });
   }
   for (const path of carrierPaths(place)) {
@@ -168,7 +178,10 @@ function requireRotatable(place: VaultDirectory): void {
   }
 }
 
-/** Keeps the new key and puts it on record, in this order: a key on record can be had. */
+/**
+ * Stores the new key, then records it in vault.json, in this order: a key on record must be
+ * available.
+ */
 async function record(
   place: VaultDirectory,
   seen: Seen,
@@ -196,13 +209,14 @@ async function reseal(
 ): Promise<Rotated> {
   const file = requireGenuine(place, keys);
   const from = file.retiring ?? '';
-  // Before anything is sealed with the new key: the old one, which opens the certificate, is gone in the end.
+  // Pin the new key before anything is sealed with it: in the end the old one, which opens the
+  // certificate, is gone.
   await known.settle(place.root, file.key);
   const marked = seen.read(keys).lines.marks;
   const marks = new Map<string, Mark>();
   const remaining: Remaining[] = [];
   place.sweepTemps();
-  // What is sealed with the old key and can be made again is not worth resealing.
+  // Caches sealed with the old key can be rebuilt, so they are not resealed.
   place.dropCaches();
   for (const directory of [place.root, place.quarantine]) sweepTemps(directory, () => true);
   const paths = carrierPaths(place).filter((path) => path !== place.seen && mayCarry(path, from, keys.retiring));
@@ -212,7 +226,8 @@ async function reseal(
       const { fileId, mark } = await resealFile(path, keys, marked.get(basename(path)));
       if (path === place.path(fileId)) marks.set(fileId, mark);
     } catch (error) {
-      const isOwn = !place.conflicting().some((copy) => copy.path === path); // a name of others may be too long to write beside
+      // A foreign name may be too long for a temporary file.
+      const isOwn = !place.conflicting().some((copy) => copy.path === path);
       if (!isCofferError(error) || (isOwn && isCofferError(error, 'NOT_SAVED', 'DURABILITY_UNKNOWN'))) throw error;
       remaining.push({ path, error });
     }
@@ -222,10 +237,11 @@ async function reseal(
   seen.record(keys, marks);
   const oldSlots = (file.retiringSlots ?? []).map(rowOf);
   const quarantined = quarantinedPaths(place);
-  remaining.push(...strangers(place, file, remaining));
+  remaining.push(...foreignFiles(place, file, remaining));
   const rotated = { from, to: file.key, resealed, remaining, quarantined, oldSlots };
   if (remaining.length > 0) return { ...rotated, keys };
-  // In this order: where the end comes in between, vault.json still names the key, and the next start finds it gone.
+  // In this order: if the process ends in between, vault.json still names the old key, and the next
+  // run finds it gone.
   if (keyring) await retire(keyring, file, keys, home);
   const { retiring: _key, retiringSlots: _slots, ...settled } = file;
   const { counter } = await writeVaultFile(place, seen, { key: keys.key }, settled);
@@ -233,10 +249,15 @@ async function reseal(
 }
 
 /**
- * Lists files that do not carry the new key at the end: the old key is kept because of them. A file without a coffer header, or a link or a
- * pipe in a session's place, carries no key; in quarantine only files that may carry the old key count.
+ * Lists the files that are not sealed with the new key at the end, and for which the old key is
+ * kept. A file without a coffer header, or a link or a pipe in a session's place, names no key; in
+ * quarantine only files that may be sealed with the old key count.
  */
-function strangers(place: VaultDirectory, { key, retiring = '' }: VaultFile, known: readonly Remaining[]): Remaining[] {
+function foreignFiles(
+  place: VaultDirectory,
+  { key, retiring = '' }: VaultFile,
+  known: readonly Remaining[],
+): Remaining[] {
   const told = new Set(known.map(({ path }) => path));
   const kept = new Set(quarantinedPaths(place));
   const others = carrierPaths(place).filter((path) => !told.has(path));
@@ -249,7 +270,10 @@ function strangers(place: VaultDirectory, { key, retiring = '' }: VaultFile, kno
   });
 }
 
-/** Drops the key that was replaced, if its certificate says so. A key that is gone already needs none. Throws `KEY_*`, `UNAUTHENTIC`. */
+/**
+ * Drops the replaced key, if a certificate says that it was replaced. A key that is gone already
+ * needs none. Throws `KEY_*`, `UNAUTHENTIC`.
+ */
 async function retire(keyring: Keyring, file: VaultFile, keys: RotatingKeys, home: HomeOptions): Promise<void> {
   const from = file.retiring ?? '';
   const old = keys.retiring ?? (await lookUp(home, from, file.backend));
@@ -262,8 +286,9 @@ async function retire(keyring: Keyring, file: VaultFile, keys: RotatingKeys, hom
 }
 
 /**
- * Seals one file with the new key, in its place. What a crash tore off it could not be read any more: it is left out. A file that is
- * not as it was seen is refused: with its new generation nobody would notice any more.
+ * Reseals one file in place with the new key. Leaves out a torn last step, which could not be read
+ * any more. Refuses a file that doesn't match its rollback mark: its new generation would hide
+ * that.
  */
 async function resealFile(
   path: string,

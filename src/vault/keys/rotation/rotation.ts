@@ -5,7 +5,10 @@ import type { Unlocked } from '../options.ts';
 import type { Unlocking } from '../unlocking.ts';
 import type { OnProgress, Rotated, RotateOptions } from './rotate.ts';
 
-/** The rotation of a vault's key: begun, or gone on with. What it takes is loaded when it is asked for. */
+/**
+ * The rotation of a vault's key: starts one, or continues an interrupted one. The code for it is
+ * loaded on use.
+ */
 export class Rotation {
   readonly #place: VaultDirectory;
   readonly #seen: Seen;
@@ -19,7 +22,7 @@ export class Rotation {
     this.#options = options;
   }
 
-  /** Gives the vault a new key and seals everything with it. Throws as {@link rotate}. */
+  /** Gives the vault a new key and reseals everything with it. Throws as {@link rotate}. */
   async begin(options: RotateOptions): Promise<Rotated> {
     const unlocked = await this.#keys.unlock();
     const { rotate } = await import('./rotate.ts');
@@ -27,7 +30,10 @@ export class Rotation {
     return this.#rotated(unlocked, await rotate(this.#place, this.#seen, unlocked, { ...homes, ...options }));
   }
 
-  /** Goes on with a rotation that was interrupted; undefined where there is none. Throws as {@link finishRotation}. */
+  /**
+   * Continues an interrupted rotation; undefined if there is none. Throws as {@link
+   * finishRotation}.
+   */
   async finish(onProgress?: OnProgress): Promise<Rotated | undefined> {
     const unlocked = await this.#keys.unlock();
     const { finishRotation } = await import('./rotate.ts');

@@ -9,17 +9,17 @@ import type { Unlocked } from '../options.ts';
 import { type KeySlot, MAX_SLOTS, type VaultFile } from '../record/shape.ts';
 import { changeVaultFile, requireGenuine, requireVaultFile } from '../rotation/change.ts';
 
-/** How many times a person may type a code back. */
+/** Maximum number of attempts to type a code back. */
 const TRIES = 3;
 
-/** A way in to the vault besides the home of its key. */
+/** A key slot: a passphrase or a recovery code. */
 export interface SlotRow {
   /** The first eight hex digits of its salt. */
   readonly id: string;
   readonly kind: KeySlot['kind'];
 }
 
-/** Where a vault's key is, and its other ways in. */
+/** Where a vault's key is stored, and its key slots. */
 export interface WaysIn {
   /** Key id, 32 hex digits. */
   readonly key: string;
@@ -31,14 +31,16 @@ export interface WaysIn {
 }
 
 /**
- * Shows a new recovery code and gives what was typed back; undefined means that nobody wants it. `problem` says what was wrong
- * with what was typed before. The code must go to a person's eyes and nowhere else.
+ * Shows a new recovery code and returns what the user typed back; undefined if the user declines.
+ * `problem` says what was wrong with the previous attempt. The code must be shown to the user and
+ * go nowhere else.
  */
 export type ConfirmCode = (code: string, problem: CofferError | undefined) => Promise<string | undefined>;
 
 /**
- * The ways in to a vault. Every change is made under `locks/vault` with what vault.json says then, and durable when it resolves.
- * During an unfinished rotation there are none: the slots of two keys would have to be kept in step.
+ * The key slots of a vault. Every change is made under `locks/vault` to the current content of
+ * vault.json, and is durable when it resolves. During an unfinished rotation no change is allowed:
+ * the slots of two keys would have to be kept in step.
  */
 export class KeySlots {
   readonly #place: VaultDirectory;
@@ -53,23 +55,30 @@ export class KeySlots {
     this.#unlock = unlock;
   }
 
-  /** Lists the ways in as vault.json says, which only its key can verify. Asks for no key. Throws `FAILED` where there is no vault, `UNAUTHENTIC`. */
+  /**
+   * Lists the key slots in vault.json, which only its key could verify. Doesn't ask for the key.
+   * Throws `FAILED` if there is no vault, `UNAUTHENTIC`.
+   */
   list(): WaysIn {
     const { key, retiring, backend, provider, slots } = requireVaultFile(this.#place);
     return { key, retiring, backend, provider, slots: slots.map(rowOf) };
   }
 
-  /** Adds a passphrase. Throws `KEY_*`, `FAILED` where there is no vault or no room, `VAULT_BUSY`, `NOT_SAVED`. */
+  /**
+   * Adds a passphrase. Throws `KEY_*`, `FAILED` if there is no vault or no free slot, `VAULT_BUSY`,
+   * `NOT_SAVED`, and RangeError if it is empty.
+   */
   async addPassphrase(passphrase: string): Promise<SlotRow> {
-    if (passphrase === '') throw new RangeError('a passphrase has at least one character');
+    if (passphrase === '') throw new RangeError('a passphrase needs at least one character');
     const unlocked = await this.#openForAdding();
     const { wrapForPassphrase } = await import('./slots.ts');
     return this.#add(unlocked, await wrapForPassphrase(unlocked.key, passphrase));
   }
 
   /**
-   * Makes a recovery code, has it shown and typed back, and only then adds it: a code that nobody wrote down would be a way in
-   * that is believed to be there. Throws `CANCELLED`, `RECOVERY_CODE_WRONG` after three tries, and what {@link addPassphrase} throws.
+   * Creates a recovery code, has it shown and typed back, and only then adds it: the user would
+   * rely on a code that was never written down. Throws `CANCELLED`, `RECOVERY_CODE_WRONG` after
+   * three attempts, and as {@link addPassphrase}.
    */
   async addRecoveryCode(confirm: ConfirmCode): Promise<SlotRow> {
     const unlocked = await this.#openForAdding();
@@ -79,15 +88,17 @@ export class KeySlots {
   }
 
   /**
-   * Removes a way in, but never the last one: what is left must be another slot or a keychain that gives the key now, for a vault
-   * without a keychain a passphrase. A copy of vault.json from before still has the slot, and opens the vault for whoever knows its
-   * secret, until the key is rotated. Throws `USAGE` where there is no such slot, `FAILED` for the last way in, `VAULT_BUSY`, `NOT_SAVED`.
+   * Removes a slot, but never the last way to open the vault: there must remain another slot, or a
+   * keychain that returns the key now; for a vault without a keychain, a passphrase. Older copies
+   * of vault.json still have the slot, and with its secret they open the vault until the key is
+   * rotated. Throws `USAGE` if there is no such slot, `FAILED` for the last way in, `VAULT_BUSY`,
+   * `NOT_SAVED`.
    */
   async remove(id: string): Promise<SlotRow> {
     requireSlot(requireVaultFile(this.#place), id);
     const unlocked = await this.#unlock();
     const before = requireSettled(requireGenuine(this.#place, unlocked));
-    // Asked before the lock is taken: a keychain's prompt may stand for a minute.
+    // Ask before taking the lock: a keychain's prompt may stay open for a minute.
     const home = before.slots.length === 1 ? await this.#lookUpHome(before) : undefined;
     const slot = requireSlot(before, id);
     await this.#change(unlocked, (file) => {
@@ -103,9 +114,9 @@ export class KeySlots {
     return backend === 'passphrase' ? undefined : lookUp(this.#options, key, backend);
   }
 
-  /** Looks first whether a slot could be added: nobody should write down a code for nothing. */
+  /** Checks first that a slot can be added, so that no user writes down a code in vain. */
   async #openForAdding(): Promise<Unlocked> {
-    requireVaultFile(this.#place); // unlocking would make a vault where there is none
+    requireVaultFile(this.#place); // unlocking would create a missing vault
     const unlocked = await this.#unlock();
     requireRoom(requireSettled(requireGenuine(this.#place, unlocked)).slots);
     return unlocked;
@@ -124,14 +135,16 @@ export class KeySlots {
   }
 }
 
-/** Throws `FAILED` where another slot would be one too many. */
+/** Throws `FAILED` if there is no free slot. */
 export function requireRoom(slots: readonly KeySlot[]): void {
   if (slots.length < MAX_SLOTS) return;
-  const what = `this vault has ${MAX_SLOTS} key slots, and can have no more`;
-  throw new CofferError('FAILED', what, { advice: 'coffer key remove makes room' });
+  const what = `this vault already has ${MAX_SLOTS} key slots, the maximum`;
+  throw new CofferError('FAILED', what, { advice: 'remove one with coffer key remove' });
 }
 
-/** Throws `FAILED` where `slots` and `home`, what the look-up of the key gave, are no way in. */
+/**
+ * Throws `FAILED` if neither `slots` nor `home`, the result of looking up the key, opens the vault.
+ */
 function requireWayIn(
   backend: Backend,
   slots: readonly KeySlot[],
@@ -140,10 +153,10 @@ function requireWayIn(
 ): void {
   if (backend === 'passphrase') {
     if (slots.some(({ kind }) => kind === 'passphrase')) return;
-    throw lastWayIn(id, 'this vault is in no keychain, and opens with a passphrase only');
+    throw lastWayIn(id, "the vault's key is in no keychain, so it opens with a passphrase only");
   }
   if (slots.length > 0 || home instanceof VaultKey) return;
-  if (!home) throw new CofferError('VAULT_BUSY', 'the key slots were changed meanwhile', { advice: 'try again' });
+  if (!home) throw new CofferError('VAULT_BUSY', 'the key slots were changed in the meantime', { advice: 'try again' });
   throw lastWayIn(id, home.message);
 }
 
@@ -154,8 +167,8 @@ function lastWayIn(id: string, why: string): CofferError {
 
 function requireSettled(file: VaultFile): VaultFile {
   if (file.retiring === undefined) return file;
-  throw new CofferError('VAULT_BUSY', 'a rotation of the key is not finished', {
-    advice: 'coffer key rotate goes on with it',
+  throw new CofferError('VAULT_BUSY', 'a key rotation is not finished', {
+    advice: 'run coffer key rotate to continue it',
   });
 }
 
@@ -165,20 +178,23 @@ function requireSlot({ slots }: VaultFile, id: string): KeySlot {
   return slot;
 }
 
-/** Names a slot. */
+/** Returns the row of a slot. */
 export function rowOf({ salt, kind }: KeySlot): SlotRow {
   return { id: Buffer.from(salt, 'base64').subarray(0, 4).toString('hex'), kind };
 }
 
-/** A fresh code that somebody has typed back. Throws `CANCELLED`, `RECOVERY_CODE_WRONG`. */
+/**
+ * Returns a new recovery code that the user has typed back. Throws `CANCELLED`,
+ * `RECOVERY_CODE_WRONG`.
+ */
 export async function confirmedCode(confirm: ConfirmCode): Promise<RecoveryCode> {
-  // Loaded where one is made: the vault is opened far more often.
+  // Loaded on use: vaults are opened far more often.
   const { RecoveryCode } = await import('../../../keyring/recovery-code.ts');
   const code = RecoveryCode.generate();
   const problemWith = (typed: string): CofferError | undefined => {
     try {
       if (RecoveryCode.read(typed).equals(code)) return undefined;
-      return new CofferError('RECOVERY_CODE_WRONG', 'this is another recovery code than the one just shown');
+      return new CofferError('RECOVERY_CODE_WRONG', 'this is not the recovery code that was just shown');
     } catch (error) {
       if (!isCofferError(error, 'RECOVERY_CODE_WRONG')) throw error;
       return error;
@@ -191,5 +207,5 @@ export async function confirmedCode(confirm: ConfirmCode): Promise<RecoveryCode>
     problem = problemWith(typed);
     if (problem === undefined) return code;
   }
-  throw problem ?? new CofferError('CANCELLED', 'the code was not typed back, so it opens nothing');
+  throw problem ?? new CofferError('CANCELLED', 'the code was not typed back, so it was not added');
 }

@@ -4,22 +4,23 @@ import type { KeySlot, PassphraseSlot, VaultFile } from '../record/shape.ts';
 import { type ConfirmCode, confirmedCode, rowOf, type SlotRow } from './key-slots.ts';
 import { tryPassphrase, wrapForPassphrase, wrapForRecoveryCode } from './slots.ts';
 
-/** How many times a person may try the passphrase of a slot. */
+/** Maximum number of attempts at the passphrase of a slot. */
 const TRIES = 3;
 
-/** Who is asked when the slots of a vault are made anew for another key. */
+/** Prompts for moving the slots to another key. */
 export interface Rewrapping {
-  /** The passphrase of a slot, `attempt` from 1 on; undefined lets the slot fall away. */
+  /** Asks for the passphrase of a slot; `attempt` starts at 1. Undefined drops the slot. */
   readonly passphrase: (slot: SlotRow, attempt: number) => Promise<string | undefined>;
-  /** Shows the new recovery code, and has it typed back; undefined lets the recovery code fall away. */
+  /** Shows the new recovery code, and has it typed back; undefined drops the recovery codes. */
   readonly confirmCode: ConfirmCode;
-  /** Told of each slot that falls away. */
+  /** Called for each slot that is dropped. */
   readonly onDropped: (slot: SlotRow) => void;
 }
 
 /**
- * Makes the slots of a new key: each passphrase is asked for and must open its slot, for all recovery codes together there is a new
- * one. Nothing is changed by this. Throws `KEY_MISMATCH` for a damaged slot.
+ * Builds the slots of a new key: asks for each passphrase, which must open its slot, and replaces
+ * all recovery codes by a single new one. Changes nothing. Throws `KEY_MISMATCH` for a damaged
+ * slot.
  */
 export async function rewrapSlots(file: VaultFile, key: VaultKey, asked: Rewrapping): Promise<KeySlot[]> {
   const slots: KeySlot[] = [];

@@ -6,7 +6,7 @@ import { deriveSlotKey, newSlotParameters, type SlotParameters } from '../../../
 import { newRecoveryParameters, type RecoveryCode, type RecoveryParameters } from '../../../keyring/recovery-code.ts';
 import type { KeySlot, PassphraseSlot, RecoverySlot } from '../record/shape.ts';
 
-/** Wraps the vault key for a passphrase. Takes some 130 ms, which is what a guess costs as well. */
+/** Wraps the vault key for a passphrase. Takes some 130 ms, which is also the cost of a guess. */
 export async function wrapForPassphrase(key: VaultKey, passphrase: string): Promise<PassphraseSlot> {
   const parameters = newSlotParameters();
   return { ...parameters, wrapped: wrap(key, await deriveSlotKey(passphrase, parameters), parameters) };
@@ -19,8 +19,9 @@ export function wrapForRecoveryCode(key: VaultKey, code: RecoveryCode): Recovery
 }
 
 /**
- * Unwraps the vault key with a passphrase. What comes out must give `keyId`.
- * Throws `PASSPHRASE_WRONG`, and `KEY_MISMATCH` where the parameters are out of bounds.
+ * Unwraps the vault key with a passphrase. The result must have the id `keyId`. Throws
+ * `PASSPHRASE_WRONG`, and `KEY_MISMATCH` if the parameters are out of bounds or the slot holds
+ * another key.
  */
 export async function unwrapWithPassphrase(keyId: string, slot: PassphraseSlot, passphrase: string): Promise<VaultKey> {
   const { kind, algorithm, memory, passes, parallelism, salt, wrapped } = slot;
@@ -30,7 +31,10 @@ export async function unwrapWithPassphrase(keyId: string, slot: PassphraseSlot, 
   return key;
 }
 
-/** The same with a recovery code. Throws `RECOVERY_CODE_WRONG`, and `KEY_MISMATCH` where the parameters are not ours. */
+/**
+ * Unwraps the vault key with a recovery code. Throws `RECOVERY_CODE_WRONG`, and `KEY_MISMATCH` if
+ * the parameters are not coffer's or the slot holds another key.
+ */
 export function unwrapWithRecoveryCode(keyId: string, slot: RecoverySlot, code: RecoveryCode): VaultKey {
   const { kind, algorithm, salt, wrapped } = slot;
   const parameters = { kind, algorithm, salt };
@@ -40,14 +44,14 @@ export function unwrapWithRecoveryCode(keyId: string, slot: RecoverySlot, code: 
 }
 
 /**
- * The key that a passphrase opens, of whichever slot; undefined where it is none of theirs.
- * Throws `KEY_MISMATCH` where none opens and one can't be used: a damaged slot does not stand in the way of the others.
+ * Returns the key from the first slot that a passphrase opens; undefined if it opens none. Throws
+ * `KEY_MISMATCH` if none opens and one is unusable: a damaged slot does not block the others.
  */
 export async function tryPassphrase(keyId: string, slots: Slots, passphrase: string): Promise<VaultKey | undefined> {
   return (await trySlots(keyId, slots, passphrase))?.key;
 }
 
-/** Does the same, and returns the slot too. */
+/** Opens a slot like {@link tryPassphrase}, but returns the slot too. */
 export function trySlots(
   keyId: string,
   slots: Slots,
@@ -58,7 +62,7 @@ export function trySlots(
   );
 }
 
-/** The same with a recovery code. */
+/** Returns the key from the first slot that a recovery code opens, like {@link tryPassphrase}. */
 export async function tryRecoveryCode(keyId: string, slots: Slots, code: RecoveryCode): Promise<VaultKey | undefined> {
   const opened = await firstToOpen(slots, async (slot) =>
     slot.kind === 'recovery' ? unwrapWithRecoveryCode(keyId, slot, code) : undefined,
@@ -95,14 +99,14 @@ function wrap(key: VaultKey, slotKey: KeyObject, parameters: Parameters): string
   return wrapped.toString('base64');
 }
 
-/** The key that the slot key opens; undefined where it opens nothing. */
+/** Returns the key in a slot; undefined if the slot key doesn't open it. */
 function unwrap(keyId: string, slotKey: KeyObject, parameters: Parameters, wrapped: string): VaultKey | undefined {
   const secret = open();
   if (!secret) return undefined;
   const key = secret.length === 32 ? VaultKey.from(secret) : undefined;
   secret.fill(0);
   if (key?.id !== keyId)
-    throw new CofferError('KEY_MISMATCH', `the ${parameters.kind} slot holds another key than ${keyId}`);
+    throw new CofferError('KEY_MISMATCH', `the ${parameters.kind} slot holds a key other than ${keyId}`);
   return key;
 
   function open(): Buffer | undefined {
@@ -115,7 +119,10 @@ function unwrap(keyId: string, slotKey: KeyObject, parameters: Parameters, wrapp
   }
 }
 
-/** `coffer/v1/key-slot\0` ‖ key id (16 bytes) ‖ the parameters as JSON, keys sorted, no spaces. */
+/**
+ * Returns the context of a slot: `coffer/v1/key-slot\0` ‖ key id (16 bytes) ‖ the parameters as
+ * JSON, keys sorted, no spaces.
+ */
 function slotContext(keyId: string, parameters: Parameters): Buffer {
   const sorted = Object.fromEntries(Object.entries(parameters).sort(([a], [b]) => (a < b ? -1 : 1)));
   return Buffer.concat([
