@@ -200,7 +200,8 @@ export class VaultDirectory {
         this.#locking = false;
       }
     });
-    this.#queue = done.catch(() => undefined); // the caller gets the error; the next one must still run
+    // The caller gets the error; the next one must still run.
+    this.#queue = done.catch(() => undefined);
     return done;
   }
 

@@ -19,11 +19,11 @@ export interface LooseMode {
 /** A path that holds something other than coffer's file or directory, such as a link or a pipe. */
 export interface Misplaced {
   readonly path: string;
-  /** What is there instead, with its article: `a symbolic link`. */
+  /** Kind of the thing that is there, with its article: `a symbolic link`. */
   readonly is: string;
 }
 
-/** What can be seen of a vault directory without the key. */
+/** State of a vault directory, as far as it shows without the key. */
 export interface VaultInspection {
   readonly directory: string;
   readonly exists: boolean;

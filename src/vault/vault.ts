@@ -55,7 +55,7 @@ export class Vault {
     return { ...this.#options, waits: this.unlocking.waits };
   }
 
-  /** What the last {@link list} found out about the rollback marks. */
+  /** State of the rollback marks, as found by the last {@link list}. */
   get seen(): SeenReport | undefined {
     return this.#seenReport;
   }

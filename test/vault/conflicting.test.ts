@@ -6,7 +6,7 @@ import type { Rotated } from '../../src/vault/keys/rotation/rotate.ts';
 import { Vault } from '../../src/vault/vault.ts';
 import { begin, type Home, home, texts, user } from '../support/vault.ts';
 
-/** A vault with a session, and a copy of its file under another name. */
+/** Creates a vault with a session, and a copy of its file under another name. */
 async function copied(name: string): Promise<{ at: Home; fileId: string; copy: string; key: string }> {
   const at = home();
   const sessions = await at.open();
@@ -26,7 +26,7 @@ function rotate({ directory, keyring }: Home): Promise<Rotated> {
 }
 
 describe('a rotation', () => {
-  it('seals a conflicting copy with the new key too, and it comes back by salvage', async () => {
+  it('seals a conflicting copy with the new key too, and salvage restores it', async () => {
     const { at, copy, key } = await copied('a copy');
     const rotated = await rotate(at);
     expect(rotated).toMatchObject({ from: key, resealed: 2, remaining: [] });
@@ -39,7 +39,7 @@ describe('a rotation', () => {
 
   it.each([
     ['is damaged', 'a copy', (copy: string) => flip(copy, 300)],
-    ['has a name too long to write beside', 'x'.repeat(250), () => undefined],
+    ['has a name too long for a temporary file', 'x'.repeat(250), () => undefined],
   ])('keeps the old key, and names the copy, if that %s', async (_, name, change) => {
     const { at, fileId, copy, key } = await copied(name);
     change(copy);
@@ -51,7 +51,7 @@ describe('a rotation', () => {
     expect(readFileSync(copy)).toEqual(before);
   });
 
-  it('leaves a copy that names another key as it is, and keeps the old key until it is gone', async () => {
+  it('leaves a copy sealed with another key as it is, and keeps the old key until the copy is gone', async () => {
     const { at, key, copy } = await copied('a copy');
     flip(copy, 15);
     const before = readFileSync(copy);
@@ -61,7 +61,7 @@ describe('a rotation', () => {
   });
 });
 
-describe('a vault of which only a conflicting copy is left', () => {
+describe('a vault with only a conflicting copy left', () => {
   it('is not empty: the key that its header names opens it, and no second key is made', async () => {
     const { at, fileId, key } = await copied('a copy');
     for (const path of ['seen', 'vault.json', join('sessions', fileId)]) rmSync(join(at.directory, path));

@@ -5,9 +5,9 @@ import { begin, home, user } from '../support/vault.ts';
 
 describe('the holder of a session', () => {
   it.each([
-    ['no JSON', '{'],
-    ['no object', 'null'],
-    ['a process id that is none', '{"pid":"1","since":2}'],
+    ['not JSON', '{'],
+    ['not an object', 'null'],
+    ['an invalid process id', '{"pid":"1","since":2}'],
     ['no time', '{"pid":1}'],
   ])('is not named where its file has %s', async (_, text) => {
     const at = home();

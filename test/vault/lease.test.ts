@@ -7,7 +7,7 @@ import { Child, temporaryFolder } from '../files/facilities.ts';
 import { begin, home, texts, user } from '../support/vault.ts';
 
 describe('a lease', () => {
-  it('keeps a second writer out, and names the first', async () => {
+  it('locks out a second writer, and names the first', async () => {
     const at = home();
     await using first = await at.open();
     await begin(first).append(user('one'));
@@ -47,7 +47,7 @@ describe('a lease', () => {
     await second.close();
   });
 
-  it('ends with the final save as well, and where a process died with the next conversation', async () => {
+  it('ends with a final save, and after a crash with the next conversation', async () => {
     const at = home();
     const sessions = await at.open();
     const session = begin(sessions);
@@ -68,7 +68,7 @@ describe('a lease', () => {
     await sessions.close();
   });
 
-  it('is taken where a process only looks that is being killed, and refused where it is held or looked at for ever', async () => {
+  it('is taken while a dying process tests it, and refused while it is held or tested forever', async () => {
     const locks = temporaryFolder();
     const fileId = 'a'.repeat(32);
     Lease.take(locks, fileId).abandon();
@@ -103,7 +103,7 @@ describe('a lease', () => {
 });
 
 describe('delete', () => {
-  it('removes the file, and _autosave where it pointed there', async () => {
+  it('removes the file, and _autosave if it points there', async () => {
     const at = home();
     await using sessions = await at.open();
     const session = begin(sessions);
@@ -114,7 +114,7 @@ describe('delete', () => {
     expect(await sessions.list()).toEqual([]);
   });
 
-  it('leaves a file alone that is not in the vault', async () => {
+  it('rejects a file that is not in the vault', async () => {
     const at = home();
     await using sessions = await at.open();
     const session = begin(sessions);

@@ -5,7 +5,7 @@ import { begin, crashed, type Home, home, texts, user } from '../support/vault.t
 
 const RANDOM = '0123456789abcdef';
 
-/** A vault with a session of one step. */
+/** Creates a vault with a session of one step. */
 async function used(): Promise<Home> {
   const at = home();
   await using sessions = await at.open();
@@ -28,7 +28,7 @@ describe('what a crash left behind', () => {
     expect(temps).toEqual([`.others.${RANDOM}.tmp`]);
   });
 
-  it('is overwritten before anything is appended, where the last process did not fold the file', async () => {
+  it('is overwritten before an append, if the last process did not fold the file', async () => {
     const at = home();
     const sessions = await at.open();
     const session = begin(sessions);
@@ -48,7 +48,7 @@ describe('what a crash left behind', () => {
     await sessions.close();
   });
 
-  it('is folded at the end, where nothing was added to it', async () => {
+  it('is folded at the end, even if nothing was added', async () => {
     const at = home();
     const sessions = await at.open();
     const session = begin(sessions);
@@ -65,8 +65,8 @@ describe('what a crash left behind', () => {
   });
 });
 
-describe('a lease that can’t be given back in order', () => {
-  it('is given back all the same, where there is no turn', async () => {
+describe('a lease that can’t be released as usual', () => {
+  it('is released even without the vault lock', async () => {
     const at = await used();
     await using sessions = await at.open();
     const session = await sessions.resume(await sessions.find('1'));
@@ -80,7 +80,7 @@ describe('a lease that can’t be given back in order', () => {
     expect(texts(again)).toEqual(['one', 'two']);
   });
 
-  it('is given back where its files can’t be removed', async () => {
+  it('is released even if its files can’t be removed', async () => {
     const at = await used();
     await using sessions = await at.open();
     const session = await sessions.resume(await sessions.find('1'));
@@ -95,7 +95,7 @@ describe('a lease that can’t be given back in order', () => {
   });
 });
 
-/** More than what is rewritten at every step, and does not compress. */
+/** More text than is rewritten at every step; does not compress. */
 function noise(): string {
   return Array.from({ length: 12_000 }, (_, index) => Math.sin(index + 1).toString(36)).join('');
 }

@@ -196,7 +196,8 @@ export class SealedFile {
 
   #enqueue(work: () => Promise<void>): Promise<void> {
     const done = this.#queue.then(work);
-    this.#queue = done.catch(() => undefined); // the caller of that save gets its error; the next one must still run
+    // The caller of that save gets its error; the next one must still run.
+    this.#queue = done.catch(() => undefined);
     return done;
   }
 

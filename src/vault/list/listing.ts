@@ -118,7 +118,8 @@ export class Listing {
       const id = isOld ? '' : decodeSummary(openHead(this.#place.path(fileId), fileId, key, retiring).summary).id;
       this.#ids.set(fileId, id);
     } catch (error) {
-      if (!(error instanceof CofferError)) throw error; // an unreadable file has no id, and is listed with its reason
+      // An unreadable file has no id, and is listed with its reason.
+      if (!(error instanceof CofferError)) throw error;
     }
   }
 

@@ -8,7 +8,7 @@ import { type Rollback, rollbackOf } from '../marks/rollback.ts';
 import type { Known, ListedHead, Rows } from './columns.ts';
 import { decodeSummary } from './summary.ts';
 
-/** What is known before a look. */
+/** Results that a look starts from. */
 export interface Before {
   /** The rows of the list cache, which any process may have written. */
   readonly rows: Rows;

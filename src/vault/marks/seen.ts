@@ -190,7 +190,8 @@ export class Seen {
         const [link] = links;
         if (link) marks.set(fileId, { generation: header.generation, frames: 1, link });
       } catch (error) {
-        if (!isCofferError(error)) throw error; // an unreadable file is listed with its reason, and gets no mark
+        // An unreadable file is listed with its reason, and gets no mark.
+        if (!isCofferError(error)) throw error;
       }
     }
     return marks;

@@ -18,7 +18,7 @@ import { isIn } from './postings.ts';
  * as missing. So a wrong or missing index costs time, but never changes the results.
  */
 
-/** What the index says about some files. */
+/** Answer of the index about some files. */
 export interface LookedUp {
   /** Files that can't contain the text. */
   readonly without: ReadonlySet<string>;

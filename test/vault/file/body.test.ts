@@ -11,7 +11,7 @@ function lines(text: string): Buffer {
   return Buffer.from(`${text}\n`);
 }
 
-/** Some lines that hardly shrink, `bytes` of them together. */
+/** Returns lines that hardly shrink, of `bytes` in total. */
 function noise(bytes: number): Buffer[] {
   return Array.from({ length: Math.ceil(bytes / 10_001) }, () => lines(randomBytes(5000).toString('hex')));
 }
@@ -21,7 +21,7 @@ function textOf(segments: readonly Segment[]): string {
 }
 
 describe('the lines of a step', () => {
-  it('stay as they are where they are few, and are compressed where they are more', async () => {
+  it('stay uncompressed if they are short, and are compressed if they are longer', async () => {
     const text = (length: number): Buffer[] => [lines('x'.repeat(length)), lines('y'.repeat(length))];
     for (const [length, codec] of [
       [10, 0],
@@ -36,13 +36,13 @@ describe('the lines of a step', () => {
     }
   });
 
-  it('may be none', async () => {
+  it('may be empty', async () => {
     expect(await packStep([])).toEqual([]);
   });
 });
 
 describe('a body', () => {
-  it('gives back what was added, in order, however it was cut', async () => {
+  it('returns what was added, in order, however it was cut', async () => {
     const texts = fc.array(fc.string({ unit: fc.constantFrom('a', 'b', '"'), maxLength: 400 }), { maxLength: 30 });
     await fc.assert(
       fc.asyncProperty(texts, async (added) => {
@@ -77,7 +77,7 @@ describe('a body', () => {
     expect(textOf(second)).toBe(`${textOf(first)}more\n`);
   });
 
-  it('keeps lines that are added while it is being packed for the next time', async () => {
+  it('keeps lines added during packing for the next time', async () => {
     const body = new Body();
     for (const line of noise(2_500_000)) body.addLines(line);
     const before = textOf(body.toSegments());
@@ -88,7 +88,7 @@ describe('a body', () => {
     expect(textOf(await body.toSegmentsAside())).toBe(`${before}meanwhile\n`);
   });
 
-  it('keeps no more of Node’s pool in memory than its lines are long', () => {
+  it('keeps only its own lines in memory, not Node’s pool', () => {
     const pooled = Buffer.from(randomBytes(500));
     expect(pooled.buffer.byteLength).toBeGreaterThan(2000);
     const body = new Body();
@@ -98,7 +98,7 @@ describe('a body', () => {
     expect(segment?.stored.buffer.byteLength).toBe(500);
   });
 
-  it('has copies that go on by themselves', async () => {
+  it('has independent copies', async () => {
     const body = new Body();
     for (const line of noise(2_500_000)) body.addLines(line);
     const copy = body.copy();

@@ -9,13 +9,13 @@ import { temporaryFolder } from '../../support/vault.ts';
 const key = VaultKey.generate();
 const fileId = 'a'.repeat(32);
 
-/** A step with a line of `length` bytes that do not compress, and a summary. */
+/** Returns a step with a summary and a line of `length` bytes that do not compress. */
 function step(name: string, length = 10): Step {
   const text = Array.from({ length }, () => String.fromCharCode(97 + Math.floor(Math.random() * 26))).join('');
   return { lines: Buffer.from(`${name} ${text}\n`), summary: Buffer.from(`{"last":"${name}"}`) };
 }
 
-/** A file of one large frame, opened, and whoever appends to it. */
+/** Creates a file of one large frame, opened, and a writer that appends to it. */
 async function large(): Promise<{ path: string; file: SealedFile; before: Opened }> {
   const path = `${temporaryFolder()}/${fileId}`;
   const file = new SealedFile(path, fileId, key);
@@ -29,7 +29,7 @@ function namesIn(opened: Opened | undefined): string[] | undefined {
 }
 
 describe('openAppended', () => {
-  it('opens what was appended and nothing else, ever again, and goes on as a whole opening would', async () => {
+  it('opens only what was appended, again and again, with the same result as opening all of it', async () => {
     const { path, file, before } = await large();
     let last: Opened = before;
     for (const name of ['second', 'third']) {
@@ -44,7 +44,7 @@ describe('openAppended', () => {
     expect(namesIn(openAppended(path, fileId, before, key))).toEqual(['second', 'third']);
   });
 
-  it('does not read again what was opened: what became of that meanwhile, only opening all of it tells', async () => {
+  it('does not read again what was opened: only opening all of it notices changes there', async () => {
     const { path, file, before } = await large();
     await file.save(step('second'));
     const bytes = readFileSync(path);
@@ -54,7 +54,7 @@ describe('openAppended', () => {
     expect(() => openSealedFile(path, fileId, key)).toThrow(expect.objectContaining({ code: 'UNAUTHENTIC' }));
   });
 
-  it('tells what is torn from what was appended', async () => {
+  it('tells a torn append from a whole one', async () => {
     const { path, file, before } = await large();
     await file.save(step('second'));
     await file.save(step('third'));
@@ -66,14 +66,14 @@ describe('openAppended', () => {
 
   it.each<[string, (path: string, file: SealedFile, before: Opened) => unknown]>([
     [
-      'was put in its place, the same bytes as they are',
+      'was replaced by a copy with the same bytes',
       (path) => {
         copyFileSync(path, `${path}.x`);
         renameSync(`${path}.x`, path);
       },
     ],
     ['was folded', (_, file) => file.fold()],
-    ['was cut off before where it was opened to', (path, _, before) => truncateSync(path, before.end - 1)],
+    ['was cut off before the end of what was opened', (path, _, before) => truncateSync(path, before.end - 1)],
     [
       'goes on with what was never sealed there',
       (path, _, before) => {
@@ -97,7 +97,7 @@ describe('openAppended', () => {
     expect(openAppended(path, fileId, before, key)).toBeUndefined();
   });
 
-  it('leaves alone what has the same place on the disk and another generation', async () => {
+  it('rejects a file with the same inode and another generation', async () => {
     const { path, before } = await large();
     const other = new SealedFile(`${path}.other`, fileId, key);
     await other.save(step('first', 300_000));
@@ -109,7 +109,7 @@ describe('openAppended', () => {
 });
 
 describe('openSealedFile', () => {
-  it('opens frames of every size, whatever is read at once', async () => {
+  it('opens frames of every size, however much is read at once', async () => {
     const path = `${temporaryFolder()}/${fileId}`;
     const file = new SealedFile(path, fileId, key);
     const names: string[] = [];

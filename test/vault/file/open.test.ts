@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { begin, crashed, type Home, home, reply, texts, user } from '../../support/vault.ts';
 
-/** A vault with one small session and its file's bytes. */
+/** Creates a vault with one small session, and returns its file's bytes. */
 async function small(): Promise<{ at: Home; path: string; bytes: Buffer }> {
   const at = home();
   await using sessions = await at.open();
@@ -25,13 +25,16 @@ async function small(): Promise<{ at: Home; path: string; bytes: Buffer }> {
   return { at, path, bytes: readFileSync(path) };
 }
 
-/** Leaves a socket that nobody listens at, as a process does that is killed. */
+/** Leaves a socket without a listener, as a killed process does. */
 function leaveSocket(path: string): void {
   const script = "require('net').createServer().listen(process.argv[1], () => process.kill(process.pid, 'SIGKILL'))";
   spawnSync(process.execPath, ['-e', script, path]);
 }
 
-/** A vault with one session of several frames, its last step `last`, and where that frame begins. */
+/**
+ * Creates a vault with one session of several frames, `last` being its last step, and returns the
+ * offset of that frame.
+ */
 async function large(): Promise<{ at: Home; path: string; before: number; bytes: Buffer }> {
   const at = home();
   const sessions = await at.open();
@@ -57,7 +60,7 @@ async function codeOf(at: Home): Promise<{ listed: string; read: string }> {
 }
 
 describe('openSealedFile', () => {
-  it('rejects a file with any byte flipped, and leaves it as it is', async () => {
+  it('rejects a file with any byte flipped, without changing it', async () => {
     const { at, path, bytes } = await small();
     await using sessions = await at.open();
     const [row] = await sessions.list();
@@ -89,13 +92,13 @@ describe('openSealedFile', () => {
     }
   });
 
-  it('rejects what was appended to a file', async () => {
+  it('rejects foreign bytes appended to a file', async () => {
     const { at, path } = await small();
     appendFileSync(path, 'x'.repeat(100));
     expect(await codeOf(at)).toEqual({ listed: 'UNAUTHENTIC', read: 'UNAUTHENTIC' });
   });
 
-  it('takes a few bytes behind the last frame for a torn head only where they could begin one', async () => {
+  it('treats a few bytes after the last frame as a torn head only if they could begin one', async () => {
     const { at, path, bytes } = await small();
     for (const [more, code] of [
       ['x', 'UNAUTHENTIC'],
@@ -108,7 +111,7 @@ describe('openSealedFile', () => {
     }
   });
 
-  it('rejects two files whose names were exchanged', async () => {
+  it('rejects two files whose names were swapped', async () => {
     const at = home();
     const sessions = await at.open();
     const one = begin(sessions);
@@ -141,7 +144,7 @@ describe('openSealedFile', () => {
     expect(texts(await sessions.read(rows[0]!))).toEqual(['one', 'two']);
   });
 
-  it('keeps other sessions usable beside an unreadable one, which is listed last', async () => {
+  it('keeps the other sessions usable if one is unreadable, which is listed last', async () => {
     const { at, path } = await small();
     copyFileSync(path, join(at.directory, 'sessions', '0'.repeat(32)));
     await using sessions = await at.open();
@@ -150,7 +153,7 @@ describe('openSealedFile', () => {
     expect(texts(await sessions.resume(rows[0]!))).toEqual(['one', 'two']);
   });
 
-  it('loses only a step that was torn, at every length of its frame, and says so', async () => {
+  it('loses only the torn step, at every length of its frame, and reports it', async () => {
     const { at, path, before, bytes } = await large();
     for (let length = before + 1; length < bytes.length; length += length < before + 70 ? 1 : 97) {
       writeFileSync(path, bytes.subarray(0, length));
@@ -161,7 +164,7 @@ describe('openSealedFile', () => {
     }
   });
 
-  it('takes a head of zeros behind the first frame for a torn one', async () => {
+  it('treats a head of zeros after the first frame as torn', async () => {
     const { at, path, before, bytes } = await large();
     writeFileSync(path, Buffer.concat([bytes.subarray(0, before), Buffer.alloc(bytes.length - before)]));
     const [row] = await (await at.open()).list();
@@ -178,7 +181,7 @@ describe('openSealedFile', () => {
     }
   });
 
-  it('repairs a torn file with the next step only, and keeps the file as it was found', async () => {
+  it('repairs a torn file only with the next step, and keeps the file as it was found', async () => {
     const { at, path, bytes } = await large();
     truncateSync(path, bytes.length - 5);
     const torn = readFileSync(path);

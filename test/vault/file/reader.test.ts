@@ -30,7 +30,7 @@ describe('docs/read_vault.py on a vault', () => {
     expect(await readByPython(at, session.fileId!)).toBe(encodeEvents(session.events).toString());
   });
 
-  it('prints vault.json as it stands, and nothing of one that something else changed', async (context) => {
+  it('prints the current vault.json, and nothing of one that something else changed', async (context) => {
     requirePython(context);
     const at = home();
     await using sessions = await at.open();
@@ -46,7 +46,7 @@ describe('docs/read_vault.py on a vault', () => {
     expect(read()).toMatchObject({ status: 1, stdout: '', stderr: expect.stringContaining('vault.json is not') });
   });
 
-  it('prints a reply once that was saved while it arrived, in a file of several frames', async (context) => {
+  it('prints a reply once that was saved while it arrived, from a file of several frames', async (context) => {
     requirePython(context);
     const at = home();
     await using sessions = await at.open();

@@ -14,7 +14,7 @@ function step(line: string): Step {
   return { lines: Buffer.from(`${line}\n`), summary: Buffer.from('{}') };
 }
 
-/** What is on disk, by a reader of its own. */
+/** Reads what is on disk, with a reader of its own. */
 function linesOf(path: string): string[] {
   const lines: string[] = [];
   const read = new SealedFile(path, fileId, key);
@@ -23,7 +23,7 @@ function linesOf(path: string): string[] {
 }
 
 describe('SealedFile', () => {
-  it('reports every save that failed, also one that waited behind another', async () => {
+  it('reports every failed save, including one that waited for another', async () => {
     const folder = join(temporaryFolder(), 'sessions');
     const file = new SealedFile(join(folder, fileId), fileId, key);
     const [first, second] = await Promise.allSettled([file.save(step('one')), file.save(step('two'))]);
@@ -34,7 +34,7 @@ describe('SealedFile', () => {
     expect(linesOf(join(folder, fileId))).toEqual(['one', 'two']);
   });
 
-  it('makes one write of saves that wait for the same one', async () => {
+  it('combines saves that wait for the same one into one write', async () => {
     const path = join(temporaryFolder(), fileId);
     const file = new SealedFile(path, fileId, key);
     await Promise.all(['one', 'two', 'three'].map((line) => file.save(step(line))));
@@ -42,7 +42,7 @@ describe('SealedFile', () => {
     expect(openSealedFile(path, fileId, key).header.generation).toBe(1n);
   });
 
-  it('appends nothing behind what is not its own, and overwrites with the next save', async () => {
+  it('never appends to bytes that are not its own, and overwrites with the next save', async () => {
     const path = join(temporaryFolder(), fileId);
     const file = new SealedFile(path, fileId, key);
     const long = 'x'.repeat(200_000);
@@ -56,7 +56,7 @@ describe('SealedFile', () => {
     expect(linesOf(path)).toEqual([long, 'appended', 'refused', 'next']);
   });
 
-  it('overwrites where its file is gone', async () => {
+  it('overwrites if its file is gone', async () => {
     const path = join(temporaryFolder(), fileId);
     const file = new SealedFile(path, fileId, key);
     await file.save(step('x'.repeat(200_000)));
@@ -66,7 +66,7 @@ describe('SealedFile', () => {
     expect(linesOf(path).slice(1)).toEqual(['refused', 'last']);
   });
 
-  it('knows how far it has come on the disk from its own saves alone, and not after a failure', async () => {
+  it('knows its mark from its own saves alone, and not after a failure', async () => {
     const folder = join(temporaryFolder(), 'sessions');
     const file = new SealedFile(join(folder, fileId), fileId, key);
     expect(file.mark).toBeUndefined();
@@ -89,7 +89,7 @@ describe('SealedFile', () => {
     expect(file.mark).toMatchObject({ frames: 1 });
   });
 
-  it('does not call durable what it only opened', async () => {
+  it('has no mark for a file that it only opened', async () => {
     const path = join(temporaryFolder(), fileId);
     const first = new SealedFile(path, fileId, key);
     await first.save(step('one'));
@@ -101,7 +101,7 @@ describe('SealedFile', () => {
     expect(second.mark).toMatchObject({ generation: 2n, frames: 1 });
   });
 
-  it('overwrites what is not as it was seen, with a generation behind both', async () => {
+  it('overwrites a file that was rolled back, with a generation above both', async () => {
     const path = join(temporaryFolder(), fileId);
     const first = new SealedFile(path, fileId, key);
     await first.save(step('x'.repeat(200_000)));
@@ -116,7 +116,7 @@ describe('SealedFile', () => {
     }
   });
 
-  it('appends in a final save where nothing is in flight, and overwrites where something is', async () => {
+  it('appends in a final save if no save is in flight, and overwrites if one is', async () => {
     const path = join(temporaryFolder(), fileId);
     const file = new SealedFile(path, fileId, key);
     await file.save(step('x'.repeat(200_000)));
@@ -132,7 +132,7 @@ describe('SealedFile', () => {
     expect(linesOf(path).slice(1)).toEqual(['appended', 'in flight', 'last']);
   });
 
-  it('lets others have their turn while it seals much', async () => {
+  it('keeps the event loop free while it seals a large frame', async () => {
     const path = join(temporaryFolder(), fileId);
     const file = new SealedFile(path, fileId, key);
     const much = Array.from({ length: 40 }, () => randomBytes(75_000).toString('base64'));
@@ -145,7 +145,8 @@ describe('SealedFile', () => {
     setImmediate(count);
     await file.save(step(much.join('\n')));
     isOver = true;
-    // Three segments compressed aside, and some three megabytes of them sealed half a megabyte at a time.
+    // Three segments, compressed off the main thread; some three megabytes of them, sealed half a
+    // megabyte at a time.
     expect(turns).toBeGreaterThan(6);
     expect(linesOf(path)).toEqual(much);
   });
@@ -167,7 +168,9 @@ describe('SealedFile', () => {
   );
 });
 
-/** How many descriptors this process has of the file at `path`, or of what had that name. */
+/**
+ * Counts the descriptors that this process has of the file at `path`, or of one that had that name.
+ */
 function openFiles(path: string): number {
   const links = readdirSync('/proc/self/fd').map((name) => readlink(join('/proc/self/fd', name)));
   return links.filter((target) => target?.startsWith(path)).length;
@@ -177,6 +180,6 @@ function readlink(path: string): string | undefined {
   try {
     return readlinkSync(path);
   } catch {
-    return undefined; // the descriptor of the listing itself is gone again
+    return undefined; // the descriptor of the listing itself is closed by now
   }
 }

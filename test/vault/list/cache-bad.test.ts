@@ -33,11 +33,11 @@ import {
 import { keyOf } from '../../support/marks.ts';
 import { begin, type Home, home, temporaryFolder, user } from '../../support/vault.ts';
 
-/** Where the first frame begins. */
+/** Offset of the first frame. */
 const HEADER = 52;
 
 describe('an index that is', () => {
-  it('flipped in any bit, or cut off anywhere, gives no row and is written anew', async () => {
+  it('flipped in any bit, or cut off anywhere, is ignored and rewritten', async () => {
     const { at } = await indexed();
     const afresh = await listedAfresh(at);
     const good = readFileSync(indexOf(at));
@@ -61,17 +61,17 @@ describe('an index that is', () => {
   it.each<[string, (at: Home) => unknown]>([
     ['missing', (at) => rmSync(indexOf(at))],
     ['empty', (at) => truncateSync(indexOf(at), 0)],
-    ['larger than it is ever made', (at) => truncateSync(indexOf(at), 65 * 1024 * 1024)],
+    ['larger than coffer writes it', (at) => truncateSync(indexOf(at), 65 * 1024 * 1024)],
     ['of a newer version', (at) => patch(at, 8, 2)],
     ['of another kind', (at) => patch(at, 9, 3)],
-    ['of a later form', (at) => reseal(at, { list: 2 })],
-    ['a cache of something else', (at) => reseal(at, { texts: 1 })],
-    ['summed up by no JSON', (at) => reseal(at, undefined)],
+    ['of a later content version', (at) => reseal(at, { list: 2 })],
+    ['a cache of another kind', (at) => reseal(at, { texts: 1 })],
+    ['with a summary that is not JSON', (at) => reseal(at, undefined)],
     ['without a column', (at) => reseal(at, { list: 1 }, (text) => text.replace('"size"', '"girth"'))],
     ['without its shared columns', (at) => reseal(at, { list: 1 }, (text) => text.replace('"at":', '"on":'))],
     ['with a short column', (at) => reseal(at, { list: 1 }, (text) => text.replace(/"ino":\[\d+,/, '"ino":['))],
     ['without ids', (at) => reseal(at, { list: 1 }, (text) => text.replace('"ids"', '"names"'))],
-    ['no JSON inside', (at) => reseal(at, { list: 1 }, (text) => text.slice(1))],
+    ['not JSON inside', (at) => reseal(at, { list: 1 }, (text) => text.slice(1))],
     ['null inside', (at) => reseal(at, { list: 1 }, () => 'null')],
     ['sealed with the key of another vault', foreign],
     ['of another vault with the same key', elsewhere],
@@ -90,7 +90,7 @@ describe('an index that is', () => {
     expect([what, await listed(at)]).toEqual([what, afresh]);
   });
 
-  it('a directory stays one, and leaves nothing else behind', async () => {
+  it('a directory is left alone, and leaves no other file', async () => {
     const { at } = await indexed();
     rmSync(indexOf(at));
     mkdirSync(indexOf(at));
@@ -99,7 +99,7 @@ describe('an index that is', () => {
     expect(tempsIn(at)).toEqual([]);
   });
 
-  it('behind its files gives those that changed as they are', async () => {
+  it('older than its files lists changed files as they are', async () => {
     const { at, fileIds } = await indexed();
     const stale = readFileSync(indexOf(at));
     await using sessions = await at.open();
@@ -118,7 +118,7 @@ describe('an index that is', () => {
     expect(await listed(at)).toEqual(await listedAfresh(at));
   });
 
-  it('behind a file whose size and time were put back gives it as it is', async (context) => {
+  it('older than a file whose size and time were restored lists it as it is', async (context) => {
     requirePosix(context);
     const { at, fileIds } = await indexed();
     const path = at.path(fileIds[6]!);
@@ -135,8 +135,8 @@ describe('an index that is', () => {
   });
 });
 
-describe('an index that can not be written', () => {
-  it('on a full disk leaves no file and no word behind', async (context) => {
+describe('an index that cannot be written', () => {
+  it('on a full disk leaves no file and no word', async (context) => {
     const disk = smallDisk(context, '1m');
     const { at } = await filled(home(join(disk.path, 'data')));
     await settle(at);
@@ -150,7 +150,7 @@ describe('an index that can not be written', () => {
     expect(lstatSync(indexOf(at)).size).toBeGreaterThan(0);
   });
 
-  it('on a read-only disk is done without', async (context) => {
+  it('on a read-only disk is not needed', async (context) => {
     const disk = smallDisk(context, '1m');
     const { at } = await filled(home(join(disk.path, 'data')));
     await settle(at);
@@ -160,13 +160,13 @@ describe('an index that can not be written', () => {
   });
 });
 
-/** Writes zeros into a file until its disk is full, to the last byte. */
+/** Fills a disk to the last byte by writing zeros into a file. */
 function fill(path: string): void {
   for (let size = 64 * 1024; size > 0; size = Math.floor(size / 2)) {
     try {
       for (;;) writeFileSync(path, Buffer.alloc(size), { flag: 'a' });
     } catch {
-      // as much of it as fitted is there; a smaller piece may fit yet
+      // whatever fitted is written; a smaller piece may still fit
     }
   }
 }
@@ -177,7 +177,7 @@ function patch(at: Home, offset: number, byte: number): void {
   writeFileSync(indexOf(at), bytes);
 }
 
-/** A genuine index with another summary, and with its texts changed. */
+/** Reseals an authentic index with another summary, and with its texts changed. */
 async function reseal(at: Home, summary: object | undefined, change = (text: string): string => text): Promise<void> {
   const key = await keyOf(at);
   const { header, segments } = openExpected(indexOf(at), { kind: 'index', fileId: undefined }, key);
@@ -195,7 +195,7 @@ async function foreign(at: Home): Promise<void> {
   copyFileSync(indexOf(other), indexOf(at));
 }
 
-/** Its rows name the same files, in states that those never had. */
+/** Replaces the index with one whose rows name the same files, in states that they never had. */
 async function elsewhere(at: Home): Promise<void> {
   const directory = join(temporaryFolder(), 'copy');
   execFileSync('cp', ['-a', at.directory, directory]);

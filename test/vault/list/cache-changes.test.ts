@@ -25,8 +25,8 @@ import { begin, crashed, type Home, home, reply, user } from '../../support/vaul
 /** Text that zstd can't shrink enough for the file to be overwritten at every step. */
 const noise = Array.from({ length: 60_000 }, (_, index) => Math.sin(index + 1).toString(36)).join('');
 
-describe('what was removed is not in the index', () => {
-  it('of a session that was deleted, neither at once nor after the next list', async () => {
+describe('the index after a removal', () => {
+  it('has nothing of a deleted session, neither at once nor after the next list', async () => {
     const { at, fileIds } = await indexed();
     expect(await textOf(at)).toContain(titleOf(7));
     const other = await at.open();
@@ -41,14 +41,14 @@ describe('what was removed is not in the index', () => {
     }
   });
 
-  it('from before a session is deleted on: what another process read before, it can tell by the file', async () => {
+  it('is dropped before a deletion, so that another process notices by the file that what it read is outdated', async () => {
     const { at } = await indexed();
     const { place } = await partsOf(at);
     expect(() => place.remove('0'.repeat(32))).toThrow(expect.objectContaining({ code: 'NOT_SAVED' }));
     expect(existsSync(indexOf(at))).toBe(false);
   });
 
-  it('from before a session is redacted on, even where that fails', async () => {
+  it('is dropped before a redaction, even if that fails', async () => {
     const { at, fileIds } = await indexed();
     await using sessions = await at.open();
     const row = (await sessions.list()).find(({ fileId }) => fileId === fileIds[7])!;
@@ -65,7 +65,7 @@ describe('what was removed is not in the index', () => {
     await expect(failing).rejects.toMatchObject({ code: 'NOT_SAVED' });
   });
 
-  it('of a session that was redacted', async () => {
+  it('has none of the redacted words', async () => {
     const { at, fileIds } = await indexed();
     expect(await textOf(at)).toContain('country 7');
     await using sessions = await at.open();
@@ -79,7 +79,7 @@ describe('what was removed is not in the index', () => {
     expect(await textOf(at)).not.toContain('country 7');
   });
 
-  it('of a vault whose key was rotated, for the key before', async () => {
+  it('has nothing sealed with the old key after a rotation', async () => {
     const { at } = await indexed();
     const { keys: before } = await partsOf(at);
     const stale = await at.open();
@@ -98,7 +98,7 @@ describe('what was removed is not in the index', () => {
   });
 });
 
-it('what has a directory in the place of a cache is deleted, redacted and rotated as ever', async () => {
+it('a vault with a directory in place of a cache can be deleted from, redacted and rotated as usual', async () => {
   const { at, fileIds } = await filled();
   const places = [indexOf(at), join(at.directory, 'texts')];
   for (const path of places) mkdirSync(path);
@@ -113,7 +113,7 @@ it('what has a directory in the place of a cache is deleted, redacted and rotate
 });
 
 describe('a file that only grew', () => {
-  it('is walked on from where it ended, in the same process and in the next', async () => {
+  it('is walked from its previous end, in the same process and in the next', async () => {
     const { at } = await indexed();
     const sessions = await at.open();
     const session = begin(sessions);
@@ -136,7 +136,7 @@ describe('a file that only grew', () => {
     await sessions.close();
   });
 
-  it('is listed as it is, and compared with a mark of any of its frames', async () => {
+  it('is listed with its new content, and compared with a mark of any of its frames', async () => {
     const { at } = await indexed();
     const sessions = await at.open();
     const session = begin(sessions);
@@ -166,7 +166,7 @@ describe('a file that only grew', () => {
 });
 
 describe('a new session', () => {
-  it('gets an id of its own where the others are known from the index, and where they are not', async () => {
+  it('gets a unique id, whether the others are known from the index or not', async () => {
     const { at } = await indexed(home(), 120);
     // The minute must be the same a second later: it is part of the ids.
     vi.useFakeTimers({ toFake: ['Date'], now: Math.ceil(Date.now() / 60_000) * 60_000 });
@@ -191,7 +191,7 @@ describe('a new session', () => {
     expect(ids).toEqual([first, `${first}-2`, `${first}-3`]);
   });
 
-  it('in a process that made others looks at none of them again', async () => {
+  it('in a process that created others examines none of them again', async () => {
     const at = home();
     await using sessions = await at.open();
     const ids: string[] = [];
@@ -208,7 +208,7 @@ describe('a new session', () => {
 });
 
 describe('a process that has listed before', () => {
-  it.each(['with an index', 'without one'])('gives what another one has changed since, %s', async (index) => {
+  it.each(['with an index', 'without one'])('lists what another one has changed since, %s', async (index) => {
     const { at, fileIds } = await (index === 'with an index' ? indexed() : filled(undefined, 3));
     await settle(at);
     await using sessions = await at.open();
@@ -221,8 +221,8 @@ describe('a process that has listed before', () => {
   });
 });
 
-describe('processes that list at once', () => {
-  it('all see the files as they are, and leave an index that opens or none', async () => {
+describe('processes that list concurrently', () => {
+  it('see the current files, and leave a valid index or none', async () => {
     const { at } = await indexed();
     const key = await keyOf(at);
     const child = join(import.meta.dirname, 'cache-child.ts');
@@ -249,7 +249,7 @@ describe('processes that list at once', () => {
   });
 });
 
-/** Nobody is there to be asked for what the slots of a new key need. */
+/** Rewrapping options for a vault without slots: no prompt is expected. */
 const NOBODY: Rewrapping = {
   passphrase: async () => undefined,
   confirmCode: async () => undefined,

@@ -2,8 +2,8 @@ import { MemoryKeyring } from '../../../src/keyring/memory.ts';
 import { openVault } from '../../../src/session/open-vault.ts';
 
 /*
- * Lists a vault as often as it is told, each time as a new process would, and prints how many rows can't be read or are not as they
- * were seen: `directory`, key id, key (hex) and times are its arguments.
+ * Lists a vault a number of times, each time as a new process would, and prints how many rows are
+ * unreadable or rolled back. Arguments: `directory`, key id, key (hex) and times.
  */
 
 const [, , directory, keyId = '', key = '', times] = process.argv;

@@ -21,7 +21,7 @@ import { begin, type Home, user } from '../../support/vault.ts';
 const large = 'a line of a session that is too large to rewrite at every step\n'.repeat(40_000);
 
 describe('the index of a list', () => {
-  it('gives the list that the files give, whatever they are', async () => {
+  it('gives the same list as the files, whatever they are', async () => {
     const { at, fileIds } = await filled();
     const { held, files } = await furnish(at, fileIds);
     await settle(at);
@@ -45,7 +45,7 @@ describe('the index of a list', () => {
     get.mockRestore();
   });
 
-  it('says nothing in the clear', async () => {
+  it('contains nothing in the clear', async () => {
     const { at } = await indexed();
     expect(await textOf(at)).toContain(titleOf(7));
     const bytes = readFileSync(indexOf(at));
@@ -55,7 +55,7 @@ describe('the index of a list', () => {
     expect(tempsIn(at)).toEqual([]);
   });
 
-  it('is written anew for many new files, and not for few', async () => {
+  it('is rewritten for many new files, but not for few', async () => {
     const { at } = await indexed();
     const before = readFileSync(indexOf(at));
     await filled(at, 20);
@@ -82,14 +82,14 @@ describe('the index of a list', () => {
     expect(rows.has(young)).toBe(false);
   });
 
-  it('is not made by a look at a vault that must change nothing', async () => {
+  it('is not written by a listing that must change nothing', async () => {
     const { at } = await filled();
     await settle(at);
     expect(await listedAfresh(at)).toHaveLength(ENOUGH);
     expect(existsSync(indexOf(at))).toBe(false);
   });
 
-  it('does not keep a mark that was raised later from being compared', async () => {
+  it('does not prevent comparison with a mark that was raised later', async () => {
     const { at, fileIds } = await indexed();
     const { seen, keys } = await partsOf(at);
     const [fileId = ''] = fileIds;
@@ -100,7 +100,7 @@ describe('the index of a list', () => {
     expect(await listedAfresh(at)).toEqual(rows);
   });
 
-  it('does not keep a file that something else removed from being missed', async () => {
+  it('does not hide that something else removed a file', async () => {
     const { at, fileIds } = await indexed();
     rmSync(at.path(fileIds[3]!));
     await using sessions = await at.open();
@@ -116,7 +116,7 @@ describe('the index of a list', () => {
     ['a file that is removed', (at) => rmSync(at.path(at.files()[0]!))],
     ['a file that is overwritten', (at) => writeFileSync(at.path(at.files()[0]!), 'other')],
     ['a rotation that begins', rotating],
-  ])('does not outlast %s while it is written', async (what, change) => {
+  ])('is dropped after %s during its write', async (what, change) => {
     const { at } = await filled();
     await settle(at);
     const { place, keys, index } = await partsOf(at);
@@ -131,7 +131,7 @@ describe('the index of a list', () => {
     expect(existsSync(indexOf(at))).toBe(what === 'nothing');
   });
 
-  it('is not written with a key that is being retired', async () => {
+  it('is not written with a key that a rotation is replacing', async () => {
     const { at } = await filled();
     rotating(at);
     await settle(at);
@@ -141,17 +141,20 @@ describe('the index of a list', () => {
   });
 });
 
-/** What a look begins with where nothing is known. */
+/** What a look starts with if nothing is known. */
 const UNKNOWN = { rows: new Rows(), known: new Map(), marks: new Map(), readMarks: () => new Map() };
 
-/** A rotation that has come as far as to name both keys. */
+/** Starts a rotation, up to the point at which vault.json names both keys. */
 function rotating({ directory }: Home): void {
   const path = join(directory, 'vault.json');
   const { key, ...file } = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
   writeFileSync(path, JSON.stringify({ ...file, key, retiring: 'a'.repeat(32) }));
 }
 
-/** Adds one of everything that a list can show to a vault; gives the file ids of those that are told apart by nothing else. */
+/**
+ * Adds one of everything that a list can show to a vault; returns the file ids of those that
+ * nothing else distinguishes.
+ */
 async function furnish(
   at: Home,
   fileIds: readonly string[],

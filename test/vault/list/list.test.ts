@@ -2,12 +2,12 @@ import { readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { begin, crashed, type Home, home, reply, user } from '../../support/vault.ts';
 
-/** The header, and the sixty bytes that a frame begins with. */
+/** Length of the header and of a frame head, which has sixty bytes. */
 const HEADER = 52;
 const HEAD = 60;
 
 describe('a listed session', () => {
-  it('is unreadable with any byte changed of the header, the head or the first chunk', async () => {
+  it('is unreadable if any byte of the header, the frame head or the first chunk is changed', async () => {
     const at = home();
     await using sessions = await at.open();
     const session = begin(sessions);
@@ -21,7 +21,7 @@ describe('a listed session', () => {
     expect(await listedWith(at, path, bytes)).toBe('readable');
   });
 
-  it('is read again where it changed within a tick of the clock, its place, size and time as they were', async () => {
+  it('is read again if it changed within a tick of the clock, with the same inode, size and time', async () => {
     const at = home();
     const sessions = await at.open();
     const session = begin(sessions);
@@ -44,7 +44,7 @@ describe('a listed session', () => {
     }
   });
 
-  it('is unreadable with any byte changed of the head of any frame', async () => {
+  it('is unreadable if any byte of any frame head is changed', async () => {
     const at = home();
     await using sessions = await at.open();
     const session = begin(sessions);

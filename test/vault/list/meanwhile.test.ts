@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { filled, partsOf } from '../../support/indexed.ts';
 
 describe('a list', () => {
-  it('does not have a file that goes away between a look at it and its opening', async () => {
+  it('leaves out a file that is removed between its stat and its opening', async () => {
     const { at, fileIds } = await filled();
     const { place, listing, keys } = await partsOf(at);
     const { path } = place;

@@ -11,9 +11,9 @@ import { temporaryFolder } from '../../support/vault.ts';
 
 const fileId = 'f'.repeat(32);
 const key = VaultKey.generate();
-/** So much that hardly shrinks that it is sealed in several slices. */
+/** Enough text that hardly shrinks to be sealed in several slices. */
 let long: string;
-/** So much that a fold compresses it in several pieces. */
+/** Enough text for a fold to compress it in several pieces. */
 let more: string;
 
 beforeAll(() => {
@@ -22,11 +22,14 @@ beforeAll(() => {
   ) as [string, string];
 });
 
-/** Where a fold stands: nothing of it is on the disk, its temporary file is there, or it has the name. */
+/**
+ * The progress of a fold: nothing of it is on disk, its temporary file exists, or it has been
+ * renamed.
+ */
 type Phase = 'sealing' | 'writing' | 'renamed' | 'done';
 
 describe('a fold of ten megabytes', () => {
-  it('is overtaken by a final save at any of its turns, which has everything and which nothing replaces', async () => {
+  it('is overtaken at any point by a final save, which has everything and is not replaced', async () => {
     const phases = new Set<Phase>();
     for (const moment of [0, 1, 4, 13, 'writing', 400] as const) {
       const { file, folding, phase } = await foldUntil(moment);
@@ -44,7 +47,7 @@ describe('a fold of ten megabytes', () => {
     expect([...phases]).toEqual(expect.arrayContaining(['sealing', 'writing']));
   });
 
-  it('lets a step wait that is asked for meanwhile, which is there when its promise resolves', async () => {
+  it('makes a concurrent step wait, which is saved when its promise resolves', async () => {
     for (const turns of [0, 3, 200]) {
       const { file, folding } = await foldUntil(turns);
       const order: string[] = [];
@@ -58,7 +61,7 @@ describe('a fold of ten megabytes', () => {
     }
   });
 
-  it('and a step that waits for it are both overtaken by a final save, which has them all once', async () => {
+  it('is overtaken together with a waiting step by a final save, which has everything once', async () => {
     for (const turns of [0, 3, 200]) {
       const { file, folding } = await foldUntil(turns);
       const saved = file.save(step('meanwhile'));
@@ -73,7 +76,7 @@ describe('a fold of ten megabytes', () => {
     }
   });
 
-  it('comes to its end where the final save fails, and the next save has what that one had', async () => {
+  it('finishes if the final save fails, and the next save has the content of that one', async () => {
     for (const turns of [0, 1, 3]) {
       const { file, folding, phase } = await foldUntil(turns);
       expect(phase()).toBe('sealing');
@@ -93,7 +96,7 @@ describe('a fold of ten megabytes', () => {
     }
   });
 
-  it('that fails leaves the file as it was, and the step that waited has everything', async () => {
+  it('leaves the file unchanged if it fails, and the waiting step has everything', async () => {
     const { file, folding } = await foldUntil(1);
     const folder = dirname(file.path);
     renameSync(folder, `${folder}.away`);
@@ -113,7 +116,10 @@ function step(line: string): Step {
   return { lines: Buffer.from(`${line}\n`), summary: Buffer.from('{}') };
 }
 
-/** A file that was appended to, whose fold has had so many turns, or has come so far. */
+/**
+ * Starts a fold of a file that was appended to, and waits until it has had some turns of the event
+ * loop, or has come that far.
+ */
 async function foldUntil(
   moment: number | Phase,
 ): Promise<{ file: SealedFile; folding: Promise<void>; phase: () => Phase }> {
@@ -128,7 +134,7 @@ async function foldUntil(
   const folding = file.fold().finally(() => {
     isDone = true;
   });
-  folding.catch(() => undefined); // whoever expects it to fail says so
+  folding.catch(() => undefined); // tests that expect a failure await it
   const phase = (): Phase => {
     if (isDone) return 'done';
     if (statSync(path).ino !== ino) return 'renamed';
@@ -138,7 +144,10 @@ async function foldUntil(
   return { file, folding, phase };
 }
 
-/** The last lines of a file and how far it has come, by a reader of its own; opening it verifies every byte. */
+/**
+ * Reads the last lines of a file and its mark, with a reader of its own; opening it verifies every
+ * byte.
+ */
 function opened(path: string): { lines: string[]; mark: { generation: bigint; frames: number; link: Buffer } } {
   const { header, links, chain, segments } = openSealedFile(path, fileId, key);
   const text = segments.map((segment) => unpackSegment(segment).toString()).join('');
@@ -154,7 +163,7 @@ function opened(path: string): { lines: string[]; mark: { generation: bigint; fr
   };
 }
 
-/** Temporary files beside it. */
+/** Returns the temporary files next to it. */
 function leftIn(path: string): string[] {
   return readdirSync(dirname(path)).filter((name) => name !== fileId);
 }

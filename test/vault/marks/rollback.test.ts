@@ -15,7 +15,7 @@ import { begin, crashed, type Home, home, texts, user } from '../../support/vaul
 const large = 'a line of a session that is too large to rewrite at every step\n'.repeat(4000);
 
 describe('a sealed file', () => {
-  it('of an older generation is refused, read on request, and the newest again once accepted and saved', async () => {
+  it('of an older generation is refused, can be read, and is the newest again once accepted and saved', async () => {
     const at = home();
     const fileId = await written(at, 'one');
     const older = readFileSync(at.path(fileId));
@@ -46,7 +46,7 @@ describe('a sealed file', () => {
     expect(texts(await sessions.read(await rowOf(sessions, fileId)))).toEqual(['one', 'three']);
   });
 
-  it('later than its mark is no alarm', async () => {
+  it('newer than its mark raises no alarm', async () => {
     const at = home();
     const fileId = await written(at, 'one');
     const sessions = await at.open();
@@ -59,7 +59,7 @@ describe('a sealed file', () => {
     await sessions.close();
   });
 
-  it('cut off at a frame is noticed up to its mark, and not behind it', async () => {
+  it('cut off at a frame is detected up to its mark, and not after it', async () => {
     const at = home();
     const sessions = await at.open();
     const session = begin(sessions);
@@ -88,7 +88,7 @@ describe('a sealed file', () => {
     expect((await rowOf(other, session.fileId!)).rolledBack).toBeUndefined();
   });
 
-  it('of the same generation from another copy of the vault is noticed', async () => {
+  it('of the same generation from another copy of the vault is detected', async () => {
     const at = home();
     const fileId = await written(at, 'one');
     const twin = crashed(at);
@@ -105,7 +105,7 @@ describe('a sealed file', () => {
     expect((await rowOf(sessions, fileId)).rolledBack).toBeUndefined();
   });
 
-  it('of a snapshot is held to its mark as well', async () => {
+  it('of a snapshot is compared with its mark too', async () => {
     const at = home();
     await using sessions = await at.open();
     const session = begin(sessions);
@@ -125,7 +125,7 @@ describe('a sealed file', () => {
     expect(texts(await sessions.resume(row, { acceptOlder: true }))).toEqual(['one']);
   });
 
-  it('that something else removed is reported until that is taken note of', async () => {
+  it('that something else removed is reported until it is forgotten', async () => {
     const at = home();
     const kept = await written(at, 'one');
     const gone = await written(at, 'two');
@@ -153,10 +153,10 @@ describe('a sealed file', () => {
   });
 });
 
-describe('a list that is made while another process changes the vault', () => {
+describe('a list made while another process changes the vault', () => {
   const mark: Mark = { generation: 9n, frames: 1, link: Buffer.alloc(32) };
 
-  it('reports no file as removed whose mark went first', async () => {
+  it('does not report a file as removed if its mark went first', async () => {
     const at = home();
     await written(at, 'one');
     const gone = new Map([['a'.repeat(32), mark]]);
@@ -164,14 +164,14 @@ describe('a list that is made while another process changes the vault', () => {
     expect((await listed(at, gone, gone)).removed).toEqual(['a'.repeat(32)]);
   });
 
-  it('reports no marks as missing that were there before the first file', async () => {
+  it('does not report marks as missing that existed before the first file', async () => {
     const at = home();
     await written(at, 'one');
     expect((await listed(at, undefined, new Map())).state).toBe('good');
     expect((await listed(at, undefined, undefined)).state).toBe('missing');
   });
 
-  it('holds no file to a mark that was written after it was read', async () => {
+  it('does not compare a file with a mark that was written after the file was read', async () => {
     const at = home();
     const fileId = await written(at, 'one');
     const later = new Map([[fileId, mark]]);
@@ -180,7 +180,10 @@ describe('a list that is made while another process changes the vault', () => {
   });
 });
 
-/** What a list says where the marks are `before` when it begins and `after` when it has read the files; undefined is no file of them. */
+/**
+ * Returns the report of a list that finds the marks `before` at its start and `after` once it has
+ * read the files; undefined means no `seen`.
+ */
 async function listed(
   at: Home,
   before: ReadonlyMap<string, Mark> | undefined,

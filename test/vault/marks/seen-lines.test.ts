@@ -17,7 +17,7 @@ const changes = fc
   .map((entries) => new Map(entries));
 
 describe('the lines of seen', () => {
-  it('are changed as the marks are, however many segments they are in', () => {
+  it('change with the marks, in any number of segments', () => {
     fc.assert(
       fc.property(marks, fc.nat(80), changes, fc.boolean(), (before, cut, changes, isTaken) => {
         const parts = [[...before].slice(0, cut), [...before].slice(cut)].filter((part) => part.length > 0);
@@ -32,7 +32,7 @@ describe('the lines of seen', () => {
     );
   });
 
-  it('keep the segments in which nothing changes as they are', () => {
+  it('keep segments in which nothing changes', () => {
     const many = new Map(Array.from({ length: 20_000 }, (_, number) => [idOf(number), markOf(1n)]));
     const segments = packMarks(many);
     const changed = new MarkLines(segments).changed(new Map([[idOf(3), markOf(2n)]]))!;
@@ -41,7 +41,7 @@ describe('the lines of seen', () => {
     expect(new MarkLines(changed).marks).toEqual(new Map([...many, [idOf(3), markOf(2n)]]));
   });
 
-  it('of one file count by the latest', () => {
+  it('use the latest mark of a file that has several', () => {
     const [old, late] = [markOf(1n), markOf(2n)].map((mark) => packMarks(new Map([[idOf(1), mark]]))) as [[], []];
     for (const segments of [
       [...old, ...late],
@@ -54,7 +54,7 @@ describe('the lines of seen', () => {
     }
   });
 
-  it('are read in another order of fields too, and changed', () => {
+  it('can be read and changed with the fields in another order', () => {
     const [fileId, link] = [idOf(1), 'c'.repeat(64)];
     const line = `${JSON.stringify({ link, frames: 1, generation: '1', file: fileId, more: 1 })}\n`;
     const segments = [packSegment(Buffer.from(line))];
@@ -66,7 +66,7 @@ describe('the lines of seen', () => {
   });
 });
 
-/** What becomes of marks; undefined where nothing does. */
+/** Applies changes to marks; returns undefined if nothing changes. */
 function changed(
   before: ReadonlyMap<string, Mark>,
   changes: ReadonlyMap<string, Mark | undefined>,

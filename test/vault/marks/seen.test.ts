@@ -23,7 +23,7 @@ type Vector = Record<'key' | 'fileId' | 'file', string>;
 const large = 'a line of a session that is too large to rewrite at every step\n'.repeat(4000);
 
 describe('seen', () => {
-  it('is there before the first file of a vault, so that a process killed then leaves no alarm', async () => {
+  it('exists before the first file of a vault, so that a process killed then causes no alarm', async () => {
     const at = home();
     await using sessions = await at.open();
     await begin(sessions).append(user('one'));
@@ -63,7 +63,7 @@ describe('seen', () => {
     expect(statSync(seenOf(at)).mode & 0o777).toBe(0o600);
   });
 
-  it('marks a snapshot, and the session that it is taken of with all its frames', async () => {
+  it('marks a snapshot, and its session with all frames', async () => {
     const at = home();
     await using sessions = await at.open();
     const session = begin(sessions);
@@ -75,7 +75,7 @@ describe('seen', () => {
     expect(marks.get(session.fileId!)).toMatchObject({ generation: 1n, frames: 3 });
   });
 
-  it('marks a final save, and leaves that where another process has its turn', async () => {
+  it('marks a final save, unless another process holds the vault lock', async () => {
     const at = home();
     const sessions = await at.open();
     const [one, two] = [begin(sessions), begin(sessions)];
@@ -87,7 +87,7 @@ describe('seen', () => {
     expect([...(await marksOf(at)).marks.keys()]).toEqual([one.fileId]);
   });
 
-  it('marks a large session when its frames are put into one, without waiting for a turn', async () => {
+  it('marks a large session when it is folded, without waiting for the vault lock', async () => {
     const at = home();
     await using sessions = await at.open();
     const session = begin(sessions);
@@ -106,7 +106,7 @@ describe('seen', () => {
     expect((await marksOf(at)).marks.get(session.fileId!)).toMatchObject({ generation: 2n });
   });
 
-  it('is written only where something is new', async () => {
+  it('is written only if something changes', async () => {
     const at = home();
     const fileId = await written(at, 'one');
     const before = readFileSync(seenOf(at));
@@ -123,7 +123,7 @@ describe('seen', () => {
     expect((await marksOf(at)).marks.get(fileId)).toEqual({ ...mark, frames: 2 });
   });
 
-  it('is read once as long as it stays the same, and again with other keys', async () => {
+  it('is read once while unchanged, and again for other keys', async () => {
     const at = home();
     await written(at, 'one');
     const seen = new Seen(new VaultDirectory(at.directory));
@@ -141,7 +141,7 @@ describe('seen', () => {
     expect(seen.read({ key }).lines.marks.size).toBe(0);
   });
 
-  it('loses no mark of several that write at once', async () => {
+  it('loses no mark when several processes write at once', async () => {
     const at = home();
     const vaults = await Promise.all(Array.from({ length: 4 }, () => at.open()));
     const open: Session[] = [];
@@ -170,7 +170,7 @@ describe('seen', () => {
     expect(seen.read({ key }).lines.marks).toEqual(marks);
   });
 
-  it('keeps a vault from a second key where it is the only sealed file left', async () => {
+  it('prevents a second key if it is the only sealed file left', async () => {
     const at = home();
     const fileId = await written(at, 'one');
     const { key } = readVaultFile(at.directory)!;
@@ -183,7 +183,7 @@ describe('seen', () => {
 });
 
 describe('a seen that is', () => {
-  it('missing is reported, and begun anew from the files as they are by the next new session', async () => {
+  it('missing is reported, and rebuilt from the current files by the next new session', async () => {
     const at = home();
     const fileId = await written(at, 'one');
     const older = readFileSync(at.path(fileId));
@@ -202,7 +202,7 @@ describe('a seen that is', () => {
     await sessions.close();
   });
 
-  it('begun anew leaves out what is in use, and counts first frames only of what may be in the air', async () => {
+  it('rebuilt leaves out files in use, and marks only first frames, since later ones may not be flushed', async () => {
     const at = home();
     const [one, two] = [await at.open(), await at.open()];
     const held = begin(one);
@@ -246,7 +246,7 @@ describe('a seen that is', () => {
   it.each<[string, string, (bytes: Buffer) => Buffer]>([
     ['made by a newer version', 'NEWER_VERSION', (bytes) => flipped(bytes, 8)],
     ['sealed with another key', 'KEY_OTHER', (bytes) => flipped(bytes, 13)],
-  ])('%s is reported and left as it is, while saves go on', async (_, code, change) => {
+  ])('%s is reported and left as it is, while saves continue', async (_, code, change) => {
     const at = home();
     await written(at, 'one');
     const bytes = change(readFileSync(seenOf(at)));
@@ -263,7 +263,7 @@ describe('a seen that is', () => {
     expect(await sessions.list()).toHaveLength(3);
   });
 
-  it('a directory makes no save fail, and is told', async () => {
+  it('a directory is reported, and makes no save fail', async () => {
     const at = home();
     await written(at, 'one');
     rmSync(seenOf(at));
@@ -278,14 +278,14 @@ describe('a seen that is', () => {
   });
 
   it.each<[string, string]>([
-    ['a line that is no JSON', 'nonsense\n'],
+    ['a line that is not JSON', 'nonsense\n'],
     ['a mark without a link', JSON.stringify({ file: 'a'.repeat(32), generation: '1', frames: 1 })],
     ['a generation above 64 bits', line({ generation: '18446744073709551616' })],
     ['a generation that is a number', line({ generation: 1 })],
     ['no frames', line({ frames: 0 })],
     ['a file id that is a path', line({ file: `../${'a'.repeat(29)}` })],
     ['a short link', line({ link: 'ab' })],
-  ])('genuine and has %s is not believed', async (_, text) => {
+  ])('authentic but has %s is rejected', async (_, text) => {
     const at = home();
     await written(at, 'one');
     const key = await keyOf(at);
@@ -295,7 +295,7 @@ describe('a seen that is', () => {
     expect(await marksOf(at)).toMatchObject({ error: { code: 'UNAUTHENTIC' } });
   });
 
-  it('made by another program from docs/format.md is read, and marks the file that it names', () => {
+  it('written by another program after docs/format.md is read, and its mark is used', () => {
     const [seen, three] = ['seen-file', 'three-frames'].map(
       (name) =>
         JSON.parse(readFileSync(join(import.meta.dirname, '../../vectors/opened', `${name}.json`), 'utf8')) as Vector,
@@ -316,7 +316,7 @@ describe('a seen that is', () => {
     });
   });
 
-  it('genuine has all the fields that coffer writes', async () => {
+  it('authentic has all the fields that coffer writes', async () => {
     const at = home();
     await written(at, 'one');
     const key = await keyOf(at);
@@ -334,7 +334,7 @@ function flipped(bytes: Buffer, offset: number): Buffer {
   return changed;
 }
 
-/** A line of seen as coffer writes it, but for the changes. */
+/** Returns a line of `seen` as coffer writes it, except for `changes`. */
 function line(changes: object): string {
   const mark = { file: 'a'.repeat(32), generation: '1', frames: 1, link: 'c'.repeat(64), ...changes };
   return `${JSON.stringify(mark)}\n`;

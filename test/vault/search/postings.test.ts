@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { allOf, isIn, keepThoseWith, type Shard, shardsOf } from '../../../src/vault/search/postings.ts';
 
 describe('shardsOf', () => {
-  it('keeps which documents have which trigrams', () => {
+  it('records which documents have which trigrams', () => {
     fc.assert(
       fc.property(documents, fc.array(trigram, { maxLength: 5 }), (sets, others) => {
         const shards = shardsOf(sets.map((set) => Uint32Array.from(set)));
@@ -14,7 +14,7 @@ describe('shardsOf', () => {
     );
   });
 
-  it('keeps them in shards of which one is enough', () => {
+  it('puts each trigram into a single shard', () => {
     const sets = Array.from({ length: 50 }, (_, place) => {
       return new Set(Array.from({ length: 3000 }, (_, index) => (index * (place + 3) * 7919) % 2 ** 24));
     });
@@ -28,20 +28,20 @@ describe('shardsOf', () => {
     }
   });
 
-  it('takes less than a byte for each trigram that most documents have', () => {
+  it('uses less than a byte for each trigram that most documents have', () => {
     const own = Uint32Array.from({ length: 10_000 }, (_, index) => index * 3);
     const shards = shardsOf(Array.from({ length: 100 }, (_, place) => (place === 7 ? own.subarray(1) : own)));
     expect(shards.reduce((sum, { bytes }) => sum + bytes.length, 0)).toBeLessThan(25_000);
   });
 
-  it('gives nothing for nothing', () => {
+  it('returns no shards for no documents', () => {
     expect(shardsOf([])).toEqual([]);
     expect(shardsOf([new Uint32Array(0)])).toEqual([]);
   });
 });
 
 describe('keepThoseWith', () => {
-  it('leaves those that have all of several trigrams', () => {
+  it('keeps the documents that have all of several trigrams', () => {
     const [shard] = shardsOf([Uint32Array.of(1, 2), Uint32Array.of(2, 3), Uint32Array.of(2, 3, 4)]) as [Shard];
     const among = allOf(3);
     const places = (): number[] => [0, 1, 2].filter((place) => isIn(among, place));

@@ -12,24 +12,30 @@ import { vaultFilePath } from '../../../src/vault/keys/record/vault-file.ts';
 import { type OnProgress, TextIndex } from '../../../src/vault/search/text-index.ts';
 import { temporaryFolder } from '../../support/vault.ts';
 
-/** What an index says of some files: those that can't have a text, and those it knows nothing of. */
+/**
+ * An index's answer about some files: those that can't have a text, and those it knows nothing
+ * about.
+ */
 export interface Said {
   readonly without: string[];
   readonly unknown: string[];
 }
 
-/** Files that are to be looked at again. */
+/** Turns file ids into files to look up, without a state. */
 export function sought(fileIds: readonly string[]): { fileId: string }[] {
   return fileIds.map((fileId) => ({ fileId }));
 }
 
-/** The files of a vault as the index of what is said in them sees them: names, states, and what somebody else reads out of them. */
+/**
+ * The files of a vault as its text search index sees them: names, states, and the text that a
+ * caller reads from them.
+ */
 export class TextFolder {
   readonly place: VaultDirectory;
   #key: VaultKey = VaultKey.generate();
-  /** What is said in which file; what is not here can't be read. */
+  /** The text in each file; a file without one can't be read. */
   readonly said: Map<string, string> = new Map<string, string>();
-  /** The files that were gathered, one after another. */
+  /** The files that were gathered, in order. */
   readonly gathered: string[] = [];
   /** Called while a file is being gathered. */
   onGather: (fileId: string) => void = () => undefined;
@@ -44,7 +50,7 @@ export class TextFolder {
     return this.#key;
   }
 
-  /** Gives the vault a key, as its `vault.json` says. */
+  /** Gives the vault a new key, named in its `vault.json`. */
   set key(key: VaultKey) {
     this.#key = key;
     this.tellKey(key.id);
@@ -56,12 +62,12 @@ export class TextFolder {
     writeFileSync(vaultFilePath(this.place.root), JSON.stringify(file));
   }
 
-  /** What is there beside the files. */
+  /** Returns the names in the vault directory, apart from `vault.json` and `sessions`. */
   get names(): string[] {
     return readdirSync(this.place.root).filter((name) => name !== 'vault.json' && name !== 'sessions');
   }
 
-  /** Puts a file there, of so many bytes, in which something is said; gives its name. */
+  /** Adds a file of this many bytes with a text; returns its id. */
   put(text: string, length = 100_000, fileId: string = randomBytes(16).toString('hex')): string {
     writeFileSync(this.place.path(fileId), '');
     truncateSync(this.place.path(fileId), length);
@@ -69,12 +75,15 @@ export class TextFolder {
     return fileId;
   }
 
-  /** An index of another process. */
+  /** Returns the index as another process would open it. */
   index(): TextIndex {
     return new TextIndex(this.place, async () => ({ key: this.key }) as Unlocked);
   }
 
-  /** Waits until what was written last can be told from what is written next, and lets an index take up what it does not know. */
+  /**
+   * Waits until the last write can be told from the next one, and lets an index add the files
+   * unknown to it.
+   */
   async keep(
     fileIds: readonly string[] = [...this.said.keys()],
     index: TextIndex = this.index(),
@@ -95,7 +104,7 @@ export class TextFolder {
     return Uint32Array.from(trigramsOf(text));
   }
 
-  /** Asks for a text; whatever stands on the disk, no file that has it may be said not to. */
+  /** Looks up a text; checks that no file that has it is ruled out, whatever is on disk. */
   async ask(text: string, index: TextIndex = this.index()): Promise<Said> {
     const { without, unknown } = await index.lookUp(sought([...this.said.keys()]), trigramsOf(text));
     for (const fileId of without)
@@ -107,7 +116,7 @@ export class TextFolder {
     return readFileSync(this.place.texts);
   }
 
-  /** The lengths of the frames. */
+  /** Returns the lengths of the frames. */
   get frames(): number[] {
     const { bytes } = this;
     const lengths: number[] = [];
@@ -117,7 +126,7 @@ export class TextFolder {
     return lengths;
   }
 
-  /** Removes a file as somebody else would. */
+  /** Removes a file as something other than coffer would. */
   remove(fileId: string): void {
     rmSync(this.place.path(fileId));
     this.said.delete(fileId);

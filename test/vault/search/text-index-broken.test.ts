@@ -23,11 +23,11 @@ import { requirePosix, smallDisk } from '../../files/facilities.ts';
 import { temporaryFolder } from '../../support/vault.ts';
 import { TextFolder } from './text-folder.ts';
 
-/** Texts that lie in different shards, and are in one file each. */
+/** Texts whose trigrams lie in different shards, each in one file. */
 const NEEDLES = ['aaa', 'needle', 'zzz', '日本語', '\u0001\u0001\u0001'];
 
-describe('a broken index of what is said', () => {
-  it('with any byte changed says nothing false, and is made anew', async () => {
+describe('a damaged text index', () => {
+  it('with any byte changed rules out nothing wrongly, and is rebuilt', async () => {
     const { folder, good } = await filled();
     const places = [...Array.from({ length: 116 }, (_, at) => at), ...everyNth(good.length, 997)];
     let useless = 0;
@@ -43,7 +43,7 @@ describe('a broken index of what is said', () => {
     expect((await folder.ask('needle')).unknown).toEqual([]);
   });
 
-  it('cut off anywhere says nothing false, and is made anew', async () => {
+  it('cut off anywhere rules out nothing wrongly, and is rebuilt', async () => {
     const { folder, good } = await filled();
     const lengths = [0, 1, 51, 52, 53, 111, 112, 113, good.length - 1, ...everyNth(good.length, 1201)];
     for (const length of lengths) await misled(folder, good.subarray(0, length));
@@ -51,7 +51,7 @@ describe('a broken index of what is said', () => {
     expect((await folder.ask('needle')).unknown).toEqual([]);
   });
 
-  it('with bytes behind it says nothing false', async () => {
+  it('with bytes appended rules out nothing wrongly', async () => {
     const { folder, good } = await filled();
     for (const length of [1, 4, 60, 72, 5000]) {
       expect(await misled(folder, Buffer.concat([good, Buffer.alloc(length)]))).toBe(NEEDLES.length);
@@ -59,7 +59,7 @@ describe('a broken index of what is said', () => {
     }
   });
 
-  it('with a frame of its own from another time in it says nothing false', async () => {
+  it('with an older frame of its own in it rules out nothing wrongly', async () => {
     const { folder, good } = await filled();
     folder.put('young', 70_000);
     await folder.keep();
@@ -80,7 +80,7 @@ describe('a broken index of what is said', () => {
       expect(await misled(folder, Buffer.concat(parts))).toBe(NEEDLES.length);
   });
 
-  it('found wrong in one place only is not built upon', async () => {
+  it('damaged in one place only is not extended', async () => {
     const { folder, good } = await filled();
     const index = folder.index();
     for (let at = good.length - 20; ; at -= 500) {
@@ -96,8 +96,8 @@ describe('a broken index of what is said', () => {
   });
 });
 
-describe('what stands in place of the index', () => {
-  it('says nothing where it is sealed with another key, and is replaced', async () => {
+describe('another file in place of the text index', () => {
+  it('is ignored and replaced if it is sealed with another key', async () => {
     const { folder } = await filled();
     folder.key = VaultKey.generate();
     expect((await folder.ask('needle')).without).toEqual([]);
@@ -110,7 +110,7 @@ describe('what stands in place of the index', () => {
     [8, 255],
     [10, 1],
     [11, 1],
-  ])('says nothing where a newer version made it (byte %i is %i), and stays as it is', async (at, value) => {
+  ])('is ignored and left alone if a newer version wrote it (byte %i is %i)', async (at, value) => {
     const { folder, good } = await filled();
     const newer = Buffer.from(good);
     newer[at] = value;
@@ -120,7 +120,7 @@ describe('what stands in place of the index', () => {
   });
 
   it.each(['session', 'index', 'seen'] as const)(
-    'says nothing where it is a sealed file of kind %s with something else in it',
+    'is ignored if it is a sealed file of kind %s with other content',
     async (kind) => {
       const { folder } = await filled();
       const header = encodeHeader({ kind, keyId: folder.key.id, fileId: 'ab'.repeat(16), generation: 1n });
@@ -134,7 +134,7 @@ describe('what stands in place of the index', () => {
     },
   );
 
-  it('says nothing where its frame is of another form', async () => {
+  it('is ignored if its frame has another content version', async () => {
     const { folder, good } = await filled();
     const chain = firstLink(good.subarray(0, 52));
     const { segments } = openFrame(folder.key, chain, good.subarray(52)).content;
@@ -149,7 +149,7 @@ describe('what stands in place of the index', () => {
     expect(await resealed('{"texts":2,"full":true}')).toBe(0);
   });
 
-  it('says nothing where the frame of an index is in a file of another kind', async () => {
+  it('is ignored if it has the frame of an index in a file of another kind', async () => {
     const { folder } = await filled();
     const header = encodeHeader({ kind: 'seen', keyId: folder.key.id, fileId: 'ab'.repeat(16), generation: 1n });
     const { sealTexts } = await import('../../../src/vault/search/frame.ts');
@@ -166,7 +166,7 @@ describe('what stands in place of the index', () => {
     expect(await misled(folder, Buffer.concat([header, frame.bytes]))).toBe(NEEDLES.length);
   });
 
-  describe('that is no file', () => {
+  describe('that is not a regular file', () => {
     beforeEach(requirePosix);
 
     it.each([
@@ -175,7 +175,7 @@ describe('what stands in place of the index', () => {
       ['a pipe', (path: string) => void execFileSync('mkfifo', [path])],
       ['a link to nowhere', (path: string) => symlinkSync('nowhere', path)],
       ['a link to itself', (path: string) => symlinkSync(path, path)],
-    ])('says nothing where it is %s, and stays as it is', async (_, put) => {
+    ])('is ignored and left alone if it is %s', async (_, put) => {
       const { folder } = await filled();
       rmSync(folder.place.texts);
       put(folder.place.texts);
@@ -186,7 +186,7 @@ describe('what stands in place of the index', () => {
       expect(folder.names).toEqual(['texts']);
     });
 
-    it('is not followed where it is a link to an index', async () => {
+    it('is not followed if it is a link to an index', async () => {
       const { folder } = await filled();
       const elsewhere = join(temporaryFolder(), 'elsewhere');
       copyFileSync(folder.place.texts, elsewhere);
@@ -196,7 +196,7 @@ describe('what stands in place of the index', () => {
     });
   });
 
-  it('says nothing where it may not be read', async (context) => {
+  it('is ignored if it may not be read', async (context) => {
     requirePosix(context);
     const { folder } = await filled();
     if (process.getuid?.() === 0) context.skip('root reads everything');
@@ -207,8 +207,8 @@ describe('what stands in place of the index', () => {
   });
 });
 
-describe('the index of what is said on a disk', () => {
-  it('that is full is not there, and nothing is left of it', async (context) => {
+describe('the text index on a disk', () => {
+  it('that is full is not written, and leaves nothing', async (context) => {
     const disk = smallDisk(context, '1m');
     const folder = await fill(new TextFolder(join(disk.path, 'data')));
     const filler = join(disk.path, 'filler');
@@ -227,7 +227,7 @@ describe('the index of what is said on a disk', () => {
     expect(folder.names).toEqual(['texts']);
   });
 
-  it('that is read-only is not there', async (context) => {
+  it('that is read-only is not written', async (context) => {
     const disk = smallDisk(context, '1m');
     const folder = await fill(new TextFolder(join(disk.path, 'data')));
     disk.remount('ro');
@@ -246,7 +246,7 @@ async function filled(): Promise<{ folder: TextFolder; good: Buffer }> {
   return { folder, good: folder.bytes };
 }
 
-/** Takes all the room there is on a disk. */
+/** Fills a disk. */
 function fillUp(path: string): void {
   const file = openSync(path, 'a');
   try {
@@ -267,7 +267,10 @@ async function fill(folder: TextFolder): Promise<TextFolder> {
   return folder;
 }
 
-/** Puts those bytes there, and gives how many questions they answer nothing of: whatever they do answer is checked. */
+/**
+ * Writes these bytes in place of the index, and returns how many lookups it answers with nothing;
+ * all other answers are checked.
+ */
 async function misled(folder: TextFolder, bytes: Buffer): Promise<number> {
   writeFileSync(folder.place.texts, bytes);
   let unanswered = 0;

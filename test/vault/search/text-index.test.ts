@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import type { FileState } from '../../../src/files/cache.ts';
 import { sought, TextFolder } from './text-folder.ts';
 
-describe('the index of what is said', () => {
-  it('tells the files that can not have a text, and no others', async () => {
+describe('the text index', () => {
+  it('rules out the files that cannot have a text, and no others', async () => {
     const folder = new TextFolder();
     const [needle, hay, both] = ['a needle here', 'only hay', 'hay and needles'].map((text) => folder.put(text));
     await folder.keep();
@@ -15,7 +15,7 @@ describe('the index of what is said', () => {
     expect(statSync(folder.place.texts).mode & 0o777).toBe(0o600);
   });
 
-  it('knows nothing before it is made, and says nothing of a text without trigrams', async () => {
+  it('knows nothing before it is written, nor about a text without trigrams', async () => {
     const folder = new TextFolder();
     const fileId = folder.put('needle');
     expect(await folder.ask('hay')).toEqual({ without: [], unknown: [fileId] });
@@ -24,7 +24,7 @@ describe('the index of what is said', () => {
     expect(await folder.ask('\ud800hay')).toEqual({ without: [], unknown: [] });
   });
 
-  it('asks for a part of a long text only, from its beginning to its end', async () => {
+  it('looks up only some trigrams of a long text, spread over all of it', async () => {
     const folder = new TextFolder();
     const long = Array.from({ length: 400 }, (_, index) => String.fromCharCode(0x4e00 + index)).join('');
     const [has] = [folder.put(long), folder.put(long.slice(0, 200)), folder.put(long.slice(200))];
@@ -34,7 +34,7 @@ describe('the index of what is said', () => {
     expect(without).not.toContain(has);
   });
 
-  it('knows nothing of a file that has changed, until it takes it up again', async () => {
+  it('knows nothing about a changed file until that is added again', async () => {
     const folder = new TextFolder();
     const fileIds = Array.from({ length: 8 }, () => folder.put('only hay'));
     await folder.keep();
@@ -45,7 +45,7 @@ describe('the index of what is said', () => {
     expect(await folder.ask('needle')).toEqual({ without: others, unknown: [] });
   });
 
-  it('takes up what has changed, and leaves what has not as it lies there', async () => {
+  it('adds changed files, and leaves the frames of unchanged ones byte for byte', async () => {
     const folder = new TextFolder();
     const fileIds = Array.from({ length: 40 }, (_, index) => folder.put(`hay ${index}`));
     await folder.keep();
@@ -58,7 +58,7 @@ describe('the index of what is said', () => {
     expect((await folder.ask('needle')).without).toHaveLength(39);
   });
 
-  it('joins what was taken up little by little, gathering nothing much too often', async () => {
+  it('joins frames that were added little by little, without gathering any file too often', async () => {
     const folder = new TextFolder();
     for (let round = 0; round < 24; round++) {
       folder.put(`needle ${round}.`);
@@ -69,7 +69,7 @@ describe('the index of what is said', () => {
     expect((await folder.ask('needle 7.')).without).toHaveLength(23);
   });
 
-  it('begins anew where less than half of what it tells is still true', async () => {
+  it('is rebuilt if less than half of it is current', async () => {
     const folder = new TextFolder();
     const fileIds = Array.from({ length: 20 }, (_, index) => folder.put(`hay ${index}`));
     await folder.keep();
@@ -82,7 +82,7 @@ describe('the index of what is said', () => {
     expect((await folder.ask('needle')).without).toHaveLength(9);
   });
 
-  it('is not written for the sake of little', async () => {
+  it('is not written for a small amount of text', async () => {
     const folder = new TextFolder();
     const fileId = folder.put('needle', 1000);
     await folder.keep();
@@ -91,7 +91,7 @@ describe('the index of what is said', () => {
     expect(await folder.ask('hay')).toEqual({ without: [], unknown: [fileId] });
   });
 
-  it('leaves out what can not be read, and what may change under the same state', async () => {
+  it('leaves out files that cannot be read, or that may change and keep their state', async () => {
     const folder = new TextFolder();
     const [good, unreadable, young] = [folder.put('hay'), folder.put('hay'), folder.put('hay')] as const;
     utimesSync(folder.place.path(young), Date.now() / 1000 + 3600, Date.now() / 1000 + 3600);
@@ -103,7 +103,7 @@ describe('the index of what is said', () => {
     expect(await folder.ask('needle')).toEqual({ without: [good], unknown: [young, unreadable] });
   });
 
-  it('does not take a file up that changes while it is read', async () => {
+  it('does not add a file that changes while it is read', async () => {
     const folder = new TextFolder();
     const [first, second] = [folder.put('hay'), folder.put('hay')] as const;
     folder.onGather = (fileId) => {
@@ -113,7 +113,7 @@ describe('the index of what is said', () => {
     expect(await folder.ask('needle')).toEqual({ without: [first], unknown: [second] });
   });
 
-  it('is left as it was where a file it tells of has changed since: what was taken out of that is not put down', async () => {
+  it('is not written if a covered file has changed since, so that nothing removed from it comes back', async () => {
     const folder = new TextFolder();
     Array.from({ length: 9 }, () => folder.put('hay'));
     await folder.keep();
@@ -130,7 +130,7 @@ describe('the index of what is said', () => {
     expect(folder.names).toEqual(['texts']);
   });
 
-  it('is removed where a file it tells of changes while it is put in its place', async () => {
+  it('is removed if a covered file changes during the rename', async () => {
     const folder = new TextFolder();
     const fileId = folder.put('a secret');
     const path = folder.place.path.bind(folder.place);
@@ -146,7 +146,7 @@ describe('the index of what is said', () => {
     expect(folder.names).toEqual([]);
   });
 
-  it('is not put back where something was taken out meanwhile of a file that had gone on since', async () => {
+  it('is not written back if something was removed in the meantime from a file that had changed since', async () => {
     const folder = new TextFolder();
     const [secret, ...others] = Array.from({ length: 9 }, () => folder.put('a secret'));
     await folder.keep();
@@ -164,7 +164,7 @@ describe('the index of what is said', () => {
     expect((await folder.ask('needle')).unknown).toEqual([secret, ...others, added]);
   });
 
-  it('is not written with a key that is being replaced, or is no more the vault’s', async () => {
+  it('is not written with a key that is being replaced, or is no longer the vault’s', async () => {
     const folder = new TextFolder();
     const fileId = folder.put('a secret');
     for (const other of [undefined, 'f'.repeat(32)]) {
@@ -179,7 +179,8 @@ describe('the index of what is said', () => {
       looks = 0;
     };
     folder.place.path = (asked) => {
-      // Once behind the gathering, once before it is put in its place: a rotation that begins there has dropped what was there before.
+      // Once after gathering, once before the rename: a rotation that begins there has dropped the
+      // previous index.
       if (++looks === 2) folder.tellKey('f'.repeat(32), folder.key.id);
       return path(asked);
     };
@@ -190,7 +191,7 @@ describe('the index of what is said', () => {
     expect((await folder.ask('secret')).unknown).toEqual([fileId]);
   });
 
-  it('takes up no more than some seconds’ worth, and all of it where somebody is told how far that is', async () => {
+  it('adds no more than some seconds’ worth, or everything if progress is reported', async () => {
     const folder = new TextFolder();
     const fileIds = Array.from({ length: 7 }, (_, index) => folder.put(`hay ${index}`, 20 * 2 ** 20));
     await folder.keep();
@@ -201,7 +202,7 @@ describe('the index of what is said', () => {
     expect((await folder.ask('hay 3')).without).toHaveLength(6);
   });
 
-  it('keeps what is full as it lies there, however little it weighs beside what is new', async () => {
+  it('keeps full frames byte for byte, however small they are compared with what is new', async () => {
     const folder = new TextFolder();
     const many = Uint32Array.from({ length: 2_000_000 }, (_, index) => index);
     folder.gather = async (fileId) => {
@@ -218,7 +219,7 @@ describe('the index of what is said', () => {
     expect(folder.gathered.filter((fileId) => fileId === first || others.includes(fileId))).toHaveLength(4);
   });
 
-  it('is put back without what it says of files that were removed, and goes on from there', async () => {
+  it('is written back without the files that were removed, and extended from there', async () => {
     const folder = new TextFolder();
     const old = Array.from({ length: 20 }, (_, index) => folder.put(`hay ${index}`));
     await folder.keep();
@@ -247,7 +248,7 @@ describe('the index of what is said', () => {
     expect(folder.names).toEqual([]);
   });
 
-  it('is not put back where something was taken out of a file while it was taken into memory, or behind that', async () => {
+  it('is not written back if something was removed from a file while the index was read, or after that', async () => {
     for (const when of ['meanwhile', 'behind that']) {
       const folder = new TextFolder();
       const [secret] = [folder.put('a secret'), folder.put('hay')];
@@ -272,7 +273,7 @@ describe('the index of what is said', () => {
     }
   });
 
-  it('tells what a bug is, and is left as it was', async () => {
+  it('throws on a bug, and is left as it was', async () => {
     const folder = new TextFolder();
     folder.put('needle');
     folder.gather = async () => {
@@ -282,7 +283,7 @@ describe('the index of what is said', () => {
     expect(folder.names).toEqual([]);
   });
 
-  it('has no word in the clear, and no name', async () => {
+  it('contains no word and no name in the clear', async () => {
     const folder = new TextFolder();
     const fileId = folder.put('xylophone');
     await folder.keep();
@@ -291,7 +292,7 @@ describe('the index of what is said', () => {
     expect(bytes.includes(Buffer.from(fileId, 'hex'))).toBe(false);
   });
 
-  it('believes the state that a file was listed in, and looks at no file itself then', async () => {
+  it('trusts the state that a file was listed in, and examines no file itself then', async () => {
     const folder = new TextFolder();
     const fileId = folder.put('hay');
     await folder.keep();
@@ -308,7 +309,7 @@ describe('the index of what is said', () => {
     }
   });
 
-  it('is good after two processes wrote it at once, one of them over the other', async () => {
+  it('is valid after two processes wrote it at the same time, one over the other', async () => {
     const folder = new TextFolder();
     const fileIds = Array.from({ length: 10 }, (_, index) => folder.put(index === 3 ? 'needle' : 'hay'));
     await Promise.all([folder.keep(fileIds.slice(0, 5)), folder.keep(fileIds)]);
@@ -318,7 +319,7 @@ describe('the index of what is said', () => {
     );
   });
 
-  it('says nothing false when an older one is put back', async () => {
+  it('rules out nothing wrongly when an older one is put back', async () => {
     const folder = new TextFolder();
     const fileIds = Array.from({ length: 6 }, () => folder.put('hay'));
     await folder.keep();
@@ -330,7 +331,7 @@ describe('the index of what is said', () => {
     expect(await folder.ask('needle')).toEqual({ without: fileIds.slice(3), unknown: fileIds.slice(0, 3) });
   });
 
-  it('takes a file with more to it than one frame holds', async () => {
+  it('starts another frame for a file that does not fit, and leaves out one that fits no frame', async () => {
     const folder = new TextFolder();
     const many = Uint32Array.from({ length: 2_000_000 }, (_, index) => index);
     const fileIds = [folder.put('one'), folder.put('two'), folder.put('more than fits')] as const;
