@@ -31,7 +31,7 @@ function faultsOf(
   const faults = ended.bug === undefined ? [] : [`a bug: ${ended.bug}`];
   if (ended.code !== code) faults.push(`ends with ${ended.code} instead of ${code}: ${ended.err}${ended.out}`);
   const complaints = ended.err.split('\n').filter((line) => line.startsWith('coffer: '));
-  const isListed = kind === 'list' && ended.code === 13 && /vault\.json is (damaged|of a format)/.test(ended.err);
+  const isListed = kind === 'list' && ended.code === 13 && /vault\.json (is damaged|has a format)/.test(ended.err);
   const isTold = isListed || (name === 'doctor' && ended.out.endsWith('not all is well\n'));
   if (complaints.length !== (ended.code === 0 || isTold ? 0 : 1)) faults.push(`says ${ended.err}`);
   const tells = expected.tells?.[name] ?? expected.tells?.[kind];
