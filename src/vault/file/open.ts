@@ -87,15 +87,15 @@ export function openExpected(path: string, expected: Expected, vaultKey: VaultKe
     const { header, key } = checkHeader(start, expected, vaultKey, retiring);
     const frames = openFrames(reader, key, { chain: firstLink(start), offset: HEADER_LENGTH });
     const { summary, firstFrame = 0, end } = frames;
-    if (!summary) throw new CofferError('UNAUTHENTIC', 'it has no whole frame');
+    if (!summary) throw new CofferError('UNAUTHENTIC', 'it contains no frame');
     const laterFrames = end - HEADER_LENGTH - firstFrame;
     return { header, key, ...frames, summary, firstFrame, laterFrames, stamp: reader.stamp };
   });
 }
 
 /**
- * Opens only the summary of a sealed file's first frame; verifies nothing else. Throws as {@link
- * openSealedFile}.
+ * Opens only the summary of a sealed file's first frame; verifies nothing else. Throws as
+ * {@link openSealedFile}.
  */
 export function openFirstSummary(path: string, expected: Expected, vaultKey: VaultKey, retiring?: VaultKey): Buffer {
   const name = expected.fileId ?? basename(path);
@@ -163,7 +163,7 @@ export function openHead(path: string, fileId: string, vaultKey: VaultKey, retir
     const grown = before && walkOn(reader, start, header, key, before);
     const chain = firstLink(start.subarray(0, HEADER_LENGTH));
     const head = grown ?? walk(reader, start, key, { chain, offset: HEADER_LENGTH, links: [] });
-    if (!head) throw new CofferError('UNAUTHENTIC', 'it has no whole frame');
+    if (!head) throw new CofferError('UNAUTHENTIC', 'it contains no frame');
     return { header, ...head };
   });
 }

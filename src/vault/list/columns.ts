@@ -67,8 +67,8 @@ export class Rows {
   readonly #places = new Map<string, number>();
 
   /**
-   * Throws `UNAUTHENTIC`, SyntaxError or TypeError if the segments don't come from {@link
-   * encodeRows}.
+   * Throws `UNAUTHENTIC`, SyntaxError or TypeError if the segments don't come from
+   * {@link encodeRows}.
    */
   constructor(segments: readonly Segment[] = []) {
     for (let at = 0; at < segments.length; at += PARTS) {

@@ -42,8 +42,8 @@ export function describeRollback({ how, seen, generation, frames }: Rollback): s
 }
 
 /**
- * Returns the error for a file that doesn't match its mark; `what` is a text of {@link
- * describeRollback}.
+ * Returns the error for a file that doesn't match its mark; `what` is a text of
+ * {@link describeRollback}.
  */
 export function refuseRolledBack(fileId: string, what: string): CofferError {
   const advice = 'restore the newer one, or continue from this one with --accept-older';

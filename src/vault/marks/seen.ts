@@ -132,8 +132,8 @@ export class Seen {
   }
 
   /**
-   * Removes the marks of files that are deleted on purpose. Never throws a CofferError, like {@link
-   * record}.
+   * Removes the marks of files that are deleted on purpose. Never throws a CofferError, like
+   * {@link record}.
    */
   drop(keys: Keys, fileIds: Iterable<string>): void {
     if (this.#place.hasSeen) this.#change(keys, new Map([...fileIds].map((fileId) => [fileId, undefined])));

@@ -27,7 +27,7 @@ export interface Plan {
   /** The files in the part that stays, whether their entries are current or not. */
   readonly covered: readonly TextFile[];
   readonly gathered: readonly TextFile[];
-  /** Files that were in the index, and no longer are. */
+  /** Current files that a rebuilt index leaves out for now, to be added again later. */
   readonly later: readonly TextFile[];
 }
 

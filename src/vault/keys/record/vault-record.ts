@@ -48,8 +48,8 @@ export class VaultRecord {
   }
 
   /**
-   * Writes a new vault.json; undefined if the one there is as coffer wrote it. Throws as {@link
-   * repairVaultFile}, and `KEY_*`.
+   * Writes a new vault.json; undefined if the one there is as coffer wrote it. Throws as
+   * {@link repairVaultFile}, and `KEY_*`.
    */
   async repair(): Promise<Repaired | undefined> {
     const before = await this.#keys.unlock();

@@ -31,8 +31,8 @@ export class Rotation {
   }
 
   /**
-   * Continues an interrupted rotation; undefined if there is none. Throws as {@link
-   * finishRotation}.
+   * Continues an interrupted rotation; undefined if there is none. Throws as
+   * {@link finishRotation}.
    */
   async finish(onProgress?: OnProgress): Promise<Rotated | undefined> {
     const unlocked = await this.#keys.unlock();
