@@ -1,7 +1,7 @@
 import { existsSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { NewEvent } from '../src/session/event/event.ts';
-import { type Found, search, wantedText } from '../src/session/search/search.ts';
+import { type SearchHit, search, wantedText } from '../src/session/search/search.ts';
 import { realistic } from '../test/support/vast.ts';
 import { interleave, type Spread, spreadOf, type Task } from './measure.ts';
 import type { Line, Measure, Part } from './part.ts';
@@ -93,7 +93,7 @@ class SearchedVault {
   /** In an object of its own, as a process has it, the list included: until all is found, and until the index is left behind. */
   async #search(text: string, expected: number | undefined): Promise<{ answered: number; ended: number }> {
     const sessions = await openFilled(this.#filled);
-    const found: Found[] = [];
+    const found: SearchHit[] = [];
     const start = performance.now();
     for await (const one of search(sessions, await sessions.list(), wantedText(text))) found.push(one);
     const answered = performance.now() - start;
@@ -119,7 +119,7 @@ class SearchedVault {
   }
 
   /** With an index or without, a search shows the same lines of the same sessions. */
-  #check(text: string, found: readonly Found[], expected: number | undefined): void {
+  #check(text: string, found: readonly SearchHit[], expected: number | undefined): void {
     const unread = found.find((one) => 'error' in one);
     if (unread) throw new Error(`session ${unread.row.number} can not be searched`, { cause: unread.error });
     const shown = found.map((one) => [one.row.fileId, 'matches' in one ? one.matches : []]);

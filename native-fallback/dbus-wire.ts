@@ -5,7 +5,7 @@ export interface Variant {
 }
 
 /** A D-Bus message; `body` has one value per complete type of `signature`. */
-export interface Message {
+export interface BusMessage {
   /** 1: call, 2: return, 3: error, 4: signal. */
   readonly type: number;
   readonly serial: number;
@@ -50,7 +50,7 @@ const FIELDS = [
  * Encodes a message, little-endian. Throws RangeError above {@link MESSAGE_LIMIT}, TypeError for a
  * value that doesn't match its type.
  */
-export function encodeMessage(message: Message): Buffer {
+export function encodeMessage(message: BusMessage): Buffer {
   const body = new Writer();
   body.all(message.signature ?? '', message.body ?? []);
   const head = new Writer();
@@ -82,7 +82,7 @@ export function messageLength(bytes: Buffer): number | undefined {
  * Decodes a message from exactly its bytes. Byte arrays in the body are views of them. Throws
  * RangeError if it isn't a message.
  */
-export function decodeMessage(bytes: Buffer): Message {
+export function decodeMessage(bytes: Buffer): BusMessage {
   const reader = new Reader(bytes);
   const [, type, , , , serial, fields] = reader.all('yyyyuua(yv)');
   reader.align(8);
@@ -92,7 +92,7 @@ export function decodeMessage(bytes: Buffer): Message {
     if (name !== undefined && signature === expected) message[name] = value;
   }
   message['body'] = reader.all((message['signature'] as string | undefined) ?? '');
-  return message as unknown as Message;
+  return message as unknown as BusMessage;
 }
 
 /**

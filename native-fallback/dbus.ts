@@ -1,5 +1,5 @@
 import { connect, type Socket } from 'node:net';
-import { decodeMessage, encodeMessage, type Message, messageLength } from './dbus-wire.ts';
+import { type BusMessage, decodeMessage, encodeMessage, messageLength } from './dbus-wire.ts';
 
 /** The target of a call: a name on the bus, one of its objects, and an interface of that. */
 export interface Target {
@@ -53,7 +53,7 @@ export class Bus implements Disposable {
   readonly #socket: Socket;
   readonly #calls = new Map<number, { resolve(body: readonly unknown[]): void; reject(error: BusError): void }>();
   readonly #signals: {
-    matches(message: Message): boolean;
+    matches(message: BusMessage): boolean;
     resolve(body: readonly unknown[]): void;
     reject(error: BusError): void;
   }[] = [];
@@ -136,7 +136,7 @@ export class Bus implements Disposable {
   async subscribe(path: string, name: string, member: string): Promise<{ readonly came: Promise<readonly unknown[]> }> {
     const rule = `type='signal',path='${path}',interface='${name}',member='${member}'`;
     const came = new Promise<readonly unknown[]>((resolve, reject) => {
-      const matches = (signal: Message): boolean =>
+      const matches = (signal: BusMessage): boolean =>
         signal.path === path && signal.interface === name && signal.member === member;
       this.#signals.push({ matches, resolve, reject });
     });
@@ -200,7 +200,7 @@ export class Bus implements Disposable {
     }
   }
 
-  #dispatch(message: Message): void {
+  #dispatch(message: BusMessage): void {
     if (message.type === 4) {
       const at = this.#signals.findIndex((waiting) => waiting.matches(message));
       if (at >= 0) this.#listen();
@@ -218,7 +218,7 @@ export class Bus implements Disposable {
   }
 
   /** Rejects a call: we offer nothing on the bus, but a caller must not wait for an answer. */
-  #refuse(call: Message): void {
+  #refuse(call: BusMessage): void {
     const to = call.sender === undefined ? {} : { destination: call.sender };
     const answer = { type: 3, serial: ++this.#serial, errorName: UNKNOWN_METHOD, replySerial: call.serial, ...to };
     this.#socket.write(encodeMessage(answer));

@@ -17,7 +17,7 @@ import {
   SECRETS,
   SERVICE_INTERFACE,
   SERVICE_PATH,
-  type State,
+  type ServiceState,
   UNANSWERED,
   writeRefusal,
 } from './secret-state.ts';
@@ -41,13 +41,13 @@ const ITEM_INTERFACE = 'org.freedesktop.Secret.Item';
 const PROMPT_INTERFACE = 'org.freedesktop.Secret.Prompt';
 
 /** Returns the state of the service and of one item, without a prompt. */
-export function inspect(terms: Terms, item: ItemName): Promise<State | Refusal> {
+export function inspect(terms: Terms, item: ItemName): Promise<ServiceState | Refusal> {
   return converse(terms, (bus) => askState(bus, item));
 }
 
 /** The result of a look-up: the state, and the item's text if nothing else is needed to read it. */
 export interface Looked {
-  readonly state: State;
+  readonly state: ServiceState;
   readonly text?: string | undefined;
 }
 

@@ -18,7 +18,7 @@ export const NO_OBJECT = '/';
 const SCHEMA = 'org.freedesktop.Secret.Generic';
 
 /** The state of the Secret Service and of one item, as it reports them without a prompt. */
-export interface State {
+export interface ServiceState {
   /** The default collection, which gets new items; undefined if there is none. */
   readonly collection: string | undefined;
   /** Whether that collection is locked. */
@@ -44,7 +44,7 @@ export function attributesOf(item: ItemName): [string, string][] {
  * Returns the state of the Secret Service, starting the service if the bus can. Never prompts.
  * Rejects with a {@link BusError}. Measured: 1 to 4 ms.
  */
-export async function askState(bus: Bus, item: ItemName): Promise<State> {
+export async function askState(bus: Bus, item: ItemName): Promise<ServiceState> {
   await reachService(bus);
   for (let tries = 1; ; tries++) {
     try {
@@ -63,7 +63,7 @@ export async function askState(bus: Bus, item: ItemName): Promise<State> {
 const TRIES = 5;
 const PAUSE_MS = 20;
 
-async function askOnce(bus: Bus, item: ItemName): Promise<State> {
+async function askOnce(bus: Bus, item: ItemName): Promise<ServiceState> {
   const service = { destination: SECRETS, path: SERVICE_PATH, interface: SERVICE_INTERFACE };
   const [[alias], [open, shut]] = await Promise.all([
     bus.call(service, 'ReadAlias', 's', 'default'),
@@ -78,14 +78,14 @@ async function askOnce(bus: Bus, item: ItemName): Promise<State> {
 }
 
 /** Returns whether a new item could be stored. Pure. */
-export function probeAnswer(state: State): Answer {
+export function probeAnswer(state: ServiceState): Answer {
   if (state.collection === undefined) return NO_COLLECTION;
   if (state.isLocked) return LOCKED;
   return { outcome: 'READY', detail: 'the keychain is unlocked' };
 }
 
 /** Returns why nothing can be written, or undefined if it can be tried. Pure. */
-export function writeRefusal(state: State, mayPrompt: boolean): Refusal | undefined {
+export function writeRefusal(state: ServiceState, mayPrompt: boolean): Refusal | undefined {
   if (state.collection === undefined) return NO_COLLECTION;
   return state.isLocked && !mayPrompt ? LOCKED : undefined;
 }
@@ -95,7 +95,7 @@ export function writeRefusal(state: State, mayPrompt: boolean): Refusal | undefi
  * collection may hide its items, so a missing item means `NOT_FOUND` only if everything is
  * unlocked. Pure.
  */
-export function readRefusal(state: State, mayPrompt: boolean): Refusal | undefined {
+export function readRefusal(state: ServiceState, mayPrompt: boolean): Refusal | undefined {
   if (state.open.length > 0) return undefined;
   if (state.shut.length === 0 && !state.isLocked) return NOT_FOUND;
   return mayPrompt ? undefined : LOCKED;

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 /**
  * A call of a system program. Its input goes through a pipe, because other users can see `args`.
  */
-export interface ToolCall {
+export interface ProgramCall {
   /** An absolute path: PATH might find another user's program. */
   readonly executable: string;
   readonly args: readonly string[];
@@ -26,7 +26,7 @@ const LONGEST_TIMER = 2 ** 31 - 1;
 const OUTPUT_LIMIT = 64 * 1024;
 
 /** Runs a program with its input on stdin; kills it at the deadline. Never rejects. */
-export function runTool(call: ToolCall): Promise<ToolReply> {
+export function runTool(call: ProgramCall): Promise<ToolReply> {
   return new Promise((resolve) => {
     const child = spawn(call.executable, call.args, { env: { ...call.env }, stdio: 'pipe', windowsHide: true });
     let stdout = '';

@@ -6,7 +6,7 @@
  */
 
 export { CofferError, type ErrorCode, type ErrorDetails, type Holder, isCofferError } from './errors.ts';
-export type { Answer, Backend, KeychainChoice, Keyring, LookUp, Outcome, Wait } from './keyring/keyring.ts';
+export type { Answer, Backend, KeychainChoice, Keyring, KeyWait, LookUp, Outcome } from './keyring/keyring.ts';
 export { MemoryKeyring } from './keyring/memory.ts';
 export type {
   Approval,

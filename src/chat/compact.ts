@@ -4,7 +4,7 @@ import type { Message, NewEvent, Part, Usage } from '../session/event/event.ts';
 import type { Session } from '../session/session.ts';
 import { cutOff, faultOf } from './arriving.ts';
 import { type Conversation, estimate, outputText, replacedCount, tokensOf } from './context.ts';
-import type { ChatModel, Wait } from './reply.ts';
+import type { ChatModel, RetryWait } from './reply.ts';
 import { cancelled } from './wire/faults.ts';
 
 /** The members of a session that {@link compact} uses. */
@@ -35,7 +35,7 @@ export async function compact(
   options: {
     keepMessages?: number | undefined;
     signal?: AbortSignal | undefined;
-    onWait?: ((wait: Wait) => void) | undefined;
+    onWait?: ((wait: RetryWait) => void) | undefined;
   } = {},
 ): Promise<Compacted> {
   const { keepMessages = 50, signal = new AbortController().signal, onWait } = options;
@@ -107,7 +107,7 @@ function fitting(messages: readonly Message[], from: number, tokens: number): nu
 async function summarise(
   model: ChatModel,
   request: readonly Message[],
-  { signal, onWait }: { signal: AbortSignal; onWait: ((wait: Wait) => void) | undefined },
+  { signal, onWait }: { signal: AbortSignal; onWait: ((wait: RetryWait) => void) | undefined },
 ): Promise<{ summary: string; usage: Usage | undefined }> {
   let summary = '';
   let usage: Usage | undefined;

@@ -4,7 +4,7 @@ import { type Arrived, ArrivingReply, type Call, faultOf, type ReplySession } fr
 import { type CallEnd, notBegun, runCalls } from './calls.ts';
 import { type Compacted, compact, isOver } from './compact.ts';
 import { contextOf, tokensOf } from './context.ts';
-import type { ChatModel, OfferedTool, Wait } from './reply.ts';
+import type { ChatModel, OfferedTool, RetryWait } from './reply.ts';
 import type { Approve, ToolBox } from './tools/toolbox.ts';
 
 export type { Call } from './arriving.ts';
@@ -26,7 +26,7 @@ export interface TurnEvents {
    * The provider refused the request for now, with `error`. It is retried in `seconds` unless the
    * turn is cancelled.
    */
-  onWait?(wait: Wait): void;
+  onWait?(wait: RetryWait): void;
   /**
    * The model does not support tools, or images and PDFs. They are left out of its requests from
    * now on.

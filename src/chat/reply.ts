@@ -20,7 +20,7 @@ export type ReplyPart =
   | { type: 'finish'; usage: Usage; reason: string };
 
 /** Announces that a failed request is retried in `seconds`. */
-export type Wait = Extract<ReplyPart, { type: 'wait' }>;
+export type RetryWait = Extract<ReplyPart, { type: 'wait' }>;
 
 /** A tool as it is offered to a model. */
 export interface OfferedTool {

@@ -31,7 +31,7 @@ export function nextLink(chain: Chain, start: Uint8Array): Chain {
 }
 
 /** Returns the context that a frame is sealed with: its position and its length, in bytes. */
-export function contextOf(chain: Chain, length: number): Buffer {
+export function chainContext(chain: Chain, length: number): Buffer {
   const context = Buffer.allocUnsafe(FRAME_LABEL.length + LINK_LENGTH + 8 + 4);
   context.set(FRAME_LABEL, 0);
   context.set(chain.link, FRAME_LABEL.length);

@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, type KeyObject, randomFillSync } from 'node:crypto';
-import { type Chain, contextOf, floorOf, nextLink } from './chain.ts';
+import { type Chain, chainContext, floorOf, nextLink } from './chain.ts';
 import {
   CHUNK,
   type Content,
@@ -82,7 +82,7 @@ export function openFrame(
   if (frame.length !== 4 + head.length) throw unauthentic('a frame is not as long as it says');
   const message = Buffer.from(frame.buffer, frame.byteOffset + 4, head.length);
   const target = over && message.subarray(MESSAGE_HEAD_LENGTH);
-  const plain = openMessage(key.frameKey, contextOf(chain, head.length), message, target);
+  const plain = openMessage(key.frameKey, chainContext(chain, head.length), message, target);
   return { content: decodeContent(plain, floorOf(chain)), next: nextLink(chain, frame) };
 }
 
@@ -200,7 +200,7 @@ function beginFrame(
   const length = sealedLength(plaintext);
   const bytes = Buffer.allocUnsafe(4 + length);
   bytes.writeUInt32BE(length);
-  return { bytes, draft: beginMessage(bytes.subarray(4), key.frameKey, contextOf(chain, length), plaintext, salt) };
+  return { bytes, draft: beginMessage(bytes.subarray(4), key.frameKey, chainContext(chain, length), plaintext, salt) };
 }
 
 function beginMessage(

@@ -1,5 +1,5 @@
 import { createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto';
-import { type Chain, contextOf } from './chain.ts';
+import { type Chain, chainContext } from './chain.ts';
 import { type FrameHead, unauthentic } from './format.ts';
 import { hkdfExpand, type VaultKey } from './key.ts';
 
@@ -46,12 +46,12 @@ export function headBelongs(key: VaultKey, chain: Chain, head: FrameHead): boole
  * Checks nothing.
  */
 export function frameSecrets(key: VaultKey, chain: Chain, head: Pick<FrameHead, 'length' | 'salt'>): Secrets {
-  return derive(key.frameKey, head.salt, contextOf(chain, head.length));
+  return derive(key.frameKey, head.salt, chainContext(chain, head.length));
 }
 
 /** Like {@link frameSecrets}, but checks the head's commitment. Throws `UNAUTHENTIC`. */
 export function checkedSecrets(key: VaultKey, chain: Chain, head: FrameHead): Secrets {
-  return deriveChecked(key.frameKey, head.salt, contextOf(chain, head.length), head.commitment);
+  return deriveChecked(key.frameKey, head.salt, chainContext(chain, head.length), head.commitment);
 }
 
 function isSame(a: Uint8Array, b: Uint8Array): boolean {

@@ -29,7 +29,7 @@ export interface Stamp {
 }
 
 /** A check that can stop an overwrite at the last moment. */
-export interface Guard {
+export interface ReplaceGuard {
   /**
    * Called right before the rename, with nothing able to run in between; true if a later save has
    * landed.
@@ -46,7 +46,11 @@ export interface Guard {
  * is still in place, untouched (the disk is full, the directory is gone, `guard` said abandoned,
  * …), and `DURABILITY_UNKNOWN` if the new copy is in place and only flushing its directory failed.
  */
-export async function replaceFile(path: string, parts: readonly Uint8Array[], guard: Guard = {}): Promise<Stamp> {
+export async function replaceFile(
+  path: string,
+  parts: readonly Uint8Array[],
+  guard: ReplaceGuard = {},
+): Promise<Stamp> {
   using place = openPlace(path);
   const draft = openDraft(place);
   let stamp: Stamp;
@@ -158,7 +162,7 @@ export function sweepTemps(directory: string, isIdle: (name: string) => boolean)
   }
 }
 
-interface Place extends Disposable {
+interface TemporaryPlace extends Disposable {
   readonly path: string;
   readonly temp: string;
   /** An open descriptor of the directory; undefined on Windows, which has no directory fsync. */
@@ -171,7 +175,7 @@ interface Draft {
 }
 
 // The directory is opened first, so that after the rename only its fsync can fail.
-function openPlace(path: string): Place {
+function openPlace(path: string): TemporaryPlace {
   const temp = join(dirname(path), `.${basename(path)}.${randomBytes(8).toString('hex')}.tmp`);
   try {
     const directory = process.platform === 'win32' ? undefined : openSync(dirname(path), constants.O_RDONLY);
@@ -181,7 +185,7 @@ function openPlace(path: string): Place {
   }
 }
 
-function openDraft(place: Place): Draft {
+function openDraft(place: TemporaryPlace): Draft {
   const draft = { file: createTemp(place), closed: false };
   try {
     fchmodSync(draft.file, 0o600);
@@ -191,7 +195,7 @@ function openDraft(place: Place): Draft {
   return draft;
 }
 
-function createTemp(place: Place): number {
+function createTemp(place: TemporaryPlace): number {
   try {
     return openSync(place.temp, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | NO_FOLLOW, 0o600);
   } catch (error) {
@@ -216,7 +220,7 @@ function close(draft: Draft): void {
   }
 }
 
-function linkUnlessThere(place: Place): boolean {
+function linkUnlessThere(place: TemporaryPlace): boolean {
   try {
     linkSync(place.temp, place.path);
     return true;
@@ -234,7 +238,7 @@ function pointOnce(path: string, target: string): void {
   flushSync(place);
 }
 
-function placeLink(place: Place, target: string): void {
+function placeLink(place: TemporaryPlace, target: string): void {
   try {
     symlinkSync(target, place.temp, 'file');
   } catch (error) {
@@ -247,7 +251,7 @@ function placeLink(place: Place, target: string): void {
   }
 }
 
-function discard(place: Place, error: unknown, draft?: Draft): CofferError {
+function discard(place: TemporaryPlace, error: unknown, draft?: Draft): CofferError {
   const failures = [
     draft && failureOf('closing the unfinished copy failed', () => close(draft)),
     failureOf(`${basename(place.temp)} is left behind`, () => unlinkSync(place.temp)),
@@ -268,7 +272,7 @@ function unsaved(path: string, error: unknown, ...failures: string[]): CofferErr
   return notSaved('cannot write to', path, error, ['nothing is changed', ...failures].join('; '));
 }
 
-async function flush(place: Place): Promise<void> {
+async function flush(place: TemporaryPlace): Promise<void> {
   try {
     if (place.directory !== undefined) await fsync(place.directory);
   } catch (error) {
@@ -276,7 +280,7 @@ async function flush(place: Place): Promise<void> {
   }
 }
 
-function flushSync(place: Place): void {
+function flushSync(place: TemporaryPlace): void {
   try {
     if (place.directory !== undefined) fsyncSync(place.directory);
   } catch (error) {
@@ -284,7 +288,7 @@ function flushSync(place: Place): void {
   }
 }
 
-function durabilityUnknown(place: Place, cause: unknown): CofferError {
+function durabilityUnknown(place: TemporaryPlace, cause: unknown): CofferError {
   const what = `${place.path} was written, but its directory could not be flushed`;
   return new CofferError('DURABILITY_UNKNOWN', what, { reason: reasonOf(cause), advice: 'save again', cause });
 }

@@ -19,7 +19,7 @@ export {
   NOT_FOUND,
   probeAnswer,
   readRefusal,
-  type State,
+  type ServiceState,
   UNANSWERED,
   writeRefusal,
 } from '../../native-fallback/secret-state.ts';

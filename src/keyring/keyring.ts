@@ -7,7 +7,7 @@ import { patienceFor } from './patience.ts';
 import type { Waits } from './waits.ts';
 
 export type { Answer, Backend, Keyring, LookUp, Outcome } from './outcomes.ts';
-export type { Wait } from './waits.ts';
+export type { KeyWait } from './waits.ts';
 
 /** A value of COFFER_KEYCHAIN: `auto` lets coffer choose, any other value forces that backend. */
 export type KeychainChoice = 'auto' | Backend;

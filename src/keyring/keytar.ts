@@ -11,7 +11,7 @@ import {
   probeAnswer,
   providerName,
   readRefusal,
-  type State,
+  type ServiceState,
   UNANSWERED,
   writeRefusal,
 } from './fallback.ts';
@@ -68,7 +68,7 @@ export class KeytarKeyring implements Keyring {
     const [broker, state] = await Promise.all([this.#take(), this.#inspect('')]);
     const answer = state === undefined ? ADDON_READY : 'outcome' in state ? state : probeAnswer(state);
     const isReached = state === undefined || !('outcome' in state);
-    const failure = isReached ? failureOf(await broker.ready(this.#options.patience.silence)) : undefined;
+    const failure = isReached ? refusalOf(await broker.ready(this.#options.patience.silence)) : undefined;
     if (answer.outcome === 'READY' && !failure) this.#keep(broker);
     else broker.kill();
     return failure ?? answer;
@@ -127,7 +127,7 @@ export class KeytarKeyring implements Keyring {
   /** Sends a request to the broker, unless the state already settles it. */
   async #askBroker(
     request: BrokerRequest,
-    { state, refusalIn }: { state: State | undefined; refusalIn: RefusalIn },
+    { state, refusalIn }: { state: ServiceState | undefined; refusalIn: RefusalIn },
     started?: BrokerProcess,
   ): Promise<{ value: string | null } | Refusal> {
     const { mayPrompt, silence, prompt } = this.#options.patience;
@@ -142,7 +142,7 @@ export class KeytarKeyring implements Keyring {
     const reply = await broker.ask(request, { ready: silence, answer: prompts ? prompt : silence });
     if ('value' in reply) return reply;
     if ('late' in reply && prompts) return UNANSWERED;
-    return failureOf(reply) ?? (await this.#explainError(request.account, 'error' in reply ? reply.error : ''));
+    return refusalOf(reply) ?? (await this.#explainError(request.account, 'error' in reply ? reply.error : ''));
   }
 
   /** Explains why keytar returned nothing: only the state can tell. */
@@ -163,7 +163,7 @@ export class KeytarKeyring implements Keyring {
   /**
    * Returns the state on Linux; undefined elsewhere, as keytar's own answers are distinct there.
    */
-  async #inspect(keyId: string): Promise<State | Refusal | undefined> {
+  async #inspect(keyId: string): Promise<ServiceState | Refusal | undefined> {
     return this.#platform === 'linux' ? inspect(this.#terms(), itemOf(keyId)) : undefined;
   }
 
@@ -203,13 +203,13 @@ export class KeytarKeyring implements Keyring {
 }
 
 /** Returns the refusal that a state implies, if any; then no broker is needed. */
-type RefusalIn = (state: State, mayPrompt: boolean) => Refusal | undefined;
+type RefusalIn = (state: ServiceState, mayPrompt: boolean) => Refusal | undefined;
 
 /**
  * Returns the refusal for a broker that returned no value. Undefined for a value, and for an error,
  * which only the state explains. Pure.
  */
-export function failureOf(reply: BrokerOutcome): Refusal | undefined {
+export function refusalOf(reply: BrokerOutcome): Refusal | undefined {
   if ('absent' in reply) return { outcome: 'ABSENT', detail: 'the keytar addon cannot be loaded' };
   if ('late' in reply) return { outcome: 'TIMEOUT', detail: 'the keychain does not answer' };
   if ('died' in reply) return { outcome: 'ABSENT', detail: `the keychain broker is not running: ${reply.died}` };
@@ -241,12 +241,12 @@ const ERRORS: readonly [RegExp, readonly [Refusal['outcome'], string]][] = [
 ];
 
 /** Still locked after the addon tried: the prompt was dismissed, or no user could see it. */
-function unlockRefusal(state: State, mayPrompt: boolean): Refusal | undefined {
+function unlockRefusal(state: ServiceState, mayPrompt: boolean): Refusal | undefined {
   if (!isShut(state)) return undefined;
   return mayPrompt ? DISMISSED : LOCKED;
 }
 
-function isShut(state: State): boolean {
+function isShut(state: ServiceState): boolean {
   return state.open.length === 0 && (state.shut.length > 0 || state.isLocked);
 }
 

@@ -2,7 +2,7 @@ import type { Keyring } from './outcomes.ts';
 import { LONG_MS } from './patience.ts';
 
 /** What a long wait is for: the keychain's answer, or the user's answer to its unlock prompt. */
-export type Wait = 'keychain' | 'prompt';
+export type KeyWait = 'keychain' | 'prompt';
 
 /** The maximum time between calls that count as one wait, in milliseconds. */
 const GAP_MS = 1_000;
@@ -12,7 +12,7 @@ const GAP_MS = 1_000;
  * once it has taken two seconds in total, or immediately if an unlock prompt is shown.
  */
 export class Waits {
-  readonly #report: (wait: Wait) => void;
+  readonly #report: (wait: KeyWait) => void;
   /** The time that the completed calls of the current wait took, in milliseconds. */
   #taken = 0;
   #endedAt = Number.NEGATIVE_INFINITY;
@@ -21,7 +21,7 @@ export class Waits {
   #isLong = false;
   #long = Promise.withResolvers<void>();
 
-  constructor(report: (wait: Wait) => void = () => undefined) {
+  constructor(report: (wait: KeyWait) => void = () => undefined) {
     this.#report = report;
   }
 

@@ -11,7 +11,7 @@ const NAMED = /(?<=^|\s)@(?:"([^"\0\n]+)"|((?:\\[^\0\n]|[^\s\\"\0])+))/gu;
 const PUNCTUATION = ".,;:!?)]}'»";
 
 /** How files are attached. */
-export interface Attaching {
+export interface AttachParts {
   readonly session: ToolSession;
   readonly workplace: Workplace;
   /** If undefined, whatever needs an approval is denied. */
@@ -25,7 +25,7 @@ export interface Attaching {
  * them needs the same permission as if the model read them. Throws why a file can't be attached, and
  * `CANCELLED`: the prompt must not be sent then.
  */
-export async function attachFiles(text: string, { workplace, notify, ...given }: Attaching): Promise<PromptContent> {
+export async function attachFiles(text: string, { workplace, notify, ...given }: AttachParts): Promise<PromptContent> {
   const paths = namedPaths(text);
   if (paths.length === 0) return text;
   const missing: string[] = [];

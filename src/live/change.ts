@@ -11,7 +11,10 @@ import type { Recorder } from './recorder.ts';
 import type { Workplace } from './workplace.ts';
 
 /** A command that changes what is recorded, and needs no model. */
-export type Change = Extract<Command, { type: 'Mark' | 'Rewind' | 'Redact' | 'SetPermission' | 'RevokePermission' }>;
+export type RecordChange = Extract<
+  Command,
+  { type: 'Mark' | 'Rewind' | 'Redact' | 'SetPermission' | 'RevokePermission' }
+>;
 
 /** What such a command changes. */
 interface Changed {
@@ -22,7 +25,7 @@ interface Changed {
 }
 
 /** Carries out a change. Throws `USAGE`, `NAME_INVALID`, and for a redaction `NOT_SAVED`. */
-export async function carryOut(command: Change, changed: Changed): Promise<Result<Change>> {
+export async function carryOut(command: RecordChange, changed: Changed): Promise<Result<RecordChange>> {
   switch (command.type) {
     case 'Mark':
       return mark(command.mark, changed);

@@ -4,7 +4,7 @@ import { isOf, type Surroundings } from '../session/project/project.ts';
 import type { Session } from '../session/session.ts';
 import type { Settings } from '../settings/settings.ts';
 import type { FrontEnd } from './question.ts';
-import { type ToolPlace, Workplace } from './workplace.ts';
+import { type ToolHost, Workplace } from './workplace.ts';
 
 /** The places in which a resumed session can continue. */
 export interface Choices {
@@ -13,7 +13,7 @@ export interface Choices {
   readonly surroundings: Surroundings;
   /** Whether the user has already chosen the directory that the chat was started in. */
   readonly here: boolean;
-  readonly place: ToolPlace;
+  readonly place: ToolHost;
   settingsIn(directory: string): Promise<Settings>;
 }
 

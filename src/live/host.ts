@@ -10,7 +10,7 @@ import type { Settings } from '../settings/settings.ts';
 import type { Kept } from './live.ts';
 import { type Begun, LiveSession, type SessionHost } from './live-session.ts';
 import type { FrontEnd } from './question.ts';
-import { type ToolPlace, Workplace } from './workplace.ts';
+import { type ToolHost, Workplace } from './workplace.ts';
 
 /** What the live sessions of a process share. */
 export interface HostParts {
@@ -139,7 +139,7 @@ export class Host implements SessionHost {
     return { live, prompts: fork.prompts, of: fork.of };
   }
 
-  get #place(): ToolPlace {
+  get #place(): ToolHost {
     return { env: this.env, vault: this.sessions.directory };
   }
 

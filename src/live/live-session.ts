@@ -6,10 +6,10 @@ import type { Surroundings } from '../session/project/project.ts';
 import type { Session } from '../session/session.ts';
 import type { State } from '../session/state.ts';
 import type { Settings } from '../settings/settings.ts';
-import type { Change } from './change.ts';
+import type { RecordChange } from './change.ts';
 import { Feed } from './feed.ts';
 import { Jobs } from './jobs.ts';
-import type { Command, Kept, Live, LiveEvent, Prompt, Result, Snapshot } from './live.ts';
+import type { Command, Kept, Live, LiveEvent, Result, SentPrompt, Snapshot } from './live.ts';
 import type { FrontEnd } from './question.ts';
 import { approver, Questions } from './questions.ts';
 import { Recorder } from './recorder.ts';
@@ -245,7 +245,7 @@ export class LiveSession implements Live {
     this.#isUnplaced = begun.isUnplaced;
   }
 
-  async #prompt(prompt: Prompt): Promise<void> {
+  async #prompt(prompt: SentPrompt): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const publish = (event: LiveEvent): void => this.#publish(event);
     try {
@@ -285,7 +285,7 @@ export class LiveSession implements Live {
     return promise;
   }
 
-  async #change(command: Change): Promise<unknown> {
+  async #change(command: RecordChange): Promise<unknown> {
     if (this.#jobs.isRunning) {
       throw new CofferError('FAILED', 'a reply is being written', { advice: 'wait for its end, or cancel it' });
     }

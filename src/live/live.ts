@@ -120,7 +120,7 @@ export type Command =
   | { readonly type: 'Shutdown'; readonly status?: Status | undefined };
 
 /** A prompt, and the tag that its `idle` event will have. */
-export type Prompt = Omit<Extract<Command, { type: 'SendMessage' }>, 'type'>;
+export type SentPrompt = Omit<Extract<Command, { type: 'SendMessage' }>, 'type'>;
 
 /** The results of commands, by their type. */
 interface Results {

@@ -5,7 +5,7 @@ import { isCofferError } from '../errors.ts';
 import type { NewEvent } from '../session/event/event.ts';
 import type { Session } from '../session/session.ts';
 import type { Feed } from './feed.ts';
-import type { LiveEvent, Prompt } from './live.ts';
+import type { LiveEvent, SentPrompt } from './live.ts';
 import type { Notice } from './notice.ts';
 import { Recorder } from './recorder.ts';
 import type { Workplace } from './workplace.ts';
@@ -27,7 +27,7 @@ interface TurnParts {
 }
 
 /** Answers a prompt and publishes what happens; `idle` comes last. Throws only faults of the program. */
-export async function answerPrompt({ text, tag }: Prompt, parts: TurnParts): Promise<void> {
+export async function answerPrompt({ text, tag }: SentPrompt, parts: TurnParts): Promise<void> {
   const { feed, publish, resolve, reject } = parts;
   let isRecorded = false;
   const session = new Recorder(parts.session, feed, (events) => {

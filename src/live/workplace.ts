@@ -2,7 +2,7 @@ import type { ToolBox } from '../chat/tools/toolbox.ts';
 import type { Settings } from '../settings/settings.ts';
 
 /** What the tools of a session need to know of the process they run in. */
-export interface ToolPlace {
+export interface ToolHost {
   readonly env: NodeJS.ProcessEnv;
   /** The directory of the vault, which no tool may touch. */
   readonly vault: string;
@@ -14,12 +14,12 @@ export class Workplace {
   readonly settings: Settings;
   /** The directory doesn't exist: no tools are offered. */
   readonly isGone: boolean;
-  readonly #place: ToolPlace;
+  readonly #place: ToolHost;
   #tools: Promise<ToolBox> | undefined;
 
   constructor(
     directory: string,
-    { settings, place, isGone = false }: { settings: Settings; place: ToolPlace; isGone?: boolean },
+    { settings, place, isGone = false }: { settings: Settings; place: ToolHost; isGone?: boolean },
   ) {
     this.directory = directory;
     this.settings = settings;

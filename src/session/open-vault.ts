@@ -1,9 +1,9 @@
 import { CofferError, isCofferError } from '../errors.ts';
 import type { AskSecret } from '../vault/keys/recover.ts';
-import { type AskPassphrase, type KeychainChoice, type Keyring, Vault, type Wait } from '../vault/vault.ts';
+import { type AskPassphrase, type KeychainChoice, type Keyring, type KeyWait, Vault } from '../vault/vault.ts';
 import { Sessions } from './sessions.ts';
 
-export type { Wait } from '../vault/vault.ts';
+export type { KeyWait } from '../vault/vault.ts';
 
 /** Options for opening a vault. All are optional. */
 export interface OpenOptions {
@@ -40,7 +40,7 @@ export interface OpenOptions {
    * two seconds, with `prompt` when it shows an unlock prompt. At a terminal, coffer then waits
    * until the keychain answers; without a terminal, it gives up after 14 seconds without an answer.
    */
-  readonly onWait?: ((wait: Wait) => void) | undefined;
+  readonly onWait?: ((wait: KeyWait) => void) | undefined;
   /**
    * Called if vault.json isn't as coffer wrote it. Sessions remain readable; changing key slots and
    * rotating the key are refused until `coffer key repair`. Also called if the vault's key can't be

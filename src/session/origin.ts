@@ -37,7 +37,7 @@ export function goingOn(status: Status): NewEvent[] {
 }
 
 /** Converts anything thrown by a save into an error for {@link Unsaved}. */
-export function failureOf(error: unknown): CofferError {
+export function saveError(error: unknown): CofferError {
   if (error instanceof CofferError) return error;
   return new CofferError('NOT_SAVED', 'the session could not be saved', {
     reason: error instanceof Error ? error.message : String(error),

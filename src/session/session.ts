@@ -3,7 +3,7 @@ import type { FirstStep, Vault, Writable } from '../vault/vault.ts';
 import { acceptDraft } from './event/accept.ts';
 import { type Event, encodeEvents, type NewEvent, type Status } from './event/event.ts';
 import { encodeSummary, summarize } from './list/summary.ts';
-import { failureOf, type SessionOrigin, type Unsaved, unsavedOf } from './origin.ts';
+import { type SessionOrigin, saveError, type Unsaved, unsavedOf } from './origin.ts';
 import { SessionRecord } from './record.ts';
 import { newId, takenIds, takeSnapshot } from './snapshot.ts';
 import type { State } from './state.ts';
@@ -192,7 +192,7 @@ export class Session implements AsyncDisposable {
     try {
       this.#writeSync();
     } catch (error) {
-      this.#failure = failureOf(error);
+      this.#failure = saveError(error);
       throw error;
     }
     this.#ended = true;
@@ -266,7 +266,7 @@ export class Session implements AsyncDisposable {
         this.#failure = undefined;
       },
       (error: unknown) => {
-        this.#failure = failureOf(error);
+        this.#failure = saveError(error);
         throw error;
       },
     );

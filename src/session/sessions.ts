@@ -1,10 +1,11 @@
 import { CofferError, isCofferError } from '../errors.ts';
 import type { VaultRecord } from '../vault/keys/record/vault-record.ts';
 import type { RecoverAsks, Recovered } from '../vault/keys/recover.ts';
-import type { OnProgress, Rotated } from '../vault/keys/rotation/rotate.ts';
+import type { Rotated } from '../vault/keys/rotation/rotate.ts';
 import type { KeySlots } from '../vault/keys/slots/key-slots.ts';
 import type { Rewrapping } from '../vault/keys/slots/rewrap.ts';
 import { describeRollback, refuseRolledBack } from '../vault/marks/rollback.ts';
+import type { OnProgress } from '../vault/progress.ts';
 import type { TextIndex } from '../vault/search/text-index.ts';
 import type { SeenReport, Vault } from '../vault/vault.ts';
 import { eventsOf } from './beginning.ts';

@@ -67,7 +67,7 @@ export async function parseSettings(path: string, text: string): Promise<unknown
     if (!(error instanceof SyntaxError)) throw error;
     throw invalidSettings(path, [await describeJsonFault(text)]);
   }
-  if (isTooDeep(value)) throw invalidSettings(path, [tooDeep]);
+  if (isNestedTooDeeply(value)) throw invalidSettings(path, [tooDeep]);
   return value;
 }
 
@@ -110,7 +110,7 @@ async function describeJsonFault(text: string): Promise<string> {
  * Returns whether a value is nested deeper than settings may be. Checking or showing it recurses
  * into each level.
  */
-export function isTooDeep(value: unknown): boolean {
+export function isNestedTooDeeply(value: unknown): boolean {
   let level = [value];
   for (let depth = 0; depth <= MAX_DEPTH; depth++) {
     level = level.flatMap((each) => (typeof each === 'object' && each !== null ? Object.values(each) : []));

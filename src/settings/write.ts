@@ -4,7 +4,14 @@ import { getSystemErrorMessage } from 'node:util';
 import { CofferError } from '../errors.ts';
 import { type FileLock, takeLock } from '../files/lock.ts';
 import { findKey, isObject, removeAt, setAt, splitKey, unknownKey } from './dotted.ts';
-import { invalidSettings, isTooDeep, parseSettings, readSettingsBytes, readSettingsText, tooDeep } from './file.ts';
+import {
+  invalidSettings,
+  isNestedTooDeeply,
+  parseSettings,
+  readSettingsBytes,
+  readSettingsText,
+  tooDeep,
+} from './file.ts';
 import { isKeyName } from './keys.ts';
 import { findFaults, topKeys } from './schema.ts';
 import { looksLikeKey } from './secret.ts';
@@ -18,7 +25,7 @@ const PATIENCE = 2000;
  * `VAULT_BUSY` if another process keeps changing them, and `NOT_SAVED`; then the file is unchanged.
  */
 export async function setSetting(path: string, key: string, value: unknown): Promise<void> {
-  if (isTooDeep(value))
+  if (isNestedTooDeeply(value))
     throw new CofferError('SETTINGS_INVALID', `${key} is ${tooDeep}`, { advice: 'nothing is changed' });
   refuseSecrets(key, value);
   using _lock = await takeSettings(path);

@@ -4,7 +4,7 @@ import type { ApprovalRequest } from '../chat/tools/toolbox.ts';
 import type { Approval } from '../session/event/event.ts';
 import { escapeLine } from './escape.ts';
 import type { Input } from './input.ts';
-import type { Keys, Screen } from './input-streams.ts';
+import type { KeyStream, Screen } from './input-streams.ts';
 import type { Terminal } from './terminal.ts';
 
 /** The terminal that a question is asked on. */
@@ -100,7 +100,7 @@ async function rounds(): Promise<void> {
 /** Reads a line of letters; undefined for Esc and for an end. */
 async function readAnswer(
   question: string,
-  { stdin, stdout }: { stdin: Keys; stdout: Screen },
+  { stdin, stdout }: { stdin: KeyStream; stdout: Screen },
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const { promise, resolve } = Promise.withResolvers<string | undefined>();

@@ -52,7 +52,7 @@ export class Screen extends Writable {
 }
 
 /** A stream of keys that were decoded already. It is raw as long as the real one is: switching it changes nothing. */
-export class Keys extends Readable {
+export class KeyStream extends Readable {
   readonly isTTY = true;
 
   setRawMode(): this {
@@ -69,7 +69,7 @@ export class Keys extends Readable {
  * {@link Lent.giveBack} wipes what was drawn. The list may hide the cursor; whatever happens, it is shown again.
  */
 export class Lent {
-  readonly stdin: Keys = new Keys();
+  readonly stdin: KeyStream = new KeyStream();
   readonly stdout: Screen;
   readonly #terminal: Terminal;
   readonly #ended = new AbortController();

@@ -4,7 +4,7 @@ import {
   emptyLine,
   historyOf,
   isInterrupt,
-  type Keys,
+  type KeyStream,
   Lent,
   openReadline,
   type Press,
@@ -113,7 +113,7 @@ export class Input {
    * stood there stands there again. What was drawn is wiped then. `signal` aborts when nobody is there any more.
    * Throws a TypeError without a terminal, and while a line is waited for.
    */
-  async lend<T>(work: (stdin: Keys, stdout: Screen, signal: AbortSignal) => Promise<T>): Promise<T> {
+  async lend<T>(work: (stdin: KeyStream, stdout: Screen, signal: AbortSignal) => Promise<T>): Promise<T> {
     if (!this.#terminal.interactive) throw new TypeError('there is no terminal to lend');
     if (this.#waiting !== undefined || this.#lent !== undefined) throw new TypeError('the terminal is in use');
     const readline = this.#open();

@@ -1,4 +1,4 @@
-import type { Wait } from '../session/open-vault.ts';
+import type { KeyWait } from '../session/open-vault.ts';
 import type { Terminal } from './terminal.ts';
 
 /*
@@ -13,7 +13,7 @@ export const NOTICE_MS = 2_000;
 export const GIT_LIMIT_MS = 14_000;
 
 /** Tells that the keychain takes long, or asks to be unlocked, if a person can see it. */
-export function tellWait(terminal: Terminal, wait: Wait): void {
+export function tellWait(terminal: Terminal, wait: KeyWait): void {
   if (!terminal.attended) return;
   terminal.tell(
     wait === 'prompt'

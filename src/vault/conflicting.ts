@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { VaultKey } from '../envelope/key.ts';
 import { isCofferError } from '../errors.ts';
 import { handLines, type OnLines } from './file/lines.ts';
-import { type Opened, openExpected, readHeader } from './file/open.ts';
+import { type OpenedFile, openExpected, readHeader } from './file/open.ts';
 import { isFileId } from './lease.ts';
 
 /**
@@ -47,7 +47,7 @@ export function readConflicting(
   { path, fileId }: Conflicting,
   { key, retiring }: { readonly key: VaultKey; readonly retiring?: VaultKey | undefined },
   onLines: OnLines,
-): Opened {
+): OpenedFile {
   const opened = openExpected(path, { kind: 'session', fileId }, key, retiring);
   handLines(opened, onLines);
   return opened;

@@ -4,7 +4,7 @@ import { CofferError } from '../errors.ts';
 import { namesIn } from '../files/reader.ts';
 import { reasonOf } from '../files/reason.ts';
 import { findConflicting, isOwnName } from './conflicting.ts';
-import { type Kept, keptIn } from './file/quarantine.ts';
+import { keptIn, type QuarantinedFile } from './file/quarantine.ts';
 import { readVaultFile, type VaultFile } from './keys/record/vault-file.ts';
 import { isFileId } from './lease.ts';
 import { networkWarning } from './network-warning.ts';
@@ -33,7 +33,7 @@ export interface VaultInspection {
   readonly looseModes: readonly LooseMode[];
   readonly misplaced: readonly Misplaced[];
   readonly sealedFiles: number;
-  readonly quarantined: readonly Kept[];
+  readonly quarantined: readonly QuarantinedFile[];
   /** Names in `sessions` of sealed files that coffer did not name: conflicting copies. */
   readonly conflicting: readonly string[];
   /** Everything else in the directory that isn't coffer's, as paths relative to it. */

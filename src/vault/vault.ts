@@ -4,7 +4,7 @@ import { dataDirectory, makeDirectory } from '../files/paths.ts';
 import type { Conflicting } from './conflicting.ts';
 import { VaultDirectory } from './directory.ts';
 import { countingDown, handLines, type OnLines } from './file/lines.ts';
-import { type Opened, type OpenedTo, openAppended, openSealedFile } from './file/open.ts';
+import { type OpenedFile, type OpenedTo, openAppended, openSealedFile } from './file/open.ts';
 import { SealedFile, type Step } from './file/sealed-file.ts';
 import type { VaultInspection } from './inspect.ts';
 import type { HomeOptions } from './keys/key-home.ts';
@@ -17,11 +17,12 @@ import { Lease, sweepLeases } from './lease.ts';
 import { type Listed, Listing, type SeenReport } from './list/listing.ts';
 import { describeRollback, type Rollback, refuseRolledBack, rollbackOf } from './marks/rollback.ts';
 import { Seen } from './marks/seen.ts';
-import type { OnProgress, TextIndex } from './search/text-index.ts';
+import type { OnProgress } from './progress.ts';
+import type { TextIndex } from './search/text-index.ts';
 import type { FirstStep, VaultOptions, Writable } from './shapes.ts';
 
 export type { FileState } from '../files/cache.ts';
-export type { KeychainChoice, Keyring, Wait } from '../keyring/keyring.ts';
+export type { KeychainChoice, Keyring, KeyWait } from '../keyring/keyring.ts';
 export type { Conflicting } from './conflicting.ts';
 export type { AskPassphrase } from './keys/options.ts';
 export type { Listed, SeenReport } from './list/listing.ts';
@@ -145,7 +146,7 @@ export class Vault {
     fileId: string,
     onLines: OnLines,
     acceptOlder = false,
-  ): Promise<Writable & { opened: Opened; rollback: Rollback | undefined }> {
+  ): Promise<Writable & { opened: OpenedFile; rollback: Rollback | undefined }> {
     return this.unlocking.locked(async (unlocked) => {
       const lease = Lease.take(this.#place.locks, fileId);
       try {
@@ -181,7 +182,7 @@ export class Vault {
    * file that doesn't match its rollback mark is still read, and reported in `rollback`. Otherwise
    * throws as {@link resume}.
    */
-  async read(fileId: string, onLines: OnLines): Promise<Opened & { rollback: Rollback | undefined }> {
+  async read(fileId: string, onLines: OnLines): Promise<OpenedFile & { rollback: Rollback | undefined }> {
     const { opened, rollback } = this.#openFile(await this.unlock(), fileId);
     handLines(opened, onLines);
     return { ...opened, rollback };
@@ -197,7 +198,7 @@ export class Vault {
    * Reads only what was appended to a file since it was opened. Returns undefined if the file is no
    * longer the one that was opened, with or without more at its end: then all of it must be read.
    */
-  async readAppended(fileId: string, before: OpenedTo, onLines: OnLines): Promise<Opened | undefined> {
+  async readAppended(fileId: string, before: OpenedTo, onLines: OnLines): Promise<OpenedFile | undefined> {
     const { key, retiring } = await this.unlock();
     const opened = openAppended(this.#place.path(fileId), fileId, before, key, retiring);
     if (opened) handLines(opened, onLines);
@@ -316,7 +317,7 @@ export class Vault {
    * Reads the mark before the file: a save that another process makes in between must not look
    * older than its mark.
    */
-  #openFile(unlocked: Unlocked, fileId: string): { opened: Opened; rollback: Rollback | undefined } {
+  #openFile(unlocked: Unlocked, fileId: string): { opened: OpenedFile; rollback: Rollback | undefined } {
     const mark = this.#seen.read(unlocked).lines.find(fileId);
     const opened = openSealedFile(this.#place.path(fileId), fileId, unlocked.key, unlocked.retiring);
     return { opened, rollback: rollbackOf(mark, opened) };

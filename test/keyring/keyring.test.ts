@@ -16,7 +16,7 @@ import {
 } from '../../src/keyring/keyring.ts';
 import { KeytarKeyring } from '../../src/keyring/keytar.ts';
 import { MemoryKeyring } from '../../src/keyring/memory.ts';
-import { type Wait, Waits } from '../../src/keyring/waits.ts';
+import { type KeyWait, Waits } from '../../src/keyring/waits.ts';
 import { requireKeychain, requireUnix, startBus, startKeychain } from '../support/keychain.ts';
 import { temporaryFolder } from '../support/vault.ts';
 
@@ -127,7 +127,7 @@ describe('chooseKeyring', () => {
     requireUnix(context);
     // The key comes from a pipe that stays silent.
     const env = { COFFER_KEY_FD: String(openPipe()) };
-    const waits: Wait[] = [];
+    const waits: KeyWait[] = [];
     const chosen = await chooseKeyring({ choice: 'fd', env, waits: new Waits((wait) => waits.push(wait)) });
     expect('keyring' in chosen && (await chosen.keyring.probe()).outcome).toBe('TIMEOUT');
     expect(waits).toEqual(['keychain']);

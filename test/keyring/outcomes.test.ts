@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { errorAnswer, failureOf } from '../../src/keyring/keytar.ts';
+import { errorAnswer, refusalOf } from '../../src/keyring/keytar.ts';
 import { decodeSecret, encodeSecret, requireKeyId } from '../../src/keyring/outcomes.ts';
 import { ATTENDED, patienceFor, UNATTENDED, WATCHED } from '../../src/keyring/patience.ts';
 
@@ -61,17 +61,17 @@ describe('requireKeyId', () => {
 
 describe('failureOf', () => {
   it('distinguishes a broker without the addon, a late one and a dead one', () => {
-    expect(failureOf({ absent: true })?.outcome).toBe('ABSENT');
-    expect(failureOf({ late: true })?.outcome).toBe('TIMEOUT');
-    expect(failureOf({ died: 'it exited with SIGSEGV' })).toEqual({
+    expect(refusalOf({ absent: true })?.outcome).toBe('ABSENT');
+    expect(refusalOf({ late: true })?.outcome).toBe('TIMEOUT');
+    expect(refusalOf({ died: 'it exited with SIGSEGV' })).toEqual({
       outcome: 'ABSENT',
       detail: 'the keychain broker is not running: it exited with SIGSEGV',
     });
   });
 
   it('returns undefined for a value and an error', () => {
-    expect(failureOf({ value: null })).toBeUndefined();
-    expect(failureOf({ error: 'x' })).toBeUndefined();
+    expect(refusalOf({ value: null })).toBeUndefined();
+    expect(refusalOf({ error: 'x' })).toBeUndefined();
   });
 });
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { MemoryKeyring } from '../../src/keyring/memory.ts';
 import type { Keyring } from '../../src/keyring/outcomes.ts';
-import { type Wait, Waits } from '../../src/keyring/waits.ts';
+import { type KeyWait, Waits } from '../../src/keyring/waits.ts';
 
 /** Returns a keyring whose calls all take the given number of milliseconds. */
 function slow(milliseconds: number): Keyring {
@@ -23,7 +23,7 @@ async function after<T>(milliseconds: number, result: Promise<T>): Promise<T> {
 
 describe('Waits', () => {
   it('reports nothing for a keyring that answers immediately', async () => {
-    const reported: Wait[] = [];
+    const reported: KeyWait[] = [];
     const waits = new Waits((wait) => reported.push(wait));
     const keyring = waits.around(slow(1));
     await keyring.probe();
@@ -32,7 +32,7 @@ describe('Waits', () => {
   });
 
   it('reports a long wait once, even if it consists of short calls', async () => {
-    const reported: Wait[] = [];
+    const reported: KeyWait[] = [];
     const waits = new Waits((wait) => reported.push(wait));
     const keyring = waits.around(slow(700));
     let isLong = false;
@@ -58,7 +58,7 @@ describe('Waits', () => {
   });
 
   it('reports a prompt immediately, and not the wait for it', async () => {
-    const reported: Wait[] = [];
+    const reported: KeyWait[] = [];
     const waits = new Waits((wait) => reported.push(wait));
     const { around, onPrompt } = waits;
     const keyring: Keyring = {
@@ -76,7 +76,7 @@ describe('Waits', () => {
   });
 
   it('counts a later wait separately', async () => {
-    const reported: Wait[] = [];
+    const reported: KeyWait[] = [];
     const waits = new Waits((wait) => reported.push(wait));
     for (let times = 0; times < 2; times++) {
       await waits.around(slow(2_500)).probe();

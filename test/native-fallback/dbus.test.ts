@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { BUS, Bus, type BusError, socketPaths } from '../../native-fallback/dbus.ts';
-import { encodeMessage, type Message } from '../../native-fallback/dbus-wire.ts';
+import { type BusMessage, encodeMessage } from '../../native-fallback/dbus-wire.ts';
 import { readMessages, startStandIn } from '../support/dbus-service.ts';
 import { requireKeychain, requireUnix, startBus } from '../support/keychain.ts';
 import { HANGS } from '../support/patience.ts';
@@ -165,14 +165,14 @@ describe('Bus', () => {
   });
 });
 
-const SIGNAL: Message = { type: 4, serial: 1, path: '/', interface: 'a.b', member: 'C' };
+const SIGNAL: BusMessage = { type: 4, serial: 1, path: '/', interface: 'a.b', member: 'C' };
 
-function reply(replySerial: number): Message {
+function reply(replySerial: number): BusMessage {
   return { type: 2, serial: 1, replySerial };
 }
 
 /** Accepts a client, and answers each of its calls after the given number of milliseconds. */
-function answerCalls(socket: Socket, answer: (call: Message) => Message | undefined, milliseconds = 0): void {
+function answerCalls(socket: Socket, answer: (call: BusMessage) => BusMessage | undefined, milliseconds = 0): void {
   socket.once('data', (part: Buffer) => {
     readMessages(socket, (call) => {
       const said = answer(call);

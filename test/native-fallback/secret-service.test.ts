@@ -5,7 +5,7 @@ import {
   failureAnswer,
   probeAnswer,
   readRefusal,
-  type State,
+  type ServiceState,
   writeRefusal,
 } from '../../native-fallback/secret-state.ts';
 import type { StandIn } from '../support/dbus-service.ts';
@@ -17,9 +17,9 @@ const ITEM = { service: 'coffer', account: '00112233445566778899aabbccddeeff' };
 const PROMPT = 'org.freedesktop.Secret.Prompt';
 
 describe('the refusals for a state', () => {
-  const unlocked: State = { collection: '/c', isLocked: false, open: [], shut: [] };
-  const locked: State = { ...unlocked, isLocked: true };
-  const bare: State = { ...unlocked, collection: undefined };
+  const unlocked: ServiceState = { collection: '/c', isLocked: false, open: [], shut: [] };
+  const locked: ServiceState = { ...unlocked, isLocked: true };
+  const bare: ServiceState = { ...unlocked, collection: undefined };
   const open = ['/c/1'];
 
   it.each([

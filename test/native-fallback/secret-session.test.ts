@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { Bus as Connection } from '../../native-fallback/dbus.ts';
-import type { Message } from '../../native-fallback/dbus-wire.ts';
+import type { BusMessage } from '../../native-fallback/dbus-wire.ts';
 import { look, read, type Terms, write } from '../../native-fallback/secret-service.ts';
 import { openSession } from '../../native-fallback/secret-session.ts';
 import { type Said, startStandIn } from '../support/dbus-service.ts';
@@ -89,7 +89,7 @@ describe('a session with the Secret Service', () => {
     await using bus = await startBus();
     const asked: unknown[] = [];
     let error = 'org.freedesktop.DBus.Error.NotSupported';
-    const answer = ({ body }: Message): Said => {
+    const answer = ({ body }: BusMessage): Said => {
       asked.push(body?.[0]);
       if (body?.[0] !== 'plain') return { error };
       return { signature: 'vo', body: [{ signature: 's', value: '' }, '/session/1'] };

@@ -1,5 +1,5 @@
 import { connect, type Socket } from 'node:net';
-import { decodeMessage, encodeMessage, type Message, messageLength } from '../../native-fallback/dbus-wire.ts';
+import { type BusMessage, decodeMessage, encodeMessage, messageLength } from '../../native-fallback/dbus-wire.ts';
 import type { KeychainEnv } from './keychain.ts';
 
 /** What a stand-in says to a call: the values of a reply, an error's name, or nothing at all. */
@@ -11,7 +11,7 @@ export type Said =
 /** A stand-in on a private bus: it owns a name and answers calls as it is told. */
 export interface StandIn extends Disposable {
   /** The members that were called, in order. */
-  readonly calls: readonly Message[];
+  readonly calls: readonly BusMessage[];
   /** Resolves when a member is called, or has been. */
   called(member: string): Promise<void>;
   /** Sends a signal to everybody. */
@@ -32,12 +32,16 @@ export function startSilentPrompter(env: KeychainEnv): Promise<StandIn> {
 }
 
 /** Puts a program on the bus that owns `name` and answers by `answer`. Ready when the promise resolves. */
-export async function startStandIn(env: KeychainEnv, name: string, answer: (call: Message) => Said): Promise<StandIn> {
+export async function startStandIn(
+  env: KeychainEnv,
+  name: string,
+  answer: (call: BusMessage) => Said,
+): Promise<StandIn> {
   const socket = await openSocket(env.DBUS_SESSION_BUS_ADDRESS.replace('unix:path=', ''));
   const bus = { destination: 'org.freedesktop.DBus', path: '/org/freedesktop/DBus', interface: 'org.freedesktop.DBus' };
-  const calls: Message[] = [];
+  const calls: BusMessage[] = [];
   let serial = 0;
-  const send = (message: Omit<Message, 'serial'>): void => {
+  const send = (message: Omit<BusMessage, 'serial'>): void => {
     serial += 1;
     socket.write(encodeMessage({ serial, ...message }));
   };
@@ -80,7 +84,7 @@ function openSocket(path: string): Promise<Socket> {
 }
 
 /** Hands over every message that comes on a socket. */
-export function readMessages(socket: Socket, take: (message: Message) => void): void {
+export function readMessages(socket: Socket, take: (message: BusMessage) => void): void {
   let received: Buffer = Buffer.alloc(0);
   socket.on('data', (part: Buffer) => {
     received = Buffer.concat([received, part]);

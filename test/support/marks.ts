@@ -4,9 +4,9 @@ import type { Row } from '../../src/session/list/row.ts';
 import type { Sessions } from '../../src/session/sessions.ts';
 import { VaultDirectory } from '../../src/vault/directory.ts';
 import { readHeader } from '../../src/vault/file/open.ts';
-import type { Mark } from '../../src/vault/file/sealed-file.ts';
+import type { RollbackMark } from '../../src/vault/file/sealed-file.ts';
 import { readVaultFile } from '../../src/vault/keys/record/vault-file.ts';
-import { type Marks, Seen } from '../../src/vault/marks/seen.ts';
+import { type RollbackMarks, Seen } from '../../src/vault/marks/seen.ts';
 import { begin, type Home, user } from './vault.ts';
 
 /** Begins a session with one step and closes it. Gives its file id. */
@@ -51,7 +51,7 @@ export async function keyOf(at: Home): Promise<VaultKey> {
 /** The marks as a fresh process reads them, and what is wrong with them. */
 export async function marksOf(
   at: Home,
-): Promise<Pick<Marks, 'header' | 'error'> & { readonly marks: ReadonlyMap<string, Mark> }> {
+): Promise<Pick<RollbackMarks, 'header' | 'error'> & { readonly marks: ReadonlyMap<string, RollbackMark> }> {
   const { header, error, lines } = new Seen(new VaultDirectory(at.directory)).read({ key: await keyOf(at) });
   return { header, error, marks: lines.marks };
 }

@@ -1,9 +1,9 @@
-import type { Message } from '../../native-fallback/dbus-wire.ts';
+import type { BusMessage } from '../../native-fallback/dbus-wire.ts';
 import { type Said, type StandIn, startStandIn } from './dbus-service.ts';
 import type { Bus } from './keychain.ts';
 
 /** What is said to calls, by their member. */
-export type Answers = Readonly<Record<string, (call: Message) => Said>>;
+export type Answers = Readonly<Record<string, (call: BusMessage) => Said>>;
 
 const UNKNOWN = { error: 'org.freedesktop.DBus.Error.UnknownMethod' };
 

@@ -1,6 +1,6 @@
 import { CofferError, isCofferError } from '../../errors.ts';
 import type { Message } from '../../session/event/event.ts';
-import type { ChatModel, OfferedTool, Wait } from '../reply.ts';
+import type { ChatModel, OfferedTool, RetryWait } from '../reply.ts';
 import { cancelled } from '../wire/faults.ts';
 
 /** The abilities that a model has shown. */
@@ -39,7 +39,7 @@ const RED =
 export async function checkModel(
   model: ChatModel,
   signal: AbortSignal,
-  onWait?: (wait: Wait) => void,
+  onWait?: (wait: RetryWait) => void,
 ): Promise<Checked> {
   const ask = (question: string | Message, tools?: readonly OfferedTool[]): Promise<Seen> =>
     seenOf(model, question, { signal, tools, onWait });
@@ -89,7 +89,7 @@ interface Seen {
 interface Asking {
   readonly signal: AbortSignal;
   readonly tools: readonly OfferedTool[] | undefined;
-  readonly onWait: ((wait: Wait) => void) | undefined;
+  readonly onWait: ((wait: RetryWait) => void) | undefined;
 }
 
 async function seenOf(model: ChatModel, question: string | Message, { signal, tools, onWait }: Asking): Promise<Seen> {

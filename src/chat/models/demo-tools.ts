@@ -3,14 +3,16 @@ import { textOf } from '../../session/event/message-text.ts';
 import { outputText } from '../context.ts';
 
 /** The reply of a demo model: text, or tool calls. */
-export type Said = string | readonly { readonly toolName: string; readonly input: Readonly<Record<string, string>> }[];
+export type DemoReply =
+  | string
+  | readonly { readonly toolName: string; readonly input: Readonly<Record<string, string>> }[];
 
 /**
  * Replies like a model that uses tools: performs the instructions of the last message, one per
  * line, all at once, then replies with the results. Lets users try out tool permissions without a
  * model.
  */
-export function useTools(messages: readonly Message[]): Said {
+export function useTools(messages: readonly Message[]): DemoReply {
   const last = messages.at(-1);
   if (last?.role === 'tool') return last.content.map(({ output }) => outputText(output).trimEnd()).join('\n\n');
   const lines = last === undefined ? [] : textOf(last).split('\n');
@@ -24,7 +26,7 @@ export const NO_TOOLS = 'I have no tools here.';
 const HELP =
   'I follow instructions, one per line: read FILE, list [DIRECTORY], search TEXT, write FILE TEXT, run COMMAND.';
 
-function callOf(line: string): Exclude<Said, string> | undefined {
+function callOf(line: string): Exclude<DemoReply, string> | undefined {
   const [, verb = '', rest = ''] = /^(\S+)\s*(.*)$/s.exec(line) ?? [];
   const [, path = '', content = ''] = /^(\S*)\s?(.*)$/s.exec(rest) ?? [];
   if (verb === 'list') return [{ toolName: 'list_files', input: rest === '' ? {} : { path: rest } }];

@@ -4,7 +4,7 @@ import type { Message } from '../../session/event/event.ts';
 import { textOf } from '../../session/event/message-text.ts';
 import { type ChatModel, DEFAULT_WINDOW } from '../reply.ts';
 import { cancelled } from '../wire/faults.ts';
-import { NO_TOOLS, type Said, useTools } from './demo-tools.ts';
+import { type DemoReply, NO_TOOLS, useTools } from './demo-tools.ts';
 import { quote } from './providers.ts';
 
 /**
@@ -43,7 +43,11 @@ export function demoModel(model: string): ChatModel {
   };
 }
 
-const partners: Readonly<Record<string, (messages: readonly Message[]) => Said>> = { eliza, echo, tools: useTools };
+const partners: Readonly<Record<string, (messages: readonly Message[]) => DemoReply>> = {
+  eliza,
+  echo,
+  tools: useTools,
+};
 
 /** The names of all demo models, as `demo/…`. */
 export const demoModels: readonly string[] = Object.keys(partners).map((name) => `demo/${name}`);

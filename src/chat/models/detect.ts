@@ -30,7 +30,7 @@ export async function detectLocal(
 }
 
 async function ask(provider: string, port: number, signal: AbortSignal): Promise<string | undefined> {
-  const models = await listModels(`http://127.0.0.1:${port}/v1`, signal);
+  const models = await modelsOf(`http://127.0.0.1:${port}/v1`, signal);
   const model = models?.find((id) => !/embed/i.test(id));
   return model === undefined ? undefined : `${provider}/${model}`;
 }
@@ -39,7 +39,7 @@ async function ask(provider: string, port: number, signal: AbortSignal): Promise
  * Returns the names of the models that the server at `baseURL` lists, or undefined if there is no
  * answer before `signal` is aborted. Never rejects.
  */
-export async function listModels(baseURL: string, signal: AbortSignal, apiKey?: string): Promise<string[] | undefined> {
+export async function modelsOf(baseURL: string, signal: AbortSignal, apiKey?: string): Promise<string[] | undefined> {
   return modelsIn(await askJson(`${baseURL.replace(/\/$/, '')}/models`, { signal, apiKey }));
 }
 

@@ -1,5 +1,5 @@
 import { demoModels } from './demo.ts';
-import { listModels } from './detect.ts';
+import { modelsOf } from './detect.ts';
 import { builtinProviders, isLoopback, type ProviderSettings } from './providers.ts';
 
 /** A provider, and what is known about it without contacting other machines. */
@@ -42,7 +42,7 @@ export async function knownModels(options: {
     const { baseURL, apiKeyEnv, prices = {} } = { ...builtinProviders[provider], ...defined(theirs) };
     const isLocal = baseURL !== undefined && isLoopback(baseURL);
     const key = apiKeyEnv === undefined ? undefined : { variable: apiKeyEnv, isSet: Boolean(env[apiKeyEnv]?.trim()) };
-    const listed = isLocal ? await listModels(baseURL, AbortSignal.timeout(deadline)) : undefined;
+    const listed = isLocal ? await modelsOf(baseURL, AbortSignal.timeout(deadline)) : undefined;
     const models = [...new Set([...Object.keys(prices), ...(listed ?? [])])].map((model) => `${provider}/${model}`);
     return { provider, baseURL, isLocal, key, models, answers: isLocal ? listed !== undefined : undefined };
   });

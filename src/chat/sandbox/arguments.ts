@@ -4,14 +4,14 @@ import { dirname, isAbsolute, resolve } from 'node:path';
 import { CofferError } from '../../errors.ts';
 import { isWithin } from '../permissions.ts';
 import { Closed } from '../tools/closed.ts';
-import type { Place } from '../tools/tool.ts';
+import type { ToolScope } from '../tools/tool.ts';
 import { homeSecrets } from './home-secrets.ts';
 import { otherNames } from './other-names.ts';
 import type { Survey } from './survey.ts';
 
 /** The access that a sandbox grants. */
 export interface Bounds {
-  readonly place: Place;
+  readonly place: ToolScope;
   /** The real path of the working directory, the only writable one. */
   readonly directory: string;
   readonly network: boolean;
@@ -89,7 +89,7 @@ async function nameServers(network: boolean): Promise<string[]> {
  * Leaves out what a rule names by its own path. Throws `FAILED` if there is more than a sandbox can
  * hold.
  */
-export function fixedPaths({ guarded }: Survey, { own = [], granted }: Place, directory: string): string[] {
+export function fixedPaths({ guarded }: Survey, { own = [], granted }: ToolScope, directory: string): string[] {
   const code = own.filter((path) => isWithin(directory, path) || isWithin(path, directory));
   const named = [...guarded.keys()].filter(
     (path) => isWithin(directory, path) && !granted?.write.some((scope) => isWithin(scope, path)),
@@ -125,7 +125,7 @@ export function outermost(paths: readonly string[]): string[] {
  * Creates what coffer has not created yet if the command could: settings that it left there would
  * be taken for the user's own next time.
  */
-export async function hiddenPaths(place: Place, directory: string): Promise<string[]> {
+export async function hiddenPaths(place: ToolScope, directory: string): Promise<string[]> {
   const { env } = place;
   const sockets = [...(env['DBUS_SESSION_BUS_ADDRESS'] ?? '').matchAll(/path=([^,;]+)/g)];
   const named = [env['XDG_RUNTIME_DIR'], env['SSH_AUTH_SOCK'], ...sockets.map(([, path]) => decode(path ?? ''))];
@@ -151,7 +151,7 @@ export async function existing(paths: readonly string[]): Promise<string[]> {
  * Tells whether a rule allows a secret to be read, by its own path or by that of a secret directory
  * it is in.
  */
-export function isGranted(path: string, { granted }: Place): boolean {
+export function isGranted(path: string, { granted }: ToolScope): boolean {
   return granted?.read.some((scope) => isWithin(scope, path)) ?? false;
 }
 
@@ -159,7 +159,7 @@ export function isGranted(path: string, { granted }: Place): boolean {
  * Creates the directories that coffer would load code from if they existed: a command must not
  * create them first.
  */
-export async function makeOwn({ own = [] }: Place, directory: string): Promise<void> {
+export async function makeOwn({ own = [] }: ToolScope, directory: string): Promise<void> {
   await Promise.all(own.filter((path) => isWithin(directory, path)).map(makeMissing));
 }
 

@@ -21,7 +21,7 @@ export interface Survey {
  * can't see.
  */
 export async function survey(directory: string, left: readonly string[]): Promise<Survey> {
-  const found = new Found(new Set(left));
+  const found = new Findings(new Set(left));
   await found.lookIn(directory, directory.split(sep).map(plainName));
   return found;
 }
@@ -44,7 +44,7 @@ export async function identify(path: string): Promise<string | undefined> {
 /** The parts of a repository that run something, or that say where those parts are. */
 const PARTS: readonly string[] = ['config', 'config.worktree', 'hooks', 'commondir', 'gitdir'];
 
-class Found implements Survey {
+class Findings implements Survey {
   readonly guarded: Map<string, string> = new Map();
   readonly secrets: string[] = [];
   readonly unseen: string[] = [];

@@ -2,18 +2,18 @@ import { CofferError } from '../../errors.ts';
 import { type FilePart, readAttachment } from '../../session/event/attachment.ts';
 import { Closed } from './closed.ts';
 import { locate, openFile, planAt, refuseOther } from './place.ts';
-import type { Place, Plan } from './tool.ts';
+import type { ToolPlan, ToolScope } from './tool.ts';
 
 /** Largest total size of the files in a prompt, in bytes. */
 export const ATTACHMENT_LIMIT: number = 20 * 1024 * 1024;
 
 /** A file to attach: the plan that needs permission, and a way to read the file afterwards. */
-export interface Attaching {
+export interface AttachPlan {
   /** The name shown to the user and the model, the same whatever path leads to the file. */
   readonly shown: string;
   /** Size in bytes. */
   readonly size: number;
-  readonly plan: Plan;
+  readonly plan: ToolPlan;
   /**
    * Reads the file. Throws `FAILED` if it is not text, an image or a PDF, if it has more than
    * `room` bytes by now, or if it was replaced since it was planned.
@@ -25,7 +25,7 @@ export interface Attaching {
  * Plans to attach the file at a path; returns undefined if there is no file. Reads none of its
  * content. Throws `FAILED` if the path is closed to tools or not a regular file, and system errors.
  */
-export async function planAttachment(path: string, place: Place): Promise<Attaching | undefined> {
+export async function planAttachment(path: string, place: ToolScope): Promise<AttachPlan | undefined> {
   const spot = await locate(path, place);
   const { found, shown } = spot;
   if (found === undefined || found.isDirectory()) return undefined;
@@ -33,7 +33,7 @@ export async function planAttachment(path: string, place: Place): Promise<Attach
   const read = async (room: number): Promise<FilePart> => {
     await using handle = await openFile(spot, await Closed.in(place));
     const { size } = await handle.stat();
-    requireRoom({ shown, size }, room);
+    requireFits({ shown, size }, room);
     const bytes = Buffer.alloc(size);
     let length = 0;
     while (length < size) {
@@ -51,7 +51,7 @@ export async function planAttachment(path: string, place: Place): Promise<Attach
 }
 
 /** Throws `FAILED` if a file has more than `room` bytes. */
-export function requireRoom({ shown, size }: Pick<Attaching, 'shown' | 'size'>, room: number): void {
+export function requireFits({ shown, size }: Pick<AttachPlan, 'shown' | 'size'>, room: number): void {
   if (size <= room) return;
   throw new CofferError('FAILED', `${shown} is too large: it has ${size.toLocaleString('en-US')} bytes`, {
     advice: `there is room for ${room.toLocaleString('en-US')}`,

@@ -6,16 +6,16 @@ import { CofferError } from '../../errors.ts';
 import { Closed } from './closed.ts';
 import { diffOf } from './diff.ts';
 import { locate, openDirectory, openFile, reach, refuseOther, type Spot } from './place.ts';
-import type { Place, Plan } from './tool.ts';
+import type { ToolPlan, ToolScope } from './tool.ts';
 
 /** The parts of a plan that describe and make a change. */
-export type Change = Required<Pick<Plan, 'about' | 'detail' | 'run'>>;
+export type FileChange = Required<Pick<ToolPlan, 'about' | 'detail' | 'run'>>;
 
 /**
  * Reads the file at `spot`; undefined if there is none. Throws `FAILED` if it is not a regular
  * file, is closed to tools, or is larger than a tool may handle.
  */
-export async function present(spot: Spot, place: Place): Promise<Buffer | undefined> {
+export async function present(spot: Spot, place: ToolScope): Promise<Buffer | undefined> {
   if (spot.found === undefined) return undefined;
   refuseOther(spot.found, spot.shown);
   await using handle = await openFile(spot, await Closed.in(place));
@@ -31,7 +31,12 @@ export async function present(spot: Spot, place: Place): Promise<Buffer | undefi
  * Plans to replace the contents of the file at `spot`. The diff is against its present contents.
  * Exactly what was approved is written: if the file has changed since, nothing is.
  */
-export async function planChange(spot: Spot, before: Buffer | undefined, after: string, place: Place): Promise<Change> {
+export async function planChange(
+  spot: Spot,
+  before: Buffer | undefined,
+  after: string,
+  place: ToolScope,
+): Promise<FileChange> {
   const { text, summary } = await diffOf(spot.shown, before, after);
   return {
     about: `${before === undefined ? 'create' : 'change'} ${spot.shown} (${summary})`,
@@ -55,7 +60,7 @@ export async function planChange(spot: Spot, before: Buffer | undefined, after: 
  * from the umask. The directory is accessed through its descriptor, so that a directory swapped in
  * at its path is not written to.
  */
-async function replace(spot: Spot, text: string, place: Place): Promise<void> {
+async function replace(spot: Spot, text: string, place: ToolScope): Promise<void> {
   const parent = dirname(spot.path);
   await mkdir(parent, { recursive: true });
   await using directory = await openDirectory({ path: parent, shown: spot.shown }, await Closed.in(place));

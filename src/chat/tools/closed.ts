@@ -2,7 +2,7 @@ import { readdir, realpath, stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { CofferError } from '../../errors.ts';
 import { isWithin } from '../permissions.ts';
-import type { Place } from './tool.ts';
+import type { ToolScope } from './tool.ts';
 
 /**
  * The paths that no tool may access, whatever was granted: the protected paths of a place, by
@@ -28,7 +28,7 @@ export class Closed {
   }
 
   /** Looks up the closed paths of a place. */
-  static async in(place: Place): Promise<Closed> {
+  static async in(place: ToolScope): Promise<Closed> {
     const paths = await Promise.all(place.protected.map((path) => existing(resolve(path))));
     const identities = (await Promise.all(paths.map(identitiesIn))).flat();
     return new Closed(paths, new Set(identities));

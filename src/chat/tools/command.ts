@@ -7,7 +7,7 @@ import { Closed } from './closed.ts';
 import { commandEnv, plainLaunch } from './launch.ts';
 import { type Ended, runProgram } from './program.ts';
 import { busIsOnNetwork, type Confined, confine, findSandbox } from './sandbox.ts';
-import { defineTool, type Outcome, type Place, type Tool } from './tool.ts';
+import { defineTool, type Tool, type ToolOutcome, type ToolScope } from './tool.ts';
 
 /** Runs a shell command. */
 export const runCommand: Tool = defineTool({
@@ -60,7 +60,7 @@ function firstLine(command: string): string {
   return more.length === 0 ? cut : `${cut} … (${more.length + 1} lines)`;
 }
 
-function describeSandbox(network: boolean, { env }: Place, directory: string): string {
+function describeSandbox(network: boolean, { env }: ToolScope, directory: string): string {
   const bus = network && busIsOnNetwork(env) ? ', including the session bus and with it your keychain' : '';
   const reach = network ? `network access${bus}` : 'no network';
   const home = env['HOME'] !== undefined && isWithin(directory, env['HOME']);
@@ -82,7 +82,7 @@ function describeNone(why: string): string {
   return `runs without a sandbox (${why}): it can do anything you can, including using the network, even if that was not requested`;
 }
 
-function describe(ended: Ended, limit: number, place: Place): Outcome {
+function describe(ended: Ended, limit: number, place: ToolScope): ToolOutcome {
   const text = ended.output.toString();
   const gap = text === '' || text.endsWith('\n') ? '' : '\n';
   const seconds = `${limit / 1000} s`;

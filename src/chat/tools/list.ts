@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { CofferError } from '../../errors.ts';
 import { locate, planAt, type Spot } from './place.ts';
-import { defineTool, type Place, pathInput, type Tool } from './tool.ts';
+import { defineTool, pathInput, type Tool, type ToolScope } from './tool.ts';
 import { stopped, walk } from './walk.ts';
 
 /** Lists the files in a directory. */
@@ -20,7 +20,7 @@ export const listFiles: Tool = defineTool({
   },
 });
 
-async function list(spot: Spot, place: Place, deep: boolean, signal: AbortSignal): Promise<string> {
+async function list(spot: Spot, place: ToolScope, deep: boolean, signal: AbortSignal): Promise<string> {
   const late = performance.now() + place.commandTimeout;
   const lines: string[] = [];
   let size = 0;

@@ -7,7 +7,7 @@ import { isWithin } from '../permissions.ts';
 import { isInRepository } from '../sandbox/survey.ts';
 import { Closed } from './closed.ts';
 import { guardOf, secretOf } from './guarded.ts';
-import type { Place, Plan } from './tool.ts';
+import type { ToolPlan, ToolScope } from './tool.ts';
 
 /** A real path, and how it is shown. */
 export interface NamedPath {
@@ -28,7 +28,7 @@ export interface Spot extends NamedPath {
  * Resolves a path, following links as far as it exists. Throws `FAILED` if the result is closed to
  * tools or the last part is a dangling link, and system errors.
  */
-export async function locate(path: string, place: Place): Promise<Spot> {
+export async function locate(path: string, place: ToolScope): Promise<Spot> {
   const directory = await realpath(place.directory);
   const named = resolve(directory, expand(path, place));
   const real = await realPath(named);
@@ -53,9 +53,9 @@ export interface Wish {
  */
 export async function planAt(
   { kind, spot, about }: Wish,
-  place: Place,
-  make: () => Promise<Pick<Plan, 'run'> & Partial<Plan>>,
-): Promise<Plan> {
+  place: ToolScope,
+  make: () => Promise<Pick<ToolPlan, 'run'> & Partial<ToolPlan>>,
+): Promise<ToolPlan> {
   const why = kind === 'write' ? await whyFixed(spot.path, place) : whySecret(spot.path);
   const rule = spot.inside && why === undefined ? kind : `${kind}:${spot.path}`;
   const note = why === undefined ? '' : `; ${why}`;
@@ -75,7 +75,7 @@ export async function planAt(
   }
 }
 
-async function whyFixed(path: string, { own = [] }: Place): Promise<string | undefined> {
+async function whyFixed(path: string, { own = [] }: ToolScope): Promise<string | undefined> {
   if (own.some((code) => isWithin(code, path))) return 'coffer runs this file';
   const isFixed = guardOf(path) !== undefined || (await isInRepository(path));
   return isFixed ? 'other programs run or trust this file' : undefined;
@@ -178,7 +178,7 @@ async function isAt(handle: FileHandle, path: string): Promise<boolean> {
   return opened.dev === named.dev && opened.ino === named.ino && (await realpath(path)) === path;
 }
 
-function expand(path: string, place: Place): string {
+function expand(path: string, place: ToolScope): string {
   if (path !== '~' && !path.startsWith('~/')) return path;
   return join(place.env['HOME'] || homedir(), path.slice(1));
 }

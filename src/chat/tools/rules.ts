@@ -3,7 +3,7 @@ import type { Permission } from '../../session/state.ts';
 import { type Decision, decide, formatRule, isWithin, type PermissionSettings, parseRule } from '../permissions.ts';
 import { guardOf, secretOf } from './guarded.ts';
 import { realPath } from './place.ts';
-import type { Place, Plan } from './tool.ts';
+import type { ToolPlan, ToolScope } from './tool.ts';
 
 /**
  * The rules that apply to a call, with real paths: a rule of the settings applies to a directory
@@ -17,11 +17,11 @@ export interface Rules {
    * would run without a sandbox is allowed only by grants given for that, and by the settings only
    * if they turn the sandbox off.
    */
-  decide(plan: Pick<Plan, 'rule' | 'path' | 'guarded' | 'sandboxed'>): Decision;
+  decide(plan: Pick<ToolPlan, 'rule' | 'path' | 'guarded' | 'sandboxed'>): Decision;
   /** Directories that must not be read. */
   readonly denied: readonly string[];
   /** The paths of rules that allow what no general rule allows. */
-  readonly granted: Required<Place>['granted'];
+  readonly granted: Required<ToolScope>['granted'];
 }
 
 type Decisions = Record<string, 'allow' | 'deny'>;
@@ -33,7 +33,7 @@ type Decisions = Record<string, 'allow' | 'deny'>;
 export async function rulesNow(
   session: readonly Permission[],
   settings: PermissionSettings,
-  { directory, sandbox }: Pick<Place, 'directory' | 'sandbox'>,
+  { directory, sandbox }: Pick<ToolScope, 'directory' | 'sandbox'>,
 ): Promise<Rules> {
   // The names of this directory. A grant records the real path of its directory: a link that is now
   // at that path leads to a different one.

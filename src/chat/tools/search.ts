@@ -4,7 +4,7 @@ import { CofferError } from '../../errors.ts';
 import { Closed } from './closed.ts';
 import { isForModel, locate, type NamedPath, openFile, planAt, refuseOther, type Spot } from './place.ts';
 import { isBinary } from './read.ts';
-import { defineTool, type Place, pathInput, type Tool } from './tool.ts';
+import { defineTool, pathInput, type Tool, type ToolScope } from './tool.ts';
 import { stopped, walk } from './walk.ts';
 
 /** Searches files for a text. */
@@ -32,7 +32,7 @@ export const searchFiles: Tool = defineTool({
 async function search(
   spot: Spot,
   { text, glob }: { text: string; glob: string | undefined },
-  place: Place,
+  place: ToolScope,
   signal: AbortSignal,
 ): Promise<string> {
   const search = new Search(text, place, await Closed.in(place));
@@ -77,7 +77,7 @@ class Search {
   #skipped = 0;
   isFull = false;
 
-  constructor(text: string, place: Place, closed: Closed) {
+  constructor(text: string, place: ToolScope, closed: Closed) {
     this.#text = text;
     this.#most = place.maxToolOutput;
     this.closed = closed;

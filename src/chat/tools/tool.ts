@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { CofferError } from '../../errors.ts';
 
 /** The directory in which the tools of a chat work, and the limits that apply to them. */
-export interface Place {
+export interface ToolScope {
   /** The working directory. */
   readonly directory: string;
   /**
@@ -39,7 +39,7 @@ export interface Place {
 }
 
 /** A description of what a call would do, made before it does it. */
-export interface Plan {
+export interface ToolPlan {
   /** The rule that must be allowed; see permissions.ts. */
   readonly rule: string;
   /** The real path it is about, if any. */
@@ -64,11 +64,11 @@ export interface Plan {
    */
   readonly fault?: Error;
   /** Performs the call. Throws like {@link Tool.plan}, and `fault` if it is set. */
-  run(signal: AbortSignal): Promise<Outcome>;
+  run(signal: AbortSignal): Promise<ToolOutcome>;
 }
 
 /** The result of a call; `text` is what the model receives. */
-export interface Outcome {
+export interface ToolOutcome {
   readonly text: string;
   readonly failed: boolean;
   /** Whether the signal cut it short. */
@@ -87,7 +87,7 @@ export interface Tool {
    * does not match the schema, `FAILED` if it leads to a path that is closed to tools, and system
    * errors. All of these are meant for the model.
    */
-  plan(input: unknown, place: Place): Promise<Plan>;
+  plan(input: unknown, place: ToolScope): Promise<ToolPlan>;
 }
 
 /** Creates a tool whose input is validated before it is planned. */
@@ -95,7 +95,7 @@ export function defineTool<Input>(parts: {
   name: string;
   description: string;
   input: z.ZodType<Input>;
-  plan(input: Input, place: Place): Promise<Plan>;
+  plan(input: Input, place: ToolScope): Promise<ToolPlan>;
 }): Tool {
   const { $schema: _, ...inputSchema } = z.toJSONSchema(parts.input, { io: 'input' });
   return {

@@ -4,7 +4,7 @@ import type { Approval, NewEvent } from '../../session/event/event.ts';
 import { permissionEvent } from '../../session/permissions.ts';
 import type { Session } from '../../session/session.ts';
 import { defaultPermissions, type PermissionSettings } from '../permissions.ts';
-import { planAttachment, requireRoom } from './attach.ts';
+import { planAttachment, requireFits } from './attach.ts';
 import { runCommand } from './command.ts';
 import { editFile } from './edit.ts';
 import { listFiles } from './list.ts';
@@ -12,7 +12,7 @@ import { isForModel } from './place.ts';
 import { readFile } from './read.ts';
 import { rulesNow } from './rules.ts';
 import { searchFiles } from './search.ts';
-import type { Place, Plan, Tool } from './tool.ts';
+import type { Tool, ToolPlan, ToolScope } from './tool.ts';
 import { writeFile } from './write.ts';
 
 /** A tool call from a model. */
@@ -23,7 +23,7 @@ export interface ToolCall {
 }
 
 /** The question that the user must answer before a call does anything. */
-export interface ApprovalRequest extends Pick<Plan, 'rule' | 'about' | 'detail' | 'sandboxed'> {
+export interface ApprovalRequest extends Pick<ToolPlan, 'rule' | 'about' | 'detail' | 'sandboxed'> {
   readonly toolCallId: string;
   readonly toolName: string;
 }
@@ -53,10 +53,10 @@ export interface Attach {
 
 /** The tools of a chat: their definitions, and the only way to run a model's calls. */
 export class ToolBox {
-  readonly #place: Place;
+  readonly #place: ToolScope;
   readonly #permissions: PermissionSettings;
 
-  constructor(parts: { place: Place; permissions?: PermissionSettings | undefined }) {
+  constructor(parts: { place: ToolScope; permissions?: PermissionSettings | undefined }) {
     this.#place = parts.place;
     this.#permissions = parts.permissions ?? defaultPermissions;
   }
@@ -103,7 +103,7 @@ export class ToolBox {
       if (attaching === undefined) return undefined;
       const before = attached.find(({ filename }) => filename === attaching.shown);
       if (before !== undefined) return before;
-      requireRoom(attaching, room);
+      requireFits(attaching, room);
       const { plan } = attaching;
       const call = { toolCallId: 'attach', toolName: 'this prompt', input: { path } };
       const decision = rules.decide(plan);
@@ -138,7 +138,7 @@ export class ToolBox {
   async #readText(name: string, session: ToolSession): Promise<{ path: string; text: string } | undefined> {
     const attaching = await planAttachment(name, this.#place);
     if (attaching === undefined) return undefined;
-    requireRoom(attaching, INSTRUCTIONS_LIMIT);
+    requireFits(attaching, INSTRUCTIONS_LIMIT);
     const { plan } = attaching;
     if (plan.rule !== 'read') throw new CofferError('FAILED', `${name} leads outside the working directory`);
     const rules = await rulesNow(session.state.permissions, this.#permissions, this.#place);
@@ -214,7 +214,7 @@ async function attempt<T>(signal: AbortSignal, act: () => Promise<T>): Promise<T
 
 async function ask(
   { toolCallId, toolName }: ToolCall,
-  { rule, about, detail, sandboxed }: Plan,
+  { rule, about, detail, sandboxed }: ToolPlan,
   directory: string,
   session: ToolSession,
   approve: Approve | undefined,
@@ -245,7 +245,7 @@ async function ask(
 /** Records a denial by a rule. A rule that allows is already in the record. */
 async function applyRule(
   { toolCallId }: ToolCall,
-  { rule }: Plan,
+  { rule }: ToolPlan,
   session: ToolSession,
   denied: boolean,
 ): Promise<Ending | undefined> {

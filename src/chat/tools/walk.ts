@@ -5,7 +5,7 @@ import { isWithin } from '../permissions.ts';
 import { Closed } from './closed.ts';
 import { secretOf } from './guarded.ts';
 import { type NamedPath, openDirectory, reach } from './place.ts';
-import type { Place } from './tool.ts';
+import type { ToolScope } from './tool.ts';
 
 /** An entry of a directory. */
 export interface Entry extends NamedPath {
@@ -23,7 +23,7 @@ export interface Entry extends NamedPath {
  */
 export async function* walk(
   top: NamedPath,
-  place: Place,
+  place: ToolScope,
   options: { deep: boolean; closed?: Closed },
   signal: AbortSignal,
 ): AsyncGenerator<Entry> {
@@ -47,11 +47,11 @@ export async function* walk(
  * Returns the note for a walk that reached the time limit of a command: a whole disk would take too
  * long.
  */
-export function stopped(place: Place): string {
+export function stopped(place: ToolScope): string {
   return `[stopped after ${place.commandTimeout / 1000} s; there is more]\n`;
 }
 
-function isUngrantedSecret(path: string, { granted }: Place): boolean {
+function isUngrantedSecret(path: string, { granted }: ToolScope): boolean {
   return secretOf(path) !== undefined && granted?.read.some((scope) => isWithin(scope, path)) !== true;
 }
 

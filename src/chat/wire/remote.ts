@@ -2,7 +2,7 @@ import { setTimeout } from 'node:timers/promises';
 import type { LanguageModelV4, LanguageModelV4CallOptions, LanguageModelV4Usage } from '@ai-sdk/provider';
 import { CofferError } from '../../errors.ts';
 import type { FromProvider, Message, Usage } from '../../session/event/event.ts';
-import { listModels } from '../models/detect.ts';
+import { modelsOf } from '../models/detect.ts';
 import { nearest } from '../models/nearest.ts';
 import { type Endpoint, quote } from '../models/providers.ts';
 import { askWindow, knownWindow } from '../models/window.ts';
@@ -141,7 +141,7 @@ async function* request(
 async function nameModels(fault: CofferError, endpoint: Endpoint): Promise<CofferError> {
   const { provider, model, baseURL, type, apiKey } = endpoint;
   if (fault.code !== 'MODEL_UNKNOWN' || type === 'anthropic') return fault;
-  const models = await listModels(baseURL, AbortSignal.timeout(2000), apiKey);
+  const models = await modelsOf(baseURL, AbortSignal.timeout(2000), apiKey);
   if (models === undefined || models.length === 0 || models.includes(model)) return fault;
   const some = models.length > 20 ? [...models.slice(0, 20), '…'] : models;
   const near = nearest(model, models);

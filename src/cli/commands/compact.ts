@@ -1,4 +1,4 @@
-import type { Wait } from '../../chat/reply.ts';
+import type { RetryWait } from '../../chat/reply.ts';
 import { isCofferError } from '../../errors.ts';
 import { requireMaySend } from '../../live/elsewhere.ts';
 import type { Chat } from '../../terminal/chat.ts';
@@ -22,7 +22,7 @@ export async function compactSession(shell: Shell, which: string): Promise<void>
       const model = await openModel(name, { ...settings, env });
       const front = frontEnd(terminal, input);
       await requireMaySend(session.state, model.name, { settings, front, maySend: options.yes === true });
-      const onWait = ({ seconds, error }: Wait): void => front.notify({ kind: 'wait', seconds, error });
+      const onWait = ({ seconds, error }: RetryWait): void => front.notify({ kind: 'wait', seconds, error });
       const done = await compact(session, model, { keepMessages: settings.keepMessages, onWait });
       if (done.messages > 0) await session.append(); // what it recorded must be on the disk, whatever autoSave says
       return done;

@@ -1,5 +1,5 @@
 import { parseCount } from '../../session/list/filter.ts';
-import { type Day, type Stats, statsOf } from '../../session/list/stats.ts';
+import { type Day, type Stats, usageStats } from '../../session/list/stats.ts';
 import type { Used } from '../../session/list/usage.ts';
 import { describeBytes, describeCost, describeCount, describeTokens } from '../../terminal/amounts.ts';
 import { escapeJson } from '../../terminal/escape.ts';
@@ -26,7 +26,7 @@ export async function showStats(
   try {
     const rows = await sessions.list();
     const { seen } = sessions;
-    const stats = await statsOf(sessions, rows, {
+    const stats = await usageStats(sessions, rows, {
       days,
       onProgress: (done, total) => progress.show(done, total),
       onUnreadable: (row, { message }) => {

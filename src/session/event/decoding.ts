@@ -1,5 +1,5 @@
 import { giveBack, type OnLines } from '../../vault/file/lines.ts';
-import type { Opened, OpenedTo } from '../../vault/file/open.ts';
+import type { OpenedFile, OpenedTo } from '../../vault/file/open.ts';
 import { Room } from '../../vault/file/room.ts';
 import type { Vault } from '../../vault/vault.ts';
 import { type Event, MergedEvents } from './event.ts';
@@ -45,6 +45,6 @@ export async function readOn(vault: Vault, fileId: string, what: string, before?
 }
 
 /** Drops the segments: they are large and already read. */
-function placeOf({ header, chain, links, end, firstFrame, stamp }: Opened): OpenedTo {
+function placeOf({ header, chain, links, end, firstFrame, stamp }: OpenedFile): OpenedTo {
   return { header, chain, links, end, firstFrame, stamp };
 }

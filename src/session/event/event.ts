@@ -166,7 +166,7 @@ export type NewEvent =
   | { type: 'child'; uuid: string; reason: string };
 
 /** The position of an event in its session. */
-export interface Place {
+export interface EventPlace {
   /** Increases by one within a session, across resumes. */
   id: number;
   /** Milliseconds since 1970. */
@@ -174,14 +174,14 @@ export interface Place {
 }
 
 /** An event of a type this version knows. */
-export type KnownEvent = NewEvent & Place;
+export type KnownEvent = NewEvent & EventPlace;
 
 /**
  * An event that this version can't interpret, preserved unchanged: either its type is from a newer
  * version, or its type is `unknown` and `line` holds a line that doesn't match the schema (`bytes`
  * in base64 if the line isn't UTF-8).
  */
-export type UnknownEvent = Place & { type: string; [field: string]: unknown };
+export type UnknownEvent = EventPlace & { type: string; [field: string]: unknown };
 
 /** One recorded fact of a session, of a type this version knows or not. */
 export type Event = KnownEvent | UnknownEvent;

@@ -39,7 +39,7 @@ export interface Day {
   readonly used: Used;
 }
 
-/** Options of {@link statsOf}. */
+/** Options of {@link usageStats}. */
 export interface StatsOptions {
   /** Number of days in {@link Stats.days}, including today. */
   readonly days: number;
@@ -52,7 +52,7 @@ export interface StatsOptions {
 }
 
 /** Computes statistics of a vault's sessions, with one session in memory at a time. */
-export async function statsOf(sessions: Sessions, rows: readonly Row[], options: StatsOptions): Promise<Stats> {
+export async function usageStats(sessions: Sessions, rows: readonly Row[], options: StatsOptions): Promise<Stats> {
   const count = new Count(firstDay(options.now ?? Date.now(), options.days));
   const own = rows.filter(({ kind }) => kind === 'session');
   let unreadable = 0;

@@ -3,13 +3,13 @@ import { CofferError, isCofferError } from '../../errors.ts';
 import type { Row } from '../list/row.ts';
 import type { Sessions } from '../sessions.ts';
 import { LineSearch, sieveFor } from './lines.ts';
-import { folded, type Match, marksOf, matchesIn } from './texts.ts';
+import { folded, labelTexts, type Match, matchesIn } from './texts.ts';
 import { Trigrams, trigramsOf } from './trigrams.ts';
 
 export type { Match } from './texts.ts';
 
 /** A search result: a row with its matches, or a row that could not be read and the error. */
-export type Found =
+export type SearchHit =
   | { readonly row: Row; readonly matches: readonly Match[] }
   | { readonly row: Row; readonly error: CofferError };
 
@@ -34,7 +34,7 @@ export async function* search(
   rows: readonly Row[],
   wanted: string,
   onLooked: (done: number) => void = () => undefined,
-): AsyncGenerator<Found> {
+): AsyncGenerator<SearchHit> {
   const sieve = sieveFor(wanted);
   const readable = rows.filter(({ unreadable }) => unreadable === undefined);
   const texts = readable.length === 0 ? undefined : await sessions.texts?.();
@@ -43,7 +43,7 @@ export async function* search(
   let since = performance.now();
   for (const [at, row] of rows.entries()) {
     const isOpened = !looked?.without.has(row.fileId);
-    const found: Found = isOpened
+    const found: SearchHit = isOpened
       ? await look(sessions, row, wanted, new LineSearch(wanted, sieve))
       : { row, matches: marked(row, wanted) };
     onLooked(at + 1);
@@ -64,7 +64,7 @@ export async function* search(
 /** Maximum time between yields to the event loop. Yielding after every fast row would be slow. */
 const PAUSE_MS = 20;
 
-async function look(sessions: Searched, row: Row, wanted: string, inside: LineSearch): Promise<Found> {
+async function look(sessions: Searched, row: Row, wanted: string, inside: LineSearch): Promise<SearchHit> {
   if (row.unreadable !== undefined) return { row, error: row.unreadable };
   try {
     await sessions.scan(row, (lines) => inside.add(lines));
@@ -76,7 +76,7 @@ async function look(sessions: Searched, row: Row, wanted: string, inside: LineSe
 }
 
 function marked(row: Row, wanted: string): Match[] {
-  return marksOf(row).flatMap((said) => matchesIn(said, wanted));
+  return labelTexts(row).flatMap((said) => matchesIn(said, wanted));
 }
 
 async function gather(sessions: Searched, fileId: string, trigrams: Trigrams): Promise<Uint32Array> {

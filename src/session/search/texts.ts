@@ -20,7 +20,7 @@ export interface Match {
 }
 
 /** A searchable text. */
-export interface Said {
+export interface FoundText {
   readonly event: number | null;
   readonly role: string;
   readonly text: string;
@@ -32,7 +32,7 @@ export function folded(text: string): string {
 }
 
 /** Finds a folded text: at most one match per line. */
-export function matchesIn({ event, role, text }: Said, wanted: string): Match[] {
+export function matchesIn({ event, role, text }: FoundText, wanted: string): Match[] {
   if (!folded(text).includes(wanted)) return [];
   const lines = wanted.includes('\n') ? [text] : text.split(/\r?\n/);
   return lines.flatMap((raw) => {
@@ -45,7 +45,7 @@ export function matchesIn({ event, role, text }: Said, wanted: string): Match[] 
 }
 
 /** Returns the name and tags of a row as searchable texts. */
-export function marksOf({ name, tags = [] }: Row): Said[] {
+export function labelTexts({ name, tags = [] }: Row): FoundText[] {
   const names = name === undefined ? [] : [{ event: null, role: 'name', text: name }];
   return [...names, ...tags.map((text) => ({ event: null, role: 'tag', text }))];
 }
@@ -54,7 +54,7 @@ export function marksOf({ name, tags = [] }: Row): Said[] {
  * Returns the searchable texts of an event: messages, reasoning, tool calls and results, file
  * names, summaries, instructions and errors.
  */
-export function textsOf(event: Event): Said[] {
+export function textsOf(event: Event): FoundText[] {
   if (!isKnown(event)) return [];
   const { id } = event;
   if (event.type === 'compaction') return [{ event: id, role: 'summary', text: event.summary }];

@@ -20,7 +20,7 @@ export interface Torn {
 }
 
 /** The frames of a sealed file from a given one on, all of them verified. */
-export interface Frames {
+export interface FrameBodies {
   readonly segments: readonly Segment[];
   /** Summary of the last frame; undefined if there is no frame. */
   readonly summary: Buffer | undefined;
@@ -38,7 +38,7 @@ export interface Frames {
  * Opens the frames from a given one on. Decrypts in place, so that the file is in memory only once.
  * Throws `UNAUTHENTIC`, `TOO_LARGE`.
  */
-export function openFrames(reader: Reader, key: VaultKey, from: { chain: Chain; offset: number }): Frames {
+export function openFrames(reader: Reader, key: VaultKey, from: { chain: Chain; offset: number }): FrameBodies {
   const { size } = reader.stamp;
   const read = readAhead(reader);
   let { chain, offset } = from;

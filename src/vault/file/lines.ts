@@ -1,5 +1,5 @@
 import { unpackSegment } from '../../envelope/segment.ts';
-import type { Opened } from './open.ts';
+import type { OpenedFile } from './open.ts';
 
 /**
  * Receives the lines of one segment after another, and the number of bytes of lines still to come.
@@ -10,7 +10,7 @@ export type OnLines = (lines: Buffer, left: number, spare: boolean) => void;
 /**
  * Passes the lines of an opened file to `onLines`. Throws `UNAUTHENTIC`, and what `onLines` throws.
  */
-export function handLines(opened: Opened, onLines: OnLines): void {
+export function handLines(opened: OpenedFile, onLines: OnLines): void {
   const onEach = countingDown(opened, onLines);
   for (const segment of opened.segments) onEach(unpackSegment(segment), segment.codec === 1);
 }
@@ -19,7 +19,7 @@ export function handLines(opened: Opened, onLines: OnLines): void {
  * Wraps `onLines` for lines of an opened file, which must arrive in order: adds the number of bytes
  * still to come.
  */
-export function countingDown({ segments }: Opened, onLines: OnLines): (lines: Buffer, spare: boolean) => void {
+export function countingDown({ segments }: OpenedFile, onLines: OnLines): (lines: Buffer, spare: boolean) => void {
   let left = segments.reduce((sum, { plainLength }) => sum + plainLength, 0);
   return (lines, spare) => {
     left -= lines.length;

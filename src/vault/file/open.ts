@@ -13,7 +13,7 @@ import { openSummary, SUMMARY_REACH } from '../../envelope/seal.ts';
 import { CofferError, isCofferError } from '../../errors.ts';
 import { openReader, type Reader } from '../../files/reader.ts';
 import type { Stamp } from '../../files/replace.ts';
-import { type Frames, frameAt, openFrames, type Torn } from './frames.ts';
+import { type FrameBodies, frameAt, openFrames, type Torn } from './frames.ts';
 
 export type { Torn } from './frames.ts';
 
@@ -46,7 +46,7 @@ export interface Walked extends Pick<Head, 'links' | 'end'> {
 }
 
 /** A whole sealed file, every frame of it verified. */
-export interface Opened extends Head {
+export interface OpenedFile extends Head {
   /** The key it is sealed with: the vault key or, during a rotation, the retiring one. */
   readonly key: VaultKey;
   readonly segments: readonly Segment[];
@@ -71,12 +71,12 @@ export interface Expected {
  * Opens and verifies a whole sealed session file, sealed with `key` or with the `retiring` one.
  * Throws `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_OTHER`, `SESSION_NOT_FOUND`, `TOO_LARGE`.
  */
-export function openSealedFile(path: string, fileId: string, key: VaultKey, retiring?: VaultKey): Opened {
+export function openSealedFile(path: string, fileId: string, key: VaultKey, retiring?: VaultKey): OpenedFile {
   return openExpected(path, { kind: 'session', fileId }, key, retiring);
 }
 
 /** Opens a sealed file like {@link openSealedFile}, but of any kind and name. */
-export function openExpected(path: string, expected: Expected, vaultKey: VaultKey, retiring?: VaultKey): Opened {
+export function openExpected(path: string, expected: Expected, vaultKey: VaultKey, retiring?: VaultKey): OpenedFile {
   const name = expected.fileId ?? basename(path);
   using reader = open(path, name);
   return explain(name, () => {
@@ -108,7 +108,7 @@ export function openFirstSummary(path: string, expected: Expected, vaultKey: Vau
 }
 
 /** How far a file was opened: all that is needed to open only what is appended to it later. */
-export type OpenedTo = Pick<Opened, 'header' | 'chain' | 'links' | 'end' | 'firstFrame' | 'stamp'>;
+export type OpenedTo = Pick<OpenedFile, 'header' | 'chain' | 'links' | 'end' | 'firstFrame' | 'stamp'>;
 
 /**
  * Opens and verifies only what was appended to a file since it was opened. Returns undefined if it
@@ -122,7 +122,7 @@ export function openAppended(
   before: OpenedTo,
   vaultKey: VaultKey,
   retiring?: VaultKey,
-): Opened | undefined {
+): OpenedFile | undefined {
   using reader = open(path, fileId);
   const { dev, ino, size } = reader.stamp;
   if (dev !== before.stamp.dev || ino !== before.stamp.ino || size < before.end) return undefined;
@@ -140,7 +140,7 @@ export function openAppended(
   });
 }
 
-function tryFrames(reader: Reader, key: VaultKey, from: { chain: Chain; offset: number }): Frames | undefined {
+function tryFrames(reader: Reader, key: VaultKey, from: { chain: Chain; offset: number }): FrameBodies | undefined {
   try {
     return openFrames(reader, key, from);
   } catch (error) {

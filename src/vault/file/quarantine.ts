@@ -9,7 +9,7 @@ import type { Torn } from './open.ts';
 const NOTE_LIMIT = 2048;
 
 /** A file in quarantine. */
-export interface Kept {
+export interface QuarantinedFile {
   readonly name: string;
   /** Why it is there, in words; undefined if it has no note. */
   readonly note: string | undefined;
@@ -19,7 +19,7 @@ export interface Kept {
  * Lists the files in a quarantine folder with their notes. Throws `FAILED` if the folder can't be
  * read.
  */
-export function keptIn(directory: string): Kept[] {
+export function keptIn(directory: string): QuarantinedFile[] {
   return keptNames(directory)
     .sort()
     .map((name) => ({ name, note: readNote(join(directory, `${name}${NOTE_SUFFIX}`)) }));

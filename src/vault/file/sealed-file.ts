@@ -7,7 +7,7 @@ import { type SealedFrame, sealFrame, sealFrameInSlices } from '../../envelope/s
 import { FileEnd, type Pace } from '../../files/append.ts';
 import { replaceFile, replaceFileSync, type Stamp, sweepTemps } from '../../files/replace.ts';
 import { Body, pack, packStep } from './body.ts';
-import type { Opened, Torn } from './open.ts';
+import type { OpenedFile, Torn } from './open.ts';
 import { quarantineTorn } from './quarantine.ts';
 
 /**
@@ -35,7 +35,7 @@ export interface Step {
 }
 
 /** The rollback mark of a sealed file: how far it had come when last seen. */
-export interface Mark {
+export interface RollbackMark {
   readonly generation: bigint;
   /** Number of frames. */
   readonly frames: number;
@@ -96,7 +96,7 @@ export class SealedFile {
    * the file doesn't match it: the next save then overwrites the file, with a generation above
    * both. A file sealed with a retiring key is overwritten too.
    */
-  adopt(opened: Opened, onLines: (lines: Buffer, spare: boolean) => void, marked?: bigint): void {
+  adopt(opened: OpenedFile, onLines: (lines: Buffer, spare: boolean) => void, marked?: bigint): void {
     for (const segment of opened.segments) {
       const { tailLength } = this.#body;
       const lines = this.#body.addSegment(segment);
@@ -113,7 +113,7 @@ export class SealedFile {
    * How far the file on disk has come, for its rollback mark. Undefined while that isn't known to
    * be durable: before the first save by this process, during a save, and after a failed one.
    */
-  get mark(): Mark | undefined {
+  get mark(): RollbackMark | undefined {
     const end = this.#flushed ? this.#end : undefined;
     return end && { generation: end.generation, frames: end.chain.index, link: end.chain.link };
   }

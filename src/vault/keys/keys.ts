@@ -1,7 +1,7 @@
 import type { VaultKey } from '../../envelope/key.ts';
 import { CofferError, isCofferError } from '../../errors.ts';
 import { chooseHome, dropKey, type HomeOptions, refused } from './key-home.ts';
-import { type Found, openByKeyId, openNamed, passphraseSlots } from './opening.ts';
+import { type FoundKey, openByKeyId, openNamed, passphraseSlots } from './opening.ts';
 import type { Distrust, KeyOptions, NamedKeys, Unlocked } from './options.ts';
 import { requireOurs } from './owner.ts';
 import { changedRecord, isCertified, judge, MISSING } from './record/judge.ts';
@@ -95,7 +95,7 @@ async function openRecorded(
   options: KeyOptions,
   file: VaultFile,
   pinned: string | undefined,
-): Promise<Found | CofferError> {
+): Promise<FoundKey | CofferError> {
   try {
     return await openNamed(options, file);
   } catch (error) {
@@ -144,7 +144,7 @@ async function openKnown(
   options: KeyOptions,
   { fields }: FoundFile,
   pinned: string | undefined,
-): Promise<Found | CofferError> {
+): Promise<FoundKey | CofferError> {
   const keyIds = pinned === undefined ? (options.sealedKeyIds() ?? []) : [pinned];
   let refusal: CofferError | undefined;
   for (const keyId of keyIds) {
@@ -158,7 +158,7 @@ async function openKnown(
 async function genuine(
   { directory, known }: KeyOptions,
   file: VaultFile,
-  { retiring, ...found }: Found,
+  { retiring, ...found }: FoundKey,
   counter: number | undefined,
   pinned: string | undefined,
 ): Promise<Unlocked> {
@@ -173,7 +173,7 @@ async function genuine(
  */
 async function distrusted(
   options: KeyOptions,
-  found: Found,
+  found: FoundKey,
   { file, text }: FoundFile,
   { error, maySeal }: Omit<Distrust, 'text'>,
 ): Promise<Unlocked> {
@@ -181,7 +181,7 @@ async function distrusted(
   return { ...found, retiring, how: 'opened', named: namedIn(file), distrust: { error, maySeal, text } };
 }
 
-async function otherKey(options: KeyOptions, { key, retiring, backend }: Found): Promise<VaultKey | undefined> {
+async function otherKey(options: KeyOptions, { key, retiring, backend }: FoundKey): Promise<VaultKey | undefined> {
   const others = (options.sealedKeyIds() ?? []).filter((keyId) => keyId !== key.id);
   if (retiring && others.includes(retiring.id)) return retiring;
   for (const keyId of others) {

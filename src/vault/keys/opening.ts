@@ -9,13 +9,13 @@ import type { KeySlot, PassphraseSlot, VaultFile } from './record/shape.ts';
 const TRIES = 3;
 
 /** The keys that a record names, before it has been judged. */
-export type Found = Pick<Unlocked, 'key' | 'retiring' | 'backend' | 'provider' | 'slot'>;
+export type FoundKey = Pick<Unlocked, 'key' | 'retiring' | 'backend' | 'provider' | 'slot'>;
 
 /**
  * Gets the keys that a record names from where it says they are stored. Throws `KEY_*`,
  * `PASSPHRASE_WRONG`, and `UNAUTHENTIC` if the slots with its key are missing.
  */
-export async function openNamed(options: KeyOptions, file: VaultFile): Promise<Found> {
+export async function openNamed(options: KeyOptions, file: VaultFile): Promise<FoundKey> {
   const { backend, provider } = file;
   let refusal: CofferError | undefined;
   if (backend !== 'passphrase' && options.choice !== 'passphrase') {
@@ -43,7 +43,7 @@ export async function openByKeyId(
   options: KeyOptions,
   keyId: string,
   fields: Partial<VaultFile>,
-): Promise<Found | CofferError> {
+): Promise<FoundKey | CofferError> {
   const { backend, provider } = fields;
   let found = await lookUp(options, keyId, backend);
   if (isCofferError(found, 'KEY_NOT_FOUND', 'KEY_ABSENT') && backend !== undefined) {
@@ -67,7 +67,7 @@ async function homeOf(
   options: KeyOptions,
   backend: VaultFile['backend'] | undefined,
   provider: string = '',
-): Promise<Pick<Found, 'backend' | 'provider'>> {
+): Promise<Pick<FoundKey, 'backend' | 'provider'>> {
   if (backend !== undefined && backend !== 'passphrase') return { backend, provider };
   const chosen = await chooseHome(options);
   if ('none' in chosen) return { backend: 'memory', provider };
@@ -99,7 +99,7 @@ type Slotted = Pick<VaultFile, 'key' | 'retiring' | 'slots' | 'retiringSlots'>;
 async function openSlots(
   options: KeyOptions,
   file: Slotted,
-): Promise<Pick<Found, 'key' | 'retiring' | 'slot'> | undefined> {
+): Promise<Pick<FoundKey, 'key' | 'retiring' | 'slot'> | undefined> {
   if (passphraseSlots(file.slots).length === 0) return undefined;
   const path = options.env['COFFER_PASSPHRASE_FILE'];
   if (path) return openWith(file, await passphraseIn(path));
@@ -124,7 +124,7 @@ export async function passphraseIn(path: string): Promise<string> {
 }
 
 /** Opens both keys with the passphrase: a rotation wraps both for the same one. */
-async function openWith(file: Slotted, passphrase: string): Promise<Pick<Found, 'key' | 'retiring' | 'slot'>> {
+async function openWith(file: Slotted, passphrase: string): Promise<Pick<FoundKey, 'key' | 'retiring' | 'slot'>> {
   const { tryPassphrase, trySlots } = await import('./slots/slots.ts');
   const opened = await trySlots(file.key, file.slots, passphrase);
   if (!opened) throw new CofferError('PASSPHRASE_WRONG', 'wrong passphrase');

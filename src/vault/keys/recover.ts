@@ -12,7 +12,7 @@ import { judge } from './record/judge.ts';
 import type { PassphraseSlot, VaultFile } from './record/shape.ts';
 import { readVaultFile } from './record/vault-file.ts';
 import { changeVaultFile, requireVaultFile } from './rotation/change.ts';
-import { requireRoom } from './slots/key-slots.ts';
+import { requireFreeSlot } from './slots/key-slots.ts';
 import { tryPassphrase, tryRecoveryCode, wrapForPassphrase } from './slots/slots.ts';
 
 /** Maximum number of attempts. */
@@ -57,14 +57,14 @@ export interface Recovered {
 type Recovering = Omit<Recovered, 'unlocked'> & { readonly unlocked: Unlocked | undefined };
 
 /** The keys that a secret opened. */
-interface Keys {
+interface OpenedKeys {
   readonly key: VaultKey;
   readonly retiring?: VaultKey | undefined;
   readonly by: 'recovery code' | 'passphrase';
 }
 
 /** New content of vault.json: where the keys are stored from now on. */
-interface Kept extends Pick<VaultFile, 'backend' | 'provider'> {
+interface NewHome extends Pick<VaultFile, 'backend' | 'provider'> {
   readonly slot?: PassphraseSlot | undefined;
   readonly retiringSlot?: PassphraseSlot | undefined;
 }
@@ -153,7 +153,7 @@ async function requireReady(keyring: Keyring, probed: Answer | undefined): Promi
 }
 
 /** Asks until a secret opens the vault; a passphrase from a file is tried first. */
-async function openWithSecret(file: VaultFile, options: RecoverOptions): Promise<Keys> {
+async function openWithSecret(file: VaultFile, options: RecoverOptions): Promise<OpenedKeys> {
   const path = options.env['COFFER_PASSPHRASE_FILE'];
   let found = path ? await openWith(file, await readPassphraseFile(path)) : undefined;
   for (let attempt = 0; attempt < TRIES; attempt++) {
@@ -173,7 +173,7 @@ async function openWithSecret(file: VaultFile, options: RecoverOptions): Promise
  * Returns the keys that a secret opens, or what is wrong with it, which doesn't depend on the slot
  * it was meant for. Throws `KEY_MISMATCH`.
  */
-async function openWith(file: VaultFile, text: string): Promise<Keys | CofferError> {
+async function openWith(file: VaultFile, text: string): Promise<OpenedKeys | CofferError> {
   const code = readCode(text);
   if (code instanceof RecoveryCode) {
     const key = await tryRecoveryCode(file.key, file.slots, code);
@@ -210,14 +210,14 @@ function mistake({ slots }: VaultFile, code: RecoveryCode | CofferError, text: s
 }
 
 /** Stores the keys in a keychain and reads them back. */
-async function keepIn(keyring: Keyring, { key, retiring }: Keys): Promise<Kept> {
+async function keepIn(keyring: Keyring, { key, retiring }: OpenedKeys): Promise<NewHome> {
   await keepKey(keyring, key);
   if (retiring) await keepKey(keyring, retiring);
   return { backend: keyring.backend, provider: await keyring.provider() };
 }
 
 /** Wraps the keys for a new passphrase, unless they were opened with a passphrase. */
-async function keepUnder({ key, retiring, by }: Keys, options: RecoverOptions): Promise<Kept> {
+async function keepUnder({ key, retiring, by }: OpenedKeys, options: RecoverOptions): Promise<NewHome> {
   const kept = { backend: 'passphrase', provider: 'passphrase' } as const;
   if (by === 'passphrase') return kept;
   const path = options.env['COFFER_PASSPHRASE_FILE'];
@@ -237,11 +237,11 @@ function requireSame(now: VaultFile, before: VaultFile): void {
   throw new CofferError('VAULT_BUSY', 'the key was rotated in the meantime', { advice: 'try again' });
 }
 
-function record(now: VaultFile, before: VaultFile, kept: Kept): VaultFile {
+function record(now: VaultFile, before: VaultFile, kept: NewHome): VaultFile {
   requireSame(now, before);
   const { backend, provider, slot, retiringSlot } = kept;
-  if (slot) requireRoom(now.slots);
-  if (retiringSlot) requireRoom(now.retiringSlots ?? []);
+  if (slot) requireFreeSlot(now.slots);
+  if (retiringSlot) requireFreeSlot(now.retiringSlots ?? []);
   const slots = slot ? [...now.slots, slot] : now.slots;
   const file = { ...now, backend, provider, slots };
   return retiringSlot ? { ...file, retiringSlots: [...(now.retiringSlots ?? []), retiringSlot] } : file;

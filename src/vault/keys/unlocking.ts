@@ -1,7 +1,7 @@
 import { VaultKey } from '../../envelope/key.ts';
 import { CofferError, isCofferError } from '../../errors.ts';
 import { configDirectory, makeDirectory } from '../../files/paths.ts';
-import type { Wait } from '../../keyring/keyring.ts';
+import type { KeyWait } from '../../keyring/keyring.ts';
 import { Waits } from '../../keyring/waits.ts';
 import type { VaultDirectory } from '../directory.ts';
 import { isSealedWith, keyIdsOf } from '../file/open.ts';
@@ -31,7 +31,7 @@ export interface UnlockOptions
    * Called when a wait for the keychain has taken two seconds, and at once when the keychain shows
    * an unlock prompt.
    */
-  readonly onWait?: ((wait: Wait) => void) | undefined;
+  readonly onWait?: ((wait: KeyWait) => void) | undefined;
   /** An error to throw instead of unlocking, if nothing may be read or written here. */
   readonly refusal?: CofferError | undefined;
 }

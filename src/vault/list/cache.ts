@@ -5,7 +5,7 @@ import { sealFrame } from '../../envelope/seal.ts';
 import { isCofferError } from '../../errors.ts';
 import { dropCache, type FileState, isSameState, isSettled, stateOf, writeCache } from '../../files/cache.ts';
 import type { VaultDirectory } from '../directory.ts';
-import { type Opened, openExpected } from '../file/open.ts';
+import { type OpenedFile, openExpected } from '../file/open.ts';
 import { isCurrentKey } from '../keys/current-key.ts';
 import type { Unlocked } from '../keys/options.ts';
 import { decodeIds, encodeRows, type Known, Rows } from './columns.ts';
@@ -32,10 +32,10 @@ const FORM = 1;
 const FEW = 32;
 
 /** Only the vault's current key: an index sealed with a retiring key is rebuilt. */
-type Keys = Pick<Unlocked, 'key'>;
+type CurrentKey = Pick<Unlocked, 'key'>;
 
 /** The content of the list cache. */
-export interface Kept {
+export interface CachedList {
   readonly rows: Rows;
   /**
    * The state of `seen` that all rows were compared with; undefined if some marked file has no row
@@ -45,21 +45,21 @@ export interface Kept {
 }
 
 /** The content of a missing cache. */
-export const NOTHING_KEPT: Kept = { rows: new Rows(), seen: undefined };
+export const NOTHING_KEPT: CachedList = { rows: new Rows(), seen: undefined };
 
 /**
  * The list cache on disk. Errors of the disk, or about the content of the file, are never thrown.
  */
 export class ListIndex {
   readonly #place: VaultDirectory;
-  #read: { state: FileState; keyId: string; kept: Kept } | undefined;
+  #read: { state: FileState; keyId: string; kept: CachedList } | undefined;
 
   constructor(place: VaultDirectory) {
     this.#place = place;
   }
 
   /** Reads the cache, unless it is unchanged since the last read. */
-  read(keys: Keys): Kept {
+  read(keys: CurrentKey): CachedList {
     const now = Date.now();
     const state = stateOf(this.#place.index);
     const { key } = keys;
@@ -70,7 +70,7 @@ export class ListIndex {
   }
 
   /** Reads only the ids of the sessions, by file id. */
-  readIds(keys: Keys): ReadonlyMap<string, string> {
+  readIds(keys: CurrentKey): ReadonlyMap<string, string> {
     return this.#open(keys, ({ segments }) => decodeIds(segments)) ?? new Map();
   }
 
@@ -84,7 +84,7 @@ export class ListIndex {
    * unchanged after our rename, any later change drops what we wrote; otherwise we drop it
    * ourselves.
    */
-  update(keys: Keys, look: Look, rows: Rows, seen: FileState | undefined): void {
+  update(keys: CurrentKey, look: Look, rows: Rows, seen: FileState | undefined): void {
     const isWorth = look.missing > Math.max(FEW, look.found.size / 100) || this.#hasGone(look, rows);
     if (!isWorth || !isCurrentKey(this.#place, keys.key.id)) return;
     const { known, isJudged } = look.kept();
@@ -99,7 +99,7 @@ export class ListIndex {
     return [...rows.fileIds()].some((fileId) => !found.has(fileId) && isGone(fileId));
   }
 
-  #write({ key }: Keys, known: ReadonlyMap<string, Known>, seen: FileState | undefined): boolean {
+  #write({ key }: CurrentKey, known: ReadonlyMap<string, Known>, seen: FileState | undefined): boolean {
     const header = encodeHeader({
       kind: 'index',
       keyId: key.id,
@@ -132,7 +132,7 @@ export class ListIndex {
    * Returns undefined if the cache is missing, damaged, sealed with another key, too large or of
    * another version.
    */
-  #open<T>({ key }: Keys, decode: (opened: Opened, seen: FileState | undefined) => T): T | undefined {
+  #open<T>({ key }: CurrentKey, decode: (opened: OpenedFile, seen: FileState | undefined) => T): T | undefined {
     try {
       const expected = { kind: 'index', fileId: undefined, limit: LIMIT } as const;
       const opened = openExpected(this.#place.index, expected, key);

@@ -4,7 +4,7 @@ import { type FileState, isSameState } from '../../files/cache.ts';
 import { statsOf } from '../../files/reader.ts';
 import type { VaultDirectory } from '../directory.ts';
 import { openHead } from '../file/open.ts';
-import type { Mark } from '../file/sealed-file.ts';
+import type { RollbackMark } from '../file/sealed-file.ts';
 import type { Unlocked } from '../keys/options.ts';
 import { heldSessions, leasedNames } from '../lease.ts';
 import type { Rollback } from '../marks/rollback.ts';
@@ -132,7 +132,7 @@ export class Listing {
    * Returns the marks without a file. A directory listing may miss a file that is being replaced; a
    * stat does not.
    */
-  #gone(marks: ReadonlyMap<string, Mark>, fileIds: readonly string[]): string[] {
+  #gone(marks: ReadonlyMap<string, RollbackMark>, fileIds: readonly string[]): string[] {
     const names = new Set(fileIds);
     return [...marks.keys()].filter((fileId) => !names.has(fileId) && !this.#stats(fileId));
   }

@@ -2,7 +2,7 @@ import type { Stats } from 'node:fs';
 import { type FileState, isSameState, isSettled } from '../../files/cache.ts';
 import type { VaultDirectory } from '../directory.ts';
 import { type Head, openHead } from '../file/open.ts';
-import type { Mark } from '../file/sealed-file.ts';
+import type { RollbackMark } from '../file/sealed-file.ts';
 import type { Unlocked } from '../keys/options.ts';
 import { type Rollback, rollbackOf } from '../marks/rollback.ts';
 import type { Known, ListedHead, Rows } from './columns.ts';
@@ -18,13 +18,13 @@ export interface Before {
    * The rollback marks; undefined if all rows were compared with the current marks and none was
    * rolled back.
    */
-  readonly marks: ReadonlyMap<string, Mark> | undefined;
+  readonly marks: ReadonlyMap<string, RollbackMark> | undefined;
   /** Reads the marks in that case, when a file doesn't match its row. */
-  readonly readMarks: () => ReadonlyMap<string, Mark>;
+  readonly readMarks: () => ReadonlyMap<string, RollbackMark>;
 }
 
 /** The result for one file. */
-export interface Found {
+export interface ListedFile {
   readonly head: ListedHead;
   /** The file's state when it was examined. */
   readonly state: FileState;
@@ -41,7 +41,7 @@ export class Look {
   /** Files that could be opened. */
   readonly found: Map<string, Known> = new Map();
   readonly #rolledBack = new Set<string>();
-  #marks: ReadonlyMap<string, Mark> | undefined;
+  #marks: ReadonlyMap<string, RollbackMark> | undefined;
   /** Number of settled files without an up-to-date row. */
   missing = 0;
   /** Number of files with a row, of whatever state. */
@@ -55,7 +55,7 @@ export class Look {
   }
 
   /** The rollback marks, read on demand. */
-  get marks(): ReadonlyMap<string, Mark> {
+  get marks(): ReadonlyMap<string, RollbackMark> {
     this.#marks ??= this.#before.readMarks();
     return this.#marks;
   }
@@ -64,7 +64,7 @@ export class Look {
    * Examines a file whose state is `stats`. Throws as {@link openHead}, and `UNAUTHENTIC` if its
    * summary is invalid.
    */
-  into(fileId: string, stats: Stats): Found {
+  into(fileId: string, stats: Stats): ListedFile {
     const { rows, known } = this.#before;
     if (rows.has(fileId)) this.inRows++;
     const isRow = rows.isOf(fileId, stats);
@@ -96,7 +96,7 @@ export class Look {
     return { known, isJudged: this.marks.keys().every((fileId) => known.has(fileId)) };
   }
 
-  #keep(fileId: string, known: Known, rollback: Rollback | undefined): Found {
+  #keep(fileId: string, known: Known, rollback: Rollback | undefined): ListedFile {
     this.found.set(fileId, known);
     if (rollback) this.#rolledBack.add(fileId);
     return { head: known.head, state: known.state, rollback };
@@ -122,13 +122,16 @@ export class Look {
 }
 
 /** Tells whether the link that a mark must be compared with is known. */
-function isComparable(mark: Mark | undefined, { header, links }: Pick<ListedHead, 'header' | 'links'>): boolean {
+function isComparable(
+  mark: RollbackMark | undefined,
+  { header, links }: Pick<ListedHead, 'header' | 'links'>,
+): boolean {
   if (!mark || mark.generation !== header.generation || mark.frames > links.length) return true;
   return links[mark.frames - 1] !== undefined;
 }
 
 /** Drops all links but those of the first frame, the last one and the marked one. */
-function sparse(head: ListedHead, mark: Mark | undefined): ListedHead {
+function sparse(head: ListedHead, mark: RollbackMark | undefined): ListedHead {
   const { length } = head.links;
   if (length <= 3) return head;
   const links = new Array<Buffer | undefined>(length).fill(undefined);

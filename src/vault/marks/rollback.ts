@@ -1,6 +1,6 @@
 import { CofferError } from '../../errors.ts';
 import type { Walked } from '../file/open.ts';
-import type { Mark } from '../file/sealed-file.ts';
+import type { RollbackMark } from '../file/sealed-file.ts';
 
 /** A file that doesn't match its rollback mark. */
 export interface Rollback {
@@ -9,7 +9,7 @@ export interface Rollback {
    * the same generation.
    */
   readonly how: 'older' | 'cut' | 'other';
-  readonly seen: Mark;
+  readonly seen: RollbackMark;
   readonly generation: bigint;
   readonly frames: number;
 }
@@ -19,7 +19,7 @@ export interface Rollback {
  * was last seen, or has advanced since.
  */
 export function rollbackOf(
-  mark: Mark | undefined,
+  mark: RollbackMark | undefined,
   { header, links }: Pick<Walked, 'header' | 'links'>,
 ): Rollback | undefined {
   if (!mark || header.generation > mark.generation) return undefined;

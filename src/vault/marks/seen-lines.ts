@@ -3,7 +3,7 @@ import { unpackSegment } from '../../envelope/segment.ts';
 import { CofferError, isCofferError } from '../../errors.ts';
 import { isInteger, isText } from '../fields.ts';
 import { pack } from '../file/body.ts';
-import type { Mark } from '../file/sealed-file.ts';
+import type { RollbackMark } from '../file/sealed-file.ts';
 import { isFileId } from '../lease.ts';
 
 /*
@@ -28,7 +28,7 @@ export class MarkLines {
   readonly #segments: readonly Segment[];
   #usual: boolean | undefined;
   #asked = 0;
-  #marks: ReadonlyMap<string, Mark> | undefined;
+  #marks: ReadonlyMap<string, RollbackMark> | undefined;
 
   /**
    * `whole`: all marks are needed, so parse them at once. Throws `UNAUTHENTIC` unless every line is
@@ -43,7 +43,7 @@ export class MarkLines {
   }
 
   /** All marks by file id. */
-  get marks(): ReadonlyMap<string, Mark> {
+  get marks(): ReadonlyMap<string, RollbackMark> {
     this.#marks ??= decodeMarks(this.#segments);
     return this.#marks;
   }
@@ -52,7 +52,7 @@ export class MarkLines {
    * Returns one mark without parsing the others; parses all after a few calls, since more are
    * likely to follow.
    */
-  find(fileId: string): Mark | undefined {
+  find(fileId: string): RollbackMark | undefined {
     if (++this.#asked > MAX_LOOKUPS) return this.marks.get(fileId);
     return this.#marks ? this.#marks.get(fileId) : findIn(this.#segments.map(textOf), fileId);
   }
@@ -61,10 +61,10 @@ export class MarkLines {
    * Returns the segments after these changes: a mark replaces an earlier one, undefined removes it.
    * Returns undefined if nothing changes.
    */
-  changed(changes: ReadonlyMap<string, Mark | undefined>): Segment[] | undefined {
+  changed(changes: ReadonlyMap<string, RollbackMark | undefined>): Segment[] | undefined {
     const isFew = this.#isUsual && changes.size < REWRITE_FROM;
     const texts = isFew && !this.#marks ? this.#segments.map(textOf) : undefined;
-    const find = (fileId: string): Mark | undefined => (texts ? findIn(texts, fileId) : this.marks.get(fileId));
+    const find = (fileId: string): RollbackMark | undefined => (texts ? findIn(texts, fileId) : this.marks.get(fileId));
     const real = [...changes].filter(([fileId, mark]) => {
       const before = find(fileId);
       return mark ? isLater(mark, before) : before !== undefined;
@@ -87,7 +87,7 @@ export class MarkLines {
     return this.#usual;
   }
 
-  #patched(changes: ReadonlyMap<string, Mark | undefined>): Segment[] {
+  #patched(changes: ReadonlyMap<string, RollbackMark | undefined>): Segment[] {
     const starts = [...changes.keys()].map(startOf);
     const added = [...changes].flatMap(([fileId, mark]) => (mark ? [lineOf(fileId, mark)] : []));
     const segments: Segment[] = [];
@@ -107,12 +107,12 @@ export class MarkLines {
 }
 
 /** Writes marks as lines in segments. */
-export function packMarks(marks: ReadonlyMap<string, Mark>): Segment[] {
+export function packMarks(marks: ReadonlyMap<string, RollbackMark>): Segment[] {
   return pack([Buffer.from([...marks].map(([fileId, mark]) => lineOf(fileId, mark)).join(''))]);
 }
 
 /** Tells whether a mark is of a later state of its file than another. */
-export function isLater(mark: Mark, before: Mark | undefined): boolean {
+export function isLater(mark: RollbackMark, before: RollbackMark | undefined): boolean {
   if (!before || mark.generation > before.generation) return true;
   return mark.generation === before.generation && mark.frames > before.frames;
 }
@@ -138,7 +138,7 @@ function isUsual(text: string): boolean {
   return end === text.length;
 }
 
-function lineOf(fileId: string, { generation, frames, link }: Mark): string {
+function lineOf(fileId: string, { generation, frames, link }: RollbackMark): string {
   return `${startOf(fileId)},"generation":"${generation}","frames":${frames},"link":"${link.toString('hex')}"}\n`;
 }
 
@@ -147,8 +147,8 @@ function startOf(fileId: string): string {
 }
 
 /** Finds the mark of a file in the text; the latest, if there are several. */
-function findIn(texts: readonly string[], fileId: string): Mark | undefined {
-  let found: Mark | undefined;
+function findIn(texts: readonly string[], fileId: string): RollbackMark | undefined {
+  let found: RollbackMark | undefined;
   for (const text of texts) {
     for (let at = text.indexOf(startOf(fileId)); at !== -1; at = text.indexOf(startOf(fileId), at + 1)) {
       const { mark } = decodeMark(text.slice(at, text.indexOf('\n', at)));
@@ -158,8 +158,8 @@ function findIn(texts: readonly string[], fileId: string): Mark | undefined {
   return found;
 }
 
-function decodeMarks(segments: readonly Segment[]): Map<string, Mark> {
-  const marks = new Map<string, Mark>();
+function decodeMarks(segments: readonly Segment[]): Map<string, RollbackMark> {
+  const marks = new Map<string, RollbackMark>();
   for (const segment of segments) {
     for (const line of textOf(segment).split('\n')) {
       if (line === '') continue;
@@ -171,7 +171,7 @@ function decodeMarks(segments: readonly Segment[]): Map<string, Mark> {
 }
 
 /** Validated by hand for speed: a list reads one line for each file. */
-function decodeMark(line: string): { file: string; mark: Mark } {
+function decodeMark(line: string): { file: string; mark: RollbackMark } {
   const { file, generation, frames, link } = parse(line);
   if (!isText(file) || !isFileId(file)) throw wrong('file');
   if (!isText(generation) || !/^\d{1,20}$/.test(generation)) throw wrong('generation');

@@ -13,7 +13,7 @@ import { replaceFileSync, sweepTemps } from '../../files/replace.ts';
 import type { VaultDirectory } from '../directory.ts';
 import { isInteger } from '../fields.ts';
 import { openExpected, openFirstSummary, openHead } from '../file/open.ts';
-import type { Mark, SealedFile } from '../file/sealed-file.ts';
+import type { RollbackMark, SealedFile } from '../file/sealed-file.ts';
 import type { Unlocked } from '../keys/options.ts';
 import { damaged, MarkLines, packMarks, SEEN_LIMIT } from './seen-lines.ts';
 
@@ -24,13 +24,13 @@ import { damaged, MarkLines, packMarks, SEEN_LIMIT } from './seen-lines.ts';
  */
 
 /** The keys that a vault's files may be sealed with, and the counter of its vault.json. */
-type Keys = Pick<Unlocked, 'key' | 'retiring' | 'counter'>;
+type MarkKeys = Pick<Unlocked, 'key' | 'retiring' | 'counter'>;
 
 /**
  * The content of `seen`; no marks if the file is missing (`header` is undefined then) or can't be
  * read (`error`).
  */
-export interface Marks {
+export interface RollbackMarks {
   readonly lines: MarkLines;
   /** The highest counter of vault.json that was seen. */
   readonly counter?: number | undefined;
@@ -45,7 +45,7 @@ export interface Marks {
 export class Seen {
   readonly #place: VaultDirectory;
   #trouble: CofferError | undefined;
-  #known: { state: FileState; keyIds: string; found: Marks } | undefined;
+  #known: { state: FileState; keyIds: string; found: RollbackMarks } | undefined;
 
   constructor(place: VaultDirectory) {
     this.#place = place;
@@ -74,7 +74,7 @@ export class Seen {
    * Reads the marks if they may have changed since the last read; `whole` if all of them are
    * needed. Returns an error about the file instead of throwing it.
    */
-  read(keys: Keys, whole: boolean = false): Marks {
+  read(keys: MarkKeys, whole: boolean = false): RollbackMarks {
     const { state } = this;
     const keyIds = `${keys.key.id} ${keys.retiring?.id}`;
     const known = this.#known;
@@ -84,7 +84,7 @@ export class Seen {
     return found;
   }
 
-  #open({ key, retiring }: Keys, whole: boolean): Marks {
+  #open({ key, retiring }: MarkKeys, whole: boolean): RollbackMarks {
     try {
       const expected = { kind: 'seen', fileId: undefined, limit: SEEN_LIMIT } as const;
       const opened = openExpected(this.#place.seen, expected, key, retiring);
@@ -102,7 +102,7 @@ export class Seen {
    * files but no `seen` must have lost it: a process killed between its first save and its first
    * mark leaves no such vault. Costs a flush only on creation.
    */
-  ensure(keys: Keys): void {
+  ensure(keys: MarkKeys): void {
     if (!this.#place.hasSeen) this.record(keys, new Map());
   }
 
@@ -110,7 +110,7 @@ export class Seen {
    * Records marks of durable files, merging with those that another process wrote meanwhile. Writes
    * only if something changes. Never throws a CofferError: see {@link trouble}.
    */
-  record(keys: Keys, marks: ReadonlyMap<string, Mark>): void {
+  record(keys: MarkKeys, marks: ReadonlyMap<string, RollbackMark>): void {
     this.#change(keys, marks);
   }
 
@@ -118,8 +118,8 @@ export class Seen {
    * Records how far files that this process saved have come, as far as that is known. Never throws
    * a CofferError, like {@link record}.
    */
-  mark(keys: Keys, files: readonly (SealedFile | undefined)[]): void {
-    const marks = files.flatMap((file): [string, Mark][] => (file?.mark ? [[file.fileId, file.mark]] : []));
+  mark(keys: MarkKeys, files: readonly (SealedFile | undefined)[]): void {
+    const marks = files.flatMap((file): [string, RollbackMark][] => (file?.mark ? [[file.fileId, file.mark]] : []));
     if (marks.length > 0) this.record(keys, new Map(marks));
   }
 
@@ -127,7 +127,7 @@ export class Seen {
    * Records the counter of a vault.json that was just written, if `seen` exists. Never throws a
    * CofferError, like {@link record}.
    */
-  note(keys: Keys): void {
+  note(keys: MarkKeys): void {
     if (this.#place.hasSeen) this.#change(keys, new Map());
   }
 
@@ -135,11 +135,11 @@ export class Seen {
    * Removes the marks of files that are deleted on purpose. Never throws a CofferError, like
    * {@link record}.
    */
-  drop(keys: Keys, fileIds: Iterable<string>): void {
+  drop(keys: MarkKeys, fileIds: Iterable<string>): void {
     if (this.#place.hasSeen) this.#change(keys, new Map([...fileIds].map((fileId) => [fileId, undefined])));
   }
 
-  #change(keys: Keys, changes: ReadonlyMap<string, Mark | undefined>): void {
+  #change(keys: MarkKeys, changes: ReadonlyMap<string, RollbackMark | undefined>): void {
     try {
       const before = this.#readOwn(keys);
       const segments = before.lines.changed(changes);
@@ -163,7 +163,7 @@ export class Seen {
    * Reads what is about to be overwritten. Copies a damaged file to quarantine first; throws for
    * one that can't be judged, such as one sealed with another key, so that it is left alone.
    */
-  #readOwn(keys: Keys): Marks {
+  #readOwn(keys: MarkKeys): RollbackMarks {
     const found = this.read(keys);
     if (found.header) return found;
     if (found.error) {
@@ -179,8 +179,8 @@ export class Seen {
    * sessions in use write those marks themselves. A process that died may have left a name or a
    * later frame that is not on the disk yet: so names are flushed, and only first frames count.
    */
-  #survey({ key, retiring }: Keys): Map<string, Mark> {
-    const marks = new Map<string, Mark>();
+  #survey({ key, retiring }: MarkKeys): Map<string, RollbackMark> {
+    const marks = new Map<string, RollbackMark>();
     const fileIds = this.#place.fileIds();
     if (fileIds.length > 0) syncDirectory(this.#place.sessions);
     for (const fileId of fileIds) {
@@ -201,7 +201,7 @@ export class Seen {
    * Synchronous, so that nothing in this process comes between read and write, and final saves can
    * use it.
    */
-  #write({ key }: Keys, before: Header | undefined, segments: readonly Segment[], counter: number): void {
+  #write({ key }: MarkKeys, before: Header | undefined, segments: readonly Segment[], counter: number): void {
     sweepTemps(this.#place.root, (name) => name === 'seen');
     const fileId = before?.fileId ?? randomBytes(16).toString('hex');
     const header = encodeHeader({ kind: 'seen', keyId: key.id, fileId, generation: (before?.generation ?? 0n) + 1n });
@@ -217,7 +217,7 @@ export class Seen {
  * Reads only the counter of vault.json in `seen`, from its first chunk; undefined if there is none,
  * or if it can't be opened with these keys.
  */
-export function seenCounter({ seen }: VaultDirectory, { key, retiring }: Keys): number | undefined {
+export function seenCounter({ seen }: VaultDirectory, { key, retiring }: MarkKeys): number | undefined {
   try {
     return counterIn(openFirstSummary(seen, { kind: 'seen', fileId: undefined }, key, retiring));
   } catch (error) {

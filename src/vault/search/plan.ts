@@ -21,7 +21,7 @@ const FULL = 16 * 1024 * 1024;
  * The next content of `texts`: the part that stays, and the files to gather for the frames after
  * it.
  */
-export interface Plan {
+export interface IndexPlan {
   readonly prefix: Buffer;
   readonly chain: Chain;
   /** The files in the part that stays, whether their entries are current or not. */
@@ -35,7 +35,7 @@ export interface Plan {
 export type IsCurrent = (file: TextFile) => boolean;
 
 /** Plans an index of these files alone. */
-export function planAnew(key: VaultKey, fresh: readonly TextFile[], later: readonly TextFile[] = []): Plan {
+export function planAnew(key: VaultKey, fresh: readonly TextFile[], later: readonly TextFile[] = []): IndexPlan {
   const fileId = randomBytes(16).toString('hex');
   const prefix = encodeHeader({ kind: 'index', keyId: key.id, fileId, generation: 1n });
   return { prefix, chain: firstLink(prefix), covered: [], gathered: inOrder(fresh), later };
@@ -52,7 +52,7 @@ export function planFor(
   key: VaultKey,
   { fresh, most }: { fresh: readonly TextFile[]; most: number },
   isCurrent: IsCurrent,
-): Plan {
+): IndexPlan {
   const frames = framesOf(reader, key);
   const renewed = new Set(fresh.map(({ fileId }) => fileId));
   const live = frames.map(({ files }) => files.filter((file) => !renewed.has(file.fileId) && isCurrent(file)));
@@ -144,7 +144,7 @@ export function framesOf(reader: Reader, key: VaultKey): TextFrame[] {
 }
 
 /** The new frames, each sealed as soon as it is full. */
-export class Frames {
+export class IndexFrames {
   readonly files: TextFile[] = [];
   readonly #key: VaultKey;
   readonly #sealed: Buffer[] = [];

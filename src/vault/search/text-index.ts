@@ -8,8 +8,9 @@ import { isSystemError } from '../../files/reason.ts';
 import type { VaultDirectory } from '../directory.ts';
 import { isCurrentKey } from '../keys/current-key.ts';
 import type { Unlocked } from '../keys/options.ts';
+import type { OnProgress } from '../progress.ts';
 import type { TextFile, TextFrame } from './frame.ts';
-import { Frames, firstOf, framesOf, inOrder, partsWithout, planAnew, planFor, weigh } from './plan.ts';
+import { firstOf, framesOf, IndexFrames, inOrder, partsWithout, planAnew, planFor, weigh } from './plan.ts';
 import { isIn } from './postings.ts';
 
 /*
@@ -34,9 +35,6 @@ export interface Sought {
   readonly fileId: string;
   readonly state?: FileState | undefined;
 }
-
-/** Receives the number of files done so far, and of all files. */
-export type OnProgress = (done: number, total: number) => void;
 
 /** Returns the trigrams of a file, each once. Throws a CofferError if the file can't be read. */
 export type Gather = (fileId: string) => Promise<Uint32Array>;
@@ -171,7 +169,7 @@ export class TextIndex {
     const plan = this.#ifLasting((reader) => planFor(reader, key, asked, (file) => this.#isCurrent(file)));
     if (plan === undefined && !this.#mayReplace()) return undefined;
     const { prefix, chain, gathered, later } = plan ?? planAnew(key, asked.fresh);
-    const frames = new Frames(key, chain);
+    const frames = new IndexFrames(key, chain);
     const fresh = new Set(asked.fresh);
     for (const file of gathered) {
       const trigrams = await ifGathered(gather, file.fileId);

@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } fro
 import { join } from 'node:path';
 import type { TestContext } from 'vitest';
 import type { PermissionSettings } from '../../../src/chat/permissions.ts';
-import type { Place } from '../../../src/chat/tools/tool.ts';
+import type { ToolScope } from '../../../src/chat/tools/tool.ts';
 import { type Approve, ToolBox } from '../../../src/chat/tools/toolbox.ts';
 import type { NewEvent } from '../../../src/session/event/event.ts';
 import { permissionEvent } from '../../../src/session/permissions.ts';
@@ -32,7 +32,7 @@ export interface World {
 
 /** Options of a call. Without `permissions` and `approve`, everything is allowed. */
 export interface CallOptions {
-  readonly place?: Partial<Place>;
+  readonly place?: Partial<ToolScope>;
   readonly permissions?: PermissionSettings;
   readonly session?: Record<string, 'allow' | 'deny'>;
   readonly approve?: Approve;
@@ -64,7 +64,7 @@ export function world(): World {
       return full;
     },
     async call(toolName, input, options = {}) {
-      const place: Place = {
+      const place: ToolScope = {
         directory: project,
         protected: [data],
         env: process.env,

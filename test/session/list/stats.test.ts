@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { Event, NewEvent } from '../../../src/session/event/event.ts';
 import { infoOf, readInfo } from '../../../src/session/list/info.ts';
 import type { Row } from '../../../src/session/list/row.ts';
-import { statsOf } from '../../../src/session/list/stats.ts';
+import { usageStats } from '../../../src/session/list/stats.ts';
 import { addUsage, ownPart, unused, usedByModel } from '../../../src/session/list/usage.ts';
 import type { Sessions } from '../../../src/session/sessions.ts';
 import { emptyState, fold } from '../../../src/session/state.ts';
@@ -30,7 +30,7 @@ describe('statsOf', () => {
       toolName: 't',
     });
     await forked.close();
-    const stats = await statsOf(sessions, await sessions.list(), { days: 30 });
+    const stats = await usageStats(sessions, await sessions.list(), { days: 30 });
     expect(stats).toMatchObject({ sessions: 2, snapshots: 1, unreadable: 0, messages: 4, tasks: 2, toolCalls: 1 });
     expect(stats.total).toEqual({
       requests: 2,
@@ -53,7 +53,7 @@ describe('statsOf', () => {
     const session = begin(sessions);
     await session.append(user('one'), reply('two'), usage('demo/a', null, null, null));
     await session.close();
-    const { total } = await statsOf(sessions, await sessions.list(), { days: 30 });
+    const { total } = await usageStats(sessions, await sessions.list(), { days: 30 });
     expect(total).toEqual({
       requests: 1,
       inputTokens: null,
@@ -74,7 +74,7 @@ describe('statsOf', () => {
     const sessions = { directory: '/nowhere', read: async () => ({ events, state: fold(emptyState, events) }) };
     const row = { kind: 'session', number: 1 } as Row;
     const days = async (count: number): Promise<string[]> => {
-      const stats = await statsOf(sessions as unknown as Sessions, [row], { days: count, now: at(31, 0) });
+      const stats = await usageStats(sessions as unknown as Sessions, [row], { days: count, now: at(31, 0) });
       return stats.days.map(({ date }) => date);
     };
     expect(await days(2)).toEqual(['2025-03-30', '2025-03-31']);
@@ -94,7 +94,7 @@ describe('statsOf', () => {
     writeFileSync(at.path(rows[1]!.fileId), 'broken');
     const told: string[] = [];
     const done: string[] = [];
-    const stats = await statsOf(sessions, await sessions.list(), {
+    const stats = await usageStats(sessions, await sessions.list(), {
       days: 30,
       onProgress: (count, total) => done.push(`${count}/${total}`),
       onUnreadable: (row, error) => told.push(`${row.number} ${error.code}`),
@@ -109,7 +109,7 @@ describe('statsOf', () => {
     const sessions = await at.open();
     await using session = begin(sessions);
     await session.append(user('one'));
-    const { files, bytes } = await statsOf(sessions, await sessions.list(), { days: 30 });
+    const { files, bytes } = await usageStats(sessions, await sessions.list(), { days: 30 });
     const all = readdirSync(at.directory, { recursive: true }).map((name) =>
       statSync(join(at.directory, String(name))),
     );
@@ -117,7 +117,7 @@ describe('statsOf', () => {
     // `_autosave` is a link to a file that is counted already.
     expect(files).toBe(plain.length - 1);
     expect(bytes).toBeGreaterThan(4096);
-    expect(await statsOf({ directory: join(at.directory, 'none') } as Sessions, [], { days: 30 })).toMatchObject({
+    expect(await usageStats({ directory: join(at.directory, 'none') } as Sessions, [], { days: 30 })).toMatchObject({
       files: 0,
       bytes: 0,
       days: [],

@@ -2,7 +2,7 @@ import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from 
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { type Found, type Searched, search, wantedText } from '../../../src/session/search/search.ts';
+import { type Searched, type SearchHit, search, wantedText } from '../../../src/session/search/search.ts';
 import type { Sessions } from '../../../src/session/sessions.ts';
 import { fillVast, realistic } from '../../support/vast.ts';
 import { type Home, home, reply, user } from '../../support/vault.ts';
@@ -120,7 +120,7 @@ async function filled(sessions = SESSIONS, bytes = 12_000): Promise<Home> {
  * Searches for a text like a separate process, until the index is saved. Counts the sessions opened
  * during and after the search.
  */
-async function looked(at: Home, text: string): Promise<{ found: Found[]; opened: number; openedAfter: number }> {
+async function looked(at: Home, text: string): Promise<{ found: SearchHit[]; opened: number; openedAfter: number }> {
   const sessions = await at.open();
   let opened = 0;
   const counting: Searched = {
@@ -136,13 +136,13 @@ async function looked(at: Home, text: string): Promise<{ found: Found[]; opened:
   return { found, opened: during, openedAfter: opened - during };
 }
 
-async function foundWithout(at: Home, text: string): Promise<Found[]> {
+async function foundWithout(at: Home, text: string): Promise<SearchHit[]> {
   const sessions = await at.open();
   return all({ scan: (row, onLines) => sessions.scan(row, onLines) }, sessions, text);
 }
 
-async function all(searched: Searched, sessions: Sessions, text: string): Promise<Found[]> {
-  const found: Found[] = [];
+async function all(searched: Searched, sessions: Sessions, text: string): Promise<SearchHit[]> {
+  const found: SearchHit[] = [];
   for await (const one of search(searched, await sessions.list(), wantedText(text))) found.push(one);
   return found;
 }

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { NewEvent } from '../../../src/session/event/event.ts';
 import type { Row } from '../../../src/session/list/row.ts';
-import { type Found, type Match, search, wantedText } from '../../../src/session/search/search.ts';
+import { type Match, type SearchHit, search, wantedText } from '../../../src/session/search/search.ts';
 import { folded } from '../../../src/session/search/texts.ts';
 import type { Sessions } from '../../../src/session/sessions.ts';
 import { begin, home, reply, user } from '../../support/vault.ts';
@@ -141,8 +141,8 @@ async function said(...events: NewEvent[]): Promise<Sessions> {
   return sessions;
 }
 
-async function all(sessions: Sessions, text: string): Promise<Found[]> {
-  const found: Found[] = [];
+async function all(sessions: Sessions, text: string): Promise<SearchHit[]> {
+  const found: SearchHit[] = [];
   const rows: Row[] = await sessions.list();
   for await (const one of search(sessions, rows, wantedText(text))) found.push(one);
   return found;

@@ -2,7 +2,7 @@ import { copyFileSync, readFileSync, renameSync, truncateSync, writeFileSync } f
 import { describe, expect, it } from 'vitest';
 import { VaultKey } from '../../../src/envelope/key.ts';
 import { unpackSegment } from '../../../src/envelope/segment.ts';
-import { type Opened, openAppended, openSealedFile } from '../../../src/vault/file/open.ts';
+import { type OpenedFile, openAppended, openSealedFile } from '../../../src/vault/file/open.ts';
 import { SealedFile, type Step } from '../../../src/vault/file/sealed-file.ts';
 import { temporaryFolder } from '../../support/vault.ts';
 
@@ -16,14 +16,14 @@ function step(name: string, length = 10): Step {
 }
 
 /** Creates a file of one large frame, opened, and a writer that appends to it. */
-async function large(): Promise<{ path: string; file: SealedFile; before: Opened }> {
+async function large(): Promise<{ path: string; file: SealedFile; before: OpenedFile }> {
   const path = `${temporaryFolder()}/${fileId}`;
   const file = new SealedFile(path, fileId, key);
   await file.save(step('first', 300_000));
   return { path, file, before: openSealedFile(path, fileId, key) };
 }
 
-function namesIn(opened: Opened | undefined): string[] | undefined {
+function namesIn(opened: OpenedFile | undefined): string[] | undefined {
   const lines = opened?.segments.flatMap((segment) => unpackSegment(segment).toString().trimEnd().split('\n'));
   return lines?.map((line) => line.split(' ')[0] ?? '');
 }
@@ -31,7 +31,7 @@ function namesIn(opened: Opened | undefined): string[] | undefined {
 describe('openAppended', () => {
   it('opens only what was appended, again and again, with the same result as opening all of it', async () => {
     const { path, file, before } = await large();
-    let last: Opened = before;
+    let last: OpenedFile = before;
     for (const name of ['second', 'third']) {
       await file.save(step(name));
       const appended = openAppended(path, fileId, last, key);
@@ -64,7 +64,7 @@ describe('openAppended', () => {
     expect(appended?.torn).toMatchObject({ frame: 2, offset: appended?.end });
   });
 
-  it.each<[string, (path: string, file: SealedFile, before: Opened) => unknown]>([
+  it.each<[string, (path: string, file: SealedFile, before: OpenedFile) => unknown]>([
     [
       'was replaced by a copy with the same bytes',
       (path) => {

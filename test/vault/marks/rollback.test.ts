@@ -5,9 +5,9 @@ import { encodeHeader } from '../../../src/envelope/format.ts';
 import { sealFrame } from '../../../src/envelope/seal.ts';
 import { VaultDirectory } from '../../../src/vault/directory.ts';
 import { openSealedFile } from '../../../src/vault/file/open.ts';
-import type { Mark } from '../../../src/vault/file/sealed-file.ts';
+import type { RollbackMark } from '../../../src/vault/file/sealed-file.ts';
 import { Listing } from '../../../src/vault/list/listing.ts';
-import { type Marks, Seen } from '../../../src/vault/marks/seen.ts';
+import { type RollbackMarks, Seen } from '../../../src/vault/marks/seen.ts';
 import { MarkLines, packMarks } from '../../../src/vault/marks/seen-lines.ts';
 import { headerOf, keyOf, marksOf, resumed, rowOf, seenOf, written } from '../../support/marks.ts';
 import { begin, crashed, type Home, home, texts, user } from '../../support/vault.ts';
@@ -154,7 +154,7 @@ describe('a sealed file', () => {
 });
 
 describe('a list made while another process changes the vault', () => {
-  const mark: Mark = { generation: 9n, frames: 1, link: Buffer.alloc(32) };
+  const mark: RollbackMark = { generation: 9n, frames: 1, link: Buffer.alloc(32) };
 
   it('does not report a file as removed if its mark went first', async () => {
     const at = home();
@@ -186,15 +186,15 @@ describe('a list made while another process changes the vault', () => {
  */
 async function listed(
   at: Home,
-  before: ReadonlyMap<string, Mark> | undefined,
-  after: ReadonlyMap<string, Mark> | undefined,
+  before: ReadonlyMap<string, RollbackMark> | undefined,
+  after: ReadonlyMap<string, RollbackMark> | undefined,
 ): Promise<{ state: string; removed: readonly string[]; rollbacks: number }> {
   const place = new VaultDirectory(at.directory);
   const { header } = await marksOf(at);
-  const none: Marks = { lines: new MarkLines([]) };
+  const none: RollbackMarks = { lines: new MarkLines([]) };
   const reads = [before, after].map((marks) => (marks ? { lines: new MarkLines(packMarks(marks)), header } : none));
   class Changing extends Seen {
-    override read(): Marks {
+    override read(): RollbackMarks {
       return reads.shift() ?? none;
     }
   }

@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { packSegment } from '../../../src/envelope/segment.ts';
-import type { Mark } from '../../../src/vault/file/sealed-file.ts';
+import type { RollbackMark } from '../../../src/vault/file/sealed-file.ts';
 import { isLater, MarkLines, packMarks } from '../../../src/vault/marks/seen-lines.ts';
 
-const mark: fc.Arbitrary<Mark> = fc.record({
+const mark: fc.Arbitrary<RollbackMark> = fc.record({
   generation: fc.oneof(fc.bigInt(1n, 5n), fc.bigInt(2n ** 64n - 3n, 2n ** 64n - 1n)),
   frames: fc.integer({ min: 1, max: 3 }),
   link: fc.nat(3).map((seed) => createHash('sha256').update(String(seed)).digest()),
@@ -68,9 +68,9 @@ describe('the lines of seen', () => {
 
 /** Applies changes to marks; returns undefined if nothing changes. */
 function changed(
-  before: ReadonlyMap<string, Mark>,
-  changes: ReadonlyMap<string, Mark | undefined>,
-): Map<string, Mark> | undefined {
+  before: ReadonlyMap<string, RollbackMark>,
+  changes: ReadonlyMap<string, RollbackMark | undefined>,
+): Map<string, RollbackMark> | undefined {
   const after = new Map(before);
   let isChanged = false;
   for (const [fileId, mark] of changes) {
@@ -86,6 +86,6 @@ function idOf(number: number): string {
   return createHash('md5').update(`file ${number}`).digest('hex');
 }
 
-function markOf(generation: bigint): Mark {
+function markOf(generation: bigint): RollbackMark {
   return { generation, frames: 1, link: Buffer.alloc(32, 7) };
 }

@@ -10,7 +10,7 @@ import { FileLock } from '../../../src/files/lock.ts';
 import type { Session } from '../../../src/session/session.ts';
 import { VaultDirectory } from '../../../src/vault/directory.ts';
 import { openHead } from '../../../src/vault/file/open.ts';
-import type { Mark } from '../../../src/vault/file/sealed-file.ts';
+import type { RollbackMark } from '../../../src/vault/file/sealed-file.ts';
 import { readVaultFile } from '../../../src/vault/keys/record/vault-file.ts';
 import { rollbackOf } from '../../../src/vault/marks/rollback.ts';
 import { Seen } from '../../../src/vault/marks/seen.ts';
@@ -323,7 +323,7 @@ describe('a seen that is', () => {
     const header = encodeHeader({ kind: 'seen', keyId: key.id, fileId: 'b'.repeat(32), generation: 7n });
     const content = { summary: Buffer.from('{}'), segments: [packSegment(Buffer.from(line({})))] };
     writeFileSync(seenOf(at), Buffer.concat([header, sealFrame(key, firstLink(header), content).bytes]));
-    const mark: Mark = { generation: 1n, frames: 1, link: Buffer.alloc(32, 0xcc) };
+    const mark: RollbackMark = { generation: 1n, frames: 1, link: Buffer.alloc(32, 0xcc) };
     expect((await marksOf(at)).marks).toEqual(new Map([['a'.repeat(32), mark]]));
   });
 });

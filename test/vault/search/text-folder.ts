@@ -9,7 +9,8 @@ import { trigramsOf } from '../../../src/session/search/trigrams.ts';
 import { VaultDirectory } from '../../../src/vault/directory.ts';
 import type { Unlocked } from '../../../src/vault/keys/options.ts';
 import { vaultFilePath } from '../../../src/vault/keys/record/vault-file.ts';
-import { type OnProgress, TextIndex } from '../../../src/vault/search/text-index.ts';
+import type { OnProgress } from '../../../src/vault/progress.ts';
+import { TextIndex } from '../../../src/vault/search/text-index.ts';
 import { temporaryFolder } from '../../support/vault.ts';
 
 /**

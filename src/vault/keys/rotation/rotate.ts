@@ -9,10 +9,11 @@ import type { Keyring } from '../../../keyring/keyring.ts';
 import { readPassphraseFile } from '../../../keyring/passphrase.ts';
 import type { VaultDirectory } from '../../directory.ts';
 import { openExpected, readHeader } from '../../file/open.ts';
-import type { Mark } from '../../file/sealed-file.ts';
+import type { RollbackMark } from '../../file/sealed-file.ts';
 import { describeHolder, heldSessions } from '../../lease.ts';
 import { describeRollback, refuseRolledBack, rollbackOf } from '../../marks/rollback.ts';
 import type { Seen } from '../../marks/seen.ts';
+import type { OnProgress } from '../../progress.ts';
 import { chooseHome, dropKey, type HomeOptions, keepKey, lookUp, refused } from '../key-home.ts';
 import type { Unlocked } from '../options.ts';
 import type { KnownVaults } from '../record/known.ts';
@@ -34,9 +35,6 @@ import { requireGenuine, writeVaultFile } from './change.ts';
 
 /** Where the keys of a rotation are stored and pinned. */
 type Homes = HomeOptions & { readonly known: KnownVaults };
-
-/** Receives the progress of a rotation, in files. */
-export type OnProgress = (done: number, total: number) => void;
 
 /** Options of a rotation. */
 export interface RotateOptions {
@@ -213,7 +211,7 @@ async function reseal(
   // certificate, is gone.
   await known.settle(place.root, file.key);
   const marked = seen.read(keys).lines.marks;
-  const marks = new Map<string, Mark>();
+  const marks = new Map<string, RollbackMark>();
   const remaining: Remaining[] = [];
   place.sweepTemps();
   // Caches sealed with the old key can be rebuilt, so they are not resealed.
@@ -293,8 +291,8 @@ async function retire(keyring: Keyring, file: VaultFile, keys: RotatingKeys, hom
 async function resealFile(
   path: string,
   { key, retiring }: Pick<Unlocked, 'key' | 'retiring'>,
-  seen: Mark | undefined,
-): Promise<{ fileId: string; mark: Mark }> {
+  seen: RollbackMark | undefined,
+): Promise<{ fileId: string; mark: RollbackMark }> {
   const { kind, fileId } = readHeader(path, path);
   const opened = openExpected(path, { kind, fileId }, key, retiring);
   const rollback = rollbackOf(seen, opened);

@@ -1,9 +1,10 @@
 import type { VaultDirectory } from '../../directory.ts';
 import type { Seen } from '../../marks/seen.ts';
+import type { OnProgress } from '../../progress.ts';
 import type { HomeOptions } from '../key-home.ts';
 import type { Unlocked } from '../options.ts';
 import type { Unlocking } from '../unlocking.ts';
-import type { OnProgress, Rotated, RotateOptions } from './rotate.ts';
+import type { Rotated, RotateOptions } from './rotate.ts';
 
 /**
  * The rotation of a vault's key: starts one, or continues an interrupted one. The code for it is

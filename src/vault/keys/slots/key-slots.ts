@@ -118,13 +118,13 @@ export class KeySlots {
   async #openForAdding(): Promise<Unlocked> {
     requireVaultFile(this.#place); // unlocking would create a missing vault
     const unlocked = await this.#unlock();
-    requireRoom(requireSettled(requireGenuine(this.#place, unlocked)).slots);
+    requireFreeSlot(requireSettled(requireGenuine(this.#place, unlocked)).slots);
     return unlocked;
   }
 
   async #add(unlocked: Unlocked, slot: KeySlot): Promise<SlotRow> {
     await this.#change(unlocked, (file) => {
-      requireRoom(file.slots);
+      requireFreeSlot(file.slots);
       return { ...file, slots: [...file.slots, slot] };
     });
     return rowOf(slot);
@@ -136,7 +136,7 @@ export class KeySlots {
 }
 
 /** Throws `FAILED` if there is no free slot. */
-export function requireRoom(slots: readonly KeySlot[]): void {
+export function requireFreeSlot(slots: readonly KeySlot[]): void {
   if (slots.length < MAX_SLOTS) return;
   const what = `this vault already has ${MAX_SLOTS} key slots, the maximum`;
   throw new CofferError('FAILED', what, { advice: 'remove one with coffer key remove' });
