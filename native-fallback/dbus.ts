@@ -57,7 +57,7 @@ export class Bus implements Disposable {
     resolve(body: readonly unknown[]): void;
     reject(error: BusError): void;
   }[] = [];
-  /** How long the bus may be silent, in milliseconds. */
+  /** The maximum silence of the bus, in milliseconds. */
   #silence: number;
   #timer: NodeJS.Timeout | undefined;
   #received: Buffer = Buffer.alloc(0);

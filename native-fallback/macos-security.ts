@@ -8,7 +8,7 @@ import { runTool, type ToolReply } from './tool.ts';
 
 /** Options for running `security`. */
 export interface SecurityTerms {
-  /** How long a call may take; Infinity waits forever. */
+  /** The deadline of a call, in milliseconds; Infinity waits forever. */
   readonly milliseconds: number;
   /** The program to run instead, for tests. */
   readonly executable?: string;

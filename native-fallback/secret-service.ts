@@ -28,9 +28,9 @@ export interface Terms {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Whether a user can answer an unlock prompt. */
   readonly mayPrompt: boolean;
-  /** How long the service may stay silent; Infinity waits forever. */
+  /** The maximum silence of the service; Infinity waits forever. */
   readonly silence: number;
-  /** How long an unlock prompt may stay open. */
+  /** The maximum time that an unlock prompt stays open. */
   readonly prompt: number;
   /** Called when an unlock prompt is about to be shown. */
   readonly onPrompt?: (() => void) | undefined;

@@ -9,7 +9,7 @@ export interface ProgramCall {
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly input: string;
-  /** How long it may take, in milliseconds; Infinity waits forever. */
+  /** The deadline, in milliseconds; Infinity waits forever. */
   readonly milliseconds: number;
 }
 

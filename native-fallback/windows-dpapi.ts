@@ -15,7 +15,7 @@ export interface DpapiTerms {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The directory of the sealed files; created with mode 0700 when needed. */
   readonly directory: string;
-  /** How long a call may take; Infinity waits forever. */
+  /** The deadline of a call, in milliseconds; Infinity waits forever. */
   readonly milliseconds: number;
   /** The program to run instead of PowerShell, for tests. */
   readonly executable?: string;

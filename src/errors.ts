@@ -71,7 +71,7 @@ export interface ErrorDetails extends ErrorOptions {
   /** The reason, short enough for a status line: `disk full`. */
   readonly reason?: string | undefined;
   /**
-   * What to do now, or a note that nothing needs to be done: `close it there`, `nothing was
+   * The advice for the user, or a note that there is nothing to do: `close it there`, `nothing is
    * changed`.
    */
   readonly advice?: string | undefined;
@@ -93,11 +93,11 @@ export interface ErrorDetails extends ErrorOptions {
  */
 export class CofferError extends Error {
   readonly code: ErrorCode;
-  /** What happened, to which thing: the message without the reason and the advice. */
+  /** The event and the thing that it concerns: the message without the reason and the advice. */
   readonly what: string;
   /** The reason, short enough for a status line. Default: {@link what}. */
   readonly reason: string;
-  /** What to do now, or a note that nothing needs to be done. */
+  /** The advice for the user, or a note that there is nothing to do. */
   readonly advice: string | undefined;
   /** The process that has the session open, for `SESSION_IN_USE`. */
   readonly holder: Holder | undefined;

@@ -2,7 +2,7 @@ import { itemOf, type Looked, look } from './fallback.ts';
 import type { Refusal } from './outcomes.ts';
 import { patienceFor } from './patience.ts';
 
-/** How long an early result is kept, in milliseconds. */
+/** The time that an early result is kept, in milliseconds. */
 const KEPT = 5_000;
 
 interface Early {

@@ -29,7 +29,7 @@ export class FdKeyring implements Keyring {
   readonly #silence: number;
 
   /**
-   * `silence` is how long the other end of a pipe may be silent, in milliseconds. Throws `USAGE` if
+   * `silence` is the maximum silence of a pipe's other end, in milliseconds. Throws `USAGE` if
    * COFFER_KEY_FD isn't the number of a descriptor above stderr's.
    */
   constructor(env: NodeJS.ProcessEnv, silence: number = UNATTENDED.silence) {

@@ -1,19 +1,19 @@
 import { isatty } from 'node:tty';
 
 /**
- * How long to wait for a keychain, in milliseconds. Waiting fails only if the other side is known
- * to be waiting for the user (a prompt, a locked collection), is known to be dead, or, without a
- * terminal, has been silent for {@link UNATTENDED}.silence.
+ * The limits of waiting for a keychain, in milliseconds. Waiting fails only if the other side is
+ * known to be waiting for the user (a prompt, a locked collection), is known to be dead, or,
+ * without a terminal, has been silent for {@link UNATTENDED}.silence.
  */
 export interface Patience {
   /** Whether a user can see and answer an unlock prompt. */
   readonly mayPrompt: boolean;
   /**
-   * How long the keychain may stay silent before it counts as dead. Infinity: wait until the user
+   * The maximum silence of the keychain before it counts as dead. Infinity: wait until the user
    * cancels.
    */
   readonly silence: number;
-  /** How long an unlock prompt may stay open. */
+  /** The maximum time that an unlock prompt stays open. */
   readonly prompt: number;
 }
 
@@ -36,14 +36,14 @@ export const UNATTENDED: Patience = { mayPrompt: false, silence: 14_000, prompt:
 export const IN_PASSING: Patience = { mayPrompt: false, silence: 800, prompt: 0 };
 
 /**
- * How long a wait may take, in milliseconds, before the user is notified and a chat continues
+ * The length of a wait, in milliseconds, after which the user is notified and a chat continues
  * without the key.
  */
 export const LONG_MS = 2_000;
 
 /**
- * Chooses how long to wait. Prompts are possible at a terminal with a local display (macOS and
- * Windows always have one), not over SSH. CI counts as having no terminal.
+ * Returns the limits for this environment. Prompts are possible at a terminal with a local display
+ * (macOS and Windows always have one), not over SSH. CI counts as having no terminal.
  */
 export function patienceFor(
   env: NodeJS.ProcessEnv,

@@ -1,7 +1,10 @@
 import type { Keyring } from './outcomes.ts';
 import { LONG_MS } from './patience.ts';
 
-/** What a long wait is for: the keychain's answer, or the user's answer to its unlock prompt. */
+/**
+ * The kind of a long wait: for the keychain's answer, or for the user's answer to its unlock
+ * prompt.
+ */
 export type KeyWait = 'keychain' | 'prompt';
 
 /** The maximum time between calls that count as one wait, in milliseconds. */

@@ -75,7 +75,7 @@ export interface Key<Value = unknown> {
   readonly env?: string;
   /** Its command line flag, if any. */
   readonly flag?: string;
-  /** How a project's file may set it. Default: not at all. */
+  /** The way in which a project's file may set it. Default: not at all. */
   readonly project?: 'any value' | 'only lower' | 'only more';
 }
 

@@ -16,7 +16,7 @@ import { isKeyName } from './keys.ts';
 import { findFaults, topKeys } from './schema.ts';
 import { looksLikeKey } from './secret.ts';
 
-/** How long to wait for another process that is changing the settings, in milliseconds. */
+/** The maximum wait for another process that is changing the settings, in milliseconds. */
 const PATIENCE = 2000;
 
 /**

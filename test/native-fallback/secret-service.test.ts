@@ -146,13 +146,13 @@ describe('the fallback on a keychain that misbehaves', () => {
   });
 
   it.for([
-    ['an alias that is no path', { ReadAlias: () => values('s', 'default') }],
+    ['an alias that is not a path', { ReadAlias: () => values('s', 'default') }],
     ['numbers for items', { SearchItems: () => values('auau', [1], [2]) }],
     ['text for items', { SearchItems: () => values('ss', 'a', 'b') }],
     ['too few answers', { SearchItems: () => values('') }],
-    ['a session that is no path', { OpenSession: () => values('vs', { signature: 's', value: '' }, 'x') }],
-    ['a secret that is no struct', { GetSecret: () => values('s', 'the text') }],
-    ['a secret that is no bytes', { GetSecret: () => values('(oass)', ['/s', ['a'], 'b']) }],
+    ['a session that is not a path', { OpenSession: () => values('vs', { signature: 's', value: '' }, 'x') }],
+    ['a secret that is not a struct', { GetSecret: () => values('s', 'the text') }],
+    ['a secret that is not bytes', { GetSecret: () => values('(oass)', ['/s', ['a'], 'b']) }],
     ['errors', { GetSecret: () => ({ error: 'org.freedesktop.DBus.Error.ServiceUnknown' }) }],
   ] as const)('returns ABSENT for %s', async ([, answers], context) => {
     await using bus = await quietBus(context);
