@@ -8,8 +8,9 @@ import type { Session } from '../session/session.ts';
 import type { Sessions } from '../session/sessions.ts';
 import type { Settings } from '../settings/settings.ts';
 import type { Kept } from './live.ts';
-import { type Begun, LiveSession, type SessionHost } from './live-session.ts';
+import { LiveSession } from './live-session.ts';
 import type { FrontEnd } from './question.ts';
+import type { Begun, SessionHost } from './session-host.ts';
 import { type ToolHost, Workplace } from './workplace.ts';
 
 /** What the live sessions of a process share. */

@@ -4,7 +4,11 @@ import { CofferError } from '../errors.ts';
 const QUEUE_LIMIT = 10;
 
 /** Something that a live session does alone: a turn, or a compaction. */
-type Job = (signal: AbortSignal) => Promise<void>;
+interface Job {
+  run(signal: AbortSignal): Promise<void>;
+  /** Called instead of {@link run} if the session is closed before its turn comes. */
+  drop(error: CofferError): void;
+}
 
 /** Runs the jobs of a live session one after another; the running one can be cancelled. */
 export class Jobs {
@@ -12,6 +16,7 @@ export class Jobs {
   readonly #onFault: (error: unknown) => void;
   #running: AbortController | undefined;
   #done: Promise<void> = Promise.resolve();
+  #isStopped = false;
 
   /** `onFault` gets what a job throws: jobs handle every error that isn't a fault of the program. */
   constructor(onFault: (error: unknown) => void) {
@@ -26,8 +31,9 @@ export class Jobs {
     return this.#waiting.length;
   }
 
-  /** Runs a job after those before it. Throws `QUEUE_FULL`. */
+  /** Runs a job after those before it. Throws `QUEUE_FULL`, and `FAILED` once they are stopped. */
   add(job: Job): void {
+    if (this.#isStopped) throw closed();
     if (this.#waiting.length >= QUEUE_LIMIT) {
       throw new CofferError('QUEUE_FULL', `${QUEUE_LIMIT} prompts wait already`, {
         advice: 'wait for a reply, or cancel',
@@ -46,7 +52,8 @@ export class Jobs {
 
   /** Drops the jobs that wait, cancels the running one, and waits for its end. */
   async stop(): Promise<void> {
-    this.#waiting.length = 0;
+    this.#isStopped = true;
+    for (const job of this.#waiting.splice(0)) job.drop(closed());
     this.#running?.abort();
     await this.#done;
   }
@@ -55,11 +62,15 @@ export class Jobs {
     for (let job = this.#waiting.shift(); job !== undefined; job = this.#waiting.shift()) {
       this.#running = new AbortController();
       try {
-        await job(this.#running.signal);
+        await job.run(this.#running.signal);
       } catch (error) {
         this.#onFault(error);
       }
       this.#running = undefined;
     }
   }
+}
+
+function closed(): CofferError {
+  return new CofferError('FAILED', 'the session is closed');
 }

@@ -1,4 +1,5 @@
 import type { ChatModel } from '../chat/models/models.ts';
+import type { RetryWait } from '../chat/reply.ts';
 import type { Approve } from '../chat/tools/toolbox.ts';
 import { CofferError, isCofferError } from '../errors.ts';
 import type { Instructions } from '../session/event/event.ts';
@@ -9,37 +10,12 @@ import type { Settings } from '../settings/settings.ts';
 import type { RecordChange } from './change.ts';
 import { Feed } from './feed.ts';
 import { Jobs } from './jobs.ts';
-import type { Command, Kept, Live, LiveEvent, Result, SentPrompt, Snapshot } from './live.ts';
+import type { Command, Live, LiveEvent, Result, SentPrompt, Snapshot } from './live.ts';
 import type { FrontEnd } from './question.ts';
 import { approver, Questions } from './questions.ts';
 import { Recorder } from './recorder.ts';
+import type { LiveParts, SessionHost } from './session-host.ts';
 import type { Workplace } from './workplace.ts';
-
-/** A session that begins to live, and where it works. */
-export interface Begun {
-  readonly session: Session;
-  readonly workplace: Workplace;
-  /** The project of the session's directory is not known yet: git has not answered. */
-  readonly isUnplaced: boolean;
-}
-
-/** What a live session needs of the process that hosts it. */
-export interface SessionHost {
-  readonly kept: Kept;
-  readonly env: NodeJS.ProcessEnv;
-  /** Whether a person can answer questions. */
-  readonly attended: boolean;
-  /** Whether conversations may be sent to another machine without a question. */
-  readonly maySend: boolean;
-  /** Begins the session of a conversation; `model` is its name. */
-  beginning(model: string, permissions?: State['permissions']): Begun;
-}
-
-/** What a live session is made of. */
-export interface LiveParts extends Begun {
-  readonly host: SessionHost;
-  readonly model: ChatModel | undefined;
-}
 
 /** A session that runs in this process. */
 export class LiveSession implements Live {
@@ -183,7 +159,7 @@ export class LiveSession implements Live {
     await this.#recorder.record({ type: 'instructions', ...instructions });
   }
 
-  /** Records which project the session's directory belongs to, once git has answered. Waits for the running turn. */
+  /** Records which project the session's directory belongs to, once git has answered. */
   async place(surroundings: Surroundings): Promise<void> {
     const { project } = surroundings;
     if (project === undefined || !this.#isUnplaced) return;
@@ -248,17 +224,23 @@ export class LiveSession implements Live {
   async #prompt(prompt: SentPrompt): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const publish = (event: LiveEvent): void => this.#publish(event);
+    const drop = (error: CofferError): void => {
+      publish({ type: 'idle', tag: prompt.tag, outcome: 'unsent', text: false, error });
+      reject(error);
+    };
+    const run = async (signal: AbortSignal): Promise<void> => {
+      const { answerPrompt } = await import('./turn.ts');
+      const parts = { session: this.#session, feed: this.#feed, model, workplace: this.#workplace };
+      await answerPrompt(prompt, { ...parts, approve: this.#approve, signal, publish, resolve, reject });
+      this.#reply = '';
+    };
+    let model: ChatModel;
     try {
-      const model = this.#requireModel();
-      this.#jobs.add(async (signal) => {
-        const { answerPrompt } = await import('./turn.ts');
-        const parts = { session: this.#session, feed: this.#feed, model, workplace: this.#workplace };
-        await answerPrompt(prompt, { ...parts, approve: this.#approve, signal, publish, resolve, reject });
-        this.#reply = '';
-      });
+      model = this.#requireModel();
+      this.#jobs.add({ run, drop });
     } catch (error) {
-      if (isCofferError(error)) publish({ type: 'idle', tag: prompt.tag, outcome: 'unsent', text: false, error });
-      throw error;
+      if (!isCofferError(error)) throw error;
+      drop(error);
     }
     await promise;
   }
@@ -275,13 +257,13 @@ export class LiveSession implements Live {
   async #compact(): Promise<unknown> {
     const model = this.#requireModel();
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    this.#jobs.add(async (signal) => {
+    const run = async (signal: AbortSignal): Promise<void> => {
       const { compact } = await import('../chat/compact.ts');
       const { keepMessages } = this.settings;
-      const onWait = ({ seconds, error }: { seconds: number; error: CofferError }): void =>
-        this.#front.notify({ kind: 'wait', seconds, error });
+      const onWait = ({ seconds, error }: RetryWait): void => this.#front.notify({ kind: 'wait', seconds, error });
       await compact(this.#recorder, model, { keepMessages, signal, onWait }).then(resolve, reject);
-    });
+    };
+    this.#jobs.add({ run, drop: reject });
     return promise;
   }
 

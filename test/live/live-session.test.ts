@@ -60,6 +60,7 @@ class SlowModel implements ChatModel {
 
   async *reply(_: unknown, signal: AbortSignal): ReturnType<ChatModel['reply']> {
     yield { type: 'text', text: 'part 1 ' };
+    if (signal.aborted) throw cancelled();
     const aborted = Promise.withResolvers<never>();
     signal.addEventListener('abort', () => aborted.reject(cancelled()));
     await Promise.race([this.#released.promise, aborted.promise]);

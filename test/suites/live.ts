@@ -324,6 +324,18 @@ export function liveSuite(name: string, setUp: SetUp): void {
       expect(await subject.onDisk()).toEqual(['hello', 'part 1 ']);
     });
 
+    it('refuses the prompts that wait, and those that come later', async () => {
+      await using subject = await begin('slow');
+      const client = new Client(subject.live);
+      await prompt(subject.live, 'one');
+      const waiting = expect(prompt(subject.live, 'two')).rejects.toMatchObject({ code: 'FAILED' });
+      await subject.live.send({ type: 'Shutdown' });
+      await waiting;
+      await client.ended;
+      expect(client.events).toContainEqual(expect.objectContaining({ type: 'idle', tag: 'two', outcome: 'unsent' }));
+      await expect(prompt(subject.live, 'three')).rejects.toMatchObject({ code: 'FAILED' });
+    });
+
     it('by a fault of the program ends every subscription with it, and loses nothing that was recorded', async () => {
       await using subject = await begin('slow');
       const client = new Client(subject.live);
