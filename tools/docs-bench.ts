@@ -7,9 +7,9 @@ import { aim, figure, growthText, headOf, markdown, markdownTable } from '../ben
 const BEGIN = '<!-- bench: npm run docs writes this from docs/bench/last-run.json -->\n';
 const END = '<!-- end of bench -->\n';
 
-/** What is made of the last run of the bench that was kept in a repository: its page, its pictures, and README's part about it. */
+/** Makes the documents of the last run that was kept in a repository: its page, its pictures, and a part of docs/performance.md. */
 export function benchDocuments(root: string = join(import.meta.dirname, '..')): [path: string, text: string][] {
-  const readme = join(root, 'README.md');
+  const performance = join(root, 'docs/performance.md');
   const folder = join(root, 'docs/bench');
   const path = join(folder, 'last-run.json');
   if (!existsSync(path)) return [];
@@ -18,30 +18,30 @@ export function benchDocuments(root: string = join(import.meta.dirname, '..')): 
   return [
     [join(folder, 'last-run.md'), markdown(report)],
     ...curves.map((curve): [string, string] => [join(folder, `${curve.id}.svg`), plot(curve, subtitle(curve))]),
-    [readme, withSection(readFileSync(readme, 'utf8'), benchSection(report, curves[0]))],
+    [performance, withSection(readFileSync(performance, 'utf8'), benchSection(report, curves[0]))],
   ];
 }
 
-/** What stands between the markers in README: the rated figures, and one picture. */
+/** Writes what belongs between the markers: the rated figures, and one picture. */
 export function benchSection(report: Report, curve?: RatedCurve): string {
   const rated = report.runs.flatMap((run) => run.lines.filter(({ verdict }) => verdict !== undefined));
   const rows = rated.map((line) => [line.what, line.against?.what ?? '', figure(line), aim(line), line.verdict ?? '']);
   const [date = '', ...machine] = headOf(report);
   return [
-    `What \`npm run bench\` printed on ${date} (${machine.join('; ')}); medians of one run, as ratios, which travel better than times:`,
+    `Printed by \`npm run bench\` on ${date} (${machine.join('; ')}): medians of one run, as ratios.`,
     '',
     ...markdownTable(['what', 'against', 'ratio', 'target', ''], rows),
     '',
-    ...(curve ? [`![${curve.title}](docs/bench/${curve.id}.svg)`, ''] : []),
+    ...(curve ? [`![${curve.title}](bench/${curve.id}.svg)`, ''] : []),
   ].join('\n');
 }
 
-/** Puts a text between the markers; that they are missing is an error. */
+/** Replaces the text between the markers. Throws if they are missing. */
 export function withSection(text: string, section: string): string {
   const begin = text.indexOf(BEGIN);
   const end = text.indexOf(END, begin);
   if (begin < 0 || end < 0)
-    throw new Error(`README.md has no ${JSON.stringify(BEGIN)} followed by ${JSON.stringify(END)}`);
+    throw new Error(`docs/performance.md has no ${JSON.stringify(BEGIN)} followed by ${JSON.stringify(END)}`);
   return text.slice(0, begin) + BEGIN + section + text.slice(end);
 }
 

@@ -8,17 +8,17 @@ import { blocked, curve, line, report, run } from './made-up.ts';
 const BEGIN = '<!-- bench: npm run docs writes this from docs/bench/last-run.json -->\n';
 const END = '<!-- end of bench -->\n';
 
-describe("README's part about the bench", () => {
+describe('the part of docs/performance.md about the bench', () => {
   const whole = report([run({ lines: [line('step', 2.5), line('peer', 7), blocked(4)], curves: [curve(0)] })], 'full');
   const section = benchSection(whole, whole.runs[0]?.curves[0]);
 
   it('has what is rated and no more, when and on what it was measured, and a picture', () => {
     expect(section).toContain(
-      'printed on 2026-11-21 12:34 UTC (Node 24, 2 × a processor, kernel 6.1; ext4 on /dev/vda',
+      'Printed by `npm run bench` on 2026-11-21 12:34 UTC (Node 24, 2 × a processor, kernel 6.1; ext4 on /dev/vda',
     );
     expect(section).toContain('| what step is | the floor | 2.50 | ≤ 2 | short |\n');
     expect(section).toContain('| the thread is blocked |  | 4.00 ms | ≤ 5 ms | ok |\n');
-    expect(section).toMatch(/\n!\[Cost of a step\]\(docs\/bench\/cost\.svg\)\n$/);
+    expect(section).toMatch(/\n!\[Cost of a step\]\(bench\/cost\.svg\)\n$/);
     expect(section).not.toContain('peer');
   });
 
@@ -26,7 +26,7 @@ describe("README's part about the bench", () => {
     const text = `before\n${BEGIN}old\n${END}after\n`;
     expect(withSection(text, 'new\n')).toBe(`before\n${BEGIN}new\n${END}after\n`);
     expect(withSection(withSection(text, 'new\n'), 'new\n')).toBe(withSection(text, 'new\n'));
-    expect(() => withSection(text.replace(END, ''), 'new\n')).toThrow('README.md has no');
+    expect(() => withSection(text.replace(END, ''), 'new\n')).toThrow('docs/performance.md has no');
   });
 
   it('is made of the run that was kept, with its page and its pictures; of none where none was', () => {
@@ -34,12 +34,12 @@ describe("README's part about the bench", () => {
     expect(benchDocuments(root)).toEqual([]);
     mkdirSync(join(root, 'docs/bench'), { recursive: true });
     writeFileSync(join(root, 'docs/bench/last-run.json'), JSON.stringify(whole));
-    writeFileSync(join(root, 'README.md'), `before\n${BEGIN}${END}after\n`);
+    writeFileSync(join(root, 'docs/performance.md'), `before\n${BEGIN}${END}after\n`);
     const documents = new Map(benchDocuments(root));
     expect([...documents.keys()]).toEqual(
-      ['docs/bench/last-run.md', 'docs/bench/cost.svg', 'README.md'].map((path) => join(root, path)),
+      ['docs/bench/last-run.md', 'docs/bench/cost.svg', 'docs/performance.md'].map((path) => join(root, path)),
     );
-    expect(documents.get(join(root, 'README.md'))).toBe(`before\n${BEGIN}${section}${END}after\n`);
+    expect(documents.get(join(root, 'docs/performance.md'))).toBe(`before\n${BEGIN}${section}${END}after\n`);
     expect(documents.get(join(root, 'docs/bench/last-run.md'))).toContain('# The last run of the bench\n');
     expect(documents.get(join(root, 'docs/bench/cost.svg'))).toMatch(/^<svg .*coffer ∝ x\^0\.00/s);
   });

@@ -6,7 +6,7 @@ import { fillHuge } from './huge.ts';
 import { growBySteps } from './steps.ts';
 
 /*
- * node test/limits/figures.ts [part…]: what coffer, built, takes at its limits, as lines for README: a vault of 100,000 sessions, a
+ * node test/limits/figures.ts [part…]: what coffer, built, takes at its limits, as lines for docs/performance.md: a vault of 100,000 sessions, a
  * session of a gigabyte, a message of a hundred megabytes, a million events, ten thousand steps in one process. Needs `npm run build`, some
  * 10 GB of free memory and 3 GB of temporary disk; ten minutes for all of it.
  */

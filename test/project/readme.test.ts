@@ -8,10 +8,11 @@ import type { Terminal } from '../support/pty.ts';
 
 const repository = join(import.meta.dirname, '..', '..');
 const readme = readFileSync(join(repository, 'README.md'), 'utf8');
+const troubleshooting = readFileSync(join(repository, 'docs', 'troubleshooting.md'), 'utf8');
 
-/** The fenced blocks of a language, in order. */
-function blocks(language: string): string[] {
-  return [...readme.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, 'gms'))].map(([, body = '']) => body);
+/** Returns the fenced blocks of a language in a page, in order. */
+function blocks(language: string, page: string): string[] {
+  return [...page.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, 'gms'))].map(([, body = '']) => body);
 }
 
 /** One thing that a dialogue shows or does. */
@@ -148,10 +149,10 @@ async function leave(terminal: Terminal): Promise<void> {
 }
 
 describe('README', () => {
-  const dialogues = blocks('console');
+  const dialogues = blocks('console', readme);
 
   it('shows dialogues that happen as they stand', async () => {
-    expect(dialogues).toHaveLength(12);
+    expect(dialogues).toHaveLength(7);
     const [crash = '', first = '', piped = ''] = dialogues;
     await using place = await makePlace();
     await play(place, moves(crash));
@@ -177,7 +178,7 @@ describe('README', () => {
 
   it('has an example of the library that runs, in at most fifteen lines', async () => {
     await using place = await makePlace();
-    const [example = '', ...others] = blocks('ts');
+    const [example = '', ...others] = blocks('ts', readme);
     expect(others).toEqual([]);
     const lines = example.split('\n').filter((line) => line !== '');
     expect(lines.length).toBeLessThanOrEqual(15);
@@ -196,14 +197,46 @@ describe('README', () => {
     ]);
   });
 
+  it('begins with ten lines of a terminal, and is at the first saved chat twenty lines after the heading of its install', () => {
+    const [crash = '', first = ''] = dialogues;
+    expect(crash.trimEnd().split('\n')).toHaveLength(10);
+    expect(readme.split('\n').indexOf('```console')).toBeLessThan(5);
+    const saved = readme.indexOf('session saved');
+    const lines = readme.slice(readme.indexOf('## Install'), saved).split('\n');
+    expect(lines.filter((line) => line !== '').length).toBeLessThanOrEqual(20);
+    expect(readme.slice(saved)).toContain(first.slice(first.indexOf('session saved')));
+  });
+
+  it('names every exit code that errors have', async () => {
+    const { exits } = await import('../../src/cli/main.ts');
+    const table = readme.slice(readme.indexOf('## Errors'), readme.indexOf('## Limits'));
+    for (const code of new Set(Object.values(exits))) expect(table).toMatch(new RegExp(`(\\| |· )${code} `));
+  });
+});
+
+describe('docs/troubleshooting.md', () => {
+  const dialogues = blocks('console', troubleshooting);
+
+  it('has a dialogue for each of its headings', () => {
+    expect(dialogues).toHaveLength(5);
+    expect(troubleshooting.match(/^## /gm)).toHaveLength(5);
+  });
+
+  it.each(dialogues)('shows what happens: %#', async (dialogue) => {
+    await using place = await makePlace();
+    await play(place, moves(dialogue));
+  });
+});
+
+describe('docs/commands.md', () => {
   it('has every command in its table, and every link of it leads somewhere', async () => {
     const { commandDocs, slashDocs } = await import('../../tools/docs-program.ts');
-    const table = readme.slice(readme.indexOf('## Commands'), readme.indexOf('## Tools'));
+    const table = readFileSync(join(repository, 'docs', 'commands.md'), 'utf8');
     const reference = readFileSync(join(repository, 'docs', 'cli.md'), 'utf8');
     const anchors = new Set(
       [...reference.matchAll(/^## (.*)$/gm)].map(([, title = '']) => title.toLowerCase().replaceAll(' ', '-')),
     );
-    const links = [...table.matchAll(/\(docs\/cli\.md#([\w-]+)\)/g)].map(([, anchor = '']) => anchor);
+    const links = [...table.matchAll(/\(cli\.md#([\w-]+)\)/g)].map(([, anchor = '']) => anchor);
     expect(links.filter((anchor) => !anchors.has(anchor))).toEqual([]);
     const linked = new Set(links);
     const names = commandDocs().map(({ name }) => name.replaceAll(' ', '-'));
@@ -211,11 +244,5 @@ describe('README', () => {
     expect(missing).toEqual([]);
     const slash = slashDocs().map(([usage]) => usage.split(' ')[0] ?? '');
     expect(slash.filter((name) => name !== '//text' && !table.includes(`\`${name}`))).toEqual([]);
-  });
-
-  it('names every exit code that errors have', async () => {
-    const { exits } = await import('../../src/cli/main.ts');
-    const table = readme.slice(readme.indexOf('## Error codes'), readme.indexOf('## Limits'));
-    for (const code of new Set(Object.values(exits))) expect(table).toMatch(new RegExp(`(\\| |· )${code} `));
   });
 });
