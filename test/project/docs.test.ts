@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { cpSync, globSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { cpSync, existsSync, globSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import * as schemas from '../../src/cli/schemas.ts';
 import { keyNames, variableOf } from '../../src/settings/keys.ts';
@@ -84,6 +84,37 @@ describe('the documents', () => {
     const known = new Set([...variables.map(([name]) => name), ...keyNames.map(variableOf)]);
     expect(read.size).toBeGreaterThan(4);
     expect([...read].filter((name) => !known.has(name))).toEqual([]);
+  });
+});
+
+describe('the pages written by hand', () => {
+  const pages = globSync(['*.md', 'docs/*.md'], { cwd: root });
+
+  it.each([
+    ['docs/architecture.md', 60],
+    ['CONTRIBUTING.md', 30],
+  ])('%s names only paths that exist', (page, least) => {
+    const named = pathsIn(readFileSync(join(root, page), 'utf8'));
+    expect(named.length).toBeGreaterThan(least);
+    expect(named.filter((path) => !existsSync(join(root, path)))).toEqual([]);
+  });
+
+  it('would notice a path that does not exist', () => {
+    expect(pathsIn('see `src/live/gone.ts`, `docs/gone.md`, `.ci/gone` and `npm run gone`')).toEqual([
+      'src/live/gone.ts',
+      'docs/gone.md',
+      '.ci/gone',
+    ]);
+  });
+
+  it.each(pages)('%s links to what exists', (page) => {
+    const text = readFileSync(join(root, page), 'utf8');
+    const links = [...text.matchAll(/\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)/g)];
+    const broken = links.filter(([, path = '', anchor]) => {
+      const target = path === '' ? join(root, page) : join(root, dirname(page), path);
+      return !existsSync(target) || (anchor !== undefined && !anchorsOf(target).has(anchor));
+    });
+    expect(broken.map(([link]) => link)).toEqual([]);
   });
 });
 
@@ -185,6 +216,27 @@ function edit(path: string, from: string, to: string): void {
   const text = readFileSync(path, 'utf8');
   expect(text).toContain(from);
   writeFileSync(path, text.replace(from, to));
+}
+
+/** Returns the paths of this repository that a page names in code, without duplicates. */
+function pathsIn(page: string): string[] {
+  const named = page.matchAll(
+    /`((?:src|test|tools|docs|bench|native-fallback|\.ci|\.github)\/[^`\s]*|[\w.]+\.(?:json|ts|md))`/g,
+  );
+  return [...new Set([...named].map(([, path = '']) => path))];
+}
+
+/** Returns the anchors of a page's headings, as GitHub makes them. */
+function anchorsOf(path: string): Set<string> {
+  const headings = readFileSync(path, 'utf8').matchAll(/^#+ (.*)$/gm);
+  return new Set(
+    [...headings].map(([, title = '']) =>
+      title
+        .toLowerCase()
+        .replaceAll(/[^\w\- ]/g, '')
+        .replaceAll(' ', '-'),
+    ),
+  );
 }
 
 /** The options of the coffer commands in a line of shell that they do not have. */
