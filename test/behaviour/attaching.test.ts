@@ -100,7 +100,7 @@ describe('a file that a prompt names with @', () => {
     for (const path of [sealed, 'link', join(place.config, 'vaults.json')]) {
       const { code, stderr } = await place.run(['--model', 'demo/echo', '-p', `see @${path}`]);
       expect(code).toBe(1);
-      expect(stderr).toContain(`nothing is sent: ${path} is closed to tools: it is coffer's own, or keeps a key`);
+      expect(stderr).toContain(`nothing is sent: ${path} is closed to tools: it belongs to coffer or holds a key`);
     }
   });
 

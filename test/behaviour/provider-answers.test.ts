@@ -59,7 +59,7 @@ describe('a provider that sends nothing', () => {
     await using place = await makePlace({ settings });
     const { code, stderr } = await place.run(['--model', 'mine/m', '-p', 'hello']);
     expect(code).toBe(1);
-    expect(stderr).toMatch(/sent nothing for too long; ask again, or raise requestTimeout in the settings$/m);
+    expect(stderr).toMatch(/timed out; ask again, or raise requestTimeout in the settings$/m);
     expect(silent.bodies).toHaveLength(1);
   });
 });

@@ -32,7 +32,12 @@ describe('the documents', () => {
     [
       'a provider that was changed',
       'models.md',
-      (at: string) => edit(join(at, 'test/providers/ollama.ts'), 'which OpenAI has beside calls', 'which OpenAI has'),
+      (at: string) =>
+        edit(
+          join(at, 'test/providers/ollama.ts'),
+          'which OpenAI allows in a message with calls',
+          'which OpenAI allows',
+        ),
     ],
     [
       'a setting that was changed',
