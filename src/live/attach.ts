@@ -4,26 +4,30 @@ import type { FilePart } from '../session/event/attachment.ts';
 import type { Notice } from './notice.ts';
 import type { Workplace } from './workplace.ts';
 
-/** `@path` at the beginning or after a blank; blanks in a path are escaped, or it is in double quotes. */
+/**
+ * A path named with `@path`, at the beginning or after a blank. A path with blanks is in double
+ * quotes, or its blanks are escaped with backslashes.
+ */
 const NAMED = /(?<=^|\s)@(?:"([^"\0\n]+)"|((?:\\[^\0\n]|[^\s\\"\0])+))/gu;
 
 /** Punctuation that may follow a path in a sentence. */
 const PUNCTUATION = ".,;:!?)]}'»";
 
-/** How files are attached. */
+/** The parts of a live session that attaching files needs. */
 export interface AttachParts {
   readonly session: ToolSession;
   readonly workplace: Workplace;
-  /** If undefined, whatever needs an approval is denied. */
+  /** Asks the user for approval. If undefined, whatever needs an approval is denied. */
   readonly approve: Approve | undefined;
   readonly signal: AbortSignal;
   notify(notice: Notice): void;
 }
 
 /**
- * Attaches the files that a prompt names with `@path`; a path without a file remains text. Reading
- * them needs the same permission as if the model read them. Throws why a file can't be attached, and
- * `CANCELLED`: the prompt must not be sent then.
+ * Returns a prompt with the files that it names with `@path` attached. A path at which there is no
+ * file remains text. Reading a file needs the same permission as if the model read it. If this
+ * throws, the prompt must not be sent: a `CofferError` with the reason why a file can't be
+ * attached, or `CANCELLED`.
  */
 export async function attachFiles(text: string, { workplace, notify, ...given }: AttachParts): Promise<PromptContent> {
   const paths = namedPaths(text);
@@ -42,7 +46,7 @@ export async function attachFiles(text: string, { workplace, notify, ...given }:
       room -= sizeOf(file);
     }
   }
-  // A word like `@alice` is hardly a mistyped path.
+  // Only report words that look like paths: `@alice` is hardly a mistyped one.
   const mistyped = missing.filter((path) => /[./]/.test(path));
   if (mistyped.length > 0) notify({ kind: 'not-attached', paths: mistyped });
   if (files.length === 0) return text;
@@ -50,7 +54,10 @@ export async function attachFiles(text: string, { workplace, notify, ...given }:
   return [{ type: 'text', text }, ...files];
 }
 
-/** Returns the paths that a text names, each with the ways in which it may be meant. */
+/**
+ * Returns the paths that a text names. Each is a list of candidates: the path as written and, if it
+ * ends in punctuation, without that.
+ */
 function namedPaths(text: string): string[][] {
   const named = new Map<string, string[]>();
   for (const [whole, quoted, plain = ''] of text.matchAll(NAMED)) {
@@ -61,7 +68,10 @@ function namedPaths(text: string): string[][] {
   return [...named.values()];
 }
 
-/** Removes punctuation from the end. A regular expression would be quadratic in a run of dots. */
+/**
+ * Removes trailing punctuation. Not a regular expression, which would take quadratic time on a run
+ * of dots.
+ */
 function withoutPunctuation(path: string): string {
   let end = path.length;
   while (end > 0 && PUNCTUATION.includes(path.charAt(end - 1))) end--;

@@ -10,33 +10,36 @@ import type { Command, Result } from './live.ts';
 import type { Recorder } from './recorder.ts';
 import type { Workplace } from './workplace.ts';
 
-/** A command that changes what is recorded, and needs no model. */
+/** A command that changes the record of a session without asking a model. */
 export type RecordChange = Extract<
   Command,
   { type: 'Mark' | 'Rewind' | 'Redact' | 'SetPermission' | 'RevokePermission' }
 >;
 
-/** What such a command changes. */
-interface Changed {
+/** The parts of a live session that such a command acts on. */
+interface Target {
   readonly session: Session;
   readonly recorder: Recorder;
   readonly workplace: Workplace;
   readonly feed: Feed;
 }
 
-/** Carries out a change. Throws `USAGE`, `NAME_INVALID`, and for a redaction `NOT_SAVED`. */
-export async function carryOut(command: RecordChange, changed: Changed): Promise<Result<RecordChange>> {
+/**
+ * Carries out a change. When it resolves, the change is durable, or reported by `session.unsaved`.
+ * Throws `USAGE`, `NAME_INVALID`, and for a redaction `NOT_SAVED`.
+ */
+export async function carryOut(command: RecordChange, target: Target): Promise<Result<RecordChange>> {
   switch (command.type) {
     case 'Mark':
-      return mark(command.mark, changed);
+      return mark(command.mark, target);
     case 'Rewind':
-      return rewind(command.prompts, changed);
+      return rewind(command.prompts, target);
     case 'Redact':
-      return redact(command.text, changed);
+      return redact(command.text, target);
     case 'SetPermission':
-      return setPermission(command.decision, command.rule, changed);
+      return setPermission(command.decision, command.rule, target);
     case 'RevokePermission':
-      await changed.recorder.record({
+      await target.recorder.record({
         type: 'permission',
         decision: 'revoke',
         rule: command.rule,
@@ -46,19 +49,19 @@ export async function carryOut(command: RecordChange, changed: Changed): Promise
   }
 }
 
-async function mark(change: MarkChange, { recorder }: Changed): Promise<{ changed: boolean; marks: Marks }> {
+async function mark(change: MarkChange, { recorder }: Target): Promise<{ changed: boolean; marks: Marks }> {
   const event = markOf(change)(recorder.state);
   if (event !== undefined) await recorder.record(event);
   return { changed: event !== undefined, marks: recorder.state };
 }
 
-async function rewind(prompts: number | undefined, { recorder }: Changed): Promise<Result<{ type: 'Rewind' }>> {
+async function rewind(prompts: number | undefined, { recorder }: Target): Promise<Result<{ type: 'Rewind' }>> {
   const planned = rewindOf(recorder.state, prompts);
   if (planned.event !== undefined) await recorder.record(planned.event);
   return planned;
 }
 
-async function redact(text: string, { session, feed }: Changed): Promise<Result<Extract<Command, { type: 'Redact' }>>> {
+async function redact(text: string, { session, feed }: Target): Promise<Result<Extract<Command, { type: 'Redact' }>>> {
   const before = [...session.events];
   const changed = await redactSession(session, redactionOf(text));
   if (changed > 0) feed.publish({ type: 'rewritten' });
@@ -68,7 +71,7 @@ async function redact(text: string, { session, feed }: Changed): Promise<Result<
 async function setPermission(
   decision: 'allow' | 'deny',
   wanted: string,
-  { recorder, workplace }: Changed,
+  { recorder, workplace }: Target,
 ): Promise<{ rule: string; already: boolean }> {
   const named = ruleOf(wanted);
   const { realRule } = await import('../chat/tools/rules.ts');
@@ -86,6 +89,8 @@ async function setPermission(
 
 function ruleOf(text: string): string {
   const rule = parseRule(text);
-  if (rule === undefined) throw new CofferError('USAGE', `"${text}" is no rule`, { advice: `a rule is ${ruleForm}` });
+  if (rule === undefined) {
+    throw new CofferError('USAGE', `"${text}" is not a valid rule`, { advice: `rules are ${ruleForm}` });
+  }
   return formatRule(rule);
 }

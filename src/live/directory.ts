@@ -6,24 +6,26 @@ import type { Settings } from '../settings/settings.ts';
 import type { FrontEnd } from './question.ts';
 import { type ToolHost, Workplace } from './workplace.ts';
 
-/** The places in which a resumed session can continue. */
+/** The directories in which a resumed session can continue, and how to open them. */
 export interface Choices {
-  /** The directory that the chat was started in. */
+  /** The workplace in the directory that the chat was started in. */
   readonly start: Workplace;
+  /** The directory that the chat was started in, and its git state. */
   readonly surroundings: Surroundings;
   /** Whether the user has already chosen the directory that the chat was started in. */
   readonly here: boolean;
   readonly place: ToolHost;
+  /** Reads the settings that apply in a directory. Throws `SETTINGS_INVALID`. */
   settingsIn(directory: string): Promise<Settings>;
 }
 
 /**
- * Decides where the tools of a resumed session work: in the session's directory or, if the user
- * wants that, in the one the chat was started in; then the session is moved there and the move
- * recorded. The user is not asked if the two are the same directory, or if the session's project was
- * moved here. Without a user the session stays where it was, unless its directory comes from an
- * imported file; if the directory is gone, the session continues without tools. Throws `FAILED` if
- * it is gone and the user doesn't want to continue here, `CANCELLED`, and `SETTINGS_INVALID`.
+ * Returns the workplace of a resumed session: its own directory or, if the user prefers, the one
+ * the chat was started in. In the latter case, records that the session moved. Doesn't ask if both
+ * are the same directory, or if the session's project was moved here. If no user can answer, the
+ * session keeps its directory, unless that comes from an imported file; if the directory is gone,
+ * the session continues without tools. Throws `FAILED` if the directory is gone and the user
+ * doesn't want to continue here, `CANCELLED`, and `SETTINGS_INVALID`.
  */
 export async function workplaceOf(session: Session, front: FrontEnd, choices: Choices): Promise<Workplace> {
   const { start, surroundings, place } = choices;
@@ -38,7 +40,8 @@ export async function workplaceOf(session: Session, front: FrontEnd, choices: Ch
   const isGone = !isDirectory(directory);
   if (isGone) front.notify({ kind: 'directory-gone', directory, here: start.directory });
   else front.notify({ kind: 'works-in', directory });
-  // The real path: a grant for a directory must not hold where a symbolic link that replaced it leads.
+  // Use the real path: if a symbolic link replaces the directory, permissions granted for it
+  // must not apply to the link's target.
   const real = realOf(directory) ?? directory;
   return new Workplace(real, { settings: await choices.settingsIn(real), place, isGone });
 }
@@ -52,7 +55,7 @@ async function isWantedHere({ state }: Session, front: FrontEnd, here: string): 
   }
   const answer = await front.ask({ kind: 'directory', recorded, here });
   if (answer === 'here' || answer === 'recorded') return answer === 'here';
-  throw new CofferError('CANCELLED', 'cancelled: the session is not resumed');
+  throw new CofferError('CANCELLED', 'cancelled: session not resumed');
 }
 
 function isSame(one: string, other: string): boolean {

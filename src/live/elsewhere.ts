@@ -4,9 +4,9 @@ import type { Settings } from '../settings/settings.ts';
 import type { FrontEnd } from './question.ts';
 
 /**
- * Checks that a conversation may be sent to a model: with the next prompt, all of it is. If it was
- * held with a model on this machine and `to` is elsewhere, the user must agree, or have agreed
- * beforehand with `maySend`. Throws `MODEL_ELSEWHERE`.
+ * Checks that a conversation may be sent to the model named `to`: the next prompt sends all of it.
+ * If the conversation so far was with a model on this machine and `to` runs elsewhere, the user
+ * must agree, or have agreed in advance (`maySend`). Throws `MODEL_ELSEWHERE`.
  */
 export async function requireMaySend(
   state: Pick<State, 'messageCount' | 'model'>,
@@ -22,7 +22,7 @@ export async function requireMaySend(
   if (localOnly) {
     throw new CofferError(
       'MODEL_ELSEWHERE',
-      `${to} is not on this machine, and the setting localOnly keeps conversations here`,
+      `${to} is not on this machine, and the setting localOnly forbids sending conversations elsewhere`,
     );
   }
   const { messageCount: messages, model: from } = state;
@@ -31,7 +31,7 @@ export async function requireMaySend(
   const answer = front.attended ? await front.ask({ kind: 'send-elsewhere', messages, from, to }) : 'no';
   if (answer === 'yes') return;
   const what = messages === 1 ? '1 message' : `${messages} messages`;
-  throw new CofferError('MODEL_ELSEWHERE', `${what} with ${from}, which is on this machine, are not sent to ${to}`, {
-    advice: '--yes sends them, /reset begins anew',
+  throw new CofferError('MODEL_ELSEWHERE', `${what} with ${from}, a model on this machine, not sent to ${to}`, {
+    advice: 'send them with --yes, or start over with /reset',
   });
 }

@@ -1,16 +1,19 @@
 import type { Event } from '../session/event/event.ts';
 import type { LiveEvent } from './live.ts';
 
-/** How many unrecorded events wait for a client that doesn't read; then it gets `lagged` instead. */
+/**
+ * Maximum unrecorded events queued for a client. A client that falls further behind gets `lagged`
+ * instead.
+ */
 const QUEUE_LIMIT = 256;
 
-/** An event that isn't recorded, and the id of the last event that was published before it. */
+/** An unrecorded event, and the id of the last recorded event that was published before it. */
 interface Pending {
   readonly after: number;
   event: LiveEvent;
 }
 
-/** Where recorded events come from: the session, whose events have rising ids. */
+/** The session whose recorded events are published. Their ids ascend. */
 interface Source {
   readonly events: readonly Event[];
   /** Whether the event with this id is on disk. */
@@ -18,18 +21,18 @@ interface Source {
 }
 
 /**
- * Distributes the events of a live session to its clients. A client is a cursor into the recorded
- * events plus a bounded queue of the others, so publishing never waits and never copies the record.
+ * The event stream of a live session. Each client is a cursor into the recorded events plus a
+ * bounded queue of unrecorded ones, so publishing never waits and never copies the record.
  */
 export class Feed {
   readonly #source: () => Source;
   readonly #clients: Set<Client> = new Set();
-  /** The id of the last recorded event whose save has settled. */
+  /** The id of the last recorded event whose save has settled, successfully or not. */
   #settled: number;
   #ended = false;
   #fault: { readonly error: unknown } | undefined;
 
-  /** `source` is asked again each time: a session that has no events yet may be replaced. */
+  /** `source` is called for each read, because a session without events may still be replaced. */
   constructor(source: () => Source, settled: number) {
     this.#source = source;
     this.#settled = settled;
@@ -47,24 +50,24 @@ export class Feed {
     for (const client of this.#clients) client.wake();
   }
 
-  /** Publishes an event that isn't recorded. */
+  /** Publishes an unrecorded event. */
   publish(event: LiveEvent): void {
     for (const client of this.#clients) client.push({ after: this.#settled, event });
   }
 
-  /** Ends every subscription once it has been read to its end. */
+  /** Ends every subscription once its client has read everything published so far. */
   end(): void {
     this.#ended = true;
     for (const client of this.#clients) client.wake();
   }
 
-  /** Ends every subscription with an error. */
+  /** Ends every subscription with an error, once its client has read what was published. */
   fail(error: unknown): void {
     this.#fault = { error };
     this.end();
   }
 
-  /** See `Live.events`. Events that are published after this call are part of what it yields. */
+  /** Implements `Live.events`. Includes what is published after this call but before iteration. */
   subscribe(after: number, signal: AbortSignal | undefined): AsyncIterable<LiveEvent> {
     const client = new Client(after);
     this.#clients.add(client);
@@ -102,7 +105,7 @@ export class Feed {
   }
 }
 
-/** A subscription: how far it has read, and what waits for it. */
+/** A subscription: its cursor and its queue. */
 class Client {
   cursor: number;
   closed = false;
@@ -126,7 +129,7 @@ class Client {
     this.wake();
   }
 
-  /** Takes the next event; undefined if there is none yet. */
+  /** Takes the next event. Returns undefined if there is none yet. */
   next(settled: number, recorded: () => LiveEvent | undefined): LiveEvent | undefined {
     if (this.#lagged) {
       this.#lagged = false;
@@ -142,7 +145,7 @@ class Client {
       this.cursor = event.event.id;
       return event;
     }
-    // Redaction may have removed the events that the cursor has not reached.
+    // A redaction may have removed the events between the cursor and `settled`.
     this.cursor = Math.max(this.cursor, settled);
     return head && this.#queue.shift()?.event;
   }
@@ -164,14 +167,14 @@ class Client {
   }
 }
 
-/** Joins two pieces of a reply, so that a client that is behind has one event to read, not many. */
+/** Merges adjacent deltas of a reply, so that a slow client reads one event instead of many. */
 function joinDeltas(first: LiveEvent, second: LiveEvent): LiveEvent | undefined {
   if (first.type !== 'delta' || second.type !== 'delta') return undefined;
   if (first.at + first.text.length !== second.at) return undefined;
   return { type: 'delta', at: first.at, text: first.text + second.text };
 }
 
-/** The index of the first event with an id above `id`; the ids rise. */
+/** Returns the index of the first event with an id above `id`, by binary search. */
 function indexAfter(events: readonly Event[], id: number): number {
   let [low, high] = [0, events.length];
   while (low < high) {

@@ -13,31 +13,33 @@ import type { FrontEnd } from './question.ts';
 import type { Begun, SessionHost } from './session-host.ts';
 import { type ToolHost, Workplace } from './workplace.ts';
 
-/** What the live sessions of a process share. */
+/** The state that the live sessions of a process share. */
 export interface HostParts {
   readonly sessions: Sessions;
   readonly settings: Settings;
   /** Reads the settings that apply in another directory. Throws `SETTINGS_INVALID`. */
   settingsIn(directory: string): Promise<Settings>;
   readonly env: NodeJS.ProcessEnv;
-  /** The directory of new conversations, and what git has said about it so far. */
+  /** The directory of new conversations, and what is known of its git state so far. */
   readonly surroundings: Surroundings;
   /** Whether there is no vault and no key, so that conversations stay in memory. */
   readonly inMemory: boolean;
   readonly incognito: boolean;
-  /** Whether a person can answer questions. */
+  /** Whether a user can answer questions. */
   readonly attended: boolean;
-  /** Whether conversations may be sent to another machine without a question. */
+  /** Whether conversations may be sent to another machine without asking. */
   readonly maySend: boolean;
 }
 
-/** What a user has accepted in advance for a session to be resumed. */
+/** Questions about resuming a session that the user has answered in advance. */
 export interface Accepted {
+  /** Accepts a session that is older than when it was last seen. */
   readonly acceptOlder?: boolean | undefined;
+  /** Moves the session to the directory that the chat was started in. */
   readonly here?: boolean | undefined;
 }
 
-/** Begins and resumes the live sessions of this process. */
+/** Begins, resumes and forks the live sessions of this process. */
 export class Host implements SessionHost {
   readonly sessions: Sessions;
   readonly env: NodeJS.ProcessEnv;
@@ -56,7 +58,7 @@ export class Host implements SessionHost {
     this.#surroundings = parts.surroundings;
   }
 
-  /** A chat in memory is sealed after all if the key becomes available. */
+  /** How sessions are kept. Changes from `memory` to `sealed` once the key becomes available. */
   get kept(): Kept {
     if (this.#parts.incognito) return 'incognito';
     return this.#parts.inMemory && this.sessions.key.state !== 'ready' ? 'memory' : 'sealed';
@@ -67,7 +69,7 @@ export class Host implements SessionHost {
     return new LiveSession({ host: this, model, ...this.beginning(name, permissions) });
   }
 
-  /** Begins the session of a conversation; `model` is its name. */
+  /** Begins the session of a conversation. `model` is the model's name. */
   beginning(model: string, permissions?: Session['state']['permissions']): Begun {
     const session = this.sessions.begin({
       ...this.#surroundings,
@@ -78,22 +80,22 @@ export class Host implements SessionHost {
     return { session, workplace: this.#start, isUnplaced: this.#surroundings.project === undefined };
   }
 
-  /** Sets what the model is told at the beginning of every conversation from now on. */
+  /** Sets the instructions that conversations begin with from now on. */
   instruct(instructions: readonly Instructions[]): void {
     this.#instructions = instructions;
   }
 
-  /** Takes what git has said about the directory, for conversations that begin from now on. */
+  /** Sets the directory and git state that conversations begin with from now on. */
   place(surroundings: Surroundings): void {
     this.#surroundings = surroundings;
   }
 
   /**
-   * Resumes a session in its own directory, or in this one if the user chooses that; its model is
-   * not opened yet. Asks the user about a session that is older than when it was last seen, that
-   * another process holds, or that was in another directory. Returns undefined if the user chose to
-   * read one in use instead. Throws `SESSION_IN_USE`, `UNAUTHENTIC`, `ROLLED_BACK`, `NEWER_VERSION`,
-   * `KEY_*`, `FAILED` if its directory is gone, and `CANCELLED`.
+   * Resumes a session in its own directory, or in this one if the user chooses that. Doesn't open
+   * its model yet. Asks the user if the session is older than when it was last seen, if another
+   * process holds it, or if it was in another directory. Returns undefined if the session is in use
+   * and the user chose to only read it. Throws `SESSION_IN_USE`, `UNAUTHENTIC`, `ROLLED_BACK`,
+   * `NEWER_VERSION`, `KEY_*`, `FAILED` if its directory is gone, and `CANCELLED`.
    */
   async resume(
     row: Row,
@@ -124,8 +126,9 @@ export class Host implements SessionHost {
   }
 
   /**
-   * Begins a session that continues the first `prompts` prompts (default: all) of another. Throws
-   * `USAGE`.
+   * Begins a session that continues the first `prompts` prompts (default: all) of another, and
+   * records the fork in both. Returns it with the number of prompts that it keeps, and that there
+   * were (`of`). Throws `USAGE`.
    */
   async fork(
     from: LiveSession,

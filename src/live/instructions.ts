@@ -9,32 +9,32 @@ import { readSettingsBytes } from '../settings/file.ts';
 import type { FrontEnd } from './question.ts';
 import type { Workplace } from './workplace.ts';
 
-/** The file in which a project tells models how to work in its directory. */
+/** The file with a project's instructions for models. */
 const AGENTS_FILE = 'AGENTS.md';
 
-/** Where instructions are read, and for which session. */
+/** The session that instructions are for, and the directory they are read from. */
 export interface Instructed {
   readonly session: Session;
   readonly workplace: Workplace;
-  /** Undefined for an incognito chat: earlier answers are not looked up. */
+  /** Searched for the user's earlier answer; undefined for an incognito chat. */
   readonly sessions: Sessions | undefined;
 }
 
-/** How instructions are chosen. */
+/** Options for choosing instructions. */
 export interface Instructing {
-  /** What the command line says about the AGENTS.md; undefined if nothing. */
+  /** Whether the command line asks for the AGENTS.md, or against it; undefined if neither. */
   readonly agents: boolean | undefined;
   /** Whether the user may be asked. */
   readonly mayAsk: boolean;
-  /** Whether to keep quiet, because another conversation is resumed first. Nothing is asked then. */
+  /** Whether to notify and ask nothing, because another conversation is resumed first. */
   readonly quiet: boolean;
 }
 
 /**
- * Returns the instructions that new conversations begin with: the system prompt of the settings, and
- * the AGENTS.md of the directory if the user agrees. The user is asked once per directory, and the
- * answer is recorded with the conversation; `agents` takes precedence over it. Throws
- * `SETTINGS_INVALID` for a system prompt that can't be read.
+ * Returns the instructions that new conversations begin with: the system prompt from the settings,
+ * and the directory's AGENTS.md if the user agrees. Asks once per directory; the answer is recorded
+ * with the conversation, and `agents` overrides it. Throws `SETTINGS_INVALID` if the system prompt
+ * can't be read.
  */
 export async function instructionsOf(from: Instructed, front: FrontEnd, options: Instructing): Promise<Instructions[]> {
   const { systemPrompt } = from.workplace.settings;
@@ -43,14 +43,17 @@ export async function instructionsOf(from: Instructed, front: FrontEnd, options:
   return theirs === undefined ? own : [...own, theirs];
 }
 
-/** Reads a system prompt: a text, or `@` and the path of a file. Throws `SETTINGS_INVALID`. */
+/**
+ * Reads a system prompt. `value` is its text, or `@` and the path of a UTF-8 file. Throws
+ * `SETTINGS_INVALID`.
+ */
 export async function systemInstructions(value: string): Promise<Instructions> {
   if (!value.startsWith('@')) return { source: 'system', text: value };
   const named = value.slice(1);
   const path = named.startsWith('~/') ? join(process.env['HOME'] || homedir(), named.slice(2)) : resolve(named);
   const bytes = await readSettingsBytes(path, 'anybody');
-  if (bytes === undefined) throw new CofferError('SETTINGS_INVALID', `there is no file ${path} with a system prompt`);
-  if (!isUtf8(bytes)) throw new CofferError('SETTINGS_INVALID', `${path} is no system prompt: it is not UTF-8`);
+  if (bytes === undefined) throw new CofferError('SETTINGS_INVALID', `system prompt file ${path} not found`);
+  if (!isUtf8(bytes)) throw new CofferError('SETTINGS_INVALID', `system prompt file ${path} is not valid UTF-8`);
   return { source: 'system', text: bytes.toString(), path };
 }
 
@@ -65,7 +68,7 @@ async function agentsInstructions(
   if (found === undefined) return undefined;
   const { text, path } = found;
   const bytes = Buffer.byteLength(text);
-  const isWanted = await wants(from, front, { agents, mayAsk: mayAsk && !quiet, bytes });
+  const isWanted = await isAgentsWanted(from, front, { agents, mayAsk: mayAsk && !quiet, bytes });
   if (isWanted === undefined) return undefined;
   const offered = agents !== undefined || settings.agentsFile === 'ask' ? { offered: true as const } : {};
   if (!isWanted) return { source: 'agents', text: '', ...offered };
@@ -73,7 +76,7 @@ async function agentsInstructions(
   return { source: 'agents', text, path, ...offered };
 }
 
-/** A file that can't be used is reported and left out. */
+/** Reads the AGENTS.md, if any. If it can't be used, notifies the user and returns undefined. */
 async function readAgents(
   { session, workplace }: Instructed,
   front: FrontEnd,
@@ -88,22 +91,22 @@ async function readAgents(
   }
 }
 
-/** Whether the file is used; undefined if that is not decided. */
-async function wants(
+/** Returns whether to use the AGENTS.md; undefined if that is not decided. */
+async function isAgentsWanted(
   from: Instructed,
   front: FrontEnd,
   { agents, mayAsk, bytes }: { agents: boolean | undefined; mayAsk: boolean; bytes: number },
 ): Promise<boolean | undefined> {
   if (agents !== undefined) return agents;
   if (from.workplace.settings.agentsFile === 'always') return true;
-  const said = await saidBefore(from);
-  if (said !== undefined || !mayAsk || !front.attended) return said;
+  const earlier = await earlierAnswer(from);
+  if (earlier !== undefined || !mayAsk || !front.attended) return earlier;
   const answer = await front.ask({ kind: 'agents', bytes });
   return answer === undefined ? undefined : answer === 'yes';
 }
 
-/** The last recorded answer for this directory. */
-async function saidBefore({ sessions, workplace }: Instructed): Promise<boolean | undefined> {
+/** Returns the last recorded answer for this directory: whether the AGENTS.md was used. */
+async function earlierAnswer({ sessions, workplace }: Instructed): Promise<boolean | undefined> {
   if (sessions === undefined || sessions.key.state !== 'ready') return undefined;
   const rows = (await sessions.list()).filter((row) => row.directory === workplace.directory && row.agents);
   const last = rows.toSorted((a, b) => a.begun - b.begun).at(-1);

@@ -1,16 +1,16 @@
 import { CofferError } from '../errors.ts';
 
-/** How many prompts wait while a turn runs. */
+/** Maximum jobs queued behind the running one. */
 const QUEUE_LIMIT = 10;
 
-/** Something that a live session does alone: a turn, or a compaction. */
+/** A turn or a compaction: work of which a live session runs one at a time. */
 interface Job {
   run(signal: AbortSignal): Promise<void>;
   /** Called instead of {@link run} if the session is closed before its turn comes. */
   drop(error: CofferError): void;
 }
 
-/** Runs the jobs of a live session one after another; the running one can be cancelled. */
+/** The job queue of a live session. Runs one job at a time; the running one can be cancelled. */
 export class Jobs {
   readonly #waiting: Job[] = [];
   readonly #onFault: (error: unknown) => void;
@@ -18,25 +18,27 @@ export class Jobs {
   #done: Promise<void> = Promise.resolve();
   #isStopped = false;
 
-  /** `onFault` gets what a job throws: jobs handle every error that isn't a fault of the program. */
+  /** `onFault` is called with whatever a job throws: only faults of the program, by contract. */
   constructor(onFault: (error: unknown) => void) {
     this.#onFault = onFault;
   }
 
+  /** Whether a job is running. */
   get isRunning(): boolean {
     return this.#running !== undefined;
   }
 
+  /** The number of queued jobs, without the running one. */
   get waiting(): number {
     return this.#waiting.length;
   }
 
-  /** Runs a job after those before it. Throws `QUEUE_FULL`, and `FAILED` once they are stopped. */
+  /** Queues a job. Throws `QUEUE_FULL`, and `FAILED` after {@link stop}. */
   add(job: Job): void {
     if (this.#isStopped) throw closed();
     if (this.#waiting.length >= QUEUE_LIMIT) {
-      throw new CofferError('QUEUE_FULL', `${QUEUE_LIMIT} prompts wait already`, {
-        advice: 'wait for a reply, or cancel',
+      throw new CofferError('QUEUE_FULL', `${QUEUE_LIMIT} prompts are already waiting`, {
+        advice: 'wait for a reply, or cancel it',
       });
     }
     this.#waiting.push(job);
@@ -45,12 +47,11 @@ export class Jobs {
 
   /** Aborts the signal of the running job. Throws `NOTHING_RUNS`. */
   cancel(): void {
-    if (this.#running === undefined)
-      throw new CofferError('NOTHING_RUNS', 'nothing is running that could be cancelled');
+    if (this.#running === undefined) throw new CofferError('NOTHING_RUNS', 'nothing is running to cancel');
     this.#running.abort();
   }
 
-  /** Drops the jobs that wait, cancels the running one, and waits for its end. */
+  /** Drops the queued jobs, cancels the running one, and resolves when it has ended. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     for (const job of this.#waiting.splice(0)) job.drop(closed());

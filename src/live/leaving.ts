@@ -4,9 +4,9 @@ import type { Sessions } from '../session/sessions.ts';
 import type { FrontEnd } from './question.ts';
 
 /**
- * Checks that a conversation may be left: steps that are not on disk are dropped only if the user
- * agrees. If the vault's key is still being looked up, waits for it and saves first. Throws
- * `NOT_SAVED` to stay in the conversation.
+ * Checks that a conversation may be left: unsaved steps are dropped only if the user agrees. If the
+ * lookup of the vault key is still pending, waits for it and saves first. Throws `NOT_SAVED` if the
+ * chat should stay in this conversation.
  */
 export async function requireMayLeave(session: Session, sessions: Sessions, front: FrontEnd): Promise<void> {
   if (session.unsaved !== undefined && sessions.key.state === 'awaited') await saveWithKey(session, sessions);
@@ -15,10 +15,10 @@ export async function requireMayLeave(session: Session, sessions: Sessions, fron
   const { since, error } = unsaved;
   const answer = front.attended ? await front.ask({ kind: 'drop-unsaved', since }) : 'no';
   if (answer === 'yes') return;
-  throw new CofferError('NOT_SAVED', 'still in this conversation: it is not saved', { reason: error.reason });
+  throw new CofferError('NOT_SAVED', 'staying in this conversation, which is not saved', { reason: error.reason });
 }
 
-/** If the key doesn't come, `session.unsaved` still says so. */
+/** Saves once the key is available. If it doesn't become available, `session.unsaved` stays set. */
 async function saveWithKey(session: Session, sessions: Sessions): Promise<void> {
   try {
     await sessions.unlock();

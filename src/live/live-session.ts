@@ -17,7 +17,7 @@ import { Recorder } from './recorder.ts';
 import type { LiveParts, SessionHost } from './session-host.ts';
 import type { Workplace } from './workplace.ts';
 
-/** A session that runs in this process. */
+/** A live session that runs in this process. */
 export class LiveSession implements Live {
   readonly #host: SessionHost;
   readonly #feed: Feed;
@@ -41,7 +41,7 @@ export class LiveSession implements Live {
     this.#jobs = new Jobs((error) => this.#feed.fail(error));
   }
 
-  /** The session itself, for functions of this process that read its record. */
+  /** The session itself, for code in this process that reads its record. */
   get session(): Session {
     return this.#session;
   }
@@ -58,12 +58,12 @@ export class LiveSession implements Live {
     return this.#model;
   }
 
-  /** Whether the conversation has begun without knowing which project it belongs to. */
+  /** Whether the conversation has begun and its project is still unknown. */
   get isUnplaced(): boolean {
     return this.#isUnplaced && !this.isBlank;
   }
 
-  /** Whether nothing was said and nothing saved, so that the session can begin differently. */
+  /** Whether nothing was said or saved yet, so that the session can still be replaced. */
   get isBlank(): boolean {
     return this.#session.id === undefined && this.#session.state.messageCount === 0;
   }
@@ -122,7 +122,10 @@ export class LiveSession implements Live {
     }
   }
 
-  /** Replaces the model. Throws `MODEL_UNKNOWN`, `MODEL_KEY_MISSING`, `MODEL_ELSEWHERE`, `SETTINGS_INVALID`. */
+  /**
+   * Replaces the model, and records that. Throws `MODEL_UNKNOWN`, `MODEL_KEY_MISSING`,
+   * `MODEL_ELSEWHERE` and `SETTINGS_INVALID`.
+   */
   async chooseModel(name: string, front: FrontEnd): Promise<void> {
     const { openModel } = await import('../chat/models/models.ts');
     const { env, maySend } = this.#host;
@@ -135,7 +138,7 @@ export class LiveSession implements Live {
     else await this.#recorder.record({ type: 'model', model: model.name });
   }
 
-  /** Opens the model that the session was held with; if it isn't available, notifies the user. */
+  /** Opens the model that the session last used. If it isn't available, notifies the user. */
   async restoreModel(front: FrontEnd): Promise<void> {
     const name = this.#session.state.model;
     if (this.#model?.name === name) return;
@@ -148,18 +151,18 @@ export class LiveSession implements Live {
     }
   }
 
-  /** Begins again with other instructions, if nothing was said yet. */
+  /** Replaces a blank session by one with the host's current instructions. */
   reinstruct(): void {
     const { model, permissions } = this.#session.state;
     if (this.isBlank) this.#begin(model, permissions);
   }
 
-  /** Adds instructions to a conversation that was resumed, in place of those of the same source. */
+  /** Records instructions, which replace earlier ones from the same source. */
   async instruct(instructions: Instructions): Promise<void> {
     await this.#recorder.record({ type: 'instructions', ...instructions });
   }
 
-  /** Records which project the session's directory belongs to, once git has answered. */
+  /** Records the project of the session's directory. Must not be called during a turn. */
   async place(surroundings: Surroundings): Promise<void> {
     const { project } = surroundings;
     if (project === undefined || !this.#isUnplaced) return;
@@ -169,14 +172,14 @@ export class LiveSession implements Live {
     else await this.#recorder.record({ type: 'project', project });
   }
 
-  /** Records that another session continues this one. */
+  /** Records that the session `uuid` is a child of this one. */
   async noteChild(uuid: string, reason: string): Promise<void> {
     await this.#recorder.record({ type: 'child', uuid, reason });
   }
 
   /**
-   * Cancels what runs, saves and closes the session, and ends every subscription. Throws
-   * `NOT_SAVED`, and the session stays open.
+   * Cancels the running turn, saves and closes the session, and ends every subscription. Throws
+   * `NOT_SAVED`, in which case the session stays open.
    */
   async close(): Promise<void> {
     await this.#jobs.stop();
@@ -190,7 +193,7 @@ export class LiveSession implements Live {
     await this.close();
   }
 
-  /** The final save of a process that is ending: synchronous and idempotent. Throws `NOT_SAVED`. */
+  /** Saves synchronously, for a process that is exiting. Idempotent. Throws `NOT_SAVED`. */
   finalSave(): void {
     if (this.#host.kept === 'sealed') this.#session.finalSave();
   }
@@ -205,7 +208,7 @@ export class LiveSession implements Live {
     return new Recorder(this.#session, this.#feed);
   }
 
-  /** The clients, as functions that ask the user see them. */
+  /** The session's clients as one front end, for functions that ask or notify the user. */
   get #front(): FrontEnd {
     return {
       attended: this.#host.attended,
@@ -269,7 +272,7 @@ export class LiveSession implements Live {
 
   async #change(command: RecordChange): Promise<unknown> {
     if (this.#jobs.isRunning) {
-      throw new CofferError('FAILED', 'a reply is being written', { advice: 'wait for its end, or cancel it' });
+      throw new CofferError('FAILED', 'a reply is still running', { advice: 'wait until it ends, or cancel it' });
     }
     const { carryOut } = await import('./change.ts');
     const { session } = this;
@@ -278,6 +281,6 @@ export class LiveSession implements Live {
 
   #requireModel(): ChatModel {
     if (this.#model !== undefined) return this.#model;
-    throw new CofferError('MODEL_UNKNOWN', 'no model is there to answer', { advice: '/model <name> chooses one' });
+    throw new CofferError('MODEL_UNKNOWN', 'no model selected', { advice: 'choose one with /model <name>' });
   }
 }

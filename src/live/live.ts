@@ -10,18 +10,18 @@ import type { Notice } from './notice.ts';
 import type { Question } from './question.ts';
 
 /**
- * A running session, independent of where the user sits. The terminal, a page or a messenger are
- * clients of this interface and know nothing else about the session. `LiveSession` runs it in this
- * process; every implementation passes test/suites/live.ts.
+ * A running session, independent of the front end. Front ends (the terminal, a page, a messenger)
+ * are clients that use the session only through this interface. `LiveSession` runs one in this
+ * process. Every implementation must pass test/suites/live.ts.
  */
 export interface Live extends AsyncDisposable {
-  /** Returns the session as it is now. */
+  /** Returns the current state of the session. */
   snapshot(): Promise<Snapshot>;
   /**
-   * Yields what happens, in order: first the recorded events with an id above `after` (default: the
-   * last one recorded, so none), then each event as it comes. Ends after `bye`, or when `signal` is
-   * aborted. A client that reads too slowly gets `lagged` in place of the events it missed; recorded
-   * events are never missed. Throws what ended the session if that was a fault of the program.
+   * Yields events in order: first the recorded events with an id above `after` (default: the last
+   * recorded event, so none), then new events as they happen. Ends after `bye`, or when `signal` is
+   * aborted. A client that reads too slowly gets `lagged` in place of the unrecorded events that it
+   * missed; it never misses recorded events. Throws if a fault of the program ended the session.
    */
   events(after?: number, signal?: AbortSignal): AsyncIterable<LiveEvent>;
   /**
@@ -34,49 +34,51 @@ export interface Live extends AsyncDisposable {
 /** A live session at one moment. */
 export interface Snapshot {
   readonly uuid: string;
-  /** The id users know it by; undefined before its first save. */
+  /** The id that users see; undefined before the first save. */
   readonly id: string | undefined;
-  /** The name of its sealed file; undefined before its first save. */
+  /** The name of the sealed file; undefined before the first save. */
   readonly fileId: string | undefined;
   readonly state: State;
-  /** Set while recorded steps are not on disk, if the session is to be saved at all. */
+  /** The steps not yet on disk, if any. Always undefined for a session kept in memory. */
   readonly unsaved: Unsaved | undefined;
-  /** How the session is kept: sealed on disk, in memory because there is no key, or not at all. */
+  /** How the session is kept. */
   readonly kept: Kept;
   /** The model that replies; undefined if the session's model is not available. */
   readonly model: string | undefined;
   /** The directory that tools work in. */
   readonly directory: string;
-  /** The id of the last recorded event. */
+  /** The id of the last event published as recorded. */
   readonly lastEvent: number;
+  /** Whether a turn or a compaction is running. */
   readonly running: boolean;
-  /** Prompts that wait for the running turn to end. */
+  /** The number of prompts queued behind the running turn. */
   readonly queued: number;
-  /** The text of the reply that is arriving. */
+  /** The text so far of the reply that is arriving. */
   readonly reply: string;
+  /** The open questions. */
   readonly questions: readonly Question[];
 }
 
-/** How a session is kept. */
+/** How a session is kept: sealed on disk, in memory because there is no key, or not at all. */
 export type Kept = 'sealed' | 'memory' | 'incognito';
 
-/** What happens in a live session. Only `recorded` events are part of the session's record. */
+/** An event of a live session. Only `recorded` events are part of the session's record. */
 export type LiveEvent =
-  /** Sent after the save has settled; `durable` tells whether the event is on disk. */
+  /** Sent after the save has settled. `durable`: whether the event is on disk. */
   | { readonly type: 'recorded'; readonly event: Event; readonly durable: boolean }
-  /** More text of the reply that is arriving, beginning `at` UTF-16 units into it. */
+  /** More text of the reply that is arriving, at offset `at` in UTF-16 code units. */
   | { readonly type: 'delta'; readonly at: number; readonly text: string }
   /** The model has begun to reason; sent once per reply. */
   | { readonly type: 'thinking' }
   | { readonly type: 'call'; readonly call: Call }
-  /** `reason` says in one line why the call failed. */
+  /** `reason`: why the call failed, in one line. */
   | ({ readonly type: 'call-end'; readonly reason?: string } & Omit<CallEnd, 'text'>)
   | { readonly type: 'ask'; readonly question: Question }
-  /** A question is settled; `answer` is undefined if nobody answered it. */
+  /** A question is settled. `answer` is undefined if it was withdrawn unanswered. */
   | { readonly type: 'ask-over'; readonly ask: number; readonly answer: string | undefined }
   /**
-   * A prompt has been dealt with: answered, cancelled, failed, or not even sent. `tag` is that of its
-   * command; `text` tells whether any text of the last reply arrived.
+   * The handling of a prompt has ended. `tag` is the tag of its command; `text`: whether any text
+   * of the last reply arrived.
    */
   | {
       readonly type: 'idle';
@@ -85,9 +87,9 @@ export type LiveEvent =
       readonly text: boolean;
       readonly error?: CofferError;
     }
-  /** Events were removed or changed: a client that shows the conversation reads it again. */
+  /** Recorded events were removed or changed: clients that show the conversation must reload it. */
   | { readonly type: 'rewritten' }
-  /** Events that are not recorded were skipped, because the client read too slowly. */
+  /** Unrecorded events were skipped, because the client read too slowly. */
   | { readonly type: 'lagged' }
   | { readonly type: 'notice'; readonly notice: Notice }
   | { readonly type: 'bye'; readonly status: Status };
@@ -95,34 +97,37 @@ export type LiveEvent =
 /** A request to a live session. */
 export type Command =
   /**
-   * A prompt; `@path` in it attaches a file. Prompts that arrive during a turn wait, at most ten.
-   * Resolves once it is recorded; `tag` identifies its `idle` event.
+   * Sends a prompt; `@path` in it attaches a file. Prompts that arrive during a turn are queued, at
+   * most ten. Resolves once the prompt is recorded. `tag` identifies its `idle` event.
    */
   | { readonly type: 'SendMessage'; readonly text: string; readonly tag: string }
   | { readonly type: 'ApproveToolCall'; readonly ask: number; readonly scope: 'once' | 'session' }
   | { readonly type: 'DenyToolCall'; readonly ask: number; readonly scope: 'once' | 'session' }
   | { readonly type: 'AnswerQuestion'; readonly ask: number; readonly answer: string }
-  /** Cancels the running turn or compaction; what arrived is kept. */
+  /** Cancels the running turn or compaction. The part of a reply that arrived is kept. */
   | { readonly type: 'Cancel' }
   | { readonly type: 'ChooseModel'; readonly model: string }
   /** Takes a named snapshot. */
   | { readonly type: 'Save'; readonly name?: string | undefined }
   | { readonly type: 'Mark'; readonly mark: MarkChange }
-  /** Replaces older messages by a summary, for the model only. */
+  /** Summarises older messages to free context. The saved history is unchanged. */
   | { readonly type: 'Compact' }
-  /** Removes what follows the first `prompts` prompts (default: the last prompt) from the conversation. */
+  /**
+   * Removes everything after the first `prompts` prompts from the conversation. Default: removes
+   * the last prompt and its reply.
+   */
   | { readonly type: 'Rewind'; readonly prompts?: number | undefined }
   | { readonly type: 'Redact'; readonly text: string }
   | { readonly type: 'SetPermission'; readonly decision: 'allow' | 'deny'; readonly rule: string }
-  /** Without `directory` the rule is revoked everywhere. */
+  /** Revokes a rule in `directory`. Default: everywhere. */
   | { readonly type: 'RevokePermission'; readonly rule: string; readonly directory?: string | undefined }
-  /** Saves, closes the session and ends every subscription. */
+  /** Saves and closes the session, and ends every subscription. */
   | { readonly type: 'Shutdown'; readonly status?: Status | undefined };
 
-/** A prompt, and the tag that its `idle` event will have. */
+/** A prompt and the tag of its `idle` event. */
 export type SentPrompt = Omit<Extract<Command, { type: 'SendMessage' }>, 'type'>;
 
-/** The results of commands, by their type. */
+/** The results of commands, by command type. */
 interface Results {
   readonly SendMessage: undefined;
   readonly ApproveToolCall: undefined;
@@ -131,16 +136,17 @@ interface Results {
   readonly Cancel: undefined;
   readonly ChooseModel: { readonly model: string };
   readonly Save: { readonly id: string; readonly messages: number };
-  /** `changed` is false if the session was marked that way already. */
+  /** `changed` is false if the session already had the mark. */
   readonly Mark: { readonly changed: boolean; readonly marks: Marks };
   readonly Compact: Compacted;
   readonly Rewind: Rewind;
-  /** How many events were changed, and the providers that had been sent the text. */
+  /** The number of events changed, and the providers that the text had been sent to. */
   readonly Redact: { readonly changed: number; readonly providers: readonly string[] };
+  /** `already`: whether the rule was already in effect. */
   readonly SetPermission: { readonly rule: string; readonly already: boolean };
   readonly RevokePermission: undefined;
   readonly Shutdown: undefined;
 }
 
-/** What a command resolves to. */
+/** The result of a command. */
 export type Result<C extends Command> = Results[C['type']];

@@ -5,8 +5,9 @@ import { dirname, join } from 'node:path';
 import { settingsPath } from '../settings/settings.ts';
 
 /**
- * Lists what no tool of a model may touch, whatever it is granted: where the vault is and its settings, sockets through which the
- * keychain is asked, the keychain's own files, compiled code that coffer would run, and where a key or a passphrase is handed over.
+ * Lists the paths that no tool of a model may touch, whatever permissions it has: the vault and the
+ * settings, the sockets that lead to the keychain, the keychain's own files, the cache of compiled
+ * code that coffer runs, and the files through which a key or passphrase is passed in.
  */
 export function protectedPaths(env: NodeJS.ProcessEnv, vault: string): string[] {
   const home = env['HOME'] || homedir();
@@ -22,8 +23,9 @@ export function protectedPaths(env: NodeJS.ProcessEnv, vault: string): string[] 
 }
 
 /**
- * Lists coffer's own code: its package, the packages it loads or would load if they existed, Node, and the directories from which the two
- * were started.
+ * Lists the paths of coffer's own code: its package, the node_modules directories above it (from
+ * which it loads packages, or would if they existed), Node's executable, and the directories that
+ * the two were started from.
  */
 export function ownCode(argv: readonly string[] = process.argv, program: string = process.execPath): string[] {
   const root = realpathSync(dirname(findPackageJSON(import.meta.url) ?? import.meta.dirname));

@@ -4,14 +4,14 @@ import type { Approval } from '../session/event/event.ts';
 import type { Notice } from './notice.ts';
 
 /**
- * A question to the user, and its possible answers. `ask` is its key: the id of the event that
- * recorded it, or a negative number if it isn't recorded.
+ * A question to the user. `ask` is its key: the id of the event that recorded the question, or a
+ * negative number if it isn't recorded.
  */
 export type Question = { readonly ask: number } & Inquiry;
 
-/** A question before it has a key. */
+/** A question without its key. */
 export type Inquiry =
-  /** May a tool do this? */
+  /** Is a tool allowed to do this? */
   | { readonly kind: 'approval'; readonly request: ApprovalRequest }
   /** May a conversation with a model on this machine be sent to one elsewhere? */
   | {
@@ -22,7 +22,7 @@ export type Inquiry =
     }
   /** The session is older than when it was last seen: continue anyway? */
   | { readonly kind: 'accept-older'; readonly error: CofferError }
-  /** Another process holds the session. */
+  /** Another process holds the session: fork it, only read it, or cancel? */
   | { readonly kind: 'in-use'; readonly error: CofferError }
   /** Leave a conversation that isn't saved? */
   | { readonly kind: 'drop-unsaved'; readonly since: Date }
@@ -33,7 +33,7 @@ export type Inquiry =
   /** Should the model be given the AGENTS.md of this directory? */
   | { readonly kind: 'agents'; readonly bytes: number };
 
-/** The answers to each kind of question. */
+/** The types of answers to each kind of question. */
 export interface Answers {
   readonly approval: Approval;
   readonly 'send-elsewhere': 'yes' | 'no';
@@ -57,15 +57,15 @@ export const answers: { readonly [K in Inquiry['kind']]: readonly Answers[K][] }
   agents: ['yes', 'no'],
 };
 
-/** A surface through which a person drives a session, as the functions that open one see it. */
+/** A front end, as seen by functions that need to ask or notify the user. */
 export interface FrontEnd {
-  /** Whether a person can answer. If false, {@link ask} is not called. */
+  /** Whether a user can answer. If false, {@link ask} must not be called. */
   readonly attended: boolean;
-  /** Asks the user; resolves to undefined if there is no answer, or once `signal` is aborted. */
+  /** Asks the user. Resolves to undefined if there is no answer, or once `signal` is aborted. */
   ask<K extends Inquiry['kind']>(
     inquiry: Extract<Inquiry, { kind: K }>,
     signal?: AbortSignal,
   ): Promise<Answers[K] | undefined>;
-  /** Reports something that isn't an answer to a command. */
+  /** Notifies the user of something that isn't the result of a command. */
   notify(notice: Notice): void;
 }

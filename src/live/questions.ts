@@ -4,13 +4,13 @@ import type { Session } from '../session/session.ts';
 import type { LiveEvent } from './live.ts';
 import { type Answers, answers, type Inquiry, type Question } from './question.ts';
 
-/** An open question, and who waits for its answer. */
+/** An open question, and the function that settles it. */
 interface Open {
   readonly question: Question;
   settle(answer: string | undefined): void;
 }
 
-/** The open questions of a live session: the first answer wins, and later ones are refused. */
+/** The open questions of a live session. The first answer wins; later ones are rejected. */
 export class Questions {
   readonly #open: Map<number, Open> = new Map();
   readonly #publish: (event: LiveEvent) => void;
@@ -20,13 +20,15 @@ export class Questions {
     this.#publish = publish;
   }
 
+  /** The open questions, oldest first. */
   get open(): readonly Question[] {
     return [...this.#open.values()].map(({ question }) => question);
   }
 
   /**
-   * Asks the clients. `ask` is the id of the event that recorded the question, if one did. Resolves
-   * to undefined once `signal` is aborted.
+   * Asks the clients, and resolves to the first answer, or to undefined once `signal` is aborted.
+   * `ask` is the id of the event that recorded the question. Default: a new negative number, for a
+   * question that isn't recorded.
    */
   async ask<K extends Inquiry['kind']>(
     inquiry: Extract<Inquiry, { kind: K }>,
@@ -50,24 +52,28 @@ export class Questions {
   }
 
   /**
-   * Answers a question. Throws `NO_ASK` if none with that key is open, and `USAGE` for an answer
-   * that its kind doesn't have.
+   * Answers a question. Throws `NO_ASK` if no question with that key is open, and `USAGE` if the
+   * answer isn't valid for its kind.
    */
   answer(ask: number, answer: string): void {
     const open = this.#open.get(ask);
-    if (open === undefined)
-      throw new CofferError('NO_ASK', 'no such question is open', { advice: 'it may be answered already' });
+    if (open === undefined) {
+      throw new CofferError('NO_ASK', 'this question is not open', { advice: 'it may have been answered already' });
+    }
     const valid: readonly string[] = answers[open.question.kind];
     if (!valid.includes(answer)) {
-      throw new CofferError('USAGE', `"${answer}" does not answer this question`, {
-        advice: `answers are ${valid.join(', ')}`,
+      throw new CofferError('USAGE', `"${answer}" is not an answer to this question`, {
+        advice: `valid answers are ${valid.join(', ')}`,
       });
     }
     open.settle(answer);
   }
 }
 
-/** Asks the clients of a session for approvals, which the session has recorded as events. */
+/**
+ * Returns a function that asks a session's clients for approval. Each question has the key of its
+ * `approval-asked` event. No answer means `deny`.
+ */
 export function approver(session: Session, questions: Questions): Approve {
   return async (request, signal) => {
     const asked = session.events.findLast(

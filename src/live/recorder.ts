@@ -4,7 +4,7 @@ import type { Session } from '../session/session.ts';
 import type { State } from '../session/state.ts';
 import type { Feed } from './feed.ts';
 
-/** Records in a session, and publishes what it recorded once the save has settled. */
+/** Records events in a session, and publishes them once their save has settled. */
 export class Recorder implements ReplySession {
   readonly #session: Session;
   readonly #feed: Feed;
@@ -32,6 +32,7 @@ export class Recorder implements ReplySession {
     return this.#session.saveDraft();
   }
 
+  /** Records events, and resolves once their save has settled and they are published. */
   async record(...events: NewEvent[]): Promise<void> {
     const saved = this.#session.record(...events);
     const { lastEvent } = this.#session.state;

@@ -10,23 +10,26 @@ import type { Notice } from './notice.ts';
 import { Recorder } from './recorder.ts';
 import type { Workplace } from './workplace.ts';
 
-/** What answering a prompt needs. */
+/** The parts of a live session that answering a prompt needs. */
 interface TurnParts {
   readonly session: Session;
   readonly feed: Feed;
   readonly model: ChatModel;
   readonly workplace: Workplace;
-  /** If undefined, whatever needs an approval is denied. */
+  /** Asks the user for approval. If undefined, whatever needs an approval is denied. */
   readonly approve: Approve | undefined;
   readonly signal: AbortSignal;
   publish(event: LiveEvent): void;
   /** Called once the prompt is recorded. */
   resolve(): void;
-  /** Called with the error that keeps the prompt from being sent. */
+  /** Called with the error that prevented the prompt from being sent. */
   reject(error: unknown): void;
 }
 
-/** Answers a prompt and publishes what happens; `idle` comes last. Throws only faults of the program. */
+/**
+ * Answers a prompt, and publishes the events of the turn, `idle` last. Throws only on a fault of
+ * the program.
+ */
 export async function answerPrompt({ text, tag }: SentPrompt, parts: TurnParts): Promise<void> {
   const { feed, publish, resolve, reject } = parts;
   let isRecorded = false;
@@ -36,7 +39,7 @@ export async function answerPrompt({ text, tag }: SentPrompt, parts: TurnParts):
     resolve();
   });
   try {
-    const { outcome, error, ...reply } = await take(text, session, parts);
+    const { outcome, error, ...reply } = await runTurn(text, session, parts);
     publish({ type: 'idle', tag, outcome, text: reply.text !== '', ...(error && { error }) });
   } catch (error) {
     reject(error);
@@ -49,7 +52,7 @@ function isPrompt(event: NewEvent): boolean {
   return event.type === 'message' && event.message.role === 'user';
 }
 
-async function take(text: string, session: Recorder, parts: TurnParts): Promise<TurnResult> {
+async function runTurn(text: string, session: Recorder, parts: TurnParts): Promise<TurnResult> {
   const { model, signal, approve, workplace } = parts;
   const prompt = await promptOf(text, session, parts);
   const tools = model.refuses.has('tools') ? undefined : await workplace.offeredTools();
@@ -58,7 +61,7 @@ async function take(text: string, session: Recorder, parts: TurnParts): Promise<
   return turn(session, model, prompt, eventsOf(parts), signal, { ...limits, tools, approve });
 }
 
-/** Returns the prompt with its files. Throws why it must not be sent. */
+/** Returns the prompt with its files attached. If it throws, the prompt must not be sent. */
 async function promptOf(
   text: string,
   session: Recorder,
@@ -108,7 +111,7 @@ function callEnd({ call, outcome, unattended, text }: CallEnd): LiveEvent {
   return { type: 'call-end', call, outcome, unattended, ...reason };
 }
 
-/** Returns why a call failed: what a command's output says in brackets at its end, or all of it. */
+/** Returns why a call failed: the bracketed text at the end of a command's output, or all of it. */
 function reasonIn(text: string): string {
   const [, ending] = /\[([^\]\n]+)\]\s*$/.exec(text) ?? [];
   return ending === undefined ? text.trim() : ending.replace('exit status', 'exit');

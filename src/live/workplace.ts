@@ -1,18 +1,19 @@
 import type { ToolBox } from '../chat/tools/toolbox.ts';
 import type { Settings } from '../settings/settings.ts';
 
-/** What the tools of a session need to know of the process they run in. */
+/** The process that tools run in, as far as they need to know it. */
 export interface ToolHost {
+  /** The environment variables of the process. */
   readonly env: NodeJS.ProcessEnv;
   /** The directory of the vault, which no tool may touch. */
   readonly vault: string;
 }
 
-/** Where the tools of a session work, the settings that apply there, and the tools themselves. */
+/** The directory that a session's tools work in, its settings, and the tools themselves. */
 export class Workplace {
   readonly directory: string;
   readonly settings: Settings;
-  /** The directory doesn't exist: no tools are offered. */
+  /** Whether the directory doesn't exist. If so, no tools are offered. */
   readonly isGone: boolean;
   readonly #place: ToolHost;
   #tools: Promise<ToolBox> | undefined;
@@ -27,12 +28,12 @@ export class Workplace {
     this.#place = place;
   }
 
-  /** Returns the tools that a model is offered; undefined if the settings or a missing directory rule them out. */
+  /** Returns the tools to offer; undefined if tools are disabled or the directory is gone. */
   async offeredTools(): Promise<ToolBox | undefined> {
     return this.settings.tools && !this.isGone ? this.tools() : undefined;
   }
 
-  /** Returns the tools, which coffer itself also reads files with. */
+  /** Returns the tools, created on first use. coffer itself reads files with them, too. */
   tools(): Promise<ToolBox> {
     this.#tools ??= this.#make();
     return this.#tools;

@@ -65,12 +65,12 @@ describe('the system prompt', () => {
   });
 
   it.each<[string, (path: string) => unknown, RegExp]>([
-    ['that is not there', () => undefined, /there is no file \S+prompt\.md with a system prompt/],
+    ['that is not there', () => undefined, /system prompt file \S+prompt\.md not found/],
     ['that is a directory', (path) => mkdir(path), /prompt\.md is a directory/],
     [
       'that is not UTF-8',
       (path) => writeFile(path, Buffer.of(0xff)),
-      /prompt\.md is no system prompt: it is not UTF-8/,
+      /system prompt file \S+prompt\.md is not valid UTF-8/,
     ],
     ['that has no end', (path) => symlink('/dev/zero', path), /prompt\.md is a device/],
   ])('from a file %s ends the start in one line', async (_, make, line) => {

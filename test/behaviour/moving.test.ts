@@ -193,7 +193,7 @@ describe('a session that is resumed in another directory at a terminal', () => {
     await chat.waitFor(QUESTION);
     chat.key('ctrl+d');
     expect(await chat.exit).toEqual({ code: 1, signal: null });
-    expect(chat.screen()).toContain('cancelled: the session is not resumed');
+    expect(chat.screen()).toContain('cancelled: session not resumed');
     expect(await directory()).toBe(place.project);
   });
 

@@ -182,7 +182,7 @@ describe('a conversation with a model on this machine', () => {
     const refused = await place.run(['resume', '1', '--model', 'elsewhere/big', '-p', 'x']);
     expect(refused).toMatchObject({ code: 2, stdout: '' });
     expect(refused.stderr).toMatch(
-      /^coffer: 2 messages with demo\/echo, which is on this machine, are not sent to elsewhere\/big; --yes sends them, \/reset begins anew$/m,
+      /^coffer: 2 messages with demo\/echo, a model on this machine, not sent to elsewhere\/big; send them with --yes, or start over with \/reset$/m,
     );
     const sent = await place.run(['resume', '1', '--model', 'elsewhere/big', '-p', 'x', '--yes']);
     expect(sent.stderr).toMatch(/cannot reach elsewhere/);
@@ -207,7 +207,7 @@ describe('a conversation with a model on this machine', () => {
       const refused = await place.run(['--model', 'elsewhere/big', '-p', 'x', ...args]);
       expect(refused).toMatchObject({ code: 2, stdout: '' });
       expect(refused.stderr).toMatch(
-        /elsewhere\/big is not on this machine, and the setting localOnly keeps conversations here/,
+        /elsewhere\/big is not on this machine, and the setting localOnly forbids sending conversations elsewhere/,
       );
     }
     const chat = await place.run(['--model', 'demo/echo'], { input: '/model elsewhere/big\nhello\n' });

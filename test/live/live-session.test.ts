@@ -50,7 +50,7 @@ function modelOf(name: SuiteModel, slow: SlowModel): ChatModel {
   return name === 'slow' ? slow : demoModel(name);
 }
 
-/** Sends the first part of a reply, and the second one when it is released. */
+/** Sends the first part of a reply, and the second one once it is released. */
 class SlowModel implements ChatModel {
   readonly name = 'mock/slow';
   readonly isLocal = true;

@@ -2,23 +2,26 @@ import { randomBytes } from 'node:crypto';
 import { describe, expect, it, type TestContext } from 'vitest';
 import type { Keyring } from '../../src/keyring/keyring.ts';
 
-/** A keyring under test, and what must be put away after it. */
+/** A keyring under test. Disposing it cleans up. */
 export interface Subject extends AsyncDisposable {
   readonly keyring: Keyring;
 }
 
-/** Makes a fresh keyring that keeps nothing yet; may skip the test. */
+/** Creates an empty keyring. May skip the test. */
 export type SetUp = (context: TestContext) => Promise<Subject>;
 
-/** The keys that the suites set: a keychain that outlives a test must lose them before and after. */
+/**
+ * Ids of the keys that the suites set. A keychain that outlives a test must delete them before and
+ * after.
+ */
 export const KEY_IDS: readonly string[] = ['00112233445566778899aabbccddeeff', 'ffeeddccbbaa99887766554433221100'];
 
 const [KEY_ID, OTHER_ID] = KEY_IDS as [string, string];
 
-/** What every keyring that takes a key must do, wherever it keeps it. */
+/** Tests the contract of a writable keyring. */
 export function keyringSuite(name: string, setUp: SetUp): void {
   describe(`${name} as a keyring`, () => {
-    it('answers that it is ready, and who it is', async (context) => {
+    it('reports that it is ready, and its provider', async (context) => {
       await using subject = await setUp(context);
       const answer = await subject.keyring.probe();
       expect(answer.outcome).toBe('READY');
@@ -26,14 +29,14 @@ export function keyringSuite(name: string, setUp: SetUp): void {
       expect(await subject.keyring.provider()).toMatch(/^\S.{1,60}$/);
     });
 
-    it('gives back what was set', async (context) => {
+    it('returns the key that was set', async (context) => {
       await using subject = await setUp(context);
       const secret = randomBytes(32);
       expect((await subject.keyring.set(KEY_ID, secret)).outcome).toBe('READY');
       expect(await subject.keyring.get(KEY_ID)).toEqual({ outcome: 'READY', secret });
     });
 
-    it('keeps every byte as it is', async (context) => {
+    it('preserves every byte value', async (context) => {
       await using subject = await setUp(context);
       for (let first = 0; first < 256; first += 32) {
         const secret = Buffer.from(Array.from({ length: 32 }, (_, index) => first + index));
@@ -42,7 +45,7 @@ export function keyringSuite(name: string, setUp: SetUp): void {
       }
     });
 
-    it('gives a secret that is the caller’s own', async (context) => {
+    it('returns a copy of the secret that the caller owns', async (context) => {
       await using subject = await setUp(context);
       const secret = randomBytes(32);
       const kept = Buffer.from(secret);
@@ -53,7 +56,7 @@ export function keyringSuite(name: string, setUp: SetUp): void {
       expect(await subject.keyring.get(KEY_ID)).toEqual({ outcome: 'READY', secret: kept });
     });
 
-    it('answers NOT_FOUND for a key that it does not have', async (context) => {
+    it('returns NOT_FOUND for an unknown key', async (context) => {
       await using subject = await setUp(context);
       expect((await subject.keyring.get(KEY_ID)).outcome).toBe('NOT_FOUND');
       expect((await subject.keyring.delete(KEY_ID)).outcome).toBe('NOT_FOUND');
@@ -70,7 +73,7 @@ export function keyringSuite(name: string, setUp: SetUp): void {
       expect(await subject.keyring.get(OTHER_ID)).toEqual({ outcome: 'READY', secret: other });
     });
 
-    it('puts a new key in the place of the old one', async (context) => {
+    it('replaces an existing key', async (context) => {
       await using subject = await setUp(context);
       const secret = randomBytes(32);
       await subject.keyring.set(KEY_ID, randomBytes(32));
@@ -80,7 +83,7 @@ export function keyringSuite(name: string, setUp: SetUp): void {
       expect((await subject.keyring.get(KEY_ID)).outcome).toBe('NOT_FOUND');
     });
 
-    it('serves several callers at once', async (context) => {
+    it('serves concurrent callers', async (context) => {
       await using subject = await setUp(context);
       const secret = randomBytes(32);
       await subject.keyring.set(KEY_ID, secret);
@@ -88,13 +91,13 @@ export function keyringSuite(name: string, setUp: SetUp): void {
       expect(found).toEqual([1, 2, 3].map(() => ({ outcome: 'READY', secret })));
     });
 
-    it('rejects what is not a key of 32 bytes', async (context) => {
+    it('rejects a key that is not 32 bytes long', async (context) => {
       await using subject = await setUp(context);
       await expect(subject.keyring.set(KEY_ID, randomBytes(31))).rejects.toThrow(RangeError);
       expect((await subject.keyring.get(KEY_ID)).outcome).toBe('NOT_FOUND');
     });
 
-    it('rejects a key id that is none', async (context) => {
+    it('rejects an invalid key id', async (context) => {
       await using subject = await setUp(context);
       await expect(subject.keyring.get('../x')).rejects.toThrow(RangeError);
       await expect(subject.keyring.set('"\n', randomBytes(32))).rejects.toThrow(RangeError);
@@ -103,16 +106,16 @@ export function keyringSuite(name: string, setUp: SetUp): void {
   });
 }
 
-/** What a keyring must do that gives one key and takes none. */
+/** Tests the contract of a read-only keyring that holds one key. */
 export function readOnlyKeyringSuite(name: string, secret: Buffer, setUp: SetUp): void {
   describe(`${name} as a keyring`, () => {
-    it('answers that it is ready, and who it is', async (context) => {
+    it('reports that it is ready, and its provider', async (context) => {
       await using subject = await setUp(context);
       expect((await subject.keyring.probe()).outcome).toBe('READY');
       expect(await subject.keyring.provider()).toMatch(/^\S.{1,60}$/);
     });
 
-    it('gives the key, again and again, as the caller’s own', async (context) => {
+    it('returns the key any number of times, each time as a copy that the caller owns', async (context) => {
       await using subject = await setUp(context);
       const first = await subject.keyring.get(KEY_ID);
       expect(first).toEqual({ outcome: 'READY', secret });
@@ -120,7 +123,7 @@ export function readOnlyKeyringSuite(name: string, secret: Buffer, setUp: SetUp)
       expect(await subject.keyring.get(KEY_ID)).toEqual({ outcome: 'READY', secret });
     });
 
-    it('never claims a write that it did not make', async (context) => {
+    it('declines to set and delete keys', async (context) => {
       await using subject = await setUp(context);
       expect((await subject.keyring.set(KEY_ID, randomBytes(32))).outcome).toBe('DECLINED');
       expect((await subject.keyring.delete(KEY_ID)).outcome).toBe('DECLINED');

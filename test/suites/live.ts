@@ -2,11 +2,11 @@ import { describe, expect, it } from 'vitest';
 import type { Live, LiveEvent } from '../../src/live/live.ts';
 import type { Question } from '../../src/live/question.ts';
 
-/** The model of a session under test, and what it does with a prompt. */
+/** A model of a session under test. */
 export type SuiteModel =
   /** Replies `echo: PROMPT`. */
   | 'echo'
-  /** Does what a line says: `write FILE TEXT` calls a tool that needs an approval. */
+  /** Runs each line as a command: `write FILE TEXT` calls a tool that needs approval. */
   | 'tools'
   /** Sends `part 1 `, then waits for {@link Subject.release}, then sends `part 2`. */
   | 'slow';
@@ -14,20 +14,20 @@ export type SuiteModel =
 /** A live session under test. */
 export interface Subject extends AsyncDisposable {
   readonly live: Live;
-  /** Lets the slow model send the rest of the reply it is at, and all of the later ones. */
+  /** Lets the slow model finish its current reply, and later ones without waiting. */
   release(): void;
-  /** From now on saves fail, until the returned function is called. */
+  /** Makes saves fail until the returned function is called. */
   failSaves(): () => void;
-  /** Ends the session by a fault of the program that hosts it, while the model is replying. */
+  /** Crashes the session with a fault of the hosting program, while the model is replying. */
   crash(): Promise<void>;
-  /** Reads the texts of the conversation as another process finds it on disk. */
+  /** Reads the texts of the conversation from disk, as another process would. */
   onDisk(): Promise<string[]>;
 }
 
-/** Begins a session with nothing said in it; a client can answer questions if `attended`. */
+/** Begins a blank session. `attended`: whether a client can answer questions. */
 export type SetUp = (options: { readonly model: SuiteModel; readonly attended: boolean }) => Promise<Subject>;
 
-/** Everything an implementation of {@link Live} must do, wherever the session runs. */
+/** Tests the contract of {@link Live}, which every implementation must pass. */
 export function liveSuite(name: string, setUp: SetUp): void {
   const begin = (model: SuiteModel = 'echo', attended = true): Promise<Subject> => setUp({ model, attended });
 
@@ -41,7 +41,7 @@ export function liveSuite(name: string, setUp: SetUp): void {
       expect(deltas(client.events)).toBe('echo: hello');
     });
 
-    it('have a prompt on disk when its command resolves, and the reply when it is published', async () => {
+    it('have the prompt on disk when its command resolves, and the reply when it is published', async () => {
       await using subject = await begin('slow');
       const client = new Client(subject.live);
       await prompt(subject.live, 'hello');
@@ -76,7 +76,7 @@ export function liveSuite(name: string, setUp: SetUp): void {
       expect(outline(other.events)).toEqual(outline(one.events));
     });
 
-    it('do not wait for a client that never reads: it is told that it missed some, and gets all that is recorded', async () => {
+    it('do not wait for a client that never reads: it gets `lagged`, and every recorded event', async () => {
       await using subject = await begin('tools');
       const sleeper = subject.live.events(0);
       const client = new Client(subject.live, 0);
@@ -90,7 +90,7 @@ export function liveSuite(name: string, setUp: SetUp): void {
       expect(recorded(events)).toEqual(recorded(client.events));
     });
 
-    it('end for a client that leaves, and go on for the others', async () => {
+    it('end for a client that leaves, and continue for the others', async () => {
       await using subject = await begin();
       const leave = new AbortController();
       const leaver = new Client(subject.live, undefined, leave.signal);
@@ -103,7 +103,7 @@ export function liveSuite(name: string, setUp: SetUp): void {
   });
 
   describe(`${name}: a snapshot`, () => {
-    it('has the reply so far, and what comes after it continues it', async () => {
+    it('has the reply so far, and later deltas continue it', async () => {
       await using subject = await begin('slow');
       const early = new Client(subject.live);
       await prompt(subject.live, 'hello');
@@ -119,7 +119,7 @@ export function liveSuite(name: string, setUp: SetUp): void {
   });
 
   describe(`${name}: a question`, () => {
-    it('is answered once: the first answer wins, and later ones are refused', async () => {
+    it('is answered once: the first answer wins, and later ones are rejected', async () => {
       await using subject = await begin('tools');
       const client = new Client(subject.live);
       const question = await asked(subject.live, client, 'write a.txt words');
@@ -145,7 +145,7 @@ export function liveSuite(name: string, setUp: SetUp): void {
       expect(events.find(({ id }) => id === ask)).toMatchObject({ type: 'approval-asked' });
     });
 
-    it('is open until it has an answer that its kind has', async () => {
+    it('stays open until it gets a valid answer', async () => {
       await using subject = await begin('tools');
       const client = new Client(subject.live);
       const { ask } = await asked(subject.live, client, 'write a.txt words');
@@ -172,7 +172,7 @@ export function liveSuite(name: string, setUp: SetUp): void {
       expect(client.events.at(-1)).toMatchObject({ type: 'idle', outcome: 'cancelled' });
     });
 
-    it('is not asked if no client can answer: the call is denied, and says so', async () => {
+    it('is not asked if no client can answer: the call is denied as unattended', async () => {
       await using subject = await begin('tools', false);
       const client = new Client(subject.live);
       await answered(subject.live, 'write a.txt words', client);
@@ -184,7 +184,7 @@ export function liveSuite(name: string, setUp: SetUp): void {
   });
 
   describe(`${name}: cancelling`, () => {
-    it('keeps what arrived of the reply, and the next prompt is answered', async () => {
+    it('keeps the part of the reply that arrived, and answers the next prompt', async () => {
       await using subject = await begin('slow');
       const client = new Client(subject.live);
       await prompt(subject.live, 'hello');
@@ -198,14 +198,14 @@ export function liveSuite(name: string, setUp: SetUp): void {
       expect(await subject.onDisk()).toEqual(['hello', 'part 1 ', 'again', 'part 1 part 2']);
     });
 
-    it('is refused if nothing is running', async () => {
+    it('is rejected if nothing is running', async () => {
       await using subject = await begin();
       await expect(subject.live.send({ type: 'Cancel' })).rejects.toMatchObject({ code: 'NOTHING_RUNS' });
     });
   });
 
   describe(`${name}: prompts`, () => {
-    it('wait for the running turn, are answered one after another, and have their own end', async () => {
+    it('wait for the running turn, are answered in order, and each end with their own `idle`', async () => {
       await using subject = await begin('slow');
       const client = new Client(subject.live);
       const sent = ['one', 'two', 'three'].map((text) => prompt(subject.live, text));
@@ -219,7 +219,7 @@ export function liveSuite(name: string, setUp: SetUp): void {
       expect((await subject.onDisk()).filter((_, at) => at % 2 === 0)).toEqual(['one', 'two', 'three']);
     });
 
-    it('are refused once ten wait', async () => {
+    it('are rejected once ten are queued', async () => {
       await using subject = await begin('slow');
       const client = new Client(subject.live);
       const sent = Array.from({ length: 11 }, (_, at) => prompt(subject.live, `${at}`));
@@ -232,7 +232,7 @@ export function liveSuite(name: string, setUp: SetUp): void {
       );
     });
 
-    it('are not sent if a file they name can not be attached', async () => {
+    it("are not sent if a file they name can't be attached", async () => {
       await using subject = await begin('echo', false);
       const client = new Client(subject.live);
       await expect(prompt(subject.live, 'look at @/etc/hostname')).rejects.toMatchObject({ code: 'FAILED' });
@@ -242,7 +242,7 @@ export function liveSuite(name: string, setUp: SetUp): void {
       expect(await subject.onDisk()).toEqual(['hello', 'echo: hello']);
     });
 
-    it('keep the record from being changed while they are answered', async () => {
+    it('prevent changes to the record while they are answered', async () => {
       await using subject = await begin('slow');
       const client = new Client(subject.live);
       await prompt(subject.live, 'hello');
@@ -253,8 +253,8 @@ export function liveSuite(name: string, setUp: SetUp): void {
     });
   });
 
-  describe(`${name}: saves that fail`, () => {
-    it('are seen by every client, and end with the next one that succeeds', async () => {
+  describe(`${name}: failing saves`, () => {
+    it('are visible to every client until the next save succeeds', async () => {
       await using subject = await begin();
       const client = new Client(subject.live);
       await answered(subject.live, 'one', client);
@@ -282,7 +282,7 @@ export function liveSuite(name: string, setUp: SetUp): void {
       expect((await subject.live.snapshot()).state.name).toBe('a name');
     });
 
-    it('take a snapshot under a name', async () => {
+    it('take a named snapshot', async () => {
       await using subject = await begin();
       await answered(subject.live, 'hello', new Client(subject.live));
       expect(await subject.live.send({ type: 'Save', name: 'done' })).toMatchObject({
@@ -291,7 +291,7 @@ export function liveSuite(name: string, setUp: SetUp): void {
       });
     });
 
-    it('remove a text for good, and say to every client that the record changed', async () => {
+    it('redact a text, and notify every client that the record changed', async () => {
       await using subject = await begin();
       const client = new Client(subject.live);
       await answered(subject.live, 'the secret is out', client);
@@ -313,7 +313,7 @@ export function liveSuite(name: string, setUp: SetUp): void {
   });
 
   describe(`${name}: the end`, () => {
-    it('is told to every client after what was recorded, and the session is saved', async () => {
+    it('saves the session, and sends every client `bye` after the last recorded event', async () => {
       await using subject = await begin('slow');
       const client = new Client(subject.live);
       await prompt(subject.live, 'hello');
@@ -336,7 +336,7 @@ export function liveSuite(name: string, setUp: SetUp): void {
       await expect(prompt(subject.live, 'three')).rejects.toMatchObject({ code: 'FAILED' });
     });
 
-    it('by a fault of the program ends every subscription with it, and loses nothing that was recorded', async () => {
+    it('after a fault of the program fails every subscription, and loses nothing recorded', async () => {
       await using subject = await begin('slow');
       const client = new Client(subject.live);
       await prompt(subject.live, 'hello');
@@ -348,7 +348,7 @@ export function liveSuite(name: string, setUp: SetUp): void {
   });
 }
 
-/** A client that reads everything. */
+/** A client that reads and keeps every event. */
 class Client {
   readonly events: LiveEvent[] = [];
   /** Resolves when the subscription ends, and rejects if it fails. */
@@ -361,7 +361,7 @@ class Client {
     this.ended.catch(() => undefined); // a test that expects an end awaits it
   }
 
-  /** Resolves once an event has come that `isIt` accepts. */
+  /** Resolves once an event has arrived that `isIt` accepts. */
   async until(isIt: (event: LiveEvent) => boolean): Promise<void> {
     for (let at = 0; ; at++) {
       while (this.events.length <= at) await Promise.race([this.#wake.promise, this.ended.then(() => this.#fail())]);
@@ -383,18 +383,18 @@ class Client {
   }
 }
 
-/** Sends a prompt, whose text is its tag. */
+/** Sends a prompt, with its text as its tag. */
 function prompt(live: Live, text: string): Promise<undefined> {
   return live.send({ type: 'SendMessage', text, tag: text });
 }
 
-/** Sends a prompt, and waits for the `turns`th end of a turn that a client sees. */
+/** Sends a prompt, and waits until a client has seen `turns` turns end. */
 async function answered(live: Live, text: string, client: Client, turns = 1): Promise<void> {
   await prompt(live, text);
   await client.until(idles(turns));
 }
 
-/** Sends a prompt that leads to a question, and waits for it. */
+/** Sends a prompt that leads to a question, and returns the question. */
 async function asked(live: Live, client: Client, text: string): Promise<Question> {
   await prompt(live, text);
   const questions: Question[] = [];
@@ -402,7 +402,7 @@ async function asked(live: Live, client: Client, text: string): Promise<Question
   return questions[0] as Question;
 }
 
-/** Accepts the `count`th `idle`. */
+/** Returns a function that accepts the `count`th `idle` event. */
 function idles(count: number): (event: LiveEvent) => boolean {
   let seen = 0;
   return ({ type }) => type === 'idle' && ++seen === count;
@@ -416,7 +416,7 @@ function deltas(events: readonly LiveEvent[]): string {
   return events.map((event) => (event.type === 'delta' ? event.text : '')).join('');
 }
 
-/** What happened in a few words; pieces of one reply count as one. */
+/** Summarises events, one line each. Consecutive deltas count as one. */
 function outline(events: readonly LiveEvent[]): string[] {
   const lines = events.flatMap((event): string[] => {
     if (event.type === 'idle') return [`idle ${event.outcome}`];
