@@ -8,19 +8,20 @@ import type { KeyStream, Screen } from './input-streams.ts';
 import type { Terminal } from './terminal.ts';
 
 /** The terminal that a question is asked on. */
-interface Asked {
+interface On {
   readonly terminal: Terminal;
   readonly input: Input;
 }
 
 /**
- * Asks the user whether a tool may do what the request says, after showing all of it. Enter alone
- * means no, and so does the end of input; Ctrl+C and Esc resolve to undefined: the turn should end.
- * Keys pressed before the question was shown stay with the prompt and answer nothing.
+ * Shows a request of a tool, and asks the user to approve it. Enter alone means no. Resolves to
+ * undefined after Ctrl+C, Esc or the end of input, in which case the turn should end, and once
+ * `signal` is aborted. Keys pressed before the question was shown are left to the prompt and don't
+ * answer it.
  */
 export async function askApproval(
   request: ApprovalRequest,
-  on: Asked,
+  on: On,
   signal: AbortSignal,
 ): Promise<Approval | undefined> {
   const { terminal } = on;
@@ -35,7 +36,7 @@ export async function askApproval(
   }
 }
 
-/** The question in one row of the terminal: what is drawn over several can't be drawn anew. */
+/** Returns the question, short enough for one row: a line over several rows can't be redrawn. */
 function questionFor({ columns = 80 }: { columns?: number }): string {
   const question = 'allow? [y]es, once; for this [s]ession; [n]o; [d]eny for this session: ';
   return columns > question.length + 8 ? question : '[y]es [s]ession [n]o [d]eny: ';
@@ -64,16 +65,16 @@ const words: Readonly<Record<Approval | 'v', string>> = {
   v: 'show all',
 };
 
-/** Gives what somebody chose; undefined where they would rather have the turn end. */
-async function ask({ terminal, input }: Asked, signal: AbortSignal): Promise<Approval | 'v' | undefined> {
+/** Asks until there is a valid answer. Returns undefined if the turn should end. */
+async function ask({ terminal, input }: On, signal: AbortSignal): Promise<Approval | 'v' | undefined> {
   const question = questionFor(terminal.ui);
   for (;;) {
-    await passOver(input);
+    await skipPendingKeys(input);
     const line = await input.lend((stdin, stdout, gone) =>
       readAnswer(question, { stdin, stdout }, AbortSignal.any([signal, gone])),
     );
     if (line === undefined) {
-      terminal.show(`${question}no, and the turn ends\n`);
+      terminal.show(`${question}no, turn cancelled\n`);
       return undefined;
     }
     const known = line.trim().toLowerCase();
@@ -84,20 +85,20 @@ async function ask({ terminal, input }: Asked, signal: AbortSignal): Promise<App
 }
 
 /**
- * Keys that have arrived and were not read yet were pressed before there was a question: they go where keys went until now, and where the
- * terminal was not listened to at all, nowhere.
+ * Keeps keys that were pressed before the question was shown from answering it. They go to the
+ * prompt as before, or are dropped if nothing was reading the terminal yet.
  */
-async function passOver(input: Input): Promise<void> {
-  await rounds();
-  await input.lend(rounds);
+async function skipPendingKeys(input: Input): Promise<void> {
+  await pendingInputRead();
+  await input.lend(pendingInputRead);
 }
 
-/** Long enough for what has arrived to be read, and to be taken apart into keys. */
-async function rounds(): Promise<void> {
+/** Resolves once input that has arrived was read and decoded into keys. */
+async function pendingInputRead(): Promise<void> {
   for (let round = 0; round < 3; round++) await setImmediate();
 }
 
-/** Reads a line of letters; undefined for Esc and for an end. */
+/** Reads a line. Resolves to undefined after Esc, and once `signal` is aborted. */
 async function readAnswer(
   question: string,
   { stdin, stdout }: { stdin: KeyStream; stdout: Screen },
@@ -135,11 +136,14 @@ async function readAnswer(
 }
 
 function header({ toolName, about }: ApprovalRequest, styled: boolean): string {
-  const text = `${writeOut(toolName)} wants to: ${writeOut(about)}`;
+  const text = `${escapeInvisible(toolName)}: ${escapeInvisible(about)}`;
   return styled ? styleText('bold', text, { validateStream: false }) : text;
 }
 
-/** What the call would do, and what a yes for the session is a yes to. A long one is cut unless `whole`. */
+/**
+ * Returns the lines that describe a request: its details, cut if they are long unless `whole`, and
+ * the scope of each lasting answer.
+ */
 function shownLines(request: ApprovalRequest, terminal: Terminal, whole: boolean): string[] {
   const { rows = 24, columns = 80 } = terminal.ui;
   const most = whole ? Number.POSITIVE_INFINITY : Math.max(8, rows - 8);
@@ -151,7 +155,7 @@ function shownLines(request: ApprovalRequest, terminal: Terminal, whole: boolean
   const isCut = left > 0 || kept.some((line) => line.length > widest);
   return [
     ...kept.map((line) => (line === '' ? '' : `  ${colour(cutLine(line, widest), isDiff && terminal.styled)}`)),
-    ...(isCut ? [`  … ${left > 0 ? `${left} more lines` : 'cut'}; v shows all`] : []),
+    ...(isCut ? [`  … ${left > 0 ? `${left} more lines` : 'cut'}; v to see all`] : []),
     ...scopeLines(request),
   ];
 }
@@ -159,7 +163,7 @@ function shownLines(request: ApprovalRequest, terminal: Terminal, whole: boolean
 function cutLine(line: string, widest: number): string {
   const shown = line.slice(0, Math.min(widest, line.length));
   const left = line.length - shown.length;
-  return `${writeOut(shown)}${left > 0 ? ` … ${left} more characters` : ''}`;
+  return `${escapeInvisible(shown)}${left > 0 ? ` … ${left} more characters` : ''}`;
 }
 
 function colour(line: string, isDiff: boolean): string {
@@ -169,8 +173,11 @@ function colour(line: string, isDiff: boolean): string {
 
 const diffStyles: Readonly<Record<string, 'green' | 'red' | 'cyan'>> = { '+': 'green', '-': 'red', '@': 'cyan' };
 
-/** What somebody says yes to is all there to be seen: what takes no room, or looks like a space, is written out too. */
-function writeOut(text: string): string {
+/**
+ * Escapes a text so that the user sees everything that they approve: control characters, invisible
+ * characters, and characters that look like a space.
+ */
+function escapeInvisible(text: string): string {
   return text
     .split('\t')
     .map((part) => escapeLine(part).replace(/(?! )[\p{Cf}\p{Zs}\p{Default_Ignorable_Code_Point}\u2800]/gu, codeOf))
@@ -181,12 +188,15 @@ function codeOf(character: string): string {
   return `\\u{${character.codePointAt(0)?.toString(16)}}`;
 }
 
-/** What an answer is about that holds from now on: exactly what is recorded, which may be more for a denial. */
+/**
+ * Returns the scope of each lasting answer, exactly as it will be recorded. A denial may cover more
+ * than a permission.
+ */
 function scopeLines({ rule, sandboxed }: ApprovalRequest): string[] {
   return [`  session: ${describeAllowed(rule, sandboxed)}`, `  deny: ${describeDenied(rule)}`];
 }
 
-/** What a rule allows, as `rulesNow` in chat/tools/rules.ts applies it. */
+/** Describes what a rule allows, as `rulesNow` in chat/tools/rules.ts applies it. */
 function describeAllowed(rule: string, sandboxed: boolean | undefined): string {
   const { kind, scope } = partsOf(rule);
   if (kind === 'read' || kind === 'write') {
@@ -195,22 +205,22 @@ function describeAllowed(rule: string, sandboxed: boolean | undefined): string {
       ? `${what} anything in the working directory`
       : `${what} anything in ${scope}, while this is the working directory`;
   }
-  const what = `${scope === undefined ? 'any command' : 'this very command'}${kind === 'network' ? ', with the network' : ''}`;
-  return `${what}, in this directory, ${sandboxed === false ? 'in a sandbox or without one' : 'in a sandbox only'}`;
+  const what = `${scope === undefined ? 'any command' : 'this exact command'}${kind === 'network' ? ', with network access' : ''}`;
+  return `${what}, in this directory, ${sandboxed === false ? 'with or without a sandbox' : 'only in a sandbox'}`;
 }
 
-/** What a rule denies: a denial holds in every directory. */
+/** Describes what a rule denies, which it does in every directory. */
 function describeDenied(rule: string): string {
   const { kind, scope } = partsOf(rule);
   if (kind === 'read' || kind === 'write')
     return `${kind === 'read' ? 'reading' : 'writing'} anything ${scope === undefined ? 'anywhere' : `in ${scope}`}`;
-  const network = kind === 'network' ? 'with the network' : 'with the network or without';
-  return `${scope === undefined ? 'any command' : 'this very command'}, ${network}`;
+  const network = kind === 'network' ? 'with network access' : 'with or without network access';
+  return `${scope === undefined ? 'any command' : 'this exact command'}, ${network}`;
 }
 
 function partsOf(rule: string): { kind: string; scope: string | undefined } {
   const at = rule.indexOf(':');
   return at === -1
     ? { kind: rule, scope: undefined }
-    : { kind: rule.slice(0, at), scope: writeOut(rule.slice(at + 1)) };
+    : { kind: rule.slice(0, at), scope: escapeInvisible(rule.slice(at + 1)) };
 }

@@ -14,22 +14,22 @@ import { frontEnd } from './questions.ts';
 import { clock, countMessages } from './rows.ts';
 import type { Terminal } from './terminal.ts';
 
-/** The terminal that a chat runs on, and the process that hosts its sessions. */
+/** The terminal of a chat, and the host of its sessions. */
 export interface ChatParts {
   readonly terminal: Terminal;
   readonly input: Input;
   readonly host: Host;
-  /** Whether the chat answers one prompt and exits: stdout is for the reply only. */
+  /** Whether the chat answers one prompt and exits. If so, stdout is for the reply only. */
   readonly prompted: boolean;
 }
 
-/** A chat on a terminal: one live session at a time. */
+/** A chat on a terminal, with one live session at a time. */
 export class Chat {
   readonly terminal: Terminal;
   readonly input: Input;
   readonly host: Host;
   readonly front: FrontEnd;
-  /** The list that was shown last: numbers that the user types are its rows. */
+  /** The list that was shown last. Numbers that the user types refer to its rows. */
   shown: readonly Row[] | undefined;
   readonly #prompted: boolean;
   #live: LiveSession;
@@ -81,14 +81,14 @@ export class Chat {
     return this.host.kept === 'memory';
   }
 
-  /** Set while recorded steps are not on disk, if the session is to be saved at all. */
+  /** The steps not yet on disk, if any. Always undefined for a chat in memory. */
   get unsaved(): Unsaved | undefined {
     return this.inMemory ? undefined : this.session.unsaved;
   }
 
   /**
    * Ends the conversation and begins another one, with the same permissions if `keeps`. Returns the
-   * id of the one before, if it has one. Throws `NOT_SAVED` to stay in it.
+   * id of the previous one, if it has one. Throws `NOT_SAVED` if the chat stays in it.
    */
   async reset({ keeps }: { keeps: boolean }): Promise<string | undefined> {
     const before = this.#live;
@@ -98,7 +98,10 @@ export class Chat {
     return before.session.id;
   }
 
-  /** Continues in a fork of the conversation. Throws `USAGE`, and `NOT_SAVED` to stay in the original. */
+  /**
+   * Forks the conversation and continues in the fork. Returns the number of prompts that it keeps,
+   * and that there were (`of`). Throws `USAGE`, and `NOT_SAVED` if the chat stays in the original.
+   */
   async fork(prompts: number | undefined): Promise<{ prompts: number; of: number }> {
     let fork = { prompts: 0, of: 0 };
     await this.#leaveFor(async () => {
@@ -111,14 +114,15 @@ export class Chat {
   }
 
   /**
-   * Resumes another session, with its model and in its directory. Returns whether it did: the user
-   * may choose only to read a session that is in use. If it throws, the present conversation goes
-   * on. Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `NOT_SAVED`, and as `Host.resume`.
+   * Resumes another session, with its model and in its directory. Returns false if that session is
+   * in use and the user chose to only read it. If this throws, the chat stays in the current
+   * conversation. Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `NOT_SAVED`, and as
+   * `Host.resume`.
    */
   async resume(which: string, accepted: Accepted = {}): Promise<boolean> {
     const row = await this.sessions.find(which, this.shown);
     if (row.fileId === this.session.fileId) {
-      this.terminal.say(`this is session ${row.label} already`);
+      this.terminal.say(`already in session ${row.label}`);
       return true;
     }
     const before = this.#live;
@@ -139,34 +143,36 @@ export class Chat {
     return true;
   }
 
-  /** Saves and closes the conversation at the end of the chat. Throws `NOT_SAVED` saying what is lost. */
+  /**
+   * Saves and closes the conversation at the end of the chat. Throws `NOT_SAVED` with what is lost.
+   */
   async close(): Promise<void> {
     try {
       await this.#live.close();
     } catch (error) {
-      throw this.#lost(error);
+      throw this.#lossError(error);
     }
     this.tellUnmarked();
   }
 
-  /** The final save of a process that is ending. Synchronous. Throws `NOT_SAVED` saying what is lost. */
+  /** Saves synchronously, for a process that is exiting. Throws `NOT_SAVED` with what is lost. */
   finalSave(): void {
     try {
       this.#live.finalSave();
     } catch (error) {
-      throw this.#lost(error);
+      throw this.#lossError(error);
     }
     this.tellUnmarked();
   }
 
-  /** Warns if everything is saved, but replacing it by an older copy would go unnoticed. */
+  /** Warns if everything is saved, but coffer would not detect its replacement by an older copy. */
   tellUnmarked(): void {
     const { unmarked } = this.sessions;
     if (unmarked === undefined || this.host.kept !== 'sealed') return;
     this.front.notify({ kind: 'unmarked', error: unmarked });
   }
 
-  /** Replaces the conversation by the one that `next` returns, if any, and closes the one before. */
+  /** Switches to the conversation that `next` returns, if any, and closes the previous one. */
   async #leaveFor(next: () => Promise<LiveSession | undefined>): Promise<void> {
     if (this.unsaved !== undefined) {
       const { requireMayLeave } = await import('../live/leaving.ts');
@@ -189,12 +195,12 @@ export class Chat {
     this.tellUnmarked();
   }
 
-  #lost(error: unknown): unknown {
+  #lossError(error: unknown): unknown {
     if (!isCofferError(error)) return error;
     const { unsaved } = this.session;
     const messages =
       unsaved && unsaved.messages > 0 && `${countMessages(unsaved.messages)} since ${clock(unsaved.since)}`;
-    const what = `not saved, lost: ${messages || 'how the conversation ended'}`;
+    const what = `not saved, lost: ${messages || "the session's final status"}`;
     return new CofferError('NOT_SAVED', what, { reason: error.reason, cause: error });
   }
 }

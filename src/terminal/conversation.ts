@@ -2,7 +2,7 @@ import { textOf } from '../session/event/message-text.ts';
 import type { Recorded } from '../session/shapes.ts';
 import type { Terminal } from './terminal.ts';
 
-/** Shows a conversation as it stands, for reading: prompts as they were typed, replies as they were shown. */
+/** Shows a recorded conversation: prompts as they were typed, replies as they were shown. */
 export async function showConversation(terminal: Terminal, { row, state }: Recorded): Promise<void> {
   for (const message of state.messages) {
     const text = textOf(message).trimEnd();
@@ -15,5 +15,5 @@ export async function showConversation(terminal: Terminal, { row, state }: Recor
     reply.push(text);
     reply.end();
   }
-  terminal.tell(`that is ${row.label} as it is saved now; it goes on elsewhere`);
+  terminal.tell(`${row.label} as last saved; another process has it open`);
 }

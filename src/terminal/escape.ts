@@ -1,32 +1,42 @@
 /*
- * What comes from a model, a file or a name may not drive the terminal: whatever could (escape sequences
- * begin with one of these, and so do a bell, a backspace and the marks that turn text around) is written out.
+ * Text from a model, a file or a name must not control the terminal. Every character that could
+ * (those that begin escape sequences, bell, backspace, marks that change the text direction) is
+ * escaped.
  */
 
-/** Writes out every control character of something shown on one line: a name, a path, a message. */
+/** Escapes every control character in text shown on one line: a name, a path, a message. */
 export function escapeLine(text: string): string {
-  return text.toWellFormed().replace(/[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/gu, writtenOut);
+  return text.toWellFormed().replace(/[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/gu, escapeCharacter);
 }
 
-/** An id as a word of a command line that is advised: a snapshot's name may have spaces in it, or what a shell would run. */
+/**
+ * Quotes an id for a shell command line that coffer suggests, if it needs to be: a snapshot's name
+ * may contain spaces or shell syntax.
+ */
 export function shellWord(text: string): string {
   return /^[\w.@+,/][\w.@+,/-]*$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-/** {@link escapeLine} for a text of many lines, a model's reply: line feeds and tabs stay, CR LF becomes a line feed. */
+/**
+ * Like {@link escapeLine}, for text of several lines, such as a model's reply: keeps line feeds and
+ * tabs, and turns CR LF into a line feed.
+ */
 export function escapeText(text: string): string {
   return text
     .replaceAll('\r\n', '\n')
     .split(/([\n\t])/)
-    .map(keepGap)
+    .map(escapePart)
     .join('');
 }
 
-/** {@link escapeText} for a text that comes in pieces, cut anywhere. */
+/** Like {@link escapeText}, for text that arrives in pieces, cut anywhere. */
 export class TextEscaper {
   #held = '';
 
-  /** Escapes the next piece; what only the piece after it can decide (a CR, half of a character) is held back. */
+  /**
+   * Escapes the next piece. Holds back a final character whose meaning depends on the piece after
+   * it: a CR, or half of a surrogate pair.
+   */
   push(piece: string): string {
     const text = this.#held + piece;
     const cut = /[\r\ud800-\udbff]$/.test(text) ? text.length - 1 : text.length;
@@ -34,7 +44,7 @@ export class TextEscaper {
     return escapeText(text.slice(0, cut));
   }
 
-  /** Gives what is still held back. */
+  /** Returns the text still held back, escaped. */
   end(): string {
     const rest = escapeText(this.#held);
     this.#held = '';
@@ -42,13 +52,13 @@ export class TextEscaper {
   }
 }
 
-function keepGap(part: string): string {
+function escapePart(part: string): string {
   return part === '\n' || part === '\t' ? part : escapeLine(part);
 }
 
 const short: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 
-function writtenOut(character: string): string {
+function escapeCharacter(character: string): string {
   const code = character.charCodeAt(0);
   return short[character] ?? (code < 256 ? `\\x${hex(code, 2)}` : `\\u${hex(code, 4)}`);
 }
@@ -57,12 +67,15 @@ function hex(code: number, digits: number): string {
   return code.toString(16).padStart(digits, '0');
 }
 
-/** Writes JSON in which every control character is an escape of JSON's own: a parser gives back exactly what was there. */
+/**
+ * Serialises a value as indented JSON, with every control character as a JSON escape. Parsing
+ * returns exactly the same value.
+ */
 export function escapeJson(value: unknown): string {
   return escapeControls(JSON.stringify(value, undefined, 2));
 }
 
-/** {@link escapeJson} in one line. */
+/** Like {@link escapeJson}, in one line. */
 export function escapeJsonLine(value: unknown): string {
   return escapeControls(JSON.stringify(value));
 }

@@ -2,21 +2,25 @@ import { createInterface, type Interface, type Key } from 'node:readline';
 import { Readable, Writable } from 'node:stream';
 import type { Terminal } from './terminal.ts';
 
-/** A key as readline decodes it: what it types, if anything, and its name. */
+/** A key as readline decodes it: the text it types, if any, and its name. */
 export type Press = readonly [text: string | undefined, key: Key];
 
-/** What begins an escape sequence. */
+/** The first character of an escape sequence. */
 const ESC = '\u001b';
 
-/** What moves the cursor by rows, hides it or shows it. */
+/** Matches output that moves the cursor by rows, or hides or shows it. */
 const MOVES = new RegExp(`\\n|${ESC}\\[(\\d*)([AB])|${ESC}\\[\\?25[hl]`, 'g');
 
+/** Matches output that sets styles. */
 const STYLES = new RegExp(`${ESC}\\[[\\d;]*m`, 'g');
 
-/** What a terminal is taken for that does not know its size. */
+/** The size assumed for a terminal that doesn't report one. */
 export const usualSize: { readonly columns: number; readonly rows: number } = { columns: 80, rows: 24 };
 
-/** A stream for what draws on the terminal: its size is the terminal's, and what is written goes to `show`. */
+/**
+ * An output stream to draw on the terminal with. It has the terminal's size, and passes everything
+ * written to `show`.
+ */
 export class Screen extends Writable {
   readonly isTTY = true;
   readonly #terminal: Terminal;
@@ -51,7 +55,10 @@ export class Screen extends Writable {
   }
 }
 
-/** A stream of keys that were decoded already. It is raw as long as the real one is: switching it changes nothing. */
+/**
+ * An input stream of decoded keys, emitted as `keypress` events. Its raw mode is that of the real
+ * stdin, so `setRawMode` does nothing.
+ */
 export class KeyStream extends Readable {
   readonly isTTY = true;
 
@@ -65,15 +72,16 @@ export class KeyStream extends Readable {
 }
 
 /**
- * The terminal as it is lent to a list that is chosen from: the keys such a list understands, and a screen from which
- * {@link Lent.giveBack} wipes what was drawn. The list may hide the cursor; whatever happens, it is shown again.
+ * The terminal as lent to a selection list. `stdin` emits only keys that such a list understands;
+ * {@link Lent.giveBack} wipes what was drawn on `stdout`. If the list hides the cursor, it is shown
+ * again however the list ends.
  */
 export class Lent {
   readonly stdin: KeyStream = new KeyStream();
   readonly stdout: Screen;
   readonly #terminal: Terminal;
   readonly #ended = new AbortController();
-  /** The row the cursor is in, counted from where drawing began. */
+  /** The cursor's row, relative to the row in which drawing began. */
   #row = 0;
   #hidden = false;
 
@@ -83,23 +91,23 @@ export class Lent {
     process.once('exit', this.#showCursor);
   }
 
-  /** Aborted when nobody is there any more to choose. */
+  /** Aborted when the input has ended. */
   get signal(): AbortSignal {
     return this.#ended.signal;
   }
 
-  /** Hands a key on; `pasting` says that nobody pressed it. */
+  /** Passes a key to the list. `pasting`: whether it is part of a paste. */
   press(press: Press, pasting: boolean): void {
     for (const understood of translate(press, pasting)) this.stdin.emit('keypress', ...understood);
   }
 
-  /** Tells the list that nobody is there any more, and shows the cursor at once: the process may be about to end. */
+  /** Aborts {@link signal}, and shows the cursor now, because the process may be about to exit. */
   abandon(): void {
     this.#ended.abort();
     this.#showCursor();
   }
 
-  /** Wipes what was drawn. */
+  /** Wipes what was drawn, and shows the cursor. */
   giveBack(): void {
     process.off('exit', this.#showCursor);
     this.#showCursor();
@@ -122,7 +130,10 @@ export class Lent {
   }
 }
 
-/** Where nobody else sees to it, `restore` gets a signal that would end the process and leave the terminal as it is. */
+/**
+ * Calls `restore` on SIGINT, SIGTERM and SIGHUP, each only if it has no other listener: it would
+ * then end the process without restoring the terminal. Disposing the result removes the listeners.
+ */
 export function untilSignal(restore: (signal: NodeJS.Signals) => void): Disposable {
   const free = (['SIGINT', 'SIGTERM', 'SIGHUP'] as const).filter((signal) => process.listenerCount(signal) === 0);
   for (const signal of free) process.once(signal, restore);
@@ -133,10 +144,13 @@ export function untilSignal(restore: (signal: NodeJS.Signals) => void): Disposab
   };
 }
 
-/** How many lines Page Up and Page Down move. */
+/** Lines that Page Up and Page Down move by. */
 const PAGE = 10;
 
-/** What a list understands of a key. Ctrl+C and Ctrl+D leave it as Esc does, and a paste chooses nothing. */
+/**
+ * Translates a key into keys that a list understands. Ctrl+C and Ctrl+D leave the list, as Esc
+ * does. A paste never chooses.
+ */
 function translate([text, key]: Press, pasting: boolean): readonly Press[] {
   const name = key.name ?? '';
   if (pasting) return name === 'return' || name === 'enter' ? [typed(' ')] : printable(text, key);
@@ -162,7 +176,8 @@ function typed(text: string): Press {
   return [text, { ...(text === ' ' && { name: 'space' }), sequence: text }];
 }
 
-/** With Meta, the readline that a list of clack's has for its filter takes them for nothing: without, it fetches lines of its history. */
+// With Meta set, clack's readline ignores these keys. Otherwise it would recall lines of its
+// history.
 const up: Press = [undefined, { name: 'up', meta: true, sequence: '' }];
 const down: Press = [undefined, { name: 'down', meta: true, sequence: '' }];
 
@@ -178,12 +193,15 @@ const withCtrl: ReadonlyMap<string, readonly Press[]> = new Map([
   ['w', [[undefined, { name: 'w', ctrl: true, sequence: '' }]]],
 ]);
 
-/** For how many milliseconds an Esc may be the beginning of another key; Node's own half a second is felt. */
+/**
+ * How long, in milliseconds, an Esc may still be the beginning of another key. Node's default of
+ * 500 is noticeable.
+ */
 const ESCAPE_TIME = 100;
 
 /**
- * Opens readline on stdin. On a terminal it writes through `show` and hears no key by itself, but those that `type` gives it: somebody stands
- * between.
+ * Opens readline on stdin. On a terminal, it writes through `show` and receives only the keys that
+ * are passed to `type`, so that the caller can filter them.
  */
 export function openReadline(
   terminal: Terminal,
@@ -208,21 +226,24 @@ export function openReadline(
   return { readline, type: own };
 }
 
-/** The lines that readline keeps for its arrow keys: its own list, newest first. */
+/**
+ * Returns the lines that readline recalls with its arrow keys, newest first. The array is
+ * readline's own: changing it changes the history.
+ */
 export function historyOf(readline: Interface | undefined): string[] {
   return (readline as (Interface & { history?: string[] }) | undefined)?.history ?? [];
 }
 
-/** Drops what stands in the line of a readline. */
+/** Clears the current line of a readline. */
 export function emptyLine(readline: Interface): void {
   readline.write(null, { ctrl: true, name: 'e' });
   readline.write(null, { ctrl: true, name: 'u' });
 }
 
-/** A terminal that understands them says where a paste begins and ends. */
+/** The sequences that turn bracketed paste on and off. With it, terminals mark each paste. */
 export const pasteMarks: { readonly on: string; readonly off: string } = { on: '\u001b[?2004h', off: '\u001b[?2004l' };
 
-/** Ctrl+C. */
+/** Returns whether a key is Ctrl+C. */
 export function isInterrupt(key: Key): boolean {
   return key.ctrl === true && key.name === 'c';
 }

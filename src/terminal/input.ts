@@ -14,35 +14,41 @@ import {
 } from './input-streams.ts';
 import type { Terminal } from './terminal.ts';
 
-/** How many lines may wait before a pipe is held up. */
+/** Queued lines at which reading from a pipe is paused. */
 const WAITING_LINES = 100;
 
 /**
- * The lines of stdin, in order: typed ahead, pasted or piped. One readline serves questions and prompts alike,
- * so that nothing typed between two of them is lost. Its history stays in memory.
+ * The lines of stdin, in order, whether typed ahead, pasted or piped. One readline serves both
+ * questions and prompts, so that nothing typed between two of them is lost. Its history stays in
+ * memory.
  */
 export class Input {
-  /** Ctrl+C on a terminal. Unless somebody takes it, it ends the process as SIGINT does. */
+  /** Called on Ctrl+C on a terminal. Default: ends the process by SIGINT. */
   onInterrupt: () => void = () => this.#raise('SIGINT');
-  /** Any key but Ctrl+C. */
+  /** Called on any key except Ctrl+C and Ctrl+D. */
   onKey: (() => void) | undefined;
-  /** The end of input: Ctrl+D, or the end of a pipe. */
+  /** Called at the end of input: Ctrl+D, or the end of a pipe. */
   onEnd: (() => void) | undefined;
-  /** The terminal is gone. */
+  /** Called when the terminal is gone. Default: ends the process by SIGHUP. */
   onHangup: () => void = () => this.#raise('SIGHUP');
-  /** What Ctrl+X and then a key say at the prompt, by the name of the key: a line. What is being typed stands at the next prompt. */
+  /**
+   * The lines that Ctrl+X followed by a key enters at the prompt, by the name of the key. The text
+   * typed so far is moved to the next prompt.
+   */
   chords: Readonly<Record<string, string>> = {};
   readonly #terminal: Terminal;
   #readline: Interface | undefined;
-  /** Gives a key to readline. */
+  /** Passes a key to readline. */
   #type: (...press: Press) => void = () => undefined;
+  /** Whether readline's output is discarded. */
   #muted = true;
-  /** The prompt waits for a line, and no question. */
+  /** Whether the prompt, not a question, is waiting for a line. */
   #prompting = false;
-  /** Ctrl+X was pressed: the next key may complete a chord. */
+  /** Whether Ctrl+X was pressed, so that the next key may complete a chord. */
   #chord = false;
-  /** What was being typed when a chord came, until the next prompt; and keys since then that nobody was there to read. */
+  /** The text that a chord interrupted, until the next prompt. */
   #aside: { readonly text: string; readonly cursor: number } | undefined;
+  /** Keys pressed since a chord while nothing was reading keys. */
   #held: Press[] = [];
   #lent: Lent | undefined;
   #lines: string[] = [];
@@ -57,15 +63,15 @@ export class Input {
   }
 
   /**
-   * Gives the next line, without its line feed; undefined at the end of input. Shows `prompt` on a terminal, and behind it what was
-   * typed ahead, unless that is `hidden`.
+   * Reads the next line, without its line feed. Resolves to undefined at the end of input. On a
+   * terminal, shows `prompt`, followed by text typed ahead unless the input is `hidden`.
    */
   async next(prompt: string, options: { hidden?: boolean } = {}): Promise<string | undefined> {
     const readline = this.#open();
-    this.#takeUp(readline);
+    this.#restoreAside(readline);
     const answer = this.#read(prompt, options);
     this.#prompting = this.#waiting !== undefined;
-    this.#release();
+    this.#deliverHeld();
     return answer;
   }
 
@@ -74,7 +80,7 @@ export class Input {
     const ready = this.#lines.shift();
     if (!this.#ended && this.#lines.length < WAITING_LINES) readline?.resume();
     if (ready !== undefined) {
-      // A hidden one ends its line in `ask`.
+      // After a hidden answer, `ask` shows the line feed.
       if (this.#terminal.interactive) this.#terminal.show(options.hidden === true ? prompt : `${prompt}${ready}\n`);
       return ready;
     }
@@ -86,32 +92,34 @@ export class Input {
   }
 
   /**
-   * Asks a question on a terminal, its control characters escaped: it may name a path or a model. `hidden` echoes nothing. Undefined at the
-   * end of input. The answer enters no history.
+   * Asks a question on a terminal. Escapes its control characters, because it may name a path or a
+   * model. `hidden` answers are not echoed. Resolves to undefined at the end of input. The answer
+   * is not kept in the history.
    */
   async ask(question: string, options: { hidden?: boolean } = {}): Promise<string | undefined> {
     const readline = this.#open();
     const before = [...historyOf(readline)];
     const answer = this.#read(escapeLine(question), options);
-    this.#release();
+    this.#deliverHeld();
     const given = await answer;
     if (options.hidden === true && !this.#ended) this.#terminal.show('\n');
-    // What was typed ahead is in the history already.
+    // A line that was typed ahead was in the history before.
     const kept = options.hidden === true ? before.filter((line) => line !== given) : before;
     historyOf(readline).splice(0, Number.POSITIVE_INFINITY, ...kept);
     return given;
   }
 
-  /** Drops every line from the history that has `text` in it. */
+  /** Drops every line that contains `text` from the history. */
   forget(text: string): void {
     const history = historyOf(this.#readline);
     history.splice(0, history.length, ...history.filter((line) => !line.includes(text)));
   }
 
   /**
-   * Lends the terminal to `work`, which draws on `stdout` and hears the keys on `stdin` until it is done: the prompt hears none, and what
-   * stood there stands there again. What was drawn is wiped then. `signal` aborts when nobody is there any more.
-   * Throws a TypeError without a terminal, and while a line is waited for.
+   * Lends the terminal to `work`, which draws on `stdout` and receives keys on `stdin` until it
+   * settles. The prompt receives none and keeps its text. What was drawn is wiped afterwards.
+   * `signal` is aborted at the end of input. Throws a TypeError if there is no terminal, if a line
+   * is being read, or if the terminal is already lent.
    */
   async lend<T>(work: (stdin: KeyStream, stdout: Screen, signal: AbortSignal) => Promise<T>): Promise<T> {
     if (!this.#terminal.interactive) throw new TypeError('there is no terminal to lend');
@@ -124,7 +132,7 @@ export class Input {
     try {
       if (this.#ended) lent.abandon();
       const done = work(lent.stdin, lent.stdout, lent.signal);
-      this.#release();
+      this.#deliverHeld();
       return await done;
     } finally {
       this.#lent = undefined;
@@ -132,14 +140,14 @@ export class Input {
     }
   }
 
-  /** Drops what is typed so far, shows `notice` under it, and prompts anew. */
+  /** Drops the text typed so far, shows `notice` below it, and shows the prompt again. */
   clear(notice: string): void {
     const readline = this.#readline;
     if (readline === undefined) return;
     this.#pasted = [];
     this.#held = [];
     const muted = this.#muted;
-    // The end of a line of several rows is further down than the cursor may be.
+    // Move to the end first: in a line of several rows, the cursor may not be in the last one.
     readline.write(null, { ctrl: true, name: 'e' });
     this.#muted = true;
     emptyLine(readline);
@@ -149,14 +157,14 @@ export class Input {
     if (!muted) readline.prompt();
   }
 
-  /** Ends the input as Ctrl+D does: what waits is dropped. */
+  /** Ends the input as Ctrl+D does, and drops queued lines. */
   stop(): void {
     this.#leaving = true;
     this.#lines = [];
     this.#end(false);
   }
 
-  /** Gives the terminal back as it was found. Never throws: the terminal may be gone. */
+  /** Restores the terminal's state. Doesn't throw if the terminal is gone. */
   close(): void {
     this.#leaving = true;
     if (this.#readline === undefined) return;
@@ -166,7 +174,7 @@ export class Input {
       this.#muted = true;
       this.#readline.close();
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EIO') throw error; // a terminal that is gone needs no setting back
+      if ((error as NodeJS.ErrnoException).code !== 'EIO') throw error; // else the terminal is gone
     }
   }
 
@@ -174,7 +182,7 @@ export class Input {
     if (this.#readline !== undefined || this.#ended) return this.#readline;
     const { stdin } = this.#terminal.streams;
     stdin.on('error', () => this.#end(true));
-    // Shut while a reply streams: what is typed ahead is kept and not echoed into it.
+    // Muted while a reply streams: text typed ahead is kept, but not echoed into the reply.
     const { readline, type } = openReadline(this.#terminal, (text) => {
       if (!this.#muted) this.#terminal.show(text);
     });
@@ -190,7 +198,7 @@ export class Input {
     return readline;
   }
 
-  /** What was typed ahead while the prompt was away stands behind it again, unless the answer is `hidden`. */
+  /** Shows the prompt, followed by text typed ahead unless the answer is `hidden`. */
   #prompt(readline: Interface, prompt: string, hidden: boolean): void {
     this.#muted = hidden;
     (readline as Interface & { prevRows?: number }).prevRows = 0;
@@ -200,8 +208,8 @@ export class Input {
   }
 
   readonly #onPress = (text: string | undefined, key: Key = {}): void => {
-    const nobody = this.#aside !== undefined && this.#waiting === undefined && this.#lent === undefined;
-    if (nobody && !isInterrupt(key)) this.#held.push([text, key]);
+    const isUnread = this.#aside !== undefined && this.#waiting === undefined && this.#lent === undefined;
+    if (isUnread && !isInterrupt(key)) this.#held.push([text, key]);
     else this.#deliver(text, key);
   };
 
@@ -220,22 +228,27 @@ export class Input {
     if (!this.#isChord(key)) this.#type(text, key);
   }
 
-  /** Whether a key belongs to a chord; the last one of a chord answers the prompt. A key that makes no chord is one as ever. */
+  /**
+   * Returns whether a key is part of a chord. The last key of a chord answers the prompt. A key
+   * that doesn't complete a chord is handled as usual.
+   */
   #isChord(key: Key): boolean {
     const line = this.#chord && key.meta !== true ? this.chords[key.name ?? ''] : undefined;
     const asking = this.#waiting !== undefined && !this.#prompting;
     this.#chord = key.ctrl === true && key.name === 'x' && !asking && !this.#pasting;
     if (line === undefined) return this.#chord;
-    if (this.#prompting) this.#answerAside(line);
+    if (this.#prompting) this.#answerByChord(line);
     return true;
   }
 
-  /** Answers the prompt with `line`, taking it off the screen with what stands behind it, which is put aside. */
-  #answerAside(line: string): void {
+  /**
+   * Answers the prompt with `line`. Wipes the prompt and its text, which is kept for the next one.
+   */
+  #answerByChord(line: string): void {
     const readline = this.#readline;
     if (readline === undefined) return;
     this.#aside = { text: readline.line, cursor: readline.cursor };
-    // readline itself loses count of the rows of what came in one piece
+    // Ask for the position: readline's own row count is wrong for text that arrived in one piece.
     const { rows } = readline.getCursorPos();
     this.#terminal.show(`${rows > 0 ? `\u001b[${rows}A` : ''}\r\u001b[J`);
     this.#muted = true;
@@ -243,8 +256,8 @@ export class Input {
     this.#answer(line);
   }
 
-  /** What was put aside stands in the line again. */
-  #takeUp(readline: Interface | undefined): void {
+  /** Restores the text that a chord interrupted, and its cursor. */
+  #restoreAside(readline: Interface | undefined): void {
     const aside = this.#aside;
     if (readline === undefined || aside === undefined) return;
     this.#aside = undefined;
@@ -252,18 +265,19 @@ export class Input {
     while (readline.cursor > aside.cursor) readline.write(null, { name: 'left' });
   }
 
-  #release(): void {
+  #deliverHeld(): void {
     for (const press of this.#held.splice(0)) this.#deliver(...press);
   }
 
-  /** Lines of one paste are one message, sent by the Enter behind it. */
+  /** Handles a line. The lines of one paste become one message, sent by the Enter after it. */
   #line(line: string): void {
     if (this.#pasting) {
       this.#pasted.push(line);
       return;
     }
     const { interactive, dumb } = this.#terminal;
-    // A terminal that can't move its cursor hands keys like Ctrl+L on as characters: nobody means them to be in the line.
+    // On a terminal that can't move its cursor, keys like Ctrl+L arrive as characters. They are not
+    // meant to be in the line.
     const typed = interactive && dumb ? line.replaceAll(/(?!\t)\p{Cc}/gu, '') : line;
     const text = [...this.#pasted, typed].join('\n');
     this.#pasted = [];

@@ -11,8 +11,8 @@ type CallEnd = Extract<LiveEvent, { type: 'call-end' }>;
 type Idle = Extract<LiveEvent, { type: 'idle' }>;
 
 /**
- * Shows a live session on the terminal: replies on stdout, everything else on stderr. It also asks
- * the user the session's questions, and sends their answers.
+ * The view of a live session on the terminal: replies on stdout, everything else on stderr. Asks
+ * the user the session's questions, and sends the answers.
  */
 export class LiveView {
   readonly #live: Live;
@@ -32,18 +32,18 @@ export class LiveView {
     this.#input = input;
     const events = live.events(undefined, this.#closed.signal);
     this.#shown = this.#showAll(events);
-    this.#shown.catch(() => undefined); // whoever waits for a prompt gets it
+    this.#shown.catch(() => undefined); // `prompt` rethrows it
   }
 
   /**
-   * Sends a prompt, and resolves when its reply has been shown: with the error that it failed with,
-   * which was shown too. Cancelling is no failure.
+   * Sends a prompt, and resolves when its reply has been shown. Returns the error that the prompt
+   * failed with, if any, which was already shown. A cancelled prompt is not a failure.
    */
   async prompt(text: string): Promise<CofferError | undefined> {
     const tag = randomUUID();
     const { promise, resolve } = Promise.withResolvers<Idle>();
     this.#idle.set(tag, resolve);
-    // The `idle` event says how it ended, even if the prompt was not sent.
+    // The outcome is in the `idle` event, even if the prompt was not sent.
     void this.#live.send({ type: 'SendMessage', text, tag }).catch(() => undefined);
     const idle = await Promise.race([promise, this.#shown]);
     this.#idle.delete(tag);
@@ -52,10 +52,10 @@ export class LiveView {
 
   /** Cancels the running turn, if there is one. */
   cancel(): void {
-    void this.#live.send({ type: 'Cancel' }).catch(() => undefined); // its end came first
+    void this.#live.send({ type: 'Cancel' }).catch(() => undefined); // the turn ended first
   }
 
-  /** Stops showing the session, which continues. */
+  /** Stops showing the session, which keeps running. */
   close(): void {
     this.#closed.abort();
   }
@@ -95,7 +95,7 @@ export class LiveView {
         this.#idle.get(event.tag)?.(event);
         return;
       default:
-        return; // `call`, `lagged`, `rewritten` and `bye` change nothing here
+        return; // `call`, `lagged`, `rewritten` and `bye` are not shown
     }
   }
 
@@ -109,7 +109,7 @@ export class LiveView {
     if (!end.unattended || end.outcome !== 'denied' || this.#hasToldUnattended) return;
     this.#hasToldUnattended = true;
     this.#terminal.tell(
-      'nobody is here to allow it; permissions.allow in the settings says what tools may do without asking',
+      'no user is present to allow it; set permissions.allow in the settings to allow tools without asking',
     );
   }
 
@@ -133,13 +133,13 @@ export class LiveView {
 }
 
 function describeEnd({ outcome, text, error }: Idle): string[] {
-  if (outcome === 'cancelled') return [text ? 'cancelled; what arrived is kept' : 'cancelled'];
+  if (outcome === 'cancelled') return [text ? 'cancelled; partial reply kept' : 'cancelled'];
   if (error === undefined) return [];
   if (outcome !== 'unsent') return [error.message, ...saidBy(error)];
-  return [error.code === 'CANCELLED' ? 'cancelled; nothing is sent' : `nothing is sent: ${error.message}`];
+  return [error.code === 'CANCELLED' ? 'cancelled; prompt not sent' : `prompt not sent: ${error.message}`];
 }
 
-/** One line: the tool, what the call was about, and how it ended unless it completed. */
+/** Describes a call in one line: the tool, the subject, and the outcome unless it completed. */
 function describeCall({ call, outcome, reason = '' }: CallEnd): string {
   const subject = subjectOf(call.input);
   const what = subject === '' ? call.toolName : `${call.toolName} ${subject}`;

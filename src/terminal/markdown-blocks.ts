@@ -1,7 +1,10 @@
 import { stripVTControlCharacters, styleText } from 'node:util';
 import type { Token, Tokens } from 'marked';
 
-/** Renders a block in the pieces that are shown one after another while it grows: items of a list, lines of code. */
+/**
+ * Renders a block in pieces that can be shown one by one while it grows: items of a list, lines of
+ * code.
+ */
 export function pieces(block: Token): string[] {
   if (block.type === 'list')
     return (block as Tokens.List).items.map((item, at) => listItem(block as Tokens.List, item, at));
@@ -68,7 +71,7 @@ function inline(tokens: readonly Token[]): string {
   return tokens.map(inlineToken).join('');
 }
 
-/** Renders what stands within a line. */
+/** Renders an inline token. */
 export function inlineToken(token: Token): string {
   switch (token.type) {
     case 'strong':
@@ -96,7 +99,7 @@ export function inlineToken(token: Token): string {
   }
 }
 
-/** Where a link leads is always shown: one that hides it is a trap. */
+/** Renders a link. Always shows its target, because a hidden one could deceive the user. */
 function link(token: Tokens.Link): string {
   const text = inline(token.tokens);
   return token.href.endsWith(token.text) ? text : `${text} ${style('dim', `(${token.href})`)}`;

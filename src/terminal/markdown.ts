@@ -2,40 +2,42 @@ import { lexer, type Token, type Tokens } from 'marked';
 import { inlineToken, pieces } from './markdown-blocks.ts';
 
 /**
- * Renders Markdown for a terminal while it streams. Every block is shown as soon as no later text can change it:
- * a list item by item, code line by line, a paragraph word by word. The text pushed in must be escaped already;
- * the only escape sequences that come out are the styles put on here. Nothing pushed in is ever lost: where what
- * was shown turns out to be the beginning of something else, the rest of it is shown unrendered.
+ * A renderer of Markdown for a terminal while it streams. It shows text as soon as later text can't
+ * change it: a list item by item, code line by line, a paragraph word by word. The text pushed in
+ * must already be escaped; the only escape sequences in the output are the styles added here. No
+ * text is lost: if shown text turns out to be the beginning of something else, the rest is shown
+ * unrendered.
  *
- * The cost is linear in the length of the text: what was shown of a growing block is cut off, and what can't be is looked at again only once
- * it has become longer by an eighth.
+ * The cost is linear in the length of the text: the shown part of a growing block is cut off, and
+ * if that isn't possible, the block is parsed again only once it has grown by an eighth.
  */
 export class MarkdownStream {
   readonly #write: (text: string) => void;
   #pending = '';
   #gap = '';
   #shown = nothing;
-  /** How long the pending text must be to be looked at again. */
-  #again = 0;
-  /** Items of the growing list that were cut off, and the number of its first one. */
+  /** The length, in UTF-16 code units, from which the pending text is parsed again. */
+  #parseFrom = 0;
+  /** The number of items cut off the growing list, and the number of its first item. */
   #cut = { items: 0, start: 1 };
 
   constructor(write: (text: string) => void) {
     this.#write = write;
   }
 
+  /** Adds text, and shows what can be shown. */
   push(delta: string): void {
     this.#pending += delta;
-    if (this.#pending.length < this.#again) return;
+    if (this.#pending.length < this.#parseFrom) return;
     this.#render();
     const { length } = this.#pending;
-    this.#again = length > SMALL ? length + length / 8 : 0;
+    this.#parseFrom = length > SMALL ? length + length / 8 : 0;
   }
 
   #render(): void {
     const blocks = blocksOf(this.#pending);
     if (blocks === undefined) {
-      this.#pass();
+      this.#showRaw();
       return;
     }
     const growing = takeGrowing(blocks);
@@ -47,14 +49,14 @@ export class MarkdownStream {
     if (this.#shown.type === block.type && this.#pending.startsWith(block.raw)) this.#cutShown(block);
   }
 
-  /** Cuts off what was shown of the growing block, so that the rest is taken for the same as with it. */
+  /** Cuts off the shown part of the growing block such that the rest parses as before. */
   #cutShown(block: Token): void {
     if (block.type === 'list') this.#cutItems(block as Tokens.List);
     if (block.type === 'code') this.#cutLines(block as Tokens.Code);
     if (block.type === 'paragraph') this.#cutWords(block as Tokens.Paragraph);
   }
 
-  /** All items that were shown but the last: what follows may yet belong to it. */
+  /** Cuts off all shown items except the last, to which later text may still belong. */
   #cutItems({ items, start }: Tokens.List): void {
     const count = this.#shown.pieces - 1;
     const raw = items.slice(0, count).map((item) => item.raw);
@@ -67,7 +69,7 @@ export class MarkdownStream {
     this.#shown = { ...this.#shown, pieces: 1, raw: Math.max(0, this.#shown.raw - length) };
   }
 
-  /** All lines that were shown but the last, behind the fence, which stays. */
+  /** Cuts off all shown lines except the last. Keeps the opening fence. */
   #cutLines({ raw, codeBlockStyle }: Tokens.Code): void {
     const count = this.#shown.pieces - 1;
     if (codeBlockStyle === 'indented' || count < 1) return;
@@ -76,7 +78,7 @@ export class MarkdownStream {
     this.#shown = { ...this.#shown, pieces: 1, raw: 0 };
   }
 
-  /** All that was shown up to a word of the last token, unless there is little. */
+  /** Cuts off the shown text up to a word of the last shown token, if it is long enough. */
   #cutWords({ tokens }: Tokens.Paragraph): void {
     const end = this.#shown.raw;
     if (end < SMALL / 4) return;
@@ -95,18 +97,21 @@ export class MarkdownStream {
     }
   }
 
-  /** Shows what is left, and ends the line. */
+  /** Shows the remaining text, and ends the line. */
   end(): void {
     const raw = this.#pending;
     for (const block of blocksOf(raw) ?? [{ type: 'text', raw, text: raw }]) this.#finish(block);
     this.#pending = '';
-    this.#again = 0;
+    this.#parseFrom = 0;
     if (this.#gap !== '') this.#write('\n');
     this.#gap = '';
   }
 
-  /** Shows what the lexer can't take apart as it is, up to the last blank line: what follows may make sense again. */
-  #pass(): void {
+  /**
+   * Shows text that the lexer can't parse unrendered, up to the last blank line. The text after it
+   * may be parsable again.
+   */
+  #showRaw(): void {
     const end = this.#pending.lastIndexOf('\n\n') + 2;
     if (end < 2) return;
     const raw = this.#pending.slice(0, end);
@@ -125,7 +130,7 @@ export class MarkdownStream {
     else this.#showPieces(block, this.#pieces(block));
     this.#cut = { items: 0, start: 1 };
     this.#gap = /\n\s*\n$/.test(block.raw) ? '\n\n' : '\n';
-    // The last line of what was a paragraph may turn out to be the head of a table.
+    // The last line of a shown paragraph may turn out to be the header of a table.
     const excess = this.#shown.raw - block.raw.length;
     this.#shown = excess > 0 ? { ...this.#shown, raw: excess } : nothing;
   }
@@ -165,7 +170,10 @@ export class MarkdownStream {
   }
 }
 
-/** Undefined where the lexer breaks off: marked 18.2 does at a quote within an item that ends in an empty item. */
+/**
+ * Parses a text into blocks. Returns undefined if the lexer throws: marked 18.2 does for a quote in
+ * a list item if the quote ends in an empty item.
+ */
 function blocksOf(text: string): Token[] | undefined {
   try {
     return lexer(text);
@@ -175,20 +183,29 @@ function blocksOf(text: string): Token[] | undefined {
   }
 }
 
-/** A last line that may yet be an item, a line of code or neither: so long, the lines before it may be taken for other pieces than they are. */
+/**
+ * Matches a last line that may still become an item, a line of code or neither. Until it is
+ * decided, the lines before it may be parsed into the wrong pieces.
+ */
 const UNDECIDED = /\n(?!$)[ \t]*([*+-]|\d+[.)])?[ \t]*$/;
 
-/** Up to this length, in characters, pending text is taken apart again whenever more comes. */
+/** The length, in UTF-16 code units, up to which pending text is parsed on every push. */
 const SMALL = 4096;
 
-/** How much of the growing block is shown: whole pieces, or characters of a paragraph's source. */
+/**
+ * The shown part of the growing block: its type, the number of whole pieces, and UTF-16 code units
+ * of the source.
+ */
 const nothing: { readonly type: string; readonly pieces: number; readonly raw: number } = {
   type: '',
   pieces: 0,
   raw: 0,
 };
 
-/** Takes the block that later text may still change off the end; a list goes on after a blank line. */
+/**
+ * Removes and returns the last block, which later text may still change. A list is returned
+ * together with a blank line after it, because it may continue there.
+ */
 function takeGrowing(blocks: Token[]): Token[] {
   const last = blocks.pop();
   if (last === undefined) return [];
@@ -196,7 +213,10 @@ function takeGrowing(blocks: Token[]): Token[] {
   return [...blocks.splice(-1), last];
 }
 
-/** How many characters of a growing paragraph can be shown: up to the first mark that may still be closed. */
+/**
+ * Returns the length of the part of a growing paragraph that can be shown, in UTF-16 code units: up
+ * to the first mark that may still be closed.
+ */
 function settled(block: Tokens.Paragraph): number {
   let end = 0;
   for (const [at, token] of block.tokens.entries()) {

@@ -3,26 +3,26 @@ import type { Notice } from '../live/notice.ts';
 import { describeBytes } from './amounts.ts';
 import { countMessages } from './rows.ts';
 
-/** How much is shown of a path that names no file. */
+/** Maximum length shown of a path at which there is no file. */
 const PATH_SHOWN = 200;
 
-/** Describes a notice, a line for each thing to say. */
+/** Describes a notice in one or more lines. */
 export function describeNotice(notice: Notice): string[] {
   switch (notice.kind) {
     case 'moved':
-      return [`this session was in ${notice.from || 'no directory'}; from now on it is in ${notice.to}`];
+      return [`session moved from ${notice.from || 'no directory'} to ${notice.to}`];
     case 'works-in':
-      return [`tools work in ${notice.directory}, where this session was`];
+      return [`tools work in ${notice.directory}, the directory of this session`];
     case 'directory-gone':
-      return [`${describeGone(notice.directory)}: no tools; --here continues in ${notice.here}`];
+      return [`${describeGone(notice.directory)}, so tools are off; use --here to continue in ${notice.here}`];
     case 'agents-used':
-      return [`with the AGENTS.md of this directory (${describeBytes(notice.bytes)})`];
+      return [`using AGENTS.md of this directory (${describeBytes(notice.bytes)})`];
     case 'agents-left-out':
-      return [`AGENTS.md is left out: ${notice.error.message}`];
+      return [`AGENTS.md not used: ${notice.error.message}`];
     case 'model-missing':
-      return [`${notice.error.message}; /model <name> chooses another`];
+      return [`${notice.error.message}; choose another with /model <name>`];
     case 'left-unsaved':
-      return [`the conversation before was left without its last step: ${notice.error.message}`];
+      return [`last step of the previous conversation not saved: ${notice.error.message}`];
     case 'unmarked':
       return [`saved, but ${notice.error.message}`];
     case 'attached':
@@ -32,42 +32,42 @@ export function describeNotice(notice: Notice): string[] {
     case 'wait':
       return [`${notice.error.what}; trying again in ${Math.ceil(notice.seconds)} s`];
     case 'refused':
-      return [`${notice.model} takes no ${notice.what}; it is asked without them`];
+      return [`${notice.model} does not support ${notice.what}; continuing without them`];
     case 'context':
       return [describeContext(notice)];
     case 'compacted':
       return [describeCompacted(notice.compacted, notice.keepMessages)];
     case 'not-compacted':
-      return [`not summarised, everything is as it was: ${notice.error.message}`, ...saidBy(notice.error)];
+      return [`not summarised, nothing changed: ${notice.error.message}`, ...saidBy(notice.error)];
   }
 }
 
-/** Describes what a compaction did. */
+/** Describes the result of a compaction. */
 export function describeCompacted({ messages }: { readonly messages: number }, keepMessages: number): string {
   if (messages === 0) {
-    return `nothing to summarise: the newest ${countMessages(keepMessages)} stay as they are (keepMessages)`;
+    return `nothing to summarise: the newest ${countMessages(keepMessages)} are always kept (keepMessages)`;
   }
-  return `summarised ${countMessages(messages)} for the model; the record keeps them`;
+  return `summarised ${countMessages(messages)} to free context; saved history is unchanged`;
 }
 
-/** Says that the directory of a session is gone. */
+/** Returns the message that the directory of a session is gone. */
 export function describeGone(directory: string): string {
   return `the directory of this session, ${directory}, is gone`;
 }
 
-/** What the provider said about an error, if anything. */
+/** Returns the provider's own text about an error as a line, if there is one. */
 export function saidBy({ said }: CofferError): string[] {
   return said === undefined ? [] : [`the provider says: ${said}`];
 }
 
 function describeMissing([first = '', ...more]: readonly string[]): string {
   const path = first.length > PATH_SHOWN ? `${first.slice(0, PATH_SHOWN).toWellFormed()}…` : first;
-  return `no file ${path}${more.length === 0 ? '' : ` and ${more.length} more`} to attach: sent as text only`;
+  return `file not found: ${path}${more.length === 0 ? '' : ` and ${more.length} more`}; sent as text only`;
 }
 
 function describeContext({ tokens, window, refused }: Extract<Notice, { kind: 'context' }>): string {
-  if (refused) return 'the conversation is longer than the model takes: summarising older messages';
+  if (refused) return "the conversation exceeds the model's context window: summarising older messages";
   const share = Math.round((tokens / window) * 100);
   const [used, most] = [tokens, window].map((count) => count.toLocaleString('en-US'));
-  return `the context has ${used} of ${most} tokens (${share} %): summarising older messages`;
+  return `the context uses ${used} of ${most} tokens (${share} %): summarising older messages`;
 }

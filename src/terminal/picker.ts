@@ -7,31 +7,32 @@ import { describeRow, nameRow } from './rows.ts';
 import type { Terminal } from './terminal.ts';
 import { cut } from './width.ts';
 
-/** One thing to choose: a line, and a dimmer one under it. Both are escaped here. */
+/** An entry of a picker: a title, and dimmed details below it. The picker escapes both. */
 export interface Choice<T> {
   readonly value: T;
   readonly title: string;
   readonly details?: string;
-  /** What it is called where a number is typed; its place among the choices unless told. */
+  /** The number to choose it by. Default: its position among the choices. */
   readonly number?: number;
-  /** What the filter looks at beside the title: words that need not be shown. */
+  /** Words for the filter to search in addition to the title. They are not shown. */
   readonly words?: readonly (string | undefined)[];
-  /** It is shown, and can't be chosen. */
+  /** Whether it is only shown and can't be chosen. */
   readonly disabled?: boolean;
 }
 
-/** The columns a mark takes in front of a choice, and one that stays free at the end of a line. */
+/** Columns of the mark in front of a choice, and a free one at the end of the line. */
 const MARGIN = 3;
 
-/** The rows that question, filter and help take; each choice takes two. */
+/** Rows of the question, the filter and the help. Each choice takes two more. */
 const FRAME = 6;
 
-/** How many choices a terminal that can't move its cursor shows at a time. */
+/** Choices shown at a time on a terminal that can't move its cursor. */
 const SHOWN = 20;
 
 /**
- * Lets somebody choose: typing filters, Enter chooses, Esc, Ctrl+C and Ctrl+D give undefined, as no choices at all do. The screen is as it
- * was before. Throws a TypeError without a terminal: there the list is printed instead.
+ * Lets the user choose one of `choices`. Typing filters, Enter chooses. Resolves to undefined after
+ * Esc, Ctrl+C and Ctrl+D, and if there are no choices. Leaves the screen as it was. Throws a
+ * TypeError if there is no terminal: callers print the list instead.
  */
 export async function pick<T>(
   terminal: Terminal,
@@ -39,14 +40,14 @@ export async function pick<T>(
   choices: readonly Choice<T>[],
   options: { readonly question: string },
 ): Promise<T | undefined> {
-  if (!terminal.interactive) throw new TypeError('nobody is there to choose: print the list instead');
+  if (!terminal.interactive) throw new TypeError('there is no terminal to choose on: print the list instead');
   if (choices.length === 0) return undefined;
   if (terminal.dumb) return ask(terminal, input, choices, options.question);
   const { autocomplete } = await import('@clack/prompts');
   const rows = choices.map((choice) => new Drawn(terminal, choice));
   const chosen = await input.lend((stdin, stdout, signal) =>
     autocomplete<Drawn<T>>({
-      message: `${escapeLine(options.question)} (esc leaves)`,
+      message: `${escapeLine(options.question)} (esc to cancel)`,
       options: rows,
       filter: (text, row) => (row as Drawn<T>).matches(text),
       validate: (row) => (row instanceof Drawn && !row.disabled ? undefined : 'nothing here can be chosen'),
@@ -54,7 +55,7 @@ export async function pick<T>(
       input: stdin,
       output: stdout,
       signal,
-      // clack asks for it whenever it draws: the terminal may have another size by now
+      // A getter, because clack reads it on every draw and the terminal may have been resized.
       get maxItems() {
         return Math.max(1, Math.floor(((terminal.ui.rows || usualSize.rows) - FRAME) / 2));
       },
@@ -63,7 +64,7 @@ export async function pick<T>(
   return chosen instanceof Drawn ? chosen.choice.value : undefined;
 }
 
-/** Lets somebody choose a session, newest first. What can't be opened is shown, and can't be chosen. */
+/** Lets the user choose a session, newest first. Unreadable sessions are shown but disabled. */
 export async function pickSession(
   terminal: Terminal,
   input: Input,
@@ -89,7 +90,10 @@ function toChoice(row: Row): Choice<Row> {
   };
 }
 
-/** A choice as clack shows it. What it shows is made when it is drawn: few of many are, and the terminal's size may change. */
+/**
+ * A choice as clack shows it. Its label is computed on each draw: only a few of many choices are
+ * ever drawn, and the terminal's size may change.
+ */
 class Drawn<T> {
   readonly choice: Choice<T>;
   readonly disabled: boolean;
@@ -102,7 +106,7 @@ class Drawn<T> {
     this.disabled = choice.disabled === true;
   }
 
-  /** What clack compares, keeps and gives back. */
+  /** The value that clack compares, keeps and returns. */
   get value(): this {
     return this;
   }
@@ -115,7 +119,7 @@ class Drawn<T> {
     return `${first}\n${this.#dim(`  ${cut(escapeLine(details), columns)}`)}`;
   }
 
-  /** Whether all the words of a text are in it, somewhere. */
+  /** Returns whether the choice contains every word of `text`. */
   matches(text: string): boolean {
     this.#haystack ??= toHaystack(this.choice);
     return wordsOf(text).every((word) => this.#haystack?.includes(word));
@@ -138,7 +142,7 @@ function normal(text: string): string {
   return text.normalize('NFC').toLowerCase();
 }
 
-/** Chooses by number, where a cursor can't be moved: TERM=dumb, an editor's shell. */
+/** Lets the user choose by number if the cursor can't be moved: TERM=dumb, an editor's shell. */
 async function ask<T>(
   terminal: Terminal,
   input: Input,
@@ -151,14 +155,14 @@ async function ask<T>(
     for (const { choice, number } of left.slice(0, SHOWN))
       terminal.tell(`${String(number).padStart(3)}) ${[choice.title, choice.details].filter(Boolean).join(', ')}`);
     if (left.length > SHOWN) terminal.tell(`and ${left.length - SHOWN} more`);
-    const answer = (await input.ask(`${question} a number, words to filter, or enter to leave: `))?.trim();
+    const answer = (await input.ask(`${question} number, words to filter, or enter to cancel: `))?.trim();
     if (answer === undefined || answer === '') return undefined;
     const found = numbered.find(({ choice, number }) => String(number) === answer && choice.disabled !== true);
     if (found !== undefined) return found.choice.value;
     const words = wordsOf(answer);
     left = numbered.filter(({ choice }) => words.every((word) => toHaystack(choice).includes(word)));
     if (left.length === 0) {
-      terminal.tell(`nothing has ${answer} in it`);
+      terminal.tell(`no match for ${answer}`);
       left = numbered;
     }
   }

@@ -1,30 +1,31 @@
 import type { Terminal } from './terminal.ts';
 import { cut } from './width.ts';
 
-/** How many cells the bar has. */
+/** Width of the bar, in columns. */
 const CELLS = 20;
 
 /**
- * Shows on a terminal how far something long has come, in one line that {@link Progress.end} wipes. Where there is no terminal, or one that
- * can't wipe a line, it shows nothing. Whoever prints meanwhile ends it first, and shows it again.
+ * A progress line on a terminal, which {@link Progress.end} wipes. Shows nothing if there is no
+ * terminal, or if it can't wipe a line. To print something else meanwhile, call `end` first and
+ * `show` afterwards.
  */
 export class Progress {
   readonly #terminal: Terminal;
   readonly #doing: string;
   #line = '';
 
-  /** `doing` is a phrase as `resealing`. */
+  /** `doing` is a phrase such as `resealing`. */
   constructor(terminal: Terminal, doing: string) {
     this.#terminal = terminal;
     this.#doing = doing;
   }
 
-  /** Says that `done` of `total` are done. */
+  /** Shows that `done` of `total` are done. */
   show(done: number, total: number): void {
     if (!this.#terminal.interactive || this.#terminal.dumb || total === 0) return;
     const full = Math.min(CELLS, Math.floor((done / total) * CELLS));
     const bar = '█'.repeat(full) + '░'.repeat(CELLS - full);
-    // A line that wraps could not be wiped: the last column stays free.
+    // Leave the last column free: a line that wraps can't be wiped.
     this.#draw(cut(`${this.#doing} ${done} of ${total} ${bar}`, (this.#terminal.ui.columns || 80) - 1));
   }
 

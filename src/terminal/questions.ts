@@ -5,7 +5,7 @@ import { describeGone, describeNotice } from './notices.ts';
 import { clock, countMessages } from './rows.ts';
 import type { Terminal } from './terminal.ts';
 
-/** The terminal as the front end of the functions that open a session. */
+/** Returns the terminal as a front end, for functions that ask or notify the user. */
 export function frontEnd(terminal: Terminal, input: Input): FrontEnd {
   return {
     attended: terminal.interactive,
@@ -16,7 +16,10 @@ export function frontEnd(terminal: Terminal, input: Input): FrontEnd {
   };
 }
 
-/** Asks the user a question; undefined for the end of input, and if an approval is cancelled. */
+/**
+ * Asks the user a question. Resolves to undefined at the end of input, and if the user cancels an
+ * approval.
+ */
 export async function askUser<K extends Inquiry['kind']>(
   inquiry: Extract<Inquiry, { kind: K }>,
   on: { readonly terminal: Terminal; readonly input: Input },
@@ -41,12 +44,12 @@ async function answerTo(
     if (line === undefined) return undefined;
     const answer = choiceIn(line, answers[inquiry.kind]);
     if (answer !== undefined) return answer;
-    // Only this question has no answer that is safe to assume.
+    // Only this question has no safe default answer.
     if (inquiry.kind !== 'directory') return answers[inquiry.kind].at(-1);
   }
 }
 
-/** The answer that a line names, whole or by its first letter. */
+/** Returns the answer that a line names, in full or by its first letter. */
 function choiceIn(line: string, choices: readonly string[]): string | undefined {
   const given = line.trim().toLowerCase();
   return choices.find((choice) => given === choice || given === choice[0]);
@@ -56,20 +59,20 @@ function wordsOf(inquiry: Exclude<Inquiry, { kind: 'approval' }>): string {
   switch (inquiry.kind) {
     case 'send-elsewhere': {
       const { messages, from, to } = inquiry;
-      const what = `${countMessages(messages)} with ${from}, which is on this machine`;
-      return `${what}, would all be sent to ${to}; send them? [y/N] `;
+      const what = `${countMessages(messages)} with ${from}, a model on this machine`;
+      return `${what}, will be sent to ${to}; continue? [y/N] `;
     }
     case 'accept-older':
-      return 'go on from what is there? what was saved after it stays lost [y/N] ';
+      return 'continue from the older copy? anything saved after it stays lost [y/N] ';
     case 'in-use':
-      return `${inquiry.error.what}; go on in a [f]ork of it, [r]ead it only, or [N]either? `;
+      return `${inquiry.error.what}; [f]ork it, [r]ead only, or [c]ancel? `;
     case 'drop-unsaved':
-      return `this conversation is not saved since ${clock(inquiry.since)}; drop what is not? [y/N] `;
+      return `this conversation has not been saved since ${clock(inquiry.since)}; discard unsaved steps? [y/N] `;
     case 'directory':
-      return `this session was in ${inquiry.recorded}; let tools work [r]ecorded there, or [h]ere in ${inquiry.here}? `;
+      return `this session was in ${inquiry.recorded}; use that [r]ecorded directory, or work [h]ere in ${inquiry.here}? `;
     case 'directory-gone':
-      return `${describeGone(inquiry.recorded)}; continue [h]ere in ${inquiry.here}, or [N]ot at all? `;
+      return `${describeGone(inquiry.recorded)}; continue [h]ere in ${inquiry.here}, or [c]ancel? `;
     case 'agents':
-      return `AGENTS.md is here (${describeBytes(inquiry.bytes)}); tell it to the model in chats of this directory? [y/N] `;
+      return `found AGENTS.md (${describeBytes(inquiry.bytes)}); give it to the model in chats in this directory? [y/N] `;
   }
 }

@@ -3,23 +3,23 @@ import type { Chat } from './chat.ts';
 import { clock } from './rows.ts';
 import { parseLine } from './slash-line.ts';
 
-/** Shown before what the user types. */
+/** The prompt at which the user types. */
 const PROMPT = '» ';
 
-/** What the process does for a chat on its terminal. */
+/** Operations of the process that runs a chat on its terminal. */
 export interface ReplParts {
-  /** Saves, and ends the process by the signal. */
+  /** Saves, and ends the process with the signal. */
   end(signal: NodeJS.Signals): void;
-  /** Runs before a line is answered, while no turn is running. */
+  /** Called before each line is answered, while no turn is running. */
   beforeLine(): Promise<void>;
-  /** Runs a slash command, and reports its errors. */
+  /** Runs a slash command, and reports its errors. Returns `exit` if the chat should end. */
   runSlash(line: { readonly command: string; readonly argument: string }): Promise<'exit' | undefined>;
 }
 
 /**
  * Reads lines and answers them until the end of input or `/exit`. The first Ctrl+C cancels the
  * reply, stops a command that waits for the keychain, or clears the line; a second one saves and
- * quits. Returns the error of the last reply if no user was there to see it.
+ * quits. Returns the error of the last reply, if any, unless the chat is on a terminal.
  */
 export async function repl(chat: Chat, { end, beforeLine, runSlash }: ReplParts): Promise<CofferError | undefined> {
   const { terminal, input } = chat;
@@ -39,7 +39,7 @@ export async function repl(chat: Chat, { end, beforeLine, runSlash }: ReplParts)
     if (isArmed) return end('SIGINT');
     isArmed = true;
     if (isRunning) cancel();
-    else input.clear('ctrl+c again saves and quits');
+    else input.clear('press ctrl+c again to save and quit');
   };
   input.onHangup = () => end('SIGHUP');
   input.onEnd = () => {
@@ -72,8 +72,9 @@ export async function repl(chat: Chat, { end, beforeLine, runSlash }: ReplParts)
 }
 
 /**
- * Answers one prompt: the reply goes to stdout, everything else to stderr. Ctrl+C cancels it. Returns
- * the error that it failed with, which was shown already; cancelling is no error.
+ * Answers one prompt, with the reply on stdout and everything else on stderr. Ctrl+C cancels it.
+ * Returns the error that it failed with, if any, which was already shown. A cancelled prompt is not
+ * an error.
  */
 export async function runPrompt(
   chat: Chat,
@@ -96,18 +97,21 @@ export async function runPrompt(
 
 async function answer(chat: Chat, text: string): Promise<CofferError | undefined> {
   if (chat.live.model !== undefined) return chat.view.prompt(text);
-  chat.terminal.tell('no model is there to answer; /model <name> chooses one');
+  chat.terminal.tell('no model selected; choose one with /model <name>');
   return undefined;
 }
 
-/** `incognito`, or `NOT SAVED since 12:31: disk full`; empty while everything is saved. */
+/**
+ * Returns the status in front of the prompt: `incognito `, or `NOT SAVED since 12:31: disk full `.
+ * Empty while everything is saved.
+ */
 function status(chat: Chat): string {
   if (chat.incognito) return 'incognito ';
   const { unsaved } = chat;
   return unsaved === undefined ? '' : `${describeUnsaved(unsaved)} `;
 }
 
-/** Returns a function that reports once that saving fails, and once that it works again. */
+/** Returns a function that reports once when saving fails, and once when it works again. */
 function statusTeller(chat: Chat): () => void {
   let told = '';
   return () => {

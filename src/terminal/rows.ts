@@ -4,41 +4,43 @@ import type { Row } from '../session/list/row.ts';
 import type { SeenReport } from '../session/shapes.ts';
 import type { Terminal } from './terminal.ts';
 
-/** How much of a list is shown. */
+/** The part of a list that is shown. */
 export interface Cut {
-  /** At most so many rows; all of them unless given. */
+  /** Maximum rows to show. Default: all. */
   readonly limit?: number | undefined;
-  /** How many archived ones were left out. */
+  /** The number of archived sessions left out. */
   readonly archived: number;
-  /** How many rows there are at all. */
+  /** The total number of rows. */
   readonly of: number;
-  /** What shows all of it from here. */
+  /** The command or option that shows the whole list. */
   readonly all: string;
 }
 
-/** How many rows are shown to somebody who did not say. */
+/** Maximum rows shown by default. */
 export const USUAL_LIMIT = 20;
 
 /**
- * Shows the list: exactly the labels, with details behind them on a terminal, and tells what is wrong with it, `seen` included, and
- * how much `cut` leaves out. `resume` is how one is restored from here.
+ * Shows a list of sessions: exactly their labels, followed by details on a terminal. Then reports
+ * on stderr how much `cut` leaves out, and what is wrong with the rows and with `seen`. `resume` is
+ * the command that resumes a session.
  */
 export function showRows(terminal: Terminal, rows: readonly Row[], resume: string, seen?: SeenReport, cut?: Cut): void {
   const shown = rows.slice(0, cut?.limit);
   if (rows.length > 0) sayRows(terminal, rows.length, shown, resume);
-  else terminal.say((cut?.of ?? 0) > 0 ? 'no saved session fits' : 'no saved sessions yet');
+  else terminal.say((cut?.of ?? 0) > 0 ? 'no saved session matches' : 'no saved sessions yet');
   if (cut !== undefined) tellCut(terminal, rows.length - shown.length, cut);
   tellTroubles(terminal, rows);
   for (const line of describeSeen(seen)) terminal.tell(line);
 }
 
-/** Tells how many rows are not shown. */
+/** Reports how many rows are not shown. */
 export function tellCut(terminal: Terminal, more: number, { archived, all }: Cut): void {
-  if (more > 0) terminal.tell(`… ${more} more; ${all} lists them`);
-  if (archived > 0) terminal.tell(`${archived} archived not shown; ${all} lists ${archived === 1 ? 'it' : 'them'} too`);
+  if (more > 0) terminal.tell(`… ${more} more; list them with ${all}`);
+  if (archived > 0)
+    terminal.tell(`${archived} archived not shown; include ${archived === 1 ? 'it' : 'them'} with ${all}`);
 }
 
-/** Tells which rows can't be opened, lost a step, or are not as they were seen. */
+/** Reports the rows that can't be opened, lost a step, or are not as they were last seen. */
 export function tellTroubles(terminal: Terminal, rows: readonly Row[]): void {
   for (const row of rows) {
     if (row.unreadable !== undefined) terminal.tell(`${row.number} can't be opened: ${row.unreadable.message}`);
@@ -47,27 +49,34 @@ export function tellTroubles(terminal: Terminal, rows: readonly Row[]): void {
   }
 }
 
-/** Tells how many files can't be opened that were changed after `last`: what they hold may be newer than what is gone on with. */
+/**
+ * Reports how many files changed after `last` can't be opened: they may be newer than the session
+ * that is resumed.
+ */
 export function tellPassedOver(terminal: Terminal, rows: readonly Row[], last: Row | undefined): void {
   const { updated } = last ?? { updated: 0 };
   const count = rows.filter((row) => row.unreadable !== undefined && row.updated > updated).length;
   if (count === 0) return;
-  terminal.tell(`${count === 1 ? '1 newer file' : `${count} newer files`} can't be opened; coffer doctor says why`);
+  terminal.tell(
+    `${count === 1 ? '1 newer file' : `${count} newer files`} can't be opened; run coffer doctor to see why`,
+  );
 }
 
-/** What is wrong with the marks against rollback, what it means and what to do: a line for each. */
+/** Describes what is wrong with the rollback marks and what to do, one line per problem. */
 export function describeSeen(seen: SeenReport | undefined): string[] {
   if (seen === undefined) return [];
   const removed = seen.removed.map(
     (fileId) =>
-      `${fileId} was removed by something other than coffer; restore it, or coffer sessions --accept-removed takes note of it`,
+      `${fileId} was removed by something other than coffer; restore it, or accept that with coffer sessions --accept-removed`,
   );
-  const until = "until then an older copy of a session put back can't be noticed";
-  if (seen.state === 'missing') return [`seen is missing; the next chat or snapshot writes it anew, ${until}`];
+  const unnoticed = 'coffer does not notice if a session is replaced by an older copy';
+  if (seen.state === 'missing')
+    return [`seen is missing; the next chat or snapshot recreates it, until then ${unnoticed}`];
   if (seen.error === undefined) return removed;
   const { code, message } = seen.error;
-  if (code === 'UNAUTHENTIC') return [`${message}; the next save keeps it in quarantine and begins another, ${until}`];
-  return [`${message}; it is left as it is, ${until.replace('until then', 'and as long as it is')}`];
+  if (code === 'UNAUTHENTIC')
+    return [`${message}; the next save moves it to quarantine and creates a new one, until then ${unnoticed}`];
+  return [`${message}; it is left unchanged, and until it can be read ${unnoticed}`];
 }
 
 function sayRows(terminal: Terminal, count: number, rows: readonly Row[], resume: string): void {
@@ -76,27 +85,30 @@ function sayRows(terminal: Terminal, count: number, rows: readonly Row[], resume
   terminal.say(`use ${resume} <id or number> to restore`);
 }
 
-/** Shows one row: exactly its label, with details behind it on a terminal. */
+/** Shows one row: exactly its label, followed by details on a terminal. */
 export function sayRow(terminal: Terminal, row: Row): void {
   terminal.say(`${numbered(row)} ${row.label}`, details(row));
 }
 
-/** `  3)`: what stands before a row. */
+/** Returns the number in front of a row: `  3)`. */
 export function numbered({ number }: Pick<Row, 'number'>): string {
   return `${String(number).padStart(3)})`;
 }
 
-/** `3 tasks`, `1 task`. */
+/** Formats a number of tasks: `3 tasks`, `1 task`. */
 export function countTasks(count: number): string {
   return count === 1 ? '1 task' : `${count} tasks`;
 }
 
-/** What a person knows a session by: its name, else its title, else its label. */
+/** Returns the name that a user knows a session by: its name, else its title, else its label. */
 export function nameRow(row: Row): string {
   return row.name ?? row.title ?? row.label;
 }
 
-/** What else there is to say about a session, most telling first: `12 messages, 3 minutes ago, demo/echo, completed, ~/project`. */
+/**
+ * Describes a session, most important facts first: `12 messages, 3 minutes ago, demo/echo,
+ * completed, ~/project`.
+ */
 export function describeRow(row: Row): string {
   if (row.unreadable !== undefined) return "can't be opened";
   const marks = [row.pinned && 'pinned', row.archived && 'archived', row.rolledBack && 'not as it was seen'];
@@ -117,12 +129,12 @@ function atHome(directory: string): string {
   return directory === home || directory.startsWith(home + sep) ? `~${directory.slice(home.length)}` : directory;
 }
 
-/** `12 messages`, `1 message`. */
+/** Formats a number of messages: `12 messages`, `1 message`. */
 export function countMessages(count: number): string {
   return count === 1 ? '1 message' : `${count} messages`;
 }
 
-/** How long ago a time (milliseconds since 1970) was: `3 minutes ago`. */
+/** Formats how long ago a time (in milliseconds since 1970) was: `3 minutes ago`. */
 export function ago(time: number, now: number = Date.now()): string {
   const seconds = Math.max(0, Math.floor((now - time) / 1000));
   for (const [unit, length] of units) {
@@ -132,7 +144,7 @@ export function ago(time: number, now: number = Date.now()): string {
   return 'just now';
 }
 
-/** `12:31`, local time. */
+/** Formats a local time: `12:31`. */
 export function clock(time: Date): string {
   return `${two(time.getHours())}:${two(time.getMinutes())}`;
 }
@@ -151,7 +163,7 @@ function details(row: Row): string {
   return [countMessages(row.messages), row.model, ago(row.updated), ...marks(row), ...words].join(', ');
 }
 
-/** What is out of the ordinary with a row. */
+/** Returns whatever is unusual about a row. */
 function marks({ held, status, rolledBack, pinned, archived, tags = [] }: Row): string[] {
   const all: string[] = [];
   if (held !== undefined) all.push(whoHolds(held.pid));
@@ -162,7 +174,7 @@ function marks({ held, status, rolledBack, pinned, archived, tags = [] }: Row): 
   return [...all, ...tags.map((tag) => `#${tag}`)];
 }
 
-/** Nothing is known of a holder with the number 0. */
+/** Describes the process that holds a session. A `pid` of 0 means unknown. */
 function whoHolds(pid: number): string {
   if (pid === process.pid) return 'this one';
   return pid === 0 ? 'in use' : `in use by process ${pid}`;

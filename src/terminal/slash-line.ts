@@ -1,7 +1,10 @@
-/** What a line is: words for the model, or a command and what stands behind its name. */
+/** A parsed line: a message for the model, or a command and its argument. */
 export type Line = { readonly message: string } | { readonly command: string; readonly argument: string };
 
-/** Tells a message from a slash command; undefined for a blank line. `//x` is the message `/x`; several lines are always a message. */
+/**
+ * Parses a line into a message or a slash command. Returns undefined for a blank line. `//x` is the
+ * message `/x`. Text of several lines is always a message.
+ */
 export function parseLine(line: string): Line | undefined {
   if (line.trim() === '') return undefined;
   if (line.startsWith('//')) return { message: line.slice(1) };

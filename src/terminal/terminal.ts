@@ -2,13 +2,15 @@ import { CofferError, errorFields } from '../errors.ts';
 import { escapeJsonLine, escapeLine, escapeText, TextEscaper } from './escape.ts';
 
 /*
- * The manners of coffer on a terminal:
+ * The conventions of coffer on a terminal:
  *
- * - stdout carries what was asked for (replies, lists, exports), stderr what is said about it
- * - no capitalised initials, no full stops; one line says what happened, to which thing, what to do now
- * - nothing is shown before its control characters are written out: no model, file or name drives the terminal
- * - styles and rendered Markdown only where stdout is a terminal, and not with NO_COLOR or TERM=dumb
- * - a stream that is gone (EPIPE, EIO) is written to no more, and `onGone` is told once
+ * - Requested output (replies, lists, exports) goes to stdout, messages about it to stderr.
+ * - Messages are lower case without a full stop: one line for what happened, to which thing, and
+ *   what to do now.
+ * - Control characters are escaped before anything is shown: no model, file or name may control the
+ *   terminal.
+ * - Styles and rendered Markdown only if stdout is a terminal, and not with NO_COLOR or TERM=dumb.
+ * - A stream that is gone (EPIPE, EIO) is no longer written to, and `onGone` is called once.
  */
 
 /** The three streams of a process. */
@@ -18,25 +20,26 @@ export interface Streams {
   readonly stderr: NodeJS.WriteStream;
 }
 
-/** Shows one reply while it streams. */
+/** The output of one reply while it streams. */
 export interface ReplyWriter {
+  /** Adds text, and shows what can be shown. */
   push(delta: string): void;
-  /** Shows what was held back and ends the line; does nothing for a reply without text. */
+  /** Shows the text held back, and ends the line. Does nothing for a reply without text. */
   end(): void;
 }
 
-/** Every write to a stream goes through here. */
+/** The output to a process's streams. All writes go through it. */
 export class Terminal {
   readonly streams: Streams;
-  /** Somebody is there to answer: stdin is a terminal, and so is one of the outputs. */
+  /** Whether a user can answer: stdin is a terminal, and so is one of the outputs. */
   readonly interactive: boolean;
-  /** stdout may carry styles. */
+  /** Whether stdout may carry styles. */
   readonly styled: boolean;
-  /** The cursor can't be moved: TERM=dumb. */
+  /** Whether the terminal can't move its cursor: TERM=dumb. */
   readonly dumb: boolean;
-  /** Called once when an output is gone: `hangup` where it was a terminal. */
+  /** Called once when an output is gone, with `hangup` if it was a terminal. */
   onGone: ((how: 'closed' | 'hangup') => void) | undefined;
-  /** What is told on stderr is JSON, a line each: a program reads along. */
+  /** Whether messages on stderr are JSON, one object per line, for a program to read. */
   json = false;
   readonly #gone = new Set<NodeJS.WriteStream>();
   #failure: CofferError | undefined;
@@ -50,39 +53,42 @@ export class Terminal {
     for (const stream of [streams.stdout, streams.stderr]) stream.on('error', (error) => this.#lose(stream, error));
   }
 
-  /** A person can see what is told and press Ctrl+C: any of the streams is a terminal. */
+  /** Whether a user can see messages and press Ctrl+C: any of the streams is a terminal. */
   get attended(): boolean {
     const { stdin, stdout, stderr } = this.streams;
     return [stdin, stdout, stderr].some(({ isTTY }) => isTTY === true);
   }
 
-  /** Where a person looks: stdout, or stderr where stdout is not a terminal. */
+  /** The stream that the user sees: stdout, or stderr if stdout isn't a terminal. */
   get ui(): NodeJS.WriteStream {
     return this.streams.stdout.isTTY === true ? this.streams.stdout : this.streams.stderr;
   }
 
-  /** Writes a line to stdout; `details` follow it, dim, on a terminal only. */
+  /** Writes a line to stdout, followed by dimmed `details` if styled. */
   say(line: string, details = ''): void {
     const shown = this.styled && details !== '' ? `  ${dim(escapeLine(details))}` : '';
     this.#put(this.streams.stdout, `${escapeLine(line)}${shown}\n`);
   }
 
-  /** Writes a line to stderr: something about what is going on. */
+  /** Writes a message to stderr, as a line. */
   tell(line: string): void {
     this.#put(this.streams.stderr, `${this.json ? escapeJsonLine({ note: line }) : escapeLine(line)}\n`);
   }
 
-  /** Tells that a request to a model is made again. */
+  /** Reports that a request to a model will be retried. */
   tellWait({ seconds, error }: { readonly seconds: number; readonly error: CofferError }): void {
     this.tell(`${error.what}; trying again in ${Math.ceil(seconds)} s`);
   }
 
-  /** Tells what a provider said of an error, if it said anything. */
+  /** Reports the provider's own text about an error, if there is one. */
   tellSaid({ said }: CofferError): void {
     if (said !== undefined) this.tell(`the provider says: ${said}`);
   }
 
-  /** Writes why the program ends to stderr as JSON: `{"error":{"code","exit","message"}}`, with `faults` where there are several. */
+  /**
+   * Writes the error that ends the program to stderr as JSON:
+   * `{"error":{"code","exit","message"}}`, with `faults` if it has several causes.
+   */
   failJson(failed: CofferError, exit: number): void {
     const { cause } = failed;
     const faults = cause instanceof AggregateError ? cause.errors.map(({ message }: Error) => message) : undefined;
@@ -90,32 +96,35 @@ export class Terminal {
     this.#put(this.streams.stderr, `${escapeJsonLine({ error })}\n`);
   }
 
-  /** Writes why the program ends to stderr: `coffer: message`. */
+  /** Writes the error that ends the program to stderr: `coffer: message`. */
   fail(message: string): void {
     this.tell(`coffer: ${message}`);
   }
 
-  /** Writes text of many lines to stdout. */
+  /** Writes text of several lines to stdout. */
   write(text: string): void {
     this.#put(this.streams.stdout, escapeText(text));
   }
 
-  /** Writes text of many lines to stdout in pieces, each once the one before has left the process; none once the stream is gone. */
+  /**
+   * Writes text of several lines to stdout in pieces, each after the one before has left the
+   * process. Stops once the stream is gone.
+   */
   async pour(pieces: Iterable<string>): Promise<void> {
     const { stdout } = this.streams;
     for (const piece of pieces) {
       if (this.#gone.has(stdout)) return;
       this.write(piece);
-      if (stdout.writableNeedDrain) await this.#left(stdout);
+      if (stdout.writableNeedDrain) await this.#drained(stdout);
     }
   }
 
-  /** Writes what readline and the prompt send: it is ours or was typed here, escape sequences and all. */
+  /** Writes output of readline and the prompt unescaped: it is coffer's own or was typed here. */
   show(text: string): void {
     this.#put(this.ui, text);
   }
 
-  /** Begins a reply: rendered on a terminal, as it comes where it is piped. */
+  /** Begins a reply: Markdown is rendered if styled, else written as it is. */
   async startReply(): Promise<ReplyWriter> {
     const escaper = new TextEscaper();
     const put = (text: string): void => this.#put(this.streams.stdout, text);
@@ -129,16 +138,16 @@ export class Terminal {
     };
   }
 
-  /** Resolves when everything written has left the process. Throws `FAILED` where stdout could not take it. */
+  /** Resolves when everything written has left the process. Throws `FAILED` if a write failed. */
   async flush(): Promise<void> {
     for (const stream of [this.streams.stdout, this.streams.stderr]) {
-      if (!this.#gone.has(stream)) await this.#left(stream);
+      if (!this.#gone.has(stream)) await this.#drained(stream);
     }
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** Resolves when what was written has left the process, or never will. */
-  async #left(stream: NodeJS.WriteStream): Promise<void> {
+  /** Resolves when everything written has left the process, or never will. */
+  async #drained(stream: NodeJS.WriteStream): Promise<void> {
     await new Promise((resolve) => stream.write('', resolve));
   }
 
@@ -156,7 +165,7 @@ export class Terminal {
   }
 }
 
-/** By hand: styleText is in node:util, and all that an import of that reads takes 4 ms at every start. */
+/** Dims text. Doesn't use styleText, because importing node:util takes 4 ms at every start. */
 function dim(text: string): string {
   return `\u001b[2m${text}\u001b[22m`;
 }

@@ -1,19 +1,19 @@
 /*
- * How wide text is on a terminal. In doubt it is taken for wider: a line cut too early is better than one that wraps where nobody
- * counted with it.
+ * The width of text on a terminal. If in doubt, a character counts as wider: a line cut too early
+ * is better than one that wraps unexpectedly.
  */
 
-/** How many columns a text without control characters takes. */
+/** Returns the width of a text without control characters, in columns. */
 export function widthOf(text: string): number {
   let width = 0;
   for (const { segment } of segmenter.segment(text)) width += columnsOf(segment);
   return width;
 }
 
-/** Cuts a text to so many columns, with `…` where something is missing. */
+/** Cuts a text to `columns` columns, ending in `…` if anything is cut off. */
 export function cut(text: string, columns: number): string {
   if (columns < 1) return '';
-  // No character takes more code units than this on a screen that can be read; what is far longer is not measured to its end.
+  // Don't measure a very long text to its end: no legible character has more than 20 code units.
   const start = text.length > columns * 20 ? text.slice(0, columns * 20).toWellFormed() : text;
   let width = 0;
   let fitting = 0;

@@ -20,7 +20,7 @@ describe('a tool that wants to do what no rule allows', () => {
     await writeFile(join(place.project, 'x.txt'), 'old\n');
     const chat = await begin();
     chat.enter('write x.txt new');
-    await chat.waitFor(/write_file wants to: change x\.txt \(\+1 -1\)\n.*\n {2}-old\n {2}\+new\n/s);
+    await chat.waitFor(/write_file: change x\.txt \(\+1 -1\)\n.*\n {2}-old\n {2}\+new\n/s);
     await chat.waitFor(/ {2}session: writing anything in the working directory\n {2}deny: writing anything anywhere\n/);
     await chat.waitFor(QUESTION);
     expect(await readFile(join(place.project, 'x.txt'), 'utf8')).toBe('old\n');
@@ -41,9 +41,7 @@ describe('a tool that wants to do what no rule allows', () => {
   it('is not asked for again in a session that granted it, nor after a resume, and is in another one', async () => {
     const chat = await begin();
     chat.enter('run echo one');
-    await chat.waitFor(
-      /run_command wants to: run echo one\n.*this very command, in this directory, in a sandbox only\n/s,
-    );
+    await chat.waitFor(/run_command: run echo one\n.*this exact command, in this directory, only in a sandbox\n/s);
     await chat.waitFor(QUESTION);
     chat.enter('session');
     await chat.waitFor(/session: for this session\nrun_command echo one\n.*exit status 0.*» $/s);
@@ -100,7 +98,7 @@ describe('a tool that wants to do what no rule allows', () => {
     chat.enter('write x.txt one');
     await chat.waitFor(QUESTION);
     chat.key(key);
-    await chat.waitFor(/session: no, and the turn ends\nwrite_file x\.txt: cancelled\ncancelled\n.*» $/s);
+    await chat.waitFor(/session: no, turn cancelled\nwrite_file x\.txt: cancelled\ncancelled\n.*» $/s);
     chat.enter('nothing');
     await chat.waitFor(/I follow instructions.*» $/s);
     await leave(chat);
@@ -171,7 +169,7 @@ describe('a tool that wants to do what no rule allows', () => {
   it('can neither drive the terminal nor hide what it does', async () => {
     const chat = await begin();
     chat.type('\u001b[200~run echo a\u202eb\u200b; echo \u00a0c\u001b[201~\r');
-    await chat.waitFor(/run_command wants to: run echo a\\u202eb\\u\{200b\}; echo \\u\{a0\}c\n/);
+    await chat.waitFor(/run_command: run echo a\\u202eb\\u\{200b\}; echo \\u\{a0\}c\n/);
     await chat.waitFor(QUESTION);
     chat.key('enter');
     await chat.waitFor(/» $/);
@@ -182,7 +180,7 @@ describe('a tool that wants to do what no rule allows', () => {
     const lines = Array.from({ length: 100 }, (_, at) => `line ${at}`);
     const chat = await begin();
     chat.type(`\u001b[200~run cat <<X ${lines.join('; ')}\u001b[201~\r`);
-    await chat.waitFor(/… \d+ more characters\n.*v shows all\n/s);
+    await chat.waitFor(/… \d+ more characters\n.*v to see all\n/s);
     await chat.waitFor(QUESTION);
     expect(chat.screen().split('wants to')[1]).not.toContain('line 99');
     chat.enter('v');
@@ -204,7 +202,7 @@ describe('without a terminal', () => {
     expect(stderr.split('\n').slice(1)).toEqual([
       'read_file notes.txt',
       'write_file x.txt: denied',
-      expect.stringMatching(/^nobody is here to allow it; permissions\.allow /),
+      expect.stringMatching(/^no user is present to allow it; set permissions\.allow /),
       'run_command ls: denied',
       '',
     ]);

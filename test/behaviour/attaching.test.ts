@@ -43,11 +43,11 @@ describe('a file that a prompt names with @', () => {
   it.each([
     ['a word', 'thanks @alice', ''],
     ['an address', 'write to me@example.org', ''],
-    ['a directory', 'run @tests and @./tests', 'no file ./tests to attach: sent as text only\n'],
-    ['a path where nothing is', 'see @notes.txt', 'no file notes.txt to attach: sent as text only\n'],
-    ['several', 'npm i @a/b @c/d', 'no file a/b and 1 more to attach: sent as text only\n'],
-    ['longer than a path', `@${'a/'.repeat(3000)}`, `no file ${'a/'.repeat(100)}… to attach: sent as text only\n`],
-    ['below a file', 'see @file/x.txt', 'no file file/x.txt to attach: sent as text only\n'],
+    ['a directory', 'run @tests and @./tests', 'file not found: ./tests; sent as text only\n'],
+    ['a path where nothing is', 'see @notes.txt', 'file not found: notes.txt; sent as text only\n'],
+    ['several', 'npm i @a/b @c/d', 'file not found: a/b and 1 more; sent as text only\n'],
+    ['longer than a path', `@${'a/'.repeat(3000)}`, `file not found: ${'a/'.repeat(100)}…; sent as text only\n`],
+    ['below a file', 'see @file/x.txt', 'file not found: file/x.txt; sent as text only\n'],
     ['a link to itself', 'see @loop', ''],
     ['a name longer than any', `@${'x'.repeat(5000)}`, ''],
   ])('is only text where it is none: %s', async (_, prompt, told) => {
@@ -67,7 +67,7 @@ describe('a file that a prompt names with @', () => {
     for (const path of [outside, 'link.txt', '.env']) {
       const { code, stdout, stderr } = await place.run(['--model', 'demo/echo', '-p', `see @${path}`]);
       expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
-      expect(stderr).toMatch(/nothing is sent: .* is not attached: denied: no user is present to allow it/);
+      expect(stderr).toMatch(/prompt not sent: .* is not attached: denied: no user is present to allow it/);
       expect(stderr).not.toContain('secret words');
     }
     const { stdout } = await place.run(['--model', 'demo/echo', '-p', `see @${outside}`], {
@@ -81,11 +81,11 @@ describe('a file that a prompt names with @', () => {
     await writeFile(join(place.project, '.coffer.json'), JSON.stringify({ permissions: { deny: ['read'] } }));
     const { code, stdout, stderr } = await place.run(['--model', 'demo/echo', '-p', 'see @notes.txt']);
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
-    expect(stderr).toMatch(/nothing is sent: notes\.txt is not attached: denied by a rule/);
+    expect(stderr).toMatch(/prompt not sent: notes\.txt is not attached: denied by a rule/);
     const chat = place.terminal(['--model', 'demo/echo']);
     await chat.waitFor(/» $/);
     chat.enter('see @notes.txt');
-    await chat.waitFor(/nothing is sent: .*denied by a rule.*» $/s);
+    await chat.waitFor(/prompt not sent: .*denied by a rule.*» $/s);
     expect(chat.screen()).not.toMatch(/wants to|secret words/);
   });
 
@@ -100,7 +100,7 @@ describe('a file that a prompt names with @', () => {
     for (const path of [sealed, 'link', join(place.config, 'vaults.json')]) {
       const { code, stderr } = await place.run(['--model', 'demo/echo', '-p', `see @${path}`]);
       expect(code).toBe(1);
-      expect(stderr).toContain(`nothing is sent: ${path} is closed to tools: it belongs to coffer or holds a key`);
+      expect(stderr).toContain(`prompt not sent: ${path} is closed to tools: it belongs to coffer or holds a key`);
     }
   });
 
@@ -159,14 +159,14 @@ describe('a file that a prompt names with @', () => {
     const chat = place.terminal(['--model', 'demo/echo']);
     await chat.waitFor(/» $/);
     chat.enter(`see @${outside}`);
-    await chat.waitFor(/this prompt wants to: attach \S+outside\.txt \(15 bytes\) and send it to the model\n/);
+    await chat.waitFor(/this prompt: attach \S+outside\.txt \(15 bytes\) and send it to the model\n/);
     await chat.waitFor(/\[d\]eny for this session: $/);
     chat.enter('n');
-    await chat.waitFor(/nothing is sent: .*denied by the user.*» $/s);
+    await chat.waitFor(/prompt not sent: .*denied by the user.*» $/s);
     chat.enter(`see @${outside}`);
     await chat.waitFor(/\[d\]eny for this session: $/);
     chat.key('escape');
-    await chat.waitFor(/cancelled; nothing is sent.*» $/s);
+    await chat.waitFor(/cancelled; prompt not sent.*» $/s);
     chat.enter(`see @${outside}`);
     await chat.waitFor(/\[d\]eny for this session: $/);
     chat.enter('y');

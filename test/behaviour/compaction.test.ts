@@ -27,8 +27,8 @@ describe('a conversation that outgrows the window of its model', () => {
     const first = await place.run(['--model', 'mock/small'], { input: 'one\ntwo\nthree\nfour\n' });
     expect(first.code).toBe(0);
     expect(first.stdout).toBe('you said one\nyou said two\nyou said three\nyou said four\n');
-    expect(first.stderr).toContain('the context has 85 of 100 tokens (85 %): summarising older messages\n');
-    expect(first.stderr).toContain('summarised 4 messages for the model; the record keeps them\n');
+    expect(first.stderr).toContain('the context uses 85 of 100 tokens (85 %): summarising older messages\n');
+    expect(first.stderr).toContain('summarised 4 messages to free context; saved history is unchanged\n');
     expect(sent.map(roles)).toEqual([
       ['user'],
       ['user', 'assistant', 'user'],
@@ -57,7 +57,7 @@ describe('a conversation that outgrows the window of its model', () => {
       code: 0,
     });
     expect(stderr).toMatch(
-      /summarising older messages\n(?:.*; trying again in \d s\n)*not summarised, everything is as it was: .+\n/,
+      /summarising older messages\n(?:.*; trying again in \d s\n)*not summarised, nothing changed: .+\n/,
     );
     expect(stderr).toMatch(words);
     expect(roles(sent.at(-1) ?? [])).toEqual(['user', 'assistant', 'user', 'assistant', 'user', 'assistant', 'user']);
@@ -68,7 +68,7 @@ describe('a conversation that outgrows the window of its model', () => {
     await settings({ keepMessages: 50 });
     answer('never');
     const { stderr } = await place.run(['--model', 'mock/small'], { input: 'one\ntwo\nthree\nfour\n' });
-    expect(stderr).toContain('nothing to summarise: the newest 50 messages stay as they are (keepMessages)\n');
+    expect(stderr).toContain('nothing to summarise: the newest 50 messages are always kept (keepMessages)\n');
     expect(sent).toHaveLength(4);
   });
 
@@ -76,7 +76,7 @@ describe('a conversation that outgrows the window of its model', () => {
     await settings({ keepMessages: 2, autoCompactAt: false, compactOnFinish: true });
     answer('they said one');
     const first = await place.run(['--model', 'mock/small'], { input: 'one\ntwo\n' });
-    expect(first.stderr).toMatch(/\nsummarising older messages\nsummarised 2 messages for the model; .+\n$/);
+    expect(first.stderr).toMatch(/\nsummarising older messages\nsummarised 2 messages to free context; .+\n$/);
     expect(first.code).toBe(0);
     await place.run(['resume', 'last', '--prompt', 'three']);
     expect(sent.map(roles).slice(2)).toEqual([

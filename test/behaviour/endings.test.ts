@@ -113,7 +113,7 @@ describe('the end of a chat at the prompt', () => {
     await chat.waitFor(/» /);
     chat.type('never sent');
     chat.key('ctrl+c');
-    await chat.waitFor(/ctrl\+c again saves and quits/);
+    await chat.waitFor(/press ctrl\+c again to save and quit/);
     await chat.waitFor(/» /);
     chat.enter('sent');
     await chat.waitFor(/echo: sent/);

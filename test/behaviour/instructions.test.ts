@@ -108,7 +108,7 @@ describe('a conversation that is begun in a chat that resumed another', () => {
 });
 
 describe('the AGENTS.md of the directory', () => {
-  const QUESTION = /AGENTS\.md is here \(12 bytes\); tell it to the model in chats of this directory\? \[y\/N\] $/;
+  const QUESTION = /found AGENTS\.md \(12 bytes\); give it to the model in chats in this directory\? \[y\/N\] $/;
   const THEIRS = 'Instructions from the AGENTS.md of the directory:\n\nUse tabs. ok';
 
   beforeEach(() => writeFile(join(place.project, 'AGENTS.md'), 'Use tabs. ok'));
@@ -129,7 +129,7 @@ describe('the AGENTS.md of the directory', () => {
     await chat.exit;
     const again = place.terminal(['--model', 'mock/m']);
     await again.waitFor(/» $/);
-    expect(again.screen()).not.toContain('tell it to the model');
+    expect(again.screen()).not.toContain('give it to the model');
     again.enter('hello');
     await again.waitFor(/ok\n.*» $/s);
     again.enter('/exit');
@@ -189,11 +189,7 @@ describe('the AGENTS.md of the directory', () => {
   it.each<[string, (path: string) => unknown, RegExp]>([
     ['leads out of it', (path) => symlink('/etc/passwd', path), /AGENTS\.md leads outside the working directory/],
     ['is no text', (path) => writeFile(path, Buffer.of(0, 1)), /AGENTS\.md can't be sent: it is neither/],
-    [
-      'leads to itself',
-      (path) => symlink('AGENTS.md', path),
-      /AGENTS\.md is left out: AGENTS\.md can't be read: ELOOP/,
-    ],
+    ['leads to itself', (path) => symlink('AGENTS.md', path), /AGENTS\.md not used: AGENTS\.md can't be read: ELOOP/],
     ['leads below a file', (path) => symlink('/etc/passwd/x', path), /AGENTS\.md can't be read: ENOTDIR/],
     ['leads to no possible name', (path) => symlink('x'.repeat(256), path), /AGENTS\.md can't be read: ENAMETOOLONG/],
     ['is too large', (path) => writeFile(path, 'x'.repeat(64 * 1024 + 1)), /AGENTS\.md is too large/],

@@ -131,7 +131,7 @@ describe('a keychain', () => {
     // Somebody is there only with a terminal and a display; no program shows the prompt on this bus, which counts as a dismissal.
     const start = usual(bus, { DISPLAY: ':99' });
     await using listing = place.terminal(['sessions'], start);
-    await listing.waitFor(/the keychain asks to be unlocked; answer its prompt/);
+    await listing.waitFor(/the keychain is locked; answer its prompt/);
     await listing.waitFor(/coffer: cannot get key \w+: the (unlock )?prompt was dismissed/);
     expect(await listing.exit).toEqual({ code: 12, signal: null });
     await using chat = place.terminal(['--model', 'demo/echo'], start);

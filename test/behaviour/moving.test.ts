@@ -27,7 +27,7 @@ describe('a session that is resumed in another directory without a terminal', ()
   it('has its tools work where it was, and stays there', async () => {
     const { code, stdout, stderr } = await place.run(['resume', 'last', ...READ], { cwd: other });
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'recorded\n' });
-    expect(stderr).toContain(`tools work in ${place.project}, where this session was\n`);
+    expect(stderr).toContain(`tools work in ${place.project}, the directory of this session\n`);
     expect(await directory()).toBe(place.project);
   });
 
@@ -38,7 +38,7 @@ describe('a session that is resumed in another directory without a terminal', ()
   ])('has them work in the present one with --here, which is recorded: %s', async (_, args) => {
     const { code, stdout, stderr } = await place.run([...args, ...READ], { cwd: other });
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'here\n' });
-    expect(stderr).toContain(`this session was in ${place.project}; from now on it is in ${other}\n`);
+    expect(stderr).toContain(`session moved from ${place.project} to ${other}\n`);
     expect(await directory()).toBe(other);
     const { events } = await place.exported('last');
     expect(events).toContainEqual(expect.objectContaining({ type: 'move', directory: other }));
@@ -52,7 +52,7 @@ describe('a session that is resumed in another directory without a terminal', ()
     const { code, stderr, stdout } = await place.run(['resume', 'last', ...READ], { cwd: other });
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'I have no tools here.\n' });
     const gone = `the directory of this session, ${place.project}, is gone`;
-    expect(stderr).toContain(`${gone}: no tools; --here continues in ${other}\n`);
+    expect(stderr).toContain(`${gone}, so tools are off; use --here to continue in ${other}\n`);
     const attached = await place.run(['resume', 'last', '-p', 'see @where.txt'], { cwd: other });
     expect(attached).toMatchObject({ code: 1, stdout: '' });
     const here = await place.run(['resume', 'last', '--here', ...READ], { cwd: other });
@@ -129,7 +129,7 @@ describe('an imported session', () => {
     for (const session of [which, fork]) {
       const { stdout, stderr } = await place.run(['resume', session, ...READ], { cwd: other });
       expect(stdout).toBe('here\n');
-      expect(stderr).toContain(`; from now on it is in ${other}\n`);
+      expect(stderr).toContain(` to ${other}\n`);
     }
     const { stdout } = await place.run(['resume', which, ...READ]);
     expect(stdout).toBe('here\n');
@@ -163,13 +163,13 @@ describe('a project that was moved', () => {
     await rename(place.project, moved);
     const { code, stdout, stderr } = await place.run(['-c', '-p', 'read where.txt'], { cwd: moved });
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'recorded\n' });
-    expect(stderr).toContain(`; from now on it is in ${moved}\n`);
+    expect(stderr).toContain(` to ${moved}\n`);
     expect(await directory()).toBe(moved);
   });
 });
 
 describe('a session that is resumed in another directory at a terminal', () => {
-  const QUESTION = /let tools work \[r\]ecorded there, or \[h\]ere in \S+\? $/;
+  const QUESTION = /use that \[r\]ecorded directory, or work \[h\]ere in \S+\? $/;
 
   it.each([
     ['r', 'recorded'],
@@ -203,15 +203,15 @@ describe('a session that is resumed in another directory at a terminal', () => {
     const chat = place.terminal(['resume', 'last'], { cwd: other });
     await chat.waitFor(/» $/);
     chat.enter('/resume 2');
-    await chat.waitFor(/is gone; continue \[h\]ere in \S+, or \[N\]ot at all\? $/);
+    await chat.waitFor(/is gone; continue \[h\]ere in \S+, or \[c\]ancel\? $/);
     chat.enter('');
     await chat.waitFor(/» $/);
     chat.enter('still there');
     await chat.waitFor(/echo: still there\n.*» $/s);
     chat.enter('/resume 2');
-    await chat.waitFor(/or \[N\]ot at all\? $/);
+    await chat.waitFor(/or \[c\]ancel\? $/);
     chat.enter('h');
-    await chat.waitFor(/from now on it is in \S+\n.*» $/s);
+    await chat.waitFor(/session moved from \S+ to \S+\n.*» $/s);
     chat.enter('read where.txt');
     await chat.waitFor(/here\n.*» $/s);
     chat.enter('/exit');

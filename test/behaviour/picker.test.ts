@@ -120,7 +120,7 @@ describe('leaving the list', () => {
     chat.key('ctrl+c');
     await chat.waitFor(/» $/);
     chat.key('ctrl+c');
-    await chat.waitFor(/ctrl\+c again saves and quits/);
+    await chat.waitFor(/press ctrl\+c again to save and quit/);
     await chat.waitFor(/» $/);
     await answered(chat, 'still here');
     await quit(chat);

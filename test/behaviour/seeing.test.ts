@@ -31,7 +31,7 @@ describe('/session list', () => {
     await chat.waitFor(/resume which session\?/);
     await chat.waitFor(/to search/);
     chat.key('enter');
-    await chat.waitFor(/this is session \S+ already|resumed session/);
+    await chat.waitFor(/already in session \S+|resumed session/);
   });
 
   it('says that there is nothing where there is nothing', async () => {

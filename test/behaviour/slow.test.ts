@@ -77,9 +77,9 @@ describe.concurrent('a keychain that is five seconds slow', () => {
     const { place, bus, daemon } = kept;
     daemon.kill('SIGSTOP');
     await using listing = place.terminal(['sessions'], usual(bus));
-    await listing.waitFor(/the keychain has not answered yet; waiting for it, ctrl\+c stops/);
+    await listing.waitFor(/waiting for the keychain; press ctrl\+c to stop/);
     await using left = place.terminal(['sessions'], usual(bus));
-    await left.waitFor(/the keychain has not answered yet/);
+    await left.waitFor(/waiting for the keychain/);
     left.key('ctrl+c');
     expect(await left.exit).toMatchObject({ signal: 'SIGINT' });
     daemon.kill('SIGCONT');
@@ -98,7 +98,7 @@ describe.concurrent('a keychain that is five seconds slow', () => {
     await chat.waitFor(/echo: one/);
     await chat.waitFor(/NOT SAVED since \d\d:\d\d: the keychain has not answered » /);
     chat.enter('/sessions');
-    await chat.waitFor(/the keychain has not answered yet; waiting for it, ctrl\+c stops/);
+    await chat.waitFor(/waiting for the keychain; press ctrl\+c to stop/);
     chat.key('ctrl+c');
     await chat.waitFor(/stopped waiting for the vault key/);
     await chat.waitFor(/ » /);
@@ -122,7 +122,7 @@ describe.concurrent('a keychain that is five seconds slow', () => {
     chat.enter('one');
     await chat.waitFor(/NOT SAVED since \d\d:\d\d: the keychain has not answered » /);
     chat.key('ctrl+d');
-    await chat.waitFor(/the keychain has not answered yet; waiting for it, ctrl\+c stops/);
+    await chat.waitFor(/waiting for the keychain; press ctrl\+c to stop/);
     daemon.kill('SIGCONT');
     expect(await chat.exit).toEqual({ code: 0, signal: null });
     expect(conversation(await place.exported('1', usual(bus)))).toHaveLength(2);
@@ -158,7 +158,7 @@ describe('git that is five seconds slow', () => {
     makeRepository(old);
     const git = slowGit(place, old);
     await using listing = place.terminal(['-l'], { cwd: old });
-    await listing.waitFor(/git has not answered yet; waiting for it, ctrl\+c stops/);
+    await listing.waitFor(/waiting for git; press ctrl\+c to stop/);
     await using chat = place.terminal(CHAT, { cwd: old });
     await chat.waitFor(/» /);
     chat.enter('one');

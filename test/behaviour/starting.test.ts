@@ -137,8 +137,7 @@ describe('a session that another process has', () => {
     await chat.waitFor(/» /);
     chat.enter('mine');
     await chat.waitFor(/echo: mine/);
-    const offer =
-      /in use by process \d+ since \d\d:\d\d; go on in a \[f\]ork of it, \[r\]ead it only, or \[N\]either\? /;
+    const offer = /in use by process \d+ since \d\d:\d\d; \[f\]ork it, \[r\]ead only, or \[c\]ancel\? /;
     chat.enter(`/resume ${row?.id}`);
     await chat.waitFor(offer);
     chat.enter('r');
@@ -190,7 +189,7 @@ describe('a conversation with a model on this machine', () => {
     await using chat = place.terminal(['resume', '1']);
     await chat.waitFor(/» /);
     chat.enter('/model elsewhere/big');
-    await chat.waitFor(/would all be sent to elsewhere\/big; send them\? \[y\/N\] /);
+    await chat.waitFor(/will be sent to elsewhere\/big; continue\? \[y\/N\] /);
     chat.enter('');
     await chat.waitFor(/are not sent/);
     chat.enter('/model');

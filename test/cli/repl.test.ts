@@ -41,7 +41,7 @@ describe('a chat on a terminal', () => {
       fake.type('dropped');
       await fake.waitFor(/dropped/);
       fake.type(CTRL_C);
-      await fake.waitFor(/ctrl\+c again saves and quits\n.*» $/s);
+      await fake.waitFor(/press ctrl\+c again to save and quit\n.*» $/s);
     }
     fake.type('sent\r');
     await fake.waitFor(/echo: sent\n/);
@@ -87,11 +87,11 @@ describe('a chat on a terminal', () => {
     fake.type('go\r');
     await fake.waitFor(/part 1/);
     fake.type(CTRL_C);
-    await fake.waitFor(/cancelled; what arrived is kept\n.*» $/s);
+    await fake.waitFor(/cancelled; partial reply kept\n.*» $/s);
     fake.type('/model demo/echo\r');
     await fake.waitFor(/model: demo\/echo.*» $/s);
     fake.type('/resume _autosave\r');
-    await fake.waitFor(/this is session _autosave already/);
+    await fake.waitFor(/already in session _autosave/);
     fake.type(CTRL_D);
     expect((await ended).code).toBe(0);
     const exported = new FakeTerminal();
@@ -122,9 +122,9 @@ describe('a chat on a terminal', () => {
     fake.type('two\r');
     await fake.waitFor(/echo: two\nNOT SAVED since \d\d:\d\d: .+\n.*NOT SAVED since \d\d:\d\d: .+ » $/s);
     fake.type('/reset\r');
-    await fake.waitFor(/not saved since \d\d:\d\d; drop what is not\? \[y\/N\] $/);
+    await fake.waitFor(/not been saved since \d\d:\d\d; discard unsaved steps\? \[y\/N\] $/);
     fake.type('n\r');
-    const [stays] = await fake.waitFor(/still in this conversation: it is not saved: .+\n.*» $/s);
+    const [stays] = await fake.waitFor(/staying in this conversation, which is not saved: .+\n.*» $/s);
     expect(stays).toMatch(/it is not saved: [^:;\n]+\n/);
     await rename(join(folder, 'away'), join(folder, 'vault/sessions'));
     fake.type('three\r');
@@ -342,7 +342,7 @@ describe('a chat without a terminal', () => {
     expect((await runHere(fake, ['resume', 'last'], env)).code).toBe(0);
     expect(fake.out).toBe('resumed session _autosave (2 messages, mine/one)\nmodel: demo/echo\necho: found\n');
     expect(fake.err).toMatch(
-      /unknown provider mine .*; \/model <name> chooses another\nno model, key from .*\nno model is there/,
+      /unknown provider mine .*; choose another with \/model <name>\nno model, key from .*\nno model selected/,
     );
   });
 });

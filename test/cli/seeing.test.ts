@@ -89,11 +89,11 @@ describe('--json', () => {
     expect(await json(['sessions'], sessionsSchema)).toHaveLength(22);
     const few = await run(['sessions', '--json', '--limit', '3']);
     expect(JSON.parse(few.out)).toHaveLength(3);
-    expect(few.err).toContain('… 19 more; --all lists them');
+    expect(few.err).toContain('… 19 more; list them with --all');
     const shown = await run(['sessions']);
     expect(shown.out.match(/^ +\d+\) /gm)).toHaveLength(20);
     expect(shown.out).toContain('saved sessions (22):');
-    expect(shown.err).toBe('… 2 more; --all lists them\n');
+    expect(shown.err).toBe('… 2 more; list them with --all\n');
     expect((await run(['sessions', '--all'])).out.match(/^ +\d+\) /gm)).toHaveLength(22);
     const searched = await run(['sessions', '--search', 'number', '--limit', '2']);
     expect(searched.out.match(/^ +\d+\) /gm)).toHaveLength(2);
@@ -151,7 +151,7 @@ describe('coffer -l', () => {
       'use coffer -a <number or id> to go on with one',
       '',
     ]);
-    expect(err).toBe('1 archived not shown; coffer sessions --here --all lists it too\n');
+    expect(err).toBe('1 archived not shown; include it with coffer sessions --here --all\n');
     const none = await run(['-l', '--path', '/']);
     expect(none).toMatchObject({ code: 0, out: 'no saved sessions of / yet\n' });
   });

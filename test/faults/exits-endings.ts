@@ -20,7 +20,7 @@ export const ways: readonly Way[] = [
     strike: (chat) => chat.key('ctrl+c'),
     // It ends the reply or clears the line, the chat goes on.
     after: async (chat) => {
-      await chat.waitFor(/cancelled|ctrl\+c again saves and quits/);
+      await chat.waitFor(/cancelled|press ctrl\+c again to save and quit/);
       await chat.waitFor(/» /);
       chat.key('ctrl+d');
     },

@@ -16,7 +16,7 @@ export async function listUnanswered(world: World, blame: Blame): Promise<void> 
   );
   blame.unless(ran.code === 12, 'it does not end with 12', ran);
   blame.unless(
-    /^the keychain asks to be unlocked; answer its prompt\s+coffer: cannot get key \w+: the unlock prompt was not answered.*$/.test(
+    /^the keychain is locked; answer its prompt\s+coffer: cannot get key \w+: the unlock prompt was not answered.*$/.test(
       ran.stderr.trim(),
     ),
     'not the line about the prompt, and one for what it came to',

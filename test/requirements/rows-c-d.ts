@@ -189,8 +189,8 @@ export const rowsCD: readonly Requirement[] = [
       writeFileSync(join(place.config, 'settings.json'), JSON.stringify(settings), { mode: 0o600 });
       const prompts = ['one', 'two', 'three'].map((word) => `${word} ${'and so on '.repeat(20)}`);
       const shown = await chat(place, [...prompts, '/compact'], ['--model', 'here/model']);
-      expect(shown).toMatch(/^the context has .* tokens \(\d+ %\): summarising older messages$/m);
-      expect(shown).toMatch(/^summarised \d+ messages? for the model; the record keeps them$/m);
+      expect(shown).toMatch(/^the context uses .* tokens \(\d+ %\): summarising older messages$/m);
+      expect(shown).toMatch(/^summarised \d+ messages? to free context; saved history is unchanged$/m);
       const events = await logged(place, '1');
       const types = events.map(({ type }) => type).filter((type) => type.startsWith('co'));
       expect(types.join(' ')).toContain('context-warning compaction');

@@ -8,8 +8,8 @@ import { FakeTerminal } from './fake-terminal.ts';
 const QUESTION = /(?:session|eny): $/;
 const request = { toolCallId: 'c1', toolName: 'run_command', rule: 'command:ls', about: 'run ls', detail: 'ls' };
 
-describe('the question whether a tool may', () => {
-  it('is not answered by keys that had arrived and were not read when it was asked', async () => {
+describe('askApproval', () => {
+  it('is not answered by keys that had arrived but were not read when it was asked', async () => {
     const { fake, input, approve } = at();
     const first = input.next('» ');
     fake.type('go\r');
@@ -22,7 +22,7 @@ describe('the question whether a tool may', () => {
     expect(await input.next('» ')).toBe('o');
   });
 
-  it('is not answered by keys that wait in a terminal nobody has listened to', async () => {
+  it('is not answered by keys that arrived before anything read the terminal', async () => {
     const { fake, approve } = at();
     fake.type('o\r');
     const answer = approve(request, idle());
@@ -31,7 +31,7 @@ describe('the question whether a tool may', () => {
     expect(await answer).toBe('session');
   });
 
-  it('is not answered by what was typed behind the answer to the one before', async () => {
+  it('is not answered by text typed after the previous answer', async () => {
     const { fake, approve } = at();
     const first = approve(request, idle());
     await fake.waitFor(QUESTION);
@@ -43,7 +43,7 @@ describe('the question whether a tool may', () => {
     expect(await second).toBe('deny');
   });
 
-  it('is no for a paste until Enter is pressed, and knows no answer but its own', async () => {
+  it('takes a paste as one answer, sent by Enter, and asks again for unknown answers', async () => {
     const { fake, approve } = at();
     const answer = approve(request, idle());
     await fake.waitFor(QUESTION);
@@ -57,7 +57,7 @@ describe('the question whether a tool may', () => {
 
   it.each([
     ['on a terminal with colours', {}, true],
-    ['not with NO_COLOR', { NO_COLOR: '1' }, false],
+    ['except with NO_COLOR', { NO_COLOR: '1' }, false],
   ])('shows a diff in colours %s', async (_, env, coloured) => {
     const { fake, approve } = at(env);
     const detail = '--- a\n+++ a\n@@ -1 +1 @@\n-old \u001b[2J\n+new\n';
@@ -82,13 +82,13 @@ describe('the question whether a tool may', () => {
     ],
     [
       'command:ls',
-      '  session: this very command, in this directory, in a sandbox only\n  deny: this very command, with the network or without\n',
+      '  session: this exact command, in this directory, only in a sandbox\n  deny: this exact command, with or without network access\n',
     ],
     [
       'network:curl x',
-      '  session: this very command, with the network, in this directory, in a sandbox only\n  deny: this very command, with the network\n',
+      '  session: this exact command, with network access, in this directory, only in a sandbox\n  deny: this exact command, with network access\n',
     ],
-  ])('says what %s means from then on', async (rule, words) => {
+  ])('shows the lasting scope of %s', async (rule, words) => {
     const { fake, approve } = at();
     const answer = approve({ ...request, rule }, idle());
     await fake.waitFor(QUESTION);
@@ -98,9 +98,9 @@ describe('the question whether a tool may', () => {
   });
 
   it.each([
-    ['command:ls', 'this very command, in this directory, in a sandbox or without one'],
-    ['network:ls', 'this very command, with the network, in this directory, in a sandbox or without one'],
-  ])('says of %s without a sandbox that it needs none from then on', async (rule, words) => {
+    ['command:ls', 'this exact command, in this directory, with or without a sandbox'],
+    ['network:ls', 'this exact command, with network access, in this directory, with or without a sandbox'],
+  ])('shows that %s asked for without a sandbox is allowed without one', async (rule, words) => {
     const { fake, approve } = at();
     const answer = approve({ ...request, rule, sandboxed: false }, idle());
     await fake.waitFor(QUESTION);
@@ -109,7 +109,7 @@ describe('the question whether a tool may', () => {
     await answer;
   });
 
-  it('writes out every character that can’t be seen', async () => {
+  it('escapes every invisible character', async () => {
     const { fake, approve } = at();
     const hidden = Array.from({ length: 0x11_0000 }, (_, code) => code)
       .filter((code) => code < 0xd800 || code > 0xdfff)
@@ -138,7 +138,7 @@ describe('the question whether a tool may', () => {
     expect(await answer).toBe('once');
   });
 
-  it('takes back what was typed', async () => {
+  it('supports backspace and Ctrl+U', async () => {
     const { fake, approve } = at();
     const answer = approve(request, idle());
     await fake.waitFor(QUESTION);
@@ -156,7 +156,7 @@ describe('the question whether a tool may', () => {
     ['d', 'always'],
     ['deny', 'always'],
     ['', 'deny'],
-  ])('takes %j for %s', async (typed, expected) => {
+  ])('takes %j as %s', async (typed, expected) => {
     const { fake, approve } = at();
     const answer = approve(request, idle());
     await fake.waitFor(QUESTION);
@@ -164,7 +164,7 @@ describe('the question whether a tool may', () => {
     expect(await answer).toBe(expected);
   });
 
-  it.each(['a', 'always', 'A', 'all', 'allow'])('asks again for %j, which could mean either', async (typed) => {
+  it.each(['a', 'always', 'A', 'all', 'allow'])('asks again for %j, which is ambiguous', async (typed) => {
     const { fake, approve } = at();
     const answer = approve(request, idle());
     await fake.waitFor(QUESTION);
@@ -174,7 +174,7 @@ describe('the question whether a tool may', () => {
     expect(await answer).toBe('deny');
   });
 
-  it('is withdrawn when the turn is cancelled from elsewhere', async () => {
+  it('is withdrawn when the turn is cancelled by another client', async () => {
     const { fake, approve } = at();
     const cancel = new AbortController();
     const answer = approve(request, cancel.signal);

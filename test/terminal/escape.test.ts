@@ -3,8 +3,10 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { escapeJson, escapeLine, escapeText, shellWord, TextEscaper } from '../../src/terminal/escape.ts';
 
-/** Tells whether a text has what a terminal acts on instead of showing it; line feeds and tabs may stay. */
-function drives(text: string): boolean {
+/**
+ * Returns whether a text contains characters that control a terminal, except line feeds and tabs.
+ */
+function controls(text: string): boolean {
   return [...text].some((character) => {
     const code = character.codePointAt(0) ?? 0;
     const control = code < 0x20 || (code >= 0x7f && code < 0xa0);
@@ -40,22 +42,22 @@ describe('escapeLine', () => {
     ['line feeds and tabs', 'a\nb\tc\rd', 'a\\nb\\tc\\rd'],
     ['marks that turn text around', 'a\u202eb\u2066c\u2028d', 'a\\u202eb\\u2066c\\u2028d'],
     ['a delete', 'a\u007f', 'a\\x7f'],
-  ])('writes out %s', (_, text, shown) => {
+  ])('escapes %s', (_, text, shown) => {
     expect(escapeLine(text)).toBe(shown);
   });
 
-  it('leaves what people write as it is', () => {
+  it('leaves ordinary text unchanged', () => {
     const text = 'Grüße, 日本語, 👩‍👩‍👧, שלום, a\\b';
     expect(escapeLine(text)).toBe(text);
   });
 
-  it('shows no character that drives a terminal', () => {
-    fc.assert(fc.property(wild, (text) => !drives(escapeLine(text)) && !/[\n\t]/.test(escapeLine(text))));
+  it('leaves no character that controls a terminal', () => {
+    fc.assert(fc.property(wild, (text) => !controls(escapeLine(text)) && !/[\n\t]/.test(escapeLine(text))));
   });
 });
 
 describe.runIf(process.platform !== 'win32')('shellWord', () => {
-  it('is the one word for a shell that it was, whatever stands in it', () => {
+  it('is read by a shell as the same single word, whatever it contains', () => {
     const texts = [
       ...['2026-11-21_13-57_a snapshot', "it's", '$(touch pwned)', '-x', '', '~', 'a;b'],
       ...fc.sample(fc.string({ unit: 'grapheme' }), 200).map((text) => text.replaceAll('\0', '')),
@@ -64,20 +66,20 @@ describe.runIf(process.platform !== 'win32')('shellWord', () => {
     expect(read.split('\0').slice(0, -1)).toEqual(texts);
   });
 
-  it('leaves an id as it is', () => {
+  it('leaves an id unchanged', () => {
     expect(shellWord('2026-11-21_13-57-2')).toBe('2026-11-21_13-57-2');
   });
 });
 
 describe('escapeText', () => {
-  it('keeps line feeds and tabs, and nothing else', () => {
+  it('keeps line feeds and tabs, but no other control characters', () => {
     expect(escapeText('a\r\nb\n\tc\u001b[1m\rd')).toBe('a\nb\n\tc\\x1b[1m\\rd');
-    fc.assert(fc.property(wild, (text) => !drives(escapeText(text))));
+    fc.assert(fc.property(wild, (text) => !controls(escapeText(text))));
   });
 });
 
 describe('TextEscaper', () => {
-  it('escapes pieces as it does the whole, wherever they are cut', () => {
+  it('escapes pieces like the whole text, wherever it is cut', () => {
     fc.assert(
       fc.property(wild, fc.array(fc.nat(40)), (text, cuts) => {
         const escaper = new TextEscaper();
@@ -90,12 +92,12 @@ describe('TextEscaper', () => {
 });
 
 describe('escapeJson', () => {
-  it('is read back exactly, and drives no terminal', () => {
+  it('parses to the same value, and has no character that controls a terminal', () => {
     fc.assert(
       fc.property(wild, (text) => {
         const json = escapeJson({ text });
         expect(JSON.parse(json)).toEqual({ text });
-        expect(drives(json)).toBe(false);
+        expect(controls(json)).toBe(false);
       }),
     );
   });

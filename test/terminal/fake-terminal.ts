@@ -8,10 +8,13 @@ import { run } from '../../src/cli/program.ts';
 import type { CofferError } from '../../src/errors.ts';
 import { Terminal } from '../../src/terminal/terminal.ts';
 
-/** How long a wait may last before it fails with what was shown. */
+/** Timeout of `waitFor`, in milliseconds. It fails with everything shown so far. */
 const PATIENCE = 10_000;
 
-/** A folder for one test, and the environment in which coffer keeps everything there, the vault key a credential in it. */
+/**
+ * Creates a folder for one test, with a vault key as a credential, and an environment that uses
+ * only it.
+ */
 export async function makeFolder(): Promise<{ folder: string; env: Record<string, string> }> {
   const folder = await mkdtemp(join(tmpdir(), 'coffer-cli-'));
   await writeFile(join(folder, 'coffer-key'), 'a'.repeat(64), { mode: 0o600 });
@@ -24,15 +27,17 @@ export async function makeFolder(): Promise<{ folder: string; env: Record<string
   return { folder, env };
 }
 
-/** Streams in this process that look like pipes, or like a terminal 80 columns wide. */
+/** Streams in this process that behave like pipes, or like a terminal of 80 columns. */
 export class FakeTerminal {
   readonly stdin: PassThrough = new PassThrough();
   readonly stdout: PassThrough = new PassThrough();
   readonly stderr: PassThrough = new PassThrough();
   readonly terminal: Terminal;
-  /** What was written to both outputs, in order, and to each. */
+  /** Everything written to both outputs, in order. */
   shown = '';
+  /** Everything written to stdout. */
   out = '';
+  /** Everything written to stderr. */
   err = '';
   #seen = 0;
 
@@ -51,12 +56,12 @@ export class FakeTerminal {
     this.terminal = new Terminal({ stdin, stdout, stderr }, options.env ?? {});
   }
 
-  /** Types, or pipes in. */
+  /** Writes to stdin. */
   type(text: string): void {
     this.stdin.write(text);
   }
 
-  /** Resolves once what was shown after the last match fits `pattern`. */
+  /** Resolves once the text shown since the last match matches `pattern`. */
   async waitFor(pattern: RegExp): Promise<RegExpMatchArray> {
     const ended = AbortSignal.timeout(PATIENCE);
     for (;;) {
@@ -72,13 +77,13 @@ export class FakeTerminal {
   }
 }
 
-/** How a command ended in this process. */
+/** The result of a command that ran in this process. */
 export interface Ended {
   readonly code: number;
   readonly error: CofferError | undefined;
 }
 
-/** Runs a command line in this process, on those streams, with the exit code that main gives it. */
+/** Runs a command line in this process, on the streams of `fake`. */
 export async function runHere(fake: FakeTerminal, args: readonly string[], env: NodeJS.ProcessEnv): Promise<Ended> {
   const exitOf = (error: unknown): number => exits[(error as CofferError).code] ?? 1;
   const leave = (code: number): never => {

@@ -15,7 +15,7 @@ const HIDE = '\u001b[?25l';
 const SHOW = '\u001b[?25h';
 
 describe('a hidden question', () => {
-  it('shows nothing of an answer that was typed before it was asked, and keeps none in the history', async () => {
+  it('does not show an answer that was typed ahead, and keeps no answer in the history', async () => {
     const fake = new FakeTerminal({ tty: true });
     const input = new Input(fake.terminal);
     const first = input.ask('first: ', { hidden: true });
@@ -47,7 +47,7 @@ describe('a hidden question', () => {
     expect(fake.shown).not.toContain('\u001b]0;');
   });
 
-  it('shows nothing of an answer that was begun before it was asked', async () => {
+  it('does not show an answer that was begun before it was asked', async () => {
     const { fake, input } = await atPrompt();
     const first = input.next('» ');
     await type(fake, 'go\rcorrect ho');
@@ -61,7 +61,7 @@ describe('a hidden question', () => {
 });
 
 describe('a lent terminal', () => {
-  it('hears the keys that the prompt does not, whose line and history stay', async () => {
+  it('receives keys instead of the prompt, which keeps its line and history', async () => {
     const { fake, input } = await atPrompt();
     const raw: boolean[] = [];
     Object.assign(fake.stdin, { setRawMode: (mode: boolean) => raw.push(mode) });
@@ -91,7 +91,7 @@ describe('a lent terminal', () => {
     expect(fake.shown.split('\u001b[?2004').map((rest) => rest[0])).toEqual([undefined, 'h', 'l']);
   });
 
-  it('shows no styles where none are wanted', async () => {
+  it('shows no styles if they are disabled', async () => {
     const fake = new FakeTerminal({ tty: true, env: { NO_COLOR: '1' } });
     const input = new Input(fake.terminal);
     await input.lend(async (_, stdout) => stdout.write('\u001b[1;31mred\u001b[m \u001b[2Dmoved'));
@@ -99,7 +99,7 @@ describe('a lent terminal', () => {
     input.close();
   });
 
-  it('is taken back where the borrower fails', async () => {
+  it('is restored if the borrower fails', async () => {
     const { fake, input } = await atPrompt();
     const failed = input.lend(async (_, stdout) => {
       stdout.write(HIDE);
@@ -117,7 +117,7 @@ describe('a lent terminal', () => {
     ['the terminal is closed', (fake: FakeTerminal) => fake.stdin.emit('error', new Error('read EIO')), ['hangup']],
     ['the input is stopped', (_: FakeTerminal, input: Input) => input.stop(), ['end']],
     ['the process ends', (_: FakeTerminal, input: Input) => input.close(), ['end']],
-  ] as const)('tells its borrower when %s, and the cursor is there at once', async (_, end, wanted) => {
+  ] as const)('aborts the signal when %s, and shows the cursor immediately', async (_, end, wanted) => {
     const { fake, input } = await atPrompt();
     const heard: string[] = [];
     input.onHangup = () => heard.push('hangup');
@@ -134,7 +134,7 @@ describe('a lent terminal', () => {
     input.close();
   });
 
-  it('shows the cursor where the process ends by an error, and listens no longer than it is lent', async () => {
+  it('shows the cursor if the process exits by an error, and listens only while lent', async () => {
     const { fake, input } = await atPrompt();
     const before = process.listeners('exit');
     await input.lend(async (_, stdout) => {
@@ -146,7 +146,7 @@ describe('a lent terminal', () => {
     input.close();
   });
 
-  it.each(['SIGTERM', 'SIGHUP'] as const)('is given back by %s where nobody else sees to it', async (signal) => {
+  it.each(['SIGTERM', 'SIGHUP'] as const)('is restored on %s if nothing else handles it', async (signal) => {
     const code = `
       import { Input } from './src/terminal/input.ts';
       import { Terminal } from './src/terminal/terminal.ts';
@@ -160,7 +160,7 @@ describe('a lent terminal', () => {
     expect(pty.raw().lastIndexOf(SHOW)).toBeGreaterThan(pty.raw().lastIndexOf(HIDE));
   });
 
-  it('is lent to one at a time, and not while a line is waited for', async () => {
+  it('is lent to one borrower at a time, and not while a line is being read', async () => {
     const { fake, input } = await atPrompt();
     await input.lend(async () => {
       await expect(input.lend(async () => undefined)).rejects.toThrow(TypeError);
@@ -173,13 +173,13 @@ describe('a lent terminal', () => {
   });
 });
 
-describe('Ctrl+X and a key', () => {
+describe('a chord of Ctrl+X and a key', () => {
   it.each([
     ['l', 'l'],
     ['L', 'L'],
     ['Ctrl+L', CTRL_L],
     ['Ctrl+X and l', `${CTRL_X}l`],
-  ])('%s answers the prompt, at which the line stands the next time', async (_, key) => {
+  ])('completed by %s answers the prompt, and restores the line at the next one', async (_, key) => {
     const { fake, input } = await atPrompt();
     const command = input.next('» ');
     await type(fake, `half${LEFT}${LEFT}`);
@@ -196,7 +196,7 @@ describe('Ctrl+X and a key', () => {
     input.close();
   });
 
-  it('takes a line of many rows off the screen, however it came', async () => {
+  it('wipes a line of many rows that arrived in one piece', async () => {
     const { fake, input } = await atPrompt();
     const command = input.next('» ');
     await type(fake, 'word '.repeat(40));
@@ -206,7 +206,7 @@ describe('Ctrl+X and a key', () => {
     input.close();
   });
 
-  it('keeps what is aside out of a question', async () => {
+  it('does not restore the interrupted line in a question', async () => {
     const { fake, input } = await atPrompt();
     const command = input.next('» ');
     await type(fake, `half${CTRL_X}l`);
@@ -221,7 +221,7 @@ describe('Ctrl+X and a key', () => {
     input.close();
   });
 
-  it('gives what is typed before the list is there to the list, and after it to the line', async () => {
+  it('passes keys typed before the list opens to the list, and later ones to the line', async () => {
     const { fake, input } = await atPrompt();
     const command = input.next('» ');
     await type(fake, `half${CTRL_X}labc`);
@@ -233,7 +233,7 @@ describe('Ctrl+X and a key', () => {
     input.close();
   });
 
-  it('knows a paste that came before anybody read, and a Ctrl+D', async () => {
+  it('handles a paste that arrived while nothing was reading, and Ctrl+D', async () => {
     const { fake, input } = await atPrompt();
     const heard: string[] = [];
     input.onEnd = () => heard.push('end');
@@ -250,7 +250,7 @@ describe('Ctrl+X and a key', () => {
     input.close();
   });
 
-  it('leaves lines that were pasted for the line that is sent', async () => {
+  it('keeps pasted lines for the next message', async () => {
     const { fake, input } = await atPrompt();
     const command = input.next('» ');
     await type(fake, '\u001b[200~one\rtwo\u001b[201~');
@@ -268,7 +268,7 @@ describe('Ctrl+X and a key', () => {
     ['a paste', '\u001b[200~l\u001b[201~', 'kl'],
     ['a paste of both', `\u001b[200~${CTRL_X}l\u001b[201~`, 'kl'],
     ['Meta and l', '\u001bl', 'k'],
-  ])('is nothing new with %s', async (_, key, wanted) => {
+  ])('is not completed by %s', async (_, key, wanted) => {
     const { fake, input } = await atPrompt();
     const line = input.next('» ');
     await type(fake, `k${CTRL_X}${key}\r`);
@@ -276,7 +276,7 @@ describe('Ctrl+X and a key', () => {
     input.close();
   });
 
-  it('lets Ctrl+C interrupt and Ctrl+D end, wherever they come', async () => {
+  it('lets Ctrl+C interrupt and Ctrl+D end at any point', async () => {
     const { fake, input } = await atPrompt();
     const heard: string[] = [];
     input.onInterrupt = () => heard.push('interrupt');
@@ -295,7 +295,7 @@ describe('Ctrl+X and a key', () => {
     input.close();
   });
 
-  it('does nothing while nobody reads', async () => {
+  it('does nothing while no prompt is waiting', async () => {
     const { fake, input } = await atPrompt();
     const first = input.next('» ');
     await type(fake, '\rsecond\r');
@@ -310,8 +310,8 @@ describe('Ctrl+X and a key', () => {
   });
 });
 
-describe('what is dropped', () => {
-  it('stands whole above the notice, wherever the cursor was', async () => {
+describe('clear', () => {
+  it('shows the notice below the whole dropped line, wherever the cursor was', async () => {
     const { fake, input } = await atPrompt();
     const line = input.next('» ');
     await type(fake, `${'word '.repeat(40)}\u001b[H`);
@@ -324,8 +324,8 @@ describe('what is dropped', () => {
   });
 });
 
-describe('the history', () => {
-  it('has nothing of what is to be forgotten, and the rest', async () => {
+describe('forget', () => {
+  it('removes the lines with a text from the history, and keeps the others', async () => {
     const { fake, input } = await atPrompt();
     for (const line of ['kept', '/redact sk-live-012345', 'it is sk-live-012345']) {
       const next = input.next('» ');
@@ -340,9 +340,9 @@ describe('the history', () => {
   });
 });
 
-describe('a terminal that can not move its cursor', () => {
-  it('has no control key in its lines', async () => {
-    // readline looks at the environment of the process itself.
+describe("a terminal that can't move its cursor", () => {
+  it('drops control keys from its lines', async () => {
+    // readline reads the environment of the process itself.
     vi.stubEnv('TERM', 'dumb');
     onTestFinished(() => void vi.unstubAllEnvs());
     const { fake, input } = await atPrompt({ TERM: 'dumb' });
@@ -360,14 +360,14 @@ async function atPrompt(env: NodeJS.ProcessEnv = {}): Promise<{ fake: FakeTermin
   return { fake, input };
 }
 
-/** Types, and waits until it was read. */
+/** Types a text, and resolves once it was read. */
 async function type(fake: FakeTerminal, text: string): Promise<void> {
   const isRead = new Promise((resolve) => fake.stdin.once('data', () => setImmediate(resolve)));
   fake.type(text);
   await isRead;
 }
 
-/** What so many keys were: what they type, or their names. */
+/** Reads `count` keys. Returns what each types, or else its name. */
 function read(stdin: NodeJS.EventEmitter, count: number): Promise<string[]> {
   const heard: string[] = [];
   return new Promise((resolve) => {

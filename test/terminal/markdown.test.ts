@@ -15,7 +15,7 @@ vi.mock('marked', async (original) => {
     }
     return blocks;
   };
-  /** Counts how often the source of an item is looked at. */
+  /** Counts how often the source of an item is read. */
   function countReads(item: Tokens.ListItem): void {
     const { raw } = item;
     Object.defineProperty(item, 'raw', {
@@ -39,7 +39,7 @@ function render(text: string, size: number = text.length): string {
   return shown;
 }
 
-/** What is shown of a text before its end came. */
+/** Returns what is shown of a text before its end. */
 function shownSoFar(text: string): string {
   let shown = '';
   const stream = new MarkdownStream((piece) => {
@@ -49,7 +49,7 @@ function shownSoFar(text: string): string {
   return stripVTControlCharacters(shown);
 }
 
-/** Texts of one block, as long as they are told. */
+/** Texts of one kind of block, `count` lines or items long. */
 const long: Readonly<Record<string, (count: number) => string>> = {
   'a list': (count) => lines(count, (at) => `- item ${at} of **them**`),
   'a numbered list': (count) => lines(count, (at) => `${at + 3}. item ${at}`),
@@ -70,7 +70,7 @@ function lines(count: number, line: (at: number) => string): string {
   return Array.from({ length: count }, (_, at) => `${line(at)}\n`).join('');
 }
 
-/** How many characters are taken apart while a text is rendered that arrives word by word. */
+/** Returns the number of characters parsed to render a text that arrives word by word. */
 function workOf(text: string): number {
   lexed.characters = 0;
   render(text, 5);
@@ -113,7 +113,7 @@ describe('MarkdownStream', () => {
     expect(shownSoFar('```\none\ntwo\nthr')).toBe('one\ntwo');
   });
 
-  it('does not take back what it showed when it turns out to be something else', () => {
+  it('keeps what it showed if that turns out to be something else', () => {
     expect(stripVTControlCharacters(render('Title\n=====\ntext', 1))).toBe('Title\n=====\ntext\n');
     expect(stripVTControlCharacters(render('Name | Age\n---|---\nx | 1', 1))).toBe('Name | Age\n---|---\nx | 1\n');
   });
@@ -128,28 +128,28 @@ describe('MarkdownStream', () => {
     ['stars that might have been the next item', '* one```\n**two', '• one```\n  **two\n'],
     ['a number behind an item', '- one\n2. two\n10 three', '• one\n2. two\n   10 three\n'],
     ['the second line of a paragraph that heads a table', 'a\nb | c\n--|--\nd | e', 'a\nb | c\n--|--\nd | e\n'],
-    ['what makes no sense to the lexer', 'before\n\n1. a\n   > + \n   a', 'before\n\n1. a\n   > + \n   a\n'],
+    ['text that the lexer cannot parse', 'before\n\n1. a\n   > + \n   a', 'before\n\n1. a\n   > + \n   a\n'],
     [
-      'what makes none, and the rest as ever',
+      'text that the lexer cannot parse, and the rest rendered',
       '1. a\n2. b\n   > + \n   c\n\n**d**\n\n- e',
       '1. a\n2. b\n   > + \n   c\n\nd\n\n• e\n',
     ],
-  ])('shows %s, once', (_, text, shown) => {
+  ])('shows %s exactly once', (_, text, shown) => {
     expect(stripVTControlCharacters(render(text, 1))).toBe(shown);
   });
 
-  it.each(Object.entries(long))('shows the same of %s, however it is cut', (_, text) => {
+  it.each(Object.entries(long))('shows the same for %s, however it is cut', (_, text) => {
     const whole = text(300);
     for (const size of [3, 50]) expect(render(whole, size)).toBe(render(whole));
   });
 
-  it.each(Object.entries(long))('takes ten times the work for ten times of %s', (_, text) => {
+  it.each(Object.entries(long))('takes linear time for %s', (_, text) => {
     const [some, more] = [300, 3000].map((count) => workOf(text(count)));
     expect(more).toBeLessThan(Number(some) * 15);
     expect(more).toBeGreaterThanOrEqual(text(3000).length);
   });
 
-  it('looks at each item of a list a few times that arrives as a whole', () => {
+  it('reads each item of a list that arrives at once only a few times', () => {
     lexed.items = 0;
     render(long['a list']?.(300) ?? '');
     expect(lexed.items).toBeGreaterThanOrEqual(300);
@@ -179,7 +179,7 @@ describe('MarkdownStream', () => {
     );
     fc.assert(
       fc.property(fc.string({ unit, maxLength: 40 }), fc.integer({ min: 1, max: 9 }), (text, size) => {
-        // Not shown: the language of code, which stands behind its fence, and what a table's row has beyond its last column.
+        // Not shown: the language after a code fence, and cells beyond the last column of a table.
         fc.pre(!/`{3}[^`\n]*[abC]/.test(text) && !/-.*\|.*\n|\|.*-.*\n/.test(text));
         const letters = (shown: string): string => stripVTControlCharacters(shown).replace(/[^abC]/g, '');
         expect(letters(render(text, size))).toBe(letters(text));

@@ -19,7 +19,7 @@ const fruits: readonly Choice<string>[] = [
   { value: 'c', title: 'Cherry', details: 'red too', words: ['round', 'É'] },
 ];
 
-/** A picker that has drawn itself. */
+/** Opens a picker, and resolves once it was drawn. */
 async function picking<T>(
   choices: readonly Choice<T>[],
   options: { env?: NodeJS.ProcessEnv } = {},
@@ -31,13 +31,13 @@ async function picking<T>(
   return { fake, input, picked };
 }
 
-/** What it says is chosen now, whenever it is drawn again. */
+/** Matches the focused choice when it is next drawn. */
 function focus(title: string): RegExp {
   return new RegExp(`● (\\d+ {2})?${title}`);
 }
 
 describe('pick', () => {
-  it('begins at the first and moves by the arrows, around both ends', async () => {
+  it('starts at the first choice and moves by arrow keys, wrapping around', async () => {
     const { fake, input, picked } = await picking(fruits);
     fake.type(DOWN);
     await fake.waitFor(focus('Banana'));
@@ -51,10 +51,10 @@ describe('pick', () => {
   it.each([
     ['a title', 'nan', 'b'],
     ['another case', 'CHERRY', 'c'],
-    ['words that are not shown', 'round rr', 'c'],
-    ['a letter that is composed', 'e\u0301', 'c'],
-    ['a text without its last letter', 'cherx\u007f', 'c'],
-    ['a second text', `apple${CTRL_U}ban`, 'b'],
+    ['hidden words', 'round rr', 'c'],
+    ['a composed letter', 'e\u0301', 'c'],
+    ['a text after backspace', 'cherx\u007f', 'c'],
+    ['a text after Ctrl+U', `apple${CTRL_U}ban`, 'b'],
   ])('filters by %s', async (_, text, wanted) => {
     const { fake, input, picked } = await picking(fruits);
     fake.type(text);
@@ -68,7 +68,7 @@ describe('pick', () => {
     ['Esc', ESC],
     ['Ctrl+C', '\u0003'],
     ['Ctrl+D', '\u0004'],
-  ])('gives nothing after %s, which neither interrupts nor ends anything', async (_, key) => {
+  ])('returns undefined after %s, which neither interrupts nor ends the input', async (_, key) => {
     const { fake, input, picked } = await picking(fruits);
     const heard: string[] = [];
     input.onInterrupt = () => heard.push('interrupt');
@@ -82,7 +82,7 @@ describe('pick', () => {
     input.close();
   });
 
-  it('takes no Enter where nothing matches, and none of what is only shown', async () => {
+  it('ignores Enter if nothing matches or the choice is disabled', async () => {
     const { fake, input, picked } = await picking([
       { value: 'x', title: 'Xylophone', disabled: true },
       ...fruits,
@@ -105,7 +105,7 @@ describe('pick', () => {
     input.close();
   });
 
-  it('lets no title and no detail drive the terminal', async () => {
+  it('escapes titles and details', async () => {
     const evil = `a${ESC}[2J${ESC}]0;title\u0007b\u009bc\u202ed\u2066e\nf\rg\u0008`;
     const { fake, input, picked } = await picking([{ value: 1, title: evil, details: evil }]);
     fake.type('\r');
@@ -116,7 +116,7 @@ describe('pick', () => {
     input.close();
   });
 
-  it('cuts what is long or wide to the terminal, and again when that has another size', async () => {
+  it('cuts long and wide text to the terminal, and again after a resize', async () => {
     const long = { value: 1, title: '漢字かな😀👨‍👩‍👧'.repeat(40), details: 'é'.repeat(5000) };
     const { fake, input, picked } = await picking([long, { value: 2, title: 'short' }]);
     expect(widest(fake.shown)).toBeLessThan(80);
@@ -131,7 +131,7 @@ describe('pick', () => {
     input.close();
   });
 
-  it('takes a terminal without a size for one of 80 columns and 24 rows', async () => {
+  it('assumes 80 columns and 24 rows for a terminal without a size', async () => {
     const fake = new FakeTerminal({ tty: true });
     Object.assign(fake.stdout, { columns: 0, rows: 0 });
     const input = new Input(fake.terminal);
@@ -150,7 +150,7 @@ describe('pick', () => {
     input.close();
   });
 
-  it('shows a screenful of thousands, and finds the last of them', async () => {
+  it('shows a screenful of thousands of choices, and finds the last one', async () => {
     const many = Array.from({ length: 2000 }, (_, index) => ({
       value: index,
       title: `title ${index}`,
@@ -167,7 +167,7 @@ describe('pick', () => {
     input.close();
   });
 
-  it('chooses nothing by a paste', async () => {
+  it('does not choose on a paste', async () => {
     const { fake, input, picked } = await picking(fruits);
     fake.type(`${ESC}[200~ban\rana${ESC}[201~`);
     await fake.waitFor(/Search: ban ana/);
@@ -178,7 +178,7 @@ describe('pick', () => {
     input.close();
   });
 
-  it('wipes what it drew, and shows the cursor that it hid', async () => {
+  it('wipes what it drew, and shows the cursor again', async () => {
     const { fake, input, picked } = await picking(fruits);
     const begun = fake.shown.indexOf(`${ESC}[?25l`);
     expect(begun).toBeGreaterThan(-1);
@@ -195,7 +195,7 @@ describe('pick', () => {
     ['the terminal is closed', (fake: FakeTerminal) => fake.stdin.emit('error', new Error('read EIO'))],
     ['the input ends', (fake: FakeTerminal) => fake.stdin.end()],
     ['the chat ends', (_: FakeTerminal, input: Input) => input.stop()],
-  ] as const)('gives nothing when %s, and leaves the screen as it was', async (_, end) => {
+  ] as const)('returns undefined when %s, and leaves the screen as it was', async (_, end) => {
     const { fake, input, picked } = await picking(fruits);
     input.onHangup = () => undefined;
     end(fake, input);
@@ -206,7 +206,7 @@ describe('pick', () => {
     input.close();
   });
 
-  it('has no styles under NO_COLOR', async () => {
+  it('has no styles with NO_COLOR', async () => {
     const { fake, input, picked } = await picking(fruits, { env: { NO_COLOR: '1' } });
     fake.type(`ch${UP}\r`);
     expect(await picked).toBe('c');
@@ -214,7 +214,7 @@ describe('pick', () => {
     input.close();
   });
 
-  it('asks for a number where the cursor can not be moved', async () => {
+  it("asks for a number if the cursor can't be moved", async () => {
     const fake = new FakeTerminal({ tty: true, env: { TERM: 'dumb' } });
     const input = new Input(fake.terminal);
     const many = Array.from({ length: 30 }, (_, index) => ({ value: index, title: `title ${index}` }));
@@ -222,7 +222,7 @@ describe('pick', () => {
     const picked = pick(fake.terminal, input, [...many, off], { question: 'which?' });
     await fake.waitFor(/ 20\) title 19\nand 11 more\n.*which\?/s);
     fake.type('99\r');
-    await fake.waitFor(/nothing has 99 in it\n.*which\?/s);
+    await fake.waitFor(/no match for 99\n.*which\?/s);
     fake.type('title 2\r');
     await fake.waitFor(/ {2}3\) title 2\n 13\) title 12\n 21\) title 20\n/);
     fake.type('21\r');
@@ -234,7 +234,7 @@ describe('pick', () => {
     input.close();
   });
 
-  it('is for a terminal alone', async () => {
+  it('throws without a terminal', async () => {
     const fake = new FakeTerminal();
     const input = new Input(fake.terminal);
     await expect(pick(fake.terminal, input, fruits, { question: 'which?' })).rejects.toThrow(/print the list/);
@@ -243,7 +243,7 @@ describe('pick', () => {
 });
 
 describe('pickSession', () => {
-  it('shows the newest first with all there is to know, and what can not be opened last', async () => {
+  it('shows the newest first, with details, and unreadable sessions last', async () => {
     const fake = new FakeTerminal({ tty: true });
     const input = new Input(fake.terminal);
     const now = Date.now();
@@ -280,7 +280,7 @@ describe('pickSession', () => {
     ['tag', 'urgent', 2],
     ['directory', 'elsewhere', 1],
     ['model', 'eliza', 2],
-  ])('looks at the %s', async (_, text, wanted) => {
+  ])('filters by the %s', async (_, text, wanted) => {
     const fake = new FakeTerminal({ tty: true });
     const input = new Input(fake.terminal);
     const picked = pickSession(fake.terminal, input, [
@@ -295,7 +295,7 @@ describe('pickSession', () => {
     input.close();
   });
 
-  it('says so where there is none', async () => {
+  it('reports if there are no sessions', async () => {
     const fake = new FakeTerminal({ tty: true });
     expect(await pickSession(fake.terminal, new Input(fake.terminal), [])).toBeUndefined();
     await fake.terminal.flush();
@@ -317,7 +317,7 @@ function widest(shown: string): number {
   return Math.max(...stripVTControlCharacters(shown).split('\n').map(widthOf));
 }
 
-/** The row in which the cursor ends, counted from where it began. */
+/** Returns the row that the cursor ends in, relative to where it began. */
 function rowAtEnd(shown: string): number {
   let at = 0;
   for (const [found, count = '1', way] of shown.matchAll(new RegExp(`\\n|${ESC}\\[(\\d*)([AB])`, 'g'))) {

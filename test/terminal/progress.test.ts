@@ -3,7 +3,7 @@ import { Progress } from '../../src/terminal/progress.ts';
 import { FakeTerminal } from './fake-terminal.ts';
 
 describe('progress', () => {
-  it('is one line that is wiped before anything else is printed, and drawn again only where it changed', async () => {
+  it('is one line, which `end` wipes and which is redrawn only if it changed', async () => {
     const fake = new FakeTerminal({ tty: true });
     const progress = new Progress(fake.terminal, 'searching');
     progress.show(1, 4);
@@ -20,7 +20,7 @@ describe('progress', () => {
     expect(fake.shown).toBe(`${quarter}${wiped}found\n${quarter}\rsearching 4 of 4 ${'█'.repeat(20)}\u001b[K${wiped}`);
   });
 
-  it('never fills the last column, so that it never wraps', async () => {
+  it('leaves the last column free, so that it never wraps', async () => {
     const fake = new FakeTerminal({ tty: true });
     Object.assign(fake.stdout, { columns: 12 });
     const progress = new Progress(fake.terminal, 'searching');
@@ -31,7 +31,7 @@ describe('progress', () => {
 
   it.each([
     ['a pipe', { tty: false }],
-    ['a terminal that can wipe no line', { tty: true, env: { TERM: 'dumb' } }],
+    ["a terminal that can't wipe a line", { tty: true, env: { TERM: 'dumb' } }],
   ])('shows nothing on %s', async (_, options) => {
     const fake = new FakeTerminal(options);
     const progress = new Progress(fake.terminal, 'searching');
@@ -41,7 +41,7 @@ describe('progress', () => {
     expect(fake.shown).toBe('');
   });
 
-  it('shows nothing of nothing', async () => {
+  it('shows nothing for a total of 0', async () => {
     const fake = new FakeTerminal({ tty: true });
     new Progress(fake.terminal, 'searching').show(0, 0);
     await fake.terminal.flush();

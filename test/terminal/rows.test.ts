@@ -17,7 +17,7 @@ function row(changes: Partial<Row>): Row {
 }
 
 describe('showRows', () => {
-  it('prints exactly the labels where it is piped', async () => {
+  it('prints exactly the labels to a pipe', async () => {
     const fake = new FakeTerminal();
     showRows(
       fake.terminal,
@@ -31,7 +31,7 @@ describe('showRows', () => {
     expect(fake.err).toBe('');
   });
 
-  it('adds details on a terminal, and no escape sequence of a name', async () => {
+  it('adds details on a terminal, with control characters escaped', async () => {
     const fake = new FakeTerminal({ tty: true });
     const held = { pid: process.pid + 1, since: 0 };
     showRows(
@@ -54,7 +54,7 @@ describe('showRows', () => {
   it.each<[string, Partial<Row>, string]>([
     ['was interrupted', { status: 'interrupted' }, 'interrupted'],
     ['failed', { status: 'failed' }, 'failed'],
-    ['goes on somewhere', { status: 'running', held: { pid: 0, since: 0 } }, 'in use'],
+    ['is in use', { status: 'running', held: { pid: 0, since: 0 } }, 'in use'],
     ['is pinned', { pinned: true }, 'pinned'],
     ['is archived', { archived: true }, 'archived'],
     ['has tags', { tags: ['a', 'b'] }, '#a, #b'],
@@ -67,7 +67,7 @@ describe('showRows', () => {
     expect(fake.out).toContain(`\u001b[2m2 messages, demo/echo, just now${marked}\u001b[22m\n`);
   });
 
-  it('says how much it leaves out, and nothing where it leaves out nothing', async () => {
+  it('reports how many rows it leaves out, if any', async () => {
     const rows = [1, 2, 3].map((number) => row({ number }));
     const fake = new FakeTerminal();
     showRows(fake.terminal, rows, '/resume', undefined, { limit: 2, archived: 1, of: 9, all: '--all' });
@@ -75,18 +75,18 @@ describe('showRows', () => {
     await fake.terminal.flush();
     expect(fake.out.match(/^saved sessions \(3\):$/gm)).toHaveLength(2);
     expect(fake.out.match(/^ {2}\d\)/gm)).toEqual(['  1)', '  2)', '  1)', '  2)', '  3)']);
-    expect(fake.err).toBe('… 1 more; --all lists them\n1 archived not shown; --all lists it too\n');
+    expect(fake.err).toBe('… 1 more; list them with --all\n1 archived not shown; include it with --all\n');
   });
 
-  it('tells that nothing fits from that there is nothing', async () => {
+  it('distinguishes no matches from no sessions', async () => {
     const fake = new FakeTerminal();
     showRows(fake.terminal, [], '/resume', undefined, { archived: 0, of: 3, all: '--all' });
     showRows(fake.terminal, [], '/resume', undefined, { archived: 0, of: 0, all: '--all' });
     await fake.terminal.flush();
-    expect(fake.out).toBe('no saved session fits\nno saved sessions yet\n');
+    expect(fake.out).toBe('no saved session matches\nno saved sessions yet\n');
   });
 
-  it('says which one can not be opened, and which lost a step', async () => {
+  it('reports sessions that cannot be opened or lost a step', async () => {
     const fake = new FakeTerminal();
     const unreadable = new CofferError('UNAUTHENTIC', 'file ff: broken');
     showRows(fake.terminal, [row({ torn: 'step 3 is lost' }), row({ number: 2, unreadable })], '/resume');
@@ -94,7 +94,7 @@ describe('showRows', () => {
     expect(fake.err).toBe("1: step 3 is lost\n2 can't be opened: file ff: broken\n");
   });
 
-  it('says which one is not as it was seen, in its row and below', async () => {
+  it('reports a session that was rolled back, in its row and below', async () => {
     const fake = new FakeTerminal({ tty: true });
     showRows(fake.terminal, [row({ rolledBack: 'an older copy was put back' })], '/resume');
     await fake.terminal.flush();
@@ -102,7 +102,7 @@ describe('showRows', () => {
     expect(fake.err).toBe('1: an older copy was put back\n');
   });
 
-  it('says what is wrong with the marks against rollback, also where no row is left', async () => {
+  it('reports problems with the rollback marks, even if there are no rows', async () => {
     const fake = new FakeTerminal();
     const fileId = 'a'.repeat(32);
     showRows(fake.terminal, [], '/resume', { state: 'good', removed: [fileId] });
@@ -111,7 +111,7 @@ describe('showRows', () => {
     expect(fake.err).toMatch(new RegExp(`^${fileId} was removed by something other than coffer; .*\\n$`));
   });
 
-  it('says that there is none', async () => {
+  it('reports if there are no sessions', async () => {
     const fake = new FakeTerminal();
     showRows(fake.terminal, [], '/resume');
     await fake.terminal.flush();
@@ -126,27 +126,27 @@ describe('describeSeen', () => {
 
   it.each<[string, SeenReport | undefined, RegExp[]]>([
     ['is not known', undefined, []],
-    ['is as it should be', { state: 'good', removed: [] }, []],
+    ['is intact', { state: 'good', removed: [] }, []],
     ['has nothing to mark yet', { state: 'none', removed: [] }, []],
     [
       'is missing',
       { state: 'missing', removed: [] },
-      [/^seen is missing; the next chat or snapshot writes it anew, until/],
+      [/^seen is missing; the next chat or snapshot recreates it, until/],
     ],
-    ['is damaged', unreadable('UNAUTHENTIC'), [/^file seen: broken; the next save keeps it in quarantine/]],
+    ['is damaged', unreadable('UNAUTHENTIC'), [/^file seen: broken; the next save moves it to quarantine/]],
     [
       'needs another key',
       unreadable('KEY_OTHER'),
-      [/^file seen: broken; it is left as it is, and as long as it is an older/],
+      [/^file seen: broken; it is left unchanged, and until it can be read coffer/],
     ],
-    ['misses two files', { state: 'good', removed: ['a', 'b'] }, [/^a was removed/, /^b was removed/]],
-  ])('of a file that %s', (_, seen, lines) => {
+    ['has marks of two removed files', { state: 'good', removed: ['a', 'b'] }, [/^a was removed/, /^b was removed/]],
+  ])('describes a file that %s', (_, seen, lines) => {
     expect(describeSeen(seen)).toEqual(lines.map((line) => expect.stringMatching(line)));
   });
 });
 
 describe('lastSession', () => {
-  it('is the newest that nobody holds, that can be opened, and that is no snapshot', () => {
+  it('is the newest readable session that is not in use and not a snapshot', () => {
     const newest = row({ number: 1, updated: 5, held: { pid: 1, since: 0 } });
     const snapshot = row({ number: 2, updated: 4, kind: 'snapshot' });
     const broken = row({ number: 5, updated: 6, unreadable: new CofferError('UNAUTHENTIC', 'broken') });
@@ -167,19 +167,19 @@ describe('ago', () => {
     [86_400 * 40, '1 month ago'],
     [86_400 * 800, '2 years ago'],
     [-10, 'just now'],
-  ])('of %i seconds is %s', (seconds, words) => {
+  ])('formats %i seconds as %s', (seconds, words) => {
     expect(ago(1_000_000_000_000 - seconds * 1000, 1_000_000_000_000)).toBe(words);
   });
 });
 
 describe('countMessages', () => {
-  it('counts one as one', () => {
+  it('uses the singular for one', () => {
     expect([0, 1, 2].map(countMessages)).toEqual(['0 messages', '1 message', '2 messages']);
   });
 });
 
 describe('clock', () => {
-  it('is local time to the minute', () => {
+  it('formats local time to the minute', () => {
     expect(clock(new Date(2025, 6, 4, 2, 5))).toBe('02:05');
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { cut, widthOf } from '../../src/terminal/width.ts';
 
-describe('the width of text', () => {
+describe('widthOf', () => {
   it.each([
     ['', 0],
     ['abc', 3],
@@ -16,7 +16,7 @@ describe('the width of text', () => {
     ['\u200b\ufeff', 0],
     ['ש\u05b8', 1],
     ['नमस्ते', 4],
-  ])('of %j is %i columns', (text, columns) => {
+  ])('counts %j as %i columns', (text, columns) => {
     expect(widthOf(text)).toBe(columns);
   });
 });
@@ -32,12 +32,12 @@ describe('cut', () => {
     ['abc', 1, '…'],
     ['abc', 0, ''],
     ['', 0, ''],
-  ])('%j to %i columns is %j', (text, columns, wanted) => {
+  ])('cuts %j to %i columns: %j', (text, columns, wanted) => {
     expect(cut(text, columns)).toBe(wanted);
     expect(widthOf(wanted)).toBeLessThanOrEqual(columns);
   });
 
-  it('takes no longer for a text of a million characters, and leaves no half of one', () => {
+  it('is fast for a million characters, and never splits a surrogate pair', () => {
     const shown = cut('\u0301'.repeat(1_000_000), 10);
     expect(shown.length).toBeLessThan(1000);
     expect(cut(`a${'\u{e0100}'.repeat(1000)}`, 3).isWellFormed()).toBe(true);
