@@ -22,12 +22,19 @@ const FILES: Readonly<Record<string, readonly string[]>> = {
   terminal: ['terminal/terminal', 'cli/descriptors', 'errors'],
   // What every command needs until it asks for the key, and the list, which adds little.
   start: [
-    ...['cli/run', 'cli/signals', 'settings/settings', 'cli/shell', 'cli/commands/sessions', 'session/project/project'],
+    ...[
+      'cli/run',
+      'cli/signals',
+      'settings/settings',
+      'cli/shell',
+      'cli/commands/list/sessions',
+      'session/project/project',
+    ],
     ...['vault/keys/anticipate', 'keyring/early', ...SHARED],
   ],
   // Loaded while the keychain answers.
   vault: ['terminal/input', 'session/open-vault', 'vault/network-warning'],
-  chat: ['cli/commands/chat', 'chat/models/models', 'live/elsewhere'],
+  chat: ['cli/commands/chat/chat', 'chat/models/models', 'live/elsewhere'],
   program: ['cli/program', 'cli/program/'],
 };
 

@@ -68,10 +68,10 @@ export function describeProgram(
     .action(async () => {
       const { list } = program.opts<Options>();
       if (list === true) {
-        const { listHere } = await import('./commands/sessions.ts');
+        const { listHere } = await import('./commands/list/sessions.ts');
         return onTold(await listHere(shell()));
       }
-      const { chat, requestOf } = await import('./commands/chat.ts');
+      const { chat, requestOf } = await import('./commands/chat/chat.ts');
       onTold(await chat(shell(), requestOf(program.opts())));
     });
   example(program, 'coffer', 'coffer -c', 'coffer -p "what is in this folder?" --model ollama/qwen3');

@@ -39,11 +39,11 @@ const WITH_VALUE: ReadonlyMap<string, keyof Options> = new Map([
 
 const commands = {
   chat: async (shell: Shell): Promise<CofferError | undefined> => {
-    const { chat, requestOf } = await import('./commands/chat.ts');
+    const { chat, requestOf } = await import('./commands/chat/chat.ts');
     return chat(shell, requestOf(shell.options));
   },
   sessions: async (shell: Shell): Promise<CofferError | undefined> => {
-    const { listSessions } = await import('./commands/sessions.ts');
+    const { listSessions } = await import('./commands/list/sessions.ts');
     return listSessions(shell, {});
   },
 } as const;

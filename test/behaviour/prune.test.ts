@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { pruneAtStart } from '../../src/cli/commands/prune.ts';
+import { pruneAtStart } from '../../src/cli/commands/session/prune.ts';
 import { pruneSchema } from '../../src/cli/schemas.ts';
 import { openVault, sessionsOf } from '../../src/session/open-vault.ts';
 import type { Sessions } from '../../src/session/sessions.ts';

@@ -3,7 +3,7 @@ import { copyFileSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFi
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { rulesNow } from '../../src/chat/tools/rules.ts';
-import { aboutOf, renderExport } from '../../src/cli/export-text.ts';
+import { aboutOf, renderExport } from '../../src/cli/commands/export/export-text.ts';
 import { forkOf, rewindOf } from '../../src/session/change/fork.ts';
 import type { Row } from '../../src/session/list/row.ts';
 import type { Session } from '../../src/session/session.ts';

@@ -66,7 +66,7 @@ describe('the check of the layers', () => {
   it.each([
     ['src/keyring/a.ts', "import type { VaultKey } from '../envelope/key.ts';\nexport type { B } from './b.ts';"],
     ['src/keyring/fallback.ts', "import { x } from '../../native-fallback/secret-service.ts';"],
-    ['src/cli/slash/a.ts', "import { x } from '../../vault/inspect.ts';\nimport { y } from '../terminal.ts';"],
+    ['src/cli/commands/a.ts', "import { x } from '../../vault/inspect.ts';\nimport { y } from '../terminal.ts';"],
     ['src/vault/a.ts', "import { readFile } from 'node:fs/promises';\nimport { z } from 'zod';"],
   ])('lets %s import what it may', (file, text) => {
     expect(faults(file, text)).toEqual([]);

@@ -11,7 +11,12 @@ const layers: readonly Case[] = [
   ['src/errors.ts', "export { x } from './files/x.ts';", 'errors imports nothing'],
   ['src/index.ts', "export { x } from './cli/x.ts';", 'the library exports no terminal'],
   ['src/cli/a.ts', "export { x } from '../keyring/x.ts';", 'cli knows argv, commands and exit codes'],
-  ['src/cli/slash/a.ts', "export { x } from '../../envelope/x.ts';", 'cli knows argv, commands and exit codes'],
+  ['src/cli/commands/b.ts', "export { x } from '../../envelope/x.ts';", 'cli knows argv, commands and exit codes'],
+  [
+    'src/cli/commands/list/b.ts',
+    "export { x } from '../../../envelope/x.ts';",
+    'cli knows argv, commands and exit codes',
+  ],
   [
     'src/terminal/a.ts',
     "export { x } from '../cli/x.ts';",
@@ -68,6 +73,10 @@ const fine: readonly (readonly [file: string, text: string])[] = [
   [
     'src/cli/commands/a.ts',
     "import { a } from '../terminal.ts';\nimport { b } from '../../vault/x.ts';\nexport const c = [a, b];",
+  ],
+  [
+    'src/cli/commands/list/a.ts',
+    "import { a } from '../../shell.ts';\nimport { b } from '../../../vault/x.ts';\nexport const c = [a, b];",
   ],
   ['src/chat/b.ts', "export { a } from '../session/x.ts';\nexport { b } from './c.ts';"],
   ['src/session/b.ts', "export { a } from '../vault/x.ts';\nexport { b } from '../errors.ts';"],

@@ -7,7 +7,7 @@ export const describeContext: Describe = (program, { shell }) => {
     .description('put a summary in place of older messages, for the model alone; the record keeps all')
     .argument('<which>')
     .action(async (which: string) => {
-      const { compactSession } = await import('../commands/compact.ts');
+      const { compactSession } = await import('../commands/session/compact.ts');
       await compactSession(shell(), which);
     });
   example(compact, 'coffer compact last', 'coffer compact 2 --model ollama/qwen3');
@@ -19,7 +19,7 @@ export const describeContext: Describe = (program, { shell }) => {
     .option('--accept-older', 'from an older copy that was put back')
     .option('--json', 'as a JSON object')
     .action(async (which: string, prompts: string | undefined, options: { json?: boolean; acceptOlder?: boolean }) => {
-      const { forkSession } = await import('../commands/fork.ts');
+      const { forkSession } = await import('../commands/session/fork.ts');
       await forkSession(shell(), which, prompts, options);
     });
   example(fork, 'coffer fork last', 'coffer fork fixing-auth-bug 3');
@@ -29,7 +29,7 @@ export const describeContext: Describe = (program, { shell }) => {
     .argument('<which>')
     .argument('<prompts>', 'how many prompts the conversation keeps; 0 takes all back')
     .action(async (which: string, prompts: string) => {
-      const { rewindSession } = await import('../commands/rewind.ts');
+      const { rewindSession } = await import('../commands/session/rewind.ts');
       await rewindSession(shell(), which, prompts);
     });
   example(rewind, 'coffer rewind last 3');
@@ -38,7 +38,7 @@ export const describeContext: Describe = (program, { shell }) => {
     .description('take a text out of a record: asked for, hidden, or what standard input has')
     .argument('<which>')
     .action(async (which: string) => {
-      const { redactFromShell } = await import('../commands/redact.ts');
+      const { redactFromShell } = await import('../commands/session/redact.ts');
       await redactFromShell(shell(), which);
     });
   example(redact, 'coffer redact last', 'coffer redact last < key.pem');
@@ -48,7 +48,7 @@ export const describeContext: Describe = (program, { shell }) => {
     .argument('<which>')
     .option('--json', 'as a JSON object')
     .action(async (which: string, options: { json?: boolean }) => {
-      const { showPermissions } = await import('../commands/permissions.ts');
+      const { showPermissions } = await import('../commands/session/permissions.ts');
       await showPermissions(shell(), which, options);
     });
   example(permissions, 'coffer permissions last');

@@ -12,7 +12,7 @@ export const describeFinding: Describe = (program, given) => {
     .argument('<which>')
     .option('--accept-older', 'go on from an older copy that was put back')
     .action(async (which: string, options: { acceptOlder?: boolean }) => {
-      const { chat } = await import('../commands/chat.ts');
+      const { chat } = await import('../commands/chat/chat.ts');
       const { prompt } = shell().options;
       onTold(await chat(shell(), { which, prompt, acceptOlder: options.acceptOlder }));
     });
@@ -23,7 +23,7 @@ export const describeFinding: Describe = (program, given) => {
     .argument('<which>')
     .argument('[name]')
     .action(async (which: string, name: string | undefined) => {
-      const { save } = await import('../commands/save.ts');
+      const { save } = await import('../commands/session/save.ts');
       await save(shell(), which, name);
     });
   example(save, 'coffer save last before-the-rewrite');
@@ -34,7 +34,7 @@ export const describeFinding: Describe = (program, given) => {
     .option('--json', 'as a JSON array; with --check as an object')
     .action(async (options: { json?: boolean; check?: string }) => {
       const { check, ...rest } = options;
-      const { checkNamed, listModels } = await import('../commands/models.ts');
+      const { checkNamed, listModels } = await import('../commands/settings/models.ts');
       await (check === undefined ? listModels(shell(), rest) : checkNamed(shell(), check, rest));
     });
   example(models, 'coffer models', 'coffer models --check ollama/qwen3');

@@ -7,7 +7,7 @@ export const describeHelp: Describe = (program, { shell }) => {
     .description('print the script that completes command lines in bash, zsh or fish')
     .argument('<shell>', 'bash, zsh or fish')
     .action(async (name: string) => {
-      const { printCompletion } = await import('../commands/completion.ts');
+      const { printCompletion } = await import('../commands/completion/words.ts');
       printCompletion(shell(), name);
     });
   example(
@@ -21,7 +21,7 @@ export const describeHelp: Describe = (program, { shell }) => {
     .command('complete', { hidden: true })
     .argument('[words...]')
     .action(async (words: string[]) => {
-      const { completeLine } = await import('../commands/completion.ts');
+      const { completeLine } = await import('../commands/completion/words.ts');
       await completeLine(shell(), program, words);
     });
 };

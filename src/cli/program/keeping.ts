@@ -10,7 +10,7 @@ export const describeKeeping: Describe = (program, given) => {
     .argument('<which>')
     .argument('<name...>')
     .action(async (which: string, words: string[]) => {
-      const { markings, markSession } = await import('../commands/mark.ts');
+      const { markings, markSession } = await import('../commands/session/mark.ts');
       await markSession(shell(), which, () => markings.rename(words.join(' ')));
     });
   example(rename, 'coffer rename last fixing the login');
@@ -26,7 +26,7 @@ export const describeKeeping: Describe = (program, given) => {
     .argument('<which...>')
     .option('--yes', 'without asking')
     .action(async (wanted: string[], options: { yes?: boolean }) => {
-      const { deleteSessions } = await import('../commands/delete.ts');
+      const { deleteSessions } = await import('../commands/session/delete.ts');
       await deleteSessions(shell(), wanted, { yes: options.yes ?? shell().options.yes });
     });
   example(remove, 'coffer delete 3', 'coffer delete 2025-07-04_12-30 fixing-auth-bug --yes');
@@ -46,7 +46,7 @@ export const describeKeeping: Describe = (program, given) => {
         olderThan?: string;
         json?: boolean;
       }) => {
-        const { prune } = await import('../commands/prune.ts');
+        const { prune } = await import('../commands/session/prune.ts');
         await prune(shell(), { ...options, yes: options.yes ?? shell().options.yes });
       },
     );
@@ -64,7 +64,7 @@ function describeSwitch(
     .description(about)
     .argument('<which>')
     .action(async (which: string) => {
-      const { markings, markSession } = await import('../commands/mark.ts');
+      const { markings, markSession } = await import('../commands/session/mark.ts');
       await markSession(shell(), which, markings[name]);
     });
   example(command, `coffer ${name} last`);
@@ -77,7 +77,7 @@ function describeTags(program: Command, { shell }: Given, name: 'tag' | 'untag',
     .argument('<which>')
     .argument('<tags...>')
     .action(async (which: string, tags: string[]) => {
-      const { markings, markSession } = await import('../commands/mark.ts');
+      const { markings, markSession } = await import('../commands/session/mark.ts');
       await markSession(shell(), which, () => markings[name](tags));
     });
   example(command, `coffer ${name} last work auth`);

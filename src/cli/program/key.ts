@@ -8,7 +8,7 @@ export const describeKey: Describe = (program, { shell, onTold }) => {
     .command('recovery-code')
     .description('make a code to write down, which opens the vault on any machine')
     .action(async () => {
-      const { makeRecoveryCode } = await import('../commands/key.ts');
+      const { makeRecoveryCode } = await import('../commands/key/slots.ts');
       await makeRecoveryCode(shell());
     });
   example(code, 'coffer key recovery-code');
@@ -16,7 +16,7 @@ export const describeKey: Describe = (program, { shell, onTold }) => {
     .command('add-passphrase')
     .description('add a passphrase: asked for, or the first line of standard input')
     .action(async () => {
-      const { addPassphrase } = await import('../commands/key.ts');
+      const { addPassphrase } = await import('../commands/key/slots.ts');
       await addPassphrase(shell());
     });
   example(add, 'coffer key add-passphrase');
@@ -25,7 +25,7 @@ export const describeKey: Describe = (program, { shell, onTold }) => {
     .description('show where the key is and what else opens the vault')
     .option('--json', 'as a JSON object')
     .action(async (options: { json?: boolean }) => {
-      const { listSlots } = await import('../commands/key.ts');
+      const { listSlots } = await import('../commands/key/slots.ts');
       await listSlots(shell(), options);
     });
   example(list, 'coffer key list');
@@ -34,7 +34,7 @@ export const describeKey: Describe = (program, { shell, onTold }) => {
     .description('remove a passphrase or a recovery code, but never the last way in')
     .argument('<slot>', 'as coffer key list shows it')
     .action(async (slot: string) => {
-      const { removeSlot } = await import('../commands/key.ts');
+      const { removeSlot } = await import('../commands/key/slots.ts');
       await removeSlot(shell(), slot);
     });
   example(remove, 'coffer key remove 3f2a91c0');
@@ -43,7 +43,7 @@ export const describeKey: Describe = (program, { shell, onTold }) => {
     .description('give the vault a new key and seal everything with it')
     .option('--drop-slots', 'without a terminal to ask on, let slots fall away')
     .action(async (options: { dropSlots?: boolean }) => {
-      const { rotateKey } = await import('../commands/rotate.ts');
+      const { rotateKey } = await import('../commands/key/rotate.ts');
       onTold(await rotateKey(shell(), options));
     });
   example(rotate, 'coffer key rotate');
@@ -51,7 +51,7 @@ export const describeKey: Describe = (program, { shell, onTold }) => {
     .command('repair')
     .description('write a new vault.json, where the one there is gone or not as coffer wrote it')
     .action(async () => {
-      const { repairRecord } = await import('../commands/trust.ts');
+      const { repairRecord } = await import('../commands/key/trust.ts');
       onTold(await repairRecord(shell()));
     });
   example(repair, 'coffer key repair');
@@ -60,7 +60,7 @@ export const describeKey: Describe = (program, { shell, onTold }) => {
     .description('accept another key for this data directory, or that others can write to it')
     .option('--yes', 'without asking')
     .action(async (options: { yes?: boolean }) => {
-      const { trustDirectory } = await import('../commands/trust.ts');
+      const { trustDirectory } = await import('../commands/key/trust.ts');
       await trustDirectory(shell(), { yes: options.yes ?? shell().options.yes });
     });
   example(trust, 'coffer key trust', 'coffer --data-dir /mnt/volume/coffer key trust --yes');
@@ -71,7 +71,7 @@ export const describeKey: Describe = (program, { shell, onTold }) => {
     .option('--yes', 'without asking')
     .option('--drop-slots', 'without a terminal to ask on, let slots fall away')
     .action(async (wanted: string[], options: { yes?: boolean; dropSlots?: boolean }) => {
-      const { purge } = await import('../commands/purge.ts');
+      const { purge } = await import('../commands/key/purge.ts');
       onTold(await purge(shell(), wanted, { ...options, yes: options.yes ?? shell().options.yes }));
     });
   example(purge, 'coffer purge 3', 'coffer purge draft old-plans --yes');

@@ -1,4 +1,4 @@
-import type { ListOptions } from '../commands/sessions.ts';
+import type { ListOptions } from '../commands/list/sessions.ts';
 import { type Describe, example } from './describe.ts';
 
 /** Lists sessions, and searches them. */
@@ -15,7 +15,7 @@ export const describeListing: Describe = (program, { shell, onTold }) => {
     .option('--json', 'as a JSON array')
     .option('--accept-removed', 'report files that something else removed for the last time')
     .action(async (options: ListOptions) => {
-      const { listSessions } = await import('../commands/sessions.ts');
+      const { listSessions } = await import('../commands/list/sessions.ts');
       // The program has an option of that name too, and takes it wherever it stands.
       onTold(await listSessions(shell(), { ...options, here: options.here ?? shell().options.here }));
     });

@@ -1,5 +1,5 @@
 import { Option } from 'commander';
-import type { ExportOptions } from '../commands/export.ts';
+import type { ExportOptions } from '../commands/export/export.ts';
 import { type Describe, example } from './describe.ts';
 
 /** Takes sessions out of the vault and into it. */
@@ -15,7 +15,7 @@ export const describePrivacy: Describe = (program, { shell }) => {
     .option('--redact', 'without what looks like a key or a token')
     .option('--force', 'replace a file that is there')
     .action(async (which: string, options: ExportOptions) => {
-      const { exportSession } = await import('../commands/export.ts');
+      const { exportSession } = await import('../commands/export/export.ts');
       await exportSession(shell(), which, options);
     });
   example(
@@ -29,7 +29,7 @@ export const describePrivacy: Describe = (program, { shell }) => {
     .argument('<file>', 'as coffer export --format jsonl writes it; - for stdin')
     .option('--json', 'as a JSON object')
     .action(async (file: string, options: { json?: boolean }) => {
-      const { importSession } = await import('../commands/import.ts');
+      const { importSession } = await import('../commands/export/import.ts');
       await importSession(shell(), file, options);
     });
   example(read, 'coffer import conversation.jsonl', 'ssh host coffer export last --format jsonl | coffer import -');

@@ -9,7 +9,7 @@ export const describeSettings: Describe = (program, { shell }) => {
     .description('show every setting, its value and what says it')
     .option('--json', 'as a JSON array')
     .action(async (options: { json?: boolean }) => {
-      const { listConfig } = await import('../commands/config.ts');
+      const { listConfig } = await import('../commands/settings/config-values.ts');
       await listConfig(shell(), options);
     });
   example(list, 'coffer config list', 'coffer config list --json');
@@ -19,7 +19,7 @@ export const describeSettings: Describe = (program, { shell }) => {
     .argument('<key>', 'as coffer config list shows it')
     .option('--json', 'as a JSON object, with what says it')
     .action(async (key: string, options: { json?: boolean }) => {
-      const { getConfig } = await import('../commands/config.ts');
+      const { getConfig } = await import('../commands/settings/config-values.ts');
       await getConfig(shell(), key, options);
     });
   example(get, 'coffer config get model', 'coffer config get providers.local.baseURL');
@@ -29,7 +29,7 @@ export const describeSettings: Describe = (program, { shell }) => {
     .argument('<key>', 'as coffer config list shows it')
     .argument('<value>', 'as JSON, else the text as it is')
     .action(async (key: string, value: string) => {
-      const { setConfig } = await import('../commands/config.ts');
+      const { setConfig } = await import('../commands/settings/config-values.ts');
       await setConfig(shell(), key, value);
     });
   example(set, 'coffer config set maxMessages 200', `coffer config set permissions.deny '["network"]'`);
@@ -38,7 +38,7 @@ export const describeSettings: Describe = (program, { shell }) => {
     .description('remove one setting, so that its default holds')
     .argument('<key>', 'as coffer config list shows it')
     .action(async (key: string) => {
-      const { unsetConfig } = await import('../commands/config.ts');
+      const { unsetConfig } = await import('../commands/settings/config-values.ts');
       await unsetConfig(shell(), key);
     });
   example(unset, 'coffer config unset maxMessages');
@@ -47,7 +47,7 @@ export const describeSettings: Describe = (program, { shell }) => {
     .description('show where the settings file is')
     .option('--json', 'as a JSON object')
     .action(async (options: { json?: boolean }) => {
-      const { showConfigPath } = await import('../commands/config.ts');
+      const { showConfigPath } = await import('../commands/settings/config-values.ts');
       await showConfigPath(shell(), options);
     });
   example(path, 'coffer config path');
@@ -55,7 +55,7 @@ export const describeSettings: Describe = (program, { shell }) => {
     .command('edit')
     .description('open the settings file in $VISUAL or $EDITOR, and check it afterwards')
     .action(async () => {
-      const { editConfig } = await import('../commands/config-edit.ts');
+      const { editConfig } = await import('../commands/settings/config-edit.ts');
       await editConfig(shell());
     });
   example(edit, 'EDITOR=nano coffer config edit');

@@ -7,7 +7,7 @@ export const describeVault: Describe = (program, { shell, onTold }) => {
     .description('show how the vault is and what to do')
     .option('--json', 'as a JSON object')
     .action(async (options: { json?: boolean }) => {
-      const { doctor } = await import('../commands/doctor.ts');
+      const { doctor } = await import('../commands/vault/doctor.ts');
       onTold(await doctor(shell(), options));
     });
   example(doctor, 'coffer doctor');
@@ -16,7 +16,7 @@ export const describeVault: Describe = (program, { shell, onTold }) => {
     .description('bring back what can be read of a damaged file, as a new session')
     .argument('<file>', 'a row or id of the list, a name in quarantine, a path')
     .action(async (file: string) => {
-      const { salvage } = await import('../commands/salvage.ts');
+      const { salvage } = await import('../commands/vault/salvage.ts');
       await salvage(shell(), file);
     });
   example(salvage, 'coffer salvage 3');
@@ -24,7 +24,7 @@ export const describeVault: Describe = (program, { shell, onTold }) => {
     .command('recover')
     .description('open a vault that was copied here, by a recovery code or a passphrase')
     .action(async () => {
-      const { recover } = await import('../commands/recover.ts');
+      const { recover } = await import('../commands/vault/recover.ts');
       onTold(await recover(shell()));
     });
   example(recover, 'coffer recover');

@@ -10,7 +10,7 @@ const sessions: SlashCommand = {
 };
 
 async function begin(chat: Chat, keeps: boolean): Promise<void> {
-  const { compactOnFinish } = await import('../commands/compact.ts');
+  const { compactOnFinish } = await import('../commands/session/compact.ts');
   await compactOnFinish(chat);
   const before = await chat.reset({ keeps });
   chat.terminal.say(before === undefined ? 'new conversation' : `new conversation; /resume ${before} goes back`);
@@ -54,7 +54,7 @@ export const findingCommands: SlashCommands = {
     about: 'shows the model, lists those there are, or lets another one answer: provider/model',
     async run(chat, argument) {
       if (argument === 'list') {
-        const { showModels } = await import('../commands/models.ts');
+        const { showModels } = await import('../commands/settings/models.ts');
         await showModels(chat.terminal, chat);
         return;
       }

@@ -9,7 +9,7 @@ export const keepingCommands: SlashCommands = {
     async run(chat, argument) {
       if (argument === '')
         throw new CofferError('NAME_INVALID', 'say the name: /rename <name>', { advice: 'nothing is changed' });
-      const { markFromChat, markings } = await import('../commands/mark.ts');
+      const { markFromChat, markings } = await import('../commands/session/mark.ts');
       await markFromChat(chat, '', markings.rename(argument));
     },
   },
@@ -23,7 +23,7 @@ export const keepingCommands: SlashCommands = {
     usage: '<which>',
     about: 'deletes another session or snapshot, after a question',
     async run(chat, argument) {
-      const { deleteFromChat } = await import('../commands/delete.ts');
+      const { deleteFromChat } = await import('../commands/session/delete.ts');
       await deleteFromChat(chat, argument);
     },
   },
@@ -34,7 +34,7 @@ function markWith(name: 'pin' | 'unpin' | 'archive' | 'unarchive', about: string
     usage: '[which]',
     about,
     async run(chat, argument) {
-      const { markFromChat, markings } = await import('../commands/mark.ts');
+      const { markFromChat, markings } = await import('../commands/session/mark.ts');
       await markFromChat(chat, argument, markings[name]());
     },
   };
@@ -45,7 +45,7 @@ function tagWith(name: 'tag' | 'untag', about: string): SlashCommand {
     usage: '<tags…>',
     about,
     async run(chat, argument) {
-      const { markFromChat, markings, wordsOf } = await import('../commands/mark.ts');
+      const { markFromChat, markings, wordsOf } = await import('../commands/session/mark.ts');
       await markFromChat(chat, '', markings[name](wordsOf(argument, `/${name} <tags…>`)));
     },
   };

@@ -1,5 +1,5 @@
 import { homedir } from 'node:os';
-import type { ExportOptions } from '../commands/export.ts';
+import type { ExportOptions } from '../commands/export/export.ts';
 import type { SlashCommands } from './slash.ts';
 
 /** Takes sessions out of the vault. */
@@ -8,7 +8,7 @@ export const privacyCommands: SlashCommands = {
     usage: '[format] [file]',
     about: 'writes this conversation in the clear: markdown, json or jsonl; --redact leaves out keys',
     async run(chat, argument) {
-      const { exportChat } = await import('../commands/export.ts');
+      const { exportChat } = await import('../commands/export/export.ts');
       await exportChat(chat, await readOptions(argument));
     },
   },
@@ -16,7 +16,7 @@ export const privacyCommands: SlashCommands = {
 
 /** Formats and options stand first; what is left is the name of the file, spaces and all. */
 async function readOptions(argument: string): Promise<ExportOptions> {
-  const { FORMATS } = await import('../export-text.ts');
+  const { FORMATS } = await import('../commands/export/export-text.ts');
   const options: { -readonly [K in keyof ExportOptions]: ExportOptions[K] } = {};
   let rest = argument;
   for (;;) {

@@ -20,7 +20,10 @@ export const seeingCommands: SlashCommands = {
 /** What this chat knows of its session is as new as can be; its row says where it is kept. */
 async function showInfo(chat: Chat): Promise<void> {
   const { session, sessions, terminal } = chat;
-  const [{ infoOf }, { infoLines }] = await Promise.all([import('../../session/list/info.ts'), import('../info.ts')]);
+  const [{ infoOf }, { infoLines }] = await Promise.all([
+    import('../../session/list/info.ts'),
+    import('../commands/list/info.ts'),
+  ]);
   const rows = await listed(chat);
   const row = rows.find(({ fileId }) => fileId === session.fileId);
   const { state, events } = session;

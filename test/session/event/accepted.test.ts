@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { aboutOf, renderExport } from '../../../src/cli/export-text.ts';
+import { aboutOf, renderExport } from '../../../src/cli/commands/export/export-text.ts';
 import { redactionOf, redactSession } from '../../../src/session/change/redact.ts';
 import type { Event, NewEvent } from '../../../src/session/event/event.ts';
 import type { Row } from '../../../src/session/list/row.ts';

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { aboutOf, renderExport } from '../../../src/cli/export-text.ts';
+import { aboutOf, renderExport } from '../../../src/cli/commands/export/export-text.ts';
 import { openVault } from '../../../src/session/open-vault.ts';
 import type { Sessions } from '../../../src/session/sessions.ts';
 import { temporaryFolder, texts, user } from '../../support/vault.ts';

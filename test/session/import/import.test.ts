@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { aboutOf, renderExport } from '../../../src/cli/export-text.ts';
+import { aboutOf, renderExport } from '../../../src/cli/commands/export/export-text.ts';
 import type { Event, NewEvent } from '../../../src/session/event/event.ts';
 import { readImport } from '../../../src/session/import/import.ts';
 import { renumber } from '../../../src/session/import/renumber.ts';

@@ -1,0 +1,202 @@
+import { RootCommand, script } from '@bomb.sh/tab';
+import type { Command, Option } from 'commander';
+import { CofferError, isCofferError } from '../../../errors.ts';
+import type { Summary } from '../../../session/list/summary.ts';
+import { escapeLine } from '../../../terminal/escape.ts';
+import { countMessages } from '../../../terminal/rows.ts';
+import type { Shell } from '../../shell.ts';
+import { bashScript } from './bash.ts';
+
+/** The shells there is a script for. */
+const SHELLS = ['bash', 'zsh', 'fish'] as const;
+
+/** How long reading the vault may take, in milliseconds: the shell waits. */
+const WITHIN = 700;
+
+/** The most characters of a description. */
+const WIDTH = 80;
+
+/** What tab ends its words with: no files besides; and this lets the shell name files where there are no words. */
+const WORDS_ONLY = ':4';
+const OR_FILES = ':0';
+
+/** Prints the script that lets a shell complete command lines of coffer. Throws `USAGE` for another shell. */
+export function printCompletion({ terminal }: Shell, shell: string): void {
+  const known = SHELLS.find((each) => each === shell);
+  if (known === undefined) {
+    throw new CofferError('USAGE', `there is no completion for ${shell}, only for ${SHELLS.join(', ')}`);
+  }
+  terminal.write(known === 'bash' ? bashScript : quote(printed(() => script(known, 'coffer', 'coffer'))));
+}
+
+/** The script for zsh hands on what stands before a = to an eval: quoted, nothing in it is run. */
+function quote(text: string): string {
+  return text.replaceAll('{BASH_REMATCH}', '{(q)BASH_REMATCH}');
+}
+
+/**
+ * Prints the words that the last one of a command line could become, each with a tab and what it is, and how the shell is to take them.
+ * Asks nobody for anything and leaves no trace; what stands in its way means fewer words.
+ */
+export async function completeLine(shell: Shell, program: Command, words: readonly string[]): Promise<void> {
+  const wanted = { sessions: false, models: false, keys: false, files: false };
+  const ask = (offered: Offered): string => {
+    const root = new RootCommand();
+    describe(root, program, wanted, offered);
+    return printed(() => root.parse([...words]));
+  };
+  let text = ask({ sessions: [], models: [], keys: [] });
+  const { sessions, models, keys, files } = wanted;
+  if (sessions || models || keys) {
+    text = ask({
+      sessions: sessions ? await sessionWords(shell, words) : [],
+      models: models ? await modelWords(shell) : [],
+      keys: keys ? (await import('../../../settings/keys.ts')).keyNames : [],
+    });
+  }
+  shell.terminal.write(files ? text.replace(new RegExp(`${WORDS_ONLY}\\n$`), `${OR_FILES}\n`) : text);
+}
+
+/** What was asked for that only looking tells. */
+type Wanted = Record<'sessions' | 'models' | 'keys' | 'files', boolean>;
+
+/** What looking told. */
+interface Offered {
+  readonly sessions: readonly (readonly [string, string])[];
+  readonly models: readonly string[];
+  readonly keys: readonly string[];
+}
+
+/** Gives words to whoever asks for them. */
+type Give = (complete: (value: string, description: string) => void) => void;
+
+/** Tells tab what commander knows: the commands, their options, and what may stand behind each. */
+function describe(root: RootCommand, program: Command, wanted: Wanted, offered: Offered): void {
+  const say = (words: readonly string[]): Give => {
+    return (complete) => {
+      for (const word of words) complete(word, '');
+    };
+  };
+  const givers: Readonly<Record<keyof Wanted, Give>> = {
+    sessions(complete) {
+      wanted.sessions = true;
+      for (const [word, about] of offered.sessions) complete(word, about);
+    },
+    models(complete) {
+      wanted.models = true;
+      say(offered.models)(complete);
+    },
+    keys(complete) {
+      wanted.keys = true;
+      say(offered.keys)(complete);
+    },
+    files() {
+      wanted.files = true;
+    },
+  };
+  const give = (name: string, choices: readonly string[] | undefined): Give => {
+    if (choices !== undefined) return say(choices);
+    const kind = kinds[name];
+    if (kind === undefined) return () => undefined;
+    return typeof kind === 'string' ? givers[kind] : say(kind);
+  };
+  const add = (target: RootCommand | ReturnType<RootCommand['command']>, command: Command): void => {
+    for (const option of command.createHelp().visibleOptions(command)) {
+      const { long, short, description, argChoices } = option as Option;
+      const name = (long ?? '').slice(2);
+      if (!option.required && !option.optional) target.option(name, description, short?.slice(1));
+      else target.option(name, description, give(name, argChoices), short?.slice(1));
+    }
+    for (const argument of command.registeredArguments) {
+      target.argument(argument.name(), give(argument.name(), argument.argChoices), argument.variadic);
+    }
+  };
+  const addAll = (parent: Command, path: string): void => {
+    for (const command of parent.createHelp().visibleCommands(parent)) {
+      const full = `${path}${command.name()}`;
+      add(root.command(full, command.description()), command);
+      addAll(command, `${full} `);
+    }
+  };
+  add(root, program);
+  addAll(program, '');
+}
+
+/** What options and arguments of a name take. */
+const kinds: Readonly<Record<string, keyof Wanted | readonly string[]>> = {
+  which: 'sessions',
+  resume: 'sessions',
+  attach: 'sessions',
+  model: 'models',
+  key: 'keys',
+  file: 'files',
+  output: 'files',
+  'data-dir': 'files',
+  path: 'files',
+  shell: SHELLS,
+  status: ['running', 'completed', 'cancelled', 'failed', 'interrupted'],
+};
+
+/** Words that no shell takes for anything but themselves. */
+const PLAIN = /^[\p{L}\p{M}\p{N}_.@+,/][\p{L}\p{M}\p{N}_.@+,/-]*$/u;
+
+/** The sessions' ids, or their UUIDs where an id has what a shell would take for something else, and their names. */
+async function sessionWords(shell: Shell, words: readonly string[]): Promise<[string, string][]> {
+  const { glanceSessions } = await import('../../../session/list/glance.ts');
+  const directory = await vaultOf(shell, words);
+  const found = await glanceSessions({ env: shell.env, directory, within: WITHIN });
+  const rows = found.map((row): [string, string] => [PLAIN.test(row.id) ? row.id : row.uuid, aboutRow(row)]);
+  const names = found.flatMap((row): [string, string][] =>
+    row.name !== undefined && PLAIN.test(row.name) ? [[row.name, aboutRow(row)]] : [],
+  );
+  return [['last', 'the newest that no process holds'], ...rows, ...names];
+}
+
+function aboutRow({ name, title, messages, model }: Summary): string {
+  const words = escapeLine([name, title, countMessages(messages), model].filter(Boolean).join(', '));
+  return [...words].slice(0, WIDTH).join('');
+}
+
+/** The vault that the line means: what it says itself comes before the settings. */
+async function vaultOf({ env }: Shell, words: readonly string[]): Promise<string | undefined> {
+  const [, given] = /(?:^|\n)--data-dir[=\n]([^\n]+)\n/.exec(words.join('\n')) ?? [];
+  return given ?? (await settingsOf(env))?.directory;
+}
+
+async function modelWords({ env }: Shell): Promise<string[]> {
+  const { builtinProviders } = await import('../../../chat/models/models.ts');
+  const settings = await settingsOf(env);
+  const providers = new Set([...Object.keys(builtinProviders), ...Object.keys(settings?.providers ?? {})]);
+  const chosen = settings?.model === undefined ? [] : [settings.model];
+  const all = [...chosen, 'demo/echo', 'demo/eliza', ...[...providers].sort().map((provider) => `${provider}/`)];
+  return all.filter((word) => PLAIN.test(word));
+}
+
+/** Settings that are wrong are told by the command that the person goes on to run. */
+async function settingsOf(
+  env: NodeJS.ProcessEnv,
+): Promise<import('../../../settings/settings.ts').Settings | undefined> {
+  const { loadSettings, settingsPath } = await import('../../../settings/settings.ts');
+  try {
+    return await loadSettings(settingsPath(env), { env });
+  } catch (error) {
+    if (!isCofferError(error)) throw error;
+    return undefined;
+  }
+}
+
+/** tab prints by itself: what it prints is taken here, for the one file that writes. */
+function printed(work: () => void): string {
+  const output = globalThis.console;
+  const { log } = output;
+  let text = '';
+  output.log = (line: string): void => {
+    text += `${line}\n`;
+  };
+  try {
+    work();
+  } finally {
+    output.log = log;
+  }
+  return text;
+}

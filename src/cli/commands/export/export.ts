@@ -1,0 +1,81 @@
+import { CofferError } from '../../../errors.ts';
+import type { Chat } from '../../../terminal/chat.ts';
+import type { Terminal } from '../../../terminal/terminal.ts';
+import { openSessions, type Shell } from '../../shell.ts';
+import { aboutOf, type Exportable, type Format, formatOf, renderExport } from './export-text.ts';
+
+/** What an export may be told. */
+export interface ExportOptions {
+  /** By default what the name of the file asks for, else Markdown. */
+  readonly format?: Format | undefined;
+  /** The file; stdout without it, or for `-`. */
+  readonly output?: string | undefined;
+  /** Takes out what looks like a key or a token. */
+  readonly redact?: boolean | undefined;
+  /** Replaces a file that is there without asking. */
+  readonly force?: boolean | undefined;
+}
+
+/**
+ * Writes a session in the clear, to stdout or to a file that only this user can read, and says so.
+ * Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_*`, and `FAILED` where the file can't be made,
+ * or is there already and nobody is there to say that it may go; `CANCELLED` where somebody says no.
+ */
+export async function exportSession(shell: Shell, which: string, options: ExportOptions): Promise<void> {
+  const { terminal } = shell;
+  const { sessions, input } = await openSessions(shell);
+  try {
+    const { row, events, state } = await sessions.read(await sessions.find(which));
+    const place = { terminal, ask: (question: string) => input.ask(question), vault: sessions.directory };
+    await writeExport({ about: aboutOf(state, row), events }, options, place);
+    if (row.torn !== undefined) terminal.tell(row.torn);
+    if (row.rolledBack !== undefined) terminal.tell(`not as it was seen: ${row.rolledBack}`);
+  } finally {
+    input.close();
+  }
+}
+
+/** Writes the present conversation, saved or not. Throws `INCOGNITO` where it is to leave no trace, and as {@link exportSession}. */
+export async function exportChat(chat: Chat, options: ExportOptions): Promise<void> {
+  const { terminal, input, session, sessions } = chat;
+  if (chat.incognito) {
+    throw new CofferError('INCOGNITO', 'an incognito conversation is not written anywhere', {
+      advice: 'start one without --incognito',
+    });
+  }
+  const { state, events, id } = session;
+  const about = aboutOf(state, id === undefined ? {} : { id });
+  const place = { terminal, ask: (question: string) => input.ask(question), vault: sessions.directory };
+  await writeExport({ about, events }, options, place);
+}
+
+/** Where an export goes. */
+interface ExportPlace {
+  readonly terminal: Terminal;
+  ask(question: string): Promise<string | undefined>;
+  readonly vault: string;
+}
+
+async function writeExport(exported: Exportable, options: ExportOptions, place: ExportPlace): Promise<void> {
+  const { terminal, ask, vault } = place;
+  const output = options.output === '-' ? undefined : options.output;
+  const { value, told } = options.redact === true ? await redacted(exported) : { value: exported };
+  const text = renderExport(value, options.format ?? formatOf(output));
+  if (output === undefined) {
+    await terminal.pour(text);
+    terminal.tell('this export is plaintext: whoever reads it reads the conversation');
+  } else {
+    const { writePlain } = await import('./plain-file.ts');
+    const isYes = async (question: string): Promise<boolean> => /^y(es)?$/i.test((await ask(question))?.trim() ?? '');
+    const mayReplace = terminal.interactive ? isYes : undefined;
+    const path = await writePlain({ path: output, mayReplace, force: options.force, vault }, text);
+    terminal.tell(`${path} is plaintext: whoever reads it reads the conversation`);
+  }
+  if (told !== undefined) terminal.tell(told);
+}
+
+async function redacted(exported: Exportable): Promise<{ value: Exportable; told: string }> {
+  const { describeFound, redactSecrets } = await import('../../../session/change/secrets.ts');
+  const { value, found } = redactSecrets(exported);
+  return { value, told: `redacted: ${describeFound(found)}; what looks like nothing is still there` };
+}

@@ -1,0 +1,77 @@
+import { createReadStream } from 'node:fs';
+import { resolve } from 'node:path';
+import { TextDecoder } from 'node:util';
+import { CofferError } from '../../../errors.ts';
+import { IMPORT_LIMIT } from '../../../session/import/import.ts';
+import { escapeJson } from '../../../terminal/escape.ts';
+import { countMessages } from '../../../terminal/rows.ts';
+import { openSessions, type Shell } from '../../shell.ts';
+
+/**
+ * Brings a session that was exported as JSONL back as a new one, and says its id; `-` is stdin. Nothing is saved unless every line of it
+ * is good. Throws `IMPORT_INVALID` with the line and the reason, `NEWER_VERSION`, `FAILED` where the file can't be read, `KEY_*`, `NOT_SAVED`.
+ */
+export async function importSession(shell: Shell, file: string, options: { json?: boolean }): Promise<void> {
+  const { terminal } = shell;
+  const text = decode(await read(shell, file), file);
+  const { sessions, input } = await openSessions(shell);
+  try {
+    const { id, uuid, messages, events, revoked, broken } = await sessions.import(
+      text,
+      file === '-' ? 'stdin' : resolve(file),
+    );
+    if (options.json === true) terminal.write(`${escapeJson({ id, uuid, messages, events, revoked, broken })}\n`);
+    else terminal.say(`imported ${countMessages(messages)} as session ${id}`);
+    if (revoked.length > 0)
+      terminal.tell(`what tools were allowed there is asked for again here: ${revoked.join(', ')}`);
+    for (const { message, name, reason } of broken)
+      terminal.tell(`message ${message}: models are sent the name of ${name} only, for ${reason}`);
+    if (sessions.unmarked !== undefined) terminal.tell(`saved, but ${sessions.unmarked.message}`);
+  } finally {
+    input.close();
+  }
+}
+
+async function read({ terminal }: Shell, file: string): Promise<Buffer> {
+  const { stdin } = terminal.streams;
+  if (file === '-' && stdin.isTTY === true) {
+    throw new CofferError('USAGE', 'nothing is piped in', { advice: 'coffer import <file> reads a file' });
+  }
+  const chunks: Buffer[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of file === '-' ? stdin : createReadStream(file)) {
+      chunks.push(chunk as Buffer);
+      length += (chunk as Buffer).length;
+      if (length > IMPORT_LIMIT) throw invalid(file, `has more than ${IMPORT_LIMIT / 1024 / 1024} MiB`);
+    }
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (cause instanceof CofferError || code === undefined) throw cause;
+    throw new CofferError('FAILED', `cannot read ${file}: ${reasons[code] ?? code}`, { cause });
+  }
+  return Buffer.concat(chunks);
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  EISDIR: 'it is a directory',
+  ENOENT: 'there is no such file',
+  EACCES: 'you may not read it',
+  EPERM: 'you may not read it',
+};
+
+function decode(bytes: Buffer, file: string): string {
+  if (bytes.length === 0) throw invalid(file, 'is empty');
+  if (bytes.includes(0))
+    throw invalid(file, "is not text; a sealed file of coffer's is brought back by coffer salvage");
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw invalid(file, 'is not UTF-8', cause);
+  }
+}
+
+function invalid(file: string, what: string, cause?: unknown): CofferError {
+  const name = file === '-' ? 'what is piped in' : file;
+  return new CofferError('IMPORT_INVALID', `${name} ${what}`, { advice: 'nothing was imported', cause });
+}

@@ -1,0 +1,106 @@
+import { randomBytes } from 'node:crypto';
+import { lstatSync, realpathSync, type Stats } from 'node:fs';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { getSystemErrorMessage } from 'node:util';
+import { CofferError } from '../../../errors.ts';
+
+/** How a file in the clear is written. */
+export interface PlainTarget {
+  readonly path: string;
+  /** Asked where something is there already; without it that is refused. */
+  readonly mayReplace?: ((question: string) => Promise<boolean>) | undefined;
+  /** Replaces what is there without asking. */
+  readonly force?: boolean | undefined;
+  /** The vault's directory, where nothing is written in the clear. */
+  readonly vault: string;
+}
+
+/**
+ * Writes a text, piece by piece, into a file that only this user can read. One that is there is replaced by a new one beside it that takes its name, so that it is
+ * whole at any time; a symbolic link is replaced itself, and never written through. Gives its absolute path. Throws `FAILED`, and
+ * `USAGE` without a name.
+ */
+export async function writePlain(target: PlainTarget, text: Iterable<string>): Promise<string> {
+  if (target.path === '') throw new CofferError('USAGE', 'a file needs a name', { advice: 'nothing is written' });
+  const path = resolve(target.path);
+  refuseVault(path, target.vault);
+  try {
+    if (await create(path, text)) return path;
+    await requireReplaceable(path, target);
+    const beside = join(dirname(path), `.coffer-${randomBytes(8).toString('hex')}`);
+    await create(beside, text);
+    await rename(beside, path).catch(async (error: unknown) => {
+      await rm(beside, { force: true });
+      throw error;
+    });
+    return path;
+  } catch (cause) {
+    const { errno } = cause as NodeJS.ErrnoException;
+    if (cause instanceof CofferError || errno === undefined) throw cause;
+    const isGone = (cause as NodeJS.ErrnoException).code === 'ENOENT';
+    const why = isGone ? `there is no directory ${dirname(path)}` : getSystemErrorMessage(errno);
+    throw new CofferError('FAILED', `cannot write ${path}: ${why}`, { cause });
+  }
+}
+
+/** O_EXCL: neither a file nor a link that is there is written to. Tells whether it was made; what could not be written whole is removed. */
+async function create(path: string, text: Iterable<string>): Promise<boolean> {
+  let file: FileHandle;
+  try {
+    file = await open(path, 'wx', 0o600);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  }
+  try {
+    await file.writeFile(text);
+    await file.sync();
+  } catch (error) {
+    await rm(path, { force: true });
+    throw error;
+  } finally {
+    await file.close();
+  }
+  return true;
+}
+
+async function requireReplaceable(path: string, { mayReplace, force }: PlainTarget): Promise<void> {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return;
+  if (!found.isFile() && !found.isSymbolicLink()) {
+    throw new CofferError('FAILED', `${path} is ${kindOf(found)}`, { advice: 'give another name' });
+  }
+  if (force === true) return;
+  const what = found.isSymbolicLink() ? 'is a symbolic link' : 'is there already';
+  if (mayReplace === undefined) {
+    throw new CofferError('FAILED', `${path} ${what}`, { advice: 'give another name, or --force to replace it' });
+  }
+  const question = `${path} ${what}; replace ${found.isSymbolicLink() ? 'the link' : 'it'}? [y/N] `;
+  if (!(await mayReplace(question))) throw new CofferError('CANCELLED', `${path} was left as it is`);
+}
+
+function kindOf(found: Stats): string {
+  if (found.isDirectory()) return 'a directory';
+  return found.isFIFO() || found.isSocket() ? 'a pipe' : 'a device';
+}
+
+/** In the vault it would lie among sealed files, and over one of them with `force`. */
+function refuseVault(path: string, vault: string): void {
+  const root = realOf(vault);
+  const inside = relative(root, join(realOf(dirname(path)), basename(path)));
+  if (inside === '' || (inside !== '..' && !inside.startsWith(`..${sep}`) && resolve(root, inside).startsWith(root))) {
+    throw new CofferError('FAILED', `${path} is in the vault, where nothing is kept in the clear`, {
+      advice: 'give another name',
+    });
+  }
+}
+
+function realOf(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === undefined) throw error;
+    return resolve(path); // what is not there can be no link; writing says what else is wrong
+  }
+}

@@ -1,0 +1,70 @@
+import { basename } from 'node:path';
+import { CofferError } from '../../../errors.ts';
+import { copiesOf } from '../../../session/list/copies.ts';
+import type { Row } from '../../../session/list/row.ts';
+import type { Sessions } from '../../../session/sessions.ts';
+import { shellWord } from '../../../terminal/escape.ts';
+import { countMessages } from '../../../terminal/rows.ts';
+import { openSessions, type Shell } from '../../shell.ts';
+import { finishRotation, type RotateOptions, requireAnswers, rotateWith, tellRotated } from './rotate.ts';
+
+/** What a purge may be told. */
+export interface PurgeOptions extends RotateOptions {
+  /** Nobody is asked. */
+  readonly yes?: boolean | undefined;
+}
+
+/**
+ * Deletes sessions or snapshots and rotates the key, so that what they left on the disk can't be read by anybody who has the new key only.
+ * Says what else holds their words. Gives the first problem, which is told already. Throws as a rotation does, `SESSION_NOT_FOUND`,
+ * and `USAGE` where nobody is there to confirm it.
+ */
+export async function purge(
+  shell: Shell,
+  wanted: readonly string[],
+  options: PurgeOptions,
+): Promise<CofferError | undefined> {
+  const { terminal } = shell;
+  const { sessions, input } = await openSessions(shell);
+  try {
+    requireAnswers(shell, sessions, options);
+    const all = await sessions.list();
+    const rows = await Promise.all(wanted.map((which) => sessions.find(which, all)));
+    const doomed = [...new Map(rows.map((row) => [row.fileId, row])).values()];
+    for (const row of doomed) terminal.tell(`to be deleted for good: ${describe(row)}`);
+    if (options.yes !== true) {
+      if (!terminal.interactive)
+        throw new CofferError('USAGE', 'there is no terminal to confirm it on', { advice: '--yes does without' });
+      const answer = await input.ask('type purge to delete them and give the vault a new key: ');
+      if (answer?.trim() !== 'purge') throw new CofferError('CANCELLED', 'nothing is deleted');
+    }
+    const copies = await copiesOf(sessions, doomed, all);
+    const conflicts = (await sessions.conflicts(all)).filter((copy) =>
+      doomed.some((row) => row.fileId === copy.fileId),
+    );
+    const isRotating = sessions.slots.list().retiring !== undefined;
+    const unfinished = isRotating && (await endRotation(shell, sessions, doomed));
+    if (unfinished) return unfinished;
+    const rotated = await rotateWith(shell, sessions, input, isRotating ? [] : doomed);
+    const problem = tellRotated(shell, sessions, rotated);
+    for (const row of copies)
+      terminal.tell(`it has words of what was purged: ${describe(row)}; coffer purge ${shellWord(row.id)}`);
+    const kept = rotated.quarantined.filter((path) => doomed.some(({ fileId }) => basename(path).startsWith(fileId)));
+    for (const path of [...kept, ...conflicts.map((copy) => copy.path)])
+      terminal.tell(`it has words of what was purged: ${path}; remove it by hand`);
+    return problem;
+  } finally {
+    input.close();
+  }
+}
+
+/** A rotation that was interrupted ends first, without what is to be purged: that may be what it could not reseal. Gives what still is. */
+async function endRotation(shell: Shell, sessions: Sessions, doomed: readonly Row[]): Promise<CofferError | undefined> {
+  for (const row of doomed) await sessions.delete(row);
+  const rotated = await finishRotation(shell, sessions);
+  return rotated && rotated.remaining.length > 0 ? tellRotated(shell, sessions, rotated) : undefined;
+}
+
+function describe(row: Row): string {
+  return row.unreadable ? `${row.id}, which does not open` : `${row.id}, ${countMessages(row.messages)}`;
+}

@@ -1,0 +1,114 @@
+import { relative } from 'node:path';
+import { CofferError } from '../../../errors.ts';
+import type { Row } from '../../../session/list/row.ts';
+import type { Sessions } from '../../../session/sessions.ts';
+import type { Input } from '../../../terminal/input.ts';
+import { Progress } from '../../../terminal/progress.ts';
+import type { Rotated } from '../../../vault/keys/rotation/rotate.ts';
+import type { SlotRow } from '../../../vault/keys/slots/key-slots.ts';
+import type { Rewrapping } from '../../../vault/keys/slots/rewrap.ts';
+import { openSessions, type Shell } from '../../shell.ts';
+import { confirmOnTerminal } from './slots.ts';
+
+/** What a rotation may be told. */
+export interface RotateOptions {
+  /** Slots whose secret nobody is there to give fall away. */
+  readonly dropSlots?: boolean | undefined;
+}
+
+/**
+ * Gives the vault a new key and seals everything with it, or goes on with a rotation that was interrupted. Gives the first problem, which is
+ * told already: a file that still needs the old key. Throws `SESSION_IN_USE`, `KEY_*`, `NEWER_VERSION`, `NOT_SAVED`, `FAILED`, `USAGE`.
+ */
+export async function rotateKey(shell: Shell, options: RotateOptions): Promise<CofferError | undefined> {
+  const { sessions, input } = await openSessions(shell);
+  try {
+    requireAnswers(shell, sessions, options);
+    const finished = await finishRotation(shell, sessions);
+    if (finished) return tellRotated(shell, sessions, finished);
+    return tellRotated(shell, sessions, await rotateWith(shell, sessions, input));
+  } finally {
+    input.close();
+  }
+}
+
+/** Goes on with a rotation that was interrupted, and says so; undefined where there is none. Throws as {@link rotateKey}. */
+export async function finishRotation({ terminal }: Shell, sessions: Sessions): Promise<Rotated | undefined> {
+  const progress = new Progress(terminal, 'resealing');
+  let told = false;
+  try {
+    return await sessions.finishRotation((done, total) => {
+      if (!told) terminal.tell('going on with the rotation of the key that was interrupted');
+      told = true;
+      progress.show(done, total);
+    });
+  } finally {
+    progress.end();
+  }
+}
+
+/** Slots need somebody to give their secrets: throws `USAGE` where nobody is there and it was not said that they may fall away. */
+export function requireAnswers({ terminal, env }: Shell, sessions: Sessions, { dropSlots }: RotateOptions): void {
+  const { slots } = sessions.slots.list();
+  const unanswered = slots.filter(({ kind }) => kind === 'recovery' || env['COFFER_PASSPHRASE_FILE'] === undefined);
+  if (terminal.interactive || dropSlots === true || unanswered.length === 0) return;
+  const advice = 'run it on a terminal, or let them fall away with --drop-slots';
+  throw new CofferError('USAGE', `there is no terminal to ask for ${unanswered.map(nameSlot).join(', ')}`, {
+    advice,
+  });
+}
+
+/** Rotates the key, asking for what the new slots need, and deletes `remove` with it. Throws as {@link rotateKey}. */
+export async function rotateWith(
+  { terminal }: Shell,
+  sessions: Sessions,
+  input: Input,
+  remove: readonly Row[] = [],
+): Promise<Rotated> {
+  const progress = new Progress(terminal, 'resealing');
+  const asked: Rewrapping = {
+    passphrase: async (slot, attempt) => {
+      if (!terminal.interactive) return undefined;
+      if (attempt > 1) terminal.tell('wrong passphrase');
+      const typed = await input.ask(`${nameSlot(slot)} (empty lets it fall away): `, { hidden: true });
+      return typed === '' ? undefined : typed;
+    },
+    confirmCode: async (code, problem) =>
+      terminal.interactive ? confirmOnTerminal(terminal, input, code, problem) : undefined,
+    onDropped: (slot) => terminal.tell(`${nameSlot(slot)} falls away: it opens only copies made before`),
+  };
+  try {
+    return await sessions.rotateKey(asked, { remove, onProgress: (done, total) => progress.show(done, total) });
+  } finally {
+    progress.end();
+  }
+}
+
+/**
+ * Says what a rotation came to, and what still opens old copies: on stdout where that was asked for. Gives the first file that could
+ * not be resealed.
+ */
+export function tellRotated(
+  { terminal }: Shell,
+  sessions: Sessions,
+  rotated: Rotated,
+  say: (line: string) => void = (line) => terminal.say(line),
+): CofferError | undefined {
+  const { from, to, resealed, remaining, oldSlots } = rotated;
+  say(`the vault has a new key, ${to}; ${resealed} ${resealed === 1 ? 'file' : 'files'} resealed`);
+  if (remaining.length > 0) {
+    for (const { path, error } of remaining) terminal.tell(`${relative(sessions.directory, path)}: ${error.message}`);
+    const which = remaining.length === 1 ? 'a file that does not open' : `${remaining.length} files that do not open`;
+    const advice = 'salvage or remove them, then coffer key rotate ends it';
+    terminal.tell(`the old key, ${from}, is kept for ${which}; ${advice}`);
+    return remaining[0]?.error;
+  }
+  say(`the old key, ${from}, is gone from here`);
+  const elsewhere = 'a keychain elsewhere that has the old key (another machine, a backup of this one)';
+  say(`copies of the vault made before still open with ${[...oldSlots.map(nameSlot), elsewhere].join(', ')}`);
+  return undefined;
+}
+
+function nameSlot({ kind, id }: SlotRow): string {
+  return `${kind === 'recovery' ? 'recovery code' : 'passphrase'} ${id}`;
+}

@@ -1,0 +1,107 @@
+import { CofferError } from '../../../errors.ts';
+import { escapeJson } from '../../../terminal/escape.ts';
+import type { Input } from '../../../terminal/input.ts';
+import type { Terminal } from '../../../terminal/terminal.ts';
+import type { SlotRow, WaysIn } from '../../../vault/keys/slots/key-slots.ts';
+import { askPassphrase, firstLine, openSessions, type Shell } from '../../shell.ts';
+
+/**
+ * Makes a recovery code, shows it once and adds it when it was typed back. Throws `USAGE` without a terminal: the code goes to a
+ * person's eyes only. Throws `CANCELLED`, `RECOVERY_CODE_WRONG`, `KEY_*`, `FAILED`, `NOT_SAVED`.
+ */
+export async function makeRecoveryCode(shell: Shell): Promise<void> {
+  const { terminal } = shell;
+  if (!terminal.interactive) {
+    throw new CofferError('USAGE', 'a recovery code is shown on a terminal and nowhere else', {
+      advice: 'run this on one',
+    });
+  }
+  const { sessions, input } = await openSessions(shell);
+  try {
+    const slot = await sessions.slots.addRecoveryCode((code, problem) =>
+      confirmOnTerminal(terminal, input, code, problem),
+    );
+    terminal.say(`recovery code added as slot ${slot.id}; coffer recover asks for it on a new machine`);
+  } finally {
+    input.close();
+  }
+}
+
+/** Shows a recovery code once, on the terminal only, and has it typed back, hidden; undefined at the end of input. */
+export async function confirmOnTerminal(
+  terminal: Terminal,
+  input: Input,
+  code: string,
+  problem: CofferError | undefined,
+): Promise<string | undefined> {
+  if (problem) terminal.tell(`${problem.message}; once more`);
+  else {
+    terminal.tell('with this code the vault opens on any machine; write it down, it is never shown again:');
+    terminal.show(`\n  ${code}\n\n`);
+  }
+  return input.ask('type it back: ', { hidden: true });
+}
+
+/** Adds a passphrase, asked for twice on a terminal, else the first line of stdin. Throws `USAGE`, `KEY_*`, `FAILED`, `NOT_SAVED`. */
+export async function addPassphrase(shell: Shell): Promise<void> {
+  const { terminal } = shell;
+  const { sessions, input } = await openSessions(shell);
+  try {
+    sessions.slots.list(); // where there is no vault, coming by the key would make one
+    await sessions.unlock();
+    const passphrase = terminal.interactive
+      ? await askPassphrase(terminal, input, { purpose: 'new', attempt: 1 })
+      : await firstLine(shell, input);
+    if (!passphrase) {
+      throw new CofferError('USAGE', 'no passphrase was given', {
+        advice: 'type it on a terminal, or pipe it in as one line',
+      });
+    }
+    const slot = await sessions.slots.addPassphrase(passphrase);
+    terminal.say(`passphrase added as slot ${slot.id}`);
+  } finally {
+    input.close();
+  }
+}
+
+/** Lists the ways in to the vault, as rows or as a JSON object. Asks for no key. Throws `FAILED` where there is no vault. */
+export async function listSlots(shell: Shell, options: { json?: boolean | undefined }): Promise<void> {
+  const { terminal } = shell;
+  const { sessions, input } = await openSessions(shell);
+  try {
+    const ways = sessions.slots.list();
+    if (options.json === true) terminal.write(`${escapeJson(ways)}\n`);
+    else showWays(shell, ways);
+  } finally {
+    input.close();
+  }
+}
+
+/** Removes a slot, and says what it still opens. Throws `USAGE` where there is none, `FAILED` for the last way in, `NOT_SAVED`. */
+export async function removeSlot(shell: Shell, id: string): Promise<void> {
+  const { terminal } = shell;
+  const { sessions, input } = await openSessions(shell);
+  try {
+    const slot = await sessions.slots.remove(id);
+    terminal.say(`slot ${slot.id} removed (${kindOf(slot)})`);
+    const old = `whoever has a copy of vault.json from before, as in a backup, can still open the vault with that ${kindOf(slot)}`;
+    terminal.tell(`${old}; coffer key rotate ends that for this vault, and nothing does for the copies themselves`);
+  } finally {
+    input.close();
+  }
+}
+
+function showWays({ terminal }: Shell, { key, retiring, backend, provider, slots }: WaysIn): void {
+  const home = backend === 'passphrase' ? 'in no keychain, a passphrase opens it' : `kept by ${backend} (${provider})`;
+  terminal.say(`key: ${key}, ${home}`);
+  if (retiring !== undefined) terminal.say(`  it is replacing ${retiring}; coffer key rotate goes on with that`);
+  terminal.say(`slots: ${slots.length === 0 ? 'none' : slots.length}`);
+  for (const slot of slots) terminal.say(`  ${slot.id}  ${kindOf(slot)}`);
+  if (slots.every(({ kind }) => kind !== 'recovery'))
+    terminal.tell('coffer key recovery-code makes a code to write down');
+}
+
+/** What a slot is called. */
+export function kindOf({ kind }: SlotRow): string {
+  return kind === 'recovery' ? 'recovery code' : kind;
+}

@@ -1,0 +1,75 @@
+import type { Event } from '../../../session/event/event.ts';
+import { follow } from '../../../session/follow.ts';
+import type { Row } from '../../../session/list/row.ts';
+import type { Sessions } from '../../../session/sessions.ts';
+import { escapeJsonLine, escapeLine } from '../../../terminal/escape.ts';
+import type { Terminal } from '../../../terminal/terminal.ts';
+import { cut } from '../../../terminal/width.ts';
+import { openSessions, type Shell } from '../../shell.ts';
+import { logLine } from './log-line.ts';
+
+/** How to show a record. */
+export interface LogsOptions {
+  /** Each event as it is recorded, as JSON in a line of its own. */
+  readonly json?: boolean | undefined;
+  /** Go on with what any process records from now on. */
+  readonly follow?: boolean | undefined;
+}
+
+/**
+ * Shows what a session has recorded, a line for each event. With `follow` it goes on until it is interrupted, the output is closed, or the
+ * session is deleted. Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `UNAUTHENTIC`, `ROLLED_BACK`, `NEWER_VERSION`, `KEY_*`.
+ */
+export async function showLogs(shell: Shell, which: string, options: LogsOptions): Promise<void> {
+  const { terminal } = shell;
+  const { sessions, input } = await openSessions(shell);
+  const write = options.json === true ? writeJson : writeLine;
+  try {
+    const row = await sessions.find(which);
+    if (options.follow === true && row.kind === 'session') await showAsRecorded(terminal, sessions, row, write);
+    else await showRecorded(terminal, sessions, row, write);
+    if (options.follow === true && row.kind === 'snapshot')
+      terminal.tell(`${row.id} is a snapshot: nothing will follow`);
+  } finally {
+    input.close();
+  }
+}
+
+/** Writes an event as a line, with its end. */
+type Write = (terminal: Terminal, event: Event) => string;
+
+/** How many events are shown at once: a line alone takes longer to write than to make. */
+const BATCH = 200;
+
+async function showRecorded(terminal: Terminal, sessions: Sessions, row: Row, write: Write): Promise<void> {
+  const { events, row: now } = await sessions.read(row);
+  await terminal.pour(linesOf(terminal, events, write));
+  if (now.torn !== undefined) terminal.tell(now.torn);
+  if (now.rolledBack !== undefined) terminal.tell(`not as it was seen: ${now.rolledBack}`);
+}
+
+function* linesOf(terminal: Terminal, events: readonly Event[], write: Write): Generator<string, void> {
+  for (let at = 0; at < events.length; at += BATCH) {
+    yield events
+      .slice(at, at + BATCH)
+      .map((event) => write(terminal, event))
+      .join('');
+  }
+}
+
+async function showAsRecorded(terminal: Terminal, sessions: Sessions, row: Row, write: Write): Promise<void> {
+  const ended = new AbortController();
+  terminal.onGone = () => ended.abort();
+  for await (const event of follow(sessions, row, ended.signal)) terminal.write(write(terminal, event));
+}
+
+function writeJson(_: Terminal, event: Event): string {
+  return `${escapeJsonLine(event)}\n`;
+}
+
+/** On a terminal an event is one line of it; elsewhere it is as long as it is. */
+function writeLine(terminal: Terminal, event: Event): string {
+  const line = escapeLine(logLine(event));
+  const { isTTY, columns } = terminal.streams.stdout;
+  return `${isTTY === true && columns > 0 ? cut(line, columns - 1) : line}\n`;
+}

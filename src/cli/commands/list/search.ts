@@ -1,0 +1,123 @@
+import type { Row } from '../../../session/list/row.ts';
+import { type Match, search } from '../../../session/search/search.ts';
+import type { Sessions } from '../../../session/sessions.ts';
+import { escapeJson, escapeLine } from '../../../terminal/escape.ts';
+import { Progress } from '../../../terminal/progress.ts';
+import { type Cut, sayRow, tellCut } from '../../../terminal/rows.ts';
+import type { Terminal } from '../../../terminal/terminal.ts';
+import { cut as cutTo, widthOf } from '../../../terminal/width.ts';
+import { toJson } from './row-json.ts';
+
+/** How many matches of one session are shown. */
+const SHOWN = 3;
+
+/** How wide a line is where the output is no terminal. */
+const PIPE_WIDTH = 100;
+
+/** How much of a line JSON carries, in characters: a tool may have written megabytes without a line feed. */
+const JSON_WIDTH = 400;
+
+/** What is looked for, and how it is shown. */
+export interface Search {
+  /** As `wantedText` gave it. */
+  readonly wanted: string;
+  /** As it was typed. */
+  readonly text: string;
+  readonly cut: Cut;
+  readonly json?: boolean | undefined;
+}
+
+/** Shows the rows in which a text is found as they are found, with the lines that have it; tells which can't be read. */
+export async function showFound(
+  terminal: Terminal,
+  sessions: Sessions,
+  rows: readonly Row[],
+  { wanted, text, cut, json }: Search,
+): Promise<void> {
+  const progress = new Progress(terminal, 'searching');
+  const found: object[] = [];
+  let count = 0;
+  let looked = 0;
+  let gone = false;
+  const { onGone } = terminal;
+  terminal.onGone = () => {
+    gone = true;
+  };
+  try {
+    progress.show(0, rows.length);
+    const onLooked = (done: number): void => {
+      looked = done;
+      progress.show(done, rows.length);
+    };
+    for await (const one of search(sessions, rows, wanted, onLooked)) {
+      if (gone) break;
+      progress.end();
+      if ('error' in one) terminal.tell(`${one.row.number} can't be searched: ${one.error.message}`);
+      else if (++count > (cut.limit ?? count)) break;
+      else if (json === true) found.push({ ...toJson(one.row), matches: one.matches.map(matchJson) });
+      else sayFound(terminal, one.row, one.matches);
+      progress.show(looked, rows.length);
+    }
+  } finally {
+    progress.end();
+    terminal.onGone = onGone;
+  }
+  if (json === true) terminal.write(`${escapeJson(found)}\n`);
+  else terminal.say(count === 0 ? `nothing found for ${text}` : 'use coffer resume <id or number> to restore');
+  if (cut.limit !== undefined && count > cut.limit) {
+    terminal.tell(`stopped after ${cut.limit}, ${looked - 1} of ${rows.length} looked through; ${cut.all} goes on`);
+  }
+  tellCut(terminal, 0, cut);
+  if (!gone) await settle(terminal, sessions);
+}
+
+/**
+ * The answer is out: what the next search will be glad of may take its time, and all that it needs where somebody sees why the program is
+ * still there. Who reads the answer from a pipe waits for its end. It may be ended at any moment: what is done is kept, but for the last of it.
+ */
+async function settle(terminal: Terminal, sessions: Sessions): Promise<void> {
+  const isWatched = terminal.interactive && terminal.streams.stdout.isTTY && !terminal.dumb;
+  if (!isWatched) return sessions.settle();
+  const progress = new Progress(terminal, 'indexing for the next search, ctrl+c ends it:');
+  try {
+    await sessions.settle((done, total) => progress.show(done, total));
+  } finally {
+    progress.end();
+  }
+}
+
+function sayFound(terminal: Terminal, row: Row, matches: readonly Match[]): void {
+  sayRow(terminal, row);
+  const width = (terminal.streams.stdout.columns ?? PIPE_WIDTH) - 1;
+  for (const match of matches.slice(0, SHOWN)) {
+    const before = `     ${match.event === null ? '' : `#${match.event} `}${match.role}: `;
+    terminal.say(before + around(match, Math.max(20, width - before.length)));
+  }
+  if (matches.length > SHOWN) terminal.say(`     … ${matches.length - SHOWN} more`);
+}
+
+function matchJson(match: Match): object {
+  return { event: match.event, role: match.role, text: window(match, JSON_WIDTH) };
+}
+
+/** The match and as much of its line as fits into so many columns, control characters written out. */
+function around(match: Match, columns: number): string {
+  const shown = plain(match, columns);
+  // Wide characters take two columns, and what is written out more than its character did.
+  return widthOf(shown) <= columns ? shown : cutTo(plain(match, Math.floor(columns / 2)), columns);
+}
+
+function plain(match: Match, length: number): string {
+  return escapeLine(window(match, length).replaceAll('\t', ' '));
+}
+
+/** A third of the room before the match, the rest behind it. */
+function window({ line, at, length }: Match, width: number): string {
+  const trimmed = line.trimEnd();
+  if (trimmed.length <= width) return trimmed.trimStart();
+  const room = Math.max(0, width - 2 - Math.min(length, width - 2));
+  const start = Math.max(0, Math.min(at - Math.floor(room / 3), trimmed.length - (width - 2)));
+  const end = Math.min(trimmed.length, start + width - 2);
+  const text = trimmed.slice(start, end).toWellFormed();
+  return `${start > 0 ? '…' : ''}${text}${end < trimmed.length ? '…' : ''}`;
+}

@@ -1,0 +1,106 @@
+import { parseCount } from '../../../session/list/filter.ts';
+import { type Day, type Stats, usageStats } from '../../../session/list/stats.ts';
+import type { Used } from '../../../session/list/usage.ts';
+import { describeBytes, describeCost, describeCount, describeTokens } from '../../../terminal/amounts.ts';
+import { escapeJson } from '../../../terminal/escape.ts';
+import { Progress } from '../../../terminal/progress.ts';
+import { describeSeen } from '../../../terminal/rows.ts';
+import type { Terminal } from '../../../terminal/terminal.ts';
+import { openSessions, type Shell } from '../../shell.ts';
+
+/** How many days back one sees unless told. */
+const USUAL_DAYS = '30';
+
+/** The longest bar, in characters; shorter where the terminal is narrow. */
+const BAR = 40;
+
+/** Shows what the sessions of the vault are and took. Throws `USAGE` for `--days` of nonsense, `KEY_*`. */
+export async function showStats(
+  shell: Shell,
+  options: { json?: boolean | undefined; days?: string | undefined },
+): Promise<void> {
+  const { terminal } = shell;
+  const days = parseCount('--days', options.days ?? USUAL_DAYS);
+  const { sessions, input } = await openSessions(shell);
+  const progress = new Progress(terminal, 'counting');
+  try {
+    const rows = await sessions.list();
+    const { seen } = sessions;
+    const stats = await usageStats(sessions, rows, {
+      days,
+      onProgress: (done, total) => progress.show(done, total),
+      onUnreadable: (row, { message }) => {
+        progress.end();
+        terminal.tell(`${row.number} can't be counted: ${message}`);
+      },
+    });
+    progress.end();
+    if (options.json === true) terminal.write(`${escapeJson(toJson(stats))}\n`);
+    else sayStats(terminal, stats, days);
+    for (const line of describeSeen(seen)) terminal.tell(line);
+  } finally {
+    progress.end();
+    input.close();
+  }
+}
+
+function toJson(stats: Stats): object {
+  return {
+    ...stats,
+    models: stats.models.map(({ model, used }) => ({ model, ...used })),
+    days: stats.days.map(({ date, messages, used }) => ({ date, messages, ...used })),
+  };
+}
+
+function sayStats(terminal: Terminal, stats: Stats, days: number): void {
+  const { sessions, snapshots, unreadable, messages, tasks, toolCalls, total, files, bytes } = stats;
+  const facts: [string, string][] = [
+    ['sessions', describeCount(sessions)],
+    ['snapshots', describeCount(snapshots)],
+    ['messages', describeCount(messages)],
+    ['tasks', describeCount(tasks)],
+    ['tool calls', describeCount(toolCalls)],
+    ['tokens', describeTokens(total)],
+    ['cost', describeCost(total)],
+    ['on disk', `${describeBytes(bytes)} in ${files === 1 ? '1 file' : `${describeCount(files)} files`}`],
+  ];
+  if (unreadable > 0) facts.splice(2, 0, ['unreadable', describeCount(unreadable)]);
+  for (const [label, value] of facts) terminal.say(`${label.padEnd(12)}${value}`);
+  if (stats.models.length > 0) terminal.say('');
+  if (stats.models.length > 0) terminal.say('by model:');
+  for (const { model, used } of stats.models) {
+    terminal.say(
+      `  ${model}: ${used.requests === 1 ? '1 request' : `${describeCount(used.requests)} requests`}, tokens ${describeTokens(used)}, cost ${describeCost(used)}`,
+    );
+  }
+  if (stats.days.length > 0) terminal.say('');
+  if (stats.days.length > 0) terminal.say(`messages by day, ${days === 1 ? 'today' : `last ${days} days`}:`);
+  for (const line of chart(stats.days, terminal.streams.stdout.columns ?? 80)) terminal.say(line);
+}
+
+/** A line for each day: the date, a bar as long as its share of the busiest day, what it was. */
+function chart(days: readonly Day[], columns: number): string[] {
+  const words = days.map(describeDay);
+  const most = Math.max(...days.map(({ messages }) => messages), 1);
+  const room = columns - 1 - '  2025-07-04    '.length - Math.max(...words.map((text) => text.length), 0);
+  const bar = Math.max(3, Math.min(BAR, room));
+  return days.map(({ date, messages }, at) => {
+    const length = messages === 0 ? 0 : Math.max(1, Math.round((messages / most) * bar));
+    return `  ${date}  ${'#'.repeat(length).padEnd(bar)}  ${words[at]}`;
+  });
+}
+
+function describeDay({ messages, used }: Day): string {
+  const { requests, inputTokens, outputTokens, cost } = used;
+  const tokens = inputTokens === null && outputTokens === null ? null : (inputTokens ?? 0) + (outputTokens ?? 0);
+  const parts = [describeCount(messages)];
+  if (requests > 0 && tokens !== null) parts.push(`${describeCount(tokens)} tokens`);
+  if (requests > 0 && cost !== null) parts.push(known(used));
+  return parts.join(', ');
+}
+
+/** Short, so that there is room for a bar; what exactly is not known stands with the models. */
+function known(used: Used): string {
+  const cost = describeCost({ ...used, unknownCost: 0 });
+  return used.unknownCost > 0 ? `${cost} + unknown` : cost;
+}

@@ -1,0 +1,34 @@
+import { type Info, readInfo } from '../../../session/list/info.ts';
+import { escapeJson } from '../../../terminal/escape.ts';
+import { openSessions, type Shell } from '../../shell.ts';
+import { infoLines } from './info.ts';
+import { toJson } from './row-json.ts';
+
+/** Shows all there is to say about a session. Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_*`. */
+export async function showStatus(shell: Shell, which: string, options: { json?: boolean | undefined }): Promise<void> {
+  const { terminal } = shell;
+  const { sessions, input } = await openSessions(shell);
+  try {
+    const row = await sessions.find(which);
+    const info = await readInfo(sessions, row, await sessions.list());
+    if (options.json === true) terminal.write(`${escapeJson(infoJson(info))}\n`);
+    else for (const line of infoLines(info)) terminal.say(line);
+  } finally {
+    input.close();
+  }
+}
+
+function infoJson({ row, state, models, total, children, size }: Info): object {
+  const { statusReason, instructions, permissions, compaction, firstEvent, lastEvent } = state;
+  return {
+    ...(row && toJson(row)),
+    statusReason,
+    models: models.map(({ model, used }) => ({ model, ...used })),
+    total,
+    children: children.map(({ uuid, reason, row: child }) => ({ uuid, reason, id: child?.id ?? null })),
+    instructions,
+    permissions,
+    summary: compaction,
+    ...{ firstEvent, lastEvent, bytes: size ?? null },
+  };
+}

@@ -1,0 +1,72 @@
+import type { RetryWait } from '../../../chat/reply.ts';
+import { isCofferError } from '../../../errors.ts';
+import { requireMaySend } from '../../../live/elsewhere.ts';
+import type { Chat } from '../../../terminal/chat.ts';
+import { describeCompacted } from '../../../terminal/notices.ts';
+import { frontEnd } from '../../../terminal/questions.ts';
+import { changeVault } from '../../changing.ts';
+import type { Shell } from '../../shell.ts';
+
+/**
+ * Puts a summary in place of a session's older messages, for the model alone: the record keeps all. The session's model writes it unless
+ * `--model` says another. Throws `MODEL_*`, what finding and opening it throw, `FAILED` for a snapshot, `NOT_SAVED`.
+ */
+export async function compactSession(shell: Shell, which: string): Promise<void> {
+  const { terminal, env, options } = shell;
+  await changeVault(shell, async ({ sessions, input, settings }) => {
+    const row = await sessions.find(which);
+    const compacted = await sessions.change(row, async (session) => {
+      const { compact } = await import('../../../chat/compact.ts');
+      const { openModel } = await import('../../../chat/models/models.ts');
+      const name = options.model ?? session.state.model;
+      const model = await openModel(name, { ...settings, env });
+      const front = frontEnd(terminal, input);
+      await requireMaySend(session.state, model.name, { settings, front, maySend: options.yes === true });
+      const onWait = ({ seconds, error }: RetryWait): void => front.notify({ kind: 'wait', seconds, error });
+      const done = await compact(session, model, { keepMessages: settings.keepMessages, onWait });
+      if (done.messages > 0) await session.append(); // what it recorded must be on the disk, whatever autoSave says
+      return done;
+    });
+    terminal.say(describeCompacted(compacted, settings.keepMessages));
+  });
+}
+
+/** Compacts the present conversation; Ctrl+C cancels. Throws `MODEL_*`, `CANCELLED`. */
+export async function compactFromChat(chat: Chat): Promise<void> {
+  const { live, terminal } = chat;
+  const compacted = await cancellable(chat, () => live.send({ type: 'Compact' }));
+  terminal.say(describeCompacted(compacted, live.settings.keepMessages));
+}
+
+/**
+ * Summarises older messages at the end of a conversation, if the settings say so and there is
+ * something to summarise; Ctrl+C skips it. A failure is only reported.
+ */
+export async function compactOnFinish(chat: Chat): Promise<void> {
+  const { live, terminal, front } = chat;
+  if (!live.settings.compactOnFinish || !(await canSummarise(live))) return;
+  terminal.tell('summarising older messages');
+  try {
+    const compacted = await cancellable(chat, () => live.send({ type: 'Compact' }));
+    front.notify({ kind: 'compacted', compacted, keepMessages: live.settings.keepMessages });
+  } catch (error) {
+    if (!isCofferError(error)) throw error;
+    front.notify({ kind: 'not-compacted', error });
+  }
+}
+
+async function cancellable<T>({ input, view }: Chat, work: () => Promise<T>): Promise<T> {
+  const { onInterrupt } = input;
+  input.onInterrupt = () => view.cancel();
+  try {
+    return await work();
+  } finally {
+    input.onInterrupt = onInterrupt;
+  }
+}
+
+async function canSummarise({ session, settings, model }: Chat['live']): Promise<boolean> {
+  if (model === undefined) return false;
+  const { canCompact } = await import('../../../chat/compact.ts');
+  return canCompact(session.state, settings.keepMessages, model);
+}

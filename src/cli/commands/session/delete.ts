@@ -1,0 +1,82 @@
+import { CofferError } from '../../../errors.ts';
+import { keepingCaches } from '../../../session/change/removal.ts';
+import { copiesOf } from '../../../session/list/copies.ts';
+import type { Row } from '../../../session/list/row.ts';
+import type { Sessions } from '../../../session/sessions.ts';
+import type { Chat } from '../../../terminal/chat.ts';
+import { shellWord } from '../../../terminal/escape.ts';
+import { describeHolder } from '../../../vault/lease.ts';
+import { changeVault } from '../../changing.ts';
+import type { Shell } from '../../shell.ts';
+import { type Asked, confirmRemoval, describeDoomed } from './removal.ts';
+
+/**
+ * Deletes sessions or snapshots, each named before it happens, after a question. One that a process holds is not deleted, and then none is.
+ * Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `SESSION_IN_USE`, `CANCELLED`, `KEY_*`, and `USAGE` where nobody is there to be asked.
+ */
+export async function deleteSessions(
+  shell: Shell,
+  wanted: readonly string[],
+  options: { yes?: boolean | undefined },
+): Promise<void> {
+  const { terminal } = shell;
+  await changeVault(shell, async ({ sessions, input }) => {
+    const all = await sessions.list();
+    const rows = await Promise.all(wanted.map((which) => sessions.find(which, all)));
+    const yes = options.yes === true;
+    await removeWanted(sessions, rows, all, { terminal, input, yes, instead: '--yes does without' });
+  });
+}
+
+/** Deletes one from within a chat, never the conversation one is in. Throws as {@link deleteSessions}, and `USAGE` for the present one. */
+export async function deleteFromChat(chat: Chat, which: string): Promise<void> {
+  const { terminal, input, sessions } = chat;
+  if (which === '')
+    throw new CofferError('USAGE', 'say which: /delete <which>', { advice: '/sessions lists what there is' });
+  const row = await sessions.find(which, chat.shown);
+  if (row.fileId === chat.session.fileId) {
+    throw new CofferError('USAGE', 'this is the conversation you are in', {
+      advice: '/reset leaves it, and then it can be deleted',
+    });
+  }
+  const instead = `coffer delete ${shellWord(row.id)} --yes does without`;
+  await removeWanted(sessions, [row], await sessions.list(), { terminal, input, yes: false, instead });
+  chat.tellUnmarked();
+}
+
+async function removeWanted(
+  sessions: Sessions,
+  wanted: readonly Row[],
+  all: readonly Row[],
+  asked: Asked,
+): Promise<void> {
+  const { terminal } = asked;
+  const rows = [...new Map(wanted.map((row) => [row.fileId, row])).values()];
+  const held = rows.find((row) => row.held !== undefined);
+  if (held?.held !== undefined) {
+    const holder = describeHolder(held.held);
+    throw new CofferError('SESSION_IN_USE', `${held.id} is in use by ${holder}`, {
+      advice: 'close it there; nothing is deleted',
+      holder: held.held,
+    });
+  }
+  const doomed = rows.map((row) => ({ row, reason: 'you ask for it' }));
+  for (const one of doomed) terminal.tell(`to be deleted: ${describeDoomed(one)}`);
+  const copies = await copiesOf(sessions, rows, all);
+  for (const { id } of copies)
+    terminal.tell(`${id} has words of the same conversation and stays; coffer delete ${shellWord(id)}`);
+  const conflicts = await sessions.conflicts(all);
+  for (const { name, path } of conflicts.filter((copy) => rows.some((row) => row.fileId === copy.fileId)))
+    terminal.tell(`${name} has words of the same conversation and stays; remove ${path} by hand`);
+  const ids = rows.map(({ id }) => shellWord(id)).join(' ');
+  terminal.tell(
+    `words may stay on this disk and in backups; coffer purge ${ids} makes unreadable what stays on the disk`,
+  );
+  await confirmRemoval(asked, rows.length);
+  await keepingCaches(sessions, rows, async () => {
+    for (const row of rows) {
+      await sessions.delete(row);
+      terminal.say(`deleted ${row.id}`);
+    }
+  });
+}

@@ -1,0 +1,82 @@
+import { CofferError } from '../../../errors.ts';
+import { forkOf } from '../../../session/change/fork.ts';
+import type { Row } from '../../../session/list/row.ts';
+import type { Sessions } from '../../../session/sessions.ts';
+import type { Chat } from '../../../terminal/chat.ts';
+import { escapeJson } from '../../../terminal/escape.ts';
+import { refuseRolledBack } from '../../../vault/marks/rollback.ts';
+import { changeVault } from '../../changing.ts';
+import type { Shell } from '../../shell.ts';
+
+/** What a fork may be told. */
+export interface ForkOptions {
+  readonly json?: boolean | undefined;
+  readonly acceptOlder?: boolean | undefined;
+}
+
+/**
+ * Makes a session that goes on from another's first prompts, all of them unless told, and prints its id. The other one stays as it is, but
+ * for a note of its fork. Throws `USAGE`, what finding and reading it throw, `ROLLED_BACK` unless `acceptOlder`, `NOT_SAVED`.
+ */
+export async function forkSession(
+  shell: Shell,
+  which: string,
+  prompts: string | undefined,
+  options: ForkOptions,
+): Promise<void> {
+  const { terminal } = shell;
+  const wanted = prompts === undefined ? undefined : promptOf(prompts);
+  await changeVault(shell, async ({ sessions }) => {
+    const row = await sessions.find(which);
+    const { events, state, row: now } = await sessions.read(row);
+    if (now.rolledBack !== undefined && options.acceptOlder !== true)
+      throw refuseRolledBack(row.fileId, now.rolledBack);
+    const permissions = await sessions.permissionsNow(now, state);
+    const fork = forkOf({ events, state: { ...state, permissions } }, row, wanted);
+    const session = sessions.begin(fork.beginning);
+    await session.append();
+    await session.close();
+    const { id, uuid, fileId } = session;
+    if (options.json === true) {
+      const parent = { uuid: row.uuid, id: row.id };
+      terminal.write(`${escapeJson({ id, uuid, fileId, parent, prompts: fork.prompts, of: fork.of })}\n`);
+    } else {
+      terminal.say(id ?? '');
+      terminal.tell(`forked from ${row.id} after prompt ${fork.prompts} of ${fork.of}; coffer resume ${id} goes on`);
+    }
+    const problem = await noteChild(sessions, row, { uuid, reason: fork.reason });
+    if (problem !== undefined) terminal.tell(`${row.id} has no note of its fork: ${problem.message}`);
+  });
+}
+
+/** Continues in a fork of the present conversation. Throws `USAGE`, `NOT_SAVED`. */
+export async function forkFromChat(chat: Chat, argument: string): Promise<void> {
+  const wanted = argument === '' ? undefined : promptOf(argument);
+  const { session, terminal } = chat;
+  const { prompts, of } = await chat.fork(wanted);
+  const back = session.id === undefined ? '' : `; /resume ${session.id} goes back`;
+  const from = session.id === undefined ? 'this conversation' : session.id;
+  terminal.say(`forked from ${from} after prompt ${prompts} of ${of}${back}`);
+}
+
+/** Reads the number of a prompt. Throws `USAGE` for what is none. */
+export function promptOf(text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new CofferError('USAGE', `"${text}" is not the number of a prompt`, { advice: 'they are numbered from 1' });
+}
+
+/** The fork says where it comes from in any case; the note in its parent is for whoever looks there. */
+async function noteChild(
+  sessions: Sessions,
+  row: Row,
+  child: { readonly uuid: string; readonly reason: string },
+): Promise<CofferError | undefined> {
+  if (row.kind === 'snapshot') return undefined;
+  try {
+    await sessions.change(row, (parent) => parent.append({ type: 'child', ...child }));
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof CofferError)) throw error;
+    return error;
+  }
+}

@@ -1,0 +1,183 @@
+import { CofferError, isCofferError } from '../../../errors.ts';
+import { keepingCaches } from '../../../session/change/removal.ts';
+import {
+  clockTrouble,
+  type Expired,
+  expiredOf,
+  isOff,
+  type Policy,
+  takesAll,
+} from '../../../session/change/retention.ts';
+import type { Row } from '../../../session/list/row.ts';
+import type { Sessions } from '../../../session/sessions.ts';
+import type { Settings } from '../../../settings/settings.ts';
+import { escapeJson } from '../../../terminal/escape.ts';
+import type { Input } from '../../../terminal/input.ts';
+import { describeSeen, tellTroubles } from '../../../terminal/rows.ts';
+import type { Terminal } from '../../../terminal/terminal.ts';
+import { changeVault } from '../../changing.ts';
+import type { Shell } from '../../shell.ts';
+import { confirmRemoval, describeDoomed } from './removal.ts';
+
+/** What a prune may be told. */
+export interface PruneOptions {
+  readonly dryRun?: boolean | undefined;
+  readonly yes?: boolean | undefined;
+  readonly json?: boolean | undefined;
+  /** Instead of the settings' `maxSessions` and `retentionDays`. */
+  readonly maxSessions?: string | undefined;
+  readonly olderThan?: string | undefined;
+}
+
+/**
+ * Deletes what the settings' retention does not keep, or the limits given, each with its reason before it happens and after a question.
+ * Throws `USAGE`, `CANCELLED`, `KEY_*`, and what deleting throws.
+ */
+export async function prune(shell: Shell, options: PruneOptions): Promise<void> {
+  const { terminal } = shell;
+  const given = {
+    maxSessions: limitOf(options.maxSessions, '--max-sessions'),
+    retentionDays: limitOf(options.olderThan, '--older-than'),
+  };
+  await changeVault(shell, async ({ sessions, input, settings }) => {
+    const policy = isOff(given) ? policyOf(settings) : given;
+    if (isOff(policy)) terminal.tell(OFF);
+    const rows = await sessions.list();
+    tellTroubles(
+      terminal,
+      rows.filter((row) => row.unreadable !== undefined || row.rolledBack !== undefined),
+    );
+    for (const line of describeSeen(sessions.seen)) terminal.tell(line);
+    const expired = findExpired(terminal, rows, policy);
+    const deletes = options.dryRun !== true;
+    const print = (what: readonly Expired[]): void => {
+      if (options.json === true) terminal.write(`${escapeJson(what.map(toJson))}\n`);
+    };
+    if (!deletes || expired.length === 0) print(expired);
+    if (!deletes && options.json !== true)
+      for (const one of expired) terminal.say(`would be deleted: ${describeDoomed(one)}`);
+    if (expired.length === 0 && !isOff(policy)) terminal.tell('nothing is to be deleted');
+    if (!deletes || expired.length === 0) return;
+    for (const one of expired) terminal.tell(`to be deleted: ${describeDoomed(one)}`);
+    const yes = options.yes === true;
+    const instead = '--yes does without, and --dry-run only shows it';
+    const all = takesAll(rows, policy, Date.now());
+    if (all) terminal.tell(ALL);
+    // With --yes and limits from the settings nobody has seen this; limits given on the command line count as an answer.
+    const answered = yes && (!all || !isOff(given));
+    const without = all && yes ? '--older-than DAYS --yes deletes them all the same' : instead;
+    await confirmRemoval({ terminal, input, yes: answered, instead: without }, expired.length);
+    // Somebody may have gone on with one, or named it, while the question stood there.
+    const still = new Set(expiredOf(await sessions.list(), policy, Date.now()).map(({ row }) => row.fileId));
+    const doomed = expired.filter(({ row }) => still.has(row.fileId));
+    print(doomed);
+    const gone = doomed.map(({ row }) => row);
+    await keepingCaches(sessions, gone, async () => {
+      for (const row of gone) {
+        await sessions.delete(row);
+        if (options.json !== true) terminal.say(`deleted ${row.id}`);
+      }
+    });
+  });
+}
+
+/**
+ * Deletes at a chat's start what the settings' retention does not keep, and tells each with its reason before. Best effort: what can't be
+ * deleted is told and stays. Does nothing where retention is off, or the key is not at hand.
+ */
+export async function pruneAtStart({ terminal, input, sessions, settings }: Start): Promise<void> {
+  const policy = policyOf(settings);
+  if (isOff(policy) || sessions.key.state !== 'ready') return;
+  const expired = await expiredAtStart(terminal, input, sessions, policy);
+  const rows = expired.map(({ row }) => row);
+  const deleteEach = async (): Promise<void> => {
+    for (const one of expired) {
+      terminal.tell(`retention deletes ${describeDoomed(one)}`);
+      await attempt(terminal, () => sessions.delete(one.row));
+    }
+  };
+  await attempt(terminal, () => keepingCaches(sessions, rows, deleteEach));
+}
+
+/** A chat that starts. */
+interface Start {
+  readonly terminal: Terminal;
+  readonly input: Pick<Input, 'ask'>;
+  readonly sessions: Sessions;
+  readonly settings: Settings;
+}
+
+async function expiredAtStart(
+  terminal: Terminal,
+  input: Start['input'],
+  sessions: Sessions,
+  policy: Policy,
+): Promise<readonly Expired[]> {
+  const found = await attempt(terminal, async () => {
+    const rows = await sessions.list();
+    const expired = findExpired(terminal, rows, policy);
+    return (await mayTake(terminal, input, rows, policy, expired)) ? expired : [];
+  });
+  return found ?? [];
+}
+
+/** Asks before the start of a chat deletes everything but the newest sessions. */
+async function mayTake(
+  terminal: Terminal,
+  input: Start['input'],
+  rows: readonly Row[],
+  policy: Policy,
+  expired: readonly Expired[],
+): Promise<boolean> {
+  if (!takesAll(rows, policy, Date.now())) return true;
+  terminal.tell(ALL);
+  if (!terminal.interactive) {
+    terminal.tell(
+      'nothing is deleted without a terminal to ask at; coffer prune asks, or deletes with --older-than DAYS --yes',
+    );
+    return false;
+  }
+  for (const one of expired) terminal.tell(`to be deleted: ${describeDoomed(one)}`);
+  const answer = await input.ask(`delete ${expired.length === 1 ? 'it' : `these ${expired.length}`}? [y/N] `);
+  return /^y(es)?$/i.test(answer?.trim() ?? '');
+}
+
+async function attempt<T>(terminal: Terminal, work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!isCofferError(error)) throw error;
+    terminal.tell(`retention could not: ${error.message}`);
+    return undefined;
+  }
+}
+
+const ALL = 'retention would delete everything but the newest sessions, after a long gap: check the clock';
+
+const OFF =
+  'retention is off: nothing is deleted by itself; the settings maxSessions and retentionDays turn it on, and for this once --max-sessions and --older-than do';
+
+function policyOf({ maxSessions, retentionDays }: Settings): Policy {
+  return { maxSessions, retentionDays };
+}
+
+function findExpired(terminal: Terminal, rows: readonly Row[], policy: Policy): Expired[] {
+  const now = Date.now();
+  const trouble = policy.retentionDays === undefined ? undefined : clockTrouble(rows, now);
+  if (trouble !== undefined) terminal.tell(trouble);
+  return expiredOf(rows, policy, now);
+}
+
+function limitOf(text: string | undefined, option: string): number | undefined {
+  if (text === undefined) return undefined;
+  const limit = /^\d{1,9}$/.test(text) ? Number(text) : 0;
+  if (limit >= 1) return limit;
+  throw new CofferError('USAGE', `${option} takes a whole number of at least 1, not "${text}"`, {
+    advice: 'nothing is deleted',
+  });
+}
+
+function toJson({ row, reason }: Expired): object {
+  const { id, uuid, fileId, kind, title, messages } = row;
+  return { id, uuid, fileId, kind, title, messages, updated: new Date(row.updated).toISOString(), reason };
+}

@@ -1,0 +1,65 @@
+import { CofferError } from '../../../errors.ts';
+import { type Prompt, promptsOf, type Rewind, rewindOf } from '../../../session/change/fork.ts';
+import type { Chat } from '../../../terminal/chat.ts';
+import { countMessages } from '../../../terminal/rows.ts';
+import { changeVault } from '../../changing.ts';
+import type { Shell } from '../../shell.ts';
+import { promptOf } from './fork.ts';
+
+/**
+ * Takes back what came after a prompt and its answer: from then on it is no part of the conversation, and it stays in the record. Throws
+ * `USAGE`, what finding and opening it throw, `FAILED` for a snapshot, `NOT_SAVED`.
+ */
+export async function rewindSession(shell: Shell, which: string, prompts: string): Promise<void> {
+  const { terminal } = shell;
+  const wanted = promptOf(prompts);
+  await changeVault(shell, async ({ sessions }) => {
+    const row = await sessions.find(which);
+    const rewind = await sessions.change(row, async (session) => {
+      const planned = rewindOf(session.state, wanted);
+      if (planned.event !== undefined) await session.append(planned.event);
+      return planned;
+    });
+    terminal.say(describeRewind(rewind, `coffer export ${row.id} and coffer logs ${row.id} still show`));
+  });
+}
+
+/** The same in the present conversation: the last prompt unless told, and with `?` what is chosen from a list. Throws `USAGE`. */
+export async function rewindFromChat(chat: Chat, argument: string): Promise<void> {
+  const { live, terminal } = chat;
+  const wanted = argument === '?' ? await choosePrompt(chat) : argument === '' ? undefined : promptOf(argument);
+  if (wanted === 'none') return;
+  const rewind = await live.send({ type: 'Rewind', prompts: wanted });
+  terminal.say(describeRewind(rewind, '/export and coffer logs still show'));
+}
+
+function describeRewind({ event, prompts, of, cut }: Rewind, show: string): string {
+  if (event === undefined) return `nothing comes after prompt ${prompts}, it is the last; nothing is taken back`;
+  const where = prompts === 0 ? 'before the first prompt' : `after prompt ${prompts} of ${of}`;
+  return `back ${where}: ${countMessages(cut)} taken back; ${show} them`;
+}
+
+/** `none` where nothing was chosen; without a terminal the prompts are printed instead. */
+async function choosePrompt({ session, terminal, input }: Chat): Promise<number | 'none'> {
+  const prompts = promptsOf(session.state);
+  if (prompts.length === 0)
+    throw new CofferError('USAGE', 'this conversation has no prompt yet', { advice: 'nothing to take back' });
+  if (!terminal.interactive) {
+    for (const prompt of prompts) terminal.say(`${String(prompt.number).padStart(3)}) ${firstLine(prompt)}`);
+    return 'none';
+  }
+  const { pick } = await import('../../../terminal/picker.ts');
+  const choices = prompts.slice(0, -1).map((prompt) => ({
+    value: prompt.number,
+    number: prompt.number,
+    title: firstLine(prompt),
+  }));
+  const start = { value: 0, number: 0, title: 'before the first prompt' };
+  const options = { question: 'go back to after which prompt?' };
+  return (await pick(terminal, input, [...choices.toReversed(), start], options)) ?? 'none';
+}
+
+function firstLine({ text }: Prompt): string {
+  const [line = ''] = text.trim().split('\n');
+  return [...line].slice(0, 200).join('');
+}

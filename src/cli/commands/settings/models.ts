@@ -1,0 +1,86 @@
+import type { Checked, KnownProvider, ProviderSettings } from '../../../chat/models/models.ts';
+import { CofferError, errorFields } from '../../../errors.ts';
+import { escapeJson } from '../../../terminal/escape.ts';
+import type { Terminal } from '../../../terminal/terminal.ts';
+import type { Shell } from '../../shell.ts';
+
+/** Lists the models that can be named. Throws `SETTINGS_INVALID`. */
+export async function listModels(shell: Shell, { json }: { json?: boolean | undefined }): Promise<void> {
+  const { terminal, env, options } = shell;
+  const [{ loadSettings, settingsPath }, { knownModels }] = await Promise.all([
+    import('../../../settings/settings.ts'),
+    import('../../../chat/models/models.ts'),
+  ]);
+  const directory = options.path ?? '.';
+  const { providers } = await loadSettings(settingsPath(env), { env, options, directory });
+  if (json !== true) return showModels(terminal, { providers, env });
+  terminal.write(`${escapeJson(await knownModels({ providers, env }))}\n`);
+}
+
+/**
+ * Asks a model three short things, and says what works. Throws what the first of them throws, `MODEL_*`, `SETTINGS_INVALID`, and
+ * `MODEL_ELSEWHERE` where conversations are kept on this machine.
+ */
+export async function checkNamed(shell: Shell, name: string, { json }: { json?: boolean | undefined }): Promise<void> {
+  const { terminal, env, options } = shell;
+  const [{ loadSettings, settingsPath }, { checkModel, isLocalModel, openModel }] = await Promise.all([
+    import('../../../settings/settings.ts'),
+    import('../../../chat/models/models.ts'),
+  ]);
+  const settings = await loadSettings(settingsPath(env), { env, options, directory: options.path ?? '.' });
+  const model = await openModel(name, { ...settings, env });
+  if (settings.localOnly && isLocalModel(model.name, settings.providers) !== true)
+    throw new CofferError('MODEL_ELSEWHERE', `${model.name} is not on this machine, and the setting localOnly is on`);
+  const running = new AbortController();
+  const stop = (): void => running.abort();
+  process.once('SIGINT', stop);
+  try {
+    const checked = await checkModel(model, running.signal, (wait) => terminal.tellWait(wait));
+    if (json === true) terminal.write(`${escapeJson(checkedJson(model.name, checked))}\n`);
+    else for (const [label, value] of checkedLines(checked)) terminal.say(`${label.padEnd(11)}${value}`);
+  } finally {
+    process.off('SIGINT', stop);
+  }
+}
+
+function checkedLines({ streaming, reasoning, tools, images, contextWindow }: Checked): [string, string][] {
+  const words = { called: 'yes', unused: 'accepted, but it called none', seen: 'yes' } as const;
+  const inWords = (what: Checked['tools'] | Checked['images'], accepted: string): string => {
+    if (typeof what !== 'string') return `no: ${what.said ?? what.what}`;
+    return what === 'accepted' ? accepted : words[what];
+  };
+  return [
+    ['replies', 'yes'],
+    ['streaming', streaming ? 'yes' : 'no: the reply came in one piece'],
+    ['reasoning', reasoning ? 'yes' : 'none was sent'],
+    ['tools', inWords(tools, '')],
+    ['images', inWords(images, 'accepted, but it did not say what is on one')],
+    ['window', `${contextWindow.toLocaleString('en-US')} tokens`],
+  ];
+}
+
+function checkedJson(model: string, { tools, images, ...rest }: Checked): object {
+  const asJson = (what: Checked['tools'] | Checked['images']): string | object =>
+    typeof what === 'string' ? what : errorFields(what);
+  return { model, ...rest, tools: asJson(tools), images: asJson(images) };
+}
+
+/** Shows them: those that are known by name, and of every provider where it is and whether it can be asked. */
+export async function showModels(
+  terminal: Terminal,
+  from: { providers: Readonly<Record<string, ProviderSettings>>; env: NodeJS.ProcessEnv },
+): Promise<void> {
+  const { knownModels } = await import('../../../chat/models/models.ts');
+  for (const known of await knownModels(from)) {
+    for (const model of known.models) terminal.say(`  ${model}`);
+    const more = whatMore(known);
+    if (more !== undefined) terminal.say(`  ${known.provider}/…  ${more}`);
+  }
+}
+
+/** Of a provider whose models are not all known here: what it takes to ask it. */
+function whatMore({ baseURL, key, answers, models }: KnownProvider): string | undefined {
+  if (key !== undefined) return key.isSet ? `with the key in ${key.variable}` : `needs a key in ${key.variable}`;
+  if (answers === false) return `nobody answers at ${baseURL}`;
+  return models.length === 0 ? `at ${baseURL}` : undefined;
+}

@@ -1,0 +1,60 @@
+import type { CofferError } from '../../../errors.ts';
+import type { Sessions } from '../../../session/sessions.ts';
+import type { Input } from '../../../terminal/input.ts';
+import type { Terminal } from '../../../terminal/terminal.ts';
+import type { Recovered } from '../../../vault/keys/recover.ts';
+import { firstLine, openSessions, type Shell } from '../../shell.ts';
+
+/**
+ * Brings the key of a vault that was copied here to this machine, by a recovery code or a passphrase. Either is asked for, hidden;
+ * without a terminal it is the first line of stdin, and before that a passphrase from COFFER_PASSPHRASE_FILE.
+ * Throws `RECOVERY_CODE_WRONG`, `PASSPHRASE_WRONG`, `KEY_*`, `FAILED` where there is no vault, `NOT_SAVED`, `UNAUTHENTIC`.
+ * Returns why vault.json is not trusted, if it isn't, after printing it.
+ */
+export async function recover(shell: Shell): Promise<CofferError | undefined> {
+  const { terminal } = shell;
+  const { sessions, input } = await openSessions(shell);
+  try {
+    const recovered = await sessions.recover({ askSecret: asker(shell, input) });
+    tellRecovered(terminal, recovered);
+    if (recovered.by !== 'at hand') await tellSessions(terminal, sessions);
+    return sessions.record.distrust;
+  } finally {
+    input.close();
+  }
+}
+
+function asker(shell: Shell, input: Input): (problem: CofferError | undefined) => Promise<string | undefined> {
+  const { terminal } = shell;
+  let asked = false;
+  return async (problem) => {
+    if (terminal.interactive) {
+      if (problem) terminal.tell(problem.message);
+      return input.ask('recovery code or passphrase: ', { hidden: true });
+    }
+    if (asked) return undefined;
+    asked = true;
+    return firstLine(shell, input);
+  };
+}
+
+function tellRecovered(terminal: Terminal, { by, unlocked, isPassphraseNew, missing }: Recovered): void {
+  const isKept = unlocked.backend !== 'passphrase';
+  if (by === 'at hand') {
+    const how = isKept ? `its key is at hand (${unlocked.provider})` : 'with that passphrase';
+    terminal.say(`this vault opens here already, ${how}; nothing was changed`);
+  } else if (isKept) terminal.say(`the key is in the keychain of this machine now (${unlocked.provider})`);
+  else {
+    const what = isPassphraseNew ? 'the new passphrase' : 'that passphrase';
+    terminal.say(`the vault opens with ${what} from now on, and not from a keychain`);
+  }
+  if (missing !== undefined)
+    terminal.tell(`a rotation was not finished: files that still need key ${missing} open only where it began`);
+}
+
+async function tellSessions(terminal: Terminal, sessions: Sessions): Promise<void> {
+  const rows = await sessions.list();
+  const broken = rows.filter(({ unreadable }) => unreadable !== undefined).length;
+  terminal.say(`${rows.length - broken} of ${rows.length} sessions and snapshots open`);
+  if (broken > 0) terminal.tell('coffer doctor says what is wrong with the others');
+}
