@@ -10,6 +10,11 @@ const SHARED: readonly string[] = [
   'chat/models/providers',
   'session/list/select',
   'session/state',
+  'session/name',
+  'session/change/fork',
+  'session/event/attachment',
+  'terminal/amounts',
+  'terminal/notices',
 ];
 
 /**
@@ -35,7 +40,7 @@ const FILES: Readonly<Record<string, readonly string[]>> = {
   // Loaded while the keychain answers.
   vault: ['terminal/input', 'session/open-vault', 'vault/network-warning'],
   chat: ['cli/commands/chat/chat', 'chat/models/models', 'live/elsewhere'],
-  program: ['cli/program', 'cli/program/'],
+  program: ['cli/program', 'cli/commands/chat/coffer'],
 };
 
 /**

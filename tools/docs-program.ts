@@ -1,9 +1,10 @@
-import type { Command } from 'commander';
+import type { Command as CommanderCommand } from 'commander';
+import { type Command, commandNames, loadCommands } from '../src/cli/command.ts';
+import { literalSlash } from '../src/cli/commands/chat/help.ts';
+import { commandLine } from '../src/cli/commands.ts';
 import { exits } from '../src/cli/main.ts';
-import { examplesOf } from '../src/cli/program/describe.ts';
-import { allGroups } from '../src/cli/program/groups.ts';
-import { describeProgram } from '../src/cli/program.ts';
-import { commands as slashCommands } from '../src/cli/slash/commands.ts';
+import { wholeProgram } from '../src/cli/program.ts';
+import { loadSlashCommands } from '../src/cli/slash.ts';
 import { Terminal } from '../src/terminal/terminal.ts';
 
 /** One command as its help has it. */
@@ -18,19 +19,20 @@ export interface CommandDoc {
   readonly examples: readonly string[];
 }
 
-const groups = await allGroups();
+const { commands } = commandLine;
+const program = { ...(await commandLine.program()), subcommands: await loadCommands(commands, commandNames(commands)) };
+const described = await wholeProgram(commandLine, new Terminal());
+const slashCommands = await loadSlashCommands(commands);
 
 /** Every command in the order of the help, the program itself first. */
 export function commandDocs(): CommandDoc[] {
-  const leave = (): void => undefined;
-  const program = describeProgram({ terminal: new Terminal(), env: {}, leave, exitOf: () => 1 }, leave, groups);
-  return [docOf(program, program.name()), ...docsBelow(program, program.name())];
+  return docsOf(program, described, program.name);
 }
 
 /** The slash commands, with what `/help` says of them. */
 export function slashDocs(): (readonly [string, string])[] {
-  const rows = [...slashCommands].map(([name, { usage, about }]) => [`${name} ${usage}`.trimEnd(), about] as const);
-  return [...rows, ['/exit', 'saves and quits'], ['//text', 'says /text to the model']];
+  const rows = slashCommands.map(({ name, usage, about }) => [`${name} ${usage}`.trimEnd(), about] as const);
+  return [...rows, literalSlash];
 }
 
 /** What the exit codes mean, and which errors end with each. */
@@ -73,27 +75,27 @@ export const variables: readonly (readonly [string, string])[] = [
   ['VISUAL, EDITOR', 'what coffer config edit opens'],
 ];
 
-function docsBelow(parent: Command, path: string): CommandDoc[] {
-  const visible = parent.createHelp().visibleCommands(parent);
-  return visible.flatMap((command) => {
-    const name = `${path} ${command.name()}`;
-    return [docOf(command, name), ...docsBelow(command, name)];
-  });
-}
-
-function docOf(command: Command, name: string): CommandDoc {
-  const help = command.createHelp();
-  return {
+/** A command and those below it; commander has the words of its help. */
+function docsOf(command: Command, described: CommanderCommand, name: string): CommandDoc[] {
+  const help = described.createHelp();
+  const below = (command.subcommands ?? []).filter(({ description }) => description !== undefined);
+  const doc: CommandDoc = {
     name,
-    usage: `${name} ${command.usage()}`.trimEnd(),
-    about: command.description(),
+    usage: `${name} ${described.usage()}`.trimEnd(),
+    about: described.description(),
     arguments: help
-      .visibleArguments(command)
+      .visibleArguments(described)
       .map((argument) => [help.argumentTerm(argument), help.argumentDescription(argument)]),
     options: help
-      .visibleOptions(command)
+      .visibleOptions(described)
       .filter(({ long }) => long !== '--help')
       .map((option) => [help.optionTerm(option), help.optionDescription(option)]),
-    examples: examplesOf(command),
+    examples: command.examples ?? [],
   };
+  const docs = below.map((each) => {
+    const found = described.commands.find((other) => other.name() === each.name);
+    if (found === undefined) throw new Error(`commander does not know ${name} ${each.name}`);
+    return docsOf(each, found, `${name} ${each.name}`);
+  });
+  return [doc, ...docs.flat()];
 }

@@ -76,6 +76,10 @@ function loadsFewFiles(home: string): void {
     expectSame(`the files of coffer ${args.join(' ')}`, own.sort(), expected.sort());
     expectSame(`the packages of coffer ${args.join(' ')}`, others, packages);
   }
+  // Help describes every command, and must not load what one of them does with the vault or in a chat.
+  const { loaded } = loadsOf(programIn(home), ['--help'], { cwd: home, env: { ...quiet(), ...handedOver } });
+  const heavy = loaded.filter((url) => /\/(vault|chat)\.js$/.test(url));
+  expectSame('the heavy files of coffer --help', heavy, []);
 }
 
 /** Lets the addon keep the key, in its process of its own, and asks for it with and without. */

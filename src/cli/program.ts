@@ -1,93 +1,100 @@
-import { Command, CommanderError } from 'commander';
+import { Command as CommanderCommand, CommanderError, Option } from 'commander';
 import type { CofferError } from '../errors.ts';
 import type { Terminal } from '../terminal/terminal.ts';
-import { type Describe, example } from './program/describe.ts';
-import { allGroups, likelyGroups } from './program/groups.ts';
-import type { Options, Shell } from './shell.ts';
+import {
+  type Command,
+  type CommandLine,
+  type CommandOption,
+  commandNames,
+  helpOption,
+  type LazyCommands,
+  loadCommands,
+  type ProgramOptions,
+  type Shell,
+} from './command.ts';
 
-/** What is known before the command line is read. */
-export type Surroundings = Omit<Shell, 'options'>;
+/** What commander calls once it has understood a command line. */
+type OnRun = (command: Command, given: readonly unknown[], options: object) => Promise<void>;
 
 /**
- * Runs the command that `args` asks for. Gives the error it ended with where that is told already. Throws `USAGE`, and
- * what the command throws.
+ * Runs the command that `args` asks for, loading the file of that command only. Returns the error
+ * the command failed with, if it was already printed. Throws `USAGE`, and what the command throws.
  */
-export async function run(args: readonly string[], surroundings: Surroundings): Promise<CofferError | undefined> {
-  let told: CofferError | undefined;
-  const onTold = (error: CofferError | undefined): void => {
-    told = error;
+export async function run(args: readonly string[], parts: Omit<Shell, 'options'>): Promise<CofferError | undefined> {
+  const { terminal, commandLine } = parts;
+  const { commands } = commandLine;
+  let printed: CofferError | undefined;
+  const onRun: OnRun = async (command, given, options) => {
+    const shell: Shell = { ...parts, options: program.opts<ProgramOptions>() };
+    printed = (await command.run?.(shell, given, options)) ?? undefined;
   };
-  const likely = await likelyGroups(args);
-  if (likely !== undefined && (await parse(args, describeProgram(surroundings, onTold, likely))) === undefined)
-    return told;
-  const whole = describeProgram(surroundings, onTold, await allGroups());
-  const error = await parse(args, whole);
-  if (error === undefined) return told;
-  const { usageError } = await import('./program/usage.ts');
-  throw usageError(error, whole);
-}
-
-/** Runs what the arguments ask for; gives why they can't be understood, and nothing ran then. */
-async function parse(args: readonly string[], program: Command): Promise<CommanderError | undefined> {
+  const program = await describeProgram(commandLine, terminal, onRun);
+  if (args.some((argument) => HELP.test(argument))) await describeAll(program, commands, onRun);
+  else describeLate(program, commands, onRun);
   try {
     await program.parseAsync(args, { from: 'user' });
-    return undefined;
+    return printed;
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    return error.exitCode === 0 ? undefined : error;
+    if (error.exitCode === 0) return undefined;
+    const { usageError } = await import('./usage.ts');
+    throw usageError(error, program);
   }
 }
 
-/** The command line with the commands of these groups; with all of them it is as `--help` and the documents show it. `onTold` gets what a command ended with. */
-export function describeProgram(
-  surroundings: Surroundings,
-  onTold: (error: CofferError | undefined) => void,
-  groups: readonly Describe[],
-): Command {
-  const program = new Command('coffer');
-  const shell = (): Shell => ({ ...surroundings, options: program.opts<Options>() });
-  settle(program, surroundings.terminal);
-  program
-    .description('an encrypted local vault for AI chat sessions; without a command, a chat')
-    .option('--data-dir <dir>', 'where the vault is')
-    .option('--model <provider/model>', 'who answers')
-    .option('--path <dir>', 'the directory the conversation is about')
-    .option('-c, --continue', 'go on with the newest session of this directory')
-    .option('-r, --resume [which]', 'go on with a session, with the last one unless told which')
-    .option('-a, --attach <which>', 'the same, by a number of -l or the beginning of an id')
-    .option('--here', 'continue the session in this directory, wherever it was')
-    .option('--no-resume', 'begin a new conversation, whatever the setting autoResume says')
-    .option('-l, --list', 'list the sessions of this directory')
-    .option('-p, --prompt <text>', 'one turn, printed, then the end; - reads it from standard input')
-    .option('--system <text>', 'what the model is told before the conversation; @FILE reads it from a file')
-    .option('--agents', 'use the AGENTS.md of the directory without asking')
-    .option('--no-agents', 'leave the AGENTS.md of the directory out')
-    .option('--incognito', 'keep nothing of this chat')
-    .option('--yes', 'a conversation may be sent to another machine without asking')
-    .option('--version', 'show the version')
-    .action(async () => {
-      const { list } = program.opts<Options>();
-      if (list === true) {
-        const { listHere } = await import('./commands/list/sessions.ts');
-        return onTold(await listHere(shell()));
-      }
-      const { chat, requestOf } = await import('./commands/chat/chat.ts');
-      onTold(await chat(shell(), requestOf(program.opts())));
-    });
-  example(program, 'coffer', 'coffer -c', 'coffer -p "what is in this folder?" --model ollama/qwen3');
-  for (const describe of groups) describe(program, { shell, onTold });
-  for (const command of program.commands.flatMap((each) => [each, ...each.commands]))
-    settle(command, surroundings.terminal);
+/** Returns the whole command line as `--help` shows it, to read: none of its commands does anything. */
+export async function wholeProgram(commandLine: CommandLine, terminal: Terminal): Promise<CommanderCommand> {
+  const onRun = async (): Promise<void> => undefined;
+  const program = await describeProgram(commandLine, terminal, onRun);
+  await describeAll(program, commandLine.commands, onRun);
   return program;
 }
 
-/** Commander ends no process and writes to no stream here; its titles follow the manners of the terminal. */
-function settle(command: Command, terminal: Terminal): void {
+/** What may ask for help with the program, which shows every command. */
+const HELP = /^(--help|-[a-z]*h[a-z]*)$/i;
+
+/** Describes the program without its commands. They inherit how it ends, writes and shows help. */
+async function describeProgram(commandLine: CommandLine, terminal: Terminal, onRun: OnRun): Promise<CommanderCommand> {
   const ignore = (): void => undefined;
-  command
+  const command = await commandLine.program();
+  const program = new CommanderCommand(command.name)
     .exitOverride()
     .configureOutput({ writeOut: (text) => terminal.write(text), writeErr: ignore, outputError: ignore })
     .configureHelp({ styleTitle: (title) => title.toLowerCase() })
-    .helpOption('-h, --help', 'show this')
+    .helpOption(helpOption.flags, helpOption.description)
     .helpCommand(false);
+  describe(program, command, onRun);
+  return program;
+}
+
+async function describeAll(program: CommanderCommand, commands: LazyCommands, onRun: OnRun): Promise<void> {
+  for (const command of await loadCommands(commands, commandNames(commands)))
+    describe(program.command(command.name, { hidden: command.description === undefined }), command, onRun);
+}
+
+/** Names the commands, and describes the one that is asked for when commander has found it. */
+function describeLate(program: CommanderCommand, commands: LazyCommands, onRun: OnRun): void {
+  for (const name of commandNames(commands)) program.command(name);
+  program.hook('preSubcommand', async (_, named) => {
+    for (const command of await loadCommands(commands, [named.name()])) describe(named, command, onRun);
+  });
+}
+
+/** Tells commander what it needs to know of a command and those below it. */
+function describe(target: CommanderCommand, command: Command, onRun: OnRun): void {
+  const { description = '', examples = [] } = command;
+  target.description(description);
+  for (const argument of command.arguments ?? []) target.argument(argument.syntax, argument.description);
+  for (const option of command.options ?? []) target.addOption(optionOf(option));
+  if (examples.length > 0)
+    target.addHelpText('after', `\nfor example:\n${examples.map((line) => `  ${line}`).join('\n')}`);
+  if (command.run !== undefined) target.action(() => onRun(command, target.processedArgs, target.opts()));
+  for (const below of command.subcommands ?? []) describe(target.command(below.name), below, onRun);
+}
+
+function optionOf({ flags, description, choices, default: value }: CommandOption): Option {
+  const option = new Option(flags, description);
+  if (choices !== undefined) option.choices(choices);
+  if (value !== undefined) option.default(value);
+  return option;
 }

@@ -1,23 +1,30 @@
 import type { CofferError } from '../errors.ts';
-import type { Surroundings } from './program.ts';
-import type { Options, Shell } from './shell.ts';
+import type { ProgramOptions, Shell } from './command.ts';
+import { commandLine } from './commands.ts';
+
+/** What is known before the command line is read. */
+export type ShellParts = Omit<Shell, 'options' | 'commandLine'>;
 
 /**
- * Runs the command that `args` asks for. Gives the error it ended with where that is told already. Throws `USAGE`, and what the command throws.
+ * Runs the command that `args` asks for. Returns the error it failed with, if it was already
+ * printed. Throws `USAGE`, and what the command throws.
  *
- * What is asked for most takes no parser: commander, a tenth of such a start, is not loaded then. That either way comes to the same is tested.
+ * The most frequent command lines need no parser: commander, a tenth of such a start, is not loaded
+ * for them. A test compares both ways.
  */
-export async function run(args: readonly string[], surroundings: Surroundings): Promise<CofferError | undefined> {
+export async function run(args: readonly string[], parts: ShellParts): Promise<CofferError | undefined> {
   const asked = plainly(args);
   if (asked === undefined) {
     const program = await import('./program.ts');
-    return program.run(args, surroundings);
+    return program.run(args, { ...parts, commandLine });
   }
-  return commands[asked.command]({ ...surroundings, options: asked.options });
+  return commands[asked.command]({ ...parts, commandLine, options: asked.options });
 }
 
 /** Understands a chat or a list of sessions, with no options but those below before them; undefined where there is more to it. */
-export function plainly(args: readonly string[]): { command: keyof typeof commands; options: Options } | undefined {
+export function plainly(
+  args: readonly string[],
+): { command: keyof typeof commands; options: ProgramOptions } | undefined {
   const options: Record<string, string> = {};
   let at = 0;
   for (; at < args.length; at += 2) {
@@ -31,7 +38,7 @@ export function plainly(args: readonly string[]): { command: keyof typeof comman
   return at === args.length - 1 && args[at] === 'sessions' ? { command: 'sessions', options } : undefined;
 }
 
-const WITH_VALUE: ReadonlyMap<string, keyof Options> = new Map([
+const WITH_VALUE: ReadonlyMap<string, keyof ProgramOptions> = new Map([
   ['--model', 'model'],
   ['--path', 'path'],
   ['--data-dir', 'dataDir'],

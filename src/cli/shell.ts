@@ -4,42 +4,7 @@ import type { Settings } from '../settings/settings.ts';
 import type { Input } from '../terminal/input.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 import { tellWait } from '../terminal/waiting.ts';
-
-/** What every command is given. */
-export interface Shell {
-  readonly terminal: Terminal;
-  readonly env: NodeJS.ProcessEnv;
-  readonly options: Options;
-  /** Ends the process at once; only for what comes after a final save. */
-  leave(code: number): void;
-  /** The exit code of an error. */
-  exitOf(error: unknown): number;
-}
-
-/** The options that every command takes. */
-export interface Options {
-  readonly dataDir?: string | undefined;
-  readonly model?: string | undefined;
-  readonly path?: string | undefined;
-  /** Keep nothing of this chat. */
-  readonly incognito?: boolean | undefined;
-  /** Go on with the newest session of this directory. */
-  readonly continue?: boolean | undefined;
-  /** Which session to go on with; true for the last one, false to begin a new one whatever the settings say. */
-  readonly resume?: string | boolean | undefined;
-  readonly attach?: string | undefined;
-  /** Continue the session in this directory, wherever it was. */
-  readonly here?: boolean | undefined;
-  /** What the model is told before the conversation; `@` and a path for the content of a file. */
-  readonly system?: string | undefined;
-  /** Whether the AGENTS.md of the directory is used, without asking. */
-  readonly agents?: boolean | undefined;
-  readonly list?: boolean | undefined;
-  /** One turn with these words, then the end; `-` stands for standard input. */
-  readonly prompt?: string | undefined;
-  /** A conversation may be sent to another machine without asking. */
-  readonly yes?: boolean | undefined;
-}
+import type { Shell } from './command.ts';
 
 /** A vault with somebody to ask for its passphrase. */
 export interface Opened {
@@ -78,6 +43,21 @@ export async function openSessions(shell: Shell): Promise<Opened> {
     asking = false;
   };
   return { settings, sessions, input, stopAsking };
+}
+
+/**
+ * Opens the vault for a command that changes it. That an older copy put back would not be noticed is told: everything else is done.
+ * Throws what `work` throws, and as {@link openSessions}.
+ */
+export async function changeVault(shell: Shell, work: (opened: Opened) => Promise<void>): Promise<void> {
+  const opened = await openSessions(shell);
+  try {
+    await work(opened);
+    const { unmarked } = opened.sessions;
+    if (unmarked !== undefined) shell.terminal.tell(`done, but ${unmarked.message}`);
+  } finally {
+    opened.input.close();
+  }
 }
 
 async function anticipate(env: NodeJS.ProcessEnv, directory: string | undefined): Promise<void> {

@@ -10,7 +10,7 @@ const root = join(import.meta.dirname, '../..');
 
 /** What is heavy, and what only a turn, a prompt for a passphrase or another command needs. */
 const LATE =
-  /\/node_modules\/(commander|zod|@ai-sdk|@clack|marked|diff|keytar)\/|\/(broker(-start|-process)?|turn|slash\/commands|remote|recovery-code|passphrase|slots|settings\/schema|session\/search\/(search|lines|trigrams)|row-json|inspect|conflicts)\.ts$|^node:(child_process|util)$/;
+  /\/node_modules\/(commander|zod|@ai-sdk|@clack|marked|diff|keytar)\/|\/(broker(-start|-process)?|turn|cli\/slash|remote|recovery-code|passphrase|slots|settings\/schema|session\/search\/(search|lines|trigrams)|row-json|inspect|conflicts)\.ts$|^node:(child_process|util)$/;
 
 describe('the start', () => {
   it('of coffer --version loads four files, and imports no package and nothing of Node', () => {
@@ -38,7 +38,7 @@ describe('the start', () => {
     expect(said).toEqual(['demo/echo, kept in memory only: COFFER_KEYCHAIN=memory']);
     expect(packagesIn(loaded)).toEqual(['env-paths', 'is-safe-filename']);
     expect(loaded.some((url) => /\/src\/(terminal\/repl|chat\/models\/demo)\.ts$/.test(url))).toBe(true);
-    expect(loaded.filter((url) => /\/(remote|commands|inspect|recovery-code)\.ts$/.test(url))).toEqual([]);
+    expect(loaded.filter((url) => /\/(remote|slash|inspect|recovery-code)\.ts$/.test(url))).toEqual([]);
   });
 
   it('is seen to load what it loads: options, and a variable that has to be checked', () => {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { stripVTControlCharacters } from 'node:util';
+import { commandLine } from '../../src/cli/commands.ts';
 import { exits } from '../../src/cli/main.ts';
 import { run } from '../../src/cli/program.ts';
 import type { CofferError } from '../../src/errors.ts';
@@ -90,7 +91,7 @@ export async function runHere(fake: FakeTerminal, args: readonly string[], env: 
     throw new Error(`left with ${code}`);
   };
   try {
-    const told = await run(args, { terminal: fake.terminal, env, leave, exitOf });
+    const told = await run(args, { terminal: fake.terminal, env, commandLine, leave, exitOf });
     await fake.terminal.flush();
     return { code: told === undefined ? 0 : exitOf(told), error: told };
   } catch (error) {

@@ -13,7 +13,8 @@ import type { Input } from '../../../terminal/input.ts';
 import { frontEnd } from '../../../terminal/questions.ts';
 import { repl, runPrompt } from '../../../terminal/repl.ts';
 import { tellPassedOver } from '../../../terminal/rows.ts';
-import { type Options, openSessions, type Shell } from '../../shell.ts';
+import type { ProgramOptions, Shell } from '../../command.ts';
+import { openSessions } from '../../shell.ts';
 import { guard } from '../../signals.ts';
 import { tellStart } from './greeting.ts';
 import { Looking } from './surroundings.ts';
@@ -32,7 +33,7 @@ export interface ChatRequest {
 }
 
 /** What the options on the command line ask for. Throws `USAGE` where they ask for two things. */
-export function requestOf(options: Options): ChatRequest {
+export function requestOf(options: ProgramOptions): ChatRequest {
   const { continue: newest, resume, attach, incognito, prompt } = options;
   const asked = [newest, resume === false ? undefined : resume, attach].filter((option) => option !== undefined);
   if (asked.length > 1 || (asked.length === 1 && resume === false)) {
@@ -112,7 +113,7 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
         ? await repl(chat, {
             end: (signal) => watch.end(signal),
             beforeLine: () => surroundings.place(chat),
-            runSlash: async (line) => (await import('../../slash/commands.ts')).runSlash(chat, line),
+            runSlash: async (line) => (await import('../../slash.ts')).runSlash(chat, line, shell.commandLine.commands),
           })
         : await runPrompt(chat, watch, prompt);
     await finish(chat);

@@ -1,10 +1,9 @@
 import { RootCommand, script } from '@bomb.sh/tab';
-import type { Command, Option } from 'commander';
 import { CofferError, isCofferError } from '../../../errors.ts';
 import type { Summary } from '../../../session/list/summary.ts';
 import { escapeLine } from '../../../terminal/escape.ts';
 import { countMessages } from '../../../terminal/rows.ts';
-import type { Shell } from '../../shell.ts';
+import { type Command, type CommandOption, commandNames, helpOption, loadCommands, type Shell } from '../../command.ts';
 import { bashScript } from './bash.ts';
 
 /** The shells there is a script for. */
@@ -38,11 +37,13 @@ function quote(text: string): string {
  * Prints the words that the last one of a command line could become, each with a tab and what it is, and how the shell is to take them.
  * Asks nobody for anything and leaves no trace; what stands in its way means fewer words.
  */
-export async function completeLine(shell: Shell, program: Command, words: readonly string[]): Promise<void> {
+export async function completeLine(shell: Shell, words: readonly string[]): Promise<void> {
+  const { program, commands } = shell.commandLine;
+  const whole = { ...(await program()), subcommands: await loadCommands(commands, commandNames(commands)) };
   const wanted = { sessions: false, models: false, keys: false, files: false };
   const ask = (offered: Offered): string => {
     const root = new RootCommand();
-    describe(root, program, wanted, offered);
+    describe(root, whole, wanted, offered);
     return printed(() => root.parse([...words]));
   };
   let text = ask({ sessions: [], models: [], keys: [] });
@@ -70,7 +71,7 @@ interface Offered {
 /** Gives words to whoever asks for them. */
 type Give = (complete: (value: string, description: string) => void) => void;
 
-/** Tells tab what commander knows: the commands, their options, and what may stand behind each. */
+/** Tells tab the commands, their options, and what may stand behind each. */
 function describe(root: RootCommand, program: Command, wanted: Wanted, offered: Offered): void {
   const say = (words: readonly string[]): Give => {
     return (complete) => {
@@ -101,25 +102,32 @@ function describe(root: RootCommand, program: Command, wanted: Wanted, offered: 
     return typeof kind === 'string' ? givers[kind] : say(kind);
   };
   const add = (target: RootCommand | ReturnType<RootCommand['command']>, command: Command): void => {
-    for (const option of command.createHelp().visibleOptions(command)) {
-      const { long, short, description, argChoices } = option as Option;
-      const name = (long ?? '').slice(2);
-      if (!option.required && !option.optional) target.option(name, description, short?.slice(1));
-      else target.option(name, description, give(name, argChoices), short?.slice(1));
+    for (const option of [...(command.options ?? []), helpOption]) {
+      const { short, long, takesValue } = partsOf(option);
+      if (takesValue) target.option(long, option.description, give(long, option.choices), short);
+      else target.option(long, option.description, short);
     }
-    for (const argument of command.registeredArguments) {
-      target.argument(argument.name(), give(argument.name(), argument.argChoices), argument.variadic);
+    for (const { syntax } of command.arguments ?? []) {
+      const [, name = '', dots] = /([\w-]+)(\.\.\.)?/.exec(syntax) ?? [];
+      target.argument(name, give(name, undefined), dots !== undefined);
     }
   };
   const addAll = (parent: Command, path: string): void => {
-    for (const command of parent.createHelp().visibleCommands(parent)) {
-      const full = `${path}${command.name()}`;
-      add(root.command(full, command.description()), command);
+    for (const command of parent.subcommands ?? []) {
+      if (command.description === undefined) continue;
+      const full = `${path}${command.name}`;
+      add(root.command(full, command.description), command);
       addAll(command, `${full} `);
     }
   };
   add(root, program);
   addAll(program, '');
+}
+
+/** Reads `-o, --output <file>`. */
+function partsOf({ flags }: CommandOption): { short: string | undefined; long: string; takesValue: boolean } {
+  const [, short, long = '', value] = /^(?:-(\w), )?--([\w-]+)( .*)?$/.exec(flags) ?? [];
+  return { short, long, takesValue: value !== undefined };
 }
 
 /** What options and arguments of a name take. */

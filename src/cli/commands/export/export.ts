@@ -1,8 +1,30 @@
+import { homedir } from 'node:os';
 import { CofferError } from '../../../errors.ts';
 import type { Chat } from '../../../terminal/chat.ts';
 import type { Terminal } from '../../../terminal/terminal.ts';
-import { openSessions, type Shell } from '../../shell.ts';
-import { aboutOf, type Exportable, type Format, formatOf, renderExport } from './export-text.ts';
+import type { Command, Shell } from '../../command.ts';
+import { openSessions } from '../../shell.ts';
+import { aboutOf, type Exportable, FORMATS, type Format, formatOf, renderExport } from './export-text.ts';
+
+/** `coffer export` and `/export`. */
+export const exportCommand: Command<[which: string], ExportOptions> = {
+  name: 'export',
+  description: 'write a session in the clear',
+  arguments: [{ syntax: '<which>', description: 'a number of the list, an id, a name, last' }],
+  options: [
+    { flags: '--format <format>', description: 'how; else as the name of the file says', choices: FORMATS },
+    { flags: '-o, --output <file>', description: 'to a file only you can read, instead of stdout' },
+    { flags: '--redact', description: 'without what looks like a key or a token' },
+    { flags: '--force', description: 'replace a file that is there' },
+  ],
+  examples: ['coffer export last --output conversation.md', 'coffer export 2 --format jsonl --redact > shared.jsonl'],
+  run,
+  slash: {
+    usage: '[format] [file]',
+    about: 'writes this conversation in the clear: markdown, json or jsonl; --redact leaves out keys',
+    run: runSlash,
+  },
+};
 
 /** What an export may be told. */
 export interface ExportOptions {
@@ -21,7 +43,7 @@ export interface ExportOptions {
  * Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_*`, and `FAILED` where the file can't be made,
  * or is there already and nobody is there to say that it may go; `CANCELLED` where somebody says no.
  */
-export async function exportSession(shell: Shell, which: string, options: ExportOptions): Promise<void> {
+async function run(shell: Shell, [which]: [string], options: ExportOptions): Promise<void> {
   const { terminal } = shell;
   const { sessions, input } = await openSessions(shell);
   try {
@@ -35,8 +57,8 @@ export async function exportSession(shell: Shell, which: string, options: Export
   }
 }
 
-/** Writes the present conversation, saved or not. Throws `INCOGNITO` where it is to leave no trace, and as {@link exportSession}. */
-export async function exportChat(chat: Chat, options: ExportOptions): Promise<void> {
+/** Writes the present conversation, saved or not. Throws `INCOGNITO` where it is to leave no trace, and as {@link run}. */
+async function runSlash(chat: Chat, argument: string): Promise<void> {
   const { terminal, input, session, sessions } = chat;
   if (chat.incognito) {
     throw new CofferError('INCOGNITO', 'an incognito conversation is not written anywhere', {
@@ -46,7 +68,24 @@ export async function exportChat(chat: Chat, options: ExportOptions): Promise<vo
   const { state, events, id } = session;
   const about = aboutOf(state, id === undefined ? {} : { id });
   const place = { terminal, ask: (question: string) => input.ask(question), vault: sessions.directory };
-  await writeExport({ about, events }, options, place);
+  await writeExport({ about, events }, readOptions(argument), place);
+}
+
+/** Formats and options stand first; what is left is the name of the file, spaces and all. */
+function readOptions(argument: string): ExportOptions {
+  const options: { -readonly [K in keyof ExportOptions]: ExportOptions[K] } = {};
+  let rest = argument;
+  for (;;) {
+    const [all = '', word = ''] = /^(\S+)\s*/.exec(rest) ?? [];
+    const format = FORMATS.find((each) => each === word && options.format === undefined);
+    if (format !== undefined) options.format = format;
+    else if (word === '--redact') options.redact = true;
+    else if (word === '--force') options.force = true;
+    else break;
+    rest = rest.slice(all.length);
+  }
+  if (rest !== '') options.output = rest.replace(/^~(?=\/)/, homedir());
+  return options;
 }
 
 /** Where an export goes. */

@@ -2,16 +2,26 @@ import { createReadStream } from 'node:fs';
 import { resolve } from 'node:path';
 import { TextDecoder } from 'node:util';
 import { CofferError } from '../../../errors.ts';
-import { IMPORT_LIMIT } from '../../../session/import/import.ts';
 import { escapeJson } from '../../../terminal/escape.ts';
 import { countMessages } from '../../../terminal/rows.ts';
-import { openSessions, type Shell } from '../../shell.ts';
+import type { Command, Shell } from '../../command.ts';
+import { openSessions } from '../../shell.ts';
+
+/** `coffer import` */
+export const importCommand: Command<[file: string], { json?: boolean }> = {
+  name: 'import',
+  description: 'bring a session back that was exported as JSONL, as a new one',
+  arguments: [{ syntax: '<file>', description: 'as coffer export --format jsonl writes it; - for stdin' }],
+  options: [{ flags: '--json', description: 'as a JSON object' }],
+  examples: ['coffer import conversation.jsonl', 'ssh host coffer export last --format jsonl | coffer import -'],
+  run,
+};
 
 /**
  * Brings a session that was exported as JSONL back as a new one, and says its id; `-` is stdin. Nothing is saved unless every line of it
  * is good. Throws `IMPORT_INVALID` with the line and the reason, `NEWER_VERSION`, `FAILED` where the file can't be read, `KEY_*`, `NOT_SAVED`.
  */
-export async function importSession(shell: Shell, file: string, options: { json?: boolean }): Promise<void> {
+async function run(shell: Shell, [file]: [string], options: { json?: boolean }): Promise<void> {
   const { terminal } = shell;
   const text = decode(await read(shell, file), file);
   const { sessions, input } = await openSessions(shell);
@@ -37,6 +47,7 @@ async function read({ terminal }: Shell, file: string): Promise<Buffer> {
   if (file === '-' && stdin.isTTY === true) {
     throw new CofferError('USAGE', 'nothing is piped in', { advice: 'coffer import <file> reads a file' });
   }
+  const { IMPORT_LIMIT } = await import('../../../session/import/import.ts');
   const chunks: Buffer[] = [];
   let length = 0;
   try {

@@ -5,8 +5,22 @@ import type { Row } from '../../../session/list/row.ts';
 import type { Sessions } from '../../../session/sessions.ts';
 import { shellWord } from '../../../terminal/escape.ts';
 import { countMessages } from '../../../terminal/rows.ts';
-import { openSessions, type Shell } from '../../shell.ts';
+import type { Command, Shell } from '../../command.ts';
+import { openSessions } from '../../shell.ts';
 import { finishRotation, type RotateOptions, requireAnswers, rotateWith, tellRotated } from './rotate.ts';
+
+/** `coffer purge` */
+export const purgeCommand: Command<[which: string[]], PurgeOptions> = {
+  name: 'purge',
+  description: "delete sessions or snapshots and rotate the key, so that what they left can't be read",
+  arguments: [{ syntax: '<which...>' }],
+  options: [
+    { flags: '--yes', description: 'without asking' },
+    { flags: '--drop-slots', description: 'without a terminal to ask on, let slots fall away' },
+  ],
+  examples: ['coffer purge 3', 'coffer purge draft old-plans --yes'],
+  run,
+};
 
 /** What a purge may be told. */
 export interface PurgeOptions extends RotateOptions {
@@ -19,11 +33,7 @@ export interface PurgeOptions extends RotateOptions {
  * Says what else holds their words. Gives the first problem, which is told already. Throws as a rotation does, `SESSION_NOT_FOUND`,
  * and `USAGE` where nobody is there to confirm it.
  */
-export async function purge(
-  shell: Shell,
-  wanted: readonly string[],
-  options: PurgeOptions,
-): Promise<CofferError | undefined> {
+async function run(shell: Shell, [wanted]: [string[]], options: PurgeOptions): Promise<CofferError | undefined> {
   const { terminal } = shell;
   const { sessions, input } = await openSessions(shell);
   try {
@@ -32,7 +42,7 @@ export async function purge(
     const rows = await Promise.all(wanted.map((which) => sessions.find(which, all)));
     const doomed = [...new Map(rows.map((row) => [row.fileId, row])).values()];
     for (const row of doomed) terminal.tell(`to be deleted for good: ${describe(row)}`);
-    if (options.yes !== true) {
+    if ((options.yes ?? shell.options.yes) !== true) {
       if (!terminal.interactive)
         throw new CofferError('USAGE', 'there is no terminal to confirm it on', { advice: '--yes does without' });
       const answer = await input.ask('type purge to delete them and give the vault a new key: ');

@@ -7,8 +7,18 @@ import { Progress } from '../../../terminal/progress.ts';
 import type { Rotated } from '../../../vault/keys/rotation/rotate.ts';
 import type { SlotRow } from '../../../vault/keys/slots/key-slots.ts';
 import type { Rewrapping } from '../../../vault/keys/slots/rewrap.ts';
-import { openSessions, type Shell } from '../../shell.ts';
+import type { Command, Shell } from '../../command.ts';
+import { openSessions } from '../../shell.ts';
 import { confirmOnTerminal } from './slots.ts';
+
+/** `coffer key rotate` */
+export const rotateCommand: Command<[], RotateOptions> = {
+  name: 'rotate',
+  description: 'give the vault a new key and seal everything with it',
+  options: [{ flags: '--drop-slots', description: 'without a terminal to ask on, let slots fall away' }],
+  examples: ['coffer key rotate'],
+  run,
+};
 
 /** What a rotation may be told. */
 export interface RotateOptions {
@@ -20,7 +30,7 @@ export interface RotateOptions {
  * Gives the vault a new key and seals everything with it, or goes on with a rotation that was interrupted. Gives the first problem, which is
  * told already: a file that still needs the old key. Throws `SESSION_IN_USE`, `KEY_*`, `NEWER_VERSION`, `NOT_SAVED`, `FAILED`, `USAGE`.
  */
-export async function rotateKey(shell: Shell, options: RotateOptions): Promise<CofferError | undefined> {
+async function run(shell: Shell, _: [], options: RotateOptions): Promise<CofferError | undefined> {
   const { sessions, input } = await openSessions(shell);
   try {
     requireAnswers(shell, sessions, options);
@@ -32,7 +42,7 @@ export async function rotateKey(shell: Shell, options: RotateOptions): Promise<C
   }
 }
 
-/** Goes on with a rotation that was interrupted, and says so; undefined where there is none. Throws as {@link rotateKey}. */
+/** Goes on with a rotation that was interrupted, and says so; undefined where there is none. Throws as `coffer key rotate`. */
 export async function finishRotation({ terminal }: Shell, sessions: Sessions): Promise<Rotated | undefined> {
   const progress = new Progress(terminal, 'resealing');
   let told = false;
@@ -58,7 +68,7 @@ export function requireAnswers({ terminal, env }: Shell, sessions: Sessions, { d
   });
 }
 
-/** Rotates the key, asking for what the new slots need, and deletes `remove` with it. Throws as {@link rotateKey}. */
+/** Rotates the key, asking for what the new slots need, and deletes `remove` with it. Throws as `coffer key rotate`. */
 export async function rotateWith(
   { terminal }: Shell,
   sessions: Sessions,

@@ -3,13 +3,48 @@ import { escapeJson } from '../../../terminal/escape.ts';
 import type { Input } from '../../../terminal/input.ts';
 import type { Terminal } from '../../../terminal/terminal.ts';
 import type { SlotRow, WaysIn } from '../../../vault/keys/slots/key-slots.ts';
-import { askPassphrase, firstLine, openSessions, type Shell } from '../../shell.ts';
+import type { Command, Shell } from '../../command.ts';
+import { askPassphrase, firstLine, openSessions } from '../../shell.ts';
+
+/** `coffer key recovery-code` */
+export const recoveryCodeCommand: Command<[]> = {
+  name: 'recovery-code',
+  description: 'make a code to write down, which opens the vault on any machine',
+  examples: ['coffer key recovery-code'],
+  run: makeRecoveryCode,
+};
+
+/** `coffer key add-passphrase` */
+export const addPassphraseCommand: Command<[]> = {
+  name: 'add-passphrase',
+  description: 'add a passphrase: asked for, or the first line of standard input',
+  examples: ['coffer key add-passphrase'],
+  run: addPassphrase,
+};
+
+/** `coffer key list` */
+export const listSlotsCommand: Command<[], { json?: boolean }> = {
+  name: 'list',
+  description: 'show where the key is and what else opens the vault',
+  options: [{ flags: '--json', description: 'as a JSON object' }],
+  examples: ['coffer key list'],
+  run: listSlots,
+};
+
+/** `coffer key remove` */
+export const removeSlotCommand: Command<[slot: string]> = {
+  name: 'remove',
+  description: 'remove a passphrase or a recovery code, but never the last way in',
+  arguments: [{ syntax: '<slot>', description: 'as coffer key list shows it' }],
+  examples: ['coffer key remove 3f2a91c0'],
+  run: removeSlot,
+};
 
 /**
  * Makes a recovery code, shows it once and adds it when it was typed back. Throws `USAGE` without a terminal: the code goes to a
  * person's eyes only. Throws `CANCELLED`, `RECOVERY_CODE_WRONG`, `KEY_*`, `FAILED`, `NOT_SAVED`.
  */
-export async function makeRecoveryCode(shell: Shell): Promise<void> {
+async function makeRecoveryCode(shell: Shell): Promise<void> {
   const { terminal } = shell;
   if (!terminal.interactive) {
     throw new CofferError('USAGE', 'a recovery code is shown on a terminal and nowhere else', {
@@ -43,7 +78,7 @@ export async function confirmOnTerminal(
 }
 
 /** Adds a passphrase, asked for twice on a terminal, else the first line of stdin. Throws `USAGE`, `KEY_*`, `FAILED`, `NOT_SAVED`. */
-export async function addPassphrase(shell: Shell): Promise<void> {
+async function addPassphrase(shell: Shell): Promise<void> {
   const { terminal } = shell;
   const { sessions, input } = await openSessions(shell);
   try {
@@ -65,7 +100,7 @@ export async function addPassphrase(shell: Shell): Promise<void> {
 }
 
 /** Lists the ways in to the vault, as rows or as a JSON object. Asks for no key. Throws `FAILED` where there is no vault. */
-export async function listSlots(shell: Shell, options: { json?: boolean | undefined }): Promise<void> {
+async function listSlots(shell: Shell, _: [], options: { json?: boolean }): Promise<void> {
   const { terminal } = shell;
   const { sessions, input } = await openSessions(shell);
   try {
@@ -78,7 +113,7 @@ export async function listSlots(shell: Shell, options: { json?: boolean | undefi
 }
 
 /** Removes a slot, and says what it still opens. Throws `USAGE` where there is none, `FAILED` for the last way in, `NOT_SAVED`. */
-export async function removeSlot(shell: Shell, id: string): Promise<void> {
+async function removeSlot(shell: Shell, [id]: [string]): Promise<void> {
   const { terminal } = shell;
   const { sessions, input } = await openSessions(shell);
   try {

@@ -1,14 +1,32 @@
 import { CofferError } from '../../../errors.ts';
 import type { TrustChange } from '../../../vault/keys/record/trust.ts';
-import { openSessions, type Shell } from '../../shell.ts';
+import type { Command, Shell } from '../../command.ts';
+import { openSessions } from '../../shell.ts';
 import { kindOf } from './slots.ts';
+
+/** `coffer key repair` */
+export const repairCommand: Command<[]> = {
+  name: 'repair',
+  description: 'write a new vault.json, where the one there is gone or not as coffer wrote it',
+  examples: ['coffer key repair'],
+  run: repair,
+};
+
+/** `coffer key trust` */
+export const trustCommand: Command<[], { yes?: boolean }> = {
+  name: 'trust',
+  description: 'accept another key for this data directory, or that others can write to it',
+  options: [{ flags: '--yes', description: 'without asking' }],
+  examples: ['coffer key trust', 'coffer --data-dir /mnt/volume/coffer key trust --yes'],
+  run: trust,
+};
 
 /**
  * Writes a new vault.json for the key that is known here, and names the slots that are lost. Returns what is still wrong, after printing
  * it: files that need another key. Throws `UNAUTHENTIC` if the sealed files have another key, `FAILED` if there is no vault, `KEY_*`,
  * `VAULT_BUSY`, `NOT_SAVED`.
  */
-export async function repairRecord(shell: Shell): Promise<CofferError | undefined> {
+async function repair(shell: Shell): Promise<CofferError | undefined> {
   const { terminal } = shell;
   const { sessions, input } = await openSessions(shell);
   try {
@@ -35,7 +53,7 @@ export async function repairRecord(shell: Shell): Promise<CofferError | undefine
  * Accepts the key that vault.json names, or that others can write to the directory, after a yes. Throws `USAGE` without a terminal to
  * confirm it on, `CANCELLED`, `UNAUTHENTIC` if vault.json is damaged, `VAULT_BUSY`, `NOT_SAVED`.
  */
-export async function trustDirectory(shell: Shell, { yes }: { yes?: boolean | undefined }): Promise<void> {
+async function trust(shell: Shell, _: [], { yes = shell.options.yes }: { yes?: boolean }): Promise<void> {
   const { terminal } = shell;
   const { sessions, input } = await openSessions(shell);
   try {

@@ -5,8 +5,22 @@ import type { Sessions } from '../../../session/sessions.ts';
 import { escapeJsonLine, escapeLine } from '../../../terminal/escape.ts';
 import type { Terminal } from '../../../terminal/terminal.ts';
 import { cut } from '../../../terminal/width.ts';
-import { openSessions, type Shell } from '../../shell.ts';
+import type { Command, Shell } from '../../command.ts';
+import { openSessions } from '../../shell.ts';
 import { logLine } from './log-line.ts';
+
+/** `coffer logs` */
+export const logsCommand: Command<[which: string], LogsOptions> = {
+  name: 'logs',
+  description: 'show what a session recorded, a line for each event',
+  arguments: [{ syntax: '<which>', description: 'a number of the list, an id, a name, last' }],
+  options: [
+    { flags: '--json', description: 'each event as JSON in a line of its own' },
+    { flags: '-f, --follow', description: 'go on with what is recorded from now on, by any process' },
+  ],
+  examples: ['coffer logs 1 --follow', 'coffer logs fixing-auth-bug --json'],
+  run,
+};
 
 /** How to show a record. */
 export interface LogsOptions {
@@ -20,7 +34,7 @@ export interface LogsOptions {
  * Shows what a session has recorded, a line for each event. With `follow` it goes on until it is interrupted, the output is closed, or the
  * session is deleted. Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `UNAUTHENTIC`, `ROLLED_BACK`, `NEWER_VERSION`, `KEY_*`.
  */
-export async function showLogs(shell: Shell, which: string, options: LogsOptions): Promise<void> {
+async function run(shell: Shell, [which]: [string], options: LogsOptions): Promise<void> {
   const { terminal } = shell;
   const { sessions, input } = await openSessions(shell);
   const write = options.json === true ? writeJson : writeLine;

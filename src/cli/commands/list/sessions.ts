@@ -5,6 +5,7 @@ import type { Row } from '../../../session/list/row.ts';
 import { type Surroundings, surroundingsOf } from '../../../session/project/project.ts';
 import type { wantedText } from '../../../session/search/search.ts';
 import type { Sessions } from '../../../session/sessions.ts';
+import type { Chat } from '../../../terminal/chat.ts';
 import { escapeJson, shellWord } from '../../../terminal/escape.ts';
 import {
   ago,
@@ -19,7 +20,46 @@ import {
 } from '../../../terminal/rows.ts';
 import type { Terminal } from '../../../terminal/terminal.ts';
 import { awaitGit, gitLimit } from '../../../terminal/waiting.ts';
-import { openSessions, type Shell } from '../../shell.ts';
+import type { Command, Shell, SlashCommand } from '../../command.ts';
+import { openSessions } from '../../shell.ts';
+
+/** `coffer sessions` and `/sessions`. */
+export const sessionsCommand: Command<[], ListOptions> = {
+  name: 'sessions',
+  description: 'list saved sessions',
+  options: [
+    { flags: '--limit <n>', description: 'at most so many; 20 unless told, with --json all' },
+    {
+      flags: '--status <status>',
+      description: 'running, completed, cancelled, failed, interrupted; several with commas between',
+    },
+    { flags: '--since-hours <hours>', description: 'those that went on within so many hours' },
+    {
+      flags: '--search <text>',
+      description: 'those with this text in their messages, with the lines that have it',
+    },
+    { flags: '--here', description: 'those of this directory' },
+    { flags: '--all', description: 'archived ones too, and however many there are' },
+    { flags: '--json', description: 'as a JSON array' },
+    { flags: '--accept-removed', description: 'report files that something else removed for the last time' },
+  ],
+  examples: ['coffer sessions --here --since-hours 24', 'coffer sessions --search "token check" --status failed'],
+  // The program has --here, too, and takes it wherever it stands.
+  run: (shell, _, options) => listSessions(shell, { ...options, here: options.here ?? shell.options.here }),
+  slash: {
+    usage: '[text]',
+    about: 'lists saved sessions, those with a text in their names or tags; --all: archived ones too',
+    run: listInChat,
+  },
+};
+
+/** `/history` */
+export const historyCommand: SlashCommand = {
+  name: '/history',
+  usage: '[text]',
+  about: 'the same as /sessions',
+  run: listInChat,
+};
 
 /** How to list, as it was typed. */
 export interface ListOptions {
@@ -69,6 +109,20 @@ export async function listSessions(shell: Shell, options: ListOptions): Promise<
   } finally {
     input.close();
   }
+}
+
+/**
+ * Lists saved sessions, or those with a text in their names, titles or tags. `--all` includes
+ * archived ones, and lifts the limit.
+ */
+export async function listInChat(chat: Chat, argument: string): Promise<void> {
+  const words = argument.split(/\s+/).filter((word) => word !== '');
+  const all = words.includes('--all');
+  const text = words.filter((word) => word !== '--all').join(' ');
+  chat.shown = await chat.sessions.list();
+  const { rows, archived } = filterRows(chat.shown, { archived: all, text: text === '' ? undefined : text });
+  const cut = { limit: all ? undefined : USUAL_LIMIT, archived, of: chat.shown.length, all: '/sessions --all' };
+  showRows(chat.terminal, rows, '/resume', chat.sessions.seen, cut);
 }
 
 /** Lists the sessions of this directory with their names, task counts and times, numbered as everywhere. Returns and throws as {@link listSessions}. */

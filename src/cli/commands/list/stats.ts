@@ -6,21 +6,34 @@ import { escapeJson } from '../../../terminal/escape.ts';
 import { Progress } from '../../../terminal/progress.ts';
 import { describeSeen } from '../../../terminal/rows.ts';
 import type { Terminal } from '../../../terminal/terminal.ts';
-import { openSessions, type Shell } from '../../shell.ts';
-
-/** How many days back one sees unless told. */
-const USUAL_DAYS = '30';
+import type { Command, Shell } from '../../command.ts';
+import { openSessions } from '../../shell.ts';
 
 /** The longest bar, in characters; shorter where the terminal is narrow. */
 const BAR = 40;
 
+/** `coffer stats` */
+export const statsCommand: Command<[], StatsOptions> = {
+  name: 'stats',
+  description: 'show what all sessions took, by model and by day',
+  options: [
+    { flags: '--days <n>', description: 'how many days back the days go', default: '30' },
+    { flags: '--json', description: 'as a JSON object' },
+  ],
+  examples: ['coffer stats --days 7'],
+  run,
+};
+
+/** How to show the statistics. */
+export interface StatsOptions {
+  readonly json?: boolean;
+  readonly days: string;
+}
+
 /** Shows what the sessions of the vault are and took. Throws `USAGE` for `--days` of nonsense, `KEY_*`. */
-export async function showStats(
-  shell: Shell,
-  options: { json?: boolean | undefined; days?: string | undefined },
-): Promise<void> {
+async function run(shell: Shell, _: [], options: StatsOptions): Promise<void> {
   const { terminal } = shell;
-  const days = parseCount('--days', options.days ?? USUAL_DAYS);
+  const days = parseCount('--days', options.days);
   const { sessions, input } = await openSessions(shell);
   const progress = new Progress(terminal, 'counting');
   try {

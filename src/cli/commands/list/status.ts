@@ -1,11 +1,22 @@
 import { type Info, readInfo } from '../../../session/list/info.ts';
 import { escapeJson } from '../../../terminal/escape.ts';
-import { openSessions, type Shell } from '../../shell.ts';
+import type { Command, Shell } from '../../command.ts';
+import { openSessions } from '../../shell.ts';
 import { infoLines } from './info.ts';
 import { toJson } from './row-json.ts';
 
+/** `coffer status` */
+export const statusCommand: Command<[which: string], { json?: boolean }> = {
+  name: 'status',
+  description: 'show what a session is, what it took, and which process has it',
+  arguments: [{ syntax: '<which>', description: 'a number of the list, an id, a name, last' }],
+  options: [{ flags: '--json', description: 'as a JSON object' }],
+  examples: ['coffer status last'],
+  run,
+};
+
 /** Shows all there is to say about a session. Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_*`. */
-export async function showStatus(shell: Shell, which: string, options: { json?: boolean | undefined }): Promise<void> {
+async function run(shell: Shell, [which]: [string], options: { json?: boolean }): Promise<void> {
   const { terminal } = shell;
   const { sessions, input } = await openSessions(shell);
   try {

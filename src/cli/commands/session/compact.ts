@@ -1,23 +1,37 @@
 import type { RetryWait } from '../../../chat/reply.ts';
-import { isCofferError } from '../../../errors.ts';
-import { requireMaySend } from '../../../live/elsewhere.ts';
+import { CofferError, isCofferError } from '../../../errors.ts';
 import type { Chat } from '../../../terminal/chat.ts';
 import { describeCompacted } from '../../../terminal/notices.ts';
-import { frontEnd } from '../../../terminal/questions.ts';
-import { changeVault } from '../../changing.ts';
-import type { Shell } from '../../shell.ts';
+import type { Command, Shell } from '../../command.ts';
+import { changeVault } from '../../shell.ts';
+
+/** `coffer compact` and `/compact`. */
+export const compactCommand: Command<[which: string]> = {
+  name: 'compact',
+  description: 'put a summary in place of older messages, for the model alone; the record keeps all',
+  arguments: [{ syntax: '<which>' }],
+  examples: ['coffer compact last', 'coffer compact 2 --model ollama/qwen3'],
+  run,
+  slash: {
+    usage: '',
+    about: 'puts a summary in place of older messages, for the model alone; the record keeps all',
+    run: runSlash,
+  },
+};
 
 /**
  * Puts a summary in place of a session's older messages, for the model alone: the record keeps all. The session's model writes it unless
  * `--model` says another. Throws `MODEL_*`, what finding and opening it throw, `FAILED` for a snapshot, `NOT_SAVED`.
  */
-export async function compactSession(shell: Shell, which: string): Promise<void> {
+async function run(shell: Shell, [which]: [string]): Promise<void> {
   const { terminal, env, options } = shell;
   await changeVault(shell, async ({ sessions, input, settings }) => {
     const row = await sessions.find(which);
     const compacted = await sessions.change(row, async (session) => {
       const { compact } = await import('../../../chat/compact.ts');
       const { openModel } = await import('../../../chat/models/models.ts');
+      const { requireMaySend } = await import('../../../live/elsewhere.ts');
+      const { frontEnd } = await import('../../../terminal/questions.ts');
       const name = options.model ?? session.state.model;
       const model = await openModel(name, { ...settings, env });
       const front = frontEnd(terminal, input);
@@ -31,8 +45,9 @@ export async function compactSession(shell: Shell, which: string): Promise<void>
   });
 }
 
-/** Compacts the present conversation; Ctrl+C cancels. Throws `MODEL_*`, `CANCELLED`. */
-export async function compactFromChat(chat: Chat): Promise<void> {
+/** Compacts the present conversation; Ctrl+C cancels. Throws `USAGE`, `MODEL_*`, `CANCELLED`. */
+async function runSlash(chat: Chat, argument: string): Promise<void> {
+  if (argument !== '') throw new CofferError('USAGE', '/compact takes nothing behind it');
   const { live, terminal } = chat;
   const compacted = await cancellable(chat, () => live.send({ type: 'Compact' }));
   terminal.say(describeCompacted(compacted, live.settings.keepMessages));

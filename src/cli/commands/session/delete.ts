@@ -1,35 +1,43 @@
 import { CofferError } from '../../../errors.ts';
-import { keepingCaches } from '../../../session/change/removal.ts';
-import { copiesOf } from '../../../session/list/copies.ts';
 import type { Row } from '../../../session/list/row.ts';
 import type { Sessions } from '../../../session/sessions.ts';
 import type { Chat } from '../../../terminal/chat.ts';
 import { shellWord } from '../../../terminal/escape.ts';
-import { describeHolder } from '../../../vault/lease.ts';
-import { changeVault } from '../../changing.ts';
-import type { Shell } from '../../shell.ts';
+import type { Command, Shell } from '../../command.ts';
+import { changeVault } from '../../shell.ts';
 import { type Asked, confirmRemoval, describeDoomed } from './removal.ts';
+
+/** `coffer delete` and `/delete`. */
+export const deleteCommand: Command<[which: string[]], { yes?: boolean }> = {
+  name: 'delete',
+  description: 'delete sessions or snapshots; coffer purge also makes unreadable what stays on the disk',
+  arguments: [{ syntax: '<which...>' }],
+  options: [{ flags: '--yes', description: 'without asking' }],
+  examples: ['coffer delete 3', 'coffer delete 2025-07-04_12-30 fixing-auth-bug --yes'],
+  run,
+  slash: {
+    usage: '<which>',
+    about: 'deletes another session or snapshot, after a question',
+    run: runSlash,
+  },
+};
 
 /**
  * Deletes sessions or snapshots, each named before it happens, after a question. One that a process holds is not deleted, and then none is.
  * Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `SESSION_IN_USE`, `CANCELLED`, `KEY_*`, and `USAGE` where nobody is there to be asked.
  */
-export async function deleteSessions(
-  shell: Shell,
-  wanted: readonly string[],
-  options: { yes?: boolean | undefined },
-): Promise<void> {
+async function run(shell: Shell, [wanted]: [string[]], options: { yes?: boolean }): Promise<void> {
   const { terminal } = shell;
   await changeVault(shell, async ({ sessions, input }) => {
     const all = await sessions.list();
     const rows = await Promise.all(wanted.map((which) => sessions.find(which, all)));
-    const yes = options.yes === true;
+    const yes = (options.yes ?? shell.options.yes) === true;
     await removeWanted(sessions, rows, all, { terminal, input, yes, instead: '--yes does without' });
   });
 }
 
-/** Deletes one from within a chat, never the conversation one is in. Throws as {@link deleteSessions}, and `USAGE` for the present one. */
-export async function deleteFromChat(chat: Chat, which: string): Promise<void> {
+/** Deletes one from within a chat, never the conversation one is in. Throws as {@link run}, and `USAGE` for the present one. */
+async function runSlash(chat: Chat, which: string): Promise<void> {
   const { terminal, input, sessions } = chat;
   if (which === '')
     throw new CofferError('USAGE', 'say which: /delete <which>', { advice: '/sessions lists what there is' });
@@ -54,6 +62,7 @@ async function removeWanted(
   const rows = [...new Map(wanted.map((row) => [row.fileId, row])).values()];
   const held = rows.find((row) => row.held !== undefined);
   if (held?.held !== undefined) {
+    const { describeHolder } = await import('../../../vault/lease.ts');
     const holder = describeHolder(held.held);
     throw new CofferError('SESSION_IN_USE', `${held.id} is in use by ${holder}`, {
       advice: 'close it there; nothing is deleted',
@@ -62,6 +71,7 @@ async function removeWanted(
   }
   const doomed = rows.map((row) => ({ row, reason: 'you ask for it' }));
   for (const one of doomed) terminal.tell(`to be deleted: ${describeDoomed(one)}`);
+  const { copiesOf } = await import('../../../session/list/copies.ts');
   const copies = await copiesOf(sessions, rows, all);
   for (const { id } of copies)
     terminal.tell(`${id} has words of the same conversation and stays; coffer delete ${shellWord(id)}`);
@@ -73,6 +83,7 @@ async function removeWanted(
     `words may stay on this disk and in backups; coffer purge ${ids} makes unreadable what stays on the disk`,
   );
   await confirmRemoval(asked, rows.length);
+  const { keepingCaches } = await import('../../../session/change/removal.ts');
   await keepingCaches(sessions, rows, async () => {
     for (const row of rows) {
       await sessions.delete(row);

@@ -4,9 +4,26 @@ import type { Row } from '../../../session/list/row.ts';
 import type { Sessions } from '../../../session/sessions.ts';
 import type { Chat } from '../../../terminal/chat.ts';
 import { escapeJson } from '../../../terminal/escape.ts';
-import { refuseRolledBack } from '../../../vault/marks/rollback.ts';
-import { changeVault } from '../../changing.ts';
-import type { Shell } from '../../shell.ts';
+import type { Command, Shell } from '../../command.ts';
+import { changeVault } from '../../shell.ts';
+
+/** `coffer fork` and `/fork`. */
+export const forkCommand: Command<[which: string, prompts: string | undefined], ForkOptions> = {
+  name: 'fork',
+  description: 'begin a session that goes on from the first prompts of another, all of them unless told',
+  arguments: [{ syntax: '<which>' }, { syntax: '[prompts]', description: 'how many of its prompts the fork has' }],
+  options: [
+    { flags: '--accept-older', description: 'from an older copy that was put back' },
+    { flags: '--json', description: 'as a JSON object' },
+  ],
+  examples: ['coffer fork last', 'coffer fork fixing-auth-bug 3'],
+  run,
+  slash: {
+    usage: '[n]',
+    about: 'goes on in a copy of this conversation with its first n prompts, all of them unless told',
+    run: runSlash,
+  },
+};
 
 /** What a fork may be told. */
 export interface ForkOptions {
@@ -18,19 +35,16 @@ export interface ForkOptions {
  * Makes a session that goes on from another's first prompts, all of them unless told, and prints its id. The other one stays as it is, but
  * for a note of its fork. Throws `USAGE`, what finding and reading it throw, `ROLLED_BACK` unless `acceptOlder`, `NOT_SAVED`.
  */
-export async function forkSession(
-  shell: Shell,
-  which: string,
-  prompts: string | undefined,
-  options: ForkOptions,
-): Promise<void> {
+async function run(shell: Shell, [which, prompts]: [string, string | undefined], options: ForkOptions): Promise<void> {
   const { terminal } = shell;
-  const wanted = prompts === undefined ? undefined : promptOf(prompts);
+  const wanted = prompts === undefined ? undefined : promptNumberOf(prompts);
   await changeVault(shell, async ({ sessions }) => {
     const row = await sessions.find(which);
     const { events, state, row: now } = await sessions.read(row);
-    if (now.rolledBack !== undefined && options.acceptOlder !== true)
+    if (now.rolledBack !== undefined && options.acceptOlder !== true) {
+      const { refuseRolledBack } = await import('../../../vault/marks/rollback.ts');
       throw refuseRolledBack(row.fileId, now.rolledBack);
+    }
     const permissions = await sessions.permissionsNow(now, state);
     const fork = forkOf({ events, state: { ...state, permissions } }, row, wanted);
     const session = sessions.begin(fork.beginning);
@@ -50,8 +64,8 @@ export async function forkSession(
 }
 
 /** Continues in a fork of the present conversation. Throws `USAGE`, `NOT_SAVED`. */
-export async function forkFromChat(chat: Chat, argument: string): Promise<void> {
-  const wanted = argument === '' ? undefined : promptOf(argument);
+async function runSlash(chat: Chat, argument: string): Promise<void> {
+  const wanted = argument === '' ? undefined : promptNumberOf(argument);
   const { session, terminal } = chat;
   const { prompts, of } = await chat.fork(wanted);
   const back = session.id === undefined ? '' : `; /resume ${session.id} goes back`;
@@ -60,7 +74,7 @@ export async function forkFromChat(chat: Chat, argument: string): Promise<void> 
 }
 
 /** Reads the number of a prompt. Throws `USAGE` for what is none. */
-export function promptOf(text: string): number {
+export function promptNumberOf(text: string): number {
   if (/^\d{1,9}$/.test(text)) return Number(text);
   throw new CofferError('USAGE', `"${text}" is not the number of a prompt`, { advice: 'they are numbered from 1' });
 }

@@ -3,11 +3,101 @@ import { type MarkChange, type Marks, markOf, marksOf } from '../../../session/c
 import type { Row } from '../../../session/list/row.ts';
 import type { Sessions } from '../../../session/sessions.ts';
 import type { Chat } from '../../../terminal/chat.ts';
-import { changeVault } from '../../changing.ts';
-import type { Shell } from '../../shell.ts';
+import type { Command, Shell } from '../../command.ts';
+import { changeVault } from '../../shell.ts';
+
+/** `coffer rename` and `/rename`. */
+export const renameCommand: Command<[which: string, words: string[]]> = {
+  name: 'rename',
+  description: 'give a session another name, of at most 100 characters',
+  arguments: [{ syntax: '<which>' }, { syntax: '<name...>' }],
+  examples: ['coffer rename last fixing the login'],
+  run: (shell, [which, words]) => mark(shell, which, markings.rename(words.join(' '))),
+  slash: {
+    usage: '<name>',
+    about: 'gives this conversation another name, of at most 100 characters',
+    async run(chat, argument) {
+      if (argument === '')
+        throw new CofferError('NAME_INVALID', 'say the name: /rename <name>', { advice: 'nothing is changed' });
+      await markInChat(chat, '', markings.rename(argument));
+    },
+  },
+};
+
+/** `coffer pin` and `/pin`. */
+export const pinCommand: Command<[which: string]> = switchCommand('pin', {
+  description: 'keep a session from being pruned',
+  about: 'keeps this conversation, or another one, from being pruned',
+});
+
+/** `coffer unpin` and `/unpin`. */
+export const unpinCommand: Command<[which: string]> = switchCommand('unpin', {
+  description: 'let a session be pruned again',
+  about: 'lets it be pruned again',
+});
+
+/** `coffer archive` and `/archive`. */
+export const archiveCommand: Command<[which: string]> = switchCommand('archive', {
+  description: 'leave a session out of the list; --all shows it',
+  about: 'leaves this conversation, or another one, out of the list',
+});
+
+/** `coffer unarchive` and `/unarchive`. */
+export const unarchiveCommand: Command<[which: string]> = switchCommand('unarchive', {
+  description: 'show a session in the list again',
+  about: 'shows it in the list again',
+});
+
+/** `coffer tag` and `/tag`. */
+export const tagCommand: Command<[which: string, tags: string[]]> = tagsCommand('tag', {
+  description: 'add tags to a session: lower-case letters, digits, - and _',
+  about: 'adds tags: lower-case letters, digits, - and _',
+});
+
+/** `coffer untag` and `/untag`. */
+export const untagCommand: Command<[which: string, tags: string[]]> = tagsCommand('untag', {
+  description: 'take tags of a session away',
+  about: 'takes tags away',
+});
+
+/** What help says of a command, and `/help`. */
+interface Words {
+  readonly description: string;
+  readonly about: string;
+}
+
+function switchCommand(
+  name: 'pin' | 'unpin' | 'archive' | 'unarchive',
+  { description, about }: Words,
+): Command<[which: string]> {
+  return {
+    name,
+    description,
+    arguments: [{ syntax: '<which>' }],
+    examples: [`coffer ${name} last`],
+    run: (shell, [which]) => mark(shell, which, markings[name]()),
+    slash: { usage: '[which]', about, run: (chat, argument) => markInChat(chat, argument, markings[name]()) },
+  };
+}
+
+function tagsCommand(name: 'tag' | 'untag', { description, about }: Words): Command<[which: string, tags: string[]]> {
+  const usage = '<tags…>';
+  return {
+    name,
+    description,
+    arguments: [{ syntax: '<which>' }, { syntax: '<tags...>' }],
+    examples: [`coffer ${name} last work auth`],
+    run: (shell, [which, tags]) => mark(shell, which, markings[name](tags)),
+    slash: {
+      usage,
+      about,
+      run: async (chat, argument) => markInChat(chat, '', markings[name](wordsOf(argument, `/${name} ${usage}`))),
+    },
+  };
+}
 
 /** A change of how a session is listed, and the words for it. */
-export interface Marking {
+interface Marking {
   readonly change: MarkChange;
   /** What holds once it is recorded: `is pinned`. */
   is(marks: Marks): string;
@@ -16,7 +106,7 @@ export interface Marking {
 }
 
 /** Everything a session can be marked with. */
-export const markings = {
+const markings = {
   rename: (name: string): Marking => ({
     change: { kind: 'rename', name },
     is: (marks) => `is named ${marks.name}`,
@@ -40,15 +130,14 @@ export const markings = {
 /**
  * Marks a session, and says so. Throws `NAME_INVALID`, what finding and opening it throw, `SESSION_IN_USE`, and `FAILED` for a snapshot.
  */
-export async function markSession(shell: Shell, which: string, make: () => Marking): Promise<void> {
-  const marking = make();
+async function mark(shell: Shell, which: string, marking: Marking): Promise<void> {
   await changeVault(shell, async ({ sessions }) => {
     shell.terminal.say(await markRow(sessions, await sessions.find(which), marking));
   });
 }
 
-/** Marks a session from within a chat: the present one unless told which. Throws as {@link markSession}. */
-export async function markFromChat(chat: Chat, which: string, marking: Marking): Promise<void> {
+/** Marks a session from within a chat: the present one unless told which. Throws as {@link mark}. */
+async function markInChat(chat: Chat, which: string, marking: Marking): Promise<void> {
   const { session } = chat;
   const row = which === '' ? undefined : await chat.sessions.find(which, chat.shown);
   if (row !== undefined && row.fileId !== session.fileId) {
@@ -61,11 +150,11 @@ export async function markFromChat(chat: Chat, which: string, marking: Marking):
 
 /** Where nothing changes nothing is opened: a session keeps its file as it is. */
 async function markRow(sessions: Sessions, row: Row, marking: Marking): Promise<string> {
-  const mark = markOf(marking.change);
-  const isSo = row.kind === 'session' && row.unreadable === undefined && mark(marksOf(row)) === undefined;
+  const apply = markOf(marking.change);
+  const isSo = row.kind === 'session' && row.unreadable === undefined && apply(marksOf(row)) === undefined;
   if (isSo) return `${row.id} ${describe(false, marking, marksOf(row))}`;
   return sessions.change(row, async (session) => {
-    const event = mark(session.state);
+    const event = apply(session.state);
     if (event !== undefined) await session.append(event);
     return `${row.id} ${describe(event !== undefined, marking, session.state)}`;
   });
@@ -81,7 +170,7 @@ function describeTags({ tags }: Marks): string {
 }
 
 /** Takes the words of a line apart. Throws `USAGE` where there is none. */
-export function wordsOf(argument: string, usage: string): string[] {
+function wordsOf(argument: string, usage: string): string[] {
   const words = argument.split(/\s+/).filter((word) => word !== '');
   if (words.length === 0) throw new CofferError('USAGE', `say which: ${usage}`);
   return words;

@@ -6,14 +6,26 @@ import type { Chat } from '../../../terminal/chat.ts';
 import { escapeJson } from '../../../terminal/escape.ts';
 import { describePermission } from '../../../terminal/permission-words.ts';
 import type { Terminal } from '../../../terminal/terminal.ts';
-import { openSessions, type Shell } from '../../shell.ts';
+import type { Command, Shell } from '../../command.ts';
+import { openSessions } from '../../shell.ts';
+
+/** `coffer permissions` and `/permissions`. */
+export const permissionsCommand: Command<[which: string], { json?: boolean }> = {
+  name: 'permissions',
+  description: 'show what tools may do in a session',
+  arguments: [{ syntax: '<which>' }],
+  options: [{ flags: '--json', description: 'as a JSON object' }],
+  examples: ['coffer permissions last'],
+  run,
+  slash: {
+    usage: '',
+    about: 'shows what tools may do here; allow <rule>, deny <rule>, revoke <rule or number> change it',
+    run: runSlash,
+  },
+};
 
 /** Shows what tools may do in a session: its own rules, and those of the settings. Throws what finding and reading it throw. */
-export async function showPermissions(
-  shell: Shell,
-  which: string,
-  options: { json?: boolean | undefined },
-): Promise<void> {
+async function run(shell: Shell, [which]: [string], options: { json?: boolean }): Promise<void> {
   const { terminal } = shell;
   const { sessions, input, settings } = await openSessions(shell);
   try {
@@ -32,7 +44,7 @@ export async function showPermissions(
  * Shows the rules of the present conversation, or changes them: `allow <rule>`, `deny <rule>`, `revoke <rule or number>`. Throws `USAGE`
  * for what is no rule.
  */
-export async function permissionsFromChat(chat: Chat, argument: string): Promise<void> {
+async function runSlash(chat: Chat, argument: string): Promise<void> {
   const { live, session, terminal, settings } = chat;
   if (argument === '') {
     sayPermissions(terminal, session.state, settings.permissions);

@@ -15,9 +15,27 @@ import { escapeJson } from '../../../terminal/escape.ts';
 import type { Input } from '../../../terminal/input.ts';
 import { describeSeen, tellTroubles } from '../../../terminal/rows.ts';
 import type { Terminal } from '../../../terminal/terminal.ts';
-import { changeVault } from '../../changing.ts';
-import type { Shell } from '../../shell.ts';
+import type { Command, Shell } from '../../command.ts';
+import { changeVault } from '../../shell.ts';
 import { confirmRemoval, describeDoomed } from './removal.ts';
+
+/** `coffer prune` */
+export const pruneCommand: Command<[], PruneOptions> = {
+  name: 'prune',
+  description: 'delete what the settings maxSessions and retentionDays do not keep; never what is named or pinned',
+  options: [
+    { flags: '--dry-run', description: 'only show it' },
+    { flags: '--yes', description: 'without asking' },
+    { flags: '--max-sessions <n>', description: 'keep the n newest, whatever the settings say' },
+    {
+      flags: '--older-than <days>',
+      description: 'delete what nobody went on with for so many days, whatever the settings say',
+    },
+    { flags: '--json', description: 'as a JSON array' },
+  ],
+  examples: ['coffer prune --dry-run', 'coffer prune --older-than 90'],
+  run,
+};
 
 /** What a prune may be told. */
 export interface PruneOptions {
@@ -33,7 +51,7 @@ export interface PruneOptions {
  * Deletes what the settings' retention does not keep, or the limits given, each with its reason before it happens and after a question.
  * Throws `USAGE`, `CANCELLED`, `KEY_*`, and what deleting throws.
  */
-export async function prune(shell: Shell, options: PruneOptions): Promise<void> {
+async function run(shell: Shell, _: [], options: PruneOptions): Promise<void> {
   const { terminal } = shell;
   const given = {
     maxSessions: limitOf(options.maxSessions, '--max-sessions'),
@@ -59,7 +77,7 @@ export async function prune(shell: Shell, options: PruneOptions): Promise<void> 
     if (expired.length === 0 && !isOff(policy)) terminal.tell('nothing is to be deleted');
     if (!deletes || expired.length === 0) return;
     for (const one of expired) terminal.tell(`to be deleted: ${describeDoomed(one)}`);
-    const yes = options.yes === true;
+    const yes = (options.yes ?? shell.options.yes) === true;
     const instead = '--yes does without, and --dry-run only shows it';
     const all = takesAll(rows, policy, Date.now());
     if (all) terminal.tell(ALL);

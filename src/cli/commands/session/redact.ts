@@ -8,15 +8,29 @@ import type { Chat } from '../../../terminal/chat.ts';
 import { shellWord } from '../../../terminal/escape.ts';
 import type { Input } from '../../../terminal/input.ts';
 import type { Terminal } from '../../../terminal/terminal.ts';
-import { changeVault } from '../../changing.ts';
-import { firstLine, type Shell } from '../../shell.ts';
+import type { Command, Shell } from '../../command.ts';
+import { changeVault, firstLine } from '../../shell.ts';
+
+/** `coffer redact` and `/redact`. */
+export const redactCommand: Command<[which: string]> = {
+  name: 'redact',
+  description: 'take a text out of a record: asked for, hidden, or what standard input has',
+  arguments: [{ syntax: '<which>' }],
+  examples: ['coffer redact last', 'coffer redact last < key.pem'],
+  run,
+  slash: {
+    usage: '[text]',
+    about: 'takes a text out of the record for good; alone it asks for it, hidden',
+    run: runSlash,
+  },
+};
 
 /**
  * Takes a text out of a session's record and out of its file, and says what else has it. The text is asked for, hidden, or is what
  * standard input has: an argument would stay in the shell's history. Throws `USAGE`, what finding and opening it throw, `FAILED` for
  * a snapshot, `NOT_SAVED`.
  */
-export async function redactFromShell(shell: Shell, which: string): Promise<void> {
+async function run(shell: Shell, [which]: [string]): Promise<void> {
   const { terminal } = shell;
   await changeVault(shell, async ({ sessions, input }) => {
     const row = await sessions.find(which);
@@ -36,8 +50,8 @@ export async function redactFromShell(shell: Shell, which: string): Promise<void
   });
 }
 
-/** The same for the present conversation; the text is `argument`, or asked for. Throws as {@link redactFromShell}. */
-export async function redactFromChat(chat: Chat, argument: string): Promise<void> {
+/** The same for the present conversation; the text is `argument`, or asked for. Throws as {@link run}. */
+async function runSlash(chat: Chat, argument: string): Promise<void> {
   const { live, session, sessions, terminal, input } = chat;
   const given = argument === '' ? await input.ask(QUESTION, { hidden: true }) : argument;
   const text = requireText(given);

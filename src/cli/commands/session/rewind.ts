@@ -2,17 +2,34 @@ import { CofferError } from '../../../errors.ts';
 import { type Prompt, promptsOf, type Rewind, rewindOf } from '../../../session/change/fork.ts';
 import type { Chat } from '../../../terminal/chat.ts';
 import { countMessages } from '../../../terminal/rows.ts';
-import { changeVault } from '../../changing.ts';
-import type { Shell } from '../../shell.ts';
-import { promptOf } from './fork.ts';
+import type { Command, Shell } from '../../command.ts';
+import { changeVault } from '../../shell.ts';
+import { promptNumberOf } from './fork.ts';
+
+/** `coffer rewind` and `/rewind`. */
+export const rewindCommand: Command<[which: string, prompts: string]> = {
+  name: 'rewind',
+  description: 'take back what came after a prompt and its answer; it stays in the record',
+  arguments: [
+    { syntax: '<which>' },
+    { syntax: '<prompts>', description: 'how many prompts the conversation keeps; 0 takes all back' },
+  ],
+  examples: ['coffer rewind last 3'],
+  run,
+  slash: {
+    usage: '[n]',
+    about: 'goes back to after prompt n, takes the last one back unless told, lets you choose with ?',
+    run: runSlash,
+  },
+};
 
 /**
  * Takes back what came after a prompt and its answer: from then on it is no part of the conversation, and it stays in the record. Throws
  * `USAGE`, what finding and opening it throw, `FAILED` for a snapshot, `NOT_SAVED`.
  */
-export async function rewindSession(shell: Shell, which: string, prompts: string): Promise<void> {
+async function run(shell: Shell, [which, prompts]: [string, string]): Promise<void> {
   const { terminal } = shell;
-  const wanted = promptOf(prompts);
+  const wanted = promptNumberOf(prompts);
   await changeVault(shell, async ({ sessions }) => {
     const row = await sessions.find(which);
     const rewind = await sessions.change(row, async (session) => {
@@ -25,9 +42,9 @@ export async function rewindSession(shell: Shell, which: string, prompts: string
 }
 
 /** The same in the present conversation: the last prompt unless told, and with `?` what is chosen from a list. Throws `USAGE`. */
-export async function rewindFromChat(chat: Chat, argument: string): Promise<void> {
+async function runSlash(chat: Chat, argument: string): Promise<void> {
   const { live, terminal } = chat;
-  const wanted = argument === '?' ? await choosePrompt(chat) : argument === '' ? undefined : promptOf(argument);
+  const wanted = argument === '?' ? await choosePrompt(chat) : argument === '' ? undefined : promptNumberOf(argument);
   if (wanted === 'none') return;
   const rewind = await live.send({ type: 'Rewind', prompts: wanted });
   terminal.say(describeRewind(rewind, '/export and coffer logs still show'));

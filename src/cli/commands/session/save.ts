@@ -1,8 +1,24 @@
+import type { Chat } from '../../../terminal/chat.ts';
 import { countMessages } from '../../../terminal/rows.ts';
-import { openSessions, type Shell } from '../../shell.ts';
+import type { Command, Shell } from '../../command.ts';
+import { openSessions } from '../../shell.ts';
+
+/** `coffer save` and `/save`. */
+export const saveCommand: Command<[which: string, name: string | undefined]> = {
+  name: 'save',
+  description: 'take a snapshot of a session as it is saved now, named by time, and by a name',
+  arguments: [{ syntax: '<which>' }, { syntax: '[name]' }],
+  examples: ['coffer save last before-the-rewrite'],
+  run,
+  slash: {
+    usage: '[name]',
+    about: 'takes a snapshot, named by time and name',
+    run: runSlash,
+  },
+};
 
 /** Takes a snapshot of a session as it is saved now. Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `NAME_INVALID`, `NOT_SAVED`, `KEY_*`. */
-export async function save(shell: Shell, which: string, name: string | undefined): Promise<void> {
+async function run(shell: Shell, [which, name]: [string, string | undefined]): Promise<void> {
   const { terminal } = shell;
   const { sessions, input } = await openSessions(shell);
   try {
@@ -12,4 +28,12 @@ export async function save(shell: Shell, which: string, name: string | undefined
   } finally {
     input.close();
   }
+}
+
+/** Takes a snapshot of the present conversation. */
+async function runSlash(chat: Chat, argument: string): Promise<void> {
+  const name = argument === '' ? undefined : argument;
+  const { id, messages } = await chat.live.send({ type: 'Save', name });
+  chat.terminal.say(`session saved: ${id} (${countMessages(messages)})`);
+  chat.tellUnmarked();
 }

@@ -7,7 +7,7 @@ import { findFaults } from '../../../settings/schema.ts';
 import { settingsPath } from '../../../settings/settings.ts';
 import { takeSettings, writeSettings } from '../../../settings/write.ts';
 import { Input } from '../../../terminal/input.ts';
-import type { Shell } from '../../shell.ts';
+import type { Shell } from '../../command.ts';
 
 /** What a file begins with that was not there. */
 const EMPTY = Buffer.from('{}\n');

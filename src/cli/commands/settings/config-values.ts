@@ -8,7 +8,7 @@ import {
   settingsPath,
 } from '../../../settings/settings.ts';
 import { escapeJson } from '../../../terminal/escape.ts';
-import type { Shell } from '../../shell.ts';
+import type { Shell } from '../../command.ts';
 
 /** How a listing is shown. */
 export interface ShowOptions {

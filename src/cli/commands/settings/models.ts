@@ -2,10 +2,22 @@ import type { Checked, KnownProvider, ProviderSettings } from '../../../chat/mod
 import { CofferError, errorFields } from '../../../errors.ts';
 import { escapeJson } from '../../../terminal/escape.ts';
 import type { Terminal } from '../../../terminal/terminal.ts';
-import type { Shell } from '../../shell.ts';
+import type { Command, Shell } from '../../command.ts';
+
+/** `coffer models` */
+export const modelsCommand: Command<[], { json?: boolean; check?: string }> = {
+  name: 'models',
+  description: 'list the models that can be named; servers on this machine are asked, nobody else is',
+  options: [
+    { flags: '--check <provider/model>', description: 'ask one of them three short things, and say what works' },
+    { flags: '--json', description: 'as a JSON array; with --check as an object' },
+  ],
+  examples: ['coffer models', 'coffer models --check ollama/qwen3'],
+  run: (shell, _, { check, json }) => (check === undefined ? listModels(shell, json) : checkNamed(shell, check, json)),
+};
 
 /** Lists the models that can be named. Throws `SETTINGS_INVALID`. */
-export async function listModels(shell: Shell, { json }: { json?: boolean | undefined }): Promise<void> {
+async function listModels(shell: Shell, json: boolean | undefined): Promise<void> {
   const { terminal, env, options } = shell;
   const [{ loadSettings, settingsPath }, { knownModels }] = await Promise.all([
     import('../../../settings/settings.ts'),
@@ -21,7 +33,7 @@ export async function listModels(shell: Shell, { json }: { json?: boolean | unde
  * Asks a model three short things, and says what works. Throws what the first of them throws, `MODEL_*`, `SETTINGS_INVALID`, and
  * `MODEL_ELSEWHERE` where conversations are kept on this machine.
  */
-export async function checkNamed(shell: Shell, name: string, { json }: { json?: boolean | undefined }): Promise<void> {
+async function checkNamed(shell: Shell, name: string, json: boolean | undefined): Promise<void> {
   const { terminal, env, options } = shell;
   const [{ loadSettings, settingsPath }, { checkModel, isLocalModel, openModel }] = await Promise.all([
     import('../../../settings/settings.ts'),

@@ -3,7 +3,16 @@ import type { Sessions } from '../../../session/sessions.ts';
 import type { Input } from '../../../terminal/input.ts';
 import type { Terminal } from '../../../terminal/terminal.ts';
 import type { Recovered } from '../../../vault/keys/recover.ts';
-import { firstLine, openSessions, type Shell } from '../../shell.ts';
+import type { Command, Shell } from '../../command.ts';
+import { firstLine, openSessions } from '../../shell.ts';
+
+/** `coffer recover` */
+export const recoverCommand: Command<[]> = {
+  name: 'recover',
+  description: 'open a vault that was copied here, by a recovery code or a passphrase',
+  examples: ['coffer recover'],
+  run,
+};
 
 /**
  * Brings the key of a vault that was copied here to this machine, by a recovery code or a passphrase. Either is asked for, hidden;
@@ -11,7 +20,7 @@ import { firstLine, openSessions, type Shell } from '../../shell.ts';
  * Throws `RECOVERY_CODE_WRONG`, `PASSPHRASE_WRONG`, `KEY_*`, `FAILED` where there is no vault, `NOT_SAVED`, `UNAUTHENTIC`.
  * Returns why vault.json is not trusted, if it isn't, after printing it.
  */
-export async function recover(shell: Shell): Promise<CofferError | undefined> {
+async function run(shell: Shell): Promise<CofferError | undefined> {
   const { terminal } = shell;
   const { sessions, input } = await openSessions(shell);
   try {

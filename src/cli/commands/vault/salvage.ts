@@ -1,19 +1,29 @@
-import { describeLost } from '../../../session/change/salvage.ts';
 import { countMessages } from '../../../terminal/rows.ts';
-import { openSessions, type Shell } from '../../shell.ts';
+import type { Command, Shell } from '../../command.ts';
+import { openSessions } from '../../shell.ts';
+
+/** `coffer salvage` */
+export const salvageCommand: Command<[file: string]> = {
+  name: 'salvage',
+  description: 'bring back what can be read of a damaged file, as a new session',
+  arguments: [{ syntax: '<file>', description: 'a row or id of the list, a name in quarantine, a path' }],
+  examples: ['coffer salvage 3'],
+  run,
+};
 
 /**
  * Brings back what verifies of a damaged file, or of a conflicting copy, as a new session, and says what is lost and where the file is.
  * Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `UNAUTHENTIC` where nothing verifies, `FAILED` where nothing is damaged,
  * `KEY_*`, `NEWER_VERSION`, `NOT_SAVED`.
  */
-export async function salvage(shell: Shell, which: string): Promise<void> {
+async function run(shell: Shell, [which]: [string]): Promise<void> {
   const { terminal } = shell;
   const { sessions, input } = await openSessions(shell);
   try {
     const { id, messages, before, lost, damaged, path } = await sessions.salvage(which);
     const share = before !== undefined && before > messages ? `${messages} of ` : '';
     terminal.say(`brought back ${share}${countMessages(share === '' ? messages : (before ?? 0))} as session ${id}`);
+    const { describeLost } = await import('../../../session/change/salvage.ts');
     for (const gap of lost) terminal.tell(describeLost(gap));
     terminal.tell(damaged ? `the damaged file is kept as ${path}` : `the copy stays as ${path}; remove it by hand`);
   } finally {

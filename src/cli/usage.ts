@@ -1,6 +1,6 @@
 import type { Command, CommanderError } from 'commander';
-import { nearest } from '../../chat/models/nearest.ts';
-import { CofferError } from '../../errors.ts';
+import { nearest } from '../chat/models/nearest.ts';
+import { CofferError } from '../errors.ts';
 
 /** What commander refuses, in our words: what is wrong with the command line, and what to do. `program` has every command. */
 export function usageError(error: CommanderError, program: Command): CofferError {

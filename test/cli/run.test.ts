@@ -1,49 +1,17 @@
 import { describe, expect, it } from 'vitest';
-import type { Describe } from '../../src/cli/program/describe.ts';
-import { groups, likelyGroups } from '../../src/cli/program/groups.ts';
-import { describeProgram } from '../../src/cli/program.ts';
+import { commandLine } from '../../src/cli/commands.ts';
+import { wholeProgram } from '../../src/cli/program.ts';
 import { plainly } from '../../src/cli/run.ts';
 import { Terminal } from '../../src/terminal/terminal.ts';
-
-const surroundings = { terminal: new Terminal(), env: {}, leave: (): void => undefined, exitOf: () => 1 };
-
-describe('the groups of commands', () => {
-  it('name what they describe', async () => {
-    for (const { names, load } of groups) {
-      const program = describeProgram(surroundings, () => undefined, [await load()]);
-      expect(program.commands.map((command) => command.name())).toEqual(names);
-    }
-  });
-
-  it.each([
-    [['sessions'], 1],
-    [['--model', 'demo/echo', 'sessions', '--json'], 1],
-    [['resume', 'export'], 2],
-    [['-p', 'config'], 1],
-    [[], 0],
-    [['-c'], 0],
-    [['frobnicate'], 0],
-  ])('of %j are so many', async (args, count) => {
-    expect(await likelyGroups(args)).toHaveLength(count);
-  });
-
-  it.each([[['--help']], [['sessions', '-h']], [['-lh']], [['completion', 'bash']], [['complete', '--', 'ses']]])(
-    'of %j are all',
-    async (args) => {
-      expect(await likelyGroups(args)).toBeUndefined();
-    },
-  );
-});
 
 describe('a command line that takes no parser', () => {
   const words = ['--model', '--path', '--data-dir', 'demo/echo', 'x', 'sessions', '-c', '--json', '-', '--model=x', ''];
   const lines = [[], ...words.map((one) => [one]), ...pairs(words), ...pairs(words).flatMap(threes), ...fours()];
 
   it('says to commander what is taken for granted without it', async () => {
-    const all = await Promise.all(groups.map(({ load }) => load()));
     const understood = lines.filter((args) => plainly(args) !== undefined);
     expect(understood.length).toBeGreaterThan(50);
-    for (const args of understood) expect([args, plainly(args)]).toEqual([args, await parsed(args, all)]);
+    for (const args of understood) expect([args, plainly(args)]).toEqual([args, await parsed(args)]);
   });
 
   it('leaves the rest to commander', () => {
@@ -77,8 +45,8 @@ describe('a command line that takes no parser', () => {
 });
 
 /** What commander takes a command line for. */
-async function parsed(args: readonly string[], all: readonly Describe[]): Promise<unknown> {
-  const program = describeProgram(surroundings, () => undefined, all);
+async function parsed(args: readonly string[]): Promise<unknown> {
+  const program = await wholeProgram(commandLine, new Terminal());
   const seen: unknown[] = [];
   for (const command of [program, ...program.commands]) {
     command.action(() => {

@@ -1,19 +1,18 @@
-import { CofferError, isCofferError } from '../../errors.ts';
-import type { Row } from '../../session/list/row.ts';
-import type { Chat } from '../../terminal/chat.ts';
-import { chooseInChat } from './listing.ts';
-import type { SlashCommands } from './slash.ts';
+import { CofferError, isCofferError } from '../../../errors.ts';
+import type { Row } from '../../../session/list/row.ts';
+import type { Chat } from '../../../terminal/chat.ts';
+import type { SlashCommand } from '../../command.ts';
+import { chooseInChat } from '../list/choose.ts';
 
-/** Shows what a session is. */
-export const seeingCommands: SlashCommands = {
-  '/session': {
-    usage: '[info|list]',
-    about: 'shows what this session is; list: lets you choose another',
-    async run(chat, argument) {
-      if (argument === '' || argument === 'info') await showInfo(chat);
-      else if (argument === 'list') await choose(chat);
-      else throw new CofferError('USAGE', `/session knows info and list, not ${argument}`);
-    },
+/** `/session` */
+export const sessionCommand: SlashCommand = {
+  name: '/session',
+  usage: '[info|list]',
+  about: 'shows what this session is; list: lets you choose another',
+  async run(chat, argument) {
+    if (argument === '' || argument === 'info') await showInfo(chat);
+    else if (argument === 'list') await choose(chat);
+    else throw new CofferError('USAGE', `/session knows info and list, not ${argument}`);
   },
 };
 
@@ -21,8 +20,8 @@ export const seeingCommands: SlashCommands = {
 async function showInfo(chat: Chat): Promise<void> {
   const { session, sessions, terminal } = chat;
   const [{ infoOf }, { infoLines }] = await Promise.all([
-    import('../../session/list/info.ts'),
-    import('../commands/list/info.ts'),
+    import('../../../session/list/info.ts'),
+    import('../list/info.ts'),
   ]);
   const rows = await listed(chat);
   const row = rows.find(({ fileId }) => fileId === session.fileId);

@@ -1,0 +1,132 @@
+import type { CofferError } from '../errors.ts';
+import type { Chat } from '../terminal/chat.ts';
+import type { Terminal } from '../terminal/terminal.ts';
+
+/** A command: how it is typed, what help says of it, and what it does. Loading one must not load what its run needs. */
+export interface Command<Arguments extends readonly unknown[] = readonly unknown[], Options = unknown> {
+  readonly name: string;
+  /** One line of help. Omitted by a command that help doesn't show. */
+  readonly description?: string;
+  readonly arguments?: readonly CommandArgument[];
+  /** Those that stand behind the command; {@link ProgramOptions} may stand anywhere. */
+  readonly options?: readonly CommandOption[];
+  /** Command lines that show how it is used. */
+  readonly examples?: readonly string[];
+  readonly subcommands?: readonly Command[];
+  /**
+   * Runs the command with its arguments in order, those with `...` as arrays. Returns the error it
+   * failed with, if that was already printed. Omitted if only its subcommands do something.
+   */
+  run?(shell: Shell, given: Arguments, options: Options): Promise<CofferError | undefined> | Promise<void>;
+  /** What the command does in a chat. */
+  readonly slash?: SlashForm;
+}
+
+/** An argument of a command. */
+export interface CommandArgument {
+  /** `<which>`, `[name]` if it is optional, `<tags...>` for one or more. */
+  readonly syntax: string;
+  /** One line of help; if omitted, help doesn't list the argument. */
+  readonly description?: string;
+}
+
+/** An option of a command. */
+export interface CommandOption {
+  /** `-o, --output <file>`, or without a value `--json`. */
+  readonly flags: string;
+  /** One line of help. */
+  readonly description: string;
+  /** The only values it may have. */
+  readonly choices?: readonly string[];
+  /** Its value if it is not given. */
+  readonly default?: string;
+}
+
+/** What a command does in a chat, as `/` and its name. */
+export interface SlashForm {
+  /** What follows the name: `[name]`. */
+  readonly usage: string;
+  /** One line of `/help`. */
+  readonly about: string;
+  /**
+   * Runs it with the rest of the line. Returns `exit` to end the chat. A CofferError it throws is
+   * shown, and the chat continues.
+   */
+  run(chat: Chat, argument: string, commands: LazyCommands): Promise<'exit' | undefined> | Promise<void>;
+}
+
+/** A command that only a chat has. */
+export interface SlashCommand extends SlashForm {
+  /** `/reset` */
+  readonly name: `/${string}`;
+}
+
+/**
+ * Commands by name, each loaded when it is needed, in the order in which help shows them. A name
+ * that begins with a slash is that of a {@link SlashCommand}, or the place in `/help` of a command
+ * that has another place there.
+ */
+export type LazyCommands = Readonly<Record<string, () => Promise<Command | SlashCommand>>>;
+
+/** Everything a user can run. */
+export interface CommandLine {
+  /** Loads what `coffer` does without a command, with {@link ProgramOptions}. */
+  program(): Promise<Command>;
+  readonly commands: LazyCommands;
+}
+
+/** Everything a command is given. */
+export interface Shell {
+  readonly terminal: Terminal;
+  readonly env: NodeJS.ProcessEnv;
+  readonly options: ProgramOptions;
+  readonly commandLine: CommandLine;
+  /** Ends the process at once; only for what comes after a final save. */
+  leave(code: number): void;
+  /** The exit code of an error. */
+  exitOf(error: unknown): number;
+}
+
+/** The options of the program itself, which every command takes. */
+export interface ProgramOptions {
+  readonly dataDir?: string | undefined;
+  readonly model?: string | undefined;
+  readonly path?: string | undefined;
+  /** Keep nothing of this chat. */
+  readonly incognito?: boolean | undefined;
+  /** Resume the newest session of this directory. */
+  readonly continue?: boolean | undefined;
+  /** Which session to resume; true for the last one, false to begin a new one whatever the settings say. */
+  readonly resume?: string | boolean | undefined;
+  readonly attach?: string | undefined;
+  /** Continue the session in this directory, wherever it was. */
+  readonly here?: boolean | undefined;
+  /** The system prompt; `@` and a path for the content of a file. */
+  readonly system?: string | undefined;
+  /** Whether the AGENTS.md of the directory is used, without asking. */
+  readonly agents?: boolean | undefined;
+  readonly list?: boolean | undefined;
+  /** Print one reply to this prompt and exit; `-` stands for standard input. */
+  readonly prompt?: string | undefined;
+  /** A conversation may be sent to another machine without asking. */
+  readonly yes?: boolean | undefined;
+}
+
+/** The option that every command has. */
+export const helpOption: CommandOption = { flags: '-h, --help', description: 'show this' };
+
+/** Returns the names of the commands of the command line, in the order of help. */
+export function commandNames(commands: LazyCommands): string[] {
+  return Object.keys(commands).filter((name) => !name.startsWith('/'));
+}
+
+/** Loads the commands of these names. */
+export async function loadCommands(commands: LazyCommands, names: readonly string[]): Promise<Command[]> {
+  const loaded = await Promise.all(names.map((name) => commands[name]?.()));
+  return loaded.flatMap((command) => (command === undefined || isSlashCommand(command) ? [] : [command]));
+}
+
+/** Whether a command is one that only a chat has. */
+export function isSlashCommand(command: Command | SlashCommand): command is SlashCommand {
+  return 'usage' in command;
+}

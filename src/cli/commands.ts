@@ -1,0 +1,50 @@
+import type { CommandLine, LazyCommands } from './command.ts';
+
+/** Every command, in the order in which help shows those of the command line and `/help` those of a chat. */
+const commands: LazyCommands = {
+  '/save': async () => (await import('./commands/session/save.ts')).saveCommand,
+  sessions: async () => (await import('./commands/list/sessions.ts')).sessionsCommand,
+  '/history': async () => (await import('./commands/list/sessions.ts')).historyCommand,
+  resume: async () => (await import('./commands/chat/resume.ts')).resumeCommand,
+  '/reset': async () => (await import('./commands/chat/reset.ts')).resetCommand,
+  '/new': async () => (await import('./commands/chat/reset.ts')).newCommand,
+  '/model': async () => (await import('./commands/chat/model.ts')).modelCommand,
+  save: async () => (await import('./commands/session/save.ts')).saveCommand,
+  models: async () => (await import('./commands/settings/models.ts')).modelsCommand,
+  rename: async () => (await import('./commands/session/mark.ts')).renameCommand,
+  pin: async () => (await import('./commands/session/mark.ts')).pinCommand,
+  unpin: async () => (await import('./commands/session/mark.ts')).unpinCommand,
+  archive: async () => (await import('./commands/session/mark.ts')).archiveCommand,
+  unarchive: async () => (await import('./commands/session/mark.ts')).unarchiveCommand,
+  tag: async () => (await import('./commands/session/mark.ts')).tagCommand,
+  untag: async () => (await import('./commands/session/mark.ts')).untagCommand,
+  delete: async () => (await import('./commands/session/delete.ts')).deleteCommand,
+  prune: async () => (await import('./commands/session/prune.ts')).pruneCommand,
+  '/session': async () => (await import('./commands/chat/session.ts')).sessionCommand,
+  status: async () => (await import('./commands/list/status.ts')).statusCommand,
+  logs: async () => (await import('./commands/list/logs.ts')).logsCommand,
+  stats: async () => (await import('./commands/list/stats.ts')).statsCommand,
+  compact: async () => (await import('./commands/session/compact.ts')).compactCommand,
+  fork: async () => (await import('./commands/session/fork.ts')).forkCommand,
+  rewind: async () => (await import('./commands/session/rewind.ts')).rewindCommand,
+  redact: async () => (await import('./commands/session/redact.ts')).redactCommand,
+  permissions: async () => (await import('./commands/session/permissions.ts')).permissionsCommand,
+  export: async () => (await import('./commands/export/export.ts')).exportCommand,
+  import: async () => (await import('./commands/export/import.ts')).importCommand,
+  config: async () => (await import('./commands/settings/config.ts')).configCommand,
+  doctor: async () => (await import('./commands/vault/doctor.ts')).doctorCommand,
+  salvage: async () => (await import('./commands/vault/salvage.ts')).salvageCommand,
+  recover: async () => (await import('./commands/vault/recover.ts')).recoverCommand,
+  key: async () => (await import('./commands/key/key.ts')).keyCommand,
+  purge: async () => (await import('./commands/key/purge.ts')).purgeCommand,
+  completion: async () => (await import('./commands/completion/completion.ts')).completionCommand,
+  complete: async () => (await import('./commands/completion/completion.ts')).completeCommand,
+  '/help': async () => (await import('./commands/chat/help.ts')).helpCommand,
+  '/exit': async () => (await import('./commands/chat/help.ts')).exitCommand,
+};
+
+/** coffer's command line: nothing of it is loaded before it is asked for. */
+export const commandLine: CommandLine = {
+  program: async () => (await import('./commands/chat/coffer.ts')).cofferCommand,
+  commands,
+};

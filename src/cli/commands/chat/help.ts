@@ -1,0 +1,26 @@
+import type { SlashCommand } from '../../command.ts';
+import { loadSlashCommands } from '../../slash.ts';
+
+/** `/help` */
+export const helpCommand: SlashCommand = {
+  name: '/help',
+  usage: '',
+  about: 'shows this',
+  async run(chat, _, commands) {
+    const all = await loadSlashCommands(commands);
+    const rows = [...all.map(({ name, usage, about }) => [`${name} ${usage}`.trimEnd(), about] as const), literalSlash];
+    const width = Math.max(18, ...rows.map(([name]) => name.length + 2));
+    for (const [name, about] of rows) chat.terminal.say(`  ${name.padEnd(width)}${about}`);
+  },
+};
+
+/** `/exit` */
+export const exitCommand: SlashCommand = {
+  name: '/exit',
+  usage: '',
+  about: 'saves and quits',
+  run: async () => 'exit',
+};
+
+/** How a message begins with a slash, and what help says of it. */
+export const literalSlash: readonly [line: string, about: string] = ['//text', 'says /text to the model'];

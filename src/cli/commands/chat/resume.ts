@@ -1,0 +1,24 @@
+import type { Command } from '../../command.ts';
+import { chooseInChat } from '../list/choose.ts';
+
+/** `coffer resume` and `/resume`. */
+export const resumeCommand: Command<[which: string], { acceptOlder?: boolean }> = {
+  name: 'resume',
+  description: 'go on with a session: a number of the list, an id, a name, last',
+  arguments: [{ syntax: '<which>' }],
+  options: [{ flags: '--accept-older', description: 'go on from an older copy that was put back' }],
+  examples: ['coffer resume 1', 'coffer resume fixing-auth-bug --model ollama/qwen3 --prompt "and now?"'],
+  async run(shell, [which], { acceptOlder }) {
+    const { chat } = await import('./chat.ts');
+    return chat(shell, { which, prompt: shell.options.prompt, acceptOlder });
+  },
+  slash: {
+    usage: '[which]',
+    about:
+      'goes on with a session: a number of the list, an id, a name, last; alone, one chosen from the list (ctrl+x l)',
+    async run(chat, argument) {
+      const which = argument === '' ? (await chooseInChat(chat))?.fileId : argument;
+      if (which !== undefined) await chat.resume(which);
+    },
+  },
+};

@@ -1,0 +1,78 @@
+import type { Command, CommandArgument } from '../../command.ts';
+
+/** The key of a setting. */
+const key: CommandArgument = { syntax: '<key>', description: 'as coffer config list shows it' };
+
+const list: Command<[], { json?: boolean }> = {
+  name: 'list',
+  description: 'show every setting, its value and what says it',
+  options: [{ flags: '--json', description: 'as a JSON array' }],
+  examples: ['coffer config list', 'coffer config list --json'],
+  async run(shell, _, options) {
+    const { listConfig } = await import('./config-values.ts');
+    await listConfig(shell, options);
+  },
+};
+
+const get: Command<[key: string], { json?: boolean }> = {
+  name: 'get',
+  description: 'show the value of one setting',
+  arguments: [key],
+  options: [{ flags: '--json', description: 'as a JSON object, with what says it' }],
+  examples: ['coffer config get model', 'coffer config get providers.local.baseURL'],
+  async run(shell, [name], options) {
+    const { getConfig } = await import('./config-values.ts');
+    await getConfig(shell, name, options);
+  },
+};
+
+const set: Command<[key: string, value: string]> = {
+  name: 'set',
+  description: 'set one setting, the others stay',
+  arguments: [key, { syntax: '<value>', description: 'as JSON, else the text as it is' }],
+  examples: ['coffer config set maxMessages 200', `coffer config set permissions.deny '["network"]'`],
+  async run(shell, [name, value]) {
+    const { setConfig } = await import('./config-values.ts');
+    await setConfig(shell, name, value);
+  },
+};
+
+const unset: Command<[key: string]> = {
+  name: 'unset',
+  description: 'remove one setting, so that its default holds',
+  arguments: [key],
+  examples: ['coffer config unset maxMessages'],
+  async run(shell, [name]) {
+    const { unsetConfig } = await import('./config-values.ts');
+    await unsetConfig(shell, name);
+  },
+};
+
+const path: Command<[], { json?: boolean }> = {
+  name: 'path',
+  description: 'show where the settings file is',
+  options: [{ flags: '--json', description: 'as a JSON object' }],
+  examples: ['coffer config path'],
+  async run(shell, _, options) {
+    const { showConfigPath } = await import('./config-values.ts');
+    await showConfigPath(shell, options);
+  },
+};
+
+const edit: Command<[]> = {
+  name: 'edit',
+  description: 'open the settings file in $VISUAL or $EDITOR, and check it afterwards',
+  examples: ['EDITOR=nano coffer config edit'],
+  async run(shell) {
+    const { editConfig } = await import('./config-edit.ts');
+    await editConfig(shell);
+  },
+};
+
+/** `coffer config`. Its commands load what they do late: that needs the schema of the settings. */
+export const configCommand: Command = {
+  name: 'config',
+  description: 'show and change the settings',
+  examples: ['coffer config list', 'coffer config set model ollama/qwen3'],
+  subcommands: [list, get, set, unset, path, edit],
+};
