@@ -182,7 +182,7 @@ describe('a tool that wants to do what no rule allows', () => {
     chat.type(`\u001b[200~run cat <<X ${lines.join('; ')}\u001b[201~\r`);
     await chat.waitFor(/… \d+ more characters\n.*v to see all\n/s);
     await chat.waitFor(QUESTION);
-    expect(chat.screen().split('wants to')[1]).not.toContain('line 99');
+    expect(chat.screen().split('run_command:')[1]).not.toContain('line 99');
     chat.enter('v');
     await chat.waitFor(/session: show all\n.*line 99\n/s);
     await chat.waitFor(QUESTION);

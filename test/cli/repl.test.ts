@@ -125,7 +125,7 @@ describe('a chat on a terminal', () => {
     await fake.waitFor(/not been saved since \d\d:\d\d; discard unsaved steps\? \[y\/N\] $/);
     fake.type('n\r');
     const [stays] = await fake.waitFor(/staying in this conversation, which is not saved: .+\n.*» $/s);
-    expect(stays).toMatch(/it is not saved: [^:;\n]+\n/);
+    expect(stays).toMatch(/which is not saved: [^:;\n]+\n/);
     await rename(join(folder, 'away'), join(folder, 'vault/sessions'));
     fake.type('three\r');
     await fake.waitFor(/echo: three\nsaved again\n.*» $/s);
