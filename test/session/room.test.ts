@@ -6,7 +6,10 @@ import { makePlace, type Place } from '../support/coffer.ts';
 import { fillVast, realistic } from '../support/vast.ts';
 
 const LINE =
-  /^(coffer: )?(. can't be counted: )?session 2026-01-01_00-\d\d needs more memory than this process may use \(\d+ MiB\); try again with NODE_OPTIONS=--max-old-space-size=\d+$/m;
+  /^(coffer: )?(. can't be counted: )?session 2026-01-01_00-\d\d needs more memory than a session may use \(\d+ MiB\); try again with NODE_OPTIONS=--max-old-space-size=\d+$/m;
+
+/** How `--trace-gc` shows a collection that a program asked for. */
+const FORCED = /\btesting;/;
 
 /**
  * Tiny events need many times the memory of their plaintext, realistic ones little more. The last
@@ -70,10 +73,21 @@ describe('a session that is too large for the heap', () => {
   });
 });
 
-describe('a heap that is full of garbage', () => {
-  it('has room, but not while it is in use', () => {
-    expect(runScript('room-garbage.ts', ['dropped'])).toEqual({ signal: null, stderr: '' });
-    expect(runScript('room-garbage.ts', ['kept']).stderr).toContain('TOO_LARGE');
+describe('a program whose heap is nearly full', () => {
+  it.each(['garbage', 'kept'])('can open a small session, and no collection is forced: %s', (filling) => {
+    const { stdout, ...ended } = runScript('room-host.ts', [filling, 'small'], {}, ['--trace-gc']);
+    expect(ended).toEqual({ signal: null, stderr: '' });
+    expect(stdout).toContain('opened');
+    expect(stdout).not.toMatch(FORCED);
+  });
+
+  it('cannot open a session that grows beyond its share', () => {
+    expect(runScript('room-host.ts', ['garbage', 'growing']).stderr).toContain('TOO_LARGE');
+  });
+
+  it('would show a collection that is forced', () => {
+    const { stdout } = runScript('room-host.ts', ['garbage', 'forced'], {}, ['--trace-gc', '--expose-gc']);
+    expect(stdout).toMatch(FORCED);
   });
 });
 
@@ -81,10 +95,11 @@ function runScript(
   name: string,
   args: readonly string[],
   env: NodeJS.ProcessEnv = {},
-): { signal: NodeJS.Signals | null; stderr: string } {
-  const options = [`--max-old-space-size=${heap}`, join(import.meta.dirname, name), ...args];
-  const { signal, stderr } = spawnSync(process.execPath, options, { env: { ...process.env, ...env } });
-  return { signal, stderr: String(stderr) };
+  flags: readonly string[] = [],
+): { signal: NodeJS.Signals | null; stdout: string; stderr: string } {
+  const options = [`--max-old-space-size=${heap}`, ...flags, join(import.meta.dirname, name), ...args];
+  const { signal, stdout, stderr } = spawnSync(process.execPath, options, { env: { ...process.env, ...env } });
+  return { signal, stdout: String(stdout), stderr: String(stderr) };
 }
 
 function withHeap(mebibytes: number): Record<string, string> {

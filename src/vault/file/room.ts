@@ -1,5 +1,5 @@
 import { totalmem } from 'node:os';
-import { getHeapStatistics, setFlagsFromString } from 'node:v8';
+import { getHeapStatistics } from 'node:v8';
 import { CofferError } from '../../errors.ts';
 import { memoryLeft } from '../../files/memory.ts';
 
@@ -22,18 +22,24 @@ const GROWTH = 4;
  */
 const LEAST = 0.4;
 
-/** Heap kept free for work on the opened session, in addition to a sixteenth of the heap. */
-const SPARE = 24 * MIB;
-
-/** V8's young generation if the heap size is set explicitly; otherwise it is 3 parts of 67. */
-const NURSERY = 192 * MIB;
+/**
+ * V8's largest young generation by default: 64 MiB times three. `heap_size_limit` includes it, but
+ * V8 gives up when long-lived objects have no room, however small the young generation is.
+ */
+const YOUNG = 192 * MIB;
 
 /** Reads of fewer bytes are not checked. */
 const SMALL = 32 * MIB;
 
-/** Checks that there is enough memory while one session is opened. */
+/**
+ * Checks that there is enough memory while one session is opened. The session may use a fixed share
+ * of the heap: the rest belongs to the program around it. Counts what the heap has grown by since
+ * the first check, so what the program holds or left as garbage before doesn't matter.
+ */
 export class Room {
   readonly #subject: string;
+  /** The smallest heap seen since the first check, in bytes. */
+  #base = Number.POSITIVE_INFINITY;
   #asked = 0;
 
   /** `subject` is named in the error if there isn't enough memory. */
@@ -46,13 +52,15 @@ export class Room {
    * them. Throws `TOO_LARGE`.
    */
   require(bytes: number, left: number): void {
-    const room = heapSize() * (15 / 16) - SPARE;
-    if ((bytes + left) * LEAST > room || !fitsHeap(bytes, room)) throw heapTooSmall(this.#subject);
+    const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics();
+    this.#base = Math.min(this.#base, used);
+    const need = Math.max((bytes + left) * LEAST, bytes * GROWTH);
+    if (used - this.#base + need > shareOf(limit)) throw heapTooSmall(this.#subject, limit);
     // Asking the system takes longer than reading a few lines.
     this.#asked -= bytes;
     if (this.#asked > 0) return;
     this.#asked = 8 * MIB;
-    if (Math.max((bytes + left) * LEAST, bytes * GROWTH) > memoryLeft()) throw machineTooSmall(this.#subject);
+    if (need > memoryLeft()) throw machineTooSmall(this.#subject);
   }
 }
 
@@ -65,46 +73,21 @@ export function requireMemory(bytes: number): void {
 }
 
 /**
- * Returns how large the heap may become without its young generation: V8 gives up when long-lived
- * objects have no room, however small the young generation is.
+ * Returns the share of a heap that one session may use: half of it without the young generation. A
+ * heap that small by default has a smaller young generation.
  */
-function heapSize(): number {
-  const limit = getHeapStatistics().heap_size_limit;
-  const flags = [process.env['NODE_OPTIONS'], ...process.execArgv].join(' ').replaceAll('_', '-');
-  const semiSpace = /--max-semi-space-size[= ](\d+)/.exec(flags)?.[1];
-  if (semiSpace !== undefined) return limit - 3 * Number(semiSpace) * MIB;
-  return flags.includes('--max-old-space-size') ? limit - NURSERY : limit * (64 / 67);
+function shareOf(limit: number): number {
+  return Math.max((limit - YOUNG) / 2, limit / 8);
 }
 
-function fitsHeap(bytes: number, room: number): boolean {
-  const need = bytes * GROWTH;
-  if (getHeapStatistics().used_heap_size + need <= room) return true;
-  // Much of the used heap may be garbage. If collecting it frees little, give up: collecting again
-  // and again would take forever.
-  collectGarbage();
-  return getHeapStatistics().used_heap_size + Math.max(need, room / 20) <= room;
-}
-
-/**
- * Collects all garbage synchronously. (The inspector can do it too, but later, while the caller
- * runs on.)
- */
-function collectGarbage(): void {
-  setFlagsFromString('--expose-gc');
-  const gc: unknown = process.getBuiltinModule('node:vm').runInNewContext('gc');
-  setFlagsFromString('--no-expose-gc');
-  if (typeof gc === 'function') gc();
-}
-
-function heapTooSmall(what: string): CofferError {
-  const more = 2 ** Math.ceil(Math.log2((heapSize() / MIB) * 1.5));
+function heapTooSmall(what: string, limit: number): CofferError {
+  const more = 2 ** Math.ceil(Math.log2((limit / MIB) * 1.5));
   const advice =
     more * MIB < totalmem()
       ? `try again with NODE_OPTIONS=--max-old-space-size=${more}`
       : 'use a machine with more memory';
-  return new CofferError('TOO_LARGE', `${what} needs more memory than this process may use (${size(heapSize())})`, {
-    advice,
-  });
+  const share = size(shareOf(limit));
+  return new CofferError('TOO_LARGE', `${what} needs more memory than a session may use (${share})`, { advice });
 }
 
 function machineTooSmall(what: string): CofferError {
