@@ -1,6 +1,5 @@
 import type { ChatModel } from '../chat/models/models.ts';
 import { isCofferError } from '../errors.ts';
-import { forkOf } from '../session/change/fork.ts';
 import type { Instructions } from '../session/event/event.ts';
 import type { Row } from '../session/list/row.ts';
 import type { Surroundings } from '../session/project/project.ts';
@@ -134,12 +133,11 @@ export class Host implements SessionHost {
     from: LiveSession,
     prompts: number | undefined,
   ): Promise<{ live: LiveSession; prompts: number; of: number }> {
-    const { session, model } = from;
-    const fork = forkOf(session, { uuid: session.uuid, id: session.id ?? session.uuid }, prompts);
-    const next = this.sessions.begin({ ...fork.beginning, model: model?.name ?? session.state.model });
-    await next.record();
-    await from.noteChild(next.uuid, fork.reason);
-    const live = new LiveSession({ host: this, session: next, workplace: from.workplace, model, isUnplaced: false });
+    const { forkOpen } = await import('../session/change/forking.ts');
+    const { workplace, model } = from;
+    const options = { prompts, model: model?.name };
+    const fork = await forkOpen(this.sessions, from.session, options, (child) => from.note(child));
+    const live = new LiveSession({ host: this, session: fork.session, workplace, model, isUnplaced: false });
     return { live, prompts: fork.prompts, of: fork.of };
   }
 

@@ -2,7 +2,7 @@ import type { ChatModel } from '../chat/models/models.ts';
 import type { RetryWait } from '../chat/reply.ts';
 import type { Approve } from '../chat/tools/toolbox.ts';
 import { CofferError, isCofferError } from '../errors.ts';
-import type { Instructions } from '../session/event/event.ts';
+import type { Instructions, NewEvent } from '../session/event/event.ts';
 import type { Surroundings } from '../session/project/project.ts';
 import type { Session } from '../session/session.ts';
 import type { State } from '../session/state.ts';
@@ -172,9 +172,9 @@ export class LiveSession implements Live {
     else await this.#recorder.record({ type: 'project', project });
   }
 
-  /** Records that the session `uuid` is a child of this one. */
-  async noteChild(uuid: string, reason: string): Promise<void> {
-    await this.#recorder.record({ type: 'child', uuid, reason });
+  /** Records an event about the session, such as that another one continues it. */
+  async note(event: NewEvent): Promise<void> {
+    await this.#recorder.record(event);
   }
 
   /**

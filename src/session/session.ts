@@ -38,9 +38,7 @@ export class Session implements AsyncDisposable {
   #failure: CofferError | undefined;
   #queue: Promise<void> = Promise.resolve();
   #ended = false;
-  /**
-   * Saves the recorded events as soon as the key is available, without waiting for another step.
-   */
+  /** Saves the recorded events as soon as the key is available. */
   readonly #onUnlocked = (): void => {
     if (!this.#ended) void this.#saveBestEffort();
   };
@@ -74,6 +72,11 @@ export class Session implements AsyncDisposable {
   /** Name of its sealed file, 32 hex digits; undefined before the first save. */
   get fileId(): string | undefined {
     return this.#fileId;
+  }
+
+  /** Whether the session was closed, or ended with its final save. */
+  get isClosed(): boolean {
+    return this.#ended;
   }
 
   /**
@@ -329,15 +332,9 @@ export class Session implements AsyncDisposable {
 
   #step(draft?: NewEvent): ReturnType<FirstStep> {
     const lines = encodeEvents(this.#record.events.slice(this.#handedOver));
-    const summary = encodeSummary(
-      summarize(this.#record.state, {
-        kind: 'session',
-        id: this.#id ?? '',
-        uuid: this.uuid,
-        name: this.#record.state.name,
-      }),
-    );
-    const last = this.#record.state.lastEvent;
+    const { state } = this.#record;
+    const { uuid, name, lastEvent: last } = state;
+    const summary = encodeSummary(summarize(state, { kind: 'session', id: this.#id ?? '', uuid, name }));
     const drafted = draft && encodeEvents([{ id: last + 1, ts: Date.now(), ...draft }]);
     this.#handedOver = this.#record.events.length; // only after everything that can throw
     return { lines, summary, ...(drafted && { draft: drafted }) };

@@ -4,7 +4,7 @@ import type { RecoverAsks, Recovered } from '../vault/keys/recover.ts';
 import type { Rotated } from '../vault/keys/rotation/rotate.ts';
 import type { KeySlots } from '../vault/keys/slots/key-slots.ts';
 import type { Rewrapping } from '../vault/keys/slots/rewrap.ts';
-import { describeRollback, refuseRolledBack } from '../vault/marks/rollback.ts';
+import { describeRollback } from '../vault/marks/rollback.ts';
 import type { OnProgress } from '../vault/progress.ts';
 import type { TextIndex } from '../vault/search/text-index.ts';
 import type { SeenReport, Vault } from '../vault/vault.ts';
@@ -130,31 +130,30 @@ export class Sessions implements AsyncDisposable {
 
   /**
    * Begins a session that continues from the first `prompts` prompts of another (default: all) and
-   * their answers. The other session is unchanged and may be open in another process. Throws what
+   * their answers. The other session may be open in another process. It gets a `child` event that
+   * names the fork, which is saved first; if the other can't be written, because it is in use or a
+   * snapshot, `onUnnoted` gets the reason, and the fork is saved at its first step. Throws what
    * {@link read} throws, `ROLLED_BACK` if it isn't as coffer last saw it and `acceptOlder` isn't
    * set, and `USAGE` if it has fewer prompts.
    */
-  async fork(row: Row, options: { prompts?: number | undefined; acceptOlder?: boolean } = {}): Promise<Session> {
-    const { events, state, row: now } = await this.read(row);
-    if (now.rolledBack !== undefined && options.acceptOlder !== true)
-      throw refuseRolledBack(row.fileId, now.rolledBack);
-    const { directory, model, branch, worktree, project } = state;
-    const permissions = await this.permissionsNow(now, state);
-    const isSnapshot = row.kind === 'snapshot';
-    const { cutAfter } = await import('./change/fork.ts');
-    const cut = cutAfter(events, options.prompts);
-    const reason = isSnapshot ? 'resumed from a snapshot' : `forked after prompt ${cut.prompts}`;
-    const parent = { uuid: row.uuid, id: row.id, reason };
-    return this.begin({
-      ...{ directory, model, branch, worktree, project, permissions },
-      after: { events: cut.events, parent },
-    });
+  async fork(
+    row: Row,
+    options: {
+      prompts?: number | undefined;
+      acceptOlder?: boolean;
+      onUnnoted?: (error: CofferError) => void;
+    } = {},
+  ): Promise<Session> {
+    const { forkRow } = await import('./change/forking.ts');
+    const { session, unnoted } = await forkRow(this, row, options);
+    if (unnoted !== undefined) options.onUnnoted?.(unnoted);
+    return session;
   }
 
   /**
    * Opens a session that isn't in use, runs `work` on it, closes it and returns the result of
-   * `work`. `_autosave` keeps its target. Throws as {@link resume}, and `FAILED` for a snapshot,
-   * which never changes.
+   * `work`. If the session is open here, runs `work` on it directly. `_autosave` keeps its target.
+   * Throws as {@link resume}, and `FAILED` for a snapshot, which never changes.
    */
   async change<T>(row: Row, work: (session: Session) => Promise<T>): Promise<T> {
     if (row.kind === 'snapshot') {
@@ -162,6 +161,8 @@ export class Sessions implements AsyncDisposable {
         advice: 'resume it to continue from it in a new session',
       });
     }
+    const open = this.#open.values().find(({ fileId, isClosed }) => fileId === row.fileId && !isClosed);
+    if (open) return await work(open);
     await using session = await this.#reopen(row, { acceptOlder: false, pointed: true }).catch((cause: unknown) => {
       if (!isCofferError(cause, 'SESSION_IN_USE')) throw cause;
       const { what, holder } = cause;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { rulesNow } from '../../src/chat/tools/rules.ts';
 import { aboutOf, renderExport } from '../../src/cli/commands/export/export-text.ts';
-import { forkOf, rewindOf } from '../../src/session/change/fork.ts';
+import { planFork, rewindOf } from '../../src/session/change/fork.ts';
 import type { Row } from '../../src/session/list/row.ts';
 import type { Session } from '../../src/session/session.ts';
 import type { Sessions } from '../../src/session/sessions.ts';
@@ -289,7 +289,8 @@ function denied(
 }
 
 async function planned({ sessions, session }: Story, prompts?: number): Promise<Session> {
-  const { beginning } = forkOf(session, { uuid: session.uuid, id: session.uuid }, prompts);
+  const { uuid, events, state } = session;
+  const { beginning } = planFork({ uuid, id: uuid, events, state, isSnapshot: false }, prompts);
   return sessions.begin(beginning);
 }
 

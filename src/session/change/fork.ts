@@ -47,6 +47,16 @@ export function cutAfter(events: readonly Event[], prompts?: number): { events: 
   return { events: kept, prompts: count };
 }
 
+/** A conversation to fork. */
+export interface ForkParent {
+  readonly uuid: string;
+  readonly id: string;
+  readonly events: readonly Event[];
+  /** Its state, with the permissions that apply now. */
+  readonly state: State;
+  readonly isSnapshot: boolean;
+}
+
 /** A planned fork. */
 export interface Fork {
   readonly beginning: Beginning;
@@ -60,27 +70,20 @@ export interface Fork {
 
 /**
  * Plans a session that continues from the first `prompts` prompts of another (default: all). Throws
- * `USAGE` if that has fewer prompts or none.
+ * `USAGE` if that has fewer prompts, or none and isn't a snapshot.
  */
-export function forkOf(
-  from: { readonly events: readonly Event[]; readonly state: State },
-  parent: { readonly uuid: string; readonly id: string },
-  prompts?: number,
-): Fork {
-  const { directory, model, branch, worktree, project, permissions } = from.state;
-  const of = promptsOf(from.state).length;
-  if (of === 0)
+export function planFork(parent: ForkParent, prompts?: number): Fork {
+  const { uuid, id, isSnapshot } = parent;
+  const { directory, model, branch, worktree, project, permissions } = parent.state;
+  const of = promptsOf(parent.state).length;
+  if (of === 0 && !isSnapshot)
     throw new CofferError('USAGE', 'this conversation has no prompt yet', { advice: 'there is nothing to fork' });
   if (prompts === 0) throw noSuchPrompt(0, of);
-  const cut = cutAfter(from.events, prompts);
-  const reason = `forked after prompt ${cut.prompts}`;
-  const after = { events: cut.events, parent: { uuid: parent.uuid, id: parent.id, reason } };
-  return {
-    beginning: { directory, model, branch, worktree, project, permissions, after },
-    prompts: cut.prompts,
-    of,
-    reason,
-  };
+  const cut = cutAfter(parent.events, prompts);
+  const reason = isSnapshot ? 'resumed from a snapshot' : `forked after prompt ${cut.prompts}`;
+  const after = { events: cut.events, parent: { uuid, id, reason } };
+  const beginning = { directory, model, branch, worktree, project, permissions, after };
+  return { beginning, prompts: cut.prompts, of, reason };
 }
 
 /** A planned rewind. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { eventsOf } from '../../../src/session/beginning.ts';
-import { cutAfter, endOf, forkOf, promptsOf, rewindOf } from '../../../src/session/change/fork.ts';
+import { cutAfter, endOf, planFork, promptsOf, rewindOf } from '../../../src/session/change/fork.ts';
 import type { Event, NewEvent } from '../../../src/session/event/event.ts';
 import { emptyState, fold } from '../../../src/session/state.ts';
 import { reply, user } from '../../support/vault.ts';
@@ -22,8 +22,8 @@ function texts(events: readonly Event[]): unknown[] {
   return fold(emptyState, events).messages.map(({ content }) => content);
 }
 
-function plan(events: readonly Event[], prompts?: number): ReturnType<typeof forkOf> {
-  return forkOf({ events, state: fold(emptyState, events) }, parent, prompts);
+function plan(events: readonly Event[], prompts?: number): ReturnType<typeof planFork> {
+  return planFork({ ...parent, events, state: fold(emptyState, events), isSnapshot: false }, prompts);
 }
 
 describe('a fork', () => {

@@ -1,7 +1,5 @@
 import { CofferError } from '../../../errors.ts';
-import { forkOf } from '../../../session/change/fork.ts';
-import type { Row } from '../../../session/list/row.ts';
-import type { Sessions } from '../../../session/sessions.ts';
+import { forkRow } from '../../../session/change/forking.ts';
 import type { Chat } from '../../../terminal/chat.ts';
 import { escapeJson } from '../../../terminal/escape.ts';
 import type { Command, Shell } from '../../command.ts';
@@ -40,14 +38,8 @@ async function run(shell: Shell, [which, prompts]: [string, string | undefined],
   const wanted = prompts === undefined ? undefined : promptNumberOf(prompts);
   await changeVault(shell, async ({ sessions }) => {
     const row = await sessions.find(which);
-    const { events, state, row: now } = await sessions.read(row);
-    if (now.rolledBack !== undefined && options.acceptOlder !== true) {
-      const { refuseRolledBack } = await import('../../../vault/marks/rollback.ts');
-      throw refuseRolledBack(row.fileId, now.rolledBack);
-    }
-    const permissions = await sessions.permissionsNow(now, state);
-    const fork = forkOf({ events, state: { ...state, permissions } }, row, wanted);
-    const session = sessions.begin(fork.beginning);
+    const fork = await forkRow(sessions, row, { prompts: wanted, acceptOlder: options.acceptOlder });
+    const { session, unnoted } = fork;
     await session.append();
     await session.close();
     const { id, uuid, fileId } = session;
@@ -58,8 +50,8 @@ async function run(shell: Shell, [which, prompts]: [string, string | undefined],
       terminal.say(id ?? '');
       terminal.tell(`forked from ${row.id} after prompt ${fork.prompts} of ${fork.of}; coffer resume ${id} goes on`);
     }
-    const problem = await noteChild(sessions, row, { uuid, reason: fork.reason });
-    if (problem !== undefined) terminal.tell(`${row.id} has no note of its fork: ${problem.message}`);
+    if (unnoted !== undefined && row.kind !== 'snapshot')
+      terminal.tell(`${row.id} has no note of its fork: ${unnoted.message}`);
   });
 }
 
@@ -77,20 +69,4 @@ async function runSlash(chat: Chat, argument: string): Promise<void> {
 export function promptNumberOf(text: string): number {
   if (/^\d{1,9}$/.test(text)) return Number(text);
   throw new CofferError('USAGE', `"${text}" is not the number of a prompt`, { advice: 'they are numbered from 1' });
-}
-
-/** The fork says where it comes from in any case; the note in its parent is for whoever looks there. */
-async function noteChild(
-  sessions: Sessions,
-  row: Row,
-  child: { readonly uuid: string; readonly reason: string },
-): Promise<CofferError | undefined> {
-  if (row.kind === 'snapshot') return undefined;
-  try {
-    await sessions.change(row, (parent) => parent.append({ type: 'child', ...child }));
-    return undefined;
-  } catch (error) {
-    if (!(error instanceof CofferError)) throw error;
-    return error;
-  }
 }
