@@ -8,6 +8,7 @@ export class SessionRecord {
   #events: Event[];
   #state: State;
   #isLive: boolean;
+  #hasChanged = false;
 
   /**
    * Owns `events` from now on. `isLive` is whether the conversation begins here; otherwise the
@@ -36,6 +37,11 @@ export class SessionRecord {
     return this.#isLive;
   }
 
+  /** Whether anything was recorded here. */
+  get hasChanged(): boolean {
+    return this.#hasChanged;
+  }
+
   /** Adds copies of a step's events. Throws TypeError naming the field, before adding any. */
   add(step: readonly NewEvent[]): void {
     const recorded = acceptStep(step);
@@ -48,11 +54,13 @@ export class SessionRecord {
     // Not spread: the number of arguments of a call is limited.
     for (const event of events) this.#events.push(event);
     this.#state = fold(this.#state, events);
+    this.#hasChanged = true;
   }
 
   /** Replaces all events, copying those not recorded yet. Throws TypeError naming the field. */
   replace(events: readonly Event[]): void {
     this.#events = acceptRecord(events, new Set(this.#events));
     this.#state = fold(emptyState, this.#events);
+    this.#hasChanged = true;
   }
 }
