@@ -16,6 +16,7 @@ import type { Conflict } from './list/conflicts.ts';
 import { describeTorn, type Row, toRows } from './list/row.ts';
 import { selectRow } from './list/select.ts';
 import { decodeSummary } from './list/summary.ts';
+import { saveError } from './origin.ts';
 import { revocations, withoutGrants } from './permissions.ts';
 import { Session } from './session.ts';
 import type { Beginning, Inspection, KeyState, Recorded } from './shapes.ts';
@@ -332,13 +333,17 @@ export class Sessions implements AsyncDisposable {
   }
 
   /**
-   * Closes all open sessions, then waits as {@link settle} does. Throws the first error of a close.
+   * Closes all open sessions, even if closing some of them fails, then waits as {@link settle}
+   * does. Throws the error of the session that failed; if several did, a {@link CofferError} with
+   * the code of the first, whose `cause` is an AggregateError of all.
    */
   async close(): Promise<void> {
     const open = [...this.#open];
     this.#open.clear();
-    for (const session of open) await session.close();
+    const errors: unknown[] = [];
+    for (const session of open) await session.close().catch((error: unknown) => errors.push(error));
     await this.settle();
+    if (errors.length > 0) throw errors.length === 1 ? errors[0] : closeError(errors);
   }
 
   /** Closes all open sessions. Throws as {@link close}. */
@@ -382,4 +387,10 @@ export class Sessions implements AsyncDisposable {
     this.#open.add(session);
     return session;
   }
+}
+
+function closeError(errors: readonly unknown[]): CofferError {
+  const { code, reason, advice } = saveError(errors[0]);
+  const cause = new AggregateError(errors, 'not all sessions could be closed');
+  return new CofferError(code, `${errors.length} sessions could not be closed`, { reason, advice, cause });
 }

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { CofferError } from '../../src/errors.ts';
 import { FileLock } from '../../src/files/lock.ts';
 import { sessionsOf } from '../../src/session/open-vault.ts';
 import { Body } from '../../src/vault/file/body.ts';
@@ -274,6 +275,42 @@ describe('Session', () => {
     session.finalSave();
     expect(session.unsaved).toBeUndefined();
     expect(texts(await sessions.read(await sessions.find('1')))).toEqual(['one', 'two']);
+  });
+
+  it('closes all sessions of a vault even if closing some of them fails', async () => {
+    const at = home();
+    const sessions = await at.open();
+    const opened = [begin(sessions), begin(sessions), begin(sessions)];
+    for (const session of opened) await session.append(user('one'));
+    const failing = vi.spyOn(Body.prototype, 'toSegmentsAside').mockRejectedValueOnce('boom');
+    onTestFinished(() => failing.mockRestore());
+    await expect(sessions.close()).rejects.toBe('boom');
+    expect(opened.map(({ isClosed }) => isClosed)).toEqual([true, true, true]);
+    await using again = await at.open();
+    const rows = await again.list();
+    expect(rows.map(({ status }) => status).sort()).toEqual(['completed', 'completed', 'interrupted']);
+    for (const row of rows) await (await again.resume(row)).close();
+  });
+
+  it('reports how many sessions could not be closed', async () => {
+    const at = home();
+    const sessions = await at.open();
+    const opened = [begin(sessions), begin(sessions), begin(sessions)];
+    for (const session of opened) await session.append(user('one'));
+    const full = new CofferError('NOT_SAVED', 'cannot write', { reason: 'disk full' });
+    const failing = vi
+      .spyOn(Body.prototype, 'toSegmentsAside')
+      .mockRejectedValueOnce(full)
+      .mockRejectedValueOnce('boom');
+    onTestFinished(() => failing.mockRestore());
+    const error = (await sessions.close().catch((thrown: unknown) => thrown)) as CofferError;
+    expect(error).toMatchObject({
+      code: 'NOT_SAVED',
+      reason: 'disk full',
+      message: '2 sessions could not be closed: disk full',
+      cause: { errors: [full, 'boom'] },
+    });
+    expect(error.cause).toBeInstanceOf(AggregateError);
   });
 
   it('throws NOT_SAVED if another process is changing the vault during the final save', async () => {
