@@ -8,7 +8,8 @@ const config: ViteUserConfig = defineConfig({
     setupFiles: [join(import.meta.dirname, 'test/support/own-config.ts')],
     pool: 'forks',
     maxWorkers: 2,
-    // For tests that hang; a busy machine is no reason to fail, and the programs that tests start have a limit of their own below this.
+    // Catches tests that hang; a busy machine must not fail them, and the programs that tests start
+    // have a shorter limit of their own.
     testTimeout: 1_800_000,
     hookTimeout: 1_800_000,
     reporters: ['default', join(import.meta.dirname, 'tools/counts-reporter.ts')],

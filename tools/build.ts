@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { bundle } from './bundle.ts';
 
 /**
- * Builds a fresh dist: the library as modules with their types, and the program as the few files it is started from. One does not
- * load the other's, and nothing is there that neither loads.
+ * Builds dist from scratch: the library as modules with their types, and the program as the few
+ * files it starts from. Neither loads the other's files, and dist has no file that neither loads.
  */
 const root = join(import.meta.dirname, '..');
 const program = join(root, 'dist/src/cli/main.js');
@@ -21,7 +21,7 @@ try {
   rmSync(compiled, { recursive: true, force: true });
 }
 if (!readFileSync(program, 'utf8').startsWith('#!/usr/bin/env node\n')) {
-  throw new Error(`${program} does not begin with a line that names node, so no shell could start it`);
+  throw new Error(`${program} doesn't begin with a #! line that names node, so a shell can't start it`);
 }
 chmodSync(program, 0o755);
 

@@ -3,7 +3,10 @@ import { stripTypeScriptTypes } from 'node:module';
 import { extname, isAbsolute, join, relative, sep } from 'node:path';
 import { type ManualChunkMeta, type OutputChunk, type Plugin, rollup } from 'rollup';
 
-/** Small modules that are imported from everywhere: in a later file, each importer would have to load all of that file. */
+/**
+ * Small modules that are imported from everywhere: in a later file, each importer would have to
+ * load all of that file.
+ */
 const SHARED: readonly string[] = [
   'terminal/rows',
   'terminal/slash-line',
@@ -18,14 +21,15 @@ const SHARED: readonly string[] = [
 ];
 
 /**
- * The files that a start loads, in this order: each has the modules named here and all that they import statically, except those that
- * an earlier file has. A module in a file of its own costs a quarter of a millisecond at every start, and coffer sessions needs eighty
- * modules. Modules in none of these files are loaded late, from other files.
+ * The files that a start loads, in this order: each has the modules named here and everything they
+ * import statically, except the modules in an earlier file. A module in a file of its own costs a
+ * quarter of a millisecond at every start, and `coffer sessions` needs eighty modules. Modules in
+ * none of these files are loaded later, from other files.
  */
 const FILES: Readonly<Record<string, readonly string[]>> = {
-  // Loaded before the compile cache is switched on, and all that --version needs.
+  // Loaded before the compile cache is switched on; all that --version needs.
   terminal: ['terminal/terminal', 'cli/descriptors', 'errors'],
-  // What every command needs until it asks for the key, and the list, which adds little.
+  // Every command needs these until it asks for the key; the list adds little to them.
   start: [
     ...[
       'cli/run',
@@ -37,23 +41,24 @@ const FILES: Readonly<Record<string, readonly string[]>> = {
     ],
     ...['vault/keys/anticipate', 'keyring/early', ...SHARED],
   ],
-  // Loaded while the keychain answers.
+  // Loaded while waiting for the keychain.
   vault: ['terminal/input', 'session/open-vault', 'vault/network-warning'],
   chat: ['cli/commands/chat/chat', 'chat/models/models', 'live/elsewhere'],
   program: ['cli/program', 'cli/commands/chat/coffer'],
 };
 
 /**
- * Bundles the program and its keychain broker, compiled in `from`, into the folder `to`. Packages stay outside, so that users of coffer
- * get their updates. Throws at the first warning.
+ * Bundles the program and its keychain broker, compiled in `from`, into the folder `to`. Packages
+ * stay external, so that users of coffer get their updates. Throws on the first warning.
  */
 export function bundle(from: string, to: string): Promise<void> {
   return write({ from, extension: '.js', to });
 }
 
 /**
- * Writes the same files from the sources under `from`, types blanked out, with source maps: for tests, which start the program
- * thousands of times. A start takes a quarter of the time it takes from the sources.
+ * Writes the same files from the sources under `from`, types blanked out, with source maps: for
+ * tests, which start the program thousands of times. A start takes a quarter of the time it takes
+ * from the sources.
  */
 export function bundleSources(from: string, to: string): Promise<void> {
   return write({ from, extension: '.ts', to });
@@ -77,12 +82,12 @@ async function write({ from, extension, to }: Bundle): Promise<void> {
   });
   const { output } = await build.write({
     dir: to,
-    // Not named in the files: Node would copy what it names into every report of coverage.
+    // The files don't name their source maps: Node would copy the maps into every coverage report.
     sourcemap: extension === '.ts' && 'hidden',
     entryFileNames: '[name].js',
     chunkFileNames: '[name].js',
     generatedCode: 'es2015',
-    // Stack traces name what the sources name.
+    // Keeps the sources' names in stack traces.
     minifyInternalExports: false,
     hoistTransitiveImports: false,
     manualChunks: fileOf(from),
@@ -91,28 +96,29 @@ async function write({ from, extension, to }: Bundle): Promise<void> {
   checkEntries(output.filter((file) => file.type === 'chunk'));
 }
 
-/** Blanks types out as Node does, which leaves everything else where it is. */
+/** Blanks types out as Node does, which keeps every position in the file. */
 const sources: Plugin = { name: 'sources', load: (id) => stripTypeScriptTypes(readFileSync(id, 'utf8')) };
 
 /**
- * Replaces imports of Node's own modules by `process.getBuiltinModule`, which returns the same objects without building a namespace. To
- * build one, Node reads every export, and some load more code when they are read: the modules that coffer sessions needs take 15 ms to
- * import and 9 ms to get. Throws if an import is not in the form that rollup and the compiler write.
+ * Replaces imports of Node's own modules by `process.getBuiltinModule`, which returns the same
+ * objects without building a namespace. To build one, Node reads every export, and some exports
+ * load more code when they are read: importing the modules that `coffer sessions` needs takes 15
+ * ms, getting them 9 ms. Throws if an import isn't in the form that rollup and the compiler write.
  */
 function getBuiltins(code: string): { code: string; map: null } {
-  const gotten = code
+  const replaced = code
     .replaceAll(/^import (?:\* as )?([\w$]+) from '(node:[\w/]+)';$/gm, "const $1 = process.getBuiltinModule('$2');")
     .replaceAll(/^import \{ ([\w$, ]+) \} from '(node:[\w/]+)';$/gm, (_, names: string, from: string) => {
       return `const { ${names.replaceAll(' as ', ': ')} } = process.getBuiltinModule('${from}');`;
     })
     .replaceAll(/\bimport\('(node:[\w/]+)'\)/g, "process.getBuiltinModule('$1')");
-  const missed = /^.*\b(?:from|import) ?\(?["']node:.*$/m.exec(gotten)?.[0];
-  if (missed !== undefined) throw new Error(`an import in an unexpected form: ${missed}`);
-  // Lines stay what they are, and so does the source map.
-  return { code: gotten, map: null };
+  const missed = /^.*\b(?:from|import) ?\(?["']node:.*$/m.exec(replaced)?.[0];
+  if (missed !== undefined) throw new Error(`import in an unexpected form: ${missed}`);
+  // No line moves, so the source map still fits.
+  return { code: replaced, map: null };
 }
 
-/** Returns a function that tells which of {@link FILES} a module belongs to. */
+/** Returns a function that finds the file of {@link FILES} that a module belongs to. */
 function fileOf(from: string): (id: string, meta: ManualChunkMeta) => string | undefined {
   let files: Map<string, string> | undefined;
   return (id, meta) => {
@@ -133,7 +139,7 @@ function assign(from: string, { getModuleIds, getModuleInfo }: ManualChunkMeta):
   for (const [file, roots] of Object.entries(FILES)) {
     for (const root of roots) {
       const ids = [...names].filter(([, name]) => name === root || (root.endsWith('/') && name.startsWith(root)));
-      if (ids.length === 0) throw new Error(`there is no module ${root}, which ${file} should have`);
+      if (ids.length === 0) throw new Error(`no module ${root}, which FILES puts into ${file}`);
       for (const [id] of ids) take(id, file);
     }
   }
@@ -146,8 +152,9 @@ function nameOf(from: string, id: string): string {
 }
 
 /**
- * An old Node must be able to read the first file, and that file awaits what it imports dynamically: a file that imported it in turn would
- * wait forever. The broker runs on its own. So each must have only its own module, and nothing may import it.
+ * Throws unless each entry file has only its own module and nothing imports it. An old Node must be
+ * able to read the main file, and that file awaits what it imports dynamically: a file that
+ * imported it in turn would wait forever. The broker runs in its own process.
  */
 function checkEntries(chunks: readonly OutputChunk[]): void {
   const entries = chunks.filter((chunk) => chunk.isEntry);

@@ -1,14 +1,15 @@
 import { writeFileSync } from 'node:fs';
 import type { Reporter, TestModule } from 'vitest/node';
 
-/** How many of the slowest files are listed. */
+/** Maximum number of slow files to list. */
 const SLOWEST = 10;
 
 /**
- * Ends a test run with the ten files that took longest and their seconds, the tests that were skipped, by name under the reason each gave, those that failed, with what was said
- * first, and one plain line of what really ran, `N passed, N failed` (`, N skipped` may follow), which it also writes to the file
- * that COFFER_TEST_COUNTS names. A file that did not load, and an error that no test caught, each count as a failure. A log of which
- * only the end is kept tells what failed all the same.
+ * Ends a test run with a summary: the ten slowest files with their seconds; skipped tests, grouped
+ * by reason; failed tests with the first line of their error; and one plain line of what really
+ * ran, `N passed, N failed` (`, N skipped` may follow). The last line is also written to the file
+ * that COFFER_TEST_COUNTS names. A file that didn't load, and an error that no test caught, each
+ * count as a failure. Failures come near the end, so that the tail of a log still shows them.
  */
 export default class CountsReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], unhandled: readonly unknown[]): void {
@@ -50,7 +51,7 @@ export default class CountsReporter implements Reporter {
   }
 }
 
-/** The seconds that a file took to load and to run. */
+/** Returns the seconds that a file took to load and to run. */
 function secondsOf(module: TestModule): number {
   const { collectDuration, setupDuration, duration } = module.diagnostic();
   return (collectDuration + setupDuration + duration) / 1000;

@@ -7,7 +7,10 @@ import v8 from '@vitest/coverage-v8';
 import convert from 'ast-v8-to-istanbul';
 import { type CoverageProvider, type CoverageProviderModule, parseAstAsync, type Vitest } from 'vitest/node';
 
-/** The parts of Istanbul's coverage of one file that are used here: what begins where, and how often it ran. */
+/**
+ * The parts of Istanbul's coverage of one file that are used here: where each statement and
+ * function begins, and how often it ran.
+ */
 interface FileCoverage {
   path: string;
   statementMap: Record<string, { start: { line: number } }>;
@@ -22,11 +25,12 @@ interface CoverageMap {
 }
 
 /**
- * vitest's v8 coverage, and that of the processes which tests start: coffer itself, on a terminal or without, and the
- * keychain's broker. vitest's own `autoAttachSubprocess` mixes the two up, as it takes a child's offsets for those of
- * the code that vitest transformed; a child runs the program of test/support/program.ts, or a file as it stands, its types blanked out.
- * Children count for lines, statements and functions; a branch counts as taken in a test's own process only. What a
- * signal ends leaves no report behind, so the figures are a lower bound.
+ * vitest's v8 coverage plus the coverage of processes that tests start: coffer itself, with or
+ * without a terminal, and the keychain's broker. vitest's own `autoAttachSubprocess` confuses the
+ * two: it reads a child's offsets as offsets in the code that vitest transformed, but a child runs
+ * the program of test/support/program.ts, or an untransformed file with its types blanked out.
+ * Children count for lines, statements and functions; a branch counts as taken only in the test's
+ * own process. A process that a signal ends leaves no report, so the figures are a lower bound.
  */
 const coverage: CoverageProviderModule = {
   ...v8,
@@ -37,7 +41,8 @@ const coverage: CoverageProviderModule = {
     provider.initialize = async (vitest: Vitest) => {
       await initialize.call(provider, vitest);
       reports = join(vitest.config.root, 'coverage/children');
-      // For workers to hand on: one that found it in its environment at its start would report on itself as well.
+      // For workers to pass on: a worker that found the variable in its environment at its start
+      // would write a report about itself as well.
       for (const { config } of vitest.projects) config.env = { ...config.env, NODE_V8_COVERAGE: reports };
     };
     provider.generateCoverage = async (context) => {
@@ -60,7 +65,10 @@ const coverage: CoverageProviderModule = {
 
 export default coverage;
 
-/** What a child ran: a source, or a file of the program that tests start, with its source map. Undefined for the code of others. */
+/**
+ * Reads the file that a child ran: a source, or a file of the program that tests start, with its
+ * source map. Returns undefined for code that isn't ours.
+ */
 async function readProgram(path: string, covered: ReadonlySet<string>): Promise<Program | undefined> {
   if (covered.has(path)) {
     const code = stripTypeScriptTypes(readFileSync(path, 'utf8'));
@@ -74,15 +82,16 @@ async function readProgram(path: string, covered: ReadonlySet<string>): Promise<
 type Program = Pick<Parameters<typeof convert>[0], 'code' | 'ast' | 'sourceMap'>;
 
 /**
- * Reads what the children left, by the address of the file they ran. Of each function every way is kept in which some child ran it,
- * once; the n-th report of a file has the n-th way of each, or its last. So there are as many reports as one function has ways, and not
- * as many as there were children.
+ * Reads the children's reports, by the URL of the file they ran. For each function, every distinct
+ * set of counts ("way") in which some child ran it is kept once; the n-th report of a file has the
+ * n-th way of each function, or its last. So there are as many reports as one function has ways,
+ * not as many as there were children.
  */
 function readScripts(directory: string): Map<string, Profiler.ScriptCoverage[]> {
   const files = new Map<string, Map<string, Set<string>>>();
   for (const name of existsSync(directory) ? readdirSync(directory) : []) {
     const text = readFileSync(join(directory, name), 'utf8');
-    // A child that was killed while it wrote its report leaves a part of it.
+    // A child that was killed while writing its report leaves a partial one.
     if (!/"timestamp":[\d.]+\}$/.test(text)) continue;
     for (const { url, functions } of (JSON.parse(text) as { result: Profiler.ScriptCoverage[] }).result) {
       const seen = files.get(url) ?? new Map<string, Set<string>>();
@@ -108,7 +117,7 @@ function reportsOf(url: string, seen: readonly ReadonlySet<string>[]): Profiler.
   }));
 }
 
-/** Adds what a child ran by the line it begins on, which both know alike, while columns differ. */
+/** Adds a child's counts by starting line: lines match in both, columns differ. */
 function add(child: FileCoverage, to: FileCoverage): void {
   const statements = new Set(
     Object.keys(child.s)

@@ -7,7 +7,10 @@ import { aim, figure, growthText, headOf, markdown, markdownTable } from '../ben
 const BEGIN = '<!-- bench: npm run docs writes this from docs/bench/last-run.json -->\n';
 const END = '<!-- end of bench -->\n';
 
-/** Makes the documents of the last run that was kept in a repository: its page, its pictures, and a part of docs/performance.md. */
+/**
+ * Returns the documents generated from the last run kept in a repository: its page, its charts, and
+ * a section of docs/performance.md. Returns none if no run was kept.
+ */
 export function benchDocuments(root: string = join(import.meta.dirname, '..')): [path: string, text: string][] {
   const performance = join(root, 'docs/performance.md');
   const folder = join(root, 'docs/bench');
@@ -22,7 +25,7 @@ export function benchDocuments(root: string = join(import.meta.dirname, '..')): 
   ];
 }
 
-/** Writes what belongs between the markers: the rated figures, and one picture. */
+/** Returns the text between the markers: the rated figures, and one chart. */
 export function benchSection(report: Report, curve?: RatedCurve): string {
   const rated = report.runs.flatMap((run) => run.lines.filter(({ verdict }) => verdict !== undefined));
   const rows = rated.map((line) => [line.what, line.against?.what ?? '', figure(line), aim(line), line.verdict ?? '']);

@@ -2,10 +2,10 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type CommandDoc, commandDocs, exitDocs, slashDocs, variables } from './docs-program.ts';
 
-/** docs/coffer.1 as the program has it: roff, for man. */
+/** Returns docs/coffer.1, generated from the program's help, as roff for man. */
 export function manPage(): string {
   const [program, ...commands] = commandDocs();
-  if (program === undefined) throw new Error('there is no program');
+  if (program === undefined) throw new Error('no commands to document');
   const manifest = readFileSync(join(import.meta.dirname, '../package.json'), 'utf8');
   const { version, description } = JSON.parse(manifest) as { version: string; description: string };
   const parts = [
@@ -18,20 +18,18 @@ export function manPage(): string {
     '.SH DESCRIPTION',
     'Without a command,',
     '.B coffer',
-    text(
-      'begins a chat whose steps are sealed into a vault on this machine, with a key in the keychain of the system.',
-    ),
-    text('<which> means a session or snapshot: a number of the list, an id, a name, last, or the beginning of an id.'),
-    text('stdout carries what was asked for, stderr what is said about it.'),
+    text("starts a chat. Every step is sealed into a vault on this machine, with a key in the system's keychain."),
+    text('<which> is a session or snapshot: its number in the list, its id or the beginning of it, its name, or last.'),
+    text('Results go to stdout, messages to stderr.'),
     '.SH OPTIONS',
     ...program.options.flatMap(item),
     '.SH COMMANDS',
     ...commands.flatMap(commandPart),
     '.SH SLASH COMMANDS',
-    text('A line of a chat that begins with / is a command.'),
+    text('In a chat, a line that begins with / is a command.'),
     ...slashDocs().flatMap(item),
     '.SH ENVIRONMENT',
-    text('Settings have variables too: docs/config.md names them.'),
+    text('Settings have variables, too: see docs/config.md.'),
     ...variables.flatMap(item),
     '.SH FILES',
     ...files.flatMap(item),
@@ -50,9 +48,9 @@ export function manPage(): string {
 }
 
 const files: readonly (readonly [string, string])[] = [
-  ['~/.local/share/coffer', 'the vault, where COFFER_DATA_DIR and --data-dir name no other'],
-  ['~/.config/coffer/settings.json', 'the settings, where COFFER_CONFIG_DIR names no other directory'],
-  ['.coffer.json', 'what the project in this directory may set'],
+  ['~/.local/share/coffer', 'the vault; COFFER_DATA_DIR and --data-dir override it'],
+  ['~/.config/coffer/settings.json', 'the settings; COFFER_CONFIG_DIR overrides the directory'],
+  ['.coffer.json', 'the settings of the project in this directory'],
 ];
 
 function synopsis(usage: string): string[] {
@@ -69,12 +67,15 @@ function item([term, words]: readonly [string, string]): string[] {
   return ['.TP', `.B ${quoted(term)}`, text(words)];
 }
 
-/** One argument of a macro. */
+/** Quotes one argument of a macro. */
 function quoted(words: string): string {
   return `"${text(words).replaceAll('"', '""')}"`;
 }
 
-/** Text as roff: what it would take for a command, an escape or a dash of its own is written out; what is no ASCII by its number. */
+/**
+ * Escapes text for roff: backslashes, dashes and other characters that roff would interpret;
+ * non-ASCII characters by code point.
+ */
 function text(words: string): string {
   const escaped = words
     .replaceAll('\\', '\\e')

@@ -1,6 +1,8 @@
 /*
- * Writes the documents that are made of the program itself: docs/cli.md and docs/coffer.1 of its help, docs/config.md of its
- * settings, docs/models.md of the providers it is tested with, and what is made of the bench's last run. With --check it writes nothing, and fails naming those that are no longer as the program has them.
+ * Writes the generated documents: docs/cli.md and docs/coffer.1 from the program's help,
+ * docs/config.md from its settings, docs/models.md from the providers it is tested with, and the
+ * documents of the last bench run. With --check it writes nothing, and fails naming the documents
+ * that are out of date.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,7 +14,7 @@ import { modelsMarkdown, modelsPath } from './docs-models.ts';
 
 const docs = join(import.meta.dirname, '../docs');
 
-/** Every such document, and what it must be. */
+/** Returns the text of every generated document, by path. */
 export function documents(): ReadonlyMap<string, string> {
   return new Map([
     [join(docs, 'cli.md'), cliMarkdown()],
@@ -23,7 +25,7 @@ export function documents(): ReadonlyMap<string, string> {
   ]);
 }
 
-/** The documents that are not what they must be. */
+/** Returns the paths of the documents that are missing or out of date. */
 export function drifted(): string[] {
   return [...documents()].filter(([path, text]) => read(path) !== text).map(([path]) => path);
 }
@@ -40,7 +42,7 @@ function read(path: string): string | undefined {
 if (import.meta.main) {
   if (process.argv.includes('--check')) {
     const paths = drifted();
-    for (const path of paths) console.error(`${path} is not as the program has it; npm run docs writes it anew`);
+    for (const path of paths) console.error(`${path} is out of date; run npm run docs`);
     if (paths.length > 0) process.exitCode = 1;
   } else for (const [path, text] of documents()) writeFileSync(path, text);
 }

@@ -2,7 +2,7 @@
  * Checks the language of the documents and, in TypeScript, of comments and strings:
  *
  *   node tools/language.ts           prints every banned construction, and fails if there is one
- *   node tools/language.ts --count   prints how many each folder of the sources has
+ *   node tools/language.ts --count   prints the number of hits in each folder of the sources
  */
 import { globSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -19,7 +19,7 @@ const CHECKED: readonly string[] = [
 /** The sources that `--count` counts. */
 const COUNTED: readonly string[] = ['src/**/*.ts', 'native-fallback/**/*.ts'];
 
-/** A construction that is not used. */
+/** A banned construction. */
 export interface Ban {
   readonly pattern: RegExp;
   readonly reason: string;
@@ -31,7 +31,10 @@ export interface Ban {
 const RIDDLE = 'it has to be translated';
 const WHO = 'it hides who acts';
 
-/** Every ban. test/project/language.test.ts has a sentence that each must catch, and one that it must not. */
+/**
+ * Every ban. test/project/language.test.ts has, for each, a sentence that it must catch and one
+ * that it must not.
+ */
 export const bans: Readonly<Record<string, Ban>> = {
   'a comment that begins with a question word': {
     pattern: /^(What|Where|Who|How|Which|Those)\s/,
@@ -92,7 +95,7 @@ export const bans: Readonly<Record<string, Ban>> = {
   'for want of': { pattern: /\bfor want of\b/i, reason: 'it is archaic', instead: 'without, because there is no …' },
 };
 
-/** Exceptions: in this file, a hit is right if the words around it contain this text. */
+/** Exceptions: in `file`, a hit is allowed if the words around it contain `text`. */
 const ALLOWED: readonly { readonly file: string; readonly text: string }[] = [];
 
 /** A piece of text in a file. */
@@ -111,7 +114,10 @@ export interface Hit {
   readonly text: string;
 }
 
-/** Finds the banned constructions in a file. `path` decides how it is read, and which lines are allowed. */
+/**
+ * Finds the banned constructions in a file. `path` decides how the file is read and which hits are
+ * allowed.
+ */
 export function hitsIn(path: string, content: string, allowed: typeof ALLOWED = ALLOWED): Hit[] {
   const pieces = path.endsWith('.md') ? proseIn(content) : piecesOf(content);
   const right = allowed.filter(({ file }) => file === path).map(({ text }) => text);
@@ -127,7 +133,7 @@ export function hitsIn(path: string, content: string, allowed: typeof ALLOWED = 
   });
 }
 
-/** Returns the paragraphs of a Markdown document, without code and without what is generated between markers. */
+/** Returns the paragraphs of a Markdown document, without code and generated sections. */
 function proseIn(content: string): Piece[] {
   const blank = (text: string): string => text.replaceAll(/[^\n]/g, '');
   const prose = content
@@ -162,7 +168,10 @@ export function piecesOf(source: string): Piece[] {
   });
 }
 
-/** Counts the line ends before `index` of a text whose white space was reduced to single spaces. */
+/**
+ * Counts the line breaks before `index`, an offset into the text with its white space reduced to
+ * single spaces.
+ */
 function linesBefore(text: string, index: number): number {
   const before = [...text.matchAll(/\s+|\S/g)].slice(0, index);
   return before.reduce((sum, [part]) => sum + linesIn(part), 0);
@@ -202,7 +211,7 @@ if (import.meta.main) {
   else {
     const found = check(root, CHECKED);
     for (const { file, text } of staleIn(root)) {
-      console.error(`${file} has no ${JSON.stringify(text)} any more; take it out of ALLOWED in tools/language.ts`);
+      console.error(`${file} has no ${JSON.stringify(text)} any more; remove it from ALLOWED in tools/language.ts`);
       process.exitCode = 1;
     }
     for (const { path, hit } of found) {

@@ -1,11 +1,11 @@
 import { spawnSync } from 'node:child_process';
 
-/** How often Node is started. */
+/** Number of times Node is started. */
 const TIMES = 7;
 
 /**
- * Measures how fast this machine is: the median of the milliseconds that `node -e 0` takes. Limits of time are stated for a machine on
- * which that is 40. As a program it prints the number.
+ * Measures how fast this machine is: returns the median time of `node -e 0`, in milliseconds. Time
+ * limits are stated for a machine on which that is 40 ms. Run as a program, it prints the number.
  */
 export function nodeStartMs(): number {
   const times = Array.from({ length: TIMES }, () => {

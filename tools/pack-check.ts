@@ -7,8 +7,9 @@ import { requireKeychain, startKeychain } from '../test/support/keychain.ts';
 import { loadsOf, packagesIn } from '../test/support/loads.ts';
 
 /**
- * Packs coffer as npm would publish it, installs it in an empty folder and uses it there as a stranger would:
- * the program, a chat on standard input, a real keychain where there can be one, an import of the library with its types.
+ * Packs coffer as npm would publish it, installs it in an empty folder and uses it there as a new
+ * user would: the program, a chat on standard input, a real keychain if there is one, and an import
+ * of the library with its types.
  */
 const root = join(import.meta.dirname, '..');
 /** The packages that most starts load. */
@@ -18,7 +19,7 @@ const credentials = join(work, 'credentials');
 const handedOver = { COFFER_KEYCHAIN: 'fd', CREDENTIALS_DIRECTORY: credentials };
 try {
   const home = install(pack());
-  saysItsVersion(home);
+  printsItsVersion(home);
   chats(home);
   loadsFewFiles(home);
   await asksTheKeychain(home);
@@ -31,7 +32,7 @@ try {
 function pack(): string {
   npm(['pack', '--pack-destination', work], root);
   const name = readdirSync(work).find((file) => file.endsWith('.tgz'));
-  if (name === undefined) throw new Error('npm pack made no package');
+  if (name === undefined) throw new Error('npm pack wrote no package');
   return join(work, name);
 }
 
@@ -43,12 +44,12 @@ function install(tarball: string): string {
   return home;
 }
 
-function saysItsVersion(home: string): void {
+function printsItsVersion(home: string): void {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
   expectIn(coffer(home, ['--version']).stdout, version);
 }
 
-/** Chats with a key handed over in a credential folder, then lists what the chat left, as a second process. */
+/** Chats with a key from a credential folder, then lists the saved sessions in a second process. */
 function chats(home: string): void {
   mkdirSync(credentials);
   writeFileSync(join(credentials, 'coffer-key'), randomBytes(32));
@@ -57,8 +58,9 @@ function chats(home: string): void {
 }
 
 /**
- * A start is as fast as the files it loads are few. These are all of coffer's, none of them is the library's, which would be a
- * second copy in one process, and of the packages what tells where the vault is.
+ * Checks which files a start loads: fewer files make a faster start. The lists name all of coffer's
+ * files, none of which belongs to the library (that would be a second copy in one process), and the
+ * packages that find the vault.
  */
 function loadsFewFiles(home: string): void {
   const list = ['main', 'terminal', 'start', 'vault'];
@@ -76,13 +78,16 @@ function loadsFewFiles(home: string): void {
     expectSame(`the files of coffer ${args.join(' ')}`, own.sort(), expected.sort());
     expectSame(`the packages of coffer ${args.join(' ')}`, others, packages);
   }
-  // Help describes every command, and must not load what one of them does with the vault or in a chat.
+  // Help describes every command without loading the code for vaults and chats.
   const { loaded } = loadsOf(programIn(home), ['--help'], { cwd: home, env: { ...quiet(), ...handedOver } });
   const heavy = loaded.filter((url) => /\/(vault|chat)\.js$/.test(url));
   expectSame('the heavy files of coffer --help', heavy, []);
 }
 
-/** Lets the addon keep the key, in its process of its own, and asks for it with and without. */
+/**
+ * Stores the key through the addon, in its separate process, and reads it with and without the
+ * addon.
+ */
 async function asksTheKeychain(home: string): Promise<void> {
   if (!hasKeychain()) return;
   await using keychain = await startKeychain();
@@ -92,7 +97,7 @@ async function asksTheKeychain(home: string): Promise<void> {
   expectIn(coffer(home, ['sessions'], { ...env, COFFER_KEYCHAIN: 'secret-service' }).stdout, '_autosave');
 }
 
-/** Says why not where there is none. */
+/** Returns whether there is a keychain; prints the reason if not. */
 function hasKeychain(): boolean {
   class Missing extends Error {}
   try {
@@ -104,7 +109,7 @@ function hasKeychain(): boolean {
     return true;
   } catch (error) {
     if (!(error instanceof Missing)) throw error;
-    process.stdout.write(`--- no keychain is asked: ${error.message}\n`);
+    process.stdout.write(`--- keychain skipped: ${error.message}\n`);
     return false;
   }
 }
@@ -117,7 +122,7 @@ function importsWithTypes(home: string): void {
     'const directory = process.argv[2] as string;',
     'const sessions: Sessions = await openVault({ directory, keyring: new MemoryKeyring() });',
     'await sessions.close();',
-    'if (isCofferError(new Error())) throw new TypeError("an Error is no CofferError");',
+    'if (isCofferError(new Error())) throw new TypeError("an Error is not a CofferError");',
     'process.stdout.write("opened " + sessions.directory + "\\n");',
   ];
   writeFileSync(file, `${lines.join('\n')}\n`);
@@ -139,7 +144,10 @@ function importsWithTypes(home: string): void {
   expectIn(run('import', [file, join(work, 'library')], { cwd: home, env: quiet() }).stdout, 'opened ');
 }
 
-/** Runs the installed program: by its name on PATH where the system has links for it, by its file on Windows. */
+/**
+ * Runs the installed program: by its name on PATH, or by its file on Windows, where there are no
+ * links for it.
+ */
 function coffer(home: string, args: string[], env: NodeJS.ProcessEnv = {}, input = ''): { stdout: string } {
   const options = { cwd: home, env: { ...quiet(), ...env }, input };
   if (process.platform === 'win32') {
@@ -153,7 +161,7 @@ function programIn(home: string): string {
   return join(home, 'node_modules/coffer/dist/src/cli/main.js');
 }
 
-/** An environment in which nothing of this machine's own coffer is read or written. */
+/** Returns an environment that keeps coffer away from this machine's own vault and settings. */
 function quiet(): NodeJS.ProcessEnv {
   return {
     ...process.env,
@@ -165,7 +173,8 @@ function quiet(): NodeJS.ProcessEnv {
 
 function npm(args: string[], cwd: string): void {
   const cli = process.env['npm_execpath'];
-  if (cli === undefined) throw new Error('run this as `npm run pack:check`, which tells where npm is');
+  if (cli === undefined)
+    throw new Error('run this as `npm run pack:check`, which sets npm_execpath to the path of npm');
   run(`npm ${args[0]}`, [cli, ...args], { cwd });
 }
 
@@ -186,7 +195,7 @@ function run(name: string, args: string[], options: RunOptions = {}, file = proc
 
 function expectSame(what: string, found: readonly string[], wanted: readonly string[]): void {
   if (found.join() === wanted.join()) return;
-  throw new Error(`${what} are to be ${wanted.join(', ') || 'none'}, and are ${found.join(', ') || 'none'}`);
+  throw new Error(`${what}: expected ${wanted.join(', ') || 'none'}, found ${found.join(', ') || 'none'}`);
 }
 
 function expectIn(text: string, wanted: string): void {

@@ -2,14 +2,17 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /*
- * Writes the filters of system calls for the sandbox of commands, as bytes (classic BPF, seccomp(2)), into src/chat/sandbox/filters.ts;
- * with --check says whether they are there. Each is a list of rules, in words below.
+ * Writes the system call filters for the sandbox of commands, as bytes (classic BPF, seccomp(2)),
+ * to src/chat/sandbox/filters.ts. With --check it only checks that the file is up to date. Each
+ * filter is a list of rules, in words below.
  */
 
-/** An architecture: how the kernel names it, and its numbers of the calls that matter. */
+/**
+ * An architecture: the kernel's identifier for it, and its numbers of the system calls that matter.
+ */
 interface Architecture {
   readonly audit: number;
-  /** Numbers from here on are another way to make the same calls. */
+  /** System call numbers from here on are aliases of the same calls. */
   readonly foreign?: number;
   readonly calls: Readonly<Record<Call, number>>;
 }
@@ -28,12 +31,13 @@ type Denied =
 
 type Call = Denied | 'io_uring_setup' | 'ioctl' | 'socket';
 
-/** Kernel keyrings, and other ways into a process or the kernel. */
+/** Calls that reach kernel keyrings, another process or the kernel. */
 const DENIED: readonly Denied[] = [
   ...(['add_key', 'request_key', 'keyctl', 'ptrace', 'process_vm_readv', 'process_vm_writev'] as const),
   ...(['pidfd_getfd', 'bpf', 'perf_event_open', 'userfaultfd'] as const),
 ];
 
+/** The supported architectures, by Node's name. */
 export const ARCHITECTURES: Readonly<Record<'x64' | 'arm64', Architecture>> = {
   x64: {
     audit: 0xc000_003e,
@@ -54,10 +58,13 @@ export const ARCHITECTURES: Readonly<Record<'x64' | 'arm64', Architecture>> = {
   },
 };
 
-/** Typing into a terminal, and into a console. */
+/** The ioctls that type into a terminal and into a console. */
 const IOCTLS = [0x5412, 0x541c];
 
-/** AF_UNSPEC, AF_INET, AF_INET6 and AF_NETLINK: a namespace of its own has nothing behind them. */
+/**
+ * AF_UNSPEC, AF_INET, AF_INET6 and AF_NETLINK: harmless in a separate network namespace, which has
+ * no devices.
+ */
 const FAMILIES = [0, 2, 10, 16];
 
 const ALLOW = 0x7fff_0000;
@@ -65,7 +72,10 @@ const KILL = 0x8000_0000;
 const EPERM = 0x0005_0001;
 const ENOSYS = 0x0005_0026;
 
-/** Where struct seccomp_data has them; of an argument the lower half, which is all that these calls look at. */
+/**
+ * Offsets in struct seccomp_data; for arguments, of the lower half, which is all that these calls
+ * read.
+ */
 const NUMBER = 0;
 const AUDIT = 4;
 const argument = (n: number): number => 16 + 8 * n;
@@ -78,7 +88,10 @@ type Step =
   | { readonly end: number }
   | { readonly label: string };
 
-/** Makes the filter of an architecture. With the network granted, sockets of every family are made. */
+/**
+ * Returns the filter of an architecture. With the network granted, sockets of every family are
+ * allowed.
+ */
 export function filterFor({ audit, foreign, calls }: Architecture, network: boolean): Buffer {
   return assemble([
     { load: AUDIT },
@@ -88,7 +101,7 @@ export function filterFor({ audit, foreign, calls }: Architecture, network: bool
     { load: NUMBER },
     ...(foreign === undefined ? [] : [{ from: foreign, to: 'missing' }]),
     ...DENIED.map((name) => ({ is: calls[name], to: 'denied' })),
-    // It makes other calls where no filter sees them; programs do without.
+    // io_uring makes other calls where no filter sees them; programs work without it.
     { is: calls.io_uring_setup, to: 'missing' },
     { is: calls.ioctl, to: 'ioctl' },
     ...(network ? [] : [{ is: calls.socket, to: 'socket' }]),
@@ -114,7 +127,10 @@ export function filterFor({ audit, foreign, calls }: Architecture, network: bool
   ]);
 }
 
-/** Eight bytes each, little-endian as both architectures are: the code, two jumps forward, and an operand. */
+/**
+ * Assembles instructions of eight bytes each, little-endian as both architectures are: the opcode,
+ * two forward jumps, and an operand.
+ */
 function assemble(steps: readonly Step[]): Buffer {
   const labels = new Map<string, number>();
   const code: Exclude<Step, { label: string }>[] = [];
@@ -140,7 +156,7 @@ function assemble(steps: readonly Step[]): Buffer {
   return bytes;
 }
 
-/** The file with the filters. */
+/** Returns the text of filters.ts. */
 function filters(): string {
   const entries = Object.entries(ARCHITECTURES).map(([name, architecture]) => {
     const line = (network: boolean): string => filterFor(architecture, network).toString('base64');
@@ -159,5 +175,6 @@ ${entries.join('')}};
 if (import.meta.main) {
   const path = join(import.meta.dirname, '../src/chat/sandbox/filters.ts');
   if (!process.argv.includes('--check')) writeFileSync(path, filters());
-  else if (readFileSync(path, 'utf8') !== filters()) throw new Error(`${path} is not what tools/seccomp.ts makes`);
+  else if (readFileSync(path, 'utf8') !== filters())
+    throw new Error(`${path} is out of date; run node tools/seccomp.ts`);
 }
