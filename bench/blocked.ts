@@ -12,12 +12,17 @@ import { Transcript } from './transcript.ts';
 
 const SIZES: Record<Size, readonly number[]> = { full: [1e4, 1e5, 1e6, 1e7, 1e8], short: [1e4, 1e5, 1e6, 1e7] };
 const STEPS: Record<Size, number> = { full: 400, short: 200 };
-/** So many steps come before those that count. */
+/** Steps before the ones that count. */
 const WARM_UP = 5;
-/** The 99th percentile is taken of each of so many equal parts of the run as well, for its spread. */
+/**
+ * Number of equal parts of the run; the 99th percentile is also taken of each part, for its spread.
+ */
 const PARTS = 4;
 
-/** For how long a step keeps everything else in the process from running: whoever types meanwhile sees nothing. */
+/**
+ * Measures how long a step keeps everything else in the process from running: a user who types
+ * meanwhile sees nothing.
+ */
 export const measureBlocked: Measure = async (folder, size) => {
   await using sessions = await openVault({ directory: join(folder, 'vault'), keyring: new MemoryKeyring(), env: {} });
   const found: Found[] = [];
@@ -44,21 +49,23 @@ export const measureBlocked: Measure = async (folder, size) => {
       },
     ],
     notes: [
-      'blocked: the longest time between two turns of the event loop during a step, less the median of what that is for as long a time in which nothing happens',
+      'blocked: the longest time between two turns of the event loop during a step, minus the median of the same over an equally long idle time',
       waits === undefined
-        ? 'blocked: times in which other processes had the processor are in it; where they are seen while nothing happens too, the machine is too busy to tell'
-        : 'blocked: without the times in which this thread waited for a processor that others had; waiting for the disk is in it',
+        ? 'blocked: includes the times when other processes had the processor; if idle times show them, too, the machine is too busy to measure this'
+        : 'blocked: excludes the times when this thread waited for a processor that others had; includes waiting for the disk',
       ...found.map(({ note }) => note),
     ],
   };
 };
 
-/** What was found at one size. */
+/** The results at one size. */
 interface Found {
   readonly bytes: number;
   readonly id: string;
   readonly name: string;
-  /** Its median is the 99th percentile of all steps; p10 and p90 are of the parts of the run. */
+  /**
+   * The median is the 99th percentile of all steps; p10 and p90 are those of the parts of the run.
+   */
   readonly p99: Spread;
   readonly median: number;
   readonly note: string;
@@ -66,7 +73,7 @@ interface Found {
 
 async function measureAt(sessions: Sessions, bytes: number, steps: number): Promise<Found> {
   const [id, name] = namesOf(bytes);
-  // Twice its size: folds come as they do when a session grows.
+  // Room up to twice the size, so that folds happen as they do in a growing session.
   await using session = new SteppedSession(sessions, { from: bytes, to: 2 * bytes }, new Transcript(bytes));
   const taken: Taken[] = [];
   for (let count = -WARM_UP; count < steps; count++) {
@@ -79,7 +86,7 @@ async function measureAt(sessions: Sessions, bytes: number, steps: number): Prom
   return { bytes, id, name, ...foundIn(taken), note: noteOn(name, taken, leaving) };
 }
 
-/** The longest gap during a step, in milliseconds, and in some time after it. */
+/** The longest gap during a step, and during an idle time after it, in milliseconds. */
 interface Taken {
   readonly gap: number;
   readonly idle: number;
@@ -101,18 +108,21 @@ function noteOn(name: string, taken: readonly Taken[], leaving: number): string 
   const longest = (of: readonly Taken[]): string => `${Math.max(...of.map(({ gap }) => gap)).toFixed(2)} ms`;
   return [
     `blocked: ${name}: longest of ${taken.length} steps ${longest(taken)}`,
-    folds.length > 0 ? `of the ${folds.length} folds among them ${longest(folds)}` : 'no fold among them',
-    `leaving it ${leaving.toFixed(2)} ms`,
-    `while nothing happens 99th percentile ${quantileOf(taken, 'idle', 0.99).toFixed(2)} ms`,
+    folds.length > 0 ? `of the ${folds.length} folds among them ${longest(folds)}` : 'no folds among them',
+    `closing it ${leaving.toFixed(2)} ms`,
+    `idle 99th percentile ${quantileOf(taken, 'idle', 0.99).toFixed(2)} ms`,
   ].join('; ');
 }
 
-/** What can't be told from nothing at all; logarithms want more than 0. */
+/**
+ * The smallest value that is reported: less can't be told from zero, and logarithms need more than
+ * 0.
+ */
 const SMALLEST = 0.001;
 
 /**
- * Gives the longest time during which nothing else could have run: from the call to the first turn of the event loop, between
- * two of its turns, from the last one to the end.
+ * Returns the longest time during which nothing else could have run: from the call to the first
+ * turn of the event loop, between two of its turns, or from the last one to the end.
  */
 const longestGap: Timer = async (work) => {
   let longest = 0;
@@ -134,17 +144,23 @@ const longestGap: Timer = async (work) => {
   return longest;
 };
 
-/** Where Linux says how long this thread has waited for a processor; see the kernel's Documentation/scheduler/sched-stats.rst. */
+/**
+ * The file in which Linux reports how long this thread has waited for a processor; see the kernel's
+ * Documentation/scheduler/sched-stats.rst.
+ */
 const waits = existsSync('/proc/thread-self/schedstat') ? openSync('/proc/thread-self/schedstat', 'r') : undefined;
 const waited = Buffer.alloc(96);
 
-/** Milliseconds that have passed for this thread: those in which it waited for a processor stand still. */
+/**
+ * Returns the milliseconds that have passed for this thread, without those in which it waited for a
+ * processor.
+ */
 function now(): number {
   let before = waitedSoFar();
   for (;;) {
     const time = performance.now();
     const after = waitedSoFar();
-    // A wait between the two readings, where most begin, would be taken for a gap.
+    // A wait between the two readings, where most waits begin, would count as a gap.
     if (after === before) return time - after;
     before = after;
   }

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
 
-/** The built program. */
+/** The path of the built program. */
 export const program: string = join(root, 'dist/src/cli/main.js');
 
-/** Builds dist where it is missing or a source is newer, and says what there is. */
+/** Builds dist if it is missing or older than a source. Returns a description of the build. */
 export function ensureBuild(): string {
   const built = changed(program);
   const sources = globSync(['src/**/*.ts', 'native-fallback/**/*.ts', 'tsconfig*.json', 'tools/{build,bundle}.ts'], {
@@ -19,7 +19,7 @@ export function ensureBuild(): string {
   return `dist, built for this run because it was ${built === 0 ? 'missing' : 'older than a source'}`;
 }
 
-/** When a file was changed last, in milliseconds since 1970; 0 where there is none. */
+/** Returns the time a file was last changed, in milliseconds since 1970; 0 if there is none. */
 function changed(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 }

@@ -12,17 +12,26 @@ import { namesOf } from './steps-field.ts';
 import { placed, turnOf } from './steps-session.ts';
 import { Transcript } from './transcript.ts';
 
-/** Steps are as long as they come: between these, in bytes of plaintext. */
+/** The range of step sizes, in bytes of plaintext. */
 const STEPS = { from: 2048, to: 20 * 1024 };
-/** The steps that grow a session to 10 MB, where it is counted what they write. */
+/** The steps that grow a session to 10 MB while the bytes they write are counted. */
 const WRITTEN = { steps: 500, bytes: 20 * 1024 };
-/** Shares are watched from this size on, or from half of the final one: below, what every file has besides its events weighs most. */
+/**
+ * The size from which shares are tracked (or half of the final size, if that is smaller): below it,
+ * the fixed overhead of a file dominates.
+ */
 const WATCHED = 1e6;
-/** Who is asked how much disk they take. What rewrites one file takes its plaintext, once more or less. */
+/**
+ * The peers whose disk usage is measured. A peer that rewrites one file takes about its plaintext,
+ * once.
+ */
 const asked = peers.filter(({ id }) => ['jsonl', 'sqlite', 'sqlcipher'].includes(id));
 const PEER_SIZES: Record<Size, readonly number[]> = { full: [1e6, 1e7], short: [1e6] };
 
-/** How many bytes sessions take on the disk, and how many are written to bring them there, against their plaintext JSONL. */
+/**
+ * Measures the bytes that sessions take on disk, and the bytes written to get there, relative to
+ * their plaintext JSONL.
+ */
 export const measureDisk: Measure = async (folder, size) => {
   await using sessions = await openVault({ directory: join(folder, 'vault'), keyring: new MemoryKeyring(), env: {} });
   const lines: Line[] = [];
@@ -43,9 +52,9 @@ export const measureDisk: Measure = async (folder, size) => {
   return { lines: [...lines, ...written.lines], curves: [], notes: [...notes, ...written.notes] };
 };
 
-/** How a session took disk as it grew. */
+/** The disk usage of a session as it grew. */
 interface Grown {
-  /** All bytes of its files once it is closed, and of its plaintext. */
+  /** All bytes of its files after it was closed, and of its plaintext. */
   readonly exit: Held;
   /** The same when its files had the largest share, from {@link WATCHED} on. */
   readonly live: Held;
@@ -56,12 +65,15 @@ interface Held {
   readonly plain: number;
 }
 
-/** The one with the larger share of its plaintext. */
+/** Returns the one with the larger share of its plaintext. */
 function larger(one: Held | undefined, other: Held): Held {
   return one && one.files / one.plain >= other.files / other.plain ? one : other;
 }
 
-/** Grows a session of coffer's, and closes it; gives its lines too, and the most that an old and a new copy took side by side. */
+/**
+ * Grows a coffer session and closes it. Also returns its lines, and the largest total size of the
+ * old and the new copy during a fold.
+ */
 async function grow(
   sessions: Sessions,
   bytes: number,
@@ -73,7 +85,7 @@ async function grow(
   let seen = 0;
   let before: { ino: number; size: number } | undefined;
   let folding: Held | undefined;
-  while (watch.goesOn) {
+  while (watch.isGrowing) {
     await session.append(...turnOf(transcript, anySize(transcript)));
     const added = encodeEvents(session.events.slice(seen));
     seen = session.events.length;
@@ -95,7 +107,7 @@ async function growPeer(peer: Peer, folder: string, bytes: number): Promise<Grow
   const ids = { next: 1 };
   const open = await peer.open(folder, []);
   const watch = new Watch(bytes);
-  while (watch.goesOn) {
+  while (watch.isGrowing) {
     const events: Event[] = [...placed(turnOf(transcript, anySize(transcript)), ids)];
     await open.step(events);
     watch.see(encodeEvents(events).length, sizeOf(folder));
@@ -104,7 +116,7 @@ async function growPeer(peer: Peer, folder: string, bytes: number): Promise<Grow
   return watch.grown({ files: sizeOf(folder), plain: watch.plain });
 }
 
-/** Follows a session up to its size, and the share its files had of its plaintext where it was at the largest. */
+/** Tracks a session up to its final size, and the largest share its files had of its plaintext. */
 class Watch {
   plain = 0;
   readonly #bytes: number;
@@ -114,8 +126,8 @@ class Watch {
     this.#bytes = bytes;
   }
 
-  /** Whether it has not reached its size yet. */
-  get goesOn(): boolean {
+  /** Whether it is still below its final size. */
+  get isGrowing(): boolean {
     return this.plain < this.#bytes;
   }
 
@@ -136,7 +148,7 @@ function linesOf(id: string, name: string, bytes: number, { exit, live }: Grown)
   const at = `${(live.plain / 1e6).toFixed(1)} MB`;
   return [
     heldLine(`${id}-${sizeId}-exit`, `${name}: files of a ${size} session after exit`, exit),
-    heldLine(`${id}-${sizeId}-live`, `${name}: the same while it grew, at ${at}, the largest share`, live),
+    heldLine(`${id}-${sizeId}-live`, `${name}: the same at its largest share while it grew, ${at}`, live),
   ];
 }
 
@@ -150,7 +162,7 @@ function amountLine(id: string, what: string, bytes: number, against: { what: st
   return { id, what, value, unit: 'MiB', against: { what: against.what, ratio: bytes / against.bytes } };
 }
 
-/** What `zstd -3` makes of the data, at once and with nothing else around it. */
+/** Describes how far `zstd -3` shrinks the data in one go, without any framing. */
 function shrinkingOf(bytes: number, lines: Buffer): string {
   const packed = zstdCompressSync(lines, { params: { [constants.ZSTD_c_compressionLevel]: 3 } });
   const [, size] = namesOf(bytes);
@@ -162,13 +174,16 @@ function foldNote(bytes: number, { folding }: { folding: Held | undefined }): st
   const [, size] = namesOf(bytes);
   const share = (folding.files / folding.plain).toFixed(2);
   return [
-    `disk: for the moment of a fold the old file and the new one of the ${size} session take ${share} of its plaintext at most`,
+    `disk: during a fold, the old and the new file of the ${size} session together take at most ${share} of its plaintext`,
   ];
 }
 
-/** What 500 steps write that grow a session to 10 MB: all that this process hands to the system meanwhile. */
+/**
+ * Measures what the 500 steps that grow a session to 10 MB write: everything this process passes to
+ * the system meanwhile.
+ */
 async function writtenBy(sessions: Sessions): Promise<{ lines: Line[]; notes: string[] }> {
-  if (!existsSync(COUNTS)) return { lines: [], notes: [`written: left out, there is no ${COUNTS} here`] };
+  if (!existsSync(COUNTS)) return { lines: [], notes: [`written: left out, this system has no ${COUNTS}`] };
   const transcript = new Transcript(WRITTEN.steps);
   const session = sessions.begin({ directory: '/work/project', model: 'demo/echo' });
   const before = counts();
@@ -184,7 +199,7 @@ async function writtenBy(sessions: Sessions): Promise<{ lines: Line[]; notes: st
       amountLine('written-10mb', what, after.wchar - before.wchar, { what: 'its plaintext JSONL', bytes: plain }),
     ],
     notes: [
-      `written: wchar of ${COUNTS}, which counts whatever the process gives to write, be it a pipe; with the exit ${share(closed.wchar, before.wchar)} times the plaintext`,
+      `written: wchar of ${COUNTS}, which counts everything the process writes, to pipes as well; with the exit ${share(closed.wchar, before.wchar)} times the plaintext`,
       `written: pages sent to the disk (write_bytes): ${share(after.write_bytes, before.write_bytes)} times the plaintext, with the exit ${share(closed.write_bytes, before.write_bytes)}`,
     ],
   };

@@ -1,24 +1,30 @@
 import type { Curve, Series } from './part.ts';
 
-/** y = c·x^k, as near as it comes to the points. */
+/** The power law y = c·x^k that fits the points best. */
 export interface Fit {
   readonly c: number;
   /** 0 is flat, 1 is linear. */
   readonly k: number;
-  /** The standard error of `k`; 0 where there are only two points, which every line goes through. */
+  /** The standard error of `k`; 0 for two points, which a line always fits exactly. */
   readonly spread: number;
 }
 
-/** How a series grows. */
+/** The growth of a series. */
 export interface Growing extends Fit {
   readonly series: string;
-  /** The greater one of the exponents over all points and over the last two decades of x, where a rise that only large ones have shows. */
+  /**
+   * The greater of the exponents over all points and over the last two decades of x, which shows a
+   * rise that only large values have.
+   */
   readonly worst: number;
 }
 
-/** Fits by least squares on the logarithms; needs two points of different x, all of them greater than 0. */
+/**
+ * Fits by least squares on the logarithms. Throws a RangeError unless there are two points of
+ * different x, and all coordinates are greater than 0.
+ */
 export function powerLaw(points: Series['points']): Fit {
-  if (points.some(([x, y]) => !(x > 0 && y > 0))) throw new RangeError('only what is greater than 0 has a logarithm');
+  if (points.some(([x, y]) => !(x > 0 && y > 0))) throw new RangeError('a fit needs values greater than 0');
   const logs = points.map(([x, y]) => [Math.log(x), Math.log(y)] as const);
   const meanX = mean(logs.map(([x]) => x));
   const meanY = mean(logs.map(([, y]) => y));
@@ -31,7 +37,7 @@ export function powerLaw(points: Series['points']): Fit {
   return { c: Math.exp(intercept), k, spread: freedom > 0 ? Math.sqrt(errors / freedom / squares) : 0 };
 }
 
-/** Fits every series of a curve that has two points of different x at least. */
+/** Fits every series of a curve that has at least two points of different x. */
 export function growths({ series }: Curve): Growing[] {
   return series
     .filter(({ points }) => new Set(points.map(([x]) => x)).size > 1)

@@ -10,19 +10,22 @@ import { type Filled, fillVault, lineAgainst, openFilled, spreadAt } from './vau
 
 const SESSIONS = { full: [100, 1000, 10_000], short: [1000, 10_000] };
 const ROUNDS = { full: { lists: 15, steps: 15 }, short: { lists: 5, steps: 3 } };
-/** Runs of a task that do not count. */
+/** Warm-up runs of a task, which don't count. */
 const WARM_UP = 2;
 /** Bytes of plaintext in each session. */
 const SMALL = 2000;
 
-/** What a list costs, with the index and without, beside `lstat` of the same files; and what it costs to begin a session and to end it. */
+/**
+ * Measures the cost of a list, with and without the index, next to `lstat` of the same files; and
+ * the cost of beginning and closing a session.
+ */
 export const measureLists: Measure = async (folder, size) => {
   const vaults: ListedVault[] = [];
   for (const sessions of SESSIONS[size]) {
     const directory = join(folder, `vault-${sessions}`);
     vaults.push(new ListedVault(await fillVault(directory, { sessions, events: realistic(SMALL) })));
   }
-  // A file that has just changed is not believed to stay as it is, by an index or by anyone.
+  // The index doesn't trust a file that has just changed.
   await pause(1000);
   const { lists, steps } = ROUNDS[size];
   const spreads = await interleave(
@@ -32,7 +35,7 @@ export const measureLists: Measure = async (folder, size) => {
   );
   const notes = vaults
     .filter(({ indexed }) => !indexed)
-    .map(({ sessions }) => `list: no index was written of ${sessions} sessions`);
+    .map(({ sessions }) => `list: no index was written for ${sessions} sessions`);
   const first = await interleave(
     vaults.map((vault) => vault.stepTask()),
     steps,
@@ -41,7 +44,7 @@ export const measureLists: Measure = async (folder, size) => {
   return partOf(vaults, spreads, first, notes);
 };
 
-/** A vault that is listed over and over, and gets a few new sessions in the end. */
+/** A vault that is listed repeatedly, and gets a few new sessions at the end. */
 class ListedVault {
   readonly sessions: number;
   readonly #filled: Filled;
@@ -55,7 +58,7 @@ class ListedVault {
     this.#index = join(filled.directory, 'index');
   }
 
-  /** Whether a list has left an index behind. */
+  /** Whether a list has written an index. */
   get indexed(): boolean {
     return existsSync(this.#index);
   }
@@ -76,7 +79,7 @@ class ListedVault {
     ];
   }
 
-  /** The first step of a new session, and how long closing it takes aside. */
+  /** The first step of a new session; the time that closing takes is recorded separately. */
   stepTask(): Task {
     const transcript = new Transcript(this.sessions);
     return {
@@ -91,25 +94,28 @@ class ListedVault {
         await session.close();
         this.#closes.push(performance.now() - saved);
         if (!existsSync(join(this.#filled.directory, 'sessions', session.fileId ?? '')))
-          throw new Error('it was not saved');
+          throw new Error('the session was not saved');
         return saved - begun;
       },
     };
   }
 
-  /** How long the closes took that count. */
+  /** The times of the closes that count. */
   get closes(): Spread {
     return spreadOf(this.#closes.slice(WARM_UP));
   }
 
-  /** In an object of its own, as a process has it; it must leave what it keeps on disk before the next one begins. */
+  /**
+   * Lists through a separate object, as a new process would; it must leave what it caches on disk
+   * before the next run begins.
+   */
   async #list(): Promise<number> {
     await using sessions = await openFilled(this.#filled);
     const start = performance.now();
     const rows = await sessions.list();
     const time = performance.now() - start;
     this.#check(rows);
-    if (sessions.seen?.state !== 'good') throw new Error('the marks against rollback can not be read');
+    if (sessions.seen?.state !== 'good') throw new Error('the rollback marks could not be read');
     return time;
   }
 
@@ -118,7 +124,7 @@ class ListedVault {
     const start = performance.now();
     const sizes = readdirSync(place).map((name) => lstatSync(join(place, name)).size);
     const time = performance.now() - start;
-    if (sizes.length !== this.sessions) throw new Error(`${sizes.length} of ${this.sessions} files are there`);
+    if (sizes.length !== this.sessions) throw new Error(`${sizes.length} of ${this.sessions} files found`);
     return time;
   }
 
@@ -128,7 +134,7 @@ class ListedVault {
     this.#messages ??= messages;
     if (wrong || rows.length !== this.sessions || messages !== this.#messages) {
       throw new Error(
-        `${rows.length} of ${this.sessions} sessions are listed, with ${messages} messages, ${wrong?.label ?? 'none'} amiss`,
+        `${rows.length} of ${this.sessions} sessions listed, with ${messages} messages, first faulty one: ${wrong?.label ?? 'none'}`,
       );
     }
   }
@@ -139,13 +145,13 @@ type Spreads = ReadonlyMap<string, Spread>;
 function partOf(vaults: readonly ListedVault[], lists: Spreads, steps: Spreads, notes: readonly string[]): Part {
   const beginning = vaults.map((vault) => ({
     id: `first-step-${vault.sessions}`,
-    what: `first step of a new session, ${counted(vault.sessions)} others there`,
+    what: `first step of a new session among ${counted(vault.sessions)} others`,
     value: spreadAt(steps, `first step ${vault.sessions}`),
     unit: 'ms' as const,
   }));
   const closing = vaults.map((vault) => ({
     id: `close-${vault.sessions}`,
-    what: `closing a session, ${counted(vault.sessions)} others there`,
+    what: `closing a session among ${counted(vault.sessions)} others`,
     value: vault.closes,
     unit: 'ms' as const,
   }));
@@ -174,7 +180,7 @@ function listLines(sessions: number, spreads: Spreads): Line[] {
   return [stat, line('list', 'index'), line('list-cold', 'no index')];
 }
 
-/** With commas, as people write it. */
+/** Formats a count with thousands separators. */
 function counted(count: number): string {
   return count.toLocaleString('en-US');
 }

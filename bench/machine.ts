@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { zstdCompressSync } from 'node:zlib';
 import { eventsOf, Transcript } from './transcript.ts';
 
-/** What made the figures what they are, as far as the machine has a part in it. */
+/** The machine that the figures were measured on. */
 export interface Machine {
   readonly processor: string;
   readonly node: string;
   readonly kernel: string;
-  /** The file system that was measured, with what it is on. */
+  /** The type of the measured file system, and its device. */
   readonly disk: string;
 }
 
@@ -25,20 +25,23 @@ export function describeMachine(folder: string): Machine {
   };
 }
 
-/** The temp folder, or this repository's build where that is in memory: what is durable there says nothing. */
+/**
+ * Returns the temp folder, or this repository's dist if the temp folder is in memory, where
+ * durability costs nothing.
+ */
 export function defaultFolder(): string {
   return isInMemory(tmpdir()) ? join(import.meta.dirname, '../dist') : tmpdir();
 }
 
-/** What to know of the figures before believing them. */
+/** Returns warnings and facts about the figures. */
 export function notesOn(folder: string): string[] {
   const [load = 0] = loadavg();
   return [
     ...(isInMemory(folder)
-      ? [`${folder} is in memory, where durable costs nothing; name a folder on a disk with --folder`]
+      ? [`${folder} is in memory, where durability costs nothing; name a folder on a disk with --folder`]
       : []),
     ...(load > cpus().length / 2
-      ? [`load ${load.toFixed(1)} on ${cpus().length} processors before it began: this machine was busy`]
+      ? [`load ${load.toFixed(1)} on ${cpus().length} processors before the run: this machine was busy`]
       : []),
     `zstd -3 shrinks 1 MB of the made-up transcripts ${shrinkage().toFixed(2)} times`,
   ];
@@ -50,7 +53,10 @@ function describeDisk(folder: string): string {
   return mount === undefined ? 'unknown' : `${mount.type} on ${mount.source}`;
 }
 
-/** The last mount whose point holds the path; what proc(5) says of the fields: the optional ones end with a dash. */
+/**
+ * Returns the innermost mount that contains the path. See proc(5) for the fields: the optional ones
+ * end with a dash.
+ */
 function mountOf(path: string): { type: string; source: string } | undefined {
   const mounts = readFileSync('/proc/self/mountinfo', 'utf8').trimEnd().split('\n');
   let found: { point: string; type: string; source: string } | undefined;
@@ -64,7 +70,7 @@ function mountOf(path: string): { type: string; source: string } | undefined {
   return found;
 }
 
-/** Whether a folder is there, on a file system that has no disk. */
+/** Whether a folder exists and is on a file system in memory. */
 export function isInMemory(folder: string): boolean {
   const TMPFS = 0x01021994;
   return process.platform === 'linux' && existsSync(folder) && statfsSync(folder).type === TMPFS;

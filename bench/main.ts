@@ -1,12 +1,15 @@
 /*
- * How fast coffer is, as ratios to what others need for the same and to what nothing can go below, on the same machine in the same
- * minutes. `npm run bench`, with after `--`:
+ * Measures how fast coffer is, as ratios: to what other tools need for the same work, and to the
+ * least that any tool needs, on the same machine within the same minutes. Run `npm run bench`, with
+ * options after `--`:
  *
- *   --short         what CI runs: smaller sizes, and it fails where a ratio is above its bound in thresholds.json
- *   --json          everything as JSON, curves included
- *   --folder DIR    measures the disk that DIR is on instead of the temp folder's (or this repository's, where that one is in memory)
- *   --only A,B      only these parts
- *   --write         keeps the run in docs/bench/, and writes what is made of it
+ *   --short         the form that CI runs: smaller sizes; fails if a ratio is above its bound in
+ *                   thresholds.json
+ *   --json          prints everything as JSON, curves included
+ *   --folder DIR    measures the disk of DIR. Default: that of the temp folder, or of this
+ *                   repository if the temp folder is in memory
+ *   --only A,B      runs only these parts
+ *   --write         keeps the run in docs/bench/, and writes the documents made from it
  */
 import { execFileSync } from 'node:child_process';
 import { globSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -22,28 +25,34 @@ import { failuresOf, missingOf, type RatedRun, type Report, rate } from './repor
 import { format } from './report-text.ts';
 import { readThresholds, type Thresholds } from './thresholds.ts';
 
-/** Where `--write` keeps the last run. */
+/** The file in which `--write` keeps the last run. */
 const lastRun = join(import.meta.dirname, '../docs/bench/last-run.json');
 
-/** A part that takes longer hangs, even on a machine that does much else: on a quiet one all of them together take ten minutes, or two. */
+/**
+ * Milliseconds after which a part counts as hanging, even on a busy machine: on a quiet one, all
+ * parts together take ten minutes, or two in the short form.
+ */
 const DEADLINE: Readonly<Record<Size, number>> = { full: 1_200_000, short: 600_000 };
 
-/** What a run of the bench measures. */
+/** The plan of a bench run. */
 export interface Plan {
-  /** The module whose `parts` are run, and which of them. */
+  /** The module whose `parts` are run, and the names of the parts to run. */
   readonly module: string;
   readonly names: readonly string[];
   readonly size: Size;
-  /** A folder on the disk that is measured. */
+  /** A folder on the disk to measure. */
   readonly parent: string;
   readonly thresholds: Thresholds;
   /** See {@link Report}. */
   readonly build: string;
-  /** Is told what is going on. */
+  /** Receives one line of progress at a time. */
   onProgress?(line: string): void;
 }
 
-/** Runs the parts one after another, each in its own process, and rates what they found; one that fails is reported, and the others go on. */
+/**
+ * Runs the parts one after another, each in its own process, and rates their results. A part that
+ * fails is reported, and the others still run.
+ */
 export async function measureAll(plan: Plan): Promise<Report> {
   const { module, names, size, parent, thresholds, build } = plan;
   const begun = performance.now();
@@ -76,22 +85,24 @@ const OPTIONS = {
   write: { type: 'boolean', default: false },
 } as const;
 
-function given(): ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>['values'] {
+function parseOptions(): ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>['values'] {
   try {
     return parseArgs({ options: OPTIONS }).values;
   } catch (error) {
-    return refuse(`${(error as Error).message}; there are --short, --json, --write, --folder DIR, --only PART[,PART]`);
+    return refuse(
+      `${(error as Error).message}; options are --short, --json, --write, --folder DIR, --only PART[,PART]`,
+    );
   }
 }
 
 async function main(): Promise<void> {
-  const options = given();
+  const options = parseOptions();
   if (options.write && (options.short || options.only !== undefined)) {
     refuse('--write keeps a whole run; use it without --short and --only');
   }
   const names = chosen(options.only);
   const thresholds = readThresholds();
-  // The folder with the data goes when the process ends.
+  // Exits normally, so that the data folder is removed.
   process.once('SIGINT', () => process.exit(130));
   process.once('SIGTERM', () => process.exit(143));
   const build = ensureBuild();
@@ -116,7 +127,7 @@ function chosen(only: string | undefined): string[] {
   const all = Object.keys(parts);
   const names = only?.split(',') ?? all;
   const unknown = names.filter((name) => !all.includes(name));
-  if (unknown.length > 0) refuse(`no part ${unknown.join(', ')}; there are ${all.join(', ')}`);
+  if (unknown.length > 0) refuse(`no part ${unknown.join(', ')}; parts are ${all.join(', ')}`);
   return names;
 }
 
@@ -125,7 +136,7 @@ function refuse(why: string): never {
   process.exit(2);
 }
 
-/** One line on a terminal, that the next one replaces. */
+/** Shows a line of progress on a terminal, replacing the previous one. */
 function progress(line: string): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${line}`);
 }
@@ -133,7 +144,7 @@ function progress(line: string): void {
 function write(report: Report): void {
   const folder = dirname(lastRun);
   mkdirSync(folder, { recursive: true });
-  // A curve that is no longer measured leaves no picture behind.
+  // Charts of curves that are no longer measured must not stay.
   for (const name of globSync('*.svg', { cwd: folder })) rmSync(join(folder, name));
   writeFileSync(lastRun, `${JSON.stringify(report, undefined, 2)}\n`);
   execFileSync(process.execPath, [join(import.meta.dirname, '../tools/docs.ts')], { stdio: 'inherit' });

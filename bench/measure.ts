@@ -1,13 +1,13 @@
 import { setTimeout as pause } from 'node:timers/promises';
 
-/** Something to measure. */
+/** A task to measure. */
 export interface Task {
   readonly name: string;
-  /** Does it once and gives how long that took, in milliseconds; what it prepares before and clears up after is not counted. */
+  /** Runs the task once and returns its time in milliseconds, without preparation and clean-up. */
   run(): Promise<number> | number;
 }
 
-/** What many runs came to, in milliseconds. */
+/** The distribution of the times of several runs, in milliseconds. */
 export interface Spread {
   readonly runs: number;
   readonly median: number;
@@ -15,12 +15,13 @@ export interface Spread {
   readonly p90: number;
 }
 
-/** Every task is run so often before anything counts, unless told: caches are filled and code is compiled then. */
+/** Default number of warm-up runs of each task, which fill caches and get code compiled. */
 const WARM_UP = 3;
 
 /**
- * Runs every task once a round, in a new random order each time and with a pause of one millisecond between two, so that
- * whatever slows the machine down for a while slows all of them down. Gives each task's spread, by its name.
+ * Runs every task once a round, in a new random order each time and with a pause of one millisecond
+ * between tasks, so that a temporary slowdown of the machine slows all of them down. Returns each
+ * task's spread, by name.
  */
 export async function interleave(
   tasks: readonly Task[],
@@ -45,7 +46,7 @@ function shuffled<T>(items: readonly T[]): T[] {
     .map(({ item }) => item);
 }
 
-/** What so many values came to. */
+/** Returns the spread of some values. */
 export function spreadOf(times: readonly number[]): Spread {
   const sorted = [...times].sort((a, b) => a - b);
   return {
@@ -56,7 +57,7 @@ export function spreadOf(times: readonly number[]): Spread {
   };
 }
 
-/** Between two values the straight line. */
+/** Returns a quantile of sorted values, interpolated linearly between two of them. */
 export function quantile(sorted: readonly number[], part: number): number {
   const at = part * (sorted.length - 1);
   const below = sorted[Math.floor(at)] ?? Number.NaN;

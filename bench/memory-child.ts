@@ -4,7 +4,7 @@ import { Transcript } from './transcript.ts';
 import { type Filled, openFilled } from './vaults.ts';
 import { answer } from './vaults-fork.ts';
 
-/** What a child is to do: go on with the one session there is, for so many prompts. */
+/** The child's task: resume the only session of a vault and send some prompts. */
 export interface Question {
   readonly filled: Filled;
   readonly prompts: number;
@@ -12,26 +12,26 @@ export interface Question {
   readonly bytes: number;
 }
 
-/** What was resident or alive, in bytes, once the session was resumed and once all prompts were answered. */
+/** Memory use, in bytes, after resuming the session and after all prompts were answered. */
 export interface Answer {
   readonly before: Reading;
   readonly after: Reading;
 }
 
-/** One moment of a process. */
+/** A reading of a process's memory. */
 export interface Reading {
-  /** Resident as it happened to be. */
+  /** Resident memory before garbage collection. */
   readonly asIs: number;
-  /** Resident once all garbage was collected. */
+  /** Resident memory after all garbage was collected. */
   readonly resident: number;
-  /** Of that, what JavaScript still holds, buffers included. */
+  /** The part of it that JavaScript still holds, buffers included. */
   readonly alive: number;
 }
 
 answer<Question, Answer>(async ({ filled, prompts, bytes }) => {
   await using sessions = await openFilled(filled);
   const [row] = await sessions.list();
-  if (!row) throw new Error('there is no session');
+  if (!row) throw new Error('the vault has no session');
   const session = await sessions.resume(row);
   const messages = session.state.messages.length;
   const before = await reading();
@@ -43,18 +43,21 @@ answer<Question, Answer>(async ({ filled, prompts, bytes }) => {
   }
   const after = await reading();
   if (session.state.messages.length !== messages + 2 * prompts || session.unsaved !== undefined) {
-    throw new Error('not all of it was recorded and saved', { cause: session.unsaved?.error });
+    throw new Error('not everything was recorded and saved', { cause: session.unsaved?.error });
   }
   await session.close();
   return { before, after };
 });
 
-/** As a chat has them unless told, but for summaries of what grows too long: a genuine session of that size has many behind it already. */
+/**
+ * A chat's default settings, except that nothing is summarised: a real session of that size would
+ * have been summarised many times already.
+ */
 const settings = { maxMessages: 1000, saveInterval: 30_000, keepMessages: 50, autoCompactAt: false } as const;
 const idle = new AbortController();
 const silent = { onText: () => undefined };
 
-/** The words of a turn, as a prompt. */
+/** Returns the reply of a made-up turn, as a prompt. */
 function question(transcript: Transcript, bytes: number): string {
   const [, , , reply] = transcript.turn(2 * bytes);
   if (reply?.type !== 'message' || typeof reply.message.content !== 'string') throw new Error('a turn ends in a reply');
@@ -63,7 +66,7 @@ function question(transcript: Transcript, bytes: number): string {
 
 async function reading(): Promise<Reading> {
   const { gc } = globalThis;
-  if (!gc) throw new Error('started without --expose-gc');
+  if (!gc) throw new Error('start this with --expose-gc');
   const asIs = process.memoryUsage.rss();
   await gc({ type: 'major', execution: 'async' });
   await gc({ type: 'major', execution: 'async' });

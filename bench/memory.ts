@@ -10,7 +10,10 @@ const RUNS = 3;
 const PROMPTS = 100;
 const STEP = 2000;
 
-/** By how much the memory of a chat grows while it goes on with a large session: each time in a process of its own. */
+/**
+ * Measures how much the memory of a chat grows in a large resumed session, each time in a separate
+ * process.
+ */
 export const measureMemory: Measure = async (folder, size) => {
   if (size === 'short') return { lines: [], curves: [], notes: ['memory: left out of the short form'] };
   const filled = await fillVault(join(folder, 'vault'), { sessions: 1, events: realistic(100 * MB) });
@@ -34,7 +37,7 @@ export const measureMemory: Measure = async (folder, size) => {
       },
       grown('chat-memory', 'growth of that', 'resident'),
       grown('chat-memory-as-is', 'growth of that, garbage included', 'asIs'),
-      grown('chat-memory-alive', 'growth of what JavaScript holds of it', 'alive'),
+      grown('chat-memory-alive', 'growth of the part that JavaScript holds', 'alive'),
     ],
     curves: [],
     notes: ['memory: a step is a prompt of 1 KB and its reply by demo/echo, two saves'],

@@ -1,16 +1,17 @@
 /*
- * One part of the bench in a process of its own, so that its heap and its open files do not burden the next one:
- * `part-process.ts <module of the parts> <name> <folder> <size>`, forked by part-run.ts, which gets the outcome as a message.
+ * Runs one part of the bench in a separate process, so that its heap and its open files don't
+ * burden the next one: `part-process.ts <module of the parts> <name> <folder> <size>`, forked by
+ * part-run.ts, which receives the outcome as a message.
  */
 import type { Part, Size } from './part.ts';
 import type { Parts } from './parts.ts';
 
-/** How a part ended. */
+/** The outcome of a part. */
 export type Outcome = { readonly part: Part } | { readonly error: string };
 
 const [module = '', name = '', folder = '', size = ''] = process.argv.slice(2);
 
-// The vaults of a part are known in a place of its own, and not in the settings of whoever runs it.
+// Keeps the part's vaults out of the user's own settings.
 process.env['XDG_CONFIG_HOME'] = `${folder}/config`;
 
 async function outcome(): Promise<Outcome> {
@@ -21,13 +22,13 @@ async function outcome(): Promise<Outcome> {
     const measure = await load();
     return { part: await measure(folder, size as Size) };
   } catch (error) {
-    // Reported by the parent, which goes on with the other parts.
+    // The parent reports it and continues with the other parts.
     return { error: error instanceof Error ? (error.stack ?? error.message) : String(error) };
   }
 }
 
-// Without the bench nobody is left who would end what hangs.
+// If the bench is gone, nothing else would end a part that hangs.
 process.once('disconnect', () => process.exit(1));
 const found = await outcome();
-// What a part left running must not keep its process alive; the message has to be on its way first.
+// Anything a part left running must not keep its process alive; but the message must be sent first.
 process.send?.(found, () => process.exit());

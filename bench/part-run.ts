@@ -7,27 +7,28 @@ import { pathToFileURL } from 'node:url';
 import type { Part, Size } from './part.ts';
 import type { Outcome } from './part-process.ts';
 
-/** A part that was run: what it found, or why it failed. */
+/** A part that was run: its results, or why it failed. */
 export interface Run extends Part {
   readonly name: string;
   readonly seconds: number;
   readonly error?: string;
 }
 
-/** How to run parts. */
+/** Options of {@link runPart}. */
 export interface RunOptions {
-  /** The module whose `parts` they are. */
+  /** The module whose `parts` are run. */
   readonly module: string;
-  /** An existing folder on the disk that is measured. */
+  /** An existing folder on the disk to measure. */
   readonly folder: string;
   readonly size: Size;
-  /** After so many milliseconds a part has failed, and is killed. */
+  /** Milliseconds after which a part has failed and is killed. */
   readonly deadline: number;
 }
 
 /**
- * Runs one part in a process and an empty folder of its own, and never rejects for what the part does: that it throws, dies, hangs or
- * ends without a word is its `error`. What it prints goes to standard error.
+ * Runs one part in a separate process and an empty folder, which is removed afterwards. Never
+ * rejects because of the part: if it throws, dies, hangs or ends without a result, that is its
+ * `error`. Its output goes to standard error.
  */
 export async function runPart(name: string, { module, folder, size, deadline }: RunOptions): Promise<Run> {
   const begun = performance.now();
@@ -43,9 +44,9 @@ export async function runPart(name: string, { module, folder, size, deadline }: 
   }
 }
 
-/** Resolves when the process is gone, so that nothing of it runs beside the next part. */
+/** Resolves when the process has ended, so that nothing of it runs during the next part. */
 async function outcomeOf(args: readonly string[], deadline: number): Promise<Outcome> {
-  // Advanced serialisation keeps NaN and Infinity what they are, so that they are seen as failures.
+  // Advanced serialisation preserves NaN and Infinity, so that they count as failures.
   const child = fork(join(import.meta.dirname, 'part-process.ts'), args, {
     serialization: 'advanced',
     stdio: ['ignore', 2, 2, 'ipc'],
@@ -56,13 +57,13 @@ async function outcomeOf(args: readonly string[], deadline: number): Promise<Out
   child.on('message', (outcome) => {
     found = outcome as Outcome;
   });
-  // A message may still be on its way when the process is gone.
+  // A message may still arrive after the process has ended.
   const [[code, signal]] = await Promise.all([once(child, 'exit'), once(child, 'disconnect')]);
   return found ?? { error: endOf(code as number | null, signal as string | null, deadline) };
 }
 
 function endOf(code: number | null, signal: string | null, deadline: number): string {
   return signal === 'SIGKILL'
-    ? `was killed; ${deadline / 1000} s is all that a part may take`
-    : `ended with ${signal ?? code} before it said what it found`;
+    ? `killed after ${deadline / 1000} s, the limit for a part`
+    : `ended with ${signal ?? code} before it returned a result`;
 }

@@ -1,9 +1,9 @@
 import type { Measure } from './part.ts';
 
-/** The parts of a bench by their names; each is loaded only by the process that runs it. */
+/** The parts of a bench by name; each is loaded only by the process that runs it. */
 export type Parts = Readonly<Record<string, () => Promise<Measure>>>;
 
-/** What the bench measures, in this order. */
+/** The parts of the bench, in order. */
 export const parts: Parts = {
   steps: async () => (await import('./steps.ts')).measureSteps,
   blocked: async () => (await import('./blocked.ts')).measureBlocked,

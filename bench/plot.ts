@@ -1,10 +1,12 @@
 import type { Curve, Series } from './part.ts';
 
-/** Where the axes are, in user units of the picture; right of them stands the legend. */
+/** The frame of the axes, in user units of the picture; the legend is to the right of it. */
 const FRAME = { left: 78, top: 64, right: 610, bottom: 396 };
 const SIZE = { width: 880, height: 452 };
 
-/** Told apart by shape as well as by colour; each colour on white, then on black. */
+/**
+ * Colours of the series, each on white, then on black; marks distinguish series by shape as well.
+ */
 const COLOURS = [
   ['#0b62a4', '#6cb6ff'],
   ['#c2410c', '#ff9a5c'],
@@ -27,10 +29,10 @@ const MARKS = [
   'M-4.6 0H4.6M0 -4.6V4.6',
 ];
 
-/** From its one end to the other an axis goes up so many times at least: what hardly differs must not look as if it did. */
+/** Minimum ratio between the ends of an axis, so that nearly equal values don't look different. */
 const NARROWEST = 20;
 
-/** An axis: where a value stands, and which ticks there are. */
+/** An axis: its ticks, their labels, and the position of a value. */
 interface Axis {
   readonly ticks: readonly number[];
   readonly label: (value: number) => string;
@@ -38,8 +40,10 @@ interface Axis {
 }
 
 /**
- * Draws a curve as SVG with logarithmic axes, for light and for dark pages; the same curve gives the same bytes. The first series is what
- * the picture is about: it is thicker, and on top. The legend has the order in which the lines end.
+ * Draws a curve as SVG with logarithmic axes, for light and dark pages; the same curve yields the
+ * same bytes. The first series is the subject: its line is thicker, and on top. The legend lists
+ * the series in the order in which their lines end. Throws a RangeError if there are no points, or
+ * if a point has no place on logarithmic axes.
  */
 export function plot({ title, x, y, series }: Curve, subtitle = ''): string {
   const points = series.flatMap((each) => each.points);
@@ -100,7 +104,10 @@ function drawing({ name, points }: Series, index: number, row: number, across: A
   ].join('\n');
 }
 
-/** Ticks at 1, 10, 100, closer where the values lie close; the axis is a little longer than the values. */
+/**
+ * Returns an axis with ticks at 1, 10, 100, or closer for a small range; the axis is a little
+ * longer than the range of values.
+ */
 function axis(values: readonly number[], name: string, [from, to]: readonly [number, number]): Axis {
   const isBytes = /\(bytes\)$/.test(name);
   const [least, most] = [Math.min(...values), Math.max(...values)];
@@ -127,7 +134,7 @@ function plain(value: number): string {
   return String(Number(value.toPrecision(3))).replace(/^\d{4,}$/, (digits) => digits.replace(/\B(?=(\d{3})+$)/g, ','));
 }
 
-/** Plain rules for both themes, without variables: not every program that shows SVG knows those. */
+/** Returns plain rules for both themes, without variables, which not every SVG viewer knows. */
 function styles(count: number): string {
   const rules = [
     'text{font:13px system-ui,-apple-system,"Segoe UI",sans-serif}.title{font-size:16px;font-weight:600}',

@@ -3,10 +3,10 @@ import type { Growing } from './fit.ts';
 import type { RatedCurve, RatedLine, RatedRun, Report } from './report.ts';
 
 const HEAD = ['what', 'median', 'p10 – p90', 'ratio', 'target', '', 'against'];
-/** Columns that begin at the same place; numbers end there. */
+/** The left-aligned columns; numbers are right-aligned. */
 const LEFT = new Set([0, 5, 6]);
 
-/** Puts a report into lines for people. */
+/** Formats a report for a terminal. */
 export function format(report: Report): string {
   const cells = report.runs.map(rowsOf);
   const all = [HEAD, ...cells.flat()];
@@ -31,7 +31,7 @@ export function format(report: Report): string {
   ].join('\n');
 }
 
-/** The same as Markdown, with a picture for every curve in the same folder. */
+/** Formats a report as Markdown, with a chart for every curve in the same folder. */
 export function markdown(report: Report): string {
   const blocks = report.runs.flatMap((run) => [
     `## ${run.name}`,
@@ -58,23 +58,23 @@ export function markdown(report: Report): string {
     .replace(/\n*$/, '\n');
 }
 
-/** A table in Markdown, its rows as lines. */
+/** Returns the lines of a Markdown table. */
 export function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const cells = [head, head.map(() => '---'), ...rows];
   return cells.map((row) => `| ${row.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`);
 }
 
-/** What is held against a target, as it is shown: the ratio, or the median with its unit. */
+/** Formats the figure that is compared with the target: the ratio, or the median with its unit. */
 export function figure({ value, unit, against }: RatedLine): string {
   return against ? number(against.ratio) : `${number(value.median)} ${unit}`;
 }
 
-/** A target as it is shown. */
+/** Formats a target. */
 export function aim({ target, unit, against }: RatedLine): string {
   return target === undefined ? '' : `≤ ${target}${against ? '' : ` ${unit}`}`;
 }
 
-/** How a series grows, with the verdict on the one that has a target. */
+/** Describes how a series grows, with a verdict if it has a target. */
 export function growthText(
   { expect, target, verdict }: RatedCurve,
   { series, k, spread, worst }: Growing,
@@ -85,7 +85,7 @@ export function growthText(
   return `${grows}, ${exponent(worst)} at its steepest, ≤ ${target} (${expect.atMost}) ${colour(verdict)}`;
 }
 
-/** When and on what it was measured, a line each. */
+/** Returns lines with the date, the machine, the disk and the build. */
 export function headOf({ date, machine: { processor, node, kernel, disk }, build }: Report): string[] {
   return [`${date.slice(0, 16).replace('T', ' ')} UTC`, `${node}, ${processor}, kernel ${kernel}`, disk, build];
 }
@@ -124,12 +124,12 @@ function duration(seconds: number): string {
   return seconds < 60 ? `${seconds.toFixed(0)} s` : `${(seconds / 60).toFixed(1)} min`;
 }
 
-/** A minus in front of nothing says nothing. */
+/** Formats an exponent; -0.00 becomes 0.00. */
 function exponent(value: number): string {
   return value.toFixed(2).replace('-0.00', '0.00');
 }
 
-/** Three digits that mean something are enough. */
+/** Formats a number with three significant digits. */
 function number(value: number): string {
   if (!Number.isFinite(value)) return String(value);
   const size = Math.abs(value);

@@ -4,44 +4,44 @@ import type { Curve, Line, Part, Size } from './part.ts';
 import type { Run } from './part-run.ts';
 import type { Threshold, Thresholds } from './thresholds.ts';
 
-/** Up to its target, or not. */
+/** `ok` if a figure is at most its target, else `short`. */
 export type Verdict = 'ok' | 'short';
 
-/** A line beside what it may be at most. */
+/** A line with its target. */
 export interface RatedLine extends Line {
   readonly target?: number;
   readonly verdict?: Verdict;
 }
 
-/** A curve beside how its series grow. */
+/** A curve with the growth of its series. */
 export interface RatedCurve extends Curve {
   readonly growths: readonly Growing[];
   readonly target?: number;
   readonly verdict?: Verdict;
 }
 
-/** A part that was run, rated. */
+/** A part that was run, with ratings. */
 export interface RatedRun extends Omit<Run, keyof Part> {
   readonly lines: readonly RatedLine[];
   readonly curves: readonly RatedCurve[];
   readonly notes: readonly string[];
 }
 
-/** Everything a run of the bench found out. */
+/** The results of a bench run. */
 export interface Report {
-  /** When it began: UTC, ISO 8601. */
+  /** The start of the run: UTC, ISO 8601. */
   readonly date: string;
   readonly size: Size;
   readonly machine: Machine;
-  /** What was measured of the program: when it was built, and whether this run did it. */
+  /** The build of the program that was measured: its date, and whether this run made it. */
   readonly build: string;
   readonly runs: readonly RatedRun[];
-  /** What to know of all the figures. */
+  /** Remarks on all figures. */
   readonly notes: readonly string[];
   readonly seconds: number;
 }
 
-/** Puts each figure of a run beside its target. */
+/** Rates each figure of a run against its target. */
 export function rate(run: Run, thresholds: Thresholds): RatedRun {
   const known = thresholds.parts[run.name] ?? {};
   const lines = run.lines.map((line): RatedLine => {
@@ -57,15 +57,16 @@ export function rate(run: Run, thresholds: Thresholds): RatedRun {
 }
 
 /**
- * Why a run fails, a sentence each. A part that failed always does. What is short of its target does not; what is above its bound for the
- * short form does there, and so does a figure with such a bound that is missing: a bench that measures nothing must not pass.
+ * Returns the reasons why a run fails. A part that failed always fails the run. A missed target
+ * never does. In the short form, a figure above its bound fails the run, and so does a missing
+ * figure that has a bound: a bench that measures nothing must not pass.
  */
 export function failuresOf({ runs, size }: Report, thresholds: Thresholds): string[] {
   const failed = runs.filter(({ error }) => error !== undefined).map(({ name }) => `the part ${name} failed`);
   return size === 'full' ? failed : [...failed, ...runs.flatMap((run) => beyond(run, thresholds))];
 }
 
-/** What a run should have measured and did not, by id. */
+/** Returns the ids of the figures that a run should have measured and didn't. */
 export function missingOf({ runs }: Report, thresholds: Thresholds): string[] {
   return runs.flatMap(({ name, lines }) =>
     Object.entries(thresholds.parts[name] ?? {})
@@ -86,28 +87,28 @@ function beyond({ name, lines, curves }: RatedRun, { parts, growth }: Thresholds
 
 function judged(what: string, figure: number | undefined, bound: number | undefined): string | undefined {
   if (bound === undefined) return undefined;
-  if (figure === undefined) return `${what} was not measured, and may be ${bound} at most`;
-  // NaN is not at most anything.
-  return figure <= bound ? undefined : `${what} is ${figure.toFixed(2)}, and may be ${bound} at most`;
+  if (figure === undefined) return `${what} was not measured; the limit is ${bound}`;
+  // NaN must fail, and any comparison with it is false.
+  return figure <= bound ? undefined : `${what} is ${figure.toFixed(2)}; the limit is ${bound}`;
 }
 
 function verdictOn(figure: number | undefined, target: number): { target: number; verdict: Verdict } {
   return { target, verdict: figure !== undefined && figure <= target ? 'ok' : 'short' };
 }
 
-/** What a threshold is held against among the lines, if it was measured. */
+/** Returns the figure that a threshold is compared with, if it was measured. */
 export function figureIn(lines: readonly Line[], id: string, threshold: Threshold): number | undefined {
   const line = lines.find((each) => each.id === id);
   return line && figureOf(line, threshold);
 }
 
-/** What a target is held against: the ratio, or the median where the target is absolute. */
+/** Returns the ratio, or the median if the target is absolute. */
 function figureOf({ value, unit, against }: Line, { absolute }: Threshold): number | undefined {
   if (absolute === undefined) return against?.ratio;
   return absolute === unit ? value.median : undefined;
 }
 
-/** What the target of a curve is held against, if its series was fitted. */
+/** Returns the exponent that the target of a curve is compared with, if its series was fitted. */
 export function exponentOf({ growths: all, expect }: RatedCurve): number | undefined {
   return all.find(({ series }) => series === expect?.series)?.worst;
 }

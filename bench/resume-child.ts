@@ -5,26 +5,29 @@ import { type Filled, keyOf, openFilled, pathOf } from './vaults.ts';
 import { answer, peakMemory } from './vaults-fork.ts';
 import { rawEvents, rawSegments } from './vaults-raw.ts';
 
-/** Ways to come by the events of a session. */
+/** Ways to read the events of a session. */
 export type Way = 'coffer' | 'floor' | 'sqlite' | 'jsonl';
 
-/** What a child is to do: the session `number`, after the small one `before` it, so that its code is loaded and has run once. */
+/**
+ * The child's task: to resume session `number`, after the small session `before`, so that its code
+ * is loaded and has run once.
+ */
 export interface Question {
   readonly way: Way;
   readonly filled: Filled;
   readonly before: number;
   readonly number: number;
-  /** Where the peers have the sessions, by their number. */
+  /** The peers' files of the sessions, by session number. */
   readonly peers: readonly { readonly sqlite: string; readonly jsonl: string }[];
 }
 
-/** How long it took, and what came out. */
+/** The time it took, and the result. */
 export interface Answer {
   readonly milliseconds: number;
-  /** The most memory resident until then, in bytes. */
+  /** Peak resident memory, in bytes. */
   readonly peak: number;
   readonly events: number;
-  /** Over a sample of the events. */
+  /** A hash over a sample of the events. */
   readonly digest: string;
 }
 
@@ -49,7 +52,8 @@ const waysTo: Readonly<Record<Way, (question: Question) => Promise<Resume>>> = {
       const session = await sessions.resume(row);
       const milliseconds = performance.now() - start;
       const { events } = session;
-      if (session.state.messages.length === 0 || session.lost !== undefined) throw new Error('it is not whole');
+      if (session.state.messages.length === 0 || session.lost !== undefined)
+        throw new Error('the session is incomplete');
       await session.close();
       return { milliseconds, events };
     };
@@ -85,7 +89,10 @@ function timed(read: (number: number) => unknown[]): Resume {
   };
 }
 
-/** Every hundredth event, and the last one. Fields may come in another order where they were checked one by one. */
+/**
+ * Hashes every hundredth event, and the last one. Keys are sorted, as validation may reorder the
+ * fields.
+ */
 function digestOf(events: readonly unknown[]): string {
   const hash = createHash('sha256');
   const sample = events.filter((_, at) => at % 100 === 0 || at === events.length - 1);

@@ -10,14 +10,14 @@ import { type Filled, fillVault, keyOf, lineAgainst, MB, openFilled, pathOf, spr
 import { ask } from './vaults-fork.ts';
 import { rawSegments } from './vaults-raw.ts';
 
-/** A session to go on with. */
+/** A session to resume. */
 interface Case {
-  /** Part of the ids of its lines. */
+  /** The name used in the ids of its lines. */
   readonly id: string;
   readonly what: string;
-  /** Of plaintext. */
+  /** Bytes of plaintext. */
   readonly bytes: number;
-  /** Steps that were appended to it, and that nobody has folded: as a process leaves it that was killed. */
+  /** Number of appended steps that were not folded, as a killed process leaves them. */
   readonly steps?: number;
 }
 
@@ -27,12 +27,18 @@ const TEN: Case = { id: '10mb', what: '10 MB', bytes: 10 * MB };
 const HUNDRED: Case = { id: '100mb', what: '100 MB', bytes: 100 * MB };
 const UNFOLDED: Case = { id: '10mb-unfolded', what: '10 MB and 1,000 steps not folded', bytes: 10 * MB, steps: 1000 };
 
-/** The first one is for warming up; the last one stands for all where only one is looked at. */
+/**
+ * The sessions: the first one is for warm-up; the last one is the largest, used where only one
+ * session is measured.
+ */
 const CASES = { full: [SMALL, ONE, TEN, UNFOLDED, HUNDRED], short: [SMALL, ONE, TEN] };
 const ROUNDS = { full: 7, short: 5 };
 const STEP = 2000;
 
-/** What it costs to go on with a session, each time in a process of its own, beside the least that brings its events into memory. */
+/**
+ * Measures the cost of resuming a session, each time in a separate process, next to the least work
+ * that brings its events into memory.
+ */
 export const measureResume: Measure = async (folder, size) => {
   const cases = CASES[size];
   const filled = await fillVault(join(folder, 'vault'), {
@@ -52,7 +58,7 @@ export const measureResume: Measure = async (folder, size) => {
   return partOf({ cases, plain, spreads, runs });
 };
 
-/** Takes the steps that are to stay unfolded. */
+/** Appends the steps that must stay unfolded. */
 async function appendSteps(filled: Filled, cases: readonly Case[]): Promise<void> {
   await using sessions = await openFilled(filled);
   for (const row of await sessions.list()) {
@@ -66,7 +72,7 @@ async function appendSteps(filled: Filled, cases: readonly Case[]): Promise<void
   }
 }
 
-/** Runs in processes of their own, what they came to held against each other. */
+/** Runs each task in a separate process, and compares the results. */
 class Runs {
   readonly #question: Pick<Question, 'filled' | 'before' | 'peers'>;
   readonly #peaks = new Map<string, number[]>();
@@ -92,20 +98,23 @@ class Runs {
     };
   }
 
-  /** Peaks of memory, in MiB. */
+  /** Returns the spread of peak memory, in MiB. */
   peak(name: string): Spread {
     return spreadOf(this.#peaks.get(name) ?? []);
   }
 
-  /** Whichever way it is come by, a session is the same. */
+  /** Throws unless every way reads the same session. */
   #check(name: string, number: number, found: string): void {
     const known = this.#found.get(number) ?? found;
     this.#found.set(number, known);
-    if (known !== found) throw new Error(`${name} came by ${found}, and another way by ${known}`);
+    if (known !== found) throw new Error(`${name} read ${found}; another way read ${known}`);
   }
 }
 
-/** The same sessions in a database and as JSONL, both in plaintext; gives how many bytes that is of each. */
+/**
+ * Writes the same sessions to databases and as JSONL, both in plaintext; returns their plaintext
+ * sizes in bytes.
+ */
 async function writePeers(folder: string, filled: Filled): Promise<{ plain: number[]; peers: Question['peers'] }> {
   const key = keyOf(filled);
   const peers = filled.fileIds.map((_, number) => ({
@@ -135,7 +144,7 @@ async function writePeers(folder: string, filled: Filled): Promise<{ plain: numb
   return { plain, peers };
 }
 
-/** The lines and the curve of what was measured of the sessions behind the first. */
+/** Returns the lines and the curve for all sessions but the first. */
 function partOf({ cases, plain, spreads, runs }: Measured): Part {
   const pairs = cases.slice(1).map((one, at) => pairOf(one, at + 1, spreads));
   const folded = pairs.filter(({ of }) => of.steps === undefined);
@@ -163,7 +172,7 @@ function partOf({ cases, plain, spreads, runs }: Measured): Part {
       },
     ],
     notes: [
-      'resume: processes of their own, each of which has gone on with a session of 100 KB before; the files are in the page cache',
+      'resume: separate processes, each of which has resumed a session of 100 KB before; the files are in the page cache',
     ],
   };
 }
@@ -201,7 +210,7 @@ function peerLines({ id, what }: Case, number: number, spreads: ReadonlyMap<stri
   }));
 }
 
-/** What Node itself takes weighs least in the largest session; the target is about 100 MB. */
+/** Node's own memory matters least in the largest session; the target is for 100 MB. */
 function memoryLines({ id, what }: Case, number: number, plain: number, runs: Runs): Line[] {
   const line = (name: string, described: string, way: Way): Line => {
     const value = runs.peak(`${way} ${number}`);
@@ -210,13 +219,13 @@ function memoryLines({ id, what }: Case, number: number, plain: number, runs: Ru
   };
   return [
     line(id === HUNDRED.id ? 'resume-memory' : `resume-memory-${id}`, `peak memory of a resume of ${what}`, 'coffer'),
-    line(`resume-memory-floor-${id}`, 'peak memory where it is read, opened, decompressed, JSON.parsed alone', 'floor'),
+    line(`resume-memory-floor-${id}`, 'peak memory if it is only read, opened, decompressed, JSON.parsed', 'floor'),
   ];
 }
 
 interface Measured {
   readonly cases: readonly Case[];
-  /** Bytes of plaintext of each. */
+  /** Bytes of plaintext, by session. */
   readonly plain: readonly number[];
   readonly spreads: ReadonlyMap<string, Spread>;
   readonly runs: Runs;

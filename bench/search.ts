@@ -14,12 +14,18 @@ const WARM_UP = 1;
 /** Bytes of plaintext in each session. */
 const EACH = MB / 10;
 
-/** What is looked for: a text that somebody said in every so manieth session, one that nobody said, one that everybody did. */
+/**
+ * The search texts: one that occurs in every `every`-th session, one that occurs nowhere, one that
+ * occurs everywhere.
+ */
 const RARE = { text: 'heliotrope gasket', every: 200 };
 const NOWHERE = 'periwinkle flange';
 const EVERYWHERE = 'function';
 
-/** What it costs to look through a vault for a text, with the index and without, beside the least that looks at all of it. */
+/**
+ * Measures the cost of searching a vault for a text, with and without the index, next to the least
+ * work that looks at all of it.
+ */
 export const measureSearches: Measure = async (folder, size) => {
   const sessions = SESSIONS[size];
   const filled = await fillVault(join(folder, 'vault'), { sessions, events: planted(realistic(EACH)) });
@@ -28,7 +34,7 @@ export const measureSearches: Measure = async (folder, size) => {
   return partOf(vault, bytesOf(filled), spreads);
 };
 
-/** Sessions as they would be, and here and there one more word in them. */
+/** Adds the rare text to every session whose number `RARE.every` divides. */
 function planted(events: (number: number) => NewEvent[]): (number: number) => NewEvent[] {
   return (number) => {
     const said = events(number);
@@ -38,7 +44,7 @@ function planted(events: (number: number) => NewEvent[]): (number: number) => Ne
   };
 }
 
-/** A vault that is searched over and over; each time it must give the same. */
+/** A vault that is searched repeatedly; each search must return the same. */
 class SearchedVault {
   readonly sessions: number;
   readonly #filled: Filled;
@@ -52,12 +58,12 @@ class SearchedVault {
     this.#caches = { list: join(filled.directory, 'index'), texts: join(filled.directory, 'texts') };
   }
 
-  /** Bytes of the index of what is said; undefined where there is none. */
+  /** The size of the text index in bytes; undefined if there is none. */
   get indexed(): number | undefined {
     return statSync(this.#caches.texts, { throwIfNoEntry: false })?.size;
   }
 
-  /** How long a search without an index took until it had left one behind. */
+  /** The times of searches without an index, until they had written one. */
   get untilIndexed(): Spread {
     return spreadOf(this.#waits.slice(WARM_UP));
   }
@@ -90,7 +96,10 @@ class SearchedVault {
     ];
   }
 
-  /** In an object of its own, as a process has it, the list included: until all is found, and until the index is left behind. */
+  /**
+   * Searches through a separate object, as a new process would, the list included. Returns the
+   * times until everything was found, and until the index was written.
+   */
   async #search(text: string, expected: number | undefined): Promise<{ answered: number; ended: number }> {
     const sessions = await openFilled(this.#filled);
     const found: SearchHit[] = [];
@@ -118,10 +127,12 @@ class SearchedVault {
     return time;
   }
 
-  /** With an index or without, a search shows the same lines of the same sessions. */
+  /**
+   * Throws unless a search returns the same lines of the same sessions, with or without an index.
+   */
   #check(text: string, found: readonly SearchHit[], expected: number | undefined): void {
     const unread = found.find((one) => 'error' in one);
-    if (unread) throw new Error(`session ${unread.row.number} can not be searched`, { cause: unread.error });
+    if (unread) throw new Error(`session ${unread.row.number} could not be searched`, { cause: unread.error });
     const shown = found.map((one) => [one.row.fileId, 'matches' in one ? one.matches : []]);
     const said = JSON.stringify(shown.sort(([a], [b]) => (String(a) < String(b) ? -1 : 1)));
     const known = this.#found.get(text) ?? said;
@@ -147,18 +158,18 @@ function partOf(
   const line = (id: string, what: string, value: Spread): Line => lineAgainst(id, what, value, floor);
   const lines = [
     floor,
-    line('search-cold', `search of ${size}, no index of what is said`, spreadAt(spreads, 'cold')),
-    line('search-coldest', 'the same without the list’s cache either', spreadAt(spreads, 'coldest')),
-    line('search-indexing', 'a search without an index, until it has left one behind', vault.untilIndexed),
+    line('search-cold', `search of ${size}, no text index`, spreadAt(spreads, 'cold')),
+    line('search-coldest', 'the same without the cache of the list, too', spreadAt(spreads, 'coldest')),
+    line('search-indexing', 'a search without an index, until it has written one', vault.untilIndexed),
     line('search-warm', `search of ${size}, index`, spreadAt(spreads, 'warm')),
     line('search-nowhere', 'search for a text that is nowhere, index', spreadAt(spreads, 'nowhere')),
-    line('search-everywhere', 'search for a word that is in every session, index', spreadAt(spreads, 'everywhere')),
+    line('search-everywhere', 'search for a word in every session, index', spreadAt(spreads, 'everywhere')),
   ];
   const { indexed } = vault;
   if (indexed === undefined) return { lines, curves: [], notes: ['search: no index was written'] };
   const bytes: Line = {
     id: 'search-index',
-    what: 'the index that a search leaves behind',
+    what: 'the index that a search writes',
     value: spreadOf([indexed / 2 ** 20]),
     unit: 'MiB',
     against: { what: 'the plaintext', ratio: indexed / plain },
@@ -167,6 +178,6 @@ function partOf(
   return {
     lines: [...lines, bytes],
     curves: [],
-    notes: [`search: the index has ${share} % of the bytes that the sessions' files have`],
+    notes: [`search: the index is ${share} % of the size of the session files`],
   };
 }

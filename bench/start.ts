@@ -14,7 +14,7 @@ import { lineAgainst, spreadAt } from './vaults.ts';
 const SESSIONS = 100;
 const ROUNDS = { full: 60, short: 15 } as const;
 
-/** Where coffer is started, and with what around it. */
+/** The working directory and the environment that coffer starts in. */
 interface Place {
   readonly env: Record<string, string>;
   readonly cwd: string;
@@ -22,7 +22,10 @@ interface Place {
 
 const NODE = 'node -e 0';
 
-/** What is measured as a whole process, from its start to its end; it has to print this, and nothing on standard error. */
+/**
+ * Commands measured as a whole process, from start to end; each must print `expected`, and nothing
+ * on standard error.
+ */
 const COMMANDS = {
   [NODE]: { args: ['-e', '0'], expected: /^$/ },
   'coffer --version': { args: [program, '--version'], expected: /^\d+\.\d+\.\d+\n$/ },
@@ -32,8 +35,9 @@ const COMMANDS = {
 const PROMPT = 'the first prompt';
 
 /**
- * Measures how long the built program takes to start, against a Node that does nothing: until it ends, and on a terminal until it
- * prompts. The vault has 100 sessions and its key is in a real keychain; the directory is a repository with one commit.
+ * Measures how long the built program takes to start, compared with a Node that does nothing: until
+ * it ends, and on a terminal until it prompts. The vault has 100 sessions and its key is in a real
+ * keychain; the directory is a repository with one commit.
  */
 export const measureStarts: Measure = async (folder, size): Promise<Part> => {
   ensureBuild();
@@ -80,7 +84,10 @@ const WORDS = {
   [PROMPT]: 'coffer on a terminal until it prompts, in the same vault',
 } as const;
 
-/** What is fast because it fails is not measured. The first run also fills the compile cache, as a first start does. */
+/**
+ * Checks the command's output first, as a command that fails is fast. That run also fills the
+ * compile cache, as a first start does.
+ */
 function commandTask(name: keyof typeof COMMANDS, { env, cwd }: Place): Task {
   const { args, expected } = COMMANDS[name];
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { env, cwd, encoding: 'utf8' });
@@ -107,7 +114,7 @@ function promptTask({ env, cwd }: Place): Task {
     const time = performance.now() - start;
     const screen = terminal.screen();
     if (!/key in the keychain \(gnome-keyring\)\nlast session: .*continues it\n» $/.test(screen)) {
-      throw new Error(`coffer did not start as it does: ${screen}`);
+      throw new Error(`coffer did not start as expected: ${screen}`);
     }
     terminal.key('ctrl+d');
     const { code } = await terminal.exit;
@@ -127,7 +134,7 @@ async function fill({ env, cwd }: Place): Promise<void> {
   }
 }
 
-/** A person mostly is in one: git is asked about it at every start of a chat. */
+/** Makes the project a git repository, as most are: every start of a chat asks git about it. */
 function makeRepository(directory: string): void {
   const who = ['-c', 'user.name=a', '-c', 'user.email=a@b.c', '-c', 'commit.gpgSign=false'];
   const options = { cwd: directory, stdio: 'ignore' } as const;
@@ -135,7 +142,7 @@ function makeRepository(directory: string): void {
   execFileSync('git', [...who, 'commit', '--allow-empty', '--message', 'first'], options);
 }
 
-/** Why there is no real keychain here, and how to install one. */
+/** Returns why there is no real keychain and how to install one, or undefined if there is one. */
 function missingKeychain(): string | undefined {
   let missing: string | undefined;
   class Missing extends Error {}

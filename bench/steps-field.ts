@@ -11,26 +11,29 @@ import type { OpenPeer, Peer } from './peers/peer.ts';
 import { Floor, placed, SteppedSession, type Taken, turnOf } from './steps-session.ts';
 import { eventsOf, Transcript } from './transcript.ts';
 
-/** New events of one step, in bytes of plaintext. */
+/** Size of the new events of one step, in bytes of plaintext. */
 export const STEP = 2048;
 
-/** Bytes that stand around a summary and one segment in a frame of one chunk. */
+/** Bytes of overhead for a summary and one segment in a frame of one chunk. */
 const AROUND = 4 + 56 + 4 + 8 + 9 + 16;
 
-/** Where a field's session, floor and peers are. */
+/** The location of a field's session, floor and peers. */
 export interface Ground {
   readonly sessions: Sessions;
   readonly folder: string;
 }
 
-/** One size of session, and all that is measured at it: coffer, the floor, and whichever peers are opened. */
+/**
+ * Everything that is measured at one session size: coffer, the floor, and the peers that are
+ * opened.
+ */
 export class Field implements AsyncDisposable {
   readonly bytes: number;
-  /** As '10kb', for ids. */
+  /** The size for ids, such as '10kb'. */
   readonly id: string;
-  /** As '10 KB'. */
+  /** The size for display, such as '10 KB'. */
   readonly name: string;
-  /** The steps taken, but for those before the rounds that count. */
+  /** The steps that {@link tasks} took, warm-up included. */
   taken: Taken[] = [];
   readonly #folder: string;
   readonly #stack = new AsyncDisposableStack();
@@ -52,7 +55,10 @@ export class Field implements AsyncDisposable {
     this.#sealed = this.#stack.use(new Floor(join(this.#folder, 'sealed')));
   }
 
-  /** A step of coffer's, the bytes of the last one appended to a file, and as many sealed for it. */
+  /**
+   * Returns three tasks: a coffer step; appending the bytes of the last step to a file; and sealing
+   * and appending as many bytes.
+   */
   tasks(): Task[] {
     return [
       { name: `coffer ${this.id}`, run: () => this.#step() },
@@ -61,22 +67,22 @@ export class Field implements AsyncDisposable {
     ];
   }
 
-  /** A step of coffer's alone, to compare slow peers with in the same minutes. */
+  /** Returns a coffer step alone, to compare slow peers with within the same minutes. */
   besideTask(): Task {
     return { name: `beside ${this.id}`, run: async () => (await this.#session.step(STEP)).time };
   }
 
-  /** Takes one step, so that there are bytes for the floor; what a session of this size takes to be made is over then. */
+  /** Creates the session and takes one step, so that there are bytes for the floor. */
   async begin(): Promise<void> {
     await this.#session.step(STEP);
   }
 
-  /** Leaves the session, which folds what was appended; gives how long that took. */
+  /** Closes the session, which folds the appended frames; returns the time it took. */
   leave(): Promise<number> {
     return this.#session.close();
   }
 
-  /** Opens peers with a session of the same size each; they must be closed before the field. */
+  /** Opens peers, each with a session of the same size; close them before the field. */
   async open(peers: readonly Peer[]): Promise<Opposed> {
     const ids = { next: 1 };
     const initial = [...placed(eventsOf(new Transcript(1), this.bytes), ids)];
@@ -93,7 +99,9 @@ export class Field implements AsyncDisposable {
     await this.#stack.disposeAsync();
   }
 
-  /** What no step that is sealed can do without: a frame of the last step's length, and its append. */
+  /**
+   * Does the least work of a sealed step: seals a frame of the last step's length and appends it.
+   */
   #sealAndAppend(): number {
     const summary = Buffer.alloc(600);
     const stored = randomBytes(this.#session.written.length - summary.length - AROUND);
@@ -112,14 +120,14 @@ export class Field implements AsyncDisposable {
   }
 }
 
-/** Peers that keep a session of one size each. */
+/** Peers, each with a session of the same size. */
 export class Opposed implements AsyncDisposable {
   readonly #size: string;
   readonly #transcript: () => Transcript;
   readonly #first: number;
   readonly #peers: { peer: Peer; open: OpenPeer; ids: { next: number } }[] = [];
 
-  /** Each peer is given the steps of a transcript of its own, which should be the same. */
+  /** Each peer receives the steps of a separate transcript; all transcripts should be the same. */
   constructor(size: string, transcript: () => Transcript, first: number) {
     this.#size = size;
     this.#transcript = transcript;
@@ -143,23 +151,26 @@ export class Opposed implements AsyncDisposable {
     });
   }
 
-  /** Makes sure that every peer has all that it was given, and closes it. */
+  /** Checks that every peer has all its events, and closes it. */
   async [Symbol.asyncDispose](): Promise<void> {
     for (const { peer, open, ids } of this.#peers) {
       const count = await open.count();
-      if (count !== ids.next - 1) throw new Error(`${peer.name} was given ${ids.next - 1} events and has ${count}`);
+      if (count !== ids.next - 1) throw new Error(`${peer.name} received ${ids.next - 1} events and has ${count}`);
       await open.close();
     }
   }
 }
 
-/** A size as '10kb' and as '10 KB'. */
+/** Returns a size as '10kb' and as '10 KB'. */
 export function namesOf(bytes: number): [id: string, name: string] {
   const [amount, unit] = bytes < 1e6 ? [bytes / 1e3, 'KB'] : [bytes / 1e6, 'MB'];
   return [`${amount}${unit.toLowerCase()}`, `${amount} ${unit}`];
 }
 
-/** Room for some steps, and for folds to come as they do: small ones are begun anew often. */
+/**
+ * Returns the room for some steps, and for folds to happen as usual; small sessions are restarted
+ * often.
+ */
 function roomOf(bytes: number): { from: number; to: number } {
   return bytes <= 1e6 ? { from: bytes * 0.8, to: bytes * 1.2 } : { from: bytes, to: bytes * 1.1 };
 }

@@ -7,14 +7,14 @@ import { STEP } from './steps-field.ts';
 import { Floor, SteppedSession, type Taken } from './steps-session.ts';
 import { Transcript } from './transcript.ts';
 
-/** So many steps of a large size; for each of them ten of the usual size. */
+/** Size of a large step, in bytes; for each large step, ten of the usual size. */
 const LARGE = 10 * STEP;
 const STEPS: Record<Size, number> = { full: 500, short: 100 };
 const BESIDE = LARGE / STEP;
-/** The first steps whose median is one point; every further one has as many as all before it. */
+/** Number of steps in the first point; every further point has as many as all before it. */
 const FIRST = 10;
 
-/** How the cost of a step goes on as a session grows, to 10 MB in the full form. */
+/** Measures how the cost of a step develops as a session grows, to 10 MB in the full form. */
 export async function measureGrowth(
   sessions: Sessions,
   folder: string,
@@ -41,14 +41,16 @@ export async function measureGrowth(
   };
 }
 
-/** A session that begins with nothing and grows step by step, and a file that its frames are appended to. */
+/**
+ * A session that starts empty and grows step by step, and a file that its frames are appended to.
+ */
 class Growing implements AsyncDisposable {
   readonly name: string;
   readonly #bytes: number;
   readonly #session: SteppedSession;
   readonly #floor: Floor;
   readonly #taken: Taken[] = [];
-  /** At which step, and how long it took. */
+  /** The step number and the time of each floor run. */
   readonly #floors: [step: number, time: number][] = [];
 
   constructor(sessions: Sessions, bytes: number, floor: string) {
@@ -114,7 +116,10 @@ class Growing implements AsyncDisposable {
   }
 }
 
-/** Medians of ever more steps; a last piece that is less than half of a full one goes with the one before it. */
+/**
+ * Returns the medians over ever more steps; a last bucket that is less than half full is merged
+ * into the one before it.
+ */
 function buckets(samples: readonly (readonly [step: number, time: number])[]): [number, number][] {
   const points: [number, number][] = [];
   const last = samples.at(-1)?.[0] ?? 0;

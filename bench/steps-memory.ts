@@ -15,11 +15,13 @@ const BYTES = 1e6;
 const ROUNDS: Record<Size, number> = { full: 300, short: 150 };
 
 /**
- * What a step takes besides waiting for the disk, where there is a file system in memory. On a disk that is slow, or that others keep busy,
- * everybody waits for the same and all ratios come near to 1; these don't.
+ * Measures a step without waiting for the disk, if there is a file system in memory. On a disk that
+ * is slow, or that others keep busy, everyone waits equally long and all ratios approach 1; these
+ * don't.
  */
 export async function measureInMemory(size: Size): Promise<{ lines: Line[]; notes: string[] }> {
-  if (!isInMemory(MEMORY)) return { lines: [], notes: [`steps: without a disk left out, ${MEMORY} is not in memory`] };
+  if (!isInMemory(MEMORY))
+    return { lines: [], notes: [`steps: measurements in memory left out, ${MEMORY} is not in memory`] };
   const folder = mkdtempSync(join(MEMORY, 'coffer-bench-'));
   try {
     await using sessions = await openVault({ directory: join(folder, 'vault'), keyring: new MemoryKeyring(), env: {} });

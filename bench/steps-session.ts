@@ -5,40 +5,49 @@ import type { Session } from '../src/session/session.ts';
 import type { Sessions } from '../src/session/sessions.ts';
 import { eventsOf, Transcript } from './transcript.ts';
 
-/** How many events are given to one call: arguments stand on the stack. */
+/** Maximum number of events in one call: arguments are on the stack. */
 const MOST = 5000;
 
-/** What a step did to the file: a frame behind its end, all of it anew as ever, or all of it anew because of frames behind the first. */
+/**
+ * How a step wrote the file: `appended` a frame; `overwritten`: rewrote the whole file, as usual
+ * for its size; `folded`: rewrote it to merge appended frames.
+ */
 export type Kind = 'appended' | 'overwritten' | 'folded';
 
-/** How long one step took, and what it did. */
+/** The time of one step, and how it wrote the file. */
 export interface Taken {
   readonly time: number;
   readonly kind: Kind;
 }
 
-/** Runs a step and gives what is to be known of it: how long it took, unless told. */
+/** Runs a step and returns a measurement of it. Default: its time in milliseconds. */
 export type Timer = (work: () => Promise<void>) => Promise<number>;
 
-/** How large a session is to be: it is begun with `from` bytes of plaintext, and anew when a step would take it beyond `to`. */
+/**
+ * The size range of a session: it starts with `from` bytes of plaintext, and is restarted when a
+ * step would exceed `to`.
+ */
 export interface Room {
   readonly from: number;
   readonly to: number;
 }
 
-/** Every step is one turn that is about so many bytes of plaintext (lines of JSON): what is in them is shorter by what stands around it. */
+/**
+ * Returns the events of a step: one turn of about `bytes` of plaintext (lines of JSON). Its text is
+ * shorter, by the JSON around it.
+ */
 export function turnOf(transcript: Transcript, bytes: number): NewEvent[] {
   return transcript.turn(Math.round((bytes - 850) / 1.13));
 }
 
-/** Gives events the places they would have in a session, for those who keep them without coffer. */
+/** Adds ids and times to events, as a session would, for peers that store them without coffer. */
 export function* placed(events: Iterable<NewEvent>, ids: { next: number }): Generator<Event> {
   for (const event of events) yield { id: ids.next++, ts: Date.now(), ...event };
 }
 
-/** A session of coffer's that steps are measured in. */
+/** A coffer session whose steps are measured. */
 export class SteppedSession implements AsyncDisposable {
-  /** The bytes that the last step but a fold put on disk. */
+  /** The bytes that the last step other than a fold wrote to disk. */
   written: Buffer = Buffer.alloc(0);
   readonly #sessions: Sessions;
   readonly #room: Room;
@@ -46,24 +55,25 @@ export class SteppedSession implements AsyncDisposable {
   readonly #past = new Transcript(1);
   #session: Session | undefined;
   #length = 0;
-  /** As the last step left the file. */
+  /** The file's inode after the last step. */
   #left: number | undefined;
-  /** A frame has been appended since the file was last written as a whole. */
+  /** Whether a frame has been appended since the file was last rewritten. */
   #appended = false;
 
-  /** The steps are those of `transcript` and nothing else is, so that others can be given the same. */
+  /** The steps come only from `transcript`, so that peers can receive the same. */
   constructor(sessions: Sessions, room: Room, transcript: Transcript) {
     this.#sessions = sessions;
     this.#room = room;
     this.#transcript = transcript;
   }
 
-  /** Adds about so many bytes. */
+  /** Appends about `bytes` of plaintext. */
   async step(bytes: number, timer: Timer = stopwatch): Promise<Taken> {
     const session = await this.#ready(bytes);
     const path = this.#path(session);
     const before = statSync(path);
-    if (before.ino !== (this.#left ?? before.ino)) throw new Error('it was written between two steps, unmeasured');
+    if (before.ino !== (this.#left ?? before.ino))
+      throw new Error('the file was rewritten between two steps, unmeasured');
     const events = turnOf(this.#transcript, bytes);
     const time = await timer(() => session.append(...events));
     this.#length += bytes;
@@ -72,7 +82,7 @@ export class SteppedSession implements AsyncDisposable {
     return { time, kind: this.#see(path, before, after) };
   }
 
-  /** Leaves the session; gives how long that took. */
+  /** Closes the session; returns the time it took. */
   async close(timer: Timer = stopwatch): Promise<number> {
     const session = this.#session;
     this.#session = undefined;
@@ -96,7 +106,7 @@ export class SteppedSession implements AsyncDisposable {
 
   #see(path: string, before: { ino: number; size: number }, after: { ino: number; size: number }): Kind {
     if (after.ino === before.ino) {
-      if (after.size <= before.size) throw new Error('the step put nothing behind the end of the file');
+      if (after.size <= before.size) throw new Error('the step appended nothing');
       this.written = readFrom(path, before.size, after.size);
       this.#appended = true;
       return 'appended';
@@ -112,7 +122,10 @@ export class SteppedSession implements AsyncDisposable {
   }
 }
 
-/** The least that makes bytes durable, behind the end of a file that stays open: no seal, no name, no lock, no way back. */
+/**
+ * The least work that makes bytes durable: appends to a file that stays open, without a seal, a
+ * name, a lock or any recovery.
+ */
 export class Floor implements Disposable {
   readonly #file: number;
   #end = 0;
@@ -121,7 +134,7 @@ export class Floor implements Disposable {
     this.#file = openSync(path, 'w', 0o600);
   }
 
-  /** Gives how long it took. */
+  /** Returns the time it took, in milliseconds. */
   append(bytes: Uint8Array): number {
     const start = performance.now();
     const written = writeSync(this.#file, bytes, 0, bytes.length, this.#end);
@@ -137,14 +150,14 @@ export class Floor implements Disposable {
   }
 }
 
-/** How long it takes. */
+/** Returns the time in milliseconds. */
 const stopwatch: Timer = async (work) => {
   const start = performance.now();
   await work();
   return performance.now() - start;
 };
 
-/** Begins a session with these events, in one frame however many they are. */
+/** Begins a session with these events, in one frame however many there are. */
 async function begin(sessions: Sessions, events: readonly NewEvent[]): Promise<Session> {
   const session = sessions.begin({ directory: '/work/project', model: 'demo/echo' });
   for (let start = 0; start < events.length; start += MOST) await session.append(...events.slice(start, start + MOST));

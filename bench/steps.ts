@@ -14,7 +14,10 @@ import { lineAgainst, spreadAt } from './vaults.ts';
 const SIZES: Record<Size, readonly number[]> = { full: [1e4, 1e5, 1e6, 1e7, 1e8], short: [1e4, 1e5, 1e6, 1e7] };
 const ROUNDS: Record<Size, number> = { full: 300, short: 150 };
 const WARM_UP = 5;
-/** What rewrites all of a session takes seconds where that is large: so many rounds by size, and so many before them. */
+/**
+ * Rounds and warm-up rounds by size, for peers that rewrite a whole session at every step: large
+ * sessions take seconds.
+ */
 const SLOW_ROUNDS: Readonly<Record<number, readonly [rounds: number, warmUp: number]>> = {
   1e4: [60, 3],
   1e5: [40, 3],
@@ -24,10 +27,13 @@ const SLOW_ROUNDS: Readonly<Record<number, readonly [rounds: number, warmUp: num
 };
 const quick = peers.filter(({ rewrites }) => !rewrites);
 const slow = peers.filter(({ rewrites }) => rewrites);
-/** Whom a step is rated against, besides the floor. */
+/** The peers that a step is rated against, in addition to the floor. */
 const rated = ['sqlite', 'sqlcipher'];
 
-/** What a step costs: in coffer, in others' ways to keep a session, and at the least, at every size and as a session grows. */
+/**
+ * Measures the cost of a step: in coffer, in its peers, and of the least work, at every size and as
+ * a session grows.
+ */
 export const measureSteps: Measure = async (folder, size) => {
   await using sessions = await openVault({ directory: join(folder, 'vault'), keyring: new MemoryKeyring(), env: {} });
   const rows = await measureSizes(sessions, join(folder, 'sizes'), size);
@@ -53,7 +59,7 @@ async function measureSizes(sessions: Sessions, folder: string, size: Size): Pro
   {
     await using opened = new AsyncDisposableStack();
     const tasks = fields.flatMap((field) => field.tasks());
-    // In the short form only those that something is rated against.
+    // The short form runs only the peers that steps are rated against.
     const wanted = size === 'full' ? quick : quick.filter(({ id }) => rated.includes(id));
     for (const field of fields) tasks.push(...opened.use(await field.open(wanted)).tasks());
     record(await interleave(tasks, ROUNDS[size], WARM_UP));
@@ -66,13 +72,13 @@ async function measureSizes(sessions: Sessions, folder: string, size: Size): Pro
   return fields.map((field) => rowOf(field, times));
 }
 
-/** What was found at one size. */
+/** The results at one size. */
 interface Row {
   readonly field: Field;
-  /** The steps that were no folds. */
+  /** The steps that weren't folds. */
   readonly coffer: Spread;
   readonly lines: readonly Line[];
-  /** Medians, by what they are of. */
+  /** Medians by series. */
   readonly medians: ReadonlyMap<string, number>;
 }
 
@@ -86,13 +92,13 @@ function rowOf(field: Field, times: ReadonlyMap<string, Spread>): Row {
   const what = `a step in ${size}, ${appended ? 'appended' : 'overwritten'}`;
   const floor = baseLine(
     `step-floor-${field.id}`,
-    `its bytes appended + fdatasync`,
+    'its bytes appended + fdatasync',
     spreadAt(times, `floor ${field.id}`),
   );
   const sealed = spreadAt(times, `sealed ${field.id}`);
   const lines = [
     floor,
-    lineAgainst(`step-sealed-${field.id}`, 'as many bytes sealed, appended + fdatasync', sealed, floor),
+    lineAgainst(`step-sealed-${field.id}`, 'the same number of bytes sealed, appended + fdatasync', sealed, floor),
     lineAgainst(`step-${field.id}`, what, coffer, floor),
   ];
   const medians = new Map([
@@ -107,16 +113,16 @@ function rowOf(field: Field, times: ReadonlyMap<string, Spread>): Row {
   }
   if (appended) {
     const left = spreadAt(times, `leaving ${field.id}`);
-    lines.push(baseLine(`step-leaving-${field.id}`, `leaving ${size}, which folds it`, left));
+    lines.push(baseLine(`step-leaving-${field.id}`, `closing ${size}, which folds it`, left));
   }
   for (const { id, name, rewrites } of peers) {
     const value = times.get(`${id} ${field.id}`);
     if (!value) continue;
     medians.set(name, value.median);
-    // In the same minutes where those are many rounds; a few say too little.
+    // Compares within the same minutes if there are many rounds; a few aren't enough.
     const ours = rewrites && field.bytes <= 1e6 ? spreadAt(times, `beside ${field.id}`) : coffer;
     const peer = lineAgainst(`peer-${id}-${field.id}`, `${name}: the same in ${size}`, value, {
-      what: 'a step of coffer’s',
+      what: 'a coffer step',
       value: ours,
     });
     lines.push(peer);
@@ -164,8 +170,8 @@ function notesOn(size: Size, rows: readonly Row[]): string[] {
   });
   return [
     'steps: a step is a question, a call, its result, an answer and its usage, about 2 KB as lines of JSON; to SQL it is five rows in one transaction',
-    'steps: sessions of up to 1 MB grow from 0.8 to 1.2 times their size and are begun anew then; peers begin at the size and grow by what they are given',
-    `steps: folds are no part of a step’s median; their share, and the mean of all steps with them: ${folds.join('; ')}`,
-    ...(size === 'short' ? ['steps: left out in the short form: 100 MB, and peers that nothing is rated against'] : []),
+    'steps: sessions of up to 1 MB grow from 0.8 to 1.2 times their size and are then restarted; peers start at the size and keep growing',
+    `steps: the median of a step excludes folds; their share, and the mean of all steps with them: ${folds.join('; ')}`,
+    ...(size === 'short' ? ['steps: left out in the short form: 100 MB, and peers that no step is rated against'] : []),
   ];
 }

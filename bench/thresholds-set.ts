@@ -1,6 +1,7 @@
 /*
- * Sets the bounds of the short form from runs of it: `npm run -s bench -- --short --json > run-1.json` five times or more, on a machine that
- * does nothing else (a busy disk pulls every ratio towards 1), then `node bench/thresholds-set.ts run-*.json`.
+ * Sets the bounds of the short form from runs of it: `npm run -s bench -- --short --json >
+ * run-1.json` five times or more, on an otherwise idle machine (a busy disk pulls every ratio
+ * towards 1), then `node bench/thresholds-set.ts run-*.json`.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,10 +9,13 @@ import type { Report } from './report.ts';
 import { exponentOf, figureIn } from './report.ts';
 import { readThresholds, type Threshold, type Thresholds } from './thresholds.ts';
 
-/** What two noisy processors need beyond the worst that was seen. */
+/** The margin that two noisy processors need above the worst result seen. */
 const ROOM = { ratio: 1.5, exponent: 0.2 };
 
-/** The same thresholds with bounds from these runs; what none of them measured has no bound, and neither has what is absolute. */
+/**
+ * Returns the thresholds with bounds from these runs. A figure that no run measured gets no bound,
+ * and neither does an absolute one.
+ */
 export function boundsFrom(reports: readonly Report[], { parts, growth }: Thresholds, date: string): Thresholds {
   const runs = reports.flatMap((report) => report.runs);
   const bounded = Object.entries(parts).map(([part, known]) => {

@@ -3,24 +3,27 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import type { Growth, Line } from './part.ts';
 
-/** What a figure may be at most. */
+/** The limits of a figure. */
 export interface Threshold {
-  /** What is aimed at: `ok` up to it, `short` above. */
+  /** The target: `ok` up to it, `short` above. */
   readonly target: number;
-  /** A target in this unit instead of a ratio: shown, but never a reason to fail. */
+  /**
+   * The unit of an absolute target; otherwise it is a ratio. An absolute target is shown, but never
+   * fails a run.
+   */
   readonly absolute?: Line['unit'] | undefined;
-  /** The ratio above which the short form fails; it fails as well where nothing was measured against it. */
+  /** The ratio above which the short form fails; it also fails if the figure is missing. */
   readonly short?: number | undefined;
 }
 
-/** bench/thresholds.json. */
+/** The content of bench/thresholds.json. */
 export interface Thresholds {
-  /** The date they were set, and how. */
+  /** The date on which the bounds were set; `how` describes the way. */
   readonly set: string;
   readonly how: string;
-  /** By the name of a part, then by the id of a line. */
+  /** Thresholds by part name, then by line id. */
   readonly parts: Readonly<Record<string, Readonly<Record<string, Threshold>>>>;
-  /** Of the exponents that curves are fitted with. */
+  /** Thresholds for the exponents that curves are fitted with. */
   readonly growth: Readonly<Record<Growth, Threshold>>;
 }
 
@@ -36,12 +39,12 @@ const schema = z.strictObject({
   growth: z.strictObject({ flat: threshold, linear: threshold }),
 });
 
-/** Reads thresholds out of JSON; what they may not be is a ZodError. */
+/** Parses thresholds from JSON. Throws a ZodError if they are invalid. */
 export function parseThresholds(text: string): Thresholds {
   return schema.parse(JSON.parse(text));
 }
 
-/** Those of this repository. */
+/** Reads the thresholds of this repository. */
 export function readThresholds(): Thresholds {
   return parseThresholds(readFileSync(join(import.meta.dirname, 'thresholds.json'), 'utf8'));
 }

@@ -4,11 +4,14 @@ import type { NewEvent } from '../src/session/event/event.ts';
 import { LANGUAGES } from './words.ts';
 
 const MODEL = 'demo/echo';
-/** What an event's number and time add to its line, about. */
+/** Approximate number of bytes that an event's id and time add to its line. */
 const PLACE = 35;
 const root = join(import.meta.dirname, '..');
 
-/** How much of a turn each kind is: a model reads and writes more files than people write words. */
+/**
+ * The kinds of text and their shares of a turn: models read and write more files than people write
+ * words.
+ */
 const KINDS = [
   { share: 0.45, make: prose },
   { share: 0.3, make: code },
@@ -16,9 +19,9 @@ const KINDS = [
 ] as const;
 
 /**
- * Conversations about programs, made up from a seed: the same seed gives the same events, whatever machine it is. Questions and answers in
- * several languages, code, and what tools print; they shrink by `zstd -3` as genuine transcripts do, 3.0 to 4.0 times, which
- * the bench prints.
+ * Made-up conversations about programs, generated from a seed: the same seed yields the same events
+ * on every machine. Questions and answers in several languages, code, and the output of tools;
+ * `zstd -3` shrinks them as it does genuine transcripts, 3.0 to 4.0 times, which the bench prints.
  */
 export class Transcript {
   #state: number;
@@ -27,7 +30,10 @@ export class Transcript {
     this.#state = seed >>> 0;
   }
 
-  /** A question, its reply with a call of a tool and its result, and what it took: `bytes` of text together, about. */
+  /**
+   * Returns a turn: a question, a tool call and its result, the answer, and the usage; about
+   * `bytes` of text in all.
+   */
   turn(bytes: number): NewEvent[] {
     const id = `call_${this.#hex(12)}`;
     const question = Math.min(400, Math.floor(bytes / 6));
@@ -55,17 +61,17 @@ export class Transcript {
     ];
   }
 
-  /** A whole number from 0 to below `limit`. */
+  /** Returns an integer from 0 to below `limit`. */
   below(limit: number): number {
     return this.#below(limit);
   }
 
-  /** One of several things. */
+  /** Returns a random item. */
   pick<T>(from: readonly T[]): T {
     return from[this.#below(from.length)] as T;
   }
 
-  /** So many hex digits. */
+  /** Returns `length` hex digits. */
   hex(length: number): string {
     return this.#hex(length);
   }
@@ -93,7 +99,7 @@ export class Transcript {
     return Math.floor((this.#next() / 2 ** 32) * limit);
   }
 
-  /** Marsaglia's xorshift with a Weyl sequence: plenty for text. */
+  /** Marsaglia's xorshift with a Weyl sequence: random enough for text. */
   #next(): number {
     this.#state = (this.#state + 0x9e3779b9) >>> 0;
     let mixed = this.#state;
@@ -103,7 +109,10 @@ export class Transcript {
   }
 }
 
-/** Turns of 4 KiB of text unless told, until their plaintext (the lines that are sealed) has so many bytes. */
+/**
+ * Returns turns until their plaintext (the lines that are sealed) has `bytes`. `each` is the text
+ * of a turn, in bytes. Default: 4096.
+ */
 export function eventsOf(transcript: Transcript, bytes: number, each = 4096): NewEvent[] {
   const events: NewEvent[] = [];
   for (let length = 0; length < bytes; ) {
@@ -115,7 +124,7 @@ export function eventsOf(transcript: Transcript, bytes: number, each = 4096): Ne
   return events;
 }
 
-/** Paragraphs in one language, of words drawn anew each time. */
+/** Returns paragraphs of random words in one language. */
 function prose(of: Transcript, length: number): string {
   const words = of.below(2) === 0 ? (LANGUAGES[0] ?? []) : of.pick(LANGUAGES);
   let text = '';
@@ -128,7 +137,7 @@ function prose(of: Transcript, length: number): string {
   return text.slice(0, length);
 }
 
-/** Pieces of this repository's own sources, names changed here and there. */
+/** Returns pieces of this repository's own sources, with some names changed. */
 function code(of: Transcript, length: number): string {
   let text = '';
   while (text.length < length) {
@@ -141,7 +150,7 @@ function code(of: Transcript, length: number): string {
   return text.slice(0, length);
 }
 
-/** Lines as programs print them. */
+/** Returns lines such as programs print. */
 function output(of: Transcript, length: number): string {
   const make = of.pick(OUTPUTS);
   let text = '';

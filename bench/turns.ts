@@ -15,12 +15,15 @@ import { fillVault, lineAgainst, MB, openFilled, spreadAt } from './vaults.ts';
 
 const REQUEST_ROUNDS = { full: 40, short: 15 };
 const REPLY_ROUNDS = { full: 7, short: 3 };
-/** Characters of a reply. */
+/** Lengths of replies, in characters. */
 const REPLIES = { full: [10_000, 100_000, 1_000_000], short: [3_000, 30_000, 300_000] };
-/** Characters of it that arrive at once: about a token. */
+/** Characters that arrive at once: about a token. */
 const DELTA = 5;
 
-/** What a turn takes beside the model: from Enter to the request, and until a reply is shown and recorded. */
+/**
+ * Measures the overhead of a turn: from Enter to the request, and until a reply is shown and
+ * recorded.
+ */
 export const measureTurns: Measure = async (folder, size): Promise<Part> => {
   const request = await measureRequest(join(folder, 'request'), REQUEST_ROUNDS[size]);
   const replies = await measureReplies(join(folder, 'replies'), REPLIES[size], REPLY_ROUNDS[size]);
@@ -29,7 +32,10 @@ export const measureTurns: Measure = async (folder, size): Promise<Part> => {
 
 const STRINGIFY = 'JSON.stringify of the messages that are sent';
 
-/** From the prompt to the head of the request at the server, with a conversation of 10 MB; the step that saves the prompt is part of it. */
+/**
+ * Measures the time from the prompt until the request's head arrives at the server, with a
+ * conversation of 10 MB; this includes the step that saves the prompt.
+ */
 async function measureRequest(folder: string, rounds: number): Promise<Line[]> {
   const filled = await fillVault(folder, { sessions: 1, events: () => eventsOf(new Transcript(1), 10 * MB) });
   await using sessions = await openFilled(filled);
@@ -67,7 +73,10 @@ function timeOf(work: () => unknown): number {
   return performance.now() - begun;
 }
 
-/** A reply as it arrives word by word, recorded in a session, with and without being shown on a terminal. */
+/**
+ * Measures a reply that arrives word by word and is recorded in a session, with and without being
+ * shown on a terminal.
+ */
 async function measureReplies(
   folder: string,
   lengths: readonly number[],
@@ -126,7 +135,7 @@ async function reply(session: Session, text: string, isShown: boolean): Promise<
   return performance.now() - begun;
 }
 
-/** A model that says a text. */
+/** Returns a model that replies with a text. */
 function speaker(text: string): ChatModel {
   return {
     name: 'mock/m',
@@ -140,7 +149,7 @@ function speaker(text: string): ChatModel {
   };
 }
 
-/** A list, which costs most to show: all of its items are one block of Markdown. */
+/** Returns a list, which costs most to show: all of its items are one block of Markdown. */
 function listOf(length: number): string {
   const items: string[] = [];
   for (let size = 0; size < length; size += items.at(-1)?.length ?? 0) {
@@ -149,7 +158,7 @@ function listOf(length: number): string {
   return items.join('').slice(0, length);
 }
 
-/** Answers every request with one word. */
+/** A model server that answers every request with one word. */
 class ModelServer {
   readonly #server: Server;
   #onAsked: (time: number) => void = () => undefined;
@@ -172,7 +181,7 @@ class ModelServer {
     return new ModelServer(server);
   }
 
-  /** When the next request comes. */
+  /** Resolves with the time at which the next request arrives. */
   asked(): Promise<number> {
     const { promise, resolve } = Promise.withResolvers<number>();
     this.#onAsked = resolve;

@@ -2,11 +2,15 @@ import { fork } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
 /*
- * A question to a fresh process, and its answer: what leaves a hundred megabytes in memory must not be measured twice in the same one.
- * Questions carry keys, so they go by the channel between the two, never by a command line.
+ * Asks a question of a fresh process: work that leaves a hundred megabytes in memory must not be
+ * measured twice in the same one. Questions carry keys, so they go through the channel between the
+ * processes, never through a command line.
  */
 
-/** Starts `script`, asks it, and gives its answer once it has ended well. */
+/**
+ * Starts `script`, sends it the question, and returns its answer once it has ended. Rejects if it
+ * fails or doesn't answer.
+ */
 export function ask<Answer>(script: string, question: object, flags: readonly string[] = []): Promise<Answer> {
   return new Promise((resolve, reject) => {
     let answer: { readonly of: Answer } | undefined;
@@ -40,8 +44,8 @@ export function answer<Question, Answer>(work: (question: Question) => Promise<A
 }
 
 /**
- * The most memory that this process has had resident, in bytes. Linux counts in `ru_maxrss` what the parent had when it forked, so that
- * there the process's own high-water mark is read.
+ * Returns the peak resident memory of this process, in bytes. On Linux, `ru_maxrss` includes the
+ * parent's memory at the time of the fork, so the process's own high-water mark is read instead.
  */
 export function peakMemory(): number {
   if (process.platform !== 'linux') return process.resourceUsage().maxRSS * 1024;

@@ -7,11 +7,12 @@ import type { VaultKey } from '../src/envelope/key.ts';
 import { frameSecrets } from '../src/envelope/secrets.ts';
 
 /*
- * The floor of everything that reads: the same file read, opened by AES-GCM and decompressed, in one go and in one file. Only the tags are
- * checked, because no opening goes without; neither the chain nor a length, the padding or what is in an event.
+ * The floor for everything that reads: reads the file, opens it by AES-GCM and decompresses it, all
+ * at once and in one module. It checks only the tags, which opening can't skip; not the chain,
+ * lengths, padding or the content of events.
  */
 
-/** The plaintext of a sealed file, segment by segment. */
+/** Returns the plaintext of a sealed file, segment by segment. */
 export function* rawSegments(path: string, key: VaultKey): Generator<Buffer> {
   const bytes = readFileSync(path);
   let chain = firstLink(bytes.subarray(0, HEADER_LENGTH));
@@ -26,8 +27,8 @@ export function* rawSegments(path: string, key: VaultKey): Generator<Buffer> {
 }
 
 /**
- * The events in a segment. Each line becomes a string by itself: one that is ASCII is parsed, and kept, in half the space then, which
- * is faster than taking the whole segment for one string, by a third.
+ * Parses the events in a segment. Each line becomes a separate string: an ASCII line is then parsed
+ * and kept in half the space, which is faster by a third than one string for the whole segment.
  */
 export function rawEvents(lines: Buffer): unknown[] {
   const events: unknown[] = [];

@@ -9,19 +9,19 @@ import type { Spread } from './measure.ts';
 import type { Line } from './part.ts';
 import { rawSegments } from './vaults-raw.ts';
 
-/** What sizes are counted in. */
+/** One megabyte: the unit of sizes here. */
 export const MB = 1_000_000;
 
-/** A vault full of sessions, as it is told to the processes that measure on it. */
+/** A vault full of sessions, as described to the processes that measure it. */
 export interface Filled {
   readonly directory: string;
-  /** The vault key in base64, which a keychain would keep. */
+  /** The vault key in base64; normally a keychain would keep it. */
   readonly secret: string;
-  /** The files of the sessions, the oldest first. */
+  /** The file ids of the sessions, oldest first. */
   readonly fileIds: readonly string[];
 }
 
-/** Fills a vault with sessions that nobody has gone on with for months; its key is in nobody's keychain. */
+/** Fills a vault with sessions that have been idle for months; its key is in no keychain. */
 export async function fillVault(directory: string, vast: Pick<Vast, 'sessions' | 'events'>): Promise<Filled> {
   const keyring = new MemoryKeyring();
   const fileIds = await fillVast({ directory, keyring, ...vast });
@@ -34,26 +34,26 @@ export async function fillVault(directory: string, vast: Pick<Vast, 'sessions' |
   return { directory, secret: found.secret.toString('base64'), fileIds };
 }
 
-/** Opens a filled vault as a process does that has just come by its key. */
+/** Opens a filled vault as a process does that has just unlocked it. */
 export async function openFilled({ directory, secret }: Filled): Promise<Sessions> {
   const keyring = new MemoryKeyring();
   await keyring.set(keyIdOf(directory), Buffer.from(secret, 'base64'));
   return openVault({ directory, keyring, env: {} });
 }
 
-/** The vault key itself, for what opens files without coffer. */
+/** Returns the vault key, for code that opens files without coffer. */
 export function keyOf({ secret }: Filled): VaultKey {
   return VaultKey.from(Buffer.from(secret, 'base64'));
 }
 
-/** The path of a session's file, by its number. */
+/** Returns the path of a session's file, by session number. */
 export function pathOf({ directory, fileIds }: Filled, number: number): string {
   const fileId = fileIds[number];
   if (fileId === undefined) throw new RangeError(`there are ${fileIds.length} sessions`);
   return join(directory, 'sessions', fileId);
 }
 
-/** Bytes of plaintext in all sessions together, and of their files. */
+/** Returns the total bytes of plaintext in all sessions, and of their files. */
 export function bytesOf(filled: Filled): { plain: number; sealed: number } {
   const key = keyOf(filled);
   let plain = 0;
@@ -66,12 +66,12 @@ export function bytesOf(filled: Filled): { plain: number; sealed: number } {
   return { plain, sealed };
 }
 
-/** A line that is compared with another one by their medians. */
+/** Returns a line compared with another one by their medians. */
 export function lineAgainst(id: string, what: string, value: Spread, floor: Pick<Line, 'what' | 'value'>): Line {
   return { id, what, value, unit: 'ms', against: { what: floor.what, ratio: value.median / floor.value.median } };
 }
 
-/** What was measured under a name. */
+/** Returns the spread measured under a name. Throws a RangeError if there is none. */
 export function spreadAt(spreads: ReadonlyMap<string, Spread>, name: string): Spread {
   const spread = spreads.get(name);
   if (!spread) throw new RangeError(`nothing was measured as ${name}`);

@@ -1,4 +1,4 @@
-/** Words of several languages, the commonest first, as people who write to a model use them. */
+/** Words of several languages, most common first, as used in prompts to models. */
 export const LANGUAGES: readonly (readonly string[])[] = [
   `the a to of and is in it that you for this with on be as we not are have file from can if or but error by test when all there was run an at
   function which use one line only then does should value call after what before change so where first read code will each write now

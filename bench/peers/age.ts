@@ -6,8 +6,9 @@ import { encodeEvents } from '../../src/session/event/event.ts';
 import type { Peer } from './peer.ts';
 
 /**
- * JSONL sealed by age (typage, `age-encryption`) for one X25519 recipient, as its README begins with, and all of it replaced at every
- * step through write-file-atomic. A passphrase would cost a scrypt of a second besides, at every step.
+ * JSONL sealed by age (typage, `age-encryption`) for one X25519 recipient, as in the first example
+ * of its README; the whole file is replaced at every step through write-file-atomic. A passphrase
+ * would cost a second of scrypt as well, at every step.
  */
 export const age: Peer = {
   id: 'age',

@@ -7,5 +7,5 @@ import type { Peer } from './peer.ts';
 import { sqlcipher } from './sqlcipher.ts';
 import { sqlite } from './sqlite.ts';
 
-/** What people keep sessions in instead. */
+/** Other ways to store sessions. */
 export const peers: readonly Peer[] = [sqlite, sqlcipher, jsonlSync, jsonl, jsonAtomic, jsonGcm, conf, age];

@@ -4,8 +4,9 @@ import type { Event } from '../../src/session/event/event.ts';
 import type { Peer } from './peer.ts';
 
 /**
- * conf with `encryptionKey`, and with `encryptionAlgorithm: 'aes-256-gcm'` as its README advises whoever wants tampering found. It reads, opens,
- * seals and writes all of its one file at every `set`, through atomically.
+ * conf with `encryptionKey`, and with `encryptionAlgorithm: 'aes-256-gcm'`, which its README
+ * recommends to detect tampering. At every `set` it reads, opens, seals and writes its whole file,
+ * through atomically.
  */
 export const conf: Peer = {
   id: 'conf',

@@ -5,8 +5,9 @@ import type { Event } from '../../src/session/event/event.ts';
 import type { Peer } from './peer.ts';
 
 /**
- * One JSON document, all of it written anew at every step, as Nanocoder keeps its sessions. write-file-atomic as its
- * README has it: a temporary file, `fsync` (its default) and a rename. Plaintext; the directory is not flushed.
+ * One JSON document, rewritten completely at every step, as in Nanocoder. write-file-atomic as its
+ * README describes it: a temporary file, `fsync` (its default) and a rename. Plaintext; the
+ * directory is not flushed.
  */
 export const jsonAtomic: Peer = {
   id: 'json-atomic',

@@ -9,9 +9,10 @@ const NONCE = 12;
 const TAG = 16;
 
 /**
- * One JSON document, sealed by AES-256-GCM and written in place at every step, as m keeps its sessions. Cipher, nonce and tag
- * as Node's documentation of `createCipheriv` and NIST SP 800-38D say: 96 random bits, 128 bits. Written by `fs.writeFile`: nothing is
- * flushed, and a crash in the middle leaves neither the old session nor the new one.
+ * One JSON document, sealed by AES-256-GCM and written in place at every step, as in m. Cipher,
+ * nonce and tag follow Node's documentation of `createCipheriv` and NIST SP 800-38D: 96 random
+ * bits, 128 bits. Written by `fs.writeFile`: nothing is flushed, and a crash in the middle leaves
+ * neither the old session nor the new one.
  */
 export const jsonGcm: Peer = {
   id: 'json-gcm',

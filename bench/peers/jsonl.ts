@@ -4,12 +4,15 @@ import { join } from 'node:path';
 import { encodeEvents } from '../../src/session/event/event.ts';
 import type { Peer } from './peer.ts';
 
-/** A line of JSON for each event, appended to a file that stays open, as Codex keeps its sessions: nothing is flushed. Plaintext. */
+/**
+ * A line of JSON for each event, appended to a file that stays open, as in Codex; nothing is
+ * flushed. Plaintext.
+ */
 export const jsonl: Peer = lines('jsonl', 'JSONL, no flush');
 
 /**
- * The same and `fdatasync` behind each step, which fdatasync(2) and https://sqlite.org/atomiccommit.html name as what makes
- * an append survive a power cut.
+ * The same with `fdatasync` after each step, which according to fdatasync(2) and
+ * https://sqlite.org/atomiccommit.html makes an append survive a power cut.
  */
 export const jsonlSync: Peer = lines('jsonl-sync', 'JSONL, fdatasync');
 

@@ -10,7 +10,7 @@ const SECRET = 'a sentence that stands nowhere else';
 const sealed = ['sqlcipher', 'json-gcm', 'conf', 'age'];
 
 describe.each(peers)('$name', (peer) => {
-  it('has on disk what it began with and every step, and seals it if it says so', async () => {
+  it('keeps its initial events and every step on disk, sealed if it claims to seal', async () => {
     const folder = temporaryFolder();
     const ids = { next: 1 };
     const open = await peer.open(folder, [...placed(eventsOf(new Transcript(1), 20_000), ids)]);

@@ -6,9 +6,10 @@ import type { Peer } from './peer.ts';
 import { INSERT, TABLE } from './sqlite.ts';
 
 /**
- * SQLCipher's format (version 4: AES-256-CBC and HMAC-SHA512 for each page) through better-sqlite3-multiple-ciphers. The key as 32 raw bytes,
- * without a derivation (https://www.zetetic.net/sqlcipher/sqlcipher-api/#key); WAL as better-sqlite3's docs/performance.md has it, and
- * synchronous=FULL for durability, as with plain SQLite.
+ * SQLCipher's format (version 4: AES-256-CBC and HMAC-SHA512 for each page) through
+ * better-sqlite3-multiple-ciphers. The key is 32 raw bytes, without derivation
+ * (https://www.zetetic.net/sqlcipher/sqlcipher-api/#key); WAL as better-sqlite3's
+ * docs/performance.md recommends, and synchronous=FULL for durability, as with plain SQLite.
  */
 export const sqlcipher: Peer = {
   id: 'sqlcipher',

@@ -3,16 +3,20 @@ import { DatabaseSync } from 'node:sqlite';
 import type { Event } from '../../src/session/event/event.ts';
 import type { Peer } from './peer.ts';
 
-/** The table that both databases keep events in; no index but the key, which is the cheapest for them. */
+/**
+ * Creates the table for events in both databases; no index except the primary key, which is
+ * cheapest for them.
+ */
 export const TABLE =
   'CREATE TABLE event (id INTEGER PRIMARY KEY, session TEXT NOT NULL, ts INTEGER NOT NULL, body TEXT NOT NULL) STRICT';
-/** Adds one row to it. */
+/** Inserts one event. */
 export const INSERT = 'INSERT INTO event (session, ts, body) VALUES (?, ?, ?)';
 
 /**
- * SQLite as it is in Node, a row for each event and a transaction for each step, as goose, opencode and llm keep sessions. WAL with
- * synchronous=FULL, which https://sqlite.org/pragma.html#pragma_synchronous names as what is durable after a power cut; NORMAL is not.
- * Checkpoints come by themselves, as they do by default. Plaintext.
+ * SQLite as bundled with Node, a row for each event and a transaction for each step, as in goose,
+ * opencode and llm. WAL with synchronous=FULL, which is durable after a power cut according to
+ * https://sqlite.org/pragma.html#pragma_synchronous; NORMAL is not. Checkpoints are automatic, the
+ * default. Plaintext.
  */
 export const sqlite: Peer = {
   id: 'sqlite',

@@ -12,7 +12,7 @@ describe('the part of docs/performance.md about the bench', () => {
   const whole = report([run({ lines: [line('step', 2.5), line('peer', 7), blocked(4)], curves: [curve(0)] })], 'full');
   const section = benchSection(whole, whole.runs[0]?.curves[0]);
 
-  it('has what is rated and no more, when and on what it was measured, and a picture', () => {
+  it('has only the rated figures, the date, the machine and a chart', () => {
     expect(section).toContain(
       'Printed by `npm run bench` on 2026-11-21 12:34 UTC (Node 24, 2 × a processor, kernel 6.1; ext4 on /dev/vda',
     );
@@ -22,14 +22,14 @@ describe('the part of docs/performance.md about the bench', () => {
     expect(section).not.toContain('peer');
   });
 
-  it('stands between its markers, in place of what was there', () => {
+  it('replaces the text between its markers', () => {
     const text = `before\n${BEGIN}old\n${END}after\n`;
     expect(withSection(text, 'new\n')).toBe(`before\n${BEGIN}new\n${END}after\n`);
     expect(withSection(withSection(text, 'new\n'), 'new\n')).toBe(withSection(text, 'new\n'));
     expect(() => withSection(text.replace(END, ''), 'new\n')).toThrow('docs/performance.md has no');
   });
 
-  it('is made of the run that was kept, with its page and its pictures; of none where none was', () => {
+  it('is generated from the kept run, with its page and charts; from none if none was kept', () => {
     const root = temporaryFolder();
     expect(benchDocuments(root)).toEqual([]);
     mkdirSync(join(root, 'docs/bench'), { recursive: true });

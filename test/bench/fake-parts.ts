@@ -4,11 +4,11 @@ import type { Measure } from '../../bench/part.ts';
 import type { Parts } from '../../bench/parts.ts';
 import { line } from './made-up.ts';
 
-/** Tells what it was given, and leaves something behind. */
+/** Reports its arguments, and leaves a file and a timer behind. */
 const fine: Measure = async (folder, size) => {
   const notes = [folder, size, `${process.pid}`, JSON.stringify(readdirSync(folder))];
   writeFileSync(join(folder, 'left'), 'behind');
-  // What is still going on when a part is done.
+  // Still runs when the part is done.
   setInterval(() => undefined, 1000);
   return { lines: [line('step', Number.NaN)], curves: [], notes };
 };

@@ -18,7 +18,7 @@ describe('powerLaw', () => {
     );
   });
 
-  it('comes within a few of its own spreads of it where points are off by up to 20 %', () => {
+  it('comes close to the power if points are off by up to 20 %', () => {
     const off = fc.array(between(0.8, 1.25), { minLength: sizes.length, maxLength: sizes.length });
     fc.assert(
       fc.property(between(-1, 2), off, (k, factors) => {
@@ -29,7 +29,7 @@ describe('powerLaw', () => {
     );
   });
 
-  it('has no spread of two points', () => {
+  it('has no spread for two points', () => {
     expect(
       powerLaw([
         [1, 1],
@@ -56,7 +56,7 @@ describe('powerLaw', () => {
       ],
     ],
     [
-      'a point that is no number',
+      'a point that is not a number',
       [
         [1, 1],
         [2, Number.NaN],
@@ -68,7 +68,7 @@ describe('powerLaw', () => {
 });
 
 describe('growths', () => {
-  it('fits each series that can be', () => {
+  it('fits each series that can be fitted', () => {
     const { series } = curve(1);
     const all = growths({ ...curve(1), series: [...series, { name: 'one point', points: [[1, 1]] }] });
     expect(all.map((each) => each.series)).toEqual(['coffer', 'a peer & <its> way']);

@@ -18,22 +18,22 @@ export const thresholds: Thresholds = {
   growth: { flat: { target: 0.1, short: 0.3 }, linear: { target: 1.1, short: 1.3 } },
 };
 
-/** Half to double of a median, by so many runs. */
+/** Returns a spread from half to double of a median. */
 function spread(median: number, runs = 9): Spread {
   return { runs, median, p10: median / 2, p90: median * 2 };
 }
 
-/** A line that takes so many times as long as what it is compared with. */
+/** Returns a line that takes `ratio` times as long as its baseline. */
 export function line(id: string, ratio: number): Line {
   return { id, what: `what ${id} is`, value: spread(ratio), unit: 'ms', against: { what: 'the floor', ratio } };
 }
 
-/** A line that is rated by itself. */
+/** Returns a line with an absolute figure. */
 export function blocked(median: number, unit: Line['unit'] = 'ms'): Line {
   return { id: 'blocked', what: 'the thread is blocked', value: spread(median), unit };
 }
 
-/** A cost that grows by a power of the size, 10 KB to 100 MB. */
+/** Returns a cost that grows by a power of the size, 10 KB to 100 MB. */
 export function curve(power: number, atMost: 'flat' | 'linear' = 'flat'): Curve {
   const sizes = [1e4, 1e5, 1e6, 1e7, 1e8];
   return {
@@ -49,12 +49,12 @@ export function curve(power: number, atMost: 'flat' | 'linear' = 'flat'): Curve 
   };
 }
 
-/** What a part `part` found. */
+/** Returns a run of a part named `part`. */
 export function run(found: Partial<Run>): Run {
   return { name: 'part', seconds: 1, lines: [], curves: [], notes: [], ...found };
 }
 
-/** A report of such runs. */
+/** Returns a report of such runs. */
 export function report(runs: readonly Run[], size: Report['size'] = 'short'): Report {
   return {
     date: '2026-11-21T12:34:56.789Z',

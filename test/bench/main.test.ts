@@ -16,7 +16,7 @@ function plan(names: readonly string[]): Plan {
 }
 
 describe('a part', () => {
-  it('is measured in a process and an empty folder of its own, that is gone when it is over', async () => {
+  it('runs in a separate process and an empty folder, which is removed afterwards', async () => {
     const folder = temporaryFolder();
     const { notes, lines } = await runPart('part', { module, folder, size: 'short', deadline: 30_000 });
     const [own = '', size, pid, held] = notes;
@@ -29,23 +29,23 @@ describe('a part', () => {
 
   it.each([
     ['throws', /^RangeError: this part throws\n/],
-    ['dies', /^ended with SIGABRT before it said what it found$/],
-    ['leaves', /^ended with 3 before it said what it found$/],
+    ['dies', /^ended with SIGABRT before it returned a result$/],
+    ['leaves', /^ended with 3 before it returned a result$/],
     ['unloadable', /^SyntaxError: this part does not load/],
     ['unknown', /^RangeError: the bench has no part unknown\n/],
-  ])('that %s is reported with why', async (name, error) => {
+  ])('that %s is reported with the reason', async (name, error) => {
     const found = await runPart(name, { module, folder: temporaryFolder(), size: 'short', deadline: 30_000 });
     expect(found).toMatchObject({ name, lines: [], error: expect.stringMatching(error) });
   });
 
   it('that hangs is killed', async () => {
     const found = await runPart('hangs', { module, folder: temporaryFolder(), size: 'short', deadline: 50 });
-    expect(found.error).toBe('was killed; 0.05 s is all that a part may take');
+    expect(found.error).toBe('killed after 0.05 s, the limit for a part');
   });
 });
 
 describe('the bench', () => {
-  it('goes on after a part that fails, says so, fails, and leaves nothing behind', async () => {
+  it('continues after a part that fails, reports it, fails, and leaves no files behind', async () => {
     const progress: string[] = [];
     const planned = { ...plan(['throws', 'part']), onProgress: (line: string) => progress.push(line) };
     const report = await measureAll(planned);
@@ -54,12 +54,12 @@ describe('the bench', () => {
       ['part', true],
     ]);
     expect(progress).toEqual(['throws (1 of 2)', 'part (2 of 2)']);
-    expect(failuresOf(report, thresholds)).toEqual(['the part throws failed', 'step is NaN, and may be 3 at most']);
+    expect(failuresOf(report, thresholds)).toEqual(['the part throws failed', 'step is NaN; the limit is 3']);
     expect(format(report)).toContain('RangeError: this part throws');
     expect(readdirSync(planned.parent)).toEqual([]);
   });
 
-  it('says what it did not measure, how well its data shrinks, and on what it ran', async () => {
+  it('reports what it did not measure, how well its data shrinks, and the machine', async () => {
     const { notes, machine, date } = await measureAll(plan(['part']));
     expect(notes).toContain('not measured: blocked');
     const factor = notes.map((note) => /^zstd -3 shrinks .* (\d\.\d+) times$/.exec(note)?.[1]).find(Boolean);
@@ -71,12 +71,12 @@ describe('the bench', () => {
   });
 
   it.each([
-    [['--only', 'steps,stops'], /^bench: no part stops; there are steps, /],
-    [['steps'], /^bench: Unexpected argument 'steps'.*; there are --short, /],
-    [['--longer'], /^bench: Unknown option '--longer'.*; there are --short, /],
+    [['--only', 'steps,stops'], /^bench: no part stops; parts are steps, /],
+    [['steps'], /^bench: Unexpected argument 'steps'.*; options are --short, /],
+    [['--longer'], /^bench: Unknown option '--longer'.*; options are --short, /],
     [['--write', '--short'], /^bench: --write keeps a whole run; /],
     [['--write', '--only', 'steps'], /^bench: --write keeps a whole run; /],
-  ])('refuses %j in one line before it measures anything', (args, line) => {
+  ])('rejects %j in one line before it measures anything', (args, line) => {
     const main = join(import.meta.dirname, '../../bench/main.ts');
     const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], { encoding: 'utf8' });
     expect([status, stdout]).toEqual([2, '']);

@@ -14,7 +14,7 @@ describe('interleave', () => {
     expect(spreads.get('a')?.p10).toBeGreaterThan(6);
   });
 
-  it('gives the median and how far the times spread', async () => {
+  it('returns the median and the spread of the times', async () => {
     let run = -4;
     const spreads = await interleave([{ name: 'a', run: () => ++run }], 11);
     expect(spreads.get('a')).toEqual({ runs: 11, median: 5, p10: 1, p90: 9 });

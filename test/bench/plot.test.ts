@@ -3,7 +3,7 @@ import { describe, expect, it, type TestContext } from 'vitest';
 import { plot } from '../../bench/plot.ts';
 import { curve } from './made-up.ts';
 
-/** Every element of a picture with its class and text, as a parser that is not ours reads it. */
+/** Returns every element of a chart with its class and text, as an independent parser reads it. */
 function elements(svg: string, context: TestContext): string[] {
   const program = [
     'import sys, xml.etree.ElementTree as tree',
@@ -17,7 +17,7 @@ function elements(svg: string, context: TestContext): string[] {
 }
 
 describe('plot', () => {
-  it('is XML that has every series in a colour of its own and in the legend, and its title', (context) => {
+  it('is XML that has the title, and every series in its own colour and in the legend', (context) => {
     const seen = elements(plot(curve(0.1), 'how <it> grows'), context);
     expect(seen).toEqual(expect.arrayContaining(['title||Cost of a step', 'text|faint|how <it> grows']));
     expect(seen.filter((line) => line.startsWith('g|')).sort()).toEqual(
@@ -27,7 +27,7 @@ describe('plot', () => {
     expect(seen.filter((line) => line === 'path|mark|')).toHaveLength(2 * (5 + 1));
   });
 
-  it('has ticks as people say them', (context) => {
+  it('has ticks with readable labels', (context) => {
     const seen = elements(plot(curve(1)), context);
     const ticks = (kind: string): string[] =>
       seen.filter((line) => line.startsWith(`text|${kind}|`)).map((line) => line.replace(/^.*\|/, ''));
@@ -35,7 +35,7 @@ describe('plot', () => {
     expect(ticks('end')).toEqual(['0.1', '1', '10', '100', '1,000']);
   });
 
-  it('has closer ticks where the values lie close', (context) => {
+  it('has closer ticks for a small range', (context) => {
     const points = [
       [100, 3],
       [300, 4],
@@ -44,7 +44,7 @@ describe('plot', () => {
     expect(seen).toEqual(expect.arrayContaining(['text|middle|100', 'text|middle|200', 'text|end|5']));
   });
 
-  it('is the same for the same curve, for light and for dark pages', () => {
+  it('is the same for the same curve, with styles for light and dark pages', () => {
     const svg = plot(curve(1));
     expect(plot(curve(1))).toBe(svg);
     expect(svg).toContain('@media (prefers-color-scheme:dark){');
@@ -54,8 +54,8 @@ describe('plot', () => {
   it.each([
     ['no points', []],
     ['a point at 0', [[0, 1]]],
-    ['a point that is no number', [[1, Number.NaN]]],
-    ['a point that is endless', [[1, Number.POSITIVE_INFINITY]]],
+    ['a point that is not a number', [[1, Number.NaN]]],
+    ['an infinite point', [[1, Number.POSITIVE_INFINITY]]],
   ] as const)('refuses %s', (_, points) => {
     expect(() => plot({ ...curve(1), series: [{ name: 'wrong', points }] })).toThrow(RangeError);
   });

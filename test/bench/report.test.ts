@@ -16,13 +16,13 @@ describe('a line', () => {
     ]);
   });
 
-  it('is held against an absolute target by its median, in the unit of the target', () => {
+  it('is compared with an absolute target by its median, in the unit of the target', () => {
     expect(rate(run({ lines: [blocked(5)] }), thresholds).lines[0]).toMatchObject({ target: 5, verdict: 'ok' });
     expect(rate(run({ lines: [blocked(5.1)] }), thresholds).lines[0]).toMatchObject({ verdict: 'short' });
     expect(rate(run({ lines: [blocked(1, '%')] }), thresholds).lines[0]).toMatchObject({ verdict: 'short' });
   });
 
-  it('without a target is not rated, and neither is one of another part', () => {
+  it('is not rated without a target, or if it belongs to another part', () => {
     expect(rate(run({ lines: [line('peer', 9)] }), thresholds).lines).toEqual([line('peer', 9)]);
     expect(rate(run({ name: 'other', lines: [line('step', 9)] }), thresholds).lines).toEqual([line('step', 9)]);
   });
@@ -39,7 +39,7 @@ describe('a curve', () => {
     expect(rated).toMatchObject({ target: atMost === 'flat' ? 0.1 : 1.1, verdict });
   });
 
-  it('of which the series that counts is missing is short', () => {
+  it('is short if the series that counts is missing', () => {
     const without = { ...curve(0), series: curve(0).series.slice(1) };
     expect(rate(run({ curves: [without] }), thresholds).curves[0]).toMatchObject({ verdict: 'short' });
   });
@@ -48,34 +48,30 @@ describe('a curve', () => {
 describe('the short form', () => {
   const fine = { lines: [line('step', 2.9), blocked(50)], curves: [curve(0.25)] };
 
-  it('passes below its bounds, short of a target or not, and never fails on what is absolute', () => {
+  it('passes below its bounds, even if it misses a target, and never fails on an absolute figure', () => {
     expect(failuresOf(report([run(fine)]), thresholds)).toEqual([]);
   });
 
   it.each([
-    ['a ratio above its bound', { lines: [line('step', 3.1)] }, 'step is 3.10, and may be 3 at most'],
-    ['a ratio that is no number', { lines: [line('step', Number.NaN)] }, 'step is NaN, and may be 3 at most'],
-    ['a line that is missing', { lines: [line('stop', 1)] }, 'step was not measured, and may be 3 at most'],
-    [
-      'a line that is compared with nothing',
-      { lines: [{ ...blocked(1), id: 'step' }] },
-      'step was not measured, and may be 3 at most',
-    ],
-    ['a curve that is steeper', { curves: [curve(0.4)] }, 'growth of cost is 0.40, and may be 0.3 at most'],
+    ['a ratio above its bound', { lines: [line('step', 3.1)] }, 'step is 3.10; the limit is 3'],
+    ['a ratio that is not a number', { lines: [line('step', Number.NaN)] }, 'step is NaN; the limit is 3'],
+    ['a line that is missing', { lines: [line('stop', 1)] }, 'step was not measured; the limit is 3'],
+    ['a line without a baseline', { lines: [{ ...blocked(1), id: 'step' }] }, 'step was not measured; the limit is 3'],
+    ['a curve that is steeper', { curves: [curve(0.4)] }, 'growth of cost is 0.40; the limit is 0.3'],
     [
       'a curve without its series',
       { curves: [{ ...curve(0), series: [] }] },
-      'growth of cost was not measured, and may be 0.3 at most',
+      'growth of cost was not measured; the limit is 0.3',
     ],
   ])('fails with %s', (_, found, reason) => {
     expect(failuresOf(report([run({ ...fine, ...found })]), thresholds)).toEqual([reason]);
     expect(failuresOf(report([run({ ...fine, ...found })], 'full'), thresholds)).toEqual([]);
   });
 
-  it('asks nothing of parts that were not run', () => {
+  it('ignores parts that were not run', () => {
     expect(failuresOf(report([run(fine)]), thresholds)).toEqual([]);
     expect(failuresOf(report([run(fine), run({ name: 'other' })]), thresholds)).toEqual([
-      'elsewhere was not measured, and may be 1 at most',
+      'elsewhere was not measured; the limit is 1',
     ]);
   });
 
@@ -85,8 +81,8 @@ describe('the short form', () => {
   });
 });
 
-describe('what was not measured', () => {
-  it('is what the parts that ran have targets for and no figure', () => {
+describe('missingOf', () => {
+  it('returns the targets without a figure of the parts that ran', () => {
     expect(missingOf(report([run({ lines: [line('step', 1)] })]), thresholds)).toEqual(['blocked']);
     expect(missingOf(report([run({ lines: [line('step', 1), blocked(1)] })]), thresholds)).toEqual([]);
   });

@@ -3,8 +3,8 @@ import { Opposed } from '../../bench/steps-field.ts';
 import { Transcript } from '../../bench/transcript.ts';
 import type { Event } from '../../src/session/event/event.ts';
 
-describe('what is measured of peers', () => {
-  it('does not count where one has less than it was given', async () => {
+describe('Opposed', () => {
+  it('throws if a peer has fewer events than it received', async () => {
     const kept: Event[] = [];
     const forgetful = new Opposed('10kb', () => new Transcript(1), 1);
     forgetful.add(
@@ -12,6 +12,6 @@ describe('what is measured of peers', () => {
       { step: (events) => void kept.push(...events.slice(1)), count: () => kept.length, close: () => undefined },
     );
     for (const task of forgetful.tasks()) await task.run();
-    await expect(forgetful[Symbol.asyncDispose]()).rejects.toThrow('forgetful was given 5 events and has 4');
+    await expect(forgetful[Symbol.asyncDispose]()).rejects.toThrow('forgetful received 5 events and has 4');
   });
 });

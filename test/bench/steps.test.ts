@@ -7,7 +7,7 @@ import { encodeEvents } from '../../src/session/event/event.ts';
 import { home, temporaryFolder } from '../support/vault.ts';
 
 describe('a session that steps are measured in', () => {
-  it('has of each step the very bytes that it put on disk', async () => {
+  it('has the exact bytes that each step wrote to disk', async () => {
     const at = home();
     await using sessions = await at.open();
     await using session = new SteppedSession(sessions, { from: 1, to: Number.POSITIVE_INFINITY }, new Transcript(1));
@@ -27,7 +27,7 @@ describe('a session that steps are measured in', () => {
     expect(at.files()).toHaveLength(1);
   });
 
-  it('begins anew when it would outgrow its room, and with any number of events', async () => {
+  it('restarts when it would outgrow its room, with any number of events', async () => {
     const at = home();
     await using sessions = await at.open();
     const room = { from: 4000, to: 9000 };
@@ -38,7 +38,7 @@ describe('a session that steps are measured in', () => {
     expect(await large.step(2048)).toMatchObject({ kind: 'appended' });
   });
 
-  it('takes steps of about the size asked for', () => {
+  it('takes steps of about the requested size', () => {
     const transcript = new Transcript(1);
     for (const bytes of [2048, 20 * 1024]) {
       let length = 0;
@@ -52,7 +52,7 @@ describe('a session that steps are measured in', () => {
 });
 
 describe('the floor', () => {
-  it('appends all that it is given', () => {
+  it('appends all bytes', () => {
     const path = join(temporaryFolder(), 'floor');
     using floor = new Floor(path);
     floor.append(Buffer.alloc(1000));

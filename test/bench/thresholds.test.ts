@@ -30,7 +30,7 @@ describe('boundsFrom', () => {
     report([run({ lines: [line('step', ratio), blocked(99)], curves: [curve(ratio / 10)] })]),
   );
 
-  it('gives each ratio the worst that was seen and some room, and each exponent', () => {
+  it('sets each ratio and each exponent to the worst seen plus a margin', () => {
     const set = boundsFrom(runs, thresholds, '2026-11-22');
     expect(set.parts['part']?.['step']).toEqual({ target: 2, short: 3.15 });
     expect(set.growth).toEqual({ flat: { target: 0.1, short: 0.41 }, linear: { target: 1.1 } });
@@ -38,7 +38,7 @@ describe('boundsFrom', () => {
     expect(parseThresholds(JSON.stringify(set))).toEqual(set);
   });
 
-  it('gives none to what is absolute or was not measured, and none below a target', () => {
+  it('sets no bound for absolute or missing figures, and none below a target', () => {
     const set = boundsFrom(runs, thresholds, '2026-11-22');
     expect(set.parts['part']?.['blocked']).toEqual({ target: 5, absolute: 'ms' });
     expect(set.parts['other']).toEqual({ elsewhere: { target: 1 } });
