@@ -11,7 +11,7 @@ function elements(svg: string, context: TestContext): string[] {
     '  print(each.tag.split("}")[1], each.get("class", ""), each.text or "", sep="|")',
   ].join('\n');
   const { error, status, stdout, stderr } = spawnSync('python3', ['-c', program], { input: svg, encoding: 'utf8' });
-  if (error !== undefined) return context.skip('there is no python3');
+  if (error !== undefined) return context.skip('python3 is not installed');
   expect([status, stderr]).toEqual([0, '']);
   return stdout.split('\n');
 }

@@ -16,8 +16,8 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-describe('the last line of a test run', () => {
-  it('counts what passed, failed and was skipped', async () => {
+describe('the summary of a test run', () => {
+  it('counts passed, failed and skipped tests on its last line', async () => {
     const text =
       "it('a', () => {});\nit('b', () => {});\nit('c', () => { throw new Error(); });\nit('d', (t) => t.skip());";
     const { line, file, code } = await run({ 'some.test.ts': text });
@@ -26,7 +26,7 @@ describe('the last line of a test run', () => {
     expect(code).not.toBe(0);
   });
 
-  it('comes behind what was skipped, by name under the reason', async () => {
+  it('lists skipped tests by name under the reason', async () => {
     const text =
       "it('a', (t) => t.skip('install b'));\nit('c', (t) => t.skip('install b'));\nit('d', (t) => t.skip());";
     const { before } = await run({ 'some.test.ts': text });
@@ -34,7 +34,7 @@ describe('the last line of a test run', () => {
     expect(before).toContain('skipped, without a reason\n  some.test.ts: d\n');
   });
 
-  it('comes behind what failed, with what was said first', async () => {
+  it('lists failed tests with the first line of the error', async () => {
     const text = "it('a', () => {\n  throw new Error('first\\nsecond');\n});";
     const { before } = await run({ 'some.test.ts': text, 'bad.test.ts': "throw new Error('not even that');" });
     expect(before).toContain('failed, some.test.ts: a: first\n');
@@ -52,7 +52,7 @@ describe('the last line of a test run', () => {
     expect(line).toBe('1 passed, 1 failed');
   });
 
-  it('says that nothing ran, and ends with an error', async () => {
+  it('reports that nothing ran, and exits with an error', async () => {
     const { line, code } = await run({});
     expect(line).toBe('0 passed, 0 failed');
     expect(code).not.toBe(0);
@@ -60,7 +60,7 @@ describe('the last line of a test run', () => {
 });
 
 describe('the slowest files of a test run', () => {
-  it('come before the counts, the slowest first, ten at most', async () => {
+  it('are listed before the counts, slowest first, at most ten', async () => {
     const quick = Array.from({ length: 10 }, (_, at) => [`quick-${at}.test.ts`, "it('a', () => {});"]);
     const text = "it('a', () => new Promise((resolve) => setTimeout(resolve, 3000)));";
     const { before, line } = await run({ ...Object.fromEntries(quick), 'slow.test.ts': text });
@@ -83,21 +83,21 @@ describe('tools/counts.ts', () => {
     ]);
   });
 
-  it('ends with 1 if a test failed', () => {
+  it('exits with 1 if a test failed', () => {
     expect(sum('2 passed, 1 failed', '40 passed, 0 failed')).toEqual(['42 passed, 1 failed\n', 1]);
   });
 
-  it('ends with 1 if one of the runs passed no test', () => {
+  it('exits with 1 if one of the runs passed no test', () => {
     expect(sum('0 passed, 0 failed', '40 passed, 0 failed')).toEqual(['40 passed, 0 failed\n', 1]);
     expect(sum()).toEqual(['0 passed, 0 failed\n', 1]);
   });
 
-  it('ends with 1 if a file has no counts', () => {
+  it('exits with 1 if a file has no counts', () => {
     expect(sum('')).toEqual(['', 1]);
   });
 });
 
-/** Adds up files of counts: what is printed, and the exit code. */
+/** Adds up count files; returns the output and the exit code. */
 function sum(...counts: readonly string[]): [string, number | null] {
   const files = counts.map((line, at) => {
     const file = join(folder, `${at}.counts`);
@@ -110,7 +110,7 @@ function sum(...counts: readonly string[]): [string, number | null] {
   return [stdout, status];
 }
 
-/** Runs test files of a folder of their own with our reporter alone. */
+/** Runs test files in a separate folder with our reporter alone. */
 async function run(
   files: Record<string, string>,
 ): Promise<{ line: string; before: string; file: string; code: number }> {

@@ -13,8 +13,8 @@ const root = join(import.meta.dirname, '../..');
 const all = commandDocs();
 
 describe('the documents', () => {
-  it('are as the program has them', () => {
-    expect(drifted(), 'npm run docs writes them anew').toEqual([]);
+  it('are up to date', () => {
+    expect(drifted(), 'run npm run docs').toEqual([]);
   });
 
   it.each([
@@ -44,14 +44,14 @@ describe('the documents', () => {
       'config.md',
       (at: string) => edit(join(at, 'src/settings/keys.ts'), 'look for a model server', 'find a model server'),
     ],
-  ])('are refused by --check with %s, by name', (_, name, spoil) => {
-    const at = copyOfRepository();
+  ])('fail --check with %s, which is named', (_, name, spoil) => {
+    const at = copyRepository();
     expect(check(at)).toEqual([0, '']);
     spoil(at);
     expect(check(at)).toEqual([1, expect.stringContaining(join(at, 'docs', name))]);
   });
 
-  it('say the same on every machine', () => {
+  it('are the same on every machine', () => {
     const env = {
       PATH: process.env['PATH'],
       HOME: '/nowhere',
@@ -63,7 +63,7 @@ describe('the documents', () => {
     expect(check(root, env)).toEqual([0, '']);
   });
 
-  it('have every command, slash command and schema', () => {
+  it('describe every command, slash command and schema', () => {
     const cli = readFileSync(join(root, 'docs/cli.md'), 'utf8');
     for (const { name } of all) expect(cli).toContain(`\n## ${name}\n`);
     for (const [name] of slashDocs()) expect(cli).toContain(`| \`${name.replaceAll('|', '\\|')}\` |`);
@@ -71,7 +71,7 @@ describe('the documents', () => {
     expect(headings).toHaveLength(Object.keys(schemas).filter((name) => name.endsWith('Schema')).length);
   });
 
-  it('have a schema of whatever prints JSON', () => {
+  it('have a schema for every command that prints JSON', () => {
     const source = readFileSync(join(root, 'src/cli/schemas.ts'), 'utf8');
     const words = [...source.matchAll(/\/\*\*(.*?)\*\/\s*export const \w+Schema\b/gs)].map(([, text]) => text).join();
     const printing = all.filter(({ options }) => options.some(([term]) => term === '--json'));
@@ -79,7 +79,7 @@ describe('the documents', () => {
     expect(printing.filter(({ name }) => !words.includes(`\`${name} `)).map(({ name }) => name)).toEqual([]);
   });
 
-  it('name every variable that is read', () => {
+  it('name every environment variable that is read', () => {
     const sources = globSync('{src,native-fallback}/**/*.ts', { cwd: root }).map((path) =>
       readFileSync(join(root, path), 'utf8'),
     );
@@ -112,7 +112,7 @@ describe('the pages written by hand', () => {
     ]);
   });
 
-  it.each(pages)('%s links to what exists', (page) => {
+  it.each(pages)('%s has no broken links', (page) => {
     const text = readFileSync(join(root, page), 'utf8');
     const links = [...text.matchAll(/\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)/g)];
     const broken = links.filter(([, path = '', anchor]) => {
@@ -124,21 +124,18 @@ describe('the pages written by hand', () => {
 });
 
 describe('the help of every command', () => {
-  it.each(all.map((command) => [command.name, command] as const))(
-    '%s: has an example, that is one of it',
-    (name, command) => {
-      expect(command.examples.length).toBeGreaterThan(0);
-      for (const example of command.examples) {
-        const line = example.replace(/\s+#.*/, '');
-        expect(line).toContain(name);
-        expect(unknownOptions(line), line).toEqual([]);
-      }
-    },
-  );
+  it.each(all.map((command) => [command.name, command] as const))('%s: has examples, which use it', (name, command) => {
+    expect(command.examples.length).toBeGreaterThan(0);
+    for (const example of command.examples) {
+      const line = example.replace(/\s+#.*/, '');
+      expect(line).toContain(name);
+      expect(unknownOptions(line), line).toEqual([]);
+    }
+  });
 });
 
 describe('/help', () => {
-  it('lists every slash command in a line with what it does', async () => {
+  it('lists every slash command on a line with its description', async () => {
     await using place = await makePlace();
     const { stdout } = await place.run(['--model', 'demo/echo'], { input: '/help\n' });
     const lines = stdout.trimEnd().split('\n');
@@ -151,7 +148,7 @@ describe('/help', () => {
 describe('the man page', () => {
   const page = readFileSync(join(root, 'docs/coffer.1'), 'utf8');
 
-  it('is one that package.json names', () => {
+  it('is the one that package.json names', () => {
     const { man } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { man: string };
     expect(readFileSync(join(root, man), 'utf8')).toBe(page);
   });
@@ -182,7 +179,7 @@ describe('the man page', () => {
       encoding: 'utf8',
       env: { PATH: process.env['PATH'], LANG: 'C.UTF-8', MANWIDTH: '80' },
     });
-    if (error !== undefined) return context.skip('there is no man');
+    if (error !== undefined) return context.skip('man is not installed');
     expect([status, stderr]).toEqual([0, '']);
     expect(stdout).toContain('COFFER(1)');
   });
@@ -196,8 +193,8 @@ function check(at: string, env: NodeJS.ProcessEnv = process.env): [number | null
   return [status, stderr];
 }
 
-/** What the documents are made of, where it may be spoiled. */
-function copyOfRepository(): string {
+/** Copies the sources of the documents, so that a test can change them. */
+function copyRepository(): string {
   const at = temporaryFolder();
   for (const name of [
     'src',
@@ -244,7 +241,7 @@ function anchorsOf(path: string): Set<string> {
   );
 }
 
-/** The options of the coffer commands in a line of shell that they do not have. */
+/** Returns the options in a shell line that its coffer commands don't have. */
 function unknownOptions(line: string): string[] {
   return line
     .split(/[|;]|<\(/)

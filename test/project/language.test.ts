@@ -37,14 +37,14 @@ describe('a ban', () => {
     expect(hits(passed)).toEqual([]);
   });
 
-  it('has a sentence of each kind, a reason, and what to write instead', () => {
+  it('has both sentences, a reason, and what to write instead', () => {
     expect(Object.keys(sentences)).toEqual(Object.keys(bans));
     for (const { reason, instead } of Object.values(bans)) expect([reason, instead]).not.toContain('');
   });
 });
 
 describe('in Markdown', () => {
-  it('finds a construction that is broken over lines, and names its line', () => {
+  it('finds a construction that spans lines, and names its line', () => {
     expect(hitsIn('a.md', '# Title\n\nThe chat goes\non with the next.\n')).toEqual([
       { line: 3, ban: 'goes on', text: 'The chat goes on with the next.' },
     ]);
@@ -55,7 +55,7 @@ describe('in Markdown', () => {
     ['code', 'The value `anew` is set.\n'],
     ['a block of code', 'Run it:\n\n```console\n$ coffer anew\n```\n'],
     ['the address of a link', 'See [there](docs/anew.md).\n'],
-    ['what is generated', '<!-- bench: made by npm run docs -->\nanew\n<!-- end of bench -->\n'],
+    ['a generated section', '<!-- bench: made by npm run docs -->\nanew\n<!-- end of bench -->\n'],
     ['a generated table', '<!-- faults: begin -->\nanew\n<!-- faults: end -->\n'],
   ])('leaves %s alone', (_, content) => {
     expect(hitsIn('a.md', content)).toEqual([]);
@@ -64,7 +64,7 @@ describe('in Markdown', () => {
 });
 
 describe('in TypeScript', () => {
-  it('reads comments and strings, and no code', () => {
+  it('reads comments and strings, but not code', () => {
     const source = [
       '/** Returns it. */',
       'const anew = /[\'"`]anew/;',
@@ -82,12 +82,12 @@ describe('in TypeScript', () => {
     expect(hitsIn('a.ts', source)).toEqual([]);
   });
 
-  it('checks how a doc comment begins, and not how others do', () => {
+  it('checks the beginning of doc comments, but not of others', () => {
     expect(hitsIn('a.ts', '/**\n * What it keeps.\n */')).toMatchObject([{ line: 2 }]);
     expect(hitsIn('a.ts', '/* What follows is generated. */')).toEqual([]);
   });
 
-  it('lets pass what is allowed in that file', () => {
+  it('lets exceptions of that file pass', () => {
     const content = "record({ by: 'nobody' });\nsay('nobody is there');\n";
     const allowed = [{ file: 'a.ts', text: 'nobody is there' }];
     expect(hitsIn('a.ts', content, allowed)).toMatchObject([{ line: 1 }]);
@@ -98,7 +98,7 @@ describe('in TypeScript', () => {
 describe('tools/language.ts', () => {
   const root = join(import.meta.dirname, '../..');
 
-  it('fails naming the file and line of a hit, and counts those of the sources by folder', () => {
+  it('fails naming the file and line of a hit, and counts hits in sources by folder', () => {
     const at = temporaryFolder();
     mkdirSync(join(at, 'tools'));
     cpSync(join(root, 'tools/language.ts'), join(at, 'tools/language.ts'));

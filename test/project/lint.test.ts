@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-/** The path of a file that breaks one rule, its text, and a part of the message the linter has to give. */
+/** The path of a file that breaks one rule, its text, and a part of the linter's message. */
 type Case = readonly [file: string, text: string, message: string];
 
 const layers: readonly Case[] = [
@@ -108,11 +108,11 @@ afterAll(() => {
 });
 
 describe('the linter', () => {
-  it.each([...layers, ...habits])('refuses a fault in %s', (file, _, message) => {
+  it.each([...layers, ...habits])('reports the fault in %s', (file, _, message) => {
     expect(messagesAbout(file).join('\n')).toContain(message);
   });
 
-  it.each(fine)('says nothing about %s', (file) => {
+  it.each(fine)('accepts %s', (file) => {
     expect(messagesAbout(file)).toEqual([]);
   });
 });
@@ -130,7 +130,10 @@ interface Report {
   diagnostics: { message?: string; description?: string; location: { path: string | { file: string } } }[];
 }
 
-/** Runs the linter over a tree as `npm run check` does over this one; it ends with an error, as it has faults to say. */
+/**
+ * Runs the linter over a tree as `npm run check` does over this one. It exits with an error, as it
+ * finds faults.
+ */
 async function lint(cwd: string): Promise<{ file: string; message: string }[]> {
   const biome = join(root, 'node_modules/@biomejs/biome/bin/biome');
   const args = [biome, 'lint', '--reporter=json', '--max-diagnostics=none', '.'];

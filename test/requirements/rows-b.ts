@@ -7,7 +7,7 @@ import { chat, json, out, type Requirement, refused, say } from './row.ts';
 export const rowsB: readonly Requirement[] = [
   {
     row: 'B1',
-    about: '/resume alone chooses from the list; last, an id and a number; /sessions and /history list',
+    about: '/resume shows a picker, or takes last, an id or a number; /sessions and /history list',
     async drive(place) {
       await say(place, 'the first');
       await say(place, 'the second');
@@ -43,7 +43,7 @@ export const rowsB: readonly Requirement[] = [
   },
   {
     row: 'B3',
-    about: 'a session keeps its history, provider, model, directory, times and count of messages',
+    about: 'a session keeps its history, provider, model, directory, times and message count',
     async drive(place) {
       await say(place, 'hello');
       const [row] = (await json(place, ['sessions'])) as (Listed & { begun: string; updated: string })[];
@@ -56,7 +56,7 @@ export const rowsB: readonly Requirement[] = [
   },
   {
     row: 'B4',
-    about: 'settings are checked, documented and have the defaults that are promised',
+    about: 'settings are validated and have the documented defaults',
     async drive(place) {
       const rows = (await json(place, ['config', 'list'])) as { key: string; value: unknown }[];
       const values = Object.fromEntries(rows.map(({ key, value }) => [key, value]));
@@ -77,8 +77,7 @@ export const rowsB: readonly Requirement[] = [
   },
   {
     row: 'B5',
-    about:
-      'the directory is the platform’s, overridden by a setting, that by the environment, that by the command line',
+    about: 'the directory is the platform’s; precedence: command line, environment, setting',
     async drive(place) {
       const platform = { COFFER_DATA_DIR: undefined, XDG_DATA_HOME: undefined };
       const where = async (...args: string[]): Promise<string> =>
@@ -92,7 +91,7 @@ export const rowsB: readonly Requirement[] = [
   },
   {
     row: 'B6',
-    about: 'retention is off until asked for, announced, shown by --dry-run, and spares what is named',
+    about: 'retention is off by default, announced, shown by --dry-run, and spares named sessions',
     async drive(place) {
       for (const words of ['one', 'two', 'three']) await say(place, words);
       const oldest = (await place.listed()).at(-1)?.id ?? '';

@@ -12,7 +12,7 @@ interface Logged {
   reason?: string;
 }
 
-/** What `coffer logs --json` prints, a line each. */
+/** Returns the parsed lines of `coffer logs --json`. */
 async function logged(place: Parameters<typeof json>[0], which: string): Promise<Logged[]> {
   const lines = (await out(place, ['logs', which, '--json'])).trimEnd().split('\n');
   return lines.map((line) => JSON.parse(line) as Logged);
@@ -60,7 +60,7 @@ export const rowsCD: readonly Requirement[] = [
   },
   {
     row: 'C3',
-    about: 'a tool is allowed once or for the session, and nothing that is not granted happens without a terminal',
+    about: 'a tool is allowed once or for the session; without a terminal, nothing runs without permission',
     async drive(place) {
       const path = join(place.project, 'new.txt');
       await out(place, ['--model', 'demo/tools', '-p', 'write new.txt hello']);
@@ -89,7 +89,7 @@ export const rowsCD: readonly Requirement[] = [
   },
   {
     row: 'D1',
-    about: 'a status is running with its process, completed, cancelled or failed, and true after a crash',
+    about: 'a status is running with its process, completed, cancelled or failed, and correct after a crash',
     async drive(place) {
       await using live = place.terminal(['--model', 'demo/echo']);
       await live.waitFor(/» /);
@@ -149,7 +149,7 @@ export const rowsCD: readonly Requirement[] = [
   },
   {
     row: 'D4',
-    about: 'resume with a prompt and a model, -r, --no-resume, and resuming by itself',
+    about: 'resume with a prompt and a model, -r, --no-resume, and automatic resume',
     async drive(place) {
       await say(place, 'first');
       expect(await out(place, ['resume', '1', '--prompt', 'second', '--model', 'demo/eliza'])).not.toBe('');
@@ -167,7 +167,7 @@ export const rowsCD: readonly Requirement[] = [
   },
   {
     row: 'D5',
-    about: 'status shows what a session is, where it was, its parent and children, as text and as JSON',
+    about: 'status shows a session’s details, directory, parent and children, as text and as JSON',
     async drive(place) {
       await say(place, 'hello');
       await out(place, ['fork', '1']);
@@ -181,7 +181,7 @@ export const rowsCD: readonly Requirement[] = [
   },
   {
     row: 'D6',
-    about: '/compact, and by itself when the window fills, with a warning before and the newest messages kept',
+    about: '/compact, and automatically when the window fills, with a warning first and the newest messages kept',
     async drive(place) {
       await using server = await startModelServer();
       const providers = { here: { baseURL: server.openai, contextWindow: 15 } };
@@ -210,7 +210,7 @@ export const rowsCD: readonly Requirement[] = [
   },
   {
     row: 'D11',
-    about: 'settings: the directory, the most turns and tool calls, compacting at the end',
+    about: 'settings: the directory, limits of turns and tool calls, compacting at the end',
     settings: { maxToolCalls: 2, maxTurns: 3, compactOnFinish: true, keepMessages: 1 },
     async drive(place) {
       writeFileSync(join(place.project, 'a'), 'a\n');

@@ -6,11 +6,11 @@ import { conversation } from '../support/coffer.ts';
 import { startModelServer } from '../support/model-server.ts';
 import { chat, json, out, type Requirement, refused, say } from './row.ts';
 
-/** E: projects. F: what people ask for. */
+/** E: projects. F: requested features. */
 export const rowsEF: readonly Requirement[] = [
   {
     row: 'E1',
-    about: 'starting begins fresh in the current directory, --path in another',
+    about: 'a start begins a new session in the current directory, or in that of --path',
     async drive(place) {
       const other = join(place.root, 'other');
       mkdirSync(other);
@@ -44,7 +44,7 @@ export const rowsEF: readonly Requirement[] = [
   },
   {
     row: 'E3',
-    about: 'tasks and cost add up and are saved; a cost that is not known is unknown, never 0',
+    about: 'tasks and cost add up and are saved; an unknown cost is shown as unknown, never 0',
     async drive(place) {
       await using server = await startModelServer();
       const providers = {
@@ -62,7 +62,7 @@ export const rowsEF: readonly Requirement[] = [
   },
   {
     row: 'E4',
-    about: 'sessions are kept until somebody deletes them',
+    about: 'sessions are kept until the user deletes them',
     async drive(place) {
       await say(place, 'one');
       await say(place, 'two');
@@ -108,7 +108,7 @@ export const rowsEF: readonly Requirement[] = [
   },
   {
     row: 'F12',
-    about: 'doctor says in words what is wrong, what it means and what to do',
+    about: 'doctor explains what is wrong, what it means and what to do',
     async drive(place) {
       await say(place, 'hello');
       expect(await out(place, ['doctor'])).toMatch(/all is well/);

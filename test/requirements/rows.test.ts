@@ -27,7 +27,7 @@ describe('the packed coffer', () => {
     await row.drive(place);
   });
 
-  it('is asked for every row of the everyday commands, once', () => {
+  it('is tested for every row of the everyday commands, once', () => {
     const range = (letter: string, last: number): string[] =>
       Array.from({ length: last }, (_, at) => `${letter}${at + 1}`);
     const wanted = [...range('B', 6), ...range('C', 3), ...range('D', 7), 'D11', ...range('E', 4), 'F9', 'F12'];

@@ -3,29 +3,44 @@ import { lstat, readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { brotliDecompressSync, gunzipSync, inflateRawSync, inflateSync, zstdDecompressSync } from 'node:zlib';
 
-/** Where a text was found: the file, and how it stood there (`hex`, `zstd at 212, then utf8`). */
+/**
+ * A finding: the file, and the form in which the text occurs in it (`hex`, `zstd at 212, then
+ * utf8`).
+ */
 export interface Finding {
   path: string;
   as: string;
 }
 
-/** The most a stream found by its magic number may grow to; a wrong guess must not fill the memory. */
+/**
+ * Maximum size of a decompressed stream found by its magic number; a wrong guess must not fill the
+ * memory.
+ */
 const LARGEST = 64 * 1024 * 1024;
 
-/** Up to this size a file is also tried, from every offset, as the formats that have no magic number. */
+/**
+ * Maximum size of a file that is also tried, from every offset, as the formats without a magic
+ * number.
+ */
 const EVERY_OFFSET = 96 * 1024;
 
-/** How a file of Node's compile cache begins: hundreds of them, made from source text alone, are not tried from every offset. */
+/**
+ * The first bytes of a file of Node's compile cache: there are hundreds of them, made only from
+ * source text, so they aren't tried from every offset.
+ */
 const COMPILE_CACHE = Buffer.from('b2dbdf8a', 'hex');
 
-/** Makes a text that is nowhere by chance: 24 letters, so that it reads the same in any encoding of text. */
+/**
+ * Returns a text that occurs nowhere by chance: 24 letters, so that it reads the same in any text
+ * encoding.
+ */
 export function newCanary(): string {
   return `kanarie${[...randomBytes(17)].map((byte) => String.fromCharCode(97 + (byte % 26))).join('')}`;
 }
 
 /**
- * Searches whole directories for a text: names of files and folders, targets of links, and the bytes of
- * every file, as they are and after decompressing whatever in them decompresses. Gives every finding.
+ * Searches whole directories for a text: names of files and folders, targets of links, and the
+ * bytes of every file, as they are and decompressed where possible. Returns every finding.
  */
 export async function searchFor(canary: string, directories: readonly string[]): Promise<Finding[]> {
   const findings: Finding[] = [];
@@ -33,7 +48,10 @@ export async function searchFor(canary: string, directories: readonly string[]):
   return findings;
 }
 
-/** Searches bytes, and what in them decompresses, for a text; gives how it stands there. */
+/**
+ * Searches bytes, and everything in them that decompresses, for a text; returns the forms in which
+ * it occurs.
+ */
 export function searchBytes(canary: string, bytes: Buffer): string[] {
   const found = searchPlain(canary, bytes);
   for (const { name, offset, content } of streamsIn(bytes)) {
@@ -82,7 +100,10 @@ function formsOf(canary: string): { as: string; form: Buffer }[] {
   ];
 }
 
-/** The digits that a text has in base64 wherever it starts `shift` bytes into a group of three, its neighbours' digits left out. */
+/**
+ * Returns the base64 digits of a text that starts `shift` bytes into a group of three, without the
+ * digits that it shares with its neighbours.
+ */
 function base64Within(text: Buffer, shift: number): Buffer {
   const digits = Buffer.concat([Buffer.alloc(shift), text])
     .toString('base64')
@@ -141,7 +162,7 @@ function attempt(decompress: Decompress, bytes: Buffer): Buffer | undefined {
   try {
     return decompress(bytes, { maxOutputLength: LARGEST });
   } catch {
-    // Not a stream of that kind: most places that could be one are not.
+    // Not a stream of that kind: most candidates aren't.
     return undefined;
   }
 }

@@ -12,13 +12,13 @@ import { type Ending, Terminal } from './pty.ts';
 
 const repository = join(import.meta.dirname, '..', '..');
 
-/** A program that ran to its end. */
+/** The result of a program that ran to its end. */
 export interface Result extends Ending {
   stdout: string;
   stderr: string;
 }
 
-/** What `coffer export --format json` prints, as far as tests look at it. */
+/** The fields of `coffer export --format json` that tests read. */
 export interface Exported {
   id: string;
   uuid: string;
@@ -32,7 +32,7 @@ export interface Exported {
   }[];
 }
 
-/** A row of `coffer sessions --json`, as far as tests look at it. */
+/** The fields of a row of `coffer sessions --json` that tests read. */
 export interface Listed {
   number: number;
   fileId: string;
@@ -45,39 +45,40 @@ export interface Listed {
   directory: string;
 }
 
-/** How to start coffer, where it differs from the usual. */
+/** Options of a start of coffer. */
 export interface Start {
-  /** Added to the place's environment; undefined takes a variable out. */
+  /** Added to the place's environment; undefined removes a variable. */
   env?: Record<string, string | undefined>;
-  /** Standard input, to its end. Without it standard input is empty. */
+  /** All of standard input. Default: empty. */
   input?: string | Buffer;
-  /** The working directory; the place's project unless told. */
+  /** The working directory. Default: the place's project. */
   cwd?: string;
-  /** Ends the run, as hanging, after so many milliseconds. */
+  /** Milliseconds after which the run counts as hanging and is killed. Default: {@link HANGS}. */
   patience?: number;
-  /** The umask to run under, as the shell writes it. */
+  /** The umask to run under, as a shell writes it. */
   umask?: string;
-  /** A command of the shell that runs before it, in its working directory. */
+  /** A shell command to run first, in the working directory. */
   before?: string;
-  /** Told everything that came on standard output so far, whenever more comes. */
+  /** Called with all standard output so far, whenever more arrives. */
   onOutput?: (text: string, child: ChildProcess) => void;
-  /** Runs the sources in this folder, a changed copy say, instead of what the place runs. */
+  /** A folder of sources to run instead of the place's program, such as a changed copy. */
   sources?: string;
 }
 
-/** What a place begins with. */
+/** Options of {@link makePlace}. */
 export interface Furniture {
-  /** Becomes settings.json. */
+  /** The content of settings.json. Default: no settings file. */
   settings?: object;
-  /** Put where the data directory would be, for a disk of its own. */
+  /** The data directory, such as one on a separate disk. Default: a folder of the place. */
   data?: string;
-  /** What is run: the file of an installed coffer, say. Default: {@link PROGRAM}. */
+  /** The program to run, such as that of an installed coffer. Default: {@link PROGRAM}. */
   program?: string;
 }
 
 /**
- * A machine to run coffer on, as far as coffer sees it: folders of its own for everything, and a vault key
- * that comes over descriptor 3, so that no keychain is needed. Removed, with whatever still runs, when disposed.
+ * A machine to run coffer on, as far as coffer can tell: separate folders for everything, and a
+ * vault key that arrives through descriptor 3, so that no keychain is needed. Removed when
+ * disposed, along with every process that still runs.
  */
 export class Place implements AsyncDisposable {
   readonly root: string;
@@ -85,9 +86,9 @@ export class Place implements AsyncDisposable {
   readonly config: string;
   readonly home: string;
   readonly temp: string;
-  /** Where coffer is started. */
+  /** The working directory of coffer. */
   readonly project: string;
-  /** Holds the key as a credential; the one folder here with a secret in the clear. */
+  /** Holds the key as a credential; the only folder here with a secret in plaintext. */
   readonly credentials: string;
   readonly key: Buffer;
   readonly #running: Set<ChildProcess | Terminal> = new Set();
@@ -106,7 +107,7 @@ export class Place implements AsyncDisposable {
     this.key = randomBytes(32);
   }
 
-  /** The environment coffer runs in, all of it. */
+  /** The complete environment coffer runs in. */
   get env(): Record<string, string> {
     return {
       PATH: [join(repository, 'node_modules', '.bin'), process.env['PATH'] ?? ''].join(delimiter),
@@ -120,13 +121,13 @@ export class Place implements AsyncDisposable {
     };
   }
 
-  /** The environment under which the library in this process opens the same vault. */
+  /** The environment in which the library, in this process, opens the same vault. */
   get libraryEnv(): Record<string, string> {
     const { home, config, credentials } = this;
     return { HOME: home, COFFER_CONFIG_DIR: config, COFFER_KEYCHAIN: 'fd', CREDENTIALS_DIRECTORY: credentials };
   }
 
-  /** Runs coffer to its end without a terminal. Rejects where it hangs. */
+  /** Runs coffer to its end without a terminal. Rejects if it hangs. */
   async run(args: readonly string[], start: Start = {}): Promise<Result> {
     const first = [start.umask && `umask ${start.umask}`, start.before].filter(Boolean).map((one) => `${one}; `);
     const shell = first.length === 0 ? [] : ['sh', '-c', `${first.join('')}exec "$@"`, 'sh'];
@@ -139,8 +140,8 @@ export class Place implements AsyncDisposable {
     this.#running.add(child);
     const ended = new Promise<Ending>((resolve) => child.once('close', (code, signal) => resolve({ code, signal })));
     const timer = setTimeout(() => child.kill('SIGKILL'), start.patience ?? HANGS);
-    give(child.stdio[3] as Writable, this.key);
-    give(child.stdin, start.input ?? '');
+    feed(child.stdio[3] as Writable, this.key);
+    feed(child.stdin, start.input ?? '');
     let stdout = '';
     child.stdout.setEncoding('utf8').on('data', (more: string) => {
       stdout += more;
@@ -153,11 +154,11 @@ export class Place implements AsyncDisposable {
     return { ...ending, stdout, stderr };
   }
 
-  /** Starts coffer on a terminal of its own. */
+  /** Starts coffer on a new terminal. */
   terminal(args: readonly string[] = [], start: Start = {}): Terminal {
-    // A terminal gives no descriptor but 0 to 2: the shell opens the third and becomes the program.
+    // A terminal passes only descriptors 0 to 2: the shell opens the third and becomes the program.
     const command = ['-c', 'exec 3<"$0"; exec "$@"', join(this.credentials, 'coffer-key')];
-    // Node hands this on to children by itself, the terminal does not.
+    // Node passes this to children automatically, the terminal doesn't.
     const coverage = process.env['NODE_V8_COVERAGE'];
     const terminal = new Terminal('/bin/sh', [...command, process.execPath, this.#file(start), ...args], {
       cwd: start.cwd ?? this.project,
@@ -167,7 +168,7 @@ export class Place implements AsyncDisposable {
     return terminal;
   }
 
-  /** The session files there are, by name, sorted; leaves out the link. */
+  /** Returns the sorted names of the session files, without the link. */
   async sessionFiles(): Promise<string[]> {
     const names = await readdir(join(this.data, 'sessions')).catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return [];
@@ -176,26 +177,26 @@ export class Place implements AsyncDisposable {
     return names.filter((name) => /^[0-9a-f]{32}$/.test(name)).sort();
   }
 
-  /** Where a session file is. */
+  /** Returns the path of a session file. */
   sessionFile(name: string): string {
     return join(this.data, 'sessions', name);
   }
 
-  /** Everything in the sessions folder, byte for byte, by name. */
+  /** Returns the content of every session file, by name. */
   async sessionBytes(): Promise<Map<string, Buffer>> {
     const names = await this.sessionFiles();
     const rows = names.map(async (name) => [name, await readFile(this.sessionFile(name))] as const);
     return new Map(await Promise.all(rows));
   }
 
-  /** What `coffer export --format json` prints, parsed. */
+  /** Returns the parsed output of `coffer export --format json`. */
   async exported(which: string, start?: Start): Promise<Exported> {
     const { code, stdout, stderr } = await this.run(['export', which, '--format', 'json'], start);
     if (code !== 0) throw new Error(`export ended with ${code}: ${stderr}`);
     return JSON.parse(stdout) as Exported;
   }
 
-  /** What `coffer sessions --json` prints, parsed. */
+  /** Returns the parsed output of `coffer sessions --json`. */
   async listed(start?: Start): Promise<Listed[]> {
     const { code, stdout, stderr } = await this.run(['sessions', '--json'], start);
     if (code !== 0) throw new Error(`sessions ended with ${code}: ${stderr}`);
@@ -236,7 +237,10 @@ export function usual(bus: Bus, changes: Record<string, string | undefined> = {}
   return { env: { DBUS_SESSION_BUS_ADDRESS, XDG_RUNTIME_DIR, ...keychain, ...changes } };
 }
 
-/** The messages of a session in short: `user: hello`, `assistant: echo: hello`, `assistant (partial): ec`. */
+/**
+ * Returns the messages of a session in short: `user: hello`, `assistant: echo: hello`, `assistant
+ * (partial): ec`.
+ */
 export function conversation(exported: Exported): string[] {
   return exported.events.flatMap(({ type, message, partial }) => {
     if (type !== 'message' || !message) return [];
@@ -249,8 +253,8 @@ function merge(env: Record<string, string>, changes: Start['env'] = {}): Record<
   return Object.fromEntries(merged.filter((entry): entry is [string, string] => entry[1] !== undefined));
 }
 
-/** Writes all of it; a program that ends without reading is no fault of the test. */
-function give(pipe: Writable, bytes: string | Buffer): void {
+/** Writes everything; a program that ends without reading it all is not an error. */
+function feed(pipe: Writable, bytes: string | Buffer): void {
   pipe.once('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE' && error.code !== 'ECONNRESET') throw error;
   });

@@ -2,36 +2,39 @@ import { connect, type Socket } from 'node:net';
 import { type BusMessage, decodeMessage, encodeMessage, messageLength } from '../../native-fallback/dbus-wire.ts';
 import type { KeychainEnv } from './keychain.ts';
 
-/** What a stand-in says to a call: the values of a reply, an error's name, or nothing at all. */
+/** A stand-in's answer to a call: the values of a reply, the name of an error, or nothing. */
 export type Said =
   | { readonly signature: string; readonly body: readonly unknown[] }
   | { readonly error: string }
   | 'silence';
 
-/** A stand-in on a private bus: it owns a name and answers calls as it is told. */
+/** A stand-in service on a private bus: it owns a name and answers calls as scripted. */
 export interface StandIn extends Disposable {
-  /** The members that were called, in order. */
+  /** The calls received, in order. */
   readonly calls: readonly BusMessage[];
-  /** Resolves when a member is called, or has been. */
+  /** Resolves when a member has been called, also if that was earlier. */
   called(member: string): Promise<void>;
-  /** Sends a signal to everybody. */
+  /** Broadcasts a signal. */
   emit(path: string, name: string, member: string, signature: string, body: readonly unknown[]): void;
 }
 
-/** Puts a program on the bus that owns `name` and never answers. */
+/** Starts a service on the bus that owns `name` and never answers. */
 export function startSilent(env: KeychainEnv, name = 'org.freedesktop.secrets'): Promise<StandIn> {
   return startStandIn(env, name, () => 'silence');
 }
 
 /**
- * Puts the program on the bus that gnome-keyring asks to show prompts: it accepts none and declines none, as where nobody looks at
- * the screen.
+ * Starts the service that gnome-keyring asks to show prompts: it neither accepts nor declines them,
+ * as if no user were at the screen.
  */
 export function startSilentPrompter(env: KeychainEnv): Promise<StandIn> {
   return startSilent(env, 'org.gnome.keyring.SystemPrompter');
 }
 
-/** Puts a program on the bus that owns `name` and answers by `answer`. Ready when the promise resolves. */
+/**
+ * Starts a service on the bus that owns `name` and answers through `answer`. Ready when the promise
+ * resolves.
+ */
 export async function startStandIn(
   env: KeychainEnv,
   name: string,
@@ -83,7 +86,7 @@ function openSocket(path: string): Promise<Socket> {
   });
 }
 
-/** Hands over every message that comes on a socket. */
+/** Calls `take` for every message that arrives on a socket. */
 export function readMessages(socket: Socket, take: (message: BusMessage) => void): void {
   let received: Buffer = Buffer.alloc(0);
   socket.on('data', (part: Buffer) => {

@@ -12,15 +12,15 @@ import { keyOf } from './marks.ts';
 import { fillVast } from './vast.ts';
 import { type Home, home, reply, user } from './vault.ts';
 
-/** Sessions enough for an index to be worth it. */
+/** Number of sessions that makes an index worth it. */
 export const ENOUGH = 40;
 
-/** What the session with a number is about. */
+/** Returns the title of the session with a number. */
 export function titleOf(number: number): string {
   return `what is the capital of country ${number}`;
 }
 
-/** A vault with sessions enough for an index, and their file ids. */
+/** Creates a vault with enough sessions for an index; returns it with their file ids. */
 export async function filled(at: Home = home(), sessions: number = ENOUGH): Promise<{ at: Home; fileIds: string[] }> {
   const { directory, keyring } = at;
   const events = (number: number) => [user(titleOf(number)), reply('it has none')];
@@ -28,7 +28,7 @@ export async function filled(at: Home = home(), sessions: number = ENOUGH): Prom
   return { at, fileIds };
 }
 
-/** The same with its index. */
+/** Like {@link filled}, with an index. */
 export async function indexed(at?: Home, sessions?: number): Promise<{ at: Home; fileIds: string[] }> {
   const made = await filled(at, sessions);
   await settle(made.at);
@@ -36,7 +36,7 @@ export async function indexed(at?: Home, sessions?: number): Promise<{ at: Home;
   return made;
 }
 
-/** Waits until no file of a vault can change any more without its state telling. */
+/** Waits until any further change of a vault's files would show in their metadata. */
 export async function settle(at: Home): Promise<void> {
   const paths = [...at.files().map((fileId) => at.path(fileId)), join(at.directory, 'seen'), indexOf(at)];
   const found = paths.map((path) => lstatSync(path, { throwIfNoEntry: false })).filter((stats) => stats !== undefined);
@@ -45,29 +45,29 @@ export async function settle(at: Home): Promise<void> {
   });
 }
 
-/** The list as a fresh process makes it. */
+/** Returns the list as a new process reads it. */
 export async function listed(at: Home): Promise<Row[]> {
   await using sessions = await at.open();
   return await sessions.list();
 }
 
-/** The list as it is without an index; it makes none. */
+/** Returns the list without using an index; writes none. */
 export async function listedAfresh(at: Home): Promise<readonly Row[]> {
   await using sessions = await at.open();
   return (await sessions.inspect()).rows;
 }
 
-/** Where the index is. */
+/** Returns the path of the index. */
 export function indexOf(at: Home): string {
   return join(at.directory, 'index');
 }
 
-/** The keys of a vault. */
+/** Returns the keys of a vault. */
 async function keysOf(at: Home): Promise<Unlocked> {
   return { key: await keyOf(at), backend: 'memory', provider: 'memory', how: 'opened', named: {} };
 }
 
-/** The parts that a list is made by. */
+/** The parts that make a list. */
 export interface Parts {
   readonly place: VaultDirectory;
   readonly seen: Seen;
@@ -76,21 +76,21 @@ export interface Parts {
   readonly listing: Listing;
 }
 
-/** The parts of a fresh process. */
+/** Returns the parts as a new process creates them. */
 export async function partsOf(at: Home): Promise<Parts> {
   const place = new VaultDirectory(at.directory);
   const seen = new Seen(place);
   return { place, seen, keys: await keysOf(at), index: new ListIndex(place), listing: new Listing(place, seen) };
 }
 
-/** What an index says, as text; nothing where there is none that opens. */
+/** Returns the content of an index as text; an empty list if no index opens. */
 export async function textOf(at: Home): Promise<string> {
   const { index, keys } = await partsOf(at);
   const { rows } = index.read(keys);
   return JSON.stringify([...rows.fileIds()].map((fileId) => [fileId, rows.get(fileId)?.head.summary]));
 }
 
-/** The temporary files in a vault's folder. */
+/** Returns the names of the temporary files in a vault's folder. */
 export function tempsIn(at: Home): string[] {
   return readdirSync(at.directory).filter((name) => name.endsWith('.tmp'));
 }

@@ -12,14 +12,14 @@ const PROGRAMS: readonly string[] = ['gnome-keyring-daemon', 'dbus-daemon', 'dbu
 const INSTALL = 'apt-get install -y gnome-keyring libsecret-1-0 libsecret-tools dbus';
 const LOGIN_COLLECTION = '/org/freedesktop/secrets/collection/login';
 
-/** What a process needs to reach a keychain of ours and no other. */
+/** The environment of a process that must reach our keychain and no other. */
 export interface KeychainEnv {
   DBUS_SESSION_BUS_ADDRESS: string;
   XDG_RUNTIME_DIR: string;
   HOME: string;
 }
 
-/** An item as `secret-tool search` shows it. */
+/** An item as printed by `secret-tool search`. */
 export interface Item {
   readonly label: string;
   readonly secret: string | undefined;
@@ -33,11 +33,11 @@ export interface Skippable {
 }
 
 /**
- * Skips the running test, saying how to install what is missing, where no real keychain can be started;
- * fails it instead when COFFER_TEST_REQUIRE names `keychain`. Only Linux has a Secret Service.
+ * Skips the running test if no real keychain can be started; the note says how to install what is
+ * missing. Throws instead if COFFER_TEST_REQUIRE names `keychain`. Only Linux has a Secret Service.
  */
 export function requireKeychain(context: Skippable): void {
-  if (process.platform !== 'linux') context.skip('the Secret Service is a thing of Linux');
+  if (process.platform !== 'linux') context.skip('only Linux has the Secret Service');
   const missing = PROGRAMS.filter((name) => !isInstalled(name));
   if (missing.length === 0) return;
   const note = `${missing.join(', ')} missing; install with: ${INSTALL}`;
@@ -45,12 +45,14 @@ export function requireKeychain(context: Skippable): void {
   context.skip(note);
 }
 
-/** Skips the running test where there are no unix sockets, scripts that run by their first line, and modes of files. */
+/**
+ * Skips the running test on Windows, which has no unix sockets, executable scripts and file modes.
+ */
 export function requireUnix(context: Skippable): void {
-  if (process.platform === 'win32') context.skip('this is about Unix');
+  if (process.platform === 'win32') context.skip('only on Unix');
 }
 
-/** A private session bus in a temp folder, with or without something that keeps secrets on it. */
+/** A private session bus in a temp folder, with or without a Secret Service on it. */
 export class Bus implements AsyncDisposable {
   readonly directory: string;
   readonly env: KeychainEnv;
@@ -72,7 +74,7 @@ export class Bus implements AsyncDisposable {
     process.once('exit', this.#emergency);
   }
 
-  /** The gnome-keyring that was started last. Throws where there is none. */
+  /** The gnome-keyring that was started last. Throws if there is none. */
   get keyring(): ChildProcess {
     if (this.#keyring === undefined) throw new TypeError('no keyring was started on this bus');
     return this.#keyring;
@@ -81,26 +83,26 @@ export class Bus implements AsyncDisposable {
   /** Starts a program on this bus; it ends with the bus at the latest. */
   spawn(program: string, args: readonly string[], env: Record<string, string> = {}): ChildProcess {
     const child = spawn(program, args, { env: this.#environment(env), stdio: 'pipe' });
-    // Their complaints go nowhere: a pipe that nobody reads would block them once it is full.
+    // Discards its messages: a full pipe that no process reads would block it.
     child.stderr?.resume();
     this.#children.push(child);
     return child;
   }
 
-  /** Watches the bus; the promise inside resolves when somebody calls a method of whoever owns `name`. */
+  /** Watches the bus; the inner promise resolves when a method of the owner of `name` is called. */
   async watch(name: string): Promise<{ readonly called: Promise<void> }> {
     const monitor = this.spawn('dbus-monitor', [`type='method_call',destination='${name}'`]);
     await output(monitor, /member=NameLost/);
     const called = output(monitor, new RegExp(`destination=${name.replaceAll('.', '\\.')} `));
-    called.catch(() => undefined); // the bus may end before anybody calls
+    called.catch(() => undefined); // the bus may end before a call
     return { called };
   }
 
-  /** Runs `start` and resolves when somebody owns `name` on the bus. */
+  /** Runs `start` and resolves when a service owns `name` on the bus. */
   async whenOwned(name: string, start: () => void): Promise<void> {
     const match = `type='signal',interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='${name}'`;
     const monitor = this.spawn('dbus-monitor', [match]);
-    // A monitor is told that it has lost its own name, and sees everything from then on.
+    // A monitor is notified that it has lost its own name, and sees everything from then on.
     await output(monitor, /member=NameLost/);
     const owned = output(monitor, new RegExp(`"${name.replaceAll('.', '\\.')}"\\s+string ""\\s+string ":`));
     start();
@@ -109,8 +111,8 @@ export class Bus implements AsyncDisposable {
   }
 
   /**
-   * Starts a gnome-keyring, its login collection unlocked by an empty line as password and made the default;
-   * unless `isLoggedIn`, it has no collection but the one of the session.
+   * Starts a gnome-keyring, its login collection unlocked by an empty line as password and made the
+   * default. With `isLoggedIn` false, it has only the session collection.
    */
   async startKeyring(options: { isLoggedIn?: boolean } = {}): Promise<ChildProcess> {
     const unlock = (options.isLoggedIn ?? true) ? ['--unlock'] : [];
@@ -123,14 +125,19 @@ export class Bus implements AsyncDisposable {
     return this.keyring;
   }
 
-  /** Locks the default collection. What asks for an unlock gets a prompt that is dismissed at once, as no program shows it. */
+  /**
+   * Locks the default collection. A request to unlock gets a prompt that is dismissed at once, as
+   * no program shows it.
+   */
   async lockCollection(): Promise<void> {
     using bus = await Connection.connect({ ...this.env }, HANGS);
     const service = { destination: 'org.freedesktop.secrets', path: '/org/freedesktop/secrets' };
     await bus.call({ ...service, interface: 'org.freedesktop.Secret.Service' }, 'Lock', 'ao', [LOGIN_COLLECTION]);
   }
 
-  /** Unlocks it again, past every prompt, as a login does: by the password, which is an empty line. */
+  /**
+   * Unlocks it again without a prompt, as a login does: by the password, which is an empty line.
+   */
   async unlockCollection(): Promise<void> {
     using bus = await Connection.connect({ ...this.env }, HANGS);
     const service = { destination: 'org.freedesktop.secrets', path: '/org/freedesktop/secrets' };
@@ -142,15 +149,15 @@ export class Bus implements AsyncDisposable {
   }
 
   /**
-   * Stores a password under keytar's attributes, by another program. The schema is spelled out: without it gnome-keyring 42.1
-   * sometimes keeps none for an item, and keytar does not find that item then.
+   * Stores a password under keytar's attributes, from another program. The schema is explicit:
+   * otherwise gnome-keyring 42.1 sometimes stores none, and keytar then doesn't find the item.
    */
   async storeItem(account: string, secret: string, service = 'coffer'): Promise<void> {
     const attributes = ['service', service, 'account', account, 'xdg:schema', 'org.freedesktop.Secret.Generic'];
     await this.#secretTool(['store', `--label=${service}/${account}`, ...attributes], secret);
   }
 
-  /** Deletes every item of a service, or of one account of it. */
+  /** Deletes every item of a service, or of one of its accounts. */
   async deleteItem(account?: string, service = 'coffer'): Promise<void> {
     await this.#secretTool(['clear', 'service', service, ...(account === undefined ? [] : ['account', account])]);
   }
@@ -160,7 +167,7 @@ export class Bus implements AsyncDisposable {
     return parseItems(await this.#secretTool(['search', '--all', 'service', service]));
   }
 
-  /** Ends whatever runs on the bus and the bus itself, and removes the folder. */
+  /** Kills all programs on the bus and the bus itself, and removes the folder. */
   async dispose(): Promise<void> {
     process.off('exit', this.#emergency);
     await Promise.all(this.#children.map(stop));
@@ -172,9 +179,10 @@ export class Bus implements AsyncDisposable {
   }
 
   async #secretTool(args: readonly string[], input = ''): Promise<string> {
-    // secret-tool prints an item's attributes on stderr, the rest on stdout: only one pipe keeps them in order.
+    // secret-tool prints an item's attributes on stderr, the rest on stdout: only a single pipe
+    // keeps them in order.
     const call = run('sh', ['-c', 'exec secret-tool "$@" 2>&1', 'sh', ...args], { env: this.#environment({}) });
-    // A search reads nothing and may have ended by now.
+    // A search reads nothing and may already have ended.
     call.child.stdin?.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code !== 'EPIPE') throw error;
     });
@@ -188,8 +196,8 @@ export class Bus implements AsyncDisposable {
 }
 
 /**
- * Starts a bus that nothing is on. With `activatable`, the services that the system would start on demand
- * (gnome-keyring among them) are started on this one as well.
+ * Starts an empty bus. With `activatable`, it starts the services that the system would start on
+ * demand (gnome-keyring among them).
  */
 export async function startBus(options: { activatable?: boolean } = {}): Promise<Bus> {
   const directory = await mkdtemp(join(tmpdir(), 'coffer-bus-'));
@@ -216,7 +224,7 @@ function isInstalled(program: string): boolean {
       accessSync(join(folder, program), constants.X_OK);
       return true;
     } catch {
-      // Not in this folder: the next one may have it.
+      // Not in this folder: try the next one.
       return false;
     }
   });
@@ -259,7 +267,7 @@ function parseItems(text: string): Item[] {
   }));
 }
 
-/** Resolves once what a child prints matches; rejects when it ends before that. */
+/** Resolves once a child's output matches; rejects if the child ends first. */
 function output(child: ChildProcess, pattern: RegExp): Promise<void> {
   return new Promise((resolve, reject) => {
     let text = '';

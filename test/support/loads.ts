@@ -1,19 +1,19 @@
 import { spawnSync } from 'node:child_process';
 
-/** Prints the address of every module as it is loaded, Node's own included. */
+/** Prints the URL of every module as it is loaded, Node's own included. */
 const hook = `import { registerHooks } from 'node:module';
 import { writeSync } from 'node:fs';
 registerHooks({ load(url, context, next) { if (/^(file|node):/.test(url)) writeSync(2, url + '\\n'); return next(url, context); } });`;
 
-/** What a run printed, and the addresses of the modules it loaded, in order. */
+/** The output of a run, and the URLs of the modules it loaded, in order. */
 export interface Loads {
   readonly stdout: string;
-  /** The lines on standard error that are its own. */
+  /** The program's own lines on standard error. */
   readonly said: readonly string[];
   readonly loaded: readonly string[];
 }
 
-/** Runs a program to its end, with nothing on its standard input. Throws where it does not end well. */
+/** Runs a program to its end, with empty standard input. Throws if it fails. */
 export function loadsOf(
   program: string,
   args: readonly string[],
@@ -28,7 +28,7 @@ export function loadsOf(
   return { stdout, said, loaded: lines.filter((line) => !said.includes(line)) };
 }
 
-/** The names of the packages among these modules. */
+/** Returns the names of the packages among these modules. */
 export function packagesIn(urls: readonly string[]): string[] {
   const names = urls.flatMap((url) => /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(url)?.[1] ?? []);
   return [...new Set(names)].sort();

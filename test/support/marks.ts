@@ -9,7 +9,7 @@ import { readVaultFile } from '../../src/vault/keys/record/vault-file.ts';
 import { type RollbackMarks, Seen } from '../../src/vault/marks/seen.ts';
 import { begin, type Home, user } from './vault.ts';
 
-/** Begins a session with one step and closes it. Gives its file id. */
+/** Begins a session with one step and closes it. Returns its file id. */
 export async function written(at: Home, text: string): Promise<string> {
   await using sessions = await at.open();
   const session = begin(sessions);
@@ -18,7 +18,7 @@ export async function written(at: Home, text: string): Promise<string> {
   return session.fileId!;
 }
 
-/** Goes on with the session that was saved last, by one step, and closes it. */
+/** Resumes the last saved session, appends one step and closes it. */
 export async function resumed(at: Home, text: string): Promise<void> {
   await using sessions = await at.open();
   const session = await sessions.resume(await sessions.find('last'));
@@ -26,29 +26,29 @@ export async function resumed(at: Home, text: string): Promise<void> {
   await session.close();
 }
 
-/** The row of a file. */
+/** Returns the row of a file. */
 export async function rowOf(sessions: Sessions, fileId: string): Promise<Row> {
   return (await sessions.list()).find((row) => row.fileId === fileId)!;
 }
 
-/** Where the marks against rollback are. */
+/** Returns the path of the rollback marks. */
 export function seenOf(at: Home): string {
   return join(at.directory, 'seen');
 }
 
-/** The header of a sealed file. */
+/** Returns the header of a sealed file. */
 export function headerOf(at: Home, fileId: string): ReturnType<typeof readHeader> {
   return readHeader(at.path(fileId), fileId);
 }
 
-/** The vault key. */
+/** Returns the vault key. */
 export async function keyOf(at: Home): Promise<VaultKey> {
   const found = await at.keyring.get(readVaultFile(at.directory)!.key);
   if (found.outcome !== 'READY') throw new Error(found.outcome);
   return VaultKey.from(found.secret);
 }
 
-/** The marks as a fresh process reads them, and what is wrong with them. */
+/** Returns the rollback marks as a new process reads them, and the error if they can't be read. */
 export async function marksOf(
   at: Home,
 ): Promise<Pick<RollbackMarks, 'header' | 'error'> & { readonly marks: ReadonlyMap<string, RollbackMark> }> {

@@ -4,35 +4,42 @@ import { json } from 'node:stream/consumers';
 import { type FixtureResponse, LLMock } from '@copilotkit/aimock';
 
 /*
- * A real model server on loopback that speaks the OpenAI-compatible and the Anthropic protocol and that of Ollama, with
- * scripted replies (aimock) and, under /held, streams whose every part is let go by the test. The
- * name of the model chooses what happens, so that a child process can be pointed at it as well:
+ * A real model server on loopback that speaks the OpenAI-compatible, Anthropic and Ollama protocols,
+ * with scripted replies (aimock) and, under /held, streams whose parts the test releases one by one.
+ * The name of the model selects the behaviour, so that child processes can use the server as well:
  *
- * | base URL | model | what happens |
+ * | base URL | model | behaviour |
  * |---|---|---|
  * | `openai`, `anthropic` | any other | answers `you said: <the last message>`, 7 tokens in, 5 out |
- * | | `thinking` | the same, with a reasoning part before it |
- * | | `mute` | ends without a word |
+ * | | `thinking` | the same, with a reasoning part first |
+ * | | `mute` | empty reply |
  * | | `refused` · `forbidden` · `missing` · `limited` · `failing` | 401 · 403 · 404 · 429 · 500 |
  * | `held` | any other | `part 1 ` at once, then one more part at each release, until finish |
  * | | `half` | `part 1 part 2 `, then the connection breaks |
  * | | `cut` | `part 1 part 2 `, then a proper end of the body without the protocol's ending |
- * | | `erring` | `part 1 part 2 `, then the protocol's event for being limited |
+ * | | `erring` | `part 1 part 2 `, then the protocol's rate-limit event |
  * | | `elsewhere` | a redirect to `/v1`, where the same request would be answered |
  *
- * Alone (`node test/support/model-server.ts`) it prints its addresses as one line of JSON and serves
- * until it is killed; then `/held/control/release?parts=n`, `/held/control/finish`,
- * `/held/control/streaming?parts=n` and `/held/control/closed?streams=n` do what the methods do.
+ * Run as a program (`node test/support/model-server.ts`), it prints its addresses as one line of
+ * JSON and serves until it is killed. `/held/control/release?parts=n`, `/held/control/finish`,
+ * `/held/control/streaming?parts=n` and `/held/control/closed?streams=n` then do what the methods
+ * do.
  */
 
-/** A request as it came in. `body` of an Anthropic request is the one aimock made of it, except under /held. */
+/**
+ * A received request. `body` of an Anthropic request is the form that aimock converted it to,
+ * except under /held.
+ */
 export interface SeenRequest {
   path: string;
   headers: Record<string, string>;
   body: unknown;
 }
 
-/** A message of a request, as the OpenAI-compatible protocol has it; aimock brings the others into that form. */
+/**
+ * A message of a request, in the form of the OpenAI-compatible protocol; aimock converts the others
+ * to that form.
+ */
 export interface SentMessage {
   role: 'system' | 'user' | 'assistant' | 'tool';
   content?: unknown;
@@ -40,7 +47,7 @@ export interface SentMessage {
   tool_call_id?: string;
 }
 
-/** Where a {@link ModelServer} can be reached: base URLs for a provider's settings. */
+/** The base URLs of a {@link ModelServer}, for a provider's settings. */
 export interface Addresses {
   url: string;
   openai: string;
@@ -101,8 +108,8 @@ export class ModelServer implements AsyncDisposable, Addresses {
   }
 
   /**
-   * Lets `model` answer from now on as `respond` says of the messages it is sent; a promise holds the answer back, and the first one that
-   * knows an answer gives it.
+   * Makes `model` answer as `respond` decides from the messages it receives; a promise delays the
+   * answer. The latest call for a model wins.
    */
   respond(
     model: string,
@@ -113,7 +120,7 @@ export class ModelServer implements AsyncDisposable, Addresses {
     this.#mock.prependFixture({ match: { predicate: (request) => request.model === model }, response });
   }
 
-  /** All requests for a reply so far, in order. */
+  /** Returns all requests for a reply so far, in order. */
   get requests(): SeenRequest[] {
     const seen: SeenRequest[] = this.#mock.getRequests().map(({ path, headers, body }) => ({ path, headers, body }));
     for (const [place, { after, ...request }] of this.#streams.requests.entries()) {
@@ -122,22 +129,22 @@ export class ModelServer implements AsyncDisposable, Addresses {
     return seen;
   }
 
-  /** Lets every held stream that is open send `parts` more parts. */
+  /** Makes every open held stream send `parts` more parts. */
   release(parts = 1): void {
     this.#streams.release(parts);
   }
 
-  /** Ends every held stream that is open as its protocol ends one. */
+  /** Ends every open held stream as its protocol does. */
   finish(): void {
     this.#streams.finish();
   }
 
-  /** Resolves when some held stream that is open has sent `parts` parts. */
+  /** Resolves when an open held stream has sent `parts` parts. */
   streaming(parts = 1): Promise<void> {
     return this.#streams.until(() => this.#streams.sent >= parts);
   }
 
-  /** Resolves when the other side has hung up on `streams` held streams in all. */
+  /** Resolves when clients have hung up on `streams` held streams in all. */
   closed(streams = 1): Promise<void> {
     return this.#streams.until(() => this.#streams.abandoned >= streams);
   }
@@ -148,9 +155,9 @@ export class ModelServer implements AsyncDisposable, Addresses {
   }
 }
 
-/** The streams under /held: a mount of aimock's that writes the protocols' events itself. */
+/** The streams under /held: an aimock mount that writes the protocols' events itself. */
 class HeldStreams {
-  /** With how many requests aimock had seen before each. */
+  /** The requests, each with the number of requests that aimock had seen before it. */
   readonly requests: (SeenRequest & { after: number })[] = [];
   abandoned = 0;
   readonly #open: Set<HeldStream> = new Set();
@@ -213,7 +220,7 @@ class HeldStreams {
     if (body.model === 'half' || body.model === 'cut' || body.model === 'erring') {
       stream.part();
       if (body.model === 'erring') stream.fail();
-      // What was sent must have left this process before the connection breaks.
+      // The data must have left this process before the connection breaks.
       await stream.written();
       if (body.model === 'half') response.socket?.destroy();
       else response.end();
@@ -236,7 +243,7 @@ const PROTOCOLS: Readonly<Record<string, Protocol>> = {
   'api/chat': 'ollama',
 };
 
-/** The protocol that is spoken at a path. */
+/** Returns the protocol that is spoken at a path. */
 function protocolAt(path: string): Protocol | undefined {
   const [, end = ''] = /\/(chat\/completions|messages|api\/chat)$/.exec(path) ?? [];
   return PROTOCOLS[end];

@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
 
-/* Vaults that this process opens are known in a place of its own, and not in the settings of whoever runs it. */
+/*
+ * Keeps the vaults that this process opens out of the user's own settings.
+ */
 
 const folder = mkdtempSync(join(tmpdir(), 'coffer-config-'));
 process.env['XDG_CONFIG_HOME'] = folder;

@@ -4,18 +4,22 @@ import { join } from 'node:path';
 
 const repository = join(import.meta.dirname, '../..');
 
-/** Tells the processes of one run which folder {@link buildProgram} wrote. */
+/** The variable that tells the processes of one run which folder {@link buildProgram} wrote. */
 const BUILT = 'COFFER_TEST_PROGRAM';
 
-/** The file that starts coffer: built from the sources at the start of the run, or the sources where nothing was built. */
+/**
+ * The file that starts coffer: built from the sources at the start of the run, or the source itself
+ * if nothing was built.
+ */
 export const PROGRAM: string = join(
   process.env[BUILT] ?? join(repository, 'src/cli'),
   process.env[BUILT] ? 'main.js' : 'main.ts',
 );
 
 /**
- * Builds the program as it is shipped, from the sources as they are now, for everything this process starts. Returns how to remove it.
- * In the repository, so that it finds the packages.
+ * Builds the program as it is shipped, from the current sources, for everything this process
+ * starts. The folder is in the repository, so that the program finds its packages. Returns a
+ * function that removes it.
  */
 export function buildProgram(): () => void {
   const folder = mkdtempSync(join(repository, '.program-'));
@@ -26,5 +30,5 @@ export function buildProgram(): () => void {
   return () => rmSync(folder, { recursive: true });
 }
 
-/** What vitest calls before the first test. */
+/** The global setup of vitest. */
 export default buildProgram;

@@ -3,13 +3,13 @@ import { stripVTControlCharacters } from 'node:util';
 import { type IPty, spawn } from '@lydell/node-pty';
 import { HANGS } from './patience.ts';
 
-/** How a program ended: its exit code, or the signal that ended it. */
+/** The end of a program: its exit code, or the signal that ended it. */
 export interface Ending {
   code: number | null;
   signal: NodeJS.Signals | null;
 }
 
-/** The keys tests press, by the name a person would give them. */
+/** The keys that tests press, by their usual names. */
 export type Key = 'enter' | 'escape' | 'tab' | 'up' | 'down' | 'ctrl+c' | 'ctrl+d' | 'ctrl+u';
 
 const keys: Record<Key, string> = {
@@ -24,8 +24,8 @@ const keys: Record<Key, string> = {
 };
 
 /**
- * Runs a program on a pseudo-terminal of its own, as a person would see it. Nothing here sleeps: every
- * wait ends on output, on the program's end, or fails with what the screen showed.
+ * Runs a program on a new pseudo-terminal, as a user would see it. Nothing here sleeps: every wait
+ * ends on output, on the program's end, or fails with the screen's content.
  */
 export class Terminal implements AsyncDisposable {
   readonly exit: Promise<Ending>;
@@ -50,7 +50,7 @@ export class Terminal implements AsyncDisposable {
     });
   }
 
-  /** How the program ended, if it has. */
+  /** How the program ended; undefined while it runs. */
   get ending(): Ending | undefined {
     return this.#ending;
   }
@@ -59,7 +59,7 @@ export class Terminal implements AsyncDisposable {
     return this.#pty.pid;
   }
 
-  /** Types text as it is; {@link enter} ends the line. */
+  /** Types text as it is; {@link enter} also ends the line. */
   type(text: string): void {
     this.#pty.write(text);
   }
@@ -73,24 +73,24 @@ export class Terminal implements AsyncDisposable {
     this.#pty.write(keys[key]);
   }
 
-  /** Everything the program wrote so far, byte for byte. */
+  /** Returns everything the program has written so far, byte for byte. */
   raw(): string {
     return this.#text;
   }
 
-  /** Gives the terminal another size, as a person who drags its corner does. */
+  /** Resizes the terminal, as a user does by dragging its corner. */
   resize(columns: number, rows: number): void {
     this.#pty.resize(columns, rows);
   }
 
-  /** Everything shown so far, without the escape sequences. */
+  /** Returns everything shown so far, without escape sequences. */
   screen(): string {
     return plain(this.#text);
   }
 
   /**
-   * Resolves as soon as what was shown after the last match fits `pattern`, and takes it as seen.
-   * Rejects with the screen where the program ends first, or nothing comes for {@link HANGS} ms.
+   * Resolves as soon as the output after the last match contains `pattern`, and marks it as seen.
+   * Rejects with the screen if the program ends first, or nothing matches for {@link HANGS} ms.
    */
   async waitFor(pattern: RegExp): Promise<RegExpMatchArray> {
     const { promise, resolve, reject } = Promise.withResolvers<RegExpMatchArray>();
@@ -121,16 +121,18 @@ export class Terminal implements AsyncDisposable {
   }
 
   /**
-   * Closes the terminal's window: the program's end of it hangs up, and the kernel sends SIGHUP. A terminal started
-   * after this one holds a copy of the master (node-pty does not mark it close-on-exec), and must have ended before.
+   * Closes the terminal's window: the program's end of it hangs up, and the kernel sends SIGHUP. A
+   * terminal started after this one holds a copy of the master (node-pty doesn't mark it
+   * close-on-exec), and must have ended before.
    */
   hangUp(): void {
-    // node-pty's destroy() sends SIGHUP by itself as well; only the closed master shows what the kernel does.
+    // node-pty's destroy() also sends SIGHUP itself; only the closed master shows what the kernel
+    // does.
     const master = (this.#pty as unknown as { _socket: { destroy(): void } })._socket;
     master.destroy();
   }
 
-  /** Ends the program for good where a failed test left it running. */
+  /** Kills the program if a failed test left it running. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#ending) {
       this.#pty.kill('SIGKILL');
@@ -145,7 +147,7 @@ export class Terminal implements AsyncDisposable {
   }
 }
 
-/** Takes escape sequences and carriage returns out; a sequence still on its way in is left off the end. */
+/** Removes escape sequences and carriage returns; an incomplete sequence at the end is cut off. */
 function plain(text: string): string {
   const start = text.lastIndexOf('\u001b');
   const unfinished = start !== -1 && /^.(?:\[[0-9;?]*)?$/.test(text.slice(start));

@@ -2,14 +2,14 @@ import type { BusMessage } from '../../native-fallback/dbus-wire.ts';
 import { type Said, type StandIn, startStandIn } from './dbus-service.ts';
 import type { Bus } from './keychain.ts';
 
-/** What is said to calls, by their member. */
+/** Answers to calls, by member. */
 export type Answers = Readonly<Record<string, (call: BusMessage) => Said>>;
 
 const UNKNOWN = { error: 'org.freedesktop.DBus.Error.UnknownMethod' };
 
 /**
- * Puts a Secret Service on a bus that native-fallback and libsecret both talk to: unlocked, with one item that gives no secret, but for
- * what `answers` says otherwise.
+ * Starts a stand-in Secret Service that both native-fallback and libsecret accept: unlocked, with
+ * one item that returns no secret. `answers` overrides its answers by member.
  */
 export function keychainThat(bus: Bus, answers: Answers): Promise<StandIn> {
   const usual: Answers = {
@@ -29,12 +29,12 @@ export function keychainThat(bus: Bus, answers: Answers): Promise<StandIn> {
   return startStandIn(bus.env, 'org.freedesktop.secrets', (call) => usual[call.member ?? '']?.(call) ?? UNKNOWN);
 }
 
-/** Answers with an item's secret, in the session that the stand-in opens. */
+/** Returns an answer with an item's secret, in the session that the stand-in opens. */
 export function secretOf(text: string, contentType: string): Said {
   return values('(oayays)', ['/session/1', Buffer.alloc(0), Buffer.from(text), contentType]);
 }
 
-/** Answers with values. */
+/** Returns an answer with values. */
 export function values(signature: string, ...body: unknown[]): Said {
   return { signature, body };
 }

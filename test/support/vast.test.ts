@@ -5,7 +5,7 @@ import { fillVast, realistic } from './vast.ts';
 import { home } from './vault.ts';
 
 describe('fillVast', () => {
-  it('makes sessions as coffer does, each marked', async () => {
+  it('writes sessions as coffer does, each with a rollback mark', async () => {
     const at = home();
     await fillVast({ ...at, sessions: 3, events: realistic(5000) });
     await using sessions = await at.open();

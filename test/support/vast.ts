@@ -17,37 +17,40 @@ import type { Unlocked } from '../../src/vault/keys/options.ts';
 import { Seen } from '../../src/vault/marks/seen.ts';
 import { type KeychainChoice, Vault } from '../../src/vault/vault.ts';
 
-/** Where a vault to fill is. */
+/** The location of a vault to fill. */
 export interface Where {
   readonly directory: string;
-  /** Where its key is; without it what `env` says. */
+  /** The keyring with its key. Default: the one that `env` selects. */
   readonly keyring?: MemoryKeyring | undefined;
-  /** Default: nothing. */
+  /** Environment variables. Default: none. */
   readonly env?: NodeJS.ProcessEnv;
 }
 
-/** What to fill it with. */
+/** The sessions to fill it with. */
 export interface Share {
   /** The number of the first session. Default: 0. */
   readonly first?: number;
   readonly sessions: number;
-  /** The events of the session with this number, as they are appended; ids, times and `begin` are added. */
+  /**
+   * Returns the events to append to the session with this number; ids, times and `begin` are added.
+   */
   readonly events: (number: number) => readonly NewEvent[];
-  /** The directory that it was begun in. Default: one of twenty. */
+  /** Returns the directory in which it was begun. Default: one of twenty. */
   readonly projectOf?: (number: number) => string;
 }
 
 const START = Date.UTC(2026, 0, 1);
 
-/** A vault to fill. */
+/** A vault to fill, and its sessions. */
 export type Vast = Where & Share;
 
-/** What a file is marked with against rollback, by its id. */
+/** Rollback marks, by file id. */
 export type Marks = Map<string, { generation: bigint; frames: number; link: Buffer }>;
 
 /**
- * Fills a vault with sessions that are as if each had been begun and closed, one minute after another, but none of them flushed to the disk:
- * a thousand take less than a second. Files get their marks in `seen`. Gives the file ids, the oldest first.
+ * Fills a vault with sessions as if each had been begun and closed, one minute after another,
+ * except that none is flushed to disk: a thousand take less than a second. Records their rollback
+ * marks in `seen`. Returns the file ids, oldest first.
  */
 export async function fillVast({ directory, keyring, env, ...share }: Vast): Promise<string[]> {
   const vault = await emptyVault({ directory, keyring, env: env ?? {} });
@@ -56,7 +59,9 @@ export async function fillVast({ directory, keyring, env, ...share }: Vast): Pro
   return [...marks.keys()];
 }
 
-/** Puts sessions into a vault as {@link fillVast} does, and gives the marks that are to be recorded of them. */
+/**
+ * Writes sessions as {@link fillVast} does, and returns the rollback marks still to be recorded.
+ */
 export function sealShare({ unlocked, place }: Emptied, share: Share): Marks {
   const { first = 0, sessions, events, projectOf = (number) => `/work/project-${number % 20}` } = share;
   const marks: Marks = new Map();
@@ -68,18 +73,20 @@ export function sealShare({ unlocked, place }: Emptied, share: Share): Marks {
   return marks;
 }
 
-/** The id of the session with a number. */
+/** Returns the id of the session with a number. */
 export function idOf(number: number): string {
   return new Date(START + number * 60_000).toISOString().slice(0, 16).replace('T', '_').replace(':', '-');
 }
 
-/** A vault's key and its places. */
+/** A vault's key and its directory. */
 export interface Emptied {
   readonly unlocked: Unlocked;
   readonly place: VaultDirectory;
 }
 
-/** Makes a vault for sealed files that are put there by hand, and gives its key and its places. */
+/**
+ * Creates a vault for sealed files that are written directly, and returns its key and directory.
+ */
 export async function emptyVault({ directory, keyring, env = {} }: Where): Promise<Emptied> {
   const choice = (env['COFFER_KEYCHAIN'] ?? 'auto') as KeychainChoice;
   await (await openVault({ directory, keyring, env })).close();
@@ -89,7 +96,7 @@ export async function emptyVault({ directory, keyring, env = {} }: Where): Promi
   return { unlocked, place };
 }
 
-/** Realistic sessions of so many bytes of plaintext each. */
+/** Returns a generator of realistic sessions with about `bytes` of plaintext each. */
 export function realistic(bytes: number, seed = 1): (number: number) => NewEvent[] {
   return (number) => eventsOf(new Transcript(seed + number), bytes);
 }
@@ -117,7 +124,7 @@ function seal(
   return { fileId, link: next.link };
 }
 
-/** Version 4 by its form, and always the same. */
+/** Returns a UUID in the form of version 4, always the same for a number. */
 function uuidOf(number: number): string {
   const hex = createHash('sha256').update(`session ${number}`).digest('hex');
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`;

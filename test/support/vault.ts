@@ -8,24 +8,26 @@ import { type OpenOptions, openVault } from '../../src/session/open-vault.ts';
 import type { Session } from '../../src/session/session.ts';
 import type { Sessions } from '../../src/session/sessions.ts';
 
-/** A new empty folder, removed when the test is over. */
+/** Creates an empty folder that is removed when the test is over. */
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'coffer-test-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 
-/** A place for a vault and its key, that can be opened any number of times as if by different processes. */
+/**
+ * A vault and its keyring, which can be opened any number of times as if by different processes.
+ */
 export interface Home {
   readonly directory: string;
   readonly keyring: MemoryKeyring;
   open(options?: OpenOptions): Promise<Sessions>;
-  /** The names of the sealed files. */
+  /** Returns the names of the sealed files. */
   files(): string[];
   path(fileId: string): string;
 }
 
-/** A new home, or one for a directory that is there already with the key that opens it. */
+/** Returns a new home, or one for an existing directory with the keyring that opens it. */
 export function home(
   directory: string = join(temporaryFolder(), 'data'),
   keyring: MemoryKeyring = new MemoryKeyring(),
@@ -39,7 +41,7 @@ export function home(
   };
 }
 
-/** The vault as a crash at this moment would leave it, but for its lock files, in another place. */
+/** Copies the vault as a crash at this moment would leave it, without its lock files. */
 export function crashed(at: Home): Home {
   const directory = join(temporaryFolder(), 'data');
   cpSync(at.directory, directory, { recursive: true, verbatimSymlinks: true });
@@ -60,7 +62,7 @@ export function reply(content: string): NewEvent {
   return { type: 'message', model: 'demo/echo', message: { role: 'assistant', content } };
 }
 
-/** The texts of a session's messages. */
+/** Returns the texts of a session's messages. */
 export function texts(session: Pick<Session, 'state'>): unknown[] {
   return session.state.messages.map((message) => message.content);
 }

@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { type NewEvent, openVault } from '../../src/index.ts';
 
 /*
- * Writes test/vectors/earlier: sessions with events that coffer accepted once and could not read any more. Run it in a checkout of
- * 4cdcf56, the last version that accepts them: node test/vectors/make-earlier.ts <folder>.
+ * Writes test/vectors/earlier: sessions with events that coffer once accepted and later could not
+ * read. Run it in a checkout of 4cdcf56, the last version that accepts them: node
+ * test/vectors/make-earlier.ts <folder>.
  */
 
 const user = (content: unknown): object => ({ type: 'message', message: { role: 'user', content } });
@@ -24,7 +25,7 @@ function nested(depth: number): unknown {
 const request = { type: 'tool-approval-request', approvalId: 'a', toolCallId: 'c' };
 const result = { type: 'tool-result', toolCallId: 'c', toolName: 't', output: nested(3000) };
 
-/** What a session is given between two messages, "before" and "after". */
+/** The events that a session gets between two messages, "before" and "after". */
 const odd: Readonly<Record<string, { about: string; events: unknown[] }>> = {
   'usage-fraction': { about: 'a server that reports one and a half tokens', events: [usage({ inputTokens: 1.5 })] },
   'usage-negative': { about: 'a server that reports -1 tokens', events: [usage({ outputTokens: -1 })] },
