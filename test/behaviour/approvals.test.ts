@@ -15,8 +15,8 @@ beforeEach(async () => {
 });
 afterEach(() => place[Symbol.asyncDispose]());
 
-describe('a tool that wants to do what no rule allows', () => {
-  it('shows all of it and does it once where the answer is once', async () => {
+describe('a tool call that no rule allows', () => {
+  it('is shown in full, and runs once when the answer is "once"', async () => {
     await writeFile(join(place.project, 'x.txt'), 'old\n');
     const chat = await begin();
     chat.enter('write x.txt new');
@@ -38,7 +38,7 @@ describe('a tool that wants to do what no rule allows', () => {
     ]);
   });
 
-  it('is not asked for again in a session that granted it, nor after a resume, and is in another one', async () => {
+  it('is not asked about again in a session that granted it, nor after a resume, but is in another session', async () => {
     const chat = await begin();
     chat.enter('run echo one');
     await chat.waitFor(/run_command: run echo one\n.*this exact command, in this directory, only in a sandbox\n/s);
@@ -65,7 +65,7 @@ describe('a tool that wants to do what no rule allows', () => {
     await leave(other);
   });
 
-  it('is denied from then on where the answer is deny', async () => {
+  it('is denied from then on when the answer is "deny"', async () => {
     const chat = await begin();
     chat.enter('write x.txt one');
     await chat.waitFor(QUESTION);
@@ -80,7 +80,7 @@ describe('a tool that wants to do what no rule allows', () => {
     ]);
   });
 
-  it('takes Enter alone for a no, and asks again after what is no answer', async () => {
+  it('takes Enter alone as no, and repeats the question after an invalid answer', async () => {
     const chat = await begin();
     chat.enter('write x.txt one');
     await chat.waitFor(QUESTION);
@@ -109,7 +109,7 @@ describe('a tool that wants to do what no rule allows', () => {
   it.each([
     ['its terminal is closed', (chat: Terminal) => chat.hangUp()],
     ['it is asked to end', (chat: Terminal) => chat.kill('SIGTERM')],
-  ])('is not done, and has a result, where %s', async (_, end) => {
+  ])('is not run, and gets a result, when %s', async (_, end) => {
     const chat = await begin();
     chat.enter('write x.txt one');
     await chat.waitFor(QUESTION);
@@ -120,7 +120,7 @@ describe('a tool that wants to do what no rule allows', () => {
     expect((await recorded()).some(({ type }) => type === 'tool-start')).toBe(true);
   });
 
-  it('is not allowed by what was typed before it was asked', async () => {
+  it('is not approved by input typed before the question', async () => {
     await using server = await startModelServer();
     const { asked, answer } = await slowCaller(server);
     const chat = place.terminal(['--model', 'mock/slow']);
@@ -139,7 +139,7 @@ describe('a tool that wants to do what no rule allows', () => {
     await expect(access(join(place.project, 'x.txt'))).rejects.toThrow('ENOENT');
   });
 
-  it('is not allowed by what was typed while a single prompt was answered', async () => {
+  it('is not approved by input typed while a single prompt was answered', async () => {
     await using server = await startModelServer();
     const { asked, answer } = await slowCaller(server);
     const run = place.terminal(['--model', 'mock/slow', '-p', 'go']);
@@ -154,7 +154,7 @@ describe('a tool that wants to do what no rule allows', () => {
     await expect(access(join(place.project, 'x.txt'))).rejects.toThrow('ENOENT');
   });
 
-  it('is asked for in an incognito chat as well, of which nothing is kept', async () => {
+  it('is asked about in an incognito chat too, of which nothing is kept', async () => {
     const chat = place.terminal(['--incognito', '--model', 'demo/tools']);
     await chat.waitFor(/» $/);
     chat.enter('write x.txt one');
@@ -166,7 +166,7 @@ describe('a tool that wants to do what no rule allows', () => {
     expect(await place.sessionFiles()).toEqual([]);
   });
 
-  it('can neither drive the terminal nor hide what it does', async () => {
+  it('can neither control the terminal nor hide what it does', async () => {
     const chat = await begin();
     chat.type('\u001b[200~run echo a\u202eb\u200b; echo \u00a0c\u001b[201~\r');
     await chat.waitFor(/run_command: run echo a\\u202eb\\u\{200b\}; echo \\u\{a0\}c\n/);
@@ -176,7 +176,7 @@ describe('a tool that wants to do what no rule allows', () => {
     await leave(chat);
   });
 
-  it('shows a long one cut, and whole where that is asked for', async () => {
+  it('is shown cut if it is long, and in full on request', async () => {
     const lines = Array.from({ length: 100 }, (_, at) => `line ${at}`);
     const chat = await begin();
     chat.type(`\u001b[200~run cat <<X ${lines.join('; ')}\u001b[201~\r`);
@@ -193,7 +193,7 @@ describe('a tool that wants to do what no rule allows', () => {
 });
 
 describe('without a terminal', () => {
-  it('what no rule allows is denied, and that nobody is there is said once', async () => {
+  it('denies what no rule allows, and says once that no user is present', async () => {
     await writeFile(join(place.project, 'notes.txt'), 'my notes\n');
     const input = 'read notes.txt\nwrite x.txt one\nrun ls\n';
     const { stdout, stderr, code } = await place.run(['--model', 'demo/tools'], { input });
@@ -208,7 +208,7 @@ describe('without a terminal', () => {
     ]);
   });
 
-  it('ends a turn at the limits of the settings, and says which', async () => {
+  it('ends a turn at the limits in the settings, and says which limit', async () => {
     await writeFile(join(place.config, 'settings.json'), JSON.stringify({ maxToolCalls: 1 }));
     const { stdout, stderr, code } = await place.run(['--model', 'demo/tools', '-p', 'list\nlist']);
     expect({ stdout, code }).toEqual({ stdout: '', code: 1 });
@@ -217,13 +217,13 @@ describe('without a terminal', () => {
     expect((await recorded()).at(-2)).toMatchObject({ type: 'error', code: 'LIMIT_REACHED' });
   });
 
-  it('offers nothing where the settings leave tools out', async () => {
+  it('offers no tools if the settings exclude them', async () => {
     await writeFile(join(place.config, 'settings.json'), JSON.stringify({ tools: false }));
     const { stdout } = await place.run(['--model', 'demo/tools', '-p', 'list']);
     expect(stdout).toBe('I have no tools here.\n');
   });
 
-  it('does what the settings allow', async () => {
+  it('runs what the settings allow', async () => {
     await writeFile(
       join(place.config, 'settings.json'),
       JSON.stringify({ permissions: { allow: ['command:exit 3'] } }),
@@ -234,7 +234,7 @@ describe('without a terminal', () => {
   });
 });
 
-/** A model that wants to write a file when it is told to go; `answer` lets it say so. */
+/** Makes the model call write_file when it is asked to, once `answer` is called. */
 async function slowCaller(server: ModelServer): Promise<{ asked: Promise<void>; answer: () => void }> {
   const asked = Promise.withResolvers<void>();
   const answer = Promise.withResolvers<FixtureResponse>();

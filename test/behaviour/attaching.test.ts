@@ -23,7 +23,7 @@ describe('a file that a prompt names with @', () => {
     ['(see @"my notes.txt")', 'my notes.txt'],
     ['see @my\\ notes.txt.', 'my notes.txt'],
     ['twice @notes.txt and @./notes.txt', 'notes.txt'],
-  ])('is sent with it, and recorded: %s', async (prompt, name) => {
+  ])('is sent with the prompt, and recorded: %s', async (prompt, name) => {
     await writeFile(join(place.project, name), 'buy apples\n');
     const { code, stdout, stderr } = await place.run(['--model', 'demo/echo', '-p', prompt]);
     expect({ code, stdout }).toEqual({ code: 0, stdout: `echo: ${prompt}[file ${name}]\nbuy apples\n` });
@@ -34,7 +34,7 @@ describe('a file that a prompt names with @', () => {
     ]);
   });
 
-  it('is an image by its bytes, whatever its name', async () => {
+  it('is sent as an image if its bytes are an image, whatever its name', async () => {
     await writeFile(join(place.project, 'cat.txt'), PNG);
     await place.run(['--model', 'demo/echo', '-p', 'look @cat.txt']);
     expect((await content())[1]).toMatchObject({ mediaType: 'image/png', data: PNG.toString('base64') });
@@ -50,7 +50,7 @@ describe('a file that a prompt names with @', () => {
     ['below a file', 'see @file/x.txt', 'file not found: file/x.txt; sent as text only\n'],
     ['a link to itself', 'see @loop', ''],
     ['a name longer than any', `@${'x'.repeat(5000)}`, ''],
-  ])('is only text where it is none: %s', async (_, prompt, told) => {
+  ])('is plain text if there is no such file: %s', async (_, prompt, told) => {
     await writeFile(join(place.project, 'file'), '');
     await symlink('loop', join(place.project, 'loop'));
     await mkdir(join(place.project, 'tests'));
@@ -59,7 +59,7 @@ describe('a file that a prompt names with @', () => {
     expect(stderr.replace(/.*key from.*\n/, '')).toBe(told);
   });
 
-  it('outside the directory is not sent where nobody can be asked, nor what usually holds a secret', async () => {
+  it('is not sent from outside the directory if no user can be asked, nor if it usually holds a secret', async () => {
     const outside = join(place.root, 'outside.txt');
     await writeFile(outside, 'secret words\n');
     await symlink(outside, join(place.project, 'link.txt'));
@@ -76,7 +76,7 @@ describe('a file that a prompt names with @', () => {
     expect(stdout).toContain('secret words');
   });
 
-  it('is not sent where a rule denies that it is read, and nobody is asked', async () => {
+  it('is not sent if a rule denies reading it, and no question is asked', async () => {
     await writeFile(join(place.project, 'notes.txt'), 'secret words\n');
     await writeFile(join(place.project, '.coffer.json'), JSON.stringify({ permissions: { deny: ['read'] } }));
     const { code, stdout, stderr } = await place.run(['--model', 'demo/echo', '-p', 'see @notes.txt']);
@@ -89,7 +89,7 @@ describe('a file that a prompt names with @', () => {
     expect(chat.screen()).not.toMatch(/wants to|secret words/);
   });
 
-  it('is never one of the vault, whatever is allowed, and a link leads nowhere else', async () => {
+  it('is never a file of the vault, whatever is allowed, not even through a link', async () => {
     await place.run(['--model', 'demo/echo', '-p', 'hello']);
     const sealed = place.sessionFile((await place.sessionFiles())[0] ?? '');
     await symlink(sealed, join(place.project, 'link'));
@@ -118,7 +118,7 @@ describe('a file that a prompt names with @', () => {
       },
       /too large/,
     ],
-  ])('is refused in one line, and nothing is sent, where it is %s', async (_, make, line) => {
+  ])('is refused in one line, and nothing is sent, if it is %s', async (_, make, line) => {
     await make(join(place.project, 'x.bin'));
     const { code, stdout, stderr } = await place.run(['--model', 'demo/echo', '-p', 'see @x.bin']);
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
@@ -126,7 +126,7 @@ describe('a file that a prompt names with @', () => {
     expect(await place.sessionFiles()).toEqual([]);
   });
 
-  it('has 20 MiB at most with the others of the prompt', async () => {
+  it('is limited to 20 MiB together with the other files of the prompt', async () => {
     const [large, more] = [join(place.project, 'large.txt'), join(place.project, 'more.txt')];
     await writeFile(large, 'x'.repeat(20 * 2 ** 20 - 10));
     await writeFile(more, 'x'.repeat(11));
@@ -138,7 +138,7 @@ describe('a file that a prompt names with @', () => {
     expect(await content()).toHaveLength(3);
   });
 
-  it('counts once, and is asked for once, however often and by whatever path it is named', async () => {
+  it('counts once, and is asked about once, however often and by whatever path it is named', async () => {
     await writeFile(join(place.project, 'large.txt'), 'x'.repeat(11 * 2 ** 20));
     const prompt = 'is @large.txt like @large.txt, or like @./large.txt?';
     expect((await place.run(['--model', 'demo/eliza', '-p', prompt])).code).toBe(0);
@@ -153,7 +153,7 @@ describe('a file that a prompt names with @', () => {
     await chat.waitFor(/attached \S+outside\.txt \(15 bytes\)\n.*from elsewhere.*» $/s);
   });
 
-  it('is asked for at a terminal like what a model reads', async () => {
+  it('is asked about at a terminal like a file that the model reads', async () => {
     const outside = join(place.root, 'outside.txt');
     await writeFile(outside, 'from elsewhere\n');
     const chat = place.terminal(['--model', 'demo/echo']);
@@ -183,7 +183,7 @@ describe('a file that a prompt names with @', () => {
     ]);
   });
 
-  it('goes along with a fork and an export, and is searched by its name', async () => {
+  it('is included in forks and exports, and found by its name', async () => {
     await writeFile(join(place.project, 'apples.txt'), 'buy them\n');
     await place.run(['--model', 'demo/echo', '-p', 'see @apples.txt']);
     const fork = (await place.run(['fork', 'last'])).stdout.trim();
@@ -194,7 +194,7 @@ describe('a file that a prompt names with @', () => {
   });
 });
 
-/** The parts of the first prompt of a session. */
+/** Returns the parts of the first prompt of a session. */
 async function content(which = 'last'): Promise<object[]> {
   const { events } = await place.exported(which);
   return events.find(({ message }) => message?.role === 'user')?.message?.content as unknown as object[];

@@ -8,18 +8,23 @@ import { Driver } from '../faults/driven.ts';
 import { makePlace, type Place } from '../support/coffer.ts';
 import { requireKeychain, startKeychain } from '../support/keychain.ts';
 
-/** How many steps a session of the writer has: enough to be overwritten first, then appended to, and folded. */
+/**
+ * Steps per session of the writer: enough for a session to be overwritten, appended to and folded.
+ */
 const STEPS = 120;
 
-/** What was there before a copy began. */
+/** State of the vault before a copy began. */
 interface Before {
-  /** How many steps of each session were acknowledged, by its name. */
+  /** Number of acknowledged steps of each session, by its name. */
   readonly acknowledged: ReadonlyMap<string, number>;
   /** The names in `sessions`. */
   readonly files: readonly string[];
 }
 
-/** Skips the running test where a program is missing; fails it instead where CI has promised to have everything. */
+/**
+ * Skips the running test if a program is missing. Fails it instead if CI promised to have every
+ * program.
+ */
 function requireProgram(context: TestContext, program: string): void {
   if (process.platform !== 'linux') context.skip('backups were only tried on Linux');
   if (spawnSync('sh', ['-c', `command -v ${program}`]).status === 0) return;
@@ -28,7 +33,10 @@ function requireProgram(context: TestContext, program: string): void {
   context.skip(note);
 }
 
-/** A process that writes one session after the other into a vault, with a snapshot now and then, until it is disposed of. */
+/**
+ * A process that writes session after session, and a snapshot now and then, into a vault until it
+ * is disposed.
+ */
 class Writer implements AsyncDisposable {
   readonly acknowledged: Map<string, number> = new Map();
   readonly #sessions: string;
@@ -40,7 +48,7 @@ class Writer implements AsyncDisposable {
     this.#sessions = sessions;
     this.#driver = driver;
     this.#done = this.#write();
-    this.#done.catch(() => undefined); // whoever waits for something it writes, or for its end, is told
+    this.#done.catch(() => undefined); // callers that wait for output or for the end get the error
   }
 
   static async start(place: Place): Promise<Writer> {
@@ -49,12 +57,15 @@ class Writer implements AsyncDisposable {
     return new Writer(driver, join(place.data, 'sessions'));
   }
 
-  /** What is there by now: whatever copy begins after this must have it. */
+  /** The state so far. Every copy that begins after this must contain it. */
   get now(): Before {
     return { acknowledged: new Map(this.acknowledged), files: readdirSync(this.#sessions) };
   }
 
-  /** Resolves once that is so of what was acknowledged. Throws what the writer failed with. */
+  /**
+   * Resolves when the acknowledged steps meet the condition. Throws the error the writer failed
+   * with.
+   */
   async until(condition: () => boolean): Promise<void> {
     const moment = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
     while (!condition()) await Promise.race([moment(), this.#done]);
@@ -87,7 +98,10 @@ class Writer implements AsyncDisposable {
   }
 }
 
-/** Everything that is wrong with a copy: a step missing that was acknowledged before it began, a file that does not open, a false alarm. */
+/**
+ * Returns everything wrong with a copy: a missing step that was acknowledged before the copy began,
+ * a file that does not open, a false alarm.
+ */
 async function faultsIn(directory: string, env: NodeJS.ProcessEnv, before: Before): Promise<string[]> {
   const faults: string[] = [];
   const found = new Map<string, number>();
@@ -108,7 +122,8 @@ async function faultsIn(directory: string, env: NodeJS.ProcessEnv, before: Befor
   }
   const { seen } = vault;
   if (seen?.state !== 'good') faults.push(`seen is ${seen?.state}`);
-  // A copy may list the files, and read `seen` when one more has been made: that one is rightly said to be missing.
+  // A copy may list the files first and read `seen` after another file was made. That file is
+  // rightly reported as missing.
   const missing = seen?.removed.filter((fileId) => before.files.includes(fileId)) ?? [];
   if (missing.length > 0) faults.push(`files are missing: ${missing.join(', ')}`);
   for (const [round, steps] of before.acknowledged) {
@@ -119,16 +134,19 @@ async function faultsIn(directory: string, env: NodeJS.ProcessEnv, before: Befor
 
 const run = promisify(execFile);
 
-/** What comes and goes while a chat writes: a copy program that meets it calls the copy incomplete. */
+/**
+ * Files that come and go while a chat writes. A copy program that meets one reports an incomplete
+ * copy.
+ */
 const PASSING = ['--exclude=.*.tmp', '--exclude=locks/*'];
 
-/** Times are compared to the nanosecond: two saves within a second may have the same padded size. */
+/** Compares times to the nanosecond: two saves within a second may have the same padded size. */
 async function rsync(from: string, to: string): Promise<void> {
   await run('rsync', ['--archive', '--delete', ...PASSING, '--modify-window=-1', `${from}/`, `${to}/`]);
 }
 
 describe('a vault copied while a chat writes', () => {
-  it('by rsync, over and over, opens elsewhere and lacks nothing that was reported saved before', async (context) => {
+  it('opens elsewhere after repeated rsync runs, with every step that was reported saved before', async (context) => {
     requireProgram(context, 'rsync');
     await using place = await makePlace();
     await using writer = await Writer.start(place);
@@ -151,7 +169,7 @@ describe('a vault copied while a chat writes', () => {
     expect(copies.some(({ before }) => before.acknowledged.get('r0') === STEPS)).toBe(true);
   });
 
-  it('by restic opens where it is restored, and on a new machine by its recovery code', async (context) => {
+  it('opens when restored by restic, and on a new machine with its recovery code', async (context) => {
     requireProgram(context, 'restic');
     requireKeychain(context);
     await using place = await makePlace();
@@ -205,7 +223,7 @@ describe('a vault copied while a chat writes', () => {
     expect(await faultsIn(fresh.data, there, before)).toEqual([]);
   });
 
-  it('would be found to lack a step, a file, or the frame of a step', async () => {
+  it('is reported if it lacks a step, a file, or the frame of a step', async () => {
     await using place = await makePlace();
     await using writer = await Writer.start(place);
     await writer.until(() => (writer.acknowledged.get('r0') ?? 0) >= 60);

@@ -8,9 +8,10 @@ import { FakeTerminal, runHere } from '../terminal/fake-terminal.ts';
 import type { Subject } from './bad-input-vault.ts';
 
 /**
- * What a command does with a vault; those of a kind end alike on a bad one. `list` looks at every session, `read` at one; `change` opens
- * one and adds to it; `copy` reads one and makes another; `begin` begins one; `turn` looks for one and goes on with it; `none` needs no
- * vault; `own` is like no other.
+ * How a command uses a vault. Commands of one kind end alike on a bad vault. `list` looks at every
+ * session, `read` at one; `change` opens one and adds to it; `copy` reads one and makes another;
+ * `begin` begins one; `turn` finds one and continues it; `none` needs no vault; `own` fits no other
+ * kind.
  */
 export type Kind = 'list' | 'read' | 'change' | 'copy' | 'begin' | 'turn' | 'none' | 'own';
 
@@ -20,11 +21,11 @@ export interface Command {
   readonly kind: Kind;
   args(subject: Subject): string[];
   readonly input?: string;
-  /** It has a process of its own: a chat takes the signals of its process. */
+  /** Set if the command needs its own process: a chat handles the signals of its process. */
   readonly apart?: true;
 }
 
-/** How it ended; `bug` where it was no error that coffer knows. */
+/** How a command ended. `bug` is set if it failed with an error that is not coffer's. */
 export interface Ended {
   readonly code: number | null;
   readonly out: string;
@@ -34,7 +35,7 @@ export interface Ended {
 
 const echo = ['--model', 'demo/echo'];
 
-/** Every command there is: a new one is a line here. */
+/** Every command of coffer. Add a line here for a new one. */
 export const commands: readonly Command[] = [
   { name: 'chat', kind: 'begin', args: () => echo, input: 'hello\n', apart: true },
   { name: 'resume', kind: 'change', args: ({ fileId }) => ['resume', fileId], apart: true },
@@ -83,7 +84,7 @@ export const commands: readonly Command[] = [
   { name: 'complete', kind: 'none', args: () => ['complete', '--', 'export', ''] },
 ];
 
-/** Tells whether a command only reads, whatever comes of it. */
+/** Returns whether a command only reads, whatever its outcome. */
 export function isReader({ name, kind }: Command): boolean {
   return ['list', 'read', 'none'].includes(kind) || ['doctor', 'key list', 'recover'].includes(name);
 }
@@ -95,7 +96,7 @@ export async function end(command: Command, subject: Subject, env: Record<string
     : endHere(command, subject, { ...env, COFFER_DATA_DIR: subject.vault });
 }
 
-/** The same in a process of its own, under `launcher`. */
+/** Like `end`, but in a separate process under `launcher`. */
 export async function endApart(
   command: Command,
   subject: Subject,
@@ -103,13 +104,13 @@ export async function endApart(
   launcher: readonly string[] = [],
 ): Promise<Ended> {
   const [file = '', ...args] = [...launcher, process.execPath, PROGRAM, ...command.args(subject)];
-  // Another user can't write where coverage is measured, and Node would say so.
+  // Another user can't write to the coverage folder, and Node would print a warning.
   const quiet = launcher.length === 0 ? {} : { NODE_V8_COVERAGE: '' };
   const child = spawn(file, args, {
     env: { PATH: process.env['PATH'], ...env, ...quiet, COFFER_DATA_DIR: subject.vault },
     timeout: HANGS,
   });
-  child.stdin.on('error', () => undefined); // it ended before it read anything
+  child.stdin.on('error', () => undefined); // the process ended before it read its input
   child.stdin.end(command.input ?? '');
   const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
   return { code: code as number | null, out, err, bug: /this is a bug|\n\s+at /.test(err) ? err : undefined };

@@ -10,8 +10,8 @@ import { digest, states } from './bad-input-states.ts';
 import type { Subject } from './bad-input-vault.ts';
 
 /*
- * What gives a vault a new key, on one that a passphrase protects: there it may succeed, and where it does everything that
- * opened before must open with the new key.
+ * Commands that give a vault a new key, run on a vault with a passphrase. They may succeed
+ * there; then everything that opened before must open with the new key.
  */
 
 const commands: readonly Command[] = [
@@ -21,10 +21,13 @@ const commands: readonly Command[] = [
 
 const both = (code: number): Record<string, number> => ({ 'key rotate': code, purge: code });
 
-/** Everything else has the new key then, and the old one is kept: this is told, and no complaint. */
+/**
+ * Here everything else gets the new key and the old key is kept. The command prints this, but it
+ * isn't a failure.
+ */
 const FOREIGN = 'with a session of another vault';
 
-/** How they end where that is not 0. */
+/** Exit codes other than 0. */
 const codes: Readonly<Record<string, Record<string, number>>> = {
   'that is not there': both(1),
   'that is an empty folder': both(1),
@@ -87,7 +90,7 @@ describe.runIf(process.platform !== 'win32')('on a vault with a passphrase', () 
   });
 });
 
-/** How many sessions and snapshots open from end to end. */
+/** Counts the sessions and snapshots that can be read to the end. */
 async function opening(vaultEnv: Record<string, string>): Promise<number> {
   await using vault = await openVault({ env: vaultEnv });
   const rows = (await vault.list()).filter(({ unreadable }) => unreadable === undefined);

@@ -15,10 +15,10 @@ import { join } from 'node:path';
 import type { Command } from './bad-input-commands.ts';
 import type { Subject } from './bad-input-vault.ts';
 
-/** The sealed file that the commands are about. */
+/** The sealed file that the commands use. */
 const SESSION = 'sessions/<session>';
 
-/** Something else in the place of a file or a folder. */
+/** Something else put in the place of a file or a folder. */
 interface Put {
   readonly what: string;
   on(path: string): (subject: Subject) => void;
@@ -32,32 +32,38 @@ const asFile: Put = {
   on: (path) => (subject) => writeFileSync(emptied(pathOf(subject, path)), 'a file', { mode: 0o600 }),
 };
 
-/** How commands end: a code by the name of a command, else by its kind. */
+/** Exit codes by command name, or else by command kind. */
 type Codes = Readonly<Record<string, number>>;
 
-/** What somebody has made of a vault, and how the commands end on it where that is not as on a good one. */
+/** A damaged vault, and how commands end on it if they differ from a good vault. */
 export interface State {
   readonly name: string;
   apply(subject: Subject): void;
   readonly codes: Codes;
-  /** What commands tell on stderr though they end well, by name or by kind. */
+  /** Lines that commands print on stderr although they succeed, by name or kind. */
   readonly tells?: Readonly<Record<string, RegExp>>;
 }
 
-/** How commands end on a vault that is as it should be, where not with 0: its key comes from a credential, which no rotation can change. */
+/**
+ * Exit codes other than 0 on a good vault. Its key comes from a credential, which no rotation can
+ * change.
+ */
 const usual: Codes = { salvage: 1, purge: 12, 'key recovery-code': 2, 'key rotate': 12 };
 
-/** The code that a command ends with. */
+/** Returns the exit code expected of a command. */
 export function codeOf({ name, kind }: Command, codes: Codes): number {
   return codes[name] ?? codes[kind] ?? usual[name] ?? 0;
 }
 
-/** Nothing works that needs a vault; nobody is there to write a recovery code down. */
+/**
+ * Returns the codes if every command that needs a vault fails. No user is present to write a
+ * recovery code down.
+ */
 export function all(code: number): Codes {
   return { ...one(code), list: code, turn: code, begin: code, own: code, 'key recovery-code': 2 };
 }
 
-/** What means one session. */
+/** Returns the codes if every command that uses one session fails. */
 function one(code: number): Codes {
   return { read: code, change: code, copy: code };
 }
@@ -70,13 +76,16 @@ const noTurn = { change: 1, turn: 1, prune: 1, delete: 1, purge: 1 };
 const noLock = { ...noNew, ...noTurn, 'key add-passphrase': 1, 'key remove': 1, 'key rotate': 1 };
 const noList = { ...one(1), ...noTurn, list: 1, chat: 1, '-p': 15, import: 1, doctor: 1, 'key rotate': 1 };
 
-/** What is said can be read, listed and removed although vault.json is not believed; nothing new is sealed where no key is known. */
+/**
+ * Conversations can be read, listed and removed although vault.json is not believed. Nothing new is
+ * sealed if no key is known.
+ */
 const readable = {
   ...{ read: 0, begin: 15, stats: 0, 'prune --dry-run': 0, prune: 0, delete: 0, salvage: 1 },
   ...{ 'pin what is pinned': 0, 'unarchive what is not archived': 0 },
 };
 
-/** A command to type for a snapshot that has a space in its name. */
+/** The command advised for a snapshot with a space in its name. */
 const advised = /coffer delete '\S+_a snapshot'$/m;
 const unread = { list: /^1 can't be \w+: /m, chat: /^1 newer file can't /m, '-r': /^1 newer file can't /m };
 const unmarked = /, but the rollback marks could not be written: /;
@@ -143,13 +152,13 @@ export const states: readonly State[] = [
   { name: 'that is a pipe', apply: asPipe.on(''), codes: all(1) },
 ];
 
-/** Everything below a folder, and the folder: what it is, its mode, when it was changed, what is in it. */
+/** Lists a folder and everything below it: type, mode, modification time, content. */
 export function digest(root: string): string[] {
   const rows: string[] = [];
   for (const name of ['.', ...readdirSync(root, { recursive: true, encoding: 'utf8' })].sort()) {
     const path = join(root, name);
     const stats = lstatSync(path, { bigint: true });
-    // Leases come and go in there, whatever becomes of what they were taken for.
+    // Leases come and go in `locks`, whatever the outcome of the command that took them.
     const changed = name.endsWith('locks') && stats.isDirectory() ? '' : stats.mtimeNs;
     let content = '';
     if (stats.isFile()) content = createHash('sha256').update(readFileSync(path)).digest('hex');
@@ -163,7 +172,7 @@ function pathOf({ vault, fileId }: Subject, path: string): string {
   return join(vault, path.replace('<session>', fileId));
 }
 
-/** The path, with nothing there any more. */
+/** Removes what is at a path, and returns the path. */
 function emptied(path: string): string {
   rmSync(path, { recursive: true, force: true });
   return path;
@@ -174,7 +183,7 @@ function edit(subject: Subject, path: string, change: (bytes: Buffer) => Buffer)
   writeFileSync(at, change(readFileSync(at)));
 }
 
-/** The thing itself is where the link leads, so that it would work if it were followed. */
+/** Replaces a path with a link to the moved original, so that following it would work. */
 function link(subject: Subject, path: string): void {
   const at = pathOf(subject, path);
   const target = join(subject.root, 'elsewhere');

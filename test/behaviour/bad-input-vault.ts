@@ -7,9 +7,9 @@ import type { NewEvent } from '../../src/session/event/event.ts';
 import { reply, user } from '../support/vault.ts';
 import { FakeTerminal, makeFolder, runHere } from '../terminal/fake-terminal.ts';
 
-/** A vault, and the session in it that the commands are about. */
+/** A vault, and the session in it that the commands use. */
 export interface Subject {
-  /** A folder around the vault. */
+  /** The folder around the vault. */
   readonly root: string;
   readonly vault: string;
   readonly fileId: string;
@@ -17,22 +17,25 @@ export interface Subject {
   readonly slot: string;
   /** The directory that the session is about. */
   readonly about: string;
-  /** The session as `coffer export --format jsonl` wrote it. */
+  /** The session as written by `coffer export --format jsonl`. */
   readonly exported: string;
 }
 
-/** What the sessions are about: a directory that any user may look at. */
+/** The directory that the sessions are about. Any user may read it. */
 const ABOUT = '/';
 
-/** A vault as it should be, of which copies are made bad. */
+/** A good vault, copies of which are then damaged. */
 export interface Template {
   readonly folder: string;
   readonly env: Record<string, string>;
-  /** A copy of the vault in a folder of its own. */
+  /** Copies the vault into a separate folder. */
   in(root: string): Subject;
 }
 
-/** A vault in which each command finds what it changes: a marked session, a snapshot of it, and a session of three days ago. */
+/**
+ * Makes a vault in which each command finds what it changes: a marked session, a snapshot of it,
+ * and a session three days old.
+ */
 export async function makeTemplate(): Promise<Template> {
   const { folder, env: own } = await makeFolder();
   const env = { ...own, HOME: folder, COFFER_KEEP_MESSAGES: '1' };
@@ -57,7 +60,7 @@ export async function makeTemplate(): Promise<Template> {
     env,
     in(root) {
       const copy = join(root, 'vault');
-      execFileSync('cp', ['-a', join(folder, 'vault'), copy]); // modes and times as well, which cpSync takes from the umask
+      execFileSync('cp', ['-a', join(folder, 'vault'), copy]); // keep modes and times too: cpSync applies the umask
       return { root, vault: copy, fileId, slot, exported, about: ABOUT };
     },
   };

@@ -19,7 +19,10 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(template.folder, { recursive: true }));
 
-/** What is wrong with how a command ended: another code, more than one line of complaint, silence, a bug, a change, something left behind. */
+/**
+ * Returns what is wrong with how a command ended: another code, more than one line on stderr,
+ * silence, a bug, a change, leftovers.
+ */
 function faultsOf(
   command: Command,
   ended: Ended,
@@ -46,7 +49,7 @@ function faultsOf(
   return faults.map((fault) => `coffer ${name} ${fault}`);
 }
 
-/** A reply is shown before it is saved, and a doctor shows what is wrong. */
+/** A reply is shown before it is saved, and doctor shows what is wrong. */
 function mayPrint({ name, kind }: Command): boolean {
   return kind === 'begin' || kind === 'turn' || name === 'doctor';
 }
@@ -57,12 +60,14 @@ function changesIn(after: readonly string[], before: readonly string[]): string[
   return [...after.filter((row) => !known.has(row)), ...gone];
 }
 
-/** Everything beside the vaults that are tried, but for Node's compile cache and which vaults are known. */
+/**
+ * Lists everything outside the vaults under test, except Node's compile cache and the known vaults.
+ */
 function outside(): string[] {
   return digest(template.folder).filter((row) => !/^(\.( |cache)|vaults\.)/.test(row));
 }
 
-/** Tries commands one after the other, each on a vault that none has changed. */
+/** Runs the commands one after the other, each on an unchanged vault. */
 async function tryAll(
   tried: readonly Command[],
   state: State,
@@ -88,7 +93,7 @@ describe.runIf(process.platform !== 'win32')('on a vault', () => {
   it.each(states)('$name, commands fail in one line and change nothing', async (state) => {
     const before = outside();
     const endOf = (command: Command, subject: Subject): Promise<Ended> => end(command, subject, env);
-    // Those with a process of their own, at the same time as the others.
+    // Commands that need their own process run in parallel with the others.
     const faults = await Promise.all([
       ...commands.filter(({ apart }) => apart).map((command) => tryAll([command], state, endOf)),
       tryAll(
@@ -114,7 +119,7 @@ describe.runIf(process.platform !== 'win32')('on a vault', () => {
     expect(await tryAll(commands, state, endOf)).toEqual([]);
   });
 
-  it('that can not be written, commands read it, and the others fail in one line', async (context) => {
+  it("that can't be written, reading commands work and the others fail in one line", async (context) => {
     const disk = smallDisk(context, '8m');
     const subject = template.in(disk.path);
     disk.remount('ro');
@@ -150,10 +155,10 @@ describe.runIf(process.platform !== 'win32')('on a vault', () => {
   });
 });
 
-/** A chat goes on in memory, and says at its end that nothing is saved. */
+/** A chat continues in memory, and says at its end that nothing was saved. */
 const noKey = { ...all(12), begin: 15, 'key list': 0 };
 
-/** Nothing can be added, changed or removed; what would change nothing is read. */
+/** Nothing can be added, changed or removed; commands that change nothing still work. */
 const readOnly = {
   ...{ change: 15, copy: 15, begin: 15, turn: 15, prune: 15, delete: 15, import: 15, purge: 15 },
   ...{ 'key add-passphrase': 15, 'key remove': 15, 'key rotate': 15 },

@@ -23,7 +23,7 @@ async function rows(place: Place): Promise<Row[]> {
   return (await place.listed()) as unknown as Row[];
 }
 
-/** What is said in a conversation as it stands: what a resumed chat has the model see. */
+/** Returns the active messages of a conversation: what a resumed chat sends to the model. */
 async function standing(place: Place, which: string): Promise<string[]> {
   const { sessions } = await opened(place);
   const { state } = await sessions.read(await sessions.find(which));
@@ -36,7 +36,7 @@ async function opened(place: Place): Promise<{ sessions: import('../../src/sessi
 }
 
 describe('/fork', () => {
-  it('goes on in a copy, and each knows of the other', async () => {
+  it('continues in a copy, and each session records the other', async () => {
     await using place = await makePlace();
     const chat = await place.run(echo, { input: 'one\ntwo\nthree\n/fork 2\nfour\n' });
     expect(chat).toMatchObject({ code: 0 });
@@ -59,7 +59,7 @@ describe('/fork', () => {
     expect([fork?.status, parent?.status]).toEqual(['completed', 'completed']);
   });
 
-  it('is on the disk before anything is said in it', async () => {
+  it('is on disk before anything is said in it', async () => {
     await using place = await makePlace();
     await using chat = place.terminal(echo);
     await chat.waitFor(/» /);
@@ -75,7 +75,7 @@ describe('/fork', () => {
     expect(await standing(place, fork?.id ?? '')).toEqual(['one', 'echo: one']);
   });
 
-  it('writes nothing where nothing is saved by itself, and goes on', async () => {
+  it('writes nothing if autosave is off, and continues', async () => {
     await using place = await makePlace({ settings: { autoSave: false } });
     const { code, stdout } = await place.run(echo, { input: 'one\ntwo\n/fork 1\nthree\n/rewind 0\nfour\n' });
     expect(code).toBe(0);
@@ -86,7 +86,7 @@ describe('/fork', () => {
 });
 
 describe('coffer fork', () => {
-  it('makes one, leaves the other as it is, and prints the id', async () => {
+  it('makes a fork, leaves the original unchanged, and prints the id', async () => {
     await using place = await makePlace();
     await place.run(echo, { input: 'one\ntwo\n' });
     const [parent] = await rows(place);
@@ -102,7 +102,7 @@ describe('coffer fork', () => {
     expect(events).toContainEqual(expect.objectContaining({ type: 'child', uuid: made.uuid }));
   });
 
-  it('forks one that is chatted on elsewhere, which gets no note then', async () => {
+  it('forks a session that another chat has open, which then gets no note', async () => {
     await using place = await makePlace();
     await using live = place.terminal(echo);
     await live.waitFor(/» /);
@@ -118,7 +118,7 @@ describe('coffer fork', () => {
     await live.exit;
   });
 
-  it('writes nothing where it is asked for what there is not', async () => {
+  it('writes nothing if there is no such session or prompt', async () => {
     await using place = await makePlace();
     await place.run(echo, { input: 'one\n' });
     const before = await place.sessionBytes();
@@ -146,7 +146,7 @@ describe('/rewind', () => {
     expect(events.map(({ type }) => type).filter((type) => type === 'rewind')).toHaveLength(2);
   });
 
-  it('lets a prompt be chosen on a terminal', async () => {
+  it('lets the user choose a prompt on a terminal', async () => {
     await using place = await makePlace();
     await using chat = place.terminal(echo);
     await chat.waitFor(/» /);
@@ -172,7 +172,7 @@ describe('/rewind', () => {
     expect(await standing(place, 'last')).toEqual(['alpha', 'echo: alpha']);
   });
 
-  it('on the command line does the same to one that nobody chats on', async () => {
+  it('does the same on the command line to a session that no chat has open', async () => {
     await using place = await makePlace();
     await place.run(echo, { input: 'one\ntwo\n/save before\n' });
     expect((await place.run(['rewind', 'last', '1'])).code).toBe(0);
@@ -186,7 +186,7 @@ describe('/rewind', () => {
 });
 
 describe('/permissions', () => {
-  it('stay with the session, and are shown as they are', async () => {
+  it('stay with the session, and are shown as they apply', async () => {
     await using place = await makePlace({ settings: { permissions: { deny: ['network'] } } });
     const input = 'hello\n/permissions allow write\n/permissions deny read:/etc\n/permissions revoke 2\n';
     const chat = await place.run(echo, { input });
@@ -203,10 +203,10 @@ describe('/permissions', () => {
   });
 });
 
-describe('what a conversation was allowed', () => {
+describe('the permissions of a conversation', () => {
   const tools = ['--model', 'demo/tools'];
 
-  it('is kept by /reset as it is by then, and not by /new', async () => {
+  it('are kept by /reset as they are then, and dropped by /new', async () => {
     await using place = await makePlace();
     const write = ['a', 'b', 'c', 'd'].map((name) => `write ${name}.txt x`);
     const lines = ['/permissions allow write', write[0], '/reset', write[1], '/new', write[2]];
@@ -216,7 +216,7 @@ describe('what a conversation was allowed', () => {
     expect(made).toEqual(['a', 'b']);
   });
 
-  it('and is no more is not allowed in a fork from before that either, of /fork or of coffer fork', async () => {
+  it('are not restored by a fork from before they were revoked, whether by /fork or coffer fork', async () => {
     await using place = await makePlace();
     const first = ['hello', '/permissions allow write', 'write a.txt x', '/permissions revoke write', '/fork 1'];
     await place.run(tools, { input: [...first, 'write b.txt x', ''].join('\n') });
@@ -228,10 +228,10 @@ describe('what a conversation was allowed', () => {
   });
 });
 
-describe('what a conversation was allowed', () => {
+describe('the revoked permissions of a conversation', () => {
   const tools = ['--model', 'demo/tools'];
 
-  it('and is no more is not allowed by coffer fork of a snapshot of before, or of an older copy', async () => {
+  it('are not restored by coffer fork of an earlier snapshot or of an older copy', async () => {
     await using place = await makePlace();
     await place.run(tools, { input: 'hello\n/permissions allow write\n/save kept\n' });
     const before = await place.sessionBytes();
@@ -248,7 +248,7 @@ describe('what a conversation was allowed', () => {
 });
 
 describe('/compact', () => {
-  it('puts a summary in place of older messages, from the chat and from the command line', async () => {
+  it('replaces older messages with a summary, from the chat and from the command line', async () => {
     await using place = await makePlace({ settings: { keepMessages: 2 } });
     const chat = await place.run(echo, { input: 'one\ntwo\nthree\n/compact\n' });
     expect(chat.stdout).toContain('summarised 4 messages');
@@ -261,7 +261,7 @@ describe('/compact', () => {
     expect(events.filter(({ message }) => message)).toHaveLength(8);
   });
 
-  it('is saved from the command line where nothing is saved by itself', async () => {
+  it('is saved from the command line even if autosave is off', async () => {
     await using place = await makePlace();
     await place.run(echo, { input: 'one\ntwo\nthree\n' });
     const settings = { COFFER_AUTO_SAVE: 'false', COFFER_KEEP_MESSAGES: '2' };
@@ -270,7 +270,7 @@ describe('/compact', () => {
     expect(events.map(({ type }) => type)).toContain('compaction');
   });
 
-  it('that fails leaves things as they are, and says so', async () => {
+  it('changes nothing when it fails, and says so', async () => {
     await using place = await makePlace({ settings: { keepMessages: 1 } });
     await place.run(echo, { input: 'one\ntwo\n' });
     const refused = await place.run(['compact', 'last', '--model', 'ollama/none', '--yes']);

@@ -10,7 +10,7 @@ const repository = join(import.meta.dirname, '..', '..');
 beforeEach(requirePosix);
 
 describe('a text typed in a chat, as a name and in a path', () => {
-  it('stands nowhere in the data, configuration, temporary or home directory', async () => {
+  it('is not found in the data, configuration, temporary or home directory', async () => {
     await using place = await makePlace();
     const canary = newCanary();
     await talk(place, canary);
@@ -18,7 +18,7 @@ describe('a text typed in a chat, as a name and in a path', () => {
     expect(await searchFor(canary, searched(place))).toEqual([]);
   });
 
-  it('stands there where sealing is replaced by the identity, in the clear and compressed', async () => {
+  it('is found there, plain and compressed, when sealing is replaced by the identity', async () => {
     await using place = await makePlace();
     const canary = newCanary();
     await talk(place, canary, { sources: await unsealingCopy(place) });
@@ -36,8 +36,9 @@ function searched(place: Place): string[] {
 }
 
 /**
- * One dialogue over pipes, ended as it should be; one typed on a terminal and killed. Leaves two sessions and two snapshots,
- * the path among what is sealed, and lines long enough to be worth compressing.
+ * Holds one dialogue over pipes that ends normally, and one on a terminal that is killed. Leaves
+ * two sessions and two snapshots, with the path among the sealed bytes, and lines long enough to be
+ * compressed.
  */
 async function talk(place: Place, canary: string, start: Start = {}): Promise<void> {
   const project = join(place.project, canary);
@@ -76,7 +77,10 @@ async function talk(place: Place, canary: string, start: Start = {}): Promise<vo
   expect((await place.run(['doctor'], start)).code).toBe(0);
 }
 
-/** The sources in another folder, whose cipher hands everything through: what the seal hides, this shows. */
+/**
+ * Copies the sources into another folder with a cipher that passes plaintext through, to show what
+ * sealing hides.
+ */
 async function unsealingCopy(place: Place): Promise<string> {
   const copy = join(place.root, 'copy');
   for (const name of ['src', 'native-fallback', 'package.json']) {

@@ -7,7 +7,7 @@ import { type ModelServer, type SentMessage, startModelServer } from '../support
 
 let server: ModelServer;
 let place: Place;
-/** What the model was sent, each time; those that are to be summarised are among them. */
+/** Messages of each request to the model, summary requests included. */
 let sent: SentMessage[][];
 
 beforeEach(async () => {
@@ -20,8 +20,8 @@ afterEach(async () => {
   await server[Symbol.asyncDispose]();
 });
 
-describe('a conversation that outgrows the window of its model', () => {
-  it('is summarised before the next request, told, and kept whole in the record', async () => {
+describe('a conversation that outgrows the context window of its model', () => {
+  it('is summarised before the next request, with a notice, and kept whole in the record', async () => {
     await settings({ keepMessages: 2 });
     answer('they said one and two');
     const first = await place.run(['--model', 'mock/small'], { input: 'one\ntwo\nthree\nfour\n' });
@@ -48,7 +48,7 @@ describe('a conversation that outgrows the window of its model', () => {
   it.each([
     ['fails', { error: { message: 'no', type: 'scripted', code: 'server_error' }, status: 500 }, /failed \(500/],
     ['is empty', { content: '' }, /sent an empty summary/],
-  ])('goes on as it was, and says so, where the summary %s', async (_, summary, words) => {
+  ])('continues unchanged, and says so, if the summary %s', async (_, summary, words) => {
     await settings({ keepMessages: 2 });
     answer(summary);
     const { stdout, stderr, code } = await place.run(['--model', 'mock/small'], { input: 'one\ntwo\nthree\nfour\n' });
@@ -64,7 +64,7 @@ describe('a conversation that outgrows the window of its model', () => {
     expect((await recorded()).filter(({ type }) => type === 'error')).toHaveLength(1);
   });
 
-  it('is left alone where so few messages are never summarised, and says which setting it was', async () => {
+  it('is left alone if it has too few messages to summarise, and the notice names the setting', async () => {
     await settings({ keepMessages: 50 });
     answer('never');
     const { stderr } = await place.run(['--model', 'mock/small'], { input: 'one\ntwo\nthree\nfour\n' });
@@ -72,7 +72,7 @@ describe('a conversation that outgrows the window of its model', () => {
     expect(sent).toHaveLength(4);
   });
 
-  it('is summarised when a chat ends, where the settings say so', async () => {
+  it('is summarised when a chat ends, if the settings say so', async () => {
     await settings({ keepMessages: 2, autoCompactAt: false, compactOnFinish: true });
     answer('they said one');
     const first = await place.run(['--model', 'mock/small'], { input: 'one\ntwo\n' });
@@ -88,7 +88,7 @@ describe('a conversation that outgrows the window of its model', () => {
     expect(looked.stderr).not.toContain('summarising');
   });
 
-  it('is left alone where that is switched off', async () => {
+  it('is left alone if compaction is off', async () => {
     await settings({ keepMessages: 2, autoCompactAt: false });
     answer('never');
     const { stderr } = await place.run(['--model', 'mock/small'], { input: 'one\ntwo\nthree\nfour\n' });
@@ -102,7 +102,7 @@ async function settings(more: object): Promise<void> {
   await writeFile(join(place.config, 'settings.json'), JSON.stringify({ providers, tools: false, ...more }));
 }
 
-/** A model that says back what it hears, and how many tokens it was sent: 25 for each message of the user. */
+/** Makes the model echo its prompt and report its input tokens: 25 for each message of the user. */
 function answer(summary: string | Awaited<ReturnType<Parameters<ModelServer['respond']>[1]>>): void {
   server.respond('small', (messages) => {
     sent.push(messages);

@@ -6,7 +6,10 @@ import { makePlace, type Place } from '../support/coffer.ts';
 import { HANGS } from '../support/patience.ts';
 import { PROGRAM } from '../support/program.ts';
 
-/** Skips the running test where a shell is missing; fails it instead where CI has promised to have everything. */
+/**
+ * Skips the running test if a shell is missing. Fails it instead if CI promised to have every
+ * program.
+ */
 function requireShell(context: TestContext, shell: string): void {
   if (spawnSync(shell, ['-c', 'true']).status === 0) return;
   const note = `${shell} missing; install with: apt-get install -y ${shell}`;
@@ -14,7 +17,10 @@ function requireShell(context: TestContext, shell: string): void {
   context.skip(note);
 }
 
-/** A place with a session, and an environment in which a shell finds `coffer` and may read the key as often as it likes. */
+/**
+ * Makes a session, and returns an environment in which a shell finds `coffer` and can read the key
+ * any number of times.
+ */
 async function withCoffer(place: Place): Promise<Record<string, string>> {
   await place.run(['--model', 'demo/echo', '-p', 'hello']);
   const bin = join(place.root, 'bin');
@@ -49,7 +55,7 @@ describe('the completion script', () => {
     expect(completed(`coffer export ${row?.id.slice(0, 10)}`)).toContain(row?.id);
   });
 
-  it('is one that zsh takes, and registers itself', async (context) => {
+  it('is accepted by zsh, and registers itself', async (context) => {
     requireShell(context, 'zsh');
     await using place = await makePlace();
     const env = await withCoffer(place);

@@ -10,7 +10,7 @@ import { type Bus, requireKeychain, startBus } from '../support/keychain.ts';
 import { PROGRAM } from '../support/program.ts';
 
 describe('completion of sessions', () => {
-  it('offers ids where the keychain is unlocked, and nothing where it is locked, without a prompt or a trace', async (context) => {
+  it('offers ids if the keychain is unlocked, and nothing if it is locked, without a prompt or a trace', async (context) => {
     requireKeychain(context);
     await using bus = await startBus();
     const daemon = await bus.startKeyring();
@@ -21,7 +21,7 @@ describe('completion of sessions', () => {
     expect(await words(place, ['export', ''], usual(bus))).toEqual(['last', id]);
     await bus.lockCollection();
     const watch = await watchOf(bus);
-    // Somebody is there, as far as can be told: a terminal and a display.
+    // A terminal and a display: coffer must assume that a user is present.
     await using terminal = place.terminal(['complete', '--', 'export', ''], usual(bus, { DISPLAY: ':99' }));
     await terminal.waitFor(/:4/);
     expect(await terminal.exit).toEqual({ code: 0, signal: null });
@@ -30,12 +30,12 @@ describe('completion of sessions', () => {
     expect(seen).toContain('member=SearchItems');
     expect(seen).not.toMatch(/member=(Unlock|Prompt|CreateItem)/);
     expect(await everything(place)).toEqual(before);
-    // One that never answers is given up: the shell waits for the words.
+    // A keychain that never answers times out: the shell waits for the words.
     daemon.kill('SIGSTOP');
     expect(await words(place, ['export', ''], usual(bus))).toEqual(['last']);
   });
 
-  it('asks for no passphrase, and offers nothing of a vault that has one', async () => {
+  it('asks for no passphrase, and offers nothing from a vault with a passphrase', async () => {
     await using place = await makePlace();
     const file = join(place.temp, 'passphrase');
     await writeFile(file, 'correct horse\n');
@@ -51,7 +51,7 @@ describe('completion of sessions', () => {
     expect(await everything(place)).toEqual(before);
   });
 
-  it('makes no key and no vault at first use', async () => {
+  it('makes no key and no vault on first use', async () => {
     await using place = await makePlace();
     const env = credential(place);
     const before = await everything(place);
@@ -59,12 +59,12 @@ describe('completion of sessions', () => {
     expect(await everything(place)).toEqual(before);
   });
 
-  it('leaves a key on a descriptor to whoever brought it', async () => {
+  it('leaves a key on a descriptor unread', async () => {
     await using place = await withSession();
     expect(await words(place, ['export', ''])).toEqual(['last']);
   });
 
-  it('offers names too, the vault named in the line, and of what a shell would take for something else the UUID', async () => {
+  it('also offers names, uses the vault named in the line, and offers the UUID of names that a shell would misread', async () => {
     await using place = await withSession();
     await using sessions = await openVault({ directory: place.data, env: place.libraryEnv });
     await using hostile = sessions.begin({ directory: '/work', model: 'demo/echo' });
@@ -90,7 +90,7 @@ describe('completion of sessions', () => {
     expect(await words(place, ['export', 'pl'], { env: credential(place) })).toEqual(['plain-name']);
   });
 
-  it('goes on where the settings are broken or a file of the vault is', async () => {
+  it('works if the settings or a file of the vault are broken', async () => {
     await using place = await withSession();
     await writeFile(join(place.config, 'settings.json'), '{');
     await writeFile(place.sessionFile('0'.repeat(32)), 'rubbish');
@@ -101,7 +101,7 @@ describe('completion of sessions', () => {
   });
 });
 
-describe('completion of the rest', () => {
+describe('completion of everything else', () => {
   it.each([
     [['exp'], ['export']],
     [
@@ -134,7 +134,7 @@ describe('completion of the rest', () => {
     expect(await words(place, line)).toEqual(offered);
   });
 
-  it('leaves files to the shell where a file is wanted', async () => {
+  it('leaves files to the shell if a file is wanted', async () => {
     await using place = await makePlace();
     for (const line of [
       ['import', ''],
@@ -146,26 +146,26 @@ describe('completion of the rest', () => {
 });
 
 describe('coffer completion', () => {
-  it.each(['bash', 'zsh', 'fish'])('prints a script for %s, that asks coffer complete', async (shell) => {
+  it.each(['bash', 'zsh', 'fish'])('prints a script for %s that calls coffer complete', async (shell) => {
     await using place = await makePlace();
     const { code, stdout } = await place.run(['completion', shell]);
     expect([code, stdout]).toEqual([0, expect.stringContaining('coffer complete --')]);
   });
 
-  it('quotes in zsh what stands before a =, which is handed to an eval', async () => {
+  it('quotes in zsh the text before a =, which is passed to eval', async () => {
     await using place = await makePlace();
     const { stdout } = await place.run(['completion', 'zsh']);
     expect(stdout).toContain('{(q)BASH_REMATCH}');
     expect(stdout).not.toContain('{BASH_REMATCH}');
   });
 
-  it('says which shells there are', async () => {
+  it('lists the shells it supports', async () => {
     await using place = await makePlace();
     const { code, stderr } = await place.run(['completion', 'tcsh']);
     expect([code, stderr]).toEqual([2, 'coffer: there is no completion for tcsh, only for bash, zsh, fish\n']);
   });
 
-  it('completes in bash, and runs nothing that stands in the line', async (context) => {
+  it('completes in bash, and runs nothing found in the line', async (context) => {
     await using place = await withSession();
     const [{ id } = { id: '' }] = await place.listed();
     await using sessions = await openVault({ directory: place.data, env: place.libraryEnv });
@@ -200,12 +200,12 @@ async function withSession(): Promise<Place> {
   return place;
 }
 
-/** The key of the place as a credential file, which can be read any number of times. */
+/** Puts the key of the place into a credential file, which can be read any number of times. */
 function credential(place: Place): Record<string, string | undefined> {
   return { COFFER_KEY_FD: undefined, CREDENTIALS_DIRECTORY: place.credentials };
 }
 
-/** Writes down what is asked of the Secret Service, until it is called. */
+/** Records the calls to the Secret Service until the returned function is called. */
 async function watchOf(bus: Bus): Promise<() => Promise<string>> {
   const monitor = bus.spawn('dbus-monitor', ["path_namespace='/org/freedesktop/secrets',type='method_call'"]);
   let seen = '';
@@ -221,7 +221,7 @@ async function watchOf(bus: Bus): Promise<() => Promise<string>> {
     });
   await until(/member=NameLost/);
   return async () => {
-    // What was asked before this is in the text once this is.
+    // The Secret Service logs calls in order: once this one is in the text, all earlier ones are.
     await bus.items('the-last-question');
     await until(/the-last-question/);
     monitor.kill();
@@ -229,7 +229,7 @@ async function watchOf(bus: Bus): Promise<() => Promise<string>> {
   };
 }
 
-/** Every file of a place, with its bytes and times. */
+/** Lists every file of a place with its bytes and times. */
 async function everything(place: Place): Promise<string[]> {
   const names = await readdir(place.root, { recursive: true });
   const rows = names.sort().map(async (name) => {
@@ -245,7 +245,10 @@ async function everything(place: Place): Promise<string[]> {
   return Promise.all(rows);
 }
 
-/** Completes lines in a bash that has sourced the script, as readline does; undefined where there is none. */
+/**
+ * Completes lines in a bash that has sourced the script, as readline does. Returns undefined if
+ * there is no bash.
+ */
 async function bashIn(place: Place): Promise<((...line: string[]) => Promise<string[]>) | undefined> {
   const bin = join(place.root, 'bin');
   await mkdir(bin);

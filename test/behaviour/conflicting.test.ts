@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { conversation, makePlace, type Place, type Result } from '../support/coffer.ts';
 
-/** How sync programs name what they put beside a file that was changed on both sides. */
+/** Names that sync programs give to the copy of a file that was changed on both sides. */
 const forms: readonly ((fileId: string) => string)[] = [
   (fileId) => `${fileId}.sync-conflict-20261130-101500-ABCDEFG`,
   (fileId) => `${fileId} (conflicted copy)`,
@@ -19,7 +19,7 @@ const forms: readonly ((fileId: string) => string)[] = [
   () => 'something else altogether',
 ];
 
-/** A vault with a session that was continued on two machines. */
+/** Makes a vault with a session that was continued on two machines. */
 async function diverged(): Promise<{ place: Place; fileId: string; id: string; here: Buffer; there: Buffer }> {
   const place = await makePlace();
   await say(place, ['--model', 'demo/echo'], 'one');
@@ -72,7 +72,7 @@ describe('a conflicting copy', () => {
     },
   );
 
-  it('comes back by salvage as a fork with its messages, and stays as it is', async () => {
+  it('comes back through salvage as a fork with its messages, and is left unchanged', async () => {
     const { place, fileId, id, there } = at;
     const name = `${fileId} (conflicted copy)`;
     const path = join(place.data, 'sessions', name);
@@ -99,7 +99,7 @@ describe('a conflicting copy', () => {
     rmSync(path);
   });
 
-  it('is told of as it is: nothing in it, damaged, of another vault, or of a session that is not there', async () => {
+  it('is reported as empty, damaged, from another vault, or of a missing session', async () => {
     const { place, fileId, here, there } = at;
     const told = async (bytes: Buffer, name = `${fileId} 2`): Promise<[string, Result]> => {
       const path = join(place.data, 'sessions', name);
@@ -137,8 +137,8 @@ describe('a conflicting copy', () => {
   });
 });
 
-describe('what is not a conflicting copy', () => {
-  it('is told of as before, and nothing of it is followed or waited for', async () => {
+describe("a file that isn't a conflicting copy", () => {
+  it('is reported as before, and never followed or waited for', async () => {
     const { place, fileId, there } = await diverged();
     await using _place = place;
     const sessions = join(place.data, 'sessions');

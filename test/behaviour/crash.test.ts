@@ -9,7 +9,7 @@ const turns = [1, 2, 3, 4, 5];
 beforeEach(requirePosix);
 
 describe('kill -9 while a reply streams', () => {
-  it('loses no acknowledged message, and /resume 1 goes on in the same file with the same model', async () => {
+  it('loses no acknowledged message, and /resume 1 continues in the same file with the same model', async () => {
     await using server = await startModelServer();
     await using place = await makePlace({ settings: { providers: { held: { baseURL: server.held } } } });
     await chatAndKill(place, server);
@@ -45,7 +45,7 @@ describe('kill -9 while a reply streams', () => {
   });
 });
 
-/** Takes five turns to their end, and kills the program in the middle of the sixth. */
+/** Completes five turns, and kills the program in the middle of the sixth. */
 async function chatAndKill(place: Place, server: ModelServer): Promise<void> {
   await using chat = place.terminal(['--model', 'held/steady'], { env: { NO_COLOR: '1' } });
   await chat.waitFor(/» /);
@@ -56,7 +56,10 @@ async function chatAndKill(place: Place, server: ModelServer): Promise<void> {
   expect(await chat.exit).toEqual({ code: null, signal: 'SIGKILL' });
 }
 
-/** Asks, lets the model end its reply, and waits for the prompt: everything said so far is acknowledged then. */
+/**
+ * Asks, lets the model end its reply, and waits for the prompt: everything said so far is
+ * acknowledged then.
+ */
 async function ask(chat: Terminal, server: ModelServer, question: string): Promise<void> {
   chat.enter(question);
   await chat.waitFor(/part 1/);
@@ -64,7 +67,7 @@ async function ask(chat: Terminal, server: ModelServer, question: string): Promi
   await chat.waitFor(/» /);
 }
 
-/** The messages that the model was sent with the last request. */
+/** Returns the messages of the last request to the model. */
 function sentLast(server: ModelServer): string[] {
   const body = server.requests.at(-1)?.body as { messages: { role: string; content: unknown }[] };
   return body.messages.map(({ role, content }) => `${role}: ${textOf(content).trim()}`);

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type CofferError, openVault, type Row, type Sessions } from '../../src/index.ts';
 import { type Listed, makePlace, type Place } from '../support/coffer.ts';
 
-/** Where the parts of a sealed file with one small frame begin; docs/format.md has the offsets. */
+/** Offsets of the parts of a sealed file with one small frame (see docs/format.md). */
 const offsets = {
   magic: 0,
   version: 8,
@@ -18,7 +18,7 @@ const offsets = {
   chunk: 112,
 };
 
-/** The code of what opening must throw where the byte at `offset` is another. */
+/** Returns the code that opening must throw if the byte at `offset` is changed. */
 function codeFor(offset: number): string {
   if (offset === offsets.version) return 'NEWER_VERSION';
   if (offset >= offsets.flags && offset < offsets.keyId) return 'NEWER_VERSION';
@@ -52,7 +52,7 @@ describe('a sealed file opened through the library', () => {
     expect((await vault.read(row)).state.messageCount).toBe(2);
   });
 
-  it('does not open with any one byte changed, and the reason names the file', async () => {
+  it('does not open with any one byte changed, and the error names the file', async () => {
     const wrong: string[] = [];
     for (let offset = 0; offset < good.length; offset++) {
       const bytes = Buffer.from(good);
@@ -80,7 +80,7 @@ describe('a sealed file opened through the library', () => {
     expect(await opening(Buffer.concat([good, more ?? good.subarray(offsets.frame)]))).toBe('UNAUTHENTIC');
   });
 
-  /** The code of what reading those bytes throws. */
+  /** Returns the code of the error that reading those bytes throws. */
   async function opening(bytes: Buffer): Promise<string> {
     await writeFile(path, bytes);
     try {
@@ -93,7 +93,7 @@ describe('a sealed file opened through the library', () => {
   }
 });
 
-/** What somebody did to a file, and the exit code of a command that needs it. */
+/** Damage to a file, and the exit code of a command that needs the file. */
 const damages: readonly { name: string; code: number; change(bytes: Buffer): Buffer }[] = [
   { name: 'a byte of the magic changed', code: 13, change: flipping(offsets.magic + 1) },
   { name: 'a byte of the version changed', code: 14, change: flipping(offsets.version) },
@@ -160,7 +160,7 @@ describe('a session file with', () => {
     },
   );
 
-  it('any of that is told once each by sessions and doctor', async () => {
+  it('any of that is reported once each by sessions and doctor', async () => {
     const listed = await place.run(['sessions']);
     expect(listed.code).toBe(0);
     expect(listed.stdout).toContain(`saved sessions (${damages.length + 1}):`);
@@ -172,7 +172,7 @@ describe('a session file with', () => {
     }
   });
 
-  it('any of that leaves the chat running and the others usable, and is kept as it is', async () => {
+  it('any of that leaves the chat running, the others usable, and the file in place', async () => {
     const tries = ids.map((fileId) => `/resume ${fileId}\nafter ${fileId}\n`).join('');
     const input = `here\n${tries}/resume ${other.id}\nand there\n/save kept\n`;
     const chat = await place.run(['--model', 'demo/echo'], { input });
@@ -204,7 +204,7 @@ describe('_autosave that points to a file with', () => {
 
   afterAll(() => place[Symbol.asyncDispose]());
 
-  it.each(damages)('$name: $code for it, naming the file, and its row stays', async ({ code, change }) => {
+  it.each(damages)('$name: $code for it, naming the file, and its row remains', async ({ code, change }) => {
     await writeFile(place.sessionFile(fileId), change(Buffer.from(good)));
     const refused = await place.run(['export', '_autosave']);
     expect(refused).toMatchObject({ code, stdout: '' });
@@ -230,7 +230,7 @@ describe('_autosave that points to a file with', () => {
     expect(refused.stderr).toContain(fileId);
   });
 
-  it('is passed over by last, and can be deleted', async () => {
+  it('any of that is skipped by last, and can be deleted', async () => {
     await writeFile(place.sessionFile(fileId), flipping(offsets.chunk + 100)(Buffer.from(good)));
     const found = await place.run(['export', 'last', '--format', 'json']);
     expect(JSON.parse(found.stdout)).toMatchObject({ id: other.id });
@@ -241,7 +241,7 @@ describe('_autosave that points to a file with', () => {
 });
 
 describe('two session files', () => {
-  it('that exchanged their names are both refused and kept, and open when they are back in place', async () => {
+  it('whose names were swapped are both refused and kept, and open once they are swapped back', async () => {
     await using place = await makePlace();
     await manySessions(place, 2);
     const [one, two] = (await place.listed()) as [Listed, Listed];

@@ -29,11 +29,14 @@ function start(
   return { code, stdout, stderr };
 }
 
-/** Opens a descriptor on what a command prints. bash itself closes the one that it chose, 63, afterwards. */
+/**
+ * Opens a descriptor on the output of a command. bash closes the descriptor that it chose, 63,
+ * afterwards.
+ */
 const piped = (fd: number, command: string): string => `exec 200< <(${command}); exec ${fd}<&200 200<&-`;
 
 describe('descriptors that coffer inherits', () => {
-  it.for(['required', 'off'] as const)('don’t reach what it starts: sandbox %s', async (sandbox, context) => {
+  it.for(['required', 'off'] as const)("don't reach the processes it starts: sandbox %s", async (sandbox, context) => {
     if (process.platform !== 'linux') context.skip('Linux has /proc');
     if (sandbox === 'required') requireSandbox(context);
     await using place = await makePlace({ settings: { permissions: { allow: ['command'] }, sandbox } });
@@ -50,7 +53,7 @@ describe('descriptors that coffer inherits', () => {
     expect(ran.stdout.match(/^\d+$/gm)?.filter((fd) => Number(fd) > 15)).toEqual([]);
   });
 
-  it.for([63, 100])('are read where the key is on one, and don’t reach what it starts: %i', async (fd) => {
+  it.for([63, 100])("are read if the key is on one, and don't reach the processes it starts: %i", async (fd) => {
     await using place = await makePlace({ settings: { permissions: { allow: ['command'] }, sandbox: 'off' } });
     const open = `exec ${fd}< ${join(place.credentials, 'coffer-key')}`;
     const env = { COFFER_KEY_FD: `${fd}`, CREDENTIALS_DIRECTORY: '' };
@@ -62,7 +65,7 @@ describe('descriptors that coffer inherits', () => {
   });
 
   it.for(['required', 'off'] as const)(
-    'don’t reach what it starts where a variable names one and nobody reads it: sandbox %s',
+    "don't reach the processes it starts if a variable names one and it is never read: sandbox %s",
     async (sandbox, context) => {
       if (process.platform !== 'linux') context.skip('Linux has /proc');
       if (sandbox === 'required') requireSandbox(context);
@@ -78,7 +81,7 @@ describe('descriptors that coffer inherits', () => {
     },
   );
 
-  it('are read where a passphrase is on one', async () => {
+  it('are read if a passphrase is on one', async () => {
     await using place = await makePlace();
     const env = { COFFER_KEYCHAIN: 'passphrase', COFFER_PASSPHRASE_FILE: '/dev/fd/63', CREDENTIALS_DIRECTORY: '' };
     const open = piped(63, 'echo correct horse');

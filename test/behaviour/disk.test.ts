@@ -10,7 +10,7 @@ import type { Terminal } from '../support/pty.ts';
 beforeEach(requirePosix);
 
 describe('a chat whose disk is full', () => {
-  it('goes on, says since when nothing is saved, and saves everything when there is room again', async (context) => {
+  it('continues, says since when nothing is saved, and saves everything when there is room again', async (context) => {
     const disk = smallDisk(context, '1m');
     await using place = await makePlace({ data: join(disk.path, 'data') });
     await expectToGoOn(place, /disk full/, {
@@ -19,7 +19,7 @@ describe('a chat whose disk is full', () => {
     });
   });
 
-  it('keeps the steps saved before, and an exit that can save nothing ends with 15 and says what is lost', async (context) => {
+  it('keeps the steps saved before, and if it can save nothing exits with 15 and says what is lost', async (context) => {
     const disk = smallDisk(context, '1m');
     await using place = await makePlace({ data: join(disk.path, 'data') });
     await using chat = await talking(place);
@@ -33,7 +33,7 @@ describe('a chat whose disk is full', () => {
     expect(conversation(await place.exported('1'))).toEqual(['user: one', 'assistant: echo: one']);
   });
 
-  it('ended by a signal says what is lost and is seen ended by it', async (context) => {
+  it('says what is lost when a signal ends it, and the parent sees it end by that signal', async (context) => {
     const disk = smallDisk(context, '1m');
     await using place = await makePlace({ data: join(disk.path, 'data') });
     await using chat = await talking(place);
@@ -45,7 +45,7 @@ describe('a chat whose disk is full', () => {
     expect(await chat.exit).toEqual({ code: null, signal: 'SIGTERM' });
   });
 
-  it('from its first word on saves all of it in one file when there is room, and leaves no lock behind', async (context) => {
+  it('saves a chat that never had room in one file once there is room, and leaves no lock behind', async (context) => {
     const disk = smallDisk(context, '1m');
     await using place = await makePlace({ data: join(disk.path, 'data') });
     expect((await place.run(['--model', 'demo/echo'], { input: 'earlier\n' })).code).toBe(0);
@@ -70,7 +70,7 @@ describe('a chat whose disk is full', () => {
     expect(await readdir(join(place.data, 'locks'))).toEqual(['vault']);
   });
 
-  it('refuses /save loudly', async (context) => {
+  it('reports a failed /save', async (context) => {
     const disk = smallDisk(context, '1m');
     await using place = await makePlace({ data: join(disk.path, 'data') });
     await using chat = await talking(place);
@@ -86,7 +86,7 @@ describe('a chat whose disk is full', () => {
 });
 
 describe('a chat whose directory becomes read-only', () => {
-  it('goes on, says since when nothing is saved, and saves everything when it is writable again', async (context) => {
+  it('continues, says since when nothing is saved, and saves everything when it is writable again', async (context) => {
     await using place = await makePlace();
     let lock: Disposable | undefined;
     await expectToGoOn(place, /read-only|not permitted|denied/, {
@@ -114,7 +114,7 @@ describe('a vault on a read-only disk', () => {
 });
 
 describe('a chat whose directory vanishes', () => {
-  it('goes on, says since when nothing is saved, and saves everything when it is back', async () => {
+  it('continues, says since when nothing is saved, and saves everything when it is back', async () => {
     await using place = await makePlace();
     await expectToGoOn(place, /no such|not there|gone/, {
       break: () => rename(place.data, `${place.data}.away`),
@@ -122,7 +122,7 @@ describe('a chat whose directory vanishes', () => {
     });
   });
 
-  it('goes on as well where the sessions alone vanish', async () => {
+  it('also continues if only the sessions folder vanishes', async () => {
     await using place = await makePlace();
     const sessions = join(place.data, 'sessions');
     await expectToGoOn(place, /no such|not there|gone/, {
@@ -131,7 +131,7 @@ describe('a chat whose directory vanishes', () => {
     });
   });
 
-  it('for good loses no word before the exit says so with 15', async () => {
+  it('exits with 15 and says so before any word is lost, if the directory never comes back', async () => {
     await using place = await makePlace();
     await using chat = await talking(place);
     await rm(place.data, { recursive: true });
@@ -143,7 +143,10 @@ describe('a chat whose directory vanishes', () => {
   });
 });
 
-/** A chat that is saved, then cannot be, then can again; nothing is missing at the end, and only one file is there. */
+/**
+ * Saves a chat, makes saving fail, makes it work again. Expects nothing to be missing at the end,
+ * and only one file.
+ */
 async function expectToGoOn(
   place: Place,
   reason: RegExp,
@@ -172,7 +175,7 @@ async function expectToGoOn(
   expect((await place.run(['doctor'])).code).toBe(0);
 }
 
-describe('a disk with no room for one more', () => {
+describe('a disk with no room for another file', () => {
   const nothingLeft: readonly (readonly [string, (directory: string) => Promise<void>])[] = [
     ['byte', fill],
     ['file', fillInodes],
@@ -211,7 +214,7 @@ describe('a disk with no room for one more', () => {
     });
   });
 
-  it('refuses to delete a session that is open, and does so from within another chat', async (context) => {
+  it('refuses to delete an open session, from within another chat too', async (context) => {
     const disk = smallDisk(context, '1m,nr_inodes=50');
     await using place = await makePlace({ data: join(disk.path, 'data') });
     await place.run(['--model', 'demo/echo', '-p', 'earlier']);
@@ -227,7 +230,7 @@ describe('a disk with no room for one more', () => {
   });
 });
 
-/** A chat on a terminal whose first exchange is saved. */
+/** Starts a chat on a terminal and saves its first exchange. */
 async function talking(place: Place): Promise<Terminal> {
   const chat = place.terminal(['--model', 'demo/echo']);
   await chat.waitFor(/» /);
@@ -241,7 +244,7 @@ async function say(chat: Terminal, word: string): Promise<void> {
   await chat.waitFor(new RegExp(`echo: ${word}`));
 }
 
-/** Takes up every byte that is left. */
+/** Fills the disk to the last byte. */
 async function fill(directory: string): Promise<void> {
   const filler = join(directory, 'filler');
   await writeFile(filler, '');
@@ -254,7 +257,7 @@ async function fill(directory: string): Promise<void> {
   }
 }
 
-/** Takes up every file that there could still be. */
+/** Uses up every inode. */
 async function fillInodes(directory: string): Promise<void> {
   for (let index = 0; ; index++) {
     try {
@@ -266,7 +269,10 @@ async function fillInodes(directory: string): Promise<void> {
   }
 }
 
-/** Makes a directory read-only until disposed of, by its mode, or where that stops nobody as {@link readOnlyDisk}. */
+/**
+ * Makes a directory read-only until disposed: by its mode, or by {@link readOnlyDisk} if the user
+ * may write in spite of the mode.
+ */
 function readOnly(context: Skippable, directory: string): Disposable {
   if (process.getuid?.() === 0) return readOnlyDisk(context, directory);
   const set = (mode: number): void => {
@@ -277,8 +283,9 @@ function readOnly(context: Skippable, directory: string): Disposable {
 }
 
 /**
- * Makes a directory read-only until disposed of, by a read-only mount of it over itself; skips where mounting is not
- * allowed. Descriptors that are open stay as they are, as with a disk that turns read-only after an error.
+ * Makes a directory read-only until disposed, with a read-only mount of it over itself. Skips the
+ * test if mounting is not allowed. Open descriptors are not affected, as with a disk that turns
+ * read-only after an error.
  */
 function readOnlyDisk(context: Skippable, directory: string): Disposable {
   if (process.platform !== 'linux' || spawnSync('mount', ['--bind', directory, directory]).status !== 0) {

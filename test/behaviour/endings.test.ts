@@ -6,7 +6,7 @@ import type { Ending, Terminal } from '../support/pty.ts';
 
 beforeEach(requirePosix);
 
-/** Ways a chat can end while a reply streams, and how the parent process must see it end. */
+/** Ways a chat can end while a reply streams, and how its parent process must see it end. */
 const endings: readonly {
   name: string;
   end(chat: Terminal): void | Promise<void>;
@@ -46,17 +46,20 @@ const endings: readonly {
 ];
 
 describe('the end of a chat while a reply streams', () => {
-  it.each(endings)('by $name: saved, the part marked, and the same ending seen', async ({ end, seen }) => {
-    await expectSaved(end, seen, { NO_COLOR: '1' });
-  });
+  it.each(endings)(
+    'by $name: the reply is saved and marked partial, and the parent sees the same ending',
+    async ({ end, seen }) => {
+      await expectSaved(end, seen, { NO_COLOR: '1' });
+    },
+  );
 
-  it('is the same where the reply is rendered', async () => {
+  it('is the same if the reply is rendered', async () => {
     await expectSaved((chat) => chat.kill('SIGTERM'), { code: null, signal: 'SIGTERM' }, {});
   });
 });
 
 describe('the end of a chat without a terminal', () => {
-  it('by the end of input lets the reply finish, saves and ends with 0', async () => {
+  it('by the end of input lets the reply finish, saves and exits with 0', async () => {
     await using server = await startModelServer();
     await using place = await makePlace({ settings: { providers: { held: { baseURL: server.held } } } });
     const run = place.run(['--model', 'held/steady'], { input: 'tell me\n' });
@@ -67,18 +70,21 @@ describe('the end of a chat without a terminal', () => {
     expect(conversation(await place.exported('1'))).toEqual(['user: tell me', 'assistant: part 1 part 2']);
   });
 
-  it.each(['SIGTERM', 'SIGHUP', 'SIGINT'] as const)('by %s while a reply streams saves the part', async (signal) => {
-    await using server = await startModelServer();
-    await using place = await makePlace({ settings: { providers: { held: { baseURL: server.held } } } });
-    const run = place.run(['--model', 'held/steady'], {
-      input: 'tell me\nnever said\n',
-      onOutput: (text, child) => {
-        if (text.includes('part 1')) child.kill(signal);
-      },
-    });
-    expect(await run).toMatchObject({ code: null, signal, stderr: expect.not.stringContaining('lost') });
-    expect(conversation(await place.exported('1'))).toEqual(['user: tell me', 'assistant (partial): part 1']);
-  });
+  it.each(['SIGTERM', 'SIGHUP', 'SIGINT'] as const)(
+    'by %s while a reply streams saves the partial reply',
+    async (signal) => {
+      await using server = await startModelServer();
+      await using place = await makePlace({ settings: { providers: { held: { baseURL: server.held } } } });
+      const run = place.run(['--model', 'held/steady'], {
+        input: 'tell me\nnever said\n',
+        onOutput: (text, child) => {
+          if (text.includes('part 1')) child.kill(signal);
+        },
+      });
+      expect(await run).toMatchObject({ code: null, signal, stderr: expect.not.stringContaining('lost') });
+      expect(conversation(await place.exported('1'))).toEqual(['user: tell me', 'assistant (partial): part 1']);
+    },
+  );
 });
 
 describe('the end of a chat at the prompt', () => {
@@ -98,7 +104,7 @@ describe('the end of a chat at the prompt', () => {
     expect(conversation(await place.exported('1'))).toEqual(['user: hello', 'assistant: echo: hello']);
   });
 
-  it('writes nothing where nothing was said', async () => {
+  it('writes nothing if nothing was said', async () => {
     await using place = await makePlace();
     await using chat = place.terminal(['--model', 'demo/echo']);
     await chat.waitFor(/» /);
@@ -107,7 +113,7 @@ describe('the end of a chat at the prompt', () => {
     expect(await place.sessionFiles()).toEqual([]);
   });
 
-  it('takes back one Ctrl+C', async () => {
+  it('is cancelled after a single Ctrl+C', async () => {
     await using place = await makePlace();
     await using chat = place.terminal(['--model', 'demo/echo']);
     await chat.waitFor(/» /);
@@ -124,7 +130,10 @@ describe('the end of a chat at the prompt', () => {
   });
 });
 
-/** Ends a chat in the middle of a reply: what had come is saved and marked, and the session can be gone on with. */
+/**
+ * Ends a chat in the middle of a reply. Expects the partial reply to be saved and marked, and the
+ * session to be resumable.
+ */
 async function expectSaved(
   end: (chat: Terminal) => void | Promise<void>,
   seen: Ending,
@@ -147,7 +156,7 @@ async function expectSaved(
   expect(await place.sessionFiles()).toEqual(files);
 }
 
-/** A chat in whose reply two parts have come, as far as the person sees. */
+/** Starts a chat whose reply has shown two parts on the screen. */
 async function streaming(place: Place, server: ModelServer, env: Record<string, string>): Promise<Terminal> {
   const chat = place.terminal(['--model', 'held/steady'], { env });
   await chat.waitFor(/» /);

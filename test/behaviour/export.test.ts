@@ -6,7 +6,7 @@ import { makePlace, type Place } from '../support/coffer.ts';
 
 const MINE = 'somebody else\n';
 
-describe('an export over a file that is there', () => {
+describe('an export over an existing file', () => {
   it.each(['file', 'link'] as const)('is refused without a terminal, the %s untouched', async (kind) => {
     await using place = await begun();
     const { path, target } = await taken(place, kind);
@@ -40,7 +40,7 @@ describe('an export over a file that is there', () => {
     },
   );
 
-  it('replaces it with --force, and keeps what was there where that fails', async () => {
+  it('replaces it with --force, and keeps the old content if that fails', async () => {
     await using place = await begun();
     const { path } = await taken(place, 'file');
     expect((await place.run(['export', '1', '-o', path, '--force'])).code).toBe(0);
@@ -50,13 +50,13 @@ describe('an export over a file that is there', () => {
     expect([full.code, full.stderr]).toEqual([1, expect.stringContaining('is a directory')]);
   });
 
-  it('is for this user only whatever the umask', async () => {
+  it('is readable by this user only, whatever the umask', async () => {
     await using place = await begun();
     expect((await place.run(['export', '1', '-o', 'new.md'], { umask: '000' })).code).toBe(0);
     await expectExport(join(place.project, 'new.md'));
   });
 
-  it('refuses the vault, by whatever way it is named', async () => {
+  it('refuses the vault, by whatever path it is named', async () => {
     await using place = await begun();
     const [file = ''] = await place.sessionFiles();
     const before = await place.sessionBytes();
@@ -70,7 +70,7 @@ describe('an export over a file that is there', () => {
 });
 
 describe('/export', () => {
-  it('writes the present conversation to a file, and asks before it replaces one', async () => {
+  it('writes the current conversation to a file, and asks before it replaces one', async () => {
     await using place = await begun();
     await using chat = place.terminal(['--model', 'demo/echo']);
     await chat.waitFor(/» /);
@@ -94,7 +94,7 @@ describe('/export', () => {
 });
 
 describe('/export of an incognito chat', () => {
-  it('is refused, whether it names a file or not', async () => {
+  it('is refused, with or without a file name', async () => {
     await using place = await makePlace();
     const input = 'hello\n/export\n/export json out.json\n';
     const { stdout, stderr } = await place.run(['--incognito', '--model', 'demo/echo'], { input });
@@ -105,7 +105,7 @@ describe('/export of an incognito chat', () => {
 });
 
 describe('an export as Markdown', () => {
-  it('shows the conversation as it stands, and apart from it what was taken back', async () => {
+  it('shows the active conversation, and separately what was taken back', async () => {
     await using place = await makePlace();
     await using sessions = await openVault({ directory: place.data, env: place.libraryEnv });
     await using session = sessions.begin({ directory: '/work', model: 'demo/echo' });
@@ -164,7 +164,7 @@ async function begun(): Promise<Place> {
   return place;
 }
 
-/** A file that is there, or a link to one. */
+/** Makes an existing file, or a link to one. */
 async function taken(place: Place, kind: 'file' | 'link'): Promise<{ path: string; target: string }> {
   const path = join(place.project, 'taken.md');
   const target = kind === 'link' ? join(place.project, 'target.md') : path;

@@ -5,7 +5,7 @@ import { makePlace } from '../support/coffer.ts';
 import { requireKeychain, startKeychain } from '../support/keychain.ts';
 
 describe('first use', () => {
-  it('by eight processes at once ends with one key, and every session and snapshot opens with it under an id of its own', async (context) => {
+  it('by eight processes at once ends with one key that opens every session and snapshot, each with its own id', async (context) => {
     requireKeychain(context);
     await using bus = await startKeychain();
     await using place = await makePlace();

@@ -47,7 +47,7 @@ describe('in a directory that was removed', () => {
     expect(await run(args)).toMatchObject({ code: 0, stderr: expect.not.stringContaining('gone') });
   });
 
-  it('a chat about another directory works, and resuming a session', async () => {
+  it('a chat about another directory works, and so does resuming a session', async () => {
     const chat = await run(['--path', place.project, '--model', 'demo/echo', '-p', 'there']);
     expect(chat).toMatchObject({ code: 0, stdout: 'echo: there\n' });
   });

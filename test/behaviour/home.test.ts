@@ -12,7 +12,10 @@ beforeEach(requireSandbox);
 const repository = join(import.meta.dirname, '..', '..');
 const DATA = '.local/share/coffer';
 
-/** What the environment says, and where the vault is then, below the home of the user's passwd entry. */
+/**
+ * Environments, and the vault directory that each selects, below the home of the user's passwd
+ * entry.
+ */
 const environments: readonly (readonly [Record<string, string | undefined>, string])[] = [
   [{ HOME: undefined }, DATA],
   [{ HOME: '' }, DATA],

@@ -4,8 +4,8 @@ import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 
 /*
- * How coffer looked at a directory before directories were not trusted: the control of the table of hostile ones. Run as a program of its
- * own, since it may hang.
+ * How coffer called git before it distrusted directories: the negative control of the table of
+ * hostile directories. Runs as a separate program, since it may hang.
  */
 
 const [directory = '.'] = process.argv.slice(2);

@@ -8,7 +8,7 @@ import { makeRepository } from '../support/repository.ts';
 
 const repository = join(import.meta.dirname, '../..');
 
-describe('what a tool plants in .git', () => {
+describe('code that a tool plants in .git', () => {
   it.for(['required', 'off'] as const)('is not run by the next start: sandbox %s', async (sandbox, context) => {
     if (sandbox === 'required') requireSandbox(context);
     await using place = await makePlace({ settings: { permissions: { allow: ['command'] }, sandbox } });
@@ -34,13 +34,13 @@ describe('what a tool plants in .git', () => {
       expect(await place.run(args)).toMatchObject({ code: 0 });
     }
     expect(existsSync(marker)).toBe(false);
-    // The way git was run before runs what is planted where no sandbox keeps it from being planted.
+    // The old way of calling git runs the planted code if no sandbox prevented the planting.
     spawnSync(process.execPath, [join(import.meta.dirname, 'hostile-before.ts'), place.project], { env: place.env });
     expect(existsSync(marker)).toBe(sandbox === 'off');
   });
 });
 
-describe('what a tool plants in coffer itself', () => {
+describe("code that a tool plants in coffer's own package", () => {
   it.for(['required', 'off'] as const)(
     'is run by the next start only without a sandbox: %s',
     async (sandbox, context) => {

@@ -3,24 +3,30 @@ import { chownSync, cpSync, mkdirSync, renameSync, rmSync, symlinkSync, truncate
 import { delimiter, join } from 'node:path';
 import { makeRepository } from '../support/repository.ts';
 
-/** A directory as a stranger, or a model's tool, may have made it. */
+/** A directory that a stranger, or a model's tool, may have made. */
 export interface Hostile {
   readonly name: string;
-  /** Prepares the directory, which is a repository with one commit already. Returns what is added to coffer's environment. */
+  /**
+   * Prepares the directory, a repository with one commit. Returns additions to coffer's
+   * environment.
+   */
   make(at: Trap): Record<string, string> | undefined;
-  /** Arguments of a plain git that run what is planted: the proof that the trap is set. None if it is not git that would fall into it. */
+  /**
+   * Arguments with which plain git runs the planted code, to prove that the trap works. Omitted if
+   * the trap isn't meant for git.
+   */
   readonly springs?: readonly string[];
-  /** Whether the way git was run before fell into it. */
+  /** Whether the old way of calling git ran the planted code. */
   readonly caught?: true;
-  /** The pipe on which it hung before, relative to the directory. */
+  /** The pipe on which it used to hang, relative to the directory. */
   readonly hungOn?: string;
   readonly needsRoot?: true;
 }
 
-/** What a trap is made of. */
+/** The parts of a trap. */
 export interface Trap {
   readonly directory: string;
-  /** A directory beside it. */
+  /** A directory next to it. */
   readonly beside: string;
   /** A program that leaves the marker. */
   readonly evil: string;
@@ -28,7 +34,7 @@ export interface Trap {
   git(...args: string[]): void;
 }
 
-/** Makes a commit missing, so that a partial clone would fetch it. */
+/** Removes a commit, so that a partial clone would fetch it. */
 function lazy(at: Trap, ...options: (readonly [string, string])[]): void {
   at.git('config', 'extensions.partialClone', 'o');
   at.git('config', 'core.repositoryFormatVersion', '1');
@@ -66,7 +72,7 @@ const config = (
 
 const REV_LIST = ['rev-list', '--max-parents=0', 'HEAD'] as const;
 
-/** Everything a directory can have that makes git run, read or wait for something. */
+/** Everything in a directory that can make git run, read or wait for something. */
 export const HOSTILE: readonly Hostile[] = [
   {
     name: 'a partial clone with an uploadpack',
@@ -184,7 +190,7 @@ export const HOSTILE: readonly Hostile[] = [
       for (const path of [at.directory, join(at.directory, '.git')]) chownSync(path, 65534, 65534);
       return undefined;
     },
-    // Called safe by whoever runs it.
+    // The user has declared the directory safe.
     springs: ['-c', 'safe.directory=*', ...REV_LIST],
     needsRoot: true,
   },
@@ -387,7 +393,7 @@ export const HOSTILE: readonly Hostile[] = [
   },
 ];
 
-/** Makes a directory for one row of the table, and the program that leaves the marker. */
+/** Makes the directory of one row of the table, and the program that leaves the marker. */
 export function setTrap(root: string, directory: string, marker: string): Trap {
   const [beside, evil] = [join(root, 'beside'), join(root, 'evil')];
   mkdirSync(beside);

@@ -9,7 +9,10 @@ import { HOSTILE, type Hostile, setTrap, type Trap } from './hostile-git.ts';
 
 const CHAT = ['--model', 'demo/echo'];
 
-/** Commands that look at the directory they are started in. The others of the table run beside each other, these before and after them. */
+/**
+ * Commands that look at their working directory. The rest of the table run in parallel; these run
+ * before and after them.
+ */
 const FIRST = [...CHAT, '-p', 'one'];
 const LAST = [...CHAT, 'resume', '1', '-p', 'three'];
 const BESIDE: readonly (readonly string[])[] = [
@@ -36,12 +39,12 @@ describe('a hostile directory', () => {
     expect(existsSync(marker)).toBe(false);
     for (const { code, signal, stderr } of results) {
       expect(signal).toBe(null);
-      expect([0, 1, 2, 10]).toContain(code); // a pipe as settings is refused, and there is no session then
+      expect([0, 1, 2, 10]).toContain(code); // a pipe as settings is refused, and then there is no session
       expect(stderr).not.toContain('this is a bug');
     }
   });
 
-  it('is looked at, in the way that is usual, by every command of the table', async () => {
+  it('is looked at in the usual way by every command of the table', async () => {
     await using place = await makePlace();
     setTrap(place.root, place.project, join(place.root, 'marker'));
     for (const args of [FIRST, ...BESIDE, LAST]) expect(await place.run(args)).toMatchObject({ code: 0 });
@@ -60,7 +63,7 @@ describe('a hostile directory', () => {
 });
 
 describe('the table of hostile directories', () => {
-  it.for(HOSTILE.filter(({ springs }) => springs !== undefined))('has a trap that springs: $name', async (row) => {
+  it.for(HOSTILE.filter(({ springs }) => springs !== undefined))('has a trap that works: $name', async (row) => {
     await using place = await makePlace();
     const { marker, trap } = lay(place, row);
     const user = ['-c', 'user.name=a', '-c', 'user.email=a@b.c'];
@@ -72,19 +75,19 @@ describe('the table of hostile directories', () => {
     expect(existsSync(marker)).toBe(true);
   });
 
-  it.for(HOSTILE.filter(({ caught }) => caught))('catches the way git was run before: $name', async (row) => {
+  it.for(HOSTILE.filter(({ caught }) => caught))('catches the old way of calling git: $name', async (row) => {
     await using place = await makePlace();
     const { marker, env } = lay(place, row);
     spawnSync(process.execPath, [BEFORE, place.project], { cwd: place.project, env: { ...place.env, ...env } });
     expect(existsSync(marker)).toBe(true);
   });
 
-  it.for(HOSTILE.filter(({ hungOn }) => hungOn !== undefined))('catches what hung before: $name', async (row) => {
+  it.for(HOSTILE.filter(({ hungOn }) => hungOn !== undefined))('catches what used to hang: $name', async (row) => {
     await using place = await makePlace();
     lay(place, row);
     const child = spawn(process.execPath, [BEFORE, place.project], { stdio: 'ignore' });
     try {
-      // Only a reader that waits for somebody to write lets a pipe be opened so.
+      // Opening the pipe for writing without blocking succeeds only while a reader waits on it.
       await readerOf(join(place.project, row.hungOn ?? ''));
     } finally {
       child.kill('SIGKILL');

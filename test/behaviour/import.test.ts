@@ -5,7 +5,7 @@ import { exportSchema, importSchema } from '../../src/cli/schemas.ts';
 import { conversation, makePlace } from '../support/coffer.ts';
 
 describe('a session that moves', () => {
-  it('from one vault to another goes on there as it was here', async () => {
+  it('from one vault to another continues there unchanged', async () => {
     await using here = await makePlace();
     await using there = await makePlace();
     expect((await here.run(['--model', 'demo/echo'], { input: 'one\n/rename moving\ntwo\n' })).code).toBe(0);
@@ -24,7 +24,7 @@ describe('a session that moves', () => {
     expect((await there.listed())[0]).toMatchObject({ id, messages: 6 });
   });
 
-  it('in a file is imported from a directory that is not there any more', async () => {
+  it('in a file is imported from a directory that no longer exists', async () => {
     await using place = await makePlace();
     expect((await place.run(['--model', 'demo/echo'], { input: 'one\n' })).code).toBe(0);
     const path = join(place.project, 'one.jsonl');
@@ -35,7 +35,7 @@ describe('a session that moves', () => {
     expect([code, stdout]).toEqual([0, expect.stringMatching(/^imported 2 messages as session \S+\n$/)]);
   });
 
-  it('with a broken image says in which message it is and goes on without it', async () => {
+  it('with a broken image says in which message it is and continues without it', async () => {
     await using place = await makePlace();
     expect((await place.run(['--model', 'demo/echo'], { input: 'look\n' })).code).toBe(0);
     const { stdout: jsonl } = await place.run(['export', '1', '--format', 'jsonl']);
@@ -80,7 +80,7 @@ describe('an import that is refused', () => {
     expect(await place.sessionBytes()).toEqual(before);
   });
 
-  it('on a terminal says that nothing is piped in', async () => {
+  it('says on a terminal that nothing is piped in', async () => {
     await using place = await makePlace();
     await using terminal = place.terminal(['import', '-']);
     await terminal.waitFor(/nothing is piped in; coffer import <file> reads a file/);

@@ -4,7 +4,10 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { makePlace, type Place } from '../support/coffer.ts';
 import { type ModelServer, type SentMessage, startModelServer } from '../support/model-server.ts';
 
-/* What a model is told before a conversation: the system prompt, and the AGENTS.md of the directory. */
+/*
+ * Instructions a model gets before a conversation: the system prompt, and the AGENTS.md of the
+ * directory.
+ */
 
 let place: Place;
 let server: ModelServer;
@@ -26,7 +29,7 @@ afterEach(async () => {
 });
 
 describe('the system prompt', () => {
-  it('of the settings is told first in new conversations, and shown', async () => {
+  it('of the settings is sent first in new conversations, and shown', async () => {
     await configure({ systemPrompt: 'Be brief.' });
     const { stdout } = await prompt(['-p', 'hello']);
     expect(stdout).toBe('ok\n');
@@ -43,7 +46,7 @@ describe('the system prompt', () => {
     ]);
   });
 
-  it('of the command line goes before that, also when a session is resumed, and an empty one takes it away', async () => {
+  it('of the command line takes precedence, also when a session is resumed, and an empty one removes it', async () => {
     await configure({ systemPrompt: 'Be brief.' });
     await prompt(['--system', 'Be long.', '-p', 'hello']);
     await prompt(['-r', '--system', 'Be kind.', '-p', 'hello']);
@@ -54,7 +57,7 @@ describe('the system prompt', () => {
     expect(told().at(-1)).toBeUndefined();
   });
 
-  it('comes from a file, by @', async () => {
+  it('is read from a file with @', async () => {
     const file = join(place.home, 'prompt.md');
     await writeFile(file, 'From a file.\n');
     await configure({ systemPrompt: '@~/prompt.md' });
@@ -73,7 +76,7 @@ describe('the system prompt', () => {
       /system prompt file \S+prompt\.md is not valid UTF-8/,
     ],
     ['that has no end', (path) => symlink('/dev/zero', path), /prompt\.md is a device/],
-  ])('from a file %s ends the start in one line', async (_, make, line) => {
+  ])('ends the start in one line if its file %s', async (_, make, line) => {
     const path = join(place.project, 'prompt.md');
     await make(path);
     const { code, stderr } = await prompt(['--system', '@prompt.md', '-p', 'hello']);
@@ -82,22 +85,22 @@ describe('the system prompt', () => {
     expect(seen).toEqual([]);
   });
 
-  it('can not be set by the file of a project', async () => {
+  it("can't be set by a project's settings file", async () => {
     await writeFile(join(place.project, '.coffer.json'), JSON.stringify({ systemPrompt: 'obey me' }));
     const { code, stderr } = await prompt(['-p', 'hello']);
     expect(code).not.toBe(0);
     expect(stderr).toContain('sets systemPrompt, allowed only in your own settings');
   });
 
-  it('holds in the conversations that are begun in the same chat, and in forks', async () => {
+  it('applies to conversations begun in the same chat, and to forks', async () => {
     await configure({ systemPrompt: 'Be brief.' });
     await place.run(['--model', 'mock/m'], { input: 'one\n/fork\ntwo\n/new\nthree\n' });
     expect(told()).toEqual(['Be brief.', 'Be brief.', 'Be brief.']);
   });
 });
 
-describe('a conversation that is begun in a chat that resumed another', () => {
-  it('is told what any new one is, and the resumed one what it was', async () => {
+describe('a conversation begun in a chat that resumed another', () => {
+  it('gets the instructions of any new one, and the resumed one keeps its own', async () => {
     await prompt(['-p', 'hello']);
     await configure({ systemPrompt: 'Be brief.', agentsFile: 'always' });
     await writeFile(join(place.project, 'AGENTS.md'), 'Use tabs. ok');
@@ -116,7 +119,7 @@ describe('the AGENTS.md of the directory', () => {
   it.each([
     ['y', [THEIRS, THEIRS, THEIRS], 'AGENTS.md of the directory (12 bytes)'],
     ['', [undefined, undefined, undefined], 'not the AGENTS.md of the directory'],
-  ])('is offered once, and the answer %j is recorded and holds from then on', async (answer, requests, shown) => {
+  ])('is offered once, and the answer %j is recorded and applies from then on', async (answer, requests, shown) => {
     const chat = place.terminal(['--model', 'mock/m']);
     await chat.waitFor(QUESTION);
     chat.enter(answer);
@@ -140,7 +143,7 @@ describe('the AGENTS.md of the directory', () => {
     await elsewhere.waitFor(/» $/);
   });
 
-  it('is not used without a terminal, unless that is said', async () => {
+  it('is not used without a terminal, unless a flag says so', async () => {
     await prompt(['-p', 'hello']);
     await prompt(['--agents', '-p', 'hello']);
     await prompt(['-p', 'hello']);
@@ -153,7 +156,7 @@ describe('the AGENTS.md of the directory', () => {
     expect(told()).toEqual([undefined, THEIRS, THEIRS, undefined, undefined, THEIRS, undefined]);
   });
 
-  it('is not used in one directory because that of another is', async () => {
+  it('is not used in one directory because it is used in another', async () => {
     const other = join(place.home, 'other');
     await mkdir(other);
     await writeFile(join(other, 'AGENTS.md'), 'Use spaces.');
@@ -162,14 +165,14 @@ describe('the AGENTS.md of the directory', () => {
     expect(told()).toEqual([THEIRS, undefined]);
   });
 
-  it('is not used where the settings say never, whatever was said before', async () => {
+  it('is not used if the settings say never, whatever was answered before', async () => {
     await prompt(['--agents', '-p', 'hello']);
     await configure({ agentsFile: 'never' });
     await prompt(['-p', 'hello']);
     expect(told()).toEqual([THEIRS, undefined]);
   });
 
-  it('stays as it was told in a conversation, whatever becomes of the file, and beside a system prompt', async () => {
+  it('stays unchanged in a conversation, even if the file changes, next to a system prompt', async () => {
     await configure({ systemPrompt: 'Be brief.', agentsFile: 'always' });
     await prompt(['-p', 'hello']);
     await rm(join(place.project, 'AGENTS.md'));
@@ -177,7 +180,7 @@ describe('the AGENTS.md of the directory', () => {
     expect(told()).toEqual([`Be brief.\n\n${THEIRS}`, `Be brief.\n\n${THEIRS}`]);
   });
 
-  it('is not decided on by whoever wrote an imported file', async () => {
+  it('is not approved by the author of an imported file', async () => {
     await prompt(['--agents', '-p', 'hello']);
     const { stdout } = await place.run(['export', 'last', '--format', 'jsonl']);
     await place.run(['delete', 'last', '--yes']);
@@ -193,7 +196,7 @@ describe('the AGENTS.md of the directory', () => {
     ['leads below a file', (path) => symlink('/etc/passwd/x', path), /AGENTS\.md can't be read: ENOTDIR/],
     ['leads to no possible name', (path) => symlink('x'.repeat(256), path), /AGENTS\.md can't be read: ENAMETOOLONG/],
     ['is too large', (path) => writeFile(path, 'x'.repeat(64 * 1024 + 1)), /AGENTS\.md is too large/],
-  ])('is left out in one line where it %s', async (_, make, line) => {
+  ])('is left out with one line if it %s', async (_, make, line) => {
     const path = join(place.project, 'AGENTS.md');
     await rm(path);
     await make(path);
@@ -214,7 +217,7 @@ function prompt(args: readonly string[]): ReturnType<Place['run']> {
   return place.run([...model, ...args]);
 }
 
-/** What the system message of each request says. */
+/** Returns the system message of each request. */
 function told(): unknown[] {
   return seen.map(([first]) => (first?.role === 'system' ? first.content : undefined));
 }

@@ -27,7 +27,7 @@ describe('/rename', () => {
     ['an escape sequence', 'a\u001b[31mb'],
     ['a bell', 'a\u0007b'],
     ['letters turned around', 'a\u202eb'],
-  ])('of %s is refused, and nothing is changed', async (_, name) => {
+  ])('of %s is refused, and changes nothing', async (_, name) => {
     await using place = await makePlace();
     await place.run(echo, { input: 'one\n/rename before\n' });
     const [row] = await place.listed();
@@ -52,7 +52,7 @@ describe('/rename', () => {
     expect((await place.run(['resume', rows[1]?.id ?? ''], { input: '' })).code).toBe(0);
   });
 
-  it('leaves a session that has none with a title of its first words', async () => {
+  it('leaves a session without a name titled by its first words', async () => {
     await using place = await makePlace();
     const long = `why does ${'the parser '.repeat(20)}fail`;
     await place.run(echo, { input: `/rename first\n/reset\n${long}\nsecond prompt\n` });
@@ -65,7 +65,7 @@ describe('/rename', () => {
 });
 
 describe('a mark', () => {
-  it('makes a session neither newer nor running, and changes no file where it changes nothing', async () => {
+  it('makes a session neither newer nor running, and writes no file if nothing changes', async () => {
     await using place = await makePlace();
     await place.run(echo, { input: 'one\n' });
     const [before] = await place.listed();
@@ -83,7 +83,7 @@ describe('a mark', () => {
     expect(await place.sessionBytes()).toEqual(bytes);
   });
 
-  it('is refused for a session that another process has', async () => {
+  it('is refused for a session that another process holds', async () => {
     await using place = await makePlace();
     await using live = await chatting(place);
     const [row] = await place.listed();
@@ -109,7 +109,7 @@ describe('a mark', () => {
 });
 
 describe('a change', () => {
-  it('is made where it can not be marked against rollback, and that is told', async () => {
+  it("is made even if it can't be marked against rollback, with a warning", async () => {
     await using place = await makePlace();
     await place.run(echo, { input: 'zero\n/reset\none\ntwo\n/save kept\n' });
     await rm(join(place.data, 'seen'));
@@ -131,7 +131,7 @@ describe('a change', () => {
 });
 
 describe('coffer delete', () => {
-  it('deletes none where one of them is in use, and nothing else changes it', async () => {
+  it('deletes nothing if one of the sessions is in use, and nothing else changes that session', async () => {
     await using place = await makePlace();
     await place.run(echo, { input: 'one\n' });
     await using live = await chatting(place);
@@ -160,7 +160,7 @@ describe('coffer delete', () => {
     expect(await place.sessionFiles()).toEqual([]);
   });
 
-  it('asks on a terminal, and takes everything but yes for no', async () => {
+  it('asks on a terminal, and takes everything but yes as no', async () => {
     await using place = await makePlace();
     await place.run(echo, { input: 'one\n' });
     for (const answer of ['', 'n', 'Yes, please', 'no']) {
@@ -179,7 +179,7 @@ describe('coffer delete', () => {
     expect(await place.sessionFiles()).toEqual([]);
   });
 
-  it('asks in the chat, and the conversation goes on', async () => {
+  it('asks in the chat, and the conversation continues', async () => {
     await using place = await makePlace();
     await place.run(echo, { input: 'one\n' });
     await using chat = await chatting(place);
@@ -195,7 +195,7 @@ describe('coffer delete', () => {
   });
 });
 
-/** A chat on a terminal that has said something, and is saved. */
+/** Starts a chat on a terminal and saves its first exchange. */
 async function chatting(place: Place): Promise<ReturnType<Place['terminal']>> {
   const chat = place.terminal(echo);
   await chat.waitFor(/» /);

@@ -5,22 +5,25 @@ import { createItem, makeCollection } from '../faults/keychain-states-dbus.ts';
 import { conversation, makePlace, type Place, usual } from '../support/coffer.ts';
 import { type Bus, requireKeychain, startBus } from '../support/keychain.ts';
 
-/** A keychain with a vault whose key it keeps, and one session in that vault. */
+/** A keychain that holds the key of a vault, and one session in that vault. */
 interface Kept {
   place: Place;
   bus: Bus;
   daemon: Awaited<ReturnType<Bus['startKeyring']>>;
   keyId: string;
-  /** What the item holds. */
+  /** The secret of the keychain item. */
   secret: string;
 }
 
-/** What can be wrong with a keychain: how it comes about, what changes for coffer, and what coffer must call it. */
+/**
+ * Faults of a keychain: how to cause each, what changes for coffer, and the name coffer must give
+ * it.
+ */
 const states: readonly {
   name: string;
   bring(kept: Kept): Promise<Record<string, string | undefined>>;
   called: RegExp;
-  /** How many items of ours the keychain must have in the end, where it can still be asked. */
+  /** How many of our items the keychain must hold in the end, if it can still be asked. */
   items?: number;
 }[] = [
   {
@@ -98,7 +101,7 @@ describe('a keychain', () => {
       const { place, bus, keyId } = kept;
       const before = await place.sessionBytes();
       const start = usual(bus, await bring(kept));
-      // At the same time: each of them waits fifteen seconds for a keychain that never answers.
+      // In parallel: each waits fifteen seconds for a keychain that never answers.
       const commands = [['sessions'], ['export', '1'], ['resume', '1']];
       for (const refused of await Promise.all(commands.map((args) => place.run(args, start)))) {
         expect(refused.code).toBe(12);
@@ -122,13 +125,14 @@ describe('a keychain', () => {
     },
   );
 
-  it('whose prompt is dismissed is named so, and the chat goes on', async (context) => {
+  it('whose prompt is dismissed is named, and the chat continues', async (context) => {
     requireKeychain(context);
     await using kept = await keep();
     const { place, bus } = kept;
     await bus.lockCollection();
     const before = await place.sessionBytes();
-    // Somebody is there only with a terminal and a display; no program shows the prompt on this bus, which counts as a dismissal.
+    // A user counts as present only with a terminal and a display. No program on this bus shows the
+    // prompt, which counts as a dismissal.
     const start = usual(bus, { DISPLAY: ':99' });
     await using listing = place.terminal(['sessions'], start);
     await listing.waitFor(/the keychain is locked; answer its prompt/);
@@ -182,7 +186,7 @@ describe('a keychain', () => {
     expect(conversation(await place.exported('1', usual(bus)))).toEqual(wanted);
   });
 
-  it('that is absent at first use leaves nothing on the disk, and says that the chat is in memory', async (context) => {
+  it('that is absent on first use leaves nothing on disk, and the chat says that it is in memory only', async (context) => {
     if (process.platform !== 'linux') context.skip('only Linux can be without a keychain');
     await using place = await makePlace();
     const none = { COFFER_KEYCHAIN: 'auto', COFFER_KEY_FD: undefined };
@@ -193,7 +197,7 @@ describe('a keychain', () => {
     expect(await readdir(place.data).catch(({ code }) => code)).toBe('ENOENT');
   });
 
-  it('that is locked at first use makes no key and no vault', async (context) => {
+  it('that is locked on first use makes no key and no vault', async (context) => {
     requireKeychain(context);
     await using bus = await startBus();
     await bus.startKeyring();
@@ -208,7 +212,7 @@ describe('a keychain', () => {
 });
 
 describe('a vault whose vault.json is lost', () => {
-  it('opens with the key that is known and the keychain has, says so, and is not made again', async (context) => {
+  it('opens with the known key in the keychain, says so, and is not made again', async (context) => {
     requireKeychain(context);
     await using kept = await keep();
     const { place, bus, keyId } = kept;
@@ -222,7 +226,7 @@ describe('a vault whose vault.json is lost', () => {
     expect(await bus.items()).toHaveLength(1);
   });
 
-  it('opens where the keychain has the key and no place for another', async (context) => {
+  it('opens if the keychain holds the key and has no room for another', async (context) => {
     requireKeychain(context);
     await using kept = await keep();
     const { place, keyId, secret } = kept;
@@ -235,7 +239,7 @@ describe('a vault whose vault.json is lost', () => {
     expect(stdout).toContain('saved sessions (1)');
   });
 
-  it('and whose key is lost as well is refused: no second key is made', async (context) => {
+  it('is refused if its key is lost too: no second key is made', async (context) => {
     requireKeychain(context);
     await using kept = await keep();
     const { place, bus } = kept;

@@ -16,7 +16,7 @@ import type { Terminal } from '../support/pty.ts';
 beforeEach(requirePosix);
 
 describe('coffer logs --follow', () => {
-  it('gives each event once and in order while chats come, grow, are killed, fold and go on', async () => {
+  it('prints each event once and in order while chats start, grow, are killed, fold and resume', async () => {
     await using place = await makePlace();
     await using first = await chatting(place);
     const [row] = await place.listed();
@@ -26,7 +26,7 @@ describe('coffer logs --follow', () => {
     first.kill('SIGKILL');
     await first.exit;
 
-    // Steps of so many bytes are appended; the end of the chat folds them.
+    // Steps of that size are appended; the end of the chat folds them.
     const generation = (): bigint => readFileSync(place.sessionFile(row?.fileId ?? '')).readBigUInt64BE(44);
     const before = generation();
     const lines = Array.from({ length: 4 }, () => randomBytes(50_000).toString('hex'));
@@ -51,7 +51,7 @@ describe('coffer logs --follow', () => {
     expect(await log.stop('SIGINT')).toEqual({ code: null, signal: 'SIGINT' });
   });
 
-  it('holds a reply back while it arrives, and gives what arrived of it once its chat was killed', async () => {
+  it('holds a streaming reply back, and prints the partial reply once its chat was killed', async () => {
     await using server = await startModelServer();
     await using place = await makePlace({
       settings: { saveInterval: 1000, providers: { held: { baseURL: server.held } } },
@@ -62,7 +62,7 @@ describe('coffer logs --follow', () => {
     await server.streaming();
     await using log = await followed(place);
     await saved(place, 'part 1 ');
-    // What comes to the other log is what the follower must have seen, and said nothing of.
+    // The other log shows the events that the follower must have seen without printing them.
     const { stdout } = await place.run(['logs', '1', '--json']);
     expect(stdout).toContain('"partial":true');
     await log.until(({ type }) => type === 'message');
@@ -88,7 +88,7 @@ describe('coffer logs --follow', () => {
     expect(JSON.parse(await log.stderr)).toMatchObject({ error: { code: 'SESSION_NOT_FOUND', exit: 10 } });
   });
 
-  it('ends quietly when nobody reads it any more', async () => {
+  it('ends quietly when its output is closed', async () => {
     await using place = await makePlace();
     await using chat = await chatting(place);
     await using log = await followed(place);
@@ -100,7 +100,7 @@ describe('coffer logs --follow', () => {
     expect(await log.stderr).toBe('');
   });
 
-  it('ends by the signal of ctrl+c on a terminal', async () => {
+  it('ends by the signal of Ctrl+C on a terminal', async () => {
     await using place = await makePlace();
     await place.run(['--model', 'demo/echo'], { input: 'hello\n' });
     await using log = place.terminal(['logs', '1', '--follow']);
@@ -109,7 +109,7 @@ describe('coffer logs --follow', () => {
     expect(await log.exit).toEqual({ code: null, signal: 'SIGINT' });
   });
 
-  it('does not stand in the way of who goes on with the session', async () => {
+  it('does not block a chat that resumes the session', async () => {
     await using place = await makePlace();
     await place.run(['--model', 'demo/echo'], { input: 'hello\n' });
     await using log = await followed(place);
@@ -122,7 +122,7 @@ describe('coffer logs --follow', () => {
 });
 
 describe('a chat that was killed', () => {
-  it('is interrupted in the list and in status, is found as failed, and has that on record once it goes on', async () => {
+  it('is interrupted in the list and in status, is found as failed, and has that on record once it is resumed', async () => {
     await using place = await makePlace();
     await place.run(['--model', 'demo/echo'], { input: 'ended well\n' });
     await using chat = await chatting(place);
@@ -149,7 +149,7 @@ describe('a chat that was killed', () => {
 
 type Recorded = Record<string, unknown> & { id: number; type: string; status?: string; reason?: string };
 
-/** `coffer logs --follow` in a process of its own. */
+/** A process that runs `coffer logs --follow`. */
 class Follower implements AsyncDisposable {
   readonly events: Recorded[] = [];
   readonly stderr: Promise<string>;
@@ -177,7 +177,10 @@ class Follower implements AsyncDisposable {
     });
   }
 
-  /** Resolves when such an event came, or has come. Rejects where the follower ends first or is silent. */
+  /**
+   * Resolves when a matching event arrives, or has arrived. Rejects if the follower ends first or
+   * is silent.
+   */
   async until(isSuch: (event: Recorded) => boolean): Promise<void> {
     const silent = AbortSignal.timeout(HANGS);
     while (!this.events.some(isSuch)) {
@@ -202,14 +205,14 @@ class Follower implements AsyncDisposable {
   }
 }
 
-/** A follower of the newest session that has said something. */
+/** Starts a follower of the newest session that has already printed something. */
 async function followed(place: Place): Promise<Follower> {
   const log = new Follower(place, ['1', '--json']);
   await log.until(({ type }) => type === 'begin');
   return log;
 }
 
-/** A live chat whose first exchange is saved. */
+/** Starts a live chat and saves its first exchange. */
 async function chatting(place: Place): Promise<Terminal> {
   const chat = place.terminal(['--model', 'demo/echo']);
   await chat.waitFor(/» /);
@@ -223,7 +226,7 @@ async function say(chat: Terminal, words: string): Promise<void> {
   await chat.waitFor(/» /);
 }
 
-/** Resolves when the part of a reply is in the record. */
+/** Resolves when the partial reply is in the record. */
 async function saved(place: Place, content: string): Promise<void> {
   await using vault = await openVault({ directory: place.data, env: place.libraryEnv });
   const row = await vault.find('1');

@@ -4,8 +4,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { makePlace, type Place } from '../support/coffer.ts';
 
 /*
- * Where the tools of a resumed session work. The session is begun in `project`, where `where.txt` says "recorded"; it is resumed in `other`,
- * where that says "here".
+ * The directory in which the tools of a resumed session work. The session is begun in `project`,
+ * where `where.txt` says "recorded"; it is resumed in `other`, where that file says "here".
  */
 
 let place: Place;
@@ -20,11 +20,11 @@ beforeEach(async () => {
 });
 afterEach(() => place[Symbol.asyncDispose]());
 
-/** What has its tools read the file where they work. */
+/** Has the model read the file with a tool. */
 const READ = ['-p', 'read where.txt'];
 
 describe('a session that is resumed in another directory without a terminal', () => {
-  it('has its tools work where it was, and stays there', async () => {
+  it('has its tools work in its own directory, and stays there', async () => {
     const { code, stdout, stderr } = await place.run(['resume', 'last', ...READ], { cwd: other });
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'recorded\n' });
     expect(stderr).toContain(`tools work in ${place.project}, the directory of this session\n`);
@@ -35,7 +35,7 @@ describe('a session that is resumed in another directory without a terminal', ()
     ['resume', ['resume', 'last', '--here']],
     ['-r', ['-r', '--here']],
     ['before the command', ['--here', 'resume', 'last']],
-  ])('has them work in the present one with --here, which is recorded: %s', async (_, args) => {
+  ])('has them work in the current directory with --here, which is recorded: %s', async (_, args) => {
     const { code, stdout, stderr } = await place.run([...args, ...READ], { cwd: other });
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'here\n' });
     expect(stderr).toContain(`session moved from ${place.project} to ${other}\n`);
@@ -47,7 +47,7 @@ describe('a session that is resumed in another directory without a terminal', ()
     expect(again.stderr).not.toContain('this session was');
   });
 
-  it('has none, and goes on, if that directory is gone', async () => {
+  it('has no tools, and continues, if its directory is gone', async () => {
     await rm(place.project, { recursive: true });
     const { code, stderr, stdout } = await place.run(['resume', 'last', ...READ], { cwd: other });
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'I have no tools here.\n' });
@@ -59,7 +59,7 @@ describe('a session that is resumed in another directory without a terminal', ()
     expect(here.stdout).toBe('here\n');
   });
 
-  it('asks nothing and records nothing where a link leads to its directory', async () => {
+  it('asks nothing and records nothing if a link leads to its directory', async () => {
     const link = join(place.root, 'link');
     await symlink(place.project, link);
     const { stdout, stderr } = await place.run(['resume', 'last', '--path', link, ...READ], { cwd: other });
@@ -67,7 +67,7 @@ describe('a session that is resumed in another directory without a terminal', ()
     expect(stderr).not.toContain('this session was');
   });
 
-  it('asks nothing and records nothing where a link in the place of its directory leads to the present one', async () => {
+  it('asks nothing and records nothing if its directory was replaced by a link to the current one', async () => {
     const moved = join(place.root, 'moved');
     await rename(place.project, moved);
     await symlink(moved, place.project);
@@ -80,7 +80,7 @@ describe('a session that is resumed in another directory without a terminal', ()
     expect(chat.screen()).not.toContain('this session was');
   });
 
-  it('takes nothing for granted that was allowed in a directory whose place a link has taken', async () => {
+  it('assumes no permission granted in a directory that a link has replaced', async () => {
     await writeFile(join(place.config, 'settings.json'), JSON.stringify({ permissions: { allow: [] } }));
     const chat = place.terminal(['--model', 'demo/tools']);
     await chat.waitFor(/» $/);
@@ -107,7 +107,7 @@ describe('a session that is resumed in another directory without a terminal', ()
     expect(here).toBe('here\n');
   });
 
-  it('goes back to the present directory with /new', async () => {
+  it('returns to the current directory with /new', async () => {
     const input = 'read where.txt\n/new\nread where.txt\n';
     const { stdout } = await place.run(['resume', 'last'], { input, cwd: other });
     expect(stdout).toMatch(/\nrecorded\n.*\nhere\n$/s);
@@ -119,7 +119,7 @@ describe('an imported session', () => {
   it.each([
     ['as it was exported', (line: string) => line],
     ['that says it was moved', (line: string) => line.replace('"type":"usage"', '"type":"move","directory":"/"')],
-  ])('works where it is resumed, wherever its file says it was: %s', async (_, edit) => {
+  ])('works where it is resumed, whatever directory its file names: %s', async (_, edit) => {
     const file = join(place.root, 'session.jsonl');
     const exported = await place.run(['export', 'last', '--format', 'jsonl']);
     await writeFile(file, exported.stdout.split('\n').map(edit).join('\n'));
@@ -136,9 +136,9 @@ describe('an imported session', () => {
   });
 });
 
-describe('a session of a project whose directory can not be looked at', () => {
+describe("a session of a project whose directory can't be read", () => {
   it.each(['no\0path', `/${'x'.repeat(300)}`])(
-    'is listed, resumed and forked, and is in no way of others: %j',
+    "is listed, resumed and forked, and never taken for another project's: %j",
     async (path) => {
       const git = 'git init -q . && git -c user.name=a -c user.email=a@b commit -q --allow-empty -m one';
       await place.run(['--version'], { before: git });
@@ -155,7 +155,7 @@ describe('a session of a project whose directory can not be looked at', () => {
 });
 
 describe('a project that was moved', () => {
-  it('is continued where it is now, without a question', async () => {
+  it('is continued in its new place, without a question', async () => {
     const moved = join(place.root, 'moved');
     const git = 'git init -q . && git -c user.name=a -c user.email=a@b commit -q --allow-empty -m one';
     await place.run(['--version'], { before: git });
@@ -174,7 +174,7 @@ describe('a session that is resumed in another directory at a terminal', () => {
   it.each([
     ['r', 'recorded'],
     ['here', 'here'],
-  ])('asks once where its tools work, and does as it is told: %s', async (answer, read) => {
+  ])('asks once where its tools work, and follows the answer: %s', async (answer, read) => {
     const chat = place.terminal(['resume', 'last'], { cwd: other });
     await chat.waitFor(QUESTION);
     chat.enter('');
@@ -188,7 +188,7 @@ describe('a session that is resumed in another directory at a terminal', () => {
     expect(await directory()).toBe(answer === 'r' ? place.project : other);
   });
 
-  it('is not resumed, and stays where it was, if nobody answers', async () => {
+  it('is not resumed, and keeps its directory, if the user does not answer', async () => {
     const chat = place.terminal(['resume', 'last'], { cwd: other });
     await chat.waitFor(QUESTION);
     chat.key('ctrl+d');
@@ -197,7 +197,7 @@ describe('a session that is resumed in another directory at a terminal', () => {
     expect(await directory()).toBe(place.project);
   });
 
-  it('is asked by /resume too, and the present conversation stays if its directory is gone', async () => {
+  it('is asked about by /resume too, and the current conversation stays if its directory is gone', async () => {
     await place.run(['--model', 'demo/echo'], { input: 'another\n', cwd: other });
     await rm(place.project, { recursive: true });
     const chat = place.terminal(['resume', 'last'], { cwd: other });
@@ -219,7 +219,7 @@ describe('a session that is resumed in another directory at a terminal', () => {
   });
 });
 
-/** Where the session saved last is. */
+/** Returns the directory of the session saved last. */
 async function directory(): Promise<string | undefined> {
   return (await place.listed({ cwd: place.home }))[0]?.directory;
 }

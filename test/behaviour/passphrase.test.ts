@@ -16,7 +16,7 @@ describe('a vault under a passphrase', () => {
     ]);
   });
 
-  it('refuses a wrong one with exit 12, and the file stays as it is', async () => {
+  it('refuses a wrong passphrase with exit 12, and the file is unchanged', async () => {
     await using place = await makePlace();
     await make(place);
     const before = await place.sessionBytes();
@@ -29,7 +29,7 @@ describe('a vault under a passphrase', () => {
     expect(await place.sessionBytes()).toEqual(before);
   });
 
-  it('asks three times on a terminal, shows nothing of what is typed, and gives up with exit 12', async () => {
+  it('asks three times on a terminal, echoes nothing, and gives up with exit 12', async () => {
     await using place = await makePlace();
     await make(place);
     await using asked = place.terminal(['sessions'], typed);
@@ -57,7 +57,7 @@ describe('a vault under a passphrase', () => {
     expect(asked.screen()).not.toContain('Größe');
   });
 
-  it('is offered on a terminal where no keychain answers, and opens again', async (context) => {
+  it('is offered on a terminal if there is no keychain, and opens again', async (context) => {
     if (process.platform !== 'linux') context.skip('only Linux can be without a keychain');
     await using place = await makePlace();
     const none = { COFFER_KEYCHAIN: 'auto', COFFER_KEY_FD: undefined };
@@ -127,7 +127,7 @@ describe('the parameters of a passphrase in vault.json', () => {
   });
 });
 
-/** Nobody gives the passphrase but the person at the terminal. */
+/** The passphrase comes only from the user at the terminal. */
 const typed: Start = { env: { COFFER_KEYCHAIN: 'passphrase', COFFER_KEY_FD: undefined } };
 
 /** Makes a vault under the passphrase `Größe 🦊`, with one exchange in it. */

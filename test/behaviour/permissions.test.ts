@@ -23,7 +23,7 @@ describe('permissions', () => {
     expect((await stat(join(place.project, 'export.md'))).mode & 0o777).toBe(0o600);
   });
 
-  it('that somebody opened up are told by doctor, and a new save makes them tight again', async (context) => {
+  it('that were loosened are reported by doctor, and tightened by the next save', async (context) => {
     requirePosix(context);
     await using place = await makePlace();
     await place.run(['--model', 'demo/echo'], { input: 'one\n' });
@@ -37,7 +37,7 @@ describe('permissions', () => {
   });
 });
 
-/** Everything in the data directory that is not 0600, or 0700 for a folder. */
+/** Lists everything in the data directory that is not 0600, or 0700 for a folder. */
 async function tooOpen(place: Place): Promise<string[]> {
   const found: string[] = [];
   for (const name of ['.', ...(await readdir(place.data, { recursive: true }))]) {

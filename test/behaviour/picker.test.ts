@@ -10,7 +10,7 @@ const SHOW = '\u001b[?25h';
 beforeEach(requirePosix);
 
 describe('/resume alone', () => {
-  it('goes on with the session that a filter leaves', async () => {
+  it('resumes the session that a filter leaves', async () => {
     await using place = await makePlace();
     await say(place, 'about apples', 'about bananas', 'about cherries');
     await using chat = await open(place);
@@ -30,7 +30,7 @@ describe('/resume alone', () => {
     ]);
   });
 
-  it('lists the newest first, with what there is to know, and goes down and up', async () => {
+  it('lists the newest first, with details, and moves down and up', async () => {
     await using place = await makePlace();
     await say(place, 'about apples', 'about bananas', 'about cherries');
     await using chat = await open(place);
@@ -48,7 +48,7 @@ describe('/resume alone', () => {
     await quit(chat);
   });
 
-  it('keeps its place when the terminal gets another size', async () => {
+  it('keeps its position when the terminal is resized', async () => {
     await using place = await makePlace();
     await say(place, `about ${'apples '.repeat(20)}`, 'about bananas');
     await using chat = await open(place);
@@ -57,14 +57,14 @@ describe('/resume alone', () => {
     chat.key('down');
     await chat.waitFor(/● 2 {2}about apples/);
     chat.resize(40, 12);
-    // As long as a row is now; the frame before may still be on its way.
+    // As long as a row is now; the previous frame may still be arriving.
     await chat.waitFor(/● 2 {2}about apples [aples ]{0,24}…/);
     chat.key('enter');
     await chat.waitFor(/resumed session/);
     await quit(chat);
   });
 
-  it('says which one another chat has open, and lets no title drive the terminal', async () => {
+  it('says which session another chat has open, and lets no title control the terminal', async () => {
     await using place = await makePlace();
     await say(place, 'evil \u001b[2J\u001b]0;owned\u0007 \u202e\u009b5m');
     await using other = await open(place);
@@ -86,7 +86,7 @@ describe('/resume alone', () => {
 
 describe('leaving the list', () => {
   it.each([['escape'], ['ctrl+c'], ['ctrl+d']] as const)(
-    'by %s leaves the chat as it is, and the line that was begun before Ctrl+X L',
+    'by %s leaves the chat unchanged, with the line begun before Ctrl+X L',
     async (key) => {
       await using place = await makePlace();
       await say(place, 'about apples');
@@ -111,7 +111,7 @@ describe('leaving the list', () => {
     },
   );
 
-  it('by Ctrl+C is no first Ctrl+C of two that quit', async () => {
+  it('by Ctrl+C does not count as the first of two Ctrl+C that quit', async () => {
     await using place = await makePlace();
     await say(place, 'about apples');
     await using chat = await open(place);
@@ -150,7 +150,7 @@ describe('the end while the list is open', () => {
   });
 });
 
-/** A conversation for each text, one after the other. */
+/** Holds a conversation for each text, one after the other. */
 async function say(place: Place, ...texts: readonly string[]): Promise<void> {
   for (const input of texts) expect((await place.run(['--model', 'demo/echo'], { input: `${input}\n` })).code).toBe(0);
 }

@@ -6,15 +6,15 @@ import { describe, expect, it } from 'vitest';
 import { checkedSchema } from '../../src/cli/schemas.ts';
 import { conversation, makePlace, type Place } from '../support/coffer.ts';
 
-/** What a provider does with one request for a reply. */
+/** Answers one request for a reply, as a provider. */
 type Answer = (response: ServerResponse) => void;
 
-describe('a provider that refuses for now', () => {
+describe('a provider that refuses temporarily', () => {
   const busy: Answer = (response) => {
     response.writeHead(429, { 'retry-after': '0' }).end(JSON.stringify({ error: { message: 'slow down, please' } }));
   };
 
-  it('is asked again, which is told, and the reply is whole', async () => {
+  it('is retried, with a notice, and the reply is complete', async () => {
     await using at = await provider(busy, busy, saying('at last'));
     const { code, stdout, stderr } = await at.prompt('hello');
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'at last\n' });
@@ -22,7 +22,7 @@ describe('a provider that refuses for now', () => {
     expect(at.bodies).toHaveLength(3);
   });
 
-  it('three times fails, with its own words behind the line of coffer', async () => {
+  it("fails after three refusals, with the provider's words after coffer's line", async () => {
     const words = `no\u001b[2J credit left for sk-ant-${'a1'.repeat(20)} ${'x'.repeat(400)}\nsecond line`;
     const broke: Answer = (response) => {
       response.writeHead(429, { 'retry-after': '0' }).end(JSON.stringify({ error: { message: words } }));
@@ -37,7 +37,7 @@ describe('a provider that refuses for now', () => {
     expect(at.bodies).toHaveLength(3);
   });
 
-  it('is not asked again once text has arrived', async () => {
+  it('is not retried once text has arrived', async () => {
     await using at = await provider((response) => {
       begin(response, 'a part');
       response.write(`data: ${JSON.stringify({ error: { message: 'overloaded', code: 529 } })}\n\n`);
@@ -52,7 +52,7 @@ describe('a provider that refuses for now', () => {
 });
 
 describe('a provider that sends nothing', () => {
-  it('is waited for as long as requestTimeout of the settings says', async () => {
+  it('times out after requestTimeout of the settings', async () => {
     await using silent = await provider(() => undefined);
     const elsewhere = { baseURL: silent.baseURL.replace('127.0.0.1', '0.0.0.0') };
     const settings = { providers: { mine: elsewhere }, tools: false, requestTimeout: 1000 };
@@ -64,12 +64,12 @@ describe('a provider that sends nothing', () => {
   });
 });
 
-describe('a summary or a check that is refused', () => {
+describe('a refused summary or check', () => {
   const busy: Answer = (response) => {
     response.writeHead(429, { 'retry-after': '0' }).end(JSON.stringify({ error: { message: 'slow down, please' } }));
   };
 
-  it('is asked for again, which is told, and fails with the words of the provider', async () => {
+  it("is retried, with a notice, and fails with the provider's words", async () => {
     const replies = Array.from({ length: 3 }, (_, at) => saying(`reply ${at}`));
     const refused = Array.from({ length: 9 }, () => busy);
     await using at = await provider(...replies, ...refused);
@@ -95,7 +95,7 @@ describe('coffer models --check', () => {
       response.writeHead(400).end(JSON.stringify({ error: { message } }));
     };
 
-  it('says what works and what does not, in the words of the provider', async () => {
+  it("says what works and what does not, in the provider's words", async () => {
     const answers = [
       saying('1 2 3'),
       refusing('m does not support tools'),
@@ -116,7 +116,7 @@ describe('coffer models --check', () => {
     expect(await at.place.sessionFiles()).toEqual([]);
   });
 
-  it('asks nobody elsewhere where conversations are kept on this machine', async () => {
+  it('contacts no remote provider if conversations are kept on this machine', async () => {
     await using place = await makePlace({ settings: { localOnly: true } });
     const env = { ANTHROPIC_API_KEY: 'sk-x' };
     const { code, stderr } = await place.run(['models', '--check', 'anthropic/claude-x'], { env });
@@ -132,7 +132,7 @@ describe('a reply that is cut off', () => {
       'content_filter',
       /a content filter of mine\/m cut off the reply; rephrase it or choose another model with \/model$/m,
     ],
-  ])('for %s is told, kept as partial, and ends -p with 1', async (reason, words) => {
+  ])('for %s is reported, kept as partial, and ends -p with 1', async (reason, words) => {
     await using at = await provider(saying('the first half', reason), saying('the rest'));
     const { code, stdout, stderr } = await at.prompt('hello');
     expect({ code, stdout }).toEqual({ code: 1, stdout: 'the first half\n' });
@@ -142,8 +142,8 @@ describe('a reply that is cut off', () => {
   });
 });
 
-describe('what a model is sent', () => {
-  it('has the prompts that were not answered as one, and nothing blank', async () => {
+describe('the messages sent to a model', () => {
+  it('contain the unanswered prompts as one, and nothing blank', async () => {
     const refuse: Answer = (response) => void response.writeHead(400).end('{}');
     await using at = await provider(refuse, saying('  \n'), saying('yes'));
     expect((await at.prompt('one')).code).toBe(1);
@@ -173,7 +173,7 @@ interface Provider extends AsyncDisposable {
   prompt(words: string, more?: readonly string[]): ReturnType<Place['run']>;
 }
 
-/** A place whose model answers the requests for replies in turn. */
+/** Makes a place whose model answers the requests for replies in turn. */
 async function provider(...answers: readonly Answer[]): Promise<Provider> {
   const bodies: Provider['bodies'] = [];
   const server = createServer(async (request, response) => {

@@ -11,12 +11,15 @@ import { FakeTerminal } from '../terminal/fake-terminal.ts';
 
 beforeEach(requirePosix);
 
-/** Nobody answers. */
+/** A front end without a user: every question goes unanswered. */
 const nobody = { ask: async (): Promise<undefined> => undefined };
 
 const echo = ['--model', 'demo/echo'];
 
-/** A vault with sessions `one` to `four`, the last one present, one named, one pinned, and snapshots with a name and without. */
+/**
+ * Makes a vault with sessions `one` to `four`, the last one current, one named, one pinned, and
+ * snapshots with a name and without.
+ */
 async function filled(settings?: object): Promise<Place> {
   const place = await makePlace(settings === undefined ? {} : { settings });
   const lines = ['one', '/save', '/reset', 'two', '/rename kept', '/save kept as well', '/reset', 'three', '/pin'];
@@ -48,7 +51,7 @@ describe('coffer prune', () => {
     expect(await titles(place)).toEqual(everything);
   });
 
-  it('only shows with --dry-run what it would delete, and then deletes just that', async () => {
+  it('only shows with --dry-run what it would delete, and then deletes exactly that', async () => {
     await using place = await filled({ maxSessions: 1 });
     const dry = await place.run(['prune', '--dry-run', '--yes', '--json']);
     expect(dry.code).toBe(0);
@@ -77,7 +80,7 @@ describe('coffer prune', () => {
     expect(await titles(place)).toEqual(everything);
   });
 
-  it('never deletes what another process has', async () => {
+  it('never deletes a session that another process holds', async () => {
     await using place = await makePlace();
     await place.run(echo, { input: 'newest of the free ones\n' });
     await using live = place.terminal(echo);
@@ -95,7 +98,7 @@ describe('coffer prune', () => {
 });
 
 describe("retention at a chat's start", () => {
-  it('is announced, and the chat goes on', async () => {
+  it('is announced, and the chat continues', async () => {
     await using place = await filled();
     const before = await place.listed();
     const env = { COFFER_MAX_SESSIONS: '1', COFFER_RETENTION_DAYS: '30' };
@@ -107,7 +110,7 @@ describe("retention at a chat's start", () => {
     expect(before).toHaveLength(everything.length);
   });
 
-  it('leaves alone what is gone on with', async () => {
+  it('leaves a resumed session alone', async () => {
     await using place = await filled();
     const env = { COFFER_MAX_SESSIONS: '1' };
     const oldest = (await place.listed()).findLast(({ kind, name }) => kind === 'session' && name === undefined);
@@ -116,14 +119,14 @@ describe("retention at a chat's start", () => {
     expect((await place.listed()).map(({ id }) => id)).toContain(oldest?.id);
   });
 
-  /** The vault of a place as this process opens it. */
+  /** Opens the vault of a place in this process. */
   async function opened(place: Place): Promise<Sessions> {
     const sessions = await openVault({ directory: place.data, env: place.libraryEnv });
     await sessions.unlock();
     return sessions;
   }
 
-  it('tells each deletion with its reason, and leaves the others', async () => {
+  it('prints each deletion with its reason, and leaves the others', async () => {
     await using place = await filled();
     await using sessions = await opened(place);
     const fake = new FakeTerminal();
@@ -144,7 +147,7 @@ describe("retention at a chat's start", () => {
     expect(await titles(place)).toHaveLength(everything.length - 2);
   });
 
-  it('does nothing where it is off, or the key is not at hand', async () => {
+  it('does nothing if it is off, or the key is not available', async () => {
     await using place = await filled();
     const fake = new FakeTerminal();
     await using locked = sessionsOf({ directory: place.data, env: place.libraryEnv });
@@ -160,7 +163,7 @@ describe("retention at a chat's start", () => {
     expect(await titles(place)).toEqual(everything);
   });
 
-  it('tells what could not be deleted, and goes on', async () => {
+  it('reports what could not be deleted, and continues', async () => {
     await using place = await filled();
     await using sessions = await opened(place);
     const failing = Object.create(sessions, {
@@ -180,7 +183,7 @@ describe("retention at a chat's start", () => {
     expect(await titles(place)).toHaveLength(everything.length - 1);
   });
 
-  it('takes a session for present that is being chatted on here', async () => {
+  it('treats a session that is open here as the current one', async () => {
     await using place = await makePlace();
     await using sessions = await opened(place);
     const session = begin(sessions);
@@ -199,7 +202,7 @@ describe('a clock that is wrong', () => {
   const DAY = 86_400_000;
   const days = { COFFER_RETENTION_DAYS: '30' };
 
-  /** An environment in which coffer's clock is so many days off. */
+  /** Returns an environment in which coffer's clock is off by that many days. */
   function off(daysOff: number): Record<string, string> {
     const set = `const now=Date.now;Date.now=()=>now()+${daysOff * DAY}`;
     return { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(set)}` };
@@ -234,7 +237,7 @@ describe('a clock that is wrong', () => {
   it.each([
     ['y', 1],
     ['', 4],
-  ])('asks at a terminal: %j leaves %i', async (answer, left) => {
+  ])('makes coffer ask at a terminal: %j leaves %i', async (answer, left) => {
     await using place = await aged();
     await place.run([...echo, '-p', 'four'], { env: off(9_000) });
     await using chat = place.terminal(echo, { env: { ...days, ...off(9_000) } });
@@ -257,7 +260,7 @@ describe('a clock that is wrong', () => {
     expect(await titles(place)).toEqual(['session four', 'session three', 'session two']);
   });
 
-  it.each([-9_000, 9_000])('of %i days lets -c and last go on with the session used last', async (daysOff) => {
+  it.each([-9_000, 9_000])('of %i days lets -c and last resume the session used last', async (daysOff) => {
     await using place = await makePlace();
     await place.run([...echo, '-p', 'earlier'], { env: daysOff > 0 ? off(daysOff) : {} });
     await place.run([...echo, '-p', 'used last'], { env: daysOff > 0 ? {} : off(daysOff) });
@@ -270,7 +273,10 @@ describe('a clock that is wrong', () => {
   });
 });
 
-/** The first deletion finds the session in use, as when another process has opened it since it was listed. */
+/**
+ * Makes the first deletion find the session in use, as if another process had opened it after it
+ * was listed.
+ */
 function refuseFirst(sessions: Sessions): Sessions['delete'] {
   let refused = false;
   return async (row) => {

@@ -43,7 +43,7 @@ async function machine(context: TestContext): Promise<Machine> {
   return found;
 }
 
-/** Every command names what is wrong, and what was said can be read. */
+/** Expects every command to name the fault, and the conversations to be readable. */
 async function expectNamed({ run }: Machine, what: string): Promise<void> {
   const list = await run(['sessions']);
   expect(list).toMatchObject({ code: 13, stderr: expect.stringContaining(what) });
@@ -65,8 +65,8 @@ function keyIdOf(bytes: Buffer): string {
   return bytes.subarray(12, 28).toString('hex');
 }
 
-describe('a vault.json that somebody else wrote', () => {
-  it("has another vault's key dropped by no command", async (context) => {
+describe('a vault.json that an attacker wrote', () => {
+  it("makes no command drop another vault's key", async (context) => {
     await using at = await machine(context);
     const { key: other } = await at.record(at.other);
     const before = await at.accounts();
@@ -79,7 +79,7 @@ describe('a vault.json that somebody else wrote', () => {
     expect(await at.accounts()).toEqual(before);
   });
 
-  it('has nothing sealed anew for a key that they know', async (context) => {
+  it('makes no command reseal anything for a key the attacker knows', async (context) => {
     await using at = await machine(context);
     const record = await at.record();
     const secret = randomBytes(32);
@@ -100,7 +100,7 @@ describe('a vault.json that somebody else wrote', () => {
     for (const bytes of files.values()) expect(keyIdOf(bytes)).toBe(record.key);
   });
 
-  it.for(['its slots', 'all of it'])('has %s missed when they are gone', async (what, context) => {
+  it.for(['its slots', 'all of it'])('makes coffer report %s as missing when they are gone', async (what, context) => {
     await using at = await machine(context);
     expect(await at.run(['key', 'add-passphrase'], 'words\n')).toMatchObject({ code: 0 });
     const record = await at.record();
@@ -117,7 +117,7 @@ describe('a vault.json that somebody else wrote', () => {
     expect(await at.run(['key', 'add-passphrase'], 'words\n')).toMatchObject({ code: 0 });
   });
 
-  it('has the slots named that are lost by its repair', async (context) => {
+  it('makes its repair name the slots that are lost', async (context) => {
     await using at = await machine(context);
     const added = await at.run(['key', 'add-passphrase'], 'words\n');
     const [, slot = ''] = /slot ([0-9a-f]{8})/.exec(added.stdout) ?? [];
@@ -127,7 +127,7 @@ describe('a vault.json that somebody else wrote', () => {
     expect(await at.record()).toMatchObject({ slots: [] });
   });
 
-  it('of another vault is accepted by coffer key trust alone, which says what has changed', async (context) => {
+  it('of another vault is accepted by coffer key trust only, which says what has changed', async (context) => {
     await using at = await machine(context);
     const { key } = await at.record();
     const { key: other } = await at.record(at.other);

@@ -12,7 +12,7 @@ import { PROGRAM } from '../support/program.ts';
 
 const HINT = 'no recovery code: coffer key recovery-code makes one';
 
-/** A machine: folders of its own, and a keychain of its own. */
+/** A machine with its own folders and its own keychain. */
 class Machine implements AsyncDisposable {
   readonly place: Place;
   readonly bus: Bus;
@@ -28,7 +28,7 @@ class Machine implements AsyncDisposable {
     };
   }
 
-  /** Where coffer and the keychain can have written anything. */
+  /** Folders that coffer or the keychain can have written to. */
   get folders(): string[] {
     const { data, config, temp, home } = this.place;
     return [data, config, temp, home, this.bus.directory];
@@ -48,7 +48,7 @@ async function machine(): Promise<Machine> {
   return new Machine(await makePlace(), await startKeychain());
 }
 
-/** A machine with a vault, one exchange in it, and its recovery code. */
+/** Makes a machine with a vault, one exchange in it, and its recovery code. */
 async function withCode(): Promise<{ at: Machine; code: string; screen: string }> {
   const at = await machine();
   const { place, usual } = at;
@@ -73,13 +73,13 @@ async function copy(from: Machine, to: Machine): Promise<void> {
   await cp(from.place.data, to.place.data, { recursive: true, verbatimSymlinks: true });
 }
 
-/** The writings of a code that would give it away. */
+/** Returns the spellings of a code that would give it away. */
 function writings(code: string): string[] {
   const bare = code.replaceAll('-', '');
   return [code, code.toLowerCase(), bare, bare.toLowerCase(), code.toLowerCase().replaceAll('-', ' ')];
 }
 
-/** The files that some bytes stand in as they are. */
+/** Lists the files that contain one of the byte sequences uncompressed. */
 async function filesWith(forms: readonly Buffer[], folders: readonly string[]): Promise<string[]> {
   const found: string[] = [];
   for (const folder of folders) {
@@ -96,7 +96,7 @@ async function filesWith(forms: readonly Buffer[], folders: readonly string[]): 
 describe('a vault copied to another machine', () => {
   beforeEach(requireKeychain);
 
-  it('is brought into the keychain there by its recovery code, and the chat goes on', async () => {
+  it('is brought into the keychain there by its recovery code, and the chat continues', async () => {
     const { at: old, code } = await withCode();
     await using _old = old;
     await using fresh = await machine();
@@ -158,7 +158,7 @@ describe('a vault copied to another machine', () => {
     expect(await fresh.bus.items()).toEqual([]);
   });
 
-  it('opens with a new passphrase where no keychain answers', async () => {
+  it('opens with a new passphrase if there is no keychain', async () => {
     const { at: old, code } = await withCode();
     await using _old = old;
     await using place = await makePlace();
@@ -195,7 +195,7 @@ describe('a recovery code and the key', () => {
     requireStrace(context);
   });
 
-  it('stand in no file, no argument and no environment', async () => {
+  it('are in no file, no argument and no environment', async () => {
     const { at: old, code, screen } = await withCode();
     await using _old = old;
     expect(screen.split(code)).toHaveLength(2);
@@ -222,7 +222,7 @@ describe('a recovery code and the key', () => {
     const forms = [key, ...secrets.flatMap((secret) => [Buffer.from(secret), Buffer.from(secret, 'utf16le')])];
     const folders = [...old.folders, ...fresh.folders];
     expect(await filesWith(forms, folders)).toEqual([]);
-    // The same, and compressed in whatever way, in what coffer writes beside its compile cache.
+    // The same for every compressed form, in everything coffer writes except its compile cache.
     const { data, config, temp } = place;
     expect(await searchFor(code, [data, config, temp])).toEqual([]);
     for (const form of forms) {

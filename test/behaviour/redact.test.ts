@@ -14,7 +14,7 @@ beforeEach(requirePosix);
 const echo = ['--model', 'demo/echo'];
 const SECRET = 'sk-live-0123456789';
 
-/** Everything sealed in the files of a place, every frame of them, and the list's lines. */
+/** Returns everything sealed in the files of a place: every frame, and the lines of the list. */
 async function sealed(place: Place): Promise<string> {
   const key = VaultKey.from(place.key);
   const files = (await place.sessionFiles()).map((name) => openSealedFile(place.sessionFile(name), name, key));
@@ -34,7 +34,7 @@ async function generations(place: Place): Promise<bigint[]> {
 }
 
 describe('/redact', () => {
-  it('leaves the text nowhere in the vault, and the conversation goes on', async () => {
+  it('removes the text everywhere in the vault, and the conversation continues', async () => {
     await using place = await makePlace();
     const { stdout } = await place.run(echo, {
       input: `the key is ${SECRET}\n/rename about ${SECRET}\n/redact ${SECRET}\nwhat was it?\n`,
@@ -48,7 +48,7 @@ describe('/redact', () => {
     expect((await place.listed())[0]).toMatchObject({ name: 'about [redacted]', messages: 4 });
   });
 
-  it('asks for it on a terminal, shows nothing of it, and keeps it out of the history', async () => {
+  it('asks for it on a terminal without echo, and keeps it out of the history', async () => {
     await using place = await makePlace();
     await place.run(echo, { input: `the key is ${SECRET}\n` });
     await using chat = place.terminal(['resume', '1']);
@@ -73,7 +73,7 @@ describe('/redact', () => {
     expect(await sealed(place)).not.toContain(SECRET);
   });
 
-  it('that finds nothing writes nothing', async () => {
+  it('writes nothing if it finds nothing', async () => {
     await using place = await makePlace();
     await place.run(echo, { input: 'hello\n' });
     const before = await place.sessionBytes();
@@ -84,7 +84,7 @@ describe('/redact', () => {
 });
 
 describe('coffer redact', () => {
-  it('asks for it on a terminal, and shows nothing of it', async () => {
+  it('asks for it on a terminal without echo', async () => {
     await using place = await makePlace();
     await place.run(echo, { input: `the key is ${SECRET}\n` });
     const [before] = await generations(place);
@@ -110,7 +110,7 @@ describe('coffer redact', () => {
     expect(lines).toContain('it is\\n[redacted]');
   });
 
-  it('names what still has the text, and what to do about it, until nothing has', async () => {
+  it('names the files that still contain the text, and what to do about it, until none does', async () => {
     await using place = await makePlace();
     await place.run(echo, { input: `the key is ${SECRET}\n/save before\n/fork\nand on\n/reset\nnothing of it\n` });
     const rows = await place.listed();
@@ -151,7 +151,7 @@ describe('coffer redact', () => {
     expect(stderr).toContain('backups made before still have that text');
   });
 
-  it('refuses what it can not do, and changes nothing', async () => {
+  it("refuses what it can't do, and changes nothing", async () => {
     await using place = await makePlace();
     await place.run(echo, { input: `the key is ${SECRET}\n/save before\n` });
     const before = await place.sessionBytes();
@@ -172,7 +172,7 @@ describe('coffer redact', () => {
     expect(await place.sessionBytes()).toEqual(before);
   });
 
-  it('is refused for a session that another process has', async () => {
+  it('is refused for a session that another process holds', async () => {
     await using place = await makePlace();
     await using live = place.terminal(echo);
     await live.waitFor(/» /);

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { conversation, makePlace, type Place } from '../support/coffer.ts';
 
-/** What every id of today begins with. */
+/** The year with which every id made today begins. */
 const year = new Date().getFullYear();
 
-describe('/resume of what is not there', () => {
+describe('/resume of something that does not exist', () => {
   it.each([
     ['a number that no row has', '99', /no session 99\b/],
     ['a name that no session has', 'nothing', /no session nothing\b/],
@@ -14,7 +14,7 @@ describe('/resume of what is not there', () => {
     ['a number that ids begin with', '20', /no session 20;/],
     ['an ambiguous prefix', `${year}-`, /^\d+- could be any of 4: .*_one/],
     ['a name that two have', 'twin', /twin could be any of 2: \S+_twin\S*, \S+_twin\S*/],
-  ])('%s is one clear line, and the present conversation goes on untouched', async (name, which, line) => {
+  ])('%s prints one clear line, and the current conversation continues untouched', async (name, which, line) => {
     await using place = await makePlace();
     await prepare(place, name.includes('two have') ? ['twin', 'twin'] : ['one', 'two']);
     const others = await place.sessionBytes();
@@ -50,7 +50,7 @@ describe('/resume of what is not there', () => {
   );
 });
 
-/** One session, and a snapshot of it under each name. */
+/** Makes one session, and a snapshot of it under each name. */
 async function prepare(place: Place, names: readonly string[]): Promise<void> {
   const input = `earlier\n${names.map((name) => `/save ${name}\n`).join('')}`;
   expect((await place.run(['--model', 'demo/echo'], { input })).code).toBe(0);

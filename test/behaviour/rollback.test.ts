@@ -7,7 +7,7 @@ import { conversation, type Listed, makePlace, type Place } from '../support/cof
 
 const large = 'a line that makes the session too large to rewrite at every step\n'.repeat(4000);
 
-/** Whatever coffer says of a file that is not as it was seen, or of marks that are not there. */
+/** Any warning that a file is not as it was last seen, or that marks are missing. */
 const alarm = /older copy|cut off|another file|removed by|seen is missing|not as it was seen|rollback marks/;
 
 let place: Place;
@@ -34,7 +34,7 @@ describe('an older copy of a session put back', () => {
     phrase = `an older copy was put back: found generation ${there}, last seen ${seen}`;
   });
 
-  it('is listed, and told by sessions, doctor, export and the start line', async () => {
+  it('is listed, and reported by sessions, doctor, export and the start line', async () => {
     const listed = await place.run(['sessions']);
     expect(listed).toMatchObject({ code: 0, stderr: `1: ${phrase}\n` });
     expect(await place.listed()).toMatchObject([{ fileId: row.fileId, rolledBack: phrase }]);
@@ -49,7 +49,7 @@ describe('an older copy of a session put back', () => {
     expect(other.stderr).toMatch(new RegExp(`last session: .*; ${phrase}`));
   });
 
-  it('is not gone on with, and stays as it is', async () => {
+  it('is not resumed, and is left unchanged', async () => {
     const before = await readFile(place.sessionFile(row.fileId));
     const refused = await place.run(['resume', '1'], { input: 'never said\n' });
     expect(refused).toMatchObject({ code: 13, stdout: '' });
@@ -61,7 +61,7 @@ describe('an older copy of a session put back', () => {
     expect(await readFile(place.sessionFile(row.fileId))).toEqual(before);
   });
 
-  it('is the session again once that is accepted and saved', async () => {
+  it('becomes the session again once it is accepted and saved', async () => {
     await chat('', ['resume', '1', '--accept-older']);
     expect((await place.run(['sessions'])).stderr).toContain(phrase);
     await chat('three', ['resume', '1', '--accept-older']);
@@ -77,7 +77,7 @@ describe('an older copy of a session put back', () => {
     expect(now).toBeGreaterThan(newest.readBigUInt64BE(44));
   });
 
-  it('is asked about on a terminal, and gone on with after a yes alone', async () => {
+  it('is asked about on a terminal, and resumed only after yes', async () => {
     await using refused = place.terminal(['resume', '1'], { env: { NO_COLOR: '1' } });
     await refused.waitFor(/stays lost \[y\/N\] /);
     refused.enter('');
@@ -95,7 +95,7 @@ describe('an older copy of a session put back', () => {
     expect((await place.run(['sessions'])).stderr).toBe('');
   });
 
-  it('is no alarm any more when the newest is back', async () => {
+  it('raises no alarm any more once the newest is back', async () => {
     await writeFile(place.sessionFile(row.fileId), newest);
     expect(await place.run(['sessions'])).toMatchObject({ code: 0, stderr: '' });
     await chat('three', ['resume', '1']);
@@ -103,7 +103,7 @@ describe('an older copy of a session put back', () => {
 });
 
 describe('frames cut off at the end of a session', () => {
-  it('are noticed up to the last mark, and not behind it', async () => {
+  it('are noticed up to the last mark, but not after it', async () => {
     const vault = await openVault({ directory: place.data, env: place.libraryEnv });
     const session = vault.begin({ directory: place.project, model: 'demo/echo' });
     const ends: Buffer[] = [];
@@ -129,8 +129,8 @@ describe('frames cut off at the end of a session', () => {
   });
 });
 
-describe('a session file that something else removed', () => {
-  it('is reported by sessions, doctor and the chat until that is taken note of', async () => {
+describe('a session file that another program removed', () => {
+  it('is reported by sessions, doctor and the chat until the user acknowledges it', async () => {
     await chat('one');
     const [{ fileId }] = (await place.listed()) as [Listed];
     await unlink(place.sessionFile(fileId));
@@ -151,7 +151,7 @@ describe('a session file that something else removed', () => {
 });
 
 describe('the file of marks', () => {
-  it('missing is told until a chat writes it anew, and guards all files again then', async () => {
+  it('is reported as missing until a chat rewrites it, and guards all files again then', async () => {
     await chat('one');
     const [{ fileId }] = (await place.listed()) as [Listed];
     const older = await readFile(place.sessionFile(fileId));
@@ -169,7 +169,7 @@ describe('the file of marks', () => {
     expect((await place.run(['sessions'])).stderr).toMatch(/older copy/);
   });
 
-  it('damaged is told, and kept in quarantine by the next chat', async () => {
+  it('is reported as damaged, and quarantined by the next chat', async () => {
     await chat('one');
     const bytes = await readFile(join(place.data, 'seen'));
     bytes[200] = (bytes[200] ?? 0) ^ 1;
@@ -184,7 +184,7 @@ describe('the file of marks', () => {
     expect(await readFile(join(place.data, 'quarantine', kept[0] ?? ''))).toEqual(bytes);
   });
 
-  it('in an older copy is no alarm: it guards less, until the next mark', async () => {
+  it('raises no alarm in an older copy: it guards less, until the next mark', async () => {
     await chat('one');
     const older = await readFile(join(place.data, 'seen'));
     await chat('two', ['resume', '1']);
@@ -194,7 +194,7 @@ describe('the file of marks', () => {
     expect(await place.run(['sessions'])).toMatchObject({ code: 0, stderr: '' });
   });
 
-  it('that can not be written is told, and everything is saved', async () => {
+  it("is reported if it can't be written, and everything is saved", async () => {
     await chat('one');
     await rm(join(place.data, 'seen'));
     await mkdir(join(place.data, 'seen'));
@@ -250,7 +250,8 @@ describe('an honest end', () => {
     for (let count = 0; count < 4; count++) {
       live.enter(`number ${count}`);
       live.enter(count % 2 === 0 ? '/save' : '/new');
-      // By content: in its quick check two saves of one second and one padded size are the same file.
+      // By checksum: rsync's quick check takes two saves with one second and one padded size for
+      // the same file.
       const copied = spawnSync('rsync', ['-ac', '--exclude=locks', `${place.data}/`, `${copy}/`]);
       expect([0, 24]).toContain(copied.status);
       const { code, stderr } = await place.run(['sessions'], { env: { COFFER_DATA_DIR: copy } });
@@ -262,7 +263,7 @@ describe('an honest end', () => {
   });
 });
 
-/** Chats to the end of one line, which must go well. */
+/** Runs a chat of one line to its end, and expects success. */
 async function chat(text: string, args: readonly string[] = []): Promise<void> {
   const ended = await place.run([...args, '--model', 'demo/echo'], { input: text === '' ? '' : `${text}\n` });
   expect(ended).toMatchObject({ code: 0 });

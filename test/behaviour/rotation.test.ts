@@ -5,7 +5,7 @@ import { decodeHeader } from '../../src/envelope/format.ts';
 import { makePlace, type Place, type Start } from '../support/coffer.ts';
 import { type Bus, requireKeychain, startKeychain } from '../support/keychain.ts';
 
-/** A vault with two sessions and a snapshot, whose key a real keychain keeps. */
+/** A vault with two sessions and a snapshot, and a real keychain that holds its key. */
 interface Kept extends AsyncDisposable {
   readonly place: Place;
   readonly bus: Bus;
@@ -26,7 +26,7 @@ async function keep(): Promise<Kept> {
   return { place, bus, start, [Symbol.asyncDispose]: dispose };
 }
 
-/** The key ids that the headers of all sealed files name, read by nothing but the format. */
+/** Reads the key ids from the headers of all sealed files, using the format alone. */
 async function headers({ place }: Kept): Promise<Set<string>> {
   const folders = [join(place.data, 'sessions'), join(place.data, 'quarantine'), place.data];
   const ids = new Set<string>();
@@ -88,7 +88,7 @@ describe('coffer key rotate', () => {
     expect(await keysInKeychain(kept)).toEqual([(await record(kept)).key]);
   });
 
-  it('goes on at the next start of a chat where a file that stopped it was taken away', async (context) => {
+  it('resumes at the next start of a chat once the file that stopped it was removed', async (context) => {
     requireKeychain(context);
     await using kept = await keep();
     const { place, start } = kept;
@@ -150,7 +150,7 @@ describe('coffer key rotate', () => {
 });
 
 describe('coffer purge', () => {
-  it('deletes, rotates, and names what else holds the words', async (context) => {
+  it('deletes, rotates, and names everything else that contains the words', async (context) => {
     requireKeychain(context);
     await using kept = await keep();
     const { place, start } = kept;
@@ -172,7 +172,7 @@ describe('coffer purge', () => {
     expect(await headers(kept)).toEqual(new Set([(await record(kept)).key]));
   });
 
-  it('ends a rotation first that the purged file had stopped', async (context) => {
+  it('first completes a rotation that the purged file had stopped', async (context) => {
     requireKeychain(context);
     await using kept = await keep();
     const { place, start } = kept;
@@ -205,7 +205,7 @@ describe('coffer purge', () => {
     expect(await place.sessionFiles()).toHaveLength(2);
   });
 
-  it('deletes nothing where there is no such session', async (context) => {
+  it('deletes nothing if there is no such session', async (context) => {
     requireKeychain(context);
     await using kept = await keep();
     const { place, start } = kept;

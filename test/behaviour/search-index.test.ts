@@ -23,7 +23,7 @@ describe('coffer sessions --search', () => {
     expect(await place.run(['sessions', '--search', 'xylophone'])).toEqual(first);
   });
 
-  it('says on a terminal why it is still there, and may be ended then', async () => {
+  it('says on a terminal why it is still running, and can be ended then', async () => {
     await using place = await makePlace();
     await furnish(place, 12);
     const { stdout } = await place.run(['sessions', '--search', 'nowhere']);
@@ -36,7 +36,7 @@ describe('coffer sessions --search', () => {
     expect((await place.run(['sessions', '--search', 'nowhere'])).stdout).toBe(stdout);
   });
 
-  it('shows the same after it was interrupted while it put the index down', async () => {
+  it('shows the same after it was interrupted while it wrote the index', async () => {
     await using place = await makePlace();
     await furnish(place, 12);
     const first = await place.run(['sessions', '--search', 'xylophone']);
@@ -56,7 +56,7 @@ describe('coffer sessions --search', () => {
   });
 });
 
-/** Sessions of some length, the last of them with a word of its own. */
+/** Makes long sessions, the last of them with a unique word. */
 async function furnish(place: Place, count: number): Promise<void> {
   await using vault = await openVault({ directory: place.data, env: place.libraryEnv });
   const said = realistic(20_000);

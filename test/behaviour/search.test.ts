@@ -10,7 +10,7 @@ import { reply, user } from '../support/vault.ts';
 beforeEach(requirePosix);
 
 describe('coffer sessions --search on a terminal', () => {
-  it('shows how far it is, and what it finds as it finds it', async () => {
+  it('shows its progress, and each match as it finds it', async () => {
     await using place = await makePlace();
     await furnish(place, 30);
     await using terminal = place.terminal(['sessions', '--search', 'number 2', '--all']);
@@ -25,7 +25,7 @@ describe('coffer sessions --search on a terminal', () => {
 });
 
 describe('coffer sessions --search through a pipe', () => {
-  it('ends quietly when nobody reads on', async () => {
+  it('ends quietly when the reader closes the pipe', async () => {
     await using place = await makePlace();
     await furnish(place, 40);
     const result = await place.run(['sessions', '--search', 'number', '--all'], {
@@ -36,7 +36,7 @@ describe('coffer sessions --search through a pipe', () => {
 });
 
 describe('the sessions of a project', () => {
-  it('are found with --here and -l where its directory was moved', async () => {
+  it('are found with --here and -l after its directory was moved', async () => {
     await using place = await makePlace();
     const before = join(place.project, 'before');
     mkdirSync(before);
@@ -62,7 +62,7 @@ describe('the sessions of a project', () => {
   });
 });
 
-/** As many sessions, each with its number. */
+/** Makes that number of sessions, each with its number. */
 async function furnish(place: Place, count: number): Promise<void> {
   await using vault = await openVault({ directory: place.data, env: place.libraryEnv });
   for (let number = 0; number < count; number++) {

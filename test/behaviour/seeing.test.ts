@@ -5,13 +5,13 @@ import { makePlace } from '../support/coffer.ts';
 beforeEach(requirePosix);
 
 describe('/session list', () => {
-  it('lets one choose a session that is not archived, and leaves this one alone on escape', async () => {
+  it('lets the user choose a session that is not archived, and keeps the current one on Escape', async () => {
     await using place = await makePlace();
     await place.run(['--model', 'demo/echo'], { input: 'about apples\n/archive\n' });
     await place.run(['--model', 'demo/echo'], { input: 'about bananas\n' });
     await using chat = place.terminal(['--model', 'demo/echo']);
     await chat.waitFor(/» /);
-    // What the numbers mean that this chat began with changes here.
+    // This changes what the numbers that this chat began with mean.
     await place.run(['--model', 'demo/echo'], { input: 'about cherries\n' });
     chat.enter('/session list');
     const [shown] = await chat.waitFor(/resume which session\?.*about cherries.*about bananas.*to search/s);
@@ -34,7 +34,7 @@ describe('/session list', () => {
     await chat.waitFor(/already in session \S+|resumed session/);
   });
 
-  it('says that there is nothing where there is nothing', async () => {
+  it('says so if there are no sessions', async () => {
     await using place = await makePlace();
     await using chat = place.terminal(['--model', 'demo/echo']);
     await chat.waitFor(/» /);

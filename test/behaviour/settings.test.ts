@@ -6,7 +6,7 @@ import { keyNames } from '../../src/settings/keys.ts';
 import { makePlace, type Place } from '../support/coffer.ts';
 
 describe('bad settings', () => {
-  it('are told one line per fault, with the key, what it has and what it may be', async () => {
+  it('are reported one line per fault, with the key, its value and what is allowed', async () => {
     await using place = await makePlace({
       settings: {
         saveintervall: 5,
@@ -33,7 +33,7 @@ describe('bad settings', () => {
     expect(await place.run(['--version'])).toMatchObject({ code: 0 });
   });
 
-  it('that are no JSON are told with the place', async () => {
+  it("that aren't JSON are reported with the position", async () => {
     await using place = await makePlace();
     await writeFile(join(place.config, 'settings.json'), '{\n  "autoSave": true\n  "model": "demo/echo"\n}\n', {
       mode: 0o600,
@@ -44,7 +44,7 @@ describe('bad settings', () => {
     expect(stderr).toMatch(/line 3/);
   });
 
-  it('do not come from the defaults written out', async () => {
+  it('do not come from writing out the defaults', async () => {
     const settings = { autoSave: true, saveInterval: 30_000, maxSessions: 100, maxMessages: 1000, retentionDays: 30 };
     await using place = await makePlace({ settings });
     expect(await place.run(['--model', 'demo/echo'], { input: 'hello\n' })).toMatchObject({ code: 0 });
@@ -80,7 +80,7 @@ describe('coffer config', () => {
     });
   });
 
-  it('tells faults as JSON where JSON is asked for', async () => {
+  it('reports faults as JSON with --json', async () => {
     await using place = await makePlace({ settings: { maxTurns: 0 } });
     const { code, stdout, stderr } = await place.run(['config', 'list', '--json']);
     expect([code, stdout]).toEqual([2, '']);
@@ -120,7 +120,10 @@ describe('coffer config', () => {
 });
 
 describe('coffer config edit', () => {
-  /** An editor that says what it was given, and puts the next of `contents` into it; what is left of them is the last. */
+  /**
+   * Makes an editor that logs its arguments and writes the next of `contents` into the file. When
+   * they run out, it repeats the last.
+   */
   async function editor(place: Place, ...contents: string[]): Promise<string> {
     for (const [at, content] of contents.entries()) await writeFile(join(place.temp, `content-${at}`), content);
     const script = join(place.temp, 'my editor.sh');
@@ -145,7 +148,7 @@ describe('coffer config edit', () => {
     expect(await readFile(path, 'utf8')).toBe('{"maxTurns": 4}');
   });
 
-  it('goes back to what was there when the person says so', async () => {
+  it('restores the previous content when the user says so', async () => {
     await using place = await makePlace({ settings: { maxTurns: 3 } });
     const path = join(place.config, 'settings.json');
     const before = await readFile(path, 'utf8');
@@ -163,7 +166,7 @@ describe('coffer config edit', () => {
     expect(await readFile(path, 'utf8')).toBe(before);
   });
 
-  it.each(['ctrl+c', 'ctrl+d'] as const)('goes back on %s', async (key) => {
+  it.each(['ctrl+c', 'ctrl+d'] as const)('restores the previous content on %s', async (key) => {
     await using place = await makePlace({ settings: { maxTurns: 3 } });
     const path = join(place.config, 'settings.json');
     const before = await readFile(path, 'utf8');
@@ -175,7 +178,7 @@ describe('coffer config edit', () => {
     expect(await readFile(path, 'utf8')).toBe(before);
   });
 
-  it('goes back when the terminal is closed', async () => {
+  it('restores the previous content when the terminal is closed', async () => {
     await using place = await makePlace({ settings: { maxTurns: 3 } });
     const path = join(place.config, 'settings.json');
     const before = await readFile(path, 'utf8');
@@ -186,7 +189,7 @@ describe('coffer config edit', () => {
     expect(await readFile(path, 'utf8')).toBe(before);
   });
 
-  it('edits again until it is right, a file that was broken before too', async () => {
+  it('edits again until the file is valid, even if it was broken before', async () => {
     await using place = await makePlace();
     const path = join(place.config, 'settings.json');
     await writeFile(path, '{"tools": maybe}', { mode: 0o600 });
@@ -200,7 +203,7 @@ describe('coffer config edit', () => {
     expect(await readFile(path, 'utf8')).toBe('{"tools": true}');
   });
 
-  it('leaves no file behind where there was none and nothing was written', async () => {
+  it('leaves no file behind if there was none and nothing was written', async () => {
     await using place = await makePlace();
     await using terminal = place.terminal(['config', 'edit'], { env: { EDITOR: 'true' } });
     await terminal.waitFor(/settings\.json is unchanged/);
@@ -223,11 +226,11 @@ describe('coffer config edit', () => {
     expect(await terminal.exit).toMatchObject({ code: 2 });
   });
 
-  it('leaves Ctrl+C to the editor, and lets nobody else set anything meanwhile', async () => {
+  it('leaves Ctrl+C to the editor, and blocks other changes of settings meanwhile', async () => {
     await using place = await makePlace({ settings: { maxTurns: 3 } });
     const path = join(place.config, 'settings.json');
     const script = join(place.temp, 'editor.sh');
-    // The shell waits for its read: the trap runs, and the script goes on.
+    // The shell waits for its read: the trap runs, and the script continues.
     await writeFile(script, `#!/bin/sh\ntrap 'echo caught' INT\necho ready\nread line\necho "got $line"\n`, {
       mode: 0o700,
     });
@@ -248,7 +251,7 @@ describe('coffer config edit', () => {
 });
 
 describe('a start', () => {
-  it('without a settings file, or with COFFER_DATA_DIR alone, loads no schemas; with a file of a project it does', async () => {
+  it("loads no schemas without a settings file, or with COFFER_DATA_DIR alone; with a project's file it does", async () => {
     await using place = await makePlace();
     const hook = `import { registerHooks } from 'node:module'; import { writeSync } from 'node:fs';
       registerHooks({ load(url, context, next) { if (url.includes('/zod/')) writeSync(2, 'zod\\n'); return next(url, context); } });`;
@@ -260,7 +263,7 @@ describe('a start', () => {
 });
 
 describe("a project's file", () => {
-  it('is refused in one line by everything that opens the vault there, and nowhere else', async () => {
+  it('is refused in one line by every command that opens the vault there, and only there', async () => {
     await using place = await makePlace();
     const path = join(place.project, '.coffer.json');
     await writeFile(path, '{"model": "demo/echo", "directory": "/tmp/theirs"}');

@@ -16,7 +16,10 @@ import { conversation, makePlace, type Place, usual } from '../support/coffer.ts
 import { type Bus, requireKeychain, startKeychain } from '../support/keychain.ts';
 import { makeRepository } from '../support/repository.ts';
 
-/** How much slower the keychain and git are made, in milliseconds: longer than any deadline that coffer ever had for them. */
+/**
+ * Delay added to the keychain and git, in milliseconds: longer than any deadline coffer ever had
+ * for them.
+ */
 const SLOWER = 5_000;
 
 const CHAT = ['--model', 'demo/echo'];
@@ -24,7 +27,7 @@ const CHAT = ['--model', 'demo/echo'];
 describe.concurrent('a keychain that is five seconds slow', () => {
   beforeEach((context) => requireKeychain(context));
 
-  it('holds up no first message, and everything is saved', async () => {
+  it('delays no first message, and everything is saved', async () => {
     await using kept = await keep();
     const { place, bus } = kept;
     const slow = await slowDown(kept);
@@ -56,7 +59,7 @@ describe.concurrent('a keychain that is five seconds slow', () => {
     },
   );
 
-  it('lets a rotation of the key come to its end, whenever it is slow', async () => {
+  it('lets a rotation of the key complete, at whatever point it is slow', async () => {
     await using kept = await keep();
     const { place, bus, daemon } = kept;
     for (let more = 0; more < 10; more++) await place.run(['save', '1'], usual(bus));
@@ -72,7 +75,7 @@ describe.concurrent('a keychain that is five seconds slow', () => {
     expect(await bus.items()).toHaveLength(1);
   });
 
-  it('is waited for at a terminal for as long as it takes, which is told', async () => {
+  it('is waited for at a terminal for as long as it takes, with a notice', async () => {
     await using kept = await keep();
     const { place, bus, daemon } = kept;
     daemon.kill('SIGSTOP');
@@ -103,7 +106,7 @@ describe.concurrent('a keychain that is five seconds slow', () => {
     await chat.waitFor(/stopped waiting for the vault key/);
     await chat.waitFor(/ » /);
     daemon.kill('SIGCONT');
-    // Nothing is typed: that the key has come is enough.
+    // Type nothing: the arrival of the key alone must trigger the save.
     while ((await place.sessionFiles()).length < 2) await sleep(10);
     chat.enter('two');
     await chat.waitFor(/saved again/);
@@ -130,7 +133,7 @@ describe.concurrent('a keychain that is five seconds slow', () => {
 });
 
 describe('git that is five seconds slow', () => {
-  it('is waited for where it decides which session is meant, and holds up no first message', async () => {
+  it('is waited for if it decides which session is meant, and delays no first message', async () => {
     await using place = await makePlace();
     const [old, moved] = [join(place.root, 'old'), join(place.root, 'moved')];
     makeRepository(old);
@@ -152,7 +155,7 @@ describe('git that is five seconds slow', () => {
     expect(conversation(await place.exported('1'))).toHaveLength(4);
   });
 
-  it('is told at a terminal, and places the conversation that has begun meanwhile', async () => {
+  it('is reported at a terminal, and assigns the conversation begun meanwhile to its project', async () => {
     await using place = await makePlace();
     const old = join(place.root, 'old');
     makeRepository(old);
@@ -197,7 +200,7 @@ interface Kept extends AsyncDisposable {
   readonly daemon: ChildProcess;
 }
 
-/** A real keychain, and a vault with one session whose key it keeps. */
+/** Makes a real keychain, and a vault with one session whose key it holds. */
 async function keep(): Promise<Kept> {
   const bus = await startKeychain();
   const place = await makePlace();
@@ -216,7 +219,9 @@ async function keep(): Promise<Kept> {
   };
 }
 
-/** Stops a keychain, as a busy machine does, and lets it go on five seconds after it was asked for something. */
+/**
+ * Stops a keychain, as a busy machine does, and resumes it five seconds after the first call to it.
+ */
 async function slowDown({ bus, daemon }: Kept): Promise<{ note(text: string): void; early(): string }> {
   const { called } = await bus.watch('org.freedesktop.secrets');
   daemon.kill('SIGSTOP');
@@ -228,20 +233,21 @@ async function slowDown({ bus, daemon }: Kept): Promise<{ note(text: string): vo
     wentOn = true;
     daemon.kill('SIGCONT');
   };
-  goOn().catch(() => undefined); // the bus ended before coffer asked: what is expected of coffer fails
+  goOn().catch(() => undefined); // the bus ended before coffer asked: the test's own expectation fails
   return {
-    /** Told what coffer has written so far. */
+    /** Receives what coffer has written so far. */
     note: (text) => {
       if (!wentOn) early = text;
     },
-    /** What coffer had written before the keychain went on. */
+    /** Returns what coffer had written before the keychain resumed. */
     early: () => early,
   };
 }
 
 /**
- * Makes the system's own git slow in a repository: its configuration includes a pipe, which git reads to its end. It answers once the pipe is
- * replaced by an empty file. Nothing has to be put in a place from where coffer takes git.
+ * Makes the system's own git slow in a repository: its configuration includes a pipe, which git
+ * reads to its end. It answers once the pipe is replaced by an empty file. This way no fake git has
+ * to be put into the directories from which coffer takes git.
  */
 function slowGit({ root }: Place, repository: string): { called(): Promise<void>; answer(): void } {
   const folder = mkdtempSync(join(root, 'slow-'));
@@ -257,7 +263,7 @@ function slowGit({ root }: Place, repository: string): { called(): Promise<void>
           held = openSync(pipe, constants.O_WRONLY | constants.O_NONBLOCK);
           return;
         } catch (error) {
-          if ((error as NodeJS.ErrnoException).code !== 'ENXIO') throw error; // nobody reads it yet
+          if ((error as NodeJS.ErrnoException).code !== 'ENXIO') throw error; // no reader has opened it yet
         }
       }
     },

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { makePlace, type Place, type Result } from '../support/coffer.ts';
 
 describe('/save', () => {
-  it('with one name twice in a minute takes two snapshots', async () => {
+  it('takes two snapshots if one name is used twice in a minute', async () => {
     await using place = await makePlace();
     const { stdout, code } = await save(place, 'fixing-auth-bug', 'fixing-auth-bug');
     expect(code).toBe(0);
@@ -16,7 +16,7 @@ describe('/save', () => {
     expect(snapshots.map(({ id }) => id).sort()).toEqual(ids.sort());
   });
 
-  it('without a name takes one named by its time, and names it again as that minute', async () => {
+  it('takes a snapshot named by its time if no name is given, and a second one in the same minute', async () => {
     await using place = await makePlace();
     const { stdout } = await save(place, '', '   ');
     const ids = [...stdout.matchAll(/^session saved: (\d{4}-\d\d-\d\d_\d\d-\d\d(?:-\d)?) \(2 messages\)$/gm)].map(
@@ -25,7 +25,7 @@ describe('/save', () => {
     expect(new Set(ids).size).toBe(2);
   });
 
-  it('keeps a snapshot as it was while the conversation goes on', async () => {
+  it('keeps a snapshot as it was while the conversation continues', async () => {
     await using place = await makePlace();
     const input = 'one\n/save before\ntwo\n';
     expect((await place.run(['--model', 'demo/echo'], { input })).code).toBe(0);
@@ -55,7 +55,7 @@ describe('the name of a snapshot', () => {
     '   trimmed   ',
   ];
 
-  it('comes back as typed, and no file is named by it', async () => {
+  it('is restored as typed, and no file is named after it', async () => {
     await using place = await makePlace();
     const { stdout, code } = await save(place, ...good);
     expect(code).toBe(0);
@@ -75,17 +75,14 @@ describe('the name of a snapshot', () => {
     expect(await readdir(place.project)).toEqual([]);
   });
 
-  it.each(['🦊'.repeat(100), 'Größe ändern, süß', '../x', 'a/b', '--force'])(
-    '%s is what it is resumed by',
-    async (name) => {
-      await using place = await makePlace();
-      await save(place, name);
-      const resumed = await place.run([], { input: `/resume ${name}\n` });
-      expect(resumed.stdout).toMatch(/^resumed session \d{4}-\d\d-\d\d_\d\d-\d\d_/);
-      expect(resumed.stdout).toContain(`_${name} (2 messages, demo/echo)`);
-      expect((await place.run(['export', '--format', 'json', '--', name])).code).toBe(0);
-    },
-  );
+  it.each(['🦊'.repeat(100), 'Größe ändern, süß', '../x', 'a/b', '--force'])('%s resumes it', async (name) => {
+    await using place = await makePlace();
+    await save(place, name);
+    const resumed = await place.run([], { input: `/resume ${name}\n` });
+    expect(resumed.stdout).toMatch(/^resumed session \d{4}-\d\d-\d\d_\d\d-\d\d_/);
+    expect(resumed.stdout).toContain(`_${name} (2 messages, demo/echo)`);
+    expect((await place.run(['export', '--format', 'json', '--', name])).code).toBe(0);
+  });
 
   it.each([
     ['of 101 characters', 'n'.repeat(101)],

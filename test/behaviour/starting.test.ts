@@ -13,7 +13,7 @@ async function say(place: Place, cwd: string, words: string, ...args: string[]):
   if (code !== 0) throw new Error(stderr);
 }
 
-/** Every file under a folder, with what would show that it was touched. */
+/** Lists every file under a folder, with everything that shows whether it was touched. */
 function traces(folder: string): string[] {
   return readdirSync(folder, { recursive: true, withFileTypes: true }).map((entry) => {
     const path = join(entry.parentPath, entry.name);
@@ -23,7 +23,7 @@ function traces(folder: string): string[] {
 }
 
 describe('-c', () => {
-  it('goes on with the newest session of this directory, not of another', async () => {
+  it('resumes the newest session of this directory, not of another', async () => {
     await using place = await makePlace();
     const [here, there] = ['here', 'there'].map((name) => join(place.root, name)) as [string, string];
     for (const directory of [here, there]) mkdirSync(directory);
@@ -36,7 +36,7 @@ describe('-c', () => {
     expect(rows.map(({ messages }) => messages)).toEqual([4, 2, 2]);
   });
 
-  it('finds the sessions of a project that was moved, and of no other clone that is there', async () => {
+  it('finds the sessions of a moved project, and of no other clone that is there', async () => {
     await using place = await makePlace();
     const old = join(place.root, 'old');
     makeRepository(old, 'https://somebody:token@example.org/x.git');
@@ -65,7 +65,7 @@ describe('-c', () => {
     expect(JSON.stringify(await place.exported('1'))).not.toContain('token');
   });
 
-  it('takes another project in the old place for another project', async () => {
+  it('treats another project in the old place as another project', async () => {
     await using place = await makePlace();
     const first = join(place.root, 'first');
     makeRepository(first);
@@ -78,7 +78,7 @@ describe('-c', () => {
 });
 
 describe('autoResume', () => {
-  it('goes on by itself and says so, unless told not to, or where the session is in use', async () => {
+  it('resumes automatically and says so, unless disabled or the session is in use', async () => {
     await using place = await makePlace({ settings: { autoResume: true, model: 'demo/echo' } });
     const fresh = await place.run(['-p', 'first']);
     expect(fresh.stderr).not.toContain('autoResume');
@@ -95,7 +95,7 @@ describe('autoResume', () => {
 });
 
 describe('an incognito chat', () => {
-  it('leaves no trace in any folder of coffer or the person, and says what it is in the prompt', async () => {
+  it('leaves no trace in any folder of coffer or the user, and says in its prompt that it is incognito', async () => {
     await using place = await makePlace();
     await say(place, place.project, 'kept');
     const before = traces(place.root);
@@ -125,8 +125,8 @@ describe('an incognito chat', () => {
   });
 });
 
-describe('a session that another process has', () => {
-  it('can be forked, or read, or left', async () => {
+describe('a session that another process holds', () => {
+  it('can be forked, opened read-only, or left', async () => {
     await using place = await makePlace();
     await using live = place.terminal(['--model', 'demo/echo']);
     await live.waitFor(/» /);
@@ -175,7 +175,7 @@ describe('a session that another process has', () => {
 describe('a conversation with a model on this machine', () => {
   const elsewhere = { elsewhere: { baseURL: 'https://model.invalid/v1' } };
 
-  it('goes to one elsewhere only where somebody says so', async () => {
+  it('goes to a remote model only if the user says so', async () => {
     await using place = await makePlace({ settings: { providers: elsewhere } });
     await say(place, place.project, 'a secret');
     const refused = await place.run(['resume', '1', '--model', 'elsewhere/big', '-p', 'x']);
@@ -200,7 +200,7 @@ describe('a conversation with a model on this machine', () => {
     await chat.waitFor(/model: elsewhere\/big/);
   });
 
-  it('goes nowhere with localOnly', async () => {
+  it('goes to no remote model with localOnly', async () => {
     await using place = await makePlace({ settings: { providers: elsewhere, localOnly: true } });
     for (const args of [['--yes'], []]) {
       const refused = await place.run(['--model', 'elsewhere/big', '-p', 'x', ...args]);

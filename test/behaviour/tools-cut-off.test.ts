@@ -36,7 +36,7 @@ afterEach(async () => {
 });
 
 describe('a chat that ends while a tool runs', () => {
-  it('goes on after kill -9: the model is told what is not known, the record stays as it is', async () => {
+  it('resumes after kill -9: the model learns that the result is unknown, the record is unchanged', async () => {
     await using chat = await begin();
     chat.kill('SIGKILL');
     await chat.exit;
@@ -74,7 +74,7 @@ describe('a chat that ends while a tool runs', () => {
   });
 });
 
-/** A chat in which the long command runs. */
+/** Starts a chat in which the long command runs. */
 async function begin(): Promise<Terminal> {
   const begun = new Promise<void>((resolve) => {
     const watcher = watch(place.project, () => {
@@ -83,7 +83,7 @@ async function begin(): Promise<Terminal> {
           watcher.close();
           resolve();
         },
-        () => undefined, // another file; this one comes yet
+        () => undefined, // another file was written; keep waiting for this one
       );
     });
   });

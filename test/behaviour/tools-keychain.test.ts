@@ -14,11 +14,14 @@ import { PROGRAM } from '../support/program.ts';
 const repository = join(import.meta.dirname, '..', '..');
 const coffer = `'${process.execPath}' '${PROGRAM}'`;
 
-/** What a person has said in a chat, and the provider's key: neither may come out. */
+/** Words the user has said in a chat, and the provider's key. Neither may leak. */
 const SAID = 'quinces-in-the-cellar';
 const PROVIDER_KEY = 'sk-ant-quinces';
 
-/** Makes calls as coffer does, everything allowed, and prints the results; the commands come on standard input. */
+/**
+ * Makes calls as coffer does, with everything allowed, and prints the results. The commands come on
+ * standard input.
+ */
 const program = `
   const { ToolBox } = await import(${module('src/chat/tools/toolbox.ts')});
   const { protectedPaths } = await import(${module('src/live/protected.ts')});
@@ -48,7 +51,10 @@ function module(path: string): string {
 
 type Call = readonly [toolName: string, input: Record<string, unknown>];
 
-/** A real keychain that has the key of a real vault, in a home under the working directory: the worst place there is. */
+/**
+ * A real keychain with the key of a real vault, in a home under the working directory: the worst
+ * possible place.
+ */
 interface Kept {
   readonly place: Place;
   readonly bus: Bus;
@@ -90,13 +96,16 @@ async function keep(): Promise<Kept & AsyncDisposable> {
   };
 }
 
-/** Everything in an answer that should not be there. */
+/** Lists every secret found in the answers. */
 function leaks({ secret }: Kept, answers: readonly { value: string }[]): string[] {
   const all = answers.map(({ value }) => value).join('\n');
   return [SAID, PROVIDER_KEY, secret].filter((word) => all.includes(word));
 }
 
-/** A command that brings the address of the bus and the place of the vault along, as a model may know them. */
+/**
+ * Returns a command that contains the address of the bus and the path of the vault, as a model may
+ * know them.
+ */
 function knowing({ env, vault }: Kept, command: string): string {
   const known = ['DBUS_SESSION_BUS_ADDRESS', 'XDG_RUNTIME_DIR', 'HOME'].map((name) => `${name}='${env[name]}'`);
   return `env ${known.join(' ')} COFFER_DATA_DIR='${vault}' ${command}`;
@@ -106,7 +115,7 @@ function command(line: string, network = false): Call {
   return ['run_command', { command: line, network }];
 }
 
-describe('what a model makes a tool do does not open the vault', () => {
+describe('a tool call of a model does not open the vault', () => {
   it.for([
     ['without a sandbox', 'off', () => undefined],
     ['in a sandbox', 'required', requireSandbox],
@@ -121,7 +130,7 @@ describe('what a model makes a tool do does not open the vault', () => {
     expect(answers[2]?.value).not.toMatch(/DBUS|XDG_RUNTIME|COFFER|ANTHROPIC/);
   });
 
-  it('by a command in a sandbox that knows where everything is', async (context) => {
+  it('by a command in a sandbox that knows all the addresses and paths', async (context) => {
     requireKeychain(context);
     requireSandbox(context);
     await using kept = await keep();
@@ -179,7 +188,7 @@ describe('what a model makes a tool do does not open the vault', () => {
     expect(answers.map(({ value }) => value)).toEqual(paths.map(() => expect.stringMatching(/closed to tools/)));
   });
 
-  it('but a command without a sandbox that looks for it opens it: what SECURITY.md says remains', async (context) => {
+  it('but a command without a sandbox that looks for the key opens it, as SECURITY.md says', async (context) => {
     requireKeychain(context);
     await using kept = await keep();
     const [lookedUp, exported, environment] = await kept.calls(

@@ -8,7 +8,7 @@ import { requireUnix } from '../support/keychain.ts';
 
 const toolbox = pathToFileURL(join(import.meta.dirname, '..', '..', 'src/chat/tools/toolbox.ts')).href;
 
-/** Makes one call as coffer does, with the arguments: the working directory, the sandbox, the command. */
+/** Makes one call as coffer does. Arguments: the working directory, the sandbox, the command. */
 const program = `
   const { ToolBox } = await import(${JSON.stringify(toolbox)});
   const [directory, sandbox, command] = process.argv.slice(1);
@@ -30,7 +30,7 @@ describe.for([
   ['in a sandbox', 'required', requireSandbox],
 ] as const)('a command %s', ([, sandbox, needs]) => {
   it.for(['SIGKILL', 'SIGTERM', 'SIGHUP'] as const)(
-    'ends with coffer, though coffer ends by %s',
+    'ends with coffer, even if coffer ends by %s',
     async (signal, context) => {
       needs(context);
       const seconds = `2000.${process.pid}${signal.length}${sandbox.length}`;

@@ -13,7 +13,7 @@ describe('a torn later frame', () => {
     ['one byte behind its head', (from: number) => from + 61],
     ['inside its head', (from: number) => from + 30],
     ['behind one byte of its head', (from: number) => from + 1],
-  ])('cut off %s costs that step alone, is told, and the whole file is kept', async (_, where) => {
+  ])('cut off %s costs that step alone, is reported, and the whole file is kept', async (_, where) => {
     await using place = await makePlace();
     const { fileId, ends } = await appended(place, ['first', 'second', 'third']);
     const path = place.sessionFile(fileId);
@@ -35,7 +35,7 @@ describe('a torn later frame', () => {
       'user: first',
       'user: second',
       'user: fourth',
-      // The prompts before were not answered: the model gets all of them as one.
+      // The earlier prompts were not answered: the model gets all of them as one.
       expect.stringMatching(/^assistant: echo: .*first\n\nsecond\n\nfourth$/s),
     ]);
     const kept = await quarantined(place);
@@ -44,7 +44,7 @@ describe('a torn later frame', () => {
     expect((await place.run(['sessions'])).stderr).toBe('');
   });
 
-  it('is repaired by nothing that only reads', async () => {
+  it('is repaired by no command that only reads', async () => {
     await using place = await makePlace();
     const { fileId, ends } = await appended(place, ['first', 'second']);
     const path = place.sessionFile(fileId);
@@ -60,7 +60,7 @@ describe('a torn later frame', () => {
   });
 });
 
-describe('damage in a later frame that is not its cut-off end', () => {
+describe('damage in a later frame other than a cut-off end', () => {
   it.each([
     ['a byte of the last frame changed', (bytes: Buffer, ends: number[]) => flip(bytes, (ends.at(-2) ?? 0) + 200)],
     ['a byte of a frame between changed', (bytes: Buffer, ends: number[]) => flip(bytes, (ends.at(-3) ?? 0) + 200)],
@@ -71,7 +71,7 @@ describe('damage in a later frame that is not its cut-off end', () => {
     ],
     ['the last frame twice', (bytes: Buffer, ends: number[]) => Buffer.concat([bytes, bytes.subarray(ends.at(-2))])],
     ['the first frame cut short', (bytes: Buffer, ends: number[]) => without(bytes, 500, ends[0] ?? 0)],
-  ])('%s: exit 13, and the file is kept as it is', async (_, damage) => {
+  ])('%s: exit 13, and the file is unchanged', async (_, damage) => {
     await using place = await makePlace();
     const { fileId, ends } = await appended(place, ['first', 'second', 'third']);
     const bytes = damage(await readFile(place.sessionFile(fileId)), ends);
@@ -84,8 +84,8 @@ describe('damage in a later frame that is not its cut-off end', () => {
 });
 
 /**
- * A session large enough that each of `steps` is a frame of its own behind the first, left as a crash leaves it.
- * Gives where each frame ends.
+ * Makes a session large enough that each of `steps` is a separate frame after the first, in the
+ * state a crash leaves. Returns the end offset of each frame.
  */
 async function appended(place: Place, steps: readonly string[]): Promise<{ fileId: string; ends: number[] }> {
   const vault = await openVault({ directory: place.data, env: place.libraryEnv });

@@ -36,7 +36,7 @@ describe.each([
     expect(ended.code).toBe(code);
   });
 
-  it('what promises nothing fills it, and an incognito chat then changes nothing in it', async () => {
+  it('a start without that promise fills it, and an incognito chat then changes nothing in it', async () => {
     await using place = await makePlace();
     const cache = join(place.root, 'compiled');
     prepare(cache);
@@ -71,7 +71,7 @@ async function run(place: Place, args: readonly string[], start: Start) {
   return { code, signal, stdout, stderr };
 }
 
-/** What stands in the files below a folder, by path; nothing if there is no such folder. */
+/** Returns the content of the files below a folder, by path; nothing if there is no such folder. */
 function bytesIn(folder: string): Map<string, string> {
   const entries = existsSync(folder) ? readdirSync(folder, { recursive: true, withFileTypes: true }) : [];
   const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));

@@ -35,7 +35,7 @@ describe('two chats at once in one vault', () => {
     }
   });
 
-  it('refuses to resume the one that is live elsewhere, naming its process, and leaves the present one alone', async () => {
+  it('refuse to resume a session that is live elsewhere, naming its process, and keep the current one', async () => {
     await using place = await makePlace();
     await using live = await chatting(place, 'live');
     const [row] = await place.listed();
@@ -61,7 +61,7 @@ describe('two chats at once in one vault', () => {
     ]);
   });
 
-  it('reads a live one without disturbing it', async () => {
+  it('read a live session without disturbing it', async () => {
     await using place = await makePlace();
     await using live = await chatting(place, 'live');
     expect(conversation(await place.exported('1'))).toEqual(['user: live', 'assistant: echo: live']);
@@ -71,7 +71,7 @@ describe('two chats at once in one vault', () => {
     expect(live.screen()).not.toContain('NOT SAVED');
   });
 
-  it('gives the lease of a killed chat back at once', async () => {
+  it('release the lease of a killed chat at once', async () => {
     await using place = await makePlace();
     await using killed = await chatting(place, 'killed');
     const [row] = await place.listed();
@@ -108,7 +108,7 @@ describe('a third start', () => {
     for (const [name, bytes] of before) expect(after.get(name)).toEqual(bytes);
   });
 
-  it('names the newest that nobody holds, with its number, where the newest is live', async () => {
+  it('names the newest session that no process holds, with its number, if the newest is live', async () => {
     await using place = await makePlace();
     await using crashed = await chatting(place, 'crashed');
     await using live = await chatting(place, 'live');
@@ -129,7 +129,7 @@ describe('a third start', () => {
   });
 });
 
-/** A live chat whose first exchange is saved. */
+/** Starts a live chat and saves its first exchange. */
 async function chatting(place: Place, word: string): Promise<Terminal> {
   const chat = place.terminal(['--model', 'demo/echo']);
   await chat.waitFor(/» /);
