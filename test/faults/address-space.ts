@@ -1,17 +1,15 @@
 import { openSync, readFileSync, readSync } from 'node:fs';
 
-/*
- * A buffer that is made and never touched takes no memory; it is the address space that shows it.
- */
+/* A buffer that is allocated and never touched takes no memory. Only the address space shows it. */
 
-/** The most address space this process ever had, in MiB. */
+/** Returns the largest address space this process ever had, in MiB. */
 export function greatestAddressSpace(): number {
   const [, kibibytes] = /VmPeak:\s+(\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
   if (kibibytes === undefined) throw new Error('the kernel does not say how much address space there is');
   return Math.ceil(Number(kibibytes) / 1024);
 }
 
-/** The address space this process has now, in MiB; some microseconds. */
+/** Returns the current address space of this process, in MiB. Takes some microseconds. */
 export function addressSpace(): number {
   statm ??= openSync('/proc/self/statm', 'r');
   const length = readSync(statm, line, 0, line.length, 0);

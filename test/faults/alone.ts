@@ -4,8 +4,9 @@ import { campaigns } from './campaigns.ts';
 import { Sample } from './sample.ts';
 
 /*
- * node alone.ts <campaign> <seed or "whole"> <folder>: runs one campaign, named in full, in a folder. Prints a line of JSON for each
- * step, and one for what it found at last. Ends when its standard input does: then whoever started it has been killed.
+ * node alone.ts <campaign> <seed or "whole"> <folder>: runs one campaign, given by its full name,
+ * in a folder. Prints a line of JSON for each step, and one for the figures at the end. Ends when
+ * its standard input does: then its parent has been killed.
  */
 
 /** A line that it prints. */
@@ -15,7 +16,7 @@ const [, , name, seed, folder = ''] = process.argv;
 const campaign = campaigns.find((one) => one.name === name);
 if (campaign === undefined) throw new Error(`no campaign ${name}`);
 process.stdin.resume().once('end', () => process.exit(1));
-// What it opens is known in a place of its own, and not in the settings of whoever runs it.
+// Known vaults go into a separate configuration, not into the user's settings.
 process.env['XDG_CONFIG_HOME'] = join(folder, 'config');
 const sample = new Sample(seed === 'whole' ? undefined : Number(seed));
 const figures = await campaign.run(folder, (step) => tell({ step }), sample);

@@ -6,44 +6,58 @@ import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 
 /*
- * A campaign starts daemons that leave its process group, mounts file systems and attaches loop devices. So it runs in a PID namespace and
- * a mount namespace of its own. When the first process of the PID namespace ends, whatever ends it, the kernel kills all others, and with
- * the last of them the mounts go. That first process is a shell, which reaps orphans. `unshare` ends after it, so that nothing of the
- * campaign runs any more when `unshare` has ended. Loop devices detach when nobody has them open (see `attachLoop`), and all temporary
- * folders are in the campaign's own, which a shell outside of the namespaces removes.
+ * A campaign starts daemons that leave its process group, mounts file systems and attaches loop
+ * devices. So it runs in its own PID namespace and mount namespace. When the first process of the
+ * PID namespace ends, for whatever reason, the kernel kills all others, and the mounts go with the
+ * last of them. That first process is a shell, which reaps orphans. `unshare` ends after it, so
+ * nothing of the campaign still runs once `unshare` has ended. Loop devices detach when no process
+ * has them open (see `attachLoop`), and all temporary folders are inside the campaign's folder,
+ * which a shell outside the namespaces removes.
  */
 
-/** How long the kernel may take to unmount what nobody uses any more, in milliseconds. */
+/** How long the kernel may take to unmount unused file systems, in milliseconds. */
 const PATIENCE = 10_000;
 
 const NAMESPACES: readonly string[] = ['--pid', '--mount', '--fork', '--kill-child', '--mount-proc'];
 
-/** Runs a program, and removes its folder when it has ended, even if the process that started it was killed. */
+/**
+ * Runs a program, and removes its folder when it has ended, even if the process that started it was
+ * killed.
+ */
 const REMOVING = 'folder=$1; shift; "$@"; code=$?; rm -rf -- "$folder"; exit "$code"';
 
 /** Runs a program as a child of the namespace's first process. */
 const INIT: readonly string[] = ['sh', '-c', '"$@"; exit $?', 'sh'];
 
-/** A program in namespaces of its own, with a folder that is removed at its end. */
+/** A program in its own namespaces, with a folder that is removed when it ends. */
 export class Apart {
   /** Its folder, which exists until `ended` resolves. */
   readonly folder: string;
-  /** Resolves with its exit code when nothing of it is left. */
+  /** Resolves with its exit code once nothing of it is left. */
   readonly ended: Promise<number | null>;
-  /** What was removed because the program ended before it had done so itself, one phrase each. Complete when `ended` has resolved. */
+  /**
+   * Leftovers that were removed because the program ended before it cleaned up, one phrase each.
+   * Complete once `ended` has resolved.
+   */
   readonly cleaned: string[] = [];
   readonly #child: ChildProcess;
-  /** The loop devices that the program had when it was ended: the path of their files is lost with the mounts. */
+  /**
+   * The loop devices the program had when it was ended. The paths of their files are lost with the
+   * mounts.
+   */
   #loops: readonly Loop[] = [];
 
-  /** Starts a program of Node with its folder as the last argument; `told` gets each line that it prints. */
+  /**
+   * Starts a program of Node with its folder as the last argument. `told` receives each line it
+   * prints.
+   */
   constructor(args: readonly string[], told: (line: string) => void) {
     this.folder = mkdtempSync(join(tmpdir(), 'coffer-faults-'));
     const temp = join(this.folder, 'temp');
     mkdirSync(temp);
     const command = [...namespaces(), process.execPath, ...args, this.folder];
     this.#child = spawn('sh', ['-c', REMOVING, 'sh', this.folder, ...command], {
-      // Its standard input ends when this process does: the program ends itself then.
+      // Its standard input ends when this process does. Then the program ends.
       stdio: ['pipe', 'pipe', 'inherit'],
       detached: true,
       env: { ...process.env, TMPDIR: temp, COFFER_FUZZ_FINDINGS: tmpdir() },
@@ -87,14 +101,20 @@ export class Apart {
   }
 }
 
-/** Tells whether programs are put into namespaces: without root that needs a kernel that lets users make some. */
+/**
+ * Returns whether programs are put into namespaces. Without root the kernel must allow user
+ * namespaces.
+ */
 export function hasNamespaces(): boolean {
   return namespaces().length > 0;
 }
 
 let found: readonly string[] | undefined;
 
-/** What comes before the command of a program to put it into namespaces; nothing if this machine doesn't allow that. */
+/**
+ * Returns the command prefix that puts a program into namespaces, empty if this machine doesn't
+ * allow that.
+ */
 function namespaces(): readonly string[] {
   if (found) return found;
   const user = process.getuid?.() === 0 ? [] : ['--user', '--map-current-user'];
@@ -103,7 +123,10 @@ function namespaces(): readonly string[] {
   return found;
 }
 
-/** The first process of the namespace that the `unshare` of a shell has made; undefined without namespaces. */
+/**
+ * Returns the first process of the namespace made by a shell's `unshare`, undefined without
+ * namespaces.
+ */
 function firstOf(shell: number): number | undefined {
   if (!hasNamespaces()) return undefined;
   const unshare = childOf(shell);
@@ -132,7 +155,7 @@ function countMounts(init: number, folder: string): number {
   return read(`/proc/${init}/mountinfo`).split(`${folder}/`).length - 1;
 }
 
-/** A loop device, the file it is attached to, and the number of that file with its device's, which no other file has. */
+/** A loop device, its file, and the file's inode and device numbers, which identify it uniquely. */
 interface Loop {
   readonly device: string;
   readonly inode: string;

@@ -5,7 +5,7 @@ const BLOCK = 4096;
 const SECTOR = 512;
 const SIZE = 8 * BLOCK;
 
-/** A write of one letter to whole blocks, as recorder.py writes it down. */
+/** Builds the log record of a write of one letter to whole blocks, in the format of recorder.py. */
 function write(block: number, letter: string, blocks = 1): Buffer {
   const head = Buffer.alloc(13);
   head.write('W');
@@ -16,7 +16,7 @@ function write(block: number, letter: string, blocks = 1): Buffer {
 
 const flush = Buffer.concat([Buffer.from('F'), Buffer.alloc(12)]);
 
-/** What the device holds in a state: one letter for each sector, a dot where nothing is. */
+/** Returns the content of the device in a state: one letter per sector, a dot for an empty one. */
 function lettersOf(builder: StateBuilder, state: DeviceState): string {
   const device = Buffer.alloc(SIZE);
   for (const { offset, data } of builder.build(state)) data.copy(device, offset);
@@ -30,7 +30,7 @@ function imagesOf(recording: Recording, from: number, count = 1_000): string[] {
 }
 
 describe('Recording', () => {
-  it('keeps what was flushed in every state', () => {
+  it('keeps in every state what was flushed', () => {
     const log = Buffer.concat([write(2, 'a'), flush, write(3, 'b'), write(4, 'c')]);
     const images = imagesOf(new Recording(Buffer.alloc(SIZE), log), 13 + BLOCK + 13);
     expect(images.length).toBeGreaterThan(20);
@@ -48,28 +48,28 @@ describe('Recording', () => {
     expect(parts.some((part) => /^a+\.+a.* \.{8}$/.test(part))).toBe(true);
   });
 
-  it('gives no state twice, and none from before the attack', () => {
+  it('returns no state twice, and none from before the attack', () => {
     const log = Buffer.concat([write(2, 'a'), flush, write(2, 'b'), flush, write(2, 'c'), write(3, 'd'), flush]);
     const images = imagesOf(new Recording(Buffer.alloc(SIZE), log), 13 + BLOCK + 13);
     expect(new Set(images).size).toBe(images.length);
     expect(images.filter((image) => image.slice(16, 24).includes('.'))).toEqual([]);
   });
 
-  it('gives as many states as were asked for, of all times alike', () => {
+  it('returns as many states as requested, spread evenly over time', () => {
     const log = Buffer.concat([...'abcdefgh'].flatMap((letter) => [write(2, letter), flush]));
     const recording = new Recording(Buffer.alloc(SIZE), log);
     const states = recording.states(0, 9, 1);
     expect(states.map(({ flushes }) => flushes)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8]);
   });
 
-  it('counts the flushes between two places in the log', () => {
+  it('counts the flushes between two positions in the log', () => {
     const log = Buffer.concat([flush, write(2, 'a'), flush, flush]);
     const recording = new Recording(Buffer.alloc(SIZE), log);
     expect(recording.flushesBetween(13, log.length)).toBe(2);
     expect(recording.flushesBetween(log.length, log.length)).toBe(0);
   });
 
-  it('begins every state with what the device held before', () => {
+  it('begins every state with the previous content of the device', () => {
     const before = Buffer.alloc(SIZE);
     before.fill('z', 5 * BLOCK, 6 * BLOCK);
     const images = imagesOf(new Recording(before, write(2, 'a')), 0);

@@ -1,9 +1,9 @@
 import { Chance } from './chance.ts';
 
 /*
- * What a power cut may leave on a disk. Between two flushes a disk keeps what it was sent in a cache of its own, and writes it
- * in any order: when the power goes, everything before the last flush is there, and of what came after it any part, down to
- * single sectors of one write.
+ * States that a power cut may leave on a disk. Between two flushes a disk keeps its writes in a
+ * cache, and writes them in any order. When the power goes, everything before the last flush is on
+ * the disk, and any part of what came after it, down to single sectors of one write.
  */
 
 /** One write as it reached the device. */
@@ -12,18 +12,21 @@ export interface DeviceWrite {
   readonly data: Buffer;
 }
 
-/** What the disk held of one write: all of it, or these sectors. */
+/** The part of a write that reached the disk: all of it, or these sectors. */
 export type Arrived = 'whole' | readonly number[];
 
 /** One state that a power cut may leave. */
 export interface DeviceState {
-  /** After so many flushes. */
+  /** Number of flushes before it. */
   readonly flushes: number;
-  /** How many writes were durable by then. */
+  /** Number of writes that were durable by then. */
   readonly durable: number;
-  /** Which of the later writes had arrived, by their number in the recording. */
+  /** Later writes that had arrived, by their number in the recording. */
   readonly arrived: ReadonlyMap<number, Arrived>;
-  /** Places in the log: the last flush before the cut, and the latest moment of a cut that can leave this. */
+  /**
+   * Positions in the log: the last flush before the cut, and the latest cut that can leave this
+   * state.
+   */
   readonly from: number;
   readonly until: number;
 }
@@ -39,14 +42,16 @@ interface Interval {
 const SECTOR = 512;
 const BLOCK = 4096;
 
-/** What a device was before, and every write that reached it, with the flushes between them. */
+/**
+ * The initial content of a device and every write that reached it, with the flushes between them.
+ */
 export class Recording {
   readonly before: Buffer;
   readonly writes: readonly DeviceWrite[];
   /** The writes from one flush to the next. */
   readonly #intervals: readonly Interval[];
 
-  /** Takes a log as recorder.py writes it. */
+  /** Reads a log in the format of recorder.py. */
   constructor(before: Buffer, log: Buffer) {
     this.before = before;
     const writes: DeviceWrite[] = [];
@@ -70,22 +75,22 @@ export class Recording {
     this.#intervals = intervals;
   }
 
-  /** How many flushes arrived between two places in the log. */
+  /** Returns how many flushes arrived between two positions in the log. */
   flushesBetween(from: number, until: number): number {
     return this.#intervals.filter((interval) => interval.from > from && interval.from <= until).length;
   }
 
   /**
-   * Up to `count` states after a cut at or behind `from`, in the order of time, no two of them with the same sectors: after every
-   * flush nothing more, every beginning of what followed, torn sectors, and random parts of it. The same for the same recording
-   * and `seed`.
+   * Returns up to `count` states after a cut at or after `from`, in order of time, no two with the
+   * same sectors: after every flush nothing more, every prefix of what followed, torn sectors, and
+   * random parts of it. The same recording and `seed` yield the same states.
    */
   states(from: number, count: number, seed: number): DeviceState[] {
     const chance = new Chance(seed);
     const intervals = this.#intervals.filter((interval) => interval.until >= from);
     const ways = intervals.map((interval) => this.#waysOf(interval, chance));
     const found: DeviceState[][] = intervals.map(() => []);
-    // A round takes one state of each interval, so that none is left out for another's sake.
+    // Each round takes one state of each interval, so that every interval gets its share.
     let left = count;
     while (left > 0) {
       const taken = ways.flatMap((way, index) => {
@@ -111,7 +116,7 @@ export class Recording {
       return [{ flushes, durable: first, arrived, from, until }];
     };
     const whole = (some: readonly number[]): Map<number, Arrived> => new Map(some.map((number) => [number, 'whole']));
-    // All of them is what the next interval begins with.
+    // The next interval begins with all of them.
     if (interval !== this.#intervals.at(-1)) seen.add(JSON.stringify([...whole(numbers)]));
     yield* state(new Map());
     for (const length of numbers.keys()) {
@@ -127,8 +132,9 @@ export class Recording {
   }
 
   /**
-   * The same, but that only some sectors of one write arrived. The first block arrives whole: it holds ext4's superblock,
-   * two sectors under one checksum that no journal protects, and a torn one ends the whole file system.
+   * Tears a state: only some sectors of one write arrived. The first block arrives whole: it holds
+   * ext4's superblock, two sectors under one checksum that no journal protects, and a torn
+   * superblock makes the whole file system unusable.
    */
   #tear(arrived: Map<number, Arrived>, number: number, chance: Chance): Map<number, Arrived> {
     const { offset, data } = this.writes[number]!;
@@ -140,10 +146,10 @@ export class Recording {
   }
 }
 
-/** Builds one state after another of a recording; they must come in the order of time. */
+/** Builds the states of a recording one after the other. They must come in order of time. */
 export class StateBuilder {
   readonly #recording: Recording;
-  /** The device as far as it is durable. */
+  /** The durable content of the device. */
   readonly #content: Buffer;
   readonly #used = new Set<number>();
   #applied = 0;
@@ -157,7 +163,10 @@ export class StateBuilder {
     }
   }
 
-  /** What is to be written over zeros, one after another, so that the device is in that state. Valid until the next call. */
+  /**
+   * Yields the writes that, applied to zeros in order, put the device in that state. Valid until
+   * the next call.
+   */
   *build(state: DeviceState): Generator<DeviceWrite> {
     if (state.durable < this.#applied) throw new RangeError('states must be built in the order of time');
     for (const { offset, data } of this.#recording.writes.slice(this.#applied, state.durable)) {
@@ -181,7 +190,7 @@ export class StateBuilder {
   }
 }
 
-/** Puts into words what a state is, for whoever wants to build it again. */
+/** Describes a state precisely enough to build it again. */
 export function describe({ flushes, durable, arrived }: DeviceState): string {
   const parts = [...arrived].map(([number, what]) =>
     what === 'whole' ? number : `${number}[sectors ${what.join(' ')}]`,
@@ -197,7 +206,7 @@ function sectorOf(data: Buffer, at: number): Buffer {
   return data.subarray(at * SECTOR, (at + 1) * SECTOR);
 }
 
-/** Blocks in ascending order as [first, how many]. */
+/** Returns ascending blocks as runs: [first, count]. */
 function runsOf(blocks: readonly number[]): [number, number][] {
   const runs: [number, number][] = [];
   for (const block of blocks) {

@@ -18,7 +18,7 @@ import { type DeviceState, Recording, type StateBuilder } from './block-device-s
 
 const run = promisify(execFile);
 
-/** What recorded devices need on PATH. */
+/** Programs that recorded devices need on PATH. */
 export const DEVICE_NEEDS: readonly string[] = [
   'root',
   'nbdkit',
@@ -34,12 +34,12 @@ export const DEVICE_NEEDS: readonly string[] = [
 /** The smallest journal that ext4 makes with 4 KiB blocks is 4 MiB. */
 const SIZE = 32 * 1024 * 1024;
 
-/** What stands before the data of a record in the log, see recorder.py. */
+/** Bytes before the data of a record in the log, see recorder.py. */
 const RECORD_HEAD = 13;
 
 /**
- * Things that must be undone in any case, the last one first: when the campaign is through with them, when it fails, and
- * when the process is told to end in the middle.
+ * Steps to undo in any case, the last one first: when the campaign is done, when it fails, and when
+ * the process is ended in the middle.
  */
 export class Undo implements AsyncDisposable {
   readonly #steps: ((() => void) | readonly [string, ...string[]])[] = [];
@@ -50,7 +50,7 @@ export class Undo implements AsyncDisposable {
         continue;
       }
       const [program, ...args] = step;
-      // What this process has started may still live: then the mount goes when the last of them does.
+      // A process started here may still live. Then the mount goes when the last such process does.
       if (spawnSync(program, args).status !== 0) spawnSync('umount', ['--lazy', args.at(-1)!]);
     }
   };
@@ -61,17 +61,17 @@ export class Undo implements AsyncDisposable {
     process.once('SIGINT', this.#stop).once('SIGTERM', this.#stop);
   }
 
-  /** Names the command that undoes what was just done. */
+  /** Adds the command that undoes the previous step. */
   add(...command: readonly [string, ...string[]]): void {
     this.#steps.push(command);
   }
 
-  /** Names the function that undoes it. */
+  /** Adds the function that undoes the previous step. */
   call(step: () => void): void {
     this.#steps.push(step);
   }
 
-  /** Undoes everything. Throws the first error, after the rest has been undone all the same. */
+  /** Undoes everything. Throws the first error, after undoing the rest. */
   async [Symbol.asyncDispose](): Promise<void> {
     process.off('exit', this.#emergency).off('SIGINT', this.#stop).off('SIGTERM', this.#stop);
     const errors: unknown[] = [];
@@ -83,7 +83,7 @@ export class Undo implements AsyncDisposable {
   }
 }
 
-/** Mounts a tmpfs at a new folder, so that what happens there costs no disk. */
+/** Mounts a tmpfs at a new folder, so that work there costs no disk access. */
 export async function mountRam(folder: string, undo: Undo, options = 'mode=0700'): Promise<string> {
   mkdirSync(folder);
   await run('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', folder]);
@@ -91,25 +91,29 @@ export async function mountRam(folder: string, undo: Undo, options = 'mode=0700'
   return folder;
 }
 
-/** Makes an empty ext4 in a file: blocks of 4 KiB as everywhere, nothing left to be initialised later. */
+/**
+ * Makes an empty ext4 in a file, with the usual 4 KiB blocks and nothing left to be initialised
+ * later.
+ */
 export async function makeExt4(image: string): Promise<void> {
   const options = ['-E', 'lazy_itable_init=0,lazy_journal_init=0,nodiscard', '-J', 'size=4', '-m', '0'];
   await run('truncate', ['-s', String(SIZE), image]);
   await run('mkfs.ext4', ['-q', '-F', '-b', '4096', ...options, image]);
 }
 
-/** Makes an empty xfs in a file, the smallest that its program makes. */
+/** Makes an empty xfs in a file, of the smallest size that mkfs.xfs allows. */
 async function makeXfs(image: string): Promise<void> {
   await run('truncate', ['-s', '300M', image]);
   await run('mkfs.xfs', ['-q', '-f', '-K', image]);
 }
 
-/** The file systems that a recorded device can have, and what makes them. */
+/** File systems of a recorded device, with the functions that make them. */
 const SYSTEMS: Readonly<Record<'ext4' | 'xfs', (image: string) => Promise<void>>> = { ext4: makeExt4, xfs: makeXfs };
 
 /**
- * Attaches a file as a block device. It is told at once to detach, which the kernel does as soon as nobody has it open: this process
- * keeps it open until `undo` runs, so that the device goes with the process even if that is killed.
+ * Attaches a file as a block device. Requests its detachment at once, which the kernel carries out
+ * when no process has the device open. This process keeps it open until `undo` runs, so that the
+ * device goes with the process even if that is killed.
  */
 export async function attachLoop(file: string, undo: Undo): Promise<string> {
   const { stdout } = await run('losetup', ['--find', '--show', file]);
@@ -120,7 +124,7 @@ export async function attachLoop(file: string, undo: Undo): Promise<string> {
   return device;
 }
 
-/** What reached a device within a while. */
+/** Traffic that reached a device in some period. */
 export interface Tally {
   readonly flushes: number;
   readonly writes: number;
@@ -128,11 +132,11 @@ export interface Tally {
 }
 
 /**
- * A mounted file system on a device that records every write and every flush with its data: an nbdkit behind a FUSE file behind a
- * loop device, whose flushes arrive as the fsync of that file.
+ * A mounted file system on a device that records every write and every flush with its data: an
+ * nbdkit behind a FUSE file behind a loop device, whose flushes arrive as the fsync of that file.
  */
 export class RecordedDevice implements AsyncDisposable {
-  /** Where it is mounted. */
+  /** Its mount point. */
   readonly root: string;
   readonly #folder: string;
   readonly #undo: Undo;
@@ -170,17 +174,17 @@ export class RecordedDevice implements AsyncDisposable {
     }
   }
 
-  /** How much has been recorded by now: a place in the log, in bytes. */
+  /** The current length of the log, in bytes. */
   get position(): number {
     return statSync(join(this.#folder, 'log')).size;
   }
 
-  /** Everything recorded so far. */
+  /** Returns everything recorded so far. */
   recording(): Recording {
     return new Recording(readFileSync(join(this.#folder, 'before')), readFileSync(join(this.#folder, 'log')));
   }
 
-  /** Counts what arrived between two places in the log. */
+  /** Counts what arrived between two positions in the log. */
   tally(from: number, until: number): Tally {
     const log = openSync(join(this.#folder, 'log'), 'r');
     try {
@@ -209,7 +213,7 @@ export class RecordedDevice implements AsyncDisposable {
   }
 }
 
-/** Starts the recorder, and resolves when its device can be used. */
+/** Starts the recorder, and resolves when its device is ready. */
 async function serve(folder: string, file: string, undo: Undo): Promise<ChildProcess> {
   writeFileSync(file, '');
   const plugin = join(import.meta.dirname, 'recorder.py');
@@ -233,9 +237,9 @@ async function serve(folder: string, file: string, undo: Undo): Promise<ChildPro
   return server;
 }
 
-/** A device on which one state after another of a recording is built and mounted. */
+/** A device on which the states of a recording are built and mounted, one after the other. */
 export class StateDevice implements AsyncDisposable {
-  /** Where the states are mounted. */
+  /** The mount point of the states. */
   readonly root: string;
   readonly #image: string;
   readonly #loop: string;
@@ -247,19 +251,22 @@ export class StateDevice implements AsyncDisposable {
     this.#loop = loop;
   }
 
-  /** Makes one in a new folder; `undo` takes it away again. */
+  /** Makes one in a new folder; `undo` removes it. */
   static async attach(folder: string, undo: Undo): Promise<StateDevice> {
     mkdirSync(folder);
     const image = join(folder, 'state');
     await run('truncate', ['-s', String(SIZE), image]);
     const device = new StateDevice(folder, await attachLoop(image, undo));
     mkdirSync(device.root);
-    // Nothing is there to be unmounted but where the campaign ends in the middle of a state.
+    // Only a campaign that ended in the middle of a state leaves something to unmount.
     undo.add('sh', '-c', 'if mountpoint -q "$1"; then umount "$1"; fi', 'sh', device.root);
     return device;
   }
 
-  /** Builds a state, mounts it as after a power cut, lets `look` at it, and unmounts it. Rejects where it can't be mounted. */
+  /**
+   * Builds a state, mounts it as after a power cut, calls `look` on it, and unmounts it. Rejects if
+   * it can't be mounted.
+   */
   async mounted<T>(builder: StateBuilder, state: DeviceState, look: (root: string) => Promise<T>): Promise<T> {
     const image = openSync(this.#image, 'r+');
     try {
@@ -282,7 +289,10 @@ export class StateDevice implements AsyncDisposable {
   }
 }
 
-/** A small process that starts programs: starting them from one with hundreds of megabytes costs ten times as much. */
+/**
+ * A small process that starts programs: starting them from one with hundreds of megabytes costs ten
+ * times as much.
+ */
 class Shell implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #lines: AsyncIterator<string>;
@@ -294,7 +304,7 @@ class Shell implements AsyncDisposable {
     this.#lines = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]();
   }
 
-  /** Runs a program, and rejects with what it printed where it fails. */
+  /** Runs a program. Rejects with its output if it fails. */
   async run(...command: readonly string[]): Promise<void> {
     const line = command.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
     this.#child.stdin?.write(`${line} </dev/null\n`);

@@ -11,15 +11,18 @@ import { Vault } from '../../src/vault/vault.ts';
 import { fillVast } from '../support/vast.ts';
 import type { Answer, Asked, Driver } from './driven.ts';
 
-/* What is looked at where the vault's caches, `index` and `texts`, are attacked: that they cost time, and never truth. */
+/*
+ * Checks for attacks on the vault's caches, `index` and `texts`: they may cost time, but must never
+ * return wrong results.
+ */
 
-/** So many that both are worth writing. */
+/** Enough sessions for both caches to be written. */
 const SESSIONS = 36;
 
-/** What the session in a file says that no other says. */
+/** The words of each session that no other session has, by file. */
 export type Words = ReadonlyMap<string, string>;
 
-/** Makes a vault without caches, and tells what its sessions say. */
+/** Makes a vault without caches, and returns the words of its sessions. */
 export async function makeVault(env: NodeJS.ProcessEnv): Promise<Words> {
   const directory = env['COFFER_DATA_DIR']!;
   mkdirSync(join(directory, '..'), { recursive: true });
@@ -30,10 +33,10 @@ export async function makeVault(env: NodeJS.ProcessEnv): Promise<Words> {
   return new Map(fileIds.map((fileId, number) => [fileId, wordOf(number)]));
 }
 
-/** Lets a process write both caches of its vault. */
+/** Makes a process write both caches of its vault. */
 export async function build(driver: Driver, directory: string): Promise<void> {
   const isThere = (name: string): boolean => stateOf(join(directory, name)) !== undefined;
-  // Files that were made a moment ago are not written down yet.
+  // Files made a moment ago are not cached yet.
   for (let attempt = 0; attempt < 500 && !(isThere('index') && isThere('texts')); attempt++) {
     for (const asked of [{ do: 'open' }, { do: 'search', text: 'nowhere at all' }] as const) {
       const answer = await driver.ask(asked);
@@ -43,7 +46,9 @@ export async function build(driver: Driver, directory: string): Promise<void> {
   if (!isThere('index') || !isThere('texts')) throw new Error('no caches were written');
 }
 
-/** Holds an answer against what is there. Gives what is wrong with it; an error that is told is not. */
+/**
+ * Compares an answer with the vault. Returns what is wrong with it; a reported error is not wrong.
+ */
 export function wrongIn(asked: Asked, answer: Answer | undefined, words: Words): string[] {
   if (!answer) return [`${asked.do}: the process has ended`];
   if (!answer.ok) {
@@ -64,7 +69,10 @@ export function wrongIn(asked: Asked, answer: Answer | undefined, words: Words):
 
 const CODES: readonly string[] = ['NOT_SAVED', 'DURABILITY_UNKNOWN', 'VAULT_BUSY', 'FAILED'];
 
-/** Looks as a fresh process does, with the caches and without them, and gives what is wrong with them. */
+/**
+ * Reads the vault in a fresh process, with the caches and without them, and returns what is wrong
+ * with them.
+ */
 export async function lookAtCaches(env: NodeJS.ProcessEnv, words: Words): Promise<string[]> {
   const directory = env['COFFER_DATA_DIR']!;
   const temps = readdirSync(directory).filter((name) => name.endsWith('.tmp'));
@@ -77,7 +85,7 @@ export async function lookAtCaches(env: NodeJS.ProcessEnv, words: Words): Promis
   ];
 }
 
-/** What a list tells, and some searches. */
+/** Returns the output of a list and some searches. */
 async function told(env: NodeJS.ProcessEnv, words: Words): Promise<string[]> {
   await using sessions = await openVault({
     env,
@@ -95,7 +103,7 @@ async function told(env: NodeJS.ProcessEnv, words: Words): Promise<string[]> {
   return lines;
 }
 
-/** Gives what the caches have of a file that is gone, or of how it was before a word was taken out of it. */
+/** Returns what the caches still contain of a removed file, or of a word that was redacted. */
 export async function leftOf(env: NodeJS.ProcessEnv, fileId: string, word: string): Promise<string[]> {
   const directory = env['COFFER_DATA_DIR']!;
   const place = new VaultDirectory(directory);

@@ -8,7 +8,7 @@ export class Chance {
     this.#state = seed | 0;
   }
 
-  /** A whole number from 0 on, below `limit`. */
+  /** Returns an integer from 0 to below `limit`. */
   below(limit: number): number {
     this.#state = (this.#state + 0x9e37_79b9) | 0;
     let mixed = Math.imul(this.#state ^ (this.#state >>> 16), 0x21f0_aaad);
@@ -16,12 +16,12 @@ export class Chance {
     return Math.floor((((mixed ^ (mixed >>> 15)) >>> 0) / 2 ** 32) * limit);
   }
 
-  /** True in so many of a hundred cases. */
+  /** Returns true in `share` percent of the calls. */
   percent(share: number): boolean {
     return this.below(100) < share;
   }
 
-  /** One of them; undefined where there is none. */
+  /** Returns one of the choices, undefined if there are none. */
   of<T>(choices: readonly T[]): T | undefined {
     return choices[this.below(choices.length)];
   }

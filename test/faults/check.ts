@@ -4,9 +4,10 @@ import { openVault } from '../../src/session/open-vault.ts';
 import type { Found, FoundFile } from './driven.ts';
 
 /*
- * A fresh process that looks at what a fault left behind: opens the vault and every sealed file in it from end to end, and
- * prints one line of JSON. With `go-on` it then resumes what `_autosave` points at (or begins a session), saves a step and
- * closes: what a person does next; with `anew` it begins another. COFFER_DATA_DIR and COFFER_KEYCHAIN as for coffer itself.
+ * A fresh process that checks what a fault left behind: opens the vault and every sealed file in it
+ * from end to end, and prints one line of JSON. With `go-on` it then does what a user does next:
+ * resumes the session that `_autosave` points at (or begins one), saves a step and closes. With
+ * `anew` it begins another session. COFFER_DATA_DIR and COFFER_KEYCHAIN work as for coffer itself.
  */
 
 const found: Found = { files: [] };
@@ -15,7 +16,8 @@ try {
   found.key = vault.key.state === 'ready' ? vault.key.keyId : undefined;
   for (const row of await vault.list()) {
     const { fileId, label, kind, torn, unreadable, rolledBack } = row;
-    // Nobody puts older copies back here: an alarm is a false one, and as bad as a file that does not open.
+    // No older copy is ever put back here: an alarm is a false one, as bad as a file that does not
+    // open.
     const error = unreadable?.code ?? (rolledBack === undefined ? undefined : 'ROLLED_BACK');
     const file: FoundFile = { fileId, label, kind, torn, error, texts: [] };
     found.files.push(file);

@@ -5,35 +5,42 @@ import { type Broken, lookAfter } from './strace-look.ts';
 import { isLate, type Place, type Prepared, TRIES } from './strace-saves.ts';
 
 /*
- * A save is killed at the entry of every call that could change something, which is after the one before it: nothing happens between
- * two of them that anybody else could see. Left out are the calls that only look (stat, read, getdents, an open for reading and the
- * close of what is not the vault's), those that wake another thread of the same process or touch nothing but its memory and timers,
- * and the locks (fcntl), which end with the process wherever it is killed.
+ * A save is killed at the entry of every call that could change something, which means after the
+ * previous one: nothing that another process could see happens between two calls. Left out are the
+ * calls that only look (stat, read, getdents, an open for reading and the close of files outside
+ * the vault), those that wake another thread of the same process or touch only its memory and
+ * timers, and the locks (fcntl), which end with the process wherever it is killed.
  */
 
-/** A save and the environment of the process that makes it: empty, or one that makes it in a wrong way. */
+/** A save and extra environment of its process: empty, or selecting a wrong way of saving. */
 export interface Target {
   readonly prepared: Prepared;
   readonly wrong: NodeJS.ProcessEnv;
 }
 
-/** What became of one case. */
+/** The outcome of one case. */
 export interface Attacked {
-  /** False where the call was not made this time: what a thread writes to wake another depends on who is faster. */
+  /**
+   * False if the call was not made this time: a thread's writes to wake another depend on which
+   * thread is faster.
+   */
   readonly isReached: boolean;
   readonly broken: readonly Broken[];
   readonly orphans: number;
 }
 
-/** How often a thread may wake another one less or more often than in the dry run: that shifts the number of its writes. */
+/**
+ * A thread may wake another one less or more often than in the dry run, which shifts the numbers of
+ * its writes by this much.
+ */
 const SHIFT = [-1, 0, 1, 2];
 
-/** Makes the save once, undisturbed, and gives every call to be killed at. */
+/** Makes the save once, undisturbed, and returns every call at which to kill it. */
 export async function pointsOf(target: Target, place: Place): Promise<Point[]> {
   for (let attempt = 1; ; attempt++) {
     const { points, answers } = await dryRun(target, place);
     if (answers.every((answer) => answer?.ok)) return points;
-    // A save that a late keychain held up makes other calls than one that it did not.
+    // A save delayed by a late keychain makes other calls than one that was not.
     if (attempt === TRIES || !answers.some(isLate)) throw new Error(`a dry run failed: ${JSON.stringify(answers)}`);
   }
 }
@@ -74,7 +81,7 @@ function withShifts(points: readonly Point[]): Point[] {
   return [...all.values()];
 }
 
-/** Kills one process at one call and looks at what is left. */
+/** Kills one process at one call and checks what is left. */
 export async function attack({ prepared, wrong }: Target, point: Point, place: Place): Promise<Attacked> {
   const { home, driver, ledger, broker } = await prepared.case(place, wrong);
   const log = `${home.directory}.log`;

@@ -9,7 +9,10 @@ import { Prepared } from './strace-saves.ts';
 import { shareOut, type Worker, withWorkers } from './strace-workers.ts';
 import { wrongWay } from './wrong-saves.ts';
 
-/** Kills a process at the entry of every system call of one save of each kind; fresh processes look at what is left. */
+/**
+ * Kills a process at the entry of every system call of one save of each kind. Fresh processes check
+ * what is left.
+ */
 export const campaign: Campaign = {
   name: 'every crash point',
   needs: ['root', 'strace', 'gnome-keyring-daemon', 'dbus-daemon', 'secret-tool'],
@@ -17,21 +20,24 @@ export const campaign: Campaign = {
   run: (folder, tell, sample) => withWorkers(folder, (workers) => attackAll(workers, folder, tell, sample)),
 };
 
-/** How many times a control is tried that was not caught yet. */
+/** How often a control that was not caught yet is tried. */
 const ROUNDS = 3;
 
 /** The short form attacks one call in this many. */
 const INTERVAL = 30;
-/** How many calls of a control are attacked in the short form before it looks whether the control was caught. */
+/**
+ * Calls of a control attacked per batch in the short form, before checking whether the control was
+ * caught.
+ */
 const BATCH = 6;
 
-/** The wrong ways, each with the kind of save that it is put in the place of. */
+/** The wrong ways, each with the kind of save that it replaces. */
 const CONTROLS: readonly { readonly name: string; readonly way: string; readonly of: string }[] = [
   { name: 'overwriting in place', way: 'in-place', of: 'overwrite' },
   { name: 'get-then-set key creation, vault.json in place', way: 'key-in-place', of: 'first save' },
 ];
 
-/** One row of the attack: a kind of save or a control, and what its cases came to. */
+/** One row of the attack: a kind of save or a control, and the totals of its cases. */
 interface Row extends Target {
   readonly name: string;
   readonly isControl: boolean;
@@ -62,11 +68,12 @@ async function attackAll(
   const kinds = rows.filter(({ isControl }) => !isControl);
   await attackEach('all kinds of saves', [...sample.of(kinds.flatMap(casesOf), INTERVAL, ({ row }) => row.name)]);
   for (const row of kinds) {
-    // The only call of a kind in the sample may not have been made again.
+    // If the sample has only one call of a kind, it may not have been made again.
     for (const batch of sample.batches(casesOf(row), 2)) if (row.cases === 0) await attackEach(row.name, batch);
   }
   for (const row of rows.filter(({ isControl }) => isControl)) {
-    // Calls are counted by thread, and a thread does not make quite the same ones each time: what a control does wrong may be missed.
+    // Calls are counted by thread, and a thread does not make exactly the same ones each time, so
+    // the fault of a control may be missed.
     for (let round = 0; round < ROUNDS && row.caught === 0; round++) {
       for (const batch of sample.batches(casesOf(row), BATCH, isOnRecord)) {
         if (row.caught === 0) await attackEach(row.name, batch);
@@ -82,7 +89,7 @@ interface Case {
   readonly point: Point;
 }
 
-/** Tells whether a call is about the record of the key, which one of the controls writes in place. */
+/** Returns whether a call is about vault.json, which one of the controls writes in place. */
 function isOnRecord({ point }: Case): boolean {
   return point.what.includes('vault.json');
 }
@@ -91,7 +98,7 @@ function casesOf(row: Row): Case[] {
   return row.points.map((point) => ({ row, point }));
 }
 
-/** Makes the vault before each kind of save, and finds the calls that it makes. */
+/** Makes the vault needed before each kind of save, and finds the calls that it makes. */
 async function rowsIn(workers: readonly Worker[], folder: string, tell: (line: string) => void): Promise<Row[]> {
   const byKind: Row[][] = [];
   await shareOut(
@@ -106,7 +113,7 @@ async function rowsIn(workers: readonly Worker[], folder: string, tell: (line: s
   return byKind.flat();
 }
 
-/** A kind of save, and the controls that take its place. */
+/** Returns a kind of save, and the controls that replace it. */
 async function rowsOf(save: Save, folder: string, worker: Worker): Promise<Row[]> {
   const prepared = await Prepared.make(save, folder, worker.placeOf(save));
   const row = { prepared, cases: 0, caught: 0 };
@@ -116,7 +123,7 @@ async function rowsOf(save: Save, folder: string, worker: Worker): Promise<Row[]
   }
   for (const row of rows) {
     const points = await pointsOf(row, worker.placeOf(save));
-    // A control of many calls needs no more than those that concern the vault.
+    // For a control with many calls, those on the vault are enough.
     const isShort = !row.isControl || points.length < 40;
     row.points = isShort ? points : points.filter(({ what }) => what.includes(folder));
   }

@@ -9,16 +9,22 @@ import { environment, type Key, vaultOn } from './power-cut-home.ts';
 import type { Sample } from './sample.ts';
 import { wrongWay } from './wrong-saves.ts';
 
-/* The disk is full while the caches are written: what is told is right all the same, and nothing of them is left lying. */
+/*
+ * The disk is full while the caches are written: answers must still be right, and no partial cache
+ * may be left.
+ */
 
-/** How much is free, in KiB: the list's cache takes about 8, the texts' about 12. */
+/** Free space in KiB: the list's cache takes about 8, the texts' about 12. */
 const FREE = [0, 4, 8, 12, 16, 24, 40];
 /** The short form tries one case in this many. */
 const INTERVAL = 7;
-/** How many cases of a control are tried in the short form before it looks whether the control was caught. */
+/**
+ * Cases of a control tried per batch in the short form, before checking whether the control was
+ * caught.
+ */
 const BATCH = 4;
 
-/** What became of all cases. */
+/** The totals of all cases. */
 export interface FullCaches {
   readonly cases: number;
   readonly unwritten: number;
@@ -82,7 +88,7 @@ async function onAll(folder: string, key: Key, chosen: readonly Case[], wrong: N
       let last: Answer | undefined;
       for (const asked of asks) {
         last = await driver.ask(asked);
-        // Nothing is to be written but the caches: no error is to be told either.
+        // Only the caches are written here, so no error may be reported either.
         if (last && !last.ok) faults.push(`${asked.do}: ${last.error?.message}`);
         faults.push(...wrongIn(asked, last, words));
       }

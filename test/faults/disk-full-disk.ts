@@ -12,12 +12,12 @@ export const SYSTEMS = ['ext4', 'xfs', 'tmpfs'] as const;
 /** One of them. */
 export type System = (typeof SYSTEMS)[number];
 
-/** What is left free for a campaign: what it writes to fill the rest it writes again in every case. */
+/** Bytes left free for a campaign. Each case fills them again. */
 const ROOM = 14 * 1024 * 1024;
 const CHUNK = Buffer.alloc(64 * 1024, 0x5a);
 const PAGE = 4096;
 
-/** A small file system, mounted, whose free space can be taken away and given back. */
+/** A small mounted file system whose free space can be taken and released. */
 export class SmallDisk {
   readonly root: string;
   readonly #filler: string;
@@ -27,7 +27,7 @@ export class SmallDisk {
     this.#filler = join(root, 'filler');
   }
 
-  /** Makes one in a new folder; `undo` takes it away. */
+  /** Makes one in a new folder; `undo` removes it. */
   static async make(folder: string, system: System, undo: Undo): Promise<SmallDisk> {
     mkdirSync(folder);
     const root = join(folder, 'root');
@@ -51,7 +51,8 @@ export class SmallDisk {
     try {
       let size = 0;
       for (const chunk of [CHUNK, CHUNK.subarray(0, PAGE), CHUNK.subarray(0, 1)]) {
-        // The space for what it writes may be found out later than the write: the descriptor is asked for what there is.
+        // The file system may reserve space later than the write, so ask the descriptor how much is
+        // free.
         while (this.#free - chunk.length >= bytes) {
           const taken = writeUnlessFull(file, chunk, size);
           size += taken;
@@ -64,7 +65,7 @@ export class SmallDisk {
     }
   }
 
-  /** Gives the space back. */
+  /** Releases the space. */
   empty(): void {
     rmSync(this.#filler, { force: true });
   }
@@ -75,7 +76,7 @@ export class SmallDisk {
   }
 }
 
-/** The smallest that mkfs.xfs makes is 300 MB. */
+/** The smallest xfs that mkfs.xfs makes is 300 MB. */
 async function makeXfs(image: string): Promise<void> {
   await run('truncate', ['-s', '300M', image]);
   await run('mkfs.xfs', ['-q', '-f', image]);

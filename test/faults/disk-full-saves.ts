@@ -3,30 +3,30 @@ import { join } from 'node:path';
 import { type Answer, type Asked, Driver } from './driven.ts';
 import type { History, Line } from './power-cut-history.ts';
 
-/** A vault that will find its disk full. */
+/** A vault whose disk will be full. */
 export interface Scene {
   readonly env: NodeJS.ProcessEnv;
   readonly history: History;
-  /** Whatever is started for it ends with this. */
+  /** Ends every process that was started for it. */
   readonly processes: AsyncDisposableStack;
 }
 
-/** What a save on the full disk answered; undefined where all of it succeeded. */
+/** Error of a save on the full disk; undefined if all of it succeeded. */
 export type Refusal = Answer['error'];
 
 /** One kind of save in one size. */
 export interface Ready {
-  /** Done before every case, while there is room. */
+  /** Runs before every case, while there is room. */
   readonly prepare?: () => Promise<void>;
   /** Saves: on the full disk, and again when there is room. */
   save(text: string): Promise<Refusal>;
 }
 
-/** A kind of save, with the sizes in which it is tried: of what is there, and of what is added. */
+/** A kind of save, with the sizes in which it is tried: existing bytes, and added bytes. */
 export interface Kind {
   readonly name: string;
   readonly sizes: readonly (readonly [before: number, added: number])[];
-  /** Whether every case needs a vault, or a process, of its own. */
+  /** Whether every case needs a new vault, or a new process. */
   readonly anew: boolean;
   ready(scene: Scene, before: number, added: number): Promise<Ready>;
 }
@@ -139,7 +139,7 @@ export const kinds: readonly Kind[] = [
       const line = await begun(scene, driver, before);
       return {
         save: async (text) => {
-          // What is promised of the session itself must hold as well.
+          // The promises about the session itself must hold as well.
           const taken = await refusalOf(scene.history.snapshot(() => idOf(driver.ask({ do: 'snapshot', text }))));
           return taken ?? step(scene, driver, line, text, 40);
         },
@@ -158,7 +158,7 @@ export const kinds: readonly Kind[] = [
       const first = await opened(scene);
       const line = await begun(scene, first, before);
       await first.kill();
-      // What a power cut leaves where the length of a file was written and its data was not.
+      // Simulates a power cut after the length of a file was written, but not its data.
       appendFileSync(join(scene.env['COFFER_DATA_DIR']!, 'sessions', line.name!), Buffer.alloc(90));
       const driver = await opened(scene);
       mustBeOk(await driver.ask({ do: 'resume', text: '_autosave' }));
@@ -167,7 +167,7 @@ export const kinds: readonly Kind[] = [
   },
 ];
 
-/** Adds to one session of the vault, until it has grown so much that another is begun. */
+/** Adds to one session of the vault, and begins another when that has grown too large. */
 async function growing(scene: Scene, before: number, added: number): Promise<Ready> {
   const driver = await opened(scene);
   let line: Line;
@@ -215,7 +215,7 @@ async function idOf(answer: Promise<Answer | undefined>): Promise<string> {
   return (await granted(answer)).id ?? '';
 }
 
-/** A refusal on its way through the history, which notes nothing as acknowledged then. */
+/** A refused save, thrown through the history so that it notes nothing as acknowledged. */
 class Refused extends Error {
   readonly refusal: NonNullable<Refusal>;
 

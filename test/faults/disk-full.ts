@@ -11,16 +11,25 @@ import { environment, type Key, makeCredentials, vaultOn } from './power-cut-hom
 import { Eye } from './power-cut-lane.ts';
 import { wrongWay } from './wrong-saves.ts';
 
-/** How much is free when a save is asked for, in KiB. */
+/** Free space when a save is requested, in KiB. */
 const FREE = [0, 4, 8, 16, 40, 100, 250, 600, 1_500];
-/** Disks that are filled at the same time. */
+/** Number of disks that are filled at the same time. */
 const LANES = 2;
-/** The short form tries one case in this many of each kind of save. Must not be a multiple of the length of {@link FREE}. */
+/**
+ * The short form tries one case in this many of each kind of save. Must not be a multiple of the
+ * length of {@link FREE}.
+ */
 const INTERVAL = 23;
-/** How many cases of a control are tried in the short form before it looks whether the control was caught. */
+/**
+ * Cases of a control tried per batch in the short form, before checking whether the control was
+ * caught.
+ */
 const BATCH = 8;
 
-/** The disk is full at the moment of a save: what was there must stay, and whoever asked must be told. */
+/**
+ * The disk is full when a save is requested: existing data must stay, and the caller must get an
+ * error.
+ */
 export const campaign: Campaign = {
   name: 'disk full',
   needs: [...DEVICE_NEEDS, 'mkfs.xfs', 'fallocate'],
@@ -62,7 +71,7 @@ const WRONG: readonly (readonly [string, NodeJS.ProcessEnv])[] = [
   ['writing in place', wrongWay('in-place')],
 ];
 
-/** A save of one kind and size on one kind of disk, with so much room. */
+/** A save of one kind and size on one kind of disk, with that much room. */
 interface Filling {
   readonly system: System;
   readonly kind: Kind;
@@ -71,7 +80,10 @@ interface Filling {
   readonly free: number;
 }
 
-/** Tells whether there is room for a part of the file: wrong ways of saving take a short write for a whole one. */
+/**
+ * Returns whether there is room for only part of the file: wrong ways of saving take a short write
+ * for a whole one.
+ */
 function isShort({ size: [before, added], free }: Filling): boolean {
   return free > 0 && free * 1024 < before + added;
 }
@@ -118,7 +130,7 @@ async function inLanes(
 
 let disks = 0;
 
-/** Makes every case of a job, on a disk of its own. */
+/** Runs every case of a job on a separate disk. */
 async function attack(folder: string, key: Key, job: Job, env: NodeJS.ProcessEnv, eye: Eye): Promise<Case[]> {
   const [{ system, kind }] = job;
   await using undo = new Undo();
@@ -155,7 +167,10 @@ interface Scenery {
   readonly what: string;
 }
 
-/** Lets the same save find less and more room, and looks at the vault each time: while the disk is full, and after. */
+/**
+ * Repeats the same save with less and more room, and checks the vault each time, while the disk is
+ * full and after.
+ */
 async function fill(disk: SmallDisk, scenery: Scenery): Promise<Case[]> {
   const { scene, kind, before, added, person, key, eye, what } = scenery;
   const ready = await kind.ready(scene, before, added);
@@ -165,7 +180,7 @@ async function fill(disk: SmallDisk, scenery: Scenery): Promise<Case[]> {
     disk.fill(free * 1024);
     const refusal = await ready.save(`with-${free}`);
     const verdict: Verdict = { lost: 0, accepted: 0, faults: wrongIn(refusal) };
-    // Before its first save there is nothing to be looked at, and whoever looks would make the vault.
+    // Before its first save there is no vault to check, and checking would make one.
     const isThere = scene.history.saves.some(({ acknowledged }) => acknowledged !== Number.POSITIVE_INFINITY);
     if (isThere) await add(verdict, scene.history, 'while the disk was full', eye, person, key);
     disk.empty();

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 
-/** What a driver is asked: one line of JSON on its stdin. */
+/** A request to a driver: one line of JSON on its stdin. */
 export interface Asked {
   readonly do:
     | 'wake'
@@ -25,17 +25,23 @@ export interface Asked {
     | 'remove'
     | 'redact'
     | 'overtake';
-  /** The step's text (one word: what `check` gives back), a snapshot's name, which session to resume, a passphrase or a slot, what to search for, what to take out. */
+  /**
+   * The step's text (one word, which `check` returns), a snapshot's name, the session to resume, a
+   * passphrase or a slot, the words to search for, the text to redact.
+   */
   readonly text?: string;
-  /** The file of the session that is removed, or that something is taken out of. */
+  /** The file of the session to remove or to redact. */
   readonly fileId?: string;
-  /** Pads a step to so many bytes that do not compress. */
+  /** Pads a step to this many bytes that do not compress. */
   readonly size?: number;
-  /** Makes a step of two messages: the text, and a reply that begins with `<text>-reply`. A step is there wholly or not at all. */
+  /**
+   * Makes a step of two messages: the text, and a reply that begins with `<text>-reply`. A step
+   * must be stored wholly or not at all.
+   */
   readonly reply?: boolean;
 }
 
-/** What it answers; undefined where it ended before it could. */
+/** The driver's answer; undefined if it ended before it could answer. */
 export interface Answer {
   readonly ok: boolean;
   readonly error?: { readonly code?: string; readonly message: string; readonly stack?: string };
@@ -45,11 +51,11 @@ export interface Answer {
   readonly pid?: number;
   readonly lost?: string;
   readonly unsaved?: { readonly code: string; readonly message: string };
-  /** Why the marks against rollback could not be written, where all else is saved. */
+  /** Why the marks against rollback could not be written, if everything else was saved. */
   readonly unmarked?: string;
-  /** Why the vault's key could not be added to the known vaults, where all else is saved. */
+  /** Why the vault's key could not be added to the known vaults, if everything else was saved. */
   readonly unknown?: string;
-  /** When it took that up and when it was done, by `clock`. */
+  /** When it started and finished the request, by `clock`. */
   readonly began: number;
   readonly done: number;
 }
@@ -66,7 +72,7 @@ export interface FoundFile {
   partial?: readonly string[];
 }
 
-/** What a fresh process finds in a vault. */
+/** The content of a vault as a fresh process finds it. */
 export interface Found {
   key?: string | undefined;
   readonly files: FoundFile[];
@@ -74,7 +80,7 @@ export interface Found {
   error?: { readonly code: string; readonly message: string };
 }
 
-/** A process that drives the vault, and whatever happens to it. */
+/** A process that drives the vault and is the target of the faults. */
 export class Driver implements AsyncDisposable {
   readonly child: ChildProcess;
   readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
@@ -87,7 +93,10 @@ export class Driver implements AsyncDisposable {
     child.stdin?.on('error', () => undefined); // it was killed before it could read: `ask` answers undefined then
   }
 
-  /** Starts one. `env` is all of its environment but PATH; `wrap` a program that runs it, as `prlimit --nofile=20`; `script` another driver. */
+  /**
+   * Starts one. `env` is its whole environment apart from PATH; `wrap` a program that runs it, such
+   * as `prlimit --nofile=20`; `script` another driver.
+   */
   static async start(
     env: NodeJS.ProcessEnv,
     options: { wrap?: readonly string[]; script?: string } = {},
@@ -107,7 +116,9 @@ export class Driver implements AsyncDisposable {
     return this.child.pid!;
   }
 
-  /** Asks for one thing, and resolves with its answer; undefined where the process ended without one. */
+  /**
+   * Sends one request, and resolves with its answer; undefined if the process ended without one.
+   */
   async ask(asked: Asked): Promise<Answer | undefined> {
     this.child.stdin?.write(`${JSON.stringify(asked)}\n`);
     return this.#answer();
@@ -129,13 +140,16 @@ export class Driver implements AsyncDisposable {
   }
 }
 
-/** The known vaults are beside the vault, on the same disk, so that they come back with it. */
+/** The known vaults are next to the vault, on the same disk, so that they are restored with it. */
 function environmentOf(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const { COFFER_DATA_DIR: data } = env;
   return { PATH: process.env['PATH'], ...(data && { COFFER_CONFIG_DIR: `${data}-config` }), ...env };
 }
 
-/** Lets a fresh process look at a vault; with `goOn` it also resumes, saves a step and closes, with `anew` begins another session. */
+/**
+ * Checks a vault in a fresh process. With `goOn` it also resumes, saves a step and closes, with
+ * `anew` it begins another session.
+ */
 export async function check(env: NodeJS.ProcessEnv, options: { goOn?: boolean; anew?: boolean } = {}): Promise<Found> {
   const args = [
     join(import.meta.dirname, 'check.ts'),

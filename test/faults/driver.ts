@@ -15,8 +15,9 @@ import { clock } from './clock.ts';
 import type { Asked } from './driven.ts';
 
 /*
- * The vault in a process of its own, to be killed, stopped and starved: does what each line of stdin asks, and answers with a
- * line of JSON when that is durable, or why it is not. COFFER_DATA_DIR says which vault, COFFER_KEYCHAIN where its key is.
+ * The vault in a separate process, to be killed, stopped and starved. It carries out each line of
+ * stdin, and answers with a line of JSON once that is durable, or with the reason why it is not.
+ * COFFER_DATA_DIR says which vault, COFFER_KEYCHAIN where its key is.
  */
 
 let vault!: Sessions;
@@ -27,18 +28,21 @@ const onDistrust = ({ code }: CofferError): void => {
 let session: Session;
 
 const verbs: Record<Asked['do'], (asked: Asked) => Promise<object | undefined>> = {
-  /** Makes the pool's thread exist, so that a tracer finds it. */
+  /** Makes the pool start its thread, so that a tracer finds it. */
   wake: async () => {
     await stat('.');
     return undefined;
   },
-  /** Starts the keychain's broker as the chat does while it loads, waits until it is ready, and tells which process that is. */
+  /**
+   * Starts the keychain's broker as a chat does while it loads, waits until it is ready, and
+   * returns its process id.
+   */
   broker: async () => {
     const broker = startBrokerEarly(process.env);
     await broker.ready(10_000);
     return { pid: broker.pid };
   },
-  /** The vault as the chat has it: the key is asked for when something is to be saved. */
+  /** Opens the vault as a chat does: the key is requested when something is to be saved. */
   vault: async () => {
     vault = sessionsOf({ onDistrust });
     return undefined;
@@ -56,7 +60,7 @@ const verbs: Record<Asked['do'], (asked: Asked) => Promise<object | undefined>> 
     await session.append(...eventsOf(asked));
     return { fileId: session.fileId, id: session.id };
   },
-  /** The same as a chat does it: never throws, `unsaved` tells. */
+  /** Like `step`, but as a chat saves: never throws, `unsaved` reports the error. */
   record: async (asked) => {
     await session.record(...eventsOf(asked));
     const { unsaved } = session;
@@ -75,7 +79,7 @@ const verbs: Record<Asked['do'], (asked: Asked) => Promise<object | undefined>> 
     await session.close();
     return undefined;
   },
-  /** Gives the vault a new key; slots fall away. */
+  /** Rotates the vault's key; slots are dropped. */
   rotate: async () => {
     const nobody = {
       passphrase: async () => undefined,
@@ -85,12 +89,17 @@ const verbs: Record<Asked['do'], (asked: Asked) => Promise<object | undefined>> 
     const { from, to, resealed, remaining } = await vault.rotateKey(nobody);
     return { from, to, resealed, remaining: remaining.length };
   },
-  /** Adds a passphrase, or where there is none a recovery code, which nobody learns; answers with the id of its slot. */
+  /**
+   * Adds a passphrase slot, or a recovery code without a `text`, which is not printed. Answers with
+   * the id of the slot.
+   */
   addSlot: async ({ text }) =>
     text === undefined ? vault.slots.addRecoveryCode(async (code) => code) : vault.slots.addPassphrase(text),
   /** Removes the slot that `text` names. */
   removeSlot: async ({ text = '' }) => vault.slots.remove(text),
-  /** Ends the session while it is folded: the final save comes as soon as other work has its turn. */
+  /**
+   * Ends the session while it is folded: the final save comes as soon as the event loop is free.
+   */
   overtake: async () => {
     const closed = session.close();
     await nextTurn();
@@ -98,7 +107,10 @@ const verbs: Record<Asked['do'], (asked: Asked) => Promise<object | undefined>> 
     await closed;
     return undefined;
   },
-  /** Finds the sessions with a text, and waits until what the next search will be glad of is written. */
+  /**
+   * Finds the sessions that contain a text, and waits until the cache for the next search is
+   * written.
+   */
   search: async ({ text = '' }) => {
     const found: string[] = [];
     for await (const { row } of search(vault, await vault.list(), text)) found.push(row.fileId);
@@ -111,7 +123,7 @@ const verbs: Record<Asked['do'], (asked: Asked) => Promise<object | undefined>> 
     await keepingCaches(vault, [row], () => vault.delete(row));
     return undefined;
   },
-  /** Takes a text out of a session as `coffer redact` does. */
+  /** Removes a text from a session as `coffer redact` does. */
   redact: async ({ fileId, text = '' }) => {
     await vault.change(await rowOf(fileId), (session) => redactSession(session, redactionOf(text)));
     return undefined;
@@ -133,7 +145,10 @@ function eventsOf({ text = '', size = 0, reply }: Asked): NewEvent[] {
   return [event, { type: 'message', message: { role: 'assistant', content: `${text}-reply to ${text}` } }];
 }
 
-/** Text that does not compress, so that a size is a size on disk as well; the same for the same text. */
+/**
+ * Returns text that does not compress, so that a size is a size on disk as well. The same text
+ * yields the same result.
+ */
 function padded(text: string, size: number): string {
   let state = 2_166_136_261;
   for (const byte of Buffer.from(text)) state = Math.imul(state ^ byte, 16_777_619);
@@ -145,9 +160,9 @@ function padded(text: string, size: number): string {
   return `${text} ${noise.toString('base64')}`;
 }
 
-// Without a handler a file size limit ends Node before the system call can answer EFBIG.
+// Without a handler a file size limit ends Node before the system call can return EFBIG.
 process.on('SIGXFSZ', () => undefined);
-// An injected error may hit an answer instead of the vault: who asked finds this process ended.
+// An injected error may hit an answer instead of the vault. Then the caller sees this process end.
 process.stdout.on('error', () => process.exit(1));
 say({ ready: process.pid });
 for await (const line of createInterface({ input: process.stdin })) {

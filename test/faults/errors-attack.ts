@@ -8,37 +8,42 @@ import type { Save } from './strace-kinds.ts';
 import { type Broken, lookAfter, lookAt } from './strace-look.ts';
 import { type Case, copyVault, type Home, type Ledger, type Place, type Prepared } from './strace-saves.ts';
 
-/** A save, and the environment of the process that makes it: empty, or one that makes it in a wrong way. */
+/** A save, and extra environment of its process: empty, or selecting a wrong way of saving. */
 export interface Target {
   readonly prepared: Prepared;
   readonly wrong: NodeJS.ProcessEnv;
 }
 
-/** One error of one call; or every write that would make a file longer than so many bytes is cut short there. */
+/**
+ * One error of one call; or a limit at which every write that would make a file longer is cut
+ * short.
+ */
 export type Fault = { readonly point: Point; readonly error: Errno } | { readonly limit: number };
 
-/** What became of one case. */
+/** The outcome of one case. */
 export interface Attacked {
-  /** False where the call was not made this time. */
+  /** False if the call was not made this time. */
   readonly isReached: boolean;
-  /** Whether the process said that it could not save. */
+  /** Whether the process reported that it could not save. */
   readonly isReported: boolean;
   readonly broken: readonly Broken[];
 }
 
-/** Lengths that cut a save short: in vault.json and the header, in a small frame, in a large one. */
+/**
+ * Lengths that cut a save short: in vault.json and the header, in a small frame, in a large one.
+ */
 const LIMITS = [20, 2_000, 100_000];
 
 /**
- * The codes by which a save says that it failed; anything else is an error that slipped through. (`KEY_NOT_FOUND`: where it can't be
- * told whether there is a vault already, no key is made.)
+ * Codes with which a save reports its failure. Any other code is an error that slipped through.
+ * (`KEY_NOT_FOUND`: no key is made if the existence of a vault can't be determined.)
  */
 const CODES: readonly string[] = ['NOT_SAVED', 'DURABILITY_UNKNOWN', 'VAULT_BUSY', 'FAILED', 'KEY_NOT_FOUND'];
 
 /** A call on the vault. */
 export interface Call {
   readonly point: Point;
-  /** Name of the call and what of the vault it is about, whichever session that is. */
+  /** Name of the call and the part of the vault it is about, independent of the session. */
   readonly call: string;
 }
 
@@ -56,10 +61,11 @@ export async function callsOf({ prepared, wrong }: Target, place: Place): Promis
 }
 
 /**
- * Returns each call with what it could end with. A call that changes something gets the first of its errors in any case, and another one
- * if the same call on the same thing has not had that, here or in a kind of save before: which error it is makes a difference in what is
- * said. A call that only looks gets each of them if no kind of save before has looked the same way as often. `known` is what was
- * returned before.
+ * Returns each call with its possible errors. A call that changes something always gets the first
+ * of its errors, and another one unless the same call on the same part had that error before, here
+ * or in an earlier kind of save: the kind of error affects the message. A call that only looks gets
+ * each error, unless an earlier kind of save made the same look as often. `known` is what earlier
+ * calls returned.
  */
 export function faultsOf(calls: readonly Call[], known: Set<string>): Fault[] {
   const times = new Map<string, number>();
@@ -77,7 +83,7 @@ export function faultsOf(calls: readonly Call[], known: Set<string>): Fault[] {
   return [...errors, ...LIMITS.map((limit) => ({ limit }))];
 }
 
-/** What of the vault a call is about, whichever session that is. */
+/** Returns the part of the vault a call is about, independent of the session. */
 function thingIn({ what }: Point, directory: string): string {
   const [, path = ''] = what.split(directory);
   const [name] = path.split(/[">]/);
@@ -85,8 +91,8 @@ function thingIn({ what }: Point, directory: string): string {
 }
 
 /**
- * Lets one call fail in one process, looks at what a crash would leave there, lets the same process save again without the fault,
- * and looks once more.
+ * Makes one call fail in one process, checks what a crash would leave at that point, lets the same
+ * process save again without the fault, and checks again.
  */
 export async function attack({ prepared, wrong }: Target, fault: Fault, place: Place): Promise<Attacked> {
   const one = await prepared.case(place, wrong);
@@ -95,7 +101,7 @@ export async function attack({ prepared, wrong }: Target, fault: Fault, place: P
   const { isInjected, isElsewhere, answers } = await suffer(one, fault, attackedIn(prepared));
   if (isElsewhere) return { isReached: false, isReported: false, broken: [] };
   const isReported = answers.some(isRefusal);
-  // All is saved; what could not be written is a mark against rollback, or which key the vault has.
+  // Everything is saved, apart from a mark against rollback or the entry in the known vaults.
   const isUnmarked = answers.some((answer) => answer?.unmarked !== undefined || answer?.unknown !== undefined);
   const isFlushLost = isInjected && 'point' in fault && isFlush(fault.point) && !isUnmarked;
   const broken = badlyTold(answers);
@@ -126,15 +132,16 @@ export async function attack({ prepared, wrong }: Target, fault: Fault, place: P
 }
 
 /**
- * Tells whether the next save has to go to a new file. A snapshot is none of the session's file; who resumes a session flushes its
- * directory once more before anything is appended, so that there only the flush of the file itself is lost for good.
+ * Returns whether the next save has to go to a new file. A snapshot is not part of the session's
+ * file. Resuming a session flushes its directory again before anything is appended, so there only a
+ * failed flush of the file itself is final.
  */
 function mustMove({ next }: Save, { what }: Point): boolean {
   const isResumed = next.some((asked) => asked.do === 'resume');
   return next.some((asked) => asked.do === 'step') && (!isResumed || !what.endsWith('/sessions>'));
 }
 
-/** Asks for the save under the fault; afterwards the fault is gone. */
+/** Requests the save under the fault, and then removes the fault. */
 async function suffer(
   one: Case,
   fault: Fault,
@@ -157,7 +164,8 @@ async function suffer(
     .split('\n')
     .find((line) => line.includes('(INJECTED)'));
   rmSync(log);
-  // How often a thread is woken by a write of its own differs: another write may have been hit, which is none of the vault's.
+  // The number of writes that wake a thread varies, so another write, outside the vault, may have
+  // been hit.
   const isElsewhere = hit !== undefined && !hit.includes(one.home.directory);
   return { isInjected: hit !== undefined, isElsewhere, answers };
 }
@@ -171,7 +179,7 @@ async function askAll({ driver, ledger }: Case, asks: readonly Asked[]): Promise
   return answers;
 }
 
-/** The save as a chat makes it: what can't be saved is told by `unsaved`. */
+/** Returns the save as a chat makes it: `unsaved` reports what can't be saved. */
 function attackedIn({ save }: Prepared): Asked[] {
   return save.attacked.map(asChat);
 }
@@ -201,7 +209,7 @@ function badlyTold(answers: readonly (Answer | undefined)[]): Broken[] {
     .map((answer) => ({ breach: 'not told', what: wordsOf(answer) }));
 }
 
-/** What a fresh process would find if this one were killed now. */
+/** Checks what a fresh process would find if this one were killed now. */
 async function lookAtCopy(home: Home, ledger: Ledger): Promise<readonly Broken[]> {
   if (!existsSync(home.directory)) return [];
   const directory = `${home.directory}-then`;
@@ -211,7 +219,7 @@ async function lookAtCopy(home: Home, ledger: Ledger): Promise<readonly Broken[]
   return broken;
 }
 
-/** The file that `_autosave` points at. */
+/** Returns the inode of the file that `_autosave` points at. */
 function inodeIn(directory: string): bigint | undefined {
   return statSync(join(directory, 'sessions', '_autosave'), { bigint: true, throwIfNoEntry: false })?.ino;
 }

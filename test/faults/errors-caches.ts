@@ -9,12 +9,15 @@ import { CHANGING, LOOKING, type Point, pointsIn, readLog, Tracer, threadsOf } f
 import { copyVault, credential } from './strace-saves.ts';
 import { wrongWay } from './wrong-saves.ts';
 
-/* Lets every call on a cache fail while it is written, read and dropped: the answer is right or the error is told. */
+/*
+ * Makes every call on a cache fail while it is written, read and dropped: the answer must be right
+ * or the error reported.
+ */
 
-/** What the caches are there for or in the way of. */
+/** An operation that uses the caches or has to update them. */
 interface Scene {
   readonly name: string;
-  /** Whether they are there before. */
+  /** Whether the caches exist before. */
   readonly isBuilt: boolean;
   asks(target: { fileId: string; word: string }): readonly Asked[];
 }
@@ -34,7 +37,7 @@ const CONTROLS: readonly { readonly name: string; readonly way: string; readonly
   { name: 'caches dropped unchecked', way: 'cache-kept', scene: 'redacting beside caches' },
 ];
 
-/** What became of all cases. */
+/** The totals of all cases. */
 export interface CacheFigures {
   readonly cases: number;
   readonly notes: readonly string[];
@@ -49,7 +52,10 @@ interface Fault {
 
 /** The short form tries one error in this many. */
 const INTERVAL = 16;
-/** How many errors of a control are tried in the short form before it looks whether the control was caught. */
+/**
+ * Errors of a control tried per batch in the short form, before checking whether the control was
+ * caught.
+ */
 const BATCH = 2;
 
 /** Attacks the caches in every scene, two cases at a time. */
@@ -68,7 +74,7 @@ export async function attackCaches(
     tell(scene.name);
     const faults = await attack.faultsOf(scene, {});
     const done = await attack.all(scene, {}, [...sample.of(faults, INTERVAL)]);
-    // The only call in the sample may not have been made again.
+    // If the sample has only one call, it may not have been made again.
     for (const batch of sample.batches(faults, BATCH)) {
       if (done.length === 0) done.push(...(await attack.all(scene, {}, batch)));
     }
@@ -113,7 +119,7 @@ class Base {
   }
 }
 
-/** What became of one case. */
+/** The outcome of one case. */
 interface Done {
   readonly isTold: boolean;
   readonly faults: readonly string[];
@@ -143,7 +149,10 @@ class CacheAttack {
     return done;
   }
 
-  /** Every call on a cache with what it can end with. What only differs in how often it was made gets one error more. */
+  /**
+   * Returns every call on a cache with its possible errors. Calls that differ only in their count
+   * get one error each.
+   */
   async faultsOf(scene: Scene, wrong: NodeJS.ProcessEnv): Promise<Fault[]> {
     const isWrong = wrong['COFFER_WRONG'] !== undefined;
     const known = isWrong ? new Set<string>() : this.#known;
@@ -155,7 +164,7 @@ class CacheAttack {
     for (const asked of one.asks) await driver.ask(asked);
     await tracer.detach();
     const points = pointsIn(readLog(log), threads).filter(
-      // What the wrong way does wrong it does where it removes.
+      // The fault of the wrong way is in its removals.
       ({ name, what }) => isOnCache(what, directory) && (!isWrong || name.startsWith('unlink')),
     );
     return points.flatMap((point) => {
@@ -170,7 +179,7 @@ class CacheAttack {
     });
   }
 
-  /** Undefined where the call was not made this time. */
+  /** Returns undefined if the call was not made this time. */
   async #once(scene: Scene, wrong: NodeJS.ProcessEnv, { point, error }: Fault): Promise<Done | undefined> {
     await using one = await this.#case(scene, wrong);
     const { driver, directory, env, asks, target } = one;
@@ -222,7 +231,7 @@ class CacheAttack {
 /** The session that is searched for, deleted, or changed. */
 const SESSION = 1;
 
-/** A vault with a process that stands right before what is attacked. */
+/** A vault with a process stopped right before the operation under attack. */
 interface CacheCase extends AsyncDisposable {
   readonly driver: Driver;
   readonly directory: string;

@@ -1,10 +1,12 @@
 import type { Point } from './strace.ts';
 
 /*
- * What Linux can really answer to a call on a file of the vault. Any of them can meet a disk that does not answer (EIO), and whatever
- * would write a file system that an error has made read-only (EROFS, ext4 gives it to write and fsync too). A call can run out of
- * space where it makes a name or bytes, and where such bytes are flushed late: fsync, and close on network file systems. Only what
- * takes a descriptor can run out of them (EMFILE), and only what goes by a path can be refused (EACCES).
+ * Errors that Linux can really return for a call on a file of the vault. Any call can meet a disk
+ * that does not answer (EIO), and any call that writes can meet a file system that an error has
+ * made read-only (EROFS, which ext4 returns from write and fsync too). A call can run out of space
+ * if it makes a name or bytes, or flushes such bytes late: fsync, and close on network file
+ * systems. Only calls that open a descriptor can run out of them (EMFILE), and only calls with a
+ * path can be refused (EACCES).
  */
 
 /** The errors that are injected. */
@@ -22,7 +24,7 @@ const ANSWERS: readonly (readonly [RegExp, readonly Errno[]])[] = [
   [/^(fstat|getdents64|p?readv?(64|2)?)$/, ['EIO']],
 ];
 
-/** Gives the errors that a call can end with; none for one that is not in the table. */
+/** Returns the errors that a call can end with; none for a call that is not in the table. */
 export function errorsOf({ name, what }: Point): readonly Errno[] {
   if (name.startsWith('open')) {
     if (what.includes('O_CREAT')) return ['EIO', 'ENOSPC', 'EROFS', 'EMFILE', 'EACCES'];
@@ -31,7 +33,7 @@ export function errorsOf({ name, what }: Point): readonly Errno[] {
   return ANSWERS.find(([pattern]) => pattern.test(name))?.[1] ?? [];
 }
 
-/** Tells whether a call is one that makes things durable: when it fails nobody may say that they are. */
+/** Returns whether a call makes data durable: if it fails, nothing may be reported as durable. */
 export function isFlush({ name }: Point): boolean {
   return /^f(data)?sync$/.test(name);
 }

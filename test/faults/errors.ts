@@ -11,8 +11,9 @@ import { shareOut, type Worker, withWorkers } from './strace-workers.ts';
 import { wrongWay } from './wrong-saves.ts';
 
 /**
- * Lets every system call of one save of each kind fail in every way it can: the process lives, tells, and saves again. The same of the
- * caches, while they are written, read and dropped.
+ * Makes every system call of one save of each kind fail in every possible way: the process lives,
+ * reports the error, and saves again. Does the same to the caches while they are written, read and
+ * dropped.
  */
 export const campaign: Campaign = {
   name: 'errors',
@@ -33,13 +34,16 @@ export const campaign: Campaign = {
 
 /** The short form tries one error in this many. */
 const INTERVAL = 16;
-/** How many errors of a control are tried in the short form before it looks whether the control was caught. */
+/**
+ * Errors of a control tried per batch in the short form, before checking whether the control was
+ * caught.
+ */
 const BATCH = 6;
 
-/** In this order: what the first ones have met the later ones meet less often. */
+/** In this order: errors tried in earlier kinds are tried less often in later ones. */
 const KINDS: readonly string[] = ['overwrite', 'append', 'fold', 'first save', "a new session's link", 'snapshot'];
 
-/** The wrong ways, each with the kind of save that it is put in the place of. */
+/** The wrong ways, each with the kind of save that it replaces. */
 const CONTROLS: readonly { readonly name: string; readonly way: string; readonly of: string }[] = [
   { name: 'flushes unchecked', way: 'unchecked', of: 'overwrite' },
   { name: 'overwriting in place', way: 'in-place', of: 'overwrite' },
@@ -47,7 +51,7 @@ const CONTROLS: readonly { readonly name: string; readonly way: string; readonly
   { name: 'flushing again', way: 'flush-again', of: 'append' },
 ];
 
-/** A kind of save or a control, and what its cases came to. */
+/** A kind of save or a control, and the totals of its cases. */
 interface Row extends Target {
   readonly name: string;
   readonly isControl: boolean;
@@ -78,7 +82,7 @@ async function attackAll(
   const kinds = rows.filter(({ isControl }) => !isControl);
   await attackEach('all kinds of saves', [...sample.of(kinds.flatMap(casesOf), INTERVAL, ({ row }) => row.name)]);
   for (const row of kinds) {
-    // The only call of a kind in the sample may not have been made again.
+    // If the sample has only one call of a kind, it may not have been made again.
     for (const batch of sample.batches(casesOf(row), 2)) if (row.cases === 0) await attackEach(row.name, batch);
   }
   for (const row of rows.filter(({ isControl }) => isControl)) {
@@ -99,12 +103,15 @@ function casesOf(row: Row): Case[] {
   return row.faults.map((fault) => ({ row, fault }));
 }
 
-/** Tells whether a fault is a failed flush or a short write: most wrong ways of saving overlook one of them. */
+/**
+ * Returns whether a fault is a failed flush or a short write: most wrong ways of saving overlook
+ * one of them.
+ */
 function isLikely({ fault }: Case): boolean {
   return 'limit' in fault || isFlush(fault.point);
 }
 
-/** Makes the vault before each kind of save, and finds what can fail in it. */
+/** Makes the vault needed before each kind of save, and finds what can fail in it. */
 async function rowsIn(workers: readonly Worker[], folder: string, tell: (line: string) => void): Promise<Row[]> {
   const byKind: (readonly (readonly [Row, readonly Call[]])[])[] = [];
   await shareOut(
@@ -123,10 +130,11 @@ async function rowsIn(workers: readonly Worker[], folder: string, tell: (line: s
   });
 }
 
-/** A kind of save and the controls that take its place, each with the calls that it makes. */
+/** Returns a kind of save and the controls that replace it, each with the calls that it makes. */
 async function rowsOf(name: string, folder: string, worker: Worker): Promise<(readonly [Row, readonly Call[]])[]> {
   const kind = saves.find((one) => one.name === name)!;
-  // How the keychain fails is another campaign; here the key comes from a file, which is faster.
+  // Another campaign tests failures of the keychain. Here the key comes from a file, which is
+  // faster.
   const save = { ...kind, isKeyed: false } as const;
   const place = worker.placeOf(save);
   const prepared = await Prepared.make(save, folder, place);
@@ -143,7 +151,7 @@ async function rowsOf(name: string, folder: string, worker: Worker): Promise<(re
 async function attackOnce(row: Row, fault: Fault, worker: Worker, sums: Sums): Promise<void> {
   const { isReached, isReported, broken } = await attack(row, fault, worker.placeOf(row.prepared.save));
   if (!isReached) {
-    if ('point' in fault) sums.unreached++; // a limit that a save stays below hinders nothing
+    if ('point' in fault) sums.unreached++; // a limit above the size of the save has no effect
     return;
   }
   row.cases++;

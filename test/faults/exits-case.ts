@@ -9,20 +9,23 @@ import type { Way } from './exits-endings.ts';
 import { Hold } from './exits-hold.ts';
 import { type Moment, prompted } from './exits-moments.ts';
 
-/** What became of a chat that ended in one way at one moment. */
+/** The outcome of a chat that ended in one way at one moment. */
 export interface Outcome {
   /** Steps and parts of a reply that are gone. */
   readonly lost: string[];
-  /** Everything else that is not as promised. */
+  /** Everything else that breaks a promise. */
   readonly wrong: string[];
 }
 
-/** How often a moment may be missed, on a machine that is too busy, before that is a failure. */
+/** How often a moment may be missed on a busy machine before that is a failure. */
 const TRIES = 4;
-/** How long a chat may take to end before it counts as hanging. */
+/** How long a chat may take to end before it counts as hanging, in milliseconds. */
 const PATIENCE = 30_000;
 
-/** Ends a chat in one way at one moment, and looks at what it left. `wrongExit` puts another guard in the place of coffer's. */
+/**
+ * Ends a chat in one way at one moment, and checks what it left. `wrongExit` replaces coffer's
+ * guard with another one.
+ */
 export async function runCase(moment: Moment, way: Way, wrongExit?: string): Promise<Outcome> {
   for (let left = TRIES; left > 0; left--) {
     const outcome = await attempt(moment, way, wrongExit);
@@ -31,7 +34,7 @@ export async function runCase(moment: Moment, way: Way, wrongExit?: string): Pro
   return { lost: [], wrong: ['the save was over each time before the end came'] };
 }
 
-/** Undefined where the save was over before the end came. */
+/** Returns undefined if the save was over before the end came. */
 async function attempt(moment: Moment, way: Way, wrongExit: string | undefined): Promise<Outcome | undefined> {
   await using server = await startModelServer();
   const { saveInterval = 30_000 } = moment;
@@ -56,7 +59,7 @@ async function attempt(moment: Moment, way: Way, wrongExit: string | undefined):
   return await look(place, moment, way, seen, wrong);
 }
 
-/** How it ended. Rejects where it does not. */
+/** Resolves with the ending of a chat. Rejects if it does not end. */
 async function endOf(chat: Chat): Promise<Ending> {
   const { promise, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(new Error('it does not end')), PATIENCE);
@@ -75,7 +78,10 @@ function start(place: Place, way: Way, args: readonly string[], wrongExit: strin
   return way.on === 'pipe' ? new Piped(place, args, env) : place.terminal(args, { env });
 }
 
-/** A fresh process looks for what was said, goes on with it and begins another conversation; then nothing may be left over. */
+/**
+ * Checks in a fresh process for what was said, resumes it and begins another conversation. Then no
+ * leftovers may remain.
+ */
 async function look(place: Place, moment: Moment, way: Way, seen: Ending, wrong: string[]): Promise<Outcome> {
   if (seen.code !== way.seen.code || seen.signal !== way.seen.signal)
     wrong.push(`its parent sees ${describe(seen)} instead of ${describe(way.seen)}`);

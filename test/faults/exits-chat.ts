@@ -82,11 +82,11 @@ export class Piped implements Chat {
   }
 }
 
-/** Looks at a terminal after the program on it has ended. */
+/** The state of a terminal after the program on it has ended. */
 export class TerminalMode implements Disposable {
   readonly #stty: ChildProcess;
 
-  /** Makes sure that the terminal stays there: its master is handed to a process that waits to be asked. */
+  /** Keeps the terminal open by passing its master to a helper process. */
   constructor(terminal: Terminal) {
     const number = /pts\/(\d+)$/.exec(readlinkSync(`/proc/${terminal.pid}/fd/0`))?.[1];
     const master = readdirSync('/proc/self/fdinfo').find((fd) => indexOf(fd) === number);
@@ -95,7 +95,9 @@ export class TerminalMode implements Disposable {
     this.#stty = spawn('sh', ['-c', watch], { stdio: ['pipe', 'pipe', 'inherit', Number(master)] });
   }
 
-  /** Whether it is as a shell wants it: lines, echo, and keys that send signals. */
+  /**
+   * Returns whether the terminal is as a shell wants it: lines, echo, and keys that send signals.
+   */
   async isGivenBack(): Promise<boolean> {
     let shown = '';
     this.#stty.stdout?.setEncoding('utf8').on('data', (text: string) => {
@@ -111,11 +113,11 @@ export class TerminalMode implements Disposable {
   }
 }
 
-/** The number of the terminal that a descriptor of this process is the master of. */
+/** Returns the number of the terminal whose master is this descriptor of this process. */
 function indexOf(fd: string): string | undefined {
   try {
     return /^tty-index:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1];
   } catch {
-    return undefined; // it was the one that listed the folder
+    return undefined; // it was the descriptor that listed the folder
   }
 }

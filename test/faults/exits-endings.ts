@@ -1,7 +1,7 @@
 import type { Ending, Terminal } from '../support/pty.ts';
 import type { Piped } from './exits-chat.ts';
 
-/** One way a chat can end. `strike` is the end itself, `after` what a person does then. */
+/** One way a chat can end. `strike` ends it, `after` does what the user does then. */
 export type Way = {
   readonly name: string;
   /** How its parent must see it end. */
@@ -18,7 +18,7 @@ export const ways: readonly Way[] = [
     on: 'terminal',
     seen: { code: 0, signal: null },
     strike: (chat) => chat.key('ctrl+c'),
-    // It ends the reply or clears the line, the chat goes on.
+    // It ends the reply or clears the line, and the chat continues.
     after: async (chat) => {
       await chat.waitFor(/cancelled|press ctrl\+c again to save and quit/);
       await chat.waitFor(/» /);

@@ -1,12 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 
-/** How long a flush is held; whatever ends the chat must come within that time. */
+/** How long a flush is held. The end of the chat must come within that time. */
 const HELD_MS = 1000;
 
 /**
- * Holds the next flush of a process for a second, so that something can happen to it while a save is under way. It must be made before the
- * process gets its terminal: what is started later has a copy of the terminal's master, which could not be closed any more.
+ * Holds the next flush of a process for a second, so that something can happen to it while a save
+ * is under way. Must be made before the process gets its terminal: processes started later inherit
+ * a copy of the terminal's master, which then could not be closed any more.
  */
 export class Hold implements AsyncDisposable {
   readonly #strace: ChildProcess;
@@ -37,8 +38,8 @@ export class Hold implements AsyncDisposable {
   }
 
   /**
-   * Resolves when a flush is held: in the pool, where the process goes on meanwhile, or on its main thread, where it stands still
-   * (a folder that is made is flushed there).
+   * Resolves when a flush is held: in the pool, while the process continues, or on its main thread,
+   * which then stops (it flushes there after making a folder).
    */
   async reached(where: 'pool' | 'main' = 'pool'): Promise<void> {
     const thread = where === 'main' ? String(this.#pid) : `(?!${this.#pid}\\b)\\d+`;
@@ -46,7 +47,7 @@ export class Hold implements AsyncDisposable {
     this.#held = held;
   }
 
-  /** Whether a flush was reached and has been let go by now. */
+  /** Whether a flush was reached and has been released by now. */
   get isOver(): boolean {
     if (this.#held === undefined) return false;
     return new RegExp(`\\[pid +${this.#held}\\] (?:<\\.\\.\\. )?f(?:data)?sync[^\\n]*= `).test(this.#text);

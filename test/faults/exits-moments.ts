@@ -13,21 +13,21 @@ export interface Scene {
   readonly hold: Hold;
 }
 
-/** What a chat is doing when its end comes. */
+/** The activity of a chat when its end comes. */
 export interface Moment {
   readonly name: string;
-  /** The first words of the messages that must be there afterwards. */
+  /** The first words of the messages that must exist afterwards. */
   readonly kept: readonly string[];
-  /** The reply that must be there, marked as cut short, unless its end is waited for. */
+  /** The reply that must exist, marked as cut short, unless the chat waits for its end. */
   readonly partial?: string;
   readonly args: readonly string[];
-  /** Milliseconds between two saves of a reply that still arrives. */
+  /** Milliseconds between two saves of a streaming reply. */
   readonly saveInterval?: number;
-  /** What must be in the vault before. */
+  /** Prepares the vault. */
   prepare?(place: Place): Promise<void>;
-  /** Brings it there. Where a save is under way then, it is held. */
+  /** Brings the chat to the moment. If a save is under way then, it is held. */
   reach(scene: Scene): Promise<void>;
-  /** Whether the input has come to its end already. */
+  /** Whether the input has already ended. */
   readonly closing?: true;
 }
 
@@ -90,7 +90,7 @@ export const moments: readonly Moment[] = [
     saveInterval: 1000,
     reach: async (scene) => {
       await stream(scene);
-      await holding(scene, () => undefined); // it comes by itself
+      await holding(scene, () => undefined); // it comes without input
     },
   },
   {
@@ -114,7 +114,7 @@ export const moments: readonly Moment[] = [
   },
 ];
 
-/** Resolves when the chat waits for a line; on a pipe nothing tells that, and nothing needs it. */
+/** Resolves when the chat waits for a line. A pipe shows no prompt and needs none. */
 export async function prompted(chat: Chat): Promise<void> {
   if (chat instanceof Terminal) await chat.waitFor(/» /);
 }
@@ -125,7 +125,7 @@ async function exchange(chat: Chat): Promise<void> {
   await prompted(chat);
 }
 
-/** Lets two parts of a reply come, as far as the person sees. */
+/** Streams two parts of a reply until they are on the screen. */
 async function stream({ chat, server }: Scene): Promise<void> {
   chat.enter('one');
   await server.streaming();

@@ -1,5 +1,5 @@
 /*
- * Loaded into coffer (NODE_OPTIONS=--import): throws where nobody catches when SIGUSR2 comes, as a bug would.
+ * Loaded into coffer (NODE_OPTIONS=--import). Throws an uncaught error on SIGUSR2, as a bug would.
  */
 process.on('SIGUSR2', () => {
   throw new Error('thrown by the test');

@@ -4,12 +4,15 @@ import { type Way, ways } from './exits-endings.ts';
 import { type Moment, moments } from './exits-moments.ts';
 import type { Sample } from './sample.ts';
 
-/** So many chats at a time. */
+/** Number of chats at a time. */
 const LANES = 2;
 const CONTROL_TIMES = 3;
 /** The short form tries one way to end in this many at each moment. */
 const INTERVAL = 10;
-/** How many cases of a control are tried in the short form before it looks whether the control was caught. */
+/**
+ * Cases of a control tried per batch in the short form, before checking whether the control was
+ * caught.
+ */
 const BATCH = 3;
 
 /** Every exit: each way a chat can end, at each moment. */
@@ -47,12 +50,12 @@ interface Case {
   readonly way: Way;
 }
 
-/** Where the input has ended there is nobody who types. */
+/** Returns whether a way fits a moment: after the end of input, nothing can be typed. */
 function fits(moment: Moment, way: Way): boolean {
   return !moment.closing || (way.on === 'terminal' && !way.name.startsWith('Ctrl'));
 }
 
-/** An end by one signal while something is not on disk yet. */
+/** Returns whether one signal ends the chat while something is not on disk yet. */
 function isHurried({ moment, way }: Case): boolean {
   const unsaved = ['streaming', 'saving for the first time', 'overwriting'].includes(moment.name);
   return unsaved && ['SIGINT', 'SIGTERM', 'SIGHUP'].includes(way.name);
@@ -82,7 +85,7 @@ async function runAll(
       tell(`${wrongExit === undefined ? '' : `${wrongExit}: `}${name}: ${faults || 'as promised'}`);
     }
   };
-  // A terminal that is open beside it keeps another one from being closed: those come one by one.
+  // Another open terminal keeps a terminal from being closed, so these cases run one at a time.
   const isAlone = ({ way }: Case): boolean => way.name === 'the terminal closed';
   const together = cases.filter((each) => !isAlone(each));
   await Promise.all(Array.from({ length: LANES }, () => run(together)));
@@ -90,7 +93,7 @@ async function runAll(
   return results;
 }
 
-/** The same program with another guard: something must be lost. */
+/** Runs the same program with another guard: something must be lost. */
 async function control(
   name: string,
   wrongExit: 'raise' | 'once',
@@ -100,7 +103,7 @@ async function control(
 ): Promise<Control> {
   const results: Result[] = [];
   const caught = (): number => results.filter(({ lost }) => lost.length > 0).length;
-  // On a busy machine two signals may come as one.
+  // On a busy machine two signals may arrive as one.
   for (let time = 0; time < CONTROL_TIMES && caught() === 0; time++) {
     for (const batch of sample.batches(cases, BATCH)) {
       if (caught() === 0) results.push(...(await runAll(batch, wrongExit, tell)));

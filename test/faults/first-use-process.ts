@@ -5,8 +5,9 @@ import type { Sessions } from '../../src/session/sessions.ts';
 import type { Used } from './first-use.ts';
 
 /*
- * One of the processes that come to a vault for the first time: for each directory that is named on a line of stdin it comes by the
- * key, saves one step and answers with a line of JSON. `read <directory>` is for who comes later: says what is there.
+ * One of the processes that use a vault for the first time. For each directory named on a line of
+ * stdin it gets the key, saves one step and answers with a line of JSON. `read <directory>` reads
+ * the vault later and returns its content.
  */
 
 /** How often a process asks a busy keychain again, as a chat does at every step. */

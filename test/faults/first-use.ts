@@ -7,26 +7,29 @@ import { type Bus, startKeychain } from '../support/keychain.ts';
 import type { Campaign, Control } from './campaign.ts';
 import type { Sample } from './sample.ts';
 
-/** How many first uses there are, in the whole form and in the short one. They are all alike: there is nothing to select. */
+/**
+ * Number of first uses, in the whole form and in the short one. They are all alike, so there is
+ * nothing to select.
+ */
 const TIMES = [50, 4] as const;
 const PROCESSES = 8;
-/** After so many first uses the processes are new ones. */
+/** The processes are replaced after this many first uses. */
 const RENEWED = 10;
 
-/** What a vault's directory may have in it. */
+/** Allowed names in a vault's directory. */
 const PARTS: ReadonlySet<string> = new Set(['index', 'locks', 'seen', 'sessions', 'vault.json']);
 
-/** What a process of the crowd answers. */
+/** The answer of a process of the crowd. */
 export interface Used {
   /** The id of the key it has. */
   key?: string | undefined;
-  /** How it came by it: `created` or `opened`. */
+  /** How it got the key: `created` or `opened`. */
   how?: string;
   /** Its first step is durable. */
   saved?: boolean;
   /** How often it asked again because the keychain was too busy to answer in time. */
   again: number;
-  /** What the messages of all sessions say. */
+  /** The texts of the messages of all sessions. */
   texts?: string[];
   error?: string;
 }
@@ -54,14 +57,14 @@ export const campaign: Campaign = {
   },
 };
 
-/** What came of the first uses so far. */
+/** The results of the first uses so far. */
 class Race {
   cases = 0;
   lost = 0;
   readonly failures: string[] = [];
   readonly #bus: Bus;
   readonly #winners = new Set<string>();
-  /** How many first steps were acknowledged. */
+  /** Number of acknowledged first steps. */
   readonly #saved = new Map<string, number>();
   #keys = 0;
   #leftovers = 0;
@@ -94,7 +97,7 @@ class Race {
     await this.#look(directory, keys);
   }
 
-  /** Looks at what is on the disk and in the keychain, without the vault's code. */
+  /** Checks the disk and the keychain without the vault's code. */
   async #look(directory: string, keys: ReadonlySet<string>): Promise<void> {
     const expect = (found: unknown, wanted: unknown, what: string): void => {
       if (String(found) !== String(wanted)) this.failures.push(`${directory}: ${what}: ${found} instead of ${wanted}`);
@@ -119,7 +122,7 @@ class Race {
     for (const account of accounts) this.#winners.add(account);
   }
 
-  /** A process that was not there opens everything that was acknowledged. */
+  /** Opens everything that was acknowledged in a process that did not take part. */
   async read(directories: readonly string[]): Promise<void> {
     await using crowd = await Crowd.start('first-use-process.ts', 1, this.#bus);
     for (const directory of directories) {
@@ -171,7 +174,10 @@ class Crowd implements AsyncDisposable {
   }
 }
 
-/** The same eight at the same moment with the same keychain, without a referee: how often there are two keys. */
+/**
+ * Runs the same eight processes at the same moment with the same keychain, but without a referee,
+ * and counts how often there are two keys.
+ */
 async function getThenSet(bus: Bus, sample: Sample): Promise<Control> {
   await using crowd = await Crowd.start('wrong-key.ts', PROCESSES, bus);
   let [cases, caught] = [0, 0];

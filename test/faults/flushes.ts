@@ -11,25 +11,28 @@ import { machine, writeBetweenMarks } from './report.ts';
 import { readLog, Tracer } from './strace.ts';
 
 /*
- * node test/faults/flushes.ts [--write]: counts what one save of each kind costs a disk, on ext4 and on xfs: the system calls that flush,
- * and what reaches a recorded block device until the save is acknowledged. With --write the table goes into docs/durability.md.
+ * node test/faults/flushes.ts [--write]: counts what one save of each kind costs a disk, on ext4
+ * and on xfs: the system calls that flush, and the traffic that reaches a recorded block device
+ * until the save is acknowledged. With --write the table goes into docs/durability.md.
  */
 
 const run = promisify(execFile);
 
-/** Every kind of save is made so often, each after all that was to be written before is; the medians count. */
+/**
+ * How often every kind of save is made, each time with no other writes pending; the medians count.
+ */
 const ROUNDS = 7;
 const SYSTEMS = ['ext4', 'xfs'] as const;
 const MARKS = ['<!-- flushes: begin -->', '<!-- flushes: end -->'] as const;
 const FLUSHING = ['fsync', 'fdatasync', 'sync_file_range', 'syncfs', 'sync', 'msync'];
 
-/** What one save came to. */
+/** The cost of one save. */
 interface Cost extends Tally {
-  /** How often it called what flushes, by name. */
+  /** Number of calls that flush, by name. */
   readonly calls: Readonly<Record<string, number>>;
 }
 
-/** A process that saves; whatever comes before the save itself is not counted. */
+/** A process that saves; only the save itself is counted. */
 interface Saving {
   readonly pid: number;
   save(): Promise<void>;
@@ -39,7 +42,7 @@ interface Saving {
 /** A kind of save. */
 interface Kind {
   readonly name: string;
-  /** Brings a process right before it, in a new folder that is on the device. */
+  /** Brings a process right before the save, in a new folder on the device. */
   ready(folder: string, key: Key): Promise<Saving>;
 }
 
@@ -92,7 +95,7 @@ async function main(): Promise<void> {
   }
 }
 
-/** Makes one kind of save again and again, in a new folder each time. */
+/** Makes one kind of save repeatedly, in a new folder each time. */
 async function measure(kind: Kind, device: RecordedDevice, key: Key, ram: string): Promise<Cost> {
   const costs: Cost[] = [];
   const person = join(device.root, 'person');
@@ -116,7 +119,7 @@ async function measure(kind: Kind, device: RecordedDevice, key: Key, ram: string
   return costs.toSorted((a, b) => a.flushes - b.flushes || a.bytes - b.bytes)[Math.floor(ROUNDS / 2)]!;
 }
 
-/** A save of the vault, by the real code in a process of its own. */
+/** Returns a save of the vault, by the real code in a separate process. */
 function ofVault(
   name: string,
   before: readonly Asked[],
@@ -136,7 +139,10 @@ function ofVault(
   };
 }
 
-/** What a power cut leaves where the length of a file was written and its data was not, found by the next process. */
+/**
+ * Simulates a power cut after the length of a file was written, but not its data, and lets the next
+ * process find it.
+ */
 async function tear(directory: string, driver: Driver, env: NodeJS.ProcessEnv): Promise<Driver> {
   const { fileId } = await askAll(driver, [step('torn')]);
   await driver.kill();
@@ -155,7 +161,7 @@ async function askAll(driver: Driver, asks: readonly Asked[]): Promise<Answer> {
   return answer ?? { ok: true, began: 0, done: 0 };
 }
 
-/** A step of 2 KB as others save it, in a conversation of 1 MB. */
+/** Returns a step of 2 KB saved as another program does, in a conversation of 1 MB. */
 function ofPeer(name: string): Kind {
   return {
     name: `*${name}*, 1 MB`,
@@ -173,7 +179,7 @@ function ofPeer(name: string): Kind {
         await answered();
       };
       await answered();
-      await save(); // so that the second step is counted: the first makes the file
+      await save(); // count the second step: the first makes the file
       const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
       const end = (): Promise<void> => {
         child.stdin!.end();

@@ -5,11 +5,11 @@ import { type Attack, type Base, baseOf, saidOf } from './format-base.ts';
 import { fileIdNamed, keyNamed, u32 } from './malicious.ts';
 
 /*
- * What somebody without the key can do to a sealed file: change it, cut it, and put together pieces of all that coffer ever
- * sealed. Each function makes all attacks of its sort.
+ * Everything that an attacker without the key can do to a sealed file: change it, cut it, and put
+ * together pieces of all that coffer ever sealed. Each function makes all attacks of one sort.
  */
 
-/** The genuine files of one writer: what the attacks are made of. */
+/** The genuine files of one writer, from which the attacks are made. */
 export interface Bases {
   /** One frame of one chunk. */
   readonly one: Base;
@@ -17,7 +17,7 @@ export interface Bases {
   readonly three: Base;
   /** The same session before and after: another generation, the same file id. */
   readonly others: readonly Base[];
-  /** Three frames of three chunks each, and donors of the same form. */
+  /** Three frames of three chunks each, and donors of the same shape. */
   readonly long: Base;
   readonly longOthers: readonly Base[];
 }
@@ -25,7 +25,7 @@ export interface Bases {
 /** The key of the vault under attack. */
 export const key: VaultKey = keyNamed('the format');
 
-/** Seals the genuine files; a wrong opener may want them sealed without the chain. */
+/** Seals the genuine files, without the chain if a wrong opener needs that. */
 export function basesOf(chained: boolean): Bases {
   const fileId = fileIdNamed('ours');
   const small = [600, 300, 300];
@@ -52,7 +52,7 @@ export function basesOf(chained: boolean): Bases {
   };
 }
 
-/** Every bit flipped, one at a time. */
+/** Yields every bit flipped, one at a time. */
 export function* flippedBits(base: Base): Generator<Attack> {
   for (let at = 0; at < base.bytes.length; at++) {
     for (let bit = 0; bit < 8; bit++) {
@@ -63,14 +63,14 @@ export function* flippedBits(base: Base): Generator<Attack> {
   }
 }
 
-/** Every length shorter than the file. */
+/** Yields every length shorter than the file. */
 export function* truncations(base: Base): Generator<Attack> {
   for (let length = 0; length < base.bytes.length; length++) {
     yield attack(base, base.bytes.subarray(0, length), `cut to ${length} bytes`);
   }
 }
 
-/** Something put behind the file. */
+/** Yields the file with something appended. */
 export function* appendices(base: Base, others: readonly Base[]): Generator<Attack> {
   const noise = others[0]!.bytes.subarray(HEADER_LENGTH);
   for (let length = 1; length <= 130; length++) {
@@ -85,7 +85,7 @@ export function* appendices(base: Base, others: readonly Base[]): Generator<Atta
   }
 }
 
-/** Frames swapped, dropped, doubled, and taken from other files, generations and vaults. */
+/** Yields frames swapped, dropped, doubled, and taken from other files, generations and vaults. */
 export function* movedFrames(base: Base, others: readonly Base[]): Generator<Attack> {
   yield* moved(base, base.frames, others, 'frame', (frames) => Buffer.concat([base.header, ...frames]));
   for (const order of ORDERS) {
@@ -99,7 +99,10 @@ export function* movedFrames(base: Base, others: readonly Base[]): Generator<Att
   }
 }
 
-/** The same with chunks: within a frame, from frame to frame, from file to file, with the frame's length put right and left wrong. */
+/**
+ * Yields the same with chunks: within a frame, from frame to frame, from file to file, with the
+ * frame's length corrected and left wrong.
+ */
 export function* movedChunks(base: Base, others: readonly Base[]): Generator<Attack> {
   for (const [index, frame] of base.frames.entries()) {
     const chunks = chunksOf(frame);
@@ -116,7 +119,7 @@ export function* movedChunks(base: Base, others: readonly Base[]): Generator<Att
   }
 }
 
-/** Every header field with every value that could mean something. */
+/** Yields every header field with every value that could mean something. */
 export function* headerFields(base: Base, others: readonly Base[]): Generator<Attack> {
   const fields: { name: string; at: number; values: Buffer[]; codes: ErrorCode[] }[] = [
     { name: 'magic', at: 0, values: MAGICS.map((hex) => Buffer.from(hex, 'hex')), codes: ['UNAUTHENTIC'] },
@@ -136,7 +139,7 @@ export function* headerFields(base: Base, others: readonly Base[]): Generator<At
   }
 }
 
-/** Every frame's length field with every absurd value. */
+/** Yields every frame's length field with every absurd value. */
 export function* frameLengths(base: Base): Generator<Attack> {
   let start = HEADER_LENGTH;
   for (const [index, frame] of base.frames.entries()) {
@@ -150,7 +153,7 @@ export function* frameLengths(base: Base): Generator<Attack> {
   }
 }
 
-/** Values that a length field of four bytes must not be believed with. */
+/** Values of a four-byte length field that a reader must not believe. */
 export const LENGTHS: readonly number[] = [
   ...[0, 1, 15, 16, 55, 56, 71, 73, 4096, 2 ** 16, 2 ** 24, 2 ** 29, 2 ** 30 - 1, 2 ** 30, 2 ** 30 + 1],
   ...[2 ** 31 - 1, 2 ** 31, 2 ** 31 + 1, 2 ** 32 - 16, 2 ** 32 - 4, 2 ** 32 - 1],
@@ -187,7 +190,10 @@ function attack(base: Base, bytes: Buffer, what: string, more: Partial<Attack> =
   return { what: `${base.name}: ${what}`, bytes, fileId: base.fileId, base, ...more };
 }
 
-/** What a changed byte at an offset must be called; where several are right, a change may look like either. */
+/**
+ * Returns the right codes for a changed byte at an offset. Several are right if a change may look
+ * like either.
+ */
 function codesAt(offset: number): ErrorCode[] {
   if (offset === 8 || offset === 10 || offset === 11) return ['NEWER_VERSION'];
   return offset >= 12 && offset < 28 ? ['KEY_OTHER'] : ['UNAUTHENTIC'];

@@ -4,7 +4,10 @@ import type { VaultKey } from '../../src/envelope/key.ts';
 import { CofferError, type ErrorCode } from '../../src/errors.ts';
 import { floorAt, headerWith, linkBehind, linkOf, plainOf, sealPlain, segmentOf } from './malicious.ts';
 
-/** What an opener gives of a file, so that it can be compared: the current summary and all lines, of so many frames. */
+/**
+ * The result of an opener, in comparable form: the current summary, the hash of all lines, and the
+ * number of frames.
+ */
 export interface Seen {
   readonly frames: number;
   readonly summary: string;
@@ -13,13 +16,13 @@ export interface Seen {
   readonly torn: boolean;
 }
 
-/** What a frame was sealed with. */
+/** The content that a frame was sealed with. */
 export interface Said {
   readonly summary: string;
   readonly lines: Buffer;
 }
 
-/** A file that is genuine, to be damaged. */
+/** A genuine file to be damaged. */
 export interface Base {
   readonly name: string;
   readonly key: VaultKey;
@@ -27,25 +30,30 @@ export interface Base {
   readonly header: Buffer;
   readonly frames: readonly Buffer[];
   readonly bytes: Buffer;
-  /** What is to be seen of its first n frames. */
+  /** The expected result of its first n frames. */
   readonly states: readonly Seen[];
 }
 
-/** Bytes that somebody puts in a genuine file's place. */
+/** Bytes that an attacker puts in a genuine file's place. */
 export interface Attack {
   readonly what: string;
   readonly bytes: Buffer;
   /** The name it is put under. */
   readonly fileId: string;
-  /** The genuine file it was made of; undefined where whoever made it had the key, and nothing of it is to be believed. */
+  /**
+   * The genuine file it was made of; undefined if its author had the key, in which case nothing of
+   * it may be believed.
+   */
   readonly base?: Base;
-  /** The codes that a refusal may have; default: only UNAUTHENTIC. */
+  /** The codes that a refusal may have. Default: only UNAUTHENTIC. */
   readonly codes?: readonly ErrorCode[];
-  /** Where a single byte was changed. */
+  /** Offset of the single changed byte, if any. */
   readonly at?: number;
 }
 
-/** How an attack ended: `cut` is what nothing in the file can tell from a session that ended there. */
+/**
+ * How an attack ended. `cut`: nothing in the file distinguishes it from a session that ended there.
+ */
 export type Verdict = 'refused' | 'torn' | 'cut' | 'accepted' | 'misreported';
 
 /** Seals a genuine file with a frame for each of `said`. */
@@ -73,14 +81,14 @@ export function baseOf(
   return { name, key, fileId, header, frames, bytes: Buffer.concat([header, ...frames]), states };
 }
 
-/** Puts what an opener gave into the form that is compared. */
+/** Converts the result of an opener into the form that is compared. */
 export function seenOf(frames: number, summary: Uint8Array, lines: readonly Uint8Array[], torn: boolean): Seen {
   const hash = createHash('sha256');
   for (const some of lines) hash.update(some);
   return { frames, summary: Buffer.from(summary).toString('latin1'), lines: hash.digest('hex'), torn };
 }
 
-/** Says how an attack ended: `outcome` is what was seen, or what was thrown. */
+/** Judges how an attack ended: `outcome` is the result of the opener, or the error it threw. */
 export function judge(attack: Attack, outcome: Seen | Error): { verdict: Verdict; why: string } {
   if (outcome instanceof Error) {
     const allowed = attack.codes ?? ['UNAUTHENTIC'];
@@ -101,7 +109,10 @@ export function judge(attack: Attack, outcome: Seen | Error): { verdict: Verdict
   };
 }
 
-/** Tells whether a list that reads only heads and the first chunk of the last frame comes by the byte at `offset`. */
+/**
+ * Returns whether a list, which reads only heads and the first chunk of the last frame, reads the
+ * byte at `offset`.
+ */
 export function isReadByList(base: Base, offset: number): boolean {
   let start = HEADER_LENGTH;
   for (const [index, frame] of base.frames.entries()) {
@@ -112,7 +123,7 @@ export function isReadByList(base: Base, offset: number): boolean {
   return offset < HEADER_LENGTH;
 }
 
-/** Lines that are events, and of so many bytes that do not compress. */
+/** Returns lines that are events, with that many bytes that do not compress. */
 export function linesOf(name: string, size: number): Buffer {
   const noise: Buffer[] = [];
   let block = sha256(Buffer.from(name));
@@ -125,7 +136,7 @@ export function linesOf(name: string, size: number): Buffer {
   return Buffer.from(`${JSON.stringify(event)}\n`);
 }
 
-/** What the frames of a file say, each of about so many bytes. */
+/** Returns the contents of the frames of a file, each of about that many bytes. */
 export function saidOf(name: string, sizes: readonly number[]): Said[] {
   return sizes.map((size, index) => ({
     summary: JSON.stringify({ id: name, frame: index }),

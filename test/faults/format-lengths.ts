@@ -9,16 +9,20 @@ import { caught, RealOpener } from './format-real.ts';
 import { openWrongly } from './wrong-openers.ts';
 
 /*
- * What lengths that lie cost in memory: the same attacks in a process of its own, whose address space is watched. A buffer that is
- * made and never touched takes no page, so that only the address space shows it.
+ * The memory cost of lying lengths: the same attacks in a separate process, whose address space is
+ * watched. A buffer that is allocated and never touched takes no page, so only the address space
+ * shows it.
  */
 
-/** What a file of a few kilobytes may make us take; the greatest length it can name is 4096 MiB. */
+/**
+ * MiB that a file of a few kilobytes may make coffer allocate. The greatest length it can name is
+ * 4096 MiB.
+ */
 const BOUND_MIB = 64;
-/** What all of them together may: the collector is not asked to run. */
+/** MiB that all of them together may allocate: the collector is not run explicitly. */
 const TOTAL_MIB = 128;
 
-/** What the lying lengths took. */
+/** The memory taken by the lying lengths. */
 export interface Memory {
   /** MiB of address space, all of them together. */
   readonly grown: number;
@@ -26,7 +30,7 @@ export interface Memory {
   readonly controls: readonly Control[];
 }
 
-/** Runs the attacks in a process of its own. */
+/** Runs the attacks in a separate process. */
 export async function measureLengths(folder: string): Promise<Memory> {
   const measured = async (who: string): Promise<Growth> => {
     const { stdout } = await promisify(execFile)(process.execPath, [import.meta.filename, folder, who]);

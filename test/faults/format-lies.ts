@@ -21,9 +21,10 @@ import {
 } from './malicious.ts';
 
 /*
- * What only a writer with the key can make: frames that authenticate and lie. Behind the authentication nothing must be believed
- * either, because a fault in another writer, or a thief of the key, must not be able to do more than lie about the session.
- * Nothing here is ever to be opened, so that whatever is given counts as accepted.
+ * Files that only a writer with the key can make: frames that authenticate and lie. Nothing may be
+ * believed after the authentication either: a bug in another writer, or a thief of the key, must
+ * not be able to do more than lie about the session. None of these files may open, so any result
+ * counts as accepted.
  */
 
 const LINES = linesOf('a lie', 500);
@@ -32,10 +33,11 @@ const HONEST = segmentOf(0, LINES, LINES.length);
 const PACKED = zstdCompressSync(Buffer.concat([LINES, LINES, LINES]));
 const PLAIN = 3 * LINES.length;
 
-/** A field of the plaintext of a frame that lies about a length; nothing that it says may be allocated. */
+/** Yields a length field of a frame's plaintext that lies. No such length may be allocated. */
 export function* lyingLengths(): Generator<Attack> {
   const longer = [...LENGTHS, 12_287, 12_288, 12_289, 16_384, 3000, 4096];
-  // A summary that ends in the zeros behind the body is one, whatever a reader then thinks of its text: only longer ones lie.
+  // A summary that ends in the padding zeros after the body is valid, whatever a reader then makes
+  // of its text. Only longer ones lie.
   for (const length of longer.filter((one) => one < SUMMARY.length || one > 4096 - 12)) {
     yield* everywhere(`summary length ${length}`, { summary: SUMMARY, summaryLength: length, body: HONEST });
   }
@@ -63,7 +65,7 @@ export function* lyingLengths(): Generator<Attack> {
   }
 }
 
-/** Segments that do not hold what they say. */
+/** Yields segments that do not contain what they declare. */
 export function* lyingSegments(): Generator<Attack> {
   for (let codec = 2; codec < 256; codec++) yield* segment(`codec ${codec}`, codec, LINES, LINES.length);
   for (let cut = 1; cut < PACKED.length; cut++) {
@@ -90,7 +92,10 @@ export function* lyingSegments(): Generator<Attack> {
   }
 }
 
-/** Little zstd that gives very much: what is named is given at most, and nothing is made for a name alone. */
+/**
+ * Yields little zstd that expands to very much. At most the declared length may be produced, and
+ * nothing allocated for a declaration alone.
+ */
 export function* bombs(): Generator<Attack> {
   for (const blocks of [2, 64, 4096, 32_768]) {
     const all = blocks * 2 ** 17;
@@ -104,7 +109,7 @@ export function* bombs(): Generator<Attack> {
     yield* segment(`${PLAIN} bytes that call themselves ${named}`, 1, PACKED, named);
 }
 
-/** Padding that is not what belongs there: longer, shorter, none, and one byte of it not zero. */
+/** Yields wrong padding: longer, shorter, none, and one byte of it not zero. */
 export function* wrongPadding(): Generator<Attack> {
   for (const index of [0, 1]) {
     const used = plainOf({ summary: SUMMARY, body: HONEST, padding: Buffer.alloc(0) }, 0).length;
@@ -124,7 +129,7 @@ export function* wrongPadding(): Generator<Attack> {
   }
 }
 
-/** Frames whose tags are shorter than sixteen bytes, in a file that is right otherwise. */
+/** Yields frames with tags shorter than sixteen bytes, in an otherwise correct file. */
 export function* shortTags(chained = true): Generator<Attack> {
   for (const tag of [4, 8, 12]) {
     for (const index of [0, 1]) {
@@ -134,7 +139,10 @@ export function* shortTags(chained = true): Generator<Attack> {
   }
 }
 
-/** Files of another sort, or for another place in time, under the name of a session; sealed rightly. */
+/**
+ * Yields files of another kind, or for another place in time, under the name of a session,
+ * correctly sealed.
+ */
 export function* otherKinds(): Generator<Attack> {
   for (const kind of ['index', 'seen'] as const)
     yield lie(`a file of kind ${kind}`, { summary: SUMMARY, body: HONEST }, 0, {}, { kind });
@@ -163,7 +171,7 @@ function* everywhere(what: string, plain: Plain): Generator<Attack> {
   yield lie(what, plain, 1);
 }
 
-/** A file whose frame `index` is the lie, behind honest ones. */
+/** Returns a file whose frame `index` is the lie, after honest ones. */
 function lie(
   what: string,
   plain: Plain,

@@ -5,16 +5,21 @@ import { openHead, openSealedFile } from '../../src/vault/file/open.ts';
 import { key } from './format-attacks.ts';
 import { type Attack, isReadByList, type Seen, seenOf } from './format-base.ts';
 
-/** What coffer's two openers make of a file. */
+/** The results of coffer's two openers for a file. */
 export interface Outcome {
   readonly seen: Seen | Error;
-  /** How the quick look at it contradicts the whole opening; undefined where it does not. */
+  /** How the quick look at the file contradicts the full opening; undefined if it does not. */
   readonly contradiction: string | undefined;
-  /** The list shows it although it does not open: the damage is where the list does not look. */
+  /**
+   * The list shows it although it does not open: the damage is in a part the list does not read.
+   */
   readonly listed: boolean;
 }
 
-/** A file that is written over and over, kept open: one cut to nothing and written anew is what ext4 waits for the disk with. */
+/**
+ * A file that is overwritten repeatedly and kept open: ext4 would flush a file that is truncated
+ * and rewritten.
+ */
 export class PlaceFile implements Disposable {
   readonly #file: number;
   #size = 0;
@@ -23,7 +28,7 @@ export class PlaceFile implements Disposable {
     this.#file = openSync(path, 'w', 0o600);
   }
 
-  /** Puts these bytes there, and no others. */
+  /** Replaces the content with these bytes. */
   put(bytes: Buffer): void {
     for (let done = 0; done < bytes.length; ) done += writeSync(this.#file, bytes, done, bytes.length - done, done);
     if (bytes.length < this.#size) ftruncateSync(this.#file, bytes.length);
@@ -45,7 +50,7 @@ export class RealOpener implements Disposable {
     mkdirSync(this.#sessions, { recursive: true, mode: 0o700 });
   }
 
-  /** Puts the attack in place and opens it, whole and as a list does. */
+  /** Puts the attack in place and opens it, fully and as a list does. */
   open(attack: Attack): Outcome {
     const path = join(this.#sessions, attack.fileId);
     const file = this.#files.get(path) ?? new PlaceFile(path);
@@ -61,13 +66,13 @@ export class RealOpener implements Disposable {
   }
 }
 
-/** Opens a whole file and unpacks all its segments, as whoever reads or resumes a session does. */
+/** Opens a whole file and unpacks all its segments, as reading or resuming a session does. */
 function openWhole(path: string, fileId: string): Seen {
   const { chain, summary, segments, torn } = openSealedFile(path, fileId, key);
   return seenOf(chain.index, summary, segments.map(unpackSegment), torn !== undefined);
 }
 
-/** Gives what a step gives, or what it throws. */
+/** Returns the result of a step, or the error it throws. */
 export function caught<T>(step: () => T): T | Error {
   try {
     return step();

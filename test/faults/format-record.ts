@@ -8,7 +8,7 @@ import { Scene } from './record-scene.ts';
 import type { Sample } from './sample.ts';
 import { wrongWay } from './wrong-saves.ts';
 
-/** What became of vaults whose vault.json was attacked. */
+/** The outcome for vaults whose vault.json was attacked. */
 export interface RecordCases extends Judged {
   readonly cases: number;
 }
@@ -16,14 +16,14 @@ export interface RecordCases extends Judged {
 /** The short form tries one attack in this many. */
 const INTERVAL = 10;
 
-/** In which state a vault is attacked. */
+/** The states in which a vault is attacked. */
 const STATES = [
   { what: 'at rest', isRotating: false, isKnown: true },
   { what: 'whose rotation was interrupted', isRotating: true, isKnown: true },
   { what: 'at rest that is not known yet', isRotating: false, isKnown: false },
 ] as const;
 
-/** Puts each field of vault.json through everything that can be done to it. */
+/** Runs every attack on each field of vault.json. */
 export async function attackRecords(folder: string, sample: Sample): Promise<RecordCases> {
   const found = { cases: 0, lost: 0, accepted: 0, failures: [] as string[] };
   for (const { what, isRotating, isKnown } of STATES) {
@@ -39,7 +39,7 @@ export async function attackRecords(folder: string, sample: Sample): Promise<Rec
   return found;
 }
 
-/** What believes vault.json, each under the attacks that are meant for it. */
+/** Runs the controls that believe vault.json, each under the attacks meant for it. */
 export async function recordControls(folder: string): Promise<Control[]> {
   return Promise.all([
     control(folder, 'vault.json believed without its MAC', 'mac-unchecked', 'slots changed'),
@@ -54,7 +54,10 @@ async function control(folder: string, name: string, way: string, only: string):
   return { name, ...(JSON.parse(stdout) as Omit<Control, 'name'>) };
 }
 
-/** Tries the attacks whose names begin with `only`, and counts those whose success showed: for a process of its own. */
+/**
+ * Runs the attacks whose names begin with `only` in a separate process, and counts those that
+ * succeeded.
+ */
 export async function tryOnly(folder: string, only: string): Promise<Omit<Control, 'name'>> {
   const scene = await Scene.make(folder, false);
   const isMeant = ({ what }: RecordAttack): boolean => what.startsWith(only);

@@ -9,7 +9,7 @@ const LENGTHS = [0, 1, 2, 3, 4, 5, 8, 11, 12, 13, 14, 15, 17, 24, 32];
 
 type Open = (sealed: Buffer, tag: Buffer) => Buffer;
 
-/** What offering a chunk its own tag, cut or padded, led to. */
+/** The outcome of offering a chunk its own tag, cut or padded. */
 export interface Tags {
   readonly cases: number;
   readonly accepted: number;
@@ -17,10 +17,10 @@ export interface Tags {
   readonly controls: readonly Control[];
 }
 
-/** Offers chunks their own tags cut short or made longer, where the cipher is. */
+/** Offers chunks their own tags cut short or lengthened, directly to the cipher. */
 export function attackTags(): Tags {
   const found = offer((sealed, tag) => openChunk(KEY, NONCE, sealed, tag));
-  process.noDeprecation = true; // Node says of this very mistake that it is one
+  process.noDeprecation = true; // Node warns about this very mistake
   const loose = offer((sealed, tag) => {
     const decipher = createDecipheriv('aes-256-gcm', KEY, NONCE).setAuthTag(tag);
     return Buffer.concat([decipher.update(sealed), decipher.final()]);

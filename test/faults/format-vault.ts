@@ -7,7 +7,7 @@ import type { Row } from '../../src/session/list/row.ts';
 import { openVault } from '../../src/session/open-vault.ts';
 import type { Sessions } from '../../src/session/sessions.ts';
 
-/** What became of things in a session's place, and of files that a newer version made. */
+/** The outcome for foreign things in a session's place, and for files that a newer version made. */
 export interface VaultCases {
   cases: number;
   lost: number;
@@ -16,8 +16,9 @@ export interface VaultCases {
 }
 
 /**
- * Puts what is no session of ours in a session's place, in a vault that is used: it must be named, refused by whatever opens it,
- * and be there afterwards as it was, however often something is saved beside it.
+ * Puts things that aren't sessions of this vault in a session's place, in a vault in use. Each must
+ * be named, refused by everything that opens it, and left unchanged, however often something is
+ * saved next to it.
  */
 export async function attackVault(folder: string): Promise<VaultCases> {
   const found: VaultCases = { cases: 0, lost: 0, accepted: 0, failures: [] };
@@ -29,7 +30,7 @@ export async function attackVault(folder: string): Promise<VaultCases> {
 interface Place {
   readonly what: string;
   readonly code: ErrorCode;
-  /** Puts it there, in the place of the genuine `bytes`. */
+  /** Puts it there, replacing the genuine `bytes`. */
   put(path: string, bytes: Buffer): void | Promise<void>;
 }
 
@@ -132,7 +133,7 @@ function attempts(vault: Sessions, row: Row): [string, () => Promise<unknown>][]
   ];
 }
 
-/** Begins a session, saves two steps and closes; gives its file. */
+/** Begins a session, saves two steps and closes. Returns its file. */
 async function useOnce(open: () => Promise<Sessions>, at?: Sessions): Promise<string> {
   const vault = at ?? (await open());
   const session = vault.begin({ directory: '/work/project', model: 'demo/echo' });
@@ -152,7 +153,7 @@ async function codeOf(attempt: () => Promise<unknown>): Promise<string | undefin
   }
 }
 
-/** Everything there is to say of what stands at a path, but for the times. */
+/** Describes everything at a path, apart from the times. */
 function stateOf(path: string): string {
   const stats = lstatSync(path, { throwIfNoEntry: false });
   if (!stats) return 'nothing';
@@ -164,7 +165,7 @@ function user(content: string): { type: 'message'; message: { role: 'user'; cont
   return { type: 'message', message: { role: 'user', content } };
 }
 
-/** Leaves a socket that nobody listens at, as a process does that is killed. */
+/** Leaves a socket that no process listens on, as a killed process does. */
 function leaveSocket(path: string): void {
   const script = "require('net').createServer().listen(process.argv[1], () => process.kill(process.pid, 'SIGKILL'))";
   spawnSync(process.execPath, ['-e', script, path]);

@@ -21,7 +21,7 @@ import { attackVault } from './format-vault.ts';
 import type { Sample } from './sample.ts';
 import { type Flaws, openWrongly } from './wrong-openers.ts';
 
-/** How many lines of what broke a promise are printed. */
+/** Maximum number of lines printed about broken promises. */
 const LINES = 25;
 
 /** The attack on the sealed file itself. */
@@ -34,7 +34,10 @@ export const campaign: Campaign = {
 
 /** The short form tries one attack in this many of each sort. */
 const INTERVAL = 25;
-/** How many attacks on a control are tried in the short form before it looks whether the control was caught. */
+/**
+ * Attacks on a control tried per batch in the short form, before checking whether the control was
+ * caught.
+ */
 const BATCH = 400;
 
 async function run(folder: string, tell: (line: string) => void, sample: Sample): Promise<Figures> {
@@ -106,7 +109,7 @@ function* allAttacks(bases: Bases): Generator<[string, Iterable<Attack>]> {
   yield ['other kinds, versions and names', otherKinds()];
 }
 
-/** An attack on a file that does not open anyhow would show nothing. */
+/** Throws if a genuine file does not open: an attack on it would show nothing. */
 function checkGenuine(opener: RealOpener, base: Base): void {
   const { seen } = opener.open({ what: base.name, bytes: base.bytes, fileId: base.fileId, base });
   if (seen instanceof Error) throw seen;
@@ -114,7 +117,7 @@ function checkGenuine(opener: RealOpener, base: Base): void {
   if (JSON.stringify(seen) !== JSON.stringify(whole)) throw new Error(`${base.name} does not open to what was sealed`);
 }
 
-/** The wrong openers, each under the attack that is meant for it. */
+/** Runs the wrong openers, each under the attack meant for it. */
 function controls(bases: Bases, sample: Sample): Control[] {
   const { one } = bases;
   const loose = basesOf(false);
@@ -147,7 +150,10 @@ function control(name: string, flaws: Flaws, attacks: Iterable<Attack>): Control
   return { name, caught: found, cases };
 }
 
-/** What makes a control wrong must be its flaw alone: with nothing left out, nothing is accepted. */
+/**
+ * Checks that a control is wrong only because of its flaw: with nothing left out, nothing may be
+ * accepted.
+ */
 function faultsOfStrict({ one, three, others }: Bases, sample: Sample): string[] {
   const attacks = [flippedBits(one), movedFrames(three, others), wrongPadding(), shortTags(), otherKinds()];
   const accepted = attacks.reduce((sum, some) => sum + control('', {}, sample.of(some, INTERVAL)).caught, 0);

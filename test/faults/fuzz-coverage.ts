@@ -1,13 +1,13 @@
 import { type Profiler, Session } from 'node:inspector';
 
 /**
- * Which code of some files has run, as V8 counts it: the feedback that makes mutations go on from inputs that reached something new.
- * It has to be made before those files are loaded.
+ * The code of some files that has run, as counted by V8: the feedback that lets mutations build on
+ * inputs that reached something new. Must be created before those files are loaded.
  */
 export class Coverage implements Disposable {
   readonly #session = new Session();
   readonly #isMeant: (url: string) => boolean;
-  /** For each file a byte for each character: 1 where it has run. */
+  /** For each file one byte per character: 1 if it has run. */
   readonly #reached = new Map<string, Uint8Array>();
 
   constructor(isMeant: (url: string) => boolean) {
@@ -17,7 +17,10 @@ export class Coverage implements Disposable {
     this.#session.post('Profiler.startPreciseCoverage', { callCount: true, detailed: true });
   }
 
-  /** Tells whether anything has run since the last time that never ran before; with `remember` it counts as known from now on. */
+  /**
+   * Returns whether any code ran since the last call that had never run before. With `remember` it
+   * counts as known from now on.
+   */
   isFresh(remember: boolean): boolean {
     let fresh = false;
     for (const script of this.#scripts()) {
@@ -55,7 +58,7 @@ export class Coverage implements Disposable {
   }
 }
 
-/** Outer ranges come before inner ones, and an inner one knows better. */
+/** Outer ranges come before inner ones, and inner ones override them. */
 function paint(script: Profiler.ScriptCoverage): Uint8Array {
   const ranges = script.functions.flatMap((one) => one.ranges);
   const characters = new Uint8Array(Math.max(0, ...ranges.map((range) => range.endOffset)));

@@ -4,13 +4,16 @@ import { Chance } from './chance.ts';
 import type { Coverage } from './fuzz-coverage.ts';
 import { mutate } from './fuzz-mutate.ts';
 
-/** Something that takes bytes, and how it is told that it took them wrongly. */
+/** A consumer of bytes, with a check of how it handled them. */
 export interface Target {
   readonly name: string;
   /** Whether its inputs are lines of JSON. */
   readonly isText: boolean;
   readonly seeds: readonly Buffer[];
-  /** Tries one input; gives what is wrong with how it was taken. What it throws is wrong as well. */
+  /**
+   * Tries one input, and returns what is wrong with how it was handled. An error it throws is wrong
+   * as well.
+   */
   run(input: Buffer): string | undefined;
 }
 
@@ -19,30 +22,39 @@ export interface Fuzzing {
   readonly seed: number;
   readonly count: number;
   readonly coverage?: Coverage;
-  /** Called before every input, with it: for whoever looks at a process that died or hangs. */
+  /** Called before every input, with the input, to examine a process that dies or hangs. */
   before(input: Buffer, index: number): void;
-  /** Called now and then: it still runs. */
+  /** Called now and then, to show that it still runs. */
   alive(index: number): void;
-  /** Called with every input that was taken wrongly. */
+  /** Called with every input that was handled wrongly. */
   found(fault: string, input: Buffer, index: number): void;
 }
 
-/** What a target was given. */
+/** The inputs that a target was given. */
 export interface Fuzzed {
   readonly cases: number;
   readonly corpus: readonly Buffer[];
 }
 
-/** So many inputs run between two looks at what they reached; where that is something new, they run again one by one. */
+/**
+ * Inputs run between two checks of the coverage. If a batch reached something new, its inputs run
+ * again one by one.
+ */
 const BATCH = 256;
-/** More address space than this at once is not for an input of a few kilobytes; V8 itself takes some now and then. */
+/**
+ * An input of a few kilobytes may not allocate more address space than this at once, in MiB. V8
+ * itself takes some now and then.
+ */
 const BOUND_MIB = 96;
-/** The same for what a batch has given back already. */
+/** The same limit for address space that a batch has already released. */
 const BATCH_MIB = 320;
-/** More memory than this in all means that something is never given back. */
+/** More memory than this in total, in MiB, means a leak. */
 const MEMORY_MIB = 1024;
 
-/** Gives a target its seeds and then `count` inputs made of them and of what reached something new. The same seed, the same inputs. */
+/**
+ * Gives a target its seeds and then `count` inputs made from them and from inputs that reached
+ * something new. The same seed yields the same inputs.
+ */
 export async function fuzz(target: Target, fuzzing: Fuzzing): Promise<Fuzzed> {
   const { coverage, count } = fuzzing;
   const chance = new Chance(fuzzing.seed);
@@ -65,7 +77,7 @@ export async function fuzz(target: Target, fuzzing: Fuzzing): Promise<Fuzzed> {
       return { cases: index, corpus: corpus.slice(target.seeds.length) };
     }
     fuzzing.alive(index);
-    await setImmediate(); // zlib gives its contexts back only when the event loop comes round
+    await setImmediate(); // zlib frees its contexts only on a turn of the event loop
   }
   return { cases: count, corpus: corpus.slice(target.seeds.length) };
 }
@@ -79,7 +91,7 @@ function attempt(target: Target, input: Buffer, fuzzing: Fuzzing, index: number)
   else if (grown > BOUND_MIB) fuzzing.found(`it took ${grown} MiB of address space`, input, index);
 }
 
-/** Tries one input, and gives what is wrong with how it was taken. */
+/** Tries one input, and returns what is wrong with how it was handled. */
 export function faultOf(target: Target, input: Buffer): string | undefined {
   try {
     return target.run(Buffer.from(input));
@@ -88,7 +100,10 @@ export function faultOf(target: Target, input: Buffer): string | undefined {
   }
 }
 
-/** The inputs of a batch that together reach all that it reached; found by halves, because a look costs more than an input. */
+/**
+ * Returns the inputs of a batch that together reach all that the batch reached. Bisects, because a
+ * coverage check costs more than an input.
+ */
 function whatReached(target: Target, batch: readonly Buffer[], coverage: Coverage): Buffer[] {
   if (batch.length < 2) {
     for (const input of batch) faultOf(target, input);

@@ -1,6 +1,6 @@
 import type { Chance } from './chance.ts';
 
-/** No input grows over this. */
+/** Maximum length of an input. */
 const LONGEST = 8192;
 
 /** Changes an input at random, once or a few times. */
@@ -79,7 +79,7 @@ function changeJson(chance: Chance, bytes: Buffer): Buffer {
     const value: unknown = JSON.parse(lines[at] ?? '');
     lines[at] = changed(chance, JSON.stringify(value), value);
   } catch {
-    return bytes; // it is no JSON any more, and the other changes are for that
+    return bytes; // it isn't JSON any more; the other mutations cover that
   }
   if (chance.percent(5)) lines.splice(at, 0, lines[at] ?? '');
   return Buffer.from(lines.join('\n'));

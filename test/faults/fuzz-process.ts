@@ -4,17 +4,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
-/** What a fuzzing process is to do. */
+/** The task of a fuzzing process. */
 export interface Asked {
   readonly folder: string;
   readonly target: string;
   readonly seed: number;
   readonly count: number;
-  /** With which wrong decoder. */
+  /** The wrong decoder to use, if any. */
   readonly wrong?: string;
 }
 
-/** A line that it says. */
+/** A line that it prints. */
 export interface Told {
   readonly alive?: number;
   readonly fault?: { readonly what: string; readonly index: number; readonly path: string };
@@ -24,16 +24,17 @@ export interface Told {
 /** How it ended. */
 export interface Ended {
   readonly cases: number;
-  /** Inputs that were taken wrongly; one that it died of or hangs at is one. */
+  /** Number of inputs handled wrongly, including one that it died of or hangs at. */
   readonly found: number;
   readonly corpus: readonly Buffer[];
-  /** One line each, with the file that its input is kept in. */
+  /** One line each, with the file that holds its input. */
   readonly faults: readonly string[];
 }
 
 /**
- * Runs a target in a process of its own, and kills it where it began and then says nothing for `patience` milliseconds. The inputs of what it finds
- * are kept where the folder's removal does not reach, unless a fault is what it is to find.
+ * Runs a target in a separate process, and kills it if it started and then prints nothing for
+ * `patience` milliseconds. The inputs of its findings are kept outside the temporary folder, unless
+ * it is a control, which is expected to find a fault.
  */
 export async function fuzzApart(asked: Asked, patience: number): Promise<Ended> {
   const script = join(import.meta.dirname, 'fuzz-worker.ts');
@@ -50,7 +51,7 @@ export async function fuzzApart(asked: Asked, patience: number): Promise<Ended> 
     hangs = true;
     child.kill('SIGKILL');
   };
-  let watchdog: NodeJS.Timeout | undefined; // from the first line on: how long loading takes is no matter of the input
+  let watchdog: NodeJS.Timeout | undefined; // starts with the first line: the time to load does not depend on the input
   const faults: string[] = [];
   let done: Told['done'];
   for await (const line of createInterface({ input: child.stdout })) {
@@ -77,7 +78,7 @@ export async function fuzzApart(asked: Asked, patience: number): Promise<Ended> 
   return { cases: last.index + 1, found: faults.length, corpus: [], faults };
 }
 
-/** The input that a process was at when it ended; seeds are before input 0. */
+/** Returns the input that a process was at when it ended; seeds come before input 0. */
 function current(folder: string): { index: number; path: string } {
   const bytes = existsSync(join(folder, 'input')) ? readFileSync(join(folder, 'input')) : Buffer.alloc(0);
   const path = join(folder, 'found-last');

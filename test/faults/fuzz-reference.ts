@@ -2,17 +2,17 @@ import { zstdDecompressSync } from 'node:zlib';
 import { paddingOf } from './malicious.ts';
 
 /*
- * What docs/format.md says, once more and slowly: the second opinion that tells whether coffer took an input rightly. Nothing of it
- * comes from src.
+ * A second, slow implementation of docs/format.md, to judge whether coffer handled an input
+ * correctly. It uses nothing from src.
  */
 
-/** What the plaintext of a frame says. */
+/** The content of a frame's plaintext. */
 export interface Reading {
   readonly summary: Buffer;
   readonly lines: readonly Buffer[];
 }
 
-/** Reads the plaintext of a frame; undefined where a reader must refuse it. */
+/** Reads the plaintext of a frame; undefined if a reader must refuse it. */
 export function readPlain(plain: Buffer, floor: number): Reading | undefined {
   if (plain.length < 12) return undefined;
   const summaryLength = plain.readUInt32BE(0);
@@ -41,7 +41,7 @@ function readBody(body: Buffer): Buffer[] | undefined {
   return all;
 }
 
-/** Gives the lines of a segment; undefined where a reader must refuse it. */
+/** Returns the lines of a segment; undefined if a reader must refuse it. */
 export function readSegment(codec: number, stored: Buffer, plainLength: number): Buffer | undefined {
   if (plainLength > 2 ** 29) return undefined;
   if (codec === 0) return stored.length === plainLength ? stored : undefined;
@@ -53,13 +53,16 @@ export function readSegment(codec: number, stored: Buffer, plainLength: number):
   return lines;
 }
 
-/** What was found out before: most inputs leave the zstd in them as it was. */
+/** Cache of earlier results: most inputs leave the zstd in them unchanged. */
 const frames = new Map<string, Buffer | undefined>();
 
-/** The empty frame that Node leaves behind some: docs/format.md. */
+/** The empty frame that Node leaves after some frames: docs/format.md. */
 const LEFT_BEHIND = Buffer.from('28b52ffd2000010000', 'hex');
 
-/** One zstd frame and nothing behind it but what Node leaves there: whatever is cut off it, it does not decompress any more. */
+/**
+ * Decompresses one zstd frame followed only by what Node leaves there: with anything cut off, it
+ * must not decompress any more.
+ */
 function readFrame(sealed: Buffer, plainLength: number): Buffer | undefined {
   const end = sealed.length - LEFT_BEHIND.length;
   const stored = end > 0 && sealed.subarray(end).equals(LEFT_BEHIND) ? sealed.subarray(0, end) : sealed;
@@ -75,7 +78,7 @@ function decompressed(stored: Buffer, most: number): Buffer | undefined {
   try {
     return zstdDecompressSync(stored, { maxOutputLength: Math.max(1, most) });
   } catch {
-    return undefined; // which is the answer: it does not decompress
+    return undefined; // this is the answer: it does not decompress
   }
 }
 
@@ -83,7 +86,7 @@ type Test = (value: unknown) => boolean;
 
 const text: Test = (value) => typeof value === 'string';
 const count: Test = (value) => Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 2 ** 53 - 1;
-/** Milliseconds since 1970 that a Date of ECMA-262 can be. */
+/** Milliseconds since 1970 that a Date of ECMA-262 can represent. */
 const time: Test = (value) => count(value) && Number(value) <= 8_640_000_000_000_000;
 const amount: Test = (value) =>
   value === null || (typeof value === 'number' && value >= 0 && value < Number.POSITIVE_INFINITY);
@@ -100,7 +103,7 @@ const list =
   (value) =>
     Array.isArray(value) && value.every(test);
 
-/** The test of an object by the fields it must have; others may be there. */
+/** Returns the test of an object by its required fields; it may have others. */
 function fields(tests: Readonly<Record<string, Test>>): Test {
   return (value) => {
     if (value === null || typeof value !== 'object' || Array.isArray(value)) return false;
@@ -115,10 +118,13 @@ const project = fields({ first: missingOr(text), remote: missingOr(text), path: 
 const status = one('running', 'completed', 'cancelled', 'failed');
 const flag = one(true, false);
 
-/** Tells whether a value says of which file it is the summary; wrong fields else are read as missing or unknown. */
+/**
+ * Returns whether a value says of which file it is the summary. Other wrong fields are read as
+ * missing or unknown.
+ */
 export const isNamed: Test = fields({ kind: one('session', 'snapshot'), id: text, uuid: text });
 
-/** Tells whether a value is a summary. */
+/** Returns whether a value is a summary. */
 export const isSummary: Test = fields({
   kind: one('session', 'snapshot'),
   id: text,
@@ -231,7 +237,7 @@ const eventTypes: ReadonlyMap<unknown, Test> = new Map([
   ['child', fields({ uuid: text, reason: text })],
 ]);
 
-/** Tells whether a value is an event; of a type that is not known it is one by its place alone. */
+/** Returns whether a value is an event. An event of an unknown type needs only its place. */
 export const isEvent: Test = (value) => {
   if (!fields(place)(value)) return false;
   const known = eventTypes.get((value as { type: unknown }).type);
@@ -251,7 +257,7 @@ const slot: Test = (value) =>
   fields({ kind: one('recovery'), algorithm: one('hkdf-sha256'), salt: base64, wrapped: base64 })(value);
 const slots: Test = (value) => list(slot)(value) && (value as unknown[]).length <= 16;
 
-/** Tells whether a value is what a vault.json may say. */
+/** Returns whether a value is valid content of vault.json. */
 export const isVaultFile: Test = fields({
   format: one(1),
   key: keyId,
@@ -266,6 +272,6 @@ function btoaOf(base64Text: string): string | undefined {
   try {
     return btoa(atob(base64Text));
   } catch {
-    return undefined; // which is the answer: it is no base64
+    return undefined; // this is the answer: it isn't base64
   }
 }

@@ -14,16 +14,22 @@ import {
   zstdBomb,
 } from './malicious.ts';
 
-/** Gives the inputs that a target begins with: a few of our own, the fixed vectors, and what earlier runs found. */
+/**
+ * Returns the first inputs of a target: a few of our own, the fixed vectors, and the findings of
+ * earlier runs.
+ */
 export type Seeds = (target: string) => Buffer[];
 
-/** Where inputs are kept that reached something, one folder for each target. */
+/** The folder of inputs that reached something, with one folder for each target. */
 export const CORPUS: string = join(import.meta.dirname, 'corpus');
 
 /** The seeds of all targets. */
 export const seeds: Seeds = (target) => [...ownSeeds(target), ...kept(target)];
 
-/** The same without what earlier runs found: what a control is to find must not be given to it. */
+/**
+ * Like `seeds`, but without the findings of earlier runs: a control must find its fault without
+ * help.
+ */
 export const ownSeeds: Seeds = (target) => own[target]?.() ?? [];
 
 function kept(target: string): Buffer[] {

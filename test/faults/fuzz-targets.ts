@@ -24,11 +24,12 @@ import type { Seeds } from './fuzz-seeds.ts';
 import { fileIdNamed, floorAt, headerWith, linkBehind, linkOf, paddingOf, plainOf, sealPlain } from './malicious.ts';
 
 /*
- * What is given bytes, each with what must hold for every input: it is taken exactly where the second opinion takes it, and with the
- * same content; where it is not taken, the error is one that is documented.
+ * The consumers of bytes, each with a property that must hold for every input: it is accepted
+ * exactly if the second implementation accepts it, with the same content; if it is refused, the
+ * error is a documented one.
  */
 
-/** Where the decoders under attack can be replaced by wrong ones. */
+/** The decoders under attack that can be replaced by wrong ones. */
 export interface Decoders {
   readonly segment: (codec: number, stored: Buffer, plainLength: number) => Buffer;
   readonly summary: (json: Buffer) => Summary;
@@ -45,7 +46,7 @@ export const ownDecoders: Decoders = {
   events: readLines,
 };
 
-/** All targets; `folder` is for those that read files. */
+/** Returns all targets; `folder` is for those that read files. */
 export function targetsIn(folder: string, seeds: Seeds, decoders: Decoders = ownDecoders): Target[] {
   return [
     file(folder, seeds),
@@ -58,7 +59,7 @@ export function targetsIn(folder: string, seeds: Seeds, decoders: Decoders = own
   ];
 }
 
-/** A whole sealed file, from somebody who has not got the key. */
+/** A whole sealed file, from an attacker without the key. */
 function file(folder: string, seeds: Seeds): Target {
   const opener = new RealOpener(join(folder, 'file'));
   const { one, three, others } = basesOf(true);
@@ -78,7 +79,7 @@ function faultIn(verdicts: readonly { verdict: string; why: string }[]): string 
   return verdicts.find(({ verdict }) => verdict === 'misreported')?.why;
 }
 
-/** The plaintext of a frame, sealed with the key: byte 0 says in which frame, and how it is padded. */
+/** The plaintext of a frame, sealed with the key. Byte 0 selects the frame and its padding. */
 function content(folder: string, seeds: Seeds): Target {
   const opener = new RealOpener(join(folder, 'content'));
   const fileId = fileIdNamed('ours');
@@ -106,7 +107,7 @@ function content(folder: string, seeds: Seeds): Target {
   return { name: 'content', isText: false, seeds: seeds('content'), run };
 }
 
-/** Pads as it must be, or in one of the ways it must not be. */
+/** Pads correctly, or in one of the forbidden ways. */
 function padded(used: Buffer, floor: number, way: number): Buffer {
   const right = used.length < 2 ? floor : paddingOf(used.length, floor);
   const padding = Buffer.alloc(
@@ -116,7 +117,7 @@ function padded(used: Buffer, floor: number, way: number): Buffer {
   return Buffer.concat([used, padding]);
 }
 
-/** Header and head of a frame, without a key: whatever is read gives the same bytes again. */
+/** Reads header and frame head without a key: what was read must serialise to the same bytes. */
 function heads(input: Buffer): string | undefined {
   const header = attempt(() => decodeHeader(input));
   const head = attempt(() => decodeFrameHead(input));
@@ -131,7 +132,7 @@ function heads(input: Buffer): string | undefined {
     : 'a wrong length';
 }
 
-/** One segment: a codec, its plain length and what is stored. */
+/** One segment: a codec, its plain length and the stored bytes. */
 function segment({ segment: unpack }: Decoders, input: Buffer): string | undefined {
   if (input.length < 5) return undefined;
   const [codec, plainLength, stored] = [input[0]!, input.readUInt32BE(1), input.subarray(5)];
@@ -173,7 +174,10 @@ function events({ events: decode }: Decoders, input: Buffer): string | undefined
   return isSame(decode(encodeEvents(decoded)), decoded) ? undefined : 'written again, they are others';
 }
 
-/** What is an event is read as it is; of another the fields are, without its place, or the line. A line that was kept may be either. */
+/**
+ * An event must be read unchanged. Of other values the fields are kept without their place, or the
+ * line. A kept line may be either.
+ */
 function eventFault(event: Event, line: Buffer): string | undefined {
   const expected = parsed(line, true);
   const isKept = (expected as { type?: unknown } | undefined)?.type === 'unknown';
@@ -189,8 +193,8 @@ function eventFault(event: Event, line: Buffer): string | undefined {
 }
 
 /**
- * The same as JSON has it, where -0 is 0 and what is too large for a double is null: no writer of ours writes either. The order of fields
- * means nothing.
+ * Compares as JSON does: -0 is 0 and a number too large for a double is null. coffer writes
+ * neither. The order of fields is irrelevant.
  */
 function isSame(one: unknown, other: unknown): boolean {
   return isDeepStrictEqual(plain(one), plain(other));
@@ -232,7 +236,10 @@ function attempt<T>(step: () => T): T | Error {
   }
 }
 
-/** What is wrong with an error: it is none of ours, or of a code that is not documented there. */
+/**
+ * Returns what is wrong with an error: it isn't one of coffer's, or its code isn't documented
+ * there.
+ */
 function refusal(outcome: unknown, codes: readonly ErrorCode[]): string | undefined {
   if (!(outcome instanceof Error)) return undefined;
   if (!(outcome instanceof CofferError)) return `${outcome.name}: ${outcome.message}`;
@@ -249,7 +256,10 @@ function linesOf(input: Buffer): Buffer[] {
   return lines;
 }
 
-/** Parses JSON in UTF-8; undefined if it is not valid. Set `ignoreBOM` to keep a byte order mark as part of the text, as events do. */
+/**
+ * Parses JSON in UTF-8; undefined if it is not valid. Set `ignoreBOM` to keep a byte order mark as
+ * part of the text, as events do.
+ */
 function parsed(json: Buffer, ignoreBOM = false): unknown {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM }).decode(json));
@@ -258,7 +268,7 @@ function parsed(json: Buffer, ignoreBOM = false): unknown {
   }
 }
 
-/** The same where bytes that are no UTF-8 are taken for U+FFFD. */
+/** Like `parsed`, but reads bytes that aren't UTF-8 as U+FFFD. */
 function parsedLoosely(json: Buffer): unknown {
   try {
     return JSON.parse(json.toString('utf8'));

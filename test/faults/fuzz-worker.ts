@@ -5,16 +5,17 @@ import { fuzz, type Target } from './fuzz-loop.ts';
 import type { Asked, Told } from './fuzz-process.ts';
 
 /*
- * One target under one seed, in a process of its own that may hang or die of it. Says on stdout that it lives, what it found and when
- * it is done, one line of JSON each; the input that it is at stands in the file `input` of its folder.
+ * One target under one seed, in a separate process that may hang or die of it. Prints on stdout
+ * that it is alive, its findings and when it is done, one line of JSON each. The file `input` of
+ * its folder holds the current input.
  */
 
-/** Findings beyond these are counted and not kept. */
+/** Findings beyond this number are counted and not kept. */
 const KEPT = 5;
 
 if (process.argv[1] === import.meta.filename) {
   const asked = JSON.parse(process.argv[2] ?? '') as Asked;
-  Error.stackTraceLimit = 0; // most inputs are refused, and nobody looks at where
+  Error.stackTraceLimit = 0; // most inputs are refused, and their stack traces are not used
   mkdirSync(asked.folder, { recursive: true });
   using coverage = new Coverage((url) => url.includes('/src/'));
   const target = await targetOf(asked);
@@ -44,7 +45,10 @@ if (process.argv[1] === import.meta.filename) {
   tell({ done: { cases, found, corpus: corpus.map((bytes) => bytes.toString('base64')) } });
 }
 
-/** The target that is asked for, with the wrong decoders where those are. Loaded late, so that its coverage is counted from the start. */
+/**
+ * Returns the requested target, with the wrong decoders if requested. Loaded late, so that its
+ * coverage is counted from the start.
+ */
 async function targetOf({ folder, target, wrong }: Asked): Promise<Target> {
   const { ownDecoders, targetsIn } = await import('./fuzz-targets.ts');
   const { ownSeeds, seeds } = await import('./fuzz-seeds.ts');

@@ -4,8 +4,8 @@ import type { Summary } from '../../src/session/list/summary.ts';
 import { type Decoders, ownDecoders } from './fuzz-targets.ts';
 
 /*
- * Decoders with a fault planted in each, which open every seed as coffer's own do. The fuzzer has to find each of them; the last
- * three show that memory, a hang and a crash are seen at all.
+ * Decoders with a planted fault each, which open every seed as coffer's own do. The fuzzer has to
+ * find each of them. The last three show that it notices memory, a hang and a crash at all.
  */
 
 /** A decoder with a fault. */
@@ -14,7 +14,7 @@ export interface Wrong {
   readonly decoders: Partial<Decoders>;
 }
 
-/** The decoders, by what is wrong with them. */
+/** The decoders, by their fault. */
 export const wrongDecoders: Readonly<Record<string, Wrong>> = {
   'a summary taken as it parses': {
     target: 'summary',
@@ -53,7 +53,7 @@ function decompressed(stored: Buffer, length: number): Buffer {
   return lines.length === length ? lines : own(1, Buffer.alloc(0), length);
 }
 
-/** Where the last line has no end, it begins again with the first. */
+/** If the last line has no end, it starts again with the first. */
 function withoutEnd(lines: Buffer): Event[] {
   const events: Event[] = [];
   for (let start = 0; start < lines.length; start = lines.indexOf(10, start) + 1) {

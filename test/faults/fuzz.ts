@@ -10,11 +10,15 @@ import { wrongDecoders } from './fuzz-wrong.ts';
 import type { Sample } from './sample.ts';
 
 /*
- * COFFER_FUZZ_SEED repeats a run, COFFER_FUZZ_INPUTS makes it longer, COFFER_FUZZ_INPUT=target:file tries one input, and with
- * COFFER_FUZZ_KEEP=1 small inputs that reached something new are kept in test/faults/corpus.
+ * COFFER_FUZZ_SEED repeats a run, COFFER_FUZZ_INPUTS makes it longer, COFFER_FUZZ_INPUT=target:file
+ * tries one input, and with COFFER_FUZZ_KEEP=1 small inputs that reached something new are kept in
+ * test/faults/corpus.
  */
 
-/** Inputs that each target gets of a million. The real work is behind the authentication, which a mutation never gets past. */
+/**
+ * Each target's share of a million inputs. Most of the code is behind the authentication, which a
+ * mutation never passes.
+ */
 const SHARES: readonly (readonly [string, number])[] = [
   ['content', 60_000],
   ['content', 60_000],
@@ -27,18 +31,18 @@ const SHARES: readonly (readonly [string, number])[] = [
   ['heads', 130_000],
 ];
 const MILLION = 1_000_000;
-/** How many inputs there are in the short form, made from its seed. */
+/** Number of inputs in the short form, made from its seed. */
 const SHORT = 30_000;
-/** How long a process may say nothing, in milliseconds: some 256 inputs, on a machine that is busy. */
+/** How long a process may print nothing, in milliseconds: about 256 inputs, on a busy machine. */
 const PATIENCE = 30_000;
 /** The same for a decoder with a fault, in the whole form and in the short one. */
 const CONTROL_PATIENCE = [15_000, 8_000] as const;
-/** Inputs that find the planted faults. */
+/** Number of inputs that suffices to find the planted faults. */
 const CONTROL_INPUTS = 10_000;
-/** In the short form fewer of them, and with other seeds until the fault is found. */
+/** The short form uses fewer of them, and further seeds until the fault is found. */
 const SHORT_CONTROL_INPUTS = 3_000;
 const SHORT_CONTROL_TIMES = 12;
-/** Inputs longer than this are not kept. */
+/** Longer inputs are not kept. */
 const SMALL = 600;
 
 /** Random inputs for everything that reads bytes. */
@@ -87,7 +91,7 @@ async function run(folder: string, tell: (line: string) => void, sample: Sample)
   };
 }
 
-/** Tries one input once more, for whoever looks for the fault. */
+/** Tries one input again, to debug a fault. */
 function again(folder: string, asked: string): Figures {
   const at = asked.indexOf(':');
   const target = targetsIn(folder, seeds).find(({ name }) => name === asked.slice(0, at));
@@ -98,7 +102,7 @@ function again(folder: string, asked: string): Figures {
   return { cases: 1, lost: 0, accepted: failures.length, controls, notes: [], failures };
 }
 
-/** Two at a time, in order; the machine has two cores. */
+/** Runs two at a time, in order; the machine has two cores. */
 async function inPairs<A, B>(all: readonly A[], work: (one: A, index: number) => Promise<B>): Promise<B[]> {
   const results: B[] = [];
   let next = 0;

@@ -1,8 +1,8 @@
 import type { Chance } from './chance.ts';
 
 /*
- * Values for the public API, from what it documents to what no TypeScript would let through: an event with some of its parts replaced,
- * left out or added.
+ * Values for the public API, from documented ones to ones that no TypeScript would accept: an event
+ * with some of its parts replaced, left out or added.
  */
 
 const CALL = { toolCallId: 'c', toolName: 't' };
@@ -65,7 +65,9 @@ const TEXTS: readonly string[] = [
   'x'.repeat(5000),
 ];
 
-/** What stands in place of a part. Each is made anew, so that nothing is shared by accident. */
+/**
+ * Replacements for a part. Each is created on every call, so that nothing is shared by accident.
+ */
 const odd: readonly ((chance: Chance) => unknown)[] = [
   () => undefined,
   () => null,
@@ -119,22 +121,22 @@ export function valueFor(chance: Chance): unknown {
   return event;
 }
 
-/** Changes something in a value that was handed over before. */
+/** Changes something in a value that was passed before. */
 export function meddle(value: unknown, chance: Chance): void {
   const { within, name } = chance.of(placesOf(value)) ?? {};
   if (within !== undefined && name !== undefined) put(within, name, 'changed afterwards');
 }
 
-/** What an odd value does not let happen to it does not happen. */
+/** Sets a property. A change that an odd value does not allow is skipped. */
 function put(within: Record<string, unknown>, name: string, value: unknown): void {
   try {
     Reflect.set(within, name, value);
   } catch {
-    // an array of numbers takes no BigInt
+    // an array of numbers rejects a BigInt
   }
 }
 
-/** Where in a value something is; what a getter computes is not gone into. */
+/** Returns the places in a value; does not descend into the results of getters. */
 function placesOf(value: unknown, left = 6): { within: Record<string, unknown>; name: string }[] {
   if (typeof value !== 'object' || value === null || left === 0) return [];
   const within = value as Record<string, unknown>;

@@ -14,24 +14,25 @@ import { meddle, valueFor } from './inputs-values.ts';
 import type { Sample } from './sample.ts';
 
 /*
- * Random inputs for everything a program can hand over: what is accepted must be read back as it was accepted, and what is refused must
- * leave no trace. A caller changes what it handed over, too.
+ * Random inputs for everything a program can pass in: what is accepted must be read back as it was
+ * accepted, and what is refused must leave no trace. The caller also changes values after passing
+ * them.
  */
 
-/** How many inputs there are, in the whole form and in the short one. */
+/** Number of inputs, in the whole form and in the short one. */
 const INPUTS = [200_000, 4_000] as const;
 const CONTROL_INPUTS = [4_000, 1_000] as const;
-/** After how many inputs a session is read back, and another one begun. */
+/** Number of inputs after which a session is read back, and another one begun. */
 const ROUND = 100;
 
-/** What takes events, and gives them back. */
+/** A store that accepts events, and returns them. */
 interface Recorder {
   append(event: unknown): Promise<void>;
-  /** What it says it has recorded. */
+  /** Returns what it claims to have recorded. */
   recorded(): readonly Event[];
-  /** What another process would read. */
+  /** Returns what another process would read. */
   read(): Promise<readonly Event[]>;
-  /** Whether it says that something is not saved. */
+  /** Returns whether it reports that something is not saved. */
   isUnsaved(): boolean;
 }
 
@@ -106,10 +107,10 @@ async function tryAppends(recorder: Recorder, chance: Chance, count: number, tal
   }
 }
 
-/** How many inputs of a round go elsewhere. */
+/** Number of inputs of a round that go to other functions than append. */
 const OTHERS = 10;
 
-/** Hands values to everything else that takes some. */
+/** Passes values to every other function that takes some. */
 async function tryOthers(sessions: Sessions, session: Session, chance: Chance, tally: Tally): Promise<void> {
   const before = [...session.events];
   for (let index = 0; index < OTHERS; index++) {
@@ -124,7 +125,7 @@ async function tryOthers(sessions: Sessions, session: Session, chance: Chance, t
   }
   const changed = !isDeepStrictEqual(before, session.events.slice(0, before.length));
   if (changed) tally.failures.push('what was recorded has changed');
-  await session.append({ type: 'pin', pinned: true }); // in place of a draft
+  await session.append({ type: 'pin', pinned: true }); // replace a draft
   const { events } = await sessions.read(await sessions.find(session.uuid));
   if (!isDeepStrictEqual(events, session.events)) tally.failures.push('what is read is not what was recorded');
 }
@@ -172,7 +173,10 @@ class Real implements Recorder {
   }
 }
 
-/** Records what `accept` lets through, as JSON in memory: coffer's reading of it is put to the test, not its files. */
+/**
+ * Records what `accept` lets through, as JSON in memory: this tests coffer's reading of events, not
+ * its files.
+ */
 class Wrong implements Recorder {
   readonly #accept: (value: unknown) => object;
   readonly #events: Event[] = [];
@@ -203,7 +207,7 @@ class Wrong implements Recorder {
   }
 }
 
-/** Ways to record that let something through. */
+/** Wrong recorders, each of which lets something through. */
 const wrong: Readonly<Record<string, () => Recorder>> = {
   'events taken as they come': () => new Wrong((value) => value as object),
   'events checked and not copied': () =>

@@ -12,14 +12,14 @@ import { hasNamespaces } from './apart.ts';
 import { DEVICE_NEEDS } from './block-device.ts';
 
 const isRoot = process.getuid?.() === 0;
-/** Without root there is nothing to mount. */
+/** Without root nothing can be mounted. */
 const names = isRoot ? ['power cut', 'the keychain'] : ['the keychain'];
 
-/** How long something that must come or go may take, in milliseconds, on a machine with much else to do. */
+/** How long something may take to appear or disappear, in milliseconds, on a busy machine. */
 const PATIENCE = 100_000;
 
 let temp: string;
-/** The loop devices that the campaigns had. */
+/** The loop devices of the campaigns. */
 let attached: readonly string[] = [];
 let main: ChildProcess | undefined;
 
@@ -59,7 +59,7 @@ describe('a campaign that is interrupted', { timeout: 3 * PATIENCE }, () => {
     await expectNothingLeft(started);
   });
 
-  it('is reported with its limit and what it was at', async (context) => {
+  it('is reported with its limit and its current step', async (context) => {
     if (process.platform !== 'linux') context.skip('campaigns run on Linux');
     const child = start('writers', '--limit=8');
     const [said, [code]] = await Promise.all([text(child.stderr!), once(child, 'exit')]);
@@ -69,7 +69,7 @@ describe('a campaign that is interrupted', { timeout: 3 * PATIENCE }, () => {
   });
 });
 
-/** A process, and what tells it from a later one with the same number. */
+/** A process, with its start time to distinguish it from a later one with the same number. */
 interface Process {
   readonly pid: number;
   readonly parent: number;
@@ -100,7 +100,10 @@ function start(...args: readonly string[]): ChildProcess {
   return main;
 }
 
-/** Waits until campaigns have mounted, attached and started all that they leave behind if nobody cleans up, and lists their processes. */
+/**
+ * Waits until campaigns have mounted, attached and started everything that they would leave behind
+ * without a clean-up, and lists their processes.
+ */
 async function startedBy({ pid }: ChildProcess, ...some: readonly (string | undefined)[]): Promise<Process[]> {
   const wanted = some.length > 0 ? some : names;
   for (const until = Date.now() + PATIENCE; Date.now() < until; await pause(100)) {
@@ -113,7 +116,7 @@ async function startedBy({ pid }: ChildProcess, ...some: readonly (string | unde
   throw new Error(`not started in time: ${JSON.stringify(descendantsOf(pid!))}`);
 }
 
-/** What a killed program has left ends a moment later. */
+/** Leftovers of a killed program end a moment later. */
 async function expectNothingLeft(started: readonly Process[]): Promise<void> {
   const left = (): unknown => {
     const running = new Map(processes().map((one) => [one.pid, one]));
@@ -149,13 +152,15 @@ function processes(): Process[] {
   });
 }
 
-/** Where file systems are mounted below `temp`, as a process sees it. */
+/** Lists the mount points below `temp` that a process sees. */
 function mountsOf(process: number | 'self'): string[] {
   const lines = read(`/proc/${process}/mountinfo`).split('\n');
   return lines.flatMap((line) => line.split(' ')[4] ?? []).filter((path) => path.startsWith(`${temp}/`));
 }
 
-/** Loop devices with the numbers of their files; those of files below `temp`, or all of them. */
+/**
+ * Lists loop devices with the numbers of their files: those of files below `temp`, or all of them.
+ */
 function loops(isOurs = true): string[] {
   const args = ['--list', '--noheadings', '--raw', '--output', 'NAME,BACK-INO,BACK-MAJ:MIN,BACK-FILE'];
   const { stdout } = spawnSync('losetup', args, { encoding: 'utf8' });

@@ -3,37 +3,46 @@ import { join } from 'node:path';
 import type { State } from './keychain-states-table.ts';
 import { type Ran, sealedFiles, type World } from './keychain-states-world.ts';
 
-/** What an attack found. */
+/** The findings of an attack. */
 export interface Tally {
   cases: number;
   /** Sessions that were reported as saved and are gone. */
   lostSessions: number;
-  /** Keys in the keychain that nobody needed, and vaults that name another key than before. */
+  /** Unneeded keys in the keychain, and vaults that name another key than before. */
   secondKeys: number;
-  /** First uses that were killed, and the items that they left in the keychain under a name that no vault has. */
+  /**
+   * First uses that were killed, and the items that they left in the keychain under a name that no
+   * vault has.
+   */
   kills: number;
   orphans: number;
   /** Programs on PATH that were called. */
   trapped: number;
   /** Places where others could see a key. */
   leaks: number;
-  /** Runs that did not end by themselves. */
+  /** Runs that did not end in time. */
   hung: number;
-  /** Programs that were started under watch. */
+  /** Programs that were started under strace. */
   started: number;
   readonly failures: string[];
 }
 
-/** Nothing found yet. */
+/** Returns an empty tally. */
 export function newTally(): Tally {
   const sessions = { cases: 0, lostSessions: 0, secondKeys: 0, kills: 0, orphans: 0 };
   return { ...sessions, trapped: 0, leaks: 0, hung: 0, started: 0, failures: [] };
 }
 
-/** What a busy machine makes of any state: it has to be tried again, in a new world. */
+/**
+ * Messages that a busy machine may cause in any state. The state has to be tried again, in a new
+ * world.
+ */
 export const LATE: RegExp = /the keychain does not answer|KEY_TIMEOUT/;
 
-/** Puts a program through one state: it lists, exports, chats and begins a vault, and then everything must be as it was. */
+/**
+ * Puts a program through one state: it lists, exports, chats and begins a vault, and then
+ * everything must be as before.
+ */
 export async function attack(state: State, world: World, blame: Blame): Promise<void> {
   await begin(world, blame);
   const whole = await world.items();
@@ -48,7 +57,7 @@ export async function attack(state: State, world: World, blame: Blame): Promise<
   await judge(state, world, blame, { keyId, named, left, own });
 }
 
-/** Adds what was found in one world to what was found before. */
+/** Adds the findings in one world to earlier ones. */
 export function add(sum: Tally, one: Tally): void {
   sum.failures.push(...one.failures);
   for (const name of Object.keys(one) as (keyof Tally)[]) {
@@ -56,7 +65,7 @@ export function add(sum: Tally, one: Tally): void {
   }
 }
 
-/** Says what is wrong, and in which state. */
+/** Records failures together with their state. */
 export class Blame {
   readonly name: string;
   readonly world: World;
@@ -68,13 +77,16 @@ export class Blame {
     this.tally = tally;
   }
 
-  /** A failure unless `fine`, with what was seen. */
+  /** Records a failure unless `fine`, with what was seen. */
   unless(fine: boolean, what: string, seen: unknown = ''): boolean {
     if (!fine) this.tally.failures.push(`${this.name}: ${what}${seen === '' ? '' : `: ${JSON.stringify(seen)}`}`);
     return fine;
   }
 
-  /** Runs the program; throws what fits {@link LATE} where the keychain was late by no fault of the state. */
+  /**
+   * Runs the program. Throws on output that matches {@link LATE} if the keychain was late for
+   * reasons other than the state.
+   */
   async run(run: () => Promise<Ran>, isLateRight = false): Promise<Ran> {
     this.tally.cases++;
     const ran = await run();
@@ -84,7 +96,7 @@ export class Blame {
   }
 }
 
-/** First use, in peace: a vault with a session, and its key in the keychain. */
+/** Makes a first use without faults: a vault with a session, and its key in the keychain. */
 export async function begin(world: World, blame: Blame): Promise<void> {
   const ran = await blame.run(() => world.run(CHAT, { input: 'before it all\n' }));
   if (!blame.unless(ran.code === 0 && ran.stdout === 'echo: before it all\n', 'the vault can not be begun', ran)) {
@@ -94,7 +106,7 @@ export async function begin(world: World, blame: Blame): Promise<void> {
   await world.items();
 }
 
-/** A chat with a model that repeats what it is told. */
+/** Arguments of a chat with a model that echoes its prompt. */
 export const CHAT: readonly string[] = ['--model', 'demo/echo'];
 
 async function read(state: State, world: World, blame: Blame): Promise<void> {
@@ -110,7 +122,7 @@ async function read(state: State, world: World, blame: Blame): Promise<void> {
       );
       continue;
     }
-    // At a terminal the prompt is told before what it came to.
+    // At a terminal the prompt is announced before its outcome.
     const lines = ran.stderr
       .trim()
       .split('\n')
@@ -148,11 +160,11 @@ async function chat(state: State, world: World, blame: Blame): Promise<void> {
   blame.unless(world.untouched() === before, 'a chat that could not be saved changed the vault');
 }
 
-/** vault.json is gone as well: what the sealed files name is the only key there may be. */
+/** Chats with vault.json gone as well: the key named by the sealed files is the only valid one. */
 async function chatWithoutRecord(state: State, world: World, blame: Blame, keyId: string | undefined): Promise<void> {
   const path = join(world.place.data, 'vault.json');
   const away = join(world.place.temp, 'vault.json');
-  if ((await world.keyId()) === undefined) return; // what took it away is a failure already
+  if ((await world.keyId()) === undefined) return; // the step that removed it has recorded a failure already
   await rename(path, away);
   const before = world.untouched();
   const ran = await blame.run(() => world.run(CHAT, { input: 'unrecorded typed\n' }), isLate(state));
@@ -171,7 +183,7 @@ async function chatWithoutRecord(state: State, world: World, blame: Blame, keyId
   await rename(away, path);
 }
 
-/** Gives the key of the vault that was begun, where one was. */
+/** Begins a vault, and returns its key, if one was made. */
 async function firstUse(state: State, world: World, blame: Blame): Promise<string | undefined> {
   const data = join(world.place.root, 'another');
   const ran = await blame.run(() => world.run(CHAT, { data, input: 'elsewhere\n' }), isLate(state));
@@ -193,11 +205,11 @@ interface Before {
   readonly keyId: string | undefined;
   readonly named: string | undefined;
   readonly left: readonly string[];
-  /** The key of another vault that was begun meanwhile. */
+  /** The key of the other vault that was begun meanwhile. */
   readonly own: string | undefined;
 }
 
-/** Counts the keys, puts the state right, and looks for everything that was acknowledged. */
+/** Counts the keys, repairs the state, and checks for everything that was acknowledged. */
 async function judge(state: State, world: World, blame: Blame, before: Before): Promise<void> {
   const { tally } = blame;
   await state.reach?.(world);
@@ -223,7 +235,9 @@ async function judgeKeys(state: State, world: World, blame: Blame, before: Befor
   if ((await world.keyId()) !== before.keyId) blame.tally.secondKeys++;
 }
 
-/** The items as the state leaves them: those that are locked show no text, and keep the one they had. */
+/**
+ * Returns the items as the state shows them: locked items show no text, and keep the one they had.
+ */
 async function shown(world: World, whole: readonly string[]): Promise<string[]> {
   const items = await world.items();
   return items.map((item) => {
@@ -232,7 +246,7 @@ async function shown(world: World, whole: readonly string[]): Promise<string[]> 
   });
 }
 
-/** A fresh process must open everything that was reported as saved. */
+/** Expects a fresh process to open everything that was reported as saved. */
 export async function judgeSessions(world: World, blame: Blame): Promise<void> {
   const found = await world.program.opened(world.env);
   if (LATE.test(found.error ?? '')) throw new Error(`${blame.name}: ${found.error}`);
@@ -241,7 +255,7 @@ export async function judgeSessions(world: World, blame: Blame): Promise<void> {
   blame.unless(lost.length === 0, 'what was saved is lost', { lost, error: found.error });
 }
 
-/** Nobody else may have seen a key, and nobody else may have been asked for one. */
+/** Expects that no other program has seen a key, or was asked for one. */
 export async function judgeSecrets(world: World, blame: Blame): Promise<void> {
   const [leaks, trapped] = [await world.leaks(), await world.trapped()];
   blame.tally.leaks += leaks.length;
@@ -250,7 +264,7 @@ export async function judgeSecrets(world: World, blame: Blame): Promise<void> {
   blame.unless(trapped.length === 0, 'a program on PATH was called', trapped);
 }
 
-/** What ended with 0, and did not say that it is in memory only, was reported as saved. */
+/** A run that ended with 0, and did not say that it is in memory only, was reported as saved. */
 function acknowledge(world: World, ran: Ran, words: readonly string[]): void {
   if (ran.code === 0 && !/memory only/.test(ran.stderr)) for (const word of words) world.acknowledged.add(word);
 }

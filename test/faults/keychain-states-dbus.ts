@@ -5,17 +5,18 @@ import { type Bus, startBus } from '../support/keychain.ts';
 import { kill, strays } from './keychain-states-scan.ts';
 
 /*
- * What the Secret Service can be brought to by its own calls, and no program of the system does: collections and items
- * apart from the default ones, and a service that is promised and never there.
+ * States of the Secret Service that its own calls can produce, although no program of the system
+ * does: collections and items apart from the default ones, and a service that is promised and never
+ * appears.
  */
 
 const SECRETS = 'org.freedesktop.secrets';
 const SERVICE = { destination: SECRETS, path: '/org/freedesktop/secrets', interface: 'org.freedesktop.Secret.Service' };
-/** gnome-keyring's own interface, past every prompt. */
+/** gnome-keyring's own interface, which bypasses every prompt. */
 const UNPROMPTED = { ...SERVICE, interface: 'org.gnome.keyring.InternalUnsupportedGuiltRiddenInterface' };
 const PASSWORD = 'the password of the other collection';
 
-/** Makes a second collection and gives its path. */
+/** Makes a second collection and returns its path. */
 export function makeCollection(bus: Bus): Promise<string> {
   return talk(bus, async (connection) => {
     const properties = [['org.freedesktop.Secret.Collection.Label', { signature: 's', value: 'other' }]];
@@ -25,7 +26,7 @@ export function makeCollection(bus: Bus): Promise<string> {
   });
 }
 
-/** Puts an item under keytar's attributes into a collection; its secret may be any bytes. */
+/** Puts an item with keytar's attributes into a collection; its secret may be any bytes. */
 export function createItem(bus: Bus, collection: string, account: string, secret: Buffer): Promise<void> {
   return talk(bus, async (connection) => {
     const attributes = [
@@ -54,7 +55,10 @@ export function unlockCollection(bus: Bus, collection: string): Promise<void> {
   });
 }
 
-/** Lists the items of coffer as `account=text`, each byte a character; the text is `undefined` where it is locked. */
+/**
+ * Lists the items of coffer as `account=text`, each byte a character; the text is `undefined` if
+ * the item is locked.
+ */
 export function listItems(bus: Bus): Promise<string[]> {
   return talk(bus, async (connection) => {
     const [open, shut] = await connection.call(SERVICE, 'SearchItems', 'a{ss}', [['service', 'coffer']]);
@@ -68,13 +72,16 @@ export function listItems(bus: Bus): Promise<string[]> {
   });
 }
 
-/** A bus that promises a keychain on demand: a script that it starts then. What it started ends with it. */
+/**
+ * Starts a bus that promises a keychain on demand: a script, started when it is needed. Processes
+ * it started end with the bus.
+ */
 export async function startPromisingBus(script: string): Promise<{ bus: Bus } & AsyncDisposable> {
   const bus = await startBus({ activatable: true });
   const program = join(bus.directory, 'keychain.sh');
   await writeFile(program, `#!/bin/sh\n${script}\n`);
   await chmod(program, 0o755);
-  // Of the folders for services this one comes first, before that of the system.
+  // This folder for services takes precedence over that of the system.
   const services = join(bus.env.XDG_RUNTIME_DIR, 'dbus-1', 'services');
   await mkdir(services, { recursive: true });
   await writeFile(join(services, `${SECRETS}.service`), `[D-BUS Service]\nName=${SECRETS}\nExec=${program}\n`);

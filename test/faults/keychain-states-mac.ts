@@ -1,7 +1,7 @@
 import { NativeKeyring } from '../../src/keyring/fallback.ts';
 import { UNATTENDED } from '../../src/keyring/patience.ts';
 
-/* Asks for a key as coffer does on a Mac without the addon, and prints what comes of it. */
+/* Looks up a key as coffer does on a Mac without the addon, and prints the outcome. */
 
 const keyring = new NativeKeyring('security', process.env, UNATTENDED, 'darwin');
 const keyId = '00112233445566778899aabbccddeeff';

@@ -43,7 +43,7 @@ async function lockedLater(world: World, blame: Blame): Promise<void> {
     await terminal.waitFor(/» /);
     await world.bus.lockCollection();
     await say(terminal, 'two');
-    // The key is in memory, and what is said is saved by it all the same.
+    // The key is in memory, so messages must still be saved.
     if (/NOT SAVED/.test((await terminal.waitFor(/(.*)» /))[1]!)) throw new Error('it is not saved any more');
     for (const word of ['one', 'two']) world.acknowledged.add(word);
     process.kill(await program(), 'SIGKILL');
@@ -138,7 +138,7 @@ async function serviceLater(world: World, blame: Blame): Promise<void> {
   await settle(world, blame);
 }
 
-/** A keychain that gave no answer is not asked again by every step, but it is at the end. */
+/** After a keychain gave no answer, the steps do not ask it again, but the end of the chat does. */
 async function answeredAtTheEnd(world: World, blame: Blame): Promise<void> {
   await begin(world, blame);
   world.keyring.kill('SIGSTOP');
@@ -154,7 +154,7 @@ async function answeredAtTheEnd(world: World, blame: Blame): Promise<void> {
   await settle(world, blame);
 }
 
-/** Killed at a system call of the first use; the next start must work, with one key. */
+/** Kills the first use at a system call. The next start must work, with one key. */
 async function killed(world: World, blame: Blame, inject: string, orphans: number): Promise<void> {
   blame.tally.cases++;
   const ran = await world.run(CHAT, { input: 'never answered\n', inject });
@@ -178,7 +178,9 @@ async function killed(world: World, blame: Blame, inject: string, orphans: numbe
   blame.tally.started += world.started;
 }
 
-/** The way to the keychain of a Mac starts one program, by its path: not by what PATH has under that name. */
+/**
+ * On a Mac the keychain is reached by starting one program by its path, not by its name on PATH.
+ */
 async function asOnMac(world: World, blame: Blame): Promise<void> {
   await begin(world, blame);
   const ran = await blame.run(() => world.run([], { script: join('test', 'faults', 'keychain-states-mac.ts') }));
@@ -187,7 +189,7 @@ async function asOnMac(world: World, blame: Blame): Promise<void> {
   await settle(world, blame);
 }
 
-/** The key ids in the headers of the sealed files. */
+/** Returns the key ids in the headers of the sealed files. */
 async function keysIn({ place }: World): Promise<string[]> {
   const files = await sealedFiles(place.data);
   const ids = files.map(async (name) => (await readFile(place.sessionFile(name))).toString('hex', 12, 28));

@@ -3,10 +3,10 @@ import { type Blame, begin, CHAT } from './keychain-states-attack.ts';
 import { isEndedBy, lockBeforeSomebody, say, settle, shown } from './keychain-states-sitting.ts';
 import type { World } from './keychain-states-world.ts';
 
-/** Longer than a prompt that nobody answers stays open. */
+/** Longer than an unanswered prompt stays open, in milliseconds. */
 const PROMPT = 120_000;
 
-/** A list that waits for a prompt ends by itself, in time. */
+/** A list that waits for a prompt must end in time without an answer. */
 export async function listUnanswered(world: World, blame: Blame): Promise<void> {
   await begin(world, blame);
   using prompter = await lockBeforeSomebody(world);
@@ -26,7 +26,10 @@ export async function listUnanswered(world: World, blame: Blame): Promise<void> 
   await settle(world, blame);
 }
 
-/** A chat does not wait for the prompt before its end, and then no longer than the prompt stays open. */
+/**
+ * A chat must not wait for the prompt before its end, and then no longer than the prompt stays
+ * open.
+ */
 export async function chatUnanswered(world: World, blame: Blame): Promise<void> {
   await begin(world, blame);
   using _prompter = await lockBeforeSomebody(world);
@@ -43,14 +46,14 @@ export async function chatUnanswered(world: World, blame: Blame): Promise<void> 
   await settle(world, blame);
 }
 
-/** Who does not wait for the prompt's end need not. */
+/** Interrupts a command that waits for the prompt. */
 export async function interrupt(args: readonly string[], world: World, blame: Blame): Promise<void> {
   await begin(world, blame);
   using prompter = await lockBeforeSomebody(world);
   const before = world.untouched();
   const talk = async (terminal: Terminal): Promise<void> => {
     await prompter.called('BeginPrompting');
-    // A chat that prompts already takes two.
+    // A chat at its prompt needs two.
     for (let presses = 0; presses < 2 && !terminal.ending; presses++) terminal.key('ctrl+c');
   };
   const ran = await blame.run(() => world.runOnTerminal(args, talk, { patience: PROMPT }));
@@ -59,7 +62,7 @@ export async function interrupt(args: readonly string[], world: World, blame: Bl
   await settle(world, blame);
 }
 
-/** The same at the end of a chat, whose final try to save asks once more. */
+/** Interrupts the end of a chat, whose final attempt to save prompts once more. */
 export async function interruptTheEnd(world: World, blame: Blame): Promise<void> {
   await begin(world, blame);
   await world.bus.lockCollection();

@@ -8,10 +8,16 @@ import { type Blame, begin, CHAT, judgeSecrets, judgeSessions } from './keychain
 import { sealedFiles, type World } from './keychain-states-world.ts';
 import { wrongWay } from './wrong-saves.ts';
 
-/** A key that the attacker of a vault.json knows; it is in the keychain, as one that another program put there. */
+/**
+ * A key known to the attacker who writes vault.json; it is in the keychain, as if another program
+ * had put it there.
+ */
 const theirs: VaultKey = VaultKey.generate();
 
-/** What is written into vault.json; undefined removes it. `other` is the record of another vault of the same user. */
+/**
+ * Returns the new content of vault.json; undefined removes it. `other` is the record of another
+ * vault of the same user.
+ */
 type Write = (record: VaultFile, other: VaultFile) => object | undefined;
 
 const ordered = (record: VaultFile): VaultFile => ({ ...record, key: theirs.id, retiring: record.key });
@@ -27,14 +33,17 @@ const writings: readonly (readonly [string, Write])[] = [
   ['gone', () => undefined],
 ];
 
-/** Each way of writing into vault.json, with the keys that it names in a real keychain. */
+/** Each way of writing to vault.json, with the keys that it names in a real keychain. */
 export const records: readonly { readonly name: string; pass(world: World, blame: Blame): Promise<void> }[] =
   writings.map(([what, write]) => ({
     name: `vault.json: ${what}`,
     pass: (world, blame) => attackRecord(world, blame, write),
   }));
 
-/** The attack that a coffer falls for which believes that one key replaces another without a certificate. */
+/**
+ * The attack that succeeds on a coffer which believes, without a certificate, that one key replaces
+ * another.
+ */
 export async function attackBelieving(world: World, blame: Blame): Promise<void> {
   await attackRecord(world, blame, reseal, wrongWay('certificate-unchecked'));
 }

@@ -2,27 +2,37 @@ import { createHash } from 'node:crypto';
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join, relative } from 'node:path';
 
-/** How a key of 32 bytes, given as a keychain keeps it, can stand in a text: base64 as it is and for addresses, hex, raw. */
+/**
+ * Returns the forms in which a key of 32 bytes, given as a keychain stores it, can appear in a
+ * text: base64, base64url, hex, raw.
+ */
 export function formsOf(item: string): string[] {
   const bytes = Buffer.from(item, 'base64');
   const base64 = item.replace(/[=\s]+$/, '');
   return [base64, base64.replaceAll('+', '-').replaceAll('/', '_'), bytes.toString('hex'), bytes.toString('latin1')];
 }
 
-/** The files below some directories that hold one of these texts, each byte taken as a character. */
+/**
+ * Returns the files below some directories that contain one of these texts, each byte taken as a
+ * character.
+ */
 export function filesWith(directories: readonly string[], forms: readonly string[]): string[] {
   const wanted = forms.map((form) => Buffer.from(form, 'latin1'));
   return directories
     .flatMap((directory) => filesIn(directory))
     .filter((path) => {
-      // strace's own account repeats what is said of a run already; everything else was left by the program.
+      // strace's own log repeats output of a run that is checked already; everything else was left
+      // by the program.
       if (/\/trace-\d+$/.test(path)) return false;
       const bytes = readFileSync(path);
       return wanted.some((form) => bytes.includes(form));
     });
 }
 
-/** Names everything below a directory with inode, mode, time and content, but for locks; the empty text where there is nothing. */
+/**
+ * Lists everything below a directory with inode, mode, time and content, apart from locks; the
+ * empty text if there is nothing.
+ */
 export function fingerprint(directory: string): string {
   return entriesIn(directory)
     .map((path) => [relative(directory, path), path] as const)
@@ -35,7 +45,10 @@ export function fingerprint(directory: string): string {
     .join('\n');
 }
 
-/** The processes that were started with this text in their environment: all that a run left behind. */
+/**
+ * Lists the processes that were started with this text in their environment: everything that a run
+ * left behind.
+ */
 export function strays(text: string): number[] {
   return readdirSync('/proc')
     .map(Number)
@@ -67,7 +80,7 @@ function entriesIn(directory: string): string[] {
   );
 }
 
-/** Ends a process, if it has not ended. */
+/** Kills a process, if it has not ended. */
 export function kill(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');

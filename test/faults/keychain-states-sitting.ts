@@ -3,17 +3,18 @@ import type { Ending, Terminal } from '../support/pty.ts';
 import { type Blame, CHAT, judgeSecrets, judgeSessions } from './keychain-states-attack.ts';
 import type { Ran, World } from './keychain-states-world.ts';
 
-/** A state that comes and goes while a program runs, or that a person leaves open. */
+/** A state that comes and goes while a program runs, or that a user leaves open. */
 export interface Moment {
   readonly name: string;
-  /** It mostly waits. */
+  /** Set if it mostly waits. */
   readonly idle?: true;
   pass(world: World, blame: Blame): Promise<void>;
 }
 
 /**
- * Somebody sits before the screen and sees a prompt, which nobody answers: the program that shows prompts says that it does, and no
- * more. (One that does not even say that counts as a dismissal after 25 seconds.)
+ * Locks the keychain with a user present who sees a prompt and doesn't answer it: the program that
+ * shows prompts confirms that it does, and nothing more. (One that does not even confirm that
+ * counts as a dismissal after 25 seconds.)
  */
 export async function lockBeforeSomebody(world: World): Promise<StandIn> {
   await world.bus.lockCollection();
@@ -23,7 +24,7 @@ export async function lockBeforeSomebody(world: World): Promise<StandIn> {
   );
 }
 
-/** Unlocks, and looks for everything: the sessions, the one key, and who saw it. */
+/** Unlocks, and checks everything: the sessions, the one key, and who saw it. */
 export async function settle(world: World, blame: Blame): Promise<void> {
   await world.bus.unlockCollection();
   world.changes = {};
@@ -35,7 +36,7 @@ export async function settle(world: World, blame: Blame): Promise<void> {
   blame.tally.started += world.started;
 }
 
-/** A chat on a terminal, with one who sits before it. */
+/** Starts a chat on a terminal with a user present. */
 export function converse(
   world: World,
   blame: Blame,
@@ -45,25 +46,25 @@ export function converse(
   return world.runOnTerminal(CHAT, talk);
 }
 
-/** Says a word, and sees it answered. */
+/** Says a word, and waits for the answer. */
 export async function say(terminal: Terminal, word: string): Promise<void> {
   terminal.enter(`${word} typed`);
   await terminal.waitFor(new RegExp(`echo: ${word} typed`));
 }
 
-/** Waits longer than a terminal does by itself. */
+/** Waits longer than a terminal does by default. */
 export async function shown(terminal: Terminal, pattern: RegExp): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
       await terminal.waitFor(pattern);
       return;
     } catch (error) {
-      if (attempt === 5 || terminal.ending) throw error; // else it is only late, as it must be here
+      if (attempt === 5 || terminal.ending) throw error; // else it is only late, as expected here
     }
   }
 }
 
-/** Whether the parent sees that a signal ended it. */
+/** Returns whether the parent sees that a signal ended it. */
 export function isEndedBy({ code, signal }: Ending, wanted: NodeJS.Signals): boolean {
   return signal === wanted || code === { SIGINT: 130, SIGTERM: 143 }[wanted as string];
 }

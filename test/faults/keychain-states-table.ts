@@ -10,23 +10,27 @@ import { readRecord, writeRecord } from '../support/record.ts';
 import * as dbus from './keychain-states-dbus.ts';
 import { REPOSITORY, type World } from './keychain-states-world.ts';
 
-/** What can be wrong with a keychain, and what is right then. */
+/** A fault of a keychain, and the right reaction to it. */
 export interface State {
-  /** One of the eighteen, and which kind of it where there are several. */
+  /** One of the eighteen, with its kind if there are several. */
   readonly name: string;
-  /** What a vault that is there is refused with; it opens and saves as ever where there is nothing to refuse. */
+  /**
+   * The error with which an existing vault is refused. Without it the vault must open and save as
+   * usual.
+   */
   readonly refused?: RegExp;
   /**
-   * What a first use in an empty directory comes to: a vault of its own; a chat that is told to be in memory only, and nothing was
-   * promised; a chat whose loss is told at the end, as a keychain is there and does not serve.
+   * The right outcome of a first use in an empty directory. `vault`: a new vault. `memory`: the
+   * chat says that it is in memory only, and promised nothing. `told`: the chat reports the loss at
+   * its end, as a keychain exists and does not work.
    */
   readonly first: 'vault' | 'memory' | 'told';
-  /** Somebody sits before a screen and could answer a prompt. */
+  /** A user is present and could answer a prompt. */
   readonly attended?: true;
   bring(world: World): Promise<void>;
-  /** Lets the keychain answer again, so that its items can be counted. */
+  /** Makes the keychain answer again, so that its items can be counted. */
   reach?(world: World): Promise<void>;
-  /** Puts the item right again. */
+  /** Repairs the item. */
   restore?(world: World): Promise<void>;
 }
 
@@ -35,14 +39,14 @@ const lockedAway = {
   reach: (world: World) => world.bus.unlockCollection(),
 };
 
-/** All of them but those that are moments of a run: see keychain-states-moments.ts. */
+/** All states apart from moments of a run: see keychain-states-moments.ts. */
 export const states: readonly State[] = [
   { name: 'locked collection', refused: /the keychain is locked/, first: 'told', ...lockedAway },
   lockedItem(),
   {
     name: 'prompt dismissed',
     refused: /the unlock prompt was dismissed/,
-    // Whether a key could be kept is asked without a prompt.
+    // Checking whether a key could be kept shows no prompt.
     first: 'told',
     attended: true,
     bring: async (world) => {
@@ -149,7 +153,8 @@ export const states: readonly State[] = [
       world.sources = REPOSITORY;
     },
   },
-  // Every run has the traps on PATH; here nothing else is wrong, and a key from them would be believed.
+  // Every run has the traps on PATH. Here nothing else is wrong, and a key from them would be
+  // believed.
   { name: 'fake security on PATH', first: 'vault', bring: async () => undefined },
 ];
 
@@ -172,7 +177,7 @@ function lockedItem(): State {
   };
 }
 
-/** The keychain is as it was, and not the one that the program meets. */
+/** The keychain is unchanged, but the program meets another one. */
 function elsewhere(
   name: string,
   refused: RegExp,
@@ -192,7 +197,7 @@ function elsewhere(
   };
 }
 
-/** The keychain answers, and what it has is not what was put there. */
+/** The keychain answers, but with other content than was put there. */
 function item(
   name: string,
   refused: RegExp | undefined,
@@ -211,7 +216,7 @@ function item(
   };
 }
 
-/** The same key in the same keychain, and vault.json tells of it otherwise. */
+/** The same key in the same keychain, but vault.json describes it differently. */
 /** The record as coffer would have written it there: nothing to refuse. */
 function recorded(name: string, changes: { backend?: VaultFile['backend']; provider?: string }): State {
   return {
@@ -226,7 +231,7 @@ function recorded(name: string, changes: { backend?: VaultFile['backend']; provi
   };
 }
 
-/** A copy of the program whose addon does not load: everything works, past it. */
+/** A copy of the program whose addon does not load: everything must work without it. */
 function withoutAddon(how: string, spoil: (keytar: string) => Promise<void>): State {
   return {
     name: `addon not loadable: ${how}`,
@@ -248,7 +253,7 @@ async function bringCopy(world: World, spoil: (keytar: string) => Promise<void>)
   world.sources = copy;
 }
 
-/** Every package is a link but keytar, which is a copy to be spoiled. */
+/** Links every package, but copies keytar, which will be damaged. */
 async function linkModules(from: string, to: string): Promise<void> {
   await mkdir(to);
   for (const name of await readdir(from)) {
@@ -273,7 +278,10 @@ async function promised(world: World, script: string): Promise<World['changes']>
   return addressOf(world.owns(await dbus.startPromisingBus(script)).bus);
 }
 
-/** A Secret Service of ours, unlocked and empty but for what it is told to say otherwise. It refuses to take anything. */
+/**
+ * Starts a fake Secret Service, unlocked and empty apart from the given replies. It refuses to
+ * store anything.
+ */
 async function standIn(world: World, otherwise: Readonly<Record<string, Said>>): Promise<World['changes']> {
   const bus = world.owns(await startBus());
   const answers: Readonly<Record<string, Said>> = {
@@ -293,7 +301,7 @@ async function standIn(world: World, otherwise: Readonly<Record<string, Said>>):
   return addressOf(bus);
 }
 
-/** A socket in the file system that nobody listens on any more. */
+/** Leaves a socket in the file system on which no process listens any more. */
 async function leaveSocket(path: string): Promise<string> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(`${path}-bound`, resolve));

@@ -9,55 +9,64 @@ import { type Ending, Terminal } from '../support/pty.ts';
 import { listItems } from './keychain-states-dbus.ts';
 import { filesWith, fingerprint, formsOf, kill, strays } from './keychain-states-scan.ts';
 
-/** A program put through the states: coffer, or one that goes about its key wrongly and takes the same arguments. */
+/**
+ * A program put through the states: coffer, or one that handles its key wrongly and takes the same
+ * arguments.
+ */
 export interface Program {
-  /** The script below the folder of the sources, and what comes before the arguments of every run. */
+  /** The script below the folder of the sources, followed by the first arguments of every run. */
   readonly command: readonly [string, ...string[]];
   /** The first words of all messages that a fresh process can open, or why it can't open any. */
   opened(env: NodeJS.ProcessEnv): Promise<{ texts: readonly string[]; error?: string | undefined }>;
 }
 
-/** A program that ran to its end; on a terminal all it said is in `stderr`, and `stdout` is empty. */
+/**
+ * A program that ran to its end; on a terminal all its output is in `stderr`, and `stdout` is
+ * empty.
+ */
 export interface Ran extends Ending {
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** How a run differs from the usual. */
+/** How a run differs from the default. */
 export interface RunOptions {
   readonly input?: string;
   /** Another script than the program's. */
   readonly script?: string;
   /** Another data directory than the vault's. */
   readonly data?: string;
-  /** strace's own words: `link,linkat:signal=KILL:when=1`. */
+  /** An injection in strace's syntax: `link,linkat:signal=KILL:when=1`. */
   readonly inject?: string;
-  /** After so many milliseconds the program counts as hanging. */
+  /** Milliseconds after which the program counts as hanging. */
   readonly patience?: number;
 }
 
 export const REPOSITORY: string = join(import.meta.dirname, '..', '..');
 
-/** Nothing here takes half as long on a slow machine. */
+/** At least twice as long as anything here takes on a slow machine, in milliseconds. */
 const PATIENCE = 40_000;
 
-/** What a wrong program might ask for the key, or be started by, if it looked on PATH. */
+/**
+ * Programs that a wrong implementation might ask for the key, or be started by, if it searched
+ * PATH.
+ */
 const TRAPPED: readonly string[] = ['security', 'secret-tool', 'keyctl', 'node', 'powershell', 'powershell.exe'];
 
 /**
- * A machine with a real keychain, a vault whose key is in it, and a program that uses both; every run is watched by strace for what
- * it starts, with which arguments and environment. PATH begins with programs that hand out a key of their own and leave a note that
- * they were called.
+ * A machine with a real keychain, a vault whose key is in it, and a program that uses both. strace
+ * watches every run for the processes it starts, with their arguments and environment. PATH begins
+ * with programs that return a key of their own and leave a note that they were called.
  */
 export class World implements AsyncDisposable {
   readonly bus: Bus;
   readonly place: Place;
   readonly program: Program;
-  /** The keychain that the program meets instead of that of the bus, where there is one. */
+  /** The keychain that the program meets instead of that of the bus, if any. */
   met: Bus | undefined;
-  /** What the state changes in the environment; undefined takes a variable out. */
+  /** Changes of the state to the environment; undefined removes a variable. */
   changes: Record<string, string | undefined> = {};
-  /** Where the program is: the repository, or a copy of it. */
+  /** The folder of the program: the repository, or a copy of it. */
   sources: string = REPOSITORY;
   /** First words of messages that were reported as saved. */
   readonly acknowledged: Set<string> = new Set();
@@ -66,10 +75,10 @@ export class World implements AsyncDisposable {
   readonly #owned: AsyncDisposable[] = [];
   readonly #said: { readonly where: string; readonly text: string }[] = [];
   #runs = 0;
-  /** How many programs all runs started, themselves included. */
+  /** Number of programs that all runs started, themselves included. */
   started = 0;
 
-  /** What keeps the secrets on the bus. */
+  /** The process that keeps the secrets on the bus. */
   keyring: ChildProcess;
 
   private constructor(bus: Bus, keyring: ChildProcess, place: Place, program: Program) {
@@ -79,7 +88,7 @@ export class World implements AsyncDisposable {
     this.program = program;
   }
 
-  /** Makes one, with nothing in the vault and the keychain. */
+  /** Makes one, with an empty vault and keychain. */
   static async make(program: Program): Promise<World> {
     const bus = await startBus();
     const world = new World(bus, await bus.startKeyring(), await makePlace(), program);
@@ -92,7 +101,7 @@ export class World implements AsyncDisposable {
     return world;
   }
 
-  /** All of the environment that the program gets. */
+  /** The whole environment of the program. */
   get env(): Record<string, string> {
     const { DBUS_SESSION_BUS_ADDRESS, XDG_RUNTIME_DIR } = this.bus.env;
     const path = [this.#traps, this.place.env['PATH']].join(delimiter);
@@ -109,25 +118,30 @@ export class World implements AsyncDisposable {
     return join(this.place.root, 'trapped');
   }
 
-  /** Ends the keychain; it is off the bus then. */
+  /** Ends the keychain, and removes it from the bus. */
   async endKeyring(): Promise<void> {
     const ended = once(this.keyring, 'exit');
     this.keyring.kill('SIGKILL');
     await ended;
   }
 
-  /** Starts it again, with all that it had. */
+  /** Starts it again, with all its items. */
   async startKeyring(): Promise<void> {
     this.keyring = await this.bus.startKeyring();
   }
 
-  /** Leaves something for the world to clean up at its end, last come first. */
+  /**
+   * Hands a resource to the world, which disposes of its resources at its end, the last one first.
+   */
   owns<T extends AsyncDisposable>(resource: T): T {
     this.#owned.push(resource);
     return resource;
   }
 
-  /** Runs the program to its end on pipes, and every process it started to theirs. A null code and SIGKILL say that it hung. */
+  /**
+   * Runs the program to its end on pipes, and every process it started to theirs. A null code and
+   * SIGKILL mean that it hung.
+   */
   async run(args: readonly string[], options: RunOptions = {}): Promise<Ran> {
     const { trace, command } = this.#command(args, options);
     const child = spawn(command[0]!, command.slice(1), {
@@ -137,7 +151,7 @@ export class World implements AsyncDisposable {
     });
     const ended = new Promise<Ending>((resolve) => child.once('close', (code, signal) => resolve({ code, signal })));
     const timer = setTimeout(() => this.#killAll(child.pid!), options.patience ?? PATIENCE);
-    child.stdin.on('error', () => undefined); // it may end without reading all that was typed
+    child.stdin.on('error', () => undefined); // it may end without reading all its input
     child.stdin.end(options.input ?? '');
     const [stdout, stderr, ending] = await Promise.all([text(child.stdout), text(child.stderr), ended]);
     clearTimeout(timer);
@@ -145,7 +159,9 @@ export class World implements AsyncDisposable {
     return { ...ending, stdout, stderr };
   }
 
-  /** The same on a terminal, where `talk` does what a person does; its failure is the caller's. */
+  /**
+   * Like `run`, but on a terminal, where `talk` does what a user does; the caller gets its failure.
+   */
   async runOnTerminal(
     args: readonly string[],
     talk: (terminal: Terminal, program: () => Promise<number>) => Promise<void>,
@@ -168,31 +184,36 @@ export class World implements AsyncDisposable {
     }
   }
 
-  /** The items of ours in a keychain, as `account=text`; their texts are secrets from then on. */
+  /**
+   * Lists our items in a keychain, as `account=text`; their texts count as secrets from then on.
+   */
   async items(bus: Bus = this.bus): Promise<string[]> {
     const items = await listItems(bus);
     for (const item of items) this.secrets.add(item.slice(item.indexOf('=') + 1).trim());
     return items;
   }
 
-  /** The key that vault.json names; undefined where there is none. */
+  /** Returns the key that vault.json names; undefined if there is none. */
   async keyId(data: string = this.place.data): Promise<string | undefined> {
     const json = await readFile(join(data, 'vault.json'), 'utf8').catch(() => undefined); // none yet: that is the answer
     return json === undefined ? undefined : JSON.parse(json).key;
   }
 
-  /** Every file of the vault, with all that tells whether it was touched. */
+  /** Describes every file of the vault, with everything that shows whether it was touched. */
   untouched(): string {
     return fingerprint(this.place.data);
   }
 
-  /** The calls that reached a program on PATH. */
+  /** Returns the calls that reached a program on PATH. */
   async trapped(): Promise<string[]> {
     const notes = await readFile(this.#trapNotes, 'utf8').catch(() => ''); // none was called
     return notes.split('\n').filter((line) => line !== '');
   }
 
-  /** Where a secret of the keychain can be seen by others: command lines, environments, output, files. */
+  /**
+   * Returns the places where others can see a secret of the keychain: command lines, environments,
+   * output, files.
+   */
   async leaks(): Promise<string[]> {
     const leaks: string[] = [];
     const forms = [...this.secrets].filter((secret) => secret.length > 16).flatMap(formsOf);
@@ -217,7 +238,7 @@ export class World implements AsyncDisposable {
   #command(args: readonly string[], { script, inject }: RunOptions): { trace: string; command: readonly string[] } {
     const trace = join(this.bus.directory, `trace-${++this.#runs}`);
     const watch = ['-f', '-qq', '-v', '-s', '65536', '-e', 'signal=none', '-o', trace];
-    // The quick way, which stops a program at nothing else, injects no signals.
+    // The quick mode, which stops a program at no other calls, injects no signals.
     const calls =
       inject === undefined
         ? ['--seccomp-bpf', '-e', 'trace=execve,execveat']
@@ -227,7 +248,7 @@ export class World implements AsyncDisposable {
     return { trace, command: ['strace', ...watch, ...calls, ...program] };
   }
 
-  /** Ends a run that hangs: strace, and whatever it followed. */
+  /** Kills a hanging run: strace, and every process it followed. */
   #killAll(strace: number): void {
     kill(strace);
     for (const pid of strays(this.place.root)) kill(pid);
@@ -242,13 +263,13 @@ export class World implements AsyncDisposable {
   }
 }
 
-/** The names of the sealed files of a vault. */
+/** Returns the names of the sealed files of a vault. */
 export async function sealedFiles(data: string): Promise<string[]> {
   const names = await readdir(join(data, 'sessions')).catch(() => []); // no folder, no files
   return names.filter((name) => /^[0-9a-f]{32}$/.test(name)).sort();
 }
 
-/** The program that strace runs. */
+/** Returns the program that strace runs. */
 async function childOf(strace: number): Promise<number> {
   return Number.parseInt(await readFile(`/proc/${strace}/task/${strace}/children`, 'utf8'), 10);
 }

@@ -11,16 +11,19 @@ import { type State, states } from './keychain-states-table.ts';
 import { type Program, World } from './keychain-states-world.ts';
 import type { Sample } from './sample.ts';
 
-/** How many worlds are attacked at a time, besides those in which somebody does not answer a prompt. */
+/** Number of worlds attacked at a time, apart from those that wait for an unanswered prompt. */
 const LANES = 2;
 
-/** How often a state is tried again for a keychain that was late. */
+/** How often a state is tried again because the keychain was late. */
 const TRIES = 4;
 
 /** The short form tries one kind in this many of each state. */
 const INTERVAL = 6;
 
-/** Every state a keychain can be in, and every moment that it gets there, met by a list, an export, a chat and a first use. */
+/**
+ * Every state of a keychain, and every moment it can arise, met by a list, an export, a chat and a
+ * first use.
+ */
 export const campaign: Campaign = {
   name: 'the keychain',
   needs: ['gnome-keyring-daemon', 'dbus-daemon', 'dbus-monitor', 'secret-tool', 'strace'],
@@ -79,9 +82,9 @@ type Work = (world: World, blame: Blame) => Promise<void>;
 
 /** A kind of a state. */
 interface Kind {
-  /** The state's, and behind a colon the kind's. */
+  /** The name of the state, with that of the kind after a colon. */
   readonly name: string;
-  /** It mostly waits. */
+  /** Set if it mostly waits. */
   readonly idle?: true;
   readonly pass: Work;
 }
@@ -90,7 +93,7 @@ function stateOf({ name }: { readonly name: string }): string {
   return name.split(':')[0]!;
 }
 
-/** A wrong program, the attacks it goes through, and what shows its fault. */
+/** A wrong program, the attacks on it, and the evidence of its fault. */
 interface WrongWay {
   readonly name: string;
   readonly way: 'another-key' | 'on-path' | 'in-a-file' | 'in-arguments';
@@ -154,7 +157,10 @@ function through(name: string): Work {
   return (world, blame) => attack(state, world, blame);
 }
 
-/** One task for each attack on a control; in the short form a single one, which ends when the control is caught. */
+/**
+ * Returns one task for each attack on a control; in the short form a single one, which ends when
+ * the control is caught.
+ */
 function tasksOf(
   control: WrongWay,
   tried: { caught: number; cases: number },
@@ -187,8 +193,8 @@ async function tryControl(control: WrongWay, work: Work, tried: { caught: number
 }
 
 /**
- * Makes a world and lets it be attacked; what goes wrong with that is a failure of its own. Where the keychain was late, as on a
- * machine that has more to do, another world is made: gives how many were.
+ * Makes a world and runs an attack in it; an error in that is a failure of its own. If the keychain
+ * was late, as on a busy machine, it makes another world. Returns how many were made.
  */
 async function inWorld(
   program: Program,

@@ -12,17 +12,22 @@ import { Sample, seedOfCommit } from './sample.ts';
 /*
  * npm run test:faults [-- name…] [-- --short [--seed=<number>]] [-- --limit=<seconds>] [-- --write]
  *
- * Runs the fault campaigns, or those with a part of their name given, and prints a line of figures for each and a table at the end.
- * --short runs a sample of the cases, which depends on the commit or on --seed. --limit replaces every campaign's own limit. --write puts
- * the figures of the whole form into docs/durability.md and SECURITY.md.
+ * Runs the fault campaigns, or those whose name contains one of the given names, and prints a line
+ * of figures for each and a table at the end. --short runs a sample of the cases, which depends on
+ * the commit or on --seed. --limit replaces every campaign's own limit. --write puts the figures of
+ * the whole form into docs/durability.md and SECURITY.md.
  *
- * Exits with 1 if a promise was broken, a negative control was not caught, a campaign took longer than its limit, or something a campaign
- * needs is missing. Two campaigns run at a time: much of each is waiting. On SIGINT, SIGTERM and SIGHUP it ends the campaigns with
- * everything they have started, and then itself by the same signal.
+ * Exits with 1 if a promise was broken, a negative control was not caught, a campaign took longer
+ * than its limit, or something a campaign needs is missing. Two campaigns run at a time: much of
+ * each is waiting. On SIGINT, SIGTERM and SIGHUP it ends the campaigns with everything they have
+ * started, and then itself by the same signal.
  */
 
 const LANES = 2;
-/** Limits grow by no more than this: a machine that was busy for a moment when it was measured must not wait for hours. */
+/**
+ * Limits grow at most by this factor: a machine that was busy for a moment while it was measured
+ * must not wait for hours.
+ */
 const MAX_SLOWNESS = 5;
 
 const { values: options, positionals: asked } = parseArgs({
@@ -85,7 +90,7 @@ async function lane(): Promise<void> {
   }
 }
 
-/** Runs a campaign in a process of its own: what one computes must not make another one wait. */
+/** Runs a campaign in a separate process, so that the computations of one do not delay another. */
 async function run(campaign: Campaign): Promise<void> {
   const { name, limits } = campaign;
   const start = performance.now();

@@ -4,38 +4,39 @@ import { CHUNK, encodeHeader, HEADER_LENGTH, type Kind } from '../../src/envelop
 import { hkdfExpand, VaultKey } from '../../src/envelope/key.ts';
 
 /*
- * A writer of sealed files that has the key and no manners: any plaintext, any tag length, with or without the chain. Written
- * from docs/format.md, because what is under attack must not be what makes the attack.
+ * A writer of sealed files that has the key and breaks the rules: any plaintext, any tag length,
+ * with or without the chain. Written from docs/format.md, because the code under attack must not
+ * produce the attack.
  */
 
-/** How a frame is sealed where it is not as the format says. */
+/** How the sealing of a frame departs from the format. */
 export interface Sealing {
   /** Bytes of every tag; the format says 16. */
   readonly tag?: number;
   /** False leaves H(n-1) out of the context. */
   readonly chained?: boolean;
-  /** Where the salt comes from; default: from the plaintext and its place, so that a run can be repeated. */
+  /** The salt. Default: derived from the plaintext and its place, so that a run can be repeated. */
   readonly salt?: Buffer;
 }
 
-/** What the AES key, the base nonce and the commitment of a frame are. */
+/** The AES key, the base nonce and the commitment of a frame. */
 export interface Secrets {
   readonly key: Buffer;
   readonly nonce: Buffer;
   readonly commitment: Buffer;
 }
 
-/** A key that is the same in every run. */
+/** Returns a key that is the same in every run. */
 export function keyNamed(name: string): VaultKey {
   return VaultKey.from(digest(Buffer.from(`coffer faults ${name}`)));
 }
 
-/** A file id that is the same in every run. */
+/** Returns a file id that is the same in every run. */
 export function fileIdNamed(name: string): string {
   return digest(Buffer.from(`file ${name}`)).toString('hex', 0, 16);
 }
 
-/** The header of a file; `changes` are put over the bytes afterwards. */
+/** Returns the header of a file; `changes` then overwrite its bytes. */
 export function headerWith(
   key: VaultKey,
   fileId: string,
@@ -47,7 +48,7 @@ export function headerWith(
   return header;
 }
 
-/** Derives what a frame with this salt is sealed with. */
+/** Derives the secrets of a frame with this salt. */
 export function secretsOf(key: VaultKey, chain: Chain, length: number, salt: Uint8Array, chained = true): Secrets {
   const numbers = Buffer.alloc(12);
   numbers.writeBigUInt64BE(BigInt(chain.index), 0);
@@ -57,20 +58,20 @@ export function secretsOf(key: VaultKey, chain: Chain, length: number, salt: Uin
   return { key: output.subarray(0, 32), nonce: output.subarray(32, 44), commitment: output.subarray(44) };
 }
 
-/** The nonce of a chunk. */
+/** Returns the nonce of a chunk. */
 export function nonceAt(base: Buffer, index: number): Buffer {
   const nonce = Buffer.from(base);
   nonce.writeUInt32BE((nonce.readUInt32BE(8) ^ index) >>> 0, 8);
   return nonce;
 }
 
-/** Where the next frame goes on behind this one. */
+/** Returns the chain position after this frame. */
 export function linkBehind(chain: Chain, frame: Buffer): Chain {
   const link = createHash('sha256').update(chain.link).update(frame.subarray(0, 60)).digest();
   return { link, index: chain.index + 1 };
 }
 
-/** The place of frame 0 behind a header. */
+/** Returns the chain position of frame 0, after a header. */
 export function linkOf(header: Buffer): Chain {
   return { link: digest(header.subarray(0, HEADER_LENGTH)), index: 0 };
 }
@@ -89,17 +90,17 @@ export function sealPlain(key: VaultKey, chain: Chain, plain: Buffer, sealing: S
   return Buffer.concat(parts);
 }
 
-/** What a plaintext says; lengths and padding may lie. */
+/** The content of a plaintext; lengths and padding may lie. */
 export interface Plain {
   readonly summary?: Uint8Array;
   readonly summaryLength?: number;
   readonly body?: Uint8Array;
   readonly bodyLength?: bigint;
-  /** Instead of the zeros that belong there. */
+  /** Replaces the correct zeros. */
   readonly padding?: Uint8Array;
 }
 
-/** Lays a plaintext out. */
+/** Serialises a plaintext. */
 export function plainOf(plain: Plain, floor: number): Buffer {
   const { summary = Buffer.from('{}'), body = Buffer.alloc(0) } = plain;
   const bodyLength = Buffer.alloc(8);
@@ -108,19 +109,19 @@ export function plainOf(plain: Plain, floor: number): Buffer {
   return Buffer.concat([used, plain.padding ?? Buffer.alloc(paddingOf(used.length, floor))]);
 }
 
-/** How many zeros belong behind so many bytes. */
+/** Returns how many zeros belong after that many bytes. */
 export function paddingOf(used: number, floor: number): number {
   const exponent = Math.floor(Math.log2(used));
   const step = 2 ** (exponent - Math.floor(Math.log2(exponent)) - 1);
   return Math.max(floor, Math.ceil(used / step) * step) - used;
 }
 
-/** The least length of a frame's plaintext. */
+/** Returns the minimum length of a frame's plaintext. */
 export function floorAt(index: number): number {
   return index === 0 ? 4096 : 1024;
 }
 
-/** A segment, whose head may lie. */
+/** Returns a segment, whose head may lie. */
 export function segmentOf(
   codec: number,
   bytes: Uint8Array,
@@ -130,7 +131,10 @@ export function segmentOf(
   return Buffer.concat([Uint8Array.of(codec), u32(storedLength), u32(plainLength), bytes]);
 }
 
-/** A zstd frame of so many blocks of 128 KiB of the same byte: four bytes for each of them. */
+/**
+ * Returns a zstd frame of that many blocks of 128 KiB of the same byte, each of which takes four
+ * bytes.
+ */
 export function zstdBomb(blocks: number): Buffer {
   const head = Buffer.from('28b52ffd0038', 'hex');
   const body = Array.from({ length: blocks }, (_, index) => {
@@ -141,7 +145,7 @@ export function zstdBomb(blocks: number): Buffer {
   return Buffer.concat([head, ...body]);
 }
 
-/** Four bytes, big-endian. */
+/** Returns four bytes, big-endian. */
 export function u32(value: number): Buffer {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32BE(value);

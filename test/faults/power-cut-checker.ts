@@ -5,22 +5,26 @@ import { openVault } from '../../src/session/open-vault.ts';
 import type { Sessions } from '../../src/session/sessions.ts';
 
 /*
- * Looks at one vault after another, for each line of its stdin at one, opened anew by the real code. A process for each would
- * cost more than all the rest of a state. It has nothing to remember: a vault knows only what it reads.
+ * Checks one vault for each line of its stdin, opened again each time by the real code. A process
+ * for each would cost more than all the rest of a state. It carries nothing over: a vault knows
+ * only what it reads.
  */
 
-/** Which vault to look at. */
+/** The vault to check. */
 export interface ToSee {
   readonly directory: string;
   readonly env: NodeJS.ProcessEnv;
-  /** Then do what a person does next: resume what `_autosave` names or begin a session, save a step, close, and look again. */
+  /**
+   * Then do what a user does next: resume what `_autosave` names or begin a session, save a step,
+   * close, and check again.
+   */
   readonly goOn: boolean;
 }
 
-/** What is in a vault. */
+/** The content of a vault. */
 export interface SeenVault {
   readonly key?: string | undefined;
-  /** The file that `_autosave` names, if it is there. */
+  /** The file that `_autosave` names, if it exists. */
   readonly autosave?: string | undefined;
   /** Sealed files with the first words of their messages, or why they can't be read. */
   readonly files: readonly {
@@ -30,12 +34,12 @@ export interface SeenVault {
     readonly texts: readonly string[];
     readonly error?: string | undefined;
   }[];
-  /** Names beside the sealed files that no save in progress explains. */
+  /** Names next to the sealed files that no save in progress explains. */
   readonly strays: readonly string[];
   readonly error?: { readonly code: string; readonly message: string };
 }
 
-/** What it answers. */
+/** Its answer. */
 export interface Seen {
   readonly found: SeenVault;
   readonly after?: SeenVault;
@@ -87,7 +91,7 @@ async function readTexts(
   try {
     const { state } = await vault.read(row);
     const texts = state.messages.map(({ content }) => String(content).split(' ')[0] ?? '');
-    // Nobody puts older copies back here: an alarm is a false one.
+    // No older copy is ever put back here: an alarm is a false one.
     return row.rolledBack === undefined ? { texts } : { texts, error: 'ROLLED_BACK' };
   } catch (error) {
     return { texts: [], error: String((error as NodeJS.ErrnoException).code ?? error) };

@@ -1,33 +1,36 @@
 import type { SeenVault } from './power-cut-checker.ts';
 
-/** A moment, as a place in the log of the recorded device. */
+/** A moment, as a position in the log of the recorded device. */
 type Place = number;
 
 interface Step {
   readonly text: string;
   readonly asked: Place;
-  /** When the vault said that it is durable; infinite as long as it has not. */
+  /** When the vault acknowledged it as durable; infinite until then. */
   acknowledged: Place;
 }
 
-/** A session or a snapshot, and what was to be in it. */
+/** A session or a snapshot, and its expected content. */
 export interface Line {
   readonly kind: 'session' | 'snapshot';
-  /** Its file, or (a snapshot) its id: known from the first acknowledgement on. */
+  /** Its file, or (for a snapshot) its id: known from the first acknowledgement on. */
   name: string | undefined;
   readonly steps: Step[];
 }
 
-/** What was found wrong in one state. */
+/** The faults found in one state. */
 export interface Verdict {
   /** Acknowledged steps that are gone. */
   lost: number;
-  /** Steps that nobody had asked for. */
+  /** Steps that were never requested. */
   accepted: number;
   readonly faults: string[];
 }
 
-/** What was asked of a vault and what it said was durable, in the order of time, as the process that asked has seen it. */
+/**
+ * The requests to a vault and its acknowledgements, in order of time, as seen by the process that
+ * made the requests.
+ */
 export class History {
   readonly #place: () => Place;
   readonly #acknowledged: (() => Promise<void>) | undefined;
@@ -35,7 +38,10 @@ export class History {
   readonly #others: { what: string; asked: Place; acknowledged: Place }[] = [];
   #key: { readonly id: string; readonly acknowledged: Place } | undefined;
 
-  /** `place` tells where the log is now; `acknowledged` is run right after each acknowledgement. */
+  /**
+   * `place` returns the current position in the log; `acknowledged` runs right after each
+   * acknowledgement.
+   */
   constructor(place: () => Place, acknowledged?: () => Promise<void>) {
     this.#place = place;
     this.#acknowledged = acknowledged;
@@ -48,18 +54,18 @@ export class History {
     return line;
   }
 
-  /** Asks for one step of a session; `save` gives the name of its file. */
+  /** Requests one step of a session; `save` returns the name of its file. */
   async step(line: Line, text: string, save: () => Promise<string>): Promise<void> {
     const step: Step = { text, asked: this.#place(), acknowledged: Number.POSITIVE_INFINITY };
     line.steps.push(step);
     line.name = await save();
-    // What earlier saves could not write goes with the first one that can.
+    // Steps that earlier saves could not write are written with the first save that succeeds.
     const now = this.#place();
     for (const one of line.steps) one.acknowledged = Math.min(one.acknowledged, now);
     await this.#acknowledged?.();
   }
 
-  /** Adds a snapshot of the session begun last. `save` gives its id. */
+  /** Adds a snapshot of the session begun last. `save` returns its id. */
   async snapshot(save: () => Promise<string>): Promise<void> {
     const asked = this.#place();
     const session = this.#lines.findLast(({ kind }) => kind === 'session');
@@ -84,7 +90,10 @@ export class History {
     this.#others.push({ what, asked, acknowledged: this.#place() });
   }
 
-  /** Every save, with the places in the log where it was asked for and acknowledged: steps by their text, snapshots, and others. */
+  /**
+   * Every save, with the positions in the log at its request and its acknowledgement: steps by
+   * their text, snapshots, and others.
+   */
   get saves(): readonly { readonly what: string; readonly asked: Place; readonly acknowledged: Place }[] {
     const saves = this.#lines.flatMap(({ kind, steps }) =>
       kind === 'snapshot' ? steps.slice(0, 1).map((step) => ({ ...step, what: kind })) : steps.map(toSave),
@@ -92,7 +101,10 @@ export class History {
     return [...saves, ...this.#others];
   }
 
-  /** Holds what is found against what was acknowledged before, and asked for until, a place in the log. */
+  /**
+   * Compares the findings with what was acknowledged before a position in the log, and requested
+   * until then.
+   */
   judge(seen: SeenVault, until: Place, wentOn: readonly string[] = []): Verdict {
     const verdict: Verdict = { lost: 0, accepted: 0, faults: [] };
     const known = this.#lines.filter(({ steps }) => steps.some(({ asked }) => asked <= until));
@@ -120,7 +132,7 @@ export class History {
     return verdict;
   }
 
-  /** Once the vault was open, or a file was sealed, no other key may take the place of its own. */
+  /** Once the vault was open, or a file was sealed, no other key may replace its key. */
   #judgeKey(seen: SeenVault, until: Place, wentOn: readonly string[], verdict: Verdict): void {
     if (!this.#key || seen.key === this.#key.id) return;
     const begun = seen.files.some(({ texts }) => wentOn.length === 0 || texts.join() !== wentOn.join());
@@ -129,7 +141,9 @@ export class History {
     verdict.faults.push(`the key is ${seen.key}, and was ${this.#key.id}`);
   }
 
-  /** `_autosave` names the session whose first step was acknowledged last, or one asked for later. */
+  /**
+   * `_autosave` names the session whose first step was acknowledged last, or one requested later.
+   */
   #judgeLink(seen: SeenVault, known: readonly Line[], until: Place, wentOn: readonly string[], verdict: Verdict): void {
     const sessions = known.filter(({ kind }) => kind === 'session');
     const last = sessions.findLastIndex(({ steps }) => (steps[0]?.acknowledged ?? Number.POSITIVE_INFINITY) <= until);
@@ -140,7 +154,10 @@ export class History {
   }
 }
 
-/** Tells whether a file can be of a session or snapshot whose name nobody was told, because its first save was refused. */
+/**
+ * Returns whether a file may belong to a session or snapshot whose name was never returned, because
+ * its first save was refused.
+ */
 function mayBe({ name, steps }: Line, texts: readonly string[]): boolean {
   return name === undefined && texts.every((text, index) => text === steps[index]?.text);
 }

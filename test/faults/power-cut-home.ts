@@ -3,7 +3,10 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Bus } from '../support/keychain.ts';
 
-/** Where a vault's key is kept: beside the device, or in a gnome-keyring whose own file is on the device. */
+/**
+ * The place of a vault's key: outside the device, or in a gnome-keyring whose own file is on the
+ * device.
+ */
 export type Key = { readonly credentials: string } | { readonly bus: Bus };
 
 /** Makes a key that is not on the device. */
@@ -13,17 +16,20 @@ export function makeCredentials(folder: string): Key {
   return { credentials: folder };
 }
 
-/** The person's folder on a device. */
+/** Returns the user's home on a device. */
 function homeOn(root: string): string {
   return join(root, 'home');
 }
 
-/** Where the vault of that person is. */
+/** Returns that user's vault directory. */
 export function vaultOn(root: string): string {
   return join(homeOn(root), '.local', 'share', 'coffer');
 }
 
-/** The environment of a process that opens the vault on a device; `reader` where it must be fast to come by the key. */
+/**
+ * Returns the environment of a process that opens the vault on a device; `reader` if it must get
+ * the key fast.
+ */
 export function environment(key: Key, root: string, reader = false): NodeJS.ProcessEnv {
   const directory = { COFFER_DATA_DIR: vaultOn(root) };
   if ('credentials' in key) {
@@ -32,7 +38,10 @@ export function environment(key: Key, root: string, reader = false): NodeJS.Proc
   return { ...directory, ...key.bus.env, COFFER_KEYCHAIN: reader ? 'secret-service' : 'keytar' };
 }
 
-/** Runs `work` while the person is logged in: a fresh gnome-keyring has opened whatever keyring files are on the device. */
+/**
+ * Runs `work` while the user is logged in: a fresh gnome-keyring has opened the keyring files on
+ * the device.
+ */
 export async function loggedIn<T>(key: Key, root: string, work: () => Promise<T>): Promise<T> {
   if ('credentials' in key) return work();
   const share = join(homeOn(root), '.local', 'share');

@@ -8,13 +8,13 @@ import { WENT_ON } from './power-cut-checker.ts';
 import type { History, Verdict } from './power-cut-history.ts';
 import { environment, type Key, loggedIn, vaultOn } from './power-cut-home.ts';
 
-/** One state, looked at. */
+/** One state that was checked. */
 export interface Tried extends Verdict {
   /** Whether a file ended in a torn step. */
   readonly torn: boolean;
 }
 
-/** A device for states and a process that looks at them; several work at the same time. */
+/** A device for states and a process that checks them; several run in parallel. */
 export class Lane implements AsyncDisposable {
   readonly #device: StateDevice;
   readonly #eye: Eye;
@@ -28,7 +28,7 @@ export class Lane implements AsyncDisposable {
     return new Lane(await StateDevice.attach(folder, undo), new Eye());
   }
 
-  /** Tries states of a recording, in the order of time; in every fourth a person goes on. */
+  /** Tries states of a recording, in order of time. In every fourth the vault is also resumed. */
   async try(
     recording: Recording,
     states: readonly DeviceState[],
@@ -51,7 +51,7 @@ export class Lane implements AsyncDisposable {
   }
 }
 
-/** Holds what was seen against the history, and adds to every fault in which state it was. */
+/** Compares the findings with the history, and adds the state to every fault. */
 function judged(seen: Seen | Error, state: DeviceState, history: History): Tried {
   if (seen instanceof Error) {
     const none: Verdict = history.judge(
@@ -65,7 +65,7 @@ function judged(seen: Seen | Error, state: DeviceState, history: History): Tried
   return { ...verdict, faults, torn: seen.found.files.some(({ torn }) => torn) };
 }
 
-/** Judges what was there, and what was there after somebody had gone on. */
+/** Judges the content found, and the content after resuming. */
 export function judgeBoth({ found, after }: Seen, history: History, until: number): Verdict {
   const verdict = history.judge(found, until);
   if (!after) return verdict;
@@ -80,7 +80,7 @@ export function judgeBoth({ found, after }: Seen, history: History, until: numbe
   };
 }
 
-/** A process of its own that opens vaults and tells what is in them. */
+/** A separate process that opens vaults and returns their content. */
 export class Eye implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #lines: AsyncIterator<string>;
@@ -92,7 +92,7 @@ export class Eye implements AsyncDisposable {
     this.#lines = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]();
   }
 
-  /** Looks at the vault on a mounted file system. */
+  /** Checks the vault on a mounted file system. */
   async look(root: string, key: Key, goOn: boolean): Promise<Seen> {
     return loggedIn(key, root, async () => {
       const toSee: ToSee = { directory: vaultOn(root), env: environment(key, root, true), goOn };

@@ -7,25 +7,28 @@ import type { History, Line } from './power-cut-history.ts';
 
 const run = promisify(execFile);
 
-/** Where a protocol is driven. */
+/** The place where a protocol is driven. */
 export interface Stage {
   /** The root of the file system that will lose its power. */
   readonly root: string;
   readonly history: History;
   /** The driver's environment: which vault, and where its key is. */
   readonly env: NodeJS.ProcessEnv;
-  /** What came before has been made durable by the file system, and no longer counts: the attack begins here. */
+  /**
+   * Begins the attack: the file system has made everything before it durable, which no longer
+   * counts.
+   */
   begin(): void;
 }
 
 /** One way of saving. */
 export interface Protocol {
   readonly name: string;
-  /** On how many devices it is driven, each of them new. */
+  /** Number of new devices on which it is driven. */
   readonly rounds: number;
   /** Whether its key is kept in a gnome-keyring whose file is on the device too. */
   readonly keychain: boolean;
-  /** What the saves are called that it is about; some need others before them. */
+  /** The name of the saves under test; some need other saves before them. */
   readonly own: string;
   drive(stage: Stage): Promise<void>;
 }
@@ -56,7 +59,7 @@ export const protocols: readonly Protocol[] = [
       await settle(stage);
       for (let step = 0; step < 36; step++) {
         await vault.save(session, `step${step}`, [40, 700, 1_500, 300][step % 4]);
-        // So that the file system also writes what it would write some seconds later: the files themselves.
+        // So that the file system also writes the files themselves, as it would some seconds later.
         if (step % 6 === 5) await sync(stage);
       }
     },
@@ -89,7 +92,7 @@ export const protocols: readonly Protocol[] = [
     rounds: 1,
     keychain: false,
     own: 'fold',
-    // So much that it is sealed in slices, between which the final save comes.
+    // Large enough to be sealed in slices, with the final save between them.
     drive: (stage) => foldAgain(stage, { size: 900_000, times: 6, by: 'overtake' }),
   },
   {
@@ -132,7 +135,7 @@ export const protocols: readonly Protocol[] = [
       const session = await begun(stage, 150_000);
       await settle(stage);
       for (let repair = 0; repair < 14; repair++) {
-        // What a power cut leaves where the length of a file was written and its data was not.
+        // Simulates a power cut after the length of a file was written, but not its data.
         appendFileSync(join(stage.env['COFFER_DATA_DIR']!, 'sessions', session.name!), Buffer.alloc(90));
         await using vault = await Driving.open(stage);
         const { lost } = await vault.ask({ do: 'resume', text: '_autosave' });
@@ -144,7 +147,7 @@ export const protocols: readonly Protocol[] = [
   },
 ];
 
-/** A driver whose every answer must be a good one. */
+/** A driver that must succeed in every request. */
 class Driving implements AsyncDisposable {
   readonly #driver: Driver;
   readonly #history: History;
@@ -184,7 +187,7 @@ class Driving implements AsyncDisposable {
   }
 }
 
-/** Folds a session of `size` bytes so many times, each time with two steps appended. */
+/** Folds a session of `size` bytes that many times, each time with two steps appended. */
 async function foldAgain(
   stage: Stage,
   { size, times, by }: { size: number; times: number; by: 'close' | 'overtake' },
@@ -201,7 +204,7 @@ async function foldAgain(
   }
 }
 
-/** A session that a process has begun which is no more. */
+/** Returns a session begun by a process that has ended. */
 async function begun(stage: Stage, size: number): Promise<Line> {
   await using vault = await Driving.open(stage);
   const session = await vault.begin();

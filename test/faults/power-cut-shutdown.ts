@@ -10,27 +10,30 @@ import { type Protocol, protocols } from './power-cut-protocols.ts';
 import type { Sample } from './sample.ts';
 
 /*
- * A second witness of the same, which shares nothing with the recorded device: the file system itself is told to stop at once,
- * right after an acknowledgement, and to forget whatever it has not written.
+ * A second check of the same promise, independent of the recorded device: the file system itself is
+ * shut down right after an acknowledgement, and forgets whatever it has not written.
  */
 
 const run = promisify(execFile);
 
-/** The smallest that mkfs.xfs makes is 300 MB; the files are sparse. */
+/** The smallest xfs that mkfs.xfs makes is 300 MB; the files are sparse. */
 const KINDS = [
   { kind: 'ext4', size: '64M', make: ['mkfs.ext4', '-q', '-F'] },
   { kind: 'xfs', size: '300M', make: ['mkfs.xfs', '-q', '-f'] },
 ] as const;
 
-/** How many acknowledgements of each protocol are followed by a shutdown, each in a vault of its own. */
+/**
+ * Number of acknowledgements of each protocol that are followed by a shutdown, each in a separate
+ * vault.
+ */
 const MOMENTS = 6;
 /** The short form tries one of them in this many. */
 const INTERVAL = 6;
 
-/** What the shutdowns left, and how many there were. */
+/** The outcome of the shutdowns, and their number. */
 export interface Shutdowns extends Verdict {
   cases: number;
-  /** In how many of them something was wrong. */
+  /** Number of shutdowns after which something was wrong. */
   bad: number;
 }
 
@@ -73,7 +76,7 @@ export async function shutdowns(
   }));
 }
 
-/** A file system that is shut down, and comes back as after a power cut. */
+/** A file system that is shut down, and mounted again as after a power cut. */
 class Disk {
   readonly #loop: string;
   readonly #kind: string;
@@ -97,7 +100,7 @@ class Disk {
     return disk;
   }
 
-  /** Drives a protocol in a new vault up to an acknowledgement, and looks at what is left of it. */
+  /** Drives a protocol in a new vault up to an acknowledgement, and checks what is left of it. */
   async shutDown(
     protocol: Protocol,
     moment: number,
@@ -134,5 +137,5 @@ class Disk {
   }
 }
 
-/** Ends a drive in the middle. */
+/** Thrown to end a drive in the middle. */
 const STOPPED = new Error('the file system was shut down');

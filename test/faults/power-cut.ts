@@ -18,13 +18,19 @@ const STATES = 525;
 const CONTROL_STATES = 200;
 /** The short form tries one state in this many. */
 const INTERVAL = 50;
-/** How many states of a control are tried in the short form before it looks whether the control was caught. */
+/**
+ * States of a control tried per batch in the short form, before checking whether the control was
+ * caught.
+ */
 const BATCH = 8;
 const SEED = 3;
-/** So many failures of one protocol are told; the rest are counted. */
+/** Number of failures of one protocol that are printed; the rest are counted. */
 const TOLD = 5;
 
-/** The power goes at any moment of any save: a recorded block device, and what of its unflushed writes may have arrived. */
+/**
+ * The power fails at any moment of any save: a recorded block device, and any part of its unflushed
+ * writes that may have arrived.
+ */
 export const campaign: Campaign = {
   name: 'power cut',
   needs: [...DEVICE_NEEDS, 'gnome-keyring-daemon', 'dbus-daemon', 'dbus-monitor', 'xfs_io', 'mkfs.xfs'],
@@ -62,7 +68,7 @@ export const campaign: Campaign = {
 interface Wrong {
   readonly name: string;
   readonly protocol: Protocol['name'];
-  /** What makes the driver do it. */
+  /** Makes the driver do it. */
   readonly env: NodeJS.ProcessEnv;
 }
 
@@ -79,13 +85,13 @@ const WRONG: readonly Wrong[] = [
 interface Result {
   readonly protocol: Protocol;
   readonly states: number;
-  /** In how many of them something was wrong. */
+  /** Number of states in which something was wrong. */
   readonly bad: number;
   readonly lost: number;
   readonly accepted: number;
   readonly torn: number;
   readonly faults: readonly string[];
-  /** Flushes that reached the device during each save of the protocol's own, as a median. */
+  /** Flushes that reached the device during each of the protocol's own saves, as a median. */
   readonly flushes: number;
 }
 
@@ -109,7 +115,7 @@ class Attack implements AsyncDisposable {
     return new Attack(folder, lanes, sample);
   }
 
-  /** Drives a protocol on recorded devices and tries states of what they recorded. */
+  /** Drives a protocol on recorded devices and tries states of the recordings. */
   async on(protocol: Protocol): Promise<Result> {
     const tried: Tried[] = [];
     const flushes: number[] = [];
@@ -136,7 +142,7 @@ class Attack implements AsyncDisposable {
     };
   }
 
-  /** The same with something wrong in what is driven. */
+  /** Like `on`, but with a fault in the driver. */
   async control(protocol: Protocol, wrong: NodeJS.ProcessEnv): Promise<{ states: number; bad: number }> {
     const { recording, history, from } = await this.#record(protocol, wrong);
     const all = recording.states(from, CONTROL_STATES, SEED);
@@ -150,7 +156,7 @@ class Attack implements AsyncDisposable {
     return { states, bad };
   }
 
-  /** Tries states, which are in the order of time. */
+  /** Tries states, which are in order of time. */
   async #try(
     states: readonly DeviceState[],
     recording: Recording,
@@ -192,7 +198,7 @@ class Attack implements AsyncDisposable {
   }
 }
 
-/** A protocol of which fewer than `fewest` states were tried is a failure. */
+/** A protocol with fewer than `fewest` tried states is a failure. */
 function figuresOf(
   results: readonly Result[],
   stopped: Shutdowns,

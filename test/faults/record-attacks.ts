@@ -3,14 +3,17 @@ import { authenticated, withSuccessor } from '../../src/vault/keys/record/record
 import type { VaultFile } from '../../src/vault/keys/record/shape.ts';
 import type { Json, Scene } from './record-scene.ts';
 
-/** Something that is done to a vault.json. */
+/** An attack on a vault.json. */
 export interface RecordAttack {
   readonly what: string;
-  /** What vault.json says then; undefined if it is gone. */
+  /** The content of vault.json under attack; undefined if it is gone. */
   readonly json: Json | undefined;
 }
 
-/** Each field of vault.json changed, removed, exchanged and put back, then the whole of it, and what an attacker would write. */
+/**
+ * Returns the attacks: each field of vault.json changed, removed, exchanged and put back, then the
+ * whole of it, and forgeries.
+ */
 export function recordAttacks(scene: Scene): RecordAttack[] {
   const { record, other, beforeRotation, beforeRemoval } = scene;
   const attacks: RecordAttack[] = [];
@@ -33,7 +36,10 @@ export function recordAttacks(scene: Scene): RecordAttack[] {
   return attacks.filter(({ json }) => json === undefined || JSON.stringify(json) !== JSON.stringify(record));
 }
 
-/** What somebody writes who knows a key and wants the vault's sessions, or another vault's key gone. */
+/**
+ * Returns the forgeries of an attacker who knows a key and wants to read the vault's sessions, or
+ * to destroy another vault's key.
+ */
 function written({ record, other, attacker }: Scene): RecordAttack[] {
   const file = record as unknown as VaultFile;
   const real = file.key;

@@ -4,18 +4,20 @@ import type { Sessions } from '../../src/session/sessions.ts';
 import type { RecordAttack } from './record-attacks.ts';
 import { ANSWERING, type Json, type Scene, said } from './record-scene.ts';
 
-/** What became of a vault whose vault.json was attacked. */
+/** The outcome for a vault whose vault.json was attacked. */
 export interface Judged {
-  /** Keys that were dropped, and sessions that can't be read any more. */
+  /** Dropped keys, and sessions that can't be read any more. */
   lost: number;
-  /** Attacks that nobody noticed, and files that were sealed for another key. */
+  /** Attacks that went unnoticed, and files sealed for another key. */
   accepted: number;
   readonly failures: string[];
 }
 
 /**
- * Attacks a vault.json, opens the vault as any program does, and uses it: never a key dropped, never a file sealed anew, always named, and
- * every session read. Where the key is known, a new session is sealed with it, and a repair ends it all; where it is not, nothing new is sealed.
+ * Attacks a vault.json, opens the vault as any program does, and uses it. No key may be dropped and
+ * no file resealed, the fault must be named, and every session must be readable. If the key is
+ * known, a new session is sealed with it, and a repair fixes everything. If not, nothing new is
+ * sealed.
  */
 export async function judgeAttack(scene: Scene, attack: RecordAttack, isKnown: boolean = true): Promise<Judged> {
   const judged: Judged = { lost: 0, accepted: 0, failures: [] };
@@ -66,7 +68,7 @@ async function judgeOpened(scene: Scene, vault: Sessions, fail: Fail, isKnown: b
   const code = await codeOf(() => session.append(said('meanwhile')));
   const expected = isKnown ? 'done' : 'UNAUTHENTIC';
   if (code !== expected) fail(`a new session says ${code}`);
-  await session.close().catch(() => undefined); // one that could not be saved says so again
+  await session.close().catch(() => undefined); // a session that could not be saved reports it again
   for (const [name, bytes] of scene.files()) {
     const keyId = bytes.subarray(12, 28).toString('hex');
     if (!before.has(name) && keyId !== scene.record['key']) fail(`a new session was sealed with ${keyId}`, 'accepted');
@@ -74,7 +76,10 @@ async function judgeOpened(scene: Scene, vault: Sessions, fail: Fail, isKnown: b
   }
 }
 
-/** A rotation of which nothing but what was stripped tells that it was one leaves files that need the old key: then it is said. */
+/**
+ * If the attack removed every record that there was a rotation, files remain that need the old key.
+ * The repair must say so.
+ */
 async function judgeRepaired(scene: Scene, { json }: RecordAttack, fail: Fail): Promise<void> {
   const vault = scene.sessions();
   const repaired = await vault.record.repair();

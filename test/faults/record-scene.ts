@@ -7,10 +7,13 @@ import { type OpenOptions, openVault, sessionsOf } from '../../src/session/open-
 import type { Sessions } from '../../src/session/sessions.ts';
 import type { Rewrapping } from '../../src/vault/keys/slots/rewrap.ts';
 
-/** vault.json as JSON, whatever it says. */
+/** vault.json as JSON, whatever its content. */
 export type Json = Record<string, unknown>;
 
-/** A keychain that can be put back as it was, and whose deletions can be made to fail as if the process had ended there. */
+/**
+ * A keychain that can be restored to an earlier state, and whose deletions can be made to fail as
+ * if the process had ended there.
+ */
 export class SceneKeyring implements Keyring {
   readonly backend = 'memory';
   secrets: Map<string, Buffer> = new Map();
@@ -42,8 +45,9 @@ export class SceneKeyring implements Keyring {
 }
 
 /**
- * A vault whose key was rotated and which lost a slot on purpose, beside another vault of the same user: everything that is put into its
- * vault.json is at hand. `rotating`: another rotation was interrupted, and one session still has the key before.
+ * A vault whose key was rotated and which lost a slot on purpose, and another vault of the same
+ * user: the sources of everything that is put into its vault.json. `rotating`: another rotation was
+ * interrupted, and one session still has the previous key.
  */
 export class Scene {
   readonly folder: string;
@@ -86,7 +90,10 @@ export class Scene {
     return { directory: this.directory, config: join(this.folder, 'config'), keyring: this.keyring, env: {} };
   }
 
-  /** Puts everything back, but for vault.json, which is written as it is given; undefined removes it. Unless `isKnown`, nothing is known of the directory. */
+  /**
+   * Restores everything except vault.json, which is written as given; undefined removes it. Unless
+   * `isKnown`, the directory is not among the known vaults.
+   */
   put(json: Json | undefined, isKnown: boolean = true): void {
     for (const name of ['data', 'config']) {
       rmSync(join(this.folder, name), { recursive: true });
@@ -99,12 +106,12 @@ export class Scene {
     else writeFileSync(path, JSON.stringify(json));
   }
 
-  /** The vault without going on with a rotation. */
+  /** Opens the vault without resuming a rotation. */
   sessions(): Sessions {
     return sessionsOf(this.options);
   }
 
-  /** The texts of every session that can be read. */
+  /** Returns the texts of every session that can be read. */
   async read(sessions: Sessions): Promise<string[]> {
     const texts: string[] = [];
     for (const row of await sessions.list()) {
@@ -115,14 +122,14 @@ export class Scene {
     return texts.sort();
   }
 
-  /** Every sealed session by its name. */
+  /** Returns every sealed session by its name. */
   files(): Map<string, Buffer> {
     const folder = join(this.directory, 'sessions');
     const names = readdirSync(folder).filter((name) => /^[0-9a-f]{32}$/.test(name));
     return new Map(names.map((name) => [name, readFileSync(join(folder, name))]));
   }
 
-  /** What vault.json says now, byte for byte. */
+  /** Returns the current content of vault.json, byte for byte. */
   recordBytes(): string | undefined {
     const path = join(this.directory, 'vault.json');
     try {
@@ -160,16 +167,16 @@ export class Scene {
     this.keyring.mayDelete = true;
     const [name = '', bytes = ''] = [...before][0] ?? [];
     writeFileSync(join(this.directory, 'sessions', name), bytes);
-    rmSync(join(this.directory, 'seen')); // its marks are of what was put back
+    rmSync(join(this.directory, 'seen')); // its marks belong to the state before the restore
   }
 }
 
-/** A step of a session. */
+/** Returns a step of a session. */
 export function said(content: string): NewEvent {
   return { type: 'message', message: { role: 'user', content } };
 }
 
-/** Whoever is asked types every code back. */
+/** A user who types every code back. */
 export const ANSWERING: Rewrapping = {
   passphrase: async () => undefined,
   confirmCode: async (code) => code,

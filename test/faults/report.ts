@@ -3,7 +3,7 @@ import { cpus, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { Campaign, Figures } from './campaign.ts';
 
-/** A campaign that was run, with what it found. */
+/** A campaign that was run, with its findings. */
 export interface Run {
   readonly campaign: Campaign;
   readonly figures: Figures;
@@ -12,7 +12,7 @@ export interface Run {
 const REPOSITORY = join(import.meta.dirname, '..', '..');
 const MARKS = ['<!-- faults: begin -->', '<!-- faults: end -->'] as const;
 
-/** Puts what a campaign found into one line. */
+/** Formats the findings of a campaign as one line. */
 export function lineOf({ name }: Campaign, figures: Figures): string {
   const { cases, lost, accepted, controls, notes } = figures;
   const believed = accepted === undefined ? [] : [`${accepted} accepted`];
@@ -20,7 +20,7 @@ export function lineOf({ name }: Campaign, figures: Figures): string {
   return `${name}: ${[`${cases} cases`, `${lost} lost`, ...believed, ...notes, ...caught].join(', ')}`;
 }
 
-/** Says what is not as promised: broken promises, and controls whose fault the campaign did not see. */
+/** Returns what breaks a promise, and controls whose fault the campaign did not see. */
 export function faultsIn({ name }: Campaign, figures: Figures): string[] {
   const { cases, lost, accepted = 0, controls, failures } = figures;
   const blind = controls.filter(({ caught }) => caught === 0);
@@ -46,7 +46,10 @@ export function report(runs: readonly Run[]): string {
   return [`| ${head.join(' | ')} |`, `|${'---|'.repeat(head.length)}`, ...rows].join('\n');
 }
 
-/** Puts the table into docs/durability.md and its sums into SECURITY.md, each between its marks, with the date and the machine. */
+/**
+ * Puts the table into docs/durability.md and its sums into SECURITY.md, each between its marks,
+ * with the date and the machine.
+ */
 export function writeReport(runs: readonly Run[], seconds: number): void {
   const when = `Run on ${new Date().toISOString().slice(0, 10)} in ${Math.round(seconds / 60)} minutes: ${machine()}.`;
   const sums = runs.map(({ campaign, figures: { cases, lost, accepted } }) => {
@@ -57,13 +60,16 @@ export function writeReport(runs: readonly Run[], seconds: number): void {
   writeBetweenMarks('SECURITY.md', MARKS, `${when}\n\n${sums.join('\n')}`);
 }
 
-/** Says in a line on which machine this runs. */
+/** Describes this machine in a line. */
 export function machine(): string {
   const memory = Math.round(totalmem() / 2 ** 30);
   return `Linux ${release()}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, ${memory} GiB, Node ${process.version}`;
 }
 
-/** Puts `text` between two marks of a document, in place of what stands there; `document` is its path in the repository. */
+/**
+ * Replaces the text between two marks of a document with `text`; `document` is its path in the
+ * repository.
+ */
 export function writeBetweenMarks(document: string, [begin, end]: readonly [string, string], text: string): void {
   const path = join(REPOSITORY, document);
   const [before, rest] = readFileSync(path, 'utf8').split(begin);

@@ -51,7 +51,7 @@ describe('Sample', () => {
     }
   });
 
-  it('runs through the columns of a table whose rows are the kinds', () => {
+  it('covers every column of a table whose rows are the kinds', () => {
     const table = ['a', 'b', 'c', 'd', 'e', 'f', 'g'].flatMap((row) => [...'1234567'].map((column) => row + column));
     const selected = [...new Sample(SEED).of(table, INTERVAL, (one) => one[0]!)];
     expect(selected.map((one) => one[1]).sort()).toEqual([...'1234567']);
@@ -84,7 +84,7 @@ describe('Sample', () => {
 });
 
 describe('seedOfCommit', () => {
-  it('is a whole number that stays the same', () => {
+  it('returns an integer that stays the same', () => {
     expect(seedOfCommit()).toBe(seedOfCommit());
     expect(seedOfCommit()).toBeGreaterThanOrEqual(0);
   });

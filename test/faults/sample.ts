@@ -20,8 +20,9 @@ export class Sample {
   }
 
   /**
-   * Selects every `interval`th case of each kind, and at least one of each. Kinds start at different cases: with a name for each row of a
-   * table of cases as its kind, the sample runs through all columns as well.
+   * Selects every `interval`th case of each kind, and at least one of each. Kinds start at
+   * different cases: if each row of a table of cases is a kind, the sample covers all columns as
+   * well.
    */
   *of<T>(cases: Iterable<T>, interval: number, kindOf: (one: T) => string = () => ''): Generator<T> {
     if (this.seed === undefined) {
@@ -43,9 +44,10 @@ export class Sample {
   }
 
   /**
-   * Splits the cases of a negative control: the short form gets batches of about `size`, each of them spread over all cases, to stop as soon
-   * as the control is caught; which batch is the first moves with the seed. The cases that `isLikely` to catch it come before the others.
-   * The whole form gets all cases in one batch.
+   * Splits the cases of a negative control. The short form gets batches of about `size`, each
+   * spread over all cases, to stop as soon as the control is caught; the seed decides which batch
+   * is first. Cases that `isLikely` to catch the control come before the others. The whole form
+   * gets all cases in one batch.
    */
   *batches<T>(cases: readonly T[], size: number, isLikely: (one: T) => boolean = () => true): Generator<readonly T[]> {
     if (this.seed === undefined) {
@@ -60,7 +62,7 @@ export class Sample {
   }
 }
 
-/** The cases of one kind that have been seen; `unused` until one of them is selected. */
+/** The cases of one kind seen so far; `unused` until one of them is selected. */
 interface Kind<T> {
   readonly offset: number;
   count: number;
@@ -69,14 +71,14 @@ interface Kind<T> {
 
 /** Derives the seed of the short form from the hash of the commit that is checked out. */
 export function seedOfCommit(): number {
-  // As root in a clone of another user git refuses to answer otherwise.
+  // As root, git refuses to work in another user's clone otherwise.
   const args = ['-C', import.meta.dirname, '-c', 'safe.directory=*', 'rev-parse', 'HEAD'];
   const { stdout, stderr, status } = spawnSync('git', args, { encoding: 'utf8' });
   if (status !== 0) throw new Error(`no commit to derive a seed from; pass one: --short=<number> (${stderr?.trim()})`);
   return seedOf(stdout);
 }
 
-/** Turns the hash of a commit into a seed. */
+/** Converts the hash of a commit to a seed. */
 export function seedOf(hash: string): number {
   return Number.parseInt(hash.slice(0, 8), 16);
 }

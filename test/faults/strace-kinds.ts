@@ -4,34 +4,44 @@ import { keepCopy } from '../../src/files/keep.ts';
 import type { Asked } from './driven.ts';
 
 /*
- * The kinds of saves that are attacked at every system call: what is there before, what brings a process right before the save,
- * and the save. A new kind is one more entry of `saves`.
+ * The kinds of saves that are attacked at every system call: the vault before it, the requests that
+ * bring a process right before the save, and the save. Add an entry to `saves` for a new kind.
  */
 
 /** One kind of save. */
 export interface Save {
   readonly name: string;
-  /** False where the key comes from a credential file, which is faster; else a real keychain has it. */
+  /**
+   * False if the key comes from a credential file, which is faster; else a real keychain holds it.
+   */
   readonly isKeyed?: false;
-  /** What is done once, to make the vault that every case gets a copy of; nothing where there is no vault yet. */
+  /**
+   * Requests that make, once, the vault that every case gets a copy of; empty if there is no vault
+   * yet.
+   */
   readonly before: readonly Asked[];
-  /** Damages that vault, as a crash did before: the steps that are no longer to be expected. */
+  /**
+   * Damages that vault as an earlier crash would. Returns the steps that are no longer expected.
+   */
   readonly damage?: (directory: string) => readonly string[];
-  /** What the process under attack does first, undisturbed. */
+  /** Requests that the process under attack carries out first, undisturbed. */
   readonly ready: readonly Asked[];
   /** The save. */
   readonly attacked: readonly Asked[];
-  /** What the same process saves next, where it lives on after an error. */
+  /** The next save of the same process, if it lives on after an error. */
   readonly next: readonly Asked[];
-  /** What the calls are about that could change something, where the others only look at many files. */
+  /** Paths whose calls could change something, if the other calls only look at many files. */
   readonly about?: RegExp;
-  /** Looks for more that must be as it was; `original` is the vault before. Gives what is not. */
+  /**
+   * Checks for more that must be unchanged, and returns what is not; `original` is the vault
+   * before.
+   */
   readonly also?: (directory: string, original: string) => string[];
 }
 
-/** Sizes above which a session is appended to, and a write goes by the pool. */
+/** Size above which a session is appended to, and written through the pool. */
 const LARGE = 300_000;
-/** And one above which it is folded in slices. */
+/** Size above which a session is folded in slices. */
 const HUGE = 2_000_000;
 const POOLED = 100_000;
 
@@ -40,7 +50,7 @@ const resume: readonly Asked[] = [{ do: 'open' }, { do: 'resume', text: '_autosa
 const small: readonly Asked[] = [...begin, step('one'), { do: 'close' }];
 const large: readonly Asked[] = [...begin, step('one', LARGE), { do: 'close' }];
 const huge: readonly Asked[] = [...begin, step('one', HUGE), { do: 'close' }];
-/** So many that a list of them is worth writing down. */
+/** Enough sessions for the list to be cached. */
 const many: readonly Asked[] = [
   { do: 'open' },
   ...Array.from({ length: 36 }, (_, at) => [
@@ -50,7 +60,7 @@ const many: readonly Asked[] = [
   ]).flat(),
 ];
 
-/** Every kind of save there is. */
+/** Every kind of save. */
 export const saves: readonly Save[] = [
   {
     name: 'first save',
@@ -145,7 +155,7 @@ export const saves: readonly Save[] = [
   },
 ];
 
-/** A step of two messages, which are there both or not at all. */
+/** Returns a step of two messages, which must both be stored or neither. */
 function step(text: string, size?: number): Asked {
   return { do: 'step', text, reply: true, ...(size === undefined ? {} : { size }) };
 }
@@ -157,13 +167,13 @@ function tearLastFrame(directory: string): readonly string[] {
   return ['torn'];
 }
 
-/** Puts a file into quarantine, which a rotation has to seal with the new key as well. */
+/** Puts a file into quarantine, which a rotation has to reseal with the new key as well. */
 function quarantineOne(directory: string): readonly string[] {
   keepCopy(largestFile(directory), join(directory, 'quarantine'), 'kept', 'put there by a test');
   return [];
 }
 
-/** The slots that were there must be there, whatever became of the new one. */
+/** The previous slots must remain, whatever became of the new one. */
 function areSlotsKept(directory: string, original: string): string[] {
   const [slots = [], before = []] = [directory, original].map(slotsIn);
   const gone = before.filter((slot) => !slots.includes(slot));
@@ -176,14 +186,15 @@ function slotsIn(directory: string): string[] {
   return slots.map((slot) => JSON.stringify(slot));
 }
 
-/** The file as it was found must be in its place still, or in quarantine with a note. */
+/** The original file must still be in its place, or in quarantine with a note. */
 function isTornKept(directory: string, original: string): string[] {
   const torn = readFileSync(largestFile(original));
   if (readFileSync(largestFile(directory)).equals(torn)) return [];
   const quarantine = join(directory, 'quarantine');
   if (!existsSync(quarantine)) return ['there is no quarantine'];
   const kept = readdirSync(quarantine).filter((name) => !name.endsWith('.txt'));
-  // A process killed between a copy and its note leaves the copy alone; the next repair keeps another.
+  // A process killed between a copy and its note leaves the copy alone; the next repair keeps
+  // another.
   const isNoted = (name: string): boolean =>
     (statSync(join(quarantine, `${name}.txt`), { throwIfNoEntry: false })?.size ?? 0) > 0;
   const isKept = kept.some((name) => readFileSync(join(quarantine, name)).equals(torn) && isNoted(name));

@@ -6,7 +6,7 @@ import type { Bus } from '../support/keychain.ts';
 import { check, type Found } from './driven.ts';
 import { type Home, type Ledger, TRIES } from './strace-saves.ts';
 
-/** What a promise was broken by. */
+/** The way in which a promise was broken. */
 export type Breach =
   | 'lost'
   | 'unreadable'
@@ -18,22 +18,23 @@ export type Breach =
   | 'not told'
   | 'same file';
 
-/** One broken promise, for people. */
+/** One broken promise, in words. */
 export interface Broken {
   readonly breach: Breach;
   readonly what: string;
 }
 
-/** What fresh processes find in a vault after a fault. */
+/** The state of a vault that fresh processes find after a fault. */
 export interface Looked {
   readonly broken: readonly Broken[];
-  /** Items of keys in the keychain that no vault.json names: not a danger, but litter. */
+  /** Keys in the keychain that no vault.json names: harmless, but litter. */
   readonly orphans: number;
 }
 
 /**
- * Lets a fresh process open a vault and go on, and another one open it again: everything acknowledged must be there both times,
- * every other step wholly or not at all, and afterwards no temporary file and no second key. With `isOnce` nobody opens it again.
+ * Opens and resumes a vault in a fresh process, and opens it again in another one: everything
+ * acknowledged must be there both times, every other step wholly or not at all, and afterwards no
+ * temporary file and no second key. With `isOnce` it is not opened again.
  */
 export async function lookAfter(
   home: Home,
@@ -60,7 +61,7 @@ export async function lookAfter(
   return { broken, orphans: kept?.filter((account) => account !== key).length ?? 0 };
 }
 
-/** The same for a vault that nobody goes on with: only what is there, and how. */
+/** Like `lookAfter`, but checks only the content, and does not resume. */
 export async function lookAt(home: Home, ledger: Ledger): Promise<readonly Broken[]> {
   return stepsIn(await opened(home, {}), ledger);
 }
@@ -75,7 +76,10 @@ function tempsIn(directory: string): Broken[] {
 
 const WENT_ON = 'went-on';
 
-/** Where the keychain takes longer than a command waits for it, as on a busy machine, the person tries again: so do we, a few times. */
+/**
+ * If the keychain takes longer than a command waits for it, as on a busy machine, a user tries
+ * again. So does this, a few times.
+ */
 async function opened({ env }: Home, options: { goOn?: boolean }): Promise<Found> {
   let found: Found = { files: [] };
   for (let attempt = 0; attempt < TRIES; attempt++) {
@@ -89,7 +93,7 @@ async function opened({ env }: Home, options: { goOn?: boolean }): Promise<Found
   return found;
 }
 
-/** What one fresh process found, against what the parent knows. */
+/** Compares the findings of one fresh process with what the parent knows. */
 function stepsIn(found: Found, ledger: Ledger): Broken[] {
   const broken: Broken[] = [];
   if (found.error) broken.push({ breach: 'unreadable', what: `the vault: ${found.error.code} ${found.error.message}` });
@@ -101,7 +105,10 @@ function stepsIn(found: Found, ledger: Ledger): Broken[] {
   return [...broken, ...missing('the vault', textsOf(found), ledger)];
 }
 
-/** Steps of which one message is there without the other, or in another order than they were made, or that nobody made. */
+/**
+ * Returns steps of which one message exists without the other, or in another order than they were
+ * made, or that were never made.
+ */
 function halves(label: string, texts: readonly string[], ledger: Ledger): Broken[] {
   const steps = [...ledger.tried].flatMap((text) => [text, `${text}-reply`]);
   const expected = steps.filter((text) => texts.includes(text) || texts.includes(partnerOf(text)));
@@ -124,7 +131,7 @@ function textsOf({ files }: Found): string[] {
   return files.flatMap(({ texts }) => texts);
 }
 
-/** The ids of the keys that the headers of all sealed files name, wherever in the vault they are. */
+/** Returns the key ids in the headers of all sealed files, wherever in the vault they are. */
 function keysNamed(directory: string): string[] {
   const paths = ['', 'sessions', 'quarantine'].flatMap((folder) =>
     namesIn(join(directory, folder)).map((name) => join(directory, folder, name)),
@@ -135,7 +142,7 @@ function keysNamed(directory: string): string[] {
     try {
       keys.add(decodeHeader(readFileSync(path).subarray(0, HEADER_LENGTH)).keyId);
     } catch (error) {
-      if (!isCofferError(error)) throw error; // no sealed file, or a damaged one: that is for the process that opened the vault to say
+      if (!isCofferError(error)) throw error; // not a sealed file, or a damaged one, which the process that opened the vault reports
     }
   }
   return [...keys];
@@ -145,7 +152,7 @@ function vaultFileIn(directory: string): { key?: string; retiring?: string } {
   try {
     return JSON.parse(readFileSync(join(directory, 'vault.json'), 'utf8')) as { key?: string; retiring?: string };
   } catch {
-    // Missing or damaged: the process that opened the vault has said so.
+    // Missing or damaged: the process that opened the vault has reported it.
     return {};
   }
 }

@@ -4,32 +4,42 @@ import type { Bus, Item } from '../support/keychain.ts';
 import { type Answer, type Asked, Driver } from './driven.ts';
 import type { Save } from './strace-kinds.ts';
 
-/* The vault before each kind of save, a copy of it for every case, and what the parent knows of it. */
+/*
+ * The vault before each kind of save, a copy of it for every case, and what the parent knows of it.
+ */
 
-/** A vault and its key, and where its processes find them. */
+/** A vault and its key, and the environment in which its processes find them. */
 export interface Home {
   readonly directory: string;
   readonly env: NodeJS.ProcessEnv;
 }
 
-/** What the parent knows of a vault: the steps that were acknowledged, and those that were tried and were not. */
+/**
+ * The parent's record of a vault: steps that were acknowledged, and steps that were tried and were
+ * not.
+ */
 export class Ledger {
   readonly acknowledged: Set<string> = new Set<string>();
   readonly tried: Set<string> = new Set<string>();
 
-  /** Asks for one thing and writes down what becomes of it; undefined where the process ended before it answered. */
+  /**
+   * Sends one request and records the outcome; undefined if the process ended before it answered.
+   */
   async ask(driver: Driver, asked: Asked): Promise<Answer | undefined> {
     if (isStep(asked)) this.tried.add(asked.text!);
     const answer = await driver.ask(asked);
     if (answer?.ok && !answer.unsaved && isStep(asked)) {
-      // A step is saved with everything that was not before it.
+      // A step is saved together with everything not saved before it.
       if (asked.do === 'record') for (const text of this.tried) this.acknowledged.add(text);
       else this.acknowledged.add(asked.text!);
     }
     return answer;
   }
 
-  /** Asks for something that nobody attacks: on a busy machine the keychain may take too long for it a few times. */
+  /**
+   * Sends a request that is not under attack: on a busy machine the keychain may be too slow for it
+   * a few times.
+   */
   async insist(driver: Driver, asked: Asked): Promise<Answer> {
     let answer = await this.ask(driver, asked);
     for (let attempt = 1; attempt < TRIES && isLate(answer); attempt++) answer = await this.ask(driver, asked);
@@ -45,18 +55,21 @@ export class Ledger {
   }
 }
 
-/** Where a worker's processes find the key: in the environment, and where there is a keychain, on a bus of its own. */
+/**
+ * The place where a worker's processes find the key: the environment, and for a keychain a separate
+ * bus.
+ */
 export interface Place {
   readonly env: NodeJS.ProcessEnv;
   readonly bus?: Bus | undefined;
 }
 
-/** One case, with a driver that stands right before the save. */
+/** One case, with a driver stopped right before the save. */
 export interface Case {
   readonly home: Home;
   readonly driver: Driver;
   readonly ledger: Ledger;
-  /** The keychain's broker, where it was started by itself. */
+  /** The keychain's broker, if it was started separately. */
   readonly broker: number | undefined;
 }
 
@@ -75,7 +88,7 @@ export class Prepared {
     this.#folder = folder;
   }
 
-  /** Makes the vault that there is before the save. */
+  /** Makes the vault that exists before the save. */
   static async make(save: Save, folder: string, place: Place): Promise<Prepared> {
     mkdirSync(folder, { recursive: true });
     const prepared = new Prepared(save, folder);
@@ -92,7 +105,7 @@ export class Prepared {
     return prepared;
   }
 
-  /** Makes a case. `wrong` is what only the process under attack has in its environment. */
+  /** Makes a case. `wrong` is added to the environment of the process under attack only. */
   async case(place: Place, wrong: NodeJS.ProcessEnv = {}): Promise<Case> {
     const directory = join(this.#folder, `case-${++this.#cases}`);
     if (this.save.before.length > 0) copyVault(this.original, directory);
@@ -109,12 +122,15 @@ export class Prepared {
   }
 }
 
-/** Copies a vault as a crash at this moment would leave it: with the links, the modes and the locks that nobody holds. */
+/**
+ * Copies a vault as a crash at this moment would leave it: with the links, the modes and the locks
+ * that no process holds.
+ */
 export function copyVault(from: string, to: string): void {
   cpSync(from, to, { recursive: true, verbatimSymlinks: true, preserveTimestamps: true });
 }
 
-/** Makes a key in a credential file, and says how a process comes by it. */
+/** Makes a key in a credential file, and returns the environment in which a process finds it. */
 export function credential(folder: string): NodeJS.ProcessEnv {
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'coffer-key'), Buffer.alloc(32, 7), { mode: 0o600 });
@@ -129,10 +145,10 @@ function isStep({ do: verb }: Asked): boolean {
   return verb === 'step' || verb === 'record';
 }
 
-/** Tells whether the keychain did not answer in time. */
+/** Returns whether the keychain did not answer in time. */
 export function isLate(answer: Answer | undefined): boolean {
   return answer?.error?.code === 'KEY_TIMEOUT';
 }
 
-/** How often something is asked of a keychain that is late. */
+/** How often a late keychain is asked again. */
 export const TRIES = 5;

@@ -3,15 +3,21 @@ import { startKeychain } from '../support/keychain.ts';
 import type { Save } from './strace-kinds.ts';
 import { credential, type Place } from './strace-saves.ts';
 
-/** How many cases run at a time: there are two cores. */
+/** Number of cases that run at a time: there are two cores. */
 const WORKERS = 2;
 
-/** Where one worker's processes find the key, for saves with a keychain and for those without. */
+/**
+ * The place where one worker's processes find the key, for saves with a keychain and for those
+ * without.
+ */
 export interface Worker {
   placeOf(save: Save): Place;
 }
 
-/** Starts the workers, each with a keychain of its own, runs `work` with them, and ends what they started. */
+/**
+ * Starts the workers, each with its own keychain, runs `work` with them, and ends what they
+ * started.
+ */
 export async function withWorkers<T>(folder: string, work: (workers: readonly Worker[]) => Promise<T>): Promise<T> {
   await using stack = new AsyncDisposableStack();
   const compiled = { NODE_COMPILE_CACHE: join(folder, 'compiled') };
@@ -25,7 +31,10 @@ export async function withWorkers<T>(folder: string, work: (workers: readonly Wo
   return await work(workers);
 }
 
-/** Gives every case to the next worker that is free, and tells how far that is. What one of them throws ends it all, when the others are done. */
+/**
+ * Gives every case to the next free worker, and reports progress. If one of them throws, no more
+ * cases start, and it rejects once the others are done.
+ */
 export async function shareOut<C>(
   workers: readonly Worker[],
   cases: readonly C[],

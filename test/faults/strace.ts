@@ -4,18 +4,23 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /*
- * strace counts the calls of each thread by themselves, so `when=3` means the third of whichever thread comes to its third first.
- * To hit one certain call a tracer is therefore attached to one thread alone, and a process under attack has one thread in its
- * pool (UV_THREADPOOL_SIZE=1): what it does is then a fixed row of calls of the main thread and another of the pool's.
+ * strace counts the calls of each thread separately, so `when=3` means the third call of whichever
+ * thread makes three first. To hit one certain call a tracer is therefore attached to one thread
+ * alone, and a process under attack has one thread in its pool (UV_THREADPOOL_SIZE=1). Its calls
+ * are then a fixed sequence of the main thread and another of the pool's thread.
  */
 
 /**
- * The threads of Node that touch files: what is synchronous is done by the main one, the rest by the pool. `all` are those of
- * another process, the keychain's broker, whose threads come and go: there the first is hit that comes to its nth call.
+ * The threads of Node that touch files: the main thread makes synchronous calls, the pool the rest.
+ * `all` are those of another process, the keychain's broker, whose threads come and go: there the
+ * first thread that makes its nth call is hit.
  */
 export type Role = 'main' | 'pool' | 'all';
 
-/** One call of a dry run: the `nth` of its name that this thread made; `what` are its arguments, for people. */
+/**
+ * One call of a dry run: the `nth` of its name that this thread made; `what` are its arguments, for
+ * readers.
+ */
 export interface Point {
   readonly role: Role;
   readonly name: string;
@@ -34,11 +39,11 @@ export interface Logged {
 export interface TraceOptions {
   /** Names of calls; a `?` before one that not every processor has. */
   readonly calls: readonly string[];
-  /** What to do to one of them: `fsync:error=EIO:when=1`. */
+  /** The injection into one of them: `fsync:error=EIO:when=1`. */
   readonly inject?: string;
-  /** Where the calls are written down. */
+  /** The file to which the calls are logged. */
   readonly log?: string;
-  /** Also traces the other threads of a process, and what they start. */
+  /** Also traces the other threads of a process, and the processes it starts. */
   readonly follow?: boolean;
 }
 
@@ -58,7 +63,7 @@ export const LOOKING: readonly string[] = [
   ...['read', 'readv', 'pread64', 'preadv', 'getdents64', '?readlink', 'readlinkat', 'lseek'],
 ];
 
-/** How long a tracer may take to let go, in milliseconds. */
+/** How long a tracer may take to detach, in milliseconds. */
 const PATIENCE = 5_000;
 
 /** A strace that is attached to a thread, or with `follow` to a process. */
@@ -71,7 +76,7 @@ export class Tracer implements AsyncDisposable {
     this.#ended = once(child, 'exit');
   }
 
-  /** Attaches; nothing that the thread does after this resolves is missed. */
+  /** Attaches. Resolves once no further call of the thread can be missed. */
   static async attach(tid: number, { calls, inject, log, follow }: TraceOptions): Promise<Tracer> {
     const args = ['-o', log ?? '/dev/null', '-s', '8', '-p', String(tid), '-e', `trace=${calls.join(',')}`];
     if (log) args.push('-y');
@@ -80,7 +85,7 @@ export class Tracer implements AsyncDisposable {
     const child = spawn('strace', args, { stdio: ['ignore', 'ignore', 'pipe'] });
     const tracer = new Tracer(child);
     let told = '';
-    // It says "Process 1234 attached" when it has all the threads it shall have.
+    // It prints "Process 1234 attached" for each thread once it traces it.
     await new Promise<void>((resolve, reject) => {
       child.once('error', reject);
       child.once('exit', () => reject(new Error(`strace does not attach to ${tid}: ${told}`)));
@@ -93,8 +98,9 @@ export class Tracer implements AsyncDisposable {
   }
 
   /**
-   * Lets the thread go: from here on nothing is injected. strace waits for ever for a child of its process that ended and that
-   * nobody has looked after: it is ended then, with everything written down already.
+   * Detaches from the thread: from here on nothing is injected. strace waits forever for a child of
+   * its process that ended and was not reaped. In that case it is killed, after everything was
+   * logged.
    */
   async detach(): Promise<void> {
     this.#child.kill('SIGTERM');
@@ -119,7 +125,7 @@ export function threadsOf(pid: number): Threads {
   return { main: pid, pool: Number(pool[0]) };
 }
 
-/** Reads what a tracer with `follow` wrote down, in the order in which the calls began. */
+/** Reads the log of a tracer with `follow`, in the order in which the calls began. */
 export function readLog(log: string): Logged[] {
   const lines = existsSync(log) ? readFileSync(log, 'utf8').split('\n') : [];
   return lines.flatMap((line) => {
@@ -128,7 +134,10 @@ export function readLog(log: string): Logged[] {
   });
 }
 
-/** Turns the calls of a dry run into points to attack; those of other threads and of processes that it started are left out. */
+/**
+ * Converts the calls of a dry run to points to attack, without those of other threads and of
+ * processes that it started.
+ */
 export function pointsIn(logged: readonly Logged[], threads: Threads): Point[] {
   const roleOf = new Map<number, Role>([
     [threads.main, 'main'],
@@ -141,7 +150,7 @@ export function pointsIn(logged: readonly Logged[], threads: Threads): Point[] {
   });
 }
 
-/** The same for a process whose threads are not told apart: each `nth` of a name once. */
+/** Like `pointsIn`, for a process whose threads are not told apart: each `nth` of a name once. */
 export function pointsOfAll(logged: readonly Logged[]): Point[] {
   const count = counter();
   const points = new Map<string, Point>();

@@ -5,18 +5,18 @@ import { clock } from './clock.ts';
 import type { Answer, Asked, Driver } from './driven.ts';
 import { type Hold, Spans } from './writers-holds.ts';
 
-/** How many processes write at the same time. */
+/** Number of processes that write at the same time. */
 const WRITERS = 6;
-/** So few sessions that they keep meeting in one. */
+/** Few sessions, so that the processes keep meeting in one. */
 const SESSIONS = 4;
 const SNAPSHOTS = 60;
 
-/** A process that writes, and what it was told to do. */
+/** A process that writes, and its current order. */
 interface Writer {
   readonly driver: Driver;
-  /** What it is at, from being told to until that is over; no file where it begins a session. */
+  /** Its current order, from the request until it is done; no file if it begins a session. */
   order: { readonly fileId: string | undefined } | undefined;
-  /** Since when it is being killed, by `clock`. */
+  /** When it was killed, by `clock`. */
   killed: number | undefined;
   stopped: boolean;
   /** It ended without an answer. */
@@ -24,23 +24,27 @@ interface Writer {
 }
 
 /**
- * Six processes over one vault, each told again and again to take a session, to save steps and snapshots in it and to close it, while they
- * are killed and stopped at random and the dead replaced. Everything here is what they acknowledged, nothing is what the vault says.
+ * Six processes over one vault. Each repeatedly takes a session, saves steps and snapshots in it
+ * and closes it, while they are killed and stopped at random and the dead replaced. Everything
+ * recorded here is what they acknowledged, never what the vault says.
  */
 export class Attack {
-  /** Who had which session when. */
+  /** Which process held which session when. */
   readonly holds: Hold[] = [];
-  /** The texts of the steps that were acknowledged, by file, in order. */
+  /** The texts of the acknowledged steps, by file, in order. */
   readonly saved: Map<string, string[]> = new Map();
-  /** What a snapshot holds that was acknowledged, by its id. */
+  /** The content of each acknowledged snapshot, by its id. */
   readonly snapshots: Map<string, readonly string[]> = new Map();
-  /** Everything that must not happen, one line each. */
+  /** Every broken promise, one line each. */
   readonly failures: string[] = [];
   kills = 0;
   stops = 0;
-  /** How often a session was refused because another process had it. */
+  /** How often a session was refused because another process held it. */
   refusals = 0;
-  /** How often a session was asked for right after whoever had it was killed, with nobody else after it. */
+  /**
+   * How often a session was requested right after its holder was killed, with no other process
+   * after it.
+   */
   takeovers = 0;
   refusedTakeovers = 0;
   readonly #start: () => Promise<Driver>;
@@ -59,8 +63,8 @@ export class Attack {
   }
 
   /**
-   * Goes on for so many seconds, and longer until sessions were taken `fewest` times: on a busy machine seconds may pass before the first.
-   * Resolves when every process has ended.
+   * Runs for that many seconds, and longer until sessions were taken `fewest` times: on a busy
+   * machine seconds may pass before the first. Resolves when every process has ended.
    */
   async run(seconds: number, fewest = 0): Promise<void> {
     const emergency = (): void => this.#killAll();
@@ -85,12 +89,12 @@ export class Attack {
     while (this.holds.length < fewest) await once(this.#answers, 'answer');
   }
 
-  /** A process that was stopped does not end by itself when this one does. */
+  /** A stopped process does not end when this one does. */
   #killAll(): void {
     for (const { driver } of this.#writers) driver.child.kill('SIGKILL');
   }
 
-  /** One of six places: whoever dies there is replaced. */
+  /** One of six places: a process that dies there is replaced. */
   async #slot(): Promise<void> {
     while (!this.#over) {
       const driver = await this.#start();
@@ -102,7 +106,7 @@ export class Attack {
     }
   }
 
-  /** Has one session taken, written and closed. False where the process has died of it. */
+  /** Has one session taken, written and closed. Returns false if the process has died of it. */
   async #turn(writer: Writer): Promise<boolean> {
     const { driver } = writer;
     const due = this.#due.shift();
@@ -156,7 +160,7 @@ export class Attack {
     return undefined;
   }
 
-  /** A refusal must name a process that was at that file between the question and the answer. */
+  /** A refusal must name a process that was at that file between the request and the answer. */
   #checkRefusal(pid: number, fileId: string, message: string, asked: number): void {
     this.refusals++;
     const named = Number(/process (\d+)/.exec(message)?.[1]);
@@ -164,16 +168,16 @@ export class Attack {
       this.failures.push(`${fileId} was refused in the name of somebody who was not there: ${message}`);
   }
 
-  /** Saves, and closes. False where the process has died of it. */
+  /** Saves, and closes. Returns false if the process has died of it. */
   async #write(writer: Writer, hold: Hold): Promise<boolean> {
     this.holds.push(hold);
     const closed = await this.#saveAndClose(writer, hold);
-    // Up to the moment it began to close, or was killed, it certainly had the session.
+    // Until it began to close, or was killed, it certainly held the session.
     hold.until = closed ?? Math.min(hold.until, writer.killed ?? hold.from);
     return closed !== undefined;
   }
 
-  /** Gives when it began to close; undefined where it did not come to that. */
+  /** Returns when it began to close; undefined if it did not get that far. */
   async #saveAndClose(writer: Writer, hold: Hold): Promise<number | undefined> {
     const saved = this.saved.get(hold.fileId) ?? [];
     for (let left = 1 + this.#chance.below(5); left > 0; left--) {
@@ -187,7 +191,7 @@ export class Attack {
       if (!this.#isFine(answer, 'a snapshot')) return undefined;
       if (answer.id !== undefined) this.snapshots.set(answer.id, [...saved]);
     }
-    hold.until = clock(); // for where it dies while closing
+    hold.until = clock(); // in case it dies while closing
     const answer = await this.#ask(writer, { do: 'close' });
     return this.#isFine(answer, 'closing') ? answer.began : undefined;
   }
@@ -197,7 +201,10 @@ export class Attack {
     return answer?.ok ?? false;
   }
 
-  /** A session to take that is not kept for somebody else; undefined where a new one is to be begun. */
+  /**
+   * Returns a session to take that is not reserved for another process; undefined if a new one is
+   * to be begun.
+   */
   #choose(): string | undefined {
     const free = [...this.saved.keys()].filter((fileId) => !this.#reserved.has(fileId));
     return this.saved.size < SESSIONS && this.#chance.percent(10) ? undefined : this.#chance.of(free);
@@ -207,11 +214,12 @@ export class Attack {
     return `w${++this.#texts}`;
   }
 
-  /** Kills and stops whom it meets, until the time is over and nobody stands still any more. */
+  /** Kills and stops random processes until the time is over and none is stopped any more. */
   async #torment(): Promise<void> {
     const stops: Promise<void>[] = [];
     while (!this.#over) {
-      // By what gets done and not by the clock, so that a busy machine is not only starting processes.
+      // Paced by completed work, not by the clock, so that a busy machine is not only starting
+      // processes.
       for (let left = this.#chance.below(50); left > 0 && !this.#over; left--) await once(this.#answers, 'answer');
       await pause(this.#chance.below(20));
       const writer = this.#chance.of([...this.#writers].filter(({ killed, stopped }) => !killed && !stopped));
@@ -222,7 +230,10 @@ export class Attack {
     await Promise.all(stops);
   }
 
-  /** Kills a process; where nobody else is after its session, that is kept for whoever is free next, who must get it. */
+  /**
+   * Kills a process. If no other process waits for its session, the session is reserved for the
+   * next free one, which must get it.
+   */
   #kill(writer: Writer): void {
     writer.killed = clock();
     writer.driver.child.kill('SIGKILL');
@@ -238,7 +249,7 @@ export class Attack {
     writer.stopped = true;
     writer.driver.child.kill('SIGSTOP');
     this.stops++;
-    // Mostly short: who is stopped in its turn to change the set of sessions keeps all others waiting.
+    // Mostly short: a process stopped while it changes the set of sessions blocks all others.
     await pause(this.#chance.below(this.#chance.percent(20) ? 3000 : 200));
     if (this.#chance.percent(30)) this.#kill(writer);
     else writer.driver.child.kill('SIGCONT');

@@ -7,7 +7,7 @@ function hold(pid: number, from: number, until: number, fileId = 'one'): Hold {
 }
 
 describe('overlapsIn', () => {
-  it('finds none where one comes after the other, in whatever order they are told', () => {
+  it('finds none if one hold follows the other, in whatever order they are given', () => {
     expect(overlapsIn([hold(2, 20, 30), hold(1, 10, 20), hold(3, 30, 40)])).toEqual([]);
     expect(overlapsIn([hold(1, 10, 20), hold(2, 15, 25, 'two')])).toEqual([]);
   });
@@ -16,18 +16,18 @@ describe('overlapsIn', () => {
     expect(overlapsIn([hold(2, 19, 30), hold(1, 10, 20)])).toEqual(['1 and 2 both had one for 1 µs']);
   });
 
-  it('finds one that comes and goes while another has it, and the next one as well', () => {
+  it('finds a hold inside another one, and the next one as well', () => {
     const found = overlapsIn([hold(1, 10, 100), hold(2, 20, 30), hold(3, 40, 50)]);
     expect(found).toEqual(['1 and 2 both had one for 10 µs', '1 and 3 both had one for 10 µs']);
   });
 
-  it('counts a process that never gave it back', () => {
+  it('counts a process that never released its hold', () => {
     expect(overlapsIn([hold(1, 10, Number.POSITIVE_INFINITY), hold(2, 20, 30)])).toHaveLength(1);
   });
 });
 
 describe('Spans', () => {
-  it('knows who was at a file since when', () => {
+  it('knows which process was at a file since when', () => {
     const spans = new Spans();
     const before = clock();
     const span = spans.begin(1, 'one');
@@ -39,7 +39,7 @@ describe('Spans', () => {
     expect(spans.had(1, 'one', clock() + 1)).toBe(false);
   });
 
-  it('takes who makes a new file for one who may be at any', () => {
+  it('counts a process that makes a new file as being at any file', () => {
     const spans = new Spans();
     spans.begin(1, undefined);
     expect(spans.had(1, 'one', clock())).toBe(true);

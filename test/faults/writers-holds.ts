@@ -1,6 +1,9 @@
 import { clock } from './clock.ts';
 
-/** One time that a process had a session: it certainly had it from `from` to `until`, by `clock`, and maybe a little longer. */
+/**
+ * One period in which a process held a session: it certainly held it from `from` to `until`, by
+ * `clock`, and maybe a little longer.
+ */
 export interface Hold {
   readonly pid: number;
   readonly fileId: string;
@@ -8,7 +11,10 @@ export interface Hold {
   until: number;
 }
 
-/** Tells which two processes had the same session at the same time. A stopped process has what it had. */
+/**
+ * Returns which two processes held the same session at the same time. A stopped process keeps what
+ * it held.
+ */
 export function overlapsIn(holds: readonly Hold[]): string[] {
   const overlaps: string[] = [];
   const latest = new Map<string, Hold>();
@@ -23,11 +29,14 @@ export function overlapsIn(holds: readonly Hold[]): string[] {
   return overlaps;
 }
 
-/** Who was told to do something with a file, and until when that could last. */
+/** Which process was ordered to do something with a file, and until when that could last. */
 export class Spans {
   readonly #ofProcess = new Map<number, Span[]>();
 
-  /** Notes that it is told now. `fileId` is undefined where it makes a new one: that can be any. */
+  /**
+   * Notes that it gets the order now. `fileId` is undefined if it makes a new file, which can be
+   * any.
+   */
   begin(pid: number, fileId: string | undefined): Span {
     const span = { fileId, until: Number.POSITIVE_INFINITY };
     const spans = this.#ofProcess.get(pid);
@@ -41,7 +50,7 @@ export class Spans {
     span.until = clock();
   }
 
-  /** Tells whether a process was at a file some time since `since`. */
+  /** Returns whether a process was at a file at some time since `since`. */
   had(pid: number, fileId: string, since: number): boolean {
     const spans = this.#ofProcess.get(pid) ?? [];
     return spans.some((span) => (span.fileId ?? fileId) === fileId && span.until > since);

@@ -7,7 +7,7 @@ import type { Sample } from './sample.ts';
 import { Attack } from './writers-attack.ts';
 import { type Hold, overlapsIn } from './writers-holds.ts';
 
-/** How long processes write, in the whole form and in the short one. */
+/** Seconds that processes write, in the whole form and in the short one. */
 const SECONDS = [60, 12] as const;
 const CONTROL_SECONDS = [10, 4] as const;
 const CONTROL_TIMES = [3, 8] as const;
@@ -48,7 +48,7 @@ export const campaign: Campaign = {
   },
 };
 
-/** A vault whose key comes from a file: nothing here is about keychains. */
+/** Makes a vault whose key comes from a file, as keychains are not under test here. */
 function makeVault(folder: string): Record<string, string> {
   const credentials = join(folder, 'credentials');
   mkdirSync(credentials, { mode: 0o700 });
@@ -56,7 +56,7 @@ function makeVault(folder: string): Record<string, string> {
   return { COFFER_DATA_DIR: join(folder, 'data'), COFFER_KEYCHAIN: 'fd', CREDENTIALS_DIRECTORY: credentials };
 }
 
-/** Looks for everything that was acknowledged, from a fresh process, and for what nobody cleaned up. */
+/** Checks in a fresh process for everything that was acknowledged, and for leftovers. */
 async function verify(env: Record<string, string>, attack: Attack): Promise<Pick<Figures, 'lost' | 'failures'>> {
   const failures: string[] = [];
   let lost = 0;
@@ -80,7 +80,7 @@ async function verify(env: Record<string, string>, attack: Attack): Promise<Pick
   return { lost, failures: [...failures, ...(await leftovers(env))] };
 }
 
-/** How many of `wanted` are in `texts`, each after the one before. */
+/** Counts how many of `wanted` are in `texts`, each after the one before. */
 function inOrder(wanted: readonly string[], texts: readonly string[]): number {
   let at = -1;
   return wanted.filter((text) => {
@@ -90,7 +90,10 @@ function inOrder(wanted: readonly string[], texts: readonly string[]): number {
   }).length;
 }
 
-/** The next conversation sweeps what the dead left behind: their locks and their unfinished saves. */
+/**
+ * Begins a conversation, which must clean up after the dead processes: their locks and their
+ * unfinished saves.
+ */
 async function leftovers(env: Record<string, string>): Promise<string[]> {
   await using driver = await Driver.start(env);
   await driver.ask({ do: 'open' });
@@ -116,7 +119,7 @@ function notesOf(attack: Attack, overlaps: number): string[] {
   ];
 }
 
-/** The same attack on sessions with another lock: it must find two holders at once. */
+/** Runs the same attack on sessions with another lock: it must find two holders at once. */
 async function control(
   name: string,
   lock: 'pid' | 'age',
@@ -129,7 +132,7 @@ async function control(
   mkdirSync(directory);
   const env = { WRONG_DIR: directory, WRONG_LOCK: lock };
   const holds: Hold[] = [];
-  // On a busy machine little happens in so many seconds: it gets more of them.
+  // On a busy machine little happens in that many seconds, so it gets more of them.
   const seconds = sample.pick(...CONTROL_SECONDS);
   for (let time = 0; time < sample.pick(...CONTROL_TIMES) && overlapsIn(holds).length === 0; time++) {
     tell(`${name}: ${seconds} seconds`);

@@ -1,8 +1,8 @@
 import { registerHooks } from 'node:module';
 
 /*
- * Negative control, loaded into coffer by NODE_OPTIONS=--import: the program is as it is, but for its guard, in whose place
- * stands the one of wrong-guard.ts.
+ * Negative control, loaded into coffer by NODE_OPTIONS=--import: replaces the guard of the
+ * otherwise unchanged program by the one of wrong-guard.ts.
  */
 registerHooks({
   resolve(specifier, context, next) {

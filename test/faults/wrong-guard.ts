@@ -2,16 +2,17 @@ import { stat } from 'node:fs/promises';
 import type { Guard, LastActs } from '../../src/cli/signals.ts';
 
 /*
- * What the usual helpers for the end of a process come to when the save is asynchronous. WRONG_EXIT says which: `raise` calls the
- * save and raises the signal again at once; `once` waits for the save, and its handlers are good for one signal.
+ * How the usual helpers for the end of a process behave if the save is asynchronous. WRONG_EXIT
+ * selects one: `raise` calls the save and raises the signal again at once; `once` waits for the
+ * save, but its handlers work for one signal only.
  */
 
 const waits = process.env['WRONG_EXIT'] === 'once';
 
-/** Makes the final save as it should not be made. */
+/** Makes the final save in the wrong way. */
 export function guard(acts: LastActs): Guard {
   const save = async (): Promise<void> => {
-    await stat('.'); // what is asynchronous takes a turn of the event loop at least
+    await stat('.'); // an asynchronous save takes at least one turn of the event loop
     try {
       acts.save();
     } catch (error) {
@@ -33,7 +34,7 @@ export function guard(acts: LastActs): Guard {
   return { end, [Symbol.dispose]: () => undefined };
 }
 
-/** As it is in coffer, where it is about other things. */
+/** As in coffer: it is not what is wrong here. */
 export function tameSignals(): void {
   process.on('SIGUSR1', () => undefined);
 }

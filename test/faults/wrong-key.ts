@@ -4,8 +4,9 @@ import { createInterface } from 'node:readline';
 import type { Used } from './first-use.ts';
 
 /*
- * Negative control: makes a key as it is mostly done. Looks it up, and where the keychain has none makes one, puts it there and goes on
- * with it. For each line of stdin, which names the account, answers with a line of JSON that says which key it would seal with.
+ * Negative control: makes a key in the usual way. Looks it up; if the keychain has none, makes one,
+ * puts it there and uses it. Answers each line of stdin, which names the account, with a line of
+ * JSON that says which key it would seal with.
  */
 
 interface Keytar {

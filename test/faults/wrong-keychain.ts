@@ -6,12 +6,14 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 /*
- * What the field does, as a program that takes coffer's arguments: one key under one name, and each way to come by it is wrong.
+ * Common practice, as a program that takes coffer's arguments: one key under one name, and each way
+ * to get it is wrong.
  *
- *   another-key   keytar in its own process; where that gives nothing, or throws, a new key is made and set
- *   on-path       the key comes from whatever is called secret-tool on PATH
- *   in-a-file     a new key goes to secret-tool by a file that is left there
- *   in-arguments  a new key is an argument of a program on its way to the keychain
+ * another-key   keytar in its own process; if that returns nothing, or throws, a new key is made
+ * and set
+ * on-path       the key comes from whatever is called secret-tool on PATH
+ * in-a-file     a new key goes to secret-tool through a file that is left there
+ * in-arguments  a new key is an argument of a program on its way to the keychain
  */
 
 const [, , way, command] = process.argv;
@@ -74,7 +76,7 @@ function keyByProgram(): Buffer {
   try {
     return Buffer.from(execFileSync(tool, ['lookup', ...item], { encoding: 'utf8' }), 'base64');
   } catch {
-    // It ends with 1 where there is no such item, and for every other reason.
+    // It ends with 1 both if there is no such item and on every error.
     const another = randomBytes(32);
     const text = another.toString('base64');
     const store = [tool, 'store', '--label=key', ...item];

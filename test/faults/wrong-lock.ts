@@ -8,8 +8,9 @@ import { clock } from './clock.ts';
 import type { Asked } from './driven.ts';
 
 /*
- * Negative controls: sessions kept as plain lists of texts, each guarded by a lock file made with O_EXCL. Driven like driver.ts, for
- * WRONG_DIR; WRONG_LOCK says how it is wrong: `pid` takes a lock over whose process is not there, `age` one that was not touched for a second.
+ * Negative controls: sessions kept as plain lists of texts, each guarded by a lock file made with
+ * O_EXCL. Driven like driver.ts, for WRONG_DIR. WRONG_LOCK selects the fault: `pid` takes over a
+ * lock whose process does not exist, `age` one that was not touched for a second.
  */
 
 const directory = process.env['WRONG_DIR'] ?? '.';
@@ -79,7 +80,7 @@ function touch(): void {
   try {
     utimesSync(lockPath(), new Date(), new Date());
   } catch {
-    clearInterval(touching); // somebody has taken it away
+    clearInterval(touching); // another process has removed it
   }
 }
 

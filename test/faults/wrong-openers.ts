@@ -7,27 +7,28 @@ import { type Seen, seenOf } from './format-base.ts';
 import { floorAt, linkBehind, linkOf, nonceAt, paddingOf, secretsOf } from './malicious.ts';
 
 /*
- * Openers that leave out one thing each that docs/format.md says a reader must do. They open what is genuine, and that is all
- * that an ordinary test sees of them; the campaigns must tell each of them from the real one.
+ * Openers that each leave out one check that docs/format.md requires of a reader. They open genuine
+ * files, and an ordinary test sees nothing else of them. The campaigns must tell each of them from
+ * the real one.
  */
 
-/** What an opener leaves out. With nothing left out it is as strict as coffer's. */
+/** Checks that an opener leaves out. With nothing left out it is as strict as coffer's. */
 export interface Flaws {
-  /** The tag is whatever stands behind the last whole block. */
+  /** The tag is whatever follows the last whole block. */
   readonly anyTag?: true;
-  /** What stands behind the body is not looked at. */
+  /** The padding after the body is not checked. */
   readonly anyPadding?: true;
-  /** Frames are opened wherever they stand. */
+  /** Frames are opened wherever they are. */
   readonly unchained?: true;
-  /** What `update` gives is out before `final` can refuse it. */
+  /** Output of `update` is used before `final` can refuse it. */
   readonly early?: true;
   /** The name of the file is not compared with its header. */
   readonly anyName?: true;
-  /** Room is made for what a length says before it is compared with anything. */
+  /** Memory is allocated for a length before the length is checked. */
   readonly trusting?: true;
 }
 
-/** Opens bytes as one of the wrong openers would. Throws as the real one does, where it refuses at all. */
+/** Opens bytes as one of the wrong openers would. Throws like the real one if it refuses them. */
 export function openWrongly(bytes: Buffer, fileId: string, key: VaultKey, flaws: Flaws): Seen {
   const header = decodeHeader(bytes);
   if (header.keyId !== key.id) throw new CofferError('KEY_OTHER', 'another key');
@@ -116,7 +117,9 @@ function decode(plain: Buffer, index: number, flaws: Flaws): { summary: Buffer; 
   return { summary: plain.subarray(4, 4 + summaryLength), lines };
 }
 
-/** What a reader does that trusts a length: it needs no page of it, and nothing but its address space grows. */
+/**
+ * Allocates as a reader that trusts a length: it touches no page, so only the address space grows.
+ */
 function makeRoom(length: number): void {
   room[0] = Buffer.allocUnsafeSlow(length);
 }
@@ -125,5 +128,5 @@ function refusal(what: string): CofferError {
   return new CofferError('UNAUTHENTIC', what);
 }
 
-/** Kept until the next one, as a reader keeps what it fills. */
+/** Kept until the next one, as a reader keeps the buffer it fills. */
 const room: Buffer[] = [];

@@ -2,11 +2,11 @@ import writeFileAtomic from 'write-file-atomic';
 import type { Stamp } from '../../src/files/replace.ts';
 import { told } from './wrong-saves-told.ts';
 
-/* Leaves it to write-file-atomic, which takes what a write that was cut short has written for all of it. */
+/* Delegates to write-file-atomic, which takes a short write for a whole one. */
 
 export * from '../../src/files/replace.ts';
 
-/** Takes the place of coffer's own. */
+/** Replaces coffer's own. */
 export function replaceFile(path: string, parts: readonly Uint8Array[]): Promise<Stamp> {
   return told(path, () => writeFileAtomic(path, Buffer.concat(parts), { mode: 0o600 }));
 }

@@ -2,13 +2,13 @@ import { closeSync, openSync, renameSync } from 'node:fs';
 import { isSystemError } from '../../src/files/reason.ts';
 import { writeAllSync } from '../../src/files/write.ts';
 
-/* Writes a cache as coffer does, and leaves the rest of one lying that could not be written. */
+/* Writes a cache as coffer does, but leaves the partial file if it could not be written. */
 
 export * from '../../src/files/cache.ts';
 
 let written = 0;
 
-/** Takes the place of coffer's own. */
+/** Replaces coffer's own. */
 export function writeCache(path: string, make: () => readonly Uint8Array[]): boolean {
   const temp = path.replace(/[^/]+$/, (name) => `.${name}.${String(++written).padStart(16, '0')}.tmp`);
   try {

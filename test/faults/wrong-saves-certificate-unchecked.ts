@@ -2,12 +2,12 @@
 
 export * from '../../src/vault/keys/record/record.ts';
 
-/** Takes the place of coffer's own. */
+/** Replaces coffer's own. */
 export function certifies(): boolean {
   return true;
 }
 
-/** Takes the place of coffer's own. */
+/** Replaces coffer's own. */
 export async function leadsTo(): Promise<boolean> {
   return true;
 }

@@ -4,13 +4,16 @@ import type { Stamp } from '../../src/files/replace.ts';
 import { writeAll } from '../../src/files/write.ts';
 import { told } from './wrong-saves-told.ts';
 
-/* Appends, and where the flush fails, flushes again on the same descriptor: the second time the system says that all is well. */
+/*
+ * Appends, and if the flush fails, flushes again on the same descriptor: the second time the system
+ * reports success.
+ */
 
 export * from '../../src/files/append.ts';
 
 const flush = promisify(fdatasync);
 
-/** Takes the place of coffer's own. */
+/** Replaces coffer's own. */
 export class FileEnd implements Disposable {
   readonly #path: string;
   #at: Stamp;

@@ -2,13 +2,16 @@ import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
 import type { Stamp } from '../../src/files/replace.ts';
 import { told } from './wrong-saves-told.ts';
 
-/* Overwrites the file where it is, piece by piece as a stream does: between the truncation and the last write there is no session. */
+/*
+ * Overwrites the file in place, piece by piece as a stream does: between the truncation and the
+ * last write the session does not exist.
+ */
 
 const PIECE = 1024;
 
 export * from '../../src/files/replace.ts';
 
-/** Takes the place of coffer's own. */
+/** Replaces coffer's own. */
 export function replaceFile(path: string, parts: readonly Uint8Array[]): Promise<Stamp> {
   return told(path, async () => {
     const bytes = Buffer.concat(parts);

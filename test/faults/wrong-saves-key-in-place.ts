@@ -4,11 +4,14 @@ import { chooseKeyring } from '../../src/keyring/keyring.ts';
 import { unlockVault as right } from '../../src/vault/keys/keys.ts';
 import type { KeyOptions, Unlocked } from '../../src/vault/keys/options.ts';
 
-/* Looks for a key and, where there is none, puts one on record and then into the keychain: get, then set, nothing in between. */
+/*
+ * Looks for a key and, if there is none, writes one to vault.json and then to the keychain: get,
+ * then set, nothing in between.
+ */
 
 export * from '../../src/vault/keys/keys.ts';
 
-/** Takes the place of coffer's own. */
+/** Replaces coffer's own. */
 export async function unlockVault(options: KeyOptions): Promise<Unlocked> {
   const path = join(options.directory, 'vault.json');
   const chosen = await chooseKeyring({ choice: options.choice, env: options.env });

@@ -1,8 +1,8 @@
-/* Believes vault.json without a look at its MAC. */
+/* Believes vault.json without checking its MAC. */
 
 export * from '../../src/vault/keys/record/record.ts';
 
-/** Takes the place of coffer's own. */
+/** Replaces coffer's own. */
 export function hasRightMac(): boolean {
   return true;
 }

@@ -3,7 +3,10 @@ import { CofferError } from '../../src/errors.ts';
 import { reasonOf } from '../../src/files/reason.ts';
 import type { Stamp } from '../../src/files/replace.ts';
 
-/** Runs a wrong way of saving, and tells its errors as coffer does: they are not what is wrong with it. */
+/**
+ * Runs a wrong way of saving, and reports its errors as coffer does: the reporting is not what is
+ * wrong with it.
+ */
 export async function told(path: string, save: () => Promise<void>): Promise<Stamp> {
   try {
     await save();

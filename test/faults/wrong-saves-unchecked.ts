@@ -4,13 +4,13 @@ import { promisify } from 'node:util';
 import type { Stamp } from '../../src/files/replace.ts';
 import { told } from './wrong-saves-told.ts';
 
-/* Does everything in its right order, and does not ask how the flushes went. */
+/* Does everything in the right order, but does not check the results of the flushes. */
 
 export * from '../../src/files/replace.ts';
 
 const flush = promisify(fsync);
 
-/** Takes the place of coffer's own. */
+/** Replaces coffer's own. */
 export function replaceFile(path: string, parts: readonly Uint8Array[]): Promise<Stamp> {
   const temp = join(dirname(path), `.${basename(path)}.0123456789abcdef.tmp`);
   return told(path, async () => {
@@ -18,7 +18,7 @@ export function replaceFile(path: string, parts: readonly Uint8Array[]): Promise
       const file = openSync(temp, 'w', 0o600);
       const whole = Buffer.concat(parts);
       for (let done = 0; done < whole.length; ) done += writeSync(file, whole, done);
-      await flush(file).catch(() => undefined); // this is what is wrong with it
+      await flush(file).catch(() => undefined); // this is the fault
       closeSync(file);
       renameSync(temp, path);
     } finally {

@@ -3,12 +3,13 @@ import { basename } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 /*
- * Loaded before the driver (`node --import`), this puts a deliberately wrong module in the place of one of coffer's own; all the
- * rest of the vault stays as it is. COFFER_WRONG says which one: a folder entry `wrong-saves-<name>.ts`, which begins by exporting
- * everything of the module that it stands for and then has its own version of what it does wrong.
+ * Loaded before the driver (`node --import`), replaces one of coffer's modules by a deliberately
+ * wrong one; the rest of the vault is unchanged. COFFER_WRONG selects it: a file
+ * `wrong-saves-<name>.ts`, which first exports everything of the module it replaces and then its
+ * own version of the faulty part.
  */
 
-/** Which of coffer's modules each wrong one takes the place of. */
+/** The module of coffer that each wrong one replaces. */
 const PLACES: Readonly<Record<string, string>> = {
   'in-place': 'src/files/replace.ts',
   'key-in-place': 'src/vault/keys/keys.ts',
@@ -21,7 +22,7 @@ const PLACES: Readonly<Record<string, string>> = {
   'certificate-unchecked': 'src/vault/keys/record/record.ts',
 };
 
-/** The environment of a driver that saves in one of these ways. */
+/** Returns the environment of a driver that saves in one of these ways. */
 export function wrongWay(name: keyof typeof PLACES & string): NodeJS.ProcessEnv {
   return { COFFER_WRONG: name, NODE_OPTIONS: `--import=${pathToFileURL(import.meta.filename)}` };
 }

@@ -2,14 +2,14 @@ import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 
 /*
- * Loaded before the driver (`node --import`), this lets flushes succeed that were never made; all the rest of the vault stays as
- * it is. COFFER_UNFLUSHED says which ones.
+ * Loaded before the driver (`node --import`), lets flushes succeed that were never made; the rest
+ * of the vault is unchanged. COFFER_UNFLUSHED selects which ones.
  */
 
-/** What can be left unflushed. */
+/** The flushes that can be left out. */
 export type Unflushed = 'everything' | 'files' | 'directories';
 
-/** The environment of a driver that leaves it unflushed. */
+/** Returns the environment of a driver that leaves them out. */
 export function unflushed(what: Unflushed): NodeJS.ProcessEnv {
   return { COFFER_UNFLUSHED: what, NODE_OPTIONS: `--import=${import.meta.filename}` };
 }
