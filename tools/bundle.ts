@@ -8,6 +8,7 @@ import { type ManualChunkMeta, type OutputChunk, type Plugin, rollup } from 'rol
  * load all of that file.
  */
 const SHARED: readonly string[] = [
+  'cli/command',
   'terminal/rows',
   'terminal/slash-line',
   'chat/models/providers',
@@ -21,10 +22,9 @@ const SHARED: readonly string[] = [
 ];
 
 /**
- * The files that a start loads, in this order: each has the modules named here and everything they
- * import statically, except the modules in an earlier file. A module in a file of its own costs a
- * quarter of a millisecond at every start, and `coffer sessions` needs eighty modules. Modules in
- * none of these files are loaded later, from other files.
+ * The files that a start loads, in this order: each has the modules named here and all that they import statically, except those that
+ * an earlier file has. A module in a file of its own costs a quarter of a millisecond at every start, and coffer sessions needs eighty
+ * modules. Modules in none of these files are loaded late, from other files. `name()` stands for what a module imports dynamically.
  */
 const FILES: Readonly<Record<string, readonly string[]>> = {
   // Loaded before the compile cache is switched on; all that --version needs.
@@ -45,6 +45,8 @@ const FILES: Readonly<Record<string, readonly string[]>> = {
   vault: ['terminal/input', 'session/open-vault', 'vault/network-warning'],
   chat: ['cli/commands/chat/chat', 'chat/models/models', 'live/elsewhere'],
   program: ['cli/program', 'cli/commands/chat/coffer'],
+  // What the table of commands imports late: help and completion, which need all of it, take a fifth longer with a file for each.
+  commands: ['cli/commands()'],
 };
 
 /**
@@ -138,9 +140,10 @@ function assign(from: string, { getModuleIds, getModuleInfo }: ManualChunkMeta):
   };
   for (const [file, roots] of Object.entries(FILES)) {
     for (const root of roots) {
-      const ids = [...names].filter(([, name]) => name === root || (root.endsWith('/') && name.startsWith(root)));
-      if (ids.length === 0) throw new Error(`no module ${root}, which FILES puts into ${file}`);
-      for (const [id] of ids) take(id, file);
+      const [id] = [...names].find(([, name]) => name === root.replace(/\(\)$/, '')) ?? [];
+      if (id === undefined) throw new Error(`no module ${root}, which FILES puts into ${file}`);
+      const ids = root.endsWith('()') ? (getModuleInfo(id)?.dynamicallyImportedIds ?? []) : [id];
+      for (const each of ids) take(each, file);
     }
   }
   return files;

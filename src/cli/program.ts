@@ -61,8 +61,7 @@ async function describeProgram(commandLine: CommandLine, terminal: Terminal, onR
     .exitOverride()
     .configureOutput({ writeOut: (text) => terminal.write(text), writeErr: ignore, outputError: ignore })
     .configureHelp({ styleTitle: (title) => title.toLowerCase() })
-    .helpOption(helpOption.flags, helpOption.description)
-    .helpCommand(false);
+    .helpOption(helpOption.flags, helpOption.description);
   describe(program, command, onRun);
   return program;
 }
@@ -83,7 +82,7 @@ function describeLate(program: CommanderCommand, commands: LazyCommands, onRun: 
 /** Tells commander what it needs to know of a command and those below it. */
 function describe(target: CommanderCommand, command: Command, onRun: OnRun): void {
   const { description = '', examples = [] } = command;
-  target.description(description);
+  target.description(description).helpCommand(false);
   for (const argument of command.arguments ?? []) target.argument(argument.syntax, argument.description);
   for (const option of command.options ?? []) target.addOption(optionOf(option));
   if (examples.length > 0)

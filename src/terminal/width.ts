@@ -6,7 +6,7 @@
 /** Returns the width of a text without control characters, in columns. */
 export function widthOf(text: string): number {
   let width = 0;
-  for (const { segment } of segmenter.segment(text)) width += columnsOf(segment);
+  for (const { segment } of segmenter().segment(text)) width += columnsOf(segment);
   return width;
 }
 
@@ -17,7 +17,7 @@ export function cut(text: string, columns: number): string {
   const start = text.length > columns * 20 ? text.slice(0, columns * 20).toWellFormed() : text;
   let width = 0;
   let fitting = 0;
-  for (const { segment, index } of segmenter.segment(start)) {
+  for (const { segment, index } of segmenter().segment(start)) {
     width += columnsOf(segment);
     if (width > columns) return `${start.slice(0, fitting)}…`;
     if (width < columns) fitting = index + segment.length;
@@ -31,7 +31,13 @@ function columnsOf(character: string): number {
   return wide.test(character) ? 2 : [...character].filter((part) => !/[\p{Mn}\p{Me}\p{Cf}]/u.test(part)).length;
 }
 
-const segmenter: Intl.Segmenter = new Intl.Segmenter('en', { granularity: 'grapheme' });
+let made: Intl.Segmenter | undefined;
+
+/** Made at first use: that takes 15 ms, which help and completion would spend for nothing. */
+function segmenter(): Intl.Segmenter {
+  made ??= new Intl.Segmenter('en', { granularity: 'grapheme' });
+  return made;
+}
 
 /** East Asian wide and full-width characters (UAX #11), and emoji. */
 const wide: RegExp =

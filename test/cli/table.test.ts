@@ -3,8 +3,10 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type Command, commandNames, loadCommands, type SlashCommand } from '../../src/cli/command.ts';
 import { commandLine } from '../../src/cli/commands.ts';
+import { wholeProgram } from '../../src/cli/program.ts';
 import { loadSlashCommands, runSlash } from '../../src/cli/slash.ts';
 import type { Chat } from '../../src/terminal/chat.ts';
+import { Terminal } from '../../src/terminal/terminal.ts';
 import { loadsOf } from '../support/loads.ts';
 import { temporaryFolder } from '../support/vault.ts';
 
@@ -59,6 +61,14 @@ describe('a command', () => {
     if (name === 'complete') return; // for the script alone
     expect(description).toMatch(/^\S.*[^.]$/);
     expect(examples.filter((line) => /\bcoffer\b/.test(line))).not.toEqual([]);
+  });
+
+  it('is shown in help with its subcommands, and with nothing that commander adds', async () => {
+    const described = await wholeProgram(commandLine, new Terminal());
+    const shown = [described, ...described.commands].map((each) => each.createHelp().visibleCommands(each));
+    const wanted = [{ subcommands: loaded }, ...loaded].map(({ subcommands = [] }) => subcommands);
+    const names = wanted.map((all) => all.flatMap(({ name }) => (name === 'complete' ? [] : [name])));
+    expect(shown.map((all) => all.map((command) => command.name()))).toEqual(names);
   });
 
   it('is loaded without the others', () => {
