@@ -56,7 +56,7 @@ export const measureDisk: Measure = async (folder, size) => {
 interface Grown {
   /** All bytes of its files after it was closed, and of its plaintext. */
   readonly exit: Held;
-  /** The same when its files had the largest share, from {@link WATCHED} on. */
+  /** The same amounts at the moment of the largest share, from {@link WATCHED} on. */
   readonly live: Held;
 }
 

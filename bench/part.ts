@@ -4,7 +4,7 @@ import type { Spread } from './measure.ts';
 export interface Part {
   readonly lines: readonly Line[];
   readonly curves: readonly Curve[];
-  /** What was left out and why, and remarks on the figures. */
+  /** Parts left out with the reason, and remarks on the figures. */
   readonly notes: readonly string[];
 }
 

@@ -9,7 +9,7 @@ import { eventsOf, Transcript } from './transcript.ts';
 const MOST = 5000;
 
 /**
- * How a step wrote the file: `appended` a frame; `overwritten`: rewrote the whole file, as usual
+ * The way a step wrote the file: `appended` a frame; `overwritten`: rewrote the whole file, as usual
  * for its size; `folded`: rewrote it to merge appended frames.
  */
 export type Kind = 'appended' | 'overwritten' | 'folded';

@@ -10,7 +10,7 @@ const noise = (length: number): Buffer => Buffer.from(Array.from({ length }, (_,
 const amid = (bytes: Buffer): Buffer => Buffer.concat([noise(101), bytes, noise(53)]);
 
 describe('searchBytes', () => {
-  it('finds nothing where the text is not', () => {
+  it('finds nothing if the text is absent', () => {
     expect(searchBytes(canary, noise(4096))).toEqual([]);
     expect(searchBytes(canary, amid(gzipSync('something else')))).toEqual([]);
   });

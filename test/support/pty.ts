@@ -50,7 +50,7 @@ export class Terminal implements AsyncDisposable {
     });
   }
 
-  /** How the program ended; undefined while it runs. */
+  /** The end of the program; undefined while it runs. */
   get ending(): Ending | undefined {
     return this.#ending;
   }

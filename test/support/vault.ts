@@ -54,10 +54,12 @@ export function begin(sessions: Sessions): Session {
   return sessions.begin({ directory: '/work/project', model: 'demo/echo' });
 }
 
+/** Returns the event of a user's message. */
 export function user(content: string): NewEvent {
   return { type: 'message', message: { role: 'user', content } };
 }
 
+/** Returns the event of a reply by `demo/echo`. */
 export function reply(content: string): NewEvent {
   return { type: 'message', model: 'demo/echo', message: { role: 'assistant', content } };
 }
