@@ -8,10 +8,10 @@ import { FakeTerminal, runHere } from '../terminal/fake-terminal.ts';
 import type { Subject } from './bad-input-vault.ts';
 
 /**
- * How a command uses a vault. Commands of one kind end alike on a bad vault. `list` looks at every
- * session, `read` at one; `change` opens one and adds to it; `copy` reads one and makes another;
- * `begin` begins one; `turn` finds one and continues it; `none` needs no vault; `own` fits no other
- * kind.
+ * The way a command uses a vault. Commands of one kind end alike on a bad vault. `list` looks at
+ * every session, `read` at one; `change` opens one and adds to it; `copy` reads one and makes
+ * another; `begin` begins one; `turn` finds one and continues it; `none` needs no vault; `own` fits
+ * no other kind.
  */
 export type Kind = 'list' | 'read' | 'change' | 'copy' | 'begin' | 'turn' | 'none' | 'own';
 
@@ -25,7 +25,7 @@ export interface Command {
   readonly apart?: true;
 }
 
-/** How a command ended. `bug` is set if it failed with an error that is not coffer's. */
+/** The end of a command; `bug` if it failed with an error that isn't coffer's. */
 export interface Ended {
   readonly code: number | null;
   readonly out: string;

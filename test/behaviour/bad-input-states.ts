@@ -56,14 +56,14 @@ export function codeOf({ name, kind }: Command, codes: Codes): number {
 }
 
 /**
- * Returns the codes if every command that needs a vault fails. No user is present to write a
- * recovery code down.
+ * Returns codes for a vault on which every command that needs one fails. No user is present to
+ * write a recovery code down.
  */
 export function all(code: number): Codes {
   return { ...one(code), list: code, turn: code, begin: code, own: code, 'key recovery-code': 2 };
 }
 
-/** Returns the codes if every command that uses one session fails. */
+/** Returns codes for a vault on which every command that uses one session fails. */
 function one(code: number): Codes {
   return { read: code, change: code, copy: code };
 }

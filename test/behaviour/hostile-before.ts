@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 
 /*
- * How coffer called git before it distrusted directories: the negative control of the table of
+ * The way coffer called git before it distrusted directories: the negative control of the table of
  * hostile directories. Runs as a separate program, since it may hang.
  */
 

@@ -23,7 +23,7 @@ const states: readonly {
   name: string;
   bring(kept: Kept): Promise<Record<string, string | undefined>>;
   called: RegExp;
-  /** How many of our items the keychain must hold in the end, if it can still be asked. */
+  /** Number of our items the keychain must hold in the end, if it can still be asked. */
   items?: number;
 }[] = [
   {

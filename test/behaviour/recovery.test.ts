@@ -16,7 +16,7 @@ const HINT = 'no recovery code: coffer key recovery-code makes one';
 class Machine implements AsyncDisposable {
   readonly place: Place;
   readonly bus: Bus;
-  /** How coffer is started there. */
+  /** Default options to start coffer there. */
   readonly usual: Start;
 
   constructor(place: Place, bus: Bus) {

@@ -15,7 +15,7 @@ import { setTimeout as pause } from 'node:timers/promises';
  * which a shell outside the namespaces removes.
  */
 
-/** How long the kernel may take to unmount unused file systems, in milliseconds. */
+/** Time the kernel may take to unmount unused file systems, in milliseconds. */
 const PATIENCE = 10_000;
 
 const NAMESPACES: readonly string[] = ['--pid', '--mount', '--fork', '--kill-child', '--mount-proc'];

@@ -191,7 +191,8 @@ export class RecordedDevice implements AsyncDisposable {
       const head = Buffer.alloc(RECORD_HEAD);
       const tally = { flushes: 0, writes: 0, bytes: 0 };
       for (let at = from; at < until; ) {
-        if (readSync(log, head, 0, head.length, at) < head.length) throw new Error('a place in the middle of a record');
+        if (readSync(log, head, 0, head.length, at) < head.length)
+          throw new Error('a position in the middle of a record');
         const length = head.readUInt32BE(9);
         if (head[0] === 'F'.charCodeAt(0)) tally.flushes++;
         else {

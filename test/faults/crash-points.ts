@@ -20,7 +20,7 @@ export const campaign: Campaign = {
   run: (folder, tell, sample) => withWorkers(folder, (workers) => attackAll(workers, folder, tell, sample)),
 };
 
-/** How often a control that was not caught yet is tried. */
+/** Maximum number of times a control is tried until it is caught. */
 const ROUNDS = 3;
 
 /** The short form attacks one call in this many. */

@@ -202,7 +202,7 @@ async function begun(scene: Scene, driver: Driver, size: number): Promise<Line> 
   mustBeOk(await driver.ask({ do: 'begin' }));
   const line = scene.history.session();
   const refusal = await step(scene, driver, line, 'setup', size);
-  if (refusal) throw new Error(`there was room, and yet: ${refusal.message}`);
+  if (refusal) throw new Error(`a save failed although there was room: ${refusal.message}`);
   return line;
 }
 

@@ -17,9 +17,9 @@ export interface Outcome {
   readonly wrong: string[];
 }
 
-/** How often a moment may be missed on a busy machine before that is a failure. */
+/** Number of times a moment may be missed on a busy machine before that is a failure. */
 const TRIES = 4;
-/** How long a chat may take to end before it counts as hanging, in milliseconds. */
+/** Time a chat may take to end before it counts as hanging, in milliseconds. */
 const PATIENCE = 30_000;
 
 /**
@@ -95,7 +95,7 @@ async function look(place: Place, moment: Moment, way: Way, seen: Ending, wrong:
   const texts = session?.texts ?? [];
   const lost = moment.kept.filter((text, at) => texts[at] !== text);
   const isPartial = moment.partial !== undefined && way.on === 'terminal';
-  if (isPartial && !session?.partial?.includes(moment.partial)) lost.push('the part of the reply');
+  if (isPartial && !session?.partial?.includes(moment.partial)) lost.push('the partial reply');
   const said = texts.filter((text) => text !== 'echo:');
   if (said.length > new Set(said).size) wrong.push(`said twice: ${texts.join(', ')}`);
   for (const name of leftOver(place)) wrong.push(`${name} is left over`);

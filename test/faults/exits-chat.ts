@@ -90,7 +90,7 @@ export class TerminalMode implements Disposable {
   constructor(terminal: Terminal) {
     const number = /pts\/(\d+)$/.exec(readlinkSync(`/proc/${terminal.pid}/fd/0`))?.[1];
     const master = readdirSync('/proc/self/fdinfo').find((fd) => indexOf(fd) === number);
-    if (number === undefined || master === undefined) throw new Error('the terminal is not to be found');
+    if (number === undefined || master === undefined) throw new Error('terminal not found');
     const watch = 'read _; exec stty -a <&3';
     this.#stty = spawn('sh', ['-c', watch], { stdio: ['pipe', 'pipe', 'inherit', Number(master)] });
   }

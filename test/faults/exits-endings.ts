@@ -4,7 +4,7 @@ import type { Piped } from './exits-chat.ts';
 /** One way a chat can end. `strike` ends it, `after` does what the user does then. */
 export type Way = {
   readonly name: string;
-  /** How its parent must see it end. */
+  /** The ending its parent must see. */
   readonly seen: Ending;
 } & (
   | { readonly on: 'terminal'; strike(chat: Terminal): void; after?(chat: Terminal): Promise<void> }

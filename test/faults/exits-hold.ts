@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 
-/** How long a flush is held. The end of the chat must come within that time. */
+/** Time a flush is held, in milliseconds. The end of the chat must come within it. */
 const HELD_MS = 1000;
 
 /**

@@ -10,7 +10,7 @@ import type { Used } from './first-use.ts';
  * the vault later and returns its content.
  */
 
-/** How often a process asks a busy keychain again, as a chat does at every step. */
+/** Number of times a process asks a busy keychain again, as a chat does at every step. */
 const PATIENCE = 30;
 
 process.stdout.write('ready\n');

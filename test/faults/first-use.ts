@@ -23,11 +23,11 @@ const PARTS: ReadonlySet<string> = new Set(['index', 'locks', 'seen', 'sessions'
 export interface Used {
   /** The id of the key it has. */
   key?: string | undefined;
-  /** How it got the key: `created` or `opened`. */
+  /** The way it got the key: `created` or `opened`. */
   how?: string;
   /** Its first step is durable. */
   saved?: boolean;
-  /** How often it asked again because the keychain was too busy to answer in time. */
+  /** Number of times it asked again because the keychain was too busy to answer in time. */
   again: number;
   /** The texts of the messages of all sessions. */
   texts?: string[];
@@ -116,8 +116,9 @@ class Race {
     const accounts = (await this.#bus.items()).map(({ attributes }) => attributes['account'] ?? '');
     const others = accounts.filter((account) => account !== key && !this.#winners.has(account));
     if (accounts.filter((account) => account === key).length !== 1)
-      this.failures.push(`${directory}: its key is not in the keychain once`);
-    for (const account of others) this.failures.push(`${directory}: the keychain still has the loser ${account}`);
+      this.failures.push(`${directory}: its key is not in the keychain exactly once`);
+    for (const account of others)
+      this.failures.push(`${directory}: the keychain still holds the losing key ${account}`);
     this.#leftovers += others.length;
     for (const account of accounts) this.#winners.add(account);
   }

@@ -6,9 +6,9 @@ import { DatabaseSync } from 'node:sqlite';
 import { eventsOf, Transcript } from '../../bench/transcript.ts';
 
 /*
- * How other programs save a step, in a separate process: makes a conversation of that many bytes in
- * the way named on the command line, then saves one step for each line of stdin and answers with a
- * line when its promise resolves, or its call returns.
+ * The ways other programs save a step, in a separate process: makes a conversation of that many
+ * bytes in the way named on the command line, then saves one step for each line of stdin and
+ * answers with a line when its promise resolves, or its call returns.
  */
 
 /** A way of saving a conversation. */

@@ -19,7 +19,7 @@ import { readLog, Tracer } from './strace.ts';
 const run = promisify(execFile);
 
 /**
- * How often every kind of save is made, each time with no other writes pending; the medians count.
+ * Number of times every kind of save is made, each with no other writes pending; the medians count.
  */
 const ROUNDS = 7;
 const SYSTEMS = ['ext4', 'xfs'] as const;

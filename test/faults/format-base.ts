@@ -52,7 +52,8 @@ export interface Attack {
 }
 
 /**
- * How an attack ended. `cut`: nothing in the file distinguishes it from a session that ended there.
+ * The result of an attack. `cut`: nothing in the file distinguishes it from a session that ended
+ * there.
  */
 export type Verdict = 'refused' | 'torn' | 'cut' | 'accepted' | 'misreported';
 
@@ -98,14 +99,14 @@ export function judge(attack: Attack, outcome: Seen | Error): { verdict: Verdict
   }
   const state = attack.base?.states[outcome.frames - 1];
   const genuine = state?.summary === outcome.summary && state.lines === outcome.lines;
-  if (!attack.base || !genuine) return { verdict: 'accepted', why: 'it gave content that nobody sealed there' };
+  if (!attack.base || !genuine) return { verdict: 'accepted', why: 'it returned content that was never sealed there' };
   if (outcome.torn) return { verdict: 'torn', why: '' };
   const { bytes } = attack.base;
   const isStart = attack.bytes.length < bytes.length && bytes.subarray(0, attack.bytes.length).equals(attack.bytes);
   if (isStart && outcome.frames < attack.base.frames.length) return { verdict: 'cut', why: '' };
   return {
     verdict: 'accepted',
-    why: `it gave ${outcome.frames} of ${attack.base.frames.length} frames without a word`,
+    why: `it returned ${outcome.frames} of ${attack.base.frames.length} frames without an error`,
   };
 }
 

@@ -8,7 +8,10 @@ import { type Attack, isReadByList, type Seen, seenOf } from './format-base.ts';
 /** The results of coffer's two openers for a file. */
 export interface Outcome {
   readonly seen: Seen | Error;
-  /** How the quick look at the file contradicts the full opening; undefined if it does not. */
+  /**
+   * The contradiction between the quick look at the file and the full opening; undefined if they
+   * agree.
+   */
   readonly contradiction: string | undefined;
   /**
    * The list shows it although it does not open: the damage is in a part the list does not read.
@@ -89,12 +92,12 @@ function compare(
   if (seen instanceof Error) {
     if (head instanceof Error) return { contradiction: codeDiffers(seen, head), listed: false };
     if (base && !base.states.some(({ summary }) => summary === head.summary.toString('latin1'))) {
-      return { contradiction: 'the list shows a summary that nobody sealed', listed: true };
+      return { contradiction: 'the list shows a summary that was never sealed', listed: true };
     }
     const isSeen = base && at !== undefined && isReadByList(base, at);
-    return { contradiction: isSeen ? 'the list looks at the damage and does not see it' : undefined, listed: true };
+    return { contradiction: isSeen ? 'the list reads the damaged part and does not notice' : undefined, listed: true };
   }
-  if (head instanceof Error) return { contradiction: `it opens, and the list says ${head.message}`, listed: false };
+  if (head instanceof Error) return { contradiction: `it opens, but the list says ${head.message}`, listed: false };
   const isSame = head.summary.toString('latin1') === seen.summary && (head.torn !== undefined) === seen.torn;
   return { contradiction: isSame ? undefined : 'the list shows something else', listed: true };
 }

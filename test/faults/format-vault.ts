@@ -109,7 +109,7 @@ async function attackWith(folder: string, place: Place, found: VaultCases): Prom
     const row = (await vault.list()).find((one) => one.fileId === fileId);
     if (!row) fail('it is not listed');
     else if (row.unreadable?.code !== place.code) fail(`it is listed as ${row.unreadable?.code ?? 'a session'}`);
-    if (!row?.unreadable?.message.includes(fileId)) fail('what is wrong with it does not name it');
+    if (!row?.unreadable?.message.includes(fileId)) fail('its error does not name it');
     for (const [verb, attempt] of attempts(vault, row ?? ({ fileId, kind: 'session' } as Row))) {
       const code = await codeOf(attempt);
       if (code === undefined) found.accepted++;

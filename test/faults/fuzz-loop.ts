@@ -17,7 +17,7 @@ export interface Target {
   run(input: Buffer): string | undefined;
 }
 
-/** How a target is run. */
+/** Options and callbacks of a run. */
 export interface Fuzzing {
   readonly seed: number;
   readonly count: number;

@@ -21,7 +21,7 @@ export interface Told {
   readonly done?: { readonly cases: number; readonly found: number; readonly corpus: readonly string[] };
 }
 
-/** How it ended. */
+/** The result of a fuzzing process. */
 export interface Ended {
   readonly cases: number;
   /** Number of inputs handled wrongly, including one that it died of or hangs at. */

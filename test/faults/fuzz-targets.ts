@@ -98,9 +98,9 @@ function content(folder: string, seeds: Seeds): Target {
     if (seen instanceof Error) {
       const code = refusal(seen, ['UNAUTHENTIC']);
       if (code) return code;
-      return expected ? `it refuses what is right: ${seen.message}` : contradiction;
+      return expected ? `it refuses valid input: ${seen.message}` : contradiction;
     }
-    if (!expected) return 'it takes what must be refused';
+    if (!expected) return 'it accepts invalid input';
     const right = seenOf(frames.length, expected.summary, expected.lines, false);
     return isDeepStrictEqual(seen, right) ? contradiction : 'it reads something else';
   };
@@ -139,9 +139,9 @@ function segment({ segment: unpack }: Decoders, input: Buffer): string | undefin
   const lines = attempt(() => unpack(codec, stored, plainLength));
   const expected = readSegment(codec, stored, plainLength);
   if (lines instanceof Error)
-    return refusal(lines, ['UNAUTHENTIC']) ?? (expected ? 'it refuses what is right' : undefined);
-  if (!expected) return 'it takes what must be refused';
-  return lines.equals(expected) ? undefined : 'it gives something else';
+    return refusal(lines, ['UNAUTHENTIC']) ?? (expected ? 'it refuses valid input' : undefined);
+  if (!expected) return 'it accepts invalid input';
+  return lines.equals(expected) ? undefined : 'it returns something else';
 }
 
 function summary({ summary: decode }: Decoders, input: Buffer): string | undefined {
@@ -150,9 +150,9 @@ function summary({ summary: decode }: Decoders, input: Buffer): string | undefin
   if (decoded instanceof Error) {
     return refusal(decoded, ['UNAUTHENTIC']) ?? (isNamed(expected) ? 'it refuses a summary' : undefined);
   }
-  if (!isNamed(expected) || !isSummary(decoded)) return 'it takes what is no summary';
+  if (!isNamed(expected) || !isSummary(decoded)) return "it accepts something that isn't a summary";
   if (isSummary(expected) && !isDeepStrictEqual(decoded, expected)) return 'it reads something else';
-  return isSame(decode(encodeSummary(decoded)), decoded) ? undefined : 'written again, it is another';
+  return isSame(decode(encodeSummary(decoded)), decoded) ? undefined : 'it changes when written again';
 }
 
 function events({ events: decode }: Decoders, input: Buffer): string | undefined {
@@ -169,9 +169,9 @@ function events({ events: decode }: Decoders, input: Buffer): string | undefined
   const merged = reading.events;
   if (merged.some((event, index) => index > 0 && event.id <= merged[index - 1]!.id)) return 'ids do not rise';
   const isPlaced = ({ id, ts }: Event): boolean => ts !== NO_TIME && id <= 2 ** 52;
-  if (!merged.every((event) => !isPlaced(event) || isEvent(event))) return 'it takes what is no event';
+  if (!merged.every((event) => !isPlaced(event) || isEvent(event))) return "it accepts something that isn't an event";
   fold(emptyState, merged);
-  return isSame(decode(encodeEvents(decoded)), decoded) ? undefined : 'written again, they are others';
+  return isSame(decode(encodeEvents(decoded)), decoded) ? undefined : 'they change when written again';
 }
 
 /**
@@ -215,14 +215,14 @@ function vaultFile(folder: string, seeds: Seeds): Target {
   const run = (input: Buffer): string | undefined => {
     const found = read(input);
     const expected = parsedLoosely(input);
-    if (found === undefined) return 'it sees no vault.json';
+    if (found === undefined) return 'it finds no vault.json';
     if (found instanceof Error) {
       const code = refusal(found, ['UNAUTHENTIC', 'NEWER_VERSION']);
-      return code ?? (isVaultFile(expected) ? 'it refuses what is right' : undefined);
+      return code ?? (isVaultFile(expected) ? 'it refuses valid input' : undefined);
     }
-    if (!isVaultFile(expected)) return 'it takes what is no vault.json';
+    if (!isVaultFile(expected)) return 'it accepts an invalid vault.json';
     const again = read(Buffer.from(JSON.stringify(found)));
-    return isDeepStrictEqual(again, found) ? undefined : 'written again, it is another';
+    return isDeepStrictEqual(again, found) ? undefined : 'it changes when written again';
   };
   return { name: 'vault.json', isText: true, seeds: seeds('vault.json'), run };
 }

@@ -33,7 +33,7 @@ const SHARES: readonly (readonly [string, number])[] = [
 const MILLION = 1_000_000;
 /** Number of inputs in the short form, made from its seed. */
 const SHORT = 30_000;
-/** How long a process may print nothing, in milliseconds: about 256 inputs, on a busy machine. */
+/** Time a process may print nothing, in milliseconds: about 256 inputs, on a busy machine. */
 const PATIENCE = 30_000;
 /** The same for a decoder with a fault, in the whole form and in the short one. */
 const CONTROL_PATIENCE = [15_000, 8_000] as const;

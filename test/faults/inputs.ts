@@ -90,7 +90,7 @@ async function tryAppends(recorder: Recorder, chance: Chance, count: number, tal
     } catch (error) {
       tally.refused++;
       if (!(error instanceof TypeError)) tally.failures.push(`append throws ${String(error)}`);
-      if (recorder.recorded().length !== before) tally.failures.push(`what was refused is recorded: ${String(error)}`);
+      if (recorder.recorded().length !== before) tally.failures.push(`a refused event is recorded: ${String(error)}`);
     }
     if (recorder.isUnsaved()) tally.failures.push('something is not saved');
     if (chance.percent(30)) meddle(value, chance);
@@ -98,12 +98,12 @@ async function tryAppends(recorder: Recorder, chance: Chance, count: number, tal
   try {
     const read = await recorder.read();
     const recorded = recorder.recorded();
-    if (read.some(({ type }) => type === 'unknown')) tally.failures.push('an event that was accepted can not be read');
+    if (read.some(({ type }) => type === 'unknown')) tally.failures.push('an accepted event is unreadable');
     else if (isDeepStrictEqual(read, recorded)) return;
-    else tally.failures.push('what is read is not what was accepted');
+    else tally.failures.push('the events read differ from those accepted');
     tally.lost += Math.max(1, recorded.length - read.length);
   } catch (error) {
-    tally.failures.push(`what was accepted can not be read: ${String(error)}`);
+    tally.failures.push(`accepted events are unreadable: ${String(error)}`);
   }
 }
 
@@ -124,10 +124,10 @@ async function tryOthers(sessions: Sessions, session: Session, chance: Chance, t
     }
   }
   const changed = !isDeepStrictEqual(before, session.events.slice(0, before.length));
-  if (changed) tally.failures.push('what was recorded has changed');
+  if (changed) tally.failures.push('recorded events have changed');
   await session.append({ type: 'pin', pinned: true }); // replace a draft
   const { events } = await sessions.read(await sessions.find(session.uuid));
-  if (!isDeepStrictEqual(events, session.events)) tally.failures.push('what is read is not what was recorded');
+  if (!isDeepStrictEqual(events, session.events)) tally.failures.push('the events read differ from those recorded');
 }
 
 const others: Readonly<Record<string, (sessions: Sessions, session: Session, value: never) => Promise<unknown>>> = {

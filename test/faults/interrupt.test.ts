@@ -15,7 +15,7 @@ const isRoot = process.getuid?.() === 0;
 /** Without root nothing can be mounted. */
 const names = isRoot ? ['power cut', 'the keychain'] : ['the keychain'];
 
-/** How long something may take to appear or disappear, in milliseconds, on a busy machine. */
+/** Time something may take to appear or disappear, in milliseconds, on a busy machine. */
 const PATIENCE = 100_000;
 
 let temp: string;

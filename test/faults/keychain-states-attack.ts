@@ -99,7 +99,7 @@ export class Blame {
 /** Makes a first use without faults: a vault with a session, and its key in the keychain. */
 export async function begin(world: World, blame: Blame): Promise<void> {
   const ran = await blame.run(() => world.run(CHAT, { input: 'before it all\n' }));
-  if (!blame.unless(ran.code === 0 && ran.stdout === 'echo: before it all\n', 'the vault can not be begun', ran)) {
+  if (!blame.unless(ran.code === 0 && ran.stdout === 'echo: before it all\n', 'no vault was created', ran)) {
     throw new Error(`${blame.name}: ${ran.stderr}`);
   }
   world.acknowledged.add('before');
@@ -140,20 +140,20 @@ async function chat(state: State, world: World, blame: Blame): Promise<void> {
   const [files, named] = [await sealedFiles(world.place.data), await vaultFile(world)];
   const ran = await blame.run(() => converse(state, world), isLate(state));
   const said = `${ran.stdout}${ran.stderr}`;
-  blame.unless(said.includes('echo: meanwhile') && said.includes('echo: stillthere'), 'the chat does not live', ran);
+  blame.unless(said.includes('echo: meanwhile') && said.includes('echo: stillthere'), 'the chat does not work', ran);
   acknowledge(world, ran, ['meanwhile', 'stillthere']);
   blame.unless((await vaultFile(world)) === named, 'a chat changed vault.json');
   if (state.refused === undefined) {
     blame.unless(ran.code === 0 && !/NOT SAVED|memory/.test(ran.stderr), 'a chat is not saved', ran);
     const now = await sealedFiles(world.place.data);
-    blame.unless(now.length === files.length + 1, 'a chat made no session of its own', now);
+    blame.unless(now.length === files.length + 1, 'a chat made no new session', now);
     return;
   }
   blame.unless(ran.code === 15, 'a chat that lost something does not end with 15', ran);
   blame.unless(/NOT SAVED since \d\d:\d\d: /.test(ran.stderr), 'a chat does not say that it is not saved', ran.stderr);
   blame.unless(
     /not saved, lost: 4 messages since \d\d:\d\d: /.test(ran.stderr),
-    'it is not said what is lost',
+    'it does not say what is lost',
     ran.stderr,
   );
   blame.unless(state.refused.test(ran.stderr), 'a chat does not name the state', ran.stderr);
@@ -168,7 +168,7 @@ async function chatWithoutRecord(state: State, world: World, blame: Blame, keyId
   await rename(path, away);
   const before = world.untouched();
   const ran = await blame.run(() => world.run(CHAT, { input: 'unrecorded typed\n' }), isLate(state));
-  blame.unless(ran.stdout === 'echo: unrecorded typed\n', 'a chat without vault.json does not live', ran);
+  blame.unless(ran.stdout === 'echo: unrecorded typed\n', 'a chat without vault.json does not work', ran);
   acknowledge(world, ran, ['unrecorded']);
   if (state.refused === undefined) {
     const isNamed = /vault\.json is not as coffer wrote it/.test(ran.stderr);
@@ -187,15 +187,19 @@ async function chatWithoutRecord(state: State, world: World, blame: Blame, keyId
 async function firstUse(state: State, world: World, blame: Blame): Promise<string | undefined> {
   const data = join(world.place.root, 'another');
   const ran = await blame.run(() => world.run(CHAT, { data, input: 'elsewhere\n' }), isLate(state));
-  blame.unless(ran.stdout === 'echo: elsewhere\n', 'a chat of a first use does not live', ran);
+  blame.unless(ran.stdout === 'echo: elsewhere\n', 'the chat of a first use does not work', ran);
   const keyId = await world.keyId(data);
   const expected = { vault: 0, memory: 0, told: 15 }[state.first];
   blame.unless(ran.code === expected, `a first use does not end with ${expected}`, ran);
-  blame.unless((keyId !== undefined) === (state.first === 'vault'), 'a first use made a vault, or did not', ran);
+  blame.unless(
+    (keyId !== undefined) === (state.first === 'vault'),
+    'a first use wrongly made a vault, or made none',
+    ran,
+  );
   if (state.first === 'memory')
-    blame.unless(/kept in memory only/.test(ran.stderr), 'it is not said to be in memory', ran);
+    blame.unless(/kept in memory only/.test(ran.stderr), 'it does not say that it is in memory only', ran);
   if (state.first === 'told')
-    blame.unless(/not saved, lost: 2 messages/.test(ran.stderr), 'it is not said to be lost', ran);
+    blame.unless(/not saved, lost: 2 messages/.test(ran.stderr), 'it does not say what is lost', ran);
   if (state.first === 'vault') return keyId;
   blame.unless((await sealedFiles(data)).length === 0, 'a first use without a key left sealed files');
   return undefined;
@@ -227,11 +231,11 @@ async function judgeKeys(state: State, world: World, blame: Blame, before: Befor
   const foreign = added.filter((item) => !item.startsWith(`${before.own}=`));
   blame.tally.secondKeys += foreign.length;
   const accounts = foreign.map((item) => item.split('=')[0]);
-  blame.unless(foreign.length === 0, 'keys were set beside those that are needed', accounts);
+  blame.unless(foreign.length === 0, 'unneeded keys were set', accounts);
   blame.unless(state.first !== 'vault' || added.length > foreign.length, 'a first use keeps its key elsewhere');
   const gone = before.left.filter((item) => !items.includes(item));
   blame.unless(gone.length === 0, 'items are gone from the keychain', gone.length);
-  blame.unless((await vaultFile(world)) === before.named, 'vault.json is not what it was');
+  blame.unless((await vaultFile(world)) === before.named, 'vault.json has changed');
   if ((await world.keyId()) !== before.keyId) blame.tally.secondKeys++;
 }
 
@@ -252,7 +256,7 @@ export async function judgeSessions(world: World, blame: Blame): Promise<void> {
   if (LATE.test(found.error ?? '')) throw new Error(`${blame.name}: ${found.error}`);
   const lost = [...world.acknowledged].filter((word) => !found.texts.includes(word));
   blame.tally.lostSessions += lost.length;
-  blame.unless(lost.length === 0, 'what was saved is lost', { lost, error: found.error });
+  blame.unless(lost.length === 0, 'saved messages are lost', { lost, error: found.error });
 }
 
 /** Expects that no other program has seen a key, or was asked for one. */

@@ -116,7 +116,7 @@ async function endedWithoutTheKey(world: World, blame: Blame): Promise<void> {
     process.kill(await program(), 'SIGTERM');
   });
   blame.unless(isEndedBy(ran, 'SIGTERM'), 'the parent does not see the signal', ran);
-  blame.unless(/not saved, lost: 2 messages since/.test(ran.stderr), 'it is not said what is lost', ran.stderr);
+  blame.unless(/not saved, lost: 2 messages since/.test(ran.stderr), 'it does not say what is lost', ran.stderr);
   blame.unless(world.untouched() === before, 'a chat that could not be saved changed the vault');
   await settle(world, blame);
 }
@@ -161,14 +161,14 @@ async function killed(world: World, blame: Blame, inject: string, orphans: numbe
   const first = await world.items();
   blame.unless(ran.signal === 'SIGKILL' && ran.stdout === '', 'it was not killed in its first use', ran);
   blame.unless(first.length === 1, 'no key was set before the kill', first.length);
-  blame.unless(((await world.keyId()) === undefined) === (orphans === 1), 'vault.json is there, or is not');
+  blame.unless(((await world.keyId()) === undefined) === (orphans === 1), 'vault.json wrongly exists, or is missing');
   await begin(world, blame);
   const [items, keyId] = [await world.items(), await world.keyId()];
   const others = items.filter((item) => !item.startsWith(`${keyId}=`));
   blame.tally.kills++;
   blame.tally.orphans += others.length;
   blame.tally.secondKeys += Math.max(0, others.length - orphans);
-  blame.unless(items.length === 1 + orphans, 'another key was made than the one that is needed', items.length);
+  blame.unless(items.length === 1 + orphans, 'an unneeded key was made', items.length);
   await begin(world, blame);
   blame.unless((await world.items()).length === items.length, 'a third start made a key');
   const keys = await keysIn(world);

@@ -82,7 +82,7 @@ export async function interruptTheEnd(world: World, blame: Blame): Promise<void>
     }),
   );
   blame.unless(isEndedBy(ran, 'SIGINT'), 'ctrl+c does not end it', ran);
-  blame.unless(/not saved, lost: 2 messages/.test(ran.stderr), 'it is not said what is lost', ran.stderr);
+  blame.unless(/not saved, lost: 2 messages/.test(ran.stderr), 'it does not say what is lost', ran.stderr);
   blame.unless(world.untouched() === before, 'it changed the vault');
   await settle(world, blame);
 }

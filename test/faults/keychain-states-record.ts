@@ -75,7 +75,7 @@ async function attackRecord(world: World, blame: Blame, write: Write, changes: N
   const sealed = [...before.files].filter(([name, bytes]) => files.get(name) !== bytes).length;
   blame.tally.lostSessions += gone.length + sealed;
   blame.unless(gone.length === 0, 'a key was dropped', gone.length);
-  blame.unless(sealed === 0, 'a session was sealed anew', sealed);
+  blame.unless(sealed === 0, 'a session was resealed', sealed);
   blame.unless(recordIn(path) === before.record, 'vault.json was written');
   await judgeSessions(world, blame);
   await judgeSecrets(world, blame);

@@ -30,7 +30,7 @@ export async function settle(world: World, blame: Blame): Promise<void> {
   world.changes = {};
   const items = (await world.items()).length;
   blame.tally.secondKeys += items - 1;
-  blame.unless(items === 1, 'there is not one key in the keychain', items);
+  blame.unless(items === 1, 'the keychain does not hold exactly one key', items);
   await judgeSessions(world, blame);
   await judgeSecrets(world, blame);
   blame.tally.started += world.started;

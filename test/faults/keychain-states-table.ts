@@ -264,7 +264,7 @@ async function linkModules(from: string, to: string): Promise<void> {
 
 async function theItem(world: World): Promise<readonly [string, string]> {
   const [item, ...others] = await world.items();
-  if (item === undefined || others.length > 0) throw new Error('there is not one item in the keychain');
+  if (item === undefined || others.length > 0) throw new Error('the keychain does not hold exactly one item');
   const at = item.indexOf('=');
   return [item.slice(0, at), item.slice(at + 1)];
 }

@@ -29,7 +29,7 @@ export interface Ran extends Ending {
   readonly stderr: string;
 }
 
-/** How a run differs from the default. */
+/** Options that differ from the default run. */
 export interface RunOptions {
   readonly input?: string;
   /** Another script than the program's. */

@@ -14,7 +14,7 @@ import type { Sample } from './sample.ts';
 /** Number of worlds attacked at a time, apart from those that wait for an unanswered prompt. */
 const LANES = 2;
 
-/** How often a state is tried again because the keychain was late. */
+/** Number of times a state is tried again because the keychain was late. */
 const TRIES = 4;
 
 /** The short form tries one kind in this many of each state. */
@@ -223,7 +223,7 @@ async function inOneWorld(
     return false;
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    tally.failures.push(`${name}: broke off: ${message}`);
+    tally.failures.push(`${name}: aborted: ${message}`);
     return LATE.test(message);
   }
 }

@@ -43,7 +43,7 @@ if (options.short && options.write) throw new Error('--write needs the whole for
 if (options.seed !== undefined && !options.short) throw new Error('--seed needs --short');
 const chosen = campaigns.filter(({ name }) => asked.length === 0 || asked.some((part) => name.includes(part)));
 if (chosen.length === 0)
-  throw new Error(`no such campaign; there are: ${campaigns.map(({ name }) => name).join(', ')}`);
+  throw new Error(`no such campaign; the campaigns are: ${campaigns.map(({ name }) => name).join(', ')}`);
 
 const sample = new Sample(options.short ? Number(options.seed ?? seedOfCommit()) : undefined);
 const milliseconds = nodeStartMs();

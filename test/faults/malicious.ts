@@ -9,7 +9,7 @@ import { hkdfExpand, VaultKey } from '../../src/envelope/key.ts';
  * produce the attack.
  */
 
-/** How the sealing of a frame departs from the format. */
+/** Departures from the format in the sealing of a frame. */
 export interface Sealing {
   /** Bytes of every tag; the format says 16. */
   readonly tag?: number;

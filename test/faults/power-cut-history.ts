@@ -150,7 +150,7 @@ export class History {
     if (last < 0 || wentOn.length > 0) return;
     if (sessions.slice(last).some(({ name }) => name === seen.autosave)) return;
     verdict.lost++;
-    verdict.faults.push(`_autosave names ${seen.autosave}, and ${sessions[last]?.name} was begun last`);
+    verdict.faults.push(`_autosave names ${seen.autosave}, but ${sessions[last]?.name} was begun last`);
   }
 }
 
@@ -191,6 +191,6 @@ function judgeLine(
   }
   if (good < texts.length) {
     verdict.accepted += texts.length - good;
-    verdict.faults.push(`${kind} ${name} has ${texts.slice(good).join(' ')}, which nobody had asked for`);
+    verdict.faults.push(`${kind} ${name} has ${texts.slice(good).join(' ')}, which was never requested`);
   }
 }

@@ -71,8 +71,8 @@ export function judgeBoth({ found, after }: Seen, history: History, until: numbe
   if (!after) return verdict;
   const later = history.judge(after, until, [WENT_ON]);
   const faults = later.faults.map((fault) => `once somebody had gone on: ${fault}`);
-  if (!after.files.some(({ texts }) => texts.at(-1) === WENT_ON)) faults.push('going on left no step');
-  if (after.strays.length > 0) faults.push(`going on left ${after.strays.join(' ')}`);
+  if (!after.files.some(({ texts }) => texts.at(-1) === WENT_ON)) faults.push('resuming left no step');
+  if (after.strays.length > 0) faults.push(`resuming left ${after.strays.join(' ')}`);
   return {
     lost: Math.max(verdict.lost, later.lost),
     accepted: Math.max(verdict.accepted, later.accepted),
@@ -98,7 +98,7 @@ export class Eye implements AsyncDisposable {
       const toSee: ToSee = { directory: vaultOn(root), env: environment(key, root, true), goOn };
       this.#child.stdin?.write(`${JSON.stringify(toSee)}\n`);
       const { value, done } = await this.#lines.next();
-      if (done === true) throw new Error('the process that looks at vaults has ended');
+      if (done === true) throw new Error('the process that checks vaults has ended');
       return JSON.parse(value) as Seen;
     });
   }

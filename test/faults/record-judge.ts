@@ -34,7 +34,7 @@ export async function judgeAttack(scene: Scene, attack: RecordAttack, isKnown: b
     for (const keyId of keys) if (!scene.keyring.secrets.has(keyId)) fail(`key ${keyId} was dropped ${when}`, 'lost');
     const now = scene.files();
     for (const [name, bytes] of files)
-      if (!now.get(name)?.equals(bytes)) fail(`${name} was sealed anew ${when}`, 'accepted');
+      if (!now.get(name)?.equals(bytes)) fail(`${name} was resealed ${when}`, 'accepted');
     if (scene.recordBytes() !== record) fail(`vault.json was written ${when}`, 'accepted');
   };
   unchanged('at the opening');
@@ -62,7 +62,7 @@ async function judgeOpened(scene: Scene, vault: Sessions, fail: Fail, isKnown: b
     const code = await codeOf(attempt);
     if (code !== 'UNAUTHENTIC') fail(`${verb} says ${code}`, 'accepted');
   }
-  if (await vault.finishRotation()) fail('it goes on with a rotation', 'accepted');
+  if (await vault.finishRotation()) fail('it resumes a rotation', 'accepted');
   const before = new Set(scene.files().keys());
   const session = vault.begin({ directory: '/work/project', model: 'demo/echo' });
   const code = await codeOf(() => session.append(said('meanwhile')));
@@ -86,12 +86,12 @@ async function judgeRepaired(scene: Scene, { json }: RecordAttack, fail: Fail): 
   if (!repaired || vault.record.distrust) fail('it is not repaired');
   const again = scene.sessions();
   await again.unlock();
-  if (again.record.distrust) fail(`it is not repaired for long: ${again.record.distrust.message}`);
+  if (again.record.distrust) fail(`the repair does not last: ${again.record.distrust.message}`);
   const isCertified = JSON.stringify(json?.['successors'] ?? []).includes(
     JSON.stringify((scene.record['successors'] as Json[]).at(-1)),
   );
   if (isCertified || scene.record['retiring'] === undefined) await readAll(scene, again, fail);
-  else if (repaired?.otherKeys.length !== 1) fail('it is not said that files need another key');
+  else if (repaired?.otherKeys.length !== 1) fail('it does not say that files need another key');
   await again.finishRotation();
   await again.slots.addRecoveryCode(async (code) => code);
 }

@@ -1,8 +1,8 @@
-"""A block device for nbdkit that writes down what reaches it, in the order in which it is done.
+"""A block device for nbdkit that logs the requests that reach it, in the order of execution.
 
-image=FILE is the device's content, log=FILE gets one record for each request: `W`, big-endian u64 offset, u32 length and
-the data; or `F` and twelve zero bytes for a flush. A record stands in the log before its request is answered, so the
-length of the log says at any moment what has arrived.
+image=FILE is the device's content, log=FILE gets one record for each request: `W`, big-endian u64
+offset, u32 length and the data; or `F` and twelve zero bytes for a flush. A record is logged before
+its request is answered, so the length of the log always says what has arrived.
 """
 
 import os
@@ -51,7 +51,8 @@ def pread(handle, buffer, offset, flags):
 def pwrite(handle, buffer, offset, flags):
     os.pwrite(settings["device"], buffer, offset)
     note(b"W" + struct.pack(">QI", offset, len(buffer)) + bytes(buffer))
-    # One that must be durable by itself counts as a flush of everything: the file system gets no less than it asked for.
+    # A write that must be durable counts as a flush of everything: the file system gets no less
+    # than it requested.
     if flags & nbdkit.FLAG_FUA:
         flush(handle, 0)
 

@@ -57,24 +57,24 @@ describe('Sample', () => {
     expect(selected.map((one) => one[1]).sort()).toEqual([...'1234567']);
   });
 
-  it('gives a control batches that hold every case once', () => {
+  it('splits the cases of a control into batches that hold every case once', () => {
     const batches = [...new Sample(SEED).batches(cases, 10)];
     expect(batches.map(({ length }) => length).sort()).toEqual([10, 10, 9, 9, 9, 9].sort());
     expect(batches.flat().map(String).sort()).toEqual(cases.map(String).sort());
   });
 
-  it('gives a control another batch first with the next seed', () => {
+  it('starts a control with another batch for the next seed', () => {
     const [first] = new Sample(SEED).batches(cases, 10);
     expect([...new Sample(SEED + 1).batches(cases, 10)][0]).not.toEqual(first);
   });
 
-  it('gives a control the likely cases first', () => {
+  it('puts the likely cases of a control first', () => {
     const batches = [...new Sample(SEED).batches(cases, 10, ([kind]) => kind === 'few')];
     expect(batches[0]!.map(([kind]) => kind)).toEqual(['few', 'few', 'few']);
     expect(batches.flat().map(String).sort()).toEqual(cases.map(String).sort());
   });
 
-  it('gives a control all cases at once in the whole form', () => {
+  it('puts all cases of a control into one batch in the whole form', () => {
     expect([...new Sample().batches(cases, 10)]).toEqual([cases]);
   });
 

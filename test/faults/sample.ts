@@ -1,11 +1,12 @@
 import { spawnSync } from 'node:child_process';
 
 /**
- * Selects the cases that a campaign runs. The whole form runs all of them. The short form runs a sample that depends only on a seed:
- * seeds that follow each other select different cases, and as many of them as the sampling interval together select every case.
+ * Selects the cases that a campaign runs. The whole form runs all of them. The short form runs a
+ * sample that depends only on a seed: seeds that follow each other select different cases, and as
+ * many of them as the sampling interval together select every case.
  */
 export class Sample {
-  /** Undefined for the whole form. */
+  /** The seed of the short form; undefined for the whole form. */
   readonly seed: number | undefined;
 
   constructor(seed?: number) {

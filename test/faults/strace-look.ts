@@ -46,13 +46,13 @@ export async function lookAfter(
   const again = isOnce ? undefined : await opened(home, {});
   const broken = [...stepsIn(first, ledger), ...(again ? stepsIn(again, ledger) : [])];
   if (first.wentOn === undefined || (again && !textsOf(again).includes(WENT_ON))) {
-    broken.push({ breach: 'cannot go on', what: first.error?.message ?? 'the step that went on is not there' });
+    broken.push({ breach: 'cannot go on', what: first.error?.message ?? 'the step saved after resuming is missing' });
   }
   broken.push(...tempsIn(home.directory));
   const { key, retiring } = vaultFileIn(home.directory);
   const others = [...new Set([...named, retiring])].filter((named) => named !== undefined && named !== key);
   if (others.length > 0) {
-    broken.push({ breach: 'second key', what: `vault.json names ${key}, and there is ${others.join(', ')}` });
+    broken.push({ breach: 'second key', what: `vault.json names ${key}, but these exist: ${others.join(', ')}` });
   }
   const kept = (await bus?.items())?.map(({ attributes }) => attributes['account'] ?? '');
   if (kept && key !== undefined && !kept.includes(key)) {

@@ -150,5 +150,5 @@ export function isLate(answer: Answer | undefined): boolean {
   return answer?.error?.code === 'KEY_TIMEOUT';
 }
 
-/** How often a late keychain is asked again. */
+/** Number of times a late keychain is asked. */
 export const TRIES = 5;

@@ -35,7 +35,7 @@ export interface Logged {
   readonly args: string;
 }
 
-/** How to trace. */
+/** Options of a tracer. */
 export interface TraceOptions {
   /** Names of calls; a `?` before one that not every processor has. */
   readonly calls: readonly string[];
@@ -63,7 +63,7 @@ export const LOOKING: readonly string[] = [
   ...['read', 'readv', 'pread64', 'preadv', 'getdents64', '?readlink', 'readlinkat', 'lseek'],
 ];
 
-/** How long a tracer may take to detach, in milliseconds. */
+/** Time a tracer may take to detach, in milliseconds. */
 const PATIENCE = 5_000;
 
 /** A strace that is attached to a thread, or with `follow` to a process. */

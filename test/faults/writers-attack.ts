@@ -39,11 +39,11 @@ export class Attack {
   readonly failures: string[] = [];
   kills = 0;
   stops = 0;
-  /** How often a session was refused because another process held it. */
+  /** Number of times a session was refused because another process held it. */
   refusals = 0;
   /**
-   * How often a session was requested right after its holder was killed, with no other process
-   * after it.
+   * Number of times a session was requested right after its holder was killed, with no other
+   * process after it.
    */
   takeovers = 0;
   refusedTakeovers = 0;
@@ -122,7 +122,7 @@ export class Attack {
   }
 
   async #bury({ driver, killed }: Writer): Promise<void> {
-    if (killed === undefined) this.failures.push(`process ${driver.pid} was not killed and could not go on`);
+    if (killed === undefined) this.failures.push(`process ${driver.pid} was not killed but could not continue`);
     await driver.kill();
   }
 
@@ -165,7 +165,7 @@ export class Attack {
     this.refusals++;
     const named = Number(/process (\d+)/.exec(message)?.[1]);
     if (named === pid || !this.#orders.had(named, fileId, asked))
-      this.failures.push(`${fileId} was refused in the name of somebody who was not there: ${message}`);
+      this.failures.push(`${fileId} was refused in the name of a process that was not at it: ${message}`);
   }
 
   /** Saves, and closes. Returns false if the process has died of it. */

@@ -11,7 +11,7 @@ import { type Hold, overlapsIn } from './writers-holds.ts';
 const SECONDS = [60, 12] as const;
 const CONTROL_SECONDS = [10, 4] as const;
 const CONTROL_TIMES = [3, 8] as const;
-/** How often sessions are taken at least. */
+/** Minimum number of times sessions are taken. */
 const HOLDS = [0, 30] as const;
 
 /** Two writers of one session: six processes over one vault, killed and stopped at random. */

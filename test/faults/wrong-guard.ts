@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import type { Guard, LastActs } from '../../src/cli/signals.ts';
 
 /*
- * How the usual helpers for the end of a process behave if the save is asynchronous. WRONG_EXIT
+ * The usual helpers for the end of a process, which fail if the save is asynchronous. WRONG_EXIT
  * selects one: `raise` calls the save and raises the signal again at once; `once` waits for the
  * save, but its handlers work for one signal only.
  */

@@ -9,11 +9,10 @@ import { createInterface } from 'node:readline';
  * Common practice, as a program that takes coffer's arguments: one key under one name, and each way
  * to get it is wrong.
  *
- * another-key   keytar in its own process; if that returns nothing, or throws, a new key is made
- * and set
- * on-path       the key comes from whatever is called secret-tool on PATH
- * in-a-file     a new key goes to secret-tool through a file that is left there
- * in-arguments  a new key is an argument of a program on its way to the keychain
+ *   another-key   keytar in its own process; if that returns nothing, or throws, a new key is set
+ *   on-path       the key comes from whatever is called secret-tool on PATH
+ *   in-a-file     a new key goes to secret-tool through a file that is left there
+ *   in-arguments  a new key is an argument of a program on its way to the keychain
  */
 
 const [, , way, command] = process.argv;

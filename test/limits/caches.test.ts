@@ -16,32 +16,32 @@ import { requirePosix, smallDisk } from '../files/facilities.ts';
 import { makePlace, type Place, type Result } from '../support/coffer.ts';
 import { fillVast, realistic } from '../support/vast.ts';
 
-/** So many that both caches are worth writing. */
+/** Enough sessions for both caches to be written. */
 const SESSIONS = 60;
 const CACHES = ['index', 'texts'] as const;
 const LIST = ['sessions', '--json', '--all'];
 const SEARCH = ['sessions', '--search', 'needle'];
 
-/** What a search says of a session that was there when it began. */
+/** Message of a search about a session that was deleted after it began. */
 const GONE_MEANWHILE = /^\d+ can't be searched: there is no file [0-9a-f]{32} in the vault\n/gm;
 
 beforeEach(requirePosix);
 
-describe('what is kept for speed', () => {
-  it('is written by a list and a search, and tells the same as the files', async () => {
+describe('the caches', () => {
+  it('are written by a list and a search, whose output is the same as from the files', async () => {
     await using place = await filled();
     const plain = await withoutCaches(place);
     expect(cachesOf(place)).toEqual(['index', 'texts']);
     expect(await told(place)).toEqual(plain);
   });
 
-  it('costs time and never truth where it is of another time, damaged, somebody else’s or of a newer version', async () => {
+  it('cost time but never return wrong results if they are outdated, damaged, from another vault or from a newer version', async () => {
     await using place = await filled();
     await using other = await filled();
     await told(place);
     await told(other);
     const kept = keep(place);
-    // From here on what was kept is of an earlier time: one file less, one with another name, one more step.
+    // From here on the caches are outdated: one file less, one with another name, one more step.
     await expectFine(place, ['delete', '9', '--yes']);
     await expectFine(place, ['rename', '5', 'another name']);
     await expectFine(place, ['resume', '7', '--prompt', 'a needle of late']);
@@ -87,7 +87,7 @@ describe('what is kept for speed', () => {
     }
   });
 
-  it('is left unwritten on a full disk, and on one that can only be read, without a word and without a trace', async (context) => {
+  it('are left unwritten on a full disk, and on a read-only one, without a message and without a trace', async (context) => {
     const disk = smallDisk(context, '6m');
     await using place = await filled(join(disk.path, 'data'));
     const plain = await withoutCaches(place);
@@ -108,7 +108,7 @@ describe('what is kept for speed', () => {
     expect(cachesOf(place)).toEqual(['index', 'texts']);
   });
 
-  it('shows nothing that was deleted or redacted to those who list and search meanwhile', async () => {
+  it('show nothing that was deleted or redacted to concurrent lists and searches', async () => {
     await using place = await filled();
     const names = new Map((await place.listed()).map(({ fileId, id }) => [fileId, id]));
     const gone = new Set<string>();
@@ -133,7 +133,7 @@ describe('what is kept for speed', () => {
         await expectFine(place, ['delete', id, '--yes']);
         gone.add(fileId);
       }
-      // The newest is row 1, and every third has the needle.
+      // The newest is row 1, and every third contains the needle.
       const { id } = rows[SESSIONS - 1 - 39]!;
       expect((await place.run(SEARCH)).stdout).toContain(id);
       await expectFine(place, ['redact', id], 'a needle in 39\n');
@@ -152,7 +152,7 @@ describe('what is kept for speed', () => {
   });
 });
 
-/** A place with sessions that each have the needle, in a folder of theirs. */
+/** Makes a place with sessions that each contain the needle, in a separate folder. */
 async function filled(data?: string): Promise<Place> {
   const place = await makePlace(data === undefined ? {} : { data });
   await fillVast({
@@ -169,7 +169,7 @@ async function filled(data?: string): Promise<Place> {
   return place;
 }
 
-/** What a list and a search say. */
+/** Returns the output of a list and a search. */
 async function told(place: Place): Promise<Record<string, unknown>> {
   const [list, search] = [await place.run(LIST), await place.run(SEARCH)];
   return { list: plainly(list), search: plainly(search) };
@@ -197,12 +197,12 @@ function cachesOf(place: Place): string[] {
   return readdirSync(place.data).filter((name) => name === 'index' || name === 'texts');
 }
 
-/** Temporary files anywhere in the vault. */
+/** Lists temporary files anywhere in the vault. */
 function straysIn(place: Place): string[] {
   return readdirSync(place.data, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.tmp'));
 }
 
-/** Copies of the caches as they are now, by name. */
+/** Copies the current caches, by name. */
 function keep(place: Place): Record<(typeof CACHES)[number], string> {
   const copy = (name: string): string => {
     const path = join(place.root, `kept-${name}`);
@@ -221,7 +221,7 @@ function changed(bytes: Buffer, at: number): Buffer {
   return bytes;
 }
 
-/** Takes up every byte that is left. */
+/** Fills the disk to the last byte. */
 async function fill(filler: string): Promise<void> {
   await appendFile(filler, '');
   for (const size of [65_536, 4096, 1]) {

@@ -6,9 +6,10 @@ import { fillHuge } from './huge.ts';
 import { growBySteps } from './steps.ts';
 
 /*
- * node test/limits/figures.ts [part…]: what coffer, built, takes at its limits, as lines for docs/performance.md: a vault of 100,000 sessions, a
- * session of a gigabyte, a message of a hundred megabytes, a million events, ten thousand steps in one process. Needs `npm run build`, some
- * 10 GB of free memory and 3 GB of temporary disk; ten minutes for all of it.
+ * node test/limits/figures.ts [part…]: measures the built coffer at its limits, and prints lines
+ * for docs/performance.md: a vault of 100,000 sessions, a session of a gigabyte, a message of a
+ * hundred megabytes, a million events, ten thousand steps in one process. Needs `npm run build`,
+ * some 10 GB of free memory and 3 GB of temporary disk. Takes ten minutes in total.
  */
 
 const PROGRAM = join(import.meta.dirname, '..', '..', 'dist', 'src', 'cli', 'main.js');
@@ -17,7 +18,8 @@ const PATIENCE = 1_200_000;
 const parts: Readonly<Record<string, (place: Place) => Promise<void>>> = {
   sessions: async (place) => {
     const count = 100_000;
-    // Every twentieth was begun where `-l` and `-c` are asked; the others in places that are not there.
+    // Every twentieth was begun in the directory that `-l` and `-c` use; the others in directories
+    // that don't exist.
     const projectOf = (number: number) => (number % 20 === 0 ? place.project : `/work/project-${number % 20}`);
     const { data: directory, libraryEnv: env } = place;
     await fillVast({ directory, env, sessions: count, events: realistic(2000), projectOf });
@@ -63,7 +65,7 @@ const parts: Readonly<Record<string, (place: Place) => Promise<void>>> = {
   },
 };
 
-/** What is done with any session. */
+/** Measures the usual commands on one session. */
 async function usual(place: Place, which: string): Promise<void> {
   const file = join(place.root, 'exported');
   await time(place, 'list', ['sessions']);
@@ -80,7 +82,10 @@ async function usual(place: Place, which: string): Promise<void> {
   await time(place, 'delete', ['delete', which, '--yes']);
 }
 
-/** Runs the program once, and prints how long that took, start of the process included, or how it ended. */
+/**
+ * Runs the program once, and prints how long it took, including the start of the process, or how it
+ * ended.
+ */
 async function time(place: Place, what: string, args: readonly string[], start: Start = {}): Promise<void> {
   const began = performance.now();
   try {

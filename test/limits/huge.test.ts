@@ -8,7 +8,7 @@ import { SCALE } from './scale.ts';
 
 const PATIENCE = 1_200_000;
 const SIZE = 1_000_000_000 / SCALE;
-/** MiB that can't hold it. */
+/** Heap limit in MiB, too small for the session. */
 const HEAP = SCALE === 1 ? 256 : 64;
 
 describe('a session of a gigabyte, or a tenth of one', () => {
@@ -28,7 +28,8 @@ describe('a session of a gigabyte, or a tenth of one', () => {
       const result = await place.run(args, { patience: PATIENCE });
       if (result.code !== 0) expectTold(name, result);
     }
-    // With a heap that can't hold it the memory of the machine is no help: a line, and what was there stays.
+    // With a heap too small for it the memory of the machine does not help: it prints one line, and
+    // changes nothing.
     const env = { NODE_OPTIONS: `--max-old-space-size=${HEAP}` };
     const refused: string[] = [];
     for (const [name, args] of Object.entries({ ...commands, logs: ['logs', '1'], stats: ['stats'] })) {
@@ -42,14 +43,14 @@ describe('a session of a gigabyte, or a tenth of one', () => {
   });
 });
 
-/** In a process of its own: the memory it takes is not the tests'. */
+/** Fills the vault in a separate process, so that its memory is not taken from the tests. */
 function fill(place: Place, bytes: number): Huge {
   const script = join(import.meta.dirname, 'huge.ts');
   const env = { ...process.env, ...place.libraryEnv };
   return JSON.parse(execFileSync(process.execPath, [script, place.data, String(bytes)], { env }).toString()) as Huge;
 }
 
-/** Ended by itself, with one line that says what it is about. */
+/** Expects the command to exit normally, with one line that says what it is about. */
 function expectTold(name: string, { code, signal, stderr }: Result): void {
   const told = { name, signal, stderr: stderr.slice(0, 600) };
   expect(told).toMatchObject({ signal: null, stderr: expect.stringMatching(/^coffer: .*memory.*$/m) });

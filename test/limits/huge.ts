@@ -13,10 +13,13 @@ import { emptyVault } from '../support/vast.ts';
 
 const UUID = '5ca1ab1e-0000-4000-8000-000000000001';
 const SEGMENT = 1024 * 1024;
-/** From here on the words come again: they cost no more than their numbers then, on the disk and in the time it takes to make them. */
+/**
+ * From here on the words repeat: then they cost no more than their numbers, both on disk and in the
+ * time to make them.
+ */
 const VARIETY = 512 * 1024;
 
-/** What was made. */
+/** The session that was made. */
 export interface Huge {
   readonly fileId: string;
   readonly events: number;
@@ -25,8 +28,9 @@ export interface Huge {
 }
 
 /**
- * Makes a vault with one session of `bytes` of plaintext, in one frame, as if it had been closed a moment ago: segment by segment, so
- * that it takes little memory. Nothing is flushed. The last message says `the end of it`.
+ * Makes a vault with one session of `bytes` of plaintext, in one frame, as if it had been closed a
+ * moment ago: segment by segment, so that it takes little memory. Nothing is flushed. The last
+ * message says `the end of it`.
  */
 export async function fillHuge(where: Parameters<typeof emptyVault>[0], bytes: number): Promise<Huge> {
   const { unlocked, place } = await emptyVault(where);
@@ -56,7 +60,7 @@ export async function fillHuge(where: Parameters<typeof emptyVault>[0], bytes: n
     next({ type: 'status', status: 'completed' }),
   ];
   seal([...waiting, ...ending]);
-  // The counts in the summary are those of the ends; nothing here looks at them.
+  // The counts in the summary cover only the first and last events; nothing here reads them.
   state = fold(state, ending);
   const summary = encodeSummary(
     summarize(state, { kind: 'session', id: '2026-01-01_00-00', uuid: UUID, name: undefined }),
@@ -69,7 +73,8 @@ export async function fillHuge(where: Parameters<typeof emptyVault>[0], bytes: n
   return { fileId, events: last, bytes: length };
 }
 
-// As a program: a directory and how many bytes; the key is where the environment says. Prints what it made.
+// As a program: arguments are a directory and the number of bytes; the key comes from the
+// environment. Prints what it made.
 if (import.meta.main) {
   const [directory = '', bytes = ''] = process.argv.slice(2);
   console.log(JSON.stringify(await fillHuge({ directory, env: process.env }, Number(bytes))));

@@ -9,7 +9,7 @@ import { growBySteps } from './steps.ts';
 const PATIENCE = 1_200_000;
 
 describe('a message of a hundred megabytes, or of ten', () => {
-  it('that is typed is saved, listed, exported and gone on with', async (context) => {
+  it('that is typed is saved, listed, exported and resumed', async (context) => {
     requireMemory(context, 4);
     await using place = await makePlace();
     const input = `needle ${'all work and no play '.repeat(4_800_000 / SCALE)}`;
@@ -17,7 +17,7 @@ describe('a message of a hundred megabytes, or of ten', () => {
     await expectWhole(place, input.length);
   });
 
-  it('that a program appends is durable, listed, exported and gone on with', async (context) => {
+  it('that a program appends is durable, listed, exported and resumed', async (context) => {
     requireMemory(context, 4);
     await using place = await makePlace();
     const size = 100_000_000 / SCALE;
@@ -25,10 +25,10 @@ describe('a message of a hundred megabytes, or of ten', () => {
     await expectWhole(place, size);
   });
 
-  it('is refused in a line where it is longer than a text can be', async (context) => {
+  it('is refused in a line if it is longer than a string can be', async (context) => {
     requireMemory(context, 4);
     await using place = await makePlace();
-    // A string of this many characters can't be made here either: it is given in pieces.
+    // This process can't make a string of this many characters either, so it is written in pieces.
     const { code, stderr } = await place.run(['--prompt', '-'], {
       input: Buffer.alloc(600_000_000, 'a'),
       patience: PATIENCE,
@@ -61,7 +61,7 @@ describe('a session of many tiny events', () => {
   });
 });
 
-/** The one session there has a message of so many bytes, which comes out again, and more can be said behind it. */
+/** Expects the only session to return its message of that many bytes, and to accept another one. */
 async function expectWhole(place: Place, bytes: number): Promise<void> {
   expect(await place.listed()).toMatchObject([{ messages: expect.any(Number) }]);
   const file = join(place.root, 'exported.jsonl');

@@ -1,6 +1,7 @@
 /*
- * A tenth of each limit takes a tenth of the time and goes through the same code. `npm run test:limits` tries them whole.
+ * A tenth of each limit takes a tenth of the time and runs the same code. `npm run test:limits`
+ * tries the full limits.
  */
 
-/** What a size is divided by. */
+/** The divisor of every size. */
 export const SCALE: number = process.env['COFFER_TEST_LIMITS'] === 'whole' ? 1 : 10;

@@ -3,28 +3,31 @@ import { join } from 'node:path';
 import { openVault } from '../../src/session/open-vault.ts';
 import type { Place } from '../support/coffer.ts';
 
-/** What many steps came to. */
+/** The result of growing a session. */
 export interface Grown {
   readonly events: number;
   /** Of plaintext, about. */
   readonly bytes: number;
   readonly seconds: number;
-  /** Resident memory in MiB, by how many steps were made. */
+  /** Resident memory in MiB, by the number of steps made. */
   readonly resident: readonly (readonly [number, number])[];
   /** The median of a step of the first and of the last thousand, in milliseconds. */
   readonly first: number;
   readonly last: number;
 }
 
-/** How many events to save, and how many in each step. */
+/** Number of events to save in total, and in each step. */
 export interface Steps {
   readonly events: number;
   readonly atOnce: number;
-  /** How many bytes each has at least. */
+  /** The minimum size of each event in bytes. */
   readonly size?: number;
 }
 
-/** Grows one session step by step in a process of its own: every step is durable before the next begins. */
+/**
+ * Grows one session step by step in a separate process: every step is durable before the next
+ * begins.
+ */
 export async function growBySteps(place: Place, steps: Steps): Promise<Grown> {
   const env = { ...process.env, ...place.libraryEnv, COFFER_DATA_DIR: place.data };
   const args = ['--expose-gc', join(import.meta.dirname, 'steps.ts'), JSON.stringify(steps)];

@@ -9,7 +9,7 @@ import { fillSessions, PROJECTS, titleOf } from './vast.ts';
 const SESSIONS = 100_000 / SCALE;
 const PATIENCE = 1_200_000;
 const NEWEST = SESSIONS - 1;
-/** The newest one that was begun where coffer is started. */
+/** The newest session that was begun in the directory in which coffer is started. */
 const NEWEST_HERE = SESSIONS - PROJECTS + 7;
 
 describe('a vault of a hundred thousand sessions, or a tenth of them', () => {
@@ -22,7 +22,7 @@ describe('a vault of a hundred thousand sessions, or a tenth of them', () => {
 
   afterAll(() => place[Symbol.asyncDispose]());
 
-  it('is listed, all of it, without a cache and with one', async () => {
+  it('is listed completely, without a cache and with one', async () => {
     const titles = Array.from({ length: SESSIONS }, (_, at) => titleOf(NEWEST - at));
     for (const time of ['without', 'with']) {
       expect(existsSync(join(place.data, 'index'))).toBe(time === 'with');
@@ -37,7 +37,7 @@ describe('a vault of a hundred thousand sessions, or a tenth of them', () => {
     expect(stdout).toMatch(new RegExp(`^ *2\\) ${idOf(NEWEST - 1)}`, 'm'));
   });
 
-  it('is gone on with where it was left, and begun anew', async () => {
+  it('resumes the last session, and begins a new one', async () => {
     // The prompt there was not answered: the model gets both as one.
     const answer = `echo: ${titleOf(NEWEST_HERE)}\n\nhello`;
     expect((await fine(['-c', '--prompt', 'hello'])).stdout).toBe(`${answer}\n`);
@@ -53,9 +53,9 @@ describe('a vault of a hundred thousand sessions, or a tenth of them', () => {
     expect(conversation(begun)).toEqual(['user: a new one', 'assistant: echo: a new one']);
   });
 
-  it('has each of them under its number, its id and the beginning of its uuid', async () => {
+  it('finds each of them by its number, its id and a prefix of its uuid', async () => {
     const rows = await all();
-    expect(rows.length).toBeGreaterThanOrEqual(SESSIONS); // one more where a session was begun above
+    expect(rows.length).toBeGreaterThanOrEqual(SESSIONS); // one more if a session was begun above
     const row = rows[0.7 * SESSIONS]!;
     for (const which of [String(row.number), row.id, row.uuid.slice(0, 18)]) {
       expect([which, (await place.exported(which, { patience: PATIENCE })).uuid]).toEqual([which, row.uuid]);

@@ -4,18 +4,21 @@ import { Seen } from '../../src/vault/marks/seen.ts';
 import type { Place } from '../support/coffer.ts';
 import { emptyVault, type Marks, sealShare } from '../support/vast.ts';
 
-/** In how many processes a vault is filled: most of it is waiting for the file system. */
+/** Number of processes that fill a vault: most of the time is spent waiting for the file system. */
 const PROCESSES = 2;
 
-/** Of so many sessions one was begun in the folder that coffer is started in. */
+/** One in this many sessions was begun in the folder in which coffer is started. */
 export const PROJECTS = 20;
 
-/** What a session with a number is about. */
+/** Returns the title of the session with that number. */
 export function titleOf(number: number): string {
   return `what is the capital of country ${number}`;
 }
 
-/** Fills a place's vault with so many small sessions, as if each had been begun and closed, a minute after another. Nothing is flushed. */
+/**
+ * Fills a place's vault with that many small sessions, as if each had been begun and closed, one
+ * minute apart. Nothing is flushed.
+ */
 export async function fillSessions(place: Place, sessions: number): Promise<void> {
   const { unlocked, place: vault } = await emptyVault({ directory: place.data, env: place.libraryEnv });
   const share = Math.ceil(sessions / PROCESSES);
@@ -36,7 +39,8 @@ export async function fillSessions(place: Place, sessions: number): Promise<void
   new Seen(vault).record(unlocked, marks);
 }
 
-// As a program: a vault that is there, the folder that some were begun in, the first number and how many. Prints the marks of what it made.
+// As a program: arguments are an existing vault, the folder in which some were begun, the first
+// number and how many. Prints the marks of what it made.
 if (import.meta.main) {
   const [directory = '', project = '', first = '', sessions = ''] = process.argv.slice(2);
   const marks = sealShare(await emptyVault({ directory, env: process.env }), {
