@@ -44,7 +44,7 @@ describe('a file that a prompt names with @', () => {
     ['a word', 'thanks @alice', ''],
     ['an address', 'write to me@example.org', ''],
     ['a directory', 'run @tests and @./tests', 'file not found: ./tests; sent as text only\n'],
-    ['a path where nothing is', 'see @notes.txt', 'file not found: notes.txt; sent as text only\n'],
+    ['a path without a file', 'see @notes.txt', 'file not found: notes.txt; sent as text only\n'],
     ['several', 'npm i @a/b @c/d', 'file not found: a/b and 1 more; sent as text only\n'],
     ['longer than a path', `@${'a/'.repeat(3000)}`, `file not found: ${'a/'.repeat(100)}…; sent as text only\n`],
     ['below a file', 'see @file/x.txt', 'file not found: file/x.txt; sent as text only\n'],

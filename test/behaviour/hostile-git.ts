@@ -184,7 +184,7 @@ export const HOSTILE: readonly Hostile[] = [
     caught: true,
   },
   {
-    name: "somebody else's repository that calls itself safe",
+    name: "another user's repository that calls itself safe",
     make(at) {
       lazy(at, ['remote.o.uploadpack', at.evil], ['safe.directory', '*']);
       for (const path of [at.directory, join(at.directory, '.git')]) chownSync(path, 65534, 65534);
@@ -382,7 +382,7 @@ export const HOSTILE: readonly Hostile[] = [
     },
   },
   {
-    name: 'programs by the names of what coffer starts',
+    name: 'programs with the names of those coffer starts',
     make({ directory, evil }) {
       const folder = join(directory, 'node_modules/.bin');
       for (const name of ['sh', 'node', 'bwrap', 'secret-tool', 'security', 'dbus-launch', 'gpg', 'ssh']) {

@@ -68,7 +68,7 @@ describe('the system prompt', () => {
   });
 
   it.each<[string, (path: string) => unknown, RegExp]>([
-    ['that is not there', () => undefined, /system prompt file \S+prompt\.md not found/],
+    ['that does not exist', () => undefined, /system prompt file \S+prompt\.md not found/],
     ['that is a directory', (path) => mkdir(path), /prompt\.md is a directory/],
     [
       'that is not UTF-8',
@@ -76,7 +76,7 @@ describe('the system prompt', () => {
       /system prompt file \S+prompt\.md is not valid UTF-8/,
     ],
     ['that has no end', (path) => symlink('/dev/zero', path), /prompt\.md is a device/],
-  ])('ends the start in one line if its file %s', async (_, make, line) => {
+  ])('from a file %s ends the start in one line', async (_, make, line) => {
     const path = join(place.project, 'prompt.md');
     await make(path);
     const { code, stderr } = await prompt(['--system', '@prompt.md', '-p', 'hello']);
@@ -191,7 +191,7 @@ describe('the AGENTS.md of the directory', () => {
 
   it.each<[string, (path: string) => unknown, RegExp]>([
     ['leads out of it', (path) => symlink('/etc/passwd', path), /AGENTS\.md leads outside the working directory/],
-    ['is no text', (path) => writeFile(path, Buffer.of(0, 1)), /AGENTS\.md can't be sent: it is neither/],
+    ['is not text', (path) => writeFile(path, Buffer.of(0, 1)), /AGENTS\.md can't be sent: it is neither/],
     ['leads to itself', (path) => symlink('AGENTS.md', path), /AGENTS\.md not used: AGENTS\.md can't be read: ELOOP/],
     ['leads below a file', (path) => symlink('/etc/passwd/x', path), /AGENTS\.md can't be read: ENOTDIR/],
     ['leads to no possible name', (path) => symlink('x'.repeat(256), path), /AGENTS\.md can't be read: ENAMETOOLONG/],

@@ -73,7 +73,7 @@ const states: readonly {
     items: 0,
   },
   {
-    name: 'with an item that is no key',
+    name: 'with an item that is not a key',
     async bring({ bus, keyId }) {
       await bus.storeItem(keyId, 'this is no key');
       return {};

@@ -99,7 +99,7 @@ describe('the parameters of a passphrase in vault.json', () => {
   it.each([
     ['memory of 64 GiB', 'memory', 64 * 1024 * 1024],
     ['memory of 8 KiB', 'memory', 8],
-    ['memory that is no number', 'memory', '65536'],
+    ['memory that is not a number', 'memory', '65536'],
     ['four million passes', 'passes', 4_000_000],
     ['no pass', 'passes', 0],
     ['a thousand lanes', 'parallelism', 1000],

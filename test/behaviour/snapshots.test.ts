@@ -90,7 +90,7 @@ describe('the name of a snapshot', () => {
     ['with an escape sequence', 'a\u001b[31mb'],
     ['with a tab inside', 'a\tb'],
     ['with a C1 control character', 'a\u009bb'],
-    ['that reverses what is shown', 'a\u202eb'],
+    ['that reverses the displayed text', 'a\u202eb'],
   ])('%s is refused in one line, and nothing is written', async (_, name) => {
     await using place = await makePlace();
     const { stdout, stderr } = await save(place, name);

@@ -16,7 +16,7 @@ const traceless: readonly (readonly [string, readonly string[], Start, number])[
 ];
 
 describe.each([
-  ['is not there yet', () => undefined],
+  ['does not exist yet', () => undefined],
   [
     'holds what other programs compiled',
     (folder: string) => {
