@@ -4,7 +4,7 @@ import { type ZodType, z } from 'zod';
 import * as schemas from '../src/cli/schemas.ts';
 import { type CommandDoc, commandDocs, exitDocs, slashDocs, variables } from './docs-program.ts';
 
-/** docs/cli.md as the program has it. */
+/** Returns docs/cli.md, generated from the program. */
 export function cliMarkdown(): string {
   const [program, ...commands] = commandDocs();
   if (program === undefined) throw new Error('there is no program');
@@ -14,7 +14,7 @@ export function cliMarkdown(): string {
     section(program),
     ...commands.map(section),
     '## In a chat',
-    'A line that begins with `/` is a command; `/help` lists them. `//` at its beginning says the rest to the model.',
+    'A line that begins with `/` is a command; `/help` lists them. A line that begins with `//` is sent to the model with one `/`.',
     table(
       ['command', 'what it does'],
       slashDocs().map(([usage, about]) => [code(usage), plain(about)]),
@@ -22,34 +22,34 @@ export function cliMarkdown(): string {
     '## Environment',
     'Settings have variables too: [config.md](config.md) names them.',
     table(
-      ['variable', 'what it says'],
+      ['variable', 'meaning'],
       variables.map(([name, about]) => [code(name), plain(about)]),
     ),
     '## Exit codes',
-    'The code of an error is stable; its message may change. With `--json` an error is one line of JSON on stderr, with its `reason`, and `advice` and `holder` if there are any; whatever else is told there is a line `{"note": "…"}` each, before it.',
+    'The code of an error is stable; its message may change. With `--json` an error is one line of JSON on stderr, with its `reason`, and `advice` and `holder` if there are any; other messages are printed before it, each as a line `{"note": "…"}`.',
     table(
       ['exit', 'means', 'codes'],
       exitDocs().map(({ exit, about, codes }) => [exit, plain(about), codes.map(code).join(' ')]),
     ),
     '## JSON',
-    'What `--json` prints, as JSON Schema.',
+    'The output of `--json`, as JSON Schema.',
     ...schemaSections(),
   ];
   return `${parts.join('\n\n')}\n`;
 }
 
-/** The most columns of a line of JSON. */
+/** The maximum width of a line of JSON, in columns. */
 const WIDTH = 110;
 
 const opening = `# The command line
 
 <!-- written by tools/docs.ts from the program's own help -->
 
-\`<which>\` means a session or snapshot: a number of \`coffer sessions\`, an id, a name, \`last\`, or the beginning of an id or UUID that no
-other has. stdout carries what was asked for, stderr what is said about it. \`--help\` behind any command shows what stands here.
-\`man ./docs/coffer.1\` is the same as a man page.`;
+\`<which>\` means a session or snapshot: a number of \`coffer sessions\`, an id, a name, \`last\`, or a unique prefix of an id or UUID.
+stdout carries the result, stderr everything else. \`--help\` after any command shows what this page says.
+\`man ./docs/coffer.1\` shows the same as a man page.`;
 
-/** Every command, with the way to its section. */
+/** Returns links to the sections of all commands. */
 function contents(commands: readonly CommandDoc[]): string {
   const links = commands.map(({ name }) => `[${name.replace(/^coffer /, '')}](#${name.replaceAll(' ', '-')})`);
   return `${links.join(' · ')} · [in a chat](#in-a-chat) · [environment](#environment) · [exit codes](#exit-codes) · [JSON](#json)`;
@@ -63,7 +63,7 @@ function section({ name, usage, about, arguments: args, options, examples }: Com
   return parts.join('\n\n');
 }
 
-/** The schemas in the order in which they stand, each with the words that stand above it. */
+/** Returns a section for each schema, in source order, with its doc comment as text. */
 function schemaSections(): string[] {
   const source = readFileSync(join(import.meta.dirname, '../src/cli/schemas.ts'), 'utf8');
   const found = source.matchAll(/\/\*\*\s+((?:(?!\*\/).)*?)\s*\*\/\nexport const (\w+)Schema\b/gs);
@@ -77,13 +77,13 @@ function schemaSections(): string[] {
   });
 }
 
-/** Leaves out what a format says already, and the bound that every whole number of JavaScript has. */
+/** Removes patterns implied by a format, and the upper bound of every JavaScript integer. */
 function lighten({ jsonSchema }: { jsonSchema: { format?: unknown; pattern?: unknown; maximum?: unknown } }): void {
   if (jsonSchema.format !== undefined) delete jsonSchema.pattern;
   if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
 }
 
-/** JSON with each value in one line where it fits one. */
+/** Formats JSON with each value on one line if it fits. */
 function compact(value: unknown, indent = ''): string {
   const line = JSON.stringify(value).replaceAll(/("(?:[^"\\]|\\.)*")|([,:])/g, (_, text, mark) => text ?? `${mark} `);
   if (indent.length + line.length <= WIDTH || typeof value !== 'object' || value === null) return line;
@@ -113,7 +113,7 @@ function code(text: string): string {
   return `\`${text.replaceAll('|', '\\|')}\``;
 }
 
-/** What stands for itself in a document, as it does in help. */
+/** Escapes text for Markdown. */
 function plain(text: string): string {
   return text.replaceAll(/[<>|*_\\]/g, '\\$&');
 }

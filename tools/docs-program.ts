@@ -7,13 +7,13 @@ import { wholeProgram } from '../src/cli/program.ts';
 import { loadSlashCommands } from '../src/cli/slash.ts';
 import { Terminal } from '../src/terminal/terminal.ts';
 
-/** One command as its help has it. */
+/** One command, as its help describes it. */
 export interface CommandDoc {
   /** `coffer key list`. */
   readonly name: string;
   readonly usage: string;
   readonly about: string;
-  /** Arguments that need words, and options, each with its words. */
+  /** Arguments with a description, each with its description. */
   readonly arguments: readonly (readonly [string, string])[];
   readonly options: readonly (readonly [string, string])[];
   readonly examples: readonly string[];
@@ -24,18 +24,18 @@ const program = { ...(await commandLine.program()), subcommands: await loadComma
 const described = await wholeProgram(commandLine, new Terminal());
 const slashCommands = await loadSlashCommands(commands);
 
-/** Every command in the order of the help, the program itself first. */
+/** Returns every command in the order of the help, the program itself first. */
 export function commandDocs(): CommandDoc[] {
   return docsOf(program, described, program.name);
 }
 
-/** The slash commands, with what `/help` says of them. */
+/** Returns the slash commands with their lines in `/help`. */
 export function slashDocs(): (readonly [string, string])[] {
   const rows = slashCommands.map(({ name, usage, about }) => [`${name} ${usage}`.trimEnd(), about] as const);
   return [...rows, literalSlash];
 }
 
-/** What the exit codes mean, and which errors end with each. */
+/** Returns the exit codes, what each means, and the error codes that exit with it. */
 export function exitDocs(): { exit: string; about: string; codes: string[] }[] {
   const used = [...new Set(Object.values(exits))].sort((a, b) => a - b);
   const rows = used.map((exit) => {
@@ -45,37 +45,37 @@ export function exitDocs(): { exit: string; about: string; codes: string[] }[] {
     return { exit: String(exit), about, codes: codes.map(([code]) => code) };
   });
   const signals = { exit: '129, 130, 143', about: 'ended by a signal, after a final save', codes: [] };
-  return [{ exit: '0', about: 'all is well', codes: [] }, ...rows, signals];
+  return [{ exit: '0', about: 'success', codes: [] }, ...rows, signals];
 }
 
 const meanings: Readonly<Record<number, string>> = {
-  1: 'it failed, for the reason that is told',
+  1: 'failed, for the reason printed',
   2: 'the command line, a setting or a name is wrong; nothing was done',
-  10: 'there is no such session, or several',
-  11: 'another process has it',
-  12: "the vault's key can't be had",
+  10: 'no such session, or more than one match',
+  11: 'in use by another process',
+  12: 'the vault key is unavailable',
   13: 'a file is damaged, was changed, or is older than the one seen last',
   14: 'a newer version of coffer wrote it',
   15: 'not saved, or not known to be',
 };
 
-/** Variables that are no setting; those that are, are in docs/config.md. */
+/** Environment variables that aren't settings; docs/config.md has those that are. */
 export const variables: readonly (readonly [string, string])[] = [
-  ['COFFER_DATA_DIR', 'where the vault is'],
-  ['COFFER_CONFIG_DIR', 'where settings.json is'],
+  ['COFFER_DATA_DIR', 'vault directory'],
+  ['COFFER_CONFIG_DIR', 'directory of settings.json'],
   [
     'COFFER_KEYCHAIN',
-    'where the key is kept: auto, keytar, secret-service, security, dpapi, passphrase, fd, or memory, which keeps a chat in memory alone',
+    'where the key is kept: auto, keytar, secret-service, security, dpapi, passphrase, fd, or memory, which keeps a chat in memory only',
   ],
   ['COFFER_KEY_FD', 'the number of an inherited descriptor with the key: 32 bytes, raw, in hex or in base64'],
   ['CREDENTIALS_DIRECTORY', 'a directory whose file coffer-key is the key, as systemd passes credentials'],
-  ['COFFER_PASSPHRASE_FILE', 'a file with the passphrase; one line end at its end is no part of it'],
-  ['COFFER_DEBUG', 'with any value, an error shows where it comes from'],
-  ['NO_COLOR', 'with any value, nothing is styled; nor is it with TERM=dumb'],
-  ['VISUAL, EDITOR', 'what coffer config edit opens'],
+  ['COFFER_PASSPHRASE_FILE', 'a file with the passphrase; one trailing line end is ignored'],
+  ['COFFER_DEBUG', 'with any value, errors print a stack trace'],
+  ['NO_COLOR', 'with any value, output is not styled; the same as TERM=dumb'],
+  ['VISUAL, EDITOR', 'the editor that coffer config edit opens'],
 ];
 
-/** A command and those below it; commander has the words of its help. */
+/** Returns a command and its subcommands; commander formats the help. */
 function docsOf(command: Command, described: CommanderCommand, name: string): CommandDoc[] {
   const help = described.createHelp();
   const below = (command.subcommands ?? []).filter(({ description }) => description !== undefined);

@@ -113,7 +113,7 @@ export interface ProgramOptions {
 }
 
 /** The option that every command has. */
-export const helpOption: CommandOption = { flags: '-h, --help', description: 'show this' };
+export const helpOption: CommandOption = { flags: '-h, --help', description: 'show this help' };
 
 /** Returns the names of the commands of the command line, in the order of help. */
 export function commandNames(commands: LazyCommands): string[] {

@@ -59,7 +59,7 @@ if (import.meta.main !== false) await main();
 
 async function main(): Promise<void> {
   if (isTooOld(process.versions.node)) {
-    process.stderr.write(`coffer: needs Node ${OLDEST.join('.')} or newer, and this is ${process.versions.node}\n`);
+    process.stderr.write(`coffer: needs Node ${OLDEST.join('.')} or newer, but this is ${process.versions.node}\n`);
     process.exit(1);
   }
   const refusal = await restartTraceless();
@@ -69,7 +69,7 @@ async function main(): Promise<void> {
   ]);
   const terminal = new Terminal();
   const gone = (cause: unknown): CofferError =>
-    new CofferError('USAGE', 'the current directory is gone', { advice: 'change to another one', cause });
+    new CofferError('USAGE', 'the current directory no longer exists', { advice: 'change to another one', cause });
   const ending: Ending = { terminal, isCofferError, gone, refusal };
   process.on('uncaughtException', (error) => process.exit(fail(ending, error)));
   process.exit(await run(ending));

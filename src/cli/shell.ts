@@ -82,10 +82,10 @@ export async function askPassphrase(
   for (;;) {
     const first = await input.ask('new passphrase: ', { hidden: true });
     if (first === undefined) return undefined;
-    const second = first === '' ? '' : await input.ask('the same again: ', { hidden: true });
+    const second = first === '' ? '' : await input.ask('repeat passphrase: ', { hidden: true });
     if (second === undefined) return undefined;
     if (first !== '' && first === second) return first;
-    terminal.tell(first === '' ? 'a passphrase has at least one character' : 'they are not the same; once more');
+    terminal.tell(first === '' ? 'a passphrase needs at least one character' : "they don't match, try again");
   }
 }
 
@@ -98,7 +98,7 @@ export async function firstLine({ terminal }: Shell, input: Input): Promise<stri
 }
 
 async function askProtection(terminal: Terminal, input: Input): Promise<'passphrase' | 'memory'> {
-  terminal.tell('no keychain answers here, so there is nowhere to keep a key');
+  terminal.tell('no keychain found on this machine');
   for (;;) {
     const answer = await input.ask('protect the vault with a [p]assphrase, or keep this chat in [m]emory only? ');
     const letter = answer?.trim().toLowerCase();

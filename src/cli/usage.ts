@@ -19,7 +19,7 @@ export function usageError(error: CommanderError, program: Command): CofferError
   }
   if (error.code === 'commander.help') {
     const names = program.commands.find((command) => command.name() === first)?.commands ?? [];
-    const message = `${first} needs to know what: ${names.map((command) => command.name()).join(', ')}`;
+    const message = `${first} needs a command: ${names.map((command) => command.name()).join(', ')}`;
     return new CofferError('USAGE', message, { advice: `coffer ${first} --help says more`, cause: error });
   }
   const asked = commandOf(program);

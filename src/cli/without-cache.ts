@@ -22,7 +22,7 @@ export function restartWithoutCache(): CofferError {
 }
 
 function refusal(cause?: unknown): CofferError {
-  return new CofferError('USAGE', 'NODE_COMPILE_CACHE is set, and Node would keep there what this command loads', {
+  return new CofferError('USAGE', 'NODE_COMPILE_CACHE is set, so Node would leave traces of this command there', {
     advice: 'unset it',
     cause,
   });

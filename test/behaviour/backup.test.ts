@@ -217,7 +217,7 @@ describe('a vault copied while a chat writes', () => {
     const keychain = { DBUS_SESSION_BUS_ADDRESS, XDG_RUNTIME_DIR, COFFER_KEYCHAIN: 'auto', COFFER_KEY_FD: undefined };
     expect((await fresh.run(['sessions'], { env: keychain })).code).toBe(12);
     const recovered = await fresh.run(['recover'], { env: keychain, input: `${code}\n` });
-    expect(recovered.stdout).toMatch(/(\d+) of \1 sessions and snapshots open/);
+    expect(recovered.stdout).toMatch(/(\d+) of \1 sessions and snapshots can be opened/);
     expect(recovered.code).toBe(0);
     const there = { HOME: fresh.home, DBUS_SESSION_BUS_ADDRESS, XDG_RUNTIME_DIR };
     expect(await faultsIn(fresh.data, there, before)).toEqual([]);

@@ -35,7 +35,7 @@ function faultsOf(
   if (ended.code !== code) faults.push(`ends with ${ended.code} instead of ${code}: ${ended.err}${ended.out}`);
   const complaints = ended.err.split('\n').filter((line) => line.startsWith('coffer: '));
   const isListed = kind === 'list' && ended.code === 13 && /vault\.json (is damaged|has a format)/.test(ended.err);
-  const isTold = isListed || (name === 'doctor' && ended.out.endsWith('not all is well\n'));
+  const isTold = isListed || (name === 'doctor' && ended.out.endsWith('problems found\n'));
   if (complaints.length !== (ended.code === 0 || isTold ? 0 : 1)) faults.push(`says ${ended.err}`);
   const tells = expected.tells?.[name] ?? expected.tells?.[kind];
   if (ended.code === 0 && tells?.test(ended.err) === false) faults.push(`does not say ${tells} but ${ended.err}`);

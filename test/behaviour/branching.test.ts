@@ -112,7 +112,7 @@ describe('coffer fork', () => {
     const [parent] = await rows(place);
     const { code, stderr, stdout } = await place.run(['fork', parent?.id ?? '']);
     expect(code).toBe(0);
-    expect(stderr).toMatch(/has no note of its fork: in use by process \d+/);
+    expect(stderr).toMatch(/does not record the fork: in use by process \d+/);
     expect(await standing(place, stdout.trim())).toEqual(['live', 'echo: live']);
     live.key('ctrl+d');
     await live.exit;

@@ -80,7 +80,7 @@ describe('a conflicting copy', () => {
     for (const which of [name, path]) {
       const before = new Set((await place.listed()).map((row) => row.id));
       const brought = await place.run(['salvage', which]);
-      expect(brought.stdout).toMatch(/^brought back 4 messages as session /);
+      expect(brought.stdout).toMatch(/^recovered 4 messages as session /);
       expect(brought).toMatchObject({ code: 0, stderr: `the copy stays as ${path}; remove it by hand\n` });
       const fork = (await place.listed()).find((row) => !before.has(row.id))?.id ?? '';
       const said = (which: string) => place.exported(which).then(conversation);
@@ -132,7 +132,7 @@ describe('a conflicting copy', () => {
     const path = join(place.data, 'sessions', `${fileId} 2`);
     writeFileSync(path, there, { mode: 0o600 });
     const { stderr } = await place.run(['delete', '1', '--yes']);
-    expect(stderr).toContain(`${fileId} 2 has words of the same conversation and stays; remove ${path} by hand`);
+    expect(stderr).toContain(`${fileId} 2 has text of the same conversation and is kept; remove ${path} by hand`);
     expect(readFileSync(path)).toEqual(there);
   });
 });

@@ -11,7 +11,7 @@ describe('an export over an existing file', () => {
     await using place = await begun();
     const { path, target } = await taken(place, kind);
     const { code, stderr } = await place.run(['export', '1', '-o', path]);
-    expect([code, stderr]).toEqual([1, expect.stringContaining('give another name, or --force to replace it')]);
+    expect([code, stderr]).toEqual([1, expect.stringContaining('choose another name, or use --force to replace it')]);
     expect(await readFile(target, 'utf8')).toBe(MINE);
     expect((await lstat(path)).isSymbolicLink()).toBe(kind === 'link');
   });
@@ -22,7 +22,7 @@ describe('an export over an existing file', () => {
       await using place = await begun();
       const { path, target } = await taken(place, kind);
       const question =
-        kind === 'link' ? /is a symbolic link; replace the link\? \[y\/N\]/ : /is there already; replace it\? \[y\/N\]/;
+        kind === 'link' ? /is a symbolic link; replace the link\? \[y\/N\]/ : /already exists; replace it\? \[y\/N\]/;
       await using no = place.terminal(['export', '1', '-o', path]);
       await no.waitFor(question);
       no.enter('');
@@ -32,7 +32,7 @@ describe('an export over an existing file', () => {
       await using yes = place.terminal(['export', '1', '-o', path]);
       await yes.waitFor(question);
       yes.enter('y');
-      await yes.waitFor(/is plaintext/);
+      await yes.waitFor(/is not encrypted/);
       expect(await yes.exit).toEqual({ code: 0, signal: null });
       await expectExport(path);
       if (kind === 'link') expect(await readFile(target, 'utf8')).toBe(MINE);
@@ -75,13 +75,13 @@ describe('/export', () => {
     await using chat = place.terminal(['--model', 'demo/echo']);
     await chat.waitFor(/» /);
     chat.enter('/export first.md');
-    await chat.waitFor(/first\.md is plaintext/);
+    await chat.waitFor(/first\.md is not encrypted/);
     chat.enter('second');
     await chat.waitFor(/echo: second/);
     chat.enter('/export two words.jsonl');
-    await chat.waitFor(/two words\.jsonl is plaintext/);
+    await chat.waitFor(/two words\.jsonl is not encrypted/);
     chat.enter('/export json two words.jsonl');
-    await chat.waitFor(/is there already; replace it\? \[y\/N\]/);
+    await chat.waitFor(/already exists; replace it\? \[y\/N\]/);
     chat.enter('n');
     await chat.waitFor(/was left as it is/);
     chat.key('ctrl+d');

@@ -58,7 +58,7 @@ describe('in a directory that was removed', () => {
       expect(await run(args)).toMatchObject({
         code: 2,
         stdout: '',
-        stderr: 'coffer: the current directory is gone; change to another one\n',
+        stderr: 'coffer: the current directory no longer exists; change to another one\n',
       });
     },
   );

@@ -83,7 +83,7 @@ describe('an import that is refused', () => {
   it('says on a terminal that nothing is piped in', async () => {
     await using place = await makePlace();
     await using terminal = place.terminal(['import', '-']);
-    await terminal.waitFor(/nothing is piped in; coffer import <file> reads a file/);
+    await terminal.waitFor(/no input is piped in; coffer import <file> reads a file/);
     expect(await terminal.exit).toEqual({ code: 2, signal: null });
   });
 });

@@ -38,7 +38,7 @@ describe('the system prompt', () => {
     await prompt(['-r', '-p', 'again']);
     expect(told()).toEqual(['Be brief.', 'Be brief.']);
     const { stdout: status } = await place.run(['status', 'last']);
-    expect(status).toContain('told first  system prompt (9 bytes): Be brief.\n');
+    expect(status).toContain('system      system prompt (9 bytes): Be brief.\n');
     const { stdout: exported } = await place.run(['export', 'last']);
     expect(exported).toContain('## instructions (system)\n\nBe brief.\n');
     expect(JSON.parse((await place.run(['status', 'last', '--json'])).stdout).instructions).toEqual([
@@ -127,7 +127,7 @@ describe('the AGENTS.md of the directory', () => {
     chat.enter('hello');
     await chat.waitFor(/ok\n.*» $/s);
     chat.enter('/session info');
-    await chat.waitFor(new RegExp(`told first {2}${shown.replace(/[().]/g, '\\$&')}`));
+    await chat.waitFor(new RegExp(`system {6}${shown.replace(/[().]/g, '\\$&')}`));
     chat.enter('/exit');
     await chat.exit;
     const again = place.terminal(['--model', 'mock/m']);

@@ -138,7 +138,7 @@ describe('coffer delete', () => {
     const before = await place.sessionBytes();
     const refused = await place.run(['delete', '2', '1', '--yes']);
     expect(refused.code).toBe(11);
-    expect(refused.stderr).toMatch(new RegExp(`in use by process ${live.pid}\\b.*nothing is deleted`));
+    expect(refused.stderr).toMatch(new RegExp(`in use by process ${live.pid}\\b.*nothing was deleted`));
     for (const change of [
       ['rename', '1', 'other'],
       ['pin', '1'],
@@ -165,11 +165,11 @@ describe('coffer delete', () => {
     await place.run(echo, { input: 'one\n' });
     for (const answer of ['', 'n', 'Yes, please', 'no']) {
       await using asked = place.terminal(['delete', '1']);
-      await asked.waitFor(/to be deleted: .* \(one\), 2 messages/);
+      await asked.waitFor(/will be deleted: .* \(one\), 2 messages/);
       await asked.waitFor(/delete it\? \[y\/N\] /);
       asked.enter(answer);
       expect(await asked.exit).toEqual({ code: 1, signal: null });
-      expect(asked.screen()).toContain('nothing is deleted');
+      expect(asked.screen()).toContain('nothing was deleted');
       expect(await place.sessionFiles()).toHaveLength(1);
     }
     await using asked = place.terminal(['delete', '1']);

@@ -66,7 +66,7 @@ describe('a vault under a passphrase', () => {
     chat.enter('p');
     await chat.waitFor(/new passphrase: /);
     chat.enter('secret words');
-    await chat.waitFor(/the same again: /);
+    await chat.waitFor(/repeat passphrase: /);
     chat.enter('secret words');
     await chat.waitFor(/» /);
     chat.enter('hello');

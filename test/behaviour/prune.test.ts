@@ -64,7 +64,7 @@ describe('coffer prune', () => {
     const { code, stdout, stderr } = await place.run(['prune', '--yes']);
     expect(code).toBe(0);
     for (const { id } of rows) {
-      expect(stderr).toMatch(new RegExp(`to be deleted: ${id} .*: it has no name and is not among the newest 1`));
+      expect(stderr).toMatch(new RegExp(`will be deleted: ${id} .*: it has no name and is not among the newest 1`));
       expect(stdout).toContain(`deleted ${id}\n`);
     }
     const left = ['session five', 'session three', 'session two', 'snapshot one', 'snapshot two'];
@@ -179,7 +179,7 @@ describe("retention at a chat's start", () => {
       sessions: failing,
       settings: { ...defaultSettings, maxSessions: 1 },
     });
-    expect(fake.err).toMatch(/retention could not: .*in use/);
+    expect(fake.err).toMatch(/retention failed: .*in use/);
     expect(await titles(place)).toHaveLength(everything.length - 1);
   });
 
@@ -226,7 +226,7 @@ describe('a clock that is wrong', () => {
     const second = await place.run([...echo, '-p', 'five'], { env: { ...days, ...off(9_001) } });
     expect(second.code).toBe(0);
     expect(second.stderr).toContain('retention would delete everything but the newest sessions');
-    expect(second.stderr).toContain('nothing is deleted without a terminal');
+    expect(second.stderr).toContain('nothing was deleted without a terminal');
     const job = await place.run(['prune', '--yes'], { env: { ...days, ...off(9_001) } });
     expect(job).toMatchObject({ code: 2, stdout: '' });
     const third = await place.run([...echo, '-p', 'six'], { env: days });

@@ -137,7 +137,7 @@ describe('a vault.json that an attacker wrote', () => {
     const asked = await at.run(['key', 'trust']);
     expect(asked).toMatchObject({
       code: 2,
-      stderr: expect.stringContaining(`vault.json names key ${other}, and it is known with key ${key}`),
+      stderr: expect.stringContaining(`vault.json names key ${other}, but the known key is ${key}`),
     });
     expect(await at.run(['sessions'])).toMatchObject({ code: 13 });
     expect(await at.run(['key', 'trust', '--yes'])).toMatchObject({ code: 0 });

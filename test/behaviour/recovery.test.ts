@@ -10,7 +10,7 @@ import { conversation, makePlace, type Place, type Start } from '../support/coff
 import { type Bus, requireKeychain, startKeychain } from '../support/keychain.ts';
 import { PROGRAM } from '../support/program.ts';
 
-const HINT = 'no recovery code: coffer key recovery-code makes one';
+const HINT = 'no recovery code: coffer key recovery-code creates one';
 
 /** A machine with its own folders and its own keychain. */
 class Machine implements AsyncDisposable {
@@ -59,7 +59,7 @@ async function withCode(): Promise<{ at: Machine; code: string; screen: string }
   const [code] = await asked.waitFor(/(?:[0-9A-Z]{4}-){8}[0-9A-Z]{4}/);
   await asked.waitFor(/type it back: /);
   asked.enter(code.slice(1));
-  await asked.waitFor(/a recovery code has 36 characters, this one has 35; once more/);
+  await asked.waitFor(/a recovery code has 36 characters, this one has 35; try again/);
   expect(JSON.parse(await at.vaultFile()).slots).toEqual([]);
   await asked.waitFor(/type it back: /);
   asked.enter(code.toLowerCase().replaceAll('-', ' '));
@@ -110,8 +110,8 @@ describe('a vault copied to another machine', () => {
     await asked.waitFor(/a recovery code has 36 characters, this one has 35/);
     await asked.waitFor(/recovery code or passphrase: /);
     asked.enter(code.toLowerCase());
-    await asked.waitFor(/the key is in the keychain of this machine now \(gnome-keyring\)/);
-    await asked.waitFor(/1 of 1 sessions and snapshots open/);
+    await asked.waitFor(/the key is now in the keychain of this machine \(gnome-keyring\)/);
+    await asked.waitFor(/1 of 1 sessions and snapshots can be opened/);
     expect(await asked.exit).toEqual({ code: 0, signal: null });
     for (const writing of writings(code)) expect(asked.screen()).not.toContain(writing.slice(0, 9));
 
@@ -126,7 +126,7 @@ describe('a vault copied to another machine', () => {
       'assistant: echo: again',
     ]);
     const { stdout } = await place.run(['doctor'], usual);
-    expect(stdout).toContain('all is well');
+    expect(stdout).toContain('no problems found');
     expect(stdout).not.toContain(HINT);
     const again = await place.run(['recover'], { ...usual, input: `${code}\n` });
     expect(again).toMatchObject({ code: 0, stdout: expect.stringContaining('nothing was changed') });
@@ -169,7 +169,7 @@ describe('a vault copied to another machine', () => {
     asked.enter(code);
     await asked.waitFor(/new passphrase: /);
     asked.enter('correct horse');
-    await asked.waitFor(/the same again: /);
+    await asked.waitFor(/repeat passphrase: /);
     asked.enter('correct horse');
     await asked.waitFor(/the vault opens with the new passphrase from now on/);
     expect(await asked.exit).toEqual({ code: 0, signal: null });
@@ -185,7 +185,7 @@ describe('a vault copied to another machine', () => {
     expect(last).toMatchObject({ code: 1, stderr: expect.stringContaining('is the last way in') });
     const removed = await place.run(['key', 'remove', recovery], given);
     expect(removed).toMatchObject({ code: 0, stdout: `slot ${recovery} removed (recovery code)\n` });
-    expect(removed.stderr).toContain('a copy of vault.json from before');
+    expect(removed.stderr).toContain('an older copy of vault.json');
   });
 });
 
@@ -208,7 +208,7 @@ describe('a recovery code and the key', () => {
     const child = spawn('strace', [...strace, process.execPath, PROGRAM, 'recover'], { cwd: place.project, env });
     child.stdin.end(`${code}\n`);
     const [shown, told] = await Promise.all([text(child.stdout), text(child.stderr)]);
-    expect(shown).toContain('the key is in the keychain of this machine now');
+    expect(shown).toContain('the key is now in the keychain of this machine');
 
     const [item] = await fresh.bus.items();
     const key = Buffer.from(item?.secret ?? '', 'base64');

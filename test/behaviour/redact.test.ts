@@ -54,7 +54,7 @@ describe('/redact', () => {
     await using chat = place.terminal(['resume', '1']);
     await chat.waitFor(/» /);
     chat.enter('/redact');
-    await chat.waitFor(/text to take out of the record: /);
+    await chat.waitFor(/text to remove from the record: /);
     chat.enter(SECRET);
     await chat.waitFor(/redacted: 2 events/);
     await chat.waitFor(/» /);
@@ -89,7 +89,7 @@ describe('coffer redact', () => {
     await place.run(echo, { input: `the key is ${SECRET}\n` });
     const [before] = await generations(place);
     await using asked = place.terminal(['redact', 'last']);
-    await asked.waitFor(/text to take out of the record: /);
+    await asked.waitFor(/text to remove from the record: /);
     asked.enter(SECRET);
     await asked.waitFor(/redacted: 2 events/);
     expect(await asked.exit).toEqual({ code: 0, signal: null });

@@ -44,7 +44,7 @@ describe('an older copy of a session put back', () => {
     const exported = await place.run(['export', '1']);
     expect(exported.code).toBe(0);
     expect(exported.stdout).toContain('echo: one');
-    expect(exported.stderr).toContain(`not as it was seen: ${phrase}`);
+    expect(exported.stderr).toContain(`warning: ${phrase}`);
     const other = await place.run(['--model', 'demo/echo'], { input: '' });
     expect(other.stderr).toMatch(new RegExp(`last session: .*; ${phrase}`));
   });

@@ -65,7 +65,7 @@ describe('coffer key rotate', () => {
     expect(key).not.toBe(before.key);
     expect(rotated.stdout).toContain(`the vault has a new key, ${key}`);
     expect(rotated.stdout).toContain(`the old key, ${before.key}, is gone`);
-    expect(rotated.stdout).toContain('copies of the vault made before still open with a keychain elsewhere');
+    expect(rotated.stdout).toContain('older copies of the vault still open with a keychain elsewhere');
     expect(await headers(kept)).toEqual(new Set([key]));
     expect(await keysInKeychain(kept)).toEqual([key]);
     expect((await place.listed(start)).map(({ id, messages }) => [id, messages])).toEqual(listed);
@@ -105,7 +105,7 @@ describe('coffer key rotate', () => {
     await rm(place.sessionFile(name));
     const chat = await place.run(['--model', 'demo/echo'], { ...start, input: '' });
     expect(chat.code).toBe(0);
-    expect(chat.stderr).toContain('going on with the rotation of the key that was interrupted');
+    expect(chat.stderr).toContain('resuming an interrupted key rotation');
     expect(await record(kept)).not.toHaveProperty('retiring');
     expect(await keysInKeychain(kept)).toEqual([(await record(kept)).key]);
   });
@@ -118,7 +118,7 @@ describe('coffer key rotate', () => {
     expect(added.code).toBe(0);
     const piped = await place.run(['key', 'rotate'], start);
     expect(piped).toMatchObject({ code: 2, stdout: '' });
-    expect(piped.stderr).toMatch(/there is no terminal to ask for passphrase [0-9a-f]{8}/);
+    expect(piped.stderr).toMatch(/no terminal to ask for passphrase [0-9a-f]{8}/);
     await using rotation = place.terminal(['key', 'rotate'], start);
     await rotation.waitFor(/passphrase [0-9a-f]{8}.*: /);
     rotation.enter('a wrong one');
@@ -126,7 +126,7 @@ describe('coffer key rotate', () => {
     await rotation.waitFor(/passphrase [0-9a-f]{8}.*: /);
     rotation.enter('a long secret');
     expect(await rotation.exit).toEqual({ code: 0, signal: null });
-    expect(rotation.screen()).toMatch(/copies of the vault made before still open with passphrase [0-9a-f]{8}, /);
+    expect(rotation.screen()).toMatch(/older copies of the vault still open with passphrase [0-9a-f]{8}, /);
     expect(rotation.screen()).not.toContain('a long secret');
     expect((await record(kept)).slots).toHaveLength(1);
     const file = join(place.temp, 'passphrase');
@@ -161,8 +161,8 @@ describe('coffer purge', () => {
     expect((await place.listed(start)).length).toBe(before.length);
     const purged = await place.run(['purge', secret.id, '--yes'], start);
     expect(purged.code).toBe(0);
-    expect(purged.stderr).toContain(`to be deleted for good: ${secret.id}, 2 messages`);
-    expect(purged.stderr).toMatch(/it has words of what was purged: .*_kept, 2 messages/);
+    expect(purged.stderr).toContain(`will be deleted permanently: ${secret.id}, 2 messages`);
+    expect(purged.stderr).toMatch(/still contains purged text: .*_kept, 2 messages/);
     expect(purged.stdout).toContain('the vault has a new key');
     const left = await place.listed(start);
     expect(left.map(({ fileId }) => fileId)).toEqual(
@@ -197,7 +197,7 @@ describe('coffer purge', () => {
     await refused.waitFor(/type purge/);
     refused.enter('y');
     expect(await refused.exit).toEqual({ code: 1, signal: null });
-    expect(refused.screen()).toContain('nothing is deleted');
+    expect(refused.screen()).toContain('nothing was deleted');
     await using purge = place.terminal(['purge', '1'], start);
     await purge.waitFor(/type purge/);
     purge.enter('purge');

@@ -57,7 +57,7 @@ describe('the sessions of a project', () => {
     expect(JSON.parse(here.stdout)).toMatchObject([{ number: 2, directory: before, title: 'here' }]);
     const listed = await place.run(['-l'], { cwd: after });
     expect(listed.stdout).toBe(
-      `sessions of ${after} (1):\n  2) here, 1 task, just now\nuse coffer -a <number or id> to go on with one\n`,
+      `sessions of ${after} (1):\n  2) here, 1 task, just now\nuse coffer -a <number or id> to resume one\n`,
     );
   });
 });

@@ -161,7 +161,7 @@ describe('coffer config edit', () => {
     terminal.enter('what');
     await terminal.waitFor(/go \[b\]ack to what it was\?/);
     terminal.enter('b');
-    await terminal.waitFor(/settings\.json is as it was before/);
+    await terminal.waitFor(/settings\.json was restored/);
     expect(await terminal.exit).toMatchObject({ code: 1 });
     expect(await readFile(path, 'utf8')).toBe(before);
   });
@@ -173,7 +173,7 @@ describe('coffer config edit', () => {
     await using terminal = place.terminal(['config', 'edit'], { env: { EDITOR: await editor(place, '{') } });
     await terminal.waitFor(/go \[b\]ack to what it was\?/);
     terminal.key(key);
-    await terminal.waitFor(/settings\.json is as it was before/);
+    await terminal.waitFor(/settings\.json was restored/);
     expect(await terminal.exit).toMatchObject({ code: 1 });
     expect(await readFile(path, 'utf8')).toBe(before);
   });
@@ -214,7 +214,7 @@ describe('coffer config edit', () => {
   it('says that an editor failed', async () => {
     await using place = await makePlace();
     await using terminal = place.terminal(['config', 'edit'], { env: { EDITOR: '/nonexistent/editor' } });
-    await terminal.waitFor(/the editor ended with 127: \/nonexistent\/editor; .*settings\.json is unchanged/);
+    await terminal.waitFor(/the editor exited with 127: \/nonexistent\/editor; .*settings\.json is unchanged/);
     expect(await terminal.exit).toMatchObject({ code: 1 });
     expect(await readdir(place.config)).toEqual(['settings.lock']);
   });
@@ -222,7 +222,7 @@ describe('coffer config edit', () => {
   it('needs an editor', async () => {
     await using place = await makePlace();
     await using terminal = place.terminal(['config', 'edit'], { env: { EDITOR: undefined, VISUAL: '' } });
-    await terminal.waitFor(/no editor is known; set VISUAL or EDITOR to one, the file is .*settings\.json/);
+    await terminal.waitFor(/no editor is set; set VISUAL or EDITOR; the file is .*settings\.json/);
     expect(await terminal.exit).toMatchObject({ code: 2 });
   });
 

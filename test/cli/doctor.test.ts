@@ -44,7 +44,7 @@ function change(edit: (file: Record<string, unknown>) => void): void {
 describe('doctor', () => {
   it('says of a vault that is well nothing else', async () => {
     const { code, out, err } = await doctor();
-    expect(out).toMatch(/\nall is well\n$/);
+    expect(out).toMatch(/\nno problems found\n$/);
     expect(out).not.toMatch(/quarantine:|not made by coffer|rotation|network/);
     expect([code, err]).toEqual([0, '']);
   });
@@ -63,9 +63,7 @@ describe('doctor', () => {
     change((file) => {
       file['retiring'] = 'a'.repeat(32);
     });
-    expect((await doctor()).out).toContain(
-      '  a rotation of the key was begun and not finished; coffer key rotate goes on with it\n',
-    );
+    expect((await doctor()).out).toContain('  a key rotation was interrupted; coffer key rotate finishes it\n');
   });
 
   it('names a vault.json that something else changed', async () => {
@@ -91,11 +89,11 @@ describe('doctor', () => {
         `  ${join(vault, 'quarantine/c.torn.01020304.txt')} is a symbolic link; move it away`,
         'files: 1 sealed, 3 in quarantine',
         'quarantine:',
-        '  a.torn.01020304: there is no note beside it',
+        '  a.torn.01020304: no note',
         '  b.torn.01020304: frame 3 was being written; and \\x1b[31mthis is it',
-        '  c.torn.01020304: there is no note beside it',
-        '  coffer salvage <name> brings back the session in one; remove a file and its note by hand once not needed',
-        'not all is well\n',
+        '  c.torn.01020304: no note',
+        '  coffer salvage <name> restores its session; once not needed, remove the file and its note by hand',
+        'problems found\n',
       ].join('\n'),
     );
     expect(out).not.toContain('a'.repeat(64));
@@ -121,7 +119,7 @@ describe('doctor', () => {
     bytes[300]! ^= 1;
     writeFileSync(path, bytes);
     const { code, out } = await doctor();
-    expect(out).toContain(`; coffer salvage ${fileId} brings back what verifies, or restore it from a backup\n`);
+    expect(out).toContain(`; coffer salvage ${fileId} recovers what verifies, or restore it from a backup\n`);
     expect(code).toBe(13);
   });
 });

@@ -32,7 +32,7 @@ describe('coffer key recovery-code', () => {
     const made = runHere(fake, ['key', 'recovery-code'], env);
     const code = await ask(fake);
     fake.type(`${code.replace(code.charAt(0), code.startsWith('A') ? 'B' : 'A')}\r`);
-    await fake.waitFor(/mistyped, or two are swapped; once more\n.*type it back: $/s);
+    await fake.waitFor(/mistyped, or two are swapped; try again\n.*type it back: $/s);
     expect(slots()).toEqual([]);
     fake.type(`${code}\r`);
     expect((await made).code).toBe(0);
@@ -57,7 +57,7 @@ describe('coffer key', () => {
     const added = runHere(fake, ['key', 'add-passphrase'], env);
     await fake.waitFor(/new passphrase: $/);
     fake.type('correct horse\r');
-    await fake.waitFor(/the same again: $/);
+    await fake.waitFor(/repeat passphrase: $/);
     fake.type('correct horse\r');
     expect((await added).code).toBe(0);
     expect(fake.shown).not.toMatch(/correct|horse/);
@@ -70,7 +70,7 @@ describe('coffer key', () => {
     const remove = new FakeTerminal();
     expect((await runHere(remove, ['key', 'remove', id], env)).code).toBe(0);
     expect(remove.out).toBe(`slot ${id} removed (passphrase)\n`);
-    expect(remove.err).toMatch(/a copy of vault.json from before.*with that passphrase; coffer key rotate/);
+    expect(remove.err).toMatch(/an older copy of vault.json.*with that passphrase; coffer key rotate/);
     expect(slots()).toEqual([]);
   });
 
@@ -92,7 +92,7 @@ describe('coffer key', () => {
     writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, 'utf8')), retiring }));
     const list = new FakeTerminal();
     expect((await runHere(list, ['key', 'list'], env)).code).toBe(0);
-    expect(list.out).toContain(`  it is replacing ${retiring}; coffer key rotate goes on with that\n`);
+    expect(list.out).toContain(`  it is replacing ${retiring}; coffer key rotate finishes that\n`);
   });
 });
 
@@ -138,8 +138,8 @@ describe('coffer recover', () => {
     await fake.waitFor(/wrong passphrase\n.*recovery code or passphrase: $/s);
     fake.type('correct horse\r');
     expect((await recovered).code).toBe(0);
-    expect(fake.out).toContain('the vault opens with that passphrase from now on, and not from a keychain\n');
-    expect(fake.out).toContain('1 of 1 sessions and snapshots open\n');
+    expect(fake.out).toContain('the vault now opens with that passphrase, not from a keychain\n');
+    expect(fake.out).toContain('1 of 1 sessions and snapshots can be opened\n');
     expect(fake.shown).not.toMatch(/battery|staple|correct|horse/);
   });
 

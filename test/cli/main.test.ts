@@ -46,7 +46,7 @@ describe('main', () => {
 
   it.each(['20.20.2', '22.22.0', '24.14.9'])('refuses Node %s in one line', (version) => {
     const before = `Object.defineProperty(process,'versions',{value:{...process.versions,node:'${version}'}})`;
-    const err = `coffer: needs Node 24.15 or newer, and this is ${version}\n`;
+    const err = `coffer: needs Node 24.15 or newer, but this is ${version}\n`;
     expect(run(['--version'], { before })).toEqual({ code: 1, out: '', err });
   });
 

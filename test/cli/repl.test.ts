@@ -156,7 +156,7 @@ describe('a chat on a terminal', () => {
     for (const [answer, model] of [['\r', 'ollama/qwen3'], ['n\r', 'demo/eliza'] as const]) {
       const fake = new FakeTerminal({ tty: true });
       const ended = runHere(fake, [], env);
-      await fake.waitFor(/ollama\/\S+ answers at 127\.0\.0\.1:11434; use it\? \[Y\/n\] $/);
+      await fake.waitFor(/found ollama\/\S+ at 127\.0\.0\.1:11434; use it\? \[Y\/n\] $/);
       fake.type(answer ?? '');
       if (listening) await fake.waitFor(new RegExp(`${model}, key from`));
       fake.type(CTRL_D);
@@ -185,11 +185,11 @@ describe('a vault under a passphrase, on a terminal', () => {
     first.type('\r');
     await first.waitFor(/at least one character\n.*new passphrase: $/s);
     first.type('correct horse\r');
-    await first.waitFor(/the same again: $/);
+    await first.waitFor(/repeat passphrase: $/);
     first.type('correct hose\r');
-    await first.waitFor(/they are not the same; once more\n.*new passphrase: $/s);
+    await first.waitFor(/they don't match, try again\n.*new passphrase: $/s);
     first.type('correct horse\r');
-    await first.waitFor(/the same again: $/);
+    await first.waitFor(/repeat passphrase: $/);
     first.type('correct horse\r');
     await first.waitFor(/key protected by a passphrase.*» $/s);
     first.type('\u001b[A\u001b[Ahello\r');
@@ -224,7 +224,7 @@ describe('a chat whose key is nowhere', () => {
     const bare = { COFFER_DATA_DIR, COFFER_CONFIG_DIR, XDG_RUNTIME_DIR: folder };
     const fake = new FakeTerminal({ tty: true });
     const ended = runHere(fake, ['--model', 'demo/echo'], bare);
-    await fake.waitFor(/no keychain answers here.*\[p\]assphrase, or keep this chat in \[m\]emory only\? $/s);
+    await fake.waitFor(/no keychain found on this machine.*\[p\]assphrase, or keep this chat in \[m\]emory only\? $/s);
     fake.type('?\r');
     await fake.waitFor(/\[m\]emory only\? $/);
     fake.type('m\r');
@@ -242,7 +242,7 @@ describe('a chat whose key is nowhere', () => {
     other.type('p\r');
     await other.waitFor(/new passphrase: $/);
     other.type('secret\r');
-    await other.waitFor(/the same again: $/);
+    await other.waitFor(/repeat passphrase: $/);
     other.type('secret\r');
     await other.waitFor(/key protected by a passphrase/);
     other.type(CTRL_D);

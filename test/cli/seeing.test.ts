@@ -97,7 +97,7 @@ describe('--json', () => {
     expect((await run(['sessions', '--all'])).out.match(/^ +\d+\) /gm)).toHaveLength(22);
     const searched = await run(['sessions', '--search', 'number', '--limit', '2']);
     expect(searched.out.match(/^ +\d+\) /gm)).toHaveLength(2);
-    expect(searched.err).toBe('stopped after 2, 2 of 22 looked through; --all goes on\n');
+    expect(searched.err).toBe('stopped after 2, 2 of 22 searched; --all searches the rest\n');
   });
 });
 
@@ -148,7 +148,7 @@ describe('coffer -l', () => {
       '  1) hello, 2 tasks, now',
       '  2) kept, snapshot, 2 tasks, now',
       '  5) the bug, 2 tasks, now',
-      'use coffer -a <number or id> to go on with one',
+      'use coffer -a <number or id> to resume one',
       '',
     ]);
     expect(err).toBe('1 archived not shown; include it with coffer sessions --here --all\n');

@@ -27,7 +27,7 @@ describe('the documents', () => {
     [
       'a command that was changed',
       'cli.md',
-      (at: string) => edit(join(at, 'src/cli/commands/vault/doctor.ts'), 'show how the vault is', 'show the vault'),
+      (at: string) => edit(join(at, 'src/cli/commands/vault/doctor.ts'), 'check the vault', 'examine the vault'),
     ],
     [
       'a provider that was changed',

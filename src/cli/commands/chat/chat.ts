@@ -37,11 +37,11 @@ export function requestOf(options: ProgramOptions): ChatRequest {
   const { continue: newest, resume, attach, incognito, prompt } = options;
   const asked = [newest, resume === false ? undefined : resume, attach].filter((option) => option !== undefined);
   if (asked.length > 1 || (asked.length === 1 && resume === false)) {
-    throw new CofferError('USAGE', 'only one of --continue, --resume, --attach and --no-resume can be');
+    throw new CofferError('USAGE', 'only one of --continue, --resume, --attach and --no-resume is allowed');
   }
   if (asked.length > 0 && incognito === true) {
-    throw new CofferError('USAGE', 'an incognito chat begins anew', {
-      advice: 'leave out which session to go on with',
+    throw new CofferError('USAGE', "an incognito chat can't resume a session", {
+      advice: 'leave out --incognito, or the session',
     });
   }
   const which = attach ?? (resume === true ? 'last' : resume || undefined);
@@ -191,11 +191,11 @@ async function targetOf(
   const rows = await listed(sessions, isAutomatic);
   const last = lastSession(rows.filter((row) => !row.archived && isOf(row, surroundings)));
   if (last !== undefined) {
-    if (isAutomatic) terminal.tell(`going on with ${last.label} by itself (autoResume); --no-resume begins a new one`);
+    if (isAutomatic) terminal.tell(`resuming ${last.label} (autoResume); --no-resume begins a new one`);
     return last.id;
   }
   if (isAutomatic) return undefined;
-  throw new CofferError('SESSION_NOT_FOUND', `no session of ${surroundings.directory} that is free`, {
+  throw new CofferError('SESSION_NOT_FOUND', `no free session of ${surroundings.directory}`, {
     advice: 'coffer -l lists them, coffer begins one',
   });
 }
@@ -233,7 +233,7 @@ async function localModel(shell: Shell, settings: Settings, input: Input): Promi
   const found = await detectLocal();
   if (found === undefined) return undefined;
   const address = URL.parse(builtinProviders[parseModelName(found).provider]?.baseURL ?? '')?.host ?? '127.0.0.1';
-  const answer = await input.ask(`${found} answers at ${address}; use it? [Y/n] `);
+  const answer = await input.ask(`found ${found} at ${address}; use it? [Y/n] `);
   return /^(y(es)?)?$/i.test(answer?.trim() ?? 'n') ? found : undefined;
 }
 
@@ -259,7 +259,7 @@ async function goOnRotating(shell: Shell, sessions: Sessions): Promise<void> {
     if (finished) tellRotated(shell, sessions, finished, (line) => shell.terminal.tell(line));
   } catch (error) {
     if (!isCofferError(error)) throw error;
-    shell.terminal.tell(`the rotation of the key is not finished: ${error.message}`);
+    shell.terminal.tell(`key rotation not finished: ${error.message}`);
   }
 }
 

@@ -5,7 +5,7 @@ import { loadSlashCommands } from '../../slash.ts';
 export const helpCommand: SlashCommand = {
   name: '/help',
   usage: '',
-  about: 'shows this',
+  about: 'show this help',
   async run(chat, _, commands) {
     const all = await loadSlashCommands(commands);
     const rows = [...all.map(({ name, usage, about }) => [`${name} ${usage}`.trimEnd(), about] as const), literalSlash];
@@ -18,9 +18,9 @@ export const helpCommand: SlashCommand = {
 export const exitCommand: SlashCommand = {
   name: '/exit',
   usage: '',
-  about: 'saves and quits',
+  about: 'save and quit',
   run: async () => 'exit',
 };
 
 /** How a message begins with a slash, and what help says of it. */
-export const literalSlash: readonly [line: string, about: string] = ['//text', 'says /text to the model'];
+export const literalSlash: readonly [line: string, about: string] = ['//text', 'send /text to the model'];

@@ -4,7 +4,7 @@ import type { SlashCommand } from '../../command.ts';
 export const modelCommand: SlashCommand = {
   name: '/model',
   usage: '[name|list]',
-  about: 'shows the model, lists those there are, or lets another one answer: provider/model',
+  about: 'show the model, list the available ones, or switch to another: provider/model',
   async run(chat, argument) {
     if (argument === 'list') {
       const { showModels } = await import('../settings/models.ts');

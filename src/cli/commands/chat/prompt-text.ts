@@ -6,7 +6,7 @@ import type { Terminal } from '../../../terminal/terminal.ts';
 export async function promptOf(prompt: string, { streams }: Terminal): Promise<string> {
   const words = prompt === '-' ? await pipedText(streams) : prompt;
   if (words.trim() === '')
-    throw new CofferError('USAGE', 'a prompt needs at least one word', { advice: '-p TEXT gives it' });
+    throw new CofferError('USAGE', 'a prompt needs at least one word', { advice: 'pass it with -p TEXT' });
   return words.trimEnd();
 }
 
@@ -17,7 +17,7 @@ async function pipedText({ stdin }: Terminal['streams']): Promise<string> {
   } catch (cause) {
     if (!(cause instanceof RangeError)) throw cause;
     const most = Math.floor(constants.MAX_STRING_LENGTH / 2 ** 20);
-    throw new CofferError('USAGE', `standard input is too long for a prompt; one has at most ${most} Mi characters`, {
+    throw new CofferError('USAGE', `standard input is too long for a prompt; the limit is ${most} Mi characters`, {
       cause,
     });
   }

@@ -5,7 +5,7 @@ import type { SlashCommand } from '../../command.ts';
 export const resetCommand: SlashCommand = {
   name: '/reset',
   usage: '',
-  about: 'ends this conversation and begins another with the same model and permissions; this one stays resumable',
+  about: 'end this conversation and begin another with the same model and permissions; this one stays resumable',
   run: (chat) => begin(chat, { keeps: true }),
 };
 
@@ -13,7 +13,7 @@ export const resetCommand: SlashCommand = {
 export const newCommand: SlashCommand = {
   name: '/new',
   usage: '',
-  about: 'the same without the permissions',
+  about: 'like /reset, but without the permissions',
   run: (chat) => begin(chat, { keeps: false }),
 };
 

@@ -4,9 +4,9 @@ import { chooseInChat } from '../list/choose.ts';
 /** `coffer resume` and `/resume`. */
 export const resumeCommand: Command<[which: string], { acceptOlder?: boolean }> = {
   name: 'resume',
-  description: 'go on with a session: a number of the list, an id, a name, last',
+  description: 'resume a session: a list number, id, name, or last',
   arguments: [{ syntax: '<which>' }],
-  options: [{ flags: '--accept-older', description: 'go on from an older copy that was put back' }],
+  options: [{ flags: '--accept-older', description: 'resume from an older copy that was put back' }],
   examples: ['coffer resume 1', 'coffer resume fixing-auth-bug --model ollama/qwen3 --prompt "and now?"'],
   async run(shell, [which], { acceptOlder }) {
     const { chat } = await import('./chat.ts');
@@ -14,8 +14,7 @@ export const resumeCommand: Command<[which: string], { acceptOlder?: boolean }> 
   },
   slash: {
     usage: '[which]',
-    about:
-      'goes on with a session: a number of the list, an id, a name, last; alone, one chosen from the list (ctrl+x l)',
+    about: 'resume a session: a list number, id, name, or last; if omitted, choose one from the list (ctrl+x l)',
     async run(chat, argument) {
       const which = argument === '' ? (await chooseInChat(chat))?.fileId : argument;
       if (which !== undefined) await chat.resume(which);

@@ -8,11 +8,11 @@ import { chooseInChat } from '../list/choose.ts';
 export const sessionCommand: SlashCommand = {
   name: '/session',
   usage: '[info|list]',
-  about: 'shows what this session is; list: lets you choose another',
+  about: 'show details of this session; list: choose another',
   async run(chat, argument) {
     if (argument === '' || argument === 'info') await showInfo(chat);
     else if (argument === 'list') await choose(chat);
-    else throw new CofferError('USAGE', `/session knows info and list, not ${argument}`);
+    else throw new CofferError('USAGE', `/session takes info or list, not ${argument}`);
   },
 };
 

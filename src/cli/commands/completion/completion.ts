@@ -3,7 +3,7 @@ import type { Command } from '../../command.ts';
 /** `coffer completion` */
 export const completionCommand: Command<[shell: string]> = {
   name: 'completion',
-  description: 'print the script that completes command lines in bash, zsh or fish',
+  description: 'print a completion script for bash, zsh or fish',
   arguments: [{ syntax: '<shell>', description: 'bash, zsh or fish' }],
   examples: [
     'source <(coffer completion bash)     # in ~/.bashrc',

@@ -157,7 +157,7 @@ async function sessionWords(shell: Shell, words: readonly string[]): Promise<[st
   const names = found.flatMap((row): [string, string][] =>
     row.name !== undefined && PLAIN.test(row.name) ? [[row.name, aboutRow(row)]] : [],
   );
-  return [['last', 'the newest that no process holds'], ...rows, ...names];
+  return [['last', 'the newest session not in use'], ...rows, ...names];
 }
 
 function aboutRow({ name, title, messages, model }: Summary): string {

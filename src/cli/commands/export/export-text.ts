@@ -119,7 +119,7 @@ function* toMarkdown(about: About, events: readonly Event[]): Generator<string, 
   const cut = taken.some((event) => !section(event).next().done);
   if (!cut) return;
   yield '\n# taken back';
-  yield '\nWhat follows was said and is no part of the conversation any more.';
+  yield '\nThe following was said, but is no longer part of the conversation.';
   for (const event of taken) yield* section(event);
 }
 
@@ -141,7 +141,7 @@ function split(events: readonly Event[]): { standing: readonly KnownEvent[]; tak
 function* section(event: KnownEvent): Generator<string, void> {
   if (event.type === 'error') yield `\n> error: ${escapeLine(event.message)}`;
   if (event.type === 'compaction') {
-    yield `\n## summary (${escapeLine(event.model)}), for the model in place of what stands above`;
+    yield `\n## summary (${escapeLine(event.model)}), sent to the model in place of the above`;
     yield `\n${escapeText(event.summary.trimEnd())}`;
   }
   if (event.type === 'instructions' && event.text !== '') {

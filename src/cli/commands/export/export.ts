@@ -9,19 +9,23 @@ import { aboutOf, type Exportable, FORMATS, type Format, formatOf, renderExport 
 /** `coffer export` and `/export`. */
 export const exportCommand: Command<[which: string], ExportOptions> = {
   name: 'export',
-  description: 'write a session in the clear',
-  arguments: [{ syntax: '<which>', description: 'a number of the list, an id, a name, last' }],
+  description: 'export a session unencrypted',
+  arguments: [{ syntax: '<which>', description: 'a list number, id, name, or last' }],
   options: [
-    { flags: '--format <format>', description: 'how; else as the name of the file says', choices: FORMATS },
-    { flags: '-o, --output <file>', description: 'to a file only you can read, instead of stdout' },
-    { flags: '--redact', description: 'without what looks like a key or a token' },
-    { flags: '--force', description: 'replace a file that is there' },
+    {
+      flags: '--format <format>',
+      description: 'output format (default: from the file name, else markdown)',
+      choices: FORMATS,
+    },
+    { flags: '-o, --output <file>', description: 'write to a file only you can read, instead of stdout' },
+    { flags: '--redact', description: 'leave out what looks like a key or a token' },
+    { flags: '--force', description: 'replace an existing file' },
   ],
   examples: ['coffer export last --output conversation.md', 'coffer export 2 --format jsonl --redact > shared.jsonl'],
   run,
   slash: {
     usage: '[format] [file]',
-    about: 'writes this conversation in the clear: markdown, json or jsonl; --redact leaves out keys',
+    about: 'export this conversation unencrypted as markdown, json or jsonl;  --redact leaves out keys',
     run: runSlash,
   },
 };
@@ -41,7 +45,7 @@ export interface ExportOptions {
 /**
  * Writes a session in the clear, to stdout or to a file that only this user can read, and says so.
  * Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_*`, and `FAILED` where the file can't be made,
- * or is there already and nobody is there to say that it may go; `CANCELLED` where somebody says no.
+ * or already exists and nobody is there to say that it may go; `CANCELLED` where somebody says no.
  */
 async function run(shell: Shell, [which]: [string], options: ExportOptions): Promise<void> {
   const { terminal } = shell;
@@ -51,7 +55,7 @@ async function run(shell: Shell, [which]: [string], options: ExportOptions): Pro
     const place = { terminal, ask: (question: string) => input.ask(question), vault: sessions.directory };
     await writeExport({ about: aboutOf(state, row), events }, options, place);
     if (row.torn !== undefined) terminal.tell(row.torn);
-    if (row.rolledBack !== undefined) terminal.tell(`not as it was seen: ${row.rolledBack}`);
+    if (row.rolledBack !== undefined) terminal.tell(`warning: ${row.rolledBack}`);
   } finally {
     input.close();
   }
@@ -102,13 +106,13 @@ async function writeExport(exported: Exportable, options: ExportOptions, place: 
   const text = renderExport(value, options.format ?? formatOf(output));
   if (output === undefined) {
     await terminal.pour(text);
-    terminal.tell('this export is plaintext: whoever reads it reads the conversation');
+    terminal.tell('warning: this export is not encrypted');
   } else {
     const { writePlain } = await import('./plain-file.ts');
     const isYes = async (question: string): Promise<boolean> => /^y(es)?$/i.test((await ask(question))?.trim() ?? '');
     const mayReplace = terminal.interactive ? isYes : undefined;
     const path = await writePlain({ path: output, mayReplace, force: options.force, vault }, text);
-    terminal.tell(`${path} is plaintext: whoever reads it reads the conversation`);
+    terminal.tell(`warning: ${path} is not encrypted`);
   }
   if (told !== undefined) terminal.tell(told);
 }
@@ -116,5 +120,5 @@ async function writeExport(exported: Exportable, options: ExportOptions, place: 
 async function redacted(exported: Exportable): Promise<{ value: Exportable; told: string }> {
   const { describeFound, redactSecrets } = await import('../../../session/change/secrets.ts');
   const { value, found } = redactSecrets(exported);
-  return { value, told: `redacted: ${describeFound(found)}; what looks like nothing is still there` };
+  return { value, told: `redacted: ${describeFound(found)}; anything that doesn't look like a secret is still there` };
 }

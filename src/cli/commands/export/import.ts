@@ -10,9 +10,9 @@ import { openSessions } from '../../shell.ts';
 /** `coffer import` */
 export const importCommand: Command<[file: string], { json?: boolean }> = {
   name: 'import',
-  description: 'bring a session back that was exported as JSONL, as a new one',
-  arguments: [{ syntax: '<file>', description: 'as coffer export --format jsonl writes it; - for stdin' }],
-  options: [{ flags: '--json', description: 'as a JSON object' }],
+  description: 'import a JSONL export as a new session',
+  arguments: [{ syntax: '<file>', description: 'output of coffer export --format jsonl; - for stdin' }],
+  options: [{ flags: '--json', description: 'print a JSON object' }],
   examples: ['coffer import conversation.jsonl', 'ssh host coffer export last --format jsonl | coffer import -'],
   run,
 };
@@ -32,10 +32,9 @@ async function run(shell: Shell, [file]: [string], options: { json?: boolean }):
     );
     if (options.json === true) terminal.write(`${escapeJson({ id, uuid, messages, events, revoked, broken })}\n`);
     else terminal.say(`imported ${countMessages(messages)} as session ${id}`);
-    if (revoked.length > 0)
-      terminal.tell(`what tools were allowed there is asked for again here: ${revoked.join(', ')}`);
+    if (revoked.length > 0) terminal.tell(`permissions were not imported, tools will ask again: ${revoked.join(', ')}`);
     for (const { message, name, reason } of broken)
-      terminal.tell(`message ${message}: models are sent the name of ${name} only, for ${reason}`);
+      terminal.tell(`message ${message}: models get only the name of ${name}, because ${reason}`);
     if (sessions.unmarked !== undefined) terminal.tell(`saved, but ${sessions.unmarked.message}`);
   } finally {
     input.close();
@@ -45,7 +44,7 @@ async function run(shell: Shell, [file]: [string], options: { json?: boolean }):
 async function read({ terminal }: Shell, file: string): Promise<Buffer> {
   const { stdin } = terminal.streams;
   if (file === '-' && stdin.isTTY === true) {
-    throw new CofferError('USAGE', 'nothing is piped in', { advice: 'coffer import <file> reads a file' });
+    throw new CofferError('USAGE', 'no input is piped in', { advice: 'coffer import <file> reads a file' });
   }
   const { IMPORT_LIMIT } = await import('../../../session/import/import.ts');
   const chunks: Buffer[] = [];
@@ -73,8 +72,7 @@ const reasons: Readonly<Record<string, string>> = {
 
 function decode(bytes: Buffer, file: string): string {
   if (bytes.length === 0) throw invalid(file, 'is empty');
-  if (bytes.includes(0))
-    throw invalid(file, "is not text; a sealed file of coffer's is brought back by coffer salvage");
+  if (bytes.includes(0)) throw invalid(file, 'is not text; use coffer salvage for a sealed file');
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (cause) {
@@ -83,6 +81,6 @@ function decode(bytes: Buffer, file: string): string {
 }
 
 function invalid(file: string, what: string, cause?: unknown): CofferError {
-  const name = file === '-' ? 'what is piped in' : file;
+  const name = file === '-' ? 'the piped input' : file;
   return new CofferError('IMPORT_INVALID', `${name} ${what}`, { advice: 'nothing was imported', cause });
 }

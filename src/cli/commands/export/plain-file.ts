@@ -8,7 +8,7 @@ import { CofferError } from '../../../errors.ts';
 /** How a file in the clear is written. */
 export interface PlainTarget {
   readonly path: string;
-  /** Asked where something is there already; without it that is refused. */
+  /** Asked where something already exists; without it that is refused. */
   readonly mayReplace?: ((question: string) => Promise<boolean>) | undefined;
   /** Replaces what is there without asking. */
   readonly force?: boolean | undefined;
@@ -69,12 +69,12 @@ async function requireReplaceable(path: string, { mayReplace, force }: PlainTarg
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) return;
   if (!found.isFile() && !found.isSymbolicLink()) {
-    throw new CofferError('FAILED', `${path} is ${kindOf(found)}`, { advice: 'give another name' });
+    throw new CofferError('FAILED', `${path} is ${kindOf(found)}`, { advice: 'choose another name' });
   }
   if (force === true) return;
-  const what = found.isSymbolicLink() ? 'is a symbolic link' : 'is there already';
+  const what = found.isSymbolicLink() ? 'is a symbolic link' : 'already exists';
   if (mayReplace === undefined) {
-    throw new CofferError('FAILED', `${path} ${what}`, { advice: 'give another name, or --force to replace it' });
+    throw new CofferError('FAILED', `${path} ${what}`, { advice: 'choose another name, or use --force to replace it' });
   }
   const question = `${path} ${what}; replace ${found.isSymbolicLink() ? 'the link' : 'it'}? [y/N] `;
   if (!(await mayReplace(question))) throw new CofferError('CANCELLED', `${path} was left as it is`);
@@ -90,8 +90,8 @@ function refuseVault(path: string, vault: string): void {
   const root = realOf(vault);
   const inside = relative(root, join(realOf(dirname(path)), basename(path)));
   if (inside === '' || (inside !== '..' && !inside.startsWith(`..${sep}`) && resolve(root, inside).startsWith(root))) {
-    throw new CofferError('FAILED', `${path} is in the vault, where nothing is kept in the clear`, {
-      advice: 'give another name',
+    throw new CofferError('FAILED', `${path} is in the vault, where nothing is stored unencrypted`, {
+      advice: 'choose another name',
     });
   }
 }

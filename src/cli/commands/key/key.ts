@@ -6,7 +6,7 @@ import { repairCommand, trustCommand } from './trust.ts';
 /** `coffer key` */
 export const keyCommand: Command = {
   name: 'key',
-  description: 'the ways in to the vault besides the keychain',
+  description: 'manage the vault key, passphrases and recovery codes',
   examples: ['coffer key list', 'coffer key recovery-code'],
   subcommands: [
     recoveryCodeCommand,

@@ -12,11 +12,11 @@ import { finishRotation, type RotateOptions, requireAnswers, rotateWith, tellRot
 /** `coffer purge` */
 export const purgeCommand: Command<[which: string[]], PurgeOptions> = {
   name: 'purge',
-  description: "delete sessions or snapshots and rotate the key, so that what they left can't be read",
+  description: "delete sessions or snapshots and rotate the key, so that their remains can't be read",
   arguments: [{ syntax: '<which...>' }],
   options: [
-    { flags: '--yes', description: 'without asking' },
-    { flags: '--drop-slots', description: 'without a terminal to ask on, let slots fall away' },
+    { flags: '--yes', description: 'skip the confirmation' },
+    { flags: '--drop-slots', description: 'without a terminal, drop slots instead of asking for their secrets' },
   ],
   examples: ['coffer purge 3', 'coffer purge draft old-plans --yes'],
   run,
@@ -41,12 +41,12 @@ async function run(shell: Shell, [wanted]: [string[]], options: PurgeOptions): P
     const all = await sessions.list();
     const rows = await Promise.all(wanted.map((which) => sessions.find(which, all)));
     const doomed = [...new Map(rows.map((row) => [row.fileId, row])).values()];
-    for (const row of doomed) terminal.tell(`to be deleted for good: ${describe(row)}`);
+    for (const row of doomed) terminal.tell(`will be deleted permanently: ${describe(row)}`);
     if ((options.yes ?? shell.options.yes) !== true) {
       if (!terminal.interactive)
-        throw new CofferError('USAGE', 'there is no terminal to confirm it on', { advice: '--yes does without' });
-      const answer = await input.ask('type purge to delete them and give the vault a new key: ');
-      if (answer?.trim() !== 'purge') throw new CofferError('CANCELLED', 'nothing is deleted');
+        throw new CofferError('USAGE', 'no terminal to confirm on', { advice: 'use --yes to skip the question' });
+      const answer = await input.ask('type purge to delete them and rotate the vault key: ');
+      if (answer?.trim() !== 'purge') throw new CofferError('CANCELLED', 'nothing was deleted');
     }
     const copies = await copiesOf(sessions, doomed, all);
     const conflicts = (await sessions.conflicts(all)).filter((copy) =>
@@ -58,10 +58,10 @@ async function run(shell: Shell, [wanted]: [string[]], options: PurgeOptions): P
     const rotated = await rotateWith(shell, sessions, input, isRotating ? [] : doomed);
     const problem = tellRotated(shell, sessions, rotated);
     for (const row of copies)
-      terminal.tell(`it has words of what was purged: ${describe(row)}; coffer purge ${shellWord(row.id)}`);
+      terminal.tell(`still contains purged text: ${describe(row)}; coffer purge ${shellWord(row.id)}`);
     const kept = rotated.quarantined.filter((path) => doomed.some(({ fileId }) => basename(path).startsWith(fileId)));
     for (const path of [...kept, ...conflicts.map((copy) => copy.path)])
-      terminal.tell(`it has words of what was purged: ${path}; remove it by hand`);
+      terminal.tell(`still contains purged text: ${path}; remove it by hand`);
     return problem;
   } finally {
     input.close();
@@ -76,5 +76,5 @@ async function endRotation(shell: Shell, sessions: Sessions, doomed: readonly Ro
 }
 
 function describe(row: Row): string {
-  return row.unreadable ? `${row.id}, which does not open` : `${row.id}, ${countMessages(row.messages)}`;
+  return row.unreadable ? `${row.id} (unreadable)` : `${row.id}, ${countMessages(row.messages)}`;
 }

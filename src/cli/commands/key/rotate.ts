@@ -14,8 +14,10 @@ import { confirmOnTerminal } from './slots.ts';
 /** `coffer key rotate` */
 export const rotateCommand: Command<[], RotateOptions> = {
   name: 'rotate',
-  description: 'give the vault a new key and seal everything with it',
-  options: [{ flags: '--drop-slots', description: 'without a terminal to ask on, let slots fall away' }],
+  description: 'replace the vault key and reseal everything with the new one',
+  options: [
+    { flags: '--drop-slots', description: 'without a terminal, drop slots instead of asking for their secrets' },
+  ],
   examples: ['coffer key rotate'],
   run,
 };
@@ -48,7 +50,7 @@ export async function finishRotation({ terminal }: Shell, sessions: Sessions): P
   let told = false;
   try {
     return await sessions.finishRotation((done, total) => {
-      if (!told) terminal.tell('going on with the rotation of the key that was interrupted');
+      if (!told) terminal.tell('resuming an interrupted key rotation');
       told = true;
       progress.show(done, total);
     });
@@ -62,8 +64,8 @@ export function requireAnswers({ terminal, env }: Shell, sessions: Sessions, { d
   const { slots } = sessions.slots.list();
   const unanswered = slots.filter(({ kind }) => kind === 'recovery' || env['COFFER_PASSPHRASE_FILE'] === undefined);
   if (terminal.interactive || dropSlots === true || unanswered.length === 0) return;
-  const advice = 'run it on a terminal, or let them fall away with --drop-slots';
-  throw new CofferError('USAGE', `there is no terminal to ask for ${unanswered.map(nameSlot).join(', ')}`, {
+  const advice = 'run it on a terminal, or use --drop-slots to drop them';
+  throw new CofferError('USAGE', `no terminal to ask for ${unanswered.map(nameSlot).join(', ')}`, {
     advice,
   });
 }
@@ -80,12 +82,12 @@ export async function rotateWith(
     passphrase: async (slot, attempt) => {
       if (!terminal.interactive) return undefined;
       if (attempt > 1) terminal.tell('wrong passphrase');
-      const typed = await input.ask(`${nameSlot(slot)} (empty lets it fall away): `, { hidden: true });
+      const typed = await input.ask(`${nameSlot(slot)} (empty to drop this slot): `, { hidden: true });
       return typed === '' ? undefined : typed;
     },
     confirmCode: async (code, problem) =>
       terminal.interactive ? confirmOnTerminal(terminal, input, code, problem) : undefined,
-    onDropped: (slot) => terminal.tell(`${nameSlot(slot)} falls away: it opens only copies made before`),
+    onDropped: (slot) => terminal.tell(`${nameSlot(slot)} is dropped: it opens only older copies of the vault`),
   };
   try {
     return await sessions.rotateKey(asked, { remove, onProgress: (done, total) => progress.show(done, total) });
@@ -108,14 +110,15 @@ export function tellRotated(
   say(`the vault has a new key, ${to}; ${resealed} ${resealed === 1 ? 'file' : 'files'} resealed`);
   if (remaining.length > 0) {
     for (const { path, error } of remaining) terminal.tell(`${relative(sessions.directory, path)}: ${error.message}`);
-    const which = remaining.length === 1 ? 'a file that does not open' : `${remaining.length} files that do not open`;
-    const advice = 'salvage or remove them, then coffer key rotate ends it';
+    const which =
+      remaining.length === 1 ? "a file that can't be opened" : `${remaining.length} files that can't be opened`;
+    const advice = 'salvage or remove them, then finish with coffer key rotate';
     terminal.tell(`the old key, ${from}, is kept for ${which}; ${advice}`);
     return remaining[0]?.error;
   }
-  say(`the old key, ${from}, is gone from here`);
-  const elsewhere = 'a keychain elsewhere that has the old key (another machine, a backup of this one)';
-  say(`copies of the vault made before still open with ${[...oldSlots.map(nameSlot), elsewhere].join(', ')}`);
+  say(`the old key, ${from}, was removed from this machine`);
+  const elsewhere = 'any other keychain that has the old key (another machine, a backup of this one)';
+  say(`older copies of the vault still open with ${[...oldSlots.map(nameSlot), elsewhere].join(', ')}`);
   return undefined;
 }
 

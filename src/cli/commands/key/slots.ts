@@ -9,7 +9,7 @@ import { askPassphrase, firstLine, openSessions } from '../../shell.ts';
 /** `coffer key recovery-code` */
 export const recoveryCodeCommand: Command<[]> = {
   name: 'recovery-code',
-  description: 'make a code to write down, which opens the vault on any machine',
+  description: 'create a recovery code that opens the vault on any machine',
   examples: ['coffer key recovery-code'],
   run: makeRecoveryCode,
 };
@@ -17,7 +17,7 @@ export const recoveryCodeCommand: Command<[]> = {
 /** `coffer key add-passphrase` */
 export const addPassphraseCommand: Command<[]> = {
   name: 'add-passphrase',
-  description: 'add a passphrase: asked for, or the first line of standard input',
+  description: 'add a passphrase, typed or read from the first line of standard input',
   examples: ['coffer key add-passphrase'],
   run: addPassphrase,
 };
@@ -25,8 +25,8 @@ export const addPassphraseCommand: Command<[]> = {
 /** `coffer key list` */
 export const listSlotsCommand: Command<[], { json?: boolean }> = {
   name: 'list',
-  description: 'show where the key is and what else opens the vault',
-  options: [{ flags: '--json', description: 'as a JSON object' }],
+  description: 'show where the key is kept, and which passphrases and recovery codes open the vault',
+  options: [{ flags: '--json', description: 'print a JSON object' }],
   examples: ['coffer key list'],
   run: listSlots,
 };
@@ -34,8 +34,8 @@ export const listSlotsCommand: Command<[], { json?: boolean }> = {
 /** `coffer key remove` */
 export const removeSlotCommand: Command<[slot: string]> = {
   name: 'remove',
-  description: 'remove a passphrase or a recovery code, but never the last way in',
-  arguments: [{ syntax: '<slot>', description: 'as coffer key list shows it' }],
+  description: 'remove a passphrase or a recovery code, unless nothing else opens the vault',
+  arguments: [{ syntax: '<slot>', description: 'slot id from coffer key list' }],
   examples: ['coffer key remove 3f2a91c0'],
   run: removeSlot,
 };
@@ -47,8 +47,8 @@ export const removeSlotCommand: Command<[slot: string]> = {
 async function makeRecoveryCode(shell: Shell): Promise<void> {
   const { terminal } = shell;
   if (!terminal.interactive) {
-    throw new CofferError('USAGE', 'a recovery code is shown on a terminal and nowhere else', {
-      advice: 'run this on one',
+    throw new CofferError('USAGE', 'a recovery code is only shown on a terminal', {
+      advice: 'run this on a terminal',
     });
   }
   const { sessions, input } = await openSessions(shell);
@@ -69,9 +69,9 @@ export async function confirmOnTerminal(
   code: string,
   problem: CofferError | undefined,
 ): Promise<string | undefined> {
-  if (problem) terminal.tell(`${problem.message}; once more`);
+  if (problem) terminal.tell(`${problem.message}; try again`);
   else {
-    terminal.tell('with this code the vault opens on any machine; write it down, it is never shown again:');
+    terminal.tell('this code opens the vault on any machine; write it down, it is not shown again:');
     terminal.show(`\n  ${code}\n\n`);
   }
   return input.ask('type it back: ', { hidden: true });
@@ -119,21 +119,21 @@ async function removeSlot(shell: Shell, [id]: [string]): Promise<void> {
   try {
     const slot = await sessions.slots.remove(id);
     terminal.say(`slot ${slot.id} removed (${kindOf(slot)})`);
-    const old = `whoever has a copy of vault.json from before, as in a backup, can still open the vault with that ${kindOf(slot)}`;
-    terminal.tell(`${old}; coffer key rotate ends that for this vault, and nothing does for the copies themselves`);
+    const old = `anyone with an older copy of vault.json, such as a backup, can still open the vault with that ${kindOf(slot)}`;
+    terminal.tell(`${old}; coffer key rotate prevents that for this vault, but not for existing copies`);
   } finally {
     input.close();
   }
 }
 
 function showWays({ terminal }: Shell, { key, retiring, backend, provider, slots }: WaysIn): void {
-  const home = backend === 'passphrase' ? 'in no keychain, a passphrase opens it' : `kept by ${backend} (${provider})`;
+  const home =
+    backend === 'passphrase' ? 'not in a keychain, protected by a passphrase' : `kept by ${backend} (${provider})`;
   terminal.say(`key: ${key}, ${home}`);
-  if (retiring !== undefined) terminal.say(`  it is replacing ${retiring}; coffer key rotate goes on with that`);
+  if (retiring !== undefined) terminal.say(`  it is replacing ${retiring}; coffer key rotate finishes that`);
   terminal.say(`slots: ${slots.length === 0 ? 'none' : slots.length}`);
   for (const slot of slots) terminal.say(`  ${slot.id}  ${kindOf(slot)}`);
-  if (slots.every(({ kind }) => kind !== 'recovery'))
-    terminal.tell('coffer key recovery-code makes a code to write down');
+  if (slots.every(({ kind }) => kind !== 'recovery')) terminal.tell('coffer key recovery-code creates a recovery code');
 }
 
 /** What a slot is called. */

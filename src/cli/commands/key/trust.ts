@@ -7,7 +7,7 @@ import { kindOf } from './slots.ts';
 /** `coffer key repair` */
 export const repairCommand: Command<[]> = {
   name: 'repair',
-  description: 'write a new vault.json, where the one there is gone or not as coffer wrote it',
+  description: 'write a new vault.json if it is missing or something else changed it',
   examples: ['coffer key repair'],
   run: repair,
 };
@@ -15,8 +15,8 @@ export const repairCommand: Command<[]> = {
 /** `coffer key trust` */
 export const trustCommand: Command<[], { yes?: boolean }> = {
   name: 'trust',
-  description: 'accept another key for this data directory, or that others can write to it',
-  options: [{ flags: '--yes', description: 'without asking' }],
+  description: 'accept a different key for this vault directory, or that others can write to it',
+  options: [{ flags: '--yes', description: 'skip the confirmation' }],
   examples: ['coffer key trust', 'coffer --data-dir /mnt/volume/coffer key trust --yes'],
   run: trust,
 };
@@ -33,7 +33,7 @@ async function repair(shell: Shell): Promise<CofferError | undefined> {
     sessions.record.requireVault();
     const repaired = await sessions.record.repair();
     if (!repaired) {
-      terminal.say('vault.json is as coffer wrote it; nothing was changed');
+      terminal.say('vault.json is intact; nothing was changed');
       return undefined;
     }
     const { key, lost, otherKeys } = repaired;
@@ -60,13 +60,13 @@ async function trust(shell: Shell, _: [], { yes = shell.options.yes }: { yes?: b
     const { directory } = sessions;
     const change = await sessions.record.changes();
     if (!change) {
-      terminal.say(`there is nothing to accept for ${directory}`);
+      terminal.say(`nothing to accept for ${directory}`);
       return;
     }
     for (const line of describeChange(directory, change)) terminal.tell(line);
     if (yes !== true) {
-      const advice = '--yes accepts it';
-      if (!terminal.interactive) throw new CofferError('USAGE', 'there is no terminal to confirm it on', { advice });
+      const advice = 'use --yes to accept it';
+      if (!terminal.interactive) throw new CofferError('USAGE', 'no terminal to confirm on', { advice });
       const answer = await input.ask('accept this? [y/N] ');
       if (!/^y(es)?$/i.test(answer?.trim() ?? '')) throw new CofferError('CANCELLED', 'nothing is changed');
     }
@@ -80,8 +80,8 @@ async function trust(shell: Shell, _: [], { yes = shell.options.yes }: { yes?: b
 function describeChange(directory: string, { key, known, access }: TrustChange): string[] {
   const lines: string[] = [];
   if (key !== undefined) {
-    const before = known === undefined ? 'no key is known for it' : `it is known with key ${known}`;
-    lines.push(`${directory}: vault.json names key ${key}, and ${before}`);
+    const before = known === undefined ? 'no key is known for it' : `the known key is ${known}`;
+    lines.push(`${directory}: vault.json names key ${key}, but ${before}`);
     lines.push('once accepted, new sessions are sealed with it: anyone with that key can read them');
   }
   if (access !== undefined) {

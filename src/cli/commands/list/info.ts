@@ -41,7 +41,7 @@ function identity({ row, state }: Info): Fact[] {
 function work({ state, models, total }: Info): Fact[] {
   return [
     ['model', state.model],
-    ['told first', ...state.instructions.map(describeInstructions)],
+    ['system', ...state.instructions.map(describeInstructions)],
     ['messages', describeCount(state.messageCount)],
     ['tasks', describeCount(state.tasks)],
     ['tool calls', describeCount(state.toolCalls)],
@@ -72,7 +72,7 @@ function kept({ row, state, parent, children }: Info): Fact[] {
     ['permissions', ...rules],
     [
       'summary',
-      ...some(compaction && `of what stands up to event ${compaction.through}:`),
+      ...some(compaction && `of everything up to event ${compaction.through}:`),
       ...lines.slice(0, SUMMARY_LINES),
       ...more,
     ],
@@ -94,8 +94,7 @@ function describeId({ id, label, number }: Row): string {
 
 function describeStatus(row: Row | undefined, recorded: string, reason: string | undefined): string {
   const because = reason === undefined ? '' : `: ${reason}`;
-  if (row?.status === 'interrupted')
-    return 'interrupted: the process that had it is gone; resuming goes on from its last step';
+  if (row?.status === 'interrupted') return 'interrupted: its process is gone; resuming continues from its last step';
   const status = `${row?.status ?? recorded}${because}`;
   const { held } = row ?? {};
   if (held === undefined) return row === undefined ? `${status}, process ${process.pid}` : status;
@@ -107,7 +106,7 @@ function describeStatus(row: Row | undefined, recorded: string, reason: string |
 function describeInstructions({ source, text, path }: Instructions): string {
   const size = describeBytes(Buffer.byteLength(text));
   if (source === 'agents') {
-    return text === '' ? 'not the AGENTS.md of the directory' : `AGENTS.md of the directory (${size})`;
+    return text === '' ? 'without the AGENTS.md of the directory' : `AGENTS.md of the directory (${size})`;
   }
   if (text === '') return 'no system prompt';
   const [line = ''] = text.trim().split('\n', 1);

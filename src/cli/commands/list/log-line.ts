@@ -32,9 +32,9 @@ function describe(event: KnownEvent): string {
     case 'name':
       return `${type} ${event.name}`;
     case 'pin':
-      return event.pinned ? type : 'pin taken off';
+      return event.pinned ? type : 'unpinned';
     case 'archive':
-      return event.archived ? type : 'archive undone';
+      return event.archived ? type : 'unarchived';
     case 'tags':
       return event.tags.length === 0 ? 'tags: none' : `${type} ${event.tags.map((tag) => `#${tag}`).join(' ')}`;
     case 'status':

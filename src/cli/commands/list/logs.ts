@@ -12,11 +12,11 @@ import { logLine } from './log-line.ts';
 /** `coffer logs` */
 export const logsCommand: Command<[which: string], LogsOptions> = {
   name: 'logs',
-  description: 'show what a session recorded, a line for each event',
-  arguments: [{ syntax: '<which>', description: 'a number of the list, an id, a name, last' }],
+  description: 'show the events of a session, one per line',
+  arguments: [{ syntax: '<which>', description: 'a list number, id, name, or last' }],
   options: [
-    { flags: '--json', description: 'each event as JSON in a line of its own' },
-    { flags: '-f, --follow', description: 'go on with what is recorded from now on, by any process' },
+    { flags: '--json', description: 'print each event as a line of JSON' },
+    { flags: '-f, --follow', description: 'keep printing new events, recorded by any process' },
   ],
   examples: ['coffer logs 1 --follow', 'coffer logs fixing-auth-bug --json'],
   run,
@@ -42,8 +42,7 @@ async function run(shell: Shell, [which]: [string], options: LogsOptions): Promi
     const row = await sessions.find(which);
     if (options.follow === true && row.kind === 'session') await showAsRecorded(terminal, sessions, row, write);
     else await showRecorded(terminal, sessions, row, write);
-    if (options.follow === true && row.kind === 'snapshot')
-      terminal.tell(`${row.id} is a snapshot: nothing will follow`);
+    if (options.follow === true && row.kind === 'snapshot') terminal.tell(`${row.id} is a snapshot and never changes`);
   } finally {
     input.close();
   }
@@ -59,7 +58,7 @@ async function showRecorded(terminal: Terminal, sessions: Sessions, row: Row, wr
   const { events, row: now } = await sessions.read(row);
   await terminal.pour(linesOf(terminal, events, write));
   if (now.torn !== undefined) terminal.tell(now.torn);
-  if (now.rolledBack !== undefined) terminal.tell(`not as it was seen: ${now.rolledBack}`);
+  if (now.rolledBack !== undefined) terminal.tell(`warning: ${now.rolledBack}`);
 }
 
 function* linesOf(terminal: Terminal, events: readonly Event[], write: Write): Generator<string, void> {

@@ -65,7 +65,7 @@ export async function showFound(
   if (json === true) terminal.write(`${escapeJson(found)}\n`);
   else terminal.say(count === 0 ? `nothing found for ${text}` : 'use coffer resume <id or number> to restore');
   if (cut.limit !== undefined && count > cut.limit) {
-    terminal.tell(`stopped after ${cut.limit}, ${looked - 1} of ${rows.length} looked through; ${cut.all} goes on`);
+    terminal.tell(`stopped after ${cut.limit}, ${looked - 1} of ${rows.length} searched; ${cut.all} searches the rest`);
   }
   tellCut(terminal, 0, cut);
   if (!gone) await settle(terminal, sessions);
@@ -78,7 +78,7 @@ export async function showFound(
 async function settle(terminal: Terminal, sessions: Sessions): Promise<void> {
   const isWatched = terminal.interactive && terminal.streams.stdout.isTTY && !terminal.dumb;
   if (!isWatched) return sessions.settle();
-  const progress = new Progress(terminal, 'indexing for the next search, ctrl+c ends it:');
+  const progress = new Progress(terminal, 'indexing for the next search (ctrl+c stops it):');
   try {
     await sessions.settle((done, total) => progress.show(done, total));
   } finally {

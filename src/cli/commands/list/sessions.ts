@@ -28,27 +28,27 @@ export const sessionsCommand: Command<[], ListOptions> = {
   name: 'sessions',
   description: 'list saved sessions',
   options: [
-    { flags: '--limit <n>', description: 'at most so many; 20 unless told, with --json all' },
+    { flags: '--limit <n>', description: 'how many to list (default: 20; with --json: all)' },
     {
       flags: '--status <status>',
-      description: 'running, completed, cancelled, failed, interrupted; several with commas between',
+      description: 'running, completed, cancelled, failed, interrupted; separate several with commas',
     },
-    { flags: '--since-hours <hours>', description: 'those that went on within so many hours' },
+    { flags: '--since-hours <hours>', description: 'active within the last N hours' },
     {
       flags: '--search <text>',
-      description: 'those with this text in their messages, with the lines that have it',
+      description: 'only sessions with this text in their messages; shows the matching lines',
     },
-    { flags: '--here', description: 'those of this directory' },
-    { flags: '--all', description: 'archived ones too, and however many there are' },
-    { flags: '--json', description: 'as a JSON array' },
-    { flags: '--accept-removed', description: 'report files that something else removed for the last time' },
+    { flags: '--here', description: 'only sessions of this directory' },
+    { flags: '--all', description: 'include archived sessions and lift the limit' },
+    { flags: '--json', description: 'print a JSON array' },
+    { flags: '--accept-removed', description: 'stop reporting files that something else removed' },
   ],
   examples: ['coffer sessions --here --since-hours 24', 'coffer sessions --search "token check" --status failed'],
   // The program has --here, too, and takes it wherever it stands.
   run: (shell, _, options) => listSessions(shell, { ...options, here: options.here ?? shell.options.here }),
   slash: {
     usage: '[text]',
-    about: 'lists saved sessions, those with a text in their names or tags; --all: archived ones too',
+    about: 'list saved sessions, or those with a text in their names or tags; --all: archived ones too',
     run: listInChat,
   },
 };
@@ -57,7 +57,7 @@ export const sessionsCommand: Command<[], ListOptions> = {
 export const historyCommand: SlashCommand = {
   name: '/history',
   usage: '[text]',
-  about: 'the same as /sessions',
+  about: 'same as /sessions',
   run: listInChat,
 };
 
@@ -137,7 +137,7 @@ export async function listHere(shell: Shell): Promise<CofferError | undefined> {
     if (rows.length === 0) terminal.say(`no saved sessions of ${directory} yet`);
     else terminal.say(`sessions of ${directory} (${rows.length}):`);
     for (const row of rows) terminal.say(`${numbered(row)} ${hereLine(row)}`);
-    if (rows.length > 0) terminal.say('use coffer -a <number or id> to go on with one');
+    if (rows.length > 0) terminal.say('use coffer -a <number or id> to resume one');
     tellCut(terminal, 0, { archived, of: all.length, all: 'coffer sessions --here --all' });
     tellTroubles(terminal, [...rows, ...unreadBut(rows, all)]);
     for (const line of describeSeen(sessions.seen)) terminal.tell(line);
@@ -208,5 +208,5 @@ async function writeJson(terminal: Terminal, rows: readonly Row[], cut: Cut): Pr
 async function acceptRemoved(terminal: Terminal, sessions: Sessions, removed: readonly string[]): Promise<void> {
   if (removed.length > 0) await sessions.forget(removed);
   if (sessions.unmarked !== undefined) throw sessions.unmarked;
-  terminal.tell(removed.length === 0 ? 'no file is missing' : `taken note of: ${removed.length} gone`);
+  terminal.tell(removed.length === 0 ? 'no file is missing' : `noted: ${removed.length} removed`);
 }

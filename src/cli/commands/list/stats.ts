@@ -15,10 +15,10 @@ const BAR = 40;
 /** `coffer stats` */
 export const statsCommand: Command<[], StatsOptions> = {
   name: 'stats',
-  description: 'show what all sessions took, by model and by day',
+  description: 'show token use and cost of all sessions, by model and by day',
   options: [
-    { flags: '--days <n>', description: 'how many days back the days go', default: '30' },
-    { flags: '--json', description: 'as a JSON object' },
+    { flags: '--days <n>', description: 'how many days to show', default: '30' },
+    { flags: '--json', description: 'print a JSON object' },
   ],
   examples: ['coffer stats --days 7'],
   run,

@@ -8,9 +8,9 @@ import { toJson } from './row-json.ts';
 /** `coffer status` */
 export const statusCommand: Command<[which: string], { json?: boolean }> = {
   name: 'status',
-  description: 'show what a session is, what it took, and which process has it',
-  arguments: [{ syntax: '<which>', description: 'a number of the list, an id, a name, last' }],
-  options: [{ flags: '--json', description: 'as a JSON object' }],
+  description: 'show details of a session: its usage, and which process has it open',
+  arguments: [{ syntax: '<which>', description: 'a list number, id, name, or last' }],
+  options: [{ flags: '--json', description: 'print a JSON object' }],
   examples: ['coffer status last'],
   run,
 };

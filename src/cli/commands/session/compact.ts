@@ -8,13 +8,13 @@ import { changeVault } from '../../shell.ts';
 /** `coffer compact` and `/compact`. */
 export const compactCommand: Command<[which: string]> = {
   name: 'compact',
-  description: 'put a summary in place of older messages, for the model alone; the record keeps all',
+  description: 'summarise older messages to free context; saved history is unchanged',
   arguments: [{ syntax: '<which>' }],
   examples: ['coffer compact last', 'coffer compact 2 --model ollama/qwen3'],
   run,
   slash: {
     usage: '',
-    about: 'puts a summary in place of older messages, for the model alone; the record keeps all',
+    about: 'summarise older messages to free context; saved history is unchanged',
     run: runSlash,
   },
 };
@@ -47,7 +47,7 @@ async function run(shell: Shell, [which]: [string]): Promise<void> {
 
 /** Compacts the present conversation; Ctrl+C cancels. Throws `USAGE`, `MODEL_*`, `CANCELLED`. */
 async function runSlash(chat: Chat, argument: string): Promise<void> {
-  if (argument !== '') throw new CofferError('USAGE', '/compact takes nothing behind it');
+  if (argument !== '') throw new CofferError('USAGE', '/compact takes no arguments');
   const { live, terminal } = chat;
   const compacted = await cancellable(chat, () => live.send({ type: 'Compact' }));
   terminal.say(describeCompacted(compacted, live.settings.keepMessages));

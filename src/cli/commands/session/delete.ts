@@ -10,14 +10,14 @@ import { type Asked, confirmRemoval, describeDoomed } from './removal.ts';
 /** `coffer delete` and `/delete`. */
 export const deleteCommand: Command<[which: string[]], { yes?: boolean }> = {
   name: 'delete',
-  description: 'delete sessions or snapshots; coffer purge also makes unreadable what stays on the disk',
+  description: 'delete sessions or snapshots; coffer purge also makes what remains on the disk unreadable',
   arguments: [{ syntax: '<which...>' }],
-  options: [{ flags: '--yes', description: 'without asking' }],
+  options: [{ flags: '--yes', description: 'skip the confirmation' }],
   examples: ['coffer delete 3', 'coffer delete 2025-07-04_12-30 fixing-auth-bug --yes'],
   run,
   slash: {
     usage: '<which>',
-    about: 'deletes another session or snapshot, after a question',
+    about: 'delete another session or snapshot, after a confirmation',
     run: runSlash,
   },
 };
@@ -32,7 +32,7 @@ async function run(shell: Shell, [wanted]: [string[]], options: { yes?: boolean 
     const all = await sessions.list();
     const rows = await Promise.all(wanted.map((which) => sessions.find(which, all)));
     const yes = (options.yes ?? shell.options.yes) === true;
-    await removeWanted(sessions, rows, all, { terminal, input, yes, instead: '--yes does without' });
+    await removeWanted(sessions, rows, all, { terminal, input, yes, instead: 'use --yes to skip the question' });
   });
 }
 
@@ -40,14 +40,14 @@ async function run(shell: Shell, [wanted]: [string[]], options: { yes?: boolean 
 async function runSlash(chat: Chat, which: string): Promise<void> {
   const { terminal, input, sessions } = chat;
   if (which === '')
-    throw new CofferError('USAGE', 'say which: /delete <which>', { advice: '/sessions lists what there is' });
+    throw new CofferError('USAGE', 'which one is needed: /delete <which>', { advice: '/sessions lists them' });
   const row = await sessions.find(which, chat.shown);
   if (row.fileId === chat.session.fileId) {
     throw new CofferError('USAGE', 'this is the conversation you are in', {
-      advice: '/reset leaves it, and then it can be deleted',
+      advice: 'leave it with /reset first',
     });
   }
-  const instead = `coffer delete ${shellWord(row.id)} --yes does without`;
+  const instead = `use coffer delete ${shellWord(row.id)} --yes`;
   await removeWanted(sessions, [row], await sessions.list(), { terminal, input, yes: false, instead });
   chat.tellUnmarked();
 }
@@ -65,22 +65,22 @@ async function removeWanted(
     const { describeHolder } = await import('../../../vault/lease.ts');
     const holder = describeHolder(held.held);
     throw new CofferError('SESSION_IN_USE', `${held.id} is in use by ${holder}`, {
-      advice: 'close it there; nothing is deleted',
+      advice: 'close it there; nothing was deleted',
       holder: held.held,
     });
   }
-  const doomed = rows.map((row) => ({ row, reason: 'you ask for it' }));
-  for (const one of doomed) terminal.tell(`to be deleted: ${describeDoomed(one)}`);
+  const doomed = rows.map((row) => ({ row, reason: 'you asked for it' }));
+  for (const one of doomed) terminal.tell(`will be deleted: ${describeDoomed(one)}`);
   const { copiesOf } = await import('../../../session/list/copies.ts');
   const copies = await copiesOf(sessions, rows, all);
   for (const { id } of copies)
-    terminal.tell(`${id} has words of the same conversation and stays; coffer delete ${shellWord(id)}`);
+    terminal.tell(`${id} has text of the same conversation and is kept; coffer delete ${shellWord(id)}`);
   const conflicts = await sessions.conflicts(all);
   for (const { name, path } of conflicts.filter((copy) => rows.some((row) => row.fileId === copy.fileId)))
-    terminal.tell(`${name} has words of the same conversation and stays; remove ${path} by hand`);
+    terminal.tell(`${name} has text of the same conversation and is kept; remove ${path} by hand`);
   const ids = rows.map(({ id }) => shellWord(id)).join(' ');
   terminal.tell(
-    `words may stay on this disk and in backups; coffer purge ${ids} makes unreadable what stays on the disk`,
+    `deleted text may remain on this disk and in backups; coffer purge ${ids} makes what remains on the disk unreadable`,
   );
   await confirmRemoval(asked, rows.length);
   const { keepingCaches } = await import('../../../session/change/removal.ts');

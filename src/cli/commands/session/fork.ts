@@ -8,17 +8,17 @@ import { changeVault } from '../../shell.ts';
 /** `coffer fork` and `/fork`. */
 export const forkCommand: Command<[which: string, prompts: string | undefined], ForkOptions> = {
   name: 'fork',
-  description: 'begin a session that goes on from the first prompts of another, all of them unless told',
-  arguments: [{ syntax: '<which>' }, { syntax: '[prompts]', description: 'how many of its prompts the fork has' }],
+  description: 'begin a session from the first prompts of another (default: all)',
+  arguments: [{ syntax: '<which>' }, { syntax: '[prompts]', description: 'how many prompts to keep' }],
   options: [
-    { flags: '--accept-older', description: 'from an older copy that was put back' },
-    { flags: '--json', description: 'as a JSON object' },
+    { flags: '--accept-older', description: 'fork an older copy that was put back' },
+    { flags: '--json', description: 'print a JSON object' },
   ],
   examples: ['coffer fork last', 'coffer fork fixing-auth-bug 3'],
   run,
   slash: {
     usage: '[n]',
-    about: 'goes on in a copy of this conversation with its first n prompts, all of them unless told',
+    about: 'continue in a copy of this conversation with its first n prompts (default: all)',
     run: runSlash,
   },
 };
@@ -48,10 +48,12 @@ async function run(shell: Shell, [which, prompts]: [string, string | undefined],
       terminal.write(`${escapeJson({ id, uuid, fileId, parent, prompts: fork.prompts, of: fork.of })}\n`);
     } else {
       terminal.say(id ?? '');
-      terminal.tell(`forked from ${row.id} after prompt ${fork.prompts} of ${fork.of}; coffer resume ${id} goes on`);
+      terminal.tell(
+        `forked from ${row.id} after prompt ${fork.prompts} of ${fork.of}; coffer resume ${id} continues it`,
+      );
     }
     if (unnoted !== undefined && row.kind !== 'snapshot')
-      terminal.tell(`${row.id} has no note of its fork: ${unnoted.message}`);
+      terminal.tell(`${row.id} does not record the fork: ${unnoted.message}`);
   });
 }
 
@@ -68,5 +70,5 @@ async function runSlash(chat: Chat, argument: string): Promise<void> {
 /** Reads the number of a prompt. Throws `USAGE` for what is none. */
 export function promptNumberOf(text: string): number {
   if (/^\d{1,9}$/.test(text)) return Number(text);
-  throw new CofferError('USAGE', `"${text}" is not the number of a prompt`, { advice: 'they are numbered from 1' });
+  throw new CofferError('USAGE', `"${text}" is not a prompt number`, { advice: 'prompts are numbered from 1' });
 }

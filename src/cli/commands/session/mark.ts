@@ -9,16 +9,16 @@ import { changeVault } from '../../shell.ts';
 /** `coffer rename` and `/rename`. */
 export const renameCommand: Command<[which: string, words: string[]]> = {
   name: 'rename',
-  description: 'give a session another name, of at most 100 characters',
+  description: 'rename a session (at most 100 characters)',
   arguments: [{ syntax: '<which>' }, { syntax: '<name...>' }],
   examples: ['coffer rename last fixing the login'],
   run: (shell, [which, words]) => mark(shell, which, markings.rename(words.join(' '))),
   slash: {
     usage: '<name>',
-    about: 'gives this conversation another name, of at most 100 characters',
+    about: 'rename this conversation (at most 100 characters)',
     async run(chat, argument) {
       if (argument === '')
-        throw new CofferError('NAME_INVALID', 'say the name: /rename <name>', { advice: 'nothing is changed' });
+        throw new CofferError('NAME_INVALID', 'a name is needed: /rename <name>', { advice: 'nothing is changed' });
       await markInChat(chat, '', markings.rename(argument));
     },
   },
@@ -26,38 +26,38 @@ export const renameCommand: Command<[which: string, words: string[]]> = {
 
 /** `coffer pin` and `/pin`. */
 export const pinCommand: Command<[which: string]> = switchCommand('pin', {
-  description: 'keep a session from being pruned',
-  about: 'keeps this conversation, or another one, from being pruned',
+  description: 'protect a session from pruning',
+  about: 'protect this conversation, or another one, from pruning',
 });
 
 /** `coffer unpin` and `/unpin`. */
 export const unpinCommand: Command<[which: string]> = switchCommand('unpin', {
-  description: 'let a session be pruned again',
-  about: 'lets it be pruned again',
+  description: 'allow a session to be pruned again',
+  about: 'allow it to be pruned again',
 });
 
 /** `coffer archive` and `/archive`. */
 export const archiveCommand: Command<[which: string]> = switchCommand('archive', {
-  description: 'leave a session out of the list; --all shows it',
-  about: 'leaves this conversation, or another one, out of the list',
+  description: 'hide a session from the list; --all shows it',
+  about: 'hide this conversation, or another one, from the list',
 });
 
 /** `coffer unarchive` and `/unarchive`. */
 export const unarchiveCommand: Command<[which: string]> = switchCommand('unarchive', {
   description: 'show a session in the list again',
-  about: 'shows it in the list again',
+  about: 'show it in the list again',
 });
 
 /** `coffer tag` and `/tag`. */
 export const tagCommand: Command<[which: string, tags: string[]]> = tagsCommand('tag', {
   description: 'add tags to a session: lower-case letters, digits, - and _',
-  about: 'adds tags: lower-case letters, digits, - and _',
+  about: 'add tags: lower-case letters, digits, - and _',
 });
 
 /** `coffer untag` and `/untag`. */
 export const untagCommand: Command<[which: string, tags: string[]]> = tagsCommand('untag', {
-  description: 'take tags of a session away',
-  about: 'takes tags away',
+  description: 'remove tags from a session',
+  about: 'remove tags',
 });
 
 /** What help says of a command, and `/help`. */
@@ -172,6 +172,6 @@ function describeTags({ tags }: Marks): string {
 /** Takes the words of a line apart. Throws `USAGE` where there is none. */
 function wordsOf(argument: string, usage: string): string[] {
   const words = argument.split(/\s+/).filter((word) => word !== '');
-  if (words.length === 0) throw new CofferError('USAGE', `say which: ${usage}`);
+  if (words.length === 0) throw new CofferError('USAGE', `tags are needed: ${usage}`);
   return words;
 }

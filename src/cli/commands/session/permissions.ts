@@ -14,12 +14,12 @@ export const permissionsCommand: Command<[which: string], { json?: boolean }> = 
   name: 'permissions',
   description: 'show what tools may do in a session',
   arguments: [{ syntax: '<which>' }],
-  options: [{ flags: '--json', description: 'as a JSON object' }],
+  options: [{ flags: '--json', description: 'print a JSON object' }],
   examples: ['coffer permissions last'],
   run,
   slash: {
     usage: '',
-    about: 'shows what tools may do here; allow <rule>, deny <rule>, revoke <rule or number> change it',
+    about: 'show what tools may do here;  allow <rule>, deny <rule>, revoke <rule or number> change it',
     run: runSlash,
   },
 };
@@ -52,7 +52,7 @@ async function runSlash(chat: Chat, argument: string): Promise<void> {
   }
   const [, verb, wanted] = /^(allow|deny|revoke)\s+(\S.*)$/s.exec(argument) ?? [];
   if (verb === undefined || wanted === undefined) {
-    throw new CofferError('USAGE', 'say what: /permissions allow <rule>, deny <rule> or revoke <rule or number>');
+    throw new CofferError('USAGE', 'usage: /permissions allow <rule>, deny <rule> or revoke <rule or number>');
   }
   if (verb === 'revoke') {
     const { rule, directory } = findRule(session.state, wanted);
@@ -77,7 +77,7 @@ function sayPermissions(terminal: Terminal, state: State, settings: Settings['pe
   terminal.say('rules of the settings:');
   for (const rule of settings.allow) terminal.say(`     allow ${rule}`);
   for (const rule of settings.deny) terminal.say(`     deny  ${rule}`);
-  if (settings.allow.length + settings.deny.length === 0) terminal.say('     none: everything is asked');
+  if (settings.allow.length + settings.deny.length === 0) terminal.say('     none: tools always ask');
 }
 
 function rulesOf({ permissions }: State): Permission[] {

@@ -22,16 +22,16 @@ import { confirmRemoval, describeDoomed } from './removal.ts';
 /** `coffer prune` */
 export const pruneCommand: Command<[], PruneOptions> = {
   name: 'prune',
-  description: 'delete what the settings maxSessions and retentionDays do not keep; never what is named or pinned',
+  description: 'delete sessions beyond the settings maxSessions and retentionDays; never named or pinned ones',
   options: [
-    { flags: '--dry-run', description: 'only show it' },
-    { flags: '--yes', description: 'without asking' },
-    { flags: '--max-sessions <n>', description: 'keep the n newest, whatever the settings say' },
+    { flags: '--dry-run', description: 'only show what would be deleted' },
+    { flags: '--yes', description: 'skip the confirmation' },
+    { flags: '--max-sessions <n>', description: 'keep the n newest, regardless of the settings' },
     {
       flags: '--older-than <days>',
-      description: 'delete what nobody went on with for so many days, whatever the settings say',
+      description: 'delete sessions inactive for this many days, regardless of the settings',
     },
-    { flags: '--json', description: 'as a JSON array' },
+    { flags: '--json', description: 'print a JSON array' },
   ],
   examples: ['coffer prune --dry-run', 'coffer prune --older-than 90'],
   run,
@@ -74,16 +74,16 @@ async function run(shell: Shell, _: [], options: PruneOptions): Promise<void> {
     if (!deletes || expired.length === 0) print(expired);
     if (!deletes && options.json !== true)
       for (const one of expired) terminal.say(`would be deleted: ${describeDoomed(one)}`);
-    if (expired.length === 0 && !isOff(policy)) terminal.tell('nothing is to be deleted');
+    if (expired.length === 0 && !isOff(policy)) terminal.tell('nothing to delete');
     if (!deletes || expired.length === 0) return;
-    for (const one of expired) terminal.tell(`to be deleted: ${describeDoomed(one)}`);
+    for (const one of expired) terminal.tell(`will be deleted: ${describeDoomed(one)}`);
     const yes = (options.yes ?? shell.options.yes) === true;
-    const instead = '--yes does without, and --dry-run only shows it';
+    const instead = 'use --yes to skip the question, or --dry-run to only show them';
     const all = takesAll(rows, policy, Date.now());
     if (all) terminal.tell(ALL);
     // With --yes and limits from the settings nobody has seen this; limits given on the command line count as an answer.
     const answered = yes && (!all || !isOff(given));
-    const without = all && yes ? '--older-than DAYS --yes deletes them all the same' : instead;
+    const without = all && yes ? 'use --older-than DAYS --yes to delete them anyway' : instead;
     await confirmRemoval({ terminal, input, yes: answered, instead: without }, expired.length);
     // Somebody may have gone on with one, or named it, while the question stood there.
     const still = new Set(expiredOf(await sessions.list(), policy, Date.now()).map(({ row }) => row.fileId));
@@ -151,11 +151,11 @@ async function mayTake(
   terminal.tell(ALL);
   if (!terminal.interactive) {
     terminal.tell(
-      'nothing is deleted without a terminal to ask at; coffer prune asks, or deletes with --older-than DAYS --yes',
+      'nothing was deleted: no terminal to ask on; run coffer prune, or coffer prune --older-than DAYS --yes',
     );
     return false;
   }
-  for (const one of expired) terminal.tell(`to be deleted: ${describeDoomed(one)}`);
+  for (const one of expired) terminal.tell(`will be deleted: ${describeDoomed(one)}`);
   const answer = await input.ask(`delete ${expired.length === 1 ? 'it' : `these ${expired.length}`}? [y/N] `);
   return /^y(es)?$/i.test(answer?.trim() ?? '');
 }
@@ -165,7 +165,7 @@ async function attempt<T>(terminal: Terminal, work: () => Promise<T>): Promise<T
     return await work();
   } catch (error) {
     if (!isCofferError(error)) throw error;
-    terminal.tell(`retention could not: ${error.message}`);
+    terminal.tell(`retention failed: ${error.message}`);
     return undefined;
   }
 }
@@ -173,7 +173,7 @@ async function attempt<T>(terminal: Terminal, work: () => Promise<T>): Promise<T
 const ALL = 'retention would delete everything but the newest sessions, after a long gap: check the clock';
 
 const OFF =
-  'retention is off: nothing is deleted by itself; the settings maxSessions and retentionDays turn it on, and for this once --max-sessions and --older-than do';
+  'retention is off: nothing was deleted automatically; turn it on with the settings maxSessions and retentionDays, or use --max-sessions or --older-than once';
 
 function policyOf({ maxSessions, retentionDays }: Settings): Policy {
   return { maxSessions, retentionDays };
@@ -191,7 +191,7 @@ function limitOf(text: string | undefined, option: string): number | undefined {
   const limit = /^\d{1,9}$/.test(text) ? Number(text) : 0;
   if (limit >= 1) return limit;
   throw new CofferError('USAGE', `${option} takes a whole number of at least 1, not "${text}"`, {
-    advice: 'nothing is deleted',
+    advice: 'nothing was deleted',
   });
 }
 

@@ -14,13 +14,13 @@ import { changeVault, firstLine } from '../../shell.ts';
 /** `coffer redact` and `/redact`. */
 export const redactCommand: Command<[which: string]> = {
   name: 'redact',
-  description: 'take a text out of a record: asked for, hidden, or what standard input has',
+  description: 'remove a text from a record, typed (hidden) or read from standard input',
   arguments: [{ syntax: '<which>' }],
   examples: ['coffer redact last', 'coffer redact last < key.pem'],
   run,
   slash: {
     usage: '[text]',
-    about: 'takes a text out of the record for good; alone it asks for it, hidden',
+    about: 'permanently remove a text from the record; if omitted, asks for it (hidden)',
     run: runSlash,
   },
 };
@@ -35,7 +35,7 @@ async function run(shell: Shell, [which]: [string]): Promise<void> {
   await changeVault(shell, async ({ sessions, input }) => {
     const row = await sessions.find(which);
     if (row.kind === 'snapshot') {
-      throw new CofferError('FAILED', `${row.id} is a snapshot, and stays as it is`, {
+      throw new CofferError('FAILED', `${row.id} is a snapshot and can't be changed`, {
         advice: `coffer delete ${shellWord(row.id)} removes it`,
       });
     }
@@ -73,7 +73,7 @@ async function pipedText(shell: Shell, input: Input): Promise<string> {
   }
 }
 
-const QUESTION = 'text to take out of the record: ';
+const QUESTION = 'text to remove from the record: ';
 
 function requireText(text: string | undefined): string {
   if (text !== undefined && text !== '') return text;
@@ -81,7 +81,7 @@ function requireText(text: string | undefined): string {
 }
 
 function tellRedacted(terminal: Terminal, changed: number, what: string): void {
-  if (changed === 0) terminal.say(`${what} does not have that text; nothing is changed`);
+  if (changed === 0) terminal.say(`${what} does not contain that text; nothing is changed`);
   else terminal.say(`redacted: ${changed === 1 ? '1 event' : `${changed} events`} of ${what} had that text`);
 }
 
@@ -100,9 +100,9 @@ async function tellRest(
   for (const { name } of quarantined.filter(({ name }) => of.fileId !== undefined && name.startsWith(of.fileId)))
     terminal.tell(`${join(directory, 'quarantine', name)} still has that text; remove it by hand`);
   terminal.tell(
-    'older states of the file may stay on this disk; coffer key rotate makes them unreadable with the new key',
+    'older versions of the file may remain on this disk; coffer key rotate makes them unreadable with the new key',
   );
-  terminal.tell('backups made before still have that text, and open with the key they were made with');
+  terminal.tell('older backups still have that text, and open with the key they were made with');
 }
 
 function tellProviders(terminal: Terminal, providers: readonly string[]): void {

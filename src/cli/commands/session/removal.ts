@@ -22,7 +22,7 @@ export interface Asked {
 
 /** What a row is, in one line: its id, what it is known by, how much is in it and how old that is. */
 export function describeDoomed({ row, reason }: Doomed): string {
-  if (row.unreadable !== undefined) return `${row.id}, which does not open: ${reason}`;
+  if (row.unreadable !== undefined) return `${row.id} (unreadable): ${reason}`;
   const known = row.name ?? row.title;
   const name = known === undefined || row.id.endsWith(known) ? '' : ` (${known})`;
   return `${row.id}${name}, ${countMessages(row.messages)}, ${ago(row.updated)}: ${reason}`;
@@ -31,8 +31,7 @@ export function describeDoomed({ row, reason }: Doomed): string {
 /** Asks before rows are deleted. Throws `CANCELLED` where that is not wanted, `USAGE` where nobody is there to say. */
 export async function confirmRemoval({ terminal, input, yes, instead }: Asked, count: number): Promise<void> {
   if (yes) return;
-  if (!terminal.interactive)
-    throw new CofferError('USAGE', 'there is no terminal to confirm it on', { advice: instead });
+  if (!terminal.interactive) throw new CofferError('USAGE', 'no terminal to confirm on', { advice: instead });
   const answer = await input.ask(`delete ${count === 1 ? 'it' : `these ${count}`}? [y/N] `);
-  if (!/^y(es)?$/i.test(answer?.trim() ?? '')) throw new CofferError('CANCELLED', 'nothing is deleted');
+  if (!/^y(es)?$/i.test(answer?.trim() ?? '')) throw new CofferError('CANCELLED', 'nothing was deleted');
 }

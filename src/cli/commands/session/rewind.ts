@@ -9,16 +9,13 @@ import { promptNumberOf } from './fork.ts';
 /** `coffer rewind` and `/rewind`. */
 export const rewindCommand: Command<[which: string, prompts: string]> = {
   name: 'rewind',
-  description: 'take back what came after a prompt and its answer; it stays in the record',
-  arguments: [
-    { syntax: '<which>' },
-    { syntax: '<prompts>', description: 'how many prompts the conversation keeps; 0 takes all back' },
-  ],
+  description: 'drop what came after a prompt and its reply; it stays in the record',
+  arguments: [{ syntax: '<which>' }, { syntax: '<prompts>', description: 'how many prompts to keep; 0 drops all' }],
   examples: ['coffer rewind last 3'],
   run,
   slash: {
     usage: '[n]',
-    about: 'goes back to after prompt n, takes the last one back unless told, lets you choose with ?',
+    about: 'go back to after prompt n (default: drop the last prompt); ? lets you choose',
     run: runSlash,
   },
 };
@@ -51,7 +48,7 @@ async function runSlash(chat: Chat, argument: string): Promise<void> {
 }
 
 function describeRewind({ event, prompts, of, cut }: Rewind, show: string): string {
-  if (event === undefined) return `nothing comes after prompt ${prompts}, it is the last; nothing is taken back`;
+  if (event === undefined) return `prompt ${prompts} is the last; nothing to take back`;
   const where = prompts === 0 ? 'before the first prompt' : `after prompt ${prompts} of ${of}`;
   return `back ${where}: ${countMessages(cut)} taken back; ${show} them`;
 }

@@ -6,13 +6,13 @@ import { openSessions } from '../../shell.ts';
 /** `coffer save` and `/save`. */
 export const saveCommand: Command<[which: string, name: string | undefined]> = {
   name: 'save',
-  description: 'take a snapshot of a session as it is saved now, named by time, and by a name',
+  description: 'take a snapshot of a saved session, named by time and an optional name',
   arguments: [{ syntax: '<which>' }, { syntax: '[name]' }],
   examples: ['coffer save last before-the-rewrite'],
   run,
   slash: {
     usage: '[name]',
-    about: 'takes a snapshot, named by time and name',
+    about: 'take a snapshot, named by time and name',
     run: runSlash,
   },
 };

@@ -27,8 +27,8 @@ export async function editConfig(shell: Shell): Promise<void> {
     });
   }
   if (!editor)
-    throw new CofferError('USAGE', 'no editor is known', {
-      advice: `set VISUAL or EDITOR to one, the file is ${path}`,
+    throw new CofferError('USAGE', 'no editor is set', {
+      advice: `set VISUAL or EDITOR; the file is ${path}`,
     });
   using _turn = await takeSettings(path);
   const before = await readSettingsBytes(path, 'anybody');
@@ -39,7 +39,7 @@ export async function editConfig(shell: Shell): Promise<void> {
     const isUnchanged = after?.equals(before ?? EMPTY) === true;
     if (code !== 0 && isUnchanged) {
       await goBack(path, before);
-      throw new CofferError('FAILED', `the editor ended with ${code}: ${editor}`, { advice: `${path} is unchanged` });
+      throw new CofferError('FAILED', `the editor exited with ${code}: ${editor}`, { advice: `${path} is unchanged` });
     }
     const fault = await faultOf(path);
     if (fault === undefined) {
@@ -50,7 +50,7 @@ export async function editConfig(shell: Shell): Promise<void> {
     tellFault(shell, fault);
     if (await wantsToGoBack(shell)) {
       await goBack(path, before);
-      throw new CofferError('CANCELLED', `${path} is as it was before`);
+      throw new CofferError('CANCELLED', `${path} was restored`);
     }
   }
 }
@@ -100,7 +100,7 @@ async function wantsToGoBack({ terminal }: Shell): Promise<boolean> {
   process.on('SIGHUP', stop).on('SIGTERM', stop);
   try {
     for (;;) {
-      const answer = await input.ask('[e]dit it again, or go [b]ack to what it was? ');
+      const answer = await input.ask('[e]dit it again, or go [b]ack to the previous version? ');
       const letter = answer?.trim().toLowerCase();
       if (letter === 'e' || letter === 'edit') return false;
       if (letter === undefined || letter === 'b' || letter === 'back') return true;

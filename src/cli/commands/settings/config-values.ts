@@ -126,5 +126,5 @@ function readText(text: string): unknown {
 /** Who sets something must not wonder why it does nothing. */
 function tellOverridden({ terminal, env }: Shell, key: string): void {
   const variable = isKeyName(key) ? variableOf(key) : undefined;
-  if (variable !== undefined && env[variable]) terminal.tell(`${variable} is set, and goes before it`);
+  if (variable !== undefined && env[variable]) terminal.tell(`${variable} is set and takes precedence`);
 }

@@ -1,12 +1,12 @@
 import type { Command, CommandArgument } from '../../command.ts';
 
 /** The key of a setting. */
-const key: CommandArgument = { syntax: '<key>', description: 'as coffer config list shows it' };
+const key: CommandArgument = { syntax: '<key>', description: 'setting name from coffer config list' };
 
 const list: Command<[], { json?: boolean }> = {
   name: 'list',
-  description: 'show every setting, its value and what says it',
-  options: [{ flags: '--json', description: 'as a JSON array' }],
+  description: 'show every setting, its value and its source',
+  options: [{ flags: '--json', description: 'print a JSON array' }],
   examples: ['coffer config list', 'coffer config list --json'],
   async run(shell, _, options) {
     const { listConfig } = await import('./config-values.ts');
@@ -18,7 +18,7 @@ const get: Command<[key: string], { json?: boolean }> = {
   name: 'get',
   description: 'show the value of one setting',
   arguments: [key],
-  options: [{ flags: '--json', description: 'as a JSON object, with what says it' }],
+  options: [{ flags: '--json', description: 'print a JSON object with the source' }],
   examples: ['coffer config get model', 'coffer config get providers.local.baseURL'],
   async run(shell, [name], options) {
     const { getConfig } = await import('./config-values.ts');
@@ -28,8 +28,8 @@ const get: Command<[key: string], { json?: boolean }> = {
 
 const set: Command<[key: string, value: string]> = {
   name: 'set',
-  description: 'set one setting, the others stay',
-  arguments: [key, { syntax: '<value>', description: 'as JSON, else the text as it is' }],
+  description: 'set one setting',
+  arguments: [key, { syntax: '<value>', description: 'JSON, or else plain text' }],
   examples: ['coffer config set maxMessages 200', `coffer config set permissions.deny '["network"]'`],
   async run(shell, [name, value]) {
     const { setConfig } = await import('./config-values.ts');
@@ -39,7 +39,7 @@ const set: Command<[key: string, value: string]> = {
 
 const unset: Command<[key: string]> = {
   name: 'unset',
-  description: 'remove one setting, so that its default holds',
+  description: 'remove one setting, so that its default applies',
   arguments: [key],
   examples: ['coffer config unset maxMessages'],
   async run(shell, [name]) {
@@ -50,8 +50,8 @@ const unset: Command<[key: string]> = {
 
 const path: Command<[], { json?: boolean }> = {
   name: 'path',
-  description: 'show where the settings file is',
-  options: [{ flags: '--json', description: 'as a JSON object' }],
+  description: 'print the path of the settings file',
+  options: [{ flags: '--json', description: 'print a JSON object' }],
   examples: ['coffer config path'],
   async run(shell, _, options) {
     const { showConfigPath } = await import('./config-values.ts');

@@ -7,10 +7,10 @@ import type { Command, Shell } from '../../command.ts';
 /** `coffer models` */
 export const modelsCommand: Command<[], { json?: boolean; check?: string }> = {
   name: 'models',
-  description: 'list the models that can be named; servers on this machine are asked, nobody else is',
+  description: 'list available models; only servers on this machine are contacted',
   options: [
-    { flags: '--check <provider/model>', description: 'ask one of them three short things, and say what works' },
-    { flags: '--json', description: 'as a JSON array; with --check as an object' },
+    { flags: '--check <provider/model>', description: 'send a model three short requests and report what works' },
+    { flags: '--json', description: 'print a JSON array; with --check, an object' },
   ],
   examples: ['coffer models', 'coffer models --check ollama/qwen3'],
   run: (shell, _, { check, json }) => (check === undefined ? listModels(shell, json) : checkNamed(shell, check, json)),
@@ -56,7 +56,7 @@ async function checkNamed(shell: Shell, name: string, json: boolean | undefined)
 }
 
 function checkedLines({ streaming, reasoning, tools, images, contextWindow }: Checked): [string, string][] {
-  const words = { called: 'yes', unused: 'accepted, but it called none', seen: 'yes' } as const;
+  const words = { called: 'yes', unused: 'accepted, but none was called', seen: 'yes' } as const;
   const inWords = (what: Checked['tools'] | Checked['images'], accepted: string): string => {
     if (typeof what !== 'string') return `no: ${what.said ?? what.what}`;
     return what === 'accepted' ? accepted : words[what];
@@ -66,7 +66,7 @@ function checkedLines({ streaming, reasoning, tools, images, contextWindow }: Ch
     ['streaming', streaming ? 'yes' : 'no: the reply came in one piece'],
     ['reasoning', reasoning ? 'yes' : 'none was sent'],
     ['tools', inWords(tools, '')],
-    ['images', inWords(images, 'accepted, but it did not say what is on one')],
+    ['images', inWords(images, 'accepted, but the image was not described')],
     ['window', `${contextWindow.toLocaleString('en-US')} tokens`],
   ];
 }
@@ -93,6 +93,6 @@ export async function showModels(
 /** Of a provider whose models are not all known here: what it takes to ask it. */
 function whatMore({ baseURL, key, answers, models }: KnownProvider): string | undefined {
   if (key !== undefined) return key.isSet ? `with the key in ${key.variable}` : `needs a key in ${key.variable}`;
-  if (answers === false) return `nobody answers at ${baseURL}`;
+  if (answers === false) return `not running (${baseURL})`;
   return models.length === 0 ? `at ${baseURL}` : undefined;
 }

@@ -24,7 +24,7 @@ export async function doctor(
   const { sessions, input } = await openSessions(shell);
   try {
     const found = await sessions.inspect();
-    terminal.say(`vault: ${found.directory}${found.exists ? '' : ' (not there yet, the first chat makes it)'}`);
+    terminal.say(`vault: ${found.directory}${found.exists ? '' : ' (does not exist yet; the first chat creates it)'}`);
     if (found.networkWarning !== undefined) terminal.say(`  ${found.networkWarning}`);
     tellStrangers(terminal, found);
     const problems = [
@@ -37,7 +37,7 @@ export async function doctor(
     ];
     tellQuarantine(terminal, found);
     const first = problems.find((problem) => problem !== undefined);
-    terminal.say(first === undefined ? 'all is well' : 'not all is well');
+    terminal.say(first === undefined ? 'no problems found' : 'problems found');
     const { directory } = found;
     const report = { directory, well: first === undefined, error: first && errorFields(first), report: lines };
     if (json) shell.terminal.write(`${escapeJson(report)}\n`);
@@ -66,12 +66,12 @@ async function checkKey(terminal: Report, sessions: Sessions, found: Inspection)
     return tellProblem(terminal, error);
   }
   if (sessions.record.distrust !== undefined) return tellProblem(terminal, sessions.record.distrust);
-  terminal.say('  it is at hand');
+  terminal.say('  available');
   if (vaultFile?.retiring !== undefined) {
-    terminal.say('  a rotation of the key was begun and not finished; coffer key rotate goes on with it');
+    terminal.say('  a key rotation was interrupted; coffer key rotate finishes it');
   }
   if (vaultFile !== undefined && needsCode(vaultFile)) {
-    terminal.say('  no recovery code: coffer key recovery-code makes one');
+    terminal.say('  no recovery code: coffer key recovery-code creates one');
   }
   return undefined;
 }
@@ -83,12 +83,12 @@ function needsCode({ backend, slots }: NonNullable<Inspection['vaultFile']>): bo
 
 function checkModes(terminal: Report, found: Inspection): CofferError | undefined {
   if (found.exists)
-    terminal.say(`permissions: ${found.looseModes.length === 0 ? 'nobody else can read it' : 'not as they should be'}`);
+    terminal.say(`permissions: ${found.looseModes.length === 0 ? 'only you can read it' : 'need fixing'}`);
   let first: CofferError | undefined;
   for (const { path, mode, expected } of found.looseModes) {
     const is = `${path} has mode ${mode.toString(8)} instead of ${expected.toString(8)}`;
     first ??= new CofferError('FAILED', is);
-    terminal.say(`  ${is}; chmod ${expected.toString(8)} sets it right`);
+    terminal.say(`  ${is}; fix it with chmod ${expected.toString(8)}`);
   }
   return first;
 }
@@ -127,7 +127,7 @@ async function checkFiles(terminal: Report, sessions: Sessions, found: Inspectio
 function checkConflicts(terminal: Report, { conflicts, conflicting }: Inspection): CofferError | undefined {
   const read = new Set(conflicts.map(({ name }) => name));
   for (const name of conflicting.filter((name) => !read.has(name)))
-    terminal.say(`  ${name} is a sealed file under another name; what is in it takes the key to tell`);
+    terminal.say(`  ${name} is a sealed file under another name; its content can't be checked without the key`);
   for (const conflict of conflicts) terminal.say(`  ${describeConflict(conflict, shellWord(conflict.name))}`);
   const problems = conflicts.map((conflict) => conflictProblem(conflict, shellWord(conflict.name)));
   return problems.find((problem) => problem !== undefined);
@@ -142,16 +142,14 @@ function checkSeen(terminal: Report, { seen }: Inspection): CofferError | undefi
 }
 
 const rolledBackAdvice =
-  'restore the newer one from a backup, or coffer resume --accept-older goes on from what is there; coffer export reads it';
+  'restore the newer one from a backup, or continue from this one with coffer resume --accept-older; coffer export reads it';
 
 /** What is kept for the person to decide on: nothing of it is wrong with the vault as it is. */
 function tellQuarantine(terminal: Report, { quarantined }: Inspection): void {
   if (quarantined.length === 0) return;
   terminal.say('quarantine:');
-  for (const { name, note } of quarantined) terminal.say(`  ${name}: ${note ?? 'there is no note beside it'}`);
-  terminal.say(
-    '  coffer salvage <name> brings back the session in one; remove a file and its note by hand once not needed',
-  );
+  for (const { name, note } of quarantined) terminal.say(`  ${name}: ${note ?? 'no note'}`);
+  terminal.say('  coffer salvage <name> restores its session; once not needed, remove the file and its note by hand');
 }
 
 function tellStrangers(terminal: Report, { strangers }: Inspection): void {
@@ -188,10 +186,10 @@ async function readWhole(sessions: Sessions, row: Row): Promise<Recorded | Coffe
 
 function adviceOn(code: ErrorCode, fileId: string): string | undefined {
   if (code === 'NEWER_VERSION') return 'update coffer to open it';
-  if (code === 'KEY_OTHER') return 'it came from another vault; bring back that key, or move the file to its vault';
+  if (code === 'KEY_OTHER') return 'it came from another vault; restore that key, or move the file to its vault';
   if (code !== 'UNAUTHENTIC') return undefined;
-  const salvage = fileId === '' ? '' : `coffer salvage ${fileId} brings back what verifies, or `;
-  return `it is damaged or was changed, and is kept as it is; ${salvage}restore it from a backup`;
+  const salvage = fileId === '' ? '' : `coffer salvage ${fileId} recovers what verifies, or `;
+  return `it is damaged or was changed, and was left as it is; ${salvage}restore it from a backup`;
 }
 
 /** Tells a problem and what to do, where its message does not say so already. */

@@ -9,7 +9,7 @@ import { firstLine, openSessions } from '../../shell.ts';
 /** `coffer recover` */
 export const recoverCommand: Command<[]> = {
   name: 'recover',
-  description: 'open a vault that was copied here, by a recovery code or a passphrase',
+  description: 'open a vault copied from another machine with a recovery code or a passphrase',
   examples: ['coffer recover'],
   run,
 };
@@ -50,20 +50,22 @@ function asker(shell: Shell, input: Input): (problem: CofferError | undefined) =
 function tellRecovered(terminal: Terminal, { by, unlocked, isPassphraseNew, missing }: Recovered): void {
   const isKept = unlocked.backend !== 'passphrase';
   if (by === 'at hand') {
-    const how = isKept ? `its key is at hand (${unlocked.provider})` : 'with that passphrase';
-    terminal.say(`this vault opens here already, ${how}; nothing was changed`);
-  } else if (isKept) terminal.say(`the key is in the keychain of this machine now (${unlocked.provider})`);
+    const how = isKept ? `its key is available (${unlocked.provider})` : 'with that passphrase';
+    terminal.say(`this vault already opens here, ${how}; nothing was changed`);
+  } else if (isKept) terminal.say(`the key is now in the keychain of this machine (${unlocked.provider})`);
   else {
     const what = isPassphraseNew ? 'the new passphrase' : 'that passphrase';
-    terminal.say(`the vault opens with ${what} from now on, and not from a keychain`);
+    terminal.say(`the vault now opens with ${what}, not from a keychain`);
   }
   if (missing !== undefined)
-    terminal.tell(`a rotation was not finished: files that still need key ${missing} open only where it began`);
+    terminal.tell(
+      `a rotation was not finished: files that still need key ${missing} open only on the machine where it began`,
+    );
 }
 
 async function tellSessions(terminal: Terminal, sessions: Sessions): Promise<void> {
   const rows = await sessions.list();
   const broken = rows.filter(({ unreadable }) => unreadable !== undefined).length;
-  terminal.say(`${rows.length - broken} of ${rows.length} sessions and snapshots open`);
-  if (broken > 0) terminal.tell('coffer doctor says what is wrong with the others');
+  terminal.say(`${rows.length - broken} of ${rows.length} sessions and snapshots can be opened`);
+  if (broken > 0) terminal.tell('run coffer doctor to see what is wrong with the others');
 }

@@ -5,8 +5,8 @@ import { openSessions } from '../../shell.ts';
 /** `coffer salvage` */
 export const salvageCommand: Command<[file: string]> = {
   name: 'salvage',
-  description: 'bring back what can be read of a damaged file, as a new session',
-  arguments: [{ syntax: '<file>', description: 'a row or id of the list, a name in quarantine, a path' }],
+  description: 'recover what is readable of a damaged file as a new session',
+  arguments: [{ syntax: '<file>', description: 'a list number, id, name in quarantine, or path' }],
   examples: ['coffer salvage 3'],
   run,
 };
@@ -22,7 +22,7 @@ async function run(shell: Shell, [which]: [string]): Promise<void> {
   try {
     const { id, messages, before, lost, damaged, path } = await sessions.salvage(which);
     const share = before !== undefined && before > messages ? `${messages} of ` : '';
-    terminal.say(`brought back ${share}${countMessages(share === '' ? messages : (before ?? 0))} as session ${id}`);
+    terminal.say(`recovered ${share}${countMessages(share === '' ? messages : (before ?? 0))} as session ${id}`);
     const { describeLost } = await import('../../../session/change/salvage.ts');
     for (const gap of lost) terminal.tell(describeLost(gap));
     terminal.tell(damaged ? `the damaged file is kept as ${path}` : `the copy stays as ${path}; remove it by hand`);
