@@ -2,15 +2,18 @@ import type { CofferError } from '../errors.ts';
 import type { Chat } from '../terminal/chat.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
-/** A command: how it is typed, what help says of it, and what it does. Loading one must not load what its run needs. */
+/**
+ * A command: how it is typed, what help says of it, and what it does. Loading one must not load
+ * what its run needs.
+ */
 export interface Command<Arguments extends readonly unknown[] = readonly unknown[], Options = unknown> {
   readonly name: string;
   /** One line of help. Omitted by a command that help doesn't show. */
   readonly description?: string;
   readonly arguments?: readonly CommandArgument[];
-  /** Those that stand behind the command; {@link ProgramOptions} may stand anywhere. */
+  /** Options that follow the command; {@link ProgramOptions} may appear anywhere. */
   readonly options?: readonly CommandOption[];
-  /** Command lines that show how it is used. */
+  /** Example command lines. */
   readonly examples?: readonly string[];
   readonly subcommands?: readonly Command[];
   /**
@@ -36,15 +39,15 @@ export interface CommandOption {
   readonly flags: string;
   /** One line of help. */
   readonly description: string;
-  /** The only values it may have. */
+  /** The allowed values. */
   readonly choices?: readonly string[];
-  /** Its value if it is not given. */
+  /** Value if the option is omitted. */
   readonly default?: string;
 }
 
-/** What a command does in a chat, as `/` and its name. */
+/** A command in a chat, typed as `/` and its name. */
 export interface SlashForm {
-  /** What follows the name: `[name]`. */
+  /** Arguments after the name: `[name]`. */
   readonly usage: string;
   /** One line of `/help`. */
   readonly about: string;
@@ -55,16 +58,16 @@ export interface SlashForm {
   run(chat: Chat, argument: string, commands: LazyCommands): Promise<'exit' | undefined> | Promise<void>;
 }
 
-/** A command that only a chat has. */
+/** A command that exists only in a chat. */
 export interface SlashCommand extends SlashForm {
   /** `/reset` */
   readonly name: `/${string}`;
 }
 
 /**
- * Commands by name, each loaded when it is needed, in the order in which help shows them. A name
- * that begins with a slash is that of a {@link SlashCommand}, or the place in `/help` of a command
- * that has another place there.
+ * Commands by name, each loaded when needed, in the order in which help shows them. A name that
+ * begins with a slash is a {@link SlashCommand}, or the place in `/help` of a command that is
+ * listed elsewhere on the command line.
  */
 export type LazyCommands = Readonly<Record<string, () => Promise<Command | SlashCommand>>>;
 
@@ -75,47 +78,47 @@ export interface CommandLine {
   readonly commands: LazyCommands;
 }
 
-/** Everything a command is given. */
+/** Everything a command receives. */
 export interface Shell {
   readonly terminal: Terminal;
   readonly env: NodeJS.ProcessEnv;
   readonly options: ProgramOptions;
   readonly commandLine: CommandLine;
-  /** Ends the process at once; only for what comes after a final save. */
+  /** Ends the process immediately. Call it only after the final save. */
   leave(code: number): void;
-  /** The exit code of an error. */
+  /** Returns the exit code of an error. */
   exitOf(error: unknown): number;
 }
 
-/** The options of the program itself, which every command takes. */
+/** Options of the program itself, accepted by every command. */
 export interface ProgramOptions {
   readonly dataDir?: string | undefined;
   readonly model?: string | undefined;
   readonly path?: string | undefined;
-  /** Keep nothing of this chat. */
+  /** Save nothing of this chat. */
   readonly incognito?: boolean | undefined;
   /** Resume the newest session of this directory. */
   readonly continue?: boolean | undefined;
-  /** Which session to resume; true for the last one, false to begin a new one whatever the settings say. */
+  /** Session to resume: true for the last one, false for a new one regardless of the settings. */
   readonly resume?: string | boolean | undefined;
   readonly attach?: string | undefined;
-  /** Continue the session in this directory, wherever it was. */
+  /** Continue the session in this directory instead of its own. */
   readonly here?: boolean | undefined;
-  /** The system prompt; `@` and a path for the content of a file. */
+  /** The system prompt, or `@` and the path of a file that contains it. */
   readonly system?: string | undefined;
-  /** Whether the AGENTS.md of the directory is used, without asking. */
+  /** Whether to use the AGENTS.md of the directory; if omitted, the user is asked. */
   readonly agents?: boolean | undefined;
   readonly list?: boolean | undefined;
   /** Print one reply to this prompt and exit; `-` stands for standard input. */
   readonly prompt?: string | undefined;
-  /** A conversation may be sent to another machine without asking. */
+  /** Whether a conversation may be sent to another machine without asking. */
   readonly yes?: boolean | undefined;
 }
 
-/** The option that every command has. */
+/** The help option, which every command has. */
 export const helpOption: CommandOption = { flags: '-h, --help', description: 'show this help' };
 
-/** Returns the names of the commands of the command line, in the order of help. */
+/** Returns the names of the command-line commands in the order of help. */
 export function commandNames(commands: LazyCommands): string[] {
   return Object.keys(commands).filter((name) => !name.startsWith('/'));
 }
@@ -126,7 +129,7 @@ export async function loadCommands(commands: LazyCommands, names: readonly strin
   return loaded.flatMap((command) => (command === undefined || isSlashCommand(command) ? [] : [command]));
 }
 
-/** Whether a command is one that only a chat has. */
+/** Whether a command exists only in a chat. */
 export function isSlashCommand(command: Command | SlashCommand): command is SlashCommand {
   return 'usage' in command;
 }

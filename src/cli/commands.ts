@@ -1,6 +1,6 @@
 import type { CommandLine, LazyCommands } from './command.ts';
 
-/** Every command, in the order in which help shows those of the command line and `/help` those of a chat. */
+/** Every command, in the order of `coffer --help` and of `/help`. */
 const commands: LazyCommands = {
   '/save': async () => (await import('./commands/session/save.ts')).saveCommand,
   sessions: async () => (await import('./commands/list/sessions.ts')).sessionsCommand,
@@ -43,7 +43,7 @@ const commands: LazyCommands = {
   '/exit': async () => (await import('./commands/chat/help.ts')).exitCommand,
 };
 
-/** coffer's command line: nothing of it is loaded before it is asked for. */
+/** coffer's command line. Everything in it is loaded lazily. */
 export const commandLine: CommandLine = {
   program: async () => (await import('./commands/chat/coffer.ts')).cofferCommand,
   commands,

@@ -1,19 +1,23 @@
 // Not imported: every start runs this, and importing node:fs loads its streams.
 const { closeSync, openSync, readdirSync, readFileSync, readlinkSync } = process.getBuiltinModule('node:fs');
 
-/** The flag in `fdinfo` of a descriptor that programs we start don't inherit. */
+/** The `fdinfo` flag of a descriptor that child processes don't inherit. */
 const CLOSE_ON_EXEC = 0o2_000_000;
 
-/** The first descriptor that Node may leave as it was inherited: those below it are marked at its start. */
+/**
+ * The first descriptor that Node may leave inheritable: it marks lower ones close-on-exec at
+ * startup.
+ */
 const FIRST = 16;
 
 /** The highest descriptor that is marked. */
 const LAST = 1023;
 
 /**
- * Closes the descriptors above stderr that were inherited and that programs we start would inherit in turn: a key or a passphrase may be
- * read from one. What `args` or `env` name as a path (`/dev/fd/63`) or as COFFER_KEY_FD stays open under its number, for this process
- * alone. Linux only: elsewhere Node starts programs without them.
+ * Closes inherited descriptors above stderr that child processes would inherit as well: a key or a
+ * passphrase may be readable from one. A descriptor that `args` or `env` name as a path
+ * (`/dev/fd/63`) or as COFFER_KEY_FD keeps its number, but becomes private to this process. Linux
+ * only: on other systems Node starts child processes without them.
  */
 export function keepDescriptors(args: readonly string[], env: NodeJS.ProcessEnv): void {
   if (process.platform !== 'linux') return;
@@ -45,8 +49,9 @@ function isNamed(fd: number, args: readonly string[], env: NodeJS.ProcessEnv): b
 }
 
 /**
- * Reopens what is open under a number, this time marked close-on-exec: Node marks what it opens, and takes the lowest free number. Sockets and
- * named pipes can't be opened a second time like this; they are left, and read before a tool runs.
+ * Reopens a descriptor under the same number, marked close-on-exec: Node marks what it opens, and
+ * open() uses the lowest free number. Sockets and named pipes can't be reopened this way; they are
+ * left as they are, and read before a tool runs.
  */
 function mark(fd: number): void {
   if (fd > LAST || !canBeOpened(fd)) return;

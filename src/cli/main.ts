@@ -3,15 +3,16 @@ import type { CofferError, ErrorCode } from '../errors.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 /*
- * The only file that ends the process, and the only one that knows exit codes. An older Node must be able to read
- * it, so that it can say what is missing: everything else is imported late, and Node's own modules are not imported at all, which
- * takes 4 ms of every start: an import of one reads all that it has, and node:fs loads its streams for that.
+ * The only file that ends the process, and the only one that knows exit codes. An older Node must
+ * be able to parse it, to report what is missing, so everything else is imported lazily. Node's own
+ * modules aren't imported at all, which saves 4 ms of every start: an import reads every export of
+ * a module, and for node:fs that loads its streams.
  */
 
-/** The oldest Node that has all of coffer's parts in it. */
+/** The oldest Node version that has everything coffer needs. */
 const OLDEST: readonly [number, number] = [24, 15];
 
-/** What each code of an error ends the process with. */
+/** The exit code of each error code. */
 export const exits: Readonly<Record<ErrorCode, number>> = {
   FAILED: 1,
   MODEL_FAILED: 1,
@@ -75,17 +76,17 @@ async function main(): Promise<void> {
   process.exit(await run(ending));
 }
 
-/** What is needed to end with an error, imported late like everything. */
+/** Everything needed to exit with an error, imported lazily. */
 interface Ending {
   readonly terminal: Terminal;
   readonly isCofferError: (error: unknown) => error is CofferError;
   /** Returns the error of a command that needs the current directory if that was removed. */
   readonly gone: (cause: unknown) => CofferError;
-  /** Why the command can't run. */
+  /** The reason the command can't run, if any. */
   readonly refusal: CofferError | undefined;
 }
 
-/** The only catch: everything that went wrong ends as one line and an exit code. */
+/** Runs the command. Every error ends here, as one line and an exit code. */
 async function run(ending: Ending): Promise<number> {
   try {
     const told = await command(ending);
@@ -144,23 +145,31 @@ function isTooOld(version: string): boolean {
   return major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1]);
 }
 
-/** A shell completes a line: the options in it are not meant for this process. */
+/** Whether a shell is completing a line: the options in it aren't meant for this process. */
 function completes(args: readonly string[]): boolean {
   return args[0] === 'complete';
 }
 
-/** Nothing may be written: not even which parts of coffer were loaded, and when. */
+/**
+ * Whether the command must leave no trace, not even of which parts of coffer were loaded, and when.
+ */
 function isTraceless(args: readonly string[]): boolean {
   return completes(args) || args.includes('--incognito');
 }
 
-/** Keeps Node from writing a cache for a command that leaves no trace; returns the error of a command that therefore can't run. */
+/**
+ * Keeps Node from writing a compile cache for a command that must leave no trace. Returns an error
+ * if the command therefore can't run.
+ */
 async function restartTraceless(): Promise<CofferError | undefined> {
   if (!process.env['NODE_COMPILE_CACHE'] || !isTraceless(process.argv.slice(2))) return undefined;
   return (await import('./without-cache.ts')).restartWithoutCache();
 }
 
-/** From here on, every user directory in the environment is absolute, for child processes too. The module is loaded only to fix one. */
+/**
+ * Makes every user directory in the environment absolute, for child processes too. Loads the module
+ * only if one must be fixed.
+ */
 async function settleDirectories(env: NodeJS.ProcessEnv): Promise<void> {
   const named = Object.keys(env).filter((name) => /^(HOME|XDG_\w+_(HOME|DIR))$/.test(name));
   if (env['HOME'] !== undefined && named.every((name) => env[name]?.startsWith('/'))) return;

@@ -13,7 +13,7 @@ import {
   type Shell,
 } from './command.ts';
 
-/** What commander calls once it has understood a command line. */
+/** Called once commander has parsed a command line. */
 type OnRun = (command: Command, given: readonly unknown[], options: object) => Promise<void>;
 
 /**
@@ -42,7 +42,9 @@ export async function run(args: readonly string[], parts: Omit<Shell, 'options'>
   }
 }
 
-/** Returns the whole command line as `--help` shows it, to read: none of its commands does anything. */
+/**
+ * Returns the whole command line as `--help` shows it, for reading only: its commands do nothing.
+ */
 export async function wholeProgram(commandLine: CommandLine, terminal: Terminal): Promise<CommanderCommand> {
   const onRun = async (): Promise<void> => undefined;
   const program = await describeProgram(commandLine, terminal, onRun);
@@ -50,10 +52,12 @@ export async function wholeProgram(commandLine: CommandLine, terminal: Terminal)
   return program;
 }
 
-/** What may ask for help with the program, which shows every command. */
+/** Arguments that may ask for help with the program, which lists every command. */
 const HELP = /^(--help|-[a-z]*h[a-z]*)$/i;
 
-/** Describes the program without its commands. They inherit how it ends, writes and shows help. */
+/**
+ * Describes the program without its commands, which inherit how it exits, writes and shows help.
+ */
 async function describeProgram(commandLine: CommandLine, terminal: Terminal, onRun: OnRun): Promise<CommanderCommand> {
   const ignore = (): void => undefined;
   const command = await commandLine.program();
@@ -71,7 +75,7 @@ async function describeAll(program: CommanderCommand, commands: LazyCommands, on
     describe(program.command(command.name, { hidden: command.description === undefined }), command, onRun);
 }
 
-/** Names the commands, and describes the one that is asked for when commander has found it. */
+/** Registers the command names, and describes a command once commander has selected it. */
 function describeLate(program: CommanderCommand, commands: LazyCommands, onRun: OnRun): void {
   for (const name of commandNames(commands)) program.command(name);
   program.hook('preSubcommand', async (_, named) => {
@@ -79,7 +83,7 @@ function describeLate(program: CommanderCommand, commands: LazyCommands, onRun: 
   });
 }
 
-/** Tells commander what it needs to know of a command and those below it. */
+/** Describes a command and its subcommands to commander. */
 function describe(target: CommanderCommand, command: Command, onRun: OnRun): void {
   const { description = '', examples = [] } = command;
   target.description(description).helpCommand(false);

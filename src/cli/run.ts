@@ -2,7 +2,7 @@ import type { CofferError } from '../errors.ts';
 import type { ProgramOptions, Shell } from './command.ts';
 import { commandLine } from './commands.ts';
 
-/** What is known before the command line is read. */
+/** The parts of a shell known before the command line is parsed. */
 export type ShellParts = Omit<Shell, 'options' | 'commandLine'>;
 
 /**
@@ -21,7 +21,10 @@ export async function run(args: readonly string[], parts: ShellParts): Promise<C
   return commands[asked.command]({ ...parts, commandLine, options: asked.options });
 }
 
-/** Understands a chat or a list of sessions, with no options but those below before them; undefined where there is more to it. */
+/**
+ * Parses a chat or a list of sessions with no options other than those in `WITH_VALUE` before it.
+ * Returns undefined if it needs the full parser.
+ */
 export function plainly(
   args: readonly string[],
 ): { command: keyof typeof commands; options: ProgramOptions } | undefined {

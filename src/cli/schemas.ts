@@ -1,7 +1,8 @@
 import { z } from 'zod';
 
 /*
- * The shapes of what `--json` prints, for docs/cli.md and for tests: no command imports them, so that none waits for zod.
+ * The shapes of `--json` output, for docs/cli.md and for tests. No command imports them, so that
+ * none waits for zod.
  */
 
 const count = z.int().nonnegative();
@@ -24,7 +25,7 @@ const failure = {
   said: z.string().optional(),
 };
 
-/** What every command prints on stderr with `--json` when it fails. */
+/** The error that every command prints on stderr with `--json` when it fails. */
 export const errorSchema: z.ZodType = z.strictObject({
   error: z.strictObject({ ...failure, exit: count, faults: z.array(z.string()).optional() }),
 });
@@ -63,10 +64,13 @@ const row = {
   unreadable: z.strictObject(failure).optional(),
 };
 
-/** What `coffer sessions --json` prints. */
+/** The output of `coffer sessions --json`. */
 export const sessionsSchema: z.ZodType = z.array(z.strictObject(row));
 
-/** What `coffer sessions --search TEXT --json` prints: each line that matched, cut around the match; `event` is null for a name or tag. */
+/**
+ * The output of `coffer sessions --search TEXT --json`: each line that matched, cut around the
+ * match; `event` is null for a name or tag.
+ */
 export const foundSchema: z.ZodType = z.array(
   z.strictObject({
     ...row,
@@ -74,7 +78,10 @@ export const foundSchema: z.ZodType = z.array(
   }),
 );
 
-/** Sums of what is known; null where nothing is. Of `unknownTokens` and `unknownCost` requests they leave something out. */
+/**
+ * Sums of the known amounts; null if none is known. `unknownTokens` and `unknownCost` count the
+ * requests with incomplete figures.
+ */
 const used = {
   requests: count,
   inputTokens: count.nullable(),
@@ -85,7 +92,7 @@ const used = {
   unknownCost: count,
 };
 
-/** What `coffer status <which> --json` prints. `id` of a child is null where it is gone. */
+/** The output of `coffer status <which> --json`. `id` of a child is null if it was deleted. */
 export const statusSchema: z.ZodType = z.strictObject({
   ...row,
   statusReason: z.string().optional(),
@@ -107,7 +114,7 @@ export const statusSchema: z.ZodType = z.strictObject({
   bytes: count.nullable(),
 });
 
-/** What `coffer stats --json` prints; `days` are dates of this machine's time zone. */
+/** The output of `coffer stats --json`; `days` are dates in the local time zone. */
 export const statsSchema: z.ZodType = z.strictObject({
   sessions: count,
   snapshots: count,
@@ -122,10 +129,15 @@ export const statsSchema: z.ZodType = z.strictObject({
   bytes: count,
 });
 
-/** What `coffer logs <which> --json` prints in each line: an event as it is recorded; docs/format.md has their types. */
+/**
+ * One line of `coffer logs <which> --json`: an event as recorded; docs/format.md lists the types.
+ */
 export const eventSchema: z.ZodType = z.looseObject({ id: z.int().positive(), ts: count, type: z.string() });
 
-/** One setting, and what says it. `value` is null where nothing is set; `permissions` as a whole has no `source`. */
+/**
+ * One setting and its source. `value` is null if it isn't set; `permissions` as a whole has no
+ * `source`.
+ */
 interface Setting {
   key: string;
   value: unknown;
@@ -133,7 +145,7 @@ interface Setting {
   from?: string | undefined;
 }
 
-/** What `coffer config get --json` prints. */
+/** The output of `coffer config get --json`. */
 export const configValueSchema: z.ZodType<Setting> = z.strictObject({
   key: z.string(),
   value: z.unknown(),
@@ -141,10 +153,13 @@ export const configValueSchema: z.ZodType<Setting> = z.strictObject({
   from: z.string().optional(),
 });
 
-/** What `coffer config list --json` prints. */
+/** The output of `coffer config list --json`. */
 export const configSchema: z.ZodType<Setting[]> = z.array(configValueSchema);
 
-/** What `coffer prune --json` prints: what is deleted, oldest first, or with `--dry-run` would be. */
+/**
+ * The output of `coffer prune --json`: the deleted sessions, oldest first; with `--dry-run`, those
+ * that would be deleted.
+ */
 export const pruneSchema: z.ZodType = z.array(
   z.strictObject({
     id: z.string(),
@@ -158,7 +173,7 @@ export const pruneSchema: z.ZodType = z.array(
   }),
 );
 
-/** What `coffer fork --json` prints: the fork, and how many of how many prompts it has. */
+/** The output of `coffer fork --json`: the fork, how many prompts it has, and of how many. */
 export const forkSchema: z.ZodType = z.strictObject({
   id: z.string(),
   uuid: z.uuid(),
@@ -168,15 +183,16 @@ export const forkSchema: z.ZodType = z.strictObject({
   of: count,
 });
 
-/** What `coffer permissions --json` prints. */
+/** The output of `coffer permissions --json`. */
 export const permissionsSchema: z.ZodType = z.strictObject({
   session: z.array(permission),
   settings: z.strictObject({ allow: z.array(z.string()), deny: z.array(z.string()) }),
 });
 
 /**
- * What `coffer export <which> --format json` prints; `coffer export <which> --format jsonl` prints the same without `events`, with
- * `coffer: 1` and `type: "session"` before it, in its first line, and each event in a line of its own.
+ * The output of `coffer export <which> --format json`. `coffer export <which> --format jsonl`
+ * prints the same without `events` as its first line, preceded by `coffer: 1` and `type:
+ * "session"`, then one event per line.
  */
 export const exportSchema: z.ZodType = z.strictObject({
   id: z.string().optional(),
@@ -199,8 +215,8 @@ export const exportSchema: z.ZodType = z.strictObject({
 });
 
 /**
- * What `coffer import <file> --json` prints; `revoked` are the rules by which tools were allowed something where it came from, `broken` the
- * files in its messages that no model can be sent.
+ * The output of `coffer import <file> --json`: `revoked` are the allow rules that were not
+ * imported, `broken` the files in messages that can't be sent to any model.
  */
 export const importSchema: z.ZodType = z.strictObject({
   id: z.string(),
@@ -211,7 +227,7 @@ export const importSchema: z.ZodType = z.strictObject({
   broken: z.array(z.strictObject({ message: count, name: z.string(), reason: z.string() })),
 });
 
-/** What `coffer models --json` prints. */
+/** The output of `coffer models --json`. */
 export const modelsSchema: z.ZodType = z.array(
   z.strictObject({
     provider: z.string(),
@@ -226,7 +242,7 @@ export const modelsSchema: z.ZodType = z.array(
 const checkedWith = (...words: readonly [string, ...string[]]): z.ZodType =>
   z.union([z.enum(words), z.strictObject(failure)]);
 
-/** What `coffer models --check <name> --json` prints: what the model was seen to do, or why it does not. */
+/** The output of `coffer models --check <name> --json`: what the model can do, or why it can't. */
 export const checkedSchema: z.ZodType = z.strictObject({
   model: z.string(),
   streaming: z.boolean(),
@@ -236,7 +252,10 @@ export const checkedSchema: z.ZodType = z.strictObject({
   images: checkedWith('seen', 'accepted'),
 });
 
-/** What `coffer key list --json` prints: where the key is, the one that an unfinished rotation replaces, and what else opens the vault. */
+/**
+ * The output of `coffer key list --json`: where the key is kept, the key that an unfinished
+ * rotation replaces, and the key slots.
+ */
 export const waysSchema: z.ZodType = z.strictObject({
   key: z.string(),
   retiring: z.string().optional(),
@@ -245,7 +264,10 @@ export const waysSchema: z.ZodType = z.strictObject({
   slots: z.array(z.strictObject({ id: z.string(), kind: z.enum(['passphrase', 'recovery']) })),
 });
 
-/** What `coffer doctor --json` prints: `report` is what it shows without, line by line, and `error` the first problem. */
+/**
+ * The output of `coffer doctor --json`: `report` has the lines it prints without `--json`, `error`
+ * the first problem.
+ */
 export const doctorSchema: z.ZodType = z.strictObject({
   directory: z.string(),
   well: z.boolean(),
@@ -253,5 +275,5 @@ export const doctorSchema: z.ZodType = z.strictObject({
   report: z.array(z.string()),
 });
 
-/** What `coffer config path --json` prints. */
+/** The output of `coffer config path --json`. */
 export const configPathSchema: z.ZodType = z.strictObject({ path: z.string() });

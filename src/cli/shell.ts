@@ -6,16 +6,18 @@ import type { Terminal } from '../terminal/terminal.ts';
 import { tellWait } from '../terminal/waiting.ts';
 import type { Shell } from './command.ts';
 
-/** A vault with somebody to ask for its passphrase. */
+/** An open vault, with a user to ask for its passphrase. */
 export interface Opened {
   readonly settings: Settings;
   readonly sessions: Sessions;
   readonly input: Input;
-  /** From now on nobody is asked any more: a chat that runs is not interrupted by a question. */
+  /** Stops asking the user, so that no question interrupts a running chat. */
   stopAsking(): void;
 }
 
-/** Reads the settings and opens the vault they mean, without asking for its key yet. Throws `SETTINGS_INVALID`. */
+/**
+ * Reads the settings and opens their vault, without unlocking it yet. Throws `SETTINGS_INVALID`.
+ */
 export async function openSessions(shell: Shell): Promise<Opened> {
   const { terminal, env, options } = shell;
   const { loadSettings, settingsPath } = await import('../settings/settings.ts');
@@ -46,8 +48,8 @@ export async function openSessions(shell: Shell): Promise<Opened> {
 }
 
 /**
- * Opens the vault for a command that changes it. That an older copy put back would not be noticed is told: everything else is done.
- * Throws what `work` throws, and as {@link openSessions}.
+ * Opens the vault for a command that changes it. If the change succeeded but its rollback mark
+ * could not be written, reports that. Throws what `work` throws, and as {@link openSessions}.
  */
 export async function changeVault(shell: Shell, work: (opened: Opened) => Promise<void>): Promise<void> {
   const opened = await openSessions(shell);
@@ -65,11 +67,11 @@ async function anticipate(env: NodeJS.ProcessEnv, directory: string | undefined)
   try {
     await anticipateKey(env, directory);
   } catch (error) {
-    if (!isCofferError(error)) throw error; // a vault.json that can't be read is told by whoever needs it, in its own words
+    if (!isCofferError(error)) throw error; // an unreadable vault.json is reported by the code that needs it
   }
 }
 
-/** Asks for a passphrase, for a new one twice; undefined at the end of input. */
+/** Asks for a passphrase, twice for a new one. Returns undefined at the end of input. */
 export async function askPassphrase(
   terminal: Terminal,
   input: Input,
@@ -90,8 +92,8 @@ export async function askPassphrase(
 }
 
 /**
- * The first line of a stdin that is no terminal. Undefined at its end, and where it is a terminal without an output to ask on: what
- * is typed there would be seen.
+ * Returns the first line of stdin if it isn't a terminal; undefined at its end, or if it is a
+ * terminal, because without an output to ask on the typed text would be visible.
  */
 export async function firstLine({ terminal }: Shell, input: Input): Promise<string | undefined> {
   return terminal.streams.stdin.isTTY === true ? undefined : input.next('');

@@ -1,27 +1,30 @@
 import { constants } from 'node:os';
 
-/** What a {@link Guard} does at the end. */
+/** The final actions of a {@link Guard}. */
 export interface LastActs {
   /** The final save: synchronous, idempotent. */
   save(): void;
-  /** Says what was lost, for an error that `save` threw, and gives the exit code for that. Must not throw. */
+  /** Reports what was lost after `save` threw, and returns the exit code. Must not throw. */
   lost(error: unknown): number;
-  /** Gives the terminal back. Must not throw. */
+  /** Restores the terminal. Must not throw. */
   restore(): void;
-  /** Ends the process where raising the signal again does not: process 1 of a container has no default action. */
+  /**
+   * Ends the process if raising the signal again doesn't: process 1 of a container has no default
+   * action.
+   */
   leave(code: number): void;
 }
 
-/** Watches over a chat until it is disposed. */
+/** Guards a chat until it is disposed. */
 export interface Guard extends Disposable {
   /** Saves, then ends the process by the signal, so that its parent sees it. */
   end(signal: NodeJS.Signals): void;
 }
 
 /**
- * Makes the final save however the process ends: SIGINT, SIGTERM, SIGHUP, or `exit` (an uncaught exception comes
- * to it through main). The handlers stay until the save is done, so a second signal cannot cut it short; what
- * follows is synchronous up to the signal raised again.
+ * Makes the final save however the process ends: SIGINT, SIGTERM, SIGHUP, or `exit` (main turns an
+ * uncaught exception into one). The handlers stay until the save is done, so a second signal cannot
+ * cut it short; everything after that is synchronous until the signal is raised again.
  */
 export function guard(acts: LastActs): Guard {
   const save = (): number | undefined => {
@@ -53,8 +56,9 @@ export function guard(acts: LastActs): Guard {
 }
 
 /**
- * Keeps two signals from doing what Node does by itself: SIGUSR1 opens the inspector, through which anybody of
- * this user reads the vault key; SIGXFSZ (a file size limit) ends the process before the write can fail.
+ * Overrides Node's default action for two signals: SIGUSR1 opens the inspector, through which any
+ * process of this user can read the vault key; SIGXFSZ (a file size limit) ends the process before
+ * the write can fail.
  */
 export function tameSignals(): void {
   process.on('SIGUSR1', ignore);

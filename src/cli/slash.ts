@@ -3,7 +3,10 @@ import { isCofferError } from '../errors.ts';
 import type { Chat } from '../terminal/chat.ts';
 import { type Command, isSlashCommand, type LazyCommands, type SlashCommand } from './command.ts';
 
-/** Runs a slash command and shows how it ended. Never throws a CofferError: the conversation continues. */
+/**
+ * Runs a slash command and shows how it ended. Never throws a CofferError: the conversation
+ * continues.
+ */
 export async function runSlash(
   chat: Chat,
   { command, argument }: { command: string; argument: string },
@@ -28,7 +31,7 @@ export async function loadSlashCommands(commands: LazyCommands): Promise<SlashCo
   return loaded.map(slashOf).filter((command) => command !== undefined);
 }
 
-/** Loads the file of the command of that name, `/reset` say, and no other. */
+/** Loads the command with this name, such as `/reset`, and no other. */
 async function loadSlashCommand(commands: LazyCommands, name: string): Promise<SlashCommand | undefined> {
   const key = [name, name.slice(1)].find((each) => Object.hasOwn(commands, each));
   const loaded = key === undefined ? undefined : await commands[key]?.();

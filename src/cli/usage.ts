@@ -2,7 +2,10 @@ import type { Command, CommanderError } from 'commander';
 import { nearest } from '../chat/models/nearest.ts';
 import { CofferError } from '../errors.ts';
 
-/** What commander refuses, in our words: what is wrong with the command line, and what to do. `program` has every command. */
+/**
+ * Turns a commander error into a `USAGE` error that says what is wrong with the command line, and
+ * what to do. `program` must have every command.
+ */
 export function usageError(error: CommanderError, program: Command): CofferError {
   const [first] = program.args;
   if (
@@ -41,7 +44,7 @@ export function usageError(error: CommanderError, program: Command): CofferError
       /^option '.*(--[a-z-]+) .*' argument '(.*)' is invalid\. Allowed choices are (.*)\.$/s,
       '$1 takes $3, not "$2"',
     )
-    // What stands there too much may be a secret.
+    // The excess argument may be a secret.
     .replace(/( but got \d+): .*$/s, '$1')
     .replace(/^(unknown option '[^'=]*)=.*'/s, "$1'")
     .replace(/\.$/, '')
@@ -50,7 +53,7 @@ export function usageError(error: CommanderError, program: Command): CofferError
   return new CofferError('USAGE', message, { advice: `${pathOf(asked)} --help shows how`, cause: error });
 }
 
-/** The command that the command line got as far as. */
+/** Returns the deepest command that the command line names. */
 function commandOf(command: Command): Command {
   const next = command.commands.find((each) => each.name() === command.args[0]);
   return next === undefined ? command : commandOf(next);

@@ -4,15 +4,16 @@ import { join } from 'node:path';
 import { CofferError } from '../errors.ts';
 
 /**
- * Becomes the same program without NODE_COMPILE_CACHE, and returns only if it can't: the error to end with. Node can't switch the
- * cache off once it runs, and writes it at every end of a process but a SIGKILL from outside, `execve` included. So what this process
- * has loaded is written first and removed again; then `execve` has nothing left to write. It closes descriptors above 2. Must be
+ * Restarts the program without NODE_COMPILE_CACHE. Returns only if that fails, with the error to
+ * exit with. Node can't switch the cache off once it runs, and writes it whenever a process ends,
+ * `execve` included, except on SIGKILL. So the modules that this process loaded are written first
+ * and then deleted, which leaves `execve` nothing to write. Closes descriptors above 2. Must be
  * called before anything touches a standard stream.
  */
 export function restartWithoutCache(): CofferError {
   const { NODE_COMPILE_CACHE: _, ...env } = process.env;
   try {
-    // Windows has no execve: there a process can't become another.
+    // Windows has no execve.
     if (process.execve === undefined) return refusal();
     unwriteCache();
     return process.execve(process.execPath, [process.argv0, ...process.execArgv, ...process.argv.slice(1)], env);
@@ -28,7 +29,10 @@ function refusal(cause?: unknown): CofferError {
   });
 }
 
-/** Writes what the cache has in memory, removes it from the disk, and the directory that Node made if that is empty. */
+/**
+ * Writes the cache to disk, then deletes those files, and the directory that Node created if it is
+ * empty.
+ */
 function unwriteCache(): void {
   const directory = getCompileCacheDir();
   if (directory === undefined) return;
@@ -40,7 +44,7 @@ function unwriteCache(): void {
   try {
     rmdirSync(directory);
   } catch {
-    // Others have files in it, or have removed it just now.
+    // Another process has files in it, or has just deleted it.
   }
 }
 

@@ -19,20 +19,20 @@ import { guard } from '../../signals.ts';
 import { tellStart } from './greeting.ts';
 import { Looking } from './surroundings.ts';
 
-/** What a chat is to begin with. */
+/** How a chat begins. */
 export interface ChatRequest {
-  /** The session to go on with; its errors end the command then. */
+  /** The session to resume. If it can't be resumed, the command fails. */
   readonly which?: string | undefined;
-  /** The newest session of this directory, and an error where there is none. */
+  /** Resumes the newest session of this directory, or fails if there is none. */
   readonly newest?: boolean | undefined;
-  /** A new conversation, whatever the settings say. */
+  /** Begins a new conversation, regardless of the settings. */
   readonly anew?: boolean | undefined;
   readonly acceptOlder?: boolean | undefined;
-  /** One turn with these words, then the end; `-` stands for standard input. */
+  /** Prints one reply to this prompt and exits; `-` reads it from standard input. */
   readonly prompt?: string | undefined;
 }
 
-/** What the options on the command line ask for. Throws `USAGE` where they ask for two things. */
+/** Returns what the command-line options ask for. Throws `USAGE` if they contradict each other. */
 export function requestOf(options: ProgramOptions): ChatRequest {
   const { continue: newest, resume, attach, incognito, prompt } = options;
   const asked = [newest, resume === false ? undefined : resume, attach].filter((option) => option !== undefined);
@@ -49,15 +49,16 @@ export function requestOf(options: ProgramOptions): ChatRequest {
 }
 
 /**
- * Chats until the end of input, or takes the one turn of `request.prompt`. Gives the error of a reply that nobody saw fail. Throws
- * `USAGE`, `MODEL_*`, `SETTINGS_INVALID`, `PASSPHRASE_WRONG`, `NOT_SAVED` where the last save failed, and what resuming throws where a
- * session was asked for.
+ * Chats until the end of input, or prints the one reply to `request.prompt`. Returns the error of a
+ * failed reply if there was no terminal to see it on. Throws `USAGE`, `MODEL_*`,
+ * `SETTINGS_INVALID`, `PASSPHRASE_WRONG`, `NOT_SAVED` if the last save failed, and what resuming
+ * throws if a session was asked for.
  */
 export async function chat(shell: Shell, request: ChatRequest): Promise<CofferError | undefined> {
   const { terminal, env, options } = shell;
   const incognito = options.incognito === true;
   const directory = workDirectory(options.path);
-  // git is a process of its own: it looks while the rest is loaded and the key is looked up.
+  // git is a separate process: it runs while the rest is loaded and the key is looked up.
   const surroundings = new Looking(terminal, directory);
   const { settings, sessions, input, stopAsking } = await openSessions(shell);
   try {
@@ -126,7 +127,7 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
   }
 }
 
-/** Loads what reads instructions only if there are any. */
+/** Loads the code that reads instructions only if there are any. */
 async function instruct({ host, live, front, incognito }: Chat, options: Instructing): Promise<void> {
   const { session, settings, workplace } = live;
   const hasAgents = lstatSync(join(workplace.directory, 'AGENTS.md'), { throwIfNoEntry: false }) !== undefined;
@@ -137,7 +138,9 @@ async function instruct({ host, live, front, incognito }: Chat, options: Instruc
   live.reinstruct();
 }
 
-/** A resumed conversation keeps its instructions, unless the command line has another system prompt. */
+/**
+ * A resumed conversation keeps its instructions, unless the command line has another system prompt.
+ */
 async function instructAnew({ live }: Chat, system: string | undefined): Promise<void> {
   if (system === undefined) return;
   const { systemInstructions } = await import('../../../live/instructions.ts');
@@ -146,14 +149,17 @@ async function instructAnew({ live }: Chat, system: string | undefined): Promise
   if ((before?.text ?? '') !== instructions.text) await live.instruct(instructions);
 }
 
-/** What a turn needs is loaded for one alone, and where the settings want a summary. */
+/** Summarises older messages if the settings say so. Loads the code only then. */
 async function finish(chat: Chat): Promise<void> {
   if (!chat.settings.compactOnFinish) return;
   const { compactOnFinish } = await import('../session/compact.ts');
   await compactOnFinish(chat);
 }
 
-/** Where the settings have a retention: the session that is gone on with is held by now, and stays whatever its age. */
+/**
+ * Prunes sessions if the settings have a retention. The resumed session is already held, and is
+ * kept whatever its age.
+ */
 async function prune(chat: Chat): Promise<void> {
   const { settings } = chat;
   if (settings.maxSessions === undefined && settings.retentionDays === undefined) return;
@@ -161,7 +167,10 @@ async function prune(chat: Chat): Promise<void> {
   await pruneAtStart(chat);
 }
 
-/** Resumes a session, and lets another model answer where one is asked for. Gives whether it did; what can't be leaves the session closed. */
+/**
+ * Resumes a session, and switches to another model if one is asked for. Returns whether it did;
+ * closes the session if that fails.
+ */
 async function goOn(
   chat: Chat,
   which: string,
@@ -177,7 +186,10 @@ async function goOn(
   }
 }
 
-/** The session to go on with, where one is asked for or the settings say so. Throws `SESSION_NOT_FOUND`. */
+/**
+ * Returns the session to resume, if one was asked for or the settings say so. Throws
+ * `SESSION_NOT_FOUND`.
+ */
 async function targetOf(
   { terminal }: Shell,
   from: { request: ChatRequest; settings: Settings; sessions: Sessions; surroundings: Looking },
@@ -200,7 +212,10 @@ async function targetOf(
   });
 }
 
-/** What there is; where nobody asked for a session, a key that can't be had is told by the chat itself. */
+/**
+ * Lists the sessions. If none was asked for, an unavailable key is ignored here: the chat reports
+ * it.
+ */
 async function listed(sessions: Sessions, isAutomatic: boolean): Promise<Row[]> {
   try {
     return await sessions.list();
@@ -210,7 +225,7 @@ async function listed(sessions: Sessions, isAutomatic: boolean): Promise<Row[]> 
   }
 }
 
-/** The real path of the directory that a conversation is about. Throws `USAGE` where there is no such directory. */
+/** Returns the real path of the conversation's directory. Throws `USAGE` if it doesn't exist. */
 function workDirectory(path: string | undefined): string {
   const directory = resolve(path ?? '.');
   const refused = (why: string | undefined, cause?: unknown): CofferError =>
@@ -226,7 +241,7 @@ function workDirectory(path: string | undefined): string {
   return realpathSync(directory);
 }
 
-/** The model of a server on this machine, where one answers and the person wants it. */
+/** Returns the model of a server on this machine, if one is running and the user accepts it. */
 async function localModel(shell: Shell, settings: Settings, input: Input): Promise<string | undefined> {
   if (!shell.terminal.interactive || !settings.detectLocal) return undefined;
   const { builtinProviders, detectLocal, parseModelName } = await import('../../../chat/models/models.ts');
@@ -238,8 +253,8 @@ async function localModel(shell: Shell, settings: Settings, input: Input): Promi
 }
 
 /**
- * Unlocks the vault. A chat that needs nothing from it starts in memory if the key can't be had or is slow to come, and is saved once the
- * key is there; returns the reason then.
+ * Unlocks the vault. A chat that needs nothing from it starts in memory if the key is unavailable
+ * or slow, and is saved once the key arrives; returns the reason then.
  */
 async function unlock(sessions: Sessions, needed: boolean): Promise<CofferError | undefined> {
   if (needed) {
@@ -251,7 +266,10 @@ async function unlock(sessions: Sessions, needed: boolean): Promise<CofferError 
   throw refusal;
 }
 
-/** A rotation that can't come to its end now goes on at the next start: until then both keys open the vault. */
+/**
+ * Resumes an interrupted rotation. If it can't finish now, it is retried at the next start: until
+ * then both keys open the vault.
+ */
 async function goOnRotating(shell: Shell, sessions: Sessions): Promise<void> {
   const { finishRotation, tellRotated } = await import('../key/rotate.ts');
   try {
@@ -263,10 +281,13 @@ async function goOnRotating(shell: Shell, sessions: Sessions): Promise<void> {
   }
 }
 
-/** What a chat survives at its start: it goes on in memory and tries again at every step. */
+/** Errors that a chat survives at its start: it continues in memory and retries at every step. */
 const bearableCodes: ReadonlySet<string> = new Set(['NOT_SAVED', 'DURABILITY_UNKNOWN', 'VAULT_BUSY']);
 
-/** Whether nothing was ever promised: no keychain answers and there is no vault, or memory was asked for. */
+/**
+ * Whether the chat was never meant to be saved: there is no keychain and no vault, or memory was
+ * asked for.
+ */
 async function isMemoryChat(sessions: Sessions, refusal: CofferError, env: NodeJS.ProcessEnv): Promise<boolean> {
   if (env['COFFER_KEYCHAIN'] === 'memory') return true;
   if (refusal.code !== 'KEY_ABSENT') return false;

@@ -33,7 +33,10 @@ function whereKeyIs(key: KeyState, refusal: CofferError | undefined, env: NodeJS
   return `key in the keychain (${key.provider})`;
 }
 
-/** Names the session to go on with. Its list is the one shown: the number said here stays good when another session begins. */
+/**
+ * Names the last session. Its list becomes the one shown, so that the number printed here stays
+ * valid when another session begins.
+ */
 async function tellLast(chat: Chat): Promise<void> {
   const rows = await chat.sessions.list();
   for (const line of describeSeen(chat.sessions.seen)) chat.terminal.tell(line);

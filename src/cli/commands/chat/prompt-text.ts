@@ -2,7 +2,10 @@ import { constants } from 'node:buffer';
 import { CofferError } from '../../../errors.ts';
 import type { Terminal } from '../../../terminal/terminal.ts';
 
-/** The words of `--prompt`, from standard input where they are `-`. Throws `USAGE` where there are none. */
+/**
+ * Returns the text of `--prompt`, read from standard input if it is `-`. Throws `USAGE` if it is
+ * empty.
+ */
 export async function promptOf(prompt: string, { streams }: Terminal): Promise<string> {
   const words = prompt === '-' ? await pipedText(streams) : prompt;
   if (words.trim() === '')

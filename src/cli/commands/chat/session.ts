@@ -16,7 +16,10 @@ export const sessionCommand: SlashCommand = {
   },
 };
 
-/** What this chat knows of its session is as new as can be; its row says where it is kept. */
+/**
+ * Shows the session as this chat knows it, which is the newest state; its row says where it is
+ * stored.
+ */
 async function showInfo(chat: Chat): Promise<void> {
   const { session, sessions, terminal } = chat;
   const [{ infoOf }, { infoLines }] = await Promise.all([
@@ -29,7 +32,7 @@ async function showInfo(chat: Chat): Promise<void> {
   for (const line of infoLines(infoOf(sessions, { row, state, events }, rows))) terminal.say(line);
 }
 
-/** Without the list there is still much to say. */
+/** Lists the sessions; without the list there is still much to show. */
 async function listed(chat: Chat): Promise<readonly Row[]> {
   try {
     return await chat.sessions.list();

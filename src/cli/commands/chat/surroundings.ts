@@ -3,14 +3,17 @@ import type { Chat } from '../../../terminal/chat.ts';
 import type { Terminal } from '../../../terminal/terminal.ts';
 import { awaitGit, GIT_LIMIT_MS, gitLimit, NOTICE_MS, within } from '../../../terminal/waiting.ts';
 
-/** Which project a chat's directory is: git is asked while the rest of the chat starts, and waited for only if the answer is needed. */
+/**
+ * Finds out which project a chat's directory belongs to: git runs while the rest of the chat
+ * starts, and is awaited only if the answer is needed.
+ */
 export class Looking {
   readonly #terminal: Terminal;
   readonly #directory: string;
   readonly #stop = new AbortController();
   readonly #answer: Promise<Surroundings>;
   readonly #begun = performance.now();
-  /** What git has said, until the chat has taken it. */
+  /** The answer of git, until the chat has received it. */
   #arrived: Surroundings | undefined;
 
   /** Asks git. */
@@ -18,15 +21,21 @@ export class Looking {
     this.#terminal = terminal;
     this.#directory = directory;
     this.#answer = look(directory, { limit: gitLimit(terminal), signal: this.#stop.signal });
-    this.#answer.catch(() => undefined); // whoever awaits it hears of it
+    this.#answer.catch(() => undefined); // the caller that awaits it gets the error
   }
 
-  /** Returns what git says, waiting as long as that takes: it decides which session is meant. Throws `FAILED` if git never answers. */
+  /**
+   * Returns the answer of git, however long it takes: it decides which session is meant. Throws
+   * `FAILED` if git never answers.
+   */
   known(): Promise<Surroundings> {
     return awaitGit(this.#terminal, this.#answer);
   }
 
-  /** Returns what git has said within two seconds of being asked; without an answer the project is not known yet. */
+  /**
+   * Returns the answer of git if it arrives within two seconds of the start; otherwise the project
+   * isn't known yet.
+   */
   async soon(): Promise<Surroundings> {
     const answer = this.#answer.catch(() => undefined); // a new conversation needs no project
     const found = await within(answer, this.#left(NOTICE_MS));
@@ -38,14 +47,17 @@ export class Looking {
     return withoutGit(this.#directory);
   }
 
-  /** Tells the chat what git has said since it began. Must not be called during a turn. */
+  /** Passes a late answer of git to the chat. Must not be called during a turn. */
   async place(chat: Chat): Promise<void> {
     const arrived = this.#arrived;
     this.#arrived = undefined;
     if (arrived !== undefined) await place(chat, arrived);
   }
 
-  /** Waits for git at the end of a chat that does not know its project yet, up to the limit that holds without a terminal. */
+  /**
+   * Waits for git at the end of a chat that does not know its project yet, up to the limit that
+   * holds without a terminal.
+   */
   async placeAtEnd(chat: Chat): Promise<void> {
     if (!chat.live.isUnplaced) return;
     const answer = this.#answer.catch(() => undefined); // it ends without a project then

@@ -1,9 +1,10 @@
 /*
- * The script for bash is our own: that of @bomb.sh/tab evaluates what stands in the line before Enter is pressed, expands the words
- * it is given, and needs another package's functions. This one runs nothing but `coffer complete`, and works from bash 4 on.
+ * A script of our own: that of @bomb.sh/tab evaluates the line before Enter is pressed, expands the
+ * words it is given, and needs functions of another package. This one runs nothing but `coffer
+ * complete`, and works in bash 4 and later.
  */
 
-/** What `coffer completion bash` prints. */
+/** The output of `coffer completion bash`. */
 export const bashScript: string = `# bash completion for coffer: source <(coffer completion bash)
 
 _coffer() {

@@ -6,20 +6,26 @@ import { countMessages } from '../../../terminal/rows.ts';
 import { type Command, type CommandOption, commandNames, helpOption, loadCommands, type Shell } from '../../command.ts';
 import { bashScript } from './bash.ts';
 
-/** The shells there is a script for. */
+/** The supported shells. */
 const SHELLS = ['bash', 'zsh', 'fish'] as const;
 
 /** How long reading the vault may take, in milliseconds: the shell waits. */
 const WITHIN = 700;
 
-/** The most characters of a description. */
+/** The maximum length of a description, in characters. */
 const WIDTH = 80;
 
-/** What tab ends its words with: no files besides; and this lets the shell name files where there are no words. */
+/**
+ * The directive that tab prints after its words: no file names. The other lets the shell complete
+ * file names if there are no words.
+ */
 const WORDS_ONLY = ':4';
 const OR_FILES = ':0';
 
-/** Prints the script that lets a shell complete command lines of coffer. Throws `USAGE` for another shell. */
+/**
+ * Prints the script that lets a shell complete command lines of coffer. Throws `USAGE` for another
+ * shell.
+ */
 export function printCompletion({ terminal }: Shell, shell: string): void {
   const known = SHELLS.find((each) => each === shell);
   if (known === undefined) {
@@ -28,14 +34,15 @@ export function printCompletion({ terminal }: Shell, shell: string): void {
   terminal.write(known === 'bash' ? bashScript : quote(printed(() => script(known, 'coffer', 'coffer'))));
 }
 
-/** The script for zsh hands on what stands before a = to an eval: quoted, nothing in it is run. */
+/** Quotes a word that the zsh script passes to eval, so that nothing in it is run. */
 function quote(text: string): string {
   return text.replaceAll('{BASH_REMATCH}', '{(q)BASH_REMATCH}');
 }
 
 /**
- * Prints the words that the last one of a command line could become, each with a tab and what it is, and how the shell is to take them.
- * Asks nobody for anything and leaves no trace; what stands in its way means fewer words.
+ * Prints the possible completions of the last word of a command line, each with a tab and a
+ * description, then a directive for the shell. Asks the user nothing and leaves no trace; problems
+ * only mean fewer words.
  */
 export async function completeLine(shell: Shell, words: readonly string[]): Promise<void> {
   const { program, commands } = shell.commandLine;
@@ -58,20 +65,20 @@ export async function completeLine(shell: Shell, words: readonly string[]): Prom
   shell.terminal.write(files ? text.replace(new RegExp(`${WORDS_ONLY}\\n$`), `${OR_FILES}\n`) : text);
 }
 
-/** What was asked for that only looking tells. */
+/** The kinds of words that need a look-up. */
 type Wanted = Record<'sessions' | 'models' | 'keys' | 'files', boolean>;
 
-/** What looking told. */
+/** The words that were looked up. */
 interface Offered {
   readonly sessions: readonly (readonly [string, string])[];
   readonly models: readonly string[];
   readonly keys: readonly string[];
 }
 
-/** Gives words to whoever asks for them. */
+/** Passes words to tab. */
 type Give = (complete: (value: string, description: string) => void) => void;
 
-/** Tells tab the commands, their options, and what may stand behind each. */
+/** Describes the commands, their options and the possible values of each to tab. */
 function describe(root: RootCommand, program: Command, wanted: Wanted, offered: Offered): void {
   const say = (words: readonly string[]): Give => {
     return (complete) => {
@@ -130,7 +137,7 @@ function partsOf({ flags }: CommandOption): { short: string | undefined; long: s
   return { short, long, takesValue: value !== undefined };
 }
 
-/** What options and arguments of a name take. */
+/** The values of options and arguments, by name. */
 const kinds: Readonly<Record<string, keyof Wanted | readonly string[]>> = {
   which: 'sessions',
   resume: 'sessions',
@@ -145,10 +152,13 @@ const kinds: Readonly<Record<string, keyof Wanted | readonly string[]>> = {
   status: ['running', 'completed', 'cancelled', 'failed', 'interrupted'],
 };
 
-/** Words that no shell takes for anything but themselves. */
+/** Words without special meaning in any shell. */
 const PLAIN = /^[\p{L}\p{M}\p{N}_.@+,/][\p{L}\p{M}\p{N}_.@+,/-]*$/u;
 
-/** The sessions' ids, or their UUIDs where an id has what a shell would take for something else, and their names. */
+/**
+ * Returns the ids of the sessions, or their UUIDs if an id needs quoting in a shell, and their
+ * names.
+ */
 async function sessionWords(shell: Shell, words: readonly string[]): Promise<[string, string][]> {
   const { glanceSessions } = await import('../../../session/list/glance.ts');
   const directory = await vaultOf(shell, words);
@@ -165,7 +175,7 @@ function aboutRow({ name, title, messages, model }: Summary): string {
   return [...words].slice(0, WIDTH).join('');
 }
 
-/** The vault that the line means: what it says itself comes before the settings. */
+/** Returns the vault that the line refers to: its own option takes precedence over the settings. */
 async function vaultOf({ env }: Shell, words: readonly string[]): Promise<string | undefined> {
   const [, given] = /(?:^|\n)--data-dir[=\n]([^\n]+)\n/.exec(words.join('\n')) ?? [];
   return given ?? (await settingsOf(env))?.directory;
@@ -180,7 +190,7 @@ async function modelWords({ env }: Shell): Promise<string[]> {
   return all.filter((word) => PLAIN.test(word));
 }
 
-/** Settings that are wrong are told by the command that the person goes on to run. */
+/** Reads the settings. Ignores faults: the completed command reports them. */
 async function settingsOf(
   env: NodeJS.ProcessEnv,
 ): Promise<import('../../../settings/settings.ts').Settings | undefined> {
@@ -193,7 +203,7 @@ async function settingsOf(
   }
 }
 
-/** tab prints by itself: what it prints is taken here, for the one file that writes. */
+/** Captures what tab prints to the console, so that only the terminal writes. */
 function printed(work: () => void): string {
   const output = globalThis.console;
   const { log } = output;

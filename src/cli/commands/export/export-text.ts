@@ -10,13 +10,13 @@ import type { Summary } from '../../../session/list/summary.ts';
 import type { State } from '../../../session/state.ts';
 import { escapeJson, escapeJsonLine, escapeLine, escapeText } from '../../../terminal/escape.ts';
 
-/** The forms of an export. */
+/** The formats of an export. */
 export const FORMATS = ['markdown', 'json', 'jsonl'] as const;
 
-/** One form of an export. */
+/** A format of an export. */
 export type Format = (typeof FORMATS)[number];
 
-/** What is exported: the facts of a session or snapshot, and its events as recorded. */
+/** The content of an export: the facts of a session or snapshot, and its events as recorded. */
 export interface Exportable {
   readonly about: About;
   readonly events: readonly Event[];
@@ -36,7 +36,7 @@ export interface About extends Pick<Summary, 'uuid' | 'kind' | 'name' | 'title' 
   readonly parent: Parent | undefined;
 }
 
-/** Tells the facts of a session, saved or not. */
+/** Returns the facts of a session, saved or not. */
 export function aboutOf(state: State, of: Partial<Pick<Summary, 'kind' | 'id' | 'uuid' | 'name'>>): About {
   const {
     title,
@@ -56,17 +56,20 @@ export function aboutOf(state: State, of: Partial<Pick<Summary, 'kind' | 'id' | 
   return { id, uuid, kind, name, title, tags: tags.length === 0 ? undefined : tags, ...times, ...facts };
 }
 
-/** The form that the name of a file asks for; Markdown unless told. */
+/** Returns the format for a file name. Default: Markdown. */
 export function formatOf(path: string | undefined): Format {
   if (path === undefined) return 'markdown';
   if (/\.(jsonl|ndjson)$/i.test(path)) return 'jsonl';
   return /\.json$/i.test(path) ? 'json' : 'markdown';
 }
 
-/** How much of a text is given at once, in UTF-16 units. */
+/** The size of a piece of text, in UTF-16 units. */
 const PIECE = 256 * 1024;
 
-/** Writes an export as text, in pieces that end where lines do: all of a large session is more than one text can be. */
+/**
+ * Renders an export as text, in pieces that end at line ends: a large session exceeds the maximum
+ * length of a string.
+ */
 export function* renderExport({ about, events }: Exportable, format: Format): Generator<string, void> {
   let lines: string[] = [];
   let length = 0;
@@ -81,7 +84,7 @@ export function* renderExport({ about, events }: Exportable, format: Format): Ge
   yield lines.join('');
 }
 
-/** Each gives lines, or blocks of lines, without the last one's end. */
+/** Each yields lines, or blocks of lines, without the final line end. */
 const renderers: Readonly<Record<Format, (about: About, events: readonly Event[]) => Generator<string, void>>> = {
   markdown: toMarkdown,
   json: toJson,
@@ -93,7 +96,7 @@ function* toJsonLines(about: About, events: readonly Event[]): Generator<string,
   for (const event of events) yield escapeJsonLine(event);
 }
 
-/** What `escapeJson` makes of the whole. */
+/** Yields the same as `escapeJson` of the whole. */
 function* toJson(about: About, events: readonly Event[]): Generator<string, void> {
   const open = escapeJson({ ...about, events: [] }).slice(0, -']\n}'.length);
   if (events.length === 0) {
@@ -123,7 +126,7 @@ function* toMarkdown(about: About, events: readonly Event[]): Generator<string, 
   for (const event of taken) yield* section(event);
 }
 
-/** Tells what stands of the conversation from what was taken back. */
+/** Separates what is still part of the conversation from what was taken back. */
 function split(events: readonly Event[]): { standing: readonly KnownEvent[]; taken: readonly KnownEvent[] } {
   const standing: KnownEvent[] = [];
   const taken: KnownEvent[] = [];
@@ -137,7 +140,7 @@ function split(events: readonly Event[]): { standing: readonly KnownEvent[]; tak
   return { standing, taken };
 }
 
-/** The blocks of an event, each behind an empty line. */
+/** Yields the blocks of an event, each after an empty line. */
 function* section(event: KnownEvent): Generator<string, void> {
   if (event.type === 'error') yield `\n> error: ${escapeLine(event.message)}`;
   if (event.type === 'compaction') {
@@ -180,7 +183,7 @@ function outputText(output: unknown): string {
   return typeof value === 'string' ? fenced(value) : fenced(JSON.stringify(value ?? null, undefined, 2), 'json');
 }
 
-/** A fence longer than any within. */
+/** Fences a text, with a fence longer than any inside. */
 function fenced(text: string, language = ''): string {
   const longest = (text.match(/`+/g) ?? []).reduce((most, { length }) => Math.max(most, length), 2);
   const fence = '`'.repeat(longest + 1);

@@ -30,22 +30,23 @@ export const exportCommand: Command<[which: string], ExportOptions> = {
   },
 };
 
-/** What an export may be told. */
+/** Options of an export. */
 export interface ExportOptions {
-  /** By default what the name of the file asks for, else Markdown. */
+  /** Default: from the file name, else Markdown. */
   readonly format?: Format | undefined;
-  /** The file; stdout without it, or for `-`. */
+  /** The file. Default: stdout; so is `-`. */
   readonly output?: string | undefined;
-  /** Takes out what looks like a key or a token. */
+  /** Removes what looks like a key or a token. */
   readonly redact?: boolean | undefined;
-  /** Replaces a file that is there without asking. */
+  /** Replaces an existing file without asking. */
   readonly force?: boolean | undefined;
 }
 
 /**
- * Writes a session in the clear, to stdout or to a file that only this user can read, and says so.
- * Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_*`, and `FAILED` where the file can't be made,
- * or already exists and nobody is there to say that it may go; `CANCELLED` where somebody says no.
+ * Exports a session unencrypted, to stdout or to a file that only this user can read, and warns
+ * about it. Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `UNAUTHENTIC`, `NEWER_VERSION`,
+ * `KEY_*`, `FAILED` if the file can't be created, or exists and there is no terminal to ask on, and
+ * `CANCELLED` if the user declines.
  */
 async function run(shell: Shell, [which]: [string], options: ExportOptions): Promise<void> {
   const { terminal } = shell;
@@ -61,7 +62,10 @@ async function run(shell: Shell, [which]: [string], options: ExportOptions): Pro
   }
 }
 
-/** Writes the present conversation, saved or not. Throws `INCOGNITO` where it is to leave no trace, and as {@link run}. */
+/**
+ * Exports the current conversation, saved or not. Throws `INCOGNITO` if it must leave no trace, and
+ * as {@link run}.
+ */
 async function runSlash(chat: Chat, argument: string): Promise<void> {
   const { terminal, input, session, sessions } = chat;
   if (chat.incognito) {
@@ -75,7 +79,7 @@ async function runSlash(chat: Chat, argument: string): Promise<void> {
   await writeExport({ about, events }, readOptions(argument), place);
 }
 
-/** Formats and options stand first; what is left is the name of the file, spaces and all. */
+/** Parses formats and options, which come first; the rest is the file name, spaces included. */
 function readOptions(argument: string): ExportOptions {
   const options: { -readonly [K in keyof ExportOptions]: ExportOptions[K] } = {};
   let rest = argument;
@@ -92,7 +96,7 @@ function readOptions(argument: string): ExportOptions {
   return options;
 }
 
-/** Where an export goes. */
+/** The destination of an export. */
 interface ExportPlace {
   readonly terminal: Terminal;
   ask(question: string): Promise<string | undefined>;

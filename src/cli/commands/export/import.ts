@@ -18,8 +18,9 @@ export const importCommand: Command<[file: string], { json?: boolean }> = {
 };
 
 /**
- * Brings a session that was exported as JSONL back as a new one, and says its id; `-` is stdin. Nothing is saved unless every line of it
- * is good. Throws `IMPORT_INVALID` with the line and the reason, `NEWER_VERSION`, `FAILED` where the file can't be read, `KEY_*`, `NOT_SAVED`.
+ * Imports a session exported as JSONL as a new session, and prints its id; `-` is stdin. Saves
+ * nothing unless every line is valid. Throws `IMPORT_INVALID` with the line and the reason,
+ * `NEWER_VERSION`, `FAILED` if the file can't be read, `KEY_*`, `NOT_SAVED`.
  */
 async function run(shell: Shell, [file]: [string], options: { json?: boolean }): Promise<void> {
   const { terminal } = shell;

@@ -5,20 +5,21 @@ import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { getSystemErrorMessage } from 'node:util';
 import { CofferError } from '../../../errors.ts';
 
-/** How a file in the clear is written. */
+/** The destination of an unencrypted file. */
 export interface PlainTarget {
   readonly path: string;
   /** Asked where something already exists; without it that is refused. */
   readonly mayReplace?: ((question: string) => Promise<boolean>) | undefined;
-  /** Replaces what is there without asking. */
+  /** Replaces an existing file without asking. */
   readonly force?: boolean | undefined;
-  /** The vault's directory, where nothing is written in the clear. */
+  /** The vault directory, where nothing is written unencrypted. */
   readonly vault: string;
 }
 
 /**
- * Writes a text, piece by piece, into a file that only this user can read. One that is there is replaced by a new one beside it that takes its name, so that it is
- * whole at any time; a symbolic link is replaced itself, and never written through. Gives its absolute path. Throws `FAILED`, and
+ * Writes a text, piece by piece, into a file that only this user can read. An existing file is
+ * replaced by renaming a new one over it, so that it is complete at any time; a symbolic link is
+ * replaced itself, and never written through. Returns the absolute path. Throws `FAILED`, and
  * `USAGE` without a name.
  */
 export async function writePlain(target: PlainTarget, text: Iterable<string>): Promise<string> {
@@ -44,7 +45,10 @@ export async function writePlain(target: PlainTarget, text: Iterable<string>): P
   }
 }
 
-/** O_EXCL: neither a file nor a link that is there is written to. Tells whether it was made; what could not be written whole is removed. */
+/**
+ * Creates a file with O_EXCL, so that it never writes to an existing file or link. Returns whether
+ * it was created; removes a file that could not be written completely.
+ */
 async function create(path: string, text: Iterable<string>): Promise<boolean> {
   let file: FileHandle;
   try {
@@ -85,7 +89,9 @@ function kindOf(found: Stats): string {
   return found.isFIFO() || found.isSocket() ? 'a pipe' : 'a device';
 }
 
-/** In the vault it would lie among sealed files, and over one of them with `force`. */
+/**
+ * Throws if the path is in the vault: it would lie among sealed files, or with `force` replace one.
+ */
 function refuseVault(path: string, vault: string): void {
   const root = realOf(vault);
   const inside = relative(root, join(realOf(dirname(path)), basename(path)));
@@ -101,6 +107,6 @@ function realOf(path: string): string {
     return realpathSync(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === undefined) throw error;
-    return resolve(path); // what is not there can be no link; writing says what else is wrong
+    return resolve(path); // a missing path can't be a link; writing reports what else is wrong
   }
 }

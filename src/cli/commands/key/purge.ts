@@ -22,16 +22,17 @@ export const purgeCommand: Command<[which: string[]], PurgeOptions> = {
   run,
 };
 
-/** What a purge may be told. */
+/** Options of a purge. */
 export interface PurgeOptions extends RotateOptions {
-  /** Nobody is asked. */
+  /** Skips the confirmation. */
   readonly yes?: boolean | undefined;
 }
 
 /**
- * Deletes sessions or snapshots and rotates the key, so that what they left on the disk can't be read by anybody who has the new key only.
- * Says what else holds their words. Gives the first problem, which is told already. Throws as a rotation does, `SESSION_NOT_FOUND`,
- * and `USAGE` where nobody is there to confirm it.
+ * Deletes sessions or snapshots and rotates the key, so that their remains on the disk can't be
+ * read with the new key alone. Reports what else contains their text. Returns the first problem,
+ * which was already printed. Throws as a rotation does, `SESSION_NOT_FOUND`, and `USAGE` if there
+ * is no terminal to confirm on.
  */
 async function run(shell: Shell, [wanted]: [string[]], options: PurgeOptions): Promise<CofferError | undefined> {
   const { terminal } = shell;
@@ -68,7 +69,10 @@ async function run(shell: Shell, [wanted]: [string[]], options: PurgeOptions): P
   }
 }
 
-/** A rotation that was interrupted ends first, without what is to be purged: that may be what it could not reseal. Gives what still is. */
+/**
+ * Finishes an interrupted rotation first, after deleting the purged rows: one of them may be the
+ * file it could not reseal. Returns the first problem left.
+ */
 async function endRotation(shell: Shell, sessions: Sessions, doomed: readonly Row[]): Promise<CofferError | undefined> {
   for (const row of doomed) await sessions.delete(row);
   const rotated = await finishRotation(shell, sessions);

@@ -22,15 +22,16 @@ export const rotateCommand: Command<[], RotateOptions> = {
   run,
 };
 
-/** What a rotation may be told. */
+/** Options of a rotation. */
 export interface RotateOptions {
-  /** Slots whose secret nobody is there to give fall away. */
+  /** Drops slots whose secret can't be asked for. */
   readonly dropSlots?: boolean | undefined;
 }
 
 /**
- * Gives the vault a new key and seals everything with it, or goes on with a rotation that was interrupted. Gives the first problem, which is
- * told already: a file that still needs the old key. Throws `SESSION_IN_USE`, `KEY_*`, `NEWER_VERSION`, `NOT_SAVED`, `FAILED`, `USAGE`.
+ * Rotates the vault key and reseals everything, or resumes an interrupted rotation. Returns the
+ * first problem, which was already printed: a file that still needs the old key. Throws
+ * `SESSION_IN_USE`, `KEY_*`, `NEWER_VERSION`, `NOT_SAVED`, `FAILED`, `USAGE`.
  */
 async function run(shell: Shell, _: [], options: RotateOptions): Promise<CofferError | undefined> {
   const { sessions, input } = await openSessions(shell);
@@ -44,7 +45,10 @@ async function run(shell: Shell, _: [], options: RotateOptions): Promise<CofferE
   }
 }
 
-/** Goes on with a rotation that was interrupted, and says so; undefined where there is none. Throws as `coffer key rotate`. */
+/**
+ * Resumes an interrupted rotation, and says so. Returns undefined if there is none. Throws as
+ * `coffer key rotate`.
+ */
 export async function finishRotation({ terminal }: Shell, sessions: Sessions): Promise<Rotated | undefined> {
   const progress = new Progress(terminal, 'resealing');
   let told = false;
@@ -59,7 +63,10 @@ export async function finishRotation({ terminal }: Shell, sessions: Sessions): P
   }
 }
 
-/** Slots need somebody to give their secrets: throws `USAGE` where nobody is there and it was not said that they may fall away. */
+/**
+ * Checks that the secrets of all slots can be asked for. Throws `USAGE` if there is no terminal and
+ * `dropSlots` is off.
+ */
 export function requireAnswers({ terminal, env }: Shell, sessions: Sessions, { dropSlots }: RotateOptions): void {
   const { slots } = sessions.slots.list();
   const unanswered = slots.filter(({ kind }) => kind === 'recovery' || env['COFFER_PASSPHRASE_FILE'] === undefined);
@@ -70,7 +77,10 @@ export function requireAnswers({ terminal, env }: Shell, sessions: Sessions, { d
   });
 }
 
-/** Rotates the key, asking for what the new slots need, and deletes `remove` with it. Throws as `coffer key rotate`. */
+/**
+ * Rotates the key, asking for the secrets of the new slots, and deletes `remove` in the same step.
+ * Throws as `coffer key rotate`.
+ */
 export async function rotateWith(
   { terminal }: Shell,
   sessions: Sessions,
@@ -97,8 +107,8 @@ export async function rotateWith(
 }
 
 /**
- * Says what a rotation came to, and what still opens old copies: on stdout where that was asked for. Gives the first file that could
- * not be resealed.
+ * Prints the result of a rotation, and what still opens old copies, with `say` (default: stdout).
+ * Returns the error of the first file that could not be resealed.
  */
 export function tellRotated(
   { terminal }: Shell,

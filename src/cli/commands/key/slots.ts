@@ -41,8 +41,9 @@ export const removeSlotCommand: Command<[slot: string]> = {
 };
 
 /**
- * Makes a recovery code, shows it once and adds it when it was typed back. Throws `USAGE` without a terminal: the code goes to a
- * person's eyes only. Throws `CANCELLED`, `RECOVERY_CODE_WRONG`, `KEY_*`, `FAILED`, `NOT_SAVED`.
+ * Creates a recovery code, shows it once, and adds it after it was typed back. Throws `USAGE`
+ * without a terminal, because only the user may see the code. Throws `CANCELLED`,
+ * `RECOVERY_CODE_WRONG`, `KEY_*`, `FAILED`, `NOT_SAVED`.
  */
 async function makeRecoveryCode(shell: Shell): Promise<void> {
   const { terminal } = shell;
@@ -62,7 +63,10 @@ async function makeRecoveryCode(shell: Shell): Promise<void> {
   }
 }
 
-/** Shows a recovery code once, on the terminal only, and has it typed back, hidden; undefined at the end of input. */
+/**
+ * Shows a recovery code once, on the terminal only, and asks for it to be typed back, hidden.
+ * Returns undefined at the end of input.
+ */
 export async function confirmOnTerminal(
   terminal: Terminal,
   input: Input,
@@ -77,12 +81,15 @@ export async function confirmOnTerminal(
   return input.ask('type it back: ', { hidden: true });
 }
 
-/** Adds a passphrase, asked for twice on a terminal, else the first line of stdin. Throws `USAGE`, `KEY_*`, `FAILED`, `NOT_SAVED`. */
+/**
+ * Adds a passphrase, asked for twice on a terminal, otherwise the first line of stdin. Throws
+ * `USAGE`, `KEY_*`, `FAILED`, `NOT_SAVED`.
+ */
 async function addPassphrase(shell: Shell): Promise<void> {
   const { terminal } = shell;
   const { sessions, input } = await openSessions(shell);
   try {
-    sessions.slots.list(); // where there is no vault, coming by the key would make one
+    sessions.slots.list(); // throws if there is no vault; unlocking would create one
     await sessions.unlock();
     const passphrase = terminal.interactive
       ? await askPassphrase(terminal, input, { purpose: 'new', attempt: 1 })
@@ -99,7 +106,10 @@ async function addPassphrase(shell: Shell): Promise<void> {
   }
 }
 
-/** Lists the ways in to the vault, as rows or as a JSON object. Asks for no key. Throws `FAILED` where there is no vault. */
+/**
+ * Lists the key slots of the vault, as rows or as a JSON object, without unlocking it. Throws
+ * `FAILED` if there is no vault.
+ */
 async function listSlots(shell: Shell, _: [], options: { json?: boolean }): Promise<void> {
   const { terminal } = shell;
   const { sessions, input } = await openSessions(shell);
@@ -112,7 +122,10 @@ async function listSlots(shell: Shell, _: [], options: { json?: boolean }): Prom
   }
 }
 
-/** Removes a slot, and says what it still opens. Throws `USAGE` where there is none, `FAILED` for the last way in, `NOT_SAVED`. */
+/**
+ * Removes a slot, and prints what it still opens. Throws `USAGE` if there is no such slot, `FAILED`
+ * if nothing else opens the vault, `NOT_SAVED`.
+ */
 async function removeSlot(shell: Shell, [id]: [string]): Promise<void> {
   const { terminal } = shell;
   const { sessions, input } = await openSessions(shell);
@@ -136,7 +149,7 @@ function showWays({ terminal }: Shell, { key, retiring, backend, provider, slots
   if (slots.every(({ kind }) => kind !== 'recovery')) terminal.tell('coffer key recovery-code creates a recovery code');
 }
 
-/** What a slot is called. */
+/** Returns the name of a slot's kind. */
 export function kindOf({ kind }: SlotRow): string {
   return kind === 'recovery' ? 'recovery code' : kind;
 }

@@ -22,9 +22,10 @@ export const trustCommand: Command<[], { yes?: boolean }> = {
 };
 
 /**
- * Writes a new vault.json for the key that is known here, and names the slots that are lost. Returns what is still wrong, after printing
- * it: files that need another key. Throws `UNAUTHENTIC` if the sealed files have another key, `FAILED` if there is no vault, `KEY_*`,
- * `VAULT_BUSY`, `NOT_SAVED`.
+ * Writes a new vault.json for the key that is known here, and names the slots that are lost.
+ * Returns what is still wrong, after printing it: files that need another key. Throws `UNAUTHENTIC`
+ * if the sealed files have another key, `FAILED` if there is no vault, `KEY_*`, `VAULT_BUSY`,
+ * `NOT_SAVED`.
  */
 async function repair(shell: Shell): Promise<CofferError | undefined> {
   const { terminal } = shell;
@@ -50,8 +51,9 @@ async function repair(shell: Shell): Promise<CofferError | undefined> {
 }
 
 /**
- * Accepts the key that vault.json names, or that others can write to the directory, after a yes. Throws `USAGE` without a terminal to
- * confirm it on, `CANCELLED`, `UNAUTHENTIC` if vault.json is damaged, `VAULT_BUSY`, `NOT_SAVED`.
+ * Accepts the key that vault.json names, or that others can write to the directory, after a yes.
+ * Throws `USAGE` without a terminal to confirm it on, `CANCELLED`, `UNAUTHENTIC` if vault.json is
+ * damaged, `VAULT_BUSY`, `NOT_SAVED`.
  */
 async function trust(shell: Shell, _: [], { yes = shell.options.yes }: { yes?: boolean }): Promise<void> {
   const { terminal } = shell;

@@ -3,7 +3,10 @@ import type { Row } from '../../../session/list/row.ts';
 import type { Chat } from '../../../terminal/chat.ts';
 import { listInChat } from './sessions.ts';
 
-/** Lets the user choose a session. Lists them without a terminal, or if there is nothing to choose from. */
+/**
+ * Lets the user choose a session. Lists them without a terminal, or if there is nothing to choose
+ * from.
+ */
 export async function chooseInChat(chat: Chat): Promise<Row | undefined> {
   const rows = chat.terminal.interactive ? await chat.sessions.list() : [];
   const { rows: offered } = filterRows(rows, {});

@@ -8,7 +8,7 @@ import { ago, clock } from '../../../terminal/rows.ts';
 /** How many lines of a summary are shown. */
 const SUMMARY_LINES = 3;
 
-/** Says all there is to say about a session, a line each; a label repeats as blanks. */
+/** Describes a session completely, one line per fact. Repeated labels are blank. */
 export function infoLines(info: Info): string[] {
   const facts = [...identity(info), ...work(info), ...kept(info), ...place(info)];
   return facts.flatMap(([label, ...values]) =>
@@ -16,7 +16,7 @@ export function infoLines(info: Info): string[] {
   );
 }
 
-/** A label and what stands behind it; without values it is left out. */
+/** A label and its values; omitted if it has no values. */
 type Fact = [label: string, ...values: string[]];
 
 function identity({ row, state }: Info): Fact[] {

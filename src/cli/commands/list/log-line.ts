@@ -2,7 +2,9 @@ import { type Event, isKnown, type KnownEvent, type Message } from '../../../ses
 import { addUsage, unused } from '../../../session/list/usage.ts';
 import { describeCost, describeCount, describeTokens } from '../../../terminal/amounts.ts';
 
-/** `#12 12:31:05 message user: first line…`, with the date where that is not today's. */
+/**
+ * Formats an event as `#12 12:31:05 message user: first line…`, with the date if it isn't today.
+ */
 export function logLine(event: Event, now: Date = new Date()): string {
   const what = isKnown(event) ? describe(event) : `${event.type}: not understood by this version of coffer`;
   return `#${event.id} ${timeOf(new Date(event.ts), now)} ${what}`;

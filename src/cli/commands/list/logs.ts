@@ -22,17 +22,18 @@ export const logsCommand: Command<[which: string], LogsOptions> = {
   run,
 };
 
-/** How to show a record. */
+/** Options of `coffer logs`. */
 export interface LogsOptions {
-  /** Each event as it is recorded, as JSON in a line of its own. */
+  /** Prints each event as a line of JSON, as recorded. */
   readonly json?: boolean | undefined;
-  /** Go on with what any process records from now on. */
+  /** Keeps printing new events, recorded by any process. */
   readonly follow?: boolean | undefined;
 }
 
 /**
- * Shows what a session has recorded, a line for each event. With `follow` it goes on until it is interrupted, the output is closed, or the
- * session is deleted. Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `UNAUTHENTIC`, `ROLLED_BACK`, `NEWER_VERSION`, `KEY_*`.
+ * Prints the events of a session, one per line. With `follow`, continues until it is interrupted,
+ * the output is closed, or the session is deleted. Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`,
+ * `UNAUTHENTIC`, `ROLLED_BACK`, `NEWER_VERSION`, `KEY_*`.
  */
 async function run(shell: Shell, [which]: [string], options: LogsOptions): Promise<void> {
   const { terminal } = shell;
@@ -48,10 +49,10 @@ async function run(shell: Shell, [which]: [string], options: LogsOptions): Promi
   }
 }
 
-/** Writes an event as a line, with its end. */
+/** Formats an event as a line, including the line end. */
 type Write = (terminal: Terminal, event: Event) => string;
 
-/** How many events are shown at once: a line alone takes longer to write than to make. */
+/** Events written at once: writing a single line takes longer than formatting it. */
 const BATCH = 200;
 
 async function showRecorded(terminal: Terminal, sessions: Sessions, row: Row, write: Write): Promise<void> {
@@ -80,7 +81,7 @@ function writeJson(_: Terminal, event: Event): string {
   return `${escapeJsonLine(event)}\n`;
 }
 
-/** On a terminal an event is one line of it; elsewhere it is as long as it is. */
+/** Formats an event, cut to one line of a terminal; elsewhere in full. */
 function writeLine(terminal: Terminal, event: Event): string {
   const line = escapeLine(logLine(event));
   const { isTTY, columns } = terminal.streams.stdout;

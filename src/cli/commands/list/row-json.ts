@@ -1,7 +1,7 @@
 import { errorFields } from '../../../errors.ts';
 import type { Row } from '../../../session/list/row.ts';
 
-/** A row as `--json` prints it. */
+/** Returns a row as `--json` prints it. */
 export function toJson(row: Row): object {
   const { number, label, autosave, kind, id, uuid, fileId, name, title } = row;
   const { directory, branch, worktree, project, model, messages, tasks, toolCalls } = row;

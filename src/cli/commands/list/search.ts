@@ -11,15 +11,18 @@ import { toJson } from './row-json.ts';
 /** How many matches of one session are shown. */
 const SHOWN = 3;
 
-/** How wide a line is where the output is no terminal. */
+/** Line width if the output isn't a terminal. */
 const PIPE_WIDTH = 100;
 
-/** How much of a line JSON carries, in characters: a tool may have written megabytes without a line feed. */
+/**
+ * Maximum length of a matching line in JSON, in characters: a tool may have written megabytes
+ * without a line feed.
+ */
 const JSON_WIDTH = 400;
 
-/** What is looked for, and how it is shown. */
+/** What to search for, and how to show it. */
 export interface Search {
-  /** As `wantedText` gave it. */
+  /** As `wantedText` returned it. */
   readonly wanted: string;
   /** As it was typed. */
   readonly text: string;
@@ -27,7 +30,10 @@ export interface Search {
   readonly json?: boolean | undefined;
 }
 
-/** Shows the rows in which a text is found as they are found, with the lines that have it; tells which can't be read. */
+/**
+ * Prints the rows that contain a text as they are found, with the matching lines, and reports rows
+ * that can't be read.
+ */
 export async function showFound(
   terminal: Terminal,
   sessions: Sessions,
@@ -72,8 +78,9 @@ export async function showFound(
 }
 
 /**
- * The answer is out: what the next search will be glad of may take its time, and all that it needs where somebody sees why the program is
- * still there. Who reads the answer from a pipe waits for its end. It may be ended at any moment: what is done is kept, but for the last of it.
+ * Indexes for the next search, after the results were printed. Takes as long as it needs if the
+ * user can see the progress. The reader of a pipe waits for its end, so then it does only a part.
+ * It can be interrupted at any time: everything except the last part is kept.
  */
 async function settle(terminal: Terminal, sessions: Sessions): Promise<void> {
   const isWatched = terminal.interactive && terminal.streams.stdout.isTTY && !terminal.dumb;
@@ -100,10 +107,12 @@ function matchJson(match: Match): object {
   return { event: match.event, role: match.role, text: window(match, JSON_WIDTH) };
 }
 
-/** The match and as much of its line as fits into so many columns, control characters written out. */
+/**
+ * Returns the match with as much of its line as fits into `columns`, control characters escaped.
+ */
 function around(match: Match, columns: number): string {
   const shown = plain(match, columns);
-  // Wide characters take two columns, and what is written out more than its character did.
+  // Wide characters take two columns, and escaped ones more than their character did.
   return widthOf(shown) <= columns ? shown : cutTo(plain(match, Math.floor(columns / 2)), columns);
 }
 
@@ -111,7 +120,7 @@ function plain(match: Match, length: number): string {
   return escapeLine(window(match, length).replaceAll('\t', ' '));
 }
 
-/** A third of the room before the match, the rest behind it. */
+/** Cuts a line around the match: a third of the room before it, the rest after it. */
 function window({ line, at, length }: Match, width: number): string {
   const trimmed = line.trimEnd();
   if (trimmed.length <= width) return trimmed.trimStart();

@@ -44,7 +44,7 @@ export const sessionsCommand: Command<[], ListOptions> = {
     { flags: '--accept-removed', description: 'stop reporting files that something else removed' },
   ],
   examples: ['coffer sessions --here --since-hours 24', 'coffer sessions --search "token check" --status failed'],
-  // The program has --here, too, and takes it wherever it stands.
+  // The program has --here too, and accepts it anywhere.
   run: (shell, _, options) => listSessions(shell, { ...options, here: options.here ?? shell.options.here }),
   slash: {
     usage: '[text]',
@@ -61,10 +61,10 @@ export const historyCommand: SlashCommand = {
   run: listInChat,
 };
 
-/** How to list, as it was typed. */
+/** Options of a list, as typed. */
 export interface ListOptions {
   readonly json?: boolean | undefined;
-  /** Files that something else removed are reported for the last time. */
+  /** Stops reporting files that something else removed. */
   readonly acceptRemoved?: boolean | undefined;
   readonly limit?: string | undefined;
   readonly status?: string | undefined;
@@ -73,13 +73,14 @@ export interface ListOptions {
   readonly search?: string | undefined;
   /** Only sessions of this directory. */
   readonly here?: boolean | undefined;
-  /** Archived ones too, and however many there are. */
+  /** Includes archived sessions and lifts the limit. */
   readonly all?: boolean | undefined;
 }
 
 /**
- * Lists the sessions and snapshots that match the options, as rows or as a JSON array. Returns why vault.json is not trusted, if it isn't,
- * after printing it. Throws `USAGE` if an option makes no sense, and `KEY_*` if there is something to list and no key.
+ * Lists the sessions and snapshots that match the options, as rows or as a JSON array. Returns why
+ * vault.json is not trusted, if it isn't, after printing it. Throws `USAGE` if an option makes no
+ * sense, and `KEY_*` if there is something to list and no key.
  */
 export async function listSessions(shell: Shell, options: ListOptions): Promise<CofferError | undefined> {
   const { terminal } = shell;
@@ -125,7 +126,10 @@ export async function listInChat(chat: Chat, argument: string): Promise<void> {
   showRows(chat.terminal, rows, '/resume', chat.sessions.seen, cut);
 }
 
-/** Lists the sessions of this directory with their names, task counts and times, numbered as everywhere. Returns and throws as {@link listSessions}. */
+/**
+ * Lists the sessions of this directory with their names, task counts and times, under the usual
+ * numbers. Returns and throws as {@link listSessions}.
+ */
 export async function listHere(shell: Shell): Promise<CofferError | undefined> {
   const { terminal } = shell;
   const here = await lookHere(shell);
@@ -148,7 +152,10 @@ export async function listHere(shell: Shell): Promise<CofferError | undefined> {
   }
 }
 
-/** Reports copies that a sync program left. The code that describes them is loaded only if there are some. */
+/**
+ * Reports copies that a sync program left. The code that describes them is loaded only if there are
+ * some.
+ */
 async function tellConflicts(terminal: Terminal, sessions: Sessions, rows: readonly Row[]): Promise<void> {
   const conflicts = await sessions.conflicts(rows);
   if (conflicts.length === 0) return;
@@ -156,12 +163,15 @@ async function tellConflicts(terminal: Terminal, sessions: Sessions, rows: reado
   for (const conflict of conflicts) terminal.tell(describeConflict(conflict, shellWord(conflict.name)));
 }
 
-/** Which project this directory is decides what is listed, so git is waited for. */
+/** Waits for git, because the project of this directory decides what is listed. */
 function lookHere({ terminal, options }: Shell): Promise<Surroundings> {
   return awaitGit(terminal, surroundingsOf(resolve(options.path ?? '.'), { limit: gitLimit(terminal) }));
 }
 
-/** What can't be read is never left out in silence: whether it fits nobody can tell. */
+/**
+ * Returns the unreadable rows that a filter left out: whether they match is unknown, so they are
+ * never omitted silently.
+ */
 function unreadBut(shown: readonly Row[], all: readonly Row[]): Row[] {
   const isShown = new Set(shown);
   return all.filter((row) => row.unreadable !== undefined && !isShown.has(row));
@@ -175,13 +185,13 @@ function hereLine(row: Row): string {
   return [name ?? title ?? id, ...kinds, ...counted, ago(row.updated), ...marks].join(', ');
 }
 
-/** A program gets all rows where it does not say how many: it does not scroll. */
+/** Returns the limit. JSON has no default limit, because programs don't scroll. */
 function limitOf({ limit, all, json }: ListOptions): number | undefined {
   if (limit !== undefined) return parseCount('--limit', limit);
   return all === true || json === true ? undefined : USUAL_LIMIT;
 }
 
-/** What is searched for; what a search needs is loaded for one alone. */
+/** Returns the text to search for. Loads the search code only if there is one. */
 async function wantedIn({ search }: ListOptions): Promise<ReturnType<typeof wantedText> | undefined> {
   if (search === undefined) return undefined;
   const { wantedText } = await import('../../../session/search/search.ts');

@@ -9,7 +9,7 @@ import type { Terminal } from '../../../terminal/terminal.ts';
 import type { Command, Shell } from '../../command.ts';
 import { openSessions } from '../../shell.ts';
 
-/** The longest bar, in characters; shorter where the terminal is narrow. */
+/** Maximum length of a bar, in characters; shorter on a narrow terminal. */
 const BAR = 40;
 
 /** `coffer stats` */
@@ -24,13 +24,16 @@ export const statsCommand: Command<[], StatsOptions> = {
   run,
 };
 
-/** How to show the statistics. */
+/** Options of the statistics. */
 export interface StatsOptions {
   readonly json?: boolean;
   readonly days: string;
 }
 
-/** Shows what the sessions of the vault are and took. Throws `USAGE` for `--days` of nonsense, `KEY_*`. */
+/**
+ * Prints the statistics of all sessions in the vault. Throws `USAGE` for an invalid `--days`,
+ * `KEY_*`.
+ */
 async function run(shell: Shell, _: [], options: StatsOptions): Promise<void> {
   const { terminal } = shell;
   const days = parseCount('--days', options.days);
@@ -91,7 +94,9 @@ function sayStats(terminal: Terminal, stats: Stats, days: number): void {
   for (const line of chart(stats.days, terminal.streams.stdout.columns ?? 80)) terminal.say(line);
 }
 
-/** A line for each day: the date, a bar as long as its share of the busiest day, what it was. */
+/**
+ * Returns a line for each day: the date, a bar proportional to the busiest day, and the amounts.
+ */
 function chart(days: readonly Day[], columns: number): string[] {
   const words = days.map(describeDay);
   const most = Math.max(...days.map(({ messages }) => messages), 1);
@@ -112,7 +117,7 @@ function describeDay({ messages, used }: Day): string {
   return parts.join(', ');
 }
 
-/** Short, so that there is room for a bar; what exactly is not known stands with the models. */
+/** Formats a cost briefly, to leave room for the bar; the models have the exact unknowns. */
 function known(used: Used): string {
   const cost = describeCost({ ...used, unknownCost: 0 });
   return used.unknownCost > 0 ? `${cost} + unknown` : cost;

@@ -15,7 +15,10 @@ export const statusCommand: Command<[which: string], { json?: boolean }> = {
   run,
 };
 
-/** Shows all there is to say about a session. Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_*`. */
+/**
+ * Prints everything known about a session. Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`,
+ * `UNAUTHENTIC`, `NEWER_VERSION`, `KEY_*`.
+ */
 async function run(shell: Shell, [which]: [string], options: { json?: boolean }): Promise<void> {
   const { terminal } = shell;
   const { sessions, input } = await openSessions(shell);

@@ -20,8 +20,9 @@ export const compactCommand: Command<[which: string]> = {
 };
 
 /**
- * Puts a summary in place of a session's older messages, for the model alone: the record keeps all. The session's model writes it unless
- * `--model` says another. Throws `MODEL_*`, what finding and opening it throw, `FAILED` for a snapshot, `NOT_SAVED`.
+ * Summarises a session's older messages for the model; the record keeps them. The session's model
+ * writes the summary, unless `--model` names another. Throws `MODEL_*`, what finding and opening it
+ * throw, `FAILED` for a snapshot, `NOT_SAVED`.
  */
 async function run(shell: Shell, [which]: [string]): Promise<void> {
   const { terminal, env, options } = shell;
@@ -38,14 +39,14 @@ async function run(shell: Shell, [which]: [string]): Promise<void> {
       await requireMaySend(session.state, model.name, { settings, front, maySend: options.yes === true });
       const onWait = ({ seconds, error }: RetryWait): void => front.notify({ kind: 'wait', seconds, error });
       const done = await compact(session, model, { keepMessages: settings.keepMessages, onWait });
-      if (done.messages > 0) await session.append(); // what it recorded must be on the disk, whatever autoSave says
+      if (done.messages > 0) await session.append(); // its events must be on the disk, regardless of autoSave
       return done;
     });
     terminal.say(describeCompacted(compacted, settings.keepMessages));
   });
 }
 
-/** Compacts the present conversation; Ctrl+C cancels. Throws `USAGE`, `MODEL_*`, `CANCELLED`. */
+/** Compacts the current conversation; Ctrl+C cancels. Throws `USAGE`, `MODEL_*`, `CANCELLED`. */
 async function runSlash(chat: Chat, argument: string): Promise<void> {
   if (argument !== '') throw new CofferError('USAGE', '/compact takes no arguments');
   const { live, terminal } = chat;

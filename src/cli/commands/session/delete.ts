@@ -23,8 +23,9 @@ export const deleteCommand: Command<[which: string[]], { yes?: boolean }> = {
 };
 
 /**
- * Deletes sessions or snapshots, each named before it happens, after a question. One that a process holds is not deleted, and then none is.
- * Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `SESSION_IN_USE`, `CANCELLED`, `KEY_*`, and `USAGE` where nobody is there to be asked.
+ * Deletes sessions or snapshots after listing them and asking. If a process holds one of them, none
+ * is deleted. Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `SESSION_IN_USE`, `CANCELLED`,
+ * `KEY_*`, and `USAGE` if there is no terminal to ask on.
  */
 async function run(shell: Shell, [wanted]: [string[]], options: { yes?: boolean }): Promise<void> {
   const { terminal } = shell;
@@ -36,7 +37,10 @@ async function run(shell: Shell, [wanted]: [string[]], options: { yes?: boolean 
   });
 }
 
-/** Deletes one from within a chat, never the conversation one is in. Throws as {@link run}, and `USAGE` for the present one. */
+/**
+ * Deletes a session from within a chat, never the current one. Throws as {@link run}, and `USAGE`
+ * for the current one.
+ */
 async function runSlash(chat: Chat, which: string): Promise<void> {
   const { terminal, input, sessions } = chat;
   if (which === '')

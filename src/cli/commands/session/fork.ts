@@ -23,15 +23,16 @@ export const forkCommand: Command<[which: string, prompts: string | undefined], 
   },
 };
 
-/** What a fork may be told. */
+/** Options of a fork. */
 export interface ForkOptions {
   readonly json?: boolean | undefined;
   readonly acceptOlder?: boolean | undefined;
 }
 
 /**
- * Makes a session that goes on from another's first prompts, all of them unless told, and prints its id. The other one stays as it is, but
- * for a note of its fork. Throws `USAGE`, what finding and reading it throw, `ROLLED_BACK` unless `acceptOlder`, `NOT_SAVED`.
+ * Creates a session from another's first prompts (default: all), and prints its id. The other
+ * session is unchanged, except for an event that records the fork. Throws `USAGE`, what finding and
+ * reading it throw, `ROLLED_BACK` unless `acceptOlder`, `NOT_SAVED`.
  */
 async function run(shell: Shell, [which, prompts]: [string, string | undefined], options: ForkOptions): Promise<void> {
   const { terminal } = shell;
@@ -57,7 +58,7 @@ async function run(shell: Shell, [which, prompts]: [string, string | undefined],
   });
 }
 
-/** Continues in a fork of the present conversation. Throws `USAGE`, `NOT_SAVED`. */
+/** Continues in a fork of the current conversation. Throws `USAGE`, `NOT_SAVED`. */
 async function runSlash(chat: Chat, argument: string): Promise<void> {
   const wanted = argument === '' ? undefined : promptNumberOf(argument);
   const { session, terminal } = chat;
@@ -67,7 +68,7 @@ async function runSlash(chat: Chat, argument: string): Promise<void> {
   terminal.say(`forked from ${from} after prompt ${prompts} of ${of}${back}`);
 }
 
-/** Reads the number of a prompt. Throws `USAGE` for what is none. */
+/** Parses the number of a prompt. Throws `USAGE` if it isn't one. */
 export function promptNumberOf(text: string): number {
   if (/^\d{1,9}$/.test(text)) return Number(text);
   throw new CofferError('USAGE', `"${text}" is not a prompt number`, { advice: 'prompts are numbered from 1' });

@@ -60,7 +60,7 @@ export const untagCommand: Command<[which: string, tags: string[]]> = tagsComman
   about: 'remove tags',
 });
 
-/** What help says of a command, and `/help`. */
+/** The help texts of a command and of its slash form. */
 interface Words {
   readonly description: string;
   readonly about: string;
@@ -96,16 +96,16 @@ function tagsCommand(name: 'tag' | 'untag', { description, about }: Words): Comm
   };
 }
 
-/** A change of how a session is listed, and the words for it. */
+/** A change of a session's marks, and its messages. */
 interface Marking {
   readonly change: MarkChange;
-  /** What holds once it is recorded: `is pinned`. */
+  /** Describes the state once it is recorded: `is pinned`. */
   is(marks: Marks): string;
-  /** What holds if nothing had to change. Default: {@link is}, and `already`. */
+  /** Describes the state if nothing had to change. Default: {@link is}, and `already`. */
   readonly was?: string;
 }
 
-/** Everything a session can be marked with. */
+/** All changes of marks. */
 const markings = {
   rename: (name: string): Marking => ({
     change: { kind: 'rename', name },
@@ -128,7 +128,8 @@ const markings = {
 } as const;
 
 /**
- * Marks a session, and says so. Throws `NAME_INVALID`, what finding and opening it throw, `SESSION_IN_USE`, and `FAILED` for a snapshot.
+ * Marks a session, and prints the result. Throws `NAME_INVALID`, what finding and opening it throw,
+ * `SESSION_IN_USE`, and `FAILED` for a snapshot.
  */
 async function mark(shell: Shell, which: string, marking: Marking): Promise<void> {
   await changeVault(shell, async ({ sessions }) => {
@@ -136,7 +137,7 @@ async function mark(shell: Shell, which: string, marking: Marking): Promise<void
   });
 }
 
-/** Marks a session from within a chat: the present one unless told which. Throws as {@link mark}. */
+/** Marks a session from within a chat (default: the current one). Throws as {@link mark}. */
 async function markInChat(chat: Chat, which: string, marking: Marking): Promise<void> {
   const { session } = chat;
   const row = which === '' ? undefined : await chat.sessions.find(which, chat.shown);
@@ -148,7 +149,7 @@ async function markInChat(chat: Chat, which: string, marking: Marking): Promise<
   chat.terminal.say(`this conversation ${describe(changed, marking, marks)}`);
 }
 
-/** Where nothing changes nothing is opened: a session keeps its file as it is. */
+/** Marks a session. If nothing changes, doesn't open it, and its file stays as it is. */
 async function markRow(sessions: Sessions, row: Row, marking: Marking): Promise<string> {
   const apply = markOf(marking.change);
   const isSo = row.kind === 'session' && row.unreadable === undefined && apply(marksOf(row)) === undefined;
@@ -169,7 +170,7 @@ function describeTags({ tags }: Marks): string {
   return `has the ${tags.length === 1 ? 'tag' : 'tags'} ${tags.join(', ')}`;
 }
 
-/** Takes the words of a line apart. Throws `USAGE` where there is none. */
+/** Splits a line into words. Throws `USAGE` if it has none. */
 function wordsOf(argument: string, usage: string): string[] {
   const words = argument.split(/\s+/).filter((word) => word !== '');
   if (words.length === 0) throw new CofferError('USAGE', `tags are needed: ${usage}`);

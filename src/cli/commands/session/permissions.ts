@@ -24,7 +24,10 @@ export const permissionsCommand: Command<[which: string], { json?: boolean }> = 
   },
 };
 
-/** Shows what tools may do in a session: its own rules, and those of the settings. Throws what finding and reading it throw. */
+/**
+ * Prints what tools may do in a session: its own rules, and those of the settings. Throws what
+ * finding and reading it throw.
+ */
 async function run(shell: Shell, [which]: [string], options: { json?: boolean }): Promise<void> {
   const { terminal } = shell;
   const { sessions, input, settings } = await openSessions(shell);
@@ -41,8 +44,8 @@ async function run(shell: Shell, [which]: [string], options: { json?: boolean })
 }
 
 /**
- * Shows the rules of the present conversation, or changes them: `allow <rule>`, `deny <rule>`, `revoke <rule or number>`. Throws `USAGE`
- * for what is no rule.
+ * Prints the rules of the current conversation, or changes them: `allow <rule>`, `deny <rule>`,
+ * `revoke <rule or number>`. Throws `USAGE` for an invalid rule.
  */
 async function runSlash(chat: Chat, argument: string): Promise<void> {
   const { live, session, terminal, settings } = chat;
@@ -56,7 +59,7 @@ async function runSlash(chat: Chat, argument: string): Promise<void> {
   }
   if (verb === 'revoke') {
     const { rule, directory } = findRule(session.state, wanted);
-    const isNumber = /^\d+$/.test(wanted); // by its name a rule is revoked wherever it holds
+    const isNumber = /^\d+$/.test(wanted); // a rule given by name is revoked in every directory
     await live.send({ type: 'RevokePermission', rule, directory: isNumber ? directory : undefined });
     terminal.say(`revoked: ${rule}`);
     return;
@@ -84,7 +87,7 @@ function rulesOf({ permissions }: State): Permission[] {
   return permissions.toSorted((a, b) => (a.rule < b.rule ? -1 : 1));
 }
 
-/** A rule by its number in the list, or as it is written. */
+/** Finds a rule by its number in the list, or by its text. */
 function findRule(state: State, wanted: string): Permission {
   const own = rulesOf(state);
   const parsed = parseRule(wanted);

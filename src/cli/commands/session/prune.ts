@@ -37,19 +37,19 @@ export const pruneCommand: Command<[], PruneOptions> = {
   run,
 };
 
-/** What a prune may be told. */
+/** Options of a prune. */
 export interface PruneOptions {
   readonly dryRun?: boolean | undefined;
   readonly yes?: boolean | undefined;
   readonly json?: boolean | undefined;
-  /** Instead of the settings' `maxSessions` and `retentionDays`. */
+  /** Overrides the settings' `maxSessions` and `retentionDays`. */
   readonly maxSessions?: string | undefined;
   readonly olderThan?: string | undefined;
 }
 
 /**
- * Deletes what the settings' retention does not keep, or the limits given, each with its reason before it happens and after a question.
- * Throws `USAGE`, `CANCELLED`, `KEY_*`, and what deleting throws.
+ * Deletes what the settings' retention, or the given limits, don't keep, after listing each session
+ * with its reason and asking. Throws `USAGE`, `CANCELLED`, `KEY_*`, and what deleting throws.
  */
 async function run(shell: Shell, _: [], options: PruneOptions): Promise<void> {
   const { terminal } = shell;
@@ -81,11 +81,12 @@ async function run(shell: Shell, _: [], options: PruneOptions): Promise<void> {
     const instead = 'use --yes to skip the question, or --dry-run to only show them';
     const all = takesAll(rows, policy, Date.now());
     if (all) terminal.tell(ALL);
-    // With --yes and limits from the settings nobody has seen this; limits given on the command line count as an answer.
+    // With --yes and limits from the settings the user has not seen this; limits on the command
+    // line count as an answer.
     const answered = yes && (!all || !isOff(given));
     const without = all && yes ? 'use --older-than DAYS --yes to delete them anyway' : instead;
     await confirmRemoval({ terminal, input, yes: answered, instead: without }, expired.length);
-    // Somebody may have gone on with one, or named it, while the question stood there.
+    // One of them may have been resumed or named while the question was open.
     const still = new Set(expiredOf(await sessions.list(), policy, Date.now()).map(({ row }) => row.fileId));
     const doomed = expired.filter(({ row }) => still.has(row.fileId));
     print(doomed);
@@ -100,8 +101,9 @@ async function run(shell: Shell, _: [], options: PruneOptions): Promise<void> {
 }
 
 /**
- * Deletes at a chat's start what the settings' retention does not keep, and tells each with its reason before. Best effort: what can't be
- * deleted is told and stays. Does nothing where retention is off, or the key is not at hand.
+ * Deletes at a chat's start what the settings' retention doesn't keep, printing each with its
+ * reason before. Best effort: what can't be deleted is reported and stays. Does nothing if
+ * retention is off, or the key isn't available.
  */
 export async function pruneAtStart({ terminal, input, sessions, settings }: Start): Promise<void> {
   const policy = policyOf(settings);
@@ -117,7 +119,7 @@ export async function pruneAtStart({ terminal, input, sessions, settings }: Star
   await attempt(terminal, () => keepingCaches(sessions, rows, deleteEach));
 }
 
-/** A chat that starts. */
+/** The parts of a starting chat. */
 interface Start {
   readonly terminal: Terminal;
   readonly input: Pick<Input, 'ask'>;

@@ -26,9 +26,9 @@ export const redactCommand: Command<[which: string]> = {
 };
 
 /**
- * Takes a text out of a session's record and out of its file, and says what else has it. The text is asked for, hidden, or is what
- * standard input has: an argument would stay in the shell's history. Throws `USAGE`, what finding and opening it throw, `FAILED` for
- * a snapshot, `NOT_SAVED`.
+ * Removes a text from a session's record and its file, and reports what else contains it. Asks for
+ * the text, hidden, or reads it from standard input: an argument would stay in the shell's history.
+ * Throws `USAGE`, what finding and opening it throw, `FAILED` for a snapshot, `NOT_SAVED`.
  */
 async function run(shell: Shell, [which]: [string]): Promise<void> {
   const { terminal } = shell;
@@ -50,7 +50,10 @@ async function run(shell: Shell, [which]: [string]): Promise<void> {
   });
 }
 
-/** The same for the present conversation; the text is `argument`, or asked for. Throws as {@link run}. */
+/**
+ * Like {@link run}, for the current conversation; the text is `argument`, or asked for. Throws as
+ * {@link run}.
+ */
 async function runSlash(chat: Chat, argument: string): Promise<void> {
   const { live, session, sessions, terminal, input } = chat;
   const given = argument === '' ? await input.ask(QUESTION, { hidden: true }) : argument;
@@ -63,7 +66,7 @@ async function runSlash(chat: Chat, argument: string): Promise<void> {
   tellProviders(terminal, providers);
 }
 
-/** All of a standard input that is no terminal: a text of several lines is one. */
+/** Returns all of standard input if it isn't a terminal: a text may have several lines. */
 async function pipedText(shell: Shell, input: Input): Promise<string> {
   const lines: string[] = [];
   for (;;) {
@@ -85,7 +88,7 @@ function tellRedacted(terminal: Terminal, changed: number, what: string): void {
   else terminal.say(`redacted: ${changed === 1 ? '1 event' : `${changed} events`} of ${what} had that text`);
 }
 
-/** Says what has the text still: in this vault, on this disk, in backups. */
+/** Reports what still contains the text: in this vault, on this disk, in backups. */
 async function tellRest(
   terminal: Terminal,
   sessions: Sessions,

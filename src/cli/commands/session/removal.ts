@@ -4,23 +4,23 @@ import type { Input } from '../../../terminal/input.ts';
 import { ago, countMessages } from '../../../terminal/rows.ts';
 import type { Terminal } from '../../../terminal/terminal.ts';
 
-/** A row that is to be deleted, and why. */
+/** A row to be deleted, and why. */
 export interface Doomed {
   readonly row: Row;
   readonly reason: string;
 }
 
-/** Who is told, and asked. */
+/** How to confirm a removal. */
 export interface Asked {
   readonly terminal: Terminal;
   readonly input: Input;
-  /** Nobody is asked. */
+  /** Skips the confirmation. */
   readonly yes: boolean;
-  /** What does without asking, in words. */
+  /** Advice on how to skip the question. */
   readonly instead: string;
 }
 
-/** What a row is, in one line: its id, what it is known by, how much is in it and how old that is. */
+/** Describes a row in one line: its id, name or title, number of messages, age, and the reason. */
 export function describeDoomed({ row, reason }: Doomed): string {
   if (row.unreadable !== undefined) return `${row.id} (unreadable): ${reason}`;
   const known = row.name ?? row.title;
@@ -28,7 +28,10 @@ export function describeDoomed({ row, reason }: Doomed): string {
   return `${row.id}${name}, ${countMessages(row.messages)}, ${ago(row.updated)}: ${reason}`;
 }
 
-/** Asks before rows are deleted. Throws `CANCELLED` where that is not wanted, `USAGE` where nobody is there to say. */
+/**
+ * Asks before rows are deleted. Throws `CANCELLED` if the user declines, `USAGE` if there is no
+ * terminal to ask on.
+ */
 export async function confirmRemoval({ terminal, input, yes, instead }: Asked, count: number): Promise<void> {
   if (yes) return;
   if (!terminal.interactive) throw new CofferError('USAGE', 'no terminal to confirm on', { advice: instead });

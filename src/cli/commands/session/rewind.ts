@@ -21,8 +21,9 @@ export const rewindCommand: Command<[which: string, prompts: string]> = {
 };
 
 /**
- * Takes back what came after a prompt and its answer: from then on it is no part of the conversation, and it stays in the record. Throws
- * `USAGE`, what finding and opening it throw, `FAILED` for a snapshot, `NOT_SAVED`.
+ * Takes back everything after a prompt and its reply: it is no longer part of the conversation, but
+ * stays in the record. Throws `USAGE`, what finding and opening it throw, `FAILED` for a snapshot,
+ * `NOT_SAVED`.
  */
 async function run(shell: Shell, [which, prompts]: [string, string]): Promise<void> {
   const { terminal } = shell;
@@ -38,7 +39,10 @@ async function run(shell: Shell, [which, prompts]: [string, string]): Promise<vo
   });
 }
 
-/** The same in the present conversation: the last prompt unless told, and with `?` what is chosen from a list. Throws `USAGE`. */
+/**
+ * Like {@link run}, in the current conversation: by default takes back the last prompt, with `?`
+ * asks where to go back to. Throws `USAGE`.
+ */
 async function runSlash(chat: Chat, argument: string): Promise<void> {
   const { live, terminal } = chat;
   const wanted = argument === '?' ? await choosePrompt(chat) : argument === '' ? undefined : promptNumberOf(argument);
@@ -53,7 +57,10 @@ function describeRewind({ event, prompts, of, cut }: Rewind, show: string): stri
   return `back ${where}: ${countMessages(cut)} taken back; ${show} them`;
 }
 
-/** `none` where nothing was chosen; without a terminal the prompts are printed instead. */
+/**
+ * Asks for a prompt. Returns `none` if nothing was chosen; without a terminal, prints the prompts
+ * instead.
+ */
 async function choosePrompt({ session, terminal, input }: Chat): Promise<number | 'none'> {
   const prompts = promptsOf(session.state);
   if (prompts.length === 0)

@@ -17,7 +17,10 @@ export const saveCommand: Command<[which: string, name: string | undefined]> = {
   },
 };
 
-/** Takes a snapshot of a session as it is saved now. Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `NAME_INVALID`, `NOT_SAVED`, `KEY_*`. */
+/**
+ * Takes a snapshot of a session as it is currently saved. Throws `SESSION_NOT_FOUND`,
+ * `SESSION_AMBIGUOUS`, `NAME_INVALID`, `NOT_SAVED`, `KEY_*`.
+ */
 async function run(shell: Shell, [which, name]: [string, string | undefined]): Promise<void> {
   const { terminal } = shell;
   const { sessions, input } = await openSessions(shell);
@@ -30,7 +33,7 @@ async function run(shell: Shell, [which, name]: [string, string | undefined]): P
   }
 }
 
-/** Takes a snapshot of the present conversation. */
+/** Takes a snapshot of the current conversation. */
 async function runSlash(chat: Chat, argument: string): Promise<void> {
   const name = argument === '' ? undefined : argument;
   const { id, messages } = await chat.live.send({ type: 'Save', name });

@@ -9,13 +9,14 @@ import { takeSettings, writeSettings } from '../../../settings/write.ts';
 import { Input } from '../../../terminal/input.ts';
 import type { Shell } from '../../command.ts';
 
-/** What a file begins with that was not there. */
+/** The initial content of a new settings file. */
 const EMPTY = Buffer.from('{}\n');
 
 /**
- * Opens the settings file in the person's editor, and looks at it afterwards: faults are told, and the file goes back to what it was
- * unless the person edits it again. A file with faults can be edited too. Nobody else sets anything meanwhile. Throws `USAGE`
- * without a terminal or an editor, `CANCELLED` where the file went back, `FAILED`, `VAULT_BUSY`, `NOT_SAVED`.
+ * Opens the settings file in the user's editor, then checks it: prints faults, and restores the
+ * previous content unless the user edits again. A file that already has faults can be edited too.
+ * Holds the lock of the settings meanwhile. Throws `USAGE` without a terminal or an editor,
+ * `CANCELLED` if the file was restored, `FAILED`, `VAULT_BUSY`, `NOT_SAVED`.
  */
 export async function editConfig(shell: Shell): Promise<void> {
   const { terminal, env } = shell;
@@ -55,7 +56,7 @@ export async function editConfig(shell: Shell): Promise<void> {
   }
 }
 
-/** Runs the editor as a shell reads it: it may have arguments. Gives its exit code. */
+/** Runs the editor through a shell, because it may have arguments. Returns its exit code. */
 async function runEditor({ terminal, env }: Shell, editor: string, path: string): Promise<number> {
   const out = terminal.ui === terminal.streams.stdout ? 'inherit' : 2;
   const stdio = ['inherit' as const, out, 'inherit' as const] as const;
@@ -64,7 +65,7 @@ async function runEditor({ terminal, env }: Shell, editor: string, path: string)
     process.platform === 'win32'
       ? spawn(`${editor} "${path}"`, { ...options, shell: true })
       : spawn('/bin/sh', ['-c', `trap : INT QUIT; ${editor} "$1"`, 'sh', path], options);
-  // Ctrl+C is the editor's, and reaches everybody in the terminal's foreground, the shell above it too.
+  // Ctrl+C is meant for the editor, but reaches every process in the terminal's foreground group.
   const ignore = (): void => undefined;
   process.on('SIGINT', ignore).on('SIGQUIT', ignore);
   try {
@@ -91,7 +92,7 @@ function tellFault({ terminal }: Shell, fault: CofferError): void {
   if (fault.cause instanceof AggregateError) for (const { message } of fault.cause.errors) terminal.tell(message);
 }
 
-/** Whoever is gone, or interrupts, gets back what was there. */
+/** Asks whether to restore the file; the end of input or an interrupt means yes. */
 async function wantsToGoBack({ terminal }: Shell): Promise<boolean> {
   const input = new Input(terminal);
   const stop = (): void => input.stop();

@@ -10,19 +10,19 @@ import {
 import { escapeJson } from '../../../terminal/escape.ts';
 import type { Shell } from '../../command.ts';
 
-/** How a listing is shown. */
+/** Options of a listing. */
 export interface ShowOptions {
   /** As JSON on stdout. */
   readonly json?: boolean | undefined;
 }
 
-/** One setting as it is listed; `value` is null where it is not set. */
+/** One listed setting; `value` is null if it isn't set. */
 interface Listed extends Source {
   readonly key: string;
   readonly value: unknown;
 }
 
-/** Lists every setting with its value and what says it. Throws `SETTINGS_INVALID` with what is wrong. */
+/** Lists every setting with its value and source. Throws `SETTINGS_INVALID` with the faults. */
 export async function listConfig(shell: Shell, options: ShowOptions): Promise<void> {
   const { terminal } = shell;
   const { settings, sources } = await load(shell);
@@ -39,7 +39,10 @@ export async function listConfig(shell: Shell, options: ShowOptions): Promise<vo
     terminal.say(`${key.padEnd(width)}  ${value.padEnd(USUAL_WIDTH)}  ${source}`);
 }
 
-/** Shows the value of one setting, or of a part of it. Throws `USAGE` for an unknown key, `SETTINGS_INVALID`. */
+/**
+ * Shows the value of one setting, or of a part of it. Throws `USAGE` for an unknown key,
+ * `SETTINGS_INVALID`.
+ */
 export async function getConfig(shell: Shell, key: string, options: ShowOptions): Promise<void> {
   const { terminal } = shell;
   const { settings, sources } = await load(shell);
@@ -53,8 +56,8 @@ export async function getConfig(shell: Shell, key: string, options: ShowOptions)
 }
 
 /**
- * Sets a key of the settings file; the value is JSON, else the text as it is. Throws `USAGE`, `SETTINGS_INVALID`, `VAULT_BUSY`,
- * `NOT_SAVED`; the file is unchanged then.
+ * Sets a key of the settings file. The value is parsed as JSON, or else used as plain text. Throws
+ * `USAGE`, `SETTINGS_INVALID`, `VAULT_BUSY`, `NOT_SAVED`; the file is unchanged then.
  */
 export async function setConfig(shell: Shell, key: string, text: string): Promise<void> {
   const path = settingsPath(shell.env);
@@ -64,7 +67,7 @@ export async function setConfig(shell: Shell, key: string, text: string): Promis
   tellOverridden(shell, key);
 }
 
-/** Removes a key of the settings file, so that its default holds. Throws as {@link setConfig}. */
+/** Removes a key of the settings file, so that its default applies. Throws as {@link setConfig}. */
 export async function unsetConfig(shell: Shell, key: string): Promise<void> {
   const { terminal } = shell;
   const path = settingsPath(shell.env);
@@ -75,7 +78,7 @@ export async function unsetConfig(shell: Shell, key: string): Promise<void> {
   tellOverridden(shell, key);
 }
 
-/** Shows where the settings file is, there or not. */
+/** Prints the path of the settings file, whether or not it exists. */
 export async function showConfigPath(
   { terminal, env }: Shell,
   { json }: { json?: boolean | undefined },
@@ -85,7 +88,7 @@ export async function showConfigPath(
   else terminal.say(path);
 }
 
-/** Longer values are few, and push what says them to the right. */
+/** Width of the value column. The few longer values push their source to the right. */
 const USUAL_WIDTH = 12;
 
 async function load({ env, options }: Shell): Promise<Sourced> {
@@ -123,7 +126,7 @@ function readText(text: string): unknown {
   }
 }
 
-/** Who sets something must not wonder why it does nothing. */
+/** Warns if an environment variable overrides the setting. */
 function tellOverridden({ terminal, env }: Shell, key: string): void {
   const variable = isKeyName(key) ? variableOf(key) : undefined;
   if (variable !== undefined && env[variable]) terminal.tell(`${variable} is set and takes precedence`);

@@ -1,6 +1,6 @@
 import type { Command, CommandArgument } from '../../command.ts';
 
-/** The key of a setting. */
+/** The argument that names a setting. */
 const key: CommandArgument = { syntax: '<key>', description: 'setting name from coffer config list' };
 
 const list: Command<[], { json?: boolean }> = {
@@ -69,7 +69,10 @@ const edit: Command<[]> = {
   },
 };
 
-/** `coffer config`. Its commands load what they do late: that needs the schema of the settings. */
+/**
+ * `coffer config`. Its subcommands load their code lazily, because it needs the schema of the
+ * settings.
+ */
 export const configCommand: Command = {
   name: 'config',
   description: 'show and change the settings',

@@ -30,8 +30,9 @@ async function listModels(shell: Shell, json: boolean | undefined): Promise<void
 }
 
 /**
- * Asks a model three short things, and says what works. Throws what the first of them throws, `MODEL_*`, `SETTINGS_INVALID`, and
- * `MODEL_ELSEWHERE` where conversations are kept on this machine.
+ * Sends a model three short requests, and prints what works. Throws what the first of them throws,
+ * `MODEL_*`, `SETTINGS_INVALID`, and `MODEL_ELSEWHERE` if `localOnly` is on and the model is on
+ * another machine.
  */
 async function checkNamed(shell: Shell, name: string, json: boolean | undefined): Promise<void> {
   const { terminal, env, options } = shell;
@@ -77,7 +78,9 @@ function checkedJson(model: string, { tools, images, ...rest }: Checked): object
   return { model, ...rest, tools: asJson(tools), images: asJson(images) };
 }
 
-/** Shows them: those that are known by name, and of every provider where it is and whether it can be asked. */
+/**
+ * Prints the known models by name, and for each provider its address and whether it can be used.
+ */
 export async function showModels(
   terminal: Terminal,
   from: { providers: Readonly<Record<string, ProviderSettings>>; env: NodeJS.ProcessEnv },
@@ -90,7 +93,7 @@ export async function showModels(
   }
 }
 
-/** Of a provider whose models are not all known here: what it takes to ask it. */
+/** Returns what it takes to use a provider whose models aren't all known. */
 function whatMore({ baseURL, key, answers, models }: KnownProvider): string | undefined {
   if (key !== undefined) return key.isSet ? `with the key in ${key.variable}` : `needs a key in ${key.variable}`;
   if (answers === false) return `not running (${baseURL})`;

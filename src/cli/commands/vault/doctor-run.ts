@@ -12,8 +12,9 @@ import type { Shell } from '../../command.ts';
 import { openSessions } from '../../shell.ts';
 
 /**
- * Shows how the vault is, every sealed file opened from end to end: what is wrong, what it means, what to do.
- * Changes nothing. With `json` it is one object, the lines in it. Gives the first problem, which is told already.
+ * Checks the vault, reading every sealed file completely, and prints what is wrong, what it means
+ * and what to do. Changes nothing. With `json`, prints one object that contains the lines. Returns
+ * the first problem, which was already printed.
  */
 export async function doctor(
   shell: Shell,
@@ -47,10 +48,10 @@ export async function doctor(
   }
 }
 
-/** Takes what is found, a line each. */
+/** Receives the findings, one line each. */
 type Report = Pick<Terminal, 'say'>;
 
-/** A vault without a key yet is left without one. */
+/** Checks that the key is available. Doesn't create one for a vault that has none. */
 async function checkKey(terminal: Report, sessions: Sessions, found: Inspection): Promise<CofferError | undefined> {
   const { vaultFile, vaultFileError, sealedFiles } = found;
   if (vaultFile === undefined && vaultFileError === undefined && sealedFiles === 0) {
@@ -76,7 +77,7 @@ async function checkKey(terminal: Report, sessions: Sessions, found: Inspection)
   return undefined;
 }
 
-/** A key that is passed in is kept by whoever passes it. */
+/** Whether a recovery code is missing. A key passed by descriptor is kept by its owner. */
 function needsCode({ backend, slots }: NonNullable<Inspection['vaultFile']>): boolean {
   return backend !== 'fd' && slots.every(({ kind }) => kind !== 'recovery');
 }
@@ -93,7 +94,10 @@ function checkModes(terminal: Report, found: Inspection): CofferError | undefine
   return first;
 }
 
-/** Files that can't be opened for that are told with their rows, and so is `seen`. */
+/**
+ * Reports misplaced entries, except those reported elsewhere: sealed files with their rows, and
+ * `seen`.
+ */
 function checkPlaces(terminal: Report, { directory, misplaced }: Inspection): CofferError | undefined {
   const told = misplaced.filter(
     ({ path }) => !/sessions.[0-9a-f]{32}$|seen$|vault\.json$/.test(relative(directory, path)),
@@ -123,7 +127,7 @@ async function checkFiles(terminal: Report, sessions: Sessions, found: Inspectio
   return first;
 }
 
-/** Copies under other names; without a key only their headers are known. */
+/** Reports copies under other names. Without a key only their headers are known. */
 function checkConflicts(terminal: Report, { conflicts, conflicting }: Inspection): CofferError | undefined {
   const read = new Set(conflicts.map(({ name }) => name));
   for (const name of conflicting.filter((name) => !read.has(name)))
@@ -133,7 +137,7 @@ function checkConflicts(terminal: Report, { conflicts, conflicting }: Inspection
   return problems.find((problem) => problem !== undefined);
 }
 
-/** The marks against rollback. */
+/** Reports problems with the rollback marks. */
 function checkSeen(terminal: Report, { seen }: Inspection): CofferError | undefined {
   const lines = describeSeen(seen);
   for (const line of lines) terminal.say(`  ${line}`);
@@ -144,7 +148,10 @@ function checkSeen(terminal: Report, { seen }: Inspection): CofferError | undefi
 const rolledBackAdvice =
   'restore the newer one from a backup, or continue from this one with coffer resume --accept-older; coffer export reads it';
 
-/** What is kept for the person to decide on: nothing of it is wrong with the vault as it is. */
+/**
+ * Lists the quarantined files. They are left for the user to decide on, and aren't problems of the
+ * vault.
+ */
 function tellQuarantine(terminal: Report, { quarantined }: Inspection): void {
   if (quarantined.length === 0) return;
   terminal.say('quarantine:');
@@ -159,10 +166,13 @@ function tellStrangers(terminal: Report, { strangers }: Inspection): void {
   terminal.say(`  not made by coffer, and left alone: ${names}${more}`);
 }
 
-/** How many things that are not coffer's are named. */
+/** How many foreign files are named. */
 const STRANGERS = 10;
 
-/** Events that this version can't interpret: of a newer one, or of an earlier one that recorded what it could not read. */
+/**
+ * Reports events that this version can't interpret: those of a newer version, or of an earlier one
+ * that recorded something it could not read.
+ */
 function tellUnknown(terminal: Report, { row, events }: Recorded): void {
   const unknown = events.filter((event) => !isKnown(event));
   const [first] = unknown;
@@ -174,7 +184,7 @@ function tellUnknown(terminal: Report, { row, events }: Recorded): void {
   );
 }
 
-/** A list verifies only the first chunk of each file; this reads all of it. */
+/** Reads a whole file, because a list verifies only its first chunk. */
 async function readWhole(sessions: Sessions, row: Row): Promise<Recorded | CofferError> {
   try {
     return await sessions.read(row);
@@ -192,7 +202,7 @@ function adviceOn(code: ErrorCode, fileId: string): string | undefined {
   return `it is damaged or was changed, and was left as it is; ${salvage}restore it from a backup`;
 }
 
-/** Tells a problem and what to do, where its message does not say so already. */
+/** Prints a problem, and what to do if its message doesn't say so. */
 function tellProblem(terminal: Report, problem: CofferError, fileId = ''): CofferError {
   const what = problem.advice === undefined ? adviceOn(problem.code, fileId) : undefined;
   terminal.say(`  ${problem.message}${what === undefined ? '' : `; ${what}`}`);

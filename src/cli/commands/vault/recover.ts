@@ -15,10 +15,11 @@ export const recoverCommand: Command<[]> = {
 };
 
 /**
- * Brings the key of a vault that was copied here to this machine, by a recovery code or a passphrase. Either is asked for, hidden;
- * without a terminal it is the first line of stdin, and before that a passphrase from COFFER_PASSPHRASE_FILE.
- * Throws `RECOVERY_CODE_WRONG`, `PASSPHRASE_WRONG`, `KEY_*`, `FAILED` where there is no vault, `NOT_SAVED`, `UNAUTHENTIC`.
- * Returns why vault.json is not trusted, if it isn't, after printing it.
+ * Brings the key of a vault that was copied here to this machine, using a recovery code or a
+ * passphrase. Asks for either, hidden; without a terminal, uses a passphrase from
+ * COFFER_PASSPHRASE_FILE, then the first line of stdin. Returns why vault.json is not trusted, if
+ * it isn't, after printing it. Throws `RECOVERY_CODE_WRONG`, `PASSPHRASE_WRONG`, `KEY_*`, `FAILED`
+ * if there is no vault, `NOT_SAVED`, `UNAUTHENTIC`.
  */
 async function run(shell: Shell): Promise<CofferError | undefined> {
   const { terminal } = shell;

@@ -12,9 +12,10 @@ export const salvageCommand: Command<[file: string]> = {
 };
 
 /**
- * Brings back what verifies of a damaged file, or of a conflicting copy, as a new session, and says what is lost and where the file is.
- * Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`, `UNAUTHENTIC` where nothing verifies, `FAILED` where nothing is damaged,
- * `KEY_*`, `NEWER_VERSION`, `NOT_SAVED`.
+ * Recovers what verifies of a damaged file, or of a conflicting copy, as a new session, and prints
+ * what is lost and where the file is. Throws `SESSION_NOT_FOUND`, `SESSION_AMBIGUOUS`,
+ * `UNAUTHENTIC` if nothing verifies, `FAILED` if nothing is damaged, `KEY_*`, `NEWER_VERSION`,
+ * `NOT_SAVED`.
  */
 async function run(shell: Shell, [which]: [string]): Promise<void> {
   const { terminal } = shell;
