@@ -14,6 +14,7 @@ const CHECKED: readonly string[] = [
   'CONTRIBUTING.md',
   'CHANGELOG.md',
   'docs/{architecture,commands,durability,format,performance,troubleshooting}.md',
+  'src/cli/**/*.ts',
 ];
 
 /** The sources that `--count` counts. */
@@ -96,7 +97,9 @@ export const bans: Readonly<Record<string, Ban>> = {
 };
 
 /** Exceptions: in `file`, a hit is allowed if the words around it contain `text`. */
-const ALLOWED: readonly { readonly file: string; readonly text: string }[] = [];
+const ALLOWED: readonly { readonly file: string; readonly text: string }[] = [
+  { file: 'src/cli/commands/vault/recover.ts', text: 'at hand' }, // a value of the vault's `Recovered`
+];
 
 /** A piece of text in a file. */
 export interface Piece {

@@ -21,7 +21,7 @@ export interface Command<Arguments extends readonly unknown[] = readonly unknown
    * failed with, if that was already printed. Omitted if only its subcommands do something.
    */
   run?(shell: Shell, given: Arguments, options: Options): Promise<CofferError | undefined> | Promise<void>;
-  /** What the command does in a chat. */
+  /** Its form in a chat. */
   readonly slash?: SlashForm;
 }
 

@@ -19,7 +19,7 @@ import { guard } from '../../signals.ts';
 import { tellStart } from './greeting.ts';
 import { Looking } from './surroundings.ts';
 
-/** How a chat begins. */
+/** Beginning of a chat: which session, and its first prompt. */
 export interface ChatRequest {
   /** The session to resume. If it can't be resumed, the command fails. */
   readonly which?: string | undefined;

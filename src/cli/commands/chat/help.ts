@@ -22,5 +22,5 @@ export const exitCommand: SlashCommand = {
   run: async () => 'exit',
 };
 
-/** How to send a message that begins with a slash, with its line in `/help`. */
+/** Escape for a message that begins with a slash, with its line in `/help`. */
 export const literalSlash: readonly [line: string, about: string] = ['//text', 'send /text to the model'];

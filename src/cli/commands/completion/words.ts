@@ -9,7 +9,7 @@ import { bashScript } from './bash.ts';
 /** The supported shells. */
 const SHELLS = ['bash', 'zsh', 'fish'] as const;
 
-/** How long reading the vault may take, in milliseconds: the shell waits. */
+/** Time limit for reading the vault, in milliseconds: the shell waits. */
 const WITHIN = 700;
 
 /** The maximum length of a description, in characters. */

@@ -12,7 +12,7 @@ export interface PlainTarget {
   readonly mayReplace?: ((question: string) => Promise<boolean>) | undefined;
   /** Replaces an existing file without asking. */
   readonly force?: boolean | undefined;
-  /** The vault directory, where nothing is written unencrypted. */
+  /** The vault directory, which must not contain unencrypted files. */
   readonly vault: string;
 }
 
@@ -96,7 +96,7 @@ function refuseVault(path: string, vault: string): void {
   const root = realOf(vault);
   const inside = relative(root, join(realOf(dirname(path)), basename(path)));
   if (inside === '' || (inside !== '..' && !inside.startsWith(`..${sep}`) && resolve(root, inside).startsWith(root))) {
-    throw new CofferError('FAILED', `${path} is in the vault, where nothing is stored unencrypted`, {
+    throw new CofferError('FAILED', `${path} is in the vault, which must not contain unencrypted files`, {
       advice: 'choose another name',
     });
   }

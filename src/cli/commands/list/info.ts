@@ -5,7 +5,7 @@ import { describeBytes, describeCost, describeCount, describeTokens } from '../.
 import { describePermission } from '../../../terminal/permission-words.ts';
 import { ago, clock } from '../../../terminal/rows.ts';
 
-/** How many lines of a summary are shown. */
+/** Number of lines shown of a summary. */
 const SUMMARY_LINES = 3;
 
 /** Describes a session completely, one line per fact. Repeated labels are blank. */

@@ -8,7 +8,7 @@ import type { Terminal } from '../../../terminal/terminal.ts';
 import { cut as cutTo, widthOf } from '../../../terminal/width.ts';
 import { toJson } from './row-json.ts';
 
-/** How many matches of one session are shown. */
+/** Number of matches shown per session. */
 const SHOWN = 3;
 
 /** Line width if the output isn't a terminal. */
@@ -20,7 +20,7 @@ const PIPE_WIDTH = 100;
  */
 const JSON_WIDTH = 400;
 
-/** What to search for, and how to show it. */
+/** Options of a search. */
 export interface Search {
   /** As `wantedText` returned it. */
   readonly wanted: string;

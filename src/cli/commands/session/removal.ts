@@ -10,7 +10,7 @@ export interface Doomed {
   readonly reason: string;
 }
 
-/** How to confirm a removal. */
+/** Means of confirming a removal. */
 export interface Asked {
   readonly terminal: Terminal;
   readonly input: Input;

@@ -166,7 +166,7 @@ function tellStrangers(terminal: Report, { strangers }: Inspection): void {
   terminal.say(`  not made by coffer, and left alone: ${names}${more}`);
 }
 
-/** How many foreign files are named. */
+/** Maximum number of foreign files that are named. */
 const STRANGERS = 10;
 
 /**
