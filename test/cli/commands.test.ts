@@ -77,7 +77,7 @@ describe('export', () => {
     expect(out).toMatch(/^# mine\n\n- id: /);
   });
 
-  it('gives the events as they are in JSON, and no control character', async () => {
+  it('prints events unchanged in JSON, without control characters', async () => {
     const content = 'a\u001b[2J\u009b\u202e\n';
     await record({ type: 'message', message: { role: 'user', content } });
     const json = await coffer('export', '1', '--format', 'json');
@@ -106,7 +106,7 @@ describe('export', () => {
 });
 
 describe('delete', () => {
-  it('gives who has the session open with its error', async () => {
+  it('reports the holder of an open session in the error', async () => {
     await using sessions = sessionsOf({ env });
     await using session = sessions.begin({ directory: folder, model: 'demo/echo' });
     await session.append(hello);
@@ -117,7 +117,7 @@ describe('delete', () => {
 });
 
 describe('doctor', () => {
-  it('names what others can read, and how to set it right', async () => {
+  it('names what others can read, and how to fix it', async () => {
     const path = join(folder, 'vault/sessions', await record(hello));
     await chmod(path, 0o644);
     const { code, out } = await coffer('doctor');

@@ -42,7 +42,7 @@ function change(edit: (file: Record<string, unknown>) => void): void {
 }
 
 describe('doctor', () => {
-  it('says of a vault that is well nothing else', async () => {
+  it('reports no problems for an intact vault', async () => {
     const { code, out, err } = await doctor();
     expect(out).toMatch(/\nno problems found\n$/);
     expect(out).not.toMatch(/quarantine:|not made by coffer|rotation|network/);

@@ -27,7 +27,7 @@ async function ask(fake: FakeTerminal): Promise<string> {
 }
 
 describe('coffer key recovery-code', () => {
-  it('adds nothing before the code was typed back right', async () => {
+  it('adds nothing until the code is typed back correctly', async () => {
     const fake = new FakeTerminal({ tty: true });
     const made = runHere(fake, ['key', 'recovery-code'], env);
     const code = await ask(fake);
@@ -74,7 +74,7 @@ describe('coffer key', () => {
     expect(slots()).toEqual([]);
   });
 
-  it('removes nothing where the key is not passed in any more', async () => {
+  it('removes nothing if the key is no longer passed in', async () => {
     const add = new FakeTerminal();
     add.stdin.end('correct horse\n');
     expect((await runHere(add, ['key', 'add-passphrase'], env)).code).toBe(0);
@@ -152,7 +152,7 @@ describe('coffer recover', () => {
     expect((await runHere(right, ['recover'], env)).code).toBe(0);
   });
 
-  it('asks nobody where the question would not be seen', async () => {
+  it('does not ask if the question would not be seen', async () => {
     const fake = new FakeTerminal();
     Object.assign(fake.stdin, { isTTY: true });
     expect(await runHere(fake, ['recover'], env)).toMatchObject({ code: 12, error: { code: 'KEY_ABSENT' } });

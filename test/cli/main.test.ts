@@ -55,7 +55,7 @@ describe('main', () => {
     expect(run(['--version'], { before }).code).toBe(0);
   });
 
-  it('ends with one line for what nobody foresaw, and shows where only when asked', () => {
+  it('prints one line for an unexpected error, and a stack only when asked', () => {
     const before = `process.umask=()=>{throw new RangeError('unforeseen')}`;
     const line = 'coffer: unforeseen; this is a bug, please report it (COFFER_DEBUG=1 shows where)\n';
     expect(run(['sessions'], { before })).toEqual({ code: 1, out: '', err: line });
@@ -64,7 +64,7 @@ describe('main', () => {
     expect(loud.err.endsWith(line)).toBe(true);
   });
 
-  it('ends with one line for an error that nobody waited for', () => {
+  it('prints one line for an unhandled rejection', () => {
     const before = `process.stdin.once('resume',()=>{throw new RangeError('unforeseen')})`;
     const { code, err } = run(['--model', 'demo/echo'], { before });
     expect(code).toBe(1);
@@ -72,7 +72,7 @@ describe('main', () => {
     expect(err).not.toMatch(/^ {4}at /m);
   });
 
-  it('tells an error in JSON where data is asked for in JSON, and nothing else', () => {
+  it('prints an error as JSON with --json, and nothing else', () => {
     const { code, out, err } = run(['sessions', '--json', '--data-dir', '/dev/null/no\u009bwhere']);
     expect({ code, out }).toEqual({ code: 1, out: '' });
     expect(err).not.toContain('\u009b');

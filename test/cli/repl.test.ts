@@ -33,7 +33,7 @@ describe('a chat on a terminal', () => {
     expect(fake.out.endsWith('\u001b[?2004l\n')).toBe(true);
   });
 
-  it('takes the first Ctrl+C as the wish to begin the line anew', async () => {
+  it('clears the line at the first Ctrl+C', async () => {
     const fake = new FakeTerminal({ tty: true });
     const ended = runHere(fake, ['--model', 'demo/echo'], env);
     await fake.waitFor(/» $/);
@@ -81,7 +81,7 @@ describe('a chat on a terminal', () => {
     expect((await ended).code).toBe(0);
   });
 
-  it('cancels a reply with Ctrl+C, keeps what arrived, and goes on', async () => {
+  it('cancels a reply with Ctrl+C, keeps what arrived, and continues', async () => {
     await using server = await startModelServer();
     const { fake, ended } = await chatWith(server, 'steady');
     fake.type('go\r');
@@ -133,7 +133,7 @@ describe('a chat on a terminal', () => {
     expect((await ended).code).toBe(0);
   });
 
-  it('ends with 15 and says what is lost where the last save fails', async () => {
+  it('exits with 15 and says what is lost if the last save fails', async () => {
     const fake = new FakeTerminal({ tty: true });
     const ended = runHere(fake, ['--model', 'demo/echo'], env);
     await fake.waitFor(/» $/);
@@ -219,7 +219,7 @@ describe('a vault under a passphrase, on a terminal', () => {
 });
 
 describe('a chat whose key is nowhere', () => {
-  it.runIf(process.platform === 'linux')('asks once what to do where no keychain answers', async () => {
+  it.runIf(process.platform === 'linux')('asks once what to do if there is no keychain', async () => {
     const { COFFER_DATA_DIR = '', COFFER_CONFIG_DIR = '' } = env;
     const bare = { COFFER_DATA_DIR, COFFER_CONFIG_DIR, XDG_RUNTIME_DIR: folder };
     const fake = new FakeTerminal({ tty: true });
@@ -249,7 +249,7 @@ describe('a chat whose key is nowhere', () => {
     expect((await protectedChat).code).toBe(0);
   });
 
-  it('is kept in memory where that was asked for, and nothing is written', async () => {
+  it('is kept in memory if asked for, and writes nothing', async () => {
     const fake = new FakeTerminal();
     fake.stdin.end('hello\n/save x\n/reset\n/sessions\n');
     const ended = await runHere(fake, ['--model', 'demo/echo'], { ...env, COFFER_KEYCHAIN: 'memory' });
@@ -289,7 +289,7 @@ describe('a chat whose key is nowhere', () => {
 });
 
 describe('a chat without a terminal', () => {
-  it('ends quietly when nobody reads its output any more, and what was said is saved', async () => {
+  it('exits quietly when its output is closed, and saves the conversation', async () => {
     const fake = new FakeTerminal();
     const ended = runHere(fake, ['--model', 'demo/echo'], env);
     fake.type('one\n');
@@ -301,7 +301,7 @@ describe('a chat without a terminal', () => {
     expect(JSON.parse(listed.out)).toMatchObject([{ messages: 2 }]);
   });
 
-  it('ends with 1 where the last reply failed, after saving what was said', async () => {
+  it('exits with 1 if the last reply failed, after saving the conversation', async () => {
     await settings({ providers: { gone: { baseURL: 'http://127.0.0.1:9/v1' } } });
     const fake = new FakeTerminal();
     fake.stdin.end('one\n');
@@ -320,7 +320,7 @@ describe('a chat without a terminal', () => {
     expect(fake.err.match(/unknown command \/w\d+/g)).toHaveLength(250);
   });
 
-  it('saves nothing by itself where autoSave is off', async () => {
+  it('saves nothing automatically if autoSave is off', async () => {
     await settings({ autoSave: false });
     const fake = new FakeTerminal();
     fake.stdin.end('one\n/save kept\ntwo\n');
@@ -330,7 +330,7 @@ describe('a chat without a terminal', () => {
     expect(JSON.parse(listed.out)).toMatchObject([{ name: 'kept', kind: 'snapshot', messages: 2 }]);
   });
 
-  it('goes on without a model where that of a resumed session is not known here', async () => {
+  it('continues without a model if that of a resumed session is unknown', async () => {
     await using server = await startModelServer();
     await settings({ providers: { mine: { baseURL: server.openai } } });
     const before = new FakeTerminal();

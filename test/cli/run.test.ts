@@ -8,7 +8,7 @@ describe('a command line that takes no parser', () => {
   const words = ['--model', '--path', '--data-dir', 'demo/echo', 'x', 'sessions', '-c', '--json', '-', '--model=x', ''];
   const lines = [[], ...words.map((one) => [one]), ...pairs(words), ...pairs(words).flatMap(threes), ...fours()];
 
-  it('says to commander what is taken for granted without it', async () => {
+  it('agrees with commander', async () => {
     const understood = lines.filter((args) => plainly(args) !== undefined);
     expect(understood.length).toBeGreaterThan(50);
     for (const args of understood) expect([args, plainly(args)]).toEqual([args, await parsed(args)]);

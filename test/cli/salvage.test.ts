@@ -52,7 +52,7 @@ describe('coffer salvage', () => {
     expect(exported.out).toMatch(/> error: events? .* lost: the file was damaged/);
   });
 
-  it('says nothing of a loss where there is none', async () => {
+  it('reports no loss if there is none', async () => {
     const path = await record();
     flip(path, 70);
     const { code, out, err } = await coffer('salvage', path);
@@ -61,7 +61,7 @@ describe('coffer salvage', () => {
     expect(code).toBe(0);
   });
 
-  it('ends with 13 where nothing verifies, with 10 where there is no such file', async () => {
+  it('exits with 13 if nothing verifies, with 10 if there is no such file', async () => {
     const path = await record();
     expect(await coffer('salvage', 'nothing')).toMatchObject({ code: 10, out: '' });
     writeFileSync(path, readFileSync(path).fill(1, 28));

@@ -78,7 +78,7 @@ describe('--json', () => {
     expect(shown.out).toContain('message user: a\\x1b[2Jb\\x85c\\u202ed');
   });
 
-  it('gives all rows unless it is told how many, and tells what it leaves out', async () => {
+  it('prints all rows by default, and reports what a limit leaves out', async () => {
     await vault(async (sessions) => {
       for (let count = 0; count < 22; count++) {
         const session = sessions.begin({ directory: '/work', model: 'demo/echo' });
@@ -102,7 +102,7 @@ describe('--json', () => {
 });
 
 describe('a file that can not be read', () => {
-  it('is told and skipped by searches and counts, and by no filter kept quiet', async () => {
+  it('is reported and skipped by searches and counts, and never hidden by a filter', async () => {
     const fileId = await vault(async (sessions) => {
       const [broken, good] = [begin(sessions), begin(sessions)];
       await broken.append(user('needle'));

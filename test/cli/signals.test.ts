@@ -50,7 +50,7 @@ describe('guard', () => {
     expect(await run('exit failing')).toEqual({ code: 15, signal: null, said: ['ready', 'saving', 'lost: disk full'] });
   });
 
-  it('saves at an exception that nobody caught', async () => {
+  it('saves at an uncaught exception', async () => {
     expect(await run('throw')).toMatchObject({ code: 1, said: ['ready', 'saving', 'saved'] });
   });
 

@@ -1,18 +1,18 @@
 /*
- * A transcript reads as what a person sees, and is run as it stands:
+ * A transcript reads as what a user sees, and is run as it is:
  *
  *     # a remark
  *     $ coffer sessions --json      a command; more of its arguments in quotes
  *     < hello                       a line of its standard input
  *     > echo: hello                 a line of its stdout, all of them, in order
  *     ! demo/echo, key from …       a line of its stderr, all of them, in order
- *     ? 10                          its exit code, where it is not 0
+ *     ? 10                          its exit code, if it is not 0
  *
  * In expected lines `[id]` stands for the time of an id, `[key]` and `[file]` for 32 hex digits, `[uuid]` for a UUID,
  * `[time]` for a time in ISO form, `[dir]` for the folder of the test, `[…]` for anything.
  */
 
-/** One command of a transcript, and what must come of it. */
+/** One command of a transcript, and its expected results. */
 export interface Exchange {
   readonly line: number;
   readonly args: readonly string[];
@@ -22,14 +22,14 @@ export interface Exchange {
   readonly code: number;
 }
 
-/** What came of a command. */
+/** The results of a command. */
 export interface Seen {
   readonly out: string;
   readonly err: string;
   readonly code: number;
 }
 
-/** Reads a transcript. Throws where a line is none of its kinds. */
+/** Parses a transcript. Throws for an invalid line. */
 export function parseTranscript(text: string): Exchange[] {
   const exchanges: Exchange[] = [];
   for (const [at, line] of text.split('\n').entries()) {

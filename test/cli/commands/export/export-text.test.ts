@@ -26,7 +26,7 @@ describe('renderExport', () => {
     expect(render(events, 'json').join('')).toBe(`${escapeJson({ ...about, events })}\n`);
   });
 
-  it('tells in Markdown what was taken back, once, and where it was', () => {
+  it('shows in Markdown what was taken back, once, at its place', () => {
     const back = (id: number, to: number): Event => ({ id, ts: id, type: 'rewind', to });
     const events = [begin, said(2, 'two'), said(3, 'three'), back(4, 2), said(5, 'five'), back(6, 2), said(7, 'seven')];
     const text = render(events, 'markdown').join('');
@@ -36,12 +36,12 @@ describe('renderExport', () => {
     expect(text).not.toContain('\n\n\n');
   });
 
-  it('does not speak of what was taken back where nothing was said in it', () => {
+  it('omits what was taken back if nothing was said in it', () => {
     const events: Event[] = [begin, said(2, 'two'), { id: 3, ts: 3, type: 'rewind', to: 2 }];
     expect(render(events, 'markdown').join('')).not.toContain('taken back');
   });
 
-  it.each(FORMATS)('gives %s in pieces that end where lines do', (format) => {
+  it.each(FORMATS)('renders %s in pieces that end at line ends', (format) => {
     const events = [begin, ...Array.from({ length: 900 }, (_, at) => said(at + 2, 'word '.repeat(400)))];
     const pieces = render(events, format);
     expect(pieces.length).toBeGreaterThan(5);
