@@ -144,7 +144,7 @@ describe('a session file that another program removed', () => {
     const checked = await place.run(['doctor']);
     expect(checked.code).toBe(13);
     expect(checked.stdout).toContain(fileId);
-    expect((await place.run(['sessions', '--accept-removed'])).stderr).toContain('taken note of: 1 gone');
+    expect((await place.run(['sessions', '--accept-removed'])).stderr).toContain('noted: 1 removed');
     expect(await place.run(['sessions'])).toMatchObject({ code: 0, stderr: '' });
     expect((await place.run(['doctor'])).code).toBe(0);
   });

@@ -183,7 +183,7 @@ describe('coffer purge', () => {
     expect((await place.run(['key', 'rotate'], start)).code).toBe(13);
     const purged = await place.run(['purge', name, '--yes'], start);
     expect(purged.code).toBe(0);
-    expect(purged.stderr).toContain('which does not open');
+    expect(purged.stderr).toContain('(unreadable)');
     expect(await place.sessionFiles()).toHaveLength(2);
     expect(await keysInKeychain(kept)).toEqual([(await record(kept)).key]);
     expect(await record(kept)).not.toHaveProperty('retiring');

@@ -49,7 +49,7 @@ describe('-c', () => {
     const elsewhere = await place.run(['-c', '-p', 'x'], { cwd: clone });
     expect(elsewhere).toMatchObject({ code: 10, stdout: '' });
     expect(elsewhere.stderr).toMatch(
-      /^coffer: no session of .*clone that is free; coffer -l lists them, coffer begins one$/m,
+      /^coffer: no free session of .*clone; coffer -l lists them, coffer begins one$/m,
     );
 
     const moved = join(place.root, 'deep', 'moved');
