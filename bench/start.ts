@@ -91,7 +91,7 @@ const WORDS = {
 function commandTask(name: keyof typeof COMMANDS, { env, cwd }: Place): Task {
   const { args, expected } = COMMANDS[name];
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { env, cwd, encoding: 'utf8' });
-  const hints = stderr.replace(/^… .*--all lists them\n$/, '');
+  const hints = stderr.replace(/^… .*list them with --all\n$/, '');
   if (status !== 0 || hints !== '' || !expected.test(stdout)) {
     throw new Error(`${name} ended with ${status} and printed ${JSON.stringify(stdout.slice(0, 200))}; ${stderr}`);
   }

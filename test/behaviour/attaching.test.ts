@@ -86,7 +86,7 @@ describe('a file that a prompt names with @', () => {
     await chat.waitFor(/» $/);
     chat.enter('see @notes.txt');
     await chat.waitFor(/prompt not sent: .*denied by a rule.*» $/s);
-    expect(chat.screen()).not.toMatch(/wants to|secret words/);
+    expect(chat.screen()).not.toMatch(/this prompt: |secret words/);
   });
 
   it('is never a file of the vault, whatever is allowed, not even through a link', async () => {

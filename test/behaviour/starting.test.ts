@@ -48,9 +48,7 @@ describe('-c', () => {
     execFileSync('git', ['-C', clone, 'remote', 'set-url', 'origin', 'https://example.org/x.git']);
     const elsewhere = await place.run(['-c', '-p', 'x'], { cwd: clone });
     expect(elsewhere).toMatchObject({ code: 10, stdout: '' });
-    expect(elsewhere.stderr).toMatch(
-      /^coffer: no free session of .*clone; coffer -l lists them, coffer begins one$/m,
-    );
+    expect(elsewhere.stderr).toMatch(/^coffer: no free session of .*clone; coffer -l lists them, coffer begins one$/m);
 
     const moved = join(place.root, 'deep', 'moved');
     mkdirSync(join(place.root, 'deep'));
@@ -141,7 +139,7 @@ describe('a session that another process holds', () => {
     chat.enter(`/resume ${row?.id}`);
     await chat.waitFor(offer);
     chat.enter('r');
-    await chat.waitFor(/» in the first\s+echo: in the first\s+that is .* as it is saved now/);
+    await chat.waitFor(/» in the first\s+echo: in the first\s+.* as last saved; another process has it open/);
     chat.enter(`/resume ${row?.id}`);
     await chat.waitFor(offer);
     chat.enter('');
@@ -191,7 +189,7 @@ describe('a conversation with a model on this machine', () => {
     chat.enter('/model elsewhere/big');
     await chat.waitFor(/will be sent to elsewhere\/big; continue\? \[y\/N\] /);
     chat.enter('');
-    await chat.waitFor(/are not sent/);
+    await chat.waitFor(/not sent to elsewhere\/big/);
     chat.enter('/model');
     await chat.waitFor(/model: demo\/echo/);
     chat.enter('/model elsewhere/big');
