@@ -111,7 +111,7 @@ export function nameRow(row: Row): string {
  */
 export function describeRow(row: Row): string {
   if (row.unreadable !== undefined) return "can't be opened";
-  const marks = [row.pinned && 'pinned', row.archived && 'archived', row.rolledBack && 'not as it was seen'];
+  const marks = [row.pinned && 'pinned', row.archived && 'archived', row.rolledBack && 'not as last seen'];
   return [
     ...[countMessages(row.messages), ago(row.updated), row.model, statusOf(row)],
     ...marks.filter((mark) => typeof mark === 'string'),
@@ -168,7 +168,7 @@ function marks({ held, status, rolledBack, pinned, archived, tags = [] }: Row): 
   const all: string[] = [];
   if (held !== undefined) all.push(whoHolds(held.pid));
   else if (status === 'interrupted' || status === 'failed') all.push(status);
-  if (rolledBack !== undefined) all.push('not as it was seen');
+  if (rolledBack !== undefined) all.push('not as last seen');
   if (pinned === true) all.push('pinned');
   if (archived === true) all.push('archived');
   return [...all, ...tags.map((tag) => `#${tag}`)];

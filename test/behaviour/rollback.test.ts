@@ -8,7 +8,7 @@ import { conversation, type Listed, makePlace, type Place } from '../support/cof
 const large = 'a line that makes the session too large to rewrite at every step\n'.repeat(4000);
 
 /** Any warning that a file is not as it was last seen, or that marks are missing. */
-const alarm = /older copy|cut off|another file|removed by|seen is missing|not as it was seen|rollback marks/;
+const alarm = /older copy|cut off|another file|removed by|seen is missing|not as last seen|rollback marks/;
 
 let place: Place;
 

@@ -260,7 +260,7 @@ describe('pickSession', () => {
       '● 2  named',
       '  2 messages, just now, demo/echo, completed, pinned, /work/two, #x, #y',
       '○ 4  2025-07-04_12-34',
-      '  2 messages, just now, demo/echo, snapshot, not as it was seen, /work/two',
+      '  2 messages, just now, demo/echo, snapshot, not as last seen, /work/two',
       '○ 1  older',
       '  2 messages, 2 hours ago, demo/echo, in use, /work/two',
       `○ 3  ${'f'.repeat(32)}`,

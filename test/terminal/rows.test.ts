@@ -98,7 +98,7 @@ describe('showRows', () => {
     const fake = new FakeTerminal({ tty: true });
     showRows(fake.terminal, [row({ rolledBack: 'an older copy was put back' })], '/resume');
     await fake.terminal.flush();
-    expect(fake.out).toContain('just now, not as it was seen');
+    expect(fake.out).toContain('just now, not as last seen');
     expect(fake.err).toBe('1: an older copy was put back\n');
   });
 
