@@ -81,7 +81,7 @@ describe('autoResume', () => {
     const fresh = await place.run(['-p', 'first']);
     expect(fresh.stderr).not.toContain('autoResume');
     const again = await place.run(['-p', 'second']);
-    expect(again.stderr).toMatch(/^going on with _autosave by itself \(autoResume\); --no-resume begins a new one$/m);
+    expect(again.stderr).toMatch(/^resuming _autosave \(autoResume\); --no-resume begins a new one$/m);
     expect((await place.listed()).map(({ messages }) => messages)).toEqual([4]);
     await place.run(['--no-resume', '-p', 'third']);
     expect((await place.listed()).map(({ messages }) => messages)).toEqual([2, 4]);

@@ -1,5 +1,4 @@
 import { CofferError } from '../../../errors.ts';
-import { forkRow } from '../../../session/change/forking.ts';
 import type { Chat } from '../../../terminal/chat.ts';
 import { escapeJson } from '../../../terminal/escape.ts';
 import type { Command, Shell } from '../../command.ts';
@@ -39,6 +38,7 @@ async function run(shell: Shell, [which, prompts]: [string, string | undefined],
   const wanted = prompts === undefined ? undefined : promptNumberOf(prompts);
   await changeVault(shell, async ({ sessions }) => {
     const row = await sessions.find(which);
+    const { forkRow } = await import('../../../session/change/forking.ts');
     const fork = await forkRow(sessions, row, { prompts: wanted, acceptOlder: options.acceptOlder });
     const { session, unnoted } = fork;
     await session.append();
