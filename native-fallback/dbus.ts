@@ -156,8 +156,8 @@ export class Bus implements Disposable {
   }
 
   /**
-   * Restarts the timer that closes the connection. Only answers call it: unsolicited messages are
-   * no sign of life. Time in which this process is too busy to read hardly counts.
+   * Restarts the timer that closes the connection. Only answers call it: unsolicited messages do
+   * not prove that the peer is alive. Time in which this process is too busy to read hardly counts.
    */
   #listen(left: number = this.#silence): void {
     clearTimeout(this.#timer);

@@ -14,7 +14,7 @@ const CHECKED: readonly string[] = [
   'CONTRIBUTING.md',
   'CHANGELOG.md',
   'docs/{architecture,commands,durability,format,performance,troubleshooting}.md',
-  'src/cli/**/*.ts',
+  '{src,native-fallback}/**/*.ts',
 ];
 
 /** The sources that `--count` counts. */
@@ -38,7 +38,7 @@ const WHO = 'it hides who acts';
  */
 export const bans: Readonly<Record<string, Ban>> = {
   'a comment that begins with a question word': {
-    pattern: /^(What|Where|Who|How|Which|Those)\s/,
+    pattern: /^(What|Where|Who|Those)\s/,
     reason: 'a sentence without a verb',
     instead: 'a verb phrase: Returns …, Options of …',
     inDocComments: true,
@@ -98,7 +98,18 @@ export const bans: Readonly<Record<string, Ban>> = {
 
 /** Exceptions: in `file`, a hit is allowed if the words around it contain `text`. */
 const ALLOWED: readonly { readonly file: string; readonly text: string }[] = [
-  { file: 'src/cli/commands/vault/recover.ts', text: 'at hand' }, // a value of the vault's `Recovered`
+  // Values that are recorded, or part of the API.
+  { file: 'src/cli/commands/vault/recover.ts', text: 'at hand' },
+  { file: 'src/vault/keys/recover.ts', text: 'at hand' },
+  { file: 'src/chat/calls.ts', text: 'nobody' },
+  { file: 'src/chat/tools/toolbox.ts', text: 'nobody' },
+  { file: 'src/session/change/redact.ts', text: 'nobody' },
+  { file: 'src/session/event/check.ts', text: 'nobody' },
+  { file: 'src/session/event/event.ts', text: 'nobody' },
+  // A text in notes that are on disk.
+  { file: 'src/vault/file/quarantine.ts', text: 'went on as that session' },
+  // The way into a vault is what a slot is.
+  { file: 'src/vault/keys/slots/key-slots.ts', text: 'last way in' },
 ];
 
 /** A piece of text in a file. */

@@ -51,7 +51,7 @@ export class Vault {
     return this.#place.root;
   }
 
-  /** Where to look for the key, and the watcher of how long that takes. */
+  /** The places to look for the key, and the watcher of how long that takes. */
   get #home(): HomeOptions {
     return { ...this.#options, waits: this.unlocking.waits };
   }

@@ -25,7 +25,7 @@ export interface RollbackMark {
   readonly link: Buffer;
 }
 
-/** What is known of the frames of a file on disk. */
+/** The frames of a file on disk, as far as they are known. */
 interface Frames {
   readonly generation: bigint;
   readonly stamp: Stamp;
@@ -34,7 +34,7 @@ interface Frames {
   readonly laterFrames: number;
 }
 
-/** Where the next frame of an append goes. */
+/** An append, and the frames that it follows. */
 export interface Append {
   readonly how: 'append';
   readonly after: Frames;

@@ -16,7 +16,7 @@ export interface KnownVault {
   readonly accepted?: Access | undefined;
 }
 
-/** Who can write to a directory. */
+/** The owner and the permissions of a directory. */
 export interface Access {
   readonly uid: number;
   /** The low nine bits. */

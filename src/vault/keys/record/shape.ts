@@ -18,7 +18,7 @@ export interface RecoverySlot extends RecoveryParameters {
   readonly wrapped: string;
 }
 
-/** The vault key wrapped for a second way in. */
+/** The vault key, wrapped with a passphrase or a recovery code. */
 export type KeySlot = PassphraseSlot | RecoverySlot;
 
 /** A successor certificate: sealed under the key `from`, it names the key `to` that replaced it. */
@@ -31,7 +31,7 @@ export interface Successor {
 }
 
 /**
- * vault.json: which key the vault has and where that is kept. No secret in the clear. Nothing in it
+ * vault.json: the id of the vault's key, and the place where the key is stored. No secret in the clear. Nothing in it
  * may be trusted before its MAC has been verified with that key.
  */
 export interface VaultFile {

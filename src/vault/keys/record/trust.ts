@@ -14,7 +14,7 @@ export interface TrustChange {
   readonly key?: string | undefined;
   /** The key id that is known. */
   readonly known?: string | undefined;
-  /** Who else can write to the directory. */
+  /** The owner and the permissions of the directory, if others can write to it. */
   readonly access?: Access | undefined;
 }
 

@@ -33,7 +33,7 @@ import { requireGenuine, writeVaultFile } from './change.ts';
  * one key again. A process that opens the vault in between has both keys, and can continue.
  */
 
-/** Where the keys of a rotation are stored and pinned. */
+/** The keyrings and the known vaults that a rotation changes. */
 type Homes = HomeOptions & { readonly known: KnownVaults };
 
 /** Options of a rotation. */
@@ -72,7 +72,7 @@ export interface Rotated {
 type RotatingKeys = Pick<Unlocked, 'key' | 'retiring' | 'counter' | 'named'>;
 
 /**
- * Gives the vault a new key, and reseals everything with it. Needs every lease: throws
+ * Replaces the vault's key, and reseals everything with the new one. Needs every lease: throws
  * `SESSION_IN_USE` naming the holders. Nothing is changed if it throws `KEY_*`, `NEWER_VERSION` or
  * `VAULT_BUSY`; after `NOT_SAVED`, {@link finishRotation} continues.
  */

@@ -23,7 +23,7 @@ export class Rotation {
     this.#options = options;
   }
 
-  /** Gives the vault a new key and reseals everything with it. Throws as {@link rotate}. */
+  /** Replaces the vault's key and reseals everything with the new one. Throws as {@link rotate}. */
   async begin(options: RotateOptions): Promise<Rotated> {
     const unlocked = await this.#keys.unlock();
     const { rotate } = await import('./rotate.ts');

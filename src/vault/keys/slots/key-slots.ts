@@ -19,7 +19,7 @@ export interface SlotRow {
   readonly kind: KeySlot['kind'];
 }
 
-/** Where a vault's key is stored, and its key slots. */
+/** The place where a vault's key is stored, and its key slots. */
 export interface WaysIn {
   /** Key id, 32 hex digits. */
   readonly key: string;
