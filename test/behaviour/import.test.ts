@@ -50,7 +50,7 @@ describe('a session that moves', () => {
     const { code, stderr } = await place.run(['import', '-'], { input });
     expect([code, stderr]).toEqual([
       0,
-      'message 1: models are sent the name of cat.png only, for it is not a PNG, JPEG, GIF or WebP image\n',
+      'message 1: models get only the name of cat.png, because it is not a PNG, JPEG, GIF or WebP image\n',
     ]);
     const more = await place.run(['resume', 'last'], { input: 'three\n' });
     expect([more.code, more.stdout]).toEqual([0, expect.stringContaining('echo: three')]);

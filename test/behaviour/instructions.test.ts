@@ -118,7 +118,7 @@ describe('the AGENTS.md of the directory', () => {
 
   it.each([
     ['y', [THEIRS, THEIRS, THEIRS], 'AGENTS.md of the directory (12 bytes)'],
-    ['', [undefined, undefined, undefined], 'not the AGENTS.md of the directory'],
+    ['', [undefined, undefined, undefined], 'without the AGENTS.md of the directory'],
   ])('is offered once, and the answer %j is recorded and applies from then on', async (answer, requests, shown) => {
     const chat = place.terminal(['--model', 'mock/m']);
     await chat.waitFor(QUESTION);

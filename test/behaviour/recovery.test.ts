@@ -171,7 +171,7 @@ describe('a vault copied to another machine', () => {
     asked.enter('correct horse');
     await asked.waitFor(/repeat passphrase: /);
     asked.enter('correct horse');
-    await asked.waitFor(/the vault opens with the new passphrase from now on/);
+    await asked.waitFor(/the vault now opens with the new passphrase/);
     expect(await asked.exit).toEqual({ code: 0, signal: null });
     const path = join(place.credentials, 'passphrase');
     await writeFile(path, 'correct horse\n', { mode: 0o600 });

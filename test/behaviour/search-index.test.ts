@@ -30,7 +30,7 @@ describe('coffer sessions --search', () => {
     rmSync(join(place.data, 'texts'));
     await using terminal = place.terminal(['sessions', '--search', 'nowhere']);
     await terminal.waitFor(/nothing found for nowhere/);
-    await terminal.waitFor(/indexing for the next search, ctrl\+c ends it: \d+ of \d+/);
+    await terminal.waitFor(/indexing for the next search \(ctrl\+c stops it\): \d+ of \d+/);
     terminal.key('ctrl+c');
     await terminal.exit;
     expect((await place.run(['sessions', '--search', 'nowhere'])).stdout).toBe(stdout);

@@ -156,10 +156,10 @@ describe('coffer config edit', () => {
     await using terminal = place.terminal(['config', 'edit'], { env });
     await terminal.waitFor(/has a fault/);
     await terminal.waitFor(/maxTurns is 0; must be an integer of at least 1/);
-    await terminal.waitFor(/\[e\]dit it again, or go \[b\]ack to what it was\?/);
+    await terminal.waitFor(/\[e\]dit it again, or go \[b\]ack to the previous version\?/);
     expect(await readFile(path, 'utf8')).toBe('{"maxTurns": 0}');
     terminal.enter('what');
-    await terminal.waitFor(/go \[b\]ack to what it was\?/);
+    await terminal.waitFor(/go \[b\]ack to the previous version\?/);
     terminal.enter('b');
     await terminal.waitFor(/settings\.json was restored/);
     expect(await terminal.exit).toMatchObject({ code: 1 });
@@ -171,7 +171,7 @@ describe('coffer config edit', () => {
     const path = join(place.config, 'settings.json');
     const before = await readFile(path, 'utf8');
     await using terminal = place.terminal(['config', 'edit'], { env: { EDITOR: await editor(place, '{') } });
-    await terminal.waitFor(/go \[b\]ack to what it was\?/);
+    await terminal.waitFor(/go \[b\]ack to the previous version\?/);
     terminal.key(key);
     await terminal.waitFor(/settings\.json was restored/);
     expect(await terminal.exit).toMatchObject({ code: 1 });
@@ -183,7 +183,7 @@ describe('coffer config edit', () => {
     const path = join(place.config, 'settings.json');
     const before = await readFile(path, 'utf8');
     await using terminal = place.terminal(['config', 'edit'], { env: { EDITOR: await editor(place, '{') } });
-    await terminal.waitFor(/go \[b\]ack to what it was\?/);
+    await terminal.waitFor(/go \[b\]ack to the previous version\?/);
     terminal.hangUp();
     await terminal.exit;
     expect(await readFile(path, 'utf8')).toBe(before);

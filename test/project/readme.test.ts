@@ -54,7 +54,7 @@ function moves(block: string): Move[] {
     if (answered) return [{ does: 'type', before: answered[1] ?? '', line: answered[2] ?? '' }];
     const typed = /^(.*)» (.+)$/.exec(line);
     if (typed) return [{ does: 'type', before: `${typed[1]}»`, line: typed[2] ?? '' }];
-    if (!/^(.*passphrase|the same again):$/.test(line)) return [{ does: 'show', shown: line }];
+    if (!/passphrase:$/.test(line)) return [{ does: 'show', shown: line }];
     return [{ does: 'type', before: line, line: lines[at + 1] === 'wrong passphrase' ? 'wrong' : 'correct horse' }];
   });
 }

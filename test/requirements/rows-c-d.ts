@@ -158,7 +158,7 @@ export const rowsCD: readonly Requirement[] = [
       expect(await json(place, ['status', '1'])).toMatchObject({ model: 'demo/echo', messages: 6 });
       await out(place, ['config', 'set', 'autoResume', 'true']);
       expect((await place.run(['-p', 'fourth'])).stderr).toMatch(
-        /by itself \(autoResume\); --no-resume begins a new one/,
+        /resuming _autosave \(autoResume\); --no-resume begins a new one/,
       );
       expect(await place.listed()).toHaveLength(1);
       await say(place, 'fifth', '--no-resume');
