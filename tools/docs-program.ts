@@ -1,5 +1,5 @@
 import type { Command as CommanderCommand } from 'commander';
-import { type Command, commandNames, loadCommands } from '../src/cli/command.ts';
+import { type CommandSpec, commandNames, loadCommands } from '../src/cli/command.ts';
 import { literalSlash } from '../src/cli/commands/chat/help.ts';
 import { commandLine } from '../src/cli/commands.ts';
 import { exits } from '../src/cli/main.ts';
@@ -76,7 +76,7 @@ export const variables: readonly (readonly [string, string])[] = [
 ];
 
 /** Returns a command and its subcommands; commander formats the help. */
-function docsOf(command: Command, described: CommanderCommand, name: string): CommandDoc[] {
+function docsOf(command: CommandSpec, described: CommanderCommand, name: string): CommandDoc[] {
   const help = described.createHelp();
   const below = (command.subcommands ?? []).filter(({ description }) => description !== undefined);
   const doc: CommandDoc = {

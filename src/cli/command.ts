@@ -6,7 +6,7 @@ import type { Terminal } from '../terminal/terminal.ts';
  * A command: how it is typed, what help says of it, and what it does. Loading one must not load
  * what its run needs.
  */
-export interface Command<Arguments extends readonly unknown[] = readonly unknown[], Options = unknown> {
+export interface CommandSpec<Arguments extends readonly unknown[] = readonly unknown[], Options = unknown> {
   readonly name: string;
   /** One line of help. Omitted by a command that help doesn't show. */
   readonly description?: string;
@@ -15,7 +15,7 @@ export interface Command<Arguments extends readonly unknown[] = readonly unknown
   readonly options?: readonly CommandOption[];
   /** Example command lines. */
   readonly examples?: readonly string[];
-  readonly subcommands?: readonly Command[];
+  readonly subcommands?: readonly CommandSpec[];
   /**
    * Runs the command with its arguments in order, those with `...` as arrays. Returns the error it
    * failed with, if that was already printed. Omitted if only its subcommands do something.
@@ -69,12 +69,12 @@ export interface SlashCommand extends SlashForm {
  * begins with a slash is a {@link SlashCommand}, or the place in `/help` of a command that is
  * listed elsewhere on the command line.
  */
-export type LazyCommands = Readonly<Record<string, () => Promise<Command | SlashCommand>>>;
+export type LazyCommands = Readonly<Record<string, () => Promise<CommandSpec | SlashCommand>>>;
 
 /** Everything a user can run. */
 export interface CommandLine {
   /** Loads what `coffer` does without a command, with {@link ProgramOptions}. */
-  program(): Promise<Command>;
+  program(): Promise<CommandSpec>;
   readonly commands: LazyCommands;
 }
 
@@ -124,12 +124,12 @@ export function commandNames(commands: LazyCommands): string[] {
 }
 
 /** Loads the commands of these names. */
-export async function loadCommands(commands: LazyCommands, names: readonly string[]): Promise<Command[]> {
+export async function loadCommands(commands: LazyCommands, names: readonly string[]): Promise<CommandSpec[]> {
   const loaded = await Promise.all(names.map((name) => commands[name]?.()));
   return loaded.flatMap((command) => (command === undefined || isSlashCommand(command) ? [] : [command]));
 }
 
 /** Whether a command exists only in a chat. */
-export function isSlashCommand(command: Command | SlashCommand): command is SlashCommand {
+export function isSlashCommand(command: CommandSpec | SlashCommand): command is SlashCommand {
   return 'usage' in command;
 }

@@ -115,7 +115,7 @@ async function command({ terminal, isCofferError, refusal }: Ending): Promise<Co
   tameSignals();
   const leave = (code: number): never => process.exit(code);
   const exitOf = (error: unknown): number => (isCofferError(error) ? exits[error.code] : 1);
-  return program.run(args, { terminal, env: process.env, leave, exitOf });
+  return program.runProgram(args, { terminal, env: process.env, leave, exitOf });
 }
 
 function fail({ terminal, isCofferError, gone }: Ending, thrown: unknown): number {

@@ -2,9 +2,9 @@ import { Command as CommanderCommand, CommanderError, Option } from 'commander';
 import type { CofferError } from '../errors.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 import {
-  type Command,
   type CommandLine,
   type CommandOption,
+  type CommandSpec,
   commandNames,
   helpOption,
   type LazyCommands,
@@ -14,7 +14,7 @@ import {
 } from './command.ts';
 
 /** Called once commander has parsed a command line. */
-type OnRun = (command: Command, given: readonly unknown[], options: object) => Promise<void>;
+type OnRun = (command: CommandSpec, given: readonly unknown[], options: object) => Promise<void>;
 
 /**
  * Runs the command that `args` asks for, loading the file of that command only. Returns the error
@@ -84,7 +84,7 @@ function describeLate(program: CommanderCommand, commands: LazyCommands, onRun: 
 }
 
 /** Describes a command and its subcommands to commander. */
-function describe(target: CommanderCommand, command: Command, onRun: OnRun): void {
+function describe(target: CommanderCommand, command: CommandSpec, onRun: OnRun): void {
   const { description = '', examples = [] } = command;
   target.description(description).helpCommand(false);
   for (const argument of command.arguments ?? []) target.argument(argument.syntax, argument.description);

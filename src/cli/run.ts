@@ -12,7 +12,7 @@ export type ShellParts = Omit<Shell, 'options' | 'commandLine'>;
  * The most frequent command lines need no parser: commander, a tenth of such a start, is not loaded
  * for them. A test compares both ways.
  */
-export async function run(args: readonly string[], parts: ShellParts): Promise<CofferError | undefined> {
+export async function runProgram(args: readonly string[], parts: ShellParts): Promise<CofferError | undefined> {
   const asked = plainly(args);
   if (asked === undefined) {
     const program = await import('./program.ts');

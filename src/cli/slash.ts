@@ -1,7 +1,7 @@
 import { nearest } from '../chat/models/nearest.ts';
 import { isCofferError } from '../errors.ts';
 import type { Chat } from '../terminal/chat.ts';
-import { type Command, isSlashCommand, type LazyCommands, type SlashCommand } from './command.ts';
+import { type CommandSpec, isSlashCommand, type LazyCommands, type SlashCommand } from './command.ts';
 
 /**
  * Runs a slash command and shows how it ended. Never throws a CofferError: the conversation
@@ -38,7 +38,7 @@ async function loadSlashCommand(commands: LazyCommands, name: string): Promise<S
   return loaded && slashOf(loaded);
 }
 
-function slashOf(command: Command | SlashCommand): SlashCommand | undefined {
+function slashOf(command: CommandSpec | SlashCommand): SlashCommand | undefined {
   if (isSlashCommand(command)) return command;
   const { name, slash } = command;
   return slash && { ...slash, name: `/${name}` };

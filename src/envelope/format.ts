@@ -215,7 +215,7 @@ export function decodeContent(plain: Buffer, floor: number): Content {
  * yet. Throws `UNAUTHENTIC`.
  */
 export function decodeStart(plain: Buffer): { summary: Buffer; start: number; bodyLength: number } {
-  const summary = decodeSummary(plain);
+  const summary = unpackSummary(plain);
   const start = 4 + summary.length + 8;
   if (plain.length < start) throw unauthentic('a frame ends before its body');
   return { summary, start, bodyLength: Number(plain.readBigUInt64BE(start - 8)) };
@@ -225,7 +225,7 @@ export function decodeStart(plain: Buffer): { summary: Buffer; start: number; bo
  * Decodes the summary at the start of a frame's plaintext, for which the first chunk is enough.
  * Throws `UNAUTHENTIC`.
  */
-export function decodeSummary(plain: Buffer): Buffer {
+export function unpackSummary(plain: Buffer): Buffer {
   const length = plain.length < 4 ? Number.POSITIVE_INFINITY : plain.readUInt32BE(0);
   if (length > Math.min(MAX_SUMMARY, plain.length - 4)) throw unauthentic('a summary has an impossible length');
   return plain.subarray(4, 4 + length);

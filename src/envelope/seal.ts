@@ -5,7 +5,6 @@ import {
   type Content,
   decodeContent,
   decodeFrameHead,
-  decodeSummary,
   encodeContent,
   FRAME_HEAD_LENGTH,
   MAX_MESSAGE,
@@ -16,6 +15,7 @@ import {
   TAG,
   tooLarge,
   unauthentic,
+  unpackSummary,
 } from './format.ts';
 import type { VaultKey } from './key.ts';
 import { checkedSecrets, derive, deriveChecked, nonceOf, type Secrets } from './secrets.ts';
@@ -106,7 +106,7 @@ export function openSummary(key: VaultKey, chain: Chain, start: Uint8Array): Buf
   if (start.length < end) throw unauthentic('it ends inside a frame');
   const secrets = checkedSecrets(key, chain, head);
   const body = start.subarray(FRAME_HEAD_LENGTH, end - TAG);
-  return decodeSummary(openChunk(secrets.key, nonceOf(secrets.nonce, 0), body, start.subarray(end - TAG, end)));
+  return unpackSummary(openChunk(secrets.key, nonceOf(secrets.nonce, 0), body, start.subarray(end - TAG, end)));
 }
 
 /**

@@ -1,7 +1,7 @@
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { type Command, commandNames, loadCommands, type SlashCommand } from '../../src/cli/command.ts';
+import { type CommandSpec, commandNames, loadCommands, type SlashCommand } from '../../src/cli/command.ts';
 import { commandLine } from '../../src/cli/commands.ts';
 import { wholeProgram } from '../../src/cli/program.ts';
 import { loadSlashCommands, runSlash } from '../../src/cli/slash.ts';
@@ -119,7 +119,7 @@ describe('a slash command', () => {
   );
 });
 
-function everyCommand(): Command[] {
+function everyCommand(): CommandSpec[] {
   const all = [program, ...loaded];
   return [...all, ...all.flatMap(({ subcommands = [] }) => subcommands)];
 }
@@ -137,13 +137,15 @@ function duplicates(all: readonly { readonly name: string }[]): string[] {
 }
 
 /** What the files below commands export as a command. */
-async function exportedCommands(): Promise<(Command | SlashCommand)[]> {
+async function exportedCommands(): Promise<(CommandSpec | SlashCommand)[]> {
   const files = globSync('src/cli/commands/*/*.ts', { cwd: root });
-  const declared = files.filter((file) => /^export const \w+Command\b/m.test(readFileSync(join(root, file), 'utf8')));
+  const declared = files.filter((file) =>
+    /^export const \w+CommandSpec\b/m.test(readFileSync(join(root, file), 'utf8')),
+  );
   const modules = await Promise.all(declared.map((file) => import(join(root, file)) as Promise<object>));
   return modules.flatMap((module) => Object.values(module).filter(isCommand));
 }
 
-function isCommand(value: unknown): value is Command | SlashCommand {
+function isCommand(value: unknown): value is CommandSpec | SlashCommand {
   return typeof value === 'object' && value !== null && 'name' in value && ('description' in value || 'run' in value);
 }

@@ -6,7 +6,6 @@ import {
   decodeContent,
   decodeFrameHead,
   decodeHeader,
-  decodeSummary,
   encodeContent,
   encodeHeader,
   FRAME_HEAD_LENGTH,
@@ -17,6 +16,7 @@ import {
   MAX_SUMMARY,
   messageLengthOf,
   plainLengthOf,
+  unpackSummary,
 } from '../../src/envelope/format.ts';
 import { buffersOf, expectRefusal } from './support.ts';
 
@@ -238,16 +238,16 @@ describe('content', () => {
     expect(() => encodeContent(longer, 1024)).toThrow(RangeError);
     const bytes = Buffer.alloc(CHUNK);
     bytes.writeUInt32BE(MAX_SUMMARY + 1);
-    expectRefusal(() => decodeSummary(bytes));
+    expectRefusal(() => unpackSummary(bytes));
   });
 
   it('refuses a summary that extends past the end of the plaintext', () => {
     const bytes = Buffer.alloc(1024);
     bytes.writeUInt32BE(1020);
-    expect(decodeSummary(bytes)).toHaveLength(1020);
+    expect(unpackSummary(bytes)).toHaveLength(1020);
     bytes.writeUInt32BE(1021);
-    expectRefusal(() => decodeSummary(bytes));
-    for (let length = 0; length < 4; length++) expectRefusal(() => decodeSummary(Buffer.alloc(length)));
+    expectRefusal(() => unpackSummary(bytes));
+    for (let length = 0; length < 4; length++) expectRefusal(() => unpackSummary(Buffer.alloc(length)));
   });
 
   it('refuses to seal more than a file can hold', () => {

@@ -79,7 +79,7 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
     if (found !== undefined && isNewest) tellPassedOver(terminal, await sessions.list(), found);
     const refusal = incognito ? undefined : await unlock(sessions, resumes);
     const awaited = sessions.key.state === 'awaited';
-    if (!incognito && refusal === undefined && sessions.record.isRotating) await goOnRotating(shell, sessions);
+    if (!incognito && refusal === undefined && sessions.record.isRotating) await continueRotation(shell, sessions);
     stopAsking();
     const inMemory = refusal !== undefined && (await isMemoryChat(sessions, refusal, env));
     const maySend = options.yes === true;
@@ -270,10 +270,10 @@ async function unlock(sessions: Sessions, needed: boolean): Promise<CofferError 
  * Resumes an interrupted rotation. If it can't finish now, it is retried at the next start: until
  * then both keys open the vault.
  */
-async function goOnRotating(shell: Shell, sessions: Sessions): Promise<void> {
-  const { finishRotation, tellRotated } = await import('../key/rotate.ts');
+async function continueRotation(shell: Shell, sessions: Sessions): Promise<void> {
+  const { resumeRotation, tellRotated } = await import('../key/rotate.ts');
   try {
-    const finished = await finishRotation(shell, sessions);
+    const finished = await resumeRotation(shell, sessions);
     if (finished) tellRotated(shell, sessions, finished, (line) => shell.terminal.tell(line));
   } catch (error) {
     if (!isCofferError(error)) throw error;

@@ -1,7 +1,7 @@
-import type { Command } from '../../command.ts';
+import type { CommandSpec } from '../../command.ts';
 
 /** The program without a command: a chat. */
-export const cofferCommand: Command<[]> = {
+export const cofferCommand: CommandSpec<[]> = {
   name: 'coffer',
   description: 'an encrypted local vault for AI chat sessions; starts a chat if no command is given',
   options: [

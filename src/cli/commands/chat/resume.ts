@@ -1,8 +1,8 @@
-import type { Command } from '../../command.ts';
+import type { CommandSpec } from '../../command.ts';
 import { chooseInChat } from '../list/choose.ts';
 
 /** `coffer resume` and `/resume`. */
-export const resumeCommand: Command<[which: string], { acceptOlder?: boolean }> = {
+export const resumeCommand: CommandSpec<[which: string], { acceptOlder?: boolean }> = {
   name: 'resume',
   description: 'resume a session: a list number, id, name, or last',
   arguments: [{ syntax: '<which>' }],

@@ -1,7 +1,7 @@
-import type { Command } from '../../command.ts';
+import type { CommandSpec } from '../../command.ts';
 
 /** `coffer completion` */
-export const completionCommand: Command<[shell: string]> = {
+export const completionCommand: CommandSpec<[shell: string]> = {
   name: 'completion',
   description: 'print a completion script for bash, zsh or fish',
   arguments: [{ syntax: '<shell>', description: 'bash, zsh or fish' }],
@@ -20,7 +20,7 @@ export const completionCommand: Command<[shell: string]> = {
  * `coffer complete`, which that script runs with the words of a line, the last of which is to be
  * completed. Help doesn't show it.
  */
-export const completeCommand: Command<[words: string[]]> = {
+export const completeCommand: CommandSpec<[words: string[]]> = {
   name: 'complete',
   arguments: [{ syntax: '[words...]' }],
   async run(shell, [words]) {

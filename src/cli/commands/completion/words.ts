@@ -3,7 +3,14 @@ import { CofferError, isCofferError } from '../../../errors.ts';
 import type { Summary } from '../../../session/list/summary.ts';
 import { escapeLine } from '../../../terminal/escape.ts';
 import { countMessages } from '../../../terminal/rows.ts';
-import { type Command, type CommandOption, commandNames, helpOption, loadCommands, type Shell } from '../../command.ts';
+import {
+  type CommandOption,
+  type CommandSpec,
+  commandNames,
+  helpOption,
+  loadCommands,
+  type Shell,
+} from '../../command.ts';
 import { bashScript } from './bash.ts';
 
 /** The supported shells. */
@@ -79,7 +86,7 @@ interface Offered {
 type Give = (complete: (value: string, description: string) => void) => void;
 
 /** Describes the commands, their options and the possible values of each to tab. */
-function describe(root: RootCommand, program: Command, wanted: Wanted, offered: Offered): void {
+function describe(root: RootCommand, program: CommandSpec, wanted: Wanted, offered: Offered): void {
   const say = (words: readonly string[]): Give => {
     return (complete) => {
       for (const word of words) complete(word, '');
@@ -108,7 +115,7 @@ function describe(root: RootCommand, program: Command, wanted: Wanted, offered: 
     if (kind === undefined) return () => undefined;
     return typeof kind === 'string' ? givers[kind] : say(kind);
   };
-  const add = (target: RootCommand | ReturnType<RootCommand['command']>, command: Command): void => {
+  const add = (target: RootCommand | ReturnType<RootCommand['command']>, command: CommandSpec): void => {
     for (const option of [...(command.options ?? []), helpOption]) {
       const { short, long, takesValue } = partsOf(option);
       if (takesValue) target.option(long, option.description, give(long, option.choices), short);
@@ -119,7 +126,7 @@ function describe(root: RootCommand, program: Command, wanted: Wanted, offered: 
       target.argument(name, give(name, undefined), dots !== undefined);
     }
   };
-  const addAll = (parent: Command, path: string): void => {
+  const addAll = (parent: CommandSpec, path: string): void => {
     for (const command of parent.subcommands ?? []) {
       if (command.description === undefined) continue;
       const full = `${path}${command.name}`;

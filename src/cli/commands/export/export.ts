@@ -2,12 +2,12 @@ import { homedir } from 'node:os';
 import { CofferError } from '../../../errors.ts';
 import type { Chat } from '../../../terminal/chat.ts';
 import type { Terminal } from '../../../terminal/terminal.ts';
-import type { Command, Shell } from '../../command.ts';
+import type { CommandSpec, Shell } from '../../command.ts';
 import { openSessions } from '../../shell.ts';
 import { aboutOf, type Exportable, FORMATS, type Format, formatOf, renderExport } from './export-text.ts';
 
 /** `coffer export` and `/export`. */
-export const exportCommand: Command<[which: string], ExportOptions> = {
+export const exportCommand: CommandSpec<[which: string], ExportOptions> = {
   name: 'export',
   description: 'export a session unencrypted',
   arguments: [{ syntax: '<which>', description: 'a list number, id, name, or last' }],

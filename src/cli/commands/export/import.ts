@@ -4,11 +4,11 @@ import { TextDecoder } from 'node:util';
 import { CofferError } from '../../../errors.ts';
 import { escapeJson } from '../../../terminal/escape.ts';
 import { countMessages } from '../../../terminal/rows.ts';
-import type { Command, Shell } from '../../command.ts';
+import type { CommandSpec, Shell } from '../../command.ts';
 import { openSessions } from '../../shell.ts';
 
 /** `coffer import` */
-export const importCommand: Command<[file: string], { json?: boolean }> = {
+export const importCommand: CommandSpec<[file: string], { json?: boolean }> = {
   name: 'import',
   description: 'import a JSONL export as a new session',
   arguments: [{ syntax: '<file>', description: 'output of coffer export --format jsonl; - for stdin' }],

@@ -1,10 +1,10 @@
-import type { Command } from '../../command.ts';
+import type { CommandSpec } from '../../command.ts';
 import { rotateCommand } from './rotate.ts';
 import { addPassphraseCommand, listSlotsCommand, recoveryCodeCommand, removeSlotCommand } from './slots.ts';
 import { repairCommand, trustCommand } from './trust.ts';
 
 /** `coffer key` */
-export const keyCommand: Command = {
+export const keyCommand: CommandSpec = {
   name: 'key',
   description: 'manage the vault key, passphrases and recovery codes',
   examples: ['coffer key list', 'coffer key recovery-code'],

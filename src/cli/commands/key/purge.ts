@@ -5,12 +5,12 @@ import type { Row } from '../../../session/list/row.ts';
 import type { Sessions } from '../../../session/sessions.ts';
 import { shellWord } from '../../../terminal/escape.ts';
 import { countMessages } from '../../../terminal/rows.ts';
-import type { Command, Shell } from '../../command.ts';
+import type { CommandSpec, Shell } from '../../command.ts';
 import { openSessions } from '../../shell.ts';
-import { finishRotation, type RotateOptions, requireAnswers, rotateWith, tellRotated } from './rotate.ts';
+import { type RotateFlags, requireAnswers, resumeRotation, rotateWith, tellRotated } from './rotate.ts';
 
 /** `coffer purge` */
-export const purgeCommand: Command<[which: string[]], PurgeOptions> = {
+export const purgeCommand: CommandSpec<[which: string[]], PurgeOptions> = {
   name: 'purge',
   description: "delete sessions or snapshots and rotate the key, so that their remains can't be read",
   arguments: [{ syntax: '<which...>' }],
@@ -23,7 +23,7 @@ export const purgeCommand: Command<[which: string[]], PurgeOptions> = {
 };
 
 /** Options of a purge. */
-export interface PurgeOptions extends RotateOptions {
+export interface PurgeOptions extends RotateFlags {
   /** Skips the confirmation. */
   readonly yes?: boolean | undefined;
 }
@@ -75,7 +75,7 @@ async function run(shell: Shell, [wanted]: [string[]], options: PurgeOptions): P
  */
 async function endRotation(shell: Shell, sessions: Sessions, doomed: readonly Row[]): Promise<CofferError | undefined> {
   for (const row of doomed) await sessions.delete(row);
-  const rotated = await finishRotation(shell, sessions);
+  const rotated = await resumeRotation(shell, sessions);
   return rotated && rotated.remaining.length > 0 ? tellRotated(shell, sessions, rotated) : undefined;
 }
 

@@ -7,12 +7,12 @@ import { Progress } from '../../../terminal/progress.ts';
 import type { Rotated } from '../../../vault/keys/rotation/rotate.ts';
 import type { SlotRow } from '../../../vault/keys/slots/key-slots.ts';
 import type { Rewrapping } from '../../../vault/keys/slots/rewrap.ts';
-import type { Command, Shell } from '../../command.ts';
+import type { CommandSpec, Shell } from '../../command.ts';
 import { openSessions } from '../../shell.ts';
 import { confirmOnTerminal } from './slots.ts';
 
 /** `coffer key rotate` */
-export const rotateCommand: Command<[], RotateOptions> = {
+export const rotateCommand: CommandSpec<[], RotateFlags> = {
   name: 'rotate',
   description: 'replace the vault key and reseal everything with the new one',
   options: [
@@ -23,7 +23,7 @@ export const rotateCommand: Command<[], RotateOptions> = {
 };
 
 /** Options of a rotation. */
-export interface RotateOptions {
+export interface RotateFlags {
   /** Drops slots whose secret can't be asked for. */
   readonly dropSlots?: boolean | undefined;
 }
@@ -33,11 +33,11 @@ export interface RotateOptions {
  * first problem, which was already printed: a file that still needs the old key. Throws
  * `SESSION_IN_USE`, `KEY_*`, `NEWER_VERSION`, `NOT_SAVED`, `FAILED`, `USAGE`.
  */
-async function run(shell: Shell, _: [], options: RotateOptions): Promise<CofferError | undefined> {
+async function run(shell: Shell, _: [], options: RotateFlags): Promise<CofferError | undefined> {
   const { sessions, input } = await openSessions(shell);
   try {
     requireAnswers(shell, sessions, options);
-    const finished = await finishRotation(shell, sessions);
+    const finished = await resumeRotation(shell, sessions);
     if (finished) return tellRotated(shell, sessions, finished);
     return tellRotated(shell, sessions, await rotateWith(shell, sessions, input));
   } finally {
@@ -49,7 +49,7 @@ async function run(shell: Shell, _: [], options: RotateOptions): Promise<CofferE
  * Resumes an interrupted rotation, and says so. Returns undefined if there is none. Throws as
  * `coffer key rotate`.
  */
-export async function finishRotation({ terminal }: Shell, sessions: Sessions): Promise<Rotated | undefined> {
+export async function resumeRotation({ terminal }: Shell, sessions: Sessions): Promise<Rotated | undefined> {
   const progress = new Progress(terminal, 'resealing');
   let told = false;
   try {
@@ -67,7 +67,7 @@ export async function finishRotation({ terminal }: Shell, sessions: Sessions): P
  * Checks that the secrets of all slots can be asked for. Throws `USAGE` if there is no terminal and
  * `dropSlots` is off.
  */
-export function requireAnswers({ terminal, env }: Shell, sessions: Sessions, { dropSlots }: RotateOptions): void {
+export function requireAnswers({ terminal, env }: Shell, sessions: Sessions, { dropSlots }: RotateFlags): void {
   const { slots } = sessions.slots.list();
   const unanswered = slots.filter(({ kind }) => kind === 'recovery' || env['COFFER_PASSPHRASE_FILE'] === undefined);
   if (terminal.interactive || dropSlots === true || unanswered.length === 0) return;

@@ -3,11 +3,11 @@ import { escapeJson } from '../../../terminal/escape.ts';
 import type { Input } from '../../../terminal/input.ts';
 import type { Terminal } from '../../../terminal/terminal.ts';
 import type { SlotRow, WaysIn } from '../../../vault/keys/slots/key-slots.ts';
-import type { Command, Shell } from '../../command.ts';
+import type { CommandSpec, Shell } from '../../command.ts';
 import { askPassphrase, firstLine, openSessions } from '../../shell.ts';
 
 /** `coffer key recovery-code` */
-export const recoveryCodeCommand: Command<[]> = {
+export const recoveryCodeCommand: CommandSpec<[]> = {
   name: 'recovery-code',
   description: 'create a recovery code that opens the vault on any machine',
   examples: ['coffer key recovery-code'],
@@ -15,7 +15,7 @@ export const recoveryCodeCommand: Command<[]> = {
 };
 
 /** `coffer key add-passphrase` */
-export const addPassphraseCommand: Command<[]> = {
+export const addPassphraseCommand: CommandSpec<[]> = {
   name: 'add-passphrase',
   description: 'add a passphrase, typed or read from the first line of standard input',
   examples: ['coffer key add-passphrase'],
@@ -23,7 +23,7 @@ export const addPassphraseCommand: Command<[]> = {
 };
 
 /** `coffer key list` */
-export const listSlotsCommand: Command<[], { json?: boolean }> = {
+export const listSlotsCommand: CommandSpec<[], { json?: boolean }> = {
   name: 'list',
   description: 'show where the key is kept, and which passphrases and recovery codes open the vault',
   options: [{ flags: '--json', description: 'print a JSON object' }],
@@ -32,7 +32,7 @@ export const listSlotsCommand: Command<[], { json?: boolean }> = {
 };
 
 /** `coffer key remove` */
-export const removeSlotCommand: Command<[slot: string]> = {
+export const removeSlotCommand: CommandSpec<[slot: string]> = {
   name: 'remove',
   description: 'remove a passphrase or a recovery code, unless nothing else opens the vault',
   arguments: [{ syntax: '<slot>', description: 'slot id from coffer key list' }],

@@ -1,11 +1,11 @@
 import { CofferError } from '../../../errors.ts';
 import type { TrustChange } from '../../../vault/keys/record/trust.ts';
-import type { Command, Shell } from '../../command.ts';
+import type { CommandSpec, Shell } from '../../command.ts';
 import { openSessions } from '../../shell.ts';
 import { kindOf } from './slots.ts';
 
 /** `coffer key repair` */
-export const repairCommand: Command<[]> = {
+export const repairCommand: CommandSpec<[]> = {
   name: 'repair',
   description: 'write a new vault.json if it is missing or something else changed it',
   examples: ['coffer key repair'],
@@ -13,7 +13,7 @@ export const repairCommand: Command<[]> = {
 };
 
 /** `coffer key trust` */
-export const trustCommand: Command<[], { yes?: boolean }> = {
+export const trustCommand: CommandSpec<[], { yes?: boolean }> = {
   name: 'trust',
   description: 'accept a different key for this vault directory, or that others can write to it',
   options: [{ flags: '--yes', description: 'skip the confirmation' }],

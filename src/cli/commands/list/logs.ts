@@ -5,12 +5,12 @@ import type { Sessions } from '../../../session/sessions.ts';
 import { escapeJsonLine, escapeLine } from '../../../terminal/escape.ts';
 import type { Terminal } from '../../../terminal/terminal.ts';
 import { cut } from '../../../terminal/width.ts';
-import type { Command, Shell } from '../../command.ts';
+import type { CommandSpec, Shell } from '../../command.ts';
 import { openSessions } from '../../shell.ts';
 import { logLine } from './log-line.ts';
 
 /** `coffer logs` */
-export const logsCommand: Command<[which: string], LogsOptions> = {
+export const logsCommand: CommandSpec<[which: string], LogsOptions> = {
   name: 'logs',
   description: 'show the events of a session, one per line',
   arguments: [{ syntax: '<which>', description: 'a list number, id, name, or last' }],

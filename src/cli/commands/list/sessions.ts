@@ -20,11 +20,11 @@ import {
 } from '../../../terminal/rows.ts';
 import type { Terminal } from '../../../terminal/terminal.ts';
 import { awaitGit, gitLimit } from '../../../terminal/waiting.ts';
-import type { Command, Shell, SlashCommand } from '../../command.ts';
+import type { CommandSpec, Shell, SlashCommand } from '../../command.ts';
 import { openSessions } from '../../shell.ts';
 
 /** `coffer sessions` and `/sessions`. */
-export const sessionsCommand: Command<[], ListOptions> = {
+export const sessionsCommand: CommandSpec<[], ListOptions> = {
   name: 'sessions',
   description: 'list saved sessions',
   options: [

@@ -6,14 +6,14 @@ import { escapeJson } from '../../../terminal/escape.ts';
 import { Progress } from '../../../terminal/progress.ts';
 import { describeSeen } from '../../../terminal/rows.ts';
 import type { Terminal } from '../../../terminal/terminal.ts';
-import type { Command, Shell } from '../../command.ts';
+import type { CommandSpec, Shell } from '../../command.ts';
 import { openSessions } from '../../shell.ts';
 
 /** Maximum length of a bar, in characters; shorter on a narrow terminal. */
 const BAR = 40;
 
 /** `coffer stats` */
-export const statsCommand: Command<[], StatsOptions> = {
+export const statsCommand: CommandSpec<[], StatsFlags> = {
   name: 'stats',
   description: 'show token use and cost of all sessions, by model and by day',
   options: [
@@ -25,7 +25,7 @@ export const statsCommand: Command<[], StatsOptions> = {
 };
 
 /** Options of the statistics. */
-export interface StatsOptions {
+export interface StatsFlags {
   readonly json?: boolean;
   readonly days: string;
 }
@@ -34,7 +34,7 @@ export interface StatsOptions {
  * Prints the statistics of all sessions in the vault. Throws `USAGE` for an invalid `--days`,
  * `KEY_*`.
  */
-async function run(shell: Shell, _: [], options: StatsOptions): Promise<void> {
+async function run(shell: Shell, _: [], options: StatsFlags): Promise<void> {
   const { terminal } = shell;
   const days = parseCount('--days', options.days);
   const { sessions, input } = await openSessions(shell);

@@ -1,12 +1,12 @@
 import { type Info, readInfo } from '../../../session/list/info.ts';
 import { escapeJson } from '../../../terminal/escape.ts';
-import type { Command, Shell } from '../../command.ts';
+import type { CommandSpec, Shell } from '../../command.ts';
 import { openSessions } from '../../shell.ts';
 import { infoLines } from './info.ts';
 import { toJson } from './row-json.ts';
 
 /** `coffer status` */
-export const statusCommand: Command<[which: string], { json?: boolean }> = {
+export const statusCommand: CommandSpec<[which: string], { json?: boolean }> = {
   name: 'status',
   description: 'show details of a session: its usage, and which process has it open',
   arguments: [{ syntax: '<which>', description: 'a list number, id, name, or last' }],

@@ -2,11 +2,11 @@ import type { RetryWait } from '../../../chat/reply.ts';
 import { CofferError, isCofferError } from '../../../errors.ts';
 import type { Chat } from '../../../terminal/chat.ts';
 import { describeCompacted } from '../../../terminal/notices.ts';
-import type { Command, Shell } from '../../command.ts';
+import type { CommandSpec, Shell } from '../../command.ts';
 import { changeVault } from '../../shell.ts';
 
 /** `coffer compact` and `/compact`. */
-export const compactCommand: Command<[which: string]> = {
+export const compactCommand: CommandSpec<[which: string]> = {
   name: 'compact',
   description: 'summarise older messages to free context; saved history is unchanged',
   arguments: [{ syntax: '<which>' }],

@@ -3,12 +3,12 @@ import type { Row } from '../../../session/list/row.ts';
 import type { Sessions } from '../../../session/sessions.ts';
 import type { Chat } from '../../../terminal/chat.ts';
 import { shellWord } from '../../../terminal/escape.ts';
-import type { Command, Shell } from '../../command.ts';
+import type { CommandSpec, Shell } from '../../command.ts';
 import { changeVault } from '../../shell.ts';
 import { type Asked, confirmRemoval, describeDoomed } from './removal.ts';
 
 /** `coffer delete` and `/delete`. */
-export const deleteCommand: Command<[which: string[]], { yes?: boolean }> = {
+export const deleteCommand: CommandSpec<[which: string[]], { yes?: boolean }> = {
   name: 'delete',
   description: 'delete sessions or snapshots; coffer purge also makes what remains on the disk unreadable',
   arguments: [{ syntax: '<which...>' }],

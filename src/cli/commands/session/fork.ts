@@ -1,11 +1,11 @@
 import { CofferError } from '../../../errors.ts';
 import type { Chat } from '../../../terminal/chat.ts';
 import { escapeJson } from '../../../terminal/escape.ts';
-import type { Command, Shell } from '../../command.ts';
+import type { CommandSpec, Shell } from '../../command.ts';
 import { changeVault } from '../../shell.ts';
 
 /** `coffer fork` and `/fork`. */
-export const forkCommand: Command<[which: string, prompts: string | undefined], ForkOptions> = {
+export const forkCommand: CommandSpec<[which: string, prompts: string | undefined], ForkFlags> = {
   name: 'fork',
   description: 'begin a session from the first prompts of another (default: all)',
   arguments: [{ syntax: '<which>' }, { syntax: '[prompts]', description: 'how many prompts to keep' }],
@@ -23,7 +23,7 @@ export const forkCommand: Command<[which: string, prompts: string | undefined], 
 };
 
 /** Options of a fork. */
-export interface ForkOptions {
+export interface ForkFlags {
   readonly json?: boolean | undefined;
   readonly acceptOlder?: boolean | undefined;
 }
@@ -33,7 +33,7 @@ export interface ForkOptions {
  * session is unchanged, except for an event that records the fork. Throws `USAGE`, what finding and
  * reading it throw, `ROLLED_BACK` unless `acceptOlder`, `NOT_SAVED`.
  */
-async function run(shell: Shell, [which, prompts]: [string, string | undefined], options: ForkOptions): Promise<void> {
+async function run(shell: Shell, [which, prompts]: [string, string | undefined], options: ForkFlags): Promise<void> {
   const { terminal } = shell;
   const wanted = prompts === undefined ? undefined : promptNumberOf(prompts);
   await changeVault(shell, async ({ sessions }) => {

@@ -3,11 +3,11 @@ import { type MarkChange, type Marks, markOf, marksOf } from '../../../session/c
 import type { Row } from '../../../session/list/row.ts';
 import type { Sessions } from '../../../session/sessions.ts';
 import type { Chat } from '../../../terminal/chat.ts';
-import type { Command, Shell } from '../../command.ts';
+import type { CommandSpec, Shell } from '../../command.ts';
 import { changeVault } from '../../shell.ts';
 
 /** `coffer rename` and `/rename`. */
-export const renameCommand: Command<[which: string, words: string[]]> = {
+export const renameCommand: CommandSpec<[which: string, words: string[]]> = {
   name: 'rename',
   description: 'rename a session (at most 100 characters)',
   arguments: [{ syntax: '<which>' }, { syntax: '<name...>' }],
@@ -25,37 +25,37 @@ export const renameCommand: Command<[which: string, words: string[]]> = {
 };
 
 /** `coffer pin` and `/pin`. */
-export const pinCommand: Command<[which: string]> = switchCommand('pin', {
+export const pinCommand: CommandSpec<[which: string]> = switchCommand('pin', {
   description: 'protect a session from pruning',
   about: 'protect this conversation, or another one, from pruning',
 });
 
 /** `coffer unpin` and `/unpin`. */
-export const unpinCommand: Command<[which: string]> = switchCommand('unpin', {
+export const unpinCommand: CommandSpec<[which: string]> = switchCommand('unpin', {
   description: 'allow a session to be pruned again',
   about: 'allow it to be pruned again',
 });
 
 /** `coffer archive` and `/archive`. */
-export const archiveCommand: Command<[which: string]> = switchCommand('archive', {
+export const archiveCommand: CommandSpec<[which: string]> = switchCommand('archive', {
   description: 'hide a session from the list; --all shows it',
   about: 'hide this conversation, or another one, from the list',
 });
 
 /** `coffer unarchive` and `/unarchive`. */
-export const unarchiveCommand: Command<[which: string]> = switchCommand('unarchive', {
+export const unarchiveCommand: CommandSpec<[which: string]> = switchCommand('unarchive', {
   description: 'show a session in the list again',
   about: 'show it in the list again',
 });
 
 /** `coffer tag` and `/tag`. */
-export const tagCommand: Command<[which: string, tags: string[]]> = tagsCommand('tag', {
+export const tagCommand: CommandSpec<[which: string, tags: string[]]> = tagsCommand('tag', {
   description: 'add tags to a session: lower-case letters, digits, - and _',
   about: 'add tags: lower-case letters, digits, - and _',
 });
 
 /** `coffer untag` and `/untag`. */
-export const untagCommand: Command<[which: string, tags: string[]]> = tagsCommand('untag', {
+export const untagCommand: CommandSpec<[which: string, tags: string[]]> = tagsCommand('untag', {
   description: 'remove tags from a session',
   about: 'remove tags',
 });
@@ -69,7 +69,7 @@ interface Words {
 function switchCommand(
   name: 'pin' | 'unpin' | 'archive' | 'unarchive',
   { description, about }: Words,
-): Command<[which: string]> {
+): CommandSpec<[which: string]> {
   return {
     name,
     description,
@@ -80,7 +80,10 @@ function switchCommand(
   };
 }
 
-function tagsCommand(name: 'tag' | 'untag', { description, about }: Words): Command<[which: string, tags: string[]]> {
+function tagsCommand(
+  name: 'tag' | 'untag',
+  { description, about }: Words,
+): CommandSpec<[which: string, tags: string[]]> {
   const usage = '<tags…>';
   return {
     name,

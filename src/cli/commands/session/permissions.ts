@@ -6,11 +6,11 @@ import type { Chat } from '../../../terminal/chat.ts';
 import { escapeJson } from '../../../terminal/escape.ts';
 import { describePermission } from '../../../terminal/permission-words.ts';
 import type { Terminal } from '../../../terminal/terminal.ts';
-import type { Command, Shell } from '../../command.ts';
+import type { CommandSpec, Shell } from '../../command.ts';
 import { openSessions } from '../../shell.ts';
 
 /** `coffer permissions` and `/permissions`. */
-export const permissionsCommand: Command<[which: string], { json?: boolean }> = {
+export const permissionsCommand: CommandSpec<[which: string], { json?: boolean }> = {
   name: 'permissions',
   description: 'show what tools may do in a session',
   arguments: [{ syntax: '<which>' }],

@@ -15,12 +15,12 @@ import { escapeJson } from '../../../terminal/escape.ts';
 import type { Input } from '../../../terminal/input.ts';
 import { describeSeen, tellTroubles } from '../../../terminal/rows.ts';
 import type { Terminal } from '../../../terminal/terminal.ts';
-import type { Command, Shell } from '../../command.ts';
+import type { CommandSpec, Shell } from '../../command.ts';
 import { changeVault } from '../../shell.ts';
 import { confirmRemoval, describeDoomed } from './removal.ts';
 
 /** `coffer prune` */
-export const pruneCommand: Command<[], PruneOptions> = {
+export const pruneCommand: CommandSpec<[], PruneOptions> = {
   name: 'prune',
   description: 'delete sessions beyond the settings maxSessions and retentionDays; never named or pinned ones',
   options: [

@@ -8,11 +8,11 @@ import type { Chat } from '../../../terminal/chat.ts';
 import { shellWord } from '../../../terminal/escape.ts';
 import type { Input } from '../../../terminal/input.ts';
 import type { Terminal } from '../../../terminal/terminal.ts';
-import type { Command, Shell } from '../../command.ts';
+import type { CommandSpec, Shell } from '../../command.ts';
 import { changeVault, firstLine } from '../../shell.ts';
 
 /** `coffer redact` and `/redact`. */
-export const redactCommand: Command<[which: string]> = {
+export const redactCommand: CommandSpec<[which: string]> = {
   name: 'redact',
   description: 'remove a text from a record, typed (hidden) or read from standard input',
   arguments: [{ syntax: '<which>' }],

@@ -2,12 +2,12 @@ import { CofferError } from '../../../errors.ts';
 import { type Prompt, promptsOf, type Rewind, rewindOf } from '../../../session/change/fork.ts';
 import type { Chat } from '../../../terminal/chat.ts';
 import { countMessages } from '../../../terminal/rows.ts';
-import type { Command, Shell } from '../../command.ts';
+import type { CommandSpec, Shell } from '../../command.ts';
 import { changeVault } from '../../shell.ts';
 import { promptNumberOf } from './fork.ts';
 
 /** `coffer rewind` and `/rewind`. */
-export const rewindCommand: Command<[which: string, prompts: string]> = {
+export const rewindCommand: CommandSpec<[which: string, prompts: string]> = {
   name: 'rewind',
   description: 'drop what came after a prompt and its reply; it stays in the record',
   arguments: [{ syntax: '<which>' }, { syntax: '<prompts>', description: 'how many prompts to keep; 0 drops all' }],

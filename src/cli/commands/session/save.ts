@@ -1,10 +1,10 @@
 import type { Chat } from '../../../terminal/chat.ts';
 import { countMessages } from '../../../terminal/rows.ts';
-import type { Command, Shell } from '../../command.ts';
+import type { CommandSpec, Shell } from '../../command.ts';
 import { openSessions } from '../../shell.ts';
 
 /** `coffer save` and `/save`. */
-export const saveCommand: Command<[which: string, name: string | undefined]> = {
+export const saveCommand: CommandSpec<[which: string, name: string | undefined]> = {
   name: 'save',
   description: 'take a snapshot of a saved session, named by time and an optional name',
   arguments: [{ syntax: '<which>' }, { syntax: '[name]' }],

@@ -1,9 +1,9 @@
-import type { Command, CommandArgument } from '../../command.ts';
+import type { CommandArgument, CommandSpec } from '../../command.ts';
 
 /** The argument that names a setting. */
 const key: CommandArgument = { syntax: '<key>', description: 'setting name from coffer config list' };
 
-const list: Command<[], { json?: boolean }> = {
+const list: CommandSpec<[], { json?: boolean }> = {
   name: 'list',
   description: 'show every setting, its value and its source',
   options: [{ flags: '--json', description: 'print a JSON array' }],
@@ -14,7 +14,7 @@ const list: Command<[], { json?: boolean }> = {
   },
 };
 
-const get: Command<[key: string], { json?: boolean }> = {
+const get: CommandSpec<[key: string], { json?: boolean }> = {
   name: 'get',
   description: 'show the value of one setting',
   arguments: [key],
@@ -26,7 +26,7 @@ const get: Command<[key: string], { json?: boolean }> = {
   },
 };
 
-const set: Command<[key: string, value: string]> = {
+const set: CommandSpec<[key: string, value: string]> = {
   name: 'set',
   description: 'set one setting',
   arguments: [key, { syntax: '<value>', description: 'JSON, or else plain text' }],
@@ -37,7 +37,7 @@ const set: Command<[key: string, value: string]> = {
   },
 };
 
-const unset: Command<[key: string]> = {
+const unset: CommandSpec<[key: string]> = {
   name: 'unset',
   description: 'remove one setting, so that its default applies',
   arguments: [key],
@@ -48,7 +48,7 @@ const unset: Command<[key: string]> = {
   },
 };
 
-const path: Command<[], { json?: boolean }> = {
+const path: CommandSpec<[], { json?: boolean }> = {
   name: 'path',
   description: 'print the path of the settings file',
   options: [{ flags: '--json', description: 'print a JSON object' }],
@@ -59,7 +59,7 @@ const path: Command<[], { json?: boolean }> = {
   },
 };
 
-const edit: Command<[]> = {
+const edit: CommandSpec<[]> = {
   name: 'edit',
   description: 'open the settings file in $VISUAL or $EDITOR, and check it afterwards',
   examples: ['EDITOR=nano coffer config edit'],
@@ -73,7 +73,7 @@ const edit: Command<[]> = {
  * `coffer config`. Its subcommands load their code lazily, because it needs the schema of the
  * settings.
  */
-export const configCommand: Command = {
+export const configCommand: CommandSpec = {
   name: 'config',
   description: 'show and change the settings',
   examples: ['coffer config list', 'coffer config set model ollama/qwen3'],

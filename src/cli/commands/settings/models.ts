@@ -2,10 +2,10 @@ import type { Checked, KnownProvider, ProviderSettings } from '../../../chat/mod
 import { CofferError, errorFields } from '../../../errors.ts';
 import { escapeJson } from '../../../terminal/escape.ts';
 import type { Terminal } from '../../../terminal/terminal.ts';
-import type { Command, Shell } from '../../command.ts';
+import type { CommandSpec, Shell } from '../../command.ts';
 
 /** `coffer models` */
-export const modelsCommand: Command<[], { json?: boolean; check?: string }> = {
+export const modelsCommand: CommandSpec<[], { json?: boolean; check?: string }> = {
   name: 'models',
   description: 'list available models; only servers on this machine are contacted',
   options: [

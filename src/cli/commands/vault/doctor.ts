@@ -1,7 +1,7 @@
-import type { Command } from '../../command.ts';
+import type { CommandSpec } from '../../command.ts';
 
 /** `coffer doctor` */
-export const doctorCommand: Command<[], { json?: boolean }> = {
+export const doctorCommand: CommandSpec<[], { json?: boolean }> = {
   name: 'doctor',
   description: 'check the vault and suggest fixes',
   options: [{ flags: '--json', description: 'print a JSON object' }],

@@ -3,11 +3,11 @@ import type { Sessions } from '../../../session/sessions.ts';
 import type { Input } from '../../../terminal/input.ts';
 import type { Terminal } from '../../../terminal/terminal.ts';
 import type { Recovered } from '../../../vault/keys/recover.ts';
-import type { Command, Shell } from '../../command.ts';
+import type { CommandSpec, Shell } from '../../command.ts';
 import { firstLine, openSessions } from '../../shell.ts';
 
 /** `coffer recover` */
-export const recoverCommand: Command<[]> = {
+export const recoverCommand: CommandSpec<[]> = {
   name: 'recover',
   description: 'open a vault copied from another machine with a recovery code or a passphrase',
   examples: ['coffer recover'],

@@ -1,9 +1,9 @@
 import { countMessages } from '../../../terminal/rows.ts';
-import type { Command, Shell } from '../../command.ts';
+import type { CommandSpec, Shell } from '../../command.ts';
 import { openSessions } from '../../shell.ts';
 
 /** `coffer salvage` */
-export const salvageCommand: Command<[file: string]> = {
+export const salvageCommand: CommandSpec<[file: string]> = {
   name: 'salvage',
   description: 'recover what is readable of a damaged file as a new session',
   arguments: [{ syntax: '<file>', description: 'a list number, id, name in quarantine, or path' }],
