@@ -139,9 +139,7 @@ function duplicates(all: readonly { readonly name: string }[]): string[] {
 /** What the files below commands export as a command. */
 async function exportedCommands(): Promise<(CommandSpec | SlashCommand)[]> {
   const files = globSync('src/cli/commands/*/*.ts', { cwd: root });
-  const declared = files.filter((file) =>
-    /^export const \w+CommandSpec\b/m.test(readFileSync(join(root, file), 'utf8')),
-  );
+  const declared = files.filter((file) => /^export const \w+Command\b/m.test(readFileSync(join(root, file), 'utf8')));
   const modules = await Promise.all(declared.map((file) => import(join(root, file)) as Promise<object>));
   return modules.flatMap((module) => Object.values(module).filter(isCommand));
 }
