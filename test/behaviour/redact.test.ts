@@ -148,7 +148,7 @@ describe('coffer redact', () => {
     expect(stderr).not.toContain('f'.repeat(32));
     expect(stderr).toContain('openai was sent that text, or may have been\n');
     expect(stderr).toContain('coffer key rotate');
-    expect(stderr).toContain('backups made before still have that text');
+    expect(stderr).toContain('older backups still have that text');
   });
 
   it("refuses what it can't do, and changes nothing", async () => {

@@ -64,8 +64,10 @@ describe('coffer key rotate', () => {
     const { key } = await record(kept);
     expect(key).not.toBe(before.key);
     expect(rotated.stdout).toContain(`the vault has a new key, ${key}`);
-    expect(rotated.stdout).toContain(`the old key, ${before.key}, is gone`);
-    expect(rotated.stdout).toContain('older copies of the vault still open with a keychain elsewhere');
+    expect(rotated.stdout).toContain(`the old key, ${before.key}, was removed from this machine`);
+    expect(rotated.stdout).toContain(
+      'older copies of the vault still open with any other keychain that has the old key',
+    );
     expect(await headers(kept)).toEqual(new Set([key]));
     expect(await keysInKeychain(kept)).toEqual([key]);
     expect((await place.listed(start)).map(({ id, messages }) => [id, messages])).toEqual(listed);

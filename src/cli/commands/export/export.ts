@@ -25,7 +25,7 @@ export const exportCommand: CommandSpec<[which: string], ExportOptions> = {
   run,
   slash: {
     usage: '[format] [file]',
-    about: 'export this conversation unencrypted as markdown, json or jsonl;  --redact leaves out keys',
+    about: 'export this conversation unencrypted as markdown, json or jsonl; --redact leaves out keys',
     run: runSlash,
   },
 };

@@ -19,7 +19,7 @@ export const permissionsCommand: CommandSpec<[which: string], { json?: boolean }
   run,
   slash: {
     usage: '',
-    about: 'show what tools may do here;  allow <rule>, deny <rule>, revoke <rule or number> change it',
+    about: 'show what tools may do here; allow <rule>, deny <rule>, revoke <rule or number> change it',
     run: runSlash,
   },
 };
