@@ -108,17 +108,17 @@ describe('tools/language.ts', () => {
       });
       return [status, stdout + stderr];
     };
-    for (const [path, text] of [
-      ['README.md', 'It is sealed again.\n'],
-      ['src/vault/a.ts', '// sealed anew\n'],
-      ['src/vault/b.ts', '// sealed anew, anew\n'],
-    ] as const) {
+    const write = (path: string, text: string): void => {
       mkdirSync(join(at, dirname(path)), { recursive: true });
       writeFileSync(join(at, path), text);
-    }
+    };
+    write('README.md', 'It is sealed again.\n');
     expect(run()).toEqual([0, '']);
-    expect(run('--count')).toEqual([0, '    3  src/vault\n    3  in all\n']);
-    writeFileSync(join(at, 'README.md'), '\nIt is sealed anew.\n');
+    write('README.md', '\nIt is sealed anew.\n');
     expect(run()).toEqual([1, expect.stringMatching(/^README\.md:\d: anew: "It is sealed anew\."; .*; write again/)]);
+    write('src/vault/a.ts', '// sealed anew\n');
+    write('src/vault/b.ts', '// sealed anew, anew\n');
+    expect(run()).toEqual([1, expect.stringMatching(/^src\/vault\/b\.ts:1: anew/m)]);
+    expect(run('--count')).toEqual([0, '    3  src/vault\n    3  in all\n']);
   });
 });
