@@ -60,7 +60,7 @@ describe('/redact', () => {
     await chat.waitFor(/» /);
     expect(chat.screen()).not.toContain(SECRET);
     chat.enter(`/redact ${SECRET}`);
-    await chat.waitFor(/does not have that text/);
+    await chat.waitFor(/does not contain that text/);
     await chat.waitFor(/» /);
     const shown = chat.screen().split(SECRET).length;
     for (let press = 0; press < 4; press++) chat.key('up');
