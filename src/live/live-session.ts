@@ -2,7 +2,7 @@ import type { ChatModel } from '../chat/models/models.ts';
 import type { RetryWait } from '../chat/reply.ts';
 import type { Approve } from '../chat/tools/toolbox.ts';
 import { CofferError, isCofferError } from '../errors.ts';
-import type { Instructions, NewEvent } from '../session/event/event.ts';
+import type { NewEvent } from '../session/event/event.ts';
 import type { Surroundings } from '../session/project/project.ts';
 import type { Session } from '../session/session.ts';
 import type { State } from '../session/state.ts';
@@ -157,11 +157,6 @@ export class LiveSession implements Live {
     if (this.isBlank) this.#begin(model, permissions);
   }
 
-  /** Records instructions, which replace earlier ones from the same source. */
-  async instruct(instructions: Instructions): Promise<void> {
-    await this.#recorder.record({ type: 'instructions', ...instructions });
-  }
-
   /** Records the project of the session's directory. Must not be called during a turn. */
   async place(surroundings: Surroundings): Promise<void> {
     const { project } = surroundings;
@@ -178,15 +173,19 @@ export class LiveSession implements Live {
   }
 
   /**
-   * Cancels the running turn, saves and closes the session, and ends every subscription. Throws
-   * `NOT_SAVED`, in which case the session stays open.
+   * Cancels the running turn, withdraws the open questions, saves and closes the session, and ends
+   * every subscription, even if saving fails. Throws `NOT_SAVED`.
    */
   async close(): Promise<void> {
+    this.#questions.withdraw();
     await this.#jobs.stop();
-    if (this.#host.kept === 'sealed') await this.#session.close();
-    this.#feed.settle(this.#session.state.lastEvent);
-    this.#feed.publish({ type: 'bye', status: this.#session.state.status });
-    this.#feed.end();
+    try {
+      if (this.#host.kept === 'sealed') await this.#session.close();
+    } finally {
+      this.#feed.settle(this.#session.state.lastEvent);
+      this.#feed.publish({ type: 'bye', status: this.#session.state.status });
+      this.#feed.end();
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

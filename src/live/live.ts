@@ -22,6 +22,9 @@ export interface Live extends AsyncDisposable {
    * recorded event, so none), then new events as they happen. Ends after `bye`, or when `signal` is
    * aborted. A client that reads too slowly gets `lagged` in place of the unrecorded events that it
    * missed; it never misses recorded events. Throws if a fault of the program ended the session.
+   *
+   * Subscribe before taking a snapshot, so that nothing is missed between the two; `at` of a delta
+   * tells which part of the snapshot's reply it repeats.
    */
   events(after?: number, signal?: AbortSignal): AsyncIterable<LiveEvent>;
   /**

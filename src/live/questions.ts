@@ -51,6 +51,11 @@ export class Questions {
     return (await promise) as Answers[K] | undefined;
   }
 
+  /** Settles every open question without an answer. */
+  withdraw(): void {
+    for (const { settle } of [...this.#open.values()]) settle(undefined);
+  }
+
   /**
    * Answers a question. Throws `NO_ASK` if no question with that key is open, and `USAGE` if the
    * answer isn't valid for its kind.

@@ -324,6 +324,17 @@ export function liveSuite(name: string, setUp: SetUp): void {
       expect(await subject.onDisk()).toEqual(['hello', 'part 1 ']);
     });
 
+    it('comes to every client even if the session can not be saved', async () => {
+      await using subject = await begin();
+      const client = new Client(subject.live);
+      await answered(subject.live, 'one', client);
+      const mend = subject.failSaves();
+      await expect(subject.live.send({ type: 'Shutdown' })).rejects.toMatchObject({ code: 'NOT_SAVED' });
+      mend();
+      await client.ended;
+      expect(client.events.at(-1)).toMatchObject({ type: 'bye' });
+    });
+
     it('refuses the prompts that wait, and those that come later', async () => {
       await using subject = await begin('slow');
       const client = new Client(subject.live);

@@ -146,7 +146,7 @@ async function instructAnew({ live }: Chat, system: string | undefined): Promise
   const { systemInstructions } = await import('../../../live/instructions.ts');
   const instructions = await systemInstructions(system);
   const before = live.session.state.instructions.find(({ source }) => source === 'system');
-  if ((before?.text ?? '') !== instructions.text) await live.instruct(instructions);
+  if ((before?.text ?? '') !== instructions.text) await live.note({ type: 'instructions', ...instructions });
 }
 
 /** Summarises older messages if the settings say so. Loads the code only then. */
