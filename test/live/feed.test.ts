@@ -42,6 +42,15 @@ describe('a feed', () => {
     expect(await read()).toEqual([1, 'rewritten']);
   });
 
+  it('yields nothing unsettled behind what a redaction removed', async () => {
+    const { feed, read, events } = at(4);
+    events.splice(1, 2);
+    feed.settle(3);
+    expect(await read()).toEqual([1]);
+    feed.settle(4);
+    expect(await read()).toEqual([4]);
+  });
+
   it('yields nothing to a client that has left before it reads', async () => {
     const { feed } = at(1);
     const events = feed.subscribe(0, AbortSignal.abort());

@@ -1,24 +1,20 @@
 import { mkdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
 import { demoModel } from '../../src/chat/models/demo.ts';
 import type { ChatModel } from '../../src/chat/models/models.ts';
 import { cancelled } from '../../src/chat/wire/faults.ts';
 import { Host } from '../../src/live/host.ts';
+import type { LiveEvent } from '../../src/live/live.ts';
 import { textOf } from '../../src/session/event/message-text.ts';
+import type { Sessions } from '../../src/session/sessions.ts';
 import { defaultSettings } from '../../src/settings/settings.ts';
+import { scriptedModel } from '../chat/scripted.ts';
 import { liveSuite, type SetUp, type SuiteModel } from '../suites/live.ts';
-import { home, temporaryFolder } from '../support/vault.ts';
+import { type Home, home, temporaryFolder } from '../support/vault.ts';
 
 const setUp: SetUp = async ({ model: name, attended }) => {
-  const at = home();
-  const directory = join(temporaryFolder(), 'project');
-  mkdirSync(directory);
-  const sessions = await at.open();
-  const host = new Host({
-    ...{ sessions, settings: defaultSettings, settingsIn: async () => defaultSettings, env: process.env },
-    ...{ inMemory: false, incognito: false, attended, maySend: true },
-    surroundings: { directory, branch: undefined, worktree: undefined, project: undefined },
-  });
+  const { at, sessions, host } = await hosted(attended);
   const slow = new SlowModel();
   const model = modelOf(name, slow);
   const live = host.begin(model, model.name);
@@ -45,6 +41,19 @@ const setUp: SetUp = async ({ model: name, attended }) => {
     },
   };
 };
+
+async function hosted(attended: boolean): Promise<{ at: Home; sessions: Sessions; host: Host }> {
+  const at = home();
+  const directory = join(temporaryFolder(), 'project');
+  mkdirSync(directory);
+  const sessions = await at.open();
+  const host = new Host({
+    ...{ sessions, settings: defaultSettings, settingsIn: async () => defaultSettings, env: process.env },
+    ...{ inMemory: false, incognito: false, attended, maySend: true },
+    surroundings: { directory, branch: undefined, worktree: undefined, project: undefined },
+  });
+  return { at, sessions, host };
+}
 
 function modelOf(name: SuiteModel, slow: SlowModel): ChatModel {
   return name === 'slow' ? slow : demoModel(name);
@@ -78,3 +87,31 @@ class SlowModel implements ChatModel {
 }
 
 liveSuite('a session in this process', setUp);
+
+describe('a turn of several replies', () => {
+  it('counts the text of each reply from its own beginning, and says once for each that it reasons', async () => {
+    const model = scriptedModel((request) => [
+      { type: 'reasoning', text: 'let me ' },
+      { type: 'reasoning', text: 'see' },
+      { type: 'text', text: request === 0 ? 'I look' : 'I saw it' },
+      ...(request === 0 ? [{ type: 'tool-call', toolCallId: 'c', toolName: 'list_files', input: {} } as const] : []),
+      { type: 'finish', usage: { inputTokens: null, outputTokens: null, cost: null }, reason: 'stop' },
+    ]);
+    const { sessions, host } = await hosted(true);
+    const live = host.begin(model, model.name);
+    const events: LiveEvent[] = [];
+    const coming = live.events();
+    await live.send({ type: 'SendMessage', text: 'go', tag: 'go' });
+    for await (const event of coming) {
+      events.push(event);
+      if (event.type === 'idle') break;
+    }
+    await live.close();
+    await sessions.close();
+    const seen = events.flatMap((event) => {
+      if (event.type === 'delta') return [`${event.at}: ${event.text}`];
+      return event.type === 'thinking' || event.type === 'call-end' ? [event.type] : [];
+    });
+    expect(seen).toEqual(['thinking', '0: I look', 'call-end', 'thinking', '0: I saw it']);
+  });
+});
