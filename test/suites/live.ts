@@ -282,6 +282,17 @@ export function liveSuite(name: string, setUp: SetUp): void {
       expect((await subject.live.snapshot()).state.name).toBe('a name');
     });
 
+    it('choose a model, and write nothing if nothing was said yet', async () => {
+      await using subject = await begin();
+      const chosen = { type: 'ChooseModel', model: 'demo/eliza' } as const;
+      expect(await subject.live.send(chosen)).toEqual({ model: 'demo/eliza' });
+      expect(await subject.live.snapshot()).toMatchObject({ model: 'demo/eliza', fileId: undefined });
+      await answered(subject.live, 'hello', new Client(subject.live));
+      expect((await subject.live.snapshot()).state.model).toBe('demo/eliza');
+      await subject.live.send({ type: 'ChooseModel', model: 'demo/echo' });
+      expect((await subject.live.snapshot()).state.model).toBe('demo/echo');
+    });
+
     it('take a named snapshot', async () => {
       await using subject = await begin();
       await answered(subject.live, 'hello', new Client(subject.live));
@@ -305,7 +316,9 @@ export function liveSuite(name: string, setUp: SetUp): void {
       await answered(subject.live, 'hello', new Client(subject.live));
       const allow = { type: 'SetPermission', decision: 'allow', rule: 'write' } as const;
       expect(await subject.live.send(allow)).toEqual({ rule: 'write', already: false });
+      const { lastEvent } = await subject.live.snapshot();
       expect(await subject.live.send(allow)).toEqual({ rule: 'write', already: true });
+      expect((await subject.live.snapshot()).lastEvent).toBe(lastEvent);
       await subject.live.send({ type: 'RevokePermission', rule: 'write' });
       expect((await subject.live.snapshot()).state.permissions).toEqual([]);
       await expect(subject.live.send({ ...allow, rule: 'everything' })).rejects.toMatchObject({ code: 'USAGE' });
