@@ -115,7 +115,7 @@ class ListedVault {
     const rows = await sessions.list();
     const time = performance.now() - start;
     this.#check(rows);
-    if (sessions.seen?.state !== 'good') throw new Error('the rollback marks could not be read');
+    if (sessions.upkeep.seen?.state !== 'good') throw new Error('the rollback marks could not be read');
     return time;
   }
 

@@ -126,7 +126,7 @@ function promptTask({ env, cwd }: Place): Task {
 
 async function fill({ env, cwd }: Place): Promise<void> {
   await using sessions = await openVault({ env, keychain: 'auto' });
-  if (sessions.key.state !== 'ready' || sessions.key.provider !== 'gnome-keyring')
+  if (sessions.keys.status.state !== 'ready' || sessions.keys.status.provider !== 'gnome-keyring')
     throw new Error('the vault key did not go into the keychain');
   for (let count = 0; count < SESSIONS; count++) {
     await using session = sessions.begin({ directory: cwd, model: 'demo/echo' });

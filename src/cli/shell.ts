@@ -55,7 +55,7 @@ export async function changeVault(shell: Shell, work: (opened: Opened) => Promis
   const opened = await openSessions(shell);
   try {
     await work(opened);
-    const { unmarked } = opened.sessions;
+    const { unmarked } = opened.sessions.upkeep;
     if (unmarked !== undefined) shell.terminal.tell(`done, but ${unmarked.message}`);
   } finally {
     opened.input.close();

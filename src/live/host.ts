@@ -60,7 +60,7 @@ export class Host implements SessionHost {
   /** How sessions are kept. Changes from `memory` to `sealed` once the key becomes available. */
   get kept(): Kept {
     if (this.#parts.incognito) return 'incognito';
-    return this.#parts.inMemory && this.sessions.key.state !== 'ready' ? 'memory' : 'sealed';
+    return this.#parts.inMemory && this.sessions.keys.status.state !== 'ready' ? 'memory' : 'sealed';
   }
 
   /** Begins a conversation. Writes nothing until its first step. */

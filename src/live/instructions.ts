@@ -107,7 +107,7 @@ async function isAgentsWanted(
 
 /** Returns the last recorded answer for this directory: whether the AGENTS.md was used. */
 async function earlierAnswer({ sessions, workplace }: Instructed): Promise<boolean | undefined> {
-  if (sessions === undefined || sessions.key.state !== 'ready') return undefined;
+  if (sessions === undefined || sessions.keys.status.state !== 'ready') return undefined;
   const rows = (await sessions.list()).filter((row) => row.directory === workplace.directory && row.agents);
   const last = rows.toSorted((a, b) => a.begun - b.begun).at(-1);
   return last && last.agents === 'used';

@@ -9,7 +9,7 @@ import type { FrontEnd } from './question.ts';
  * chat should stay in this conversation.
  */
 export async function requireMayLeave(session: Session, sessions: Sessions, front: FrontEnd): Promise<void> {
-  if (session.unsaved !== undefined && sessions.key.state === 'awaited') await saveWithKey(session, sessions);
+  if (session.unsaved !== undefined && sessions.keys.status.state === 'awaited') await saveWithKey(session, sessions);
   const { unsaved } = session;
   if (unsaved === undefined) return;
   const { since, error } = unsaved;
@@ -21,7 +21,7 @@ export async function requireMayLeave(session: Session, sessions: Sessions, fron
 /** Saves once the key is available. If it doesn't become available, `session.unsaved` stays set. */
 async function saveWithKey(session: Session, sessions: Sessions): Promise<void> {
   try {
-    await sessions.unlock();
+    await sessions.keys.unlock();
   } catch (error) {
     if (!isCofferError(error)) throw error;
   }

@@ -69,7 +69,7 @@ export interface OpenOptions {
  */
 export async function openVault(options: OpenOptions = {}): Promise<Sessions> {
   const sessions = sessionsOf(options);
-  await sessions.unlock();
+  await sessions.keys.unlock();
   await resumeRotation(sessions);
   return sessions;
 }
@@ -90,7 +90,7 @@ export async function openVault(options: OpenOptions = {}): Promise<Sessions> {
  */
 export async function recoverVault(options: OpenOptions & { askSecret: AskSecret }): Promise<Sessions> {
   const sessions = sessionsOf(options);
-  await sessions.recover({ askSecret: options.askSecret });
+  await sessions.keys.recover({ askSecret: options.askSecret });
   return sessions;
 }
 
@@ -100,7 +100,7 @@ export async function recoverVault(options: OpenOptions & { askSecret: AskSecret
  */
 async function resumeRotation(sessions: Sessions): Promise<void> {
   try {
-    await sessions.finishRotation();
+    await sessions.keys.finishRotation();
   } catch (error) {
     if (!isCofferError(error)) throw error;
   }

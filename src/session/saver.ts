@@ -75,7 +75,7 @@ export class Saver {
    * the key, saves as soon as it is available.
    */
   async saveBestEffort(draft?: NewEvent): Promise<void> {
-    const { unlocking } = this.#vault;
+    const { unlocking } = this.#vault.keys;
     const refusal = this.#writable ? undefined : (unlocking.recentRefusal ?? (await unlocking.unlockSoon()));
     if (refusal) {
       this.#failure = refusal;
@@ -103,12 +103,12 @@ export class Saver {
     this.#record.replace([...events, ...this.#record.events.slice(length)]);
     const { file } = this.#writable ?? {};
     if (file === undefined) return;
-    this.#vault.dropCaches();
+    this.#vault.writing.dropCaches();
     this.#handedOver = 0;
     await this.#settle(file.rewrite(this.#step()));
     this.#durable = this.#handedOver;
-    this.#vault.markNow(file);
-    this.#vault.dropCaches();
+    this.#vault.writing.markNow(file);
+    this.#vault.writing.dropCaches();
   }
 
   /** Takes a snapshot. Throws `NAME_INVALID`, `NOT_SAVED`, `KEY_*`. */
@@ -120,7 +120,7 @@ export class Saver {
   /** Points `_autosave` at the session. Throws `NOT_SAVED`, `VAULT_BUSY`; the next save retries. */
   async point(): Promise<void> {
     if (this.#pointed || !this.#writable) return;
-    await this.#vault.pointAutosave(this.#writable.file.fileId);
+    await this.#vault.writing.pointAutosave(this.#writable.file.fileId);
     this.#pointed = true;
   }
 
@@ -137,7 +137,7 @@ export class Saver {
     }
     this.#ended = true;
     this.#failure = undefined;
-    if (this.#writable) this.#vault.giveBackSync(this.#writable);
+    if (this.#writable) this.#vault.writing.giveBackSync(this.#writable);
   }
 
   /**
@@ -158,12 +158,12 @@ export class Saver {
   async #release(): Promise<void> {
     const writable = this.#writable;
     this.#writable = undefined;
-    if (writable) await this.#vault.giveBack(writable);
+    if (writable) await this.#vault.writing.giveBack(writable);
   }
 
   /** Doesn't wait again for a keychain that timed out a moment ago: the process wants to exit. */
   async #saveLast(): Promise<void> {
-    const refusal = this.#writable ? undefined : this.#vault.unlocking.recentRefusal;
+    const refusal = this.#writable ? undefined : this.#vault.keys.unlocking.recentRefusal;
     return isCofferError(refusal, 'KEY_TIMEOUT') ? this.#settle(Promise.reject(refusal)) : this.save();
   }
 
@@ -185,7 +185,7 @@ export class Saver {
     if (this.#writable) {
       const { file } = this.#writable;
       await file.save(this.#step(draft));
-      if (file.folded) this.#vault.markNow(file);
+      if (file.folded) this.#vault.writing.markNow(file);
     } else {
       await this.#create();
     }
@@ -199,7 +199,7 @@ export class Saver {
       return this.#firstStep(siblings());
     };
     try {
-      await this.#vault.create(first, (writable) => this.#adopt(writable));
+      await this.#vault.writing.create(first, (writable) => this.#adopt(writable));
     } catch (error) {
       if (!this.#ended) throw error; // otherwise the final save has already saved this step
     }
@@ -208,13 +208,13 @@ export class Saver {
   #writeSync(): void {
     if (this.#writable) this.#writable.file.saveSync(this.#step());
     else {
-      this.#vault.createSync(
+      this.#vault.writing.createSync(
         (siblings) => this.#firstStep(siblings()),
         (writable) => this.#adopt(writable),
       );
     }
     this.#durable = this.#handedOver;
-    if (!this.#pointed && this.#fileId !== undefined) this.#vault.pointAutosaveSync(this.#fileId);
+    if (!this.#pointed && this.#fileId !== undefined) this.#vault.writing.pointAutosaveSync(this.#fileId);
   }
 
   /** Takes ownership of the new file and its lease, even if the first save fails. */

@@ -1,26 +1,19 @@
 import { CofferError, isCofferError } from '../errors.ts';
-import type { VaultRecord } from '../vault/keys/record/vault-record.ts';
-import type { RecoverAsks, Recovered } from '../vault/keys/recover.ts';
-import type { Rotated } from '../vault/keys/rotation/rotate.ts';
-import type { KeySlots } from '../vault/keys/slots/key-slots.ts';
-import type { Rewrapping } from '../vault/keys/slots/rewrap.ts';
+import type { VaultKeys } from '../vault/keys/vault-keys.ts';
 import { describeRollback } from '../vault/marks/rollback.ts';
-import type { OnProgress } from '../vault/progress.ts';
 import type { TextIndex } from '../vault/search/text-index.ts';
-import type { SeenReport, Vault } from '../vault/vault.ts';
+import type { Vault } from '../vault/vault.ts';
 import { eventsOf } from './beginning.ts';
-import type { Salvage } from './change/salvage.ts';
 import { type Grown, gatherEvents, readOn } from './event/decoding.ts';
-import type { Imported } from './import/import.ts';
-import type { Conflict } from './list/conflicts.ts';
 import { describeTorn, type Row, toRows } from './list/row.ts';
 import { selectRow } from './list/select.ts';
 import { decodeSummary } from './list/summary.ts';
 import { saveError } from './origin.ts';
-import { revocations, withoutGrants } from './permissions.ts';
+import { revocations } from './permissions.ts';
 import { Session } from './session.ts';
-import type { Beginning, Inspection, KeyState, Recorded } from './shapes.ts';
-import { emptyState, fold, type State } from './state.ts';
+import type { Beginning, Recorded } from './shapes.ts';
+import { emptyState, fold } from './state.ts';
+import { Upkeep } from './upkeep.ts';
 
 /**
  * The sessions of one vault. Obtained from {@link openVault}. Close it to close all sessions opened
@@ -37,11 +30,18 @@ export class Sessions implements AsyncDisposable {
   readonly #vault: Vault;
   readonly #autosave: boolean;
   readonly #open = new Set<Session>();
+  /** Inspection and repair of the vault. */
+  readonly upkeep: Upkeep;
 
-  /** Touches nothing on disk. If `autosave` is false, sessions are saved only on request. */
+  /**
+   * Touches nothing on disk. If `autosave` is false, sessions are saved only on request.
+   *
+   * @internal
+   */
   constructor(vault: Vault, options: { autosave: boolean }) {
     this.#vault = vault;
     this.#autosave = options.autosave;
+    this.upkeep = new Upkeep(vault, (which) => this.find(which));
   }
 
   /** Directory of the vault. */
@@ -49,75 +49,9 @@ export class Sessions implements AsyncDisposable {
     return this.#vault.directory;
   }
 
-  /** State of the vault key. Reading it doesn't trigger a look-up. */
-  get key(): KeyState {
-    const { current, isAsking, refusal } = this.#vault.unlocking;
-    if (current) {
-      const { key, backend, provider, how } = current;
-      return { state: 'ready', keyId: key.id, backend, provider, how };
-    }
-    if (isAsking) return { state: 'awaited' };
-    return refusal ? { state: 'unavailable', error: refusal } : { state: 'unasked' };
-  }
-
-  /**
-   * Rollback marks as of the last {@link list}: whether they are readable, and which files are
-   * missing. Undefined before the first list, and if the vault is empty.
-   */
-  get seen(): SeenReport | undefined {
-    return this.#vault.seen;
-  }
-
-  /**
-   * Why rollback marks could not be written on the last attempt; undefined if they were. The
-   * sessions themselves are saved.
-   */
-  get unmarked(): CofferError | undefined {
-    return this.#vault.unmarked;
-  }
-
-  /**
-   * Unlocks the vault, creating the key on first use. Throws `KEY_*`, `PASSPHRASE_WRONG`,
-   * `NOT_SAVED`; may be retried.
-   */
-  async unlock(): Promise<void> {
-    await this.#vault.unlock();
-  }
-
-  /**
-   * Unlocks the vault like {@link unlock}, but returns the error instead of throwing it. Waits at
-   * most two seconds for a slow keychain: it then returns `KEY_TIMEOUT` while the look-up continues
-   * ({@link KeyState} is `awaited`), and events recorded in the meantime are saved once the key is
-   * available. Returns undefined if the vault is unlocked.
-   */
-  unlockSoon(): Promise<CofferError | undefined> {
-    return this.#vault.unlocking.unlockSoon();
-  }
-
-  /**
-   * Makes every call that is waiting for the key fail with `KEY_TIMEOUT`; the look-up itself
-   * continues. Returns whether any call was waiting.
-   */
-  stopWaiting(): boolean {
-    return this.#vault.unlocking.stopWaiting();
-  }
-
-  /** Passphrase and recovery-code slots of the vault. */
-  get slots(): KeySlots {
+  /** The key of the vault. */
+  get keys(): VaultKeys {
     return this.#vault.keys;
-  }
-
-  /**
-   * Unlocks a vault copied from another machine with a recovery code or passphrase, and stores its
-   * key in this machine's keychain. Throws as {@link VaultRecord.recover}.
-   */
-  recover(asks: RecoverAsks): Promise<Recovered> {
-    return this.#vault.record.recover(asks);
-  }
-
-  /** The trust state of vault.json, and the operations that repair it or recover its key. */
-  get record(): VaultRecord {
-    return this.#vault.record;
   }
 
   /**
@@ -200,16 +134,6 @@ export class Sessions implements AsyncDisposable {
   }
 
   /**
-   * Reads the conflicting copies that the last {@link list} found, such as those of a sync program,
-   * and compares each with its row. Throws `KEY_*`.
-   */
-  async conflicts(rows: readonly Row[]): Promise<Conflict[]> {
-    return this.#vault.conflicting.length === 0
-      ? []
-      : (await import('./list/conflicts.ts')).readConflicts(this.#vault, rows);
-  }
-
-  /**
    * Reads and verifies a whole session, without a lease. Throws `UNAUTHENTIC`, `NEWER_VERSION`,
    * `KEY_*`, `SESSION_NOT_FOUND`, `TOO_LARGE`. A session that isn't as coffer last saw it is read
    * too; `row.rolledBack` reports that.
@@ -225,6 +149,8 @@ export class Sessions implements AsyncDisposable {
   /**
    * Reads the events recorded since `before` if the file only grew since then; otherwise reads all
    * events. Throws as {@link read}.
+   *
+   * @internal
    */
   readOn(row: Row, before?: Grown): Promise<Grown> {
     return readOn(this.#vault, row.fileId, `session ${row.id}`, before?.to);
@@ -233,12 +159,18 @@ export class Sessions implements AsyncDisposable {
   /**
    * Verifies a whole session like {@link read}, but passes its NDJSON lines to `onLines` unparsed,
    * piece by piece and in order. Throws as {@link read}.
+   *
+   * @internal
    */
   async scan(row: Pick<Row, 'fileId'>, onLines: (lines: Buffer) => void): Promise<void> {
     await this.#vault.scan(row.fileId, onLines);
   }
 
-  /** Returns the full-text index, loading its code on first use. */
+  /**
+   * Returns the full-text index, loading its code on first use.
+   *
+   * @internal
+   */
   texts(): Promise<TextIndex> {
     return this.#vault.texts();
   }
@@ -258,91 +190,22 @@ export class Sessions implements AsyncDisposable {
     return session;
   }
 
-  /**
-   * Salvages a damaged file: saves every event that still verifies as a new session. The damaged
-   * file is unchanged. Durable when it resolves. `which` is as for {@link find}, or a path, or a
-   * name in quarantine. Throws what {@link find} and {@link read} throw, `NOT_SAVED`, and `FAILED`
-   * if the file isn't damaged.
-   */
-  async salvage(which: string): Promise<Salvage> {
-    const { salvageSession } = await import('./change/salvage.ts');
-    return salvageSession(this.#vault, which, (wanted) => this.find(wanted));
-  }
-
-  /**
-   * Imports a session exported as JSONL as a new session, in one save. `from` describes its origin,
-   * such as a file name. Durable when it resolves. Throws `IMPORT_INVALID` naming the line,
-   * `NEWER_VERSION`, `TOO_LARGE`, `KEY_*`, `NOT_SAVED`, `VAULT_BUSY`.
-   */
-  async import(text: string, from: string): Promise<Imported> {
-    const { importSession, readImport } = await import('./import/import.ts');
-    return importSession(this.#vault, readImport(text), from);
-  }
-
-  /**
-   * Inspects the vault for `coffer doctor`, without changing anything. Opens every file, and asks
-   * for the key if there are any.
-   */
-  async inspect(): Promise<Inspection> {
-    const { inspectVault } = await import('./list/inspection.ts');
-    return { ...(await inspectVault(this.#vault)), key: this.key, seen: this.seen };
-  }
-
   /** Deletes a session or snapshot permanently. Throws `SESSION_IN_USE`, `SESSION_NOT_FOUND`. */
   delete(row: Row): Promise<void> {
     return this.#vault.delete(row.fileId);
   }
 
   /**
-   * Rotates the vault key: reseals every file with a new key and drops the old one. Deletes the
-   * rows in `remove` first. Throws `SESSION_IN_USE` while any session is open in any process,
-   * `KEY_*`, `NEWER_VERSION`, `VAULT_BUSY`, and `NOT_SAVED`, after which {@link finishRotation}
-   * continues.
-   */
-  async rotateKey(
-    asked: Rewrapping,
-    options: { remove?: readonly Row[]; onProgress?: OnProgress } = {},
-  ): Promise<Rotated> {
-    const remove = options.remove?.map(({ fileId }) => fileId);
-    return this.#vault.rotation.begin({ asked, remove, onProgress: options.onProgress });
-  }
-
-  /**
-   * Finishes an interrupted key rotation. Returns undefined if there is none. Throws as
-   * {@link rotateKey}.
-   */
-  async finishRotation(onProgress?: OnProgress): Promise<Rotated | undefined> {
-    return this.#vault.rotation.finish(onProgress);
-  }
-
-  /**
-   * Drops the rollback marks of these file ids, so that {@link seen} no longer reports them as
-   * missing. Throws `KEY_*`, `VAULT_BUSY`.
-   */
-  forget(removed: readonly string[]): Promise<void> {
-    return this.#vault.forget(removed);
-  }
-
-  /**
-   * Waits for background indexing. With `onProgress`, which is called with the number of sessions
-   * indexed and in total, it finishes however long that takes; otherwise it stops after a few
-   * seconds.
-   */
-  settle(onProgress?: OnProgress): Promise<void> {
-    return this.#vault.settle(onProgress);
-  }
-
-  /**
-   * Closes all open sessions, even if closing some of them fails, then waits as {@link settle}
-   * does. Throws the error of the session that failed; if several did, a {@link CofferError} with
-   * the code of the first, whose `cause` is an AggregateError of all.
+   * Closes all open sessions, even if closing some of them fails, then waits as
+   * {@link Upkeep.settle} does. Throws the error of the session that failed; if several did, a
+   * {@link CofferError} with the code of the first, whose `cause` is an AggregateError of all.
    */
   async close(): Promise<void> {
     const open = [...this.#open];
     this.#open.clear();
     const errors: unknown[] = [];
     for (const session of open) await session.close().catch((error: unknown) => errors.push(error));
-    await this.settle();
+    await this.upkeep.settle();
     if (errors.length > 0) throw errors.length === 1 ? errors[0] : closeError(errors);
   }
 
@@ -351,26 +214,9 @@ export class Sessions implements AsyncDisposable {
     await this.close();
   }
 
-  /**
-   * Returns the permission rules that apply to a session now. For a snapshot, these are the rules
-   * of the session it was taken of, which may have revoked some since. Drops all grants if that
-   * session is missing or unreadable, or if the row is rolled back.
-   */
-  async permissionsNow(row: Row, state: State): Promise<State['permissions']> {
-    if (row.rolledBack !== undefined) return withoutGrants(state.permissions);
-    if (row.kind === 'session' || state.permissions.length === 0) return state.permissions;
-    const rows = await this.list();
-    const of = rows.find(({ kind, uuid, unreadable }) => kind === 'session' && uuid === state.uuid && !unreadable);
-    const now = await (of && this.read(of))?.catch((error: unknown) => {
-      if (!isCofferError(error)) throw error;
-      return undefined;
-    });
-    return now && now.row.rolledBack === undefined ? now.state.permissions : withoutGrants(state.permissions);
-  }
-
   async #reopen(row: Row, { acceptOlder, pointed }: { acceptOlder: boolean; pointed: boolean }): Promise<Session> {
     const { events, file, lease, opened, rollback } = await gatherEvents(`session ${row.id}`, (onLines) =>
-      this.#vault.resume(row.fileId, onLines, acceptOlder),
+      this.#vault.writing.resume(row.fileId, onLines, acceptOlder),
     );
     const lost = opened.torn && describeTorn(opened.torn);
     const id = decodeSummary(opened.summary).id;

@@ -1,11 +1,12 @@
-import type { CofferError } from '../errors.ts';
 import type { VaultInspection } from '../vault/inspect.ts';
+import type { KeyState } from '../vault/keys/vault-keys.ts';
 import type { SeenReport } from '../vault/vault.ts';
 import type { Event, Instructions, Parent, Project } from './event/event.ts';
 import type { Conflict } from './list/conflicts.ts';
 import type { Row } from './list/row.ts';
 import type { State } from './state.ts';
 
+export type { KeyState } from '../vault/keys/vault-keys.ts';
 export type { SeenReport } from '../vault/vault.ts';
 
 /**
@@ -51,20 +52,3 @@ export interface Inspection extends VaultInspection {
   /** The rollback marks; undefined if the vault is empty or the key is unavailable. */
   readonly seen: SeenReport | undefined;
 }
-
-/**
- * The state of the vault key: `ready`, `awaited` (a look-up is running), `unavailable` with the
- * reason, or `unasked` (not looked up yet). With `ready`, `keyId` is 32 hex digits, `backend` and
- * `provider` name the key's store, and `how` tells whether the key was just created.
- */
-export type KeyState =
-  | {
-      readonly state: 'ready';
-      readonly keyId: string;
-      readonly backend: string;
-      readonly provider: string;
-      readonly how: 'opened' | 'created';
-    }
-  | { readonly state: 'awaited' }
-  | { readonly state: 'unavailable'; readonly error: CofferError }
-  | { readonly state: 'unasked' };

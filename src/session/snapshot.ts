@@ -30,7 +30,7 @@ export async function takeSnapshot(
       summary: encodeSummary(summarize(state, { kind: 'snapshot', id, uuid: randomUUID(), name })),
     };
   };
-  await vault.snapshot(first, as.beside);
+  await vault.writing.snapshot(first, as.beside);
   return { id, messages: state.messageCount };
 }
 

@@ -167,7 +167,7 @@ export class Chat {
 
   /** Warns if everything is saved, but coffer would not detect its replacement by an older copy. */
   tellUnmarked(): void {
-    const { unmarked } = this.sessions;
+    const { unmarked } = this.sessions.upkeep;
     if (unmarked === undefined || this.host.kept !== 'sealed') return;
     this.front.notify({ kind: 'unmarked', error: unmarked });
   }

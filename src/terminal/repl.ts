@@ -35,7 +35,7 @@ export async function repl(chat: Chat, { end, beforeLine, runSlash }: ReplParts)
     isArmed = false;
   };
   input.onInterrupt = () => {
-    if (isCommanding && chat.sessions.stopWaiting()) return;
+    if (isCommanding && chat.sessions.keys.stopWaiting()) return;
     if (isArmed) return end('SIGINT');
     isArmed = true;
     if (isRunning) cancel();

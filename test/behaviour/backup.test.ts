@@ -120,7 +120,7 @@ async function faultsIn(directory: string, env: NodeJS.ProcessEnv, before: Befor
     });
     if (row.kind === 'session') found.set(round, words.length);
   }
-  const { seen } = vault;
+  const { seen } = vault.upkeep;
   if (seen?.state !== 'good') faults.push(`seen is ${seen?.state}`);
   // A copy may list the files first and read `seen` after another file was made. That file is
   // rightly reported as missing.
@@ -176,7 +176,7 @@ describe('a vault copied while a chat writes', () => {
     let code = '';
     {
       await using vault = await openVault({ directory: place.data, env: place.libraryEnv });
-      await vault.slots.addRecoveryCode(async (shown) => {
+      await vault.keys.slots.addRecoveryCode(async (shown) => {
         code = shown;
         return shown;
       });

@@ -49,7 +49,7 @@ export async function makeTemplate(): Promise<Template> {
   await session.append(...conversation);
   await session.save('a snapshot');
   await session.close();
-  const { id: slot } = await vault.slots.addPassphrase('secret');
+  const { id: slot } = await vault.keys.slots.addPassphrase('secret');
   const fileId = session.fileId ?? '';
   const exported = join(folder, 'exported.jsonl');
   const fake = new FakeTerminal();

@@ -122,7 +122,7 @@ describe("retention at a chat's start", () => {
   /** Opens the vault of a place in this process. */
   async function opened(place: Place): Promise<Sessions> {
     const sessions = await openVault({ directory: place.data, env: place.libraryEnv });
-    await sessions.unlock();
+    await sessions.keys.unlock();
     return sessions;
   }
 
@@ -157,7 +157,7 @@ describe("retention at a chat's start", () => {
       sessions: locked,
       settings: { ...defaultSettings, maxSessions: 1 },
     });
-    await locked.unlock();
+    await locked.keys.unlock();
     await pruneAtStart({ terminal: fake.terminal, input: nobody, sessions: locked, settings: defaultSettings });
     expect(fake.shown).toBe('');
     expect(await titles(place)).toEqual(everything);
@@ -168,7 +168,7 @@ describe("retention at a chat's start", () => {
     await using sessions = await opened(place);
     const failing = Object.create(sessions, {
       delete: { value: refuseFirst(sessions) },
-      key: { get: () => sessions.key },
+      key: { get: () => sessions.keys.status },
       list: { value: () => sessions.list() },
       texts: { value: () => sessions.texts() },
     }) as Sessions;

@@ -65,7 +65,7 @@ async function story(): Promise<Story> {
 async function imported({ sessions, session }: Story): Promise<Session> {
   const { row, events, state } = await sessions.read(await sessions.find(session.uuid));
   const text = [...renderExport({ about: aboutOf(state, row), events }, 'jsonl')].join('');
-  return sessions.resume(await sessions.find((await sessions.import(text, 'x')).id));
+  return sessions.resume(await sessions.find((await sessions.upkeep.import(text, 'x')).id));
 }
 
 /** Salvages the session from a file whose last frame, with the revocation, is damaged. */
@@ -78,7 +78,7 @@ async function salvaged({ at, sessions, session }: Story): Promise<Session> {
   bytes[bytes.length - 30]! ^= 1;
   const path = join(temporaryFolder(), session.fileId!);
   writeFileSync(path, bytes);
-  return sessions.resume(await sessions.find((await sessions.salvage(path)).id));
+  return sessions.resume(await sessions.find((await sessions.upkeep.salvage(path)).id));
 }
 
 /**
@@ -94,7 +94,7 @@ async function salvagedWithoutBeginning({ at, sessions }: Story): Promise<Sessio
   bytes[52 + 60 + 16_400 + 100]! ^= 1;
   const path = join(temporaryFolder(), session.fileId!);
   writeFileSync(path, bytes);
-  const salvaged = await sessions.resume(await sessions.find((await sessions.salvage(path)).id));
+  const salvaged = await sessions.resume(await sessions.find((await sessions.upkeep.salvage(path)).id));
   expect(salvaged.state).toMatchObject({ directory: HERE, messageCount: expect.any(Number) });
   expect(salvaged.events.filter(({ type }) => type === 'begin')).toHaveLength(1);
   return salvaged;

@@ -99,7 +99,7 @@ async function told(env: NodeJS.ProcessEnv, words: Words): Promise<string[]> {
   for (const word of [...words.values()].slice(0, 3)) {
     for await (const { row } of search(sessions, rows, word)) lines.push(`${word} is in ${row.fileId}`);
   }
-  await sessions.settle();
+  await sessions.upkeep.settle();
   return lines;
 }
 
@@ -107,7 +107,7 @@ async function told(env: NodeJS.ProcessEnv, words: Words): Promise<string[]> {
 export async function leftOf(env: NodeJS.ProcessEnv, fileId: string, word: string): Promise<string[]> {
   const directory = env['COFFER_DATA_DIR']!;
   const place = new VaultDirectory(directory);
-  const unlocked = await new Vault({ directory, env, choice: 'fd' }).unlock();
+  const unlocked = await new Vault({ directory, env, choice: 'fd' }).keys.unlocking.unlock();
   const row = new ListIndex(place).read(unlocked).rows.get(fileId);
   const now = stateOf(place.path(fileId));
   const left = row && (!now || String(row.head.summary).includes(word)) ? ['the list’s cache has it still'] : [];

@@ -13,7 +13,7 @@ import type { Found, FoundFile } from './driven.ts';
 const found: Found = { files: [] };
 try {
   await using vault = await openVault();
-  found.key = vault.key.state === 'ready' ? vault.key.keyId : undefined;
+  found.key = vault.keys.status.state === 'ready' ? vault.keys.status.keyId : undefined;
   for (const row of await vault.list()) {
     const { fileId, label, kind, torn, unreadable, rolledBack } = row;
     // No older copy is ever put back here: an alarm is a false one, as bad as a file that does not

@@ -49,7 +49,7 @@ const verbs: Record<Asked['do'], (asked: Asked) => Promise<object | undefined>> 
   },
   open: async () => {
     vault = await openVault({ onDistrust });
-    return vault.key;
+    return vault.keys.status;
   },
   begin: async () => {
     session = vault.begin({ directory: '/work/project', model: 'demo/echo' });
@@ -86,7 +86,7 @@ const verbs: Record<Asked['do'], (asked: Asked) => Promise<object | undefined>> 
       confirmCode: async () => undefined,
       onDropped: () => undefined,
     };
-    const { from, to, resealed, remaining } = await vault.rotateKey(nobody);
+    const { from, to, resealed, remaining } = await vault.keys.rotate(nobody);
     return { from, to, resealed, remaining: remaining.length };
   },
   /**
@@ -94,9 +94,9 @@ const verbs: Record<Asked['do'], (asked: Asked) => Promise<object | undefined>> 
    * the id of the slot.
    */
   addSlot: async ({ text }) =>
-    text === undefined ? vault.slots.addRecoveryCode(async (code) => code) : vault.slots.addPassphrase(text),
+    text === undefined ? vault.keys.slots.addRecoveryCode(async (code) => code) : vault.keys.slots.addPassphrase(text),
   /** Removes the slot that `text` names. */
-  removeSlot: async ({ text = '' }) => vault.slots.remove(text),
+  removeSlot: async ({ text = '' }) => vault.keys.slots.remove(text),
   /**
    * Ends the session while it is folded: the final save comes as soon as the event loop is free.
    */
@@ -114,7 +114,7 @@ const verbs: Record<Asked['do'], (asked: Asked) => Promise<object | undefined>> 
   search: async ({ text = '' }) => {
     const found: string[] = [];
     for await (const { row } of search(vault, await vault.list(), text)) found.push(row.fileId);
-    await vault.settle();
+    await vault.upkeep.settle();
     return { found };
   },
   /** Removes a session as `coffer delete` does. */
@@ -170,7 +170,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   const asked = JSON.parse(line) as Asked;
   try {
     const answer = await verbs[asked.do](asked);
-    say({ ok: true, ...answer, unmarked: vault?.unmarked?.code, unknown, began, done: clock() });
+    say({ ok: true, ...answer, unmarked: vault?.upkeep.unmarked?.code, unknown, began, done: clock() });
   } catch (error) {
     const { code, message, stack } = error as NodeJS.ErrnoException;
     say({ ok: false, error: { code, message, stack }, began, done: clock() });

@@ -27,15 +27,15 @@ for await (const line of createInterface({ input: process.stdin })) {
 }
 
 async function use(vault: Sessions, used: Used): Promise<void> {
-  while (vault.key.state !== 'ready') {
+  while (vault.keys.status.state !== 'ready') {
     try {
-      await vault.unlock();
+      await vault.keys.unlock();
     } catch (error) {
       if (!isCofferError(error, 'KEY_TIMEOUT') || ++used.again > PATIENCE) throw error;
     }
   }
-  used.key = vault.key.keyId;
-  used.how = vault.key.how;
+  used.key = vault.keys.status.keyId;
+  used.how = vault.keys.status.how;
   const session = vault.begin({ directory: '/work/project', model: 'demo/echo' });
   await session.append({ type: 'message', message: { role: 'user', content: `by ${process.pid}` } });
   used.saved = true;
@@ -43,8 +43,8 @@ async function use(vault: Sessions, used: Used): Promise<void> {
 }
 
 async function read(vault: Sessions, used: Used): Promise<void> {
-  await vault.unlock();
-  used.key = vault.key.state === 'ready' ? vault.key.keyId : undefined;
+  await vault.keys.unlock();
+  used.key = vault.keys.status.state === 'ready' ? vault.keys.status.keyId : undefined;
   used.texts = [];
   for (const row of await vault.list()) {
     const { state } = await vault.read(row);

@@ -140,7 +140,7 @@ const others: Readonly<Record<string, (sessions: Sessions, session: Session, val
   },
   rewrite: (_, session, value) => session.rewrite([...session.events, value]),
   find: (sessions, _, which) => sessions.find(which),
-  import: (sessions, _, text) => sessions.import(text, 'x'),
+  import: (sessions, _, text) => sessions.upkeep.import(text, 'x'),
 };
 
 function isDocumented(error: unknown): error is CofferError {

@@ -73,7 +73,7 @@ async function look(where: Omit<ToSee, 'goOn'>, first?: (vault: Sessions) => Pro
       else files.push({ ...seen, ...(await readTexts(vault, row)) });
     }
     return {
-      key: vault.key.state === 'ready' ? vault.key.keyId : undefined,
+      key: vault.keys.status.state === 'ready' ? vault.keys.status.keyId : undefined,
       autosave: rows.find(({ autosave }) => autosave)?.fileId,
       files,
       strays: straysIn(join(where.directory, 'sessions')),

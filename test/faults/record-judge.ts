@@ -51,18 +51,18 @@ export async function judgeAttack(scene: Scene, attack: RecordAttack, isKnown: b
 type Fail = (what: string, kind?: 'lost' | 'accepted') => void;
 
 async function judgeOpened(scene: Scene, vault: Sessions, fail: Fail, isKnown: boolean): Promise<void> {
-  const named = vault.record.distrust;
+  const named = vault.keys.record.distrust;
   if (named?.code !== 'UNAUTHENTIC' || !named.message.includes('vault.json')) fail('it is not named', 'accepted');
   await readAll(scene, vault, fail);
   const refused: [string, () => Promise<unknown>][] = [
-    ['adding a slot', () => vault.slots.addRecoveryCode(async (code) => code)],
-    ['rotating', () => vault.rotateKey(ANSWERING)],
+    ['adding a slot', () => vault.keys.slots.addRecoveryCode(async (code) => code)],
+    ['rotating', () => vault.keys.rotate(ANSWERING)],
   ];
   for (const [verb, attempt] of refused) {
     const code = await codeOf(attempt);
     if (code !== 'UNAUTHENTIC') fail(`${verb} says ${code}`, 'accepted');
   }
-  if (await vault.finishRotation()) fail('it resumes a rotation', 'accepted');
+  if (await vault.keys.finishRotation()) fail('it resumes a rotation', 'accepted');
   const before = new Set(scene.files().keys());
   const session = vault.begin({ directory: '/work/project', model: 'demo/echo' });
   const code = await codeOf(() => session.append(said('meanwhile')));
@@ -82,18 +82,18 @@ async function judgeOpened(scene: Scene, vault: Sessions, fail: Fail, isKnown: b
  */
 async function judgeRepaired(scene: Scene, { json }: RecordAttack, fail: Fail): Promise<void> {
   const vault = scene.sessions();
-  const repaired = await vault.record.repair();
-  if (!repaired || vault.record.distrust) fail('it is not repaired');
+  const repaired = await vault.keys.record.repair();
+  if (!repaired || vault.keys.record.distrust) fail('it is not repaired');
   const again = scene.sessions();
-  await again.unlock();
-  if (again.record.distrust) fail(`the repair does not last: ${again.record.distrust.message}`);
+  await again.keys.unlock();
+  if (again.keys.record.distrust) fail(`the repair does not last: ${again.keys.record.distrust.message}`);
   const isCertified = JSON.stringify(json?.['successors'] ?? []).includes(
     JSON.stringify((scene.record['successors'] as Json[]).at(-1)),
   );
   if (isCertified || scene.record['retiring'] === undefined) await readAll(scene, again, fail);
   else if (repaired?.otherKeys.length !== 1) fail('it does not say that files need another key');
-  await again.finishRotation();
-  await again.slots.addRecoveryCode(async (code) => code);
+  await again.keys.finishRotation();
+  await again.keys.slots.addRecoveryCode(async (code) => code);
 }
 
 async function readAll(scene: Scene, vault: Sessions, fail: Fail): Promise<void> {

@@ -142,16 +142,16 @@ export class Scene {
   async #begin(): Promise<void> {
     const other = await openVault({ ...this.options, directory: join(this.folder, 'other') });
     await say(other, 'of another vault');
-    await other.slots.addRecoveryCode(async (code) => code);
+    await other.keys.slots.addRecoveryCode(async (code) => code);
     await other.close();
     const vault = await openVault(this.options);
     await say(vault, 'first');
-    await vault.slots.addRecoveryCode(async (code) => code);
+    await vault.keys.slots.addRecoveryCode(async (code) => code);
     this.beforeRotation = readJson(this.directory);
-    await vault.rotateKey(ANSWERING);
-    const removed = await vault.slots.addRecoveryCode(async (code) => code);
+    await vault.keys.rotate(ANSWERING);
+    const removed = await vault.keys.slots.addRecoveryCode(async (code) => code);
     this.beforeRemoval = readJson(this.directory);
-    await vault.slots.remove(removed.id);
+    await vault.keys.slots.remove(removed.id);
     await say(vault, 'second');
     await vault.close();
   }
@@ -161,7 +161,7 @@ export class Scene {
     this.beforeRotation = readJson(this.directory);
     this.keyring.mayDelete = false;
     const vault = this.sessions();
-    await vault.rotateKey(ANSWERING).catch((error: Error) => {
+    await vault.keys.rotate(ANSWERING).catch((error: Error) => {
       if (error.message !== 'the end') throw error;
     });
     this.keyring.mayDelete = true;

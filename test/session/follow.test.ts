@@ -143,7 +143,7 @@ describe('follow', () => {
     await session.close();
     const following = new Following(await at.open(), row);
     await following.until(lastOf(session));
-    await sessions.rotateKey({
+    await sessions.keys.rotate({
       passphrase: async () => undefined,
       confirmCode: async () => undefined,
       onDropped: () => undefined,

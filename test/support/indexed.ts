@@ -54,7 +54,7 @@ export async function listed(at: Home): Promise<Row[]> {
 /** Returns the list without using an index; writes none. */
 export async function listedAfresh(at: Home): Promise<readonly Row[]> {
   await using sessions = await at.open();
-  return (await sessions.inspect()).rows;
+  return (await sessions.upkeep.inspect()).rows;
 }
 
 /** Returns the path of the index. */

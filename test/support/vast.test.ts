@@ -13,7 +13,7 @@ describe('fillVast', () => {
     expect(rows.map(({ messages, status, unreadable }) => [messages > 1, status, unreadable])).toEqual(
       Array(3).fill([true, 'completed', undefined]),
     );
-    expect(sessions.seen).toEqual({ state: 'good', removed: [] });
+    expect(sessions.upkeep.seen).toEqual({ state: 'good', removed: [] });
     for (const row of rows) expect((await sessions.read(row)).row.rolledBack).toBeUndefined();
     await using resumed = await sessions.resume(await sessions.find('2'));
     expect(resumed.state.messages.length).toBeGreaterThan(1);

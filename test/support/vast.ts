@@ -90,7 +90,7 @@ export interface Emptied {
 export async function emptyVault({ directory, keyring, env = {} }: Where): Promise<Emptied> {
   const choice = (env['COFFER_KEYCHAIN'] ?? 'auto') as KeychainChoice;
   await (await openVault({ directory, keyring, env })).close();
-  const unlocked = await new Vault({ directory, keyring, env, choice }).unlock();
+  const unlocked = await new Vault({ directory, keyring, env, choice }).keys.unlocking.unlock();
   const place = new VaultDirectory(directory);
   mkdirSync(place.sessions, { recursive: true, mode: 0o700 });
   return { unlocked, place };

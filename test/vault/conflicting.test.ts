@@ -22,7 +22,7 @@ async function copied(name: string): Promise<{ at: Home; fileId: string; copy: s
 function rotate({ directory, keyring }: Home): Promise<Rotated> {
   const vault = new Vault({ directory, keyring, choice: 'auto', env: {} });
   const asked = { passphrase: () => Promise.reject(new Error('nobody')), recoveryCode: () => Promise.reject() };
-  return vault.rotation.begin({ asked: asked as never });
+  return vault.keys.rotate(asked as never);
 }
 
 describe('a rotation', () => {
@@ -33,7 +33,7 @@ describe('a rotation', () => {
     expect(readHeader(copy, 'a copy').keyId).toBe(rotated.to);
     expect(await at.keyring.get(key)).toMatchObject({ outcome: 'NOT_FOUND' });
     const sessions = await at.open();
-    const { id } = await sessions.salvage('a copy');
+    const { id } = await sessions.upkeep.salvage('a copy');
     expect(texts(await sessions.read(await sessions.find(id)))).toEqual(['one']);
   });
 
@@ -66,10 +66,10 @@ describe('a vault with only a conflicting copy left', () => {
     const { at, fileId, key } = await copied('a copy');
     for (const path of ['seen', 'vault.json', join('sessions', fileId)]) rmSync(join(at.directory, path));
     const sessions = await at.open();
-    await sessions.unlock();
-    expect(sessions.key).toMatchObject({ state: 'ready', keyId: key, how: 'opened' });
+    await sessions.keys.unlock();
+    expect(sessions.keys.status).toMatchObject({ state: 'ready', keyId: key, how: 'opened' });
     const rows = await sessions.list();
-    expect(await sessions.conflicts(rows)).toMatchObject([{ name: 'a copy', fileId, of: undefined }]);
+    expect(await sessions.upkeep.conflicts(rows)).toMatchObject([{ name: 'a copy', fileId, of: undefined }]);
   });
 });
 

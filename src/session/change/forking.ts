@@ -2,6 +2,7 @@ import { CofferError, isCofferError } from '../../errors.ts';
 import { refuseRolledBack } from '../../vault/marks/rollback.ts';
 import type { NewEvent } from '../event/event.ts';
 import type { Row } from '../list/row.ts';
+import { withoutGrants } from '../permissions.ts';
 import type { Session } from '../session.ts';
 import type { Beginning, Recorded } from '../shapes.ts';
 import type { State } from '../state.ts';
@@ -18,7 +19,7 @@ export interface Forked extends Pick<Fork, 'prompts' | 'of'> {
 interface Places {
   begin(beginning: Beginning): Session;
   read(row: Row): Promise<Recorded>;
-  permissionsNow(row: Row, state: State): Promise<State['permissions']>;
+  list(): Promise<Row[]>;
   change<T>(row: Row, work: (session: Session) => Promise<T>): Promise<T>;
 }
 
@@ -43,7 +44,7 @@ export async function forkRow(
 ): Promise<Forked> {
   const { events, state, row: now } = await sessions.read(row);
   if (now.rolledBack !== undefined && !acceptOlder) throw refuseRolledBack(row.fileId, now.rolledBack);
-  const permissions = await sessions.permissionsNow(now, state);
+  const permissions = await permissionsNow(sessions, now, state);
   const { uuid, id, kind } = row;
   const parent = { uuid, id, events, state: { ...state, permissions }, isSnapshot: kind === 'snapshot' };
   return beginFork(sessions, parent, options, (fork, child) =>
@@ -93,4 +94,21 @@ async function beginFork(
 function requireSaved({ fileId, unsaved }: Session): void {
   if (unsaved !== undefined) throw unsaved.error;
   if (fileId === undefined) throw new CofferError('NOT_SAVED', 'the fork is saved only on request');
+}
+
+/**
+ * Returns the permission rules that apply to a session now. For a snapshot, these are the rules of
+ * the session it was taken of, which may have revoked some since. Drops all grants if that session
+ * is missing or unreadable, or if the row is rolled back.
+ */
+async function permissionsNow(sessions: Places, row: Row, state: State): Promise<State['permissions']> {
+  if (row.rolledBack !== undefined) return withoutGrants(state.permissions);
+  if (row.kind === 'session' || state.permissions.length === 0) return state.permissions;
+  const rows = await sessions.list();
+  const of = rows.find(({ kind, uuid, unreadable }) => kind === 'session' && uuid === state.uuid && !unreadable);
+  const now = await (of && sessions.read(of))?.catch((error: unknown) => {
+    if (!isCofferError(error)) throw error;
+    return undefined;
+  });
+  return now && now.row.rolledBack === undefined ? now.state.permissions : withoutGrants(state.permissions);
 }

@@ -60,7 +60,7 @@ export async function salvageSession(
   const begun = beginAgain(file, withNotes(events, lost));
   const state = fold(emptyState, begun);
   let id = '';
-  await vault.snapshot((siblings) => {
+  await vault.writing.snapshot((siblings) => {
     id = newId(Date.now(), undefined, takenIds(siblings()));
     const { uuid, name } = state;
     return {

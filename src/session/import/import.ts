@@ -87,7 +87,7 @@ export async function importSession(vault: Vault, file: ImportedFile, from: stri
   const state = fold(emptyState, events);
   const { uuid, name, messageCount: messages } = state;
   let id = '';
-  await vault.snapshot((siblings) => {
+  await vault.writing.snapshot((siblings) => {
     id = newId(Date.now(), undefined, takenIds(siblings()));
     const summary = encodeSummary(summarize(state, { kind: 'session', id, uuid, name }));
     return { lines: encodeEvents(events), summary };

@@ -21,7 +21,7 @@ export interface Conflict extends Conflicting {
  */
 export async function readConflicts(vault: Vault, rows: readonly Row[]): Promise<Conflict[]> {
   if (vault.conflicting.length === 0) return [];
-  const keys = await vault.unlock();
+  const keys = await vault.keys.unlocking.unlock();
   const conflicts: Conflict[] = [];
   for (const copy of vault.conflicting) {
     const of = rows.find(({ fileId }) => fileId === copy.fileId);

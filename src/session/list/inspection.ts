@@ -1,5 +1,5 @@
 import { CofferError } from '../../errors.ts';
-import type { VaultInspection } from '../../vault/inspect.ts';
+import { inspectDirectory, type VaultInspection } from '../../vault/inspect.ts';
 import type { Vault } from '../../vault/vault.ts';
 import { type Conflict, readConflicts } from './conflicts.ts';
 import { type Row, toRows } from './row.ts';
@@ -11,7 +11,7 @@ import { type Row, toRows } from './row.ts';
 export async function inspectVault(
   vault: Vault,
 ): Promise<VaultInspection & { rows: readonly Row[]; conflicts: readonly Conflict[] }> {
-  const found = await vault.inspect();
+  const found = await inspectDirectory(vault.directory);
   try {
     const rows = toRows(await vault.list(true), vault.autosaveTarget());
     return { ...found, rows, conflicts: await readConflicts(vault, rows) };

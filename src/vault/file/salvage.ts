@@ -7,6 +7,7 @@ import { CofferError, isCofferError } from '../../errors.ts';
 import { namesIn, openReader } from '../../files/reader.ts';
 import { isSystemError } from '../../files/reason.ts';
 import { isOwnName } from '../conflicting.ts';
+import { inspectDirectory } from '../inspect.ts';
 import type { Unlocked } from '../keys/options.ts';
 import { isFileId } from '../lease.ts';
 import type { Vault } from '../vault.ts';
@@ -66,14 +67,14 @@ export function isThere(path: string): boolean {
  */
 export async function salvageFile(vault: Vault, path: string): Promise<SalvagedFile> {
   const bytes = readAll(path);
-  const { vaultFile, vaultFileError, sealedFiles } = await vault.inspect();
+  const { vaultFile, vaultFileError, sealedFiles } = await inspectDirectory(vault.directory);
   if (!vaultFile && !vaultFileError && sealedFiles === 0) {
     throw new CofferError(
       'KEY_NOT_FOUND',
       `there is no vault in ${vault.directory}, so there is no key to open ${path}`,
     );
   }
-  const keys = await vault.unlock();
+  const keys = await vault.keys.unlocking.unlock();
   const name = basename(path);
   const fileId = name.slice(0, 32);
   const found = salvageBytes(name, bytes, keys, isFileId(fileId) ? [fileId] : []);

@@ -56,7 +56,7 @@ async function searched(): Promise<{ at: Home; fileIds: string[] }> {
   const first = new Set(fileIds.slice(0, 10));
   for (const some of [rows.filter(({ fileId }) => !first.has(fileId)), rows]) {
     for await (const _ of search(sessions, some, 'nowhere'));
-    await sessions.settle();
+    await sessions.upkeep.settle();
   }
   return { at, fileIds };
 }

@@ -58,7 +58,7 @@ describe('salvage', () => {
     const kept = damage(at.path(fileId), 2_000_000);
     const sessions = await at.open();
     const before = (await sessions.list()).find((row) => row.fileId === fileId)!;
-    const { id, messages, before: were, lost, path } = await sessions.salvage(fileId);
+    const { id, messages, before: were, lost, path } = await sessions.upkeep.salvage(fileId);
     expect(were).toBe(12);
     expect(path).toBe(at.path(fileId));
     expect(readFileSync(path)).toEqual(kept);
@@ -99,7 +99,7 @@ describe('salvage', () => {
     const { fileId } = await large(at, 0);
     damage(at.path(fileId), 2_000_000);
     const sessions = await at.open();
-    const { id } = await sessions.salvage(fileId);
+    const { id } = await sessions.upkeep.salvage(fileId);
     expect((await sessions.list()).find((row) => row.autosave)?.fileId).toBe(fileId);
     const session = await sessions.resume(await sessions.find(id));
     await session.append(user('goes on'));
@@ -116,7 +116,7 @@ describe('salvage', () => {
     await session.close();
     damage(at.path(session.fileId!), 1_300_000);
     const before = Date.now();
-    const { id, lost } = await sessions.salvage(session.fileId!);
+    const { id, lost } = await sessions.upkeep.salvage(session.fileId!);
     expect(lost).toHaveLength(1);
     // Events are renumbered because some are lost: the twelfth message must still be removed.
     const { words } = await salvaged(sessions, id);
@@ -131,7 +131,7 @@ describe('salvage', () => {
     const { fileId, ends } = await large(at, 5);
     damage(at.path(fileId), ends[4]! + 100);
     const sessions = await at.open();
-    const { messages, before, lost } = await sessions.salvage(fileId);
+    const { messages, before, lost } = await sessions.upkeep.salvage(fileId);
     expect([messages, before]).toEqual([16, undefined]);
     expect(lost).toHaveLength(1);
     expect(lost[0]?.last).toBeUndefined();
@@ -142,7 +142,7 @@ describe('salvage', () => {
     const { fileId, ends } = await large(at, 5);
     damage(at.path(fileId), ends[2]! + 100);
     const sessions = await at.open();
-    const { id, messages, before, lost } = await sessions.salvage(fileId);
+    const { id, messages, before, lost } = await sessions.upkeep.salvage(fileId);
     expect([messages, before]).toEqual([16, 17]);
     expect(lost).toHaveLength(1);
     expect(lost[0]?.last).toBe(lost[0]?.first);
@@ -154,7 +154,7 @@ describe('salvage', () => {
     const { fileId, ends } = await large(at, 5);
     damage(at.path(fileId), ends[1]! + 5, ends[1]! + 6, ends[1]! + 40);
     const sessions = await at.open();
-    const { id, before, lost } = await sessions.salvage(fileId);
+    const { id, before, lost } = await sessions.upkeep.salvage(fileId);
     expect(before).toBeUndefined();
     expect(lost).toEqual([{ first: expect.any(Number), last: undefined }]);
     expect((await salvaged(sessions, id)).words).toEqual(upTo(13));
@@ -169,7 +169,7 @@ describe('salvage', () => {
     for (const offset of [8, 15, 30, 50, 53, 60, 100]) {
       const good = readFileSync(at.path(session.fileId!));
       damage(at.path(session.fileId!), offset);
-      const { id, messages, before, lost } = await sessions.salvage(session.fileId!);
+      const { id, messages, before, lost } = await sessions.upkeep.salvage(session.fileId!);
       expect({ offset, messages, before, lost }).toEqual({ offset, messages: 2, before: 2, lost: [] });
       const { recorded } = await salvaged(sessions, id);
       expect(recorded.row).toMatchObject({ name: 'fox', status: 'completed', messages: 2 });
@@ -187,7 +187,7 @@ describe('salvage', () => {
     await session.close('cancelled');
     // In the first segment, after the first chunk, which has the summary.
     damage(at.path(session.fileId!), 20_000);
-    const { id } = await sessions.salvage(session.fileId!);
+    const { id } = await sessions.upkeep.salvage(session.fileId!);
     const { recorded } = await salvaged(sessions, id);
     const facts = { name: 'fox', model: 'demo/echo', directory: '/work/project', status: 'cancelled' };
     expect(recorded.row).toMatchObject(facts);
@@ -214,7 +214,7 @@ describe('salvage', () => {
     for (const [index, which] of ways.entries()) {
       const rows = await sessions.list();
       const found = which === '1' ? String(rows.find(({ unreadable }) => unreadable)?.number) : which;
-      expect((await sessions.salvage(found)).messages, which).toBe(1);
+      expect((await sessions.upkeep.salvage(found)).messages, which).toBe(1);
       expect(at.files(), which).toHaveLength(2 + index);
     }
     expect(readFileSync(elsewhere)).toEqual(bytes);
@@ -233,7 +233,7 @@ describe('salvage refuses', () => {
 
   it('an undamaged file, and saves nothing', async () => {
     const { at, sessions, fileId } = await small();
-    await expect(sessions.salvage(fileId)).rejects.toMatchObject({
+    await expect(sessions.upkeep.salvage(fileId)).rejects.toMatchObject({
       code: 'FAILED',
       message: `${fileId} is not damaged; coffer resume ${fileId} resumes it`,
     });
@@ -248,14 +248,17 @@ describe('salvage refuses', () => {
     const { at, sessions, fileId } = await small();
     if (offsets.includes(30)) writeFileSync(at.path(fileId), readFileSync(at.path(fileId)).fill(7, 28, 52));
     damage(at.path(fileId), ...offsets);
-    await expect(sessions.salvage(fileId)).rejects.toMatchObject({ code, message: expect.stringContaining(fileId) });
+    await expect(sessions.upkeep.salvage(fileId)).rejects.toMatchObject({
+      code,
+      message: expect.stringContaining(fileId),
+    });
     expect(at.files()).toEqual([fileId]);
   });
 
   it('a file of another vault, naming its key', async () => {
     const { at, fileId } = await small();
     const other = await small();
-    await expect(other.sessions.salvage(at.path(fileId))).rejects.toMatchObject({
+    await expect(other.sessions.upkeep.salvage(at.path(fileId))).rejects.toMatchObject({
       code: 'KEY_OTHER',
       message: expect.stringContaining('needs another key'),
     });
@@ -269,16 +272,16 @@ describe('salvage refuses', () => {
     const folder = temporaryFolder();
     const index = join(folder, 'index');
     writeFileSync(index, bytes.fill(0, 52));
-    await expect(sessions.salvage(index)).rejects.toMatchObject({
+    await expect(sessions.upkeep.salvage(index)).rejects.toMatchObject({
       code: 'UNAUTHENTIC',
       message: 'file index: it is not a session file but a file of kind index',
     });
     symlinkSync(at.path(fileId), join(folder, 'link'));
     for (const path of [join(folder, 'link'), folder]) {
-      await expect(sessions.salvage(path)).rejects.toMatchObject({ code: 'FAILED' });
+      await expect(sessions.upkeep.salvage(path)).rejects.toMatchObject({ code: 'FAILED' });
     }
     for (const which of [join(folder, 'nothing'), 'nothing', '99', 'f'.repeat(32), '../nothing']) {
-      await expect(sessions.salvage(which), which).rejects.toMatchObject({ code: 'SESSION_NOT_FOUND' });
+      await expect(sessions.upkeep.salvage(which), which).rejects.toMatchObject({ code: 'SESSION_NOT_FOUND' });
     }
     expect(readdirSync(join(at.directory, 'sessions')).sort()).toEqual([fileId, '_autosave'].sort());
   });
@@ -286,7 +289,7 @@ describe('salvage refuses', () => {
   it('a file if there is no vault, without creating one', async () => {
     const { at, fileId } = await small();
     const empty = sessionsOf({ directory: join(temporaryFolder(), 'data'), keyring: at.keyring, env: {} });
-    await expect(empty.salvage(at.path(fileId))).rejects.toMatchObject({ code: 'KEY_NOT_FOUND' });
+    await expect(empty.upkeep.salvage(at.path(fileId))).rejects.toMatchObject({ code: 'KEY_NOT_FOUND' });
     expect(() => readdirSync(empty.directory)).toThrow('ENOENT');
   });
 });

@@ -113,7 +113,7 @@ class Story {
     }
     if (what === 'move') {
       const { row, events, state } = await sessions.read(await this.#row());
-      const { id } = await sessions.import(
+      const { id } = await sessions.upkeep.import(
         [...renderExport({ about: aboutOf(state, row), events }, 'jsonl')].join(''),
         'x',
       );

@@ -53,7 +53,7 @@ describe.each(names)('a session of an earlier version with %s', (name) => {
     expect(again.events.slice(0, ids.length)).toEqual(recorded.events);
     expect(new Date(again.state.updated).toISOString()).toMatch(/^20/);
 
-    const { id } = await sessions.import(
+    const { id } = await sessions.upkeep.import(
       [...renderExport({ about: aboutOf(again.state, row), events: again.events }, 'jsonl')].join(''),
       'x',
     );
@@ -66,7 +66,7 @@ describe.each(names)('a session of an earlier version with %s', (name) => {
     const bytes = Buffer.from(file, 'base64');
     bytes[50]! ^= 1;
     await using sessions = await vaultWith(bytes);
-    const { id, lost } = await sessions.salvage(fileId);
+    const { id, lost } = await sessions.upkeep.salvage(fileId);
     expect(lost).toEqual([]);
     const recorded = await sessions.read(await sessions.find(id));
     expect(texts(recorded)).toEqual(everything);

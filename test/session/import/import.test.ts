@@ -39,7 +39,7 @@ describe('import', () => {
     await session.append({ type: 'permission', rule: 'write', decision: 'deny' });
     await session.close();
     const exported = await exportOf(sessions, 'last');
-    const { id, messages } = await sessions.import(exported.text, '/tmp/x.jsonl');
+    const { id, messages } = await sessions.upkeep.import(exported.text, '/tmp/x.jsonl');
     const { state, row } = await sessions.read(await sessions.find(id));
     const {
       uuid,
@@ -79,7 +79,7 @@ describe('import', () => {
     await session.append(user('one'), { type: 'name', name: ' a name ' }, { type: 'tags', tags });
     const snapshot = await session.save('\u{1f600}'.repeat(100));
     for (const which of [session.uuid, snapshot.id]) {
-      const { id } = await sessions.import((await exportOf(sessions, which)).text, 'x');
+      const { id } = await sessions.upkeep.import((await exportOf(sessions, which)).text, 'x');
       expect((await sessions.read(await sessions.find(id))).state).toMatchObject({ name: ' a name ', tags });
     }
   });
@@ -90,7 +90,7 @@ describe('import', () => {
     const good = { type: 'file', mediaType: 'text/plain', data: 'eA==' };
     const message = { role: 'user', content: [{ type: 'text', text: 'look' }, good, file] };
     const looking = { id: 3, ts: 3, type: 'message', message };
-    const { id, broken } = await sessions.import(jsonl(header, start, hello, looking), 'x');
+    const { id, broken } = await sessions.upkeep.import(jsonl(header, start, hello, looking), 'x');
     const reason = 'it is not a PNG, JPEG, GIF or WebP image';
     expect(broken).toEqual([{ message: 2, name: 'a.png', reason }]);
     expect((await sessions.read(await sessions.find(id))).state.messages.at(-1)).toEqual(message);
@@ -100,7 +100,7 @@ describe('import', () => {
     await using sessions = await home().open();
     const allow = { id: 3, ts: 3, type: 'permission', rule: 'command', decision: 'allow' };
     const deny = { id: 4, ts: 3, type: 'permission', rule: 'write', decision: 'deny' };
-    const { id, revoked } = await sessions.import(jsonl(header, start, hello, allow, deny), 'x');
+    const { id, revoked } = await sessions.upkeep.import(jsonl(header, start, hello, allow, deny), 'x');
     expect(revoked).toEqual(['command']);
     expect((await sessions.read(await sessions.find(id))).state.permissions).toMatchObject([
       { rule: 'write', decision: 'deny' },
@@ -112,7 +112,10 @@ describe('import', () => {
     const allow = { id: 2, ts: 3, type: 'permission', rule: 'command', decision: 'allow' };
     const move = { id: 3, ts: 3, type: 'move', directory: '/elsewhere' };
     const revoke = { id: 4, ts: 3, type: 'permission', rule: 'command', decision: 'revoke', directory: '/work' };
-    const { id, revoked } = await sessions.import(jsonl(header, start, allow, move, revoke, { ...hello, id: 5 }), 'x');
+    const { id, revoked } = await sessions.upkeep.import(
+      jsonl(header, start, allow, move, revoke, { ...hello, id: 5 }),
+      'x',
+    );
     expect(revoked).toEqual(['command']);
     const { state } = await sessions.read(await sessions.find(id));
     expect(state).toMatchObject({ directory: '/elsewhere', permissions: [] });
@@ -123,16 +126,16 @@ describe('import', () => {
     const kept = (event: object): object => ({ id: 3, ts: 3, type: 'unknown', line: JSON.stringify(event) });
     const allow = { id: 3, ts: 3, type: 'permission', rule: 'command', decision: 'allow', unsandboxed: true };
     for (const hidden of [kept(allow), kept(kept(allow)), kept(kept(kept(allow)))]) {
-      const { id, revoked } = await sessions.import(jsonl(header, start, hello, hidden), 'x');
+      const { id, revoked } = await sessions.upkeep.import(jsonl(header, start, hello, hidden), 'x');
       expect(revoked).toEqual(['command']);
       // Import the result of the first import again.
-      const { id: again } = await sessions.import((await exportOf(sessions, id)).text, 'y');
+      const { id: again } = await sessions.upkeep.import((await exportOf(sessions, id)).text, 'y');
       for (const which of [id, again]) {
         expect((await sessions.read(await sessions.find(which))).state.permissions).toEqual([]);
       }
     }
     const name = { ...kept({ id: 3, ts: 3, type: 'name', name: 'a\u001bb' }), id: 3 };
-    await expect(sessions.import(jsonl(header, start, hello, name), 'x')).rejects.toMatchObject({
+    await expect(sessions.upkeep.import(jsonl(header, start, hello, name), 'x')).rejects.toMatchObject({
       code: 'IMPORT_INVALID',
     });
   });
@@ -140,7 +143,10 @@ describe('import', () => {
   it('preserves fields and types of a newer version', async () => {
     await using sessions = await home().open();
     const newer = { id: 3, ts: 3, type: 'dream', of: { electric: 'sheep' } };
-    const { id } = await sessions.import(jsonl({ ...header, more: 1 }, start, { ...hello, mood: 'good' }, newer), 'x');
+    const { id } = await sessions.upkeep.import(
+      jsonl({ ...header, more: 1 }, start, { ...hello, mood: 'good' }, newer),
+      'x',
+    );
     const { events } = await sessions.read(await sessions.find(id));
     expect(events).toContainEqual({ ...newer, id: 4 });
     expect(events).toContainEqual({ ...hello, mood: 'good', id: 3 });
@@ -151,14 +157,14 @@ describe('import', () => {
     await using session = begin(sessions);
     await session.append(user('one'));
     const { id } = await session.save('fixing');
-    const imported = await sessions.import((await exportOf(sessions, id)).text, 'x');
+    const imported = await sessions.upkeep.import((await exportOf(sessions, id)).text, 'x');
     expect(await sessions.find(imported.id)).toMatchObject({ kind: 'session', name: 'fixing' });
   });
 
   it('counts the session as used now, so that an old one is not pruned at once', async () => {
     await using sessions = await home().open();
     const before = Date.now();
-    const { id } = await sessions.import(jsonl(header, start, hello), 'x');
+    const { id } = await sessions.upkeep.import(jsonl(header, start, hello), 'x');
     const row = await sessions.find(id);
     expect(row.updated).toBeGreaterThanOrEqual(before);
   });
@@ -167,7 +173,7 @@ describe('import', () => {
     await using sessions = await home().open();
     await using session = begin(sessions);
     await session.append(user('one'));
-    await sessions.import(jsonl(header, start, hello), 'x');
+    await sessions.upkeep.import(jsonl(header, start, hello), 'x');
     expect((await sessions.list()).find(({ autosave }) => autosave)?.fileId).toBe(session.fileId);
   });
 });
@@ -233,7 +239,7 @@ describe('a broken export', () => {
   ])('with %s is rejected with its line number, and nothing is imported', async (_, text, message) => {
     const place = home();
     await using sessions = await place.open();
-    const refused = sessions.import(text, 'x');
+    const refused = sessions.upkeep.import(text, 'x');
     await expect(refused).rejects.toMatchObject({ code: 'IMPORT_INVALID' });
     await expect(refused).rejects.toThrow(message);
     expect(await sessions.list()).toEqual([]);

@@ -96,7 +96,7 @@ describe('a search with an index', () => {
     const rows = await sessions.list();
     const some = async (from: number, to: number): Promise<void> => {
       for await (const _ of search(sessions, rows.slice(from, to), 'nowhere'));
-      await sessions.settle();
+      await sessions.upkeep.settle();
     };
     await some(0, 12);
     await some(12, SESSIONS);

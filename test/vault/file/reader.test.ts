@@ -34,7 +34,7 @@ describe('docs/read_vault.py on a vault', () => {
     requirePython(context);
     const at = home();
     await using sessions = await at.open();
-    await sessions.slots.addPassphrase('grüße');
+    await sessions.keys.slots.addPassphrase('grüße');
     await begin(sessions).append(user('one'));
     const path = join(at.directory, 'vault.json');
     const text = readFileSync(path, 'utf8');

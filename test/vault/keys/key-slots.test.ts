@@ -47,8 +47,8 @@ describe('addPassphrase', () => {
   it('adds a passphrase in addition to the keychain', async () => {
     const at = await withSession();
     await using sessions = await at.open();
-    const slot = await sessions.slots.addPassphrase('correct horse');
-    expect(sessions.slots.list()).toEqual({
+    const slot = await sessions.keys.slots.addPassphrase('correct horse');
+    expect(sessions.keys.slots.list()).toEqual({
       key: read(at).key,
       retiring: undefined,
       backend: 'memory',
@@ -63,11 +63,11 @@ describe('addPassphrase', () => {
 
   it('keeps slots that others add at the same time', async () => {
     const at = await withSession();
-    const all = await Promise.all([1, 2, 3].map(async (n) => (await at.open()).slots.addPassphrase(`words ${n}`)));
+    const all = await Promise.all([1, 2, 3].map(async (n) => (await at.open()).keys.slots.addPassphrase(`words ${n}`)));
     const ids = all.map(({ id }) => id).sort();
     await using sessions = await at.open();
     expect(
-      sessions.slots
+      sessions.keys.slots
         .list()
         .slots.map(({ id }) => id)
         .sort(),
@@ -79,10 +79,10 @@ describe('addPassphrase', () => {
     const directory = join(temporaryFolder(), 'data');
     const sessions = sessionsOf({ directory, keyring: new MemoryKeyring(), env: {} });
     for (const act of [
-      () => sessions.slots.addPassphrase('words'),
-      () => sessions.slots.addRecoveryCode(async (code) => code),
-      () => sessions.slots.remove('00000000'),
-      async () => sessions.slots.list(),
+      () => sessions.keys.slots.addPassphrase('words'),
+      () => sessions.keys.slots.addRecoveryCode(async (code) => code),
+      () => sessions.keys.slots.remove('00000000'),
+      async () => sessions.keys.slots.list(),
     ]) {
       await expect(act()).rejects.toMatchObject({
         code: 'FAILED',
@@ -95,8 +95,8 @@ describe('addPassphrase', () => {
   it('refuses one slot too many before asking anything, and an empty passphrase', async () => {
     const at = await withSession();
     await using sessions = await at.open();
-    await expect(sessions.slots.addPassphrase('')).rejects.toThrow(RangeError);
-    await sessions.slots.addPassphrase('words');
+    await expect(sessions.keys.slots.addPassphrase('')).rejects.toThrow(RangeError);
+    await sessions.keys.slots.addPassphrase('words');
     const file = read(at);
     await writeSealedRecord(at, { ...file, slots: Array.from({ length: 16 }, () => file.slots[0]!) });
     let shown = 0;
@@ -104,20 +104,20 @@ describe('addPassphrase', () => {
       shown++;
       return code;
     };
-    await expect(sessions.slots.addRecoveryCode(show)).rejects.toMatchObject({ code: 'FAILED' });
-    await expect(sessions.slots.addPassphrase('more')).rejects.toThrow('16 key slots');
+    await expect(sessions.keys.slots.addRecoveryCode(show)).rejects.toMatchObject({ code: 'FAILED' });
+    await expect(sessions.keys.slots.addPassphrase('more')).rejects.toThrow('16 key slots');
     expect(shown).toBe(0);
   });
 
   it('changes nothing while a rotation is not finished', async () => {
     const at = await withSession();
     await using sessions = await at.open();
-    const slot = await sessions.slots.addPassphrase('words');
+    const slot = await sessions.keys.slots.addPassphrase('words');
     const file = await writeSealedRecord(at, { ...read(at), retiring: 'a'.repeat(32) });
     const busy = { code: 'VAULT_BUSY', message: expect.stringContaining('coffer key rotate') };
-    await expect(sessions.slots.addPassphrase('more')).rejects.toMatchObject(busy);
-    await expect(sessions.slots.addRecoveryCode(async (code) => code)).rejects.toMatchObject(busy);
-    await expect(sessions.slots.remove(slot.id)).rejects.toMatchObject(busy);
+    await expect(sessions.keys.slots.addPassphrase('more')).rejects.toMatchObject(busy);
+    await expect(sessions.keys.slots.addRecoveryCode(async (code) => code)).rejects.toMatchObject(busy);
+    await expect(sessions.keys.slots.remove(slot.id)).rejects.toMatchObject(busy);
     expect(read(at)).toEqual(file);
   });
 
@@ -136,7 +136,7 @@ describe('addPassphrase', () => {
         written = await writeSealedRecord(at, rotated, rotated.key === next.id ? next : undefined);
         return code;
       };
-      await expect(sessions.slots.addRecoveryCode(confirm)).rejects.toMatchObject({ code: 'VAULT_BUSY' });
+      await expect(sessions.keys.slots.addRecoveryCode(confirm)).rejects.toMatchObject({ code: 'VAULT_BUSY' });
       expect(read(at)).toEqual(written);
       write(at, before);
     }
@@ -147,7 +147,7 @@ describe('addPassphrase', () => {
     const stray = join(at.directory, '.vault.json.0123456789abcdef.tmp');
     writeFileSync(stray, 'half');
     await using sessions = await at.open();
-    await sessions.slots.addPassphrase('words');
+    await sessions.keys.slots.addPassphrase('words');
     expect(existsSync(stray)).toBe(false);
   });
 });
@@ -157,13 +157,13 @@ describe('addRecoveryCode', () => {
     const at = await withSession();
     await using sessions = await at.open();
     let shown = '';
-    const slot = await sessions.slots.addRecoveryCode(async (code) => {
+    const slot = await sessions.keys.slots.addRecoveryCode(async (code) => {
       shown = code;
       expect(read(at).slots).toEqual([]);
       return code.toLowerCase().replaceAll('-', ' ');
     });
     expect(read(at).slots).toMatchObject([{ kind: 'recovery', algorithm: 'hkdf-sha256' }]);
-    expect(sessions.slots.list().slots).toEqual([slot]);
+    expect(sessions.keys.slots.list().slots).toEqual([slot]);
     expect(RecoveryCode.read(shown).show()).toBe(shown);
     expect(readFileSync(join(at.directory, 'vault.json'), 'utf8')).not.toContain(shown.slice(0, 9));
   });
@@ -172,7 +172,7 @@ describe('addRecoveryCode', () => {
     const at = await withSession();
     await using sessions = await at.open();
     const seen: unknown[] = [];
-    await sessions.slots.addRecoveryCode(async (code, problem) => {
+    await sessions.keys.slots.addRecoveryCode(async (code, problem) => {
       seen.push([code, problem?.message]);
       if (seen.length === 1) return code.slice(1);
       return seen.length === 2 ? RecoveryCode.generate().show() : code;
@@ -194,9 +194,11 @@ describe('addRecoveryCode', () => {
       asked++;
       return 'wrong';
     };
-    await expect(sessions.slots.addRecoveryCode(wrong)).rejects.toMatchObject({ code: 'RECOVERY_CODE_WRONG' });
+    await expect(sessions.keys.slots.addRecoveryCode(wrong)).rejects.toMatchObject({ code: 'RECOVERY_CODE_WRONG' });
     expect(asked).toBe(3);
-    await expect(sessions.slots.addRecoveryCode(async () => undefined)).rejects.toMatchObject({ code: 'CANCELLED' });
+    await expect(sessions.keys.slots.addRecoveryCode(async () => undefined)).rejects.toMatchObject({
+      code: 'CANCELLED',
+    });
     expect(read(at).slots).toEqual([]);
   });
 });
@@ -205,48 +207,48 @@ describe('remove', () => {
   it('removes only the requested slot', async () => {
     const at = await withSession();
     await using sessions = await at.open();
-    const first = await sessions.slots.addPassphrase('first');
-    const second = await sessions.slots.addPassphrase('second');
-    expect(await sessions.slots.remove(first.id)).toEqual(first);
-    expect(sessions.slots.list().slots).toEqual([second]);
+    const first = await sessions.keys.slots.addPassphrase('first');
+    const second = await sessions.keys.slots.addPassphrase('second');
+    expect(await sessions.keys.slots.remove(first.id)).toEqual(first);
+    expect(sessions.keys.slots.list().slots).toEqual([second]);
     await expect(elsewhere(at, 'first')).rejects.toMatchObject({ code: 'PASSPHRASE_WRONG' });
-    await expect(sessions.slots.remove(first.id)).rejects.toMatchObject({ code: 'USAGE' });
-    await expect(sessions.slots.remove('')).rejects.toMatchObject({ code: 'USAGE' });
+    await expect(sessions.keys.slots.remove(first.id)).rejects.toMatchObject({ code: 'USAGE' });
+    await expect(sessions.keys.slots.remove('')).rejects.toMatchObject({ code: 'USAGE' });
   });
 
   it('removes the last slot if the keychain has the key, but not otherwise', async () => {
     const at = await withSession();
     await using sessions = await at.open();
-    const slot = await sessions.slots.addPassphrase('words');
+    const slot = await sessions.keys.slots.addPassphrase('words');
     const before = read(at);
     const empty = keychainless(at, 'words');
-    await expect(empty.slots.remove(slot.id)).rejects.toMatchObject({
+    await expect(empty.keys.slots.remove(slot.id)).rejects.toMatchObject({
       code: 'FAILED',
       message: expect.stringMatching(/is the last way in: .*add another one first/),
     });
     expect(read(at)).toEqual(before);
-    await sessions.slots.remove(slot.id);
+    await sessions.keys.slots.remove(slot.id);
     expect(read(at).slots).toEqual([]);
   });
 
   it('removes one of two if the keychain is gone', async () => {
     const at = await withSession();
     await using sessions = await at.open();
-    const first = await sessions.slots.addPassphrase('words');
-    const second = await sessions.slots.addRecoveryCode(async (code) => code);
+    const first = await sessions.keys.slots.addPassphrase('words');
+    const second = await sessions.keys.slots.addRecoveryCode(async (code) => code);
     const gone = keychainless(at, 'words');
-    await gone.slots.remove(first.id);
-    await expect(gone.slots.remove(second.id)).rejects.toThrow('last way in');
-    expect(sessions.slots.list().slots).toEqual([second]);
+    await gone.keys.slots.remove(first.id);
+    await expect(gone.keys.slots.remove(second.id)).rejects.toThrow('last way in');
+    expect(sessions.keys.slots.list().slots).toEqual([second]);
   });
 
   it('keeps one of two slots that are removed at the same time', async () => {
     const at = await withSession();
     await using sessions = await at.open();
-    const slots = [await sessions.slots.addPassphrase('a'), await sessions.slots.addPassphrase('b')];
+    const slots = [await sessions.keys.slots.addPassphrase('a'), await sessions.keys.slots.addPassphrase('b')];
     const gone = slots.map(() => keychainless(at, 'a'));
-    for (const one of gone) await one.unlock();
-    const all = await Promise.allSettled(slots.map(({ id }, index) => gone[index]!.slots.remove(id)));
+    for (const one of gone) await one.keys.unlock();
+    const all = await Promise.allSettled(slots.map(({ id }, index) => gone[index]!.keys.slots.remove(id)));
     expect(all.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
     expect(all.find(({ status }) => status === 'rejected')).toMatchObject({ reason: { code: 'VAULT_BUSY' } });
     expect(read(at).slots).toHaveLength(1);
@@ -257,15 +259,15 @@ describe('remove', () => {
     const options = { directory: at.directory, keychain: 'passphrase', env: {} } as const;
     await using sessions = await openVault({ ...options, askPassphrase: async () => 'words' });
     await begin(sessions).append(user('one'));
-    const [only] = sessions.slots.list().slots;
-    await sessions.slots.addRecoveryCode(async (code) => code);
-    await expect(sessions.slots.remove(only!.id)).rejects.toMatchObject({
+    const [only] = sessions.keys.slots.list().slots;
+    await sessions.keys.slots.addRecoveryCode(async (code) => code);
+    await expect(sessions.keys.slots.remove(only!.id)).rejects.toMatchObject({
       code: 'FAILED',
       message: expect.stringContaining('opens with a passphrase only'),
     });
-    const second = await sessions.slots.addPassphrase('more words');
-    await sessions.slots.remove(only!.id);
-    expect(sessions.slots.list().slots.map(({ id }) => id)).toContain(second.id);
-    await expect(sessions.slots.remove(second.id)).rejects.toMatchObject({ code: 'FAILED' });
+    const second = await sessions.keys.slots.addPassphrase('more words');
+    await sessions.keys.slots.remove(only!.id);
+    expect(sessions.keys.slots.list().slots.map(({ id }) => id)).toContain(second.id);
+    await expect(sessions.keys.slots.remove(second.id)).rejects.toMatchObject({ code: 'FAILED' });
   });
 });

@@ -103,8 +103,8 @@ describe('unlockVault', () => {
       },
     };
     const sessions = sessionsOf({ directory: at.directory, keyring: slow, env: {} });
-    await expect(sessions.unlock()).rejects.toMatchObject({ code: 'KEY_TIMEOUT' });
-    await sessions.unlock();
+    await expect(sessions.keys.unlock()).rejects.toMatchObject({ code: 'KEY_TIMEOUT' });
+    await sessions.keys.unlock();
     expect(kept).toEqual([vaultJson(at)['key'], vaultJson(at)['key']]);
   });
 
@@ -140,9 +140,9 @@ describe('unlockVault', () => {
         },
       };
       const sessions = sessionsOf({ directory: at.directory, keyring, env: {} });
-      await expect(sessions.unlock()).rejects.toMatchObject({ code: 'KEY_TIMEOUT' });
-      await sessions.unlock();
-      expect(sessions.key).toMatchObject({ keyId: vaultJson(at)['key'], how: 'opened' });
+      await expect(sessions.keys.unlock()).rejects.toMatchObject({ code: 'KEY_TIMEOUT' });
+      await sessions.keys.unlock();
+      expect(sessions.keys.status).toMatchObject({ keyId: vaultJson(at)['key'], how: 'opened' });
       expect(kept).toEqual([expect.not.stringMatching(String(vaultJson(at)['key']))]);
       expect(await at.keyring.get(kept[0]!)).toMatchObject({ outcome: 'NOT_FOUND' });
     },
@@ -158,7 +158,7 @@ describe('unlockVault', () => {
     const at = await withSession();
     rmSync(join(at.directory, 'vault.json'));
     await using sessions = await at.open();
-    expect(sessions.record.distrust).toMatchObject({
+    expect(sessions.keys.record.distrust).toMatchObject({
       code: 'UNAUTHENTIC',
       message: expect.stringContaining('vault.json is not as coffer wrote it: it is missing'),
     });
@@ -183,7 +183,7 @@ describe('unlockVault', () => {
     writeFileSync(join(at.directory, 'seen'), 'damaged too');
     await expect(crashed(at).open()).rejects.toMatchObject({ code: 'KEY_NOT_FOUND' });
     await using sessions = await at.open(); // with the key that is known for the directory
-    expect(sessions.record.distrust).toMatchObject({ code: 'UNAUTHENTIC' });
+    expect(sessions.keys.record.distrust).toMatchObject({ code: 'UNAUTHENTIC' });
     expect(existsSync(join(at.directory, 'vault.json'))).toBe(false);
   });
 
@@ -207,7 +207,7 @@ describe('unlockVault', () => {
       },
     };
     const all = await Promise.all(Array.from({ length: 8 }, () => at.open({ keyring: counting })));
-    const ids = new Set(all.map((sessions) => (sessions.key as { keyId: string }).keyId));
+    const ids = new Set(all.map((sessions) => (sessions.keys.status as { keyId: string }).keyId));
     expect([...ids]).toEqual([vaultJson(at)['key']]);
     expect(made.size).toBeGreaterThan(1);
     expect([...kept]).toEqual([...ids]);
@@ -224,7 +224,7 @@ describe('unlockVault', () => {
     writeFileSync(join(at.directory, 'vault.json'), text);
     const named = { code, message: expect.stringContaining(message) };
     await using sessions = await at.open();
-    expect(sessions.record.distrust).toMatchObject(named);
+    expect(sessions.keys.record.distrust).toMatchObject(named);
     expect(await sessions.list()).toMatchObject([{ messages: 1 }]);
     expect(readFileSync(join(at.directory, 'vault.json'), 'utf8')).toBe(text);
   });

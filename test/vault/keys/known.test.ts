@@ -58,7 +58,7 @@ describe('the known vaults', () => {
     const moved = `${at.directory}-moved`;
     renameSync(at.directory, moved);
     const sessions = await openVault({ directory: moved, keyring: at.keyring, config, env: {} });
-    expect(sessions.record.distrust).toBeUndefined();
+    expect(sessions.keys.record.distrust).toBeUndefined();
     expect(await sessions.list()).toHaveLength(1);
     expect(Object.keys(entries(path))).toEqual([moved]);
   });
@@ -78,7 +78,7 @@ describe('the known vaults', () => {
     const before = entries(path);
     rmSync(at.directory, { recursive: true });
     await using sessions = await at.open({ config });
-    expect(sessions.record.distrust).toBeUndefined();
+    expect(sessions.keys.record.distrust).toBeUndefined();
     expect(entries(path)).not.toEqual(before);
   });
 
@@ -125,7 +125,7 @@ describe('the known vaults', () => {
     const told: CofferError[] = [];
     await using sessions = await at.open({ config, onDistrust: (error) => told.push(error) });
     await begin(sessions).append(user('one'));
-    expect(sessions.record.distrust).toBeUndefined();
+    expect(sessions.keys.record.distrust).toBeUndefined();
     expect(told).toMatchObject([{ code: 'FAILED', reason: expect.stringContaining('vaults.lock is not a lock file') }]);
     expect(told[0]?.what).toBe(`the key of ${at.directory} could not be written to ${join(config, 'vaults.json')}`);
     expect(existsSync(join(config, 'vaults.json'))).toBe(false);
@@ -146,12 +146,12 @@ describe('a data directory that others can write to', () => {
         message: expect.stringMatching(/chmod go-w/),
       });
       const sessions = sessionsOf({ directory: at.directory, keyring: at.keyring, config, env: {} });
-      const change = await sessions.record.changes();
+      const change = await sessions.keys.record.changes();
       expect(change).toMatchObject({ key: undefined, access: { mode: mode & 0o777 } });
-      await sessions.record.trust(change!);
+      await sessions.keys.record.trust(change!);
       await using opened = await at.open({ config });
       expect(await opened.list()).toHaveLength(1);
-      expect(await opened.record.changes()).toBeUndefined();
+      expect(await opened.keys.record.changes()).toBeUndefined();
       chmodSync(at.directory, (mode & 0o777) === 0o777 ? 0o775 : 0o777);
       await expect(at.open({ config })).rejects.toMatchObject({ code: 'FAILED' });
     },

@@ -55,7 +55,7 @@ describe('a vault that predates the MAC', () => {
   it('gets a MAC at its next opening, without a question, and only once', async () => {
     const at = await legacyHome();
     await using sessions = await at.open();
-    expect(sessions.record.distrust).toBeUndefined();
+    expect(sessions.keys.record.distrust).toBeUndefined();
     expect(await saidIn(sessions)).toEqual([[legacy.message]]);
     const record = readRecord(at);
     expect(record).toMatchObject({ counter: 1, mac: expect.any(String), slots: [{}, {}] });
@@ -72,7 +72,7 @@ describe('a vault that predates the MAC', () => {
     for (const secret of [legacy.code, legacy.passphrase]) {
       const copy = await legacyHome();
       const there = sessionsOf({ directory: copy.directory, keyring: new MemoryKeyring(), env: {} });
-      expect(await there.recover({ askSecret: async () => secret })).toMatchObject({
+      expect(await there.keys.recover({ askSecret: async () => secret })).toMatchObject({
         unlocked: { key: { id: legacy.keyId } },
       });
       expect(await saidIn(there)).toEqual([[legacy.message]]);
@@ -83,7 +83,7 @@ describe('a vault that predates the MAC', () => {
   it('gets a MAC once if many processes open it at the same time', async () => {
     const at = await legacyHome();
     const all = await Promise.all(Array.from({ length: 8 }, () => at.open()));
-    for (const sessions of all) expect(sessions.record.distrust).toBeUndefined();
+    for (const sessions of all) expect(sessions.keys.record.distrust).toBeUndefined();
     expect(readRecord(at).counter).toBe(1);
   });
 
@@ -108,7 +108,7 @@ describe('a vault that predates the MAC', () => {
     for (let time = 0; time < 2; time++) {
       const sessions = sessionsOf({ directory: at.directory, keyring: at.keyring, env: {} });
       expect(await saidIn(sessions)).toEqual([[legacy.message]]);
-      expect(sessions.record.distrust).toBeUndefined();
+      expect(sessions.keys.record.distrust).toBeUndefined();
     }
     expect(readFileSync(join(at.directory, 'vault.json'))).toEqual(before);
     rmSync(join(at.directory, 'locks'), { recursive: true });
@@ -122,7 +122,7 @@ describe('a vault that predates the MAC', () => {
     const { mac: _mac, counter: _counter, ...old } = readRecord(at);
     writeRecord(at, old);
     await using sessions = await at.open();
-    expect(sessions.record.distrust).toMatchObject({ ...UNAUTHENTIC, reason: 'its MAC is missing' });
+    expect(sessions.keys.record.distrust).toMatchObject({ ...UNAUTHENTIC, reason: 'its MAC is missing' });
     expect(readRecord(at)).toEqual(old);
   });
 
@@ -132,7 +132,7 @@ describe('a vault that predates the MAC', () => {
     await at.keyring.set(next.id, next.bytes());
     writeRecord(at, { ...readRecord(at), key: next.id, retiring: legacy.keyId, slots: [], retiringSlots: [] });
     const sessions = await at.open();
-    expect(sessions.record.distrust).toMatchObject({
+    expect(sessions.keys.record.distrust).toMatchObject({
       ...UNAUTHENTIC,
       advice: expect.stringContaining('coffer key trust'),
     });
@@ -141,11 +141,11 @@ describe('a vault that predates the MAC', () => {
     const [name = ''] = at.files();
     expect(readHeader(at.path(name), name).keyId).toBe(legacy.keyId);
     expect(await at.keyring.get(legacy.keyId)).toMatchObject({ outcome: 'READY' });
-    const change = await sessions.record.changes();
+    const change = await sessions.keys.record.changes();
     expect(change).toEqual({ key: next.id, known: undefined, access: undefined });
-    await sessions.record.trust(change!);
+    await sessions.keys.record.trust(change!);
     await using again = await at.open();
-    expect(again.record.distrust).toBeUndefined();
+    expect(again.keys.record.distrust).toBeUndefined();
     expect(await saidIn(again)).toEqual([[legacy.message]]);
     expect(readHeader(at.path(name), name).keyId).toBe(next.id);
     expect(await at.keyring.get(legacy.keyId)).toMatchObject({ outcome: 'NOT_FOUND' });
@@ -156,12 +156,12 @@ describe('the counter of vault.json', () => {
   it('rises at every change, and is recorded in seen', async () => {
     const at = await used();
     await using sessions = await at.open();
-    const slot = await sessions.slots.addPassphrase('words');
-    await sessions.slots.remove(slot.id);
+    const slot = await sessions.keys.slots.addPassphrase('words');
+    await sessions.keys.slots.remove(slot.id);
     const { counter, key } = readRecord(at);
     expect(counter).toBe(3);
     expect(seenCounter(new VaultDirectory(at.directory), { key: await keyIn(at.keyring, key) })).toBe(3);
-    await sessions.rotateKey(ANSWERING);
+    await sessions.keys.rotate(ANSWERING);
     const rotated = readRecord(at);
     expect(rotated.counter).toBe(5);
     expect(seenCounter(new VaultDirectory(at.directory), { key: await keyIn(at.keyring, rotated.key) })).toBe(5);
@@ -171,7 +171,7 @@ describe('the counter of vault.json', () => {
     const at = await used();
     const before = readRecord(at);
     const sessions = await at.open();
-    await sessions.slots.addPassphrase('words');
+    await sessions.keys.slots.addPassphrase('words');
     await sessions.close();
     writeRecord(at, { ...readRecord(at), provider: 'theirs' });
     const meanwhile = await at.open();
@@ -179,30 +179,30 @@ describe('the counter of vault.json', () => {
     await meanwhile.close();
     writeRecord(at, before);
     await using again = await at.open();
-    expect(again.record.distrust).toMatchObject({ reason: expect.stringContaining('an older copy was put back') });
+    expect(again.keys.record.distrust).toMatchObject({ reason: expect.stringContaining('an older copy was put back') });
   });
 
   it('raises no alarm after a change that was killed before it was recorded in seen', async () => {
     const at = await used();
     const seen = readFileSync(join(at.directory, 'seen'));
     await using sessions = await at.open();
-    await sessions.slots.addPassphrase('words');
+    await sessions.keys.slots.addPassphrase('words');
     writeFileSync(join(at.directory, 'seen'), seen);
     await using again = await at.open();
-    expect(again.record.distrust).toBeUndefined();
+    expect(again.keys.record.distrust).toBeUndefined();
   });
 
   it('cannot show an older copy if seen is gone, which is reported', async () => {
     const at = await used();
     const before = readRecord(at);
     await using sessions = await at.open();
-    await sessions.slots.addPassphrase('words');
+    await sessions.keys.slots.addPassphrase('words');
     writeRecord(at, before);
     rmSync(join(at.directory, 'seen'));
     await using again = await at.open();
-    expect(again.record.distrust).toBeUndefined();
+    expect(again.keys.record.distrust).toBeUndefined();
     await again.list();
-    expect(again.seen).toMatchObject({ state: 'missing' });
+    expect(again.upkeep.seen).toMatchObject({ state: 'missing' });
   });
 });
 
@@ -215,11 +215,11 @@ describe('a vault.json that something else writes while the vault is open', () =
     const at = await used();
     await using sessions = await at.open();
     const before = readRecord(at);
-    await sessions.slots.addPassphrase('words');
+    await sessions.keys.slots.addPassphrase('words');
     const found = written(readRecord(at), before);
     writeRecord(at, found);
-    await expect(sessions.slots.addPassphrase('more')).rejects.toMatchObject({ ...UNAUTHENTIC, reason });
-    await expect(sessions.rotateKey(ANSWERING)).rejects.toMatchObject({ ...UNAUTHENTIC, reason });
+    await expect(sessions.keys.slots.addPassphrase('more')).rejects.toMatchObject({ ...UNAUTHENTIC, reason });
+    await expect(sessions.keys.rotate(ANSWERING)).rejects.toMatchObject({ ...UNAUTHENTIC, reason });
     expect(readRecord(at)).toEqual(found);
   });
 });
@@ -245,14 +245,14 @@ describe('a vault on a second machine', () => {
   it('follows the certificate of a rotation', async () => {
     const at = await used();
     const there = await second(at);
-    await (await at.open()).rotateKey(ANSWERING);
+    await (await at.open()).keys.rotate(ANSWERING);
     await expect(at.open(there)).rejects.toMatchObject({
       code: 'KEY_NOT_FOUND',
       advice: expect.stringContaining('coffer recover'),
     });
     await carry(at, there.keyring);
     await using sessions = await at.open(there);
-    expect(sessions.record.distrust).toBeUndefined();
+    expect(sessions.keys.record.distrust).toBeUndefined();
     await begin(sessions).append(user('there'));
   });
 
@@ -260,22 +260,22 @@ describe('a vault on a second machine', () => {
     for (const isMissing of [false, true]) {
       const at = await used();
       const there = await second(at);
-      await (await at.open()).rotateKey(ANSWERING);
+      await (await at.open()).keys.rotate(ANSWERING);
       if (!isMissing) await carry(at, there.keyring);
-      await (await at.open()).rotateKey(ANSWERING);
+      await (await at.open()).keys.rotate(ANSWERING);
       await carry(at, there.keyring);
       const sessions = await at.open(there);
       if (!isMissing) {
-        expect(sessions.record.distrust).toBeUndefined();
+        expect(sessions.keys.record.distrust).toBeUndefined();
         continue;
       }
-      expect(sessions.record.distrust).toMatchObject({
+      expect(sessions.keys.record.distrust).toMatchObject({
         ...UNAUTHENTIC,
         advice: expect.stringContaining('coffer key trust'),
       });
-      await sessions.record.trust((await sessions.record.changes())!);
+      await sessions.keys.record.trust((await sessions.keys.record.changes())!);
       await using again = await at.open(there);
-      expect(again.record.distrust).toBeUndefined();
+      expect(again.keys.record.distrust).toBeUndefined();
       expect(await again.list()).toMatchObject([{ messages: 1 }]);
     }
   });
@@ -283,7 +283,7 @@ describe('a vault on a second machine', () => {
   it('does not follow a rotation without the certificates', async () => {
     const at = await used();
     const there = await second(at);
-    await (await at.open()).rotateKey(ANSWERING);
+    await (await at.open()).keys.rotate(ANSWERING);
     await carry(at, there.keyring);
     const { key, ...others } = readRecord(at);
     const sealed = (await import('../../../src/vault/keys/record/record.ts')).authenticated(
@@ -292,7 +292,7 @@ describe('a vault on a second machine', () => {
     );
     writeRecord(at, sealed);
     await using sessions = await at.open(there);
-    expect(sessions.record.distrust).toMatchObject({ reason: expect.stringContaining(`it names key ${key}`) });
+    expect(sessions.keys.record.distrust).toMatchObject({ reason: expect.stringContaining(`it names key ${key}`) });
   });
 
   it('does not follow a rotation if the old key was in no keychain, until that is accepted', async () => {
@@ -305,13 +305,13 @@ describe('a vault on a second machine', () => {
     await begin(sessions).append(user('one'));
     await sessions.close();
     await (await openVault(there)).close();
-    await (await openVault(here)).rotateKey({ ...ANSWERING, passphrase: async () => 'words' });
+    await (await openVault(here)).keys.rotate({ ...ANSWERING, passphrase: async () => 'words' });
     const advice = expect.stringContaining('coffer key trust');
     await expect(openVault(there)).rejects.toMatchObject({ ...UNAUTHENTIC, advice });
-    const { record } = sessionsOf(there);
+    const { record } = sessionsOf(there).keys;
     await record.trust((await record.changes())!);
     await using again = await openVault(there);
-    expect(again.record.distrust).toBeUndefined();
+    expect(again.keys.record.distrust).toBeUndefined();
     expect(await saidIn(again)).toEqual([['one']]);
   });
 
@@ -319,11 +319,11 @@ describe('a vault on a second machine', () => {
     const at = await used();
     const there = await second(at);
     const sessions = await at.open(there);
-    await (await at.open()).rotateKey(ANSWERING);
+    await (await at.open()).keys.rotate(ANSWERING);
     await carry(at, there.keyring);
-    await there.keyring.delete(sessions.key.state === 'ready' ? sessions.key.keyId : '');
+    await there.keyring.delete(sessions.keys.status.state === 'ready' ? sessions.keys.status.keyId : '');
     await begin(sessions).append(user('there'));
-    expect(sessions.record.distrust).toBeUndefined();
+    expect(sessions.keys.record.distrust).toBeUndefined();
     await sessions.close();
   });
 });
@@ -336,11 +336,11 @@ describe('a rotation', () => {
     rmSync(join(config, 'vaults.lock'));
     mkdirSync(join(config, 'vaults.lock'));
     const sessions = await at.open({ config });
-    await expect(sessions.rotateKey(ANSWERING)).rejects.toMatchObject({ code: 'FAILED' });
+    await expect(sessions.keys.rotate(ANSWERING)).rejects.toMatchObject({ code: 'FAILED' });
     expect(await at.keyring.get(key)).toMatchObject({ outcome: 'READY' });
     for (const name of at.files()) expect(readHeader(at.path(name), name).keyId).toBe(key);
     await using between = await at.open({ config });
-    expect(between.record.distrust).toBeUndefined();
+    expect(between.keys.record.distrust).toBeUndefined();
     expect(await saidIn(between)).toEqual([['one']]);
     rmSync(join(config, 'vaults.lock'), { recursive: true });
     await (await at.open({ config })).close();
@@ -359,11 +359,11 @@ describe('a rotation', () => {
     rmSync(join(config, 'vaults.lock'));
     mkdirSync(join(config, 'vaults.lock'));
     const asked = { ...ANSWERING, passphrase: async () => 'words' };
-    await expect(rotating.rotateKey(asked)).rejects.toMatchObject({ code: 'FAILED' });
+    await expect(rotating.keys.rotate(asked)).rejects.toMatchObject({ code: 'FAILED' });
     rmSync(join(config, 'vaults.lock'), { recursive: true });
     expect(readRecord({ directory })).toMatchObject({ retiring: key });
     await using second = await openVault(options);
-    expect(second.record.distrust).toBeUndefined();
+    expect(second.keys.record.distrust).toBeUndefined();
     expect(await saidIn(second)).toEqual([['one']]);
     expect(readRecord({ directory })).not.toHaveProperty('retiring');
   });
@@ -373,9 +373,9 @@ describe('a rotation', () => {
     const other = VaultKey.generate();
     await writeSealedRecord(at, { ...readRecord(at), retiring: other.id });
     const sessions = sessionsOf({ directory: at.directory, keyring: at.keyring, env: {} });
-    await sessions.unlock();
+    await sessions.keys.unlock();
     await at.keyring.set(other.id, other.bytes());
-    await expect(sessions.finishRotation()).rejects.toMatchObject({
+    await expect(sessions.keys.finishRotation()).rejects.toMatchObject({
       code: 'UNAUTHENTIC',
       message: expect.stringContaining('no certificate'),
     });
@@ -384,8 +384,8 @@ describe('a rotation', () => {
 
   it('keeps its certificate permanently', async () => {
     const at = await used();
-    await (await at.open()).rotateKey(ANSWERING);
-    await (await at.open()).rotateKey(ANSWERING);
+    await (await at.open()).keys.rotate(ANSWERING);
+    await (await at.open()).keys.rotate(ANSWERING);
     expect(readRecord(at).successors).toHaveLength(2);
   });
 });
@@ -400,14 +400,14 @@ describe('another vault in place of a known one', () => {
     rmSync(at.directory, { recursive: true });
     cpSync(other.directory, at.directory, { recursive: true, verbatimSymlinks: true });
     const found = await at.open();
-    expect(found.record.distrust).toMatchObject({
+    expect(found.keys.record.distrust).toMatchObject({
       ...UNAUTHENTIC,
       advice: expect.stringContaining('coffer key trust'),
     });
-    await expect(found.record.repair()).rejects.toMatchObject({ code: 'UNAUTHENTIC' });
-    await found.record.trust((await found.record.changes())!);
+    await expect(found.keys.record.repair()).rejects.toMatchObject({ code: 'UNAUTHENTIC' });
+    await found.keys.record.trust((await found.keys.record.changes())!);
     await using again = await at.open();
-    expect(again.record.distrust).toBeUndefined();
+    expect(again.keys.record.distrust).toBeUndefined();
     expect(await saidIn(again)).toEqual([['another']]);
   });
 });
@@ -417,23 +417,23 @@ describe('a repair', () => {
     const at = await used();
     const before = readFileSync(join(at.directory, 'vault.json'));
     await using sessions = await at.open();
-    expect(await sessions.record.repair()).toBeUndefined();
+    expect(await sessions.keys.record.repair()).toBeUndefined();
     expect(readFileSync(join(at.directory, 'vault.json'))).toEqual(before);
   });
 
   it('names the lost slots, and says that there may have been more if they cannot be read', async () => {
     const at = await used();
     const sessions = await at.open();
-    const slot = await sessions.slots.addPassphrase('words');
+    const slot = await sessions.keys.slots.addPassphrase('words');
     const record = readRecord(at);
     writeRecord(at, { ...record, provider: 'x' });
     const changed = await at.open();
-    await expect(changed.slots.remove(slot.id)).rejects.toMatchObject(UNAUTHENTIC);
-    expect(await changed.record.repair()).toMatchObject({ lost: [slot], otherKeys: [] });
-    expect(changed.record.distrust).toBeUndefined();
+    await expect(changed.keys.slots.remove(slot.id)).rejects.toMatchObject(UNAUTHENTIC);
+    expect(await changed.keys.record.repair()).toMatchObject({ lost: [slot], otherKeys: [] });
+    expect(changed.keys.record.distrust).toBeUndefined();
     expect(readRecord(at)).toMatchObject({ slots: [], backend: 'memory' });
     rmSync(join(at.directory, 'vault.json'));
-    expect(await (await at.open()).record.repair()).toMatchObject({ lost: [] });
+    expect(await (await at.open()).keys.record.repair()).toMatchObject({ lost: [] });
   });
 
   it('keeps the passphrase that opened a vault without a keychain, and no other', async () => {
@@ -442,13 +442,13 @@ describe('a repair', () => {
     const ask = { askPassphrase: async () => 'words' };
     const sessions = await openVault({ ...options, ...ask });
     await begin(sessions).append(user('one'));
-    const lost = await sessions.slots.addPassphrase('others');
+    const lost = await sessions.keys.slots.addPassphrase('others');
     await sessions.close();
     writeRecord(at, { ...readRecord(at), provider: 'x' });
     const changed = await openVault({ ...options, ...ask });
-    expect(await changed.record.repair()).toMatchObject({ lost: [lost] });
+    expect(await changed.keys.record.repair()).toMatchObject({ lost: [lost] });
     await using again = await openVault({ ...options, ...ask });
-    expect(again.record.distrust).toBeUndefined();
+    expect(again.keys.record.distrust).toBeUndefined();
     expect(await saidIn(again)).toEqual([['one']]);
   });
 
@@ -463,10 +463,10 @@ describe('a repair', () => {
     writeRecord(at, { ...record, slots: [] });
     const changed = { code: 'UNAUTHENTIC', reason: 'no passphrase opens it any more' };
     await expect(openVault(ask)).rejects.toMatchObject(changed);
-    await expect(sessionsOf(ask).record.repair()).rejects.toMatchObject(changed);
+    await expect(sessionsOf(ask).keys.record.repair()).rejects.toMatchObject(changed);
     writeRecord(at, record);
     await using again = await openVault(ask);
-    expect(again.record.distrust).toBeUndefined();
+    expect(again.keys.record.distrust).toBeUndefined();
     expect(await saidIn(again)).toEqual([['one']]);
   });
 
@@ -480,15 +480,15 @@ describe('a repair', () => {
     const session = begin(here);
     await expect(session.append(user('two'))).rejects.toMatchObject(UNAUTHENTIC);
     const [repaired] = await Promise.all([
-      there.record.repair(),
-      expect(late.record.repair()).rejects.toMatchObject({ code: 'VAULT_BUSY' }),
+      there.keys.record.repair(),
+      expect(late.keys.record.repair()).rejects.toMatchObject({ code: 'VAULT_BUSY' }),
     ]);
     expect(repaired).toMatchObject({ lost: [] });
-    await there.slots.addRecoveryCode(async (code) => code);
+    await there.keys.slots.addRecoveryCode(async (code) => code);
     await session.append(user('three'));
-    expect(here.record.distrust).toBeUndefined();
-    expect(await here.record.repair()).toBeUndefined();
-    expect(await late.record.repair()).toBeUndefined();
+    expect(here.keys.record.distrust).toBeUndefined();
+    expect(await here.keys.record.repair()).toBeUndefined();
+    expect(await late.keys.record.repair()).toBeUndefined();
     expect(readRecord(at).slots).toHaveLength(1);
   });
 
@@ -500,7 +500,7 @@ describe('a repair', () => {
     const copy = home(directory, at.keyring);
     const sessions = await copy.open();
     await expect(begin(sessions).append(user('new'))).rejects.toMatchObject(UNAUTHENTIC);
-    await sessions.record.repair();
+    await sessions.keys.record.repair();
     await begin(sessions).append(user('new'));
     await sessions.close();
     await using again = await copy.open();

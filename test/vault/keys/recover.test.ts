@@ -42,9 +42,9 @@ async function copied(ways: { code?: boolean; passphrase?: boolean }): Promise<C
   await using sessions = await openVault({ directory: made, keyring: old, env: {} });
   await begin(sessions).append(user('one'));
   let code = '';
-  if (ways.passphrase) await sessions.slots.addPassphrase(PASSPHRASE);
+  if (ways.passphrase) await sessions.keys.slots.addPassphrase(PASSPHRASE);
   if (ways.code) {
-    await sessions.slots.addRecoveryCode(async (shown) => {
+    await sessions.keys.slots.addRecoveryCode(async (shown) => {
       code = shown;
       return shown;
     });
@@ -80,7 +80,7 @@ async function recover(
   const problems: string[] = [];
   const rest = [...given];
   const sessions = sessionsOf({ directory: copy.directory, env: {}, ...options });
-  const { by, isPassphraseNew, missing } = await sessions.recover({
+  const { by, isPassphraseNew, missing } = await sessions.keys.recover({
     askSecret: async (problem) => {
       if (problem) problems.push(`${problem.code}: ${problem.message}`);
       return rest.shift();
@@ -114,7 +114,7 @@ describe('recoverVault', () => {
     const copy = await copied({ code: true });
     const options = { directory: copy.directory, keyring: new MemoryKeyring(), env: {} };
     await using sessions = await recoverVault({ ...options, askSecret: async () => copy.code });
-    expect(sessions.key).toMatchObject({ state: 'ready', keyId: read(copy).key });
+    expect(sessions.keys.status).toMatchObject({ state: 'ready', keyId: read(copy).key });
   });
 
   it('does the same from a passphrase, and records where the key is now', async () => {
@@ -180,7 +180,7 @@ describe('recoverVault', () => {
     const other = await copiedAgain(copy);
     await write(other, { ...retiring, retiringSlots: [], counter: 9 }, key);
     const sessions = sessionsOf({ directory: other.directory, keyring: new MemoryKeyring(), env: {} });
-    expect(await sessions.recover({ askSecret: async () => copy.code })).toMatchObject({ missing: file.key });
+    expect(await sessions.keys.recover({ askSecret: async () => copy.code })).toMatchObject({ missing: file.key });
   });
 
   it('adds a new passphrase for both keys of an unfinished rotation', async () => {
@@ -214,7 +214,7 @@ describe('a recovery during other changes', () => {
         rotated = await write(copy, { ...read(copy), key: key.id }, key);
         return copy.code;
       };
-      await expect(sessions.recover({ askSecret })).rejects.toMatchObject({ code: 'VAULT_BUSY' });
+      await expect(sessions.keys.recover({ askSecret })).rejects.toMatchObject({ code: 'VAULT_BUSY' });
       expect(read(copy)).toEqual(rotated);
     }
   });
@@ -313,7 +313,7 @@ describe('an impossible recovery', () => {
     const askSecret = async (): Promise<string> => {
       throw new Error('asked');
     };
-    await expect(sessions.recover({ askSecret })).rejects.toMatchObject({
+    await expect(sessions.keys.recover({ askSecret })).rejects.toMatchObject({
       code: 'FAILED',
       advice: expect.stringContaining('coffer key trust'),
     });
@@ -323,7 +323,7 @@ describe('an impossible recovery', () => {
     const copy = await copied({});
     const nothing = async (): Promise<CofferError | undefined> => {
       const asked = sessionsOf({ directory: copy.directory, keyring: new MemoryKeyring(), env: {} });
-      return asked.recover({ askSecret: () => Promise.reject(new Error('asked')) }).then(
+      return asked.keys.recover({ askSecret: () => Promise.reject(new Error('asked')) }).then(
         () => undefined,
         (error) => error,
       );
@@ -371,7 +371,7 @@ describe('an impossible recovery', () => {
       const before = readFileSync(join(copy.directory, 'vault.json'));
       const sessions = sessionsOf({ directory: copy.directory, keyring, env: {} });
       const askSecret = (): Promise<string> => Promise.reject(new Error('asked'));
-      await expect(sessions.recover({ askSecret })).rejects.toMatchObject({ code: `KEY_${outcome}` });
+      await expect(sessions.keys.recover({ askSecret })).rejects.toMatchObject({ code: `KEY_${outcome}` });
       expect(readFileSync(join(copy.directory, 'vault.json'))).toEqual(before);
     },
   );

@@ -46,7 +46,7 @@ function vaultOf(at: Home, keyring: Keyring = at.keyring): Vault {
 }
 
 function rotate(at: Home, keyring?: Keyring): Promise<Rotated> {
-  return vaultOf(at, keyring).rotation.begin({ asked: NOBODY });
+  return vaultOf(at, keyring).keys.rotate(NOBODY);
 }
 
 function record(at: Home): VaultFile {
@@ -182,7 +182,7 @@ describe('rotate', () => {
     await expect(rotate(at)).rejects.toMatchObject({ code: 'VAULT_BUSY', message: expect.stringContaining(old) });
     expect(record(at)).toMatchObject({ key: rotated.to, retiring: old });
     await (await at.open()).delete((await (await at.open()).list()).find(({ fileId }) => fileId === name)!);
-    expect(await vaultOf(at).rotation.finish()).toMatchObject({ resealed: 0, remaining: [] });
+    expect(await vaultOf(at).keys.finishRotation()).toMatchObject({ resealed: 0, remaining: [] });
     expect(record(at)).not.toHaveProperty('retiring');
     expect(await at.keyring.get(old)).toMatchObject({ outcome: 'NOT_FOUND' });
   });
@@ -203,7 +203,7 @@ describe('rotate', () => {
     expect(remaining).toMatchObject([{ path: at.path(name), error: { code: 'UNAUTHENTIC' } }]);
     expect(await at.keyring.get(old)).toMatchObject({ outcome: 'READY' });
     await using sessions = await at.open();
-    expect(await sessions.salvage(name)).toMatchObject({ damaged: true, lost: [] });
+    expect(await sessions.upkeep.salvage(name)).toMatchObject({ damaged: true, lost: [] });
   });
 
   it('does not reseal an older copy, which would hide the rollback', async () => {
@@ -224,7 +224,7 @@ describe('rotate', () => {
     const accepted = await again.resume((await again.list())[0]!, { acceptOlder: true });
     await accepted.append(user('going on'));
     await again.close();
-    expect(await vaultOf(at).rotation.finish()).toMatchObject({ remaining: [] });
+    expect(await vaultOf(at).keys.finishRotation()).toMatchObject({ remaining: [] });
     expect(await unfinished(at).list()).not.toMatchObject([{ rolledBack: expect.anything() }]);
   });
 
@@ -249,7 +249,7 @@ describe('rotate', () => {
     expect(readFileSync(at.path(foreign))).toEqual(bytes);
     expect(await at.keyring.get(rotated.from)).toMatchObject({ outcome: 'READY' });
     rmSync(at.path(foreign));
-    expect(await vaultOf(at).rotation.finish()).toMatchObject({ remaining: [] });
+    expect(await vaultOf(at).keys.finishRotation()).toMatchObject({ remaining: [] });
     expect(await at.keyring.get(rotated.from)).toMatchObject({ outcome: 'NOT_FOUND' });
   });
 
@@ -260,7 +260,7 @@ describe('rotate', () => {
     await expect(rotate(at, endingAt(at.keyring, { changes: 1 }))).rejects.toThrow('the end');
     expect(record(at)).toMatchObject({ retiring: old });
     expect(await contents(at)).toEqual(before);
-    expect(await vaultOf(at).rotation.finish()).toMatchObject({ from: old, remaining: [] });
+    expect(await vaultOf(at).keys.finishRotation()).toMatchObject({ from: old, remaining: [] });
     expect(record(at)).not.toHaveProperty('retiring');
     expect(await contents(at)).toEqual(before);
   });
@@ -300,7 +300,7 @@ describe('rotate', () => {
     await session.append(user('more'));
     expect(readHeader(at.path(session.fileId!), session.fileId!).keyId).toBe(record(at).key);
     await sessions.close();
-    expect(await vaultOf(at).rotation.finish()).toMatchObject({ resealed: 2, remaining: [] });
+    expect(await vaultOf(at).keys.finishRotation()).toMatchObject({ resealed: 2, remaining: [] });
     expect(keyIds(at)).toEqual(new Set([record(at).key]));
   });
 
@@ -319,10 +319,10 @@ describe('rotate', () => {
   it('asks for each passphrase before anything is changed, and replaces the slots', async () => {
     const at = await furnished();
     await using sessions = await at.open();
-    await sessions.slots.addPassphrase('first secret');
-    await sessions.slots.addPassphrase('second secret');
+    await sessions.keys.slots.addPassphrase('first secret');
+    await sessions.keys.slots.addPassphrase('second secret');
     const before = record(at);
-    const slotsBefore = sessions.slots.list().slots;
+    const slotsBefore = sessions.keys.slots.list().slots;
     const given = ['wrong', 'first secret', undefined];
     const dropped: SlotRow[] = [];
     const passphrase = async (slot: SlotRow, attempt: number): Promise<string | undefined> => {
@@ -330,8 +330,10 @@ describe('rotate', () => {
       expect([slot.kind, attempt]).toEqual(['passphrase', given.length === 2 ? 2 : 1]);
       return given.shift();
     };
-    const rotated = await vaultOf(at).rotation.begin({
-      asked: { ...NOBODY, passphrase, onDropped: (slot) => dropped.push(slot) },
+    const rotated = await vaultOf(at).keys.rotate({
+      ...NOBODY,
+      passphrase,
+      onDropped: (slot) => dropped.push(slot),
     });
     expect(dropped).toMatchObject([{ kind: 'passphrase' }]);
     expect(record(at).slots).toHaveLength(1);
@@ -342,24 +344,24 @@ describe('rotate', () => {
       env: {},
       askPassphrase: async () => 'first secret',
     });
-    expect(opened.key).toMatchObject({ keyId: rotated.to });
+    expect(opened.keys.status).toMatchObject({ keyId: rotated.to });
   });
 
   it('replaces the recovery codes by a new one, or drops them if it is not typed back', async () => {
     const at = await furnished();
     await using sessions = await at.open();
-    await sessions.slots.addRecoveryCode(async (code) => code);
-    await sessions.slots.addRecoveryCode(async (code) => code);
+    await sessions.keys.slots.addRecoveryCode(async (code) => code);
+    await sessions.keys.slots.addRecoveryCode(async (code) => code);
     const shown: string[] = [];
     const confirmCode = async (code: string): Promise<string> => {
       shown.push(code);
       return code;
     };
-    await vaultOf(at).rotation.begin({ asked: { ...NOBODY, confirmCode } });
+    await vaultOf(at).keys.rotate({ ...NOBODY, confirmCode });
     expect(record(at).slots).toMatchObject([{ kind: 'recovery' }]);
     expect(shown).toHaveLength(1);
     const dropped: SlotRow[] = [];
-    await vaultOf(at).rotation.begin({ asked: { ...NOBODY, onDropped: (slot) => dropped.push(slot) } });
+    await vaultOf(at).keys.rotate({ ...NOBODY, onDropped: (slot) => dropped.push(slot) });
     expect(record(at).slots).toEqual([]);
     expect(dropped).toMatchObject([{ kind: 'recovery' }]);
   });
@@ -368,21 +370,21 @@ describe('rotate', () => {
     const at = home();
     const open = (): Vault =>
       new Vault({ directory: at.directory, choice: 'passphrase', env: {}, askPassphrase: async () => 'a secret' });
-    await open().unlock();
+    await open().keys.unlocking.unlock();
     const before = record(at);
-    await expect(open().rotation.begin({ asked: NOBODY })).rejects.toMatchObject({ code: 'KEY_ABSENT' });
+    await expect(open().keys.rotate(NOBODY)).rejects.toMatchObject({ code: 'KEY_ABSENT' });
     expect(record(at)).toEqual(before);
-    await open().rotation.begin({ asked: { ...NOBODY, passphrase: async () => 'a secret' } });
+    await open().keys.rotate({ ...NOBODY, passphrase: async () => 'a secret' });
     expect(record(at).key).not.toBe(before.key);
     expect(record(at).slots).toHaveLength(1);
-    expect((await open().unlock()).key.id).toBe(record(at).key);
+    expect((await open().keys.unlocking.unlock()).key.id).toBe(record(at).key);
   });
 
   it('removes files to be purged before it reseals the rest', async () => {
     const at = await furnished();
     const sessions = await at.open();
     const [first, ...others] = await sessions.list();
-    await sessions.rotateKey(NOBODY, { remove: [first!] });
+    await sessions.keys.rotate(NOBODY, { remove: [first!] });
     expect(at.files()).not.toContain(first!.fileId);
     expect((await sessions.list()).map(({ id }) => id)).toEqual(others.map(({ id }) => id));
     await sessions.close();

@@ -41,8 +41,8 @@ describe('a slow look-up of the key', () => {
   it('does not delay recording a step, which is saved once the key is there', async () => {
     const { directory, keyring, answer, asked } = await heldUp();
     await using sessions = sessionsOf({ directory, keyring, env: {} });
-    expect(await sessions.unlockSoon()).toMatchObject({ code: 'KEY_TIMEOUT' });
-    expect(sessions.key).toEqual({ state: 'awaited' });
+    expect(await sessions.keys.unlockSoon()).toMatchObject({ code: 'KEY_TIMEOUT' });
+    expect(sessions.keys.status).toEqual({ state: 'awaited' });
     const session = begin(sessions);
     for (const words of ['one', 'two', 'three']) await session.record(user(words));
     expect(session.unsaved).toMatchObject({ messages: 3, error: { code: 'KEY_TIMEOUT' } });
@@ -59,7 +59,7 @@ describe('a slow look-up of the key', () => {
     const listed = sessions.list();
     const session = begin(sessions);
     const appended = session.append(user('one'));
-    expect(await sessions.unlockSoon()).toMatchObject({ code: 'KEY_TIMEOUT' });
+    expect(await sessions.keys.unlockSoon()).toMatchObject({ code: 'KEY_TIMEOUT' });
     const other = begin(sessions);
     await other.record(user('two'));
     const closed = other.close();
@@ -72,11 +72,11 @@ describe('a slow look-up of the key', () => {
   it('continues when waiting calls are stopped, and its key is then used', async () => {
     const { directory, keyring, answer, asked } = await heldUp();
     await using sessions = sessionsOf({ directory, keyring, env: {} });
-    expect(sessions.stopWaiting()).toBe(false);
+    expect(sessions.keys.stopWaiting()).toBe(false);
     const listed = sessions.list();
-    expect(sessions.stopWaiting()).toBe(true);
+    expect(sessions.keys.stopWaiting()).toBe(true);
     await expect(listed).rejects.toMatchObject({ code: 'KEY_TIMEOUT', message: /^stopped waiting/ });
-    expect(sessions.stopWaiting()).toBe(false);
+    expect(sessions.keys.stopWaiting()).toBe(false);
     const again = sessions.list();
     answer();
     expect(await again).toHaveLength(1);
@@ -99,8 +99,8 @@ describe('a slow look-up of the key', () => {
     const { directory, keyring, answer } = await heldUp();
     const waits: string[] = [];
     await using sessions = sessionsOf({ directory, keyring, env: {}, onWait: (wait) => waits.push(wait) });
-    const unlocked = sessions.unlock();
-    await sessions.unlockSoon();
+    const unlocked = sessions.keys.unlock();
+    await sessions.keys.unlockSoon();
     expect(waits).toEqual(['keychain']);
     answer();
     await unlocked;

@@ -85,7 +85,7 @@ describe('the index after a removal', () => {
     const stale = await at.open();
     await stale.list();
     await using sessions = await at.open();
-    await sessions.rotateKey(NOBODY);
+    await sessions.keys.rotate(NOBODY);
     expect(existsSync(indexOf(at))).toBe(false);
     await stale.list();
     expect((await partsOf(at)).index.read(before).rows.size).toBe(0);
@@ -106,7 +106,7 @@ it('a vault with a directory in place of a cache can be deleted from, redacted a
   const [first, second] = await sessions.list();
   await sessions.delete(first!);
   await sessions.change(second!, (session) => redactSession(session, redactionOf('capital')));
-  await sessions.rotateKey(NOBODY);
+  await sessions.keys.rotate(NOBODY);
   expect(await sessions.list()).toHaveLength(fileIds.length - 1);
   expect((await sessions.list())[0]?.title).toContain('[redacted]');
   for (const path of places) expect(lstatSync(path).isDirectory()).toBe(true);

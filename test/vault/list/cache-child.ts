@@ -14,6 +14,6 @@ for (let time = 0; time < Number(times); time++) {
   await using sessions = await openVault({ directory, keyring, env: {} });
   const rows = await sessions.list();
   wrong += rows.filter((row) => row.unreadable !== undefined || row.rolledBack !== undefined).length;
-  wrong += sessions.seen?.state === 'good' ? sessions.seen.removed.length : 1;
+  wrong += sessions.upkeep.seen?.state === 'good' ? sessions.upkeep.seen.removed.length : 1;
 }
 process.stdout.write(`${wrong}\n`);

@@ -105,10 +105,10 @@ describe('the index of a list', () => {
     rmSync(at.path(fileIds[3]!));
     await using sessions = await at.open();
     expect(await sessions.list()).toHaveLength(ENOUGH - 1);
-    expect(sessions.seen).toEqual({ state: 'good', removed: [fileIds[3]] });
+    expect(sessions.upkeep.seen).toEqual({ state: 'good', removed: [fileIds[3]] });
     expect(await textOf(at)).not.toContain(fileIds[3]);
     await sessions.list();
-    expect(sessions.seen).toEqual({ state: 'good', removed: [fileIds[3]] });
+    expect(sessions.upkeep.seen).toEqual({ state: 'good', removed: [fileIds[3]] });
   });
 
   it.each<[string, (at: Home) => void]>([

@@ -132,13 +132,13 @@ describe('a sealed file', () => {
     unlinkSync(at.path(gone));
     await using sessions = await at.open();
     expect(await sessions.list()).toHaveLength(1);
-    expect(sessions.seen).toEqual({ state: 'good', removed: [gone] });
+    expect(sessions.upkeep.seen).toEqual({ state: 'good', removed: [gone] });
     unlinkSync(at.path(kept));
     await sessions.list();
-    expect(sessions.seen?.removed.toSorted()).toEqual([kept, gone].sort());
-    await sessions.forget([kept, gone]);
+    expect(sessions.upkeep.seen?.removed.toSorted()).toEqual([kept, gone].sort());
+    await sessions.upkeep.forget([kept, gone]);
     await sessions.list();
-    expect(sessions.seen).toEqual({ state: 'good', removed: [] });
+    expect(sessions.upkeep.seen).toEqual({ state: 'good', removed: [] });
   });
 
   it('that coffer deletes takes its mark with it', async () => {
@@ -148,7 +148,7 @@ describe('a sealed file', () => {
     await sessions.delete(await rowOf(sessions, fileId));
     expect((await marksOf(at)).marks.size).toBe(0);
     expect(await sessions.list()).toEqual([]);
-    expect(sessions.seen).toEqual({ state: 'good', removed: [] });
+    expect(sessions.upkeep.seen).toEqual({ state: 'good', removed: [] });
     expect(existsSync(seenOf(at))).toBe(true);
   });
 });

@@ -31,7 +31,7 @@ describe('seen', () => {
     expect((await marksOf(left)).marks.size).toBe(0);
     await using other = await left.open();
     expect(await other.list()).toMatchObject([{ rolledBack: undefined }]);
-    expect(other.seen).toEqual({ state: 'good', removed: [] });
+    expect(other.upkeep.seen).toEqual({ state: 'good', removed: [] });
   });
 
   it('is not written by a step', async () => {
@@ -177,8 +177,8 @@ describe('seen', () => {
     unlinkSync(at.path(fileId));
     rmSync(join(at.directory, 'vault.json'));
     await using sessions = await at.open();
-    expect(sessions.key).toMatchObject({ keyId: key, how: 'opened' });
-    expect(sessions.record.distrust).toMatchObject({ code: 'UNAUTHENTIC' });
+    expect(sessions.keys.status).toMatchObject({ keyId: key, how: 'opened' });
+    expect(sessions.keys.record.distrust).toMatchObject({ code: 'UNAUTHENTIC' });
   });
 });
 
@@ -191,11 +191,11 @@ describe('a seen that is', () => {
     rmSync(seenOf(at));
     const sessions = await at.open();
     await sessions.list();
-    expect(sessions.seen).toEqual({ state: 'missing', removed: [] });
+    expect(sessions.upkeep.seen).toEqual({ state: 'missing', removed: [] });
     const held = begin(sessions);
     await held.append(user('three'));
     await sessions.list();
-    expect(sessions.seen).toEqual({ state: 'good', removed: [] });
+    expect(sessions.upkeep.seen).toEqual({ state: 'good', removed: [] });
     expect([...(await marksOf(at)).marks.keys()]).toEqual([fileId]);
     writeFileSync(at.path(fileId), older);
     expect(await rowOf(sessions, fileId)).toMatchObject({ rolledBack: expect.stringContaining('older copy') });
@@ -230,12 +230,12 @@ describe('a seen that is', () => {
     writeFileSync(seenOf(at), bytes);
     const sessions = await at.open();
     expect(await sessions.list()).toMatchObject([{ rolledBack: undefined }]);
-    expect(sessions.seen).toMatchObject({ state: 'unreadable', error: { code: 'UNAUTHENTIC' } });
+    expect(sessions.upkeep.seen).toMatchObject({ state: 'unreadable', error: { code: 'UNAUTHENTIC' } });
     expect(readFileSync(seenOf(at))).toEqual(bytes);
     await begin(sessions).save('kept');
-    expect(sessions.unmarked).toBeUndefined();
+    expect(sessions.upkeep.unmarked).toBeUndefined();
     await sessions.list();
-    expect(sessions.seen).toEqual({ state: 'good', removed: [] });
+    expect(sessions.upkeep.seen).toEqual({ state: 'good', removed: [] });
     expect((await marksOf(at)).marks.has(fileId)).toBe(true);
     const [kept, note] = readdirSync(join(at.directory, 'quarantine')).sort();
     expect(kept).toMatch(/^seen\.damaged\./);
@@ -253,12 +253,12 @@ describe('a seen that is', () => {
     writeFileSync(seenOf(at), bytes);
     const sessions = await at.open();
     await sessions.list();
-    expect(sessions.seen).toMatchObject({ state: 'unreadable', error: { code } });
+    expect(sessions.upkeep.seen).toMatchObject({ state: 'unreadable', error: { code } });
     const session = begin(sessions);
     await session.append(user('two'));
     await session.save('kept');
     await session.close();
-    expect(sessions.unmarked).toMatchObject({ code });
+    expect(sessions.upkeep.unmarked).toMatchObject({ code });
     expect(readFileSync(seenOf(at))).toEqual(bytes);
     expect(await sessions.list()).toHaveLength(3);
   });
@@ -273,7 +273,7 @@ describe('a seen that is', () => {
     await session.append(user('two'));
     await session.close();
     expect(session.unsaved).toBeUndefined();
-    expect(sessions.unmarked).toMatchObject({ code: 'NOT_SAVED' });
+    expect(sessions.upkeep.unmarked).toMatchObject({ code: 'NOT_SAVED' });
     expect(await sessions.list()).toHaveLength(2);
   });
 

@@ -78,8 +78,8 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
     const isNewest = request.which === undefined || request.which === 'last';
     if (found !== undefined && isNewest) tellPassedOver(terminal, await sessions.list(), found);
     const refusal = incognito ? undefined : await unlock(sessions, resumes);
-    const awaited = sessions.key.state === 'awaited';
-    if (!incognito && refusal === undefined && sessions.record.isRotating) await continueRotation(shell, sessions);
+    const awaited = sessions.keys.status.state === 'awaited';
+    if (!incognito && refusal === undefined && sessions.keys.record.isRotating) await continueRotation(shell, sessions);
     stopAsking();
     const inMemory = refusal !== undefined && (await isMemoryChat(sessions, refusal, env));
     const maySend = options.yes === true;
@@ -258,10 +258,10 @@ async function localModel(shell: Shell, settings: Settings, input: Input): Promi
  */
 async function unlock(sessions: Sessions, needed: boolean): Promise<CofferError | undefined> {
   if (needed) {
-    await sessions.unlock();
+    await sessions.keys.unlock();
     return undefined;
   }
-  const refusal = await sessions.unlockSoon();
+  const refusal = await sessions.keys.unlockSoon();
   if (refusal === undefined || refusal.code.startsWith('KEY_') || bearableCodes.has(refusal.code)) return refusal;
   throw refusal;
 }
@@ -291,6 +291,6 @@ const bearableCodes: ReadonlySet<string> = new Set(['NOT_SAVED', 'DURABILITY_UNK
 async function isMemoryChat(sessions: Sessions, refusal: CofferError, env: NodeJS.ProcessEnv): Promise<boolean> {
   if (env['COFFER_KEYCHAIN'] === 'memory') return true;
   if (refusal.code !== 'KEY_ABSENT') return false;
-  const { vaultFile, vaultFileError, sealedFiles } = await sessions.inspect();
+  const { vaultFile, vaultFileError, sealedFiles } = await sessions.upkeep.inspect();
   return vaultFile === undefined && vaultFileError === undefined && sealedFiles === 0;
 }

@@ -18,7 +18,7 @@ export async function tellStart(
   const { networkWarning } = await import('../../../vault/network-warning.ts');
   const warning = chat.inMemory ? undefined : networkWarning(sessions.directory);
   if (warning !== undefined) terminal.tell(warning);
-  terminal.tell(`${who}, ${whereKeyIs(sessions.key, refusal, env)}`);
+  terminal.tell(`${who}, ${whereKeyIs(sessions.keys.status, refusal, env)}`);
   if (!resumes && refusal === undefined) await tellLast(chat);
 }
 
@@ -39,7 +39,7 @@ function whereKeyIs(key: KeyState, refusal: CofferError | undefined, env: NodeJS
  */
 async function tellLast(chat: Chat): Promise<void> {
   const rows = await chat.sessions.list();
-  for (const line of describeSeen(chat.sessions.seen)) chat.terminal.tell(line);
+  for (const line of describeSeen(chat.sessions.upkeep.seen)) chat.terminal.tell(line);
   const last = lastSession(rows);
   tellPassedOver(chat.terminal, rows, last);
   if (last === undefined) return;

@@ -27,7 +27,7 @@ async function run(shell: Shell, [file]: [string], options: { json?: boolean }):
   const text = decode(await read(shell, file), file);
   const { sessions, input } = await openSessions(shell);
   try {
-    const { id, uuid, messages, events, revoked, broken } = await sessions.import(
+    const { id, uuid, messages, events, revoked, broken } = await sessions.upkeep.import(
       text,
       file === '-' ? 'stdin' : resolve(file),
     );
@@ -36,7 +36,7 @@ async function run(shell: Shell, [file]: [string], options: { json?: boolean }):
     if (revoked.length > 0) terminal.tell(`permissions were not imported, tools will ask again: ${revoked.join(', ')}`);
     for (const { message, name, reason } of broken)
       terminal.tell(`message ${message}: models get only the name of ${name}, because ${reason}`);
-    if (sessions.unmarked !== undefined) terminal.tell(`saved, but ${sessions.unmarked.message}`);
+    if (sessions.upkeep.unmarked !== undefined) terminal.tell(`saved, but ${sessions.upkeep.unmarked.message}`);
   } finally {
     input.close();
   }

@@ -50,10 +50,10 @@ async function run(shell: Shell, [wanted]: [string[]], options: PurgeOptions): P
       if (answer?.trim() !== 'purge') throw new CofferError('CANCELLED', 'nothing was deleted');
     }
     const copies = await copiesOf(sessions, doomed, all);
-    const conflicts = (await sessions.conflicts(all)).filter((copy) =>
+    const conflicts = (await sessions.upkeep.conflicts(all)).filter((copy) =>
       doomed.some((row) => row.fileId === copy.fileId),
     );
-    const isRotating = sessions.slots.list().retiring !== undefined;
+    const isRotating = sessions.keys.slots.list().retiring !== undefined;
     const unfinished = isRotating && (await endRotation(shell, sessions, doomed));
     if (unfinished) return unfinished;
     const rotated = await rotateWith(shell, sessions, input, isRotating ? [] : doomed);

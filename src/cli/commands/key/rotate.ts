@@ -53,7 +53,7 @@ export async function resumeRotation({ terminal }: Shell, sessions: Sessions): P
   const progress = new Progress(terminal, 'resealing');
   let told = false;
   try {
-    return await sessions.finishRotation((done, total) => {
+    return await sessions.keys.finishRotation((done, total) => {
       if (!told) terminal.tell('resuming an interrupted key rotation');
       told = true;
       progress.show(done, total);
@@ -68,7 +68,7 @@ export async function resumeRotation({ terminal }: Shell, sessions: Sessions): P
  * `dropSlots` is off.
  */
 export function requireAnswers({ terminal, env }: Shell, sessions: Sessions, { dropSlots }: RotateFlags): void {
-  const { slots } = sessions.slots.list();
+  const { slots } = sessions.keys.slots.list();
   const unanswered = slots.filter(({ kind }) => kind === 'recovery' || env['COFFER_PASSPHRASE_FILE'] === undefined);
   if (terminal.interactive || dropSlots === true || unanswered.length === 0) return;
   const advice = 'run it on a terminal, or use --drop-slots to drop them';
@@ -100,7 +100,7 @@ export async function rotateWith(
     onDropped: (slot) => terminal.tell(`${nameSlot(slot)} is dropped: it opens only older copies of the vault`),
   };
   try {
-    return await sessions.rotateKey(asked, { remove, onProgress: (done, total) => progress.show(done, total) });
+    return await sessions.keys.rotate(asked, { remove, onProgress: (done, total) => progress.show(done, total) });
   } finally {
     progress.end();
   }

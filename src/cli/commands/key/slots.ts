@@ -54,7 +54,7 @@ async function makeRecoveryCode(shell: Shell): Promise<void> {
   }
   const { sessions, input } = await openSessions(shell);
   try {
-    const slot = await sessions.slots.addRecoveryCode((code, problem) =>
+    const slot = await sessions.keys.slots.addRecoveryCode((code, problem) =>
       confirmOnTerminal(terminal, input, code, problem),
     );
     terminal.say(`recovery code added as slot ${slot.id}; coffer recover asks for it on a new machine`);
@@ -89,8 +89,8 @@ async function addPassphrase(shell: Shell): Promise<void> {
   const { terminal } = shell;
   const { sessions, input } = await openSessions(shell);
   try {
-    sessions.slots.list(); // throws if there is no vault; unlocking would create one
-    await sessions.unlock();
+    sessions.keys.slots.list(); // throws if there is no vault; unlocking would create one
+    await sessions.keys.unlock();
     const passphrase = terminal.interactive
       ? await askPassphrase(terminal, input, { purpose: 'new', attempt: 1 })
       : await firstLine(shell, input);
@@ -99,7 +99,7 @@ async function addPassphrase(shell: Shell): Promise<void> {
         advice: 'type it on a terminal, or pipe it in as one line',
       });
     }
-    const slot = await sessions.slots.addPassphrase(passphrase);
+    const slot = await sessions.keys.slots.addPassphrase(passphrase);
     terminal.say(`passphrase added as slot ${slot.id}`);
   } finally {
     input.close();
@@ -114,7 +114,7 @@ async function listSlots(shell: Shell, _: [], options: { json?: boolean }): Prom
   const { terminal } = shell;
   const { sessions, input } = await openSessions(shell);
   try {
-    const ways = sessions.slots.list();
+    const ways = sessions.keys.slots.list();
     if (options.json === true) terminal.write(`${escapeJson(ways)}\n`);
     else showWays(shell, ways);
   } finally {
@@ -130,7 +130,7 @@ async function removeSlot(shell: Shell, [id]: [string]): Promise<void> {
   const { terminal } = shell;
   const { sessions, input } = await openSessions(shell);
   try {
-    const slot = await sessions.slots.remove(id);
+    const slot = await sessions.keys.slots.remove(id);
     terminal.say(`slot ${slot.id} removed (${kindOf(slot)})`);
     const old = `anyone with an older copy of vault.json, such as a backup, can still open the vault with that ${kindOf(slot)}`;
     terminal.tell(`${old}; coffer key rotate prevents that for this vault, but not for existing copies`);

@@ -31,8 +31,8 @@ async function repair(shell: Shell): Promise<CofferError | undefined> {
   const { terminal } = shell;
   const { sessions, input } = await openSessions(shell);
   try {
-    sessions.record.requireVault();
-    const repaired = await sessions.record.repair();
+    sessions.keys.record.requireVault();
+    const repaired = await sessions.keys.record.repair();
     if (!repaired) {
       terminal.say('vault.json is intact; nothing was changed');
       return undefined;
@@ -60,7 +60,7 @@ async function trust(shell: Shell, _: [], { yes = shell.options.yes }: { yes?: b
   const { sessions, input } = await openSessions(shell);
   try {
     const { directory } = sessions;
-    const change = await sessions.record.changes();
+    const change = await sessions.keys.record.changes();
     if (!change) {
       terminal.say(`nothing to accept for ${directory}`);
       return;
@@ -72,7 +72,7 @@ async function trust(shell: Shell, _: [], { yes = shell.options.yes }: { yes?: b
       const answer = await input.ask('accept this? [y/N] ');
       if (!/^y(es)?$/i.test(answer?.trim() ?? '')) throw new CofferError('CANCELLED', 'nothing is changed');
     }
-    await sessions.record.trust(change);
+    await sessions.keys.record.trust(change);
     terminal.say(`accepted for ${directory}`);
   } finally {
     input.close();

@@ -84,10 +84,10 @@ export async function showFound(
  */
 async function settle(terminal: Terminal, sessions: Sessions): Promise<void> {
   const isWatched = terminal.interactive && terminal.streams.stdout.isTTY && !terminal.dumb;
-  if (!isWatched) return sessions.settle();
+  if (!isWatched) return sessions.upkeep.settle();
   const progress = new Progress(terminal, 'indexing for the next search (ctrl+c stops it):');
   try {
-    await sessions.settle((done, total) => progress.show(done, total));
+    await sessions.upkeep.settle((done, total) => progress.show(done, total));
   } finally {
     progress.end();
   }

@@ -90,7 +90,7 @@ export async function listSessions(shell: Shell, options: ListOptions): Promise<
   const { sessions, input } = await openSessions(shell);
   try {
     const all = await sessions.list();
-    const { seen } = sessions;
+    const { seen } = sessions.upkeep;
     const { rows, archived } = filterRows(all, filter);
     const cut: Cut = { limit, archived, of: all.length, all: '--all' };
     const broken = unreadBut(rows, all);
@@ -106,7 +106,7 @@ export async function listSessions(shell: Shell, options: ListOptions): Promise<
     for (const line of describeSeen(seen)) terminal.tell(line);
     await tellConflicts(terminal, sessions, all);
     if (options.acceptRemoved === true && seen !== undefined) await acceptRemoved(terminal, sessions, seen.removed);
-    return sessions.record.distrust;
+    return sessions.keys.record.distrust;
   } finally {
     input.close();
   }
@@ -123,7 +123,7 @@ export async function listInChat(chat: Chat, argument: string): Promise<void> {
   chat.shown = await chat.sessions.list();
   const { rows, archived } = filterRows(chat.shown, { archived: all, text: text === '' ? undefined : text });
   const cut = { limit: all ? undefined : USUAL_LIMIT, archived, of: chat.shown.length, all: '/sessions --all' };
-  showRows(chat.terminal, rows, '/resume', chat.sessions.seen, cut);
+  showRows(chat.terminal, rows, '/resume', chat.sessions.upkeep.seen, cut);
 }
 
 /**
@@ -144,9 +144,9 @@ export async function listHere(shell: Shell): Promise<CofferError | undefined> {
     if (rows.length > 0) terminal.say('use coffer -a <number or id> to resume one');
     tellCut(terminal, 0, { archived, of: all.length, all: 'coffer sessions --here --all' });
     tellTroubles(terminal, [...rows, ...unreadBut(rows, all)]);
-    for (const line of describeSeen(sessions.seen)) terminal.tell(line);
+    for (const line of describeSeen(sessions.upkeep.seen)) terminal.tell(line);
     await tellConflicts(terminal, sessions, all);
-    return sessions.record.distrust;
+    return sessions.keys.record.distrust;
   } finally {
     input.close();
   }
@@ -157,7 +157,7 @@ export async function listHere(shell: Shell): Promise<CofferError | undefined> {
  * some.
  */
 async function tellConflicts(terminal: Terminal, sessions: Sessions, rows: readonly Row[]): Promise<void> {
-  const conflicts = await sessions.conflicts(rows);
+  const conflicts = await sessions.upkeep.conflicts(rows);
   if (conflicts.length === 0) return;
   const { describeConflict } = await import('../../../session/list/conflicts.ts');
   for (const conflict of conflicts) terminal.tell(describeConflict(conflict, shellWord(conflict.name)));
@@ -216,7 +216,7 @@ async function writeJson(terminal: Terminal, rows: readonly Row[], cut: Cut): Pr
 }
 
 async function acceptRemoved(terminal: Terminal, sessions: Sessions, removed: readonly string[]): Promise<void> {
-  if (removed.length > 0) await sessions.forget(removed);
-  if (sessions.unmarked !== undefined) throw sessions.unmarked;
+  if (removed.length > 0) await sessions.upkeep.forget(removed);
+  if (sessions.upkeep.unmarked !== undefined) throw sessions.upkeep.unmarked;
   terminal.tell(removed.length === 0 ? 'no file is missing' : `noted: ${removed.length} removed`);
 }

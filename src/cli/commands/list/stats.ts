@@ -41,7 +41,7 @@ async function run(shell: Shell, _: [], options: StatsFlags): Promise<void> {
   const progress = new Progress(terminal, 'counting');
   try {
     const rows = await sessions.list();
-    const { seen } = sessions;
+    const { seen } = sessions.upkeep;
     const stats = await usageStats(sessions, rows, {
       days,
       onProgress: (done, total) => progress.show(done, total),

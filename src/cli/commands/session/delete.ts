@@ -79,7 +79,7 @@ async function removeWanted(
   const copies = await copiesOf(sessions, rows, all);
   for (const { id } of copies)
     terminal.tell(`${id} has text of the same conversation and is kept; coffer delete ${shellWord(id)}`);
-  const conflicts = await sessions.conflicts(all);
+  const conflicts = await sessions.upkeep.conflicts(all);
   for (const { name, path } of conflicts.filter((copy) => rows.some((row) => row.fileId === copy.fileId)))
     terminal.tell(`${name} has text of the same conversation and is kept; remove ${path} by hand`);
   const ids = rows.map(({ id }) => shellWord(id)).join(' ');

@@ -65,7 +65,7 @@ async function run(shell: Shell, _: [], options: PruneOptions): Promise<void> {
       terminal,
       rows.filter((row) => row.unreadable !== undefined || row.rolledBack !== undefined),
     );
-    for (const line of describeSeen(sessions.seen)) terminal.tell(line);
+    for (const line of describeSeen(sessions.upkeep.seen)) terminal.tell(line);
     const expired = findExpired(terminal, rows, policy);
     const deletes = options.dryRun !== true;
     const print = (what: readonly Expired[]): void => {
@@ -107,7 +107,7 @@ async function run(shell: Shell, _: [], options: PruneOptions): Promise<void> {
  */
 export async function pruneAtStart({ terminal, input, sessions, settings }: Start): Promise<void> {
   const policy = policyOf(settings);
-  if (isOff(policy) || sessions.key.state !== 'ready') return;
+  if (isOff(policy) || sessions.keys.status.state !== 'ready') return;
   const expired = await expiredAtStart(terminal, input, sessions, policy);
   const rows = expired.map(({ row }) => row);
   const deleteEach = async (): Promise<void> => {

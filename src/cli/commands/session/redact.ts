@@ -99,7 +99,7 @@ async function tellRest(
   for (const row of rows) terminal.tell(`${row.id} still has that text; ${adviceFor(row)}`);
   for (const { id } of unknown) terminal.tell(`${id} can't be read, and may have that text; coffer doctor says more`);
   if (!of.changed) return;
-  const { quarantined, directory } = await sessions.inspect();
+  const { quarantined, directory } = await sessions.upkeep.inspect();
   for (const { name } of quarantined.filter(({ name }) => of.fileId !== undefined && name.startsWith(of.fileId)))
     terminal.tell(`${join(directory, 'quarantine', name)} still has that text; remove it by hand`);
   terminal.tell(

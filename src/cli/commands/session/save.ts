@@ -27,7 +27,7 @@ async function run(shell: Shell, [which, name]: [string, string | undefined]): P
   try {
     const { id, messages } = await sessions.snapshot(await sessions.find(which), name);
     terminal.say(`session saved: ${id} (${countMessages(messages)})`);
-    if (sessions.unmarked !== undefined) terminal.tell(`saved, but ${sessions.unmarked.message}`);
+    if (sessions.upkeep.unmarked !== undefined) terminal.tell(`saved, but ${sessions.upkeep.unmarked.message}`);
   } finally {
     input.close();
   }

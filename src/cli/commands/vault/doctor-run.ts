@@ -24,7 +24,7 @@ export async function doctor(
   const terminal: Report = json ? { say: (line) => void lines.push(line) } : shell.terminal;
   const { sessions, input } = await openSessions(shell);
   try {
-    const found = await sessions.inspect();
+    const found = await sessions.upkeep.inspect();
     terminal.say(`vault: ${found.directory}${found.exists ? '' : ' (does not exist yet; the first chat creates it)'}`);
     if (found.networkWarning !== undefined) terminal.say(`  ${found.networkWarning}`);
     tellStrangers(terminal, found);
@@ -61,12 +61,12 @@ async function checkKey(terminal: Report, sessions: Sessions, found: Inspection)
   if (vaultFile !== undefined)
     terminal.say(`key: ${vaultFile.key}, kept by ${vaultFile.backend} (${vaultFile.provider})`);
   try {
-    await sessions.unlock();
+    await sessions.keys.unlock();
   } catch (error) {
     if (!isCofferError(error)) throw error;
     return tellProblem(terminal, error);
   }
-  if (sessions.record.distrust !== undefined) return tellProblem(terminal, sessions.record.distrust);
+  if (sessions.keys.record.distrust !== undefined) return tellProblem(terminal, sessions.keys.record.distrust);
   terminal.say('  available');
   if (vaultFile?.retiring !== undefined) {
     terminal.say('  a key rotation was interrupted; coffer key rotate finishes it');

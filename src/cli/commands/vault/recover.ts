@@ -25,10 +25,10 @@ async function run(shell: Shell): Promise<CofferError | undefined> {
   const { terminal } = shell;
   const { sessions, input } = await openSessions(shell);
   try {
-    const recovered = await sessions.recover({ askSecret: asker(shell, input) });
+    const recovered = await sessions.keys.recover({ askSecret: asker(shell, input) });
     tellRecovered(terminal, recovered);
     if (recovered.by !== 'at hand') await tellSessions(terminal, sessions);
-    return sessions.record.distrust;
+    return sessions.keys.record.distrust;
   } finally {
     input.close();
   }

@@ -21,7 +21,7 @@ async function run(shell: Shell, [which]: [string]): Promise<void> {
   const { terminal } = shell;
   const { sessions, input } = await openSessions(shell);
   try {
-    const { id, messages, before, lost, damaged, path } = await sessions.salvage(which);
+    const { id, messages, before, lost, damaged, path } = await sessions.upkeep.salvage(which);
     const share = before !== undefined && before > messages ? `${messages} of ` : '';
     terminal.say(`recovered ${share}${countMessages(share === '' ? messages : (before ?? 0))} as session ${id}`);
     const { describeLost } = await import('../../../session/change/salvage.ts');
