@@ -4,7 +4,6 @@ import { CofferError, isCofferError } from '../errors.ts';
 import type { Grown } from './event/decoding.ts';
 import { type Event, isKnown, MergedEvents } from './event/event.ts';
 import type { Row } from './list/row.ts';
-import type { Sessions } from './sessions.ts';
 
 /** Default polling interval: network file systems and containers may not report changes. */
 const POLL_MS = 1000;
@@ -18,7 +17,11 @@ const SETTLED_MS = 100;
 const LOOK = { bigint: true, throwIfNoEntry: false } as const;
 
 /** The part of a vault that {@link follow} uses. */
-export type Followed = Pick<Sessions, 'directory' | 'readOn' | 'list'>;
+export interface Followed {
+  readonly directory: string;
+  list(): Promise<Row[]>;
+  readOn(row: Row, before?: Grown): Promise<Grown>;
+}
 
 /**
  * Yields the events of a session, first those recorded and then those that any process records,
@@ -27,7 +30,7 @@ export type Followed = Pick<Sessions, 'directory' | 'readOn' | 'list'>;
  * recorded or no process holds the session. Events changed later by a redaction are not yielded
  * again. Polls every `pollMs` milliseconds (default: 1000) in case no change is reported. Throws
  * `SESSION_NOT_FOUND` if the session is deleted, `ROLLED_BACK` if an older copy replaces it, and
- * what {@link Sessions.read} throws.
+ * what reading it throws.
  */
 export async function* follow(
   sessions: Followed,

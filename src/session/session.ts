@@ -103,6 +103,29 @@ export class Session implements AsyncDisposable {
   }
 
   /**
+   * Rewinds the conversation to its first `prompts` prompts and their answers (default: all but the
+   * last prompt). What it removes from the conversation stays in the file. Returns the number of
+   * prompts it keeps, of prompts before, and of messages it removes; if that is 0, nothing is
+   * recorded. Throws `USAGE` if there are fewer prompts or none, and as {@link append}.
+   */
+  async rewind(prompts?: number): Promise<{ prompts: number; of: number; cut: number }> {
+    const { rewindOf } = await import('./change/fork.ts');
+    const { event, ...counts } = rewindOf(this.state, prompts);
+    if (event !== undefined) await this.append(event);
+    return counts;
+  }
+
+  /**
+   * Removes a text from every event and from the file. Snapshots and forks keep it. Returns the
+   * number of events changed; if it is 0, nothing is written. Durable when it resolves. Throws
+   * `USAGE` for a text that is too short, and as {@link rewrite}.
+   */
+  async redact(text: string): Promise<number> {
+    const { redactionOf, redactSession } = await import('./change/redact.ts');
+    return redactSession(this, redactionOf(text));
+  }
+
+  /**
    * Points `_autosave` at this session. If that fails, the next save tries again and reports it.
    */
   async point(): Promise<void> {

@@ -5,11 +5,13 @@ import type { TextIndex } from '../vault/search/text-index.ts';
 import type { Vault } from '../vault/vault.ts';
 import { eventsOf } from './beginning.ts';
 import { type Grown, gatherEvents, readOn } from './event/decoding.ts';
+import type { Event } from './event/event.ts';
 import { describeTorn, type Row, toRows } from './list/row.ts';
 import { selectRow } from './list/select.ts';
 import { decodeSummary } from './list/summary.ts';
 import { saveError } from './origin.ts';
 import { revocations } from './permissions.ts';
+import type { SearchHit } from './search/search.ts';
 import { Session } from './session.ts';
 import type { Beginning, Recorded } from './shapes.ts';
 import { emptyState, fold } from './state.ts';
@@ -173,6 +175,28 @@ export class Sessions implements AsyncDisposable {
    */
   texts(): Promise<TextIndex> {
     return this.#vault.texts();
+  }
+
+  /**
+   * Searches sessions and snapshots (default: all) for a text, taken literally and without regard
+   * to case: in messages, tool calls and results, summaries, instructions, errors, names and tags.
+   * Yields rows with matches as they are found, and rows that can't be read with the error. Throws
+   * `USAGE` if the text is blank, and what {@link list} throws.
+   */
+  async *search(text: string, rows?: readonly Row[]): AsyncGenerator<SearchHit, void> {
+    const { search, wantedText } = await import('./search/search.ts');
+    yield* search(this, rows ?? (await this.list()), wantedText(text));
+  }
+
+  /**
+   * Yields the events of a session, first those recorded and then those that any process records,
+   * each once and in the order of ids, until `signal` aborts. Only reads, without a lease. A reply
+   * in progress is yielded when it is complete. Throws `SESSION_NOT_FOUND` if the session is
+   * deleted, `ROLLED_BACK` if an older copy replaces it, and what {@link read} throws.
+   */
+  async *follow(row: Row, signal: AbortSignal): AsyncGenerator<Event, void> {
+    const { follow } = await import('./follow.ts');
+    yield* follow(this, row, signal);
   }
 
   /**

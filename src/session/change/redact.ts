@@ -2,8 +2,7 @@ import { CofferError, isCofferError } from '../../errors.ts';
 import { bytesIn, changeText } from '../event/attachment.ts';
 import { type Event, isKnown } from '../event/event.ts';
 import type { Row } from '../list/row.ts';
-import type { Session } from '../session.ts';
-import type { Sessions } from '../sessions.ts';
+import type { Recorded } from '../shapes.ts';
 
 /*
  * Removes a text from recorded events. The structure of a session stays: field names, types of
@@ -69,11 +68,17 @@ export function redactionOf(text: string): Redaction {
   return { redact, isIn: (events) => redact(events).changed > 0 };
 }
 
+/** The part of a session that {@link redactSession} uses. */
+interface Redactable {
+  readonly events: readonly Event[];
+  rewrite(events: readonly Event[]): Promise<void>;
+}
+
 /**
  * Removes a text from a session and its file. Returns the number of events changed; if it is 0,
- * nothing is written. Durable when it resolves. Throws as {@link Session.rewrite}.
+ * nothing is written. Durable when it resolves. Throws as its `rewrite`.
  */
-export async function redactSession(session: Session, redaction: Redaction): Promise<number> {
+export async function redactSession(session: Redactable, redaction: Redaction): Promise<number> {
   const before = session.events;
   const { events, changed } = redaction.redact(before);
   if (changed === 0) return 0;
@@ -91,7 +96,7 @@ export interface Holders {
 
 /** Reads all sessions and snapshots except `but`, and finds those that contain the text. */
 export async function holdersOf(
-  sessions: Sessions,
+  sessions: { list(): Promise<Row[]>; read(row: Row): Promise<Recorded> },
   redaction: Redaction,
   but: { readonly fileId?: string | undefined },
 ): Promise<Holders> {

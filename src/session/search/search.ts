@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { CofferError, isCofferError } from '../../errors.ts';
+import type { TextIndex } from '../../vault/search/text-index.ts';
 import type { Row } from '../list/row.ts';
-import type { Sessions } from '../sessions.ts';
 import { LineSearch, sieveFor } from './lines.ts';
 import { folded, labelTexts, type Match, matchesIn } from './texts.ts';
 import { Trigrams, trigramsOf } from './trigrams.ts';
@@ -20,7 +20,10 @@ export function wantedText(text: string): string {
 }
 
 /** The part of a vault that {@link search} uses: its sessions and, if available, the text index. */
-export type Searched = Pick<Sessions, 'scan'> & Partial<Pick<Sessions, 'texts'>>;
+export interface Searched {
+  scan(row: Pick<Row, 'fileId'>, onLines: (lines: Buffer) => void): Promise<void>;
+  texts?(): Promise<TextIndex>;
+}
 
 /**
  * Searches rows for a text folded by {@link wantedText}: in messages, tool calls and results,

@@ -35,6 +35,7 @@ type RecoverOptions = KeyOptions & RecoverAsks;
 
 /** The result of a recovery. */
 export interface Recovered {
+  /** @internal */
   readonly unlocked: Unlocked;
   /**
    * `at hand`: the vault already opens here, and nothing was changed. Otherwise the kind of secret
@@ -77,7 +78,7 @@ interface NewHome extends Pick<VaultFile, 'backend' | 'provider'> {
  * there is no vault, `VAULT_BUSY`, `NOT_SAVED`, and `UNAUTHENTIC` if vault.json is not as coffer
  * wrote it: the key is stored then, so that sessions can be read, and vault.json is left alone.
  */
-export async function recoverVault(place: VaultDirectory, seen: Seen, options: RecoverOptions): Promise<Recovering> {
+export async function recoverKey(place: VaultDirectory, seen: Seen, options: RecoverOptions): Promise<Recovering> {
   if (options.choice === 'memory' && !options.keyring)
     throw new CofferError('KEY_ABSENT', 'COFFER_KEYCHAIN=memory stores no key', {
       advice: 'unset it to recover the vault',

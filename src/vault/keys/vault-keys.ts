@@ -129,7 +129,7 @@ export class VaultKeys {
     return new Rotation(this.#place, this.#seen, this.unlocking, this.#home);
   }
 
-  /** Where to look for the key, and the watcher of how long that takes. */
+  /** The places to look for the key, and the watcher of how long that takes. */
   get #home(): HomeOptions {
     return { ...this.#options, waits: this.unlocking.waits };
   }

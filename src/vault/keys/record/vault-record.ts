@@ -17,6 +17,7 @@ export class VaultRecord {
   readonly #seen: Seen;
   readonly #keys: Unlocking;
 
+  /** @internal */
   constructor(place: VaultDirectory, seen: Seen, keys: Unlocking) {
     this.#place = place;
     this.#seen = seen;
@@ -76,10 +77,10 @@ export class VaultRecord {
     this.#keys.current = undefined;
   }
 
-  /** Brings the key of a copied vault to this machine. Throws as {@link recoverVault}. */
+  /** Brings the key of a copied vault to this machine. Throws as {@link recoverKey}. */
   async recover(asks: RecoverAsks): Promise<Recovered> {
-    const { recoverVault } = await import('../recover.ts');
-    const recovered = await recoverVault(this.#place, this.#seen, { ...this.#keys.keyOptions, ...asks });
+    const { recoverKey } = await import('../recover.ts');
+    const recovered = await recoverKey(this.#place, this.#seen, { ...this.#keys.keyOptions, ...asks });
     const unlocked = recovered.unlocked ?? (await this.#keys.unlock());
     this.#keys.current = unlocked;
     return { ...recovered, unlocked };

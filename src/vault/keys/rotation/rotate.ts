@@ -65,6 +65,7 @@ export interface Rotated {
   readonly quarantined: readonly string[];
   /** The slots of the old key: each still opens copies of the vault that were made earlier. */
   readonly oldSlots: readonly SlotRow[];
+  /** @internal */
   readonly keys: RotatingKeys;
 }
 

@@ -48,6 +48,7 @@ export class KeySlots {
   readonly #options: HomeOptions;
   readonly #unlock: () => Promise<Unlocked>;
 
+  /** @internal */
   constructor(place: VaultDirectory, seen: Seen, options: HomeOptions, unlock: () => Promise<Unlocked>) {
     this.#place = place;
     this.#seen = seen;
