@@ -1,4 +1,5 @@
 import { type FilePart, nameOfFile, readAttachment } from '../session/event/attachment.ts';
+import { isObject } from '../session/event/check.ts';
 import type { Instructions, Message, Part } from '../session/event/event.ts';
 import type { State } from '../session/state.ts';
 import { shortenForModel } from './tools/shorten.ts';
@@ -320,8 +321,4 @@ function asText(message: Message): Message {
 
 function said({ toolName, input }: Call): Part & { type: 'text' } {
   return { type: 'text', text: `[call of ${toolName}: ${JSON.stringify(input) ?? ''}]` };
-}
-
-function isObject(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,6 +1,6 @@
 import { nearest } from '../chat/models/nearest.ts';
 import { CofferError } from '../errors.ts';
-import { isKeyName, keyNames, priceParts, providerParts } from './keys.ts';
+import { isKeyName, isObject, keyNames, priceParts, providerParts } from './keys.ts';
 import { describeUnknown, topKeys } from './schema.ts';
 
 /*
@@ -11,7 +11,7 @@ import { describeUnknown, topKeys } from './schema.ts';
 
 /** Returns the path of a dotted key in `value`; undefined if there is no such key. */
 export function findKey(value: unknown, key: string): readonly string[] | undefined {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+  if (!isObject(value)) return undefined;
   if (Object.hasOwn(value, key)) return [key];
   for (const [name, inside] of Object.entries(value)) {
     const rest = key.startsWith(`${name}.`) ? findKey(inside, key.slice(name.length + 1)) : undefined;
@@ -84,11 +84,6 @@ export function removeAt(root: Record<string, unknown>, path: readonly string[])
   const inside = root[name];
   if (rest.length > 0 && isObject(inside)) removeAt(inside, rest);
   if (rest.length === 0 || (isObject(inside) && Object.keys(inside).length === 0)) delete root[name];
-}
-
-/** Returns whether a JSON value is an object. */
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 const parts = Object.keys(providerParts)

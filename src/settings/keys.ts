@@ -273,3 +273,8 @@ function integer(value: number | undefined, least: number, about: string): Key<n
   const row = { check: ({ z }: Checks) => z.int().min(least), may, about };
   return value === undefined ? row : { ...row, default: value };
 }
+
+/** Returns whether a JSON value is an object. */
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -2,7 +2,16 @@ import { z } from 'zod';
 import { nearest } from '../chat/models/nearest.ts';
 import { providerSchema } from '../chat/models/provider-schema.ts';
 import { parseRule, ruleForm } from '../chat/permissions.ts';
-import { type Checks, type KeyName, keyNames, keyOf, priceParts, providerParts, type Settings } from './keys.ts';
+import {
+  type Checks,
+  isObject,
+  type KeyName,
+  keyNames,
+  keyOf,
+  priceParts,
+  providerParts,
+  type Settings,
+} from './keys.ts';
 import { looksLikeKey } from './secret.ts';
 
 /**
@@ -138,8 +147,4 @@ function pattern(path: readonly string[]): string {
   const isOwn = (at: number): boolean =>
     path[0] === 'providers' ? at === 1 || (at === 3 && path[2] === 'prices') : path[0] === 'permissions' && at === 2;
   return path.map((key, at) => (isOwn(at) ? '*' : key)).join('.');
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

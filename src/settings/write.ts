@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { getSystemErrorMessage } from 'node:util';
 import { CofferError } from '../errors.ts';
 import { type FileLock, takeLock } from '../files/lock.ts';
-import { findKey, isObject, removeAt, setAt, splitKey, unknownKey } from './dotted.ts';
+import { findKey, removeAt, setAt, splitKey, unknownKey } from './dotted.ts';
 import {
   invalidSettings,
   isNestedTooDeeply,
@@ -12,7 +12,7 @@ import {
   readSettingsText,
   tooDeep,
 } from './file.ts';
-import { isKeyName } from './keys.ts';
+import { isKeyName, isObject } from './keys.ts';
 import { findFaults, topKeys } from './schema.ts';
 import { looksLikeKey } from './secret.ts';
 

@@ -1,5 +1,6 @@
 import { CofferError, isCofferError } from '../../errors.ts';
 import { bytesIn, changeText } from '../event/attachment.ts';
+import { isObject } from '../event/check.ts';
 import { type Event, isKnown } from '../event/event.ts';
 import type { Row } from '../list/row.ts';
 import type { Recorded } from '../shapes.ts';
@@ -204,10 +205,6 @@ class Scrub {
   #has(value: string): boolean {
     return this.#texts.some((text) => value.includes(text));
   }
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Names of the fields of events and their parts. */

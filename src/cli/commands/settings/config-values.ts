@@ -1,5 +1,5 @@
-import { findKey, isObject, splitKey, valueAt } from '../../../settings/dotted.ts';
-import { isKeyName, type KeyName, keyNames, variableOf } from '../../../settings/keys.ts';
+import { findKey, splitKey, valueAt } from '../../../settings/dotted.ts';
+import { isKeyName, isObject, type KeyName, keyNames, variableOf } from '../../../settings/keys.ts';
 import {
   loadSettingsWithSources,
   type Source,
