@@ -175,7 +175,7 @@ const SOURCES: readonly { path: string; lines: readonly string[] }[] = [
   'src/session/sessions.ts',
   'src/session/event/event.ts',
   'src/envelope/format.ts',
-  'src/files/replace.ts',
+  'src/files/replace/replace.ts',
   'src/terminal/repl.ts',
   'native-fallback/dbus-wire.ts',
   'docs/read_vault.py',

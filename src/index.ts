@@ -6,7 +6,7 @@
  */
 
 export { CofferError, type ErrorCode, type ErrorDetails, type Holder, isCofferError } from './errors.ts';
-export type { FileState } from './files/cache.ts';
+export type { FileState } from './files/replace/cache.ts';
 export type { Answer, Backend, KeychainChoice, Keyring, KeyWait, LookUp, Outcome } from './keyring/keyring.ts';
 export { MemoryKeyring } from './keyring/memory.ts';
 export type { Refusal } from './keyring/outcomes.ts';

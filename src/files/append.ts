@@ -1,9 +1,9 @@
 import { type BigIntStats, constants, fdatasyncSync, fstatSync, lstatSync, openSync } from 'node:fs';
-import { fdatasync } from './aside.ts';
-import { closeUnwritten } from './close.ts';
+import { fdatasync } from './descriptor/aside.ts';
+import { closeUnwritten } from './descriptor/close.ts';
+import { SHORT, writeAll, writeAllSync } from './descriptor/write.ts';
 import { notSaved } from './reason.ts';
-import type { Stamp } from './replace.ts';
-import { SHORT, writeAll, writeAllSync } from './write.ts';
+import type { Stamp } from './replace/replace.ts';
 
 /**
  * A flush that takes less than QUICK_MS is quick. After QUICK_RUN of them in a row the next one is

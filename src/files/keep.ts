@@ -2,10 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { closeSync, constants, fsyncSync, linkSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { CofferError } from '../errors.ts';
+import { writeAllSync } from './descriptor/write.ts';
 import { makeDirectory } from './paths.ts';
 import { reasonOf } from './reason.ts';
 import { syncDirectory } from './remove.ts';
-import { writeAllSync } from './write.ts';
 
 /** The suffix that a note's file name adds to the name of its file. */
 export const NOTE_SUFFIX = '.txt';

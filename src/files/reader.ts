@@ -9,9 +9,9 @@ import {
   type Stats,
 } from 'node:fs';
 import { CofferError, isCofferError } from '../errors.ts';
-import { closeUnwritten } from './close.ts';
+import { closeUnwritten } from './descriptor/close.ts';
 import { isSystemError, reasonOf } from './reason.ts';
-import type { Stamp } from './replace.ts';
+import type { Stamp } from './replace/replace.ts';
 
 /** A file open for reading: one state of it, even if it is replaced meanwhile. */
 export interface Reader extends Disposable {

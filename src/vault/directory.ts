@@ -1,13 +1,14 @@
 import { readlinkSync } from 'node:fs';
 import { join, sep } from 'node:path';
 import { CofferError, isCofferError } from '../errors.ts';
-import { removeCache } from '../files/cache.ts';
 import { FileLock, takeLock } from '../files/lock.ts';
 import { makeDirectory } from '../files/paths.ts';
 import { namesIn, statsOf } from '../files/reader.ts';
 import { isSystemError, reasonOf } from '../files/reason.ts';
 import { removeFile } from '../files/remove.ts';
-import { pointLinkSync, sweepTemps } from '../files/replace.ts';
+import { removeCache } from '../files/replace/cache.ts';
+import { pointLinkSync } from '../files/replace/replace.ts';
+import { sweepTemps } from '../files/replace/temporary.ts';
 import { type Conflicting, findConflicting, isOwnName } from './conflicting.ts';
 import { isFileId } from './lease.ts';
 

@@ -14,7 +14,7 @@ import type { TextIndex } from './search/text-index.ts';
 import type { VaultOptions } from './shapes.ts';
 import { Writing } from './writing.ts';
 
-export type { FileState } from '../files/cache.ts';
+export type { FileState } from '../files/replace/cache.ts';
 export type { KeychainChoice, Keyring, KeyWait } from '../keyring/keyring.ts';
 export type { Conflicting } from './conflicting.ts';
 export type { AskPassphrase } from './keys/options.ts';

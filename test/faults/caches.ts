@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { isSameState, stateOf } from '../../src/files/cache.ts';
 import { openReader } from '../../src/files/reader.ts';
+import { isSameState, stateOf } from '../../src/files/replace/cache.ts';
 import { openVault } from '../../src/session/open-vault.ts';
 import { search } from '../../src/session/search/search.ts';
 import { VaultDirectory } from '../../src/vault/directory.ts';

@@ -3,7 +3,7 @@ import { readFileSync, utimesSync } from 'node:fs';
 import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { replaceFileSync } from '../../src/files/replace.ts';
+import { replaceFileSync } from '../../src/files/replace/replace.ts';
 import { clock } from './clock.ts';
 import type { Asked } from './driven.ts';
 

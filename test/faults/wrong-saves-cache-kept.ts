@@ -3,7 +3,7 @@ import { isSystemError } from '../../src/files/reason.ts';
 
 /* Removes a cache once, and does not check whether it is gone. */
 
-export * from '../../src/files/cache.ts';
+export * from '../../src/files/replace/cache.ts';
 
 const removed = new Set<string>();
 

@@ -1,10 +1,10 @@
 import { closeSync, openSync, renameSync } from 'node:fs';
+import { writeAllSync } from '../../src/files/descriptor/write.ts';
 import { isSystemError } from '../../src/files/reason.ts';
-import { writeAllSync } from '../../src/files/write.ts';
 
 /* Writes a cache as coffer does, but leaves the partial file if it could not be written. */
 
-export * from '../../src/files/cache.ts';
+export * from '../../src/files/replace/cache.ts';
 
 let written = 0;
 

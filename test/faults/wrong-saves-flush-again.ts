@@ -1,7 +1,7 @@
 import { closeSync, constants, fdatasync, openSync } from 'node:fs';
 import { promisify } from 'node:util';
-import type { Stamp } from '../../src/files/replace.ts';
-import { writeAll } from '../../src/files/write.ts';
+import { writeAll } from '../../src/files/descriptor/write.ts';
+import type { Stamp } from '../../src/files/replace/replace.ts';
 import { told } from './wrong-saves-told.ts';
 
 /*

@@ -1,5 +1,5 @@
 import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
-import type { Stamp } from '../../src/files/replace.ts';
+import type { Stamp } from '../../src/files/replace/replace.ts';
 import { told } from './wrong-saves-told.ts';
 
 /*
@@ -9,7 +9,7 @@ import { told } from './wrong-saves-told.ts';
 
 const PIECE = 1024;
 
-export * from '../../src/files/replace.ts';
+export * from '../../src/files/replace/replace.ts';
 
 /** Replaces coffer's own. */
 export function replaceFile(path: string, parts: readonly Uint8Array[]): Promise<Stamp> {

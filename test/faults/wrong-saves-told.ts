@@ -1,7 +1,7 @@
 import { lstatSync } from 'node:fs';
 import { CofferError } from '../../src/errors.ts';
 import { reasonOf } from '../../src/files/reason.ts';
-import type { Stamp } from '../../src/files/replace.ts';
+import type { Stamp } from '../../src/files/replace/replace.ts';
 
 /**
  * Runs a wrong way of saving, and reports its errors as coffer does: the reporting is not what is

@@ -1,12 +1,12 @@
 import { closeSync, fsync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import type { Stamp } from '../../src/files/replace.ts';
+import type { Stamp } from '../../src/files/replace/replace.ts';
 import { told } from './wrong-saves-told.ts';
 
 /* Does everything in the right order, but does not check the results of the flushes. */
 
-export * from '../../src/files/replace.ts';
+export * from '../../src/files/replace/replace.ts';
 
 const flush = promisify(fsync);
 

@@ -11,13 +11,13 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 
 /** The module of coffer that each wrong one replaces. */
 const PLACES: Readonly<Record<string, string>> = {
-  'in-place': 'src/files/replace.ts',
+  'in-place': 'src/files/replace/replace.ts',
   'key-in-place': 'src/vault/keys/keys.ts',
-  unchecked: 'src/files/replace.ts',
-  'atomic-package': 'src/files/replace.ts',
+  unchecked: 'src/files/replace/replace.ts',
+  'atomic-package': 'src/files/replace/replace.ts',
   'flush-again': 'src/files/append.ts',
-  'cache-kept': 'src/files/cache.ts',
-  'cache-left': 'src/files/cache.ts',
+  'cache-kept': 'src/files/replace/cache.ts',
+  'cache-left': 'src/files/replace/cache.ts',
   'mac-unchecked': 'src/vault/keys/record/record.ts',
   'certificate-unchecked': 'src/vault/keys/record/record.ts',
 };

@@ -14,7 +14,8 @@ import {
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, type TestContext } from 'vitest';
 import { FileEnd } from '../../src/files/append.ts';
-import { reasonOf, replaceFile, replaceFileSync } from '../../src/files/replace.ts';
+import { reasonOf } from '../../src/files/reason.ts';
+import { replaceFile, replaceFileSync } from '../../src/files/replace/replace.ts';
 import { appendOnce, appendOnceSync } from './appends.ts';
 import { requirePosix, temporaryFolder } from './facilities.ts';
 

@@ -1,5 +1,5 @@
 import { FileEnd } from '../../src/files/append.ts';
-import type { Stamp } from '../../src/files/replace.ts';
+import type { Stamp } from '../../src/files/replace/replace.ts';
 
 /** Opens the end of a file, appends once and closes it. */
 export async function appendOnce(path: string, at: Stamp, bytes: Uint8Array): Promise<Stamp> {

@@ -6,14 +6,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { FileLock, takeLock } from '../../src/files/lock.ts';
 import { makeDirectory } from '../../src/files/paths.ts';
 import { openReader } from '../../src/files/reader.ts';
-import {
-  createFile,
-  pointLink,
-  pointLinkSync,
-  reasonOf,
-  replaceFile,
-  replaceFileSync,
-} from '../../src/files/replace.ts';
+import { reasonOf } from '../../src/files/reason.ts';
+import { createFile, pointLinkSync, replaceFile, replaceFileSync } from '../../src/files/replace/replace.ts';
 import { appendOnce, appendOnceSync } from './appends.ts';
 
 /*
@@ -37,7 +31,6 @@ export type Verb =
   | 'create'
   | 'append'
   | 'appendSync'
-  | 'pointLink'
   | 'pointLinkSync'
   | 'makeDirectory'
   | 'inPlace'
@@ -71,7 +64,6 @@ const verbs: Record<Verb, (request: Request) => unknown> = {
   create: ({ path, size, fill }) => createFile(path, [Buffer.alloc(size ?? 0, fill)]),
   append: ({ path, size, fill }) => appendOnce(path, stampOf(path), Buffer.alloc(size ?? 0, fill)),
   appendSync: ({ path, size, fill }) => appendOnceSync(path, stampOf(path), Buffer.alloc(size ?? 0, fill)),
-  pointLink: ({ path, fill }) => pointLink(path, fill ?? ''),
   pointLinkSync: ({ path, fill }) => pointLinkSync(path, fill ?? ''),
   makeDirectory: async ({ path }) => makeDirectory(path),
   // Negative controls: writers that must fail the tests that ours pass.

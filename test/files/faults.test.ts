@@ -5,7 +5,8 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import writeFileAtomic from 'write-file-atomic';
 import { FileLock } from '../../src/files/lock.ts';
 import { makeDirectory } from '../../src/files/paths.ts';
-import { createFile, reasonOf, replaceFile, replaceFileSync } from '../../src/files/replace.ts';
+import { reasonOf } from '../../src/files/reason.ts';
+import { createFile, replaceFile, replaceFileSync } from '../../src/files/replace/replace.ts';
 import { appendOnce, appendOnceSync } from './appends.ts';
 import { inChild, requirePosix, type Skippable, smallDisk, temporaryFolder, withLimit } from './facilities.ts';
 

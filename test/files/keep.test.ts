@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { keepCopy } from '../../src/files/keep.ts';
 import { removeFile } from '../../src/files/remove.ts';
-import { replaceFileSync } from '../../src/files/replace.ts';
+import { replaceFileSync } from '../../src/files/replace/replace.ts';
 import { requirePosix, temporaryFolder } from './facilities.ts';
 
 describe('keepCopy', () => {

@@ -3,7 +3,7 @@ import { symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { namesIn, openReader, statsOf } from '../../src/files/reader.ts';
-import { replaceFileSync } from '../../src/files/replace.ts';
+import { replaceFileSync } from '../../src/files/replace/replace.ts';
 import { requirePosix, temporaryFolder } from './facilities.ts';
 
 describe('openReader', () => {

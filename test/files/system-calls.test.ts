@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { sweepTemps } from '../../src/files/replace.ts';
+import { sweepTemps } from '../../src/files/replace/temporary.ts';
 import { requireStrace, temporaryFolder } from './facilities.ts';
 import { type Call, traced } from './trace.ts';
 

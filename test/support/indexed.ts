@@ -1,7 +1,7 @@
 import { lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { vi } from 'vitest';
-import { isSettled } from '../../src/files/cache.ts';
+import { isSettled } from '../../src/files/replace/cache.ts';
 import type { Row } from '../../src/session/list/row.ts';
 import { VaultDirectory } from '../../src/vault/directory.ts';
 import type { Unlocked } from '../../src/vault/keys/options.ts';

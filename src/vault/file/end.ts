@@ -2,7 +2,7 @@ import { type Chain, firstLink } from '../../envelope/chain.ts';
 import { encodeHeader } from '../../envelope/format.ts';
 import type { SealedFrame } from '../../envelope/seal.ts';
 import { FileEnd, type Pace } from '../../files/append.ts';
-import { replaceFile, replaceFileSync, type Stamp } from '../../files/replace.ts';
+import { replaceFile, replaceFileSync, type Stamp } from '../../files/replace/replace.ts';
 import type { Body } from './body.ts';
 import type { OpenedFile, Torn } from './open.ts';
 import { quarantineTorn } from './quarantine.ts';

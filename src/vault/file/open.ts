@@ -12,7 +12,7 @@ import type { VaultKey } from '../../envelope/key.ts';
 import { openSummary, SUMMARY_REACH } from '../../envelope/seal.ts';
 import { CofferError, isCofferError } from '../../errors.ts';
 import { openReader, type Reader } from '../../files/reader.ts';
-import type { Stamp } from '../../files/replace.ts';
+import type { Stamp } from '../../files/replace/replace.ts';
 import { type FrameBodies, frameAt, openFrames, type Torn } from './frames.ts';
 
 export type { Torn } from './frames.ts';

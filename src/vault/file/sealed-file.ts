@@ -4,7 +4,7 @@ import type { Chain } from '../../envelope/chain.ts';
 import type { Content } from '../../envelope/format.ts';
 import type { VaultKey } from '../../envelope/key.ts';
 import { type SealedFrame, sealFrame, sealFrameInSlices } from '../../envelope/seal.ts';
-import { sweepTemps } from '../../files/replace.ts';
+import { sweepTemps } from '../../files/replace/temporary.ts';
 import { type Body, pack, packStep } from './body.ts';
 import { type RollbackMark, SealedEnd } from './end.ts';
 import type { OpenedFile } from './open.ts';

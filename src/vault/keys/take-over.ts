@@ -1,6 +1,6 @@
 import type { VaultKey } from '../../envelope/key.ts';
 import { isCofferError } from '../../errors.ts';
-import { sweepTemps } from '../../files/replace.ts';
+import { sweepTemps } from '../../files/replace/temporary.ts';
 import type { VaultDirectory } from '../directory.ts';
 import { hasRightMac } from './record/record.ts';
 import type { VaultFile } from './record/shape.ts';

@@ -3,7 +3,7 @@ import { firstLink } from '../../envelope/chain.ts';
 import { encodeHeader } from '../../envelope/format.ts';
 import { sealFrame } from '../../envelope/seal.ts';
 import { isCofferError } from '../../errors.ts';
-import { dropCache, type FileState, isSameState, isSettled, stateOf, writeCache } from '../../files/cache.ts';
+import { dropCache, type FileState, isSameState, isSettled, stateOf, writeCache } from '../../files/replace/cache.ts';
 import type { VaultDirectory } from '../directory.ts';
 import { type OpenedFile, openExpected } from '../file/open.ts';
 import { isCurrentKey } from '../keys/current-key.ts';

@@ -1,6 +1,6 @@
 import type { Segment } from '../../envelope/format.ts';
 import { packSegment, unpackSegment } from '../../envelope/segment.ts';
-import type { FileState } from '../../files/cache.ts';
+import type { FileState } from '../../files/replace/cache.ts';
 import type { Torn, Walked } from '../file/open.ts';
 import type { Summary } from './summary.ts';
 

@@ -1,7 +1,7 @@
 import type { Stats } from 'node:fs';
 import { CofferError, type Holder } from '../../errors.ts';
-import { type FileState, isSameState } from '../../files/cache.ts';
 import { statsOf } from '../../files/reader.ts';
+import { type FileState, isSameState } from '../../files/replace/cache.ts';
 import type { VaultDirectory } from '../directory.ts';
 import { openHead } from '../file/open.ts';
 import type { RollbackMark } from '../file/sealed-file.ts';

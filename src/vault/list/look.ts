@@ -1,5 +1,5 @@
 import type { Stats } from 'node:fs';
-import { type FileState, isSameState, isSettled } from '../../files/cache.ts';
+import { type FileState, isSameState, isSettled } from '../../files/replace/cache.ts';
 import type { VaultDirectory } from '../directory.ts';
 import { type Head, openHead } from '../file/open.ts';
 import type { RollbackMark } from '../file/sealed-file.ts';

@@ -15,7 +15,7 @@ import type { VaultKey } from '../../envelope/key.ts';
 import { openChunkAt, type SealedFrame, sealFrame } from '../../envelope/seal.ts';
 import { checkedSecrets, type Secrets } from '../../envelope/secrets.ts';
 import { packSegment, unpackSegment } from '../../envelope/segment.ts';
-import type { FileState } from '../../files/cache.ts';
+import type { FileState } from '../../files/replace/cache.ts';
 import type { Reader } from '../../files/reader.ts';
 import { allOf, keepThoseWith, type Shard, shardsOf } from './postings.ts';
 

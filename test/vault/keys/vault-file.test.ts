@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { VaultKey } from '../../../src/envelope/key.ts';
-import { sweepTemps } from '../../../src/files/replace.ts';
+import { sweepTemps } from '../../../src/files/replace/temporary.ts';
 import {
   createVaultFile,
   findVaultFile,

@@ -1,6 +1,6 @@
 import { copyFileSync, existsSync, statSync, utimesSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import type { FileState } from '../../../src/files/cache.ts';
+import type { FileState } from '../../../src/files/replace/cache.ts';
 import { sought, TextFolder } from './text-folder.ts';
 
 describe('the text index', () => {

@@ -1,9 +1,10 @@
-import { randomBytes } from 'node:crypto';
-import { lstatSync, realpathSync, type Stats } from 'node:fs';
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { closeSync, lstatSync, openSync, realpathSync, rmSync, type Stats } from 'node:fs';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { getSystemErrorMessage } from 'node:util';
 import { CofferError } from '../../../errors.ts';
+import { fsync } from '../../../files/descriptor/aside.ts';
+import { writeAll } from '../../../files/descriptor/write.ts';
+import { Draft } from '../../../files/replace/draft.ts';
 
 /** The destination of an unencrypted file. */
 export interface PlainTarget {
@@ -29,12 +30,7 @@ export async function writePlain(target: PlainTarget, text: Iterable<string>): P
   try {
     if (await create(path, text)) return path;
     await requireReplaceable(path, target);
-    const beside = join(dirname(path), `.coffer-${randomBytes(8).toString('hex')}`);
-    await create(beside, text);
-    await rename(beside, path).catch(async (error: unknown) => {
-      await rm(beside, { force: true });
-      throw error;
-    });
+    await replace(path, text);
     return path;
   } catch (cause) {
     const { errno } = cause as NodeJS.ErrnoException;
@@ -50,23 +46,41 @@ export async function writePlain(target: PlainTarget, text: Iterable<string>): P
  * it was created; removes a file that could not be written completely.
  */
 async function create(path: string, text: Iterable<string>): Promise<boolean> {
-  let file: FileHandle;
+  let file: number;
   try {
-    file = await open(path, 'wx', 0o600);
+    file = openSync(path, 'wx', 0o600);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
     throw error;
   }
   try {
-    await file.writeFile(text);
-    await file.sync();
+    await write(file, text);
   } catch (error) {
-    await rm(path, { force: true });
+    rmSync(path, { force: true });
     throw error;
   } finally {
-    await file.close();
+    closeSync(file);
   }
   return true;
+}
+
+async function replace(path: string, text: Iterable<string>): Promise<void> {
+  const draft = new Draft(path);
+  try {
+    draft.finish(await write(draft.file, text));
+    draft.rename();
+  } catch (error) {
+    draft.discard();
+    throw error;
+  }
+}
+
+/** Writes and flushes the text. Returns its length in bytes. */
+async function write(file: number, text: Iterable<string>): Promise<number> {
+  let length = 0;
+  for (const piece of text) length = await writeAll(file, [Buffer.from(piece)], length);
+  await fsync(file);
+  return length;
 }
 
 async function requireReplaceable(path: string, { mayReplace, force }: PlainTarget): Promise<void> {

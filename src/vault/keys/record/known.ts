@@ -5,7 +5,7 @@ import { takeLock } from '../../../files/lock.ts';
 import { makeDirectory } from '../../../files/paths.ts';
 import { openReader, statsOf } from '../../../files/reader.ts';
 import { isSystemError } from '../../../files/reason.ts';
-import { replaceFileSync } from '../../../files/replace.ts';
+import { replaceFileSync } from '../../../files/replace/replace.ts';
 import { isInteger, isText, optional, wrongField } from '../../fields.ts';
 
 /** Facts known about the vault in one directory. */

@@ -1,6 +1,6 @@
 import { VaultKey } from '../../../envelope/key.ts';
 import { CofferError } from '../../../errors.ts';
-import { sweepTemps } from '../../../files/replace.ts';
+import { sweepTemps } from '../../../files/replace/temporary.ts';
 import type { VaultDirectory } from '../../directory.ts';
 import { type Seen, seenCounter } from '../../marks/seen.ts';
 import { chooseHome, lookUp } from '../key-home.ts';

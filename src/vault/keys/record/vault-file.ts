@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { VaultKey } from '../../../envelope/key.ts';
 import { CofferError, isCofferError } from '../../../errors.ts';
 import { openReader, statsOf } from '../../../files/reader.ts';
-import { createFile, replaceFile, replaceFileSync } from '../../../files/replace.ts';
+import { createFile, replaceFile, replaceFileSync } from '../../../files/replace/replace.ts';
 import { isInteger, wrongField } from '../../fields.ts';
 import { type AuthenticatedFile, authenticated } from './record.ts';
 import { type VaultFile, vaultFileChecks } from './shape.ts';

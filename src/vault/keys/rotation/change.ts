@@ -1,5 +1,5 @@
 import { CofferError } from '../../../errors.ts';
-import { sweepTemps } from '../../../files/replace.ts';
+import { sweepTemps } from '../../../files/replace/temporary.ts';
 import type { VaultDirectory } from '../../directory.ts';
 import { type Seen, seenCounter } from '../../marks/seen.ts';
 import type { Unlocked } from '../options.ts';

@@ -1,5 +1,5 @@
 import { closeSync } from 'node:fs';
-import { isSystemError } from './reason.ts';
+import { isSystemError } from '../reason.ts';
 
 /**
  * Closes a descriptor that has no unflushed writes. Does not throw if the close fails: the

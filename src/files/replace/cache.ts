@@ -1,12 +1,10 @@
-import { randomBytes } from 'node:crypto';
-import { closeSync, constants, fchmodSync, lstatSync, openSync, renameSync, type Stats, unlinkSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
-import { isCofferError } from '../errors.ts';
-import { closeUnwritten } from './close.ts';
-import { statsOf } from './reader.ts';
-import { isSystemError } from './reason.ts';
-import { removeFile } from './remove.ts';
-import { writeAllSync } from './write.ts';
+import { lstatSync, type Stats, unlinkSync } from 'node:fs';
+import { isCofferError } from '../../errors.ts';
+import { totalLength, writeAllSync } from '../descriptor/write.ts';
+import { statsOf } from '../reader.ts';
+import { isSystemError } from '../reason.ts';
+import { removeFile } from '../remove.ts';
+import { Draft } from './draft.ts';
 
 /*
  * A cache is a file that can be rebuilt from others, so nothing guarantees that it exists. It is
@@ -62,22 +60,18 @@ export function stateOf(path: string): Stats | undefined {
  * throws, its error is rethrown and nothing is changed.
  */
 export function writeCache(path: string, make: () => readonly Uint8Array[]): boolean {
-  const temp = join(dirname(path), `.${basename(path)}.${randomBytes(8).toString('hex')}.tmp`);
-  const file = openTemp(temp);
-  if (file === undefined) return false;
-  let isOpen = true;
+  const draft = openDraft(path);
+  if (draft === undefined) return false;
   let parts: readonly Uint8Array[] | undefined;
   try {
-    fchmodSync(file, 0o600);
+    draft.restrict();
     parts = make();
-    writeAllSync(file, parts, 0);
-    isOpen = false;
-    closeSync(file);
-    renameSync(temp, path);
+    writeAllSync(draft.file, parts, 0);
+    draft.finish(totalLength(parts));
+    draft.rename();
     return true;
   } catch (error) {
-    if (isOpen) closeUnwritten(file);
-    dropCache(temp);
+    draft.discard();
     // Any error after `make` is the disk's: full, read-only, or writing nothing without an error.
     // Half a cache counts as none.
     if (parts === undefined && !isSystemError(error)) throw error;
@@ -109,14 +103,11 @@ export function removeCache(path: string): void {
   }
 }
 
-function openTemp(temp: string): number | undefined {
+function openDraft(path: string): Draft | undefined {
   try {
-    return openSync(temp, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | NO_FOLLOW, 0o600);
+    return new Draft(path);
   } catch (error) {
     if (!isSystemError(error)) throw error;
     return undefined; // a read-only place has no cache
   }
 }
-
-// Windows has no such flag; creating links there requires a privilege.
-const NO_FOLLOW = constants.O_NOFOLLOW ?? 0;
