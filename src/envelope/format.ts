@@ -233,16 +233,18 @@ export function unpackSummary(plain: Buffer): Buffer {
 
 /**
  * Decodes the segment head at the start of `bytes`. Returns undefined if it isn't one, or if the
- * segment would not fit into `bytes`.
+ * segment would be longer than `room`, the number of bytes that follow the head.
  */
-export function decodeSegmentHead(bytes: Buffer): (Omit<Segment, 'stored'> & { storedLength: number }) | undefined {
+export function decodeSegmentHead(
+  bytes: Buffer,
+  room: number = bytes.length - SEGMENT_HEAD_LENGTH,
+): (Omit<Segment, 'stored'> & { storedLength: number }) | undefined {
   if (bytes.length < SEGMENT_HEAD_LENGTH) return undefined;
   const codec = bytes[0];
   const storedLength = bytes.readUInt32BE(1);
   const plainLength = bytes.readUInt32BE(5);
   if (codec !== 0 && codec !== 1) return undefined;
-  const fits = storedLength <= bytes.length - SEGMENT_HEAD_LENGTH && plainLength <= MAX_PLAIN;
-  return fits ? { codec, storedLength, plainLength } : undefined;
+  return storedLength <= room && plainLength <= MAX_PLAIN ? { codec, storedLength, plainLength } : undefined;
 }
 
 /** Creates an `UNAUTHENTIC` error; the caller adds the name of the file. */
@@ -260,15 +262,10 @@ export function tooLarge(): CofferError {
 function decodeBody(body: Buffer): Segment[] {
   const segments: Segment[] = [];
   for (let offset = 0; offset < body.length; ) {
+    const head = decodeSegmentHead(body.subarray(offset));
+    if (!head) throw unauthentic('a body has an invalid segment');
+    const { codec, plainLength, storedLength } = head;
     const start = offset + SEGMENT_HEAD_LENGTH;
-    if (start > body.length) throw unauthentic('a body ends inside the head of a segment');
-    const codec = body[offset];
-    const storedLength = body.readUInt32BE(offset + 1);
-    const plainLength = body.readUInt32BE(offset + 5);
-    if (codec !== 0 && codec !== 1) throw unauthentic('a segment has an unknown codec');
-    if (storedLength > body.length - start || plainLength > MAX_PLAIN) {
-      throw unauthentic('a segment has an impossible length');
-    }
     offset = start + storedLength;
     segments.push({ codec, plainLength, stored: body.subarray(start, offset) });
   }

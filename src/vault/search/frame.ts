@@ -15,8 +15,8 @@ import type { VaultKey } from '../../envelope/key.ts';
 import { openChunkAt, type SealedFrame, sealFrame } from '../../envelope/seal.ts';
 import { checkedSecrets, type Secrets } from '../../envelope/secrets.ts';
 import { packSegment, unpackSegment } from '../../envelope/segment.ts';
-import type { FileState } from '../../files/replace/cache.ts';
 import type { Reader } from '../../files/reader.ts';
+import type { FileState } from '../../files/replace/cache.ts';
 import { allOf, keepThoseWith, type Shard, shardsOf } from './postings.ts';
 
 /*
@@ -178,12 +178,10 @@ class Plain {
 
   stored(from: number): { segment: Segment; end: number } {
     const start = from + SEGMENT_HEAD_LENGTH;
-    const head = this.at(from, start);
-    const end = start + head.readUInt32BE(1);
-    const whole = this.at(from, end);
-    const decoded = decodeSegmentHead(whole);
-    if (!decoded) throw unauthentic('a segment is packed in no known way');
-    return { segment: { ...decoded, stored: whole.subarray(SEGMENT_HEAD_LENGTH) }, end };
+    const head = decodeSegmentHead(this.at(from, start), Number.POSITIVE_INFINITY);
+    if (!head) throw unauthentic('a body has an invalid segment');
+    const end = start + head.storedLength;
+    return { segment: { ...head, stored: this.at(start, end) }, end };
   }
 
   #chunk(index: number): Buffer {
