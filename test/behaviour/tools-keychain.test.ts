@@ -5,14 +5,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { pathToFileURL } from 'node:url';
-import { describe, expect, it, type TestContext } from 'vitest';
+import { beforeEach, describe, expect, it, type TestContext, vi } from 'vitest';
 import { requireSandbox } from '../chat/tools/support.ts';
 import { makePlace, type Place } from '../support/coffer.ts';
 import { type Bus, requireKeychain, startKeychain } from '../support/keychain.ts';
 import { PROGRAM } from '../support/program.ts';
+import { temporaryFolder } from '../support/vault.ts';
 
 const repository = join(import.meta.dirname, '..', '..');
 const coffer = `'${process.execPath}' '${PROGRAM}'`;
+
+// The working directory: tools inspect all of it, so it holds only what these tests make.
+beforeEach(() => void vi.stubEnv('TMPDIR', temporaryFolder()));
 
 /** Words the user has said in a chat, and the provider's key. Neither may leak. */
 const SAID = 'quinces-in-the-cellar';
@@ -24,7 +28,7 @@ const PROVIDER_KEY = 'sk-ant-quinces';
  */
 const program = `
   const { ToolBox } = await import(${module('src/chat/tools/toolbox.ts')});
-  const { protectedPaths } = await import(${module('src/live/protected.ts')});
+  const { protectedPaths } = await import(${module('src/live/host/protected.ts')});
   const { json } = await import('node:stream/consumers');
   const { calls, vault, sandbox, directory } = await json(process.stdin);
   const place = {

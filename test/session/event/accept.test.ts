@@ -13,8 +13,8 @@ const used = (usage: object): unknown => ({
 });
 const cycle: unknown[] = [];
 cycle.push({ cycle });
-let wide: unknown[] = [];
-for (let level = 0; level < 40; level++) wide = [wide, wide];
+let wide: unknown = 0;
+for (let level = 0; level < 4; level++) wide = Array(1000).fill(wide);
 let deep: unknown = 0;
 for (let level = 0; level < 20_000; level++) deep = [deep];
 
