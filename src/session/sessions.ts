@@ -114,7 +114,7 @@ export class Sessions implements AsyncDisposable {
    * `NAME_INVALID`, `NOT_SAVED`, and what {@link read} throws.
    */
   async snapshot(row: Row, name?: string): Promise<{ id: string; messages: number }> {
-    const { takeSnapshot } = await import('./snapshot.ts');
+    const { takeSnapshot } = await import('./change/snapshot.ts');
     return takeSnapshot(this.#vault, await this.read(row), { name });
   }
 
@@ -254,6 +254,7 @@ export class Sessions implements AsyncDisposable {
   }
 
   #track(session: Session): Session {
+    for (const open of this.#open) if (open.isClosed) this.#open.delete(open);
     this.#open.add(session);
     return session;
   }
