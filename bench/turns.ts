@@ -7,7 +7,7 @@ import { turn } from '../src/chat/loop.ts';
 import { type ChatModel, openModel, type ReplyPart } from '../src/chat/models/models.ts';
 import type { Message } from '../src/session/event/event.ts';
 import type { Session } from '../src/session/session.ts';
-import { Terminal } from '../src/terminal/terminal.ts';
+import { Terminal } from '../src/terminal/output/terminal.ts';
 import { interleave, type Spread, type Task } from './measure.ts';
 import type { Curve, Line, Measure, Part } from './part.ts';
 import { eventsOf, Transcript } from './transcript.ts';

@@ -43,7 +43,7 @@ export async function probe(terms: SecurityTerms): Promise<Answer> {
 
 /** Returns the text of an item. */
 export async function read(terms: SecurityTerms, item: ItemName): Promise<Found> {
-  return readingOf(await ask(terms, findCommand(item, terms.keychain)));
+  return readingOf(await ask(terms, findLine(item, terms.keychain)));
 }
 
 /**
@@ -51,7 +51,7 @@ export async function read(terms: SecurityTerms, item: ItemName): Promise<Found>
  * with code 0.
  */
 export async function write(terms: SecurityTerms, item: ItemName, text: string): Promise<Answer> {
-  const written = readingOf(await ask(terms, addCommand(item, text, process.execPath, terms.keychain)));
+  const written = readingOf(await ask(terms, addLine(item, text, process.execPath, terms.keychain)));
   if (written.outcome !== 'READY') return written;
   const back = await read(terms, item);
   if (back.outcome !== 'READY') return back;
@@ -61,12 +61,12 @@ export async function write(terms: SecurityTerms, item: ItemName, text: string):
 
 /** Deletes an item. */
 export async function remove(terms: SecurityTerms, item: ItemName): Promise<Answer> {
-  const done = readingOf(await ask(terms, deleteCommand(item, terms.keychain)));
+  const done = readingOf(await ask(terms, deleteLine(item, terms.keychain)));
   return done.outcome === 'READY' ? { outcome: 'READY', detail: 'deleted' } : done;
 }
 
 /** Returns the command that prints a secret. Pure. */
-export function findCommand(item: ItemName, keychain?: string): string {
+export function findLine(item: ItemName, keychain?: string): string {
   return line(['find-generic-password', ...named(item), '-w', ...file(keychain)]);
 }
 
@@ -74,14 +74,14 @@ export function findCommand(item: ItemName, keychain?: string): string {
  * Returns the command that stores a secret, replacing one with the same name. `security` and the
  * Node that runs keytar can read it without a prompt. Pure.
  */
-export function addCommand(item: ItemName, text: string, node: string, keychain?: string): string {
+export function addLine(item: ItemName, text: string, node: string, keychain?: string): string {
   const trusted = ['-T', EXECUTABLE, '-T', node];
   const label = ['-l', `${item.service}/${item.account}`];
   return line(['add-generic-password', '-U', ...named(item), ...label, ...trusted, '-w', text, ...file(keychain)]);
 }
 
 /** Returns the command that deletes an item. Pure. */
-export function deleteCommand(item: ItemName, keychain?: string): string {
+export function deleteLine(item: ItemName, keychain?: string): string {
   return line(['delete-generic-password', ...named(item), ...file(keychain)]);
 }
 

@@ -9,15 +9,15 @@ import { type ManualChunkMeta, type OutputChunk, type Plugin, rollup } from 'rol
  */
 const SHARED: readonly string[] = [
   'cli/command',
-  'terminal/rows',
-  'terminal/slash-line',
+  'terminal/output/rows',
+  'terminal/input/slash-line',
   'chat/models/providers',
   'session/list/select',
   'session/state',
-  'session/name',
+  'session/event/name',
   'session/change/fork',
   'session/event/attachment',
-  'terminal/amounts',
+  'terminal/output/amounts',
   'terminal/notices',
 ];
 
@@ -28,7 +28,7 @@ const SHARED: readonly string[] = [
  */
 const FILES: Readonly<Record<string, readonly string[]>> = {
   // Loaded before the compile cache is switched on; all that --version needs.
-  terminal: ['terminal/terminal', 'cli/descriptors', 'errors'],
+  terminal: ['terminal/output/terminal', 'cli/descriptors', 'errors'],
   // Every command needs these until it asks for the key; the list adds little to them.
   start: [
     ...[
@@ -39,11 +39,11 @@ const FILES: Readonly<Record<string, readonly string[]>> = {
       'cli/commands/list/sessions',
       'session/project/project',
     ],
-    ...['vault/keys/anticipate', 'keyring/early', ...SHARED],
+    ...['vault/keys/anticipate', 'keyring/broker/early', ...SHARED],
   ],
   // Loaded while waiting for the keychain.
-  vault: ['terminal/input', 'session/open-vault', 'vault/network-warning'],
-  chat: ['cli/commands/chat/chat', 'chat/models/models', 'live/elsewhere'],
+  vault: ['terminal/input/input', 'session/open-vault', 'vault/network-warning'],
+  chat: ['cli/commands/chat/chat', 'chat/models/models', 'live/host/elsewhere'],
   program: ['cli/program', 'cli/commands/chat/coffer'],
   // What the table of commands imports late: help and completion, which need all of it, take a fifth longer with a file for each.
   commands: ['cli/commands()'],
@@ -74,7 +74,7 @@ interface Bundle {
 
 async function write({ from, extension, to }: Bundle): Promise<void> {
   const build = await rollup({
-    input: { main: join(from, `src/cli/main${extension}`), broker: join(from, `src/keyring/broker${extension}`) },
+    input: { main: join(from, `src/cli/main${extension}`), broker: join(from, `src/keyring/broker/broker${extension}`) },
     external: (id) => !id.startsWith('.') && !isAbsolute(id),
     preserveEntrySignatures: 'allow-extension',
     onLog: (level, { message }) => {

@@ -5,7 +5,7 @@ import { commandLine } from '../src/cli/commands.ts';
 import { exits } from '../src/cli/main.ts';
 import { wholeProgram } from '../src/cli/program.ts';
 import { loadSlashCommands } from '../src/cli/slash.ts';
-import { Terminal } from '../src/terminal/terminal.ts';
+import { Terminal } from '../src/terminal/output/terminal.ts';
 
 /** One command, as its help describes it. */
 export interface CommandDoc {

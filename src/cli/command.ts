@@ -1,6 +1,6 @@
 import type { CofferError } from '../errors.ts';
 import type { Chat } from '../terminal/chat.ts';
-import type { Terminal } from '../terminal/terminal.ts';
+import type { Terminal } from '../terminal/output/terminal.ts';
 
 /**
  * A command: how it is typed, what help says of it, and what it does. Loading one must not load

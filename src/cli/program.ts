@@ -1,6 +1,6 @@
 import { Command as CommanderCommand, CommanderError, Option } from 'commander';
 import type { CofferError } from '../errors.ts';
-import type { Terminal } from '../terminal/terminal.ts';
+import type { Terminal } from '../terminal/output/terminal.ts';
 import {
   type CommandLine,
   type CommandOption,

@@ -1,8 +1,8 @@
 import { isCofferError } from '../errors.ts';
 import type { Sessions } from '../session/sessions.ts';
 import type { Settings } from '../settings/settings.ts';
-import type { Input } from '../terminal/input.ts';
-import type { Terminal } from '../terminal/terminal.ts';
+import type { Input } from '../terminal/input/input.ts';
+import type { Terminal } from '../terminal/output/terminal.ts';
 import { tellWait } from '../terminal/waiting.ts';
 import type { Shell } from './command.ts';
 
@@ -26,7 +26,7 @@ export async function openSessions(shell: Shell): Promise<Opened> {
   const { incognito } = options;
   if (incognito !== true) await anticipate(env, directory);
   const [{ Input }, { sessionsOf }] = await Promise.all([
-    import('../terminal/input.ts'),
+    import('../terminal/input/input.ts'),
     import('../session/open-vault.ts'),
   ]);
   const input = new Input(terminal);

@@ -1,5 +1,5 @@
-import type { BrokerOutcome, BrokerProcess, BrokerRequest } from './broker-process.ts';
-import { takeLook } from './early.ts';
+import type { BrokerOutcome, BrokerProcess, BrokerRequest } from './broker/broker-process.ts';
+import { takeLook } from './broker/early.ts';
 import {
   DISMISSED,
   inspect,
@@ -195,7 +195,7 @@ export class KeytarKeyring implements Keyring {
 
   async #start(): Promise<BrokerProcess> {
     const { broker: script, env } = this.#options;
-    const { startBroker } = await import('./broker-start.ts');
+    const { startBroker } = await import('./broker/broker-start.ts');
     const broker = startBroker(env, script);
     this.#options.onBroker?.(broker);
     return broker;

@@ -1,8 +1,8 @@
 import type { PromptContent } from '../chat/loop.ts';
 import type { Approve, ToolSession } from '../chat/tools/toolbox.ts';
 import type { FilePart } from '../session/event/attachment.ts';
+import type { Workplace } from './host/workplace.ts';
 import type { Notice } from './notice.ts';
-import type { Workplace } from './workplace.ts';
 
 /**
  * A path named with `@path`, at the beginning or after a blank. A path with blanks is in double
@@ -34,7 +34,7 @@ export async function attachFiles(text: string, { workplace, notify, ...given }:
   if (paths.length === 0) return text;
   const missing: string[] = [];
   const tools = await workplace.tools();
-  const { ATTACHMENT_LIMIT } = await import('../chat/tools/attach.ts');
+  const { ATTACHMENT_LIMIT } = await import('../chat/tools/files/attach.ts');
   const files: FilePart[] = [];
   let room = ATTACHMENT_LIMIT;
   for (const candidates of paths) {

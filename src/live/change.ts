@@ -6,9 +6,9 @@ import { providersOf, redactionOf, redactSession } from '../session/change/redac
 import { isDecided, permissionEvent } from '../session/permissions.ts';
 import type { Session } from '../session/session.ts';
 import type { Feed } from './feed.ts';
+import type { Workplace } from './host/workplace.ts';
 import type { Command, Result } from './live.ts';
 import type { Recorder } from './recorder.ts';
-import type { Workplace } from './workplace.ts';
 
 /** A command that changes the record of a session without asking a model. */
 export type RecordChange = Extract<
@@ -74,7 +74,7 @@ async function setPermission(
   { recorder, workplace }: Target,
 ): Promise<{ rule: string; already: boolean }> {
   const named = ruleOf(wanted);
-  const { realRule } = await import('../chat/tools/rules.ts');
+  const { realRule } = await import('../chat/tools/access/rules.ts');
   const rule = decision === 'allow' ? await realRule(named) : named;
   const permission = {
     rule,

@@ -9,13 +9,13 @@ import type { State } from '../session/state.ts';
 import type { Settings } from '../settings/settings.ts';
 import type { RecordChange } from './change.ts';
 import { Feed } from './feed.ts';
+import type { LiveParts, SessionHost } from './host/session-host.ts';
+import type { Workplace } from './host/workplace.ts';
 import { Jobs } from './jobs.ts';
 import type { Command, Live, LiveEvent, Result, SentPrompt, Snapshot } from './live.ts';
 import type { FrontEnd } from './question.ts';
 import { approver, Questions } from './questions.ts';
 import { Recorder } from './recorder.ts';
-import type { LiveParts, SessionHost } from './session-host.ts';
-import type { Workplace } from './workplace.ts';
 
 /** A live session that runs in this process. */
 export class LiveSession implements Live {
@@ -130,7 +130,7 @@ export class LiveSession implements Live {
     const { openModel } = await import('../chat/models/models.ts');
     const { env, maySend } = this.#host;
     const model = await openModel(name, { ...this.settings, env });
-    const { requireMaySend } = await import('./elsewhere.ts');
+    const { requireMaySend } = await import('./host/elsewhere.ts');
     await requireMaySend(this.#session.state, model.name, { settings: this.settings, front, maySend });
     this.#model = model;
     if (this.#session.state.model === model.name) return;

@@ -5,10 +5,10 @@ import { isCofferError } from '../errors.ts';
 import type { NewEvent } from '../session/event/event.ts';
 import type { Session } from '../session/session.ts';
 import type { Feed } from './feed.ts';
+import type { Workplace } from './host/workplace.ts';
 import type { LiveEvent, SentPrompt } from './live.ts';
 import type { Notice } from './notice.ts';
 import { Recorder } from './recorder.ts';
-import type { Workplace } from './workplace.ts';
 
 /** The parts of a live session that answering a prompt needs. */
 interface TurnParts {

@@ -1,10 +1,10 @@
 import { CofferError, isCofferError } from '../errors.ts';
 import type { FirstStep, Vault, Writable } from '../vault/vault.ts';
+import { newId, takenIds, takeSnapshot } from './change/snapshot.ts';
 import { type Event, encodeEvents, type NewEvent } from './event/event.ts';
 import { encodeSummary, summarize } from './list/summary.ts';
 import { type SessionOrigin, saveError, type Unsaved, unsavedOf } from './origin.ts';
 import type { SessionRecord } from './record.ts';
-import { newId, takenIds, takeSnapshot } from './snapshot.ts';
 
 /**
  * Saves what a session records. Owns its sealed file and lease, the queue of saves, and the failure

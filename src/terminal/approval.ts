@@ -2,10 +2,10 @@ import { setImmediate } from 'node:timers/promises';
 import { styleText } from 'node:util';
 import type { ApprovalRequest } from '../chat/tools/toolbox.ts';
 import type { Approval } from '../session/event/event.ts';
-import { escapeLine } from './escape.ts';
-import type { Input } from './input.ts';
-import type { KeyStream, Screen } from './input-streams.ts';
-import type { Terminal } from './terminal.ts';
+import type { Input } from './input/input.ts';
+import type { KeyStream, Screen } from './input/input-streams.ts';
+import { escapeLine } from './output/escape.ts';
+import type { Terminal } from './output/terminal.ts';
 
 /** The terminal that a question is asked on. */
 interface On {
@@ -196,7 +196,7 @@ function scopeLines({ rule, sandboxed }: ApprovalRequest): string[] {
   return [`  session: ${describeAllowed(rule, sandboxed)}`, `  deny: ${describeDenied(rule)}`];
 }
 
-/** Describes what a rule allows, as `rulesNow` in chat/tools/rules.ts applies it. */
+/** Describes what a rule allows, as `rulesNow` in chat/tools/access/rules.ts applies it. */
 function describeAllowed(rule: string, sandboxed: boolean | undefined): string {
   const { kind, scope } = partsOf(rule);
   if (kind === 'read' || kind === 'write') {

@@ -1,6 +1,6 @@
 import type { ProviderSettings } from '../chat/models/models.ts';
 import { CofferError, isCofferError } from '../errors.ts';
-import type { Accepted, Host } from '../live/host.ts';
+import type { Accepted, Host } from '../live/host/host.ts';
 import type { LiveSession } from '../live/live-session.ts';
 import type { FrontEnd } from '../live/question.ts';
 import type { Row } from '../session/list/row.ts';
@@ -8,11 +8,11 @@ import type { Unsaved } from '../session/origin.ts';
 import type { Session } from '../session/session.ts';
 import type { Sessions } from '../session/sessions.ts';
 import type { Settings } from '../settings/settings.ts';
-import type { Input } from './input.ts';
+import type { Input } from './input/input.ts';
 import { LiveView } from './live-view.ts';
+import { clock, countMessages } from './output/rows.ts';
+import type { Terminal } from './output/terminal.ts';
 import { frontEnd } from './questions.ts';
-import { clock, countMessages } from './rows.ts';
-import type { Terminal } from './terminal.ts';
 
 /** The terminal of a chat, and the host of its sessions. */
 export interface ChatParts {
@@ -175,7 +175,7 @@ export class Chat {
   /** Switches to the conversation that `next` returns, if any, and closes the previous one. */
   async #leaveFor(next: () => Promise<LiveSession | undefined>): Promise<void> {
     if (this.unsaved !== undefined) {
-      const { requireMayLeave } = await import('../live/leaving.ts');
+      const { requireMayLeave } = await import('../live/host/leaving.ts');
       await requireMayLeave(this.session, this.sessions, this.front);
     }
     const before = this.#live;

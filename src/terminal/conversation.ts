@@ -1,6 +1,6 @@
 import { textOf } from '../session/event/message-text.ts';
 import type { Recorded } from '../session/shapes.ts';
-import type { Terminal } from './terminal.ts';
+import type { Terminal } from './output/terminal.ts';
 
 /** Shows a recorded conversation: prompts as they were typed, replies as they were shown. */
 export async function showConversation(terminal: Terminal, { row, state }: Recorded): Promise<void> {

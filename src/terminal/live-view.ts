@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { type CofferError, isCofferError } from '../errors.ts';
 import type { Live, LiveEvent } from '../live/live.ts';
 import type { Question } from '../live/question.ts';
-import type { Input } from './input.ts';
+import type { Input } from './input/input.ts';
 import { describeNotice, saidBy } from './notices.ts';
+import type { ReplyWriter, Terminal } from './output/terminal.ts';
 import { askUser } from './questions.ts';
-import type { ReplyWriter, Terminal } from './terminal.ts';
 
 type CallEnd = Extract<LiveEvent, { type: 'call-end' }>;
 type Idle = Extract<LiveEvent, { type: 'idle' }>;

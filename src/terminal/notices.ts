@@ -1,7 +1,7 @@
 import type { CofferError } from '../errors.ts';
 import type { Notice } from '../live/notice.ts';
-import { describeBytes } from './amounts.ts';
-import { countMessages } from './rows.ts';
+import { describeBytes } from './output/amounts.ts';
+import { countMessages } from './output/rows.ts';
 
 /** Maximum length shown of a path at which there is no file. */
 const PATH_SHOWN = 200;

@@ -1,9 +1,9 @@
 import { type Answers, answers, type FrontEnd, type Inquiry } from '../live/question.ts';
-import { describeBytes } from './amounts.ts';
-import type { Input } from './input.ts';
+import type { Input } from './input/input.ts';
 import { describeGone, describeNotice } from './notices.ts';
-import { clock, countMessages } from './rows.ts';
-import type { Terminal } from './terminal.ts';
+import { describeBytes } from './output/amounts.ts';
+import { clock, countMessages } from './output/rows.ts';
+import type { Terminal } from './output/terminal.ts';
 
 /** Returns the terminal as a front end, for functions that ask or notify the user. */
 export function frontEnd(terminal: Terminal, input: Input): FrontEnd {

@@ -1,7 +1,7 @@
 import type { CofferError } from '../errors.ts';
 import type { Chat } from './chat.ts';
-import { clock } from './rows.ts';
-import { parseLine } from './slash-line.ts';
+import { parseLine } from './input/slash-line.ts';
+import { clock } from './output/rows.ts';
 
 /** The prompt at which the user types. */
 const PROMPT = '» ';

@@ -1,5 +1,5 @@
 import type { KeyWait } from '../session/open-vault.ts';
-import type { Terminal } from './terminal.ts';
+import type { Terminal } from './output/terminal.ts';
 
 /*
  * Messages while coffer waits: nothing for two seconds, then one line that names what it waits for.

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { copyFileSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { rulesNow } from '../../src/chat/tools/rules.ts';
+import { rulesNow } from '../../src/chat/tools/access/rules.ts';
 import { aboutOf, renderExport } from '../../src/cli/commands/export/export-text.ts';
 import { planFork, rewindOf } from '../../src/session/change/fork.ts';
 import type { Row } from '../../src/session/list/row.ts';

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { commandLine } from '../../src/cli/commands.ts';
 import { wholeProgram } from '../../src/cli/program.ts';
 import { plainly } from '../../src/cli/run.ts';
-import { Terminal } from '../../src/terminal/terminal.ts';
+import { Terminal } from '../../src/terminal/output/terminal.ts';
 
 describe('a command line that takes no parser', () => {
   const words = ['--model', '--path', '--data-dir', 'demo/echo', 'x', 'sessions', '-c', '--json', '-', '--model=x', ''];

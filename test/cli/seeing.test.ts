@@ -7,7 +7,7 @@ import type { NewEvent } from '../../src/session/event/event.ts';
 import { openVault } from '../../src/session/open-vault.ts';
 import type { Session } from '../../src/session/session.ts';
 import type { Sessions } from '../../src/session/sessions.ts';
-import { widthOf } from '../../src/terminal/width.ts';
+import { widthOf } from '../../src/terminal/output/width.ts';
 import { reply, user } from '../support/vault.ts';
 import { FakeTerminal, makeFolder, runHere } from '../terminal/fake-terminal.ts';
 

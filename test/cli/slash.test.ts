@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { nearest } from '../../src/chat/models/nearest.ts';
-import { parseLine } from '../../src/terminal/slash-line.ts';
+import { parseLine } from '../../src/terminal/input/slash-line.ts';
 
 describe('parseLine', () => {
   it.each([

@@ -6,7 +6,7 @@ import { commandLine } from '../../src/cli/commands.ts';
 import { wholeProgram } from '../../src/cli/program.ts';
 import { loadSlashCommands, runSlash } from '../../src/cli/slash.ts';
 import type { Chat } from '../../src/terminal/chat.ts';
-import { Terminal } from '../../src/terminal/terminal.ts';
+import { Terminal } from '../../src/terminal/output/terminal.ts';
 import { loadsOf } from '../support/loads.ts';
 import { temporaryFolder } from '../support/vault.ts';
 

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { CofferError } from '../../src/errors.ts';
-import { startBrokerEarly } from '../../src/keyring/broker-start.ts';
+import { startBrokerEarly } from '../../src/keyring/broker/broker-start.ts';
 import { redactionOf, redactSession } from '../../src/session/change/redact.ts';
 import { keepingCaches } from '../../src/session/change/removal.ts';
 import type { NewEvent } from '../../src/session/event/event.ts';

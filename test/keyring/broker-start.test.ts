@@ -1,6 +1,6 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { BrokerProcess } from '../../src/keyring/broker-process.ts';
-import { startBroker, startBrokerEarly } from '../../src/keyring/broker-start.ts';
+import type { BrokerProcess } from '../../src/keyring/broker/broker-process.ts';
+import { startBroker, startBrokerEarly } from '../../src/keyring/broker/broker-start.ts';
 
 describe('a broker that was started early', () => {
   it('serves the first request, and a new one serves the next', () => {

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { BrokerProcess, trimmed } from '../../src/keyring/broker-process.ts';
+import { BrokerProcess, trimmed } from '../../src/keyring/broker/broker-process.ts';
 import { KeytarKeyring } from '../../src/keyring/keytar.ts';
 import { startSilentPrompter } from '../support/dbus-service.ts';
 import { type Bus, requireKeychain, startBus, startKeychain } from '../support/keychain.ts';
@@ -166,9 +166,9 @@ describe('the broker', () => {
     requireKeychain(context);
     await using bus = await startBus();
     const script = `
-      import { BrokerProcess } from ${JSON.stringify(sourceOf('broker-process.ts'))};
+      import { BrokerProcess } from ${JSON.stringify(sourceOf('broker/broker-process.ts'))};
       const before = process.getActiveResourcesInfo().length;
-      new BrokerProcess(${JSON.stringify(new URL(sourceOf('broker.ts')).pathname)}, process.env);
+      new BrokerProcess(${JSON.stringify(new URL(sourceOf('broker/broker.ts')).pathname)}, process.env);
       process.exitCode = process.getActiveResourcesInfo().length - before;`;
     const asking = spawn(process.execPath, ['--input-type=module', '-'], {
       env: envOf(bus),

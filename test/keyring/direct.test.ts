@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { lookEarly, takeLook } from '../../src/keyring/early.ts';
+import { lookEarly, takeLook } from '../../src/keyring/broker/early.ts';
 import { lookUpKey } from '../../src/keyring/keyring.ts';
 import { KeytarKeyring } from '../../src/keyring/keytar.ts';
 import type { LookUp } from '../../src/keyring/outcomes.ts';

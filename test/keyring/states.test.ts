@@ -172,7 +172,7 @@ describe('keytar without its addon', () => {
     await using keychain = await startKeychain();
     const directory = await mkdtemp(join(tmpdir(), 'coffer-broker-'));
     // The real broker, in a directory without node_modules.
-    await copyFile(new URL('../../src/keyring/broker.ts', import.meta.url), join(directory, 'broker.ts'));
+    await copyFile(new URL('../../src/keyring/broker/broker.ts', import.meta.url), join(directory, 'broker.ts'));
     await writeFile(join(directory, 'package.json'), '{"type":"module"}');
     const broker = join(directory, 'broker.ts');
     const keyring = new KeytarKeyring({ env: envOf(keychain), patience: ROOMY, broker });

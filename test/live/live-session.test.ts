@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { demoModel } from '../../src/chat/models/demo.ts';
 import type { ChatModel } from '../../src/chat/models/models.ts';
 import { cancelled } from '../../src/chat/wire/faults.ts';
-import { Host } from '../../src/live/host.ts';
+import { Host } from '../../src/live/host/host.ts';
 import type { LiveEvent } from '../../src/live/live.ts';
 import { textOf } from '../../src/session/event/message-text.ts';
 import type { Sessions } from '../../src/session/sessions.ts';

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import {
-  addCommand,
-  deleteCommand,
-  findCommand,
+  addLine,
+  deleteLine,
+  findLine,
   probe,
   read,
   readingOf,
@@ -20,32 +20,32 @@ const NODE = '/usr/local/bin/node';
 
 describe('the commands for security', () => {
   it('find, add and delete keytar’s item', () => {
-    expect(findCommand(ITEM)).toBe('find-generic-password -s coffer -a 00112233445566778899aabbccddeeff -w');
-    expect(addCommand(ITEM, 'c2VjcmV0+/==', NODE)).toBe(
+    expect(findLine(ITEM)).toBe('find-generic-password -s coffer -a 00112233445566778899aabbccddeeff -w');
+    expect(addLine(ITEM, 'c2VjcmV0+/==', NODE)).toBe(
       'add-generic-password -U -s coffer -a 00112233445566778899aabbccddeeff ' +
         '-l coffer/00112233445566778899aabbccddeeff -T /usr/bin/security -T /usr/local/bin/node -w c2VjcmV0+/==',
     );
-    expect(deleteCommand(ITEM)).toBe('delete-generic-password -s coffer -a 00112233445566778899aabbccddeeff');
+    expect(deleteLine(ITEM)).toBe('delete-generic-password -s coffer -a 00112233445566778899aabbccddeeff');
   });
 
   it('name a keychain file if one is given', () => {
-    expect(findCommand(ITEM, '/tmp/a b.keychain')).toMatch(/ -w "\/tmp\/a b\.keychain"$/);
-    expect(deleteCommand(ITEM, '/tmp/x.keychain')).toMatch(/ \/tmp\/x\.keychain$/);
+    expect(findLine(ITEM, '/tmp/a b.keychain')).toMatch(/ -w "\/tmp\/a b\.keychain"$/);
+    expect(deleteLine(ITEM, '/tmp/x.keychain')).toMatch(/ \/tmp\/x\.keychain$/);
   });
 
   it('quote words with spaces, quotes and backslashes', () => {
-    expect(addCommand(ITEM, 'x', '/My "Apps"/no\\de')).toContain(' -T "/My \\"Apps\\"/no\\\\de" ');
-    expect(findCommand({ ...ITEM, account: '' })).toContain(' -a "" ');
+    expect(addLine(ITEM, 'x', '/My "Apps"/no\\de')).toContain(' -T "/My \\"Apps\\"/no\\\\de" ');
+    expect(findLine({ ...ITEM, account: '' })).toContain(' -a "" ');
   });
 
   it('are never split into two', () => {
-    expect(() => findCommand({ ...ITEM, account: 'x\ndelete-keychain' })).toThrow(RangeError);
-    expect(() => addCommand(ITEM, 'x\r', NODE)).toThrow(RangeError);
+    expect(() => findLine({ ...ITEM, account: 'x\ndelete-keychain' })).toThrow(RangeError);
+    expect(() => addLine(ITEM, 'x\r', NODE)).toThrow(RangeError);
   });
 
   it('are shorter than the buffer of security', () => {
-    expect(addCommand(ITEM, 'x'.repeat(3_000), NODE).length).toBeLessThan(4_095);
-    expect(() => addCommand(ITEM, 'x'.repeat(4_000), NODE)).toThrow(RangeError);
+    expect(addLine(ITEM, 'x'.repeat(3_000), NODE).length).toBeLessThan(4_095);
+    expect(() => addLine(ITEM, 'x'.repeat(4_000), NODE)).toThrow(RangeError);
   });
 });
 

@@ -54,7 +54,7 @@ const habits: readonly Case[] = [
   ['src/vault/web.ts', "export const a = crypto.subtle.encrypt('AES-GCM');", 'a cipher is used'],
   ['src/terminal/repl.ts', 'process.exit(1);', 'process.exit is called in src/cli/main.ts only'],
   ['src/vault/exit.ts', 'process.exit();', 'process.exit is called in src/cli/main.ts only'],
-  ['src/terminal/rows.ts', "console.log('x');", 'console'],
+  ['src/terminal/output/rows.ts', "console.log('x');", 'console'],
   ['src/files/quiet.ts', 'try {\n  JSON.parse("x");\n} catch {\n}', 'empty block'],
   ['src/files/old.ts', "import { open } from 'fs';\nexport const a = open;", 'node:'],
   ['src/files/round.ts', "import { b } from './trip.ts';\nexport const a = () => b;", 'cycle'],
@@ -69,7 +69,7 @@ const habits: readonly Case[] = [
 
 const fine: readonly (readonly [file: string, text: string])[] = [
   ['src/cli/main.ts', "import { a } from '../chat/x.ts';\nprocess.exit(a);"],
-  ['src/terminal/terminal.ts', "console.log('x');"],
+  ['src/terminal/output/terminal.ts', "console.log('x');"],
   [
     'src/cli/commands/a.ts',
     "import { a } from '../terminal.ts';\nimport { b } from '../../vault/x.ts';\nexport const c = [a, b];",

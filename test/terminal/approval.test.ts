@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { ApprovalRequest } from '../../src/chat/tools/toolbox.ts';
 import type { Approval } from '../../src/session/event/event.ts';
 import { askApproval } from '../../src/terminal/approval.ts';
-import { Input } from '../../src/terminal/input.ts';
+import { Input } from '../../src/terminal/input/input.ts';
 import { FakeTerminal } from './fake-terminal.ts';
 
 const QUESTION = /(?:session|eny): $/;

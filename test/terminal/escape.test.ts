@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { escapeJson, escapeLine, escapeText, shellWord, TextEscaper } from '../../src/terminal/escape.ts';
+import { escapeJson, escapeLine, escapeText, shellWord, TextEscaper } from '../../src/terminal/output/escape.ts';
 
 /**
  * Returns whether a text contains characters that control a terminal, except line feeds and tabs.

@@ -7,7 +7,7 @@ import { commandLine } from '../../src/cli/commands.ts';
 import { exits } from '../../src/cli/main.ts';
 import { run } from '../../src/cli/program.ts';
 import type { CofferError } from '../../src/errors.ts';
-import { Terminal } from '../../src/terminal/terminal.ts';
+import { Terminal } from '../../src/terminal/output/terminal.ts';
 
 /** Timeout of `waitFor`, in milliseconds. It fails with everything shown so far. */
 const PATIENCE = 10_000;

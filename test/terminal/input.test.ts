@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { Input } from '../../src/terminal/input.ts';
+import { Input } from '../../src/terminal/input/input.ts';
 import { Terminal as Pty } from '../support/pty.ts';
 import { FakeTerminal } from './fake-terminal.ts';
 
@@ -148,8 +148,8 @@ describe('a lent terminal', () => {
 
   it.each(['SIGTERM', 'SIGHUP'] as const)('is restored on %s if nothing else handles it', async (signal) => {
     const code = `
-      import { Input } from './src/terminal/input.ts';
-      import { Terminal } from './src/terminal/terminal.ts';
+      import { Input } from './src/terminal/input/input.ts';
+      import { Terminal } from './src/terminal/output/terminal.ts';
       const input = new Input(new Terminal());
       await input.lend((_, stdout) => new Promise(() => stdout.write('${HIDE}lent')));`;
     const cwd = join(import.meta.dirname, '../..');

@@ -2,7 +2,7 @@ import { stripVTControlCharacters } from 'node:util';
 import fc from 'fast-check';
 import type { Tokens } from 'marked';
 import { describe, expect, it, vi } from 'vitest';
-import { MarkdownStream } from '../../src/terminal/markdown.ts';
+import { MarkdownStream } from '../../src/terminal/output/markdown.ts';
 
 const lexed = vi.hoisted(() => ({ characters: 0, items: 0 }));
 vi.mock('marked', async (original) => {

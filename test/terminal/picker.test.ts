@@ -2,9 +2,9 @@ import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { CofferError } from '../../src/errors.ts';
 import type { Row } from '../../src/session/list/row.ts';
-import { Input } from '../../src/terminal/input.ts';
-import { type Choice, pick, pickSession } from '../../src/terminal/picker.ts';
-import { widthOf } from '../../src/terminal/width.ts';
+import { Input } from '../../src/terminal/input/input.ts';
+import { type Choice, pick, pickSession } from '../../src/terminal/input/picker.ts';
+import { widthOf } from '../../src/terminal/output/width.ts';
 import { FakeTerminal } from './fake-terminal.ts';
 
 const ESC = '\u001b';

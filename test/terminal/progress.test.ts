@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Progress } from '../../src/terminal/progress.ts';
+import { Progress } from '../../src/terminal/output/progress.ts';
 import { FakeTerminal } from './fake-terminal.ts';
 
 describe('progress', () => {

@@ -3,7 +3,7 @@ import { CofferError, type ErrorCode } from '../../src/errors.ts';
 import type { Row } from '../../src/session/list/row.ts';
 import { lastSession } from '../../src/session/list/select.ts';
 import type { SeenReport } from '../../src/session/shapes.ts';
-import { ago, clock, countMessages, describeSeen, showRows } from '../../src/terminal/rows.ts';
+import { ago, clock, countMessages, describeSeen, showRows } from '../../src/terminal/output/rows.ts';
 import { FakeTerminal } from './fake-terminal.ts';
 
 function row(changes: Partial<Row>): Row {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { cut, widthOf } from '../../src/terminal/width.ts';
+import { cut, widthOf } from '../../src/terminal/output/width.ts';
 
 describe('widthOf', () => {
   it.each([

@@ -3,7 +3,7 @@ import { homedir } from 'node:os';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { CofferError } from '../../errors.ts';
 import { isWithin } from '../permissions.ts';
-import { Closed } from '../tools/closed.ts';
+import { Closed } from '../tools/access/closed.ts';
 import type { ToolScope } from '../tools/tool.ts';
 import { homeSecrets } from './home-secrets.ts';
 import { otherNames } from './other-names.ts';

@@ -1,7 +1,7 @@
 import type { Dirent } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join, resolve, sep } from 'node:path';
-import { isSecret, plainName } from '../tools/guarded.ts';
+import { isSecret, plainName } from '../tools/access/guarded.ts';
 
 /**
  * Lists what usually holds a secret in a home: by name, in the home itself and in the directories

@@ -1,7 +1,7 @@
 import type { Dirent } from 'node:fs';
 import { lstat, readdir, readFile, realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
-import { isGuarded, isSecret, plainName } from '../tools/guarded.ts';
+import { isGuarded, isSecret, plainName } from '../tools/access/guarded.ts';
 
 /** The paths to protect in a directory, at any depth. Links are not followed. */
 export interface Survey {

@@ -4,16 +4,16 @@ import type { Approval, NewEvent } from '../../session/event/event.ts';
 import { permissionEvent } from '../../session/permissions.ts';
 import type { Session } from '../../session/session.ts';
 import { defaultPermissions, type PermissionSettings } from '../permissions.ts';
-import { planAttachment, requireFits } from './attach.ts';
-import { runCommand } from './command.ts';
-import { editFile } from './edit.ts';
-import { listFiles } from './list.ts';
-import { isForModel } from './place.ts';
-import { readFile } from './read.ts';
-import { rulesNow } from './rules.ts';
-import { searchFiles } from './search.ts';
+import { isForModel } from './access/place.ts';
+import { rulesNow } from './access/rules.ts';
+import { runCommand } from './command/command.ts';
+import { planAttachment, requireFits } from './files/attach.ts';
+import { editFile } from './files/edit.ts';
+import { listFiles } from './files/list.ts';
+import { readFile } from './files/read.ts';
+import { searchFiles } from './files/search.ts';
+import { writeFile } from './files/write.ts';
 import type { Tool, ToolPlan, ToolScope } from './tool.ts';
-import { writeFile } from './write.ts';
 
 /** A tool call from a model. */
 export interface ToolCall {

@@ -1,7 +1,7 @@
 import { CofferError } from '../../errors.ts';
 import type { NewEvent } from '../event/event.ts';
+import { checkName } from '../event/name.ts';
 import type { Row } from '../list/row.ts';
-import { checkName } from '../name.ts';
 import type { State } from '../state.ts';
 
 /** Maximum number and length of a session's tags: they must fit into a summary. */

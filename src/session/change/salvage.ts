@@ -10,8 +10,8 @@ import { renumber } from '../import/renumber.ts';
 import type { Row } from '../list/row.ts';
 import { decodeSummary, encodeSummary, type Summary, summarize } from '../list/summary.ts';
 import { revocations } from '../permissions.ts';
-import { newId, takenIds } from '../snapshot.ts';
 import { emptyState, fold } from '../state.ts';
+import { newId, takenIds } from './snapshot.ts';
 
 /**
  * A range of lost events, by their ids in the damaged file. `last` is undefined if it is unknown

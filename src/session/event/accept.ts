@@ -1,8 +1,8 @@
 import { isCofferError } from '../../errors.ts';
-import { checkName, checkTagBytes } from '../name.ts';
 import { type Fault, faultIn, faultInType, isObject } from './check.ts';
 import { type Event, knownTypes, type NewEvent } from './event.ts';
 import { copyJson } from './json.ts';
+import { checkName, checkTagBytes } from './name.ts';
 
 /*
  * Validates events before they are recorded: whatever is accepted here is later read back

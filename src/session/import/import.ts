@@ -2,15 +2,15 @@ import { randomUUID } from 'node:crypto';
 import { CofferError, isCofferError } from '../../errors.ts';
 import { Room } from '../../vault/file/room.ts';
 import type { Vault } from '../../vault/vault.ts';
+import { newId, takenIds } from '../change/snapshot.ts';
 import { type BrokenFile, brokenFiles } from '../event/attachment.ts';
 import { faultIn } from '../event/check.ts';
 import { type Event, encodeEvents, isKnown, type NewEvent } from '../event/event.ts';
 import { DEEPEST } from '../event/json.ts';
 import { reread } from '../event/lines.ts';
+import { checkName, checkTagBytes } from '../event/name.ts';
 import { encodeSummary, summarize } from '../list/summary.ts';
-import { checkName, checkTagBytes } from '../name.ts';
 import { revocations } from '../permissions.ts';
-import { newId, takenIds } from '../snapshot.ts';
 import { emptyState, fold, IMPORTED } from '../state.ts';
 import { renumber } from './renumber.ts';
 

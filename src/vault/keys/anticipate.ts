@@ -14,10 +14,10 @@ export async function anticipateKey(env: NodeJS.ProcessEnv, directory?: string):
   if (file?.backend !== 'keytar') return false;
   if (process.platform === 'linux') {
     if (choice !== 'auto') return false; // an explicit `keytar` gets the addon's own answer
-    const { lookEarly } = await import('../../keyring/early.ts');
+    const { lookEarly } = await import('../../keyring/broker/early.ts');
     lookEarly(env, file.key);
   } else {
-    const { startBrokerEarly } = await import('../../keyring/broker-start.ts');
+    const { startBrokerEarly } = await import('../../keyring/broker/broker-start.ts');
     startBrokerEarly(env);
   }
   return true;

@@ -13,7 +13,7 @@ import {
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { ownCode, protectedPaths } from '../../../src/live/protected.ts';
+import { ownCode, protectedPaths } from '../../../src/live/host/protected.ts';
 import { requireUnix } from '../../support/keychain.ts';
 import { requireRoot, type World, world } from './support.ts';
 

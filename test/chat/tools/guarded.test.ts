@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { PermissionSettings } from '../../../src/chat/permissions.ts';
 import { isHarmlessConfig } from '../../../src/chat/sandbox/git-config.ts';
-import { guardOf, secretOf } from '../../../src/chat/tools/guarded.ts';
+import { guardOf, secretOf } from '../../../src/chat/tools/access/guarded.ts';
 import { requireUnix } from '../../support/keychain.ts';
 import { type World, world } from './support.ts';
 

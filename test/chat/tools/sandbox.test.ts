@@ -16,7 +16,7 @@ import { createServer, type Server } from 'node:net';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { findSandbox } from '../../../src/chat/tools/sandbox.ts';
+import { findSandbox } from '../../../src/chat/tools/command/sandbox.ts';
 import { requireRoot, requireSandbox, type World, world } from './support.ts';
 
 /** Runs a command in a sandbox and returns its output. */

@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { startBroker } from '../../../src/keyring/broker-start.ts';
-import { takeLook } from '../../../src/keyring/early.ts';
+import { startBroker } from '../../../src/keyring/broker/broker-start.ts';
+import { takeLook } from '../../../src/keyring/broker/early.ts';
 import { anticipateKey } from '../../../src/vault/keys/anticipate.ts';
 import { temporaryFolder } from '../../support/vault.ts';
 

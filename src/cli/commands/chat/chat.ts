@@ -1,18 +1,18 @@
 import { lstatSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { CofferError, isCofferError } from '../../../errors.ts';
-import { Host } from '../../../live/host.ts';
-import type { Instructing } from '../../../live/instructions.ts';
+import { Host } from '../../../live/host/host.ts';
+import type { Instructing } from '../../../live/host/instructions.ts';
 import type { Row } from '../../../session/list/row.ts';
 import { lastSession } from '../../../session/list/select.ts';
 import type { Sessions } from '../../../session/sessions.ts';
 import { emptyState } from '../../../session/state.ts';
 import type { Settings } from '../../../settings/settings.ts';
 import { Chat } from '../../../terminal/chat.ts';
-import type { Input } from '../../../terminal/input.ts';
+import type { Input } from '../../../terminal/input/input.ts';
+import { tellPassedOver } from '../../../terminal/output/rows.ts';
 import { frontEnd } from '../../../terminal/questions.ts';
 import { repl, runPrompt } from '../../../terminal/repl.ts';
-import { tellPassedOver } from '../../../terminal/rows.ts';
 import type { ProgramOptions, Shell } from '../../command.ts';
 import { openSessions } from '../../shell.ts';
 import { guard } from '../../signals.ts';
@@ -72,7 +72,7 @@ export async function chat(shell: Shell, request: ChatRequest): Promise<CofferEr
       ? options.model
       : (settings.model ?? (asks ? await localModel(shell, settings, input) : undefined));
     const model = await openModel(chosen ?? 'demo/eliza', { ...settings, env });
-    const { requireMaySend } = await import('../../../live/elsewhere.ts');
+    const { requireMaySend } = await import('../../../live/host/elsewhere.ts');
     await requireMaySend(emptyState, model.name, { settings, front: frontEnd(terminal, input), maySend: true });
     const found = which === undefined ? undefined : await sessions.find(which);
     const isNewest = request.which === undefined || request.which === 'last';
@@ -132,7 +132,7 @@ async function instruct({ host, live, front, incognito }: Chat, options: Instruc
   const { session, settings, workplace } = live;
   const hasAgents = lstatSync(join(workplace.directory, 'AGENTS.md'), { throwIfNoEntry: false }) !== undefined;
   if (!settings.systemPrompt && !hasAgents) return;
-  const { instructionsOf } = await import('../../../live/instructions.ts');
+  const { instructionsOf } = await import('../../../live/host/instructions.ts');
   const sessions = incognito ? undefined : host.sessions;
   host.instruct(await instructionsOf({ session, workplace, sessions }, front, options));
   live.reinstruct();
@@ -143,7 +143,7 @@ async function instruct({ host, live, front, incognito }: Chat, options: Instruc
  */
 async function instructAnew({ live }: Chat, system: string | undefined): Promise<void> {
   if (system === undefined) return;
-  const { systemInstructions } = await import('../../../live/instructions.ts');
+  const { systemInstructions } = await import('../../../live/host/instructions.ts');
   const instructions = await systemInstructions(system);
   const before = live.session.state.instructions.find(({ source }) => source === 'system');
   if ((before?.text ?? '') !== instructions.text) await live.note({ type: 'instructions', ...instructions });

@@ -2,7 +2,7 @@ import type { CofferError } from '../../../errors.ts';
 import { lastSession } from '../../../session/list/select.ts';
 import type { KeyState } from '../../../session/shapes.ts';
 import type { Chat } from '../../../terminal/chat.ts';
-import { ago, countMessages, describeSeen, tellPassedOver } from '../../../terminal/rows.ts';
+import { ago, countMessages, describeSeen, tellPassedOver } from '../../../terminal/output/rows.ts';
 
 /** Tells which model replies, where the key is, and which session could be resumed. */
 export async function tellStart(

@@ -1,6 +1,6 @@
 import { constants } from 'node:buffer';
 import { CofferError } from '../../../errors.ts';
-import type { Terminal } from '../../../terminal/terminal.ts';
+import type { Terminal } from '../../../terminal/output/terminal.ts';
 
 /**
  * Returns the text of `--prompt`, read from standard input if it is `-`. Throws `USAGE` if it is

@@ -1,6 +1,6 @@
 import type { Surroundings } from '../../../session/project/project.ts';
 import type { Chat } from '../../../terminal/chat.ts';
-import type { Terminal } from '../../../terminal/terminal.ts';
+import type { Terminal } from '../../../terminal/output/terminal.ts';
 import { awaitGit, GIT_LIMIT_MS, gitLimit, NOTICE_MS, within } from '../../../terminal/waiting.ts';
 
 /**

@@ -1,8 +1,8 @@
 import { RootCommand, script } from '@bomb.sh/tab';
 import { CofferError, isCofferError } from '../../../errors.ts';
 import type { Summary } from '../../../session/list/summary.ts';
-import { escapeLine } from '../../../terminal/escape.ts';
-import { countMessages } from '../../../terminal/rows.ts';
+import { escapeLine } from '../../../terminal/output/escape.ts';
+import { countMessages } from '../../../terminal/output/rows.ts';
 import {
   type CommandOption,
   type CommandSpec,

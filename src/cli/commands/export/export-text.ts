@@ -8,7 +8,7 @@ import {
 } from '../../../session/event/event.ts';
 import type { Summary } from '../../../session/list/summary.ts';
 import type { State } from '../../../session/state.ts';
-import { escapeJson, escapeJsonLine, escapeLine, escapeText } from '../../../terminal/escape.ts';
+import { escapeJson, escapeJsonLine, escapeLine, escapeText } from '../../../terminal/output/escape.ts';
 
 /** The formats of an export. */
 export const FORMATS = ['markdown', 'json', 'jsonl'] as const;

@@ -1,7 +1,7 @@
 import { homedir } from 'node:os';
 import { CofferError } from '../../../errors.ts';
 import type { Chat } from '../../../terminal/chat.ts';
-import type { Terminal } from '../../../terminal/terminal.ts';
+import type { Terminal } from '../../../terminal/output/terminal.ts';
 import type { CommandSpec, Shell } from '../../command.ts';
 import { openSessions } from '../../shell.ts';
 import { aboutOf, type Exportable, FORMATS, type Format, formatOf, renderExport } from './export-text.ts';

@@ -2,8 +2,8 @@ import { createReadStream } from 'node:fs';
 import { resolve } from 'node:path';
 import { TextDecoder } from 'node:util';
 import { CofferError } from '../../../errors.ts';
-import { escapeJson } from '../../../terminal/escape.ts';
-import { countMessages } from '../../../terminal/rows.ts';
+import { escapeJson } from '../../../terminal/output/escape.ts';
+import { countMessages } from '../../../terminal/output/rows.ts';
 import type { CommandSpec, Shell } from '../../command.ts';
 import { openSessions } from '../../shell.ts';
 

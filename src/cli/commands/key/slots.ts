@@ -1,7 +1,7 @@
 import { CofferError } from '../../../errors.ts';
-import { escapeJson } from '../../../terminal/escape.ts';
-import type { Input } from '../../../terminal/input.ts';
-import type { Terminal } from '../../../terminal/terminal.ts';
+import type { Input } from '../../../terminal/input/input.ts';
+import { escapeJson } from '../../../terminal/output/escape.ts';
+import type { Terminal } from '../../../terminal/output/terminal.ts';
 import type { SlotRow, WaysIn } from '../../../vault/keys/slots/key-slots.ts';
 import type { CommandSpec, Shell } from '../../command.ts';
 import { askPassphrase, firstLine, openSessions } from '../../shell.ts';

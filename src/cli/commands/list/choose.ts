@@ -15,6 +15,6 @@ export async function chooseInChat(chat: Chat): Promise<Row | undefined> {
     return undefined;
   }
   chat.shown = rows;
-  const { pickSession } = await import('../../../terminal/picker.ts');
+  const { pickSession } = await import('../../../terminal/input/picker.ts');
   return pickSession(chat.terminal, chat.input, offered);
 }

@@ -1,9 +1,9 @@
 import type { Instructions } from '../../../session/event/event.ts';
 import type { Child, Info } from '../../../session/list/info.ts';
 import type { Row } from '../../../session/list/row.ts';
-import { describeBytes, describeCost, describeCount, describeTokens } from '../../../terminal/amounts.ts';
+import { describeBytes, describeCost, describeCount, describeTokens } from '../../../terminal/output/amounts.ts';
+import { ago, clock } from '../../../terminal/output/rows.ts';
 import { describePermission } from '../../../terminal/permission-words.ts';
-import { ago, clock } from '../../../terminal/rows.ts';
 
 /** Number of lines shown of a summary. */
 const SUMMARY_LINES = 3;

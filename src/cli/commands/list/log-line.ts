@@ -1,6 +1,6 @@
 import { type Event, isKnown, type KnownEvent, type Message } from '../../../session/event/event.ts';
 import { addUsage, unused } from '../../../session/list/usage.ts';
-import { describeCost, describeCount, describeTokens } from '../../../terminal/amounts.ts';
+import { describeCost, describeCount, describeTokens } from '../../../terminal/output/amounts.ts';
 
 /**
  * Formats an event as `#12 12:31:05 message user: first line…`, with the date if it isn't today.

@@ -1,11 +1,11 @@
 import type { Row } from '../../../session/list/row.ts';
 import { type Match, search } from '../../../session/search/search.ts';
 import type { Sessions } from '../../../session/sessions.ts';
-import { escapeJson, escapeLine } from '../../../terminal/escape.ts';
-import { Progress } from '../../../terminal/progress.ts';
-import { type Cut, sayRow, tellCut } from '../../../terminal/rows.ts';
-import type { Terminal } from '../../../terminal/terminal.ts';
-import { cut as cutTo, widthOf } from '../../../terminal/width.ts';
+import { escapeJson, escapeLine } from '../../../terminal/output/escape.ts';
+import { Progress } from '../../../terminal/output/progress.ts';
+import { type Cut, sayRow, tellCut } from '../../../terminal/output/rows.ts';
+import type { Terminal } from '../../../terminal/output/terminal.ts';
+import { cut as cutTo, widthOf } from '../../../terminal/output/width.ts';
 import { toJson } from './row-json.ts';
 
 /** Number of matches shown per session. */

@@ -6,7 +6,7 @@ import { type Surroundings, surroundingsOf } from '../../../session/project/proj
 import type { wantedText } from '../../../session/search/search.ts';
 import type { Sessions } from '../../../session/sessions.ts';
 import type { Chat } from '../../../terminal/chat.ts';
-import { escapeJson, shellWord } from '../../../terminal/escape.ts';
+import { escapeJson, shellWord } from '../../../terminal/output/escape.ts';
 import {
   ago,
   type Cut,
@@ -17,8 +17,8 @@ import {
   tellCut,
   tellTroubles,
   USUAL_LIMIT,
-} from '../../../terminal/rows.ts';
-import type { Terminal } from '../../../terminal/terminal.ts';
+} from '../../../terminal/output/rows.ts';
+import type { Terminal } from '../../../terminal/output/terminal.ts';
 import { awaitGit, gitLimit } from '../../../terminal/waiting.ts';
 import type { CommandSpec, Shell, SlashCommand } from '../../command.ts';
 import { openSessions } from '../../shell.ts';

@@ -1,11 +1,11 @@
 import { parseCount } from '../../../session/list/filter.ts';
 import { type Day, type Stats, usageStats } from '../../../session/list/stats.ts';
 import type { Used } from '../../../session/list/usage.ts';
-import { describeBytes, describeCost, describeCount, describeTokens } from '../../../terminal/amounts.ts';
-import { escapeJson } from '../../../terminal/escape.ts';
-import { Progress } from '../../../terminal/progress.ts';
-import { describeSeen } from '../../../terminal/rows.ts';
-import type { Terminal } from '../../../terminal/terminal.ts';
+import { describeBytes, describeCost, describeCount, describeTokens } from '../../../terminal/output/amounts.ts';
+import { escapeJson } from '../../../terminal/output/escape.ts';
+import { Progress } from '../../../terminal/output/progress.ts';
+import { describeSeen } from '../../../terminal/output/rows.ts';
+import type { Terminal } from '../../../terminal/output/terminal.ts';
 import type { CommandSpec, Shell } from '../../command.ts';
 import { openSessions } from '../../shell.ts';
 

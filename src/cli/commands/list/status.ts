@@ -1,5 +1,5 @@
 import { type Info, readInfo } from '../../../session/list/info.ts';
-import { escapeJson } from '../../../terminal/escape.ts';
+import { escapeJson } from '../../../terminal/output/escape.ts';
 import type { CommandSpec, Shell } from '../../command.ts';
 import { openSessions } from '../../shell.ts';
 import { infoLines } from './info.ts';

@@ -31,7 +31,7 @@ async function run(shell: Shell, [which]: [string]): Promise<void> {
     const compacted = await sessions.change(row, async (session) => {
       const { compact } = await import('../../../chat/compact.ts');
       const { openModel } = await import('../../../chat/models/models.ts');
-      const { requireMaySend } = await import('../../../live/elsewhere.ts');
+      const { requireMaySend } = await import('../../../live/host/elsewhere.ts');
       const { frontEnd } = await import('../../../terminal/questions.ts');
       const name = options.model ?? session.state.model;
       const model = await openModel(name, { ...settings, env });

@@ -2,7 +2,7 @@ import { CofferError } from '../../../errors.ts';
 import type { Row } from '../../../session/list/row.ts';
 import type { Sessions } from '../../../session/sessions.ts';
 import type { Chat } from '../../../terminal/chat.ts';
-import { shellWord } from '../../../terminal/escape.ts';
+import { shellWord } from '../../../terminal/output/escape.ts';
 import type { CommandSpec, Shell } from '../../command.ts';
 import { changeVault } from '../../shell.ts';
 import { type Asked, confirmRemoval, describeDoomed } from './removal.ts';

@@ -1,6 +1,6 @@
 import { CofferError } from '../../../errors.ts';
 import type { Chat } from '../../../terminal/chat.ts';
-import { escapeJson } from '../../../terminal/escape.ts';
+import { escapeJson } from '../../../terminal/output/escape.ts';
 import type { CommandSpec, Shell } from '../../command.ts';
 import { changeVault } from '../../shell.ts';
 

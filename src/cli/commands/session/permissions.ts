@@ -3,9 +3,9 @@ import { CofferError } from '../../../errors.ts';
 import type { Permission, State } from '../../../session/state.ts';
 import type { Settings } from '../../../settings/settings.ts';
 import type { Chat } from '../../../terminal/chat.ts';
-import { escapeJson } from '../../../terminal/escape.ts';
+import { escapeJson } from '../../../terminal/output/escape.ts';
+import type { Terminal } from '../../../terminal/output/terminal.ts';
 import { describePermission } from '../../../terminal/permission-words.ts';
-import type { Terminal } from '../../../terminal/terminal.ts';
 import type { CommandSpec, Shell } from '../../command.ts';
 import { openSessions } from '../../shell.ts';
 

@@ -11,10 +11,10 @@ import {
 import type { Row } from '../../../session/list/row.ts';
 import type { Sessions } from '../../../session/sessions.ts';
 import type { Settings } from '../../../settings/settings.ts';
-import { escapeJson } from '../../../terminal/escape.ts';
-import type { Input } from '../../../terminal/input.ts';
-import { describeSeen, tellTroubles } from '../../../terminal/rows.ts';
-import type { Terminal } from '../../../terminal/terminal.ts';
+import type { Input } from '../../../terminal/input/input.ts';
+import { escapeJson } from '../../../terminal/output/escape.ts';
+import { describeSeen, tellTroubles } from '../../../terminal/output/rows.ts';
+import type { Terminal } from '../../../terminal/output/terminal.ts';
 import type { CommandSpec, Shell } from '../../command.ts';
 import { changeVault } from '../../shell.ts';
 import { confirmRemoval, describeDoomed } from './removal.ts';

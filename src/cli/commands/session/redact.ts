@@ -5,9 +5,9 @@ import type { Row } from '../../../session/list/row.ts';
 import type { Session } from '../../../session/session.ts';
 import type { Sessions } from '../../../session/sessions.ts';
 import type { Chat } from '../../../terminal/chat.ts';
-import { shellWord } from '../../../terminal/escape.ts';
-import type { Input } from '../../../terminal/input.ts';
-import type { Terminal } from '../../../terminal/terminal.ts';
+import type { Input } from '../../../terminal/input/input.ts';
+import { shellWord } from '../../../terminal/output/escape.ts';
+import type { Terminal } from '../../../terminal/output/terminal.ts';
 import type { CommandSpec, Shell } from '../../command.ts';
 import { changeVault, firstLine } from '../../shell.ts';
 

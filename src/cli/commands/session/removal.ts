@@ -1,8 +1,8 @@
 import { CofferError } from '../../../errors.ts';
 import type { Row } from '../../../session/list/row.ts';
-import type { Input } from '../../../terminal/input.ts';
-import { ago, countMessages } from '../../../terminal/rows.ts';
-import type { Terminal } from '../../../terminal/terminal.ts';
+import type { Input } from '../../../terminal/input/input.ts';
+import { ago, countMessages } from '../../../terminal/output/rows.ts';
+import type { Terminal } from '../../../terminal/output/terminal.ts';
 
 /** A row to be deleted, and why. */
 export interface Doomed {

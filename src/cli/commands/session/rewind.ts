@@ -1,7 +1,7 @@
 import { CofferError } from '../../../errors.ts';
 import { type Prompt, promptsOf, type Rewind, rewindOf } from '../../../session/change/fork.ts';
 import type { Chat } from '../../../terminal/chat.ts';
-import { countMessages } from '../../../terminal/rows.ts';
+import { countMessages } from '../../../terminal/output/rows.ts';
 import type { CommandSpec, Shell } from '../../command.ts';
 import { changeVault } from '../../shell.ts';
 import { promptNumberOf } from './fork.ts';
@@ -69,7 +69,7 @@ async function choosePrompt({ session, terminal, input }: Chat): Promise<number 
     for (const prompt of prompts) terminal.say(`${String(prompt.number).padStart(3)}) ${firstLine(prompt)}`);
     return 'none';
   }
-  const { pick } = await import('../../../terminal/picker.ts');
+  const { pick } = await import('../../../terminal/input/picker.ts');
   const choices = prompts.slice(0, -1).map((prompt) => ({
     value: prompt.number,
     number: prompt.number,

@@ -1,5 +1,5 @@
 import type { Chat } from '../../../terminal/chat.ts';
-import { countMessages } from '../../../terminal/rows.ts';
+import { countMessages } from '../../../terminal/output/rows.ts';
 import type { CommandSpec, Shell } from '../../command.ts';
 import { openSessions } from '../../shell.ts';
 

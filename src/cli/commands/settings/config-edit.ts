@@ -6,7 +6,7 @@ import { invalidSettings, readSettingsBytes, readSettingsFile } from '../../../s
 import { findFaults } from '../../../settings/schema.ts';
 import { settingsPath } from '../../../settings/settings.ts';
 import { takeSettings, writeSettings } from '../../../settings/write.ts';
-import { Input } from '../../../terminal/input.ts';
+import { Input } from '../../../terminal/input/input.ts';
 import type { Shell } from '../../command.ts';
 
 /** The initial content of a new settings file. */

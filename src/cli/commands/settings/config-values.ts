@@ -7,7 +7,7 @@ import {
   settingOf,
   settingsPath,
 } from '../../../settings/settings.ts';
-import { escapeJson } from '../../../terminal/escape.ts';
+import { escapeJson } from '../../../terminal/output/escape.ts';
 import type { Shell } from '../../command.ts';
 
 /** Options of a listing. */

@@ -1,7 +1,7 @@
 import type { Checked, KnownProvider, ProviderSettings } from '../../../chat/models/models.ts';
 import { CofferError, errorFields } from '../../../errors.ts';
-import { escapeJson } from '../../../terminal/escape.ts';
-import type { Terminal } from '../../../terminal/terminal.ts';
+import { escapeJson } from '../../../terminal/output/escape.ts';
+import type { Terminal } from '../../../terminal/output/terminal.ts';
 import type { CommandSpec, Shell } from '../../command.ts';
 
 /** `coffer models` */

@@ -5,9 +5,9 @@ import { conflictProblem, describeConflict } from '../../../session/list/conflic
 import type { Row } from '../../../session/list/row.ts';
 import type { Sessions } from '../../../session/sessions.ts';
 import type { Inspection, Recorded } from '../../../session/shapes.ts';
-import { escapeJson, shellWord } from '../../../terminal/escape.ts';
-import { describeSeen } from '../../../terminal/rows.ts';
-import type { Terminal } from '../../../terminal/terminal.ts';
+import { escapeJson, shellWord } from '../../../terminal/output/escape.ts';
+import { describeSeen } from '../../../terminal/output/rows.ts';
+import type { Terminal } from '../../../terminal/output/terminal.ts';
 import type { Shell } from '../../command.ts';
 import { openSessions } from '../../shell.ts';
 

@@ -1,7 +1,7 @@
 import type { CofferError } from '../../../errors.ts';
 import type { Sessions } from '../../../session/sessions.ts';
-import type { Input } from '../../../terminal/input.ts';
-import type { Terminal } from '../../../terminal/terminal.ts';
+import type { Input } from '../../../terminal/input/input.ts';
+import type { Terminal } from '../../../terminal/output/terminal.ts';
 import type { Recovered } from '../../../vault/keys/recover.ts';
 import type { CommandSpec, Shell } from '../../command.ts';
 import { firstLine, openSessions } from '../../shell.ts';

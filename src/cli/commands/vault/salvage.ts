@@ -1,4 +1,4 @@
-import { countMessages } from '../../../terminal/rows.ts';
+import { countMessages } from '../../../terminal/output/rows.ts';
 import type { CommandSpec, Shell } from '../../command.ts';
 import { openSessions } from '../../shell.ts';
 

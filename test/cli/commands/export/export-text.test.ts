@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { aboutOf, FORMATS, type Format, renderExport } from '../../../../src/cli/commands/export/export-text.ts';
 import type { Event } from '../../../../src/session/event/event.ts';
 import { emptyState, fold } from '../../../../src/session/state.ts';
-import { escapeJson } from '../../../../src/terminal/escape.ts';
+import { escapeJson } from '../../../../src/terminal/output/escape.ts';
 
 const UUID = '00000000-0000-4000-8000-000000000000';
 

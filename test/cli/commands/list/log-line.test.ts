@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { logLine } from '../../../../src/cli/commands/list/log-line.ts';
 import type { Event, NewEvent } from '../../../../src/session/event/event.ts';
 import { unused } from '../../../../src/session/list/usage.ts';
-import { describeBytes, describeCost, describeCount, describeTokens } from '../../../../src/terminal/amounts.ts';
+import { describeBytes, describeCost, describeCount, describeTokens } from '../../../../src/terminal/output/amounts.ts';
 
 const at = new Date(2025, 6, 4, 12, 31, 5);
 
