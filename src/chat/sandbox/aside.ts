@@ -23,7 +23,12 @@ export async function putAside(before: Survey, after: Survey, granted: readonly 
   for (const [path, identity] of after.guarded) {
     if (known.has(identity) || granted.some((scope) => isWithin(scope, path)) || (await isHarmless(path))) continue;
     const to = await freeName(path);
-    await rename(path, to);
+    try {
+      await rename(path, to);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue; // another process removed it
+      throw error;
+    }
     put.push({ from: path, to });
   }
   return put;
