@@ -74,13 +74,16 @@ interface Bundle {
 
 async function write({ from, extension, to }: Bundle): Promise<void> {
   const build = await rollup({
-    input: { main: join(from, `src/cli/main${extension}`), broker: join(from, `src/keyring/broker/broker${extension}`) },
+    input: {
+      main: join(from, `src/cli/main${extension}`),
+      broker: join(from, `src/keyring/broker/broker${extension}`),
+    },
     external: (id) => !id.startsWith('.') && !isAbsolute(id),
     preserveEntrySignatures: 'allow-extension',
     onLog: (level, { message }) => {
       if (level === 'warn') throw new Error(message);
     },
-    plugins: [extension === '.ts' && sources, { name: 'builtins', renderChunk: getBuiltins }],
+    plugins: [extension === '.ts' && sources],
   });
   const { output } = await build.write({
     dir: to,
@@ -100,25 +103,6 @@ async function write({ from, extension, to }: Bundle): Promise<void> {
 
 /** Blanks types out as Node does, which keeps every position in the file. */
 const sources: Plugin = { name: 'sources', load: (id) => stripTypeScriptTypes(readFileSync(id, 'utf8')) };
-
-/**
- * Replaces imports of Node's own modules by `process.getBuiltinModule`, which returns the same
- * objects without building a namespace. To build one, Node reads every export, and some exports
- * load more code when they are read: importing the modules that `coffer sessions` needs takes 15
- * ms, getting them 9 ms. Throws if an import isn't in the form that rollup and the compiler write.
- */
-function getBuiltins(code: string): { code: string; map: null } {
-  const replaced = code
-    .replaceAll(/^import (?:\* as )?([\w$]+) from '(node:[\w/]+)';$/gm, "const $1 = process.getBuiltinModule('$2');")
-    .replaceAll(/^import \{ ([\w$, ]+) \} from '(node:[\w/]+)';$/gm, (_, names: string, from: string) => {
-      return `const { ${names.replaceAll(' as ', ': ')} } = process.getBuiltinModule('${from}');`;
-    })
-    .replaceAll(/\bimport\('(node:[\w/]+)'\)/g, "process.getBuiltinModule('$1')");
-  const missed = /^.*\b(?:from|import) ?\(?["']node:.*$/m.exec(replaced)?.[0];
-  if (missed !== undefined) throw new Error(`import in an unexpected form: ${missed}`);
-  // No line moves, so the source map still fits.
-  return { code: replaced, map: null };
-}
 
 /** Returns a function that finds the file of {@link FILES} that a module belongs to. */
 function fileOf(from: string): (id: string, meta: ManualChunkMeta) => string | undefined {

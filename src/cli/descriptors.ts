@@ -1,5 +1,4 @@
-// Not imported: every start runs this, and importing node:fs loads its streams.
-const { closeSync, openSync, readdirSync, readFileSync, readlinkSync } = process.getBuiltinModule('node:fs');
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 /** The `fdinfo` flag of a descriptor that child processes don't inherit. */
 const CLOSE_ON_EXEC = 0o2_000_000;

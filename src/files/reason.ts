@@ -1,7 +1,5 @@
+import { getSystemErrorMessage } from 'node:util';
 import { CofferError, isCofferError } from '../errors.ts';
-
-// Not imported: an import would load every module that `node:util` lists, 4 ms at every start.
-const { getSystemErrorMessage } = process.getBuiltinModule('node:util');
 
 /**
  * Returns why a file operation failed, short enough for a status line (`NOT SAVED since 12:31: disk

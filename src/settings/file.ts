@@ -1,9 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type Stats } from 'node:fs';
+import { getSystemErrorMessage } from 'node:util';
 import { CofferError } from '../errors.ts';
-
-// Not imported: an import would load every module that `node:util` lists, 4 ms at every start.
-const { getSystemErrorMessage } = process.getBuiltinModule('node:util');
 
 /** The maximum length of a settings file, in bytes. */
 const MAX_LENGTH = 1_048_576;

@@ -13,13 +13,13 @@ const root = join(import.meta.dirname, '../..');
  * needs.
  */
 const LATE =
-  /\/node_modules\/(commander|zod|@ai-sdk|@clack|marked|diff|keytar)\/|\/(broker(-start|-process)?|turn|cli\/slash|remote|recovery-code|passphrase|slots|settings\/schema|session\/search\/(search|lines|trigrams)|row-json|inspect|conflicts)\.ts$|^node:(child_process|util)$/;
+  /\/node_modules\/(commander|zod|@ai-sdk|@clack|marked|diff|keytar)\/|\/(broker(-start|-process)?|turn|cli\/slash|remote|recovery-code|passphrase|slots|settings\/schema|session\/search\/(search|lines|trigrams)|row-json|inspect|conflicts)\.ts$|^node:child_process$/;
 
 describe('the start', () => {
-  it('of coffer --version loads four files, and imports no package and nothing of Node', () => {
+  it('of coffer --version loads four files, node:util for its styles, and no package', () => {
     const { loaded } = start(['--version']);
     const names = loaded.map((url) => url.slice(url.lastIndexOf('/') + 1));
-    expect(names).toEqual(['main.ts', 'terminal.ts', 'errors.ts', 'escape.ts']);
+    expect(names).toEqual(['main.ts', 'terminal.ts', 'node:util', 'errors.ts', 'escape.ts']);
   });
 
   it('of coffer sessions loads what a list needs, nothing late, and no keychain broker', async (context) => {

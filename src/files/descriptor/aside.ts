@@ -1,7 +1,5 @@
 import * as fs from 'node:fs';
-
-// Not imported: an import would load every module that `node:util` lists, 4 ms at every start.
-const { promisify } = process.getBuiltinModule('node:util');
+import { promisify } from 'node:util';
 
 /**
  * `fs.write` on another thread, as a promise. `node:fs/promises` offers it only for file handles,

@@ -29,7 +29,7 @@ export function countingDown({ segments }: OpenedFile, onLines: OnLines): (lines
 
 /**
  * Frees the memory of lines at once, leaving them empty. The garbage collector is slow to notice
- * memory outside its heap: for a session of 100 MB it left another 35 MB allocated.
+ * memory outside its heap: a resume of 100 MB takes 350 MiB at most, and 420 MiB without this.
  */
 export function giveBack(lines: Buffer): void {
   // Small buffers share their memory with others.
