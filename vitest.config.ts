@@ -7,7 +7,8 @@ const config: ViteUserConfig = defineConfig({
     globalSetup: join(import.meta.dirname, 'test/support/program.ts'),
     setupFiles: [join(import.meta.dirname, 'test/support/own-config.ts')],
     pool: 'forks',
-    maxWorkers: 2,
+    // Two for each core of a small machine: many tests wait, for a keychain, a deadline or a process.
+    maxWorkers: 4,
     // Catches tests that hang; a busy machine must not fail them, and the programs that tests start
     // have a shorter limit of their own.
     testTimeout: 1_800_000,

@@ -168,7 +168,7 @@ describe("retention at a chat's start", () => {
     await using sessions = await opened(place);
     const failing = Object.create(sessions, {
       delete: { value: refuseFirst(sessions) },
-      key: { get: () => sessions.keys.status },
+      keys: { get: () => sessions.keys },
       list: { value: () => sessions.list() },
       texts: { value: () => sessions.texts() },
     }) as Sessions;

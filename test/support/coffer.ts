@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { cpSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
@@ -7,7 +8,7 @@ import type { Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import type { Bus } from './keychain.ts';
 import { HANGS } from './patience.ts';
-import { PROGRAM } from './program.ts';
+import { COMPILED, PROGRAM } from './program.ts';
 import { type Ending, Terminal } from './pty.ts';
 
 const repository = join(import.meta.dirname, '..', '..');
@@ -224,6 +225,7 @@ export async function makePlace(furniture: Furniture = {}): Promise<Place> {
   for (const folder of [place.config, place.home, place.temp, place.project, place.credentials]) {
     await mkdir(folder, { mode: 0o700 });
   }
+  if (COMPILED !== undefined) cpSync(COMPILED, join(place.home, '.cache/coffer'), { recursive: true });
   await writeFile(join(place.credentials, 'coffer-key'), place.key, { mode: 0o600 });
   const settings = join(place.config, 'settings.json');
   if (furniture.settings) await writeFile(settings, JSON.stringify(furniture.settings), { mode: 0o600 });
