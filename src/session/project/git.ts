@@ -27,14 +27,18 @@ export async function askGit(
   if (program === undefined || !isReadable(repository)) return undefined;
   const { limit = Number.POSITIVE_INFINITY, signal } = options;
   const [{ execFile }, { promisify }] = await Promise.all([import('node:child_process'), import('node:util')]);
+  const answering = promisify(execFile)(program, [...SAFE, ...args], {
+    cwd: repository.top,
+    timeout: limit === Number.POSITIVE_INFINITY ? 0 : limit,
+    killSignal: 'SIGKILL',
+    signal,
+    env: { ...ENVIRONMENT, GIT_CEILING_DIRECTORIES: dirname(repository.top) },
+  });
+  // A git that waits for a pipe would otherwise outlive a process that doesn't wait for git.
+  const kill = (): void => void answering.child.kill('SIGKILL');
+  process.once('exit', kill);
   try {
-    const { stdout } = await promisify(execFile)(program, [...SAFE, ...args], {
-      cwd: repository.top,
-      timeout: limit === Number.POSITIVE_INFINITY ? 0 : limit,
-      killSignal: 'SIGKILL',
-      signal,
-      env: { ...ENVIRONMENT, GIT_CEILING_DIRECTORIES: dirname(repository.top) },
-    });
+    const { stdout } = await answering;
     return stdout.trim() || undefined;
   } catch (cause) {
     const { killed, code } = cause as { killed?: boolean; code?: unknown };
@@ -43,6 +47,8 @@ export async function askGit(
     const seconds = Math.round(limit / 1000);
     const what = `git did not answer in ${repository.top} within ${seconds} s, so its project is unknown`;
     throw new CofferError('FAILED', what, { advice: 'try again, or resume a session by its id (-a <id>)', cause });
+  } finally {
+    process.off('exit', kill);
   }
 }
 
