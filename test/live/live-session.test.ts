@@ -42,14 +42,19 @@ const setUp: SetUp = async ({ model: name, attended }) => {
   };
 };
 
-async function hosted(attended: boolean): Promise<{ at: Home; sessions: Sessions; host: Host }> {
+async function hosted(attended: boolean, maySend = true): Promise<{ at: Home; sessions: Sessions; host: Host }> {
   const at = home();
   const directory = join(temporaryFolder(), 'project');
   mkdirSync(directory);
   const sessions = await at.open();
   const host = new Host({
-    ...{ sessions, settings: defaultSettings, settingsIn: async () => defaultSettings, env: process.env },
-    ...{ inMemory: false, incognito: false, attended, maySend: true },
+    ...{
+      sessions,
+      settings: defaultSettings,
+      settingsIn: async () => defaultSettings,
+      env: { ...process.env, ANTHROPIC_API_KEY: 'k' },
+    },
+    ...{ inMemory: false, incognito: false, attended, maySend },
     surroundings: { directory, branch: undefined, worktree: undefined, project: undefined },
   });
   return { at, sessions, host };
@@ -115,3 +120,15 @@ describe('a turn of several replies', () => {
     expect(seen).toEqual(['thinking', '0: I look', 'call-end', 'thinking', '0: I saw it']);
   });
 });
+
+it('a session that closes withdraws a question that no turn has asked', async () => {
+  const { sessions, host } = await hosted(true, false);
+  const live = host.begin(demoModel('echo'), 'demo/echo');
+  const coming = live.events();
+  await live.send({ type: 'SendMessage', text: 'go', tag: 'go' });
+  const chosen = live.send({ type: 'ChooseModel', model: 'anthropic/claude' }).catch((error: unknown) => error);
+  for await (const event of coming) if (event.type === 'ask') break;
+  await live.close();
+  await sessions.close();
+  expect(await chosen).toMatchObject({ code: 'MODEL_ELSEWHERE' });
+}, 20_000);
