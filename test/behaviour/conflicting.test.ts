@@ -1,7 +1,9 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { conversation, makePlace, type Place, type Result } from '../support/coffer.ts';
+import { openVault, type Row, type Session, type Sessions } from '../../src/index.ts';
+import { makePlace, type Place } from '../support/coffer.ts';
+import { reply, user } from '../support/vault.ts';
 
 /** Names that sync programs give to the copy of a file that was changed on both sides. */
 const forms: readonly ((fileId: string) => string)[] = [
@@ -22,19 +24,29 @@ const forms: readonly ((fileId: string) => string)[] = [
 /** Makes a vault with a session that was continued on two machines. */
 async function diverged(): Promise<{ place: Place; fileId: string; id: string; here: Buffer; there: Buffer }> {
   const place = await makePlace();
-  await say(place, ['--model', 'demo/echo'], 'one');
-  const [{ fileId, id } = { fileId: '', id: '' }] = await place.listed();
-  const path = place.sessionFile(fileId);
+  await using vault = await opened(place);
+  await say(vault.begin({ directory: place.project, model: 'demo/echo' }), 'one');
+  const [row] = (await vault.list()) as [Row];
+  const path = place.sessionFile(row.fileId);
   const before = readFileSync(path);
-  await say(place, ['-r', id], 'two');
+  await say(await vault.resume(row), 'two');
   const there = readFileSync(path);
   writeFileSync(path, before);
-  await say(place, ['resume', id, '--accept-older'], 'three\nfour');
-  return { place, fileId, id, here: readFileSync(path), there };
+  await say(await vault.resume(row, { acceptOlder: true }), 'three', 'four');
+  return { place, fileId: row.fileId, id: row.id, here: readFileSync(path), there };
 }
 
-async function say(place: Place, args: readonly string[], lines: string): Promise<void> {
-  expect(await place.run(args, { input: `${lines}\n` })).toMatchObject({ code: 0 });
+function opened(place: Place): Promise<Sessions> {
+  return openVault({ directory: place.data, env: place.libraryEnv });
+}
+
+/** Holds the conversation that a chat with `demo/echo` would, and closes the session. */
+async function say(session: Session, ...lines: string[]): Promise<void> {
+  for (const line of lines) {
+    await session.append(user(line));
+    await session.append(reply(`echo: ${line}`));
+  }
+  await session.close();
 }
 
 describe('a conflicting copy', () => {
@@ -46,54 +58,63 @@ describe('a conflicting copy', () => {
 
   afterAll(() => at.place[Symbol.asyncDispose]());
 
-  it.each(forms.map((form, row) => ({ row, name: form('<id>'), form })))(
-    'named $name is reported with what is in it, and left alone',
-    async ({ form }) => {
-      const { place, fileId, there } = at;
-      const name = form(fileId);
-      const path = join(place.data, 'sessions', name);
-      writeFileSync(path, there, { mode: 0o600 });
-      try {
-        const line = `${name} is a conflicting copy of _autosave, with 2 messages missing from _autosave; coffer salvage `;
-        const listed = await place.run(['sessions']);
-        expect(listed).toMatchObject({ code: 0, stderr: expect.stringContaining(line) });
-        expect(listed.stdout).toContain('saved sessions (1):');
-        expect(await place.run(['-l'])).toMatchObject({ code: 0, stderr: expect.stringContaining(line) });
-        const checked = await place.run(['doctor']);
-        expect(checked).toMatchObject({ code: 1, stdout: expect.stringContaining(line) });
-        expect(checked.stdout).not.toContain('not made by coffer');
-        await say(place, ['--model', 'demo/echo'], 'a new one\n/save kept');
-        await place.run(['delete', '1', 'kept', '--yes']);
-        await place.run(['resume', fileId], { input: '/exit\n' });
-        expect(readFileSync(path)).toEqual(there);
-      } finally {
-        rmSync(path);
-      }
-    },
-  );
+  it('is reported with what is in it, and left alone, under each of those names', async () => {
+    const { place, fileId, there } = at;
+    const names = forms.map((form) => form(fileId));
+    const paths = names.map((name) => join(place.data, 'sessions', name));
+    for (const path of paths) writeFileSync(path, there, { mode: 0o600 });
+    const lines = names.map((name) =>
+      expect.stringContaining(
+        `${name} is a conflicting copy of _autosave, with 2 messages missing from _autosave; coffer salvage `,
+      ),
+    );
+    const [listed, again, checked] = await Promise.all([
+      place.run(['sessions']),
+      place.run(['-l']),
+      place.run(['doctor']),
+    ]);
+    expect(listed).toMatchObject({ code: 0, stdout: expect.stringContaining('saved sessions (1):') });
+    expect(again.code).toBe(0);
+    expect(checked.code).toBe(1);
+    for (const text of [listed.stderr, again.stderr, checked.stdout]) {
+      expect(reports(text)).toHaveLength(names.length);
+      expect(reports(text)).toEqual(expect.arrayContaining(lines));
+    }
+    expect(checked.stdout).not.toContain('not made by coffer');
+    const input = 'a new one\n/save kept\n';
+    expect(await place.run(['--model', 'demo/echo'], { input })).toMatchObject({ code: 0 });
+    await place.run(['delete', '1', 'kept', '--yes']);
+    await place.run(['resume', fileId], { input: '/exit\n' });
+    for (const path of paths) {
+      expect(readFileSync(path)).toEqual(there);
+      rmSync(path);
+    }
+  });
 
   it('comes back through salvage as a fork with its messages, and is left unchanged', async () => {
     const { place, fileId, id, there } = at;
     const name = `${fileId} (conflicted copy)`;
     const path = join(place.data, 'sessions', name);
     writeFileSync(path, there, { mode: 0o600 });
+    await using vault = await opened(place);
+    const said = async (row: Row) =>
+      (await vault.read(row)).state.messages.map(({ role, content }) => `${role}: ${content}`);
     for (const which of [name, path]) {
-      const before = new Set((await place.listed()).map((row) => row.id));
+      const before = new Set((await vault.list()).map((row) => row.id));
       const brought = await place.run(['salvage', which]);
       expect(brought.stdout).toMatch(/^recovered 4 messages as session /);
       expect(brought).toMatchObject({ code: 0, stderr: `the copy stays as ${path}; remove it by hand\n` });
-      const fork = (await place.listed()).find((row) => !before.has(row.id))?.id ?? '';
-      const said = (which: string) => place.exported(which).then(conversation);
+      const [fork] = (await vault.list()).filter((row) => !before.has(row.id)) as [Row];
       expect(await said(fork)).toEqual(['user: one', 'assistant: echo: one', 'user: two', 'assistant: echo: two']);
-      expect((await said(id)).filter((line) => line.startsWith('user'))).toEqual([
+      expect((await said(await vault.find(id))).filter((line) => line.startsWith('user'))).toEqual([
         'user: one',
         'user: three',
         'user: four',
       ]);
-      expect((await place.run(['status', fork])).stdout).toMatch(
+      expect((await place.run(['status', fork.id])).stdout).toMatch(
         new RegExp(`^parent +${id}: forked from a copy, ${RegExp.escape(name)}`, 'm'),
       );
-      await place.run(['delete', fork, '--yes']);
+      await vault.delete(fork);
     }
     expect(readFileSync(path)).toEqual(there);
     rmSync(path);
@@ -101,29 +122,25 @@ describe('a conflicting copy', () => {
 
   it('is reported as empty, damaged, from another vault, or of a missing session', async () => {
     const { place, fileId, here, there } = at;
-    const told = async (bytes: Buffer, name = `${fileId} 2`): Promise<[string, Result]> => {
-      const path = join(place.data, 'sessions', name);
-      writeFileSync(path, bytes, { mode: 0o600 });
-      const [listed, checked] = [await place.run(['sessions']), await place.run(['doctor'])];
-      rmSync(path);
-      return [listed.stderr, checked];
-    };
-    const [same, well] = await told(here);
-    expect(same).toContain('without messages missing from _autosave; remove it by hand');
-    expect(well).toMatchObject({ code: 0, stdout: expect.stringContaining('is a conflicting copy of _autosave') });
     const damaged = Buffer.from(there);
     damaged[200]! ^= 1;
-    expect((await told(damaged))[0]).toMatch(/is a conflicting copy of _autosave that can't be opened: /);
-    const other = Buffer.from(there);
-    other[20]! ^= 1;
-    const [foreign, unwell] = await told(other);
-    expect(foreign).toMatch(/can't be opened: .*needs another key/);
-    expect(unwell.code).toBe(1);
+    const foreign = Buffer.from(there);
+    foreign[20]! ^= 1;
+    const path = join(place.data, 'sessions', `${fileId} 2`);
+    const told = async (bytes: Buffer) => {
+      writeFileSync(path, bytes, { mode: 0o600 });
+      return (await place.run(['sessions'])).stderr;
+    };
+    expect(await told(here)).toContain('without messages missing from _autosave; remove it by hand');
+    const well = await place.run(['doctor']);
+    expect(well).toMatchObject({ code: 0, stdout: expect.stringContaining('is a conflicting copy of _autosave') });
+    expect(await told(damaged)).toMatch(/is a conflicting copy of _autosave that can't be opened: /);
+    expect(await told(foreign)).toMatch(/can't be opened: .*needs another key/);
+    expect((await place.run(['doctor'])).code).toBe(1);
     renameSync(place.sessionFile(fileId), join(place.root, 'aside'));
-    expect((await told(there))[0]).toMatch(
-      /a conflicting copy of [0-9a-f]{32}, which is not in the vault; coffer salvage/,
-    );
+    expect(await told(there)).toMatch(/a conflicting copy of [0-9a-f]{32}, which is not in the vault; coffer salvage/);
     renameSync(join(place.root, 'aside'), place.sessionFile(fileId));
+    rmSync(path);
   });
 
   it('is named when its session is deleted', async () => {
@@ -154,3 +171,8 @@ describe("a file that isn't a conflicting copy", () => {
     }
   });
 });
+
+/** Returns the lines of `text` that report a conflicting copy. */
+function reports(text: string): string[] {
+  return text.split('\n').filter((line) => line.includes('conflicting copy of'));
+}
