@@ -1,7 +1,11 @@
+import { execFileSync } from 'node:child_process';
 import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { openVault, type Sessions } from '../../src/index.ts';
+import { surroundingsOf } from '../../src/session/project/project.ts';
 import { makePlace, type Place } from '../support/coffer.ts';
+import { reply, user } from '../support/vault.ts';
 
 /*
  * The directory in which the tools of a resumed session work. The session is begun in `project`,
@@ -16,7 +20,7 @@ beforeEach(async () => {
   await mkdir(other);
   await writeFile(join(place.project, 'where.txt'), 'recorded\n');
   await writeFile(join(other, 'where.txt'), 'here\n');
-  expect((await place.run(['--model', 'demo/tools'], { input: 'list\n' })).code).toBe(0);
+  await talk(place.project);
 });
 afterEach(() => place[Symbol.asyncDispose]());
 
@@ -40,7 +44,8 @@ describe('a session that is resumed in another directory without a terminal', ()
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'here\n' });
     expect(stderr).toContain(`session moved from ${place.project} to ${other}\n`);
     expect(await directory()).toBe(other);
-    const { events } = await place.exported('last');
+    await using vault = await opened();
+    const { events } = await vault.read(await vault.find('last'));
     expect(events).toContainEqual(expect.objectContaining({ type: 'move', directory: other }));
     const again = await place.run(['resume', 'last', ...READ], { cwd: other });
     expect(again.stdout).toBe('here\n');
@@ -116,49 +121,52 @@ describe('a session that is resumed in another directory without a terminal', ()
 });
 
 describe('an imported session', () => {
-  it.each([
-    ['as it was exported', (line: string) => line],
-    ['that says it was moved', (line: string) => line.replace('"type":"usage"', '"type":"move","directory":"/"')],
-  ])('works where it is resumed, whatever directory its file names: %s', async (_, edit) => {
-    const file = join(place.root, 'session.jsonl');
-    const exported = await place.run(['export', 'last', '--format', 'jsonl']);
-    await writeFile(file, exported.stdout.split('\n').map(edit).join('\n'));
-    const { stdout: id } = await place.run(['import', file, '--json'], { cwd: other });
-    const which = JSON.parse(id).id;
-    const fork = (await place.run(['fork', which])).stdout.trim();
-    for (const session of [which, fork]) {
-      const { stdout, stderr } = await place.run(['resume', session, ...READ], { cwd: other });
+  it('works where it is resumed, whatever directory its file names', async () => {
+    const exported = (await place.run(['export', 'last', '--format', 'jsonl'])).stdout;
+    const moved = exported.replace('"type":"usage"', '"type":"move","directory":"/"');
+    expect(moved).not.toBe(exported);
+    await using vault = await opened();
+    for (const input of [exported, moved]) {
+      const { stdout: id } = await place.run(['import', '-', '--json'], { input, cwd: other });
+      const which = JSON.parse(id).id;
+      await using fork = await vault.fork(await vault.find(which));
+      await fork.close();
+      for (const session of [which, fork.id]) {
+        const { stdout, stderr } = await place.run(['resume', session, ...READ], { cwd: other });
+        expect(stdout).toBe('here\n');
+        expect(stderr).toContain(` to ${other}\n`);
+      }
+      const { stdout } = await place.run(['resume', which, ...READ]);
       expect(stdout).toBe('here\n');
-      expect(stderr).toContain(` to ${other}\n`);
     }
-    const { stdout } = await place.run(['resume', which, ...READ]);
-    expect(stdout).toBe('here\n');
   });
 });
 
 describe("a session of a project whose directory can't be read", () => {
-  it.each(['no\0path', `/${'x'.repeat(300)}`])(
-    "is listed, resumed and forked, and never taken for another project's: %j",
-    async (path) => {
-      const git = 'git init -q . && git -c user.name=a -c user.email=a@b commit -q --allow-empty -m one';
-      await place.run(['--version'], { before: git });
-      await place.run(['--model', 'demo/tools', '-p', 'list']);
-      const { stdout } = await place.run(['export', 'last', '--format', 'jsonl']);
+  it("is listed, resumed and forked, and never taken for another project's", async () => {
+    makeRepository();
+    await talk(place.project);
+    const { stdout } = await place.run(['export', 'last', '--format', 'jsonl']);
+    for (const path of ['no\0path', `/${'x'.repeat(300)}`]) {
       const input = stdout.replaceAll(JSON.stringify(place.project), JSON.stringify(path));
       const { id } = JSON.parse((await place.run(['import', '-', '--json'], { input })).stdout);
       for (const args of [['-l'], ['-c', '-p', 'list'], ['fork', id], ['status', id], ['resume', id, '-p', 'list']]) {
         const { code, stderr } = await place.run(args);
-        expect({ args, code, stderr }).toEqual({ args, code: 0, stderr: expect.not.stringContaining('bug') });
+        expect({ path, args, code, stderr }).toEqual({
+          path,
+          args,
+          code: 0,
+          stderr: expect.not.stringContaining('bug'),
+        });
       }
-    },
-  );
+    }
+  });
 });
 
 describe('a project that was moved', () => {
   it('is continued in its new place, without a question', async () => {
     const moved = join(place.root, 'moved');
-    const git = 'git init -q . && git -c user.name=a -c user.email=a@b commit -q --allow-empty -m one';
-    await place.run(['--version'], { before: git });
+    makeRepository();
     expect((await place.run(['--model', 'demo/tools', '-p', 'list'])).code).toBe(0);
     await rename(place.project, moved);
     const { code, stdout, stderr } = await place.run(['-c', '-p', 'read where.txt'], { cwd: moved });
@@ -198,7 +206,7 @@ describe('a session that is resumed in another directory at a terminal', () => {
   });
 
   it('is asked about by /resume too, and the current conversation stays if its directory is gone', async () => {
-    await place.run(['--model', 'demo/echo'], { input: 'another\n', cwd: other });
+    await talk(other, 'demo/echo');
     await rm(place.project, { recursive: true });
     const chat = place.terminal(['resume', 'last'], { cwd: other });
     await chat.waitFor(/» $/);
@@ -221,5 +229,25 @@ describe('a session that is resumed in another directory at a terminal', () => {
 
 /** Returns the directory of the session saved last. */
 async function directory(): Promise<string | undefined> {
-  return (await place.listed({ cwd: place.home }))[0]?.directory;
+  await using vault = await opened();
+  return (await vault.list())[0]?.directory;
+}
+
+function opened(): Promise<Sessions> {
+  return openVault({ directory: place.data, env: place.libraryEnv });
+}
+
+/** Records a conversation in a directory, as a chat there does. */
+async function talk(directory: string, model = 'demo/tools'): Promise<void> {
+  await using vault = await opened();
+  await using session = vault.begin({ ...(await surroundingsOf(directory)), model });
+  const usage = { inputTokens: null, outputTokens: null, cost: null };
+  await session.append(user('list'), reply('where.txt'), { type: 'usage', model, usage });
+}
+
+/** Makes the project a git repository with one commit. */
+function makeRepository(): void {
+  const git = (...args: string[]) => execFileSync('git', args, { cwd: place.project, env: place.env });
+  git('init', '-q', '.');
+  git('-c', 'user.name=a', '-c', 'user.email=a@b', 'commit', '-q', '--allow-empty', '-m', 'one');
 }
