@@ -1,8 +1,17 @@
 import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Instructed, instructionsOf, systemInstructions } from '../../src/live/host/instructions.ts';
+import { Workplace } from '../../src/live/host/workplace.ts';
+import type { FrontEnd } from '../../src/live/question.ts';
+import type { Instructions } from '../../src/session/event/event.ts';
+import { openVault } from '../../src/session/open-vault.ts';
+import type { Sessions } from '../../src/session/sessions.ts';
+import { defaultSettings } from '../../src/settings/settings.ts';
+import { describeNotice } from '../../src/terminal/notices.ts';
 import { makePlace, type Place } from '../support/coffer.ts';
 import { type ModelServer, type SentMessage, startModelServer } from '../support/model-server.ts';
+import { reply, user } from '../support/vault.ts';
 
 /*
  * Instructions a model gets before a conversation: the system prompt, and the AGENTS.md of the
@@ -67,22 +76,30 @@ describe('the system prompt', () => {
     expect((await place.run(['status', 'last'])).stdout).toContain(`system prompt (${file}, 13 bytes): From a file.\n`);
   });
 
-  it.each<[string, (path: string) => unknown, RegExp]>([
-    ['that does not exist', () => undefined, /system prompt file \S+prompt\.md not found/],
-    ['that is a directory', (path) => mkdir(path), /prompt\.md is a directory/],
-    [
-      'that is not UTF-8',
-      (path) => writeFile(path, Buffer.of(0xff)),
-      /system prompt file \S+prompt\.md is not valid UTF-8/,
-    ],
-    ['that has no end', (path) => symlink('/dev/zero', path), /prompt\.md is a device/],
-  ])('from a file %s ends the start in one line', async (_, make, line) => {
-    const path = join(place.project, 'prompt.md');
-    await make(path);
+  it('from a file that has no end ends the start in one line', async () => {
+    await symlink('/dev/zero', join(place.project, 'prompt.md'));
     const { code, stderr } = await prompt(['--system', '@prompt.md', '-p', 'hello']);
     expect(code).not.toBe(0);
-    expect(stderr.split('\n').filter((text) => line.test(text))).toHaveLength(1);
+    expect(stderr.split('\n').filter((text) => /prompt\.md is a device/.test(text))).toHaveLength(1);
     expect(seen).toEqual([]);
+  });
+
+  it.each<[string, (path: string) => unknown, RegExp]>([
+    ['does not exist', () => undefined, /^system prompt file \S+prompt\.md not found$/],
+    ['is a directory', (path) => mkdir(path), /^.*prompt\.md is a directory.*$/],
+    [
+      'is not UTF-8',
+      (path) => writeFile(path, Buffer.of(0xff)),
+      /^system prompt file \S+prompt\.md is not valid UTF-8$/,
+    ],
+    ['has no end', (path) => symlink('/dev/zero', path), /^.*prompt\.md is a device.*$/],
+  ])('read from a file that %s is refused by an error of one line', async (_, make, message) => {
+    const path = join(place.project, 'prompt.md');
+    await make(path);
+    await expect(systemInstructions(`@${path}`)).rejects.toMatchObject({
+      code: 'SETTINGS_INVALID',
+      message: expect.stringMatching(message),
+    });
   });
 
   it("can't be set by a project's settings file", async () => {
@@ -101,11 +118,11 @@ describe('the system prompt', () => {
 
 describe('a conversation begun in a chat that resumed another', () => {
   it('gets the instructions of any new one, and the resumed one keeps its own', async () => {
-    await prompt(['-p', 'hello']);
+    await talked();
     await configure({ systemPrompt: 'Be brief.', agentsFile: 'always' });
     await writeFile(join(place.project, 'AGENTS.md'), 'Use tabs. ok');
     const { stderr } = await place.run(['-r'], { input: 'one\n/new\ntwo\n' });
-    expect(told()).toEqual([undefined, undefined, expect.stringMatching(/^Be brief\..*Use tabs\. ok$/s)]);
+    expect(told()).toEqual([undefined, expect.stringMatching(/^Be brief\..*Use tabs\. ok$/s)]);
     expect(stderr).not.toContain('AGENTS.md');
   });
 });
@@ -113,63 +130,63 @@ describe('a conversation begun in a chat that resumed another', () => {
 describe('the AGENTS.md of the directory', () => {
   const QUESTION = /found AGENTS\.md \(12 bytes\); give it to the model in chats in this directory\? \[y\/N\] $/;
   const THEIRS = 'Instructions from the AGENTS.md of the directory:\n\nUse tabs. ok';
+  /** What a conversation records if the user agrees to it. */
+  const AGREED: Instructions = { source: 'agents', text: 'Use tabs. ok', offered: true };
 
   beforeEach(() => writeFile(join(place.project, 'AGENTS.md'), 'Use tabs. ok'));
 
-  it.each([
-    ['y', [THEIRS, THEIRS, THEIRS], 'AGENTS.md of the directory (12 bytes)'],
-    ['', [undefined, undefined, undefined], 'without the AGENTS.md of the directory'],
-  ])('is offered once, and the answer %j is recorded and applies from then on', async (answer, requests, shown) => {
-    const chat = place.terminal(['--model', 'mock/m']);
-    await chat.waitFor(QUESTION);
-    chat.enter(answer);
-    await chat.waitFor(/» $/);
-    chat.enter('hello');
-    await chat.waitFor(/ok\n.*» $/s);
-    chat.enter('/session info');
-    await chat.waitFor(new RegExp(`system {6}${shown.replace(/[().]/g, '\\$&')}`));
-    chat.enter('/exit');
-    await chat.exit;
-    const again = place.terminal(['--model', 'mock/m']);
-    await again.waitFor(/» $/);
-    expect(again.screen()).not.toContain('give it to the model');
-    again.enter('hello');
-    await again.waitFor(/ok\n.*» $/s);
-    again.enter('/exit');
-    await again.exit;
-    await prompt(['-p', 'hello']);
-    expect(told()).toEqual(requests);
+  it('is offered once in each directory, and the answer is recorded and applies from then on', async () => {
+    const other = await otherDirectory('Use tabs. ok');
+    for (const [answer, cwd, shown] of [
+      ['y', place.project, 'AGENTS.md of the directory (12 bytes)'],
+      ['', other, 'without the AGENTS.md of the directory'],
+    ] as const) {
+      const chat = place.terminal(['--model', 'mock/m'], { cwd });
+      await chat.waitFor(QUESTION);
+      chat.enter(answer);
+      await chat.waitFor(/» $/);
+      chat.enter('hello');
+      await chat.waitFor(/ok\n.*» $/s);
+      chat.enter('/session info');
+      await chat.waitFor(new RegExp(`system {6}${shown.replace(/[().]/g, '\\$&')}`));
+      chat.enter('/exit');
+      await chat.exit;
+    }
+    for (const cwd of [place.project, other]) {
+      const again = place.terminal(['--model', 'mock/m'], { cwd });
+      await again.waitFor(/» $/);
+      expect(again.screen()).not.toContain('give it to the model');
+      again.enter('hello');
+      await again.waitFor(/ok\n.*» $/s);
+      again.enter('/exit');
+      await again.exit;
+      await place.run(['--model', 'mock/m', '-p', 'hello'], { cwd });
+    }
+    expect(told()).toEqual([THEIRS, undefined, THEIRS, THEIRS, undefined, undefined]);
     const elsewhere = place.terminal(['--model', 'mock/m', '--path', place.home]);
     await elsewhere.waitFor(/» $/);
   });
 
-  it('is not used without a terminal, unless a flag says so', async () => {
+  it('is not used without a terminal, unless a flag says so, nor if the settings say never', async () => {
     await prompt(['-p', 'hello']);
     await prompt(['--agents', '-p', 'hello']);
     await prompt(['-p', 'hello']);
+    await configure({ agentsFile: 'never' });
+    await prompt(['-p', 'hello']);
+    await configure({});
     await prompt(['--no-agents', '-p', 'hello']);
     await prompt(['-p', 'hello']);
     await configure({ agentsFile: 'always' });
     await prompt(['-p', 'hello']);
-    await configure({ agentsFile: 'never' });
-    await prompt(['-p', 'hello']);
-    expect(told()).toEqual([undefined, THEIRS, THEIRS, undefined, undefined, THEIRS, undefined]);
+    expect(told()).toEqual([undefined, THEIRS, THEIRS, undefined, undefined, undefined, THEIRS]);
   });
 
   it('is not used in one directory because it is used in another', async () => {
-    const other = join(place.home, 'other');
-    await mkdir(other);
-    await writeFile(join(other, 'AGENTS.md'), 'Use spaces.');
-    await prompt(['--agents', '-p', 'hello']);
+    await talked(AGREED);
+    const other = await otherDirectory('Use spaces.');
     await prompt(['--path', other, '-p', 'hello']);
-    expect(told()).toEqual([THEIRS, undefined]);
-  });
-
-  it('is not used if the settings say never, whatever was answered before', async () => {
-    await prompt(['--agents', '-p', 'hello']);
-    await configure({ agentsFile: 'never' });
     await prompt(['-p', 'hello']);
-    expect(told()).toEqual([THEIRS, undefined]);
+    expect(told()).toEqual([undefined, THEIRS]);
   });
 
   it('stays unchanged in a conversation, even if the file changes, next to a system prompt', async () => {
@@ -181,12 +198,15 @@ describe('the AGENTS.md of the directory', () => {
   });
 
   it('is not approved by the author of an imported file', async () => {
-    await prompt(['--agents', '-p', 'hello']);
+    await talked(AGREED);
     const { stdout } = await place.run(['export', 'last', '--format', 'jsonl']);
-    await place.run(['delete', 'last', '--yes']);
+    expect(stdout).toContain('"offered":true');
+    await using vault = await opened();
+    await vault.delete(await vault.find('last'));
     await place.run(['import', '-'], { input: stdout });
     await prompt(['-p', 'hello']);
-    expect(told()).toEqual([THEIRS, undefined]);
+    expect(told()).toEqual([undefined]);
+    expect(await vault.list()).toHaveLength(2);
   });
 
   it.each<[string, (path: string) => unknown, RegExp]>([
@@ -200,12 +220,57 @@ describe('the AGENTS.md of the directory', () => {
     const path = join(place.project, 'AGENTS.md');
     await rm(path);
     await make(path);
+    const { instructions, lines } = await asked();
+    expect(lines).toEqual([expect.stringMatching(line)]);
+    expect(instructions).toEqual([]);
+  });
+
+  it('that leads out of it is left out of a chat with one line on standard error', async () => {
+    const path = join(place.project, 'AGENTS.md');
+    await rm(path);
+    await symlink('/etc/passwd', path);
     const { code, stderr } = await prompt(['--agents', '-p', 'hello']);
     expect(code).toBe(0);
-    expect(stderr.split('\n').filter((text) => line.test(text))).toHaveLength(1);
+    expect(stderr.split('\n').filter((text) => text.includes('AGENTS.md leads outside'))).toHaveLength(1);
     expect(told()).toEqual([undefined]);
   });
 });
+
+/** Makes a directory with an AGENTS.md, next to the project. */
+async function otherDirectory(agents: string): Promise<string> {
+  const other = join(place.root, 'other');
+  await mkdir(other);
+  await writeFile(join(other, 'AGENTS.md'), agents);
+  return other;
+}
+
+function opened(): Promise<Sessions> {
+  return openVault({ directory: place.data, env: place.libraryEnv });
+}
+
+/** Saves a conversation in the project that began with those instructions. */
+async function talked(...instructions: Instructions[]): Promise<void> {
+  await using vault = await opened();
+  const session = vault.begin({ directory: place.project, model: 'mock/m', instructions });
+  await session.append(user('hello'), reply('ok'));
+}
+
+/** Returns what a chat with --agents would begin with, and the lines that it would show. */
+async function asked(): Promise<{ instructions: Instructions[]; lines: string[] }> {
+  await using sessions = await opened();
+  const session = sessions.begin({ directory: place.project, model: 'mock/m' });
+  const host = { env: place.libraryEnv, vault: place.data };
+  const workplace = new Workplace(place.project, { settings: defaultSettings, place: host });
+  const from: Instructed = { session, workplace, sessions };
+  const lines: string[] = [];
+  const front: FrontEnd = {
+    attended: false,
+    ask: async () => undefined,
+    notify: (notice) => lines.push(...describeNotice(notice)),
+  };
+  const options = { agents: true, mayAsk: false, quiet: false };
+  return { instructions: await instructionsOf(from, front, options), lines };
+}
 
 async function configure(settings: object): Promise<void> {
   const all = { providers: { mock: { baseURL: server.openai } }, ...settings };
