@@ -3,44 +3,64 @@ import { chmod, cp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, type TestContext } from 'vitest';
 import { VaultKey } from '../../src/envelope/key.ts';
+import { openVault } from '../../src/session/open-vault.ts';
+import type { Sessions } from '../../src/session/sessions.ts';
 import { authenticated } from '../../src/vault/keys/record/record.ts';
 import type { VaultFile } from '../../src/vault/keys/record/shape.ts';
+import { ANSWERING } from '../faults/record-scene.ts';
 import { makePlace, type Place, type Result, usual } from '../support/coffer.ts';
 import { type Bus, requireKeychain, startKeychain } from '../support/keychain.ts';
+import { texts } from '../support/vault.ts';
 
-/** A machine with a real keychain, and two vaults of one user whose keys are in it. */
+/** A machine with a real keychain, and a vault of its user whose key is in it. */
 interface Machine extends AsyncDisposable {
   readonly bus: Bus;
   readonly place: Place;
-  readonly other: string;
   run(args: readonly string[], input?: string): Promise<Result>;
   record(data?: string): Promise<VaultFile>;
   write(json: object): Promise<void>;
   accounts(): Promise<string[]>;
+  /** Opens the vault in this process. */
+  open(): Promise<Sessions>;
+  /** Makes another vault of the same user, and returns its directory. */
+  other(): Promise<string>;
 }
 
 async function machine(context: TestContext): Promise<Machine> {
   requireKeychain(context);
   const bus = await startKeychain();
   const place = await makePlace();
-  const other = join(place.root, 'other');
   const start = usual(bus);
   const run = (args: readonly string[], input = ''): Promise<Result> => place.run(args, { ...start, input });
   const found: Machine = {
-    ...{ bus, place, other, run },
+    ...{ bus, place, run },
     record: async (data = place.data) => JSON.parse(await readFile(join(data, 'vault.json'), 'utf8')) as VaultFile,
     write: (json) => writeFile(join(place.data, 'vault.json'), JSON.stringify(json)),
     accounts: async () => (await bus.items()).map(({ attributes }) => attributes['account'] ?? '').sort(),
+    open: () => {
+      const { HOME, COFFER_CONFIG_DIR } = place.libraryEnv;
+      // The same item of the keychain that keytar reads, without a process for keytar.
+      const env = { ...bus.env, HOME, COFFER_CONFIG_DIR, COFFER_KEYCHAIN: 'secret-service' };
+      return openVault({ directory: place.data, env });
+    },
+    other: async () => {
+      const other = join(place.root, 'other');
+      await talk(found, other);
+      return other;
+    },
     [Symbol.asyncDispose]: async () => {
       await place[Symbol.asyncDispose]();
       await bus[Symbol.asyncDispose]();
     },
   };
-  for (const data of [place.data, other]) {
-    const chat = await run(['--data-dir', data, '--model', 'demo/echo'], 'hello\n');
-    expect(chat).toMatchObject({ code: 0, stdout: 'echo: hello\n' });
-  }
+  await talk(found, place.data);
   return found;
+}
+
+/** Saves a conversation, in a new vault. */
+async function talk({ run }: Machine, data: string): Promise<void> {
+  const chat = await run(['--data-dir', data, '--model', 'demo/echo'], 'hello\n');
+  expect(chat).toMatchObject({ code: 0, stdout: 'echo: hello\n' });
 }
 
 /** Expects every command to name the fault, and the conversations to be readable. */
@@ -61,6 +81,25 @@ async function expectNamed({ run }: Machine, what: string): Promise<void> {
   }
 }
 
+/** Expects the library to name the fault, and the conversation to be readable. */
+async function expectNamedInside({ open }: Machine, what: string): Promise<void> {
+  await using vault = await open();
+  expect(vault.keys.record.distrust?.message).toContain(what);
+  expect(vault.keys.record.distrust?.message).toContain('vault.json is not as coffer wrote it');
+  const [row, ...others] = await vault.list();
+  expect(others).toEqual([]);
+  expect(row && texts(await vault.read(row))).toContain('echo: hello');
+  const unauthentic = { code: 'UNAUTHENTIC' };
+  await expect(vault.keys.slots.addPassphrase('words')).rejects.toMatchObject(unauthentic);
+  await expect(vault.keys.rotate(ANSWERING)).rejects.toMatchObject(unauthentic);
+}
+
+/** Adds a passphrase slot, and returns its id. */
+async function addPassphrase({ open }: Machine): Promise<string> {
+  await using vault = await open();
+  return (await vault.keys.slots.addPassphrase('words')).id;
+}
+
 function keyIdOf(bytes: Buffer): string {
   return bytes.subarray(12, 28).toString('hex');
 }
@@ -68,12 +107,14 @@ function keyIdOf(bytes: Buffer): string {
 describe('a vault.json that an attacker wrote', () => {
   it("makes no command drop another vault's key", async (context) => {
     await using at = await machine(context);
-    const { key: other } = await at.record(at.other);
+    const directory = await at.other();
+    const { key: other } = await at.record(directory);
     const before = await at.accounts();
+    expect(before).toContain(other);
     await at.write({ ...(await at.record()), retiring: other });
     await expectNamed(at, 'its MAC is wrong');
     expect(await at.accounts()).toEqual(before);
-    expect(await at.run(['--data-dir', at.other, 'sessions'])).toMatchObject({ code: 0 });
+    expect(await at.run(['--data-dir', directory, 'sessions'])).toMatchObject({ code: 0 });
     expect(await at.run(['key', 'repair'])).toMatchObject({ code: 0 });
     expect(await at.run(['sessions'])).toMatchObject({ code: 0, stderr: '' });
     expect(await at.accounts()).toEqual(before);
@@ -88,9 +129,13 @@ describe('a vault.json that an attacker wrote', () => {
     const ordered = { ...record, key: theirs.id, retiring: record.key };
     const { mac: _mac, counter: _counter, ...plain } = ordered;
     const before = await at.place.sessionBytes();
-    for (const json of [ordered, plain, authenticated(ordered, theirs)]) {
+    for (const [json, expectIt] of [
+      [ordered, expectNamed],
+      [plain, expectNamedInside],
+      [authenticated(ordered, theirs), expectNamedInside],
+    ] as const) {
       await at.write(json);
-      await expectNamed(at, `names key ${theirs.id}`);
+      await expectIt(at, `names key ${theirs.id}`);
       expect(await at.place.sessionBytes()).toEqual(before);
       expect(await at.accounts()).toContain(record.key);
     }
@@ -102,7 +147,7 @@ describe('a vault.json that an attacker wrote', () => {
 
   it.for(['its slots', 'all of it'])('makes coffer report %s as missing when they are gone', async (what, context) => {
     await using at = await machine(context);
-    expect(await at.run(['key', 'add-passphrase'], 'words\n')).toMatchObject({ code: 0 });
+    await addPassphrase(at);
     const record = await at.record();
     const isSlots = what === 'its slots';
     if (isSlots) await at.write({ ...record, slots: [] });
@@ -119,8 +164,7 @@ describe('a vault.json that an attacker wrote', () => {
 
   it('makes its repair name the slots that are lost', async (context) => {
     await using at = await machine(context);
-    const added = await at.run(['key', 'add-passphrase'], 'words\n');
-    const [, slot = ''] = /slot ([0-9a-f]{8})/.exec(added.stdout) ?? [];
+    const slot = await addPassphrase(at);
     await at.write({ ...(await at.record()), provider: 'theirs' });
     const repaired = await at.run(['key', 'repair']);
     expect(repaired).toMatchObject({ code: 0, stdout: expect.stringContaining(`slot ${slot} is lost (passphrase)`) });
@@ -130,9 +174,10 @@ describe('a vault.json that an attacker wrote', () => {
   it('of another vault is accepted by coffer key trust only, which says what has changed', async (context) => {
     await using at = await machine(context);
     const { key } = await at.record();
-    const { key: other } = await at.record(at.other);
+    const directory = await at.other();
+    const { key: other } = await at.record(directory);
     await rm(at.place.data, { recursive: true });
-    await cp(at.other, at.place.data, { recursive: true, verbatimSymlinks: true });
+    await cp(directory, at.place.data, { recursive: true, verbatimSymlinks: true });
     expect(await at.run(['sessions'])).toMatchObject({ code: 13, stderr: expect.stringContaining('coffer key trust') });
     const asked = await at.run(['key', 'trust']);
     expect(asked).toMatchObject({
