@@ -1,8 +1,13 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { naming } from '../../src/session/change/marks.ts';
+import type { Row } from '../../src/session/list/row.ts';
+import { openVault } from '../../src/session/open-vault.ts';
+import type { Sessions } from '../../src/session/sessions.ts';
 import { requirePosix } from '../files/facilities.ts';
 import { makePlace, type Place } from '../support/coffer.ts';
+import { reply, user } from '../support/vault.ts';
 
 beforeEach(requirePosix);
 
@@ -12,40 +17,38 @@ describe('/rename', () => {
   it('survives a restart, and the name finds the session', async () => {
     await using place = await makePlace();
     await place.run(echo, { input: 'one\n/rename fixing the login\n' });
-    await place.run(echo, { input: 'two\n' });
+    await talked(place, 'two');
     const resumed = await place.run(['resume', 'fixing the login'], { input: 'three\n' });
     expect(resumed.stdout).toContain('echo: three');
-    const rows = await place.listed();
+    const rows = await rowsOf(place);
     expect(rows.map(({ name }) => name).filter(Boolean)).toEqual(['fixing the login']);
     expect(rows.find(({ name }) => name)?.messages).toBe(4);
   });
 
-  it.each([
-    ['nothing', ''],
-    ['spaces', '    '],
-    ['101 characters', 'n'.repeat(101)],
-    ['an escape sequence', 'a\u001b[31mb'],
-    ['a bell', 'a\u0007b'],
-    ['letters turned around', 'a\u202eb'],
-  ])('of %s is refused, and changes nothing', async (_, name) => {
+  it("to something that can't be a name is refused, and changes nothing", async () => {
+    const wrong = ['', '    ', 'n'.repeat(101), 'a\u001b[31mb', 'a\u0007b', 'a\u202eb'];
     await using place = await makePlace();
-    await place.run(echo, { input: 'one\n/rename before\n' });
-    const [row] = await place.listed();
-    const inChat = await place.run(['resume', row?.id ?? ''], { input: `/rename ${name}\n` });
+    await talked(place, 'one', 'before');
+    const [row] = await rowsOf(place);
+    const asked = wrong.map((name) => `/rename ${name}\n`).join('');
+    const inChat = await place.run(['resume', row?.id ?? ''], { input: asked });
     expect(inChat).toMatchObject({ code: 0 });
-    expect(inChat.stderr).toMatch(/name/);
+    expect(inChat.stderr.match(/^.*name.*$/gm)).toHaveLength(wrong.length);
     for (const control of ['\u001b', '\u0007', '\u202e']) expect(inChat.stderr).not.toContain(control);
     const before = await place.sessionBytes();
-    const onCommandLine = await place.run(['rename', row?.id ?? '', name]);
-    expect(onCommandLine).toMatchObject({ code: 2 });
+    for (const name of wrong) expect(() => naming(name)).toThrow(expect.objectContaining({ code: 'NAME_INVALID' }));
+    for (const name of ['', 'a\u001b[31mb']) {
+      const onCommandLine = await place.run(['rename', row?.id ?? '', name]);
+      expect(onCommandLine, JSON.stringify(name)).toMatchObject({ code: 2 });
+    }
     expect(await place.sessionBytes()).toEqual(before);
-    expect(await place.listed()).toMatchObject([{ name: 'before', messages: 2 }]);
+    expect(await rowsOf(place)).toMatchObject([{ name: 'before', messages: 2 }]);
   });
 
   it('of two sessions to one name leaves them to be told apart by id', async () => {
     await using place = await makePlace();
     await place.run(echo, { input: 'one\n/rename same\n/reset\ntwo\n/rename same\n' });
-    const rows = await place.listed();
+    const rows = await rowsOf(place);
     const refused = await place.run(['resume', 'same']);
     expect(refused.code).toBe(10);
     for (const { id } of rows) expect(refused.stderr).toContain(id);
@@ -67,7 +70,7 @@ describe('/rename', () => {
 describe('a mark', () => {
   it('makes a session neither newer nor running, and writes no file if nothing changes', async () => {
     await using place = await makePlace();
-    await place.run(echo, { input: 'one\n' });
+    await talked(place, 'one');
     const [before] = await place.listed();
     expect((await place.run(['tag', '1', 'work'])).code).toBe(0);
     expect((await place.run(['pin', '1'])).code).toBe(0);
@@ -86,7 +89,7 @@ describe('a mark', () => {
   it('is refused for a session that another process holds', async () => {
     await using place = await makePlace();
     await using live = await chatting(place);
-    const [row] = await place.listed();
+    const [row] = await rowsOf(place);
     const before = await place.sessionBytes();
     for (const args of [
       ['rename', '1', 'x'],
@@ -133,7 +136,7 @@ describe('a change', () => {
 describe('coffer delete', () => {
   it('deletes nothing if one of the sessions is in use, and nothing else changes that session', async () => {
     await using place = await makePlace();
-    await place.run(echo, { input: 'one\n' });
+    await talked(place, 'one');
     await using live = await chatting(place);
     const before = await place.sessionBytes();
     const refused = await place.run(['delete', '2', '1', '--yes']);
@@ -162,7 +165,7 @@ describe('coffer delete', () => {
 
   it('asks on a terminal, and takes everything but yes as no', async () => {
     await using place = await makePlace();
-    await place.run(echo, { input: 'one\n' });
+    await talked(place, 'one');
     for (const answer of ['', 'n', 'Yes, please', 'no']) {
       await using asked = place.terminal(['delete', '1']);
       await asked.waitFor(/will be deleted: .* \(one\), 2 messages/);
@@ -181,7 +184,7 @@ describe('coffer delete', () => {
 
   it('asks in the chat, and the conversation continues', async () => {
     await using place = await makePlace();
-    await place.run(echo, { input: 'one\n' });
+    await talked(place, 'one');
     await using chat = await chatting(place);
     chat.enter('/sessions');
     await chat.waitFor(/2\) \d{4}/);
@@ -194,6 +197,23 @@ describe('coffer delete', () => {
     expect(await place.sessionFiles()).toHaveLength(1);
   });
 });
+
+/** Saves a conversation of one exchange, with a name if there is one. */
+async function talked(place: Place, word: string, name?: string): Promise<void> {
+  await using vault = await opened(place);
+  await using session = vault.begin({ directory: place.project, model: 'demo/echo' });
+  await session.append(user(word), reply(`echo: ${word}`));
+  if (name !== undefined) await session.append({ type: 'name', name });
+}
+
+async function rowsOf(place: Place): Promise<Row[]> {
+  await using vault = await opened(place);
+  return await vault.list();
+}
+
+function opened(place: Place): Promise<Sessions> {
+  return openVault({ directory: place.data, env: place.libraryEnv });
+}
 
 /** Starts a chat on a terminal and saves its first exchange. */
 async function chatting(place: Place): Promise<ReturnType<Place['terminal']>> {
