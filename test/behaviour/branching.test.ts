@@ -3,36 +3,51 @@ import { access, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { forkSchema, permissionsSchema } from '../../src/cli/schemas.ts';
+import { type Event, isKnown } from '../../src/session/event/event.ts';
+import type { Row } from '../../src/session/list/row.ts';
+import { openVault } from '../../src/session/open-vault.ts';
+import type { Sessions } from '../../src/session/sessions.ts';
 import { requirePosix } from '../files/facilities.ts';
 import { makePlace, type Place } from '../support/coffer.ts';
+import { reply, user } from '../support/vault.ts';
 
 beforeEach(requirePosix);
 
 const echo = ['--model', 'demo/echo'];
 
-interface Row {
-  id: string;
-  uuid: string;
-  status: string;
-  messages: number;
-  held?: object;
-  parent?: { uuid: string; id: string; reason: string };
+async function rows(place: Place): Promise<Row[]> {
+  await using vault = await opened(place);
+  return await vault.list();
 }
 
-async function rows(place: Place): Promise<Row[]> {
-  return (await place.listed()) as unknown as Row[];
+/** Returns the events of a conversation. */
+async function eventsOf(place: Place, which: string): Promise<readonly Event[]> {
+  await using vault = await opened(place);
+  return (await vault.read(await vault.find(which))).events;
+}
+
+/** Returns who said each message of a conversation, and what. */
+async function saidIn(place: Place, which: string): Promise<{ role: string; content: unknown }[]> {
+  const events = await eventsOf(place, which);
+  return events.flatMap((event) => (isKnown(event) && event.type === 'message' ? [event.message] : []));
 }
 
 /** Returns the active messages of a conversation: what a resumed chat sends to the model. */
 async function standing(place: Place, which: string): Promise<string[]> {
-  const { sessions } = await opened(place);
-  const { state } = await sessions.read(await sessions.find(which));
+  await using vault = await opened(place);
+  const { state } = await vault.read(await vault.find(which));
   return state.messages.map(({ content }) => String(content));
 }
 
-async function opened(place: Place): Promise<{ sessions: import('../../src/session/sessions.ts').Sessions }> {
-  const { openVault } = await import('../../src/session/open-vault.ts');
-  return { sessions: await openVault({ directory: place.data, env: place.libraryEnv }) };
+function opened(place: Place): Promise<Sessions> {
+  return openVault({ directory: place.data, env: place.libraryEnv });
+}
+
+/** Saves a conversation with an answer to each word. */
+async function talked(place: Place, ...words: string[]): Promise<void> {
+  await using vault = await opened(place);
+  await using session = vault.begin({ directory: place.project, model: 'demo/echo' });
+  for (const word of words) await session.append(user(word), reply(`echo: ${word}`));
 }
 
 describe('/fork', () => {
@@ -40,7 +55,7 @@ describe('/fork', () => {
     await using place = await makePlace();
     const chat = await place.run(echo, { input: 'one\ntwo\nthree\n/fork 2\nfour\n' });
     expect(chat).toMatchObject({ code: 0 });
-    const [fork, parent] = await rows(place);
+    const [fork, parent] = (await place.listed()) as unknown as Row[];
     expect(chat.stdout).toContain(`forked from ${parent?.id} after prompt 2 of 3; /resume ${parent?.id} goes back\n`);
     expect(await standing(place, fork?.id ?? '')).toEqual([
       'one',
@@ -88,7 +103,7 @@ describe('/fork', () => {
 describe('coffer fork', () => {
   it('makes a fork, leaves the original unchanged, and prints the id', async () => {
     await using place = await makePlace();
-    await place.run(echo, { input: 'one\ntwo\n' });
+    await talked(place, 'one', 'two');
     const [parent] = await rows(place);
     const { code, stdout } = await place.run(['fork', 'last', '1', '--json']);
     expect(code).toBe(0);
@@ -98,7 +113,7 @@ describe('coffer fork', () => {
     const after = await rows(place);
     expect(after.find(({ id }) => id === parent?.id)).toMatchObject({ messages: 4, status: 'completed' });
     expect(after.find(({ id }) => id === made.id)).toMatchObject({ messages: 2, status: 'completed' });
-    const { events } = await place.exported(parent?.id ?? '');
+    const events = await eventsOf(place, parent?.id ?? '');
     expect(events).toContainEqual(expect.objectContaining({ type: 'child', uuid: made.uuid }));
   });
 
@@ -120,7 +135,7 @@ describe('coffer fork', () => {
 
   it('writes nothing if there is no such session or prompt', async () => {
     await using place = await makePlace();
-    await place.run(echo, { input: 'one\n' });
+    await talked(place, 'one');
     const before = await place.sessionBytes();
     for (const prompts of ['0', '2', '-1', 'x', '1.5', '']) {
       const refused = await place.run(['fork', 'last', '--', prompts]);
@@ -140,8 +155,8 @@ describe('/rewind', () => {
     expect(await standing(place, 'last')).toEqual(['one', 'echo: one', 'four', 'echo: four']);
     const [row] = await rows(place);
     expect(row?.messages).toBe(4);
-    const { events } = await place.exported('last');
-    const said = events.flatMap(({ message }) => (message?.role === 'user' ? [message.content] : []));
+    const events = await eventsOf(place, 'last');
+    const said = (await saidIn(place, 'last')).flatMap(({ role, content }) => (role === 'user' ? [content] : []));
     expect(said).toEqual(['one', 'two', 'three', 'four']);
     expect(events.map(({ type }) => type).filter((type) => type === 'rewind')).toHaveLength(2);
   });
@@ -222,6 +237,7 @@ describe('the permissions of a conversation', () => {
     await place.run(tools, { input: [...first, 'write b.txt x', ''].join('\n') });
     const parent = (await rows(place)).findLast(({ parent }) => parent === undefined)?.id ?? '';
     const fork = (await place.run(['fork', parent, '1'])).stdout.trim();
+    expect(fork).not.toBe('');
     await place.run(['resume', fork], { input: 'write c.txt x\n' });
     const made = ['a', 'b', 'c'].filter((name) => existsSync(join(place.project, `${name}.txt`)));
     expect(made).toEqual(['a']);
@@ -256,26 +272,26 @@ describe('/compact', () => {
     const twin = await place.run(['compact', 'last']);
     expect(twin).toMatchObject({ code: 0 });
     expect(twin.stdout).toContain('summarised 2 messages');
-    const { events } = await place.exported('last');
+    const events = await eventsOf(place, 'last');
     expect(events.map(({ type }) => type).filter((type) => type === 'compaction')).toHaveLength(2);
-    expect(events.filter(({ message }) => message)).toHaveLength(8);
+    expect(await saidIn(place, 'last')).toHaveLength(8);
   });
 
   it('is saved from the command line even if autosave is off', async () => {
     await using place = await makePlace();
-    await place.run(echo, { input: 'one\ntwo\nthree\n' });
+    await talked(place, 'one', 'two', 'three');
     const settings = { COFFER_AUTO_SAVE: 'false', COFFER_KEEP_MESSAGES: '2' };
     expect((await place.run(['compact', 'last'], { env: settings })).stdout).toContain('4 messages');
-    const { events } = await place.exported('last');
+    const events = await eventsOf(place, 'last');
     expect(events.map(({ type }) => type)).toContain('compaction');
   });
 
   it('changes nothing when it fails, and says so', async () => {
     await using place = await makePlace({ settings: { keepMessages: 1 } });
-    await place.run(echo, { input: 'one\ntwo\n' });
+    await talked(place, 'one', 'two');
     const refused = await place.run(['compact', 'last', '--model', 'ollama/none', '--yes']);
     expect(refused.code).not.toBe(0);
-    const { events } = await place.exported('last');
+    const events = await eventsOf(place, 'last');
     expect(events.map(({ type }) => type)).not.toContain('compaction');
     expect(await standing(place, 'last')).toHaveLength(4);
   });
