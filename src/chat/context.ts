@@ -1,6 +1,5 @@
 import { type FilePart, nameOfFile, readAttachment } from '../session/event/attachment.ts';
-import { isObject } from '../session/event/check.ts';
-import type { Instructions, Message, Part } from '../session/event/event.ts';
+import { type Instructions, isObject, type Message, type Part } from '../session/event/event.ts';
 import type { State } from '../session/state.ts';
 import { shortenForModel } from './tools/shorten.ts';
 

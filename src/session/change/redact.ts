@@ -1,7 +1,6 @@
 import { CofferError, isCofferError } from '../../errors.ts';
 import { bytesIn, changeText } from '../event/attachment.ts';
-import { isObject } from '../event/check.ts';
-import { type Event, isKnown } from '../event/event.ts';
+import { type Event, isKnown, isObject } from '../event/event.ts';
 import type { Row } from '../list/row.ts';
 import type { Recorded } from '../shapes.ts';
 

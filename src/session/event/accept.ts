@@ -1,6 +1,6 @@
 import { isCofferError } from '../../errors.ts';
-import { type Fault, faultIn, faultInType, isObject } from './check.ts';
-import { type Event, knownTypes, type NewEvent } from './event.ts';
+import { type Fault, faultIn, faultInType } from './check.ts';
+import { type Event, isObject, knownTypes, type NewEvent } from './event.ts';
 import { copyJson } from './json.ts';
 import { checkName, checkTagBytes } from './name.ts';
 

@@ -1,4 +1,4 @@
-import type { Approval, NewEvent, Status } from './event.ts';
+import { type Approval, isObject, type NewEvent, type Status } from './event.ts';
 
 /*
  * The event schema. Written by hand because listing or resuming sessions would spend more time
@@ -45,11 +45,6 @@ export function isEventId(value: unknown): value is number {
  */
 export function isEventTime(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= LAST_TIME;
-}
-
-/** Tells whether a value is a JSON object. */
-export function isObject(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** The fields of a JSON object. */

@@ -186,6 +186,11 @@ export type UnknownEvent = EventPlace & { type: string; [field: string]: unknown
 /** One recorded fact of a session, of a type this version knows or not. */
 export type Event = KnownEvent | UnknownEvent;
 
+/** Tells whether a value is a JSON object. */
+export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 /** Tells whether this version knows the type of an event. */
 export function isKnown(event: Event): event is KnownEvent {
   return Object.hasOwn(knownTypes, event.type);

@@ -1,7 +1,7 @@
 import { isAscii, isUtf8 } from 'node:buffer';
-import { faultIn, faultInType, isEventId, isEventTime, isObject } from './check.ts';
+import { faultIn, faultInType, isEventId, isEventTime } from './check.ts';
 import { eachLine } from './each-line.ts';
-import { type Event, NO_ID, NO_TIME, type UnknownEvent } from './event.ts';
+import { type Event, isObject, NO_ID, NO_TIME, type UnknownEvent } from './event.ts';
 import { DEEPEST, isTooDeep } from './json.ts';
 
 /**
