@@ -27,8 +27,8 @@ const BESIDE: readonly (readonly string[])[] = [
 ];
 
 /**
- * Returns a fifth of the other commands. Rows of one kind follow each other, so that every command
- * meets every kind; all commands look at a directory through the same function.
+ * Returns a fifth of the other commands, different ones in neighbouring rows. All commands look at a
+ * directory through the same function.
  */
 function besideIn(row: Hostile): (readonly string[])[] {
   return BESIDE.filter((_, at) => (at + HOSTILE.indexOf(row)) % 5 === 0);

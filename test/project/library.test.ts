@@ -25,17 +25,17 @@ for await (const event of vault.follow(await vault.find('last'), AbortSignal.tim
 await vault.fork(await vault.find('last'), { onUnnoted: ({ code }) => code });
 await vault.keys.finishRotation();
 await vault.upkeep.inspect();
-// @ts-expect-error: the program's own
+// @ts-expect-error: internal, so not in the declarations
 session.draft = undefined;
-// @ts-expect-error: the program's own
+// @ts-expect-error: internal, so not in the declarations
 session.finalSave();
-// @ts-expect-error: the program's own
+// @ts-expect-error: internal, so not in the declarations
 await vault.texts();
-// @ts-expect-error: the program's own
+// @ts-expect-error: internal, so not in the declarations
 await vault.scan(await vault.find('last'), () => undefined);
-// @ts-expect-error: the program's own
+// @ts-expect-error: internal, so not in the declarations
 await vault.readOn(await vault.find('last'));
-// @ts-expect-error: would give the key away
+// @ts-expect-error: it holds the key, so it is internal
 (await vault.keys.recover({ askSecret: async () => undefined })).unlocked;
 `;
 
